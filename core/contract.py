@@ -1,0 +1,150 @@
+"""The batch contract and the action contract: the names, shapes, units and frames that every room shares.
+
+Batch (LeRobot's key names; B batch, T history, K action chunk, S state size, A action size):
+
+    observation.images.<cam>   uint8   (B, T, H, W, 3)   sRGB; cam in {front, wrist, ...}
+    masks.<cam>                uint8   (B, T, H, W)      0 background, 1 target, 2 other object, 3 robot
+    observation.state          float32 (B, T, S)         proprioception, names in the contract
+    action                     float32 (B, K, A)         semantics in the action contract
+    action_is_pad              bool    (B, K)            True past the end of the episode
+    task                       list[str]                 the instruction
+
+Only what a policy may eat starts with `observation.` or `action`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ContractError, UnknownNameError
+
+IMAGE_PREFIX = "observation.images."
+MASK_PREFIX = "masks."
+STATE = "observation.state"
+ACTION = "action"
+ACTION_IS_PAD = "action_is_pad"
+TASK = "task"
+SIM_STATE = "sim.state"
+
+MASK_BACKGROUND, MASK_TARGET, MASK_OTHER, MASK_ROBOT = 0, 1, 2, 3
+
+ACTION_MODES = ("joint_pos", "eef_delta")
+
+
+def image_key(camera: str) -> str:
+    return IMAGE_PREFIX + camera
+
+
+def mask_key(camera: str) -> str:
+    return MASK_PREFIX + camera
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionContract:
+    """What an action means; it travels with every dataset, checkpoint and export.
+
+    Stored and executed actions are physical (m, rad, gripper 0..1). `low` and `high` bound them, and map to [-1, 1]
+    only at the borders that need it (Stable-Baselines3, robomimic).
+
+    Attributes:
+        mode: "joint_pos" (absolute joint angles) or "eef_delta" (dx, dy, dz, axis-angle; added to the commanded pose).
+        names: one name per action entry, in order.
+        units: one unit per action entry ("m", "rad", "1").
+        low: lower bounds, physical units.
+        high: upper bounds, physical units.
+        control_hz: actions per second [Hz].
+        frame: frame in which translations and rotations are expressed.
+        rotation: representation of rotations.
+        gripper: meaning of the gripper entry.
+        joint_names: the robot's arm joints in order.
+    """
+
+    mode: str
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    control_hz: float
+    joint_names: tuple[str, ...]
+    frame: str = "robot_base"
+    rotation: str = "axis_angle"
+    gripper: str = "absolute, 1 = open, 0 = closed"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ACTION_MODES:
+            raise UnknownNameError("action mode", self.mode, ACTION_MODES)
+        sizes = {len(self.names), len(self.units), len(self.low), len(self.high)}
+        if len(sizes) != 1:
+            raise ContractError(f"action contract: names, units, low and high have lengths {sorted(sizes)}; they must agree")
+
+    @property
+    def size(self) -> int:
+        """Number of entries of one action."""
+        return len(self.names)
+
+    def to_unit(self, action: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Maps physical actions (..., A) to [-1, 1]."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        return np.asarray(2.0 * (action - low) / (high - low) - 1.0, dtype=np.float32)
+
+    def from_unit(self, action: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Maps [-1, 1] actions (..., A) to physical units."""
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        return np.asarray(low + 0.5 * (np.asarray(action) + 1.0) * (high - low), dtype=np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ActionContract:
+        known = {f.name for f in dataclasses.fields(cls)}
+        try:
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known})
+        except TypeError as error:
+            raise ContractError(f"not an action contract: {error}") from error
+
+
+def require_same_contract(a: ActionContract, b: ActionContract, name_a: str, name_b: str) -> None:
+    """Raises ContractError naming every field in which two action contracts differ; never reinterprets."""
+    ours, theirs = a.to_json(), b.to_json()
+    different = [f"{k}: {ours[k]!r} in {name_a}, {theirs[k]!r} in {name_b}" for k in ours if ours[k] != theirs[k]]
+    if different:
+        raise ContractError(f"the action contracts of {name_a} and {name_b} differ ({'; '.join(different)}). Collect or train again under one contract")
+
+
+@dataclasses.dataclass(frozen=True)
+class ObservationContract:
+    """What a policy sees: cameras with their image sizes, and the names of the state entries.
+
+    Attributes:
+        cameras: camera name -> (height, width) [pixels], as a tuple of pairs in order.
+        state_names: one name per entry of `observation.state`; units are in the names' documentation (m, rad).
+    """
+
+    cameras: tuple[tuple[str, tuple[int, int]], ...]
+    state_names: tuple[str, ...]
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.cameras)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cameras": {name: list(size) for name, size in self.cameras}, "state_names": list(self.state_names)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ObservationContract:
+        try:
+            cameras = tuple((name, (int(size[0]), int(size[1]))) for name, size in value["cameras"].items())
+            return cls(cameras, tuple(value["state_names"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ContractError(f"not an observation contract: {error}") from error
+
+
+def require_same_observations(a: ObservationContract, b: ObservationContract, name_a: str, name_b: str) -> None:
+    """Raises ContractError when two observation contracts differ in a camera, an image size or a state entry."""
+    if a != b:
+        raise ContractError(f"the observation contracts of {name_a} and {name_b} differ: {a.to_json()} against {b.to_json()}")

@@ -1,0 +1,54 @@
+"""The errors ToyShift raises: one base class, one small class per kind of failure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ToyShiftError(Exception):
+    """Base of every error that ToyShift raises on purpose; its message names the culprit and the remedy."""
+
+
+class UnknownNameError(ToyShiftError, ValueError):
+    """A name that is in no registry.
+
+    Args:
+        kind: what was looked up, e.g. "object set".
+        got: the name that was given.
+        choices: the names that exist.
+    """
+
+    def __init__(self, kind: str, got: str, choices: Iterable[str]) -> None:
+        names = sorted(choices)
+        close = difflib.get_close_matches(got, names, n=1, cutoff=0.4)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {got!r}.{hint} Available: {', '.join(names) or 'none'}")
+
+
+class ConfigError(ToyShiftError, ValueError):
+    """A value that is out of range or contradicts another one."""
+
+
+class ContractError(ToyShiftError, ValueError):
+    """Two action or observation contracts that must agree differ."""
+
+
+class FileError(ToyShiftError):
+    """A file or folder that is missing, truncated, malformed or of another version."""
+
+
+class MeshError(FileError):
+    """A mesh that cannot be used: empty, flat, unreadable, or in the wrong unit."""
+
+
+class MissingDependencyError(ToyShiftError, ImportError):
+    """An optional package or a system library is missing; the message says how to install it."""
+
+
+class GraspError(ToyShiftError):
+    """No grasp could be planned for an object."""
+
+
+class PhysicsError(ToyShiftError, RuntimeError):
+    """The simulation became unstable."""

@@ -1,0 +1,112 @@
+"""What every object is to the rest of the house: a frozen value with a surface, collision shapes, inertia and rest poses."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+GEOM_KINDS = ("sphere", "capsule", "ellipsoid", "cylinder", "box")
+
+
+@dataclasses.dataclass(frozen=True)
+class Geom:
+    """A collision primitive with MuJoCo's conventions for sizes.
+
+    Attributes:
+        kind: one of GEOM_KINDS.
+        size: MuJoCo sizes [m]: sphere (r, 0, 0); capsule and cylinder (r, half length, 0); box and ellipsoid half extents.
+        pos: centre in the object's frame [m].
+        quat: rotation from the primitive's to the object's frame, wxyz.
+        rgba: colour, 0..1.
+    """
+
+    kind: str
+    size: tuple[float, float, float]
+    pos: tuple[float, float, float]
+    quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    rgba: tuple[float, float, float, float] = (0.7, 0.7, 0.7, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VisualMesh:
+    """What is drawn, where it is not the collision primitives.
+
+    Attributes:
+        vertices: (n, 3) float32, object frame [m].
+        faces: (m, 3) int32, counter-clockwise from outside.
+        uv: (n, 2) float32 texture coordinates with v up (OBJ's convention), or None.
+        texture: (h, w, 3) uint8 sRGB image whose first row is the top, or None.
+        rgba: colour where there is no texture.
+    """
+
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    uv: NDArray[np.float32] | None = None
+    texture: NDArray[np.uint8] | None = None
+    rgba: tuple[float, float, float, float] = (0.7, 0.7, 0.7, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class RestPose:
+    """A stable orientation on a horizontal table.
+
+    Attributes:
+        quat: rotation from the object's to the table's frame (z up), wxyz.
+        height: z of the object's origin when its lowest point touches the table [m].
+        probability: share of random drops that end here; the shares of an object's rest poses sum to 1.
+        width: smallest horizontal width in this orientation [m]: the least distance between two vertical planes that enclose the object.
+    """
+
+    quat: tuple[float, float, float, float]
+    height: float
+    probability: float
+    width: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GraspObject:
+    """One rigid object.
+
+    Attributes:
+        id: unique inside its source (a toy's content hash, "002_master_chef_can").
+        name: what an instruction calls it ("red toy", "master chef can").
+        source: the object set it comes from, e.g. "toys:train".
+        mesh: outer surface, object frame [m]; used by planners and distances.
+        geoms: collision primitives; empty where `parts` are used.
+        parts: convex collision parts, each the (n, 3) vertices of a hull; empty where `geoms` are used.
+        visual: what is drawn; None draws the geoms.
+        mass: [kg].
+        com: (3,) centre of mass in the object's frame [m].
+        inertia: (3, 3) about the centre of mass, axes of the object's frame [kg m^2].
+        rest_poses: at least one.
+        friction: sliding, torsional [m], rolling [m].
+    """
+
+    id: str
+    name: str
+    source: str
+    mesh: trimesh.Trimesh
+    geoms: tuple[Geom, ...]
+    parts: tuple[Array, ...]
+    visual: VisualMesh | None
+    mass: float
+    com: Array
+    inertia: Array
+    rest_poses: tuple[RestPose, ...]
+    friction: tuple[float, float, float] = (1.0, 0.02, 0.001)
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def width(self) -> float:
+        """Smallest horizontal width over the rest poses [m]."""
+        return min(pose.width for pose in self.rest_poses)
+
+    def graspable(self, opening: float) -> bool:
+        """Whether a parallel gripper that opens to `opening` [m] can close around the object in some rest pose."""
+        return self.width < opening
