@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Makes .venv ready for `make demo` and `make test`; does nothing when it already is.
+#   PYTHON=...  interpreter to build .venv from (default: python3.11, else a python3 of version 3.11 or 3.12)
+#   TORCH=cpu   takes torch from PyTorch's CPU index instead of PyPI's CUDA build
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv="${VENV:-.venv}"
+cpu_index="https://download.pytorch.org/whl/cpu"
+
+# One stamp per content of what is installed: the second time there is nothing to do.
+stamp="$venv/.toyshift-$( { cat pyproject.toml constraints.txt .ci/setup.sh; pwd -P; } | sha256sum | cut -c1-16)"
+[ -f "$stamp" ] && exit 0
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# --- system packages: installed through apt when missing and allowed, otherwise named -------------------------------
+root=(false)
+if command -v apt-get >/dev/null; then
+    if [ "$(id -u)" = 0 ]; then root=(env); elif sudo -n true 2>/dev/null; then root=(sudo -n env); fi
+fi
+apt_updated=
+apt_install() {  # succeeds only when every package is installed
+    [ "${root[0]}" = false ] && return 1
+    say "installing $* with apt"
+    [ -n "$apt_updated" ] || "${root[@]}" apt-get update -qq >&2 || return 1
+    apt_updated=yes
+    "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# --- the interpreter ------------------------------------------------------------------------------------------------
+# NumPy 1 (robosuite's requirement) has wheels up to Python 3.12.
+suits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+python=
+for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3 python3.12; do
+    if command -v "$candidate" >/dev/null && suits "$candidate"; then python="$candidate"; break; fi
+done
+[ -n "$python" ] || fail "Python 3.11 or 3.12 is needed (Debian 12: apt install python3 python3-venv python3-dev), or name one: make setup PYTHON=/path/to/python3.11"
+version="$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+        apt_install "python$version-venv" || fail "Python's venv module is missing: apt install python$version-venv (or python3-venv)"
+    fi
+    say "making $venv with $python ($version)"
+    "$python" -m venv --clear "$venv"
+fi
+py="$venv/bin/python"
+suits "$py" || fail "$venv was made by a Python that does not suit (3.11 or 3.12 does): remove $venv and run this again"
+
+# --- what one dependency compiles against ---------------------------------------------------------------------------
+if ! "$py" -c 'import importlib.metadata as m; m.version("evdev")' 2>/dev/null; then
+    missing=()
+    if ! command -v cc >/dev/null || ! command -v gcc >/dev/null; then missing+=(gcc libc6-dev); fi
+    [ -f /usr/include/linux/input.h ] || missing+=(linux-libc-dev)
+    [ -f "$("$py" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/Python.h" ] || missing+=("python$version-dev")
+    if [ "${#missing[@]}" -gt 0 ]; then
+        apt_install "${missing[@]}" || fail "a C compiler and headers are needed (robosuite -> pynput -> evdev is compiled): apt install ${missing[*]}"
+    fi
+fi
+
+# --- OpenGL without a screen: EGL, or OSMesa ------------------------------------------------------------------------
+has_gl() {
+    "$py" - <<'PYTHON'
+import ctypes, sys
+def loads(*names):
+    for name in names:
+        try:
+            ctypes.CDLL(name)
+            return True
+        except OSError:
+            pass
+    return False
+sys.exit(not ((loads("libEGL.so.1") and loads("libOpenGL.so.0", "libGL.so.1")) or loads("libOSMesa.so.8", "libOSMesa.so.6")))
+PYTHON
+}
+gl_packages=(libegl1 libgl1 libgles2 libopengl0 libgl1-mesa-dri)
+gl_warning=
+if ! has_gl && ! apt_install "${gl_packages[@]}"; then
+    gl_warning="no OpenGL library for rendering without a screen: apt install ${gl_packages[*]} (or libosmesa6); \`toyshift doctor\` tells when it works"
+    say "$gl_warning"
+fi
+
+# --- Python packages ------------------------------------------------------------------------------------------------
+"$py" -m pip install -q --upgrade pip || say "pip could not be upgraded; going on with $("$py" -m pip --version | cut -d' ' -f2)"
+if ! "$py" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; then
+    if [ "${TORCH:-}" = cpu ]; then
+        # As an extra index: 2.x+cpu counts as later than PyPI's 2.x, and torch's own dependencies still come from PyPI.
+        "$py" -m pip install -c constraints.txt --extra-index-url "$cpu_index" torch
+    else
+        plan="$("$py" -m pip install -q --dry-run --no-deps --report - -c constraints.txt torch 2>/dev/null || true)"
+        case "$plan" in
+            *whl/cpu*|*+cpu*|*%2Bcpu*|"") ;;
+            *) [ "$(uname -m)" != x86_64 ] || say "torch comes with CUDA here: about 3 GB to download, 7 GB installed. Without a GPU stop this (Ctrl-C) and run: make setup TORCH=cpu   (the same as: $py -m pip install torch --index-url $cpu_index)" ;;
+        esac
+    fi
+fi
+say "installing the Python packages into $venv (minutes the first time)"
+"$py" -m pip install -c constraints.txt -e ".[dev]"
+
+rm -f "$venv"/.toyshift-*
+touch "$stamp"
+say "ready: $venv"
+[ -z "$gl_warning" ] || say "$gl_warning"

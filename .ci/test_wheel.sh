@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Builds the wheel, installs it into a fresh virtual environment, and runs the tests against it, away from the sources.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source_root="$PWD"
+py="$PWD/${VENV:-.venv}/bin/python"
+work="$(mktemp -d "${TMPDIR:-/tmp}/toyshift-wheel.XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+
+"$py" -m build --wheel --outdir "$work/dist" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
+wheel="$(echo "$work"/dist/toyshift-*.whl)"
+echo "wheel: $(basename "$wheel"), $(du -h "$wheel" | cut -f1)"
+
+"$py" -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install -q --upgrade pip || true
+extra=()
+# The CPU build stays the CPU build: the fresh environment takes the torch this one has.
+case "$("$py" -c 'import importlib.metadata as m; print(m.version("torch"))')" in
+    *+cpu) extra=(--extra-index-url https://download.pytorch.org/whl/cpu) ;;
+esac
+"$work/venv/bin/python" -m pip install -q -c constraints.txt "${extra[@]}" "$wheel[test]"
+
+cp -r tests "$work/tests"
+cd "$work"
+# No pyproject.toml here, so pytest's options are given by hand.
+"$work/venv/bin/pytest" tests --import-mode=importlib --strict-markers -p no:cacheprovider "$@"
+echo "the tests pass against the wheel built from $source_root"

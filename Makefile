@@ -1,0 +1,38 @@
+# Every target does its own set-up; `make help` lists them.
+VENV ?= .venv
+BIN := $(VENV)/bin
+export VENV PYTHON TORCH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-wheel lint types bench ci clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+setup: ## .venv with everything in it (PYTHON=/path/to/python3.11, TORCH=cpu for the small torch)
+	@.ci/setup.sh
+
+demo: setup ## toys -> demonstrations -> policies -> report (YCB=DIR adds real YCB objects)
+	@$(BIN)/toyshift run quickstart $(if $(YCB),--ycb "$(YCB)")
+
+test: setup ## all tests (ARGS="-k toys" for some)
+	@$(BIN)/pytest $(ARGS)
+
+test-wheel: setup ## the same tests against the built wheel in a fresh environment
+	@.ci/test_wheel.sh $(ARGS)
+
+lint: setup ## ruff
+	@$(BIN)/ruff check .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+bench: setup ## steps and frames per second beside robosuite's
+	@$(BIN)/python benchmarks/vs_robosuite.py $(ARGS)
+
+ci: ## what must be green before a merge
+	@.ci/run
+
+clean: ## removes what the tools made; keeps .venv and runs/
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +

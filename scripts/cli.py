@@ -1,0 +1,149 @@
+"""The `toyshift` command: finds the sub-command, parses its options, prints its result, and turns errors into one line.
+
+Nothing heavy is imported before the sub-command is known, so `toyshift --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from toyshift.core.errors import ToyShiftError, UnknownNameError
+
+
+class Command(NamedTuple):
+    """One line of the table: where a command lives, its one-line help, and its second words if it has any.
+
+    A command's module has `main(cfg) -> dict`, whose annotation names a frozen dataclass: the options. A command with
+    second words has a table `SUBCOMMANDS: dict[str, main]` instead, or names another module per second word here.
+    """
+
+    module: str
+    help: str
+    words: tuple[str, ...] = ()
+
+
+# Adding a command is copying one file of this folder and adding one line here.
+COMMANDS: dict[str, Command] = {
+    "run": Command("toyshift.scripts.run", "runs a whole experiment: run quickstart", ("quickstart",)),
+    "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("list", "show", "stats")),
+    "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
+    "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
+    "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),
+    "diagnose": Command("toyshift.scripts.diagnose", "says what a policy leans on, or how datasets differ"),
+    "augment": Command("toyshift.scripts.augment", "makes a repaired copy of a dataset", ("viewpoint",)),
+    "export": Command("toyshift.scripts.export", "packs a policy into a self-checking bundle (ONNX)"),
+    "verify": Command("toyshift.scripts.verify", "re-runs the golden vectors of a bundle"),
+    "report": Command("toyshift.scripts.report", "writes the HTML report of a run"),
+    "doctor": Command("toyshift.scripts.doctor", "says what this machine has, how fast it is, and what is missing"),
+}
+
+EPILOG = """examples:
+  toyshift run quickstart                                the whole chain, ends with the path of the report
+  toyshift toys show toys:train --out toys.png           a contact sheet of toys
+  toyshift collect --objects toys:train --episodes 500 --out runs/demos
+  toyshift train --data runs/demos --pooling detpool --out runs/detpool
+  toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
+  toyshift doctor                                        what works here, and how fast
+
+Every command takes --help, --seed and --json (one JSON object as the last line of stdout).
+Object sets: toys:train, toys:test?n=50, ycb-like, ycb:DIR?graspable; several are joined by +.
+TOYSHIFT_DEBUG=1 shows the traceback of an error."""
+
+
+def usage() -> str:
+    """Returns the top-level help."""
+    lines = ["usage: toyshift COMMAND [options]", "", "Measures, explains and repairs the generalization of robot grasping policies.", "", "commands:"]
+    lines += [f"  {name:<10} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", EPILOG])
+
+
+def find(argv: Sequence[str]) -> tuple[str, Callable[[Any], dict[str, Any]], list[str]]:
+    """Returns the words of the sub-command, its `main`, and the arguments left over.
+
+    Raises:
+        UnknownNameError: no command has that name.
+    """
+    name = argv[0]
+    if name not in COMMANDS:
+        raise UnknownNameError("command", name, COMMANDS)
+    command, rest = COMMANDS[name], list(argv[1:])
+    module = importlib.import_module(command.module)
+    if not command.words:
+        return name, module.main, rest
+    if not rest or rest[0] in ("-h", "--help"):
+        print(f"usage: toyshift {name} {{{','.join(command.words)}}} [options]\n\n{(module.__doc__ or '').strip()}")
+        raise SystemExit(0 if rest else 2)
+    if rest[0] not in command.words:
+        raise UnknownNameError(f"word after `toyshift {name}`", rest[0], command.words)
+    return f"{name} {rest[0]}", module.command(rest[0]), rest[1:]
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """Returns one line of JSON; paths become strings, NumPy values plain ones, and NaN null."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {str(key): plain(entry) for key, entry in item.items()}
+        if isinstance(item, list | tuple | set | frozenset):
+            return [plain(entry) for entry in (sorted(item) if isinstance(item, set | frozenset) else item)]
+        if hasattr(item, "tolist"):  # a NumPy array or scalar
+            return plain(item.tolist())
+        if isinstance(item, float) and (item != item or item in (float("inf"), float("-inf"))):
+            return None
+        return item if isinstance(item, str | int | float | bool | None) else str(item)
+
+    return json.dumps(plain(value), allow_nan=False)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs one sub-command and returns the exit code."""
+    from toyshift.scripts.options import parse
+
+    words, main, rest = find(argv)
+    config = parse(main, rest, words)
+    if not getattr(config, "json", False):
+        main(config)
+        return 0
+    # Whatever a library prints must not end up after, or inside, the JSON.
+    with contextlib.redirect_stdout(sys.stderr):
+        result = main(config)
+    print(to_json(result), flush=True)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; exit codes: 0 fine, 1 a check failed, 2 wrong input, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"toyshift {importlib.metadata.version('toyshift')}")
+        return 0
+    try:
+        return run(argv)
+    except ToyShiftError as error:
+        if os.environ.get("TOYSHIFT_DEBUG"):
+            traceback.print_exc()
+        print(f"toyshift: {error}", file=sys.stderr)
+        if "--json" in argv:
+            print(to_json({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
+        return getattr(error, "exit_code", 2)
+    except KeyboardInterrupt:
+        print("toyshift: interrupted; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `toyshift toys list ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
