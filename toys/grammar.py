@@ -1,0 +1,91 @@
+"""The grammar of object sets: `source[:argument][@variant][?key=value&...]`, several joined by `+`."""
+
+from __future__ import annotations
+
+import dataclasses
+from urllib.parse import unquote
+
+from toyshift.core.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """One source of a spec.
+
+    Attributes:
+        text: as it was written.
+        source: e.g. "toys", "ycb".
+        argument: behind the colon, e.g. "train" or a folder; "" where there is none.
+        variant: behind the @; "" where there is none.
+        options: key -> value; a bare key has the value "".
+    """
+
+    text: str
+    source: str
+    argument: str
+    variant: str
+    options: tuple[tuple[str, str], ...]
+
+
+def parse(spec: str) -> tuple[Term, ...]:
+    """Splits a spec into its terms.
+
+    A folder whose name contains one of `+ ? @ %` is written with %2B, %3F, %40 or %25 in its place.
+
+    Raises:
+        ConfigError: the spec is empty, or a term or an option is malformed or repeated.
+    """
+    if not spec.strip():
+        raise ConfigError("the object set is empty; write e.g. 'toys:train' or 'ycb-like?graspable'")
+    return tuple(_parse_term(text.strip(), spec) for text in spec.split("+"))
+
+
+def _parse_term(text: str, spec: str) -> Term:
+    if not text:
+        raise ConfigError(f"object set {spec!r}: there is nothing on one side of a '+' (in a folder's name, write %2B)")
+    head, _, query = text.partition("?")
+    options: dict[str, str] = {}
+    for item in query.split("&") if query else []:
+        key, _, value = item.partition("=")
+        if not key or key in options:
+            raise ConfigError(f"object set {spec!r}: the options {query!r} hold {'a repeated' if key else 'an empty'} key {key!r}; write key=value&key=value")
+        options[key] = unquote(value)
+    head, mark, variant = head.partition("@")
+    if mark and not variant:
+        raise ConfigError(f"object set {spec!r}: the variant behind '@' is empty (in a folder's name, write %40)")
+    source, mark, argument = head.partition(":")
+    if mark and not argument:
+        raise ConfigError(f"object set {spec!r}: nothing follows '{source}:'")
+    return Term(text, source, unquote(argument), variant, tuple(options.items()))
+
+
+def number(term: Term, key: str, default: float) -> float:
+    """The value of an option as a finite positive number; `default` where it is absent or bare.
+
+    Raises:
+        ConfigError: it is not such a number.
+    """
+    text = dict(term.options).get(key, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"object set {term.text!r}: {key} must be a positive number, got {text!r}")
+    return value
+
+
+def whole(term: Term, key: str, default: int, low: int = 0) -> int:
+    """The value of an option as a whole number of at least `low`; `default` where it is absent or bare.
+
+    Raises:
+        ConfigError: it is not such a number.
+    """
+    text = dict(term.options).get(key, "")
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < low:
+        raise ConfigError(f"object set {term.text!r}: {key} must be a whole number of at least {low}, got {text!r}")
+    return int(text)

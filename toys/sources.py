@@ -1,0 +1,86 @@
+"""The registry of object sources, and load_objects, which turns a string into an ObjectSet.
+
+A new source is one file with a function Term -> ObjectSet, and one row of SOURCES.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+from collections.abc import Callable
+from typing import cast
+
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.toys.grammar import Term, number, parse
+from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, joined, only_graspable
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One row of the registry.
+
+    Attributes:
+        place: "module:function" that makes the set, imported on first use.
+        needs_argument: what must follow the colon; "" where nothing may.
+        options: keys it understands beside `graspable`.
+        example: a spec that works.
+    """
+
+    place: str
+    needs_argument: str
+    options: tuple[str, ...]
+    example: str
+
+
+SOURCES: dict[str, Source] = {
+    "toys": Source("toyshift.toys.toysource:toy_set", "train, test or lego", ("n", "seed"), "toys:train?n=250"),
+    "ycb-like": Source("toyshift.toys.ycb_like:ycb_like_set", "", (), "ycb-like@maniskill"),
+    "ycb": Source("toyshift.toys.ycb:ycb_set", "a folder", (), "ycb:DIR?graspable"),
+}
+
+
+def load_objects(spec: str) -> ObjectSet:
+    """Makes the object set that a string names; see design.md's grammar and SOURCES for the choices.
+
+    `?graspable[=opening]` keeps what a gripper opening that wide [m] can close around (bare: 0.08, the Panda's) and
+    works with every source.
+
+    Raises:
+        UnknownNameError: an unknown source, argument, variant or option; names the choices and the nearest.
+        ConfigError: a malformed spec or value, or a filter that leaves nothing.
+        FileError: a folder or mesh that cannot be used.
+    """
+    sets = [_load_term(term) for term in parse(spec)]
+    return sets[0] if len(sets) == 1 else joined(sets, spec)
+
+
+def _load_term(term: Term) -> ObjectSet:
+    if term.source not in SOURCES:
+        raise UnknownNameError("object source", term.source, SOURCES)
+    source = SOURCES[term.source]
+    if source.needs_argument and not term.argument:
+        raise ConfigError(f"object set {term.text!r}: {term.source} needs {source.needs_argument} behind a colon, e.g. {source.example!r}")
+    if term.argument and not source.needs_argument:
+        raise ConfigError(f"object set {term.text!r}: {term.source} takes nothing behind a colon, e.g. {source.example!r}")
+    for key, _ in term.options:
+        if key not in (*source.options, "graspable"):
+            raise UnknownNameError(f"option of {term.source}", key, (*source.options, "graspable"))
+    module, function = source.place.split(":")
+    make = cast(Callable[[Term], ObjectSet], getattr(importlib.import_module(module), function))
+    opening = number(term, "graspable", PANDA_OPENING)
+    if opening > 1.0:
+        raise ConfigError(f"object set {term.text!r}: graspable is the gripper's opening in metres, e.g. graspable=0.08; got {opening:g}")
+    objects = make(term)
+    if "graspable" not in dict(term.options):
+        return objects
+    kept = only_graspable(objects, opening, term.text)
+    if not len(kept):
+        raise ConfigError(f"object set {term.text!r}: none of its {len(objects)} objects is narrower than {opening:g} m")
+    return kept
+
+
+@functools.lru_cache(maxsize=16)
+def cached_objects(spec: str) -> ObjectSet:
+    """load_objects, sharing one set between the callers of a process."""
+    return load_objects(spec)
