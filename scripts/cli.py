@@ -21,8 +21,8 @@ from toyshift.core.errors import ToyShiftError, UnknownNameError
 class Command(NamedTuple):
     """One line of the table: where a command lives, its one-line help, and its second words if it has any.
 
-    A command's module has `main(cfg) -> dict`, whose annotation names a frozen dataclass: the options. A command with
-    second words has a table `SUBCOMMANDS: dict[str, main]` instead, or names another module per second word here.
+    A command's module has `main(cfg) -> dict`, whose annotation names a frozen dataclass: the options. The module of a
+    command with second words has `command(word)` instead, which returns the `main` of that word.
     """
 
     module: str
@@ -104,19 +104,19 @@ def to_json(value: dict[str, Any]) -> str:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Runs one sub-command and returns the exit code."""
+    """Runs one sub-command and returns the exit code: 1 when its result says "ok": False, else 0."""
     from toyshift.scripts.options import parse
 
     words, main, rest = find(argv)
     config = parse(main, rest, words)
     if not getattr(config, "json", False):
-        main(config)
-        return 0
-    # Whatever a library prints must not end up after, or inside, the JSON.
-    with contextlib.redirect_stdout(sys.stderr):
         result = main(config)
-    print(to_json(result), flush=True)
-    return 0
+    else:
+        # Whatever a library prints must not end up after, or inside, the JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            result = main(config)
+        print(to_json(result), flush=True)
+    return 1 if result.get("ok") is False else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

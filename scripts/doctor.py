@@ -1,0 +1,102 @@
+"""Says what this machine has, how fast it is, and what is missing.
+
+toyshift doctor                                  a page to read
+toyshift doctor --json                           the same for programs
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.files import cache_dir
+from toyshift.core.manifest import cpu_name, package_versions
+from toyshift.scripts.measure import GL_PACKAGES, IMAGE_SIZE, find_gl, isolated
+from toyshift.scripts.options import Common
+
+LITTLE_MEMORY_GB = 4.0
+LITTLE_DISK_GB = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift doctor`."""
+
+    quick: bool = False
+    """Skip the timed part."""
+
+
+def memory_gb() -> float:
+    """Returns the memory of this machine, or what a container may use of it [GB]."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text))
+    return round(total / 1e9, 1)
+
+
+def gpus() -> list[str]:
+    """Returns the names of NVIDIA GPUs, [] where there is none."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    done = subprocess.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=False)
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+def cuda_works() -> bool:
+    """Returns whether torch can use a GPU here."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Says what this machine has, how fast it is, what is missing and what to do about it.
+
+    Exit code 1 when something is missing without which ToyShift does not work.
+    Example: toyshift doctor --json
+    """
+    problems: list[str] = []
+    versions = package_versions() | {"python": platform.python_version()}
+    missing = sorted(name for name, version in versions.items() if version == "missing")
+    problems += [f"the package {name} is missing: pip install {name}" for name in missing]
+
+    cpu = {"name": cpu_name(), "cores": len(os.sched_getaffinity(0)), "memory_gb": memory_gb()}
+    if cpu["memory_gb"] < LITTLE_MEMORY_GB:
+        problems.append(f"little memory ({cpu['memory_gb']} GB): collect with --workers 1")
+    free = shutil.disk_usage(cache_dir()).free / 1e9
+    if free < LITTLE_DISK_GB:
+        problems.append(f"little disk space ({free:.1f} GB) in {cache_dir()}: free some, or set TOYSHIFT_CACHE to another folder")
+    names = gpus()
+    cuda = bool(names) and "torch" not in missing and cuda_works()
+    if names and not cuda:
+        problems.append("there is a GPU, but this torch cannot use it: pip install --force-reinstall torch (the CPU build has +cpu in its version)")
+
+    gl, reasons = find_gl()
+    if gl["backend"] is None:
+        problems.append(f"no OpenGL for rendering ({'; '.join(reasons)}): apt install {GL_PACKAGES['egl']} (or {GL_PACKAGES['osmesa']})")
+    elif gl["software"]:
+        remedy = "install NVIDIA's GL libraries (libnvidia-gl; in a container NVIDIA_DRIVER_CAPABILITIES=all)" if names else "works, but a GPU renders faster"
+        problems.append(f"software rendering ({gl['renderer']}): {remedy}")
+
+    speed: dict[str, float] | None = None
+    if gl["backend"] and not missing and not cfg.quick:
+        speed, reason = isolated("rates", backend=gl["backend"], timeout=300.0)
+        if speed is None:
+            problems.append(f"the environment does not run: {reason}")
+    ok = not missing and gl["backend"] is not None and (speed is not None or cfg.quick)
+
+    print("versions   " + "  ".join(f"{name} {version}" for name, version in versions.items()))
+    print(f"processor  {cpu['name']}, {cpu['cores']} cores, {cpu['memory_gb']} GB")
+    print("GPU        " + (", ".join(names) + ("" if cuda else " (torch cannot use it)") if names else "none found"))
+    print(f"OpenGL     {gl['backend'] or 'none'}" + (f": {gl['renderer']}{' (software)' if gl['software'] else ''}" if gl["backend"] else ""))
+    if speed:
+        print(f"speed      {speed['state_only']:.0f} control steps/s without images, {speed[f'rgb_mask_{IMAGE_SIZE}']:.0f} with RGB + mask {IMAGE_SIZE}x{IMAGE_SIZE} (20 Hz control, 2 ms physics, one process)")
+    print("\n".join(f"to do      {problem}" for problem in problems) or "nothing is missing")
+    gpu = {"names": names, "cuda": cuda}
+    return {"ok": ok, "versions": versions, "gl": gl, "cpu": cpu, "gpu": gpu, "control_steps_per_s": speed, "problems": problems}

@@ -1,0 +1,36 @@
+"""Packs a policy into a self-checking bundle: ONNX, contract, golden vectors.
+
+toyshift export runs/detpool --out bundle
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift export`."""
+
+    policy: tyro.conf.Positional[Path]
+    """Folder that `toyshift train` wrote."""
+    out: Path
+    """Folder of the bundle."""
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Packs a policy into a self-checking bundle: ONNX with normalisation inside, contract.json, golden vectors.
+
+    Example: toyshift export runs/detpool --out bundle
+    """
+    from toyshift.policies import export
+
+    result: dict[str, Any] = export(cfg.policy, cfg.out)
+    print(f"bundle: {cfg.out} (check it anywhere with: toyshift verify {cfg.out})")
+    return result | {"out": cfg.out}

@@ -1,0 +1,130 @@
+"""Measures this machine: the OpenGL renderer that is really obtained, and control steps per second of the environment.
+
+Each measurement runs in a process of its own, so that a driver that crashes takes nothing with it:
+python -m toyshift.scripts.measure gl egl
+python -m toyshift.scripts.measure rates
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+BACKENDS = ("egl", "osmesa")
+SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader", "software")
+GL_PACKAGES = {"egl": "libegl1 libgl1 libgles2 libopengl0 libgl1-mesa-dri", "osmesa": "libosmesa6"}
+CONTROL_HZ = 20.0  # robosuite's default, so that the figures compare
+IMAGE_SIZE = 128  # [pixels]
+OBJECTS = "toys:train?n=4"
+
+
+class Stepper:
+    """A grasp environment under random actions, and its speed.
+
+    Args:
+        images: whether one camera's RGB and mask are rendered at every control step, or nothing is.
+        physics_dt: physics step [s].
+        seed: fixes the object, its pose and the actions.
+    """
+
+    def __init__(self, images: bool, physics_dt: float = 0.002, seed: int = 0) -> None:
+        import numpy as np
+
+        from toyshift.envs import EnvConfig, GraspEnv
+
+        cameras = ("front",) if images else ()
+        self._env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=cameras, image_size=IMAGE_SIZE, control_hz=CONTROL_HZ, physics_dt=physics_dt))
+        self._env.reset(seed=seed)
+        contract, rng = self._env.action_contract, np.random.default_rng(seed)
+        self._actions = rng.uniform(contract.low, contract.high, size=(256, contract.size)).astype(np.float32)  # (256, A)
+        self._next = 0
+        self.rate(0.2)  # fills caches
+
+    def rate(self, seconds: float) -> float:
+        """Steps for so long [s] and returns control steps per second; the episode goes on, no reset is timed."""
+        start, steps = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - start) < seconds:
+            self._env.step(self._actions[self._next % len(self._actions)])
+            self._next += 1
+            steps += 1
+        return steps / elapsed
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def rates(repeats: int = 5, seconds: float = 0.4) -> dict[str, float]:
+    """Returns the medians of repeated, interleaved short runs: control steps/s without and with RGB + mask."""
+    steppers = {"state_only": Stepper(images=False), f"rgb_mask_{IMAGE_SIZE}": Stepper(images=True)}
+    figures: dict[str, list[float]] = {name: [] for name in steppers}
+    for _ in range(repeats):
+        for name, stepper in steppers.items():
+            figures[name].append(stepper.rate(seconds))
+    for stepper in steppers.values():
+        stepper.close()
+    return {name: round(statistics.median(values), 1) for name, values in figures.items()}
+
+
+def gl() -> dict[str, str]:
+    """Makes an off-screen context with the backend that MUJOCO_GL names, and asks the driver who it is."""
+    import mujoco
+
+    context = mujoco.GLContext(IMAGE_SIZE, IMAGE_SIZE)
+    context.make_current()
+    from OpenGL import GL
+
+    facts = {"renderer": GL.GL_RENDERER, "vendor": GL.GL_VENDOR, "version": GL.GL_VERSION}
+    answer = {name: (GL.glGetString(which) or b"").decode() for name, which in facts.items()}
+    context.free()
+    return answer
+
+
+def isolated(*words: str, backend: str = "", timeout: float = 120.0) -> tuple[dict[str, Any] | None, str]:
+    """Runs one measurement in its own process.
+
+    Args:
+        words: "gl", a backend; or "rates".
+        backend: value of MUJOCO_GL there; "" leaves the choice to the program.
+        timeout: seconds after which the process is killed.
+
+    Returns:
+        The answer, or None and the last line of what went wrong.
+    """
+    environment = dict(os.environ)
+    if backend:
+        environment["MUJOCO_GL"] = backend
+        environment.pop("PYOPENGL_PLATFORM", None)
+    command = [sys.executable, "-m", "toyshift.scripts.measure", *words]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return None, f"no answer within {timeout:.0f} s"
+    if done.returncode == 0 and done.stdout.strip():
+        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return answer, ""
+    lines = [line for line in done.stderr.strip().splitlines() if line.strip() and not line.startswith("Exception ignored")]
+    ended = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    return None, lines[-1].strip() if lines else ended
+
+
+def find_gl() -> tuple[dict[str, Any], list[str]]:
+    """Returns {backend, renderer, software, ...} of the first backend that works, and why others did not."""
+    preferred = os.environ.get("MUJOCO_GL", "").lower()
+    order = [preferred, *BACKENDS] if preferred in BACKENDS else list(BACKENDS)
+    reasons = []
+    for backend in dict.fromkeys(order):
+        answer, reason = isolated("gl", backend, backend=backend, timeout=60.0)
+        if answer is not None:
+            software = any(word in answer["renderer"].lower() for word in SOFTWARE)
+            return {"backend": backend, "software": software, **answer}, reasons
+        reasons.append(f"{backend}: {reason}")
+    return {"backend": None, "renderer": None, "software": None}, reasons
+
+
+if __name__ == "__main__":
+    print(json.dumps(gl() if sys.argv[1] == "gl" else rates()))

@@ -1,0 +1,34 @@
+"""Re-runs the golden vectors of a bundle in onnxruntime.
+
+toyshift verify bundle
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift verify`."""
+
+    bundle: tyro.conf.Positional[Path]
+    """Folder that `toyshift export` wrote."""
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Re-runs the golden vectors of a bundle in onnxruntime; fails when an action differs by more than 1e-5.
+
+    Example: toyshift verify bundle
+    """
+    from toyshift.policies import verify
+
+    result: dict[str, Any] = verify(cfg.bundle)
+    print(f"{cfg.bundle}: fine, " + ", ".join(f"{key} {value}" for key, value in result.items()))
+    return result | {"bundle": cfg.bundle}
