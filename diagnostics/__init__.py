@@ -1,1 +1,54 @@
-"""diagnostics."""
+"""Evaluation protocol, statistics, shortcut measures and the report; names are imported when first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_EXPORTS = {
+    "Estimate": "statistics",
+    "PairedDifference": "statistics",
+    "bootstrap_mean": "statistics",
+    "bootstrap_ratio": "statistics",
+    "clustered": "statistics",
+    "paired_difference": "statistics",
+    "wilson": "statistics",
+    "Row": "rows",
+    "Summary": "rows",
+    "compare": "rows",
+    "per_object": "rows",
+    "read_rows": "rows",
+    "read_rows_manifest": "rows",
+    "render_table": "rows",
+    "summarise": "rows",
+    "summary_table": "rows",
+    "write_rows": "rows",
+    "EnvSpec": "actors",
+    "open_actor": "actors",
+    "EvaluateConfig": "evaluation",
+    "evaluate": "evaluation",
+    "record_rollouts": "video",
+    "write_mp4": "video",
+    "DEFAULT_FACTORS": "leaning",
+    "LeaningConfig": "leaning",
+    "LeaningResult": "leaning",
+    "diagnose": "leaning",
+    "measure_leaning": "leaning",
+    "Diversity": "diversity",
+    "measure_diversity": "diversity",
+    "image_features": "diversity",
+    "ReportData": "report_data",
+    "write_report": "report",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

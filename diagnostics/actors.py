@@ -1,0 +1,203 @@
+"""What evaluation runs: one small interface over a trained policy, the planner ("oracle") and the random policy.
+
+This file is the only place that knows how the other rooms spell their constructors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import ActionContract, require_same_contract, require_same_observations
+from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.core.files import content_hash
+from toyshift.core.seeds import episode_rng
+
+BUILTIN = ("oracle", "random")
+
+
+class Actor(Protocol):
+    """Chooses actions in an environment; `reset` once an episode, `actions` whenever the last chunk is used up."""
+
+    name: str
+    pooling: str
+
+    def reset(self, env: Any, seed: int, episode: int) -> None: ...
+
+    def actions(self, env: Any) -> NDArray[np.float32]:
+        """Returns the (K, A) physical actions to execute next, K >= 1."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """How a worker process makes its environment: an import path with JSON-able arguments, so that it can be sent and hashed.
+
+    Attributes:
+        kwargs: arguments of the factory, e.g. {"image_size": 96}; those a policy's contracts fix may be left out.
+        factory: "module:function" that returns an environment; called with objects=SPEC and the arguments.
+        objects_factory: "module:function" that returns an ObjectSet for a string.
+        look_factory: "module:class" of the appearance value that `set_look` takes.
+    """
+
+    kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    factory: str = "toyshift.diagnostics.actors:make_grasp_env"
+    objects_factory: str = "toyshift.toys:load_objects"
+    look_factory: str = "toyshift.envs.shifts:Look"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kwargs": dict(self.kwargs), "factory": self.factory, "objects_factory": self.objects_factory, "look_factory": self.look_factory}
+
+
+def resolve(path: str) -> Any:
+    """Imports "module:name"."""
+    module, _, name = path.partition(":")
+    if not name:
+        raise ConfigError(f"import path {path!r} has no ':'; write it as module:name")
+    return getattr(importlib.import_module(module), name)
+
+
+def make_grasp_env(objects: str, **kwargs: Any) -> Any:
+    """Returns a `toyshift.envs.GraspEnv`; the arguments are fields of its `EnvConfig`."""
+    from toyshift.envs import EnvConfig, GraspEnv
+
+    known = {f.name for f in dataclasses.fields(EnvConfig)}
+    for name in kwargs:
+        if name not in known:
+            raise UnknownNameError("environment option", name, known)
+    return GraspEnv(EnvConfig(objects=objects, **kwargs))
+
+
+def make_look(spec: EnvSpec, look: Mapping[str, Any]) -> Any:
+    """Returns the appearance value with these fields changed from the training look.
+
+    Raises:
+        UnknownNameError: a field that the look does not have.
+    """
+    kind = resolve(spec.look_factory)
+    known = {f.name for f in dataclasses.fields(kind)}
+    for name in look:
+        if name not in known:
+            raise UnknownNameError("appearance factor", name, known)
+    return kind(**look)
+
+
+def look_label(look: Mapping[str, Any]) -> str:
+    """Returns "factor=value" pairs for a row; "" for the training look."""
+    return ",".join(f"{name}={value}" for name, value in sorted(look.items()))
+
+
+def policy_fingerprint(policy: str) -> str:
+    """Returns a hash of what a policy folder holds (its configuration and weights), or the built-in's name.
+
+    Raises:
+        FileError: the folder does not exist or holds neither.
+    """
+    if policy in BUILTIN:
+        return policy
+    folder = Path(policy)
+    if not folder.is_dir():
+        raise FileError(f"policy {policy!r} is neither a folder nor one of {', '.join(BUILTIN)}; `toyshift train --out {policy}` makes one")
+    files = sorted(p for p in folder.iterdir() if p.name in {"config.json", "contract.json"} or p.suffix in {".onnx"} or p.name == "model.safetensors")
+    if not files:
+        raise FileError(f"{folder} holds no config.json, model.safetensors, contract.json or *.onnx: it is no policy folder and no exported bundle")
+    return content_hash(*(part for p in files for part in (p.name, p.read_bytes())))
+
+
+def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns environment arguments with those that the policy's contracts fix filled in; given ones win."""
+    cameras = policy.observation_contract.cameras
+    sizes = {size for _, size in cameras}
+    filled: dict[str, Any] = {"action_mode": policy.action_contract.mode, "cameras": tuple(name for name, _ in cameras)}
+    if len(sizes) == 1 and len(set(next(iter(sizes)))) == 1:
+        filled["image_size"] = next(iter(sizes))[0]
+    return filled | dict(kwargs)
+
+
+class FolderActor:
+    """A trained policy: renders an observation only when its action chunk is used up."""
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+        self.name = str(policy.name)
+        self.pooling = str(getattr(policy, "pooling", "") or "")
+
+    def check(self, env: Any) -> None:
+        """Raises ContractError where the environment acts or looks otherwise than the policy was trained for."""
+        require_same_contract(self.policy.action_contract, env.unwrapped.action_contract, f"policy {self.name}", "the environment")
+        require_same_observations(self.policy.observation_contract, env.unwrapped.observation_contract, f"policy {self.name}", "the environment")
+
+    def reset(self, env: Any, seed: int, episode: int) -> None:
+        self.policy.reset()
+
+    def actions(self, env: Any) -> NDArray[np.float32]:
+        chunk = np.asarray(self.policy.act(env.unwrapped.observe()), dtype=np.float32)
+        return chunk[: max(1, int(self.policy.execute))]
+
+
+class RandomActor:
+    """Uniform actions in the action contract's box, from the episode's own stream."""
+
+    name, pooling = "random", ""
+
+    def reset(self, env: Any, seed: int, episode: int) -> None:
+        self._rng = episode_rng(seed, episode, "random-policy")
+
+    def actions(self, env: Any) -> NDArray[np.float32]:
+        contract: ActionContract = env.unwrapped.action_contract
+        return self._rng.uniform(contract.low, contract.high, size=(1, contract.size)).astype(np.float32)
+
+
+class OracleActor:
+    """The grasp planner that also collects demonstrations; it sees the simulator's state."""
+
+    name, pooling = "oracle", ""
+
+    def __init__(self, planner: Any) -> None:
+        self._planner = planner
+
+    def reset(self, env: Any, seed: int, episode: int) -> None:
+        self._planner.reset(env.unwrapped)
+
+    def actions(self, env: Any) -> NDArray[np.float32]:
+        return np.atleast_2d(np.asarray(self._planner.act_env(env.unwrapped), dtype=np.float32))
+
+
+def load_acting_policy(folder: str) -> Any:
+    """Loads a policy folder or an exported bundle for acting on one CPU thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    from toyshift.policies import load_policy
+
+    return load_policy(Path(folder))
+
+
+def open_actor(policy: str, objects: str, spec: EnvSpec) -> tuple[Actor, Any]:
+    """Returns an actor and the environment it acts in, their contracts checked against each other.
+
+    Args:
+        policy: "oracle", "random", or the path of a policy folder or exported bundle.
+        objects: object set string.
+        spec: how to make the environment.
+    """
+    policy_fingerprint(policy)  # a clear error before anything heavy is loaded
+    factory = resolve(spec.factory)
+    if policy == "random":
+        return RandomActor(), factory(objects=objects, **spec.kwargs)
+    if policy == "oracle":
+        env = factory(objects=objects, **spec.kwargs)
+        from toyshift.data import OraclePolicy
+
+        return OracleActor(OraclePolicy(env.unwrapped)), env
+    acting = load_acting_policy(policy)
+    env = factory(objects=objects, **env_arguments(acting, spec.kwargs))
+    actor = FolderActor(acting)
+    actor.check(env)
+    return actor, env

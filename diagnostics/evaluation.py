@@ -1,0 +1,276 @@
+"""The evaluation protocol: every policy meets the same initial states, one row per episode, resumable after kill -9."""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+import shutil
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.errors import ConfigError, FileError, GraspError, PhysicsError, ToyShiftError
+from toyshift.core.files import json_hash
+from toyshift.core.manifest import manifest
+from toyshift.core.progress import Progress
+from toyshift.core.seeds import episode_rng
+from toyshift.diagnostics.actors import Actor, EnvSpec, look_label, make_look, open_actor, policy_fingerprint, resolve
+from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
+
+FLUSH_EVERY = 20
+PROTOCOL = 1  # raised whenever the same arguments would give other rows
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """One policy on one object set.
+
+    Attributes:
+        policy: "oracle", "random", or a policy folder or exported bundle.
+        objects: object set, e.g. "toys:test" or "ycb-like".
+        trials: episodes in total; the set's objects take turns, so each gets trials / len(set), give or take one.
+        seed: root seed; episode i of seed s starts in the same state for every policy.
+        max_steps: control steps after which an episode ends.
+        look: changed appearance, e.g. {"table": 1}; {} is the training look.
+        env: how to make the environment.
+        name: what to call the policy in the rows; "" takes its own name.
+    """
+
+    policy: str
+    objects: str
+    trials: int = 100
+    seed: int = 0
+    max_steps: int = 100
+    look: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    env: EnvSpec = dataclasses.field(default_factory=EnvSpec)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.trials < 1 or self.max_steps < 1 or self.seed < 0:
+            raise ConfigError(f"trials={self.trials}, max_steps={self.max_steps}, seed={self.seed}: the first two must be at least 1, the seed at least 0")
+
+
+def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str, int]:
+    """Returns the object of an episode and how many earlier episodes had it: a pure function of (ids, seed, episode).
+
+    Episodes go through the set in rounds; each round visits every object once in an order drawn from the seed.
+    """
+    round_, place = divmod(episode, len(ids))
+    order = episode_rng(seed, round_, "object-order").permutation(len(ids))
+    return ids[int(order[place])], round_
+
+
+def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
+    """Plays one episode and returns the outcome columns of its row.
+
+    Nothing is rendered unless the actor asks for an observation. A grasp that cannot be planned and a simulation
+    that diverges are outcomes, not errors.
+    """
+    start = time.perf_counter()
+    world = env.unwrapped
+    highest = height = 0.0
+    steps, success, contact = 0, False, None
+    try:
+        env.reset(seed=config.seed, options={"episode": episode, "object": object_id})
+        if config.look:
+            world.set_look(make_look(config.env, config.look))
+        actor.reset(env, config.seed, episode)
+        done = False
+        while steps < config.max_steps and not done:
+            for action in actor.actions(env):
+                _, done, info = world.advance(action)
+                steps += 1
+                height = float(info["lift_height"])
+                highest = max(highest, height, float(info.get("max_height", height)))
+                touched = info.get("predicates", {}).get("contact")
+                contact = contact if touched is None else bool(touched) or bool(contact)
+                success = bool(info["is_success"])
+                done = bool(done) or success
+                if done or steps >= config.max_steps:
+                    break
+        threshold = float(getattr(getattr(world, "config", None), "lift_height", 0.3))
+        failure = failure_kind(success, highest, height, contact, threshold)
+    except GraspError:
+        failure = "no_plan"
+    except PhysicsError:
+        failure, success = "unstable", False
+    return {"success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": time.perf_counter() - start}
+
+
+# A worker process keeps one environment; keyed by everything that made it.
+_session: dict[str, tuple[Actor, Any]] = {}
+
+
+def _open_session(config: EvaluateConfig) -> tuple[Actor, Any]:
+    key = json_hash({"policy": policy_fingerprint(config.policy), "objects": config.objects, "env": config.env.to_json()})
+    if key not in _session:
+        _close_session()
+        _session[key] = open_actor(config.policy, config.objects, config.env)
+    return _session[key]
+
+
+def _close_session() -> None:
+    for _, env in _session.values():
+        env.close()
+    _session.clear()
+
+
+def _play(config: EvaluateConfig, ids: tuple[str, ...], episode: int) -> Row:
+    actor, env = _open_session(config)
+    object_id, trial = object_of_episode(ids, config.seed, episode)
+    outcome = run_episode(actor, env, config, object_id, episode)
+    return Row(
+        policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id, seed=config.seed,
+        episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials, **outcome,
+    )
+
+
+def _die_with_parent() -> None:
+    """Ends this worker when the main process is killed: it would wait for work for ever otherwise."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Lets worker processes started inside use one thread for linear algebra and software rendering."""
+    names = ("OMP_NUM_THREADS", "LP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _results(config: EvaluateConfig, ids: tuple[str, ...], episodes: Sequence[int], workers: int) -> Iterator[Row]:
+    """Yields rows as they are finished: in this process for workers <= 0, else from spawned processes."""
+    if workers <= 0:
+        try:
+            for episode in episodes:
+                yield _play(config, ids, episode)
+        finally:
+            _close_session()
+        return
+    context = multiprocessing.get_context("spawn")
+    with _one_thread_each():
+        pool = futures.ProcessPoolExecutor(min(workers, len(episodes)), mp_context=context, initializer=_die_with_parent)
+        try:
+            waiting = [pool.submit(_play, config, ids, episode) for episode in episodes]
+            for future in futures.as_completed(waiting):
+                yield future.result()
+        except futures.process.BrokenProcessPool as error:
+            raise ToyShiftError(
+                f"a worker process died while evaluating {config.policy} on {config.objects} (out of memory?); finished episodes are kept: "
+                f"run the same command again, with --workers 1 if it repeats"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_key(config: EvaluateConfig, fingerprint: str) -> str:
+    """Returns the hash of everything that decides an episode's row, except which episodes are asked for.
+
+    Args:
+        config: of the evaluation.
+        fingerprint: the object set's content hash.
+    """
+    return json_hash({
+        "protocol": PROTOCOL, "policy": policy_fingerprint(config.policy), "name": config.name, "objects": config.objects, "fingerprint": fingerprint,
+        "seed": config.seed, "max_steps": config.max_steps, "look": dict(config.look), "env": config.env.to_json(),
+    })
+
+
+def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
+    """Returns the episodes that earlier, perhaps killed, runs with this key have left on disk."""
+    done: dict[int, Row] = {}
+    with contextlib.suppress(FileError):
+        if out.exists() and read_rows_manifest(out).get("run_key") == key:
+            done.update({row.episode: row for row in read_rows(out)})
+    for path in sorted(parts.glob("*.parquet")):
+        try:
+            done.update({row.episode: row for row in read_rows(path)})
+        except FileError as error:
+            warnings.warn(f"{error}; its episodes are played again", stacklevel=3)
+            path.unlink()
+    return done
+
+
+def evaluate(config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True) -> list[Row]:
+    """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
+
+    Finished episodes are written every 20 to `<out>.parts/`, then merged into `out` in one step, so that a run killed
+    at any moment loses at most the last few, and asking for more trials later plays only the new ones.
+
+    Args:
+        config: what to evaluate.
+        out: Parquet file to write.
+        workers: processes; 0 plays in this one.
+        progress: show a bar with time left and running success.
+
+    Raises:
+        ContractError: policy and environment disagree; raised before the first episode.
+        FileError: no such policy.
+    """
+    out = Path(out)
+    fingerprint_policy = policy_fingerprint(config.policy)
+    objects = resolve(config.env.objects_factory)(config.objects)
+    ids = tuple(objects.ids)
+    if not ids:
+        raise ConfigError(f"object set {config.objects!r} holds no object to evaluate on")
+    key = run_key(config, str(objects.fingerprint))
+    parts = out.with_name(out.name + ".parts") / key
+    done = _finished(out, parts, key)
+    missing = [i for i in range(config.trials) if i not in done]
+    if missing:
+        pending: list[Row] = []
+        label = f"{config.name or Path(config.policy).name} on {config.objects}"
+
+        def flush() -> None:
+            if pending:
+                write_rows(parts / f"{min(r.episode for r in pending):07d}.parquet", pending, {"run_key": key})
+                pending.clear()
+
+        wins = sum(row.success for i, row in done.items() if i < config.trials)
+        bar = Progress(label, config.trials, "ep", config.trials - len(missing)) if progress else None
+        played = config.trials - len(missing)
+        try:
+            for row in _results(config, ids, missing, workers):
+                done[row.episode] = row
+                pending.append(row)
+                wins, played = wins + row.success, played + 1
+                if bar:
+                    bar.update(1, success=wins / played)
+                if len(pending) >= FLUSH_EVERY:
+                    flush()
+        finally:
+            flush()
+            if bar:
+                bar.close()
+    rows = [dataclasses.replace(done[i], trials=config.trials) for i in range(config.trials)]
+    if missing or not out.exists() or len(read_rows(out)) != config.trials:
+        facts = manifest(
+            config=dataclasses.asdict(dataclasses.replace(config, look=dict(config.look))), seed=config.seed, run_key=key,
+            policy_hash=fingerprint_policy, objects_hash=str(objects.fingerprint), objects=len(ids),
+        )
+        write_rows(out, rows, facts)
+    shutil.rmtree(parts, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        parts.parent.rmdir()
+    return rows

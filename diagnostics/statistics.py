@@ -1,0 +1,237 @@
+"""Intervals for success rates, ratios and paired differences that know which episodes belong to the same object.
+
+Three sources of doubt are kept apart:
+
+* `wilson`: episodes are independent draws (an optimist's interval when several episodes share an object);
+* `clustered`: objects are the sample. The design effect is estimated from the spread of the objects' rates, the
+  number of episodes divided by it, corrected for few objects by Student's t, and Wilson's formula applied to the
+  result. It stays inside [0, 1], and unlike a bootstrap it does not collapse to a point at 0 % or 100 %;
+* `bootstrap_ratio`, `bootstrap_mean`: seeded percentile bootstrap over scenes (or clusters of them).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toyshift.core.errors import ConfigError
+
+CONFIDENCE = 0.95
+RESAMPLES = 4000
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A value with its interval.
+
+    Attributes:
+        value: the point estimate.
+        low: lower bound of the interval.
+        high: upper bound.
+        n: number of independent units behind it (episodes, objects or scenes; the function that made it says which).
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """Returns JSON-able fields; a bound that is not finite becomes null."""
+        return {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in dataclasses.asdict(self).items()}
+
+
+def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Returns Wilson's score interval of a proportion.
+
+    Args:
+        k: successes; may be fractional when n is an effective number.
+        n: trials; with none, nothing is known and the interval is (0, 1).
+        confidence: level, in (0, 1).
+
+    Raises:
+        ConfigError: k is not in [0, n], or the confidence is not in (0, 1).
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ConfigError(f"confidence is {confidence}; it must lie strictly between 0 and 1, e.g. 0.95")
+    if n < 0 or not 0 <= k <= n:
+        raise ConfigError(f"{k} successes in {n} trials: successes must lie between 0 and the number of trials")
+    if n == 0:
+        return 0.0, 1.0
+    from statsmodels.stats.proportion import proportion_confint  # 1 s import, only when an interval is asked for
+
+    low, high = proportion_confint(k, n, alpha=1.0 - confidence, method="wilson")
+    return float(max(0.0, low)), float(min(1.0, high))
+
+
+def _sums_by_cluster(values: NDArray[np.float64], clusters: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the sum and the count of each cluster."""
+    if len(values) != len(clusters):
+        raise ConfigError(f"{len(values)} values but {len(clusters)} cluster labels; there must be one label per value")
+    _, which = np.unique(np.asarray([str(c) for c in clusters]), return_inverse=True)
+    return np.bincount(which, weights=values).astype(np.float64), np.bincount(which).astype(np.float64)
+
+
+def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> Estimate:
+    """Returns a success rate with an interval for *new objects*, clustered by object (design effect, t-corrected Wilson).
+
+    Variance of the rate: m / (m-1) * sum_j (k_j - p n_j)^2 / n^2 over m clusters. The design effect is its ratio to
+    p (1-p) / n, not below 1. Where all outcomes agree it cannot be estimated, and each object counts once. One
+    object alone says nothing about other objects: the interval is (0, 1).
+
+    Args:
+        successes: (n,) booleans.
+        clusters: (n,) labels, usually object ids.
+        confidence: level.
+    """
+    values = np.asarray(successes, dtype=np.float64)
+    if values.size == 0:
+        return Estimate(float("nan"), 0.0, 1.0, 0)
+    k, size = _sums_by_cluster(values, clusters)
+    n, m = float(values.size), len(size)
+    rate = float(values.mean())
+    if m < 2:
+        return Estimate(rate, 0.0, 1.0, m)
+    from scipy.stats import norm, t
+
+    if 0.0 < rate < 1.0:
+        variance = m / (m - 1) * float(np.sum((k - rate * size) ** 2)) / n**2
+        effective = n / max(1.0, variance / (rate * (1.0 - rate) / n))
+    else:
+        effective = float(m)
+    quantile = 0.5 + confidence / 2.0
+    effective *= float(norm.ppf(quantile) / t.ppf(quantile, m - 1)) ** 2
+    low, high = wilson(rate * effective, effective, confidence)
+    return Estimate(rate, low, high, m)
+
+
+def _resampled_sums(columns: NDArray[np.float64], rng: np.random.Generator, resamples: int) -> NDArray[np.float64]:
+    """Returns sums over bootstrap samples of the rows: (n, c) -> (resamples, c)."""
+    n = len(columns)
+    out = np.empty((resamples, columns.shape[1]))
+    step = max(1, 4_000_000 // n)  # keeps the count matrix below 32 MB
+    for start in range(0, resamples, step):
+        stop = min(resamples, start + step)
+        counts = rng.multinomial(n, np.full(n, 1.0 / n), size=stop - start)
+        out[start:stop] = counts @ columns
+    return out
+
+
+def _percentiles(samples: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    low, high = np.quantile(samples, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
+    return float(low), float(high)
+
+
+def _clustered_columns(columns: list[NDArray[np.float64]], clusters: Sequence[Any] | None) -> NDArray[np.float64]:
+    if clusters is None:
+        return np.stack(columns, axis=1)
+    return np.stack([_sums_by_cluster(c, clusters)[0] for c in columns], axis=1)
+
+
+def bootstrap_mean(
+    values: ArrayLike, clusters: Sequence[Any] | None = None, confidence: float = CONFIDENCE, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """Returns a mean with a seeded percentile bootstrap over values, or over clusters of them."""
+    return bootstrap_ratio(values, np.ones(np.shape(np.asarray(values))), clusters, confidence, seed, resamples)
+
+
+def bootstrap_ratio(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    clusters: Sequence[Any] | None = None,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Returns mean(numerator) / mean(denominator) with a seeded percentile bootstrap; pairs stay together.
+
+    Args:
+        numerator: (n,) one value per scene.
+        denominator: (n,) of the same scenes, at least 0; where its mean is 0 the ratio is inf (or nan for 0 / 0).
+        clusters: (n,) labels that are resampled as a whole; None resamples scenes.
+        confidence: level.
+        seed: of the resampling.
+        resamples: number of bootstrap samples.
+    """
+    top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    if top.shape != bottom.shape or top.ndim != 1:
+        raise ConfigError(f"a ratio needs two vectors of one length, got shapes {top.shape} and {bottom.shape}")
+    if top.size == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    columns = _clustered_columns([top, bottom], clusters)
+    sums = _resampled_sums(columns, np.random.default_rng(seed), resamples)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(top.sum() / bottom.sum())
+        ratios = sums[:, 0] / sums[:, 1]
+    ratios = ratios[~np.isnan(ratios)]
+    if not len(ratios) or not np.isfinite(ratios).all():
+        # Interpolating between finite and infinite order statistics gives nan: take order statistics themselves.
+        if not len(ratios):
+            return Estimate(value, float("nan"), float("nan"), len(columns))
+        low, high = np.quantile(ratios, [0.5 - confidence / 2, 0.5 + confidence / 2], method="nearest")
+        return Estimate(value, float(low), float(high), len(columns))
+    return Estimate(value, *_percentiles(ratios, confidence), len(columns))
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedDifference:
+    """Success of policy A minus success of policy B on the same episodes.
+
+    Attributes:
+        difference: mean of a - b, with the interval.
+        only_a: episodes in which only A succeeded.
+        only_b: episodes in which only B succeeded.
+        both: episodes in which both did.
+        neither: episodes in which neither did.
+        p_value: exact McNemar test (two-sided, episodes independent).
+    """
+
+    difference: Estimate
+    only_a: int
+    only_b: int
+    both: int
+    neither: int
+    p_value: float
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"difference": self.difference.to_json()}
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> PairedDifference:
+    """Compares two policies on the same (object, seed, episode) triples.
+
+    The interval is the wider hull of two: cluster-robust (differences summed by object, Student's t with one degree
+    of freedom less than objects) and Bonett and Price's for paired proportions, which keeps a width when no episode
+    separates the policies.
+
+    Args:
+        a: (n,) successes of A.
+        b: (n,) successes of B in the same order.
+        clusters: (n,) object ids.
+        confidence: level.
+    """
+    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    if first.shape != second.shape or first.ndim != 1 or not first.size:
+        raise ConfigError(f"a paired comparison needs two equally long, non-empty vectors, got shapes {first.shape} and {second.shape}")
+    from scipy.stats import binomtest, norm, t
+
+    n = first.size
+    only_a, only_b = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    value = (only_a - only_b) / n
+    z = float(norm.ppf(0.5 + confidence / 2))
+    p12, p21 = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
+    half = z * float(np.sqrt(max(0.0, p12 + p21 - (p12 - p21) ** 2) / (n + 2)))
+    low, high = p12 - p21 - half, p12 - p21 + half
+    sums, size = _sums_by_cluster(first.astype(np.float64) - second, clusters)
+    m = len(size)
+    if m > 1:
+        error = float(np.sqrt(m / (m - 1) * np.sum((sums - value * size) ** 2))) / n
+        reach = float(t.ppf(0.5 + confidence / 2, m - 1)) * error
+        low, high = min(low, value - reach), max(high, value + reach)
+    p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    estimate = Estimate(value, max(-1.0, low), min(1.0, high), m)
+    return PairedDifference(estimate, only_a, only_b, int(np.sum(first & second)), int(np.sum(~first & ~second)), p_value)

@@ -1,0 +1,153 @@
+"""Rollout videos: episodes of a finished evaluation played again, drawn at high quality, written as MP4 for browsers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ConfigError, GraspError, PhysicsError
+from toyshift.core.files import atomic_path
+from toyshift.diagnostics.actors import EnvSpec, make_look, open_actor, resolve
+from toyshift.diagnostics.evaluation import EvaluateConfig
+from toyshift.diagnostics.rows import Row
+
+SHOW = {"quality": "high", "image_size": 320, "cameras": ("front",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollout:
+    """A recorded episode.
+
+    Attributes:
+        path: the MP4 file.
+        success: the outcome of the recorded play.
+        object_id: its object.
+        episode: its index.
+        failure: failure kind of the row it repeats.
+    """
+
+    path: Path
+    success: bool
+    object_id: str
+    episode: int
+    failure: str
+
+
+def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float = 10.0, quality: int = 26) -> Path:
+    """Writes an H.264 (yuv420p, moov atom first) MP4 atomically.
+
+    Args:
+        path: target; must end in .mp4.
+        frames: (H, W, 3) uint8 sRGB images of one size; an odd last row or column is cut off.
+        fps: frames per second.
+        quality: x264's constant rate factor; smaller is better and larger in bytes.
+
+    Raises:
+        ConfigError: there is no frame, or the sizes differ.
+    """
+    import av
+
+    size: tuple[int, int] | None = None
+    with atomic_path(Path(path)) as temporary:
+        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
+            stream = container.add_stream("libx264", rate=round(fps), options={"crf": str(quality), "preset": "medium"})
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                even = np.ascontiguousarray(frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2])
+                if size is None:
+                    size = (even.shape[0], even.shape[1])
+                    stream.height, stream.width = size
+                if even.shape[:2] != size:
+                    raise ConfigError(f"{path}: a frame of {even.shape[:2]} pixels after one of {size}; a video has one size")
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            if size is None:
+                raise ConfigError(f"{path}: a video needs at least one frame")
+            container.mux(stream.encode(None))
+    return Path(path)
+
+
+def choose(rows: Sequence[Row], successes: int, failures: int) -> list[Row]:
+    """Returns the first successes and failures with distinct objects where possible, in order of episode."""
+    chosen: list[Row] = []
+    for wanted, count in ((True, successes), (False, failures)):
+        group = sorted((r for r in rows if r.success == wanted), key=lambda r: (r.object_trial, r.episode))
+        seen: set[str] = set()
+        fresh = [r for r in group if not (r.object_id in seen or seen.add(r.object_id))]  # type: ignore[func-returns-value]
+        again = [r for r in group if r not in fresh]
+        chosen += (fresh + again)[:count]
+    return chosen
+
+
+def record_rollouts(
+    config: EvaluateConfig, rows: Sequence[Row], folder: Path, successes: int = 2, failures: int = 2, show: Mapping[str, Any] | None = None, hold_frames: int = 6
+) -> list[Rollout]:
+    """Plays chosen episodes again and writes one MP4 each into `folder`; files that exist already are kept.
+
+    The policy acts on its own fast observations; a second environment, into which each simulator state is loaded,
+    draws the pictures. So a video shows the very episode of its row.
+
+    Args:
+        config: of the evaluation that made the rows.
+        rows: its rows.
+        folder: where videos go, named <set>-<episode>-<object>.mp4.
+        successes: how many successes to record.
+        failures: how many failures.
+        show: environment arguments for drawing; None takes high quality at 320 pixels. Its `render()` is the picture.
+        hold_frames: the last picture is repeated so often, so that a loop can be read.
+    """
+    folder = Path(folder)
+    chosen = choose(rows, successes, failures)
+    out, todo = [], []
+    for row in chosen:
+        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{row.policy}-{row.object_set}-{row.episode:05d}-{row.object_id}")
+        rollout = Rollout(folder / f"{name[:150]}.mp4", row.success, row.object_id, row.episode, row.failure)
+        out.append(rollout)
+        if not rollout.path.exists():
+            todo.append((row, rollout))
+    if not todo:
+        return out
+    actor, env = open_actor(config.policy, config.objects, config.env)
+    drawing = EnvSpec({**config.env.kwargs, **(SHOW if show is None else show)}, config.env.factory)
+    screen = resolve(drawing.factory)(objects=config.objects, **drawing.kwargs)
+    try:
+        for row, rollout in todo:
+            frames = _play(actor, env, screen, config, row)
+            rate = float(getattr(env.unwrapped.action_contract, "control_hz", 10.0))
+            write_mp4(rollout.path, frames + frames[-1:] * hold_frames, rate)
+    finally:
+        env.close()
+        screen.close()
+    return out
+
+
+def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row) -> list[NDArray[np.uint8]]:
+    """Plays one episode and returns its pictures, the first before any action."""
+    options = {"episode": row.episode, "object": row.object_id}
+    for world in (env, screen):
+        world.reset(seed=config.seed, options=options)
+        if config.look:
+            world.unwrapped.set_look(make_look(config.env, config.look))
+
+    def picture() -> NDArray[np.uint8]:
+        screen.unwrapped.load_sim_state(row.object_id, env.unwrapped.sim_state())
+        return np.asarray(screen.unwrapped.render(), dtype=np.uint8)
+
+    frames = [picture()]
+    try:
+        actor.reset(env, config.seed, row.episode)
+        done = False
+        while len(frames) <= config.max_steps and not done:
+            for action in actor.actions(env):
+                _, done, info = env.unwrapped.advance(action)
+                frames.append(picture())
+                done = bool(done) or bool(info["is_success"])
+                if done or len(frames) > config.max_steps:
+                    break
+    except (GraspError, PhysicsError):
+        return frames  # a planner that gives up ends the film where it gave up
+    return frames

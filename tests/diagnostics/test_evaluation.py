@@ -1,0 +1,220 @@
+"""The protocol with a small fake world: same states for all policies, resume, worker processes, outcomes."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toyshift.core.contract import ActionContract, ObservationContract
+from toyshift.core.errors import ContractError, FileError, GraspError
+from toyshift.diagnostics import evaluation
+from toyshift.diagnostics.actors import EnvSpec, FolderActor, RandomActor, policy_fingerprint
+from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode
+from toyshift.diagnostics.rows import read_rows, read_rows_manifest
+
+FAKE = '''
+import dataclasses
+import numpy as np
+from toyshift.core.contract import ActionContract, ObservationContract
+from toyshift.core.seeds import episode_rng
+
+CONTRACT = ActionContract("eef_delta", ("dx", "grip"), ("m", "1"), (-0.05, 0.0), (0.05, 1.0), 20.0, ("j1",))
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    table: int = 0
+
+class Objects:
+    ids, fingerprint = ("a", "b", "c"), "f00d"
+
+def load_objects(spec):
+    return Objects()
+
+class Env:
+    """Height rises by the first action where it points up; the start is drawn from (seed, episode)."""
+    action_contract = CONTRACT
+    observation_contract = ObservationContract((("front", (8, 8)),), ("height",))
+
+    def __init__(self, objects, gain=1.0):
+        self.gain, self.unwrapped, self.rendered, self.look = gain, self, 0, Look()
+
+    def reset(self, seed, options):
+        self.height = self.start = float(episode_rng(seed, options["episode"]).uniform(0.0, 0.2))
+        self.object_id = options["object"]
+
+    def set_look(self, look):
+        self.look = look
+
+    def observe(self):
+        self.rendered += 1
+        return {"agent_pos": np.array([self.height], dtype=np.float32)}
+
+    def advance(self, action):
+        self.height += self.gain * float(action[0])
+        done = self.height > 0.3
+        return 0.0, done, {"lift_height": self.height, "is_success": done and self.look.table == 0, "predicates": {"contact": self.height > self.start}}
+
+    def close(self):
+        pass
+'''
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch) -> types.ModuleType:
+    (tmp_path / "fakeworld.py").write_text(FAKE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("fakeworld", None)
+    import importlib
+
+    return importlib.import_module("fakeworld")
+
+
+SPEC = EnvSpec(factory="fakeworld:Env", objects_factory="fakeworld:load_objects", look_factory="fakeworld:Look")
+
+
+class Lifter:
+    """Goes up at a fixed speed in chunks of four, of which three are executed."""
+
+    name, needs_masks, execute, pooling = "lifter", False, 3, "detpool"
+    observation_contract = ObservationContract((("front", (8, 8)),), ("height",))
+
+    def __init__(self, contract: ActionContract, speed: float = 0.02) -> None:
+        self.action_contract, self.speed, self.calls = contract, speed, 0
+
+    def reset(self) -> None:
+        self.calls = 0
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        self.calls += 1
+        return np.tile(np.array([self.speed, 0.0], dtype=np.float32), (4, 1))
+
+
+def without_time(rows):
+    return [dataclasses.replace(r, wall_s=0.0) for r in rows]
+
+
+def test_objects_take_even_turns_in_a_seeded_order():
+    ids = tuple("abcdefg")
+    turns = [object_of_episode(ids, 3, i) for i in range(21)]
+    assert set(collections.Counter(o for o, _ in turns).values()) == {3}
+    assert [t for _, t in turns] == [0] * 7 + [1] * 7 + [2] * 7
+    assert turns[10] == object_of_episode(ids, 3, 10)
+    assert [o for o, _ in turns] != [object_of_episode(ids, 4, i)[0] for i in range(21)]
+
+
+def test_an_episode_renders_only_for_new_chunks(fake):
+    env, config = fake.Env("x"), EvaluateConfig("lifter", "x", env=SPEC)
+    lifter = Lifter(fake.CONTRACT)
+    outcome = run_episode(FolderActor(lifter), env, config, "a", 0)
+    assert outcome["success"]
+    assert outcome["failure"] == ""
+    assert outcome["steps"] == int(np.ceil((0.3 - env.start) / 0.02))
+    assert env.rendered == lifter.calls == int(np.ceil(outcome["steps"] / 3))
+
+
+def test_outcomes_of_failures(fake):
+    env, config = fake.Env("x"), EvaluateConfig("lifter", "x", max_steps=5, env=SPEC)
+    slow = run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), env, config, "a", 1)
+    assert (slow["success"], slow["steps"], slow["failure"]) == (False, 5, "timeout")
+
+    class NoPlan(RandomActor):
+        def actions(self, env):
+            raise GraspError("too wide")
+
+    assert run_episode(NoPlan(), env, config, "a", 1)["failure"] == "no_plan"
+    changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
+    assert run_episode(FolderActor(Lifter(fake.CONTRACT)), env, changed, "a", 0)["failure"] == "not_held"
+
+
+def test_random_actions_fill_the_box_and_depend_on_the_episode_only(fake):
+    env, actor = fake.Env("x"), RandomActor()
+    actor.reset(env, 1, 2)
+    first = np.concatenate([actor.actions(env) for _ in range(200)])
+    actor.reset(env, 1, 2)
+    assert np.array_equal(first[:1], actor.actions(env))
+    assert first[:, 0].min() < -0.045
+    assert first[:, 1].max() > 0.95
+    actor.reset(env, 1, 3)
+    assert not np.array_equal(first[:1], actor.actions(env))
+
+
+def test_a_killed_run_goes_on_and_equals_an_uninterrupted_one(fake, tmp_path, monkeypatch):
+    config = EvaluateConfig("random", "x", trials=50, seed=5, max_steps=30, env=SPEC)
+    whole = evaluate(config, tmp_path / "whole.parquet", workers=0, progress=False)
+    assert [r.episode for r in whole] == list(range(50))
+    assert 0 < sum(r.success for r in whole) < 50
+
+    played = []
+    original = evaluation._play
+
+    def dying(config, ids, episode):
+        if len(played) == 33:
+            raise KeyboardInterrupt
+        played.append(episode)
+        return original(config, ids, episode)
+
+    monkeypatch.setattr(evaluation, "_play", dying)
+    out = tmp_path / "killed.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config, out, workers=0, progress=False)
+    assert not out.exists()
+    # As after kill -9: the last, unflushed rows are gone.
+    parts = sorted((tmp_path / "killed.parquet.parts").rglob("*.parquet"))
+    parts[-1].unlink()
+    played.clear()
+    played_before = len(read_rows(parts[0]))
+    monkeypatch.setattr(evaluation, "_play", lambda *a: (played.append(a[2]), original(*a))[1])
+    assert without_time(evaluate(config, out, workers=0, progress=False)) == without_time(whole)
+    assert len(played) == 50 - played_before
+    assert not (tmp_path / "killed.parquet.parts").exists()
+    assert read_rows_manifest(out)["config"]["trials"] == 50
+
+    played.clear()
+    assert evaluate(config, out, workers=0, progress=False) == read_rows(out)
+    assert played == []  # a finished run plays nothing
+    longer = evaluate(dataclasses.replace(config, trials=60), out, workers=0, progress=False)
+    assert played == list(range(50, 60))  # more trials play only the new ones
+    assert [dataclasses.replace(r, trials=50) for r in without_time(longer[:50])] == without_time(whole)
+    played.clear()
+    evaluate(dataclasses.replace(config, seed=6), out, workers=0, progress=False)
+    assert len(played) == 50  # another seed shares nothing
+
+
+def test_damaged_parts_are_named_and_played_again(fake, tmp_path):
+    config = EvaluateConfig("random", "x", trials=4, env=SPEC)
+    key = evaluation.run_key(config, "f00d")
+    part = tmp_path / "rows.parquet.parts" / key / "0000000.parquet"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"PAR1 half a file")
+    with pytest.warns(UserWarning, match=r"0000000\.parquet.*played again"):
+        assert len(evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)) == 4
+
+
+def test_worker_processes_give_the_same_rows(fake, tmp_path):
+    config = EvaluateConfig("random", "x", trials=6, seed=1, max_steps=20, env=SPEC)
+    alone = evaluate(config, tmp_path / "a.parquet", workers=0, progress=False)
+    together = evaluate(config, tmp_path / "b.parquet", workers=2, progress=False)
+    assert without_time(alone) == without_time(together)
+
+
+def test_contracts_that_differ_are_refused(fake):
+    other = dataclasses.replace(fake.CONTRACT, control_hz=10.0)
+    with pytest.raises(ContractError, match="control_hz"):
+        FolderActor(Lifter(other)).check(fake.Env("x"))
+
+
+def test_unknown_policy_is_named(tmp_path: Path):
+    with pytest.raises(FileError, match="nowhere"):
+        policy_fingerprint("nowhere")
+    with pytest.raises(FileError, match="no policy folder"):
+        policy_fingerprint(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    before = policy_fingerprint(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"1")
+    assert policy_fingerprint(str(tmp_path)) != before
