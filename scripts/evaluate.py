@@ -1,0 +1,86 @@
+"""Measures success by object set, beside an oracle and a random policy.
+
+toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
+toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable --out runs/eval
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.files import json_hash, write_json
+from toyshift.core.manifest import manifest
+from toyshift.scripts.options import Common
+
+REFERENCES = ("oracle", "random")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift evaluate`."""
+
+    policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+    """Folder of a policy, or oracle, or random; give it several times for several."""
+    objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ("ycb-like",)
+    """Object set to test on; give it several times for several."""
+    trials: int = 100
+    """Episodes per policy and set; the objects take turns."""
+    out: Path = Path("runs/evaluation")
+    """Folder of the rows; an interrupted evaluation goes on where it was."""
+    workers: int = 0
+    """Processes; 0 takes one per core."""
+    no_references: bool = False
+    """Leave out the oracle and the random policy."""
+
+    def __post_init__(self) -> None:
+        if not self.policy:
+            raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), --policy oracle or --policy random")
+        if self.trials < 1 or self.workers < 0:
+            raise ConfigError(f"--trials must be at least 1 and --workers at least 0, got {self.trials} and {self.workers}")
+
+
+def row_names(policies: Sequence[str]) -> dict[str, str]:
+    """Returns what each policy is called in the rows: its folder's name, or the whole path where two names are equal."""
+    short = {policy: policy if policy in REFERENCES else Path(policy).resolve().name for policy in policies}
+    names = list(short.values())
+    return {policy: name if names.count(name) == 1 else policy for policy, name in short.items()}
+
+
+def rows_file(folder: Path, policy: str, name: str, objects: str) -> Path:
+    """Returns where the rows of one policy on one set are kept."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{name}-{objects}")[:80]
+    return folder / "rows" / f"{readable}-{json_hash([policy, objects])[:6]}.parquet"
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Measures success by object set: one row per episode, a table with intervals, the same initial states for every policy.
+
+    An oracle (the planner) and a random policy are in every table.
+    Example: toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
+    """
+    from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, summary_table, write_rows
+
+    policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
+    names = row_names(policies)
+    workers = cfg.workers or os.cpu_count() or 1
+    rows = []
+    for objects in dict.fromkeys(cfg.objects):
+        for policy in policies:
+            config = EvaluateConfig(policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy])
+            rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects), workers=workers)
+    summaries = summarise(rows)
+    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
+    write_rows(cfg.out / "rows.parquet", rows, facts)
+    result = {"summaries": [summary.to_json() for summary in summaries]}
+    write_json(cfg.out / "results.json", result | {"manifest": facts})
+    print(summary_table(summaries))
+    print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")
+    return result | {"out": cfg.out}

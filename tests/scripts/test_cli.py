@@ -1,0 +1,172 @@
+"""The command line: what it imports, how it answers, and how it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import ConfigError
+from toyshift.scripts import cli
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EchoConfig(Common):
+    """Options of a command that exists only here."""
+
+    text: str = "hello"
+    """What to say."""
+    fail: str = ""
+    """How to fail."""
+
+
+def echo(cfg: EchoConfig) -> dict[str, Any]:
+    """Says something."""
+    if cfg.fail == "input":
+        raise ConfigError("the text is wrong; try another")
+    if cfg.fail == "interrupt":
+        raise KeyboardInterrupt
+    if cfg.fail == "bug":
+        raise AssertionError("a bug")
+    print("chatter")
+    return {"text": cfg.text, "seed": cfg.seed, "path": Path("a/b"), "nan": float("nan"), "array": np.arange(3), "ok": cfg.fail != "check"}
+
+
+@pytest.fixture
+def with_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("toyshift_test_echo")
+    module.main = echo  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "toyshift_test_echo", module)
+    monkeypatch.setitem(cli.COMMANDS, "echo", cli.Command("toyshift_test_echo", "says something"))
+
+
+def in_process(code: str) -> str:
+    """Runs Python code in a fresh interpreter and returns its stdout."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_top_level_help_imports_nothing_heavy() -> None:
+    code = "import sys; from toyshift.scripts.cli import main; main(['--help']); print(sorted({m.split('.')[0] for m in sys.modules}))"
+    out = in_process(code)
+    loaded = set(out.splitlines()[-1].replace("'", "").strip("[]").split(", "))
+    assert not loaded & {"torch", "mujoco", "numpy", "tyro", "gymnasium", "trimesh", "scipy", "pyarrow"}
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for name in ("run", "toys", "collect", "train", "evaluate", "diagnose", "augment", "export", "verify", "report", "doctor"):
+        assert f"  {name} " in text
+        assert name in cli.COMMANDS
+
+
+def test_no_words_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    assert capsys.readouterr().out.startswith("usage: toyshift")
+
+
+def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["evaluat"]) == 2
+    captured = capsys.readouterr()
+    assert "'evaluate'" in captured.err
+    assert "doctor" in captured.err
+    assert not captured.out
+
+
+def test_unknown_second_word_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "quickstar"]) == 2
+    assert "'quickstart'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("with_echo")
+def test_json_is_the_only_thing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["echo", "--json", "--seed", "7", "--text", "hi"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"text": "hi", "seed": 7, "path": "a/b", "nan": None, "array": [0, 1, 2], "ok": True}
+    assert captured.out.count("\n") == 1
+    assert "chatter" in captured.err
+
+
+@pytest.mark.usefixtures("with_echo")
+def test_without_json_only_the_command_speaks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["echo"]) == 0
+    assert capsys.readouterr().out == "chatter\n"
+
+
+@pytest.mark.usefixtures("with_echo")
+@pytest.mark.parametrize(("fail", "code"), [("input", 2), ("interrupt", 130), ("check", 1)])
+def test_exit_codes(fail: str, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["echo", "--fail", fail]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("with_echo")
+def test_an_error_is_one_line_and_json_when_asked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.main(["echo", "--fail", "input", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "toyshift: the text is wrong; try another\n"
+    assert json.loads(captured.out)["error"] == {"kind": "ConfigError", "message": "the text is wrong; try another"}
+    monkeypatch.setenv("TOYSHIFT_DEBUG", "1")
+    cli.main(["echo", "--fail", "input"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("with_echo")
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(AssertionError, match="a bug"):
+        cli.main(["echo", "--fail", "bug"])
+
+
+@pytest.mark.usefixtures("with_echo")
+def test_unknown_option_exits_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["echo", "--txt", "hi"])
+    assert exit_.value.code == 2
+    assert "--txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["toys", "list"], ["toys", "show"], ["toys", "stats"], ["collect"], ["train"], ["evaluate"], ["diagnose"],
+        ["augment", "viewpoint"], ["export"], ["verify"], ["report"], ["doctor"], ["run", "quickstart"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([*words, "--help"])
+    text = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert f"usage: toyshift {' '.join(words)}" in text
+    assert "Example: toyshift" in text
+    assert "--json" in text
+    assert "--seed" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "culprit"),
+    [
+        (["evaluate", "--policy", "random", "--trials", "0"], "--trials"),
+        (["collect", "--out", "x", "--episodes", "0"], "--episodes"),
+        (["toys", "show", "toys:train", "--out", "x.png", "--size", "1"], "--size"),
+    ],
+)
+def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(words)
+    assert exit_.value.code == 2
+    assert culprit in capsys.readouterr().err
+
+
+def test_arguments_after_the_words_reach_the_command() -> None:
+    name, main, rest = cli.find(["toys", "show", "ycb-like", "--out", "x.png"])
+    assert (name, main.__name__, rest) == ("toys show", "show", ["ycb-like", "--out", "x.png"])

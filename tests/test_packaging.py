@@ -1,0 +1,64 @@
+"""Packaging: every folder is shipped under one import name, and rooms load nothing heavy until they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("core", "toys", "envs", "data", "policies", "augment", "diagnostics", "scripts")
+HEAVY = {"torch", "mujoco", "robosuite"}
+in_checkout = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="the tests run against an installed wheel")
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Returns the top-level modules that a fresh interpreter has after a statement."""
+    code = f"import sys\n{statement}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@in_checkout
+def test_every_package_is_shipped() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    on_disk = {"toyshift." + ".".join(i.parent.relative_to(ROOT).parts) for f in FOLDERS for i in (ROOT / f).rglob("__init__.py")}
+    assert set(setuptools["packages"]) == on_disk
+    assert setuptools["package-dir"] == {name: name.removeprefix("toyshift.").replace(".", "/") for name in on_disk}
+
+
+@in_checkout
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_room_is_typed(folder: str) -> None:
+    assert (ROOT / folder / "py.typed").is_file()
+    assert (ROOT / ".typing" / "toyshift" / folder / "__init__.py").is_file()
+
+
+@in_checkout
+def test_there_is_no_root_package() -> None:
+    assert not (ROOT / "__init__.py").exists()
+
+
+def test_only_one_import_name() -> None:
+    assert not {name for name in sys.modules if name.split(".")[0] in FOLDERS}
+
+
+@pytest.mark.parametrize("room", ["core", "toys", "policies", "data", "augment", "diagnostics", "scripts"])
+def test_a_room_loads_neither_mujoco_nor_torch(room: str) -> None:
+    assert not loaded_by(f"import toyshift.{room}") & HEAVY
+
+
+def test_importing_the_environments_registers_them_and_prints_nothing() -> None:
+    code = "import gymnasium, toyshift.envs; assert 'toyshift/Grasp-v0' in gymnasium.registry"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_command_is_installed() -> None:
+    done = subprocess.run([str(Path(sys.executable).with_name("toyshift")), "--version"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("toyshift ")
