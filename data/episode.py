@@ -1,0 +1,250 @@
+"""One demonstration, and the atomic file that holds it while a dataset is being collected."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import IMAGE_PREFIX, MASK_PREFIX
+from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.files import atomic_path
+from toyshift.data.png import decode_png, encode_png
+
+Frames = dict[str, NDArray[Any]]
+
+EPISODES = "episodes"
+FINALIZING = ".finalize"
+INDEX_FILE = "toyshift_episodes.jsonl"
+# LeRobot fills these columns itself.
+AUTO_FEATURES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")
+
+
+def is_image(key: str) -> bool:
+    return key.startswith(IMAGE_PREFIX)
+
+
+def is_mask(key: str) -> bool:
+    return key.startswith(MASK_PREFIX)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Episode:
+    """One demonstration of T frames.
+
+    Attributes:
+        index: its number; while collecting, that of the attempt (gaps are failures), in a finished dataset 0..n-1.
+        frames: arrays with leading dimension T, under the batch contract's names: `observation.images.<cam>` (T, H, W, 3) uint8,
+            `masks.<cam>` (T, H, W) uint8, `observation.state` (T, S) float32, `action` (T, A) float32, `sim.state` (T, N) float64, ...
+        meta: JSON-able facts (task, success, seed, object_id, factors, ...). Keys that begin with "_" do not count as content.
+    """
+
+    index: int
+    frames: Frames
+    meta: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.frames.values())))
+
+
+def digest(frames: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of decoded values and meta (keys beginning with "_" aside), whatever file they came from."""
+    sha = hashlib.sha256()
+    for key in sorted(frames):
+        array = np.ascontiguousarray(frames[key])
+        sha.update(f"{key}|{array.dtype.str}|{array.shape}|".encode())
+        sha.update(array.data if array.size else b"")
+    sha.update(json.dumps({k: v for k, v in meta.items() if not k.startswith("_")}, sort_keys=True, allow_nan=False).encode())
+    return sha.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoded:
+    """An episode as it lies in a file: images and masks as PNG bytes, the rest as arrays.
+
+    Attributes:
+        index: see Episode.
+        pngs: key -> T PNG files.
+        shapes: key of an image or a mask -> shape of one decoded frame.
+        arrays: key -> (T, ...) array.
+        histograms: image key -> (3, 256) int64 counts of pixel values, which every statistic of an image derives from.
+        meta: see Episode.
+        digest: of the decoded episode.
+        source: file that it came from, for messages.
+    """
+
+    index: int
+    pngs: dict[str, list[bytes]]
+    shapes: dict[str, tuple[int, ...]]
+    arrays: Frames
+    histograms: dict[str, NDArray[np.int64]]
+    meta: dict[str, Any]
+    digest: str
+    source: str
+
+    def __len__(self) -> int:
+        return len(next(iter(self.pngs.values()))) if self.pngs else len(next(iter(self.arrays.values())))
+
+    def decode(self) -> Episode:
+        """Returns the episode with decoded images."""
+        frames: Frames = {}
+        for key, files in self.pngs.items():
+            shape = self.shapes[key]
+            frames[key] = np.empty((len(files), *shape), np.uint8)
+            for t, data in enumerate(files):
+                frames[key][t] = decode_png(data, shape, f"{self.source}, {key}, frame {t}")
+        return Episode(self.index, frames | self.arrays, self.meta)
+
+
+def checked_frames(episode: Episode) -> Frames:
+    """Returns the frames as contiguous arrays.
+
+    Raises:
+        ConfigError: a key is reserved, a shape or dtype is wrong, lengths differ, or a number is not finite.
+    """
+    where = f"episode {episode.index}"
+    if episode.index < 0 or not episode.frames:
+        raise ConfigError(f"{where}: the index must be >= 0 and there must be at least one column of frames")
+    length = len(episode)
+    frames: Frames = {}
+    for key, value in episode.frames.items():
+        array = np.ascontiguousarray(value)
+        if key in AUTO_FEATURES or "/" in key or ":" in key:
+            raise ConfigError(f"{where}: {key!r} cannot be a column: {', '.join(AUTO_FEATURES)} are filled in when the dataset is written, and names hold no '/' or ':'")
+        if array.ndim == 0 or len(array) != length or length == 0:
+            raise ConfigError(f"{where}: {key!r} has shape {array.shape}; every column must have the same number of frames ({length}), at least 1")
+        if str(array.dtype) not in DTYPES:
+            raise ConfigError(f"{where}: {key!r} is {array.dtype}; available: {', '.join(DTYPES)}")
+        ok = (array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3) if is_image(key) else (array.dtype == np.uint8 and array.ndim == 3) if is_mask(key) else array.ndim <= 4
+        if not ok or 0 in array.shape:
+            raise ConfigError(f"{where}: {key!r} is {array.dtype} {array.shape}; images are (T, H, W, 3) uint8, masks (T, H, W) uint8, other columns have at most 4 dimensions")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            frame = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise ConfigError(f"{where}: {key!r} is not finite in frame {frame}; drop the episode")
+        frames[key] = array
+    return frames
+
+
+def encode_episode(episode: Episode) -> Encoded:
+    """Checks an episode and encodes its images; see `checked_frames` for what is refused."""
+    frames = checked_frames(episode)
+    try:
+        meta = json.loads(json.dumps(episode.meta, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"episode {episode.index}: the meta data cannot be written as JSON ({error})") from error
+    pngs: dict[str, list[bytes]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    histograms: dict[str, NDArray[np.int64]] = {}
+    for key in [k for k in frames if is_image(k) or is_mask(k)]:
+        pngs[key] = [encode_png(frame) for frame in frames[key]]
+        shapes[key] = frames[key].shape[1:]
+        if is_image(key):
+            histograms[key] = pixel_histogram(frames[key])
+    arrays = {k: v for k, v in frames.items() if k not in pngs}
+    return Encoded(episode.index, pngs, shapes, arrays, histograms, meta, digest(frames, meta), f"episode {episode.index}")
+
+
+def pixel_histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Counts pixel values: (..., 3) uint8 -> (3, 256)."""
+    return np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)]).astype(np.int64)
+
+
+def episode_path(folder: Path, index: int) -> Path:
+    return Path(folder) / EPISODES / f"episode-{index:06d}.npz"
+
+
+def write_episode(folder: Path, episode: Episode) -> Path:
+    """Writes one atomic file, `<folder>/episodes/episode-000123.npz`; an existing one is replaced.
+
+    Raises:
+        ConfigError: the episode is malformed.
+        FileError: the file cannot be written (disk full, no permission).
+    """
+    encoded = encode_episode(episode)
+    members: dict[str, NDArray[Any]] = {f"array:{k}": v for k, v in encoded.arrays.items()}
+    for key, files in encoded.pngs.items():
+        members[f"png:{key}"] = np.frombuffer(b"".join(files), np.uint8)
+        members[f"ends:{key}"] = np.cumsum([len(f) for f in files], dtype=np.int64)
+        members[f"shape:{key}"] = np.asarray(encoded.shapes[key], np.int64)
+    members |= {f"histogram:{k}": v for k, v in encoded.histograms.items()}
+    head = {"index": encoded.index, "digest": encoded.digest, "meta": encoded.meta}
+    members["head:"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    path = episode_path(folder, episode.index)
+    try:
+        with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+            np.savez(handle, **members)  # type: ignore[arg-type]
+    except OSError as error:
+        raise FileError(f"cannot write {path} ({error}); episodes written before it are whole: make room and run the command again") from error
+    return path
+
+
+def read_encoded(folder: Path, index: int) -> Encoded:
+    """Reads an episode's file without decoding images; see `read_episode`."""
+    path = episode_path(folder, index)
+    try:
+        with np.load(path, allow_pickle=False) as archive:  # the archive checks the CRC of every member
+            members = {name: archive[name] for name in archive.files}
+        head = json.loads(members.pop("head:").tobytes())
+        parts: dict[str, dict[str, NDArray[Any]]] = {"array": {}, "png": {}, "ends": {}, "shape": {}, "histogram": {}}
+        for name, value in members.items():
+            kind, key = name.split(":", 1)
+            parts[kind][key] = value
+        pngs = {}
+        for key, blob in parts["png"].items():
+            data, ends = blob.tobytes(), [0, *parts["ends"][key].tolist()]
+            pngs[key] = [data[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        shapes = {k: tuple(int(n) for n in v) for k, v in parts["shape"].items()}
+        return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"], str(path))
+    except FileNotFoundError as error:
+        raise FileError(f"{path} does not exist; whole episodes there: {sorted(episode_indices(folder))[:20]}") from error
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, EOFError) as error:
+        raise FileError(f"{path} is truncated or damaged ({error}); delete it and collect again: every other episode stays usable") from error
+
+
+def read_episode(folder: Path, index: int) -> Episode:
+    """Reads the file of one collected episode.
+
+    Raises:
+        FileError: the file is missing, truncated or damaged.
+    """
+    return read_encoded(folder, index).decode()
+
+
+def stored_index(folder: Path) -> list[dict[str, Any]]:
+    """Returns the rows about episodes that are already in the LeRobot layout (also of a `finalize` that was killed at the end)."""
+    for meta in (Path(folder) / "meta", Path(folder) / FINALIZING / "meta"):
+        path = meta / INDEX_FILE
+        if path.exists() and (meta / "info.json").exists():
+            try:
+                return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            except (ValueError, OSError) as error:
+                raise FileError(f"{path} is damaged ({error}); restore it from a copy or delete the folder {folder} and collect again") from error
+    return []
+
+
+def episode_files(folder: Path) -> set[int]:
+    """Returns the indices of whole files in `<folder>/episodes`; truncated ones are left out (their directory, at the end, is gone)."""
+    whole = set()
+    for path in (Path(folder) / EPISODES).glob("episode-*.npz"):
+        try:
+            number = int(path.stem.split("-", 1)[1])
+            with zipfile.ZipFile(path) as archive:
+                if "head:.npy" in archive.namelist():
+                    whole.add(number)
+        except (zipfile.BadZipFile, OSError, ValueError):
+            continue
+    return whole
+
+
+def episode_indices(folder: Path) -> set[int]:
+    """Returns the numbers of the episodes that are safely stored: whole files, and those already in the LeRobot layout."""
+    return episode_files(folder) | {int(row["collected_index"]) for row in stored_index(folder)}

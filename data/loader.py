@@ -1,0 +1,238 @@
+"""Random access to training windows of one or several datasets, gathered from memory-mapped decoded frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import (
+    ACTION,
+    ACTION_IS_PAD,
+    STATE,
+    TASK,
+    ActionContract,
+    ObservationContract,
+    require_same_contract,
+    require_same_observations,
+)
+from toyshift.core.errors import ConfigError, FileError
+from toyshift.data.cache import THREADS, cached_arrays
+from toyshift.data.dataset import open_dataset
+from toyshift.data.sampler import Sampler
+
+Batch = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Part:
+    """One dataset as the loader needs it; `arrays` are memory maps of all its frames."""
+
+    folder: Path
+    name: str
+    arrays: dict[str, NDArray[Any]]
+    starts: NDArray[np.int64]  # (E + 1,) first frame of each episode
+    tasks: tuple[str, ...]  # (E,)
+
+
+class Windows:
+    """Windows of one observation and a chunk of K actions, by frame number.
+
+    Frames are numbered through over the folders in the order given. Nothing is held in memory but indices; several processes share the files' pages.
+
+    Args:
+        folders: finished datasets, all under one action contract and one observation contract.
+        chunk: number K of actions in a window; the first is the frame's own.
+        weights: share of each folder in the draws and in `stats`, or None: every frame counts the same.
+        threads: decoding threads where a cache has to be built.
+
+    Raises:
+        ContractError: two folders' contracts differ (both are named).
+        FileError: a dataset is damaged.
+    """
+
+    def __init__(self, folders: Sequence[Path], chunk: int, weights: Sequence[float] | None = None, *, threads: int = THREADS) -> None:
+        folders = [Path(f) for f in folders]
+        if not folders or chunk < 1:
+            raise ConfigError(f"windows need at least one folder and chunk >= 1, got {len(folders)} folders and chunk={chunk}")
+        if weights is not None and (len(weights) != len(folders) or not all(math.isfinite(w) and w > 0 for w in weights)):
+            raise ConfigError(f"weights must be {len(folders)} positive numbers, one per folder; got {list(weights)}")
+        datasets = [open_dataset(folder) for folder in folders]
+        for other in datasets[1:]:
+            require_same_contract(datasets[0].action_contract, other.action_contract, str(folders[0]), str(other.folder))
+            require_same_observations(datasets[0].observation_contract, other.observation_contract, str(folders[0]), str(other.folder))
+        self.chunk = chunk
+        self.weights = None if weights is None else tuple(float(w) for w in weights)
+        self.action_contract: ActionContract = datasets[0].action_contract
+        self.observation_contract: ObservationContract = datasets[0].observation_contract
+        self._threads = threads
+        self._parts = []
+        for dataset in datasets:
+            if dataset.num_frames == 0:
+                raise FileError(f"{dataset.folder} holds no frames; collect again")
+            tasks = tuple(str(dataset.meta(i).get("task", "")) for i in range(dataset.num_episodes))
+            starts = np.cumsum([0, *dataset.lengths]).astype(np.int64)
+            self._parts.append(_Part(dataset.folder, dataset.folder.name, cached_arrays(dataset, threads=threads), starts, tasks))
+        # Columns that every folder has: masks may be missing in data from elsewhere.
+        self.keys = tuple(k for k in self._parts[0].arrays if all(k in part.arrays for part in self._parts))
+        self._select([np.arange(len(part.tasks)) for part in self._parts])
+
+    def _select(self, episodes: list[NDArray[np.int64]]) -> None:
+        """Restricts the windows to these episodes of each part."""
+        self._episodes = [np.sort(e) for e in episodes]
+        self._frames = [_frames_of(part, e) for part, e in zip(self._parts, self._episodes, strict=True)]
+        self._offsets = np.cumsum([0, *(len(f) for f in self._frames)])
+        self._stats: dict[str, dict[str, NDArray[np.float32]]] | None = None
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
+
+    @property
+    def num_episodes(self) -> int:
+        return sum(len(e) for e in self._episodes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Memory maps would travel as copies: a worker maps the files itself.
+        state = {k: v for k, v in self.__dict__.items() if k not in ("_parts", "_frames")}
+        return state | {"folders": [part.folder for part in self._parts]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["folders"], state["chunk"], state["weights"], threads=state["_threads"])  # type: ignore[misc]
+        self._select(state["_episodes"])
+
+    def batch(self, indices: NDArray[np.integer[Any]] | Sequence[int]) -> Batch:
+        """Gathers windows.
+
+        Args:
+            indices: (B,) frame numbers, 0 <= index < len(self), in any order.
+
+        Returns:
+            Keys of the batch contract: `observation.images.<cam>` (B, 1, H, W, 3) uint8, `masks.<cam>` (B, 1, H, W) uint8, `observation.state`
+            (B, 1, S) float32, `action` (B, K, A) float32 (physical; past the end of the episode its last action again), `action_is_pad` (B, K)
+            bool, `task` and `dataset_name` lists of B strings, `episode_index` and `frame_index` (B,) int64.
+
+        Raises:
+            ConfigError: an index is out of range.
+        """
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
+            raise ConfigError(f"frame numbers must be in 0..{len(self) - 1}, got {wanted.min()}..{wanted.max()}")
+        part_of = np.searchsorted(self._offsets, wanted, side="right") - 1
+        pieces = []
+        for d in np.unique(part_of):
+            here = np.flatnonzero(part_of == d)
+            pieces.append((here, self._gather(int(d), self._frames[d][wanted[here] - self._offsets[d]])))
+        if len(pieces) == 1:
+            return pieces[0][1]
+        return _interleave(pieces, len(wanted)) if pieces else self._gather(0, wanted)
+
+    def _gather(self, d: int, frames: NDArray[np.int64]) -> Batch:
+        part = self._parts[d]
+        episode = np.searchsorted(part.starts, frames, side="right") - 1
+        out: Batch = {}
+        for key in self.keys:
+            if key == ACTION:
+                continue
+            source = part.arrays[key]
+            gathered = np.empty((len(frames), 1, *source.shape[1:]), source.dtype)
+            # mode="clip" lets NumPy write into `out` directly; the range was checked above.
+            np.take(source, frames, axis=0, out=gathered[:, 0], mode="clip")
+            out[key] = gathered
+        steps = frames[:, None] + np.arange(self.chunk)  # (B, K)
+        last = part.starts[episode + 1][:, None] - 1
+        out[ACTION] = np.take(part.arrays[ACTION], np.minimum(steps, last), axis=0)  # (B, K, A)
+        out[ACTION_IS_PAD] = steps > last
+        out[TASK] = [part.tasks[e] for e in episode]
+        out["dataset_name"] = [part.name] * len(frames)
+        out["episode_index"] = episode
+        out["frame_index"] = frames - part.starts[episode]
+        return out
+
+    def sampler(self, batch_size: int, seed: int) -> Sampler:
+        """Returns the stream of index arrays for training; see `Sampler` for the order with and without weights."""
+        return Sampler([len(f) for f in self._frames], batch_size, seed, self.weights)
+
+    def split(self, share: float, seed: int) -> tuple[Windows, Windows]:
+        """Splits by episode, within each folder: (rest, a share of the episodes for validation, at least one).
+
+        Args:
+            share: share of episodes in the second part, 0 < share < 1.
+            seed: root seed of the choice.
+
+        Raises:
+            ConfigError: the share is out of range or a folder has a single episode.
+        """
+        if not 0 < share < 1 or min(len(e) for e in self._episodes) < 2:
+            raise ConfigError(f"a split needs 0 < share < 1 and two episodes in every folder; got share={share} and {[len(e) for e in self._episodes]} episodes")
+        kept, held = [], []
+        for d, episodes in enumerate(self._episodes):
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(d,))))
+            count = min(max(1, round(share * len(episodes))), len(episodes) - 1)
+            order = rng.permutation(episodes)
+            held.append(order[:count])
+            kept.append(order[count:])
+        return self._view(kept), self._view(held)
+
+    def _view(self, episodes: list[NDArray[np.int64]]) -> Windows:
+        view = Windows.__new__(Windows)
+        view.__dict__.update(self.__dict__)
+        view._select(episodes)
+        return view
+
+    @property
+    def stats(self) -> dict[str, dict[str, NDArray[np.float32]]]:
+        """Statistics of `observation.state` and `action` over these frames: mean, std, min, max, q01, q99, each (n,) float32.
+
+        With weights each folder counts by its weight, otherwise each frame the same.
+        """
+        if self._stats is None:
+            shares = self.weights or [float(len(f)) for f in self._frames]
+            self._stats = {key: _weighted_stats([p.arrays[key][f] for p, f in zip(self._parts, self._frames, strict=True)], shares) for key in (STATE, ACTION)}
+        return self._stats
+
+
+def _frames_of(part: _Part, episodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the frames of some episodes, in order."""
+    if len(episodes) == 0:
+        return np.empty(0, np.int64)
+    return np.concatenate([np.arange(part.starts[e], part.starts[e + 1]) for e in episodes])
+
+
+def _interleave(pieces: list[tuple[NDArray[np.int64], Batch]], size: int) -> Batch:
+    """Puts the batches of several datasets into the order that was asked for."""
+    out: Batch = {}
+    for key, example in pieces[0][1].items():
+        if isinstance(example, list):
+            values = np.empty(size, object)
+            for here, piece in pieces:
+                values[here] = piece[key]
+            out[key] = values.tolist()
+        else:
+            out[key] = np.empty((size, *example.shape[1:]), example.dtype)
+            for here, piece in pieces:
+                out[key][here] = piece[key]
+    return out
+
+
+def _weighted_stats(rows: list[NDArray[Any]], shares: Sequence[float]) -> dict[str, NDArray[np.float32]]:
+    """Returns statistics of (n_d, n) rows of several datasets, each dataset counting by its share."""
+    values = np.concatenate(rows).astype(np.float64)
+    weight = np.concatenate([np.full(len(r), share / len(r)) for r, share in zip(rows, shares, strict=True)])
+    weight /= weight.sum()
+    mean = weight @ values
+    out = {"mean": mean, "std": np.sqrt(weight @ (values - mean) ** 2), "min": values.min(0), "max": values.max(0)}
+    for name, q in (("q01", 0.01), ("q99", 0.99)):
+        out[name] = np.array([_quantile(column, weight, q) for column in values.T])
+    return {k: v.astype(np.float32) for k, v in out.items()}
+
+
+def _quantile(values: NDArray[np.float64], weight: NDArray[np.float64], q: float) -> float:
+    """Returns the smallest value below or at which a share q of the weight lies."""
+    order = np.argsort(values, kind="stable")
+    place = np.searchsorted(np.cumsum(weight[order]), q * (1 - 1e-12))
+    return float(values[order[min(place, len(order) - 1)]])
