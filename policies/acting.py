@@ -1,0 +1,193 @@
+"""Acting: a trained folder or an exported bundle becomes an object that turns environment observations into action chunks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
+from toyshift.core.errors import ContractError, FileError
+from toyshift.core.files import read_json
+from toyshift.policies import checkpoints
+from toyshift.policies.config import PolicyConfig
+
+Float = NDArray[np.float32]
+
+
+def blend(chunks: list[tuple[int, Float]], now: int, decay: float) -> Float:
+    """Averages what several chunks say about the same control steps (temporal ensembling).
+
+    Args:
+        chunks: (control step at which it was predicted, (K, A) actions), the newest last and predicted at `now`.
+        now: current control step.
+        decay: a chunk of age n steps weighs exp(-decay * n).
+
+    Returns:
+        (K, A): entry j is for control step now + j.
+    """
+    newest = chunks[-1][1]
+    total = np.zeros(newest.shape, dtype=np.float64)
+    weight = np.zeros((len(newest), 1))
+    for made, chunk in chunks:
+        age = now - made
+        rest = chunk[age:]
+        share = float(np.exp(-decay * age))
+        total[: len(rest)] += share * rest
+        weight[: len(rest)] += share
+    return np.asarray(total / weight, dtype=np.float32)
+
+
+class ActingPolicy(ABC):
+    """A policy that acts on one environment; what evaluation and serving see.
+
+    Attributes:
+        name: name in tables.
+        config: what the policy is made of.
+        action_contract: meaning of its actions.
+        observation_contract: what it must be shown.
+        execute: actions of a chunk to execute before `act` is called again.
+    """
+
+    def __init__(self, name: str, config: PolicyConfig, action: ActionContract, observation: ObservationContract) -> None:
+        self.name = name
+        self.config = config
+        self.action_contract = action
+        self.observation_contract = observation
+        self.execute = config.execute
+        self.cameras = config.cameras or observation.camera_names
+        self._sizes = dict(observation.cameras)
+        self._low = np.asarray(action.low, dtype=np.float32)
+        self._high = np.asarray(action.high, dtype=np.float32)
+        self._chunks: list[tuple[int, Float]] = []
+        self._now = 0
+
+    @property
+    def needs_masks(self) -> bool:
+        return self.config.needs_masks
+
+    @abstractmethod
+    def predict(self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float) -> Float:
+        """Predicts chunks for a batch of observations.
+
+        Args:
+            images: camera -> (B, H, W, 3) uint8 sRGB.
+            masks: camera -> (B, H, W) uint8 labels.
+            state: (B, S) float32.
+
+        Returns:
+            (B, K, A) float32 physical actions, not clipped.
+        """
+
+    def reset(self) -> None:
+        """Forgets the episode so far."""
+        self._chunks, self._now = [], 0
+
+    def act(self, obs: Mapping[str, Any]) -> Float:
+        """Returns a chunk (K, A) of physical actions inside the action contract's bounds; execute the first `execute`.
+
+        Args:
+            obs: {"pixels": {cam: (H, W, 3) uint8}, "masks": {cam: (H, W) uint8}, "agent_pos": (S,) float32}.
+
+        Raises:
+            ContractError: a camera or mask is missing, or an array has another shape or dtype.
+        """
+        images = {c: self._take(obs, "pixels", c, (*self._sizes[c], 3))[None] for c in self.cameras}
+        masks = {c: self._take(obs, "masks", c, self._sizes[c])[None] for c in self.cameras} if self.needs_masks else {}
+        state = np.asarray(obs["agent_pos"], dtype=np.float32)
+        if state.shape != (len(self.observation_contract.state_names),):
+            raise ContractError(f"policy {self.name}: agent_pos has shape {state.shape}, the contract names {len(self.observation_contract.state_names)} entries")
+        chunk = self.predict(images, masks, state[None])[0]
+        if self.config.ensemble > 0:
+            self._chunks = [(made, c) for made, c in self._chunks if self._now - made < len(c)] + [(self._now, chunk)]
+            chunk = blend(self._chunks, self._now, self.config.ensemble)
+        self._now += self.execute
+        return np.asarray(np.clip(chunk, self._low, self._high), dtype=np.float32)
+
+    def _take(self, obs: Mapping[str, Any], kind: str, camera: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        arrays = obs.get(kind, {})
+        if camera not in arrays:
+            raise ContractError(f"policy {self.name} needs {kind} of camera {camera!r}; the observation has: {', '.join(sorted(arrays)) or 'none'}")
+        array = np.asarray(arrays[camera])
+        if array.shape != shape or array.dtype != np.uint8:
+            raise ContractError(f"policy {self.name}: {kind} of camera {camera!r} are {array.shape} {array.dtype}, the contract says {shape} uint8")
+        return array
+
+    def check(self, action: ActionContract, observation: ObservationContract) -> None:
+        """Refuses an environment (or dataset) that means other actions or shows other observations.
+
+        Raises:
+            ContractError: names what differs.
+        """
+        require_same_contract(self.action_contract, action, f"policy {self.name}", "the environment")
+        require_same_observations(self.observation_contract, observation, f"policy {self.name}", "the environment")
+
+
+class TorchPolicy(ActingPolicy):
+    """A trained policy, run by torch."""
+
+    def __init__(self, name: str, policy: Any, device: str = "cpu") -> None:
+        super().__init__(name, policy.config, policy.action_contract, policy.observation_contract)
+        self.device = device
+        self.policy = policy.to(device).eval()
+
+    def predict(self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float) -> Float:
+        import torch
+
+        def move(array: NDArray[Any]) -> torch.Tensor:
+            return torch.from_numpy(np.array(array)).to(self.device)  # a copy: torch refuses read-only arrays
+
+        with torch.inference_mode():
+            out = self.policy.predict({c: move(a) for c, a in images.items()}, {c: move(a) for c, a in masks.items()}, move(state))
+        return np.asarray(out.cpu().numpy(), dtype=np.float32)
+
+
+def load_network(folder: Path, unfinished: bool = False) -> Any:
+    """Builds the `Policy` of a trained folder with the weights that act (the averaged ones where there are any).
+
+    Args:
+        folder: written by `train`.
+        unfinished: take the last checkpoint of a run that is not finished.
+
+    Raises:
+        FileError: the folder is missing, half-trained, damaged, or holds pickles.
+    """
+    from toyshift.policies.policy import Policy
+    from toyshift.policies.weights import load_weights
+
+    folder = Path(folder)
+    state = checkpoints.read_state(folder)
+    if not state["finished"] and not unfinished:
+        raise FileError(f"{folder} is half-trained (step {state['step']}); run the same `toyshift train` again to finish it")
+    config = PolicyConfig.from_json(read_json(folder / checkpoints.CONFIG_FILE)["policy"])
+    action, observation = checkpoints.read_contracts(folder)
+    policy = Policy(config, action, observation)
+    load_weights(policy, checkpoints.load_tensors(folder, state, checkpoints.weights_to_act(state)), folder)
+    return policy.eval()
+
+
+def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinished: bool = False) -> ActingPolicy:
+    """Loads a trained folder (torch) or an exported bundle (onnxruntime, without torch).
+
+    Args:
+        path: folder written by `train` or by `export`.
+        device: torch device for a trained folder.
+        name: name in tables; the folder's name by default.
+        unfinished: accept the last checkpoint of a run that is not finished.
+
+    Raises:
+        FileError: neither a trained folder nor a bundle, half-written, damaged, or pickled.
+    """
+    folder = Path(path)
+    if folder.suffix in checkpoints.PICKLES:
+        raise FileError(f"{folder} is a pickled checkpoint, which can run code and is never read; give a folder written by `toyshift train`")
+    name = name or folder.resolve().name
+    if (folder / "policy.onnx").exists() or (folder / "bundle.json").exists():
+        from toyshift.policies.onnx_policy import OnnxPolicy
+
+        return OnnxPolicy(folder, name)
+    return TorchPolicy(name, load_network(folder, unfinished), device)

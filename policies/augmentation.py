@@ -1,0 +1,68 @@
+"""Training augmentation as a pure function of (seed, step): what is drawn never depends on what ran before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import STATE, image_key, mask_key
+from toyshift.core.seeds import episode_rng
+from toyshift.policies.config import TrainConfig
+
+Batch = dict[str, NDArray[Any]]
+
+
+def shifted(frames: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Moves each frame by whole pixels and repeats its edge where nothing moved in.
+
+    Args:
+        frames: (B, T, H, W, ...) images or masks.
+        offsets: (B, 2) rows and columns to move by.
+    """
+    height, width = frames.shape[2:4]
+    out = np.empty_like(frames)
+    for i, (dy, dx) in enumerate(offsets):
+        rows = np.clip(np.arange(height) - dy, 0, height - 1)
+        columns = np.clip(np.arange(width) - dx, 0, width - 1)
+        np.take(np.take(frames[i], rows, axis=1), columns, axis=2, out=out[i])
+    return out
+
+
+def augment(batch: Batch, cameras: tuple[str, ...], config: TrainConfig, step: int) -> Batch:
+    """Returns a new batch with the augmentation of this step; the input is left as it is.
+
+    The shift moves image and mask together. The rest is only drawn here and applied on the training device, by the
+    policy's `forward` (its docstring lists the keys).
+
+    Args:
+        batch: NumPy batch of the batch contract.
+        cameras: the views the policy looks through.
+        config: how strong each augmentation is; 0 turns it off.
+        step: training step, from 0.
+    """
+    out = dict(batch)
+    rng = episode_rng(config.seed, step, "augmentation")
+    size = len(batch[STATE])
+    for camera in cameras:
+        if config.shift:
+            offsets = rng.integers(-config.shift, config.shift + 1, (size, 2))
+            for key in (image_key(camera), mask_key(camera)):
+                if key in batch:
+                    out[key] = shifted(batch[key], offsets)
+        if config.brightness or config.contrast or config.color:
+            contrast = 1.0 + config.contrast * rng.uniform(-1, 1, (size, 1))
+            color = 1.0 + config.color * rng.uniform(-1, 1, (size, 3))
+            out[f"augment.gain.{camera}"] = (contrast * color).astype(np.float32)
+            # a standardised pixel spans [-2, 2]: the full range is 4
+            out[f"augment.bias.{camera}"] = (4.0 * config.brightness * rng.uniform(-1, 1, size)).astype(np.float32)
+    if config.state_noise:
+        noise = rng.standard_normal(batch[STATE][:, -1].shape)
+        out["augment.state"] = (config.state_noise * noise).astype(np.float32)
+    if config.view_dropout and len(cameras) > 1:
+        keep = rng.random((size, len(cameras))) >= config.view_dropout
+        lucky = rng.integers(len(cameras), size=size)  # the view that stays when all would go
+        keep[np.arange(size), lucky] |= ~keep.any(axis=1)
+        out["augment.keep"] = keep
+    return out

@@ -1,0 +1,130 @@
+"""Checkpoints that are whole or absent: safetensors and JSON with hashes, never a pickle.
+
+A trained folder holds config.json (policy and training), contract.json (action and observation contract), state.json
+(step, finished, and the SHA-256 of each weight file) and the weight files that state.json names. state.json is
+written last, so it always describes a complete set: a kill between two files leaves the previous set in force.
+While training runs, the set lies in checkpoint-<step>/; a finished run has it at the top.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toyshift.core.contract import ActionContract, ObservationContract
+from toyshift.core.errors import FileError
+from toyshift.core.files import atomic_dir, atomic_path, read_json, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STATE_FILE, CONFIG_FILE, CONTRACT_FILE = "state.json", "config.json", "contract.json"
+MODEL, EMA, OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+
+Tensors = dict[str, "Tensor"]
+
+
+def file_hash(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes as hex digits.
+
+    Raises:
+        FileError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise FileError(f"cannot read {path} ({error}); the folder is incomplete: run the command that made it again") from error
+
+
+def write_contracts(folder: Path, action: ActionContract, observation: ObservationContract) -> None:
+    """Writes contract.json."""
+    write_json(folder / CONTRACT_FILE, {"action": action.to_json(), "observation": observation.to_json()})
+
+
+def read_contracts(folder: Path) -> tuple[ActionContract, ObservationContract]:
+    """Reads contract.json."""
+    value = read_json(folder / CONTRACT_FILE)
+    if not isinstance(value, dict) or not {"action", "observation"} <= set(value):
+        raise FileError(f"{folder / CONTRACT_FILE} holds no action and observation contract")
+    return ActionContract.from_json(value["action"]), ObservationContract.from_json(value["observation"])
+
+
+def _save(path: Path, tensors: Tensors) -> None:
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, str(temporary))
+
+
+def save_checkpoint(folder: Path, step: int, files: dict[str, Tensors], finished: bool, extra: dict[str, Any]) -> None:
+    """Writes a complete set of weights and then the state.json that makes it the one in force.
+
+    Args:
+        folder: the run's folder.
+        step: optimiser steps done.
+        files: file name -> tensors by name.
+        finished: whether the run is complete; the set then goes to the top of the folder.
+        extra: JSON-able facts kept in state.json.
+    """
+    if finished:
+        names = {name: name for name in files}
+        for name, tensors in files.items():
+            _save(folder / name, tensors)
+    else:
+        place = f"checkpoint-{step:08d}"
+        names = {name: f"{place}/{name}" for name in files}
+        with atomic_dir(folder / place) as temporary:
+            for name, tensors in files.items():
+                _save(temporary / name, tensors)
+    listed = {name: {"path": path, "sha256": file_hash(folder / path)} for name, path in names.items()}
+    write_json(folder / STATE_FILE, {"step": step, "finished": finished, "files": listed, **extra})
+    for old in folder.glob("checkpoint-*"):
+        if re.fullmatch(r"checkpoint-\d{8}", old.name) and (finished or old.name != f"checkpoint-{step:08d}"):
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Reads state.json of a trained or half-trained folder.
+
+    Raises:
+        FileError: there is none, or the folder holds pickled weights instead.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileError(f"{folder} is not a folder; a trained policy is a folder written by `toyshift train`")
+    if not (folder / STATE_FILE).is_file():
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
+        if pickles:
+            raise FileError(f"{folder} holds {pickles[0]}: pickled weights can run code and are never read; only safetensors are")
+        raise FileError(f"{folder} holds no {STATE_FILE}: no policy was trained here, or its first checkpoint was not reached; run `toyshift train`")
+    state = read_json(folder / STATE_FILE)
+    if not isinstance(state, dict) or not {"step", "finished", "files"} <= set(state):
+        raise FileError(f"{folder / STATE_FILE} is not the state of a training run")
+    return state
+
+
+def weights_to_act(state: dict[str, Any]) -> str:
+    """Returns the name of the weights that act: the averaged ones where training kept an average."""
+    return EMA if EMA in state["files"] else MODEL
+
+
+def load_tensors(folder: Path, state: dict[str, Any], name: str) -> Tensors:
+    """Reads one weight file of the set in force, after checking its hash.
+
+    Raises:
+        FileError: the file is missing, truncated or changed.
+    """
+    from safetensors.torch import load_file
+
+    entry = state["files"].get(name)
+    if entry is None:
+        raise FileError(f"{folder / STATE_FILE} lists no {name}")
+    path = folder / entry["path"]
+    if file_hash(path) != entry["sha256"]:
+        raise FileError(f"{path} is not the file that {STATE_FILE} describes (SHA-256 differs): it is truncated or was changed; train again or restore it")
+    tensors: Tensors = load_file(str(path))
+    return tensors

@@ -1,0 +1,188 @@
+"""Configurations of a policy and of its training: frozen values with a JSON round trip, importable without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Self
+
+from toyshift.core.errors import ConfigError, UnknownNameError
+
+POOLING_NAMES = ("detpool", "mean", "cls", "attention")
+ENCODER_NAMES = ("conv-small", "conv-classic")
+HEAD_NAMES = ("l1",)
+NORM_NAMES = ("none", "group")
+MASKED_POOLINGS = ("detpool",)
+
+
+def _from_json(cls: type[Any], value: dict[str, Any]) -> Any:
+    """Builds a config from JSON; fields of a newer version are refused instead of being dropped silently."""
+    known = {f.name for f in dataclasses.fields(cls)}
+    if unknown := sorted(set(value) - known):
+        raise ConfigError(f"{cls.__name__} does not know {', '.join(unknown)}: the folder was written by another version of toyshift")
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    return cls(**fields)
+
+
+def _choose(kind: str, got: str, choices: tuple[str, ...]) -> None:
+    if got not in choices:
+        raise UnknownNameError(kind, got, choices)
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyConfig:
+    """What a policy is made of.
+
+    Attributes:
+        pooling: how patch tokens become one vector per view: detpool, mean, cls or attention.
+        encoder: image encoder: conv-small (stride-4 stem, fast) or conv-classic (stride-2 stem).
+        width: channels of a token.
+        norm: normalisation inside the encoder: "none" or "group" (GroupNorm).
+        coordinates: give the encoder two more input channels with the pixel's x and y in [-1, 1].
+        mask_input: give the encoder the target's mask as one more input channel.
+        share_encoder: one encoder for all cameras instead of one each.
+        head: action head: l1.
+        hidden: width of the head's hidden layers.
+        layers: number of the head's hidden layers.
+        chunk: actions predicted at once (K).
+        execute: actions of a chunk that are executed before the next prediction.
+        ensemble: average overlapping chunks with weights exp(-ensemble * age in control steps); 0 = newest chunk only.
+        cameras: cameras the policy looks through; empty = all of the dataset's.
+        state_keep: names of the state entries the policy sees; empty = all.
+        std_floor: smallest standard deviation used to standardise states and actions (physical units).
+    """
+
+    pooling: str = "detpool"
+    encoder: str = "conv-small"
+    width: int = 128
+    norm: str = "none"
+    coordinates: bool = False
+    mask_input: bool = False
+    share_encoder: bool = False
+    head: str = "l1"
+    hidden: int = 512
+    layers: int = 2
+    chunk: int = 8
+    execute: int = 4
+    ensemble: float = 0.0
+    cameras: tuple[str, ...] = ()
+    state_keep: tuple[str, ...] = ()
+    std_floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _choose("pooling", self.pooling, POOLING_NAMES)
+        _choose("encoder", self.encoder, ENCODER_NAMES)
+        _choose("head", self.head, HEAD_NAMES)
+        _choose("norm", self.norm, NORM_NAMES)
+        if min(self.width, self.hidden, self.layers, self.chunk, self.execute) < 1:
+            raise ConfigError("width, hidden, layers, chunk and execute must be at least 1")
+        if self.width % 8:
+            raise ConfigError(f"width is {self.width}; it must be a multiple of 8 (attention heads and norm groups)")
+        if self.execute > self.chunk:
+            raise ConfigError(f"execute is {self.execute} but a chunk holds {self.chunk} actions; lower execute or raise chunk")
+        if self.ensemble < 0 or self.std_floor <= 0:
+            raise ConfigError("ensemble must be >= 0 and std_floor > 0")
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether predictions depend on the masks."""
+        return self.mask_input or self.pooling in MASKED_POOLINGS
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        config: Self = _from_json(cls, value)
+        return config
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How a policy is trained.
+
+    Attributes:
+        data: dataset folders.
+        out: folder of the trained policy; running again with the same configuration resumes or does nothing.
+        weights: how often each dataset is drawn, relative to the others; empty = by size.
+        policy: what is trained.
+        steps: optimiser steps.
+        batch_size: samples per step.
+        lr: peak learning rate.
+        weight_decay: AdamW's decoupled weight decay (matrices and kernels only).
+        warmup: steps of linear warm-up; then a cosine to `lr_end` * lr.
+        lr_end: final learning rate as a share of lr.
+        grad_clip: largest gradient norm; 0 = no clipping.
+        seed: root seed of initial weights, sampling and augmentation.
+        precision: f32, bf16, or auto (bf16 on CUDA and on CPUs with AMX or AVX512-BF16, else f32).
+        device: auto, cpu or cuda.
+        threads: torch threads; 0 = torch's choice. Bit-equal resume needs the same number.
+        ema: decay of the averaged weights that act; 0 = none.
+        brightness: largest shift of all pixels, as a share of the full range.
+        contrast: largest relative change of contrast.
+        color: largest relative change of each colour channel.
+        shift: largest random shift of image and mask together [pixels]; edges are repeated.
+        state_noise: standard deviation of noise on the state, in standardised units.
+        view_dropout: probability that a view is hidden from a training sample (never the last one).
+        init_from: trained folder whose weights (and normaliser) are the start of a fine-tune; empty = from scratch.
+        checkpoint_minutes: minutes between checkpoints.
+        validation: share of the episodes that is held out to measure the validation loss.
+        validate_every: steps between validations; 0 = a tenth of the run.
+        log_every: steps between rows of metrics.jsonl.
+    """
+
+    data: tuple[str, ...] = ()
+    out: str = "runs/policy"
+    weights: tuple[float, ...] = ()
+    policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
+    steps: int = 5000
+    batch_size: int = 128
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup: int = 200
+    lr_end: float = 0.01
+    grad_clip: float = 1.0
+    seed: int = 0
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int = 0
+    ema: float = 0.999
+    brightness: float = 0.1
+    contrast: float = 0.2
+    color: float = 0.1
+    shift: int = 0
+    state_noise: float = 0.0
+    view_dropout: float = 0.0
+    init_from: str = ""
+    checkpoint_minutes: float = 2.0
+    validation: float = 0.05
+    validate_every: int = 0
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        _choose("precision", self.precision, ("auto", "f32", "bf16"))
+        _choose("device", self.device, ("auto", "cpu", "cuda"))
+        if not self.data:
+            raise ConfigError("no dataset was given: name at least one folder made by `toyshift collect`")
+        if self.weights and len(self.weights) != len(self.data):
+            raise ConfigError(f"{len(self.weights)} weights for {len(self.data)} datasets; give one each, or none")
+        if min(self.steps, self.batch_size, self.log_every) < 1:
+            raise ConfigError("steps, batch_size and log_every must be at least 1")
+        for name in ("ema", "validation", "view_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+        for name in ("lr", "checkpoint_minutes"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
+        for name in ("weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color", "shift", "state_noise", "threads"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+
+    def to_json(self) -> dict[str, Any]:
+        value = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return value | {"policy": self.policy.to_json(), "data": [str(Path(d)) for d in self.data]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        config: Self = _from_json(cls, value | {"policy": PolicyConfig.from_json(value.get("policy", {}))})
+        return config

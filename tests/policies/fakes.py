@@ -1,0 +1,70 @@
+"""A small synthetic dataset behind the interface of `toyshift.data.loader.Windows`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from toyshift.core.contract import (
+    ACTION,
+    ACTION_IS_PAD,
+    STATE,
+    ActionContract,
+    ObservationContract,
+    image_key,
+    mask_key,
+)
+
+SIZE = 32
+STATE_NAMES = ("x", "y", "opening")
+
+
+def contracts(cameras: tuple[str, ...] = ("front", "wrist"), size: int = SIZE) -> tuple[ActionContract, ObservationContract]:
+    action = ActionContract(
+        mode="eef_delta", names=("dx", "dy", "gripper"), units=("m", "m", "1"), low=(-1.0, -1.0, 0.0), high=(1.0, 1.0, 1.0),
+        control_hz=10.0, joint_names=("j1",),
+    )
+    return action, ObservationContract(tuple((c, (size, size)) for c in cameras), STATE_NAMES)
+
+
+class FakeSampler:
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+
+    def batch_indices(self, step: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, step]).integers(self.count, size=self.batch_size)
+
+
+class FakeWindows:
+    """Noise images; the target's place shows in the masks only, and the action is that place."""
+
+    def __init__(self, frames: int = 64, chunk: int = 4, cameras: tuple[str, ...] = ("front", "wrist"), seed: int = 0, size: int = SIZE) -> None:
+        rng = np.random.default_rng(seed)
+        self.action_contract, self.observation_contract = contracts(cameras, size)
+        self.data: dict[str, np.ndarray] = {}
+        place = rng.integers(0, size - 8, (frames, 2))
+        for camera in cameras:
+            self.data[image_key(camera)] = rng.integers(0, 256, (frames, 1, size, size, 3), dtype=np.uint8)
+            masks = np.zeros((frames, 1, size, size), dtype=np.uint8)
+            for i, (y, x) in enumerate(place):
+                masks[i, 0, y : y + 8, x : x + 8] = 1
+            self.data[mask_key(camera)] = masks
+        self.data[STATE] = rng.normal(2.0, 3.0, (frames, 1, 3)).astype(np.float32)
+        target = np.concatenate([place / size - 0.4, np.full((frames, 1), 0.5)], axis=1)
+        self.data[ACTION] = np.repeat(target[:, None], chunk, axis=1).astype(np.float32)
+        self.data[ACTION_IS_PAD] = np.zeros((frames, chunk), dtype=bool)
+        self.episodes = np.arange(frames) // 4
+        self.stats: dict[str, dict[str, Any]] = {
+            STATE: {"mean": self.data[STATE].mean((0, 1)), "std": self.data[STATE].std((0, 1))},
+            ACTION: {"mean": self.data[ACTION].mean((0, 1)), "std": self.data[ACTION].std((0, 1))},
+        }
+
+    def __len__(self) -> int:
+        return len(self.data[STATE])
+
+    def batch(self, indices: np.ndarray) -> dict[str, Any]:
+        return {k: v[indices] for k, v in self.data.items()} | {"task": ["grasp"] * len(indices)}
+
+    def sampler(self, batch_size: int, seed: int) -> FakeSampler:
+        return FakeSampler(len(self), batch_size, seed)
