@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float = 10.0
     import av
 
     size: tuple[int, int] | None = None
-    with atomic_path(Path(path)) as temporary:
+    with contextlib.ExitStack() as stack:  # the container closes, and so is whole, before the file gets its name
+        temporary = stack.enter_context(atomic_path(Path(path)))
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
             stream = container.add_stream("libx264", rate=round(fps), options={"crf": str(quality), "preset": "medium"})
             stream.pix_fmt = "yuv420p"
@@ -76,10 +78,11 @@ def choose(rows: Sequence[Row], successes: int, failures: int) -> list[Row]:
     chosen: list[Row] = []
     for wanted, count in ((True, successes), (False, failures)):
         group = sorted((r for r in rows if r.success == wanted), key=lambda r: (r.object_trial, r.episode))
-        seen: set[str] = set()
-        fresh = [r for r in group if not (r.object_id in seen or seen.add(r.object_id))]  # type: ignore[func-returns-value]
-        again = [r for r in group if r not in fresh]
-        chosen += (fresh + again)[:count]
+        first: dict[str, Row] = {}
+        for row in group:
+            first.setdefault(row.object_id, row)
+        fresh = list(first.values())
+        chosen += (fresh + [r for r in group if r not in fresh])[:count]
     return chosen
 
 

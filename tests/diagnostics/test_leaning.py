@@ -35,7 +35,7 @@ class World:
         self.place = state.copy()
 
     def move_object(self, dx, dy):
-        self.place = self.place + [dx, dy]
+        self.place = self.place + np.array([dx, dy])
 
     def set_look(self, look):
         self.look = look
