@@ -31,6 +31,6 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     from toyshift.policies import export
 
-    result: dict[str, Any] = export(cfg.policy, cfg.out)
-    print(f"bundle: {cfg.out} (check it anywhere with: toyshift verify {cfg.out})")
-    return result | {"out": cfg.out}
+    bundle = export(cfg.policy, cfg.out)
+    print(f"bundle: {bundle} (check it anywhere with: toyshift verify {bundle})")
+    return {"out": bundle, "files": sorted(path.name for path in bundle.iterdir())}

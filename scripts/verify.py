@@ -30,5 +30,8 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.policies import verify
 
     result: dict[str, Any] = verify(cfg.bundle)
-    print(f"{cfg.bundle}: fine, " + ", ".join(f"{key} {value}" for key, value in result.items()))
-    return result | {"bundle": cfg.bundle}
+    print(
+        f"{cfg.bundle}: {'passed' if result['passed'] else 'FAILED'}, {result['cases']} cases, largest difference "
+        f"{result['largest_difference']:.1e} (allowed {result['tolerance']:.0e}), {result['milliseconds']:.1f} ms per chunk"
+    )
+    return result | {"ok": result["passed"]}

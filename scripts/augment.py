@@ -1,0 +1,54 @@
+"""Makes a repaired copy of a dataset.
+
+toyshift augment viewpoint runs/demos runs/demos-views --azimuth -30 30
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from toyshift.core.errors import ConfigError
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ViewpointConfig(Common):
+    """Options of `augment viewpoint`."""
+
+    src: tyro.conf.Positional[Path]
+    """Dataset to read."""
+    dst: tyro.conf.Positional[Path]
+    """Dataset to write."""
+    azimuth: tuple[float, float]
+    """Lowest and highest turn of the front camera about the table [deg]."""
+
+    def __post_init__(self) -> None:
+        if self.azimuth[0] >= self.azimuth[1]:
+            raise ConfigError(f"--azimuth takes the lower angle first, got {self.azimuth[0]:g} {self.azimuth[1]:g}")
+        if self.src.resolve() == self.dst.resolve():
+            raise ConfigError(f"{self.src} cannot be both source and destination")
+
+
+def viewpoint(cfg: ViewpointConfig) -> dict[str, Any]:
+    """Re-renders a dataset from sampled cameras; actions stay as they are.
+
+    Example: toyshift augment viewpoint runs/demos runs/demos-views --azimuth -30 30
+    """
+    from toyshift.augment import viewpoint as render
+
+    result: dict[str, Any] = render(cfg.src, cfg.dst, azimuth=cfg.azimuth, seed=cfg.seed)
+    print(f"dataset: {cfg.dst}")
+    return result | {"out": cfg.dst}
+
+
+COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {"viewpoint": viewpoint}
+
+
+def command(word: str) -> Callable[[Any], dict[str, Any]]:
+    """Returns the function of one word."""
+    return COMMANDS[word]

@@ -1,0 +1,81 @@
+"""Says what a policy leans on, or how datasets differ.
+
+toyshift diagnose --policy runs/detpool --objects toys:test
+toyshift diagnose --data runs/left runs/right    diversity within, disparity between
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.files import write_json
+from toyshift.core.manifest import manifest
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift diagnose`."""
+
+    policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Folder of a policy or bundle; give it several times for several."""
+    objects: str = "toys:test"
+    """Object set whose scenes the policy looks at."""
+    scenes: int = 40
+    """Scenes per policy."""
+    data: tuple[Path, ...] = ()
+    """Folders of datasets to compare."""
+    camera: str = "front"
+    """Camera whose images are compared (with --data)."""
+    out: Path = Path("runs/diagnosis")
+    """Folder of the results."""
+
+    def __post_init__(self) -> None:
+        if bool(self.policy) == bool(self.data):
+            raise ConfigError("give either --policy DIR (what does it lean on?) or --data DIR DIR ... (how do they differ?)")
+        if self.scenes < 2:
+            raise ConfigError(f"--scenes must be at least 2, got {self.scenes}")
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Says what a policy leans on, or how datasets differ.
+
+    Scenes are rendered twice with one factor changed; the change of the predicted actions is compared with the one that
+    the target's moving by 5 cm causes.
+
+    Example: toyshift diagnose --policy runs/detpool --objects toys:test
+    """
+    result = of_policies(cfg) if cfg.policy else of_datasets(cfg)
+    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "data": [str(path) for path in cfg.data]}, cfg.seed)
+    path = cfg.out / ("leaning.json" if cfg.policy else "diversity.json")
+    write_json(path, result | {"manifest": facts})
+    print(f"results: {path}")
+    return result | {"out": path}
+
+
+def of_policies(cfg: Config) -> dict[str, Any]:
+    """Measures what each policy leans on."""
+    from toyshift.diagnostics import LeaningConfig, diagnose
+    from toyshift.diagnostics.leaning import leaning_table
+
+    results = {}
+    for policy in cfg.policy:
+        leaning = diagnose(policy, cfg.objects, LeaningConfig(scenes=cfg.scenes, seed=cfg.seed))
+        print(leaning_table(leaning))
+        results[policy] = leaning.to_json()
+    return {"leaning": results}
+
+
+def of_datasets(cfg: Config) -> dict[str, Any]:
+    """Measures diversity within and disparity between datasets."""
+    from toyshift.diagnostics import measure_diversity
+    from toyshift.diagnostics.diversity import diversity_table, episode_frames
+
+    diversity = measure_diversity({str(folder): episode_frames(folder, cfg.camera) for folder in cfg.data}, seed=cfg.seed)
+    print(diversity_table(diversity))
+    return {"diversity": diversity.to_json()}
