@@ -9,15 +9,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ConfigError
+from toyshift.core.contract import ActionContract, ObservationContract, mask_key
+from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.seeds import episode_rng
+from toyshift.policies.config import TrainConfig
 
 Batch = dict[str, NDArray[Any]]
 Indices = NDArray[np.int64]
 
 
-class Sampler(Protocol):
+class SamplerLike(Protocol):
     """A stream of index arrays; the array of a step depends on the seed and the step only."""
 
     def batch_indices(self, step: int) -> Indices: ...
@@ -28,12 +29,12 @@ class WindowsLike(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, indices: Indices) -> Mapping[str, Any]: ...
+    def batch(self, indices: Indices) -> dict[str, Any]: ...
 
-    def sampler(self, batch_size: int, seed: int) -> Sampler: ...
+    def sampler(self, batch_size: int, seed: int) -> SamplerLike: ...
 
     @property
-    def stats(self) -> Mapping[str, Mapping[str, Any]]: ...
+    def stats(self) -> Mapping[str, Mapping[str, NDArray[Any]]]: ...
 
     @property
     def action_contract(self) -> ActionContract: ...
@@ -41,60 +42,59 @@ class WindowsLike(Protocol):
     @property
     def observation_contract(self) -> ObservationContract: ...
 
-    @property
-    def episodes(self) -> Indices: ...
-
 
 class Source:
-    """Training and validation batches of a `Windows`.
-
-    Held-out episodes are chosen by the seed. Where the sampler draws a held-out frame, a training frame stands in for
-    it, chosen by (seed, step): so the sampler's weights between datasets and its purity are kept.
+    """Training and validation batches.
 
     Args:
-        windows: the frames; `windows.episodes` gives each frame's episode (unique over all datasets).
+        windows: frames to train on.
+        held_out: frames of other episodes to validate on, or None.
         batch_size: samples per batch.
-        seed: root seed.
-        validation: share of episodes held out; at least one when positive and there are two or more.
+        seed: root seed of the order.
     """
 
-    def __init__(self, windows: WindowsLike, batch_size: int, seed: int, validation: float) -> None:
+    def __init__(self, windows: WindowsLike, held_out: WindowsLike | None, batch_size: int, seed: int) -> None:
         if not len(windows):
             raise ConfigError("the datasets hold no frames; collect demonstrations first")
         self.windows = windows
         self.batch_size = batch_size
         self.seed = seed
+        self._held_out = held_out
         self._sampler = windows.sampler(batch_size, seed)
-        episodes = np.asarray(windows.episodes)
-        names = np.unique(episodes)
-        count = min(max(1, round(validation * len(names))), len(names) - 1) if validation > 0 else 0
-        held = episode_rng(seed, 0, "validation").permutation(names)[:count]
-        self._held_out = np.isin(episodes, held)
-        self._train = np.flatnonzero(~self._held_out)
-        self._validation = np.flatnonzero(self._held_out)
-        self.episodes, self.validation_episodes = len(names) - count, count
 
     def indices(self, step: int) -> Indices:
         """Returns the frames (B,) that a step trains on."""
-        drawn = np.array(self._sampler.batch_indices(step), dtype=np.int64)
-        held = np.flatnonzero(self._held_out[drawn])
-        if len(held):
-            drawn[held] = self._train[episode_rng(self.seed, step, "stand-in").integers(len(self._train), size=len(held))]
-        return drawn
+        return np.asarray(self._sampler.batch_indices(step), dtype=np.int64)
 
     def batch(self, indices: Indices) -> Batch:
-        """Returns the arrays of some frames; lists such as the instructions are left out."""
-        return {k: v for k, v in self.windows.batch(indices).items() if isinstance(v, np.ndarray) and v.dtype.kind in "fiub"}
+        """Returns the arrays of some training frames; lists such as the instructions are left out."""
+        return _arrays(self.windows.batch(indices))
 
-    def validation_indices(self, batches: int) -> list[Indices]:
-        """Returns up to `batches` arrays of held-out frames, the same ones every time."""
-        order = episode_rng(self.seed, 1, "validation").permutation(self._validation)
-        return [order[i : i + self.batch_size] for i in range(0, min(len(order), batches * self.batch_size), self.batch_size)]
+    def validation_batches(self, count: int) -> list[Batch]:
+        """Returns up to `count` batches of held-out frames, the same ones every time; none without held-out frames."""
+        if self._held_out is None:
+            return []
+        order = episode_rng(self.seed, 0, "validation").permutation(len(self._held_out))[: count * self.batch_size]
+        return [_arrays(self._held_out.batch(order[i : i + self.batch_size])) for i in range(0, len(order), self.batch_size)]
+
+    def require_masks(self, cameras: tuple[str, ...], what: str) -> None:
+        """Raises ContractError where the datasets lack the masks of a camera."""
+        found = self.windows.batch(np.zeros(1, dtype=np.int64))
+        if missing := [c for c in cameras if mask_key(c) not in found]:
+            raise ContractError(f"{what} needs masks, but the datasets have none for camera {', '.join(missing)}; use a pooling that ignores masks, or add masks to the data")
 
 
-def open_source(folders: tuple[str, ...], chunk: int, weights: tuple[float, ...], batch_size: int, seed: int, validation: float) -> Source:
-    """Opens dataset folders for training; builds their decoded caches where they are missing."""
+def _arrays(batch: Mapping[str, Any]) -> Batch:
+    """Keeps what the policy reads: numbers, not instructions, and not what is there for re-rendering only."""
+    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and k.startswith(("observation.", "masks.", "action"))}
+
+
+def open_source(config: TrainConfig) -> Source:
+    """Opens the dataset folders of a training run; builds their decoded caches where they are missing."""
     from toyshift.data.loader import Windows  # the only place of this room that touches data/
 
-    windows: Any = Windows([Path(f) for f in folders], chunk=chunk, weights=list(weights) or None)
-    return Source(windows, batch_size, seed, validation)
+    windows = Windows([Path(f) for f in config.data], chunk=config.policy.chunk, weights=list(config.weights) or None)
+    held_out = None
+    if config.validation > 0 and windows.num_episodes >= 2 * len(config.data):
+        windows, held_out = windows.split(config.validation, config.seed)
+    return Source(windows, held_out, config.batch_size, config.seed)

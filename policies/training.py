@@ -91,6 +91,8 @@ class Run:
         self.device = choose_device(config.device)
         self.bf16 = choose_bf16(config.precision, self.device)
         self.policy = _build(config, source).to(self.device)
+        if config.policy.needs_masks:
+            source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}")
         self.optimizer = torch.optim.AdamW(_groups(self.policy, config.weight_decay), lr=config.lr, betas=(0.9, 0.99))
         self.ema = {k: p.detach().clone() for k, p in self.policy.named_parameters()} if config.ema else {}
         self.step = 0
@@ -160,7 +162,7 @@ class Run:
 
     def validate(self) -> float | None:
         """Returns the mean loss on held-out episodes of the weights that will act; None without held-out episodes."""
-        batches = self.source.validation_indices(VALIDATION_BATCHES)
+        batches = self.source.validation_batches(VALIDATION_BATCHES)
         if not batches:
             return None
         own = {k: p.detach().clone() for k, p in self.policy.named_parameters()}
@@ -168,11 +170,11 @@ class Run:
             try:
                 for key, parameter in self.policy.named_parameters():
                     parameter.copy_(self.ema.get(key, parameter))
-                losses = [float(self.loss(self.source.batch(i))) * len(i) for i in batches]
+                losses = [float(self.loss(b)) * len(b[STATE]) for b in batches]
             finally:
                 for key, parameter in self.policy.named_parameters():
                     parameter.copy_(own[key])
-        return sum(losses) / sum(map(len, batches))
+        return sum(losses) / sum(len(b[STATE]) for b in batches)
 
 
 def _trim_metrics(path: Path, step: int) -> None:
@@ -276,7 +278,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
             _require_same_run(config, TrainConfig.from_json(read_json(stored)["train"]), folder)
         if state is not None and state["finished"]:
             return _summary(config, state, did_nothing=True)
-        source = source or open_source(config.data, config.policy.chunk, config.weights, config.batch_size, config.seed, config.validation)
+        source = source or open_source(config)
         run = Run(config, source)
         if state is None:
             checkpoints.write_contracts(folder, run.policy.action_contract, run.policy.observation_contract)
