@@ -1,1 +1,26 @@
-"""envs."""
+"""Floor 2: scene, robots, control, rendering, looks and the Gymnasium environments; importing it registers them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from gymnasium.envs.registration import register
+
+register(id="toyshift/Grasp-v0", entry_point="toyshift.envs.grasp:GraspEnv", max_episode_steps=100)
+
+_EXPORTS = {
+    "EnvConfig": "toyshift.envs.config",
+    "GraspEnv": "toyshift.envs.grasp",
+    "Look": "toyshift.envs.shifts",
+    "FACTORS": "toyshift.envs.shifts",
+    "ROBOTS": "toyshift.envs.robots",
+    "thumbnail": "toyshift.envs.thumbnails",
+    "contact_sheet": "toyshift.envs.thumbnails",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'toyshift.envs' has no attribute {name!r}; it exports {', '.join(_EXPORTS)}")

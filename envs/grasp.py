@@ -1,0 +1,376 @@
+"""Grasp one object from a table and lift it: the environment toyshift/Grasp-v0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.core.seeds import episode_rng
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.control import InverseKinematics
+from toyshift.envs.render import Renderer
+from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, rotvec_to_matrix, yaw_to_matrix
+from toyshift.envs.scene import Scene, scene_hash
+from toyshift.envs.shifts import Look
+from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
+from toyshift.envs.stage import Stage
+
+Array = NDArray[np.float64]
+Observation = dict[str, Any]
+
+STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
+REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
+UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
+# the commanded hand pose stays in this box of the robot's base frame [m]
+WORKSPACE = np.array([[0.2, -0.5, 0.004], [0.85, 0.5, 0.75]])
+
+
+class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
+    """## Description
+    A Panda with its hand stands at a table on which one object lies in a random pose. Grasp it and lift it.
+
+    ## Action Space
+    `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in the robot's base frame and added to the
+    *commanded* hand pose; gripper (1 open, 0 closed). `joint_pos` (8): absolute joint angles [rad], gripper.
+
+    ## Observation Space
+    `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
+    `agent_pos` (17,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation.
+
+    ## Rewards
+    Sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1] (height / lift_height),
+    success in {0, 1}. Success is computed apart from the reward.
+
+    ## Starting State
+    Object in one of its rest poses, any yaw, its centre of mass uniform in a square; joints at home with Gaussian noise.
+
+    ## Termination / Truncation
+    Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps (registration).
+
+    ## Success
+    The object's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while the
+    object touches nothing but the gripper.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
+
+    def __init__(self, config: EnvConfig | None = None, render_mode: str | None = None, **overrides: Any) -> None:
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
+        try:
+            self.config = EnvConfig(**fields) if config is None else config
+        except TypeError as error:
+            raise UnknownNameError("environment option", str(error).split("'")[-2], EnvConfig.__dataclass_fields__) from error
+        if config is not None and overrides:
+            raise ConfigError("give either config= or single options, not both")
+        self.metadata = self.metadata | {"render_fps": round(self.config.control_hz)}
+        if render_mode not in (None, "rgb_array"):
+            raise UnknownNameError("render mode", render_mode, ("rgb_array",))
+        self.render_mode = render_mode
+        self._stage = Stage(self.config)
+        self.objects = self._stage.objects
+        self.robot = self._stage.robot
+        self.scene: Scene = self._stage.load(0)
+        self._ik = InverseKinematics(self.scene)
+        limits = np.array([self.scene.model.joint(name).range for name in self.robot.joints])
+        self.action_contract = action_contract(self.config, self.robot, limits)
+        self.observation_contract = observation_contract(self.config, self.robot)
+        self.action_space = action_space(self.action_contract)
+        self.observation_space = observation_space(self.config, self.robot)
+        self._low, self._high = self.action_space.low.astype(np.float64), self.action_space.high.astype(np.float64)
+        self.look = Look()
+        self.task_description = ""
+        self._seed, self._episode = 0, -1
+        self._ready = False
+
+    # ---------------------------------------------------------------- episodes
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+        """Starts an episode.
+
+        Args:
+            seed: root seed of the run; with it, counting starts again at episode 0.
+            options: "episode": index of the episode; "object": id or index in the set; "look": a Look.
+
+        Returns:
+            observation and info. The same (seed, episode, object) gives the same episode, whatever was played before.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self._seed, self._episode = seed, -1
+        elif self._episode < 0:
+            self._seed = int(self.np_random.integers(2**31))
+        options = options or {}
+        unknown = set(options) - {"episode", "object", "look"}
+        if unknown:
+            raise UnknownNameError("reset option", sorted(unknown)[0], ("episode", "object", "look"))
+        self._episode = int(options.get("episode", self._episode + 1))
+        self.look = options.get("look", Look())
+        rng = episode_rng(self._seed, self._episode)
+        drawn = int(rng.integers(len(self.objects)))
+        self._use(options.get("object", drawn))
+        self._place(rng)
+        self._finish_reset()
+        return self.observe(), self._info()
+
+    def _use(self, which: int | str) -> None:
+        self.scene = self._stage.load(which)
+        self.object = self._stage.object
+        self._hull = self._stage.hull
+        self._ik.bind(self.scene)
+        self.task_description = f"pick up the {self.object.name}"
+
+    def _place(self, rng: np.random.Generator) -> None:
+        """Draws rest pose, yaw, position and joint noise, always in this order, and writes them."""
+        scene, config = self.scene, self.config
+        poses = self.object.rest_poses
+        shares = np.cumsum([pose.probability for pose in poses])
+        pose = min(int(np.searchsorted(shares, rng.random() * shares[-1])), len(poses) - 1)
+        yaw = rng.random() * 2 * np.pi
+        offset = (2 * rng.random(2) - 1) * config.settled_start
+        noise = config.start_noise * rng.standard_normal(len(self.robot.joints))
+        quat, height = self._stage.settled(pose)
+        rotation = yaw_to_matrix(yaw) @ quat_to_matrix(quat)
+        position = np.array([*config.centre, height])
+        position[:2] += offset - (rotation @ self.object.com)[:2]
+        mujoco.mj_resetData(scene.model, scene.data)
+        joints = np.asarray(self.robot.home) + noise
+        self._stage.write_robot(joints, opening=1.0)
+        scene.data.qpos[scene.object_qpos] = [*position, *matrix_to_quat(rotation)]
+        self._stage.apply(self.look)
+        mujoco.mj_forward(scene.model, scene.data)
+
+    def _finish_reset(self) -> None:
+        data = self.scene.data
+        self._command = data.ctrl[self.scene.arm_ctrl].copy()
+        self._command_position, self._command_rotation = self._ik.forward(self._command)
+        self._start_low = self._low_point()
+        self._held_steps = self._steps = 0
+        self._max_height = 0.0
+        self._unstable = self._success = False
+        self._touched = False
+        self._predicates = {"lifted": False, "held": False, "stable": True}
+        self._ready = True
+
+    # ---------------------------------------------------------------- stepping
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        reward, terminated, info = self.advance(action)
+        return self.observe(), reward, terminated, False, info
+
+    def advance(self, action: NDArray[np.float32]) -> tuple[float, bool, dict[str, Any]]:
+        """Executes one action and renders nothing: for policies that execute several actions per observation.
+
+        Raises:
+            ConfigError: the action has another shape or is not finite, or the episode has not begun or is over.
+        """
+        if not self._ready:
+            raise ConfigError("the episode has not begun or is over: call reset() first")
+        values = np.asarray(action, dtype=np.float64)
+        if values.shape != self._low.shape:
+            raise ConfigError(f"action of shape {values.shape}; {self.action_contract.mode} takes {self._low.shape}: {', '.join(self.action_contract.names)}")
+        if not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
+        values = np.clip(values, self._low, self._high)
+        if self.config.action_mode == "joint_pos":
+            self._command = values[:-1]
+        else:
+            self._follow(values[:3], values[3:6])
+        scene = self.scene
+        scene.data.ctrl[scene.arm_ctrl] = self._command
+        self._stage.command_gripper(values[-1])
+        mujoco.mj_step(scene.model, scene.data, nstep=self.config.substeps)
+        self._steps += 1
+        self._judge()
+        terms = self._reward_terms()
+        reward = float(sum(REWARD_SCALES[name] * value for name, value in terms.items()))
+        terminated = bool(self._success or self._unstable)
+        self._ready = not terminated
+        return reward, terminated, self._info()
+
+    def _follow(self, translation: Array, turn: Array) -> None:
+        position = np.clip(self._command_position + translation, WORKSPACE[0], WORKSPACE[1])
+        rotation = rotvec_to_matrix(turn) @ self._command_rotation
+        self._command = self._ik.solve(self._command, position, rotation)
+        # what the arm cannot reach is not commanded: an unreachable target must not wind up
+        self._command_position, self._command_rotation = self._ik.forward(self._command)
+
+    def _judge(self) -> None:
+        data = self.scene.data
+        if not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all() or np.abs(data.qvel).max() > UNSTABLE_SPEED:
+            self._unstable = True
+            self._predicates = {"lifted": False, "held": False, "stable": False}
+            mujoco.mj_resetData(self.scene.model, data)  # observations stay finite
+            self._stage.write_robot(np.asarray(self.robot.home), opening=1.0)
+            mujoco.mj_forward(self.scene.model, data)
+            return
+        mujoco.mj_kinematics(self.scene.model, data)
+        height = self._low_point() - self._start_low
+        self._max_height = max(self._max_height, height)
+        gripper, other = self._contacts()
+        self._touched = self._touched or gripper
+        held = gripper and not other
+        self._held_steps = self._held_steps + 1 if held and height >= self.config.lift_height else 0
+        self._success = self._held_steps >= self.config.hold_steps
+        self._predicates = {"lifted": height >= self.config.lift_height, "held": held, "stable": not self._unstable}
+
+    def _low_point(self) -> float:
+        """Height of the object's lowest point above the table [m], of its convex hull."""
+        data, body = self.scene.data, self.scene.object_body
+        return float(data.xpos[body, 2] + (self._hull @ data.xmat[body, 6:]).min())
+
+    def _contacts(self) -> tuple[bool, bool]:
+        """Whether the object touches the gripper, and whether it touches anything else."""
+        pairs = self.scene.data.contact.geom  # (ncon, 2)
+        mine = self.scene.is_object[pairs]
+        others = pairs[mine.any(axis=1)][~mine[mine.any(axis=1)]]
+        by_gripper = self.scene.is_gripper[others]
+        return bool(by_gripper.any()), bool((~by_gripper).any())
+
+    def _reward_terms(self) -> dict[str, float]:
+        distance = float(np.linalg.norm(self.object_position() - self.hand_pose()[0]))
+        return {
+            "reach": 1.0 - float(np.tanh(5.0 * distance)),
+            "held": float(self._predicates["held"]),
+            "lift": float(np.clip((self._low_point() - self._start_low) / self.config.lift_height, 0.0, 1.0)),
+            "success": float(self._success),
+        }
+
+    # ---------------------------------------------------------------- what is seen
+
+    def observe(self) -> Observation:
+        """Renders every camera once and returns the observation."""
+        observation: Observation = {}
+        if self.config.cameras:
+            renderer = self.renderer()
+            views = {camera: renderer.render(camera, self.config.image_size) for camera in self.config.cameras}
+            observation["pixels"] = {camera: image for camera, (image, _) in views.items()}
+            observation["masks"] = {camera: mask for camera, (_, mask) in views.items()}
+        observation["agent_pos"] = self._proprioception()
+        return observation
+
+    def renderer(self) -> Renderer:
+        """Returns the renderer of the present scene; GL starts here, not in the constructor."""
+        return self._stage.renderer()
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """Returns the front camera's image (256, 256, 3) in render mode "rgb_array"."""
+        return self.picture() if self.render_mode == "rgb_array" else None
+
+    def picture(self, size: int = 256, camera: str = "front") -> NDArray[np.uint8]:
+        """Returns an image (size, size, 3) of the present state, for people."""
+        return self.renderer().render(camera, size, mask=False)[0]
+
+    def _proprioception(self) -> NDArray[np.float32]:
+        scene = self.scene
+        position, rotation = self.hand_pose()
+        state = [scene.data.qpos[scene.arm_qpos], [self.opening()], position, rotation[:, 0], rotation[:, 1]]
+        return np.concatenate(state).astype(np.float32)
+
+    def opening(self) -> float:
+        """Gripper opening, 0 closed to 1 open."""
+        return self._stage.opening()
+
+    def hand_pose(self) -> tuple[Array, Array]:
+        """Measured hand position (3,) [m] and rotation (3, 3) of the grasp site, base frame."""
+        data = self.scene.data
+        return data.site_xpos[self.scene.site].copy(), data.site_xmat[self.scene.site].reshape(3, 3).copy()
+
+    def commanded_pose(self) -> tuple[Array, Array]:
+        """Commanded hand position (3,) [m] and rotation (3, 3): what eef_delta actions are added to."""
+        return self._command_position.copy(), self._command_rotation.copy()
+
+    def inverse_kinematics(self) -> InverseKinematics:
+        """Returns the solver, for planners."""
+        return self._ik
+
+    def commanded_joints(self) -> Array:
+        """Commanded joint angles (n,) [rad]."""
+        return np.array(self._command)
+
+    def object_position(self) -> Array:
+        """Centre of mass of the object (3,), base frame [m]."""
+        return np.array(self.scene.data.xipos[self.scene.object_body])
+
+    def object_pose(self) -> tuple[Array, Array]:
+        """Position (3,) [m] and rotation (3, 3) of the object's frame in the base frame."""
+        qpos = self.scene.data.qpos[self.scene.object_qpos]
+        return qpos[:3].copy(), quat_to_matrix(qpos[3:])
+
+    def _info(self) -> dict[str, Any]:
+        height = 0.0 if self._unstable else self._low_point() - self._start_low
+        return {
+            "is_success": bool(self._success),
+            "task": self.task_description,
+            "object_id": self.object.id,
+            "object_set": self.config.objects,
+            "seed": self._seed,
+            "episode": self._episode,
+            "lift_height": float(height),
+            "max_height": float(self._max_height),
+            "touched": bool(self._touched),
+            "predicates": dict(self._predicates),
+            "unstable": bool(self._unstable),
+        }
+
+    # ---------------------------------------------------------------- states and looks
+
+    def model_hash(self) -> str:
+        """Hash of everything that the meaning of a stored simulator state depends on."""
+        return scene_hash(self.config, self.object)
+
+    def sim_state(self) -> Array:
+        """Returns MuJoCo's integration state (N,) of the present scene."""
+        state = np.zeros(mujoco.mj_stateSize(self.scene.model, STATE_SPEC))
+        mujoco.mj_getState(self.scene.model, self.scene.data, state, STATE_SPEC)
+        return state
+
+    def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None) -> None:
+        """Puts the simulation into a stored state, e.g. to render it again or to go on from it.
+
+        Raises:
+            ContractError: the state was made with another model.
+        """
+        self._use(object_id)
+        if model_hash is not None and model_hash != self.model_hash():
+            raise ContractError(f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): it cannot be rendered again with this one")
+        size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)
+        if len(state) != size:
+            raise ContractError(f"the simulator state of {object_id} has {len(state)} numbers; this model has {size}")
+        mujoco.mj_setState(self.scene.model, self.scene.data, np.ascontiguousarray(state, dtype=np.float64), STATE_SPEC)
+        self._stage.apply(self.look)
+        mujoco.mj_forward(self.scene.model, self.scene.data)
+        self._finish_reset()
+
+    def set_look(self, look: Look) -> None:
+        """Changes the appearance of the present and the following renders, until the next reset."""
+        self.look = look
+        self._stage.apply(look)
+        mujoco.mj_kinematics(self.scene.model, self.scene.data)
+        mujoco.mj_camlight(self.scene.model, self.scene.data)
+
+    def move_object(self, dx: float, dy: float) -> None:
+        """Moves the object on the table [m]."""
+        self.scene.data.qpos[self.scene.object_qpos][:2] += (dx, dy)
+        mujoco.mj_forward(self.scene.model, self.scene.data)
+
+    def camera_pose(self, camera: str) -> tuple[Array, Array]:
+        """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3) [pixels]."""
+        model, data = self.scene.model, self.scene.data
+        index = model.camera(camera).id
+        rotation = data.cam_xmat[index].reshape(3, 3) @ np.diag([1.0, -1.0, -1.0])  # MuJoCo: y up, z backward
+        extrinsics = np.eye(4)
+        extrinsics[:3, :3] = rotation.T
+        extrinsics[:3, 3] = -rotation.T @ data.cam_xpos[index]
+        focal = 0.5 * self.config.image_size / np.tan(0.5 * np.radians(model.cam_fovy[index]))
+        centre = 0.5 * self.config.image_size
+        return extrinsics, np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1.0]])
+
+    def close(self) -> None:
+        """Frees the renderers; may be called twice."""
+        self._stage.close()

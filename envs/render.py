@@ -1,0 +1,146 @@
+"""Offscreen rendering: one scene update gives colour and mask; GL is created lazily, EGL first, then OSMesa."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import weakref
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ConfigError, MissingDependencyError
+from toyshift.envs.scene import VISIBLE, Scene
+
+BACKENDS = ("egl", "osmesa")
+_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
+_PACKAGES = {"egl": "libegl1 libgles2", "osmesa": "libosmesa6"}
+
+
+def gl_backend() -> str:
+    """Returns the backend that will be used: MUJOCO_GL if it is set, else the first one whose library is installed.
+
+    Raises:
+        ConfigError: MUJOCO_GL names another backend.
+        MissingDependencyError: no GL library is installed; the message names the packages.
+    """
+    wanted = os.environ.get("MUJOCO_GL", "").lower()
+    if wanted and wanted not in BACKENDS:
+        raise ConfigError(f"MUJOCO_GL={wanted}; ToyShift renders offscreen with one of: {', '.join(BACKENDS)}")
+    for backend in (wanted,) if wanted else BACKENDS:
+        if ctypes.util.find_library(_LIBRARIES[backend]):
+            return backend
+    packages = _PACKAGES[wanted] if wanted else f"{_PACKAGES['egl']} (or {_PACKAGES['osmesa']})"
+    raise MissingDependencyError(f"no library for offscreen rendering was found: run `apt-get install -y {packages}`")
+
+
+def make_gl_context(width: int, height: int) -> Any:
+    """Makes an offscreen GL context; it belongs to the thread that makes it current."""
+    backend = gl_backend()
+    os.environ.setdefault("PYOPENGL_PLATFORM", backend)
+    try:
+        if backend == "egl":
+            from mujoco.egl import GLContext
+        else:
+            from mujoco.osmesa import GLContext
+        context = GLContext(width, height)
+        context.make_current()
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise MissingDependencyError(f"GL backend {backend!r} failed ({error}): run `apt-get install -y {_PACKAGES[backend]}`, or set MUJOCO_GL to another of {', '.join(BACKENDS)}") from error
+    return context
+
+
+class Renderer:
+    """Renders a scene's cameras: colour and mask from one scene update.
+
+    Args:
+        scene: what to render.
+        quality: "fast" (no shadows, reflections or multisampling) or "high".
+        size: largest image side [pixels].
+    """
+
+    def __init__(self, scene: Scene, quality: str = "fast", size: int = 128) -> None:
+        model = scene.model
+        high = quality == "high"
+        model.vis.quality.shadowsize = 2048 if high else 0
+        model.vis.quality.offsamples = 4 if high else 0
+        model.vis.global_.offwidth = model.vis.global_.offheight = size
+        self._scene, self._model, self._size = scene, model, size
+        self._gl = make_gl_context(size, size)
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._view = mujoco.MjvScene(model, maxgeom=model.ngeom + 16)
+        self._view.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = high
+        self._view.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._view.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = False
+        self._view.flags[mujoco.mjtRndFlag.mjRND_HAZE] = False
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[:] = 0
+        self._option.geomgroup[VISIBLE] = 1
+        self._option.sitegroup[:] = 0
+        self._option.flags[:] = 0
+        self._option.flags[mujoco.mjtVisFlag.mjVIS_TEXTURE] = 1
+        self._option.flags[mujoco.mjtVisFlag.mjVIS_STATIC] = 1
+        self._perturb = mujoco.MjvPerturb()
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._labels = np.zeros(0, np.uint8)
+        self._labels_of = ""
+        # a finaliser also runs at exit, while GL is still there; __del__ would come too late
+        self._free = weakref.finalize(self, _free, self._gl, self._context)
+
+    @property
+    def gl_renderer(self) -> str:
+        """Name of the GL renderer that was actually obtained, e.g. "llvmpipe (LLVM 19, 256 bits)"."""
+        from OpenGL import GL
+
+        self._gl.make_current()
+        name = GL.glGetString(GL.GL_RENDERER)
+        return name.decode() if isinstance(name, bytes) else str(name)
+
+    def render(self, camera: str, size: int, mask: bool = True) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Returns the image (size, size, 3) uint8 of a camera and its mask (size, size) uint8 (or None)."""
+        if size > self._size:
+            raise ConfigError(f"image of {size} pixels asked of a renderer made for {self._size}")
+        self._gl.make_current()
+        self._camera.fixedcamid = self._model.camera(camera).id
+        view, context = self._view, self._context
+        mujoco.mjv_updateScene(self._model, self._scene.data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, view)
+        viewport = mujoco.MjrRect(0, 0, size, size)
+        image = np.zeros((size, size, 3), np.uint8)
+        mujoco.mjr_render(viewport, view, context)
+        mujoco.mjr_readPixels(image, None, viewport, context)
+        if not mask:
+            return image[::-1].copy(), None
+        view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
+        codes = np.zeros((size, size, 3), np.uint8)
+        mujoco.mjr_render(viewport, view, context)
+        mujoco.mjr_readPixels(codes, None, viewport, context)
+        view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
+        numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
+        return image[::-1].copy(), self._label_table()[numbers]
+
+    def _label_table(self) -> NDArray[np.uint8]:
+        """Colour code (0 nothing, 1 + place in the scene) -> mask label; rebuilt when another object is loaded."""
+        key = f"{self._scene.loaded} {self._view.ngeom}"
+        if self._labels_of != key:
+            table = np.zeros(self._view.ngeom + 1, np.uint8)
+            for i in range(self._view.ngeom):
+                geom = self._view.geoms[i]
+                if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                    table[geom.segid + 1] = self._scene.label[geom.objid]
+            self._labels, self._labels_of = table, key
+        return self._labels
+
+    def close(self) -> None:
+        """Frees the GL context; may be called twice."""
+        self._free()
+
+
+def _free(gl: Any, context: Any) -> None:
+    gl.make_current()
+    context.free()
+    gl.free()

@@ -1,0 +1,76 @@
+"""The action and observation contracts of the grasp environments, and the Gymnasium spaces that follow from them."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+
+from toyshift.core.contract import ActionContract, ObservationContract
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.robots import Robot
+
+MAX_DELTA = 0.05  # largest translation of one eef_delta action, per axis [m]
+MAX_TURN = 0.3  # largest rotation of one eef_delta action, per axis [rad]
+JOINT_BOUND = 4.0  # [rad]; every joint angle lies within
+REACH_BOUND = 2.0  # [m]; every hand position lies within
+
+
+def state_names(robot: Robot) -> tuple[str, ...]:
+    """Names of `observation.state`: joint angles [rad], gripper opening (0..1), hand position [m], first two columns of its rotation."""
+    rotation = tuple(f"eef.r{row}{column}" for column in (1, 2) for row in (1, 2, 3))
+    return (*robot.joints, "gripper.opening", "eef.x", "eef.y", "eef.z", *rotation)
+
+
+def action_contract(config: EnvConfig, robot: Robot, joint_limits: np.ndarray) -> ActionContract:
+    """Returns the contract of an action mode.
+
+    Args:
+        config: environment configuration.
+        robot: the robot.
+        joint_limits: (n, 2) lower and upper joint limits [rad].
+    """
+    if config.action_mode == "joint_pos":
+        return ActionContract(
+            mode="joint_pos",
+            names=(*robot.joints, "gripper"),
+            units=("rad",) * len(robot.joints) + ("1",),
+            low=(*(round(float(x), 4) for x in joint_limits[:, 0]), 0.0),
+            high=(*(round(float(x), 4) for x in joint_limits[:, 1]), 1.0),
+            control_hz=config.control_hz,
+            joint_names=robot.joints,
+        )
+    return ActionContract(
+        mode="eef_delta",
+        names=("dx", "dy", "dz", "rx", "ry", "rz", "gripper"),
+        units=("m",) * 3 + ("rad",) * 3 + ("1",),
+        low=(-MAX_DELTA,) * 3 + (-MAX_TURN,) * 3 + (0.0,),
+        high=(MAX_DELTA,) * 3 + (MAX_TURN,) * 3 + (1.0,),
+        control_hz=config.control_hz,
+        joint_names=robot.joints,
+    )
+
+
+def observation_contract(config: EnvConfig, robot: Robot) -> ObservationContract:
+    """Returns the contract of the observations: cameras with image sizes, names of the state."""
+    size = (config.image_size, config.image_size)
+    return ObservationContract(tuple((camera, size) for camera in config.cameras), state_names(robot))
+
+
+def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
+    """Returns the space of {"pixels": {cam: HWC}, "masks": {cam: HW}, "agent_pos"}; all bounds are finite."""
+    size = config.image_size
+    joints = len(robot.joints)
+    high = np.array([JOINT_BOUND] * joints + [1.5] + [REACH_BOUND] * 3 + [1.01] * 6, np.float32)
+    low = -high
+    low[joints] = -0.5
+    parts: dict[str, spaces.Space] = {}
+    if config.cameras:
+        parts["pixels"] = spaces.Dict({c: spaces.Box(0, 255, (size, size, 3), np.uint8) for c in config.cameras})
+        parts["masks"] = spaces.Dict({c: spaces.Box(0, 3, (size, size), np.uint8) for c in config.cameras})
+    parts["agent_pos"] = spaces.Box(low, high, dtype=np.float32)
+    return spaces.Dict(parts)
+
+
+def action_space(contract: ActionContract, seed: int | None = None) -> spaces.Box:
+    """Returns the box of physical actions."""
+    return spaces.Box(np.asarray(contract.low, np.float32), np.asarray(contract.high, np.float32), dtype=np.float32, seed=seed)
