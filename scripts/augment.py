@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -20,9 +20,9 @@ from toyshift.scripts.options import Common
 class ViewpointConfig(Common):
     """Options of `augment viewpoint`."""
 
-    src: tyro.conf.Positional[Path]
+    src: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SRC")]
     """Dataset to read."""
-    dst: tyro.conf.Positional[Path]
+    dst: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """Dataset to write."""
     azimuth: tuple[float, float]
     """Lowest and highest turn of the front camera about the table [deg]."""

@@ -66,9 +66,10 @@ def main(cfg: Config) -> dict[str, Any]:
     missing = sorted(name for name, version in versions.items() if version == "missing")
     problems += [f"the package {name} is missing: pip install {name}" for name in missing]
 
-    cpu = {"name": cpu_name(), "cores": len(os.sched_getaffinity(0)), "memory_gb": memory_gb()}
-    if cpu["memory_gb"] < LITTLE_MEMORY_GB:
-        problems.append(f"little memory ({cpu['memory_gb']} GB): collect with --workers 1")
+    memory = memory_gb()
+    cpu = {"name": cpu_name(), "cores": len(os.sched_getaffinity(0)), "memory_gb": memory}
+    if memory < LITTLE_MEMORY_GB:
+        problems.append(f"little memory ({memory} GB): collect with --workers 1")
     free = shutil.disk_usage(cache_dir()).free / 1e9
     if free < LITTLE_DISK_GB:
         problems.append(f"little disk space ({free:.1f} GB) in {cache_dir()}: free some, or set TOYSHIFT_CACHE to another folder")
@@ -92,7 +93,7 @@ def main(cfg: Config) -> dict[str, Any]:
     ok = not missing and gl["backend"] is not None and (speed is not None or cfg.quick)
 
     print("versions   " + "  ".join(f"{name} {version}" for name, version in versions.items()))
-    print(f"processor  {cpu['name']}, {cpu['cores']} cores, {cpu['memory_gb']} GB")
+    print(f"processor  {cpu['name']}, {cpu['cores']} cores, {memory} GB")
     print("GPU        " + (", ".join(names) + ("" if cuda else " (torch cannot use it)") if names else "none found"))
     print(f"OpenGL     {gl['backend'] or 'none'}" + (f": {gl['renderer']}{' (software)' if gl['software'] else ''}" if gl["backend"] else ""))
     if speed:

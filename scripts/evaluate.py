@@ -29,8 +29,8 @@ class Config(Common):
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
     """Folder of a policy, or oracle, or random; give it several times for several."""
-    objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ("ycb-like",)
-    """Object set to test on; give it several times for several."""
+    objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Object set to test on; give it several times for several; none is ycb-like."""
     trials: int = 100
     """Episodes per policy and set; the objects take turns."""
     out: Path = Path("runs/evaluation")
@@ -72,7 +72,7 @@ def main(cfg: Config) -> dict[str, Any]:
     names = row_names(policies)
     workers = cfg.workers or os.cpu_count() or 1
     rows = []
-    for objects in dict.fromkeys(cfg.objects):
+    for objects in dict.fromkeys(cfg.objects or ("ycb-like",)):
         for policy in policies:
             config = EvaluateConfig(policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy])
             rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects), workers=workers)

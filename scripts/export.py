@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -18,7 +18,7 @@ from toyshift.scripts.options import Common
 class Config(Common):
     """Options of `toyshift export`."""
 
-    policy: tyro.conf.Positional[Path]
+    policy: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DIR")]
     """Folder that `toyshift train` wrote."""
     out: Path
     """Folder of the bundle."""

@@ -116,7 +116,7 @@ def find_gl() -> tuple[dict[str, Any], list[str]]:
     """Returns {backend, renderer, software, ...} of the first backend that works, and why others did not."""
     preferred = os.environ.get("MUJOCO_GL", "").lower()
     order = [preferred, *BACKENDS] if preferred in BACKENDS else list(BACKENDS)
-    reasons = []
+    reasons: list[str] = []
     for backend in dict.fromkeys(order):
         answer, reason = isolated("gl", backend, backend=backend, timeout=60.0)
         if answer is not None:

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -28,7 +28,7 @@ PANDA_OPENING = 0.08  # [m]
 class SetConfig(Common):
     """Options of `toys list` and `toys stats`."""
 
-    objects: tyro.conf.Positional[str]
+    objects: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SET")]
     """Object set, e.g. toys:train?n=50, ycb-like, ycb:DIR."""
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from toyshift.core.errors import ConfigError
 from toyshift.scripts import cli
-from toyshift.scripts.options import Common
+from toyshift.scripts.evaluate import row_names
+from toyshift.scripts.options import Common, parse
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,3 +171,19 @@ def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsy
 def test_arguments_after_the_words_reach_the_command() -> None:
     name, main, rest = cli.find(["toys", "show", "ycb-like", "--out", "x.png"])
     assert (name, main.__name__, rest) == ("toys show", "show", ["ycb-like", "--out", "x.png"])
+
+
+def test_negative_angles_are_values_and_not_options() -> None:
+    words, main, rest = cli.find(["augment", "viewpoint", "a", "b", "--azimuth", "-30", "-5.5"])
+    assert parse(main, rest, words).azimuth == (-30.0, -5.5)
+
+
+def test_repeated_options_add_up() -> None:
+    words, main, rest = cli.find(["evaluate", "--policy", "a", "--policy", "oracle", "--objects", "ycb-like", "--objects", "ycb:/x?graspable"])
+    config = parse(main, rest, words)
+    assert config.policy == ("a", "oracle")
+    assert config.objects == ("ycb-like", "ycb:/x?graspable")
+
+
+def test_policies_with_one_folder_name_are_told_apart() -> None:
+    assert row_names(["a/detpool", "b/detpool", "a/mean", "random"]) == {"a/detpool": "a/detpool", "b/detpool": "b/detpool", "a/mean": "mean", "random": "random"}
