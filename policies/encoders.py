@@ -13,6 +13,7 @@ from toyshift.policies.config import PolicyConfig
 
 PATCH = 8  # pixels along one side of the patch that a token stands for
 GROUPS = 8
+SPARSE_SHARE = 0.4  # below this share of wanted tokens, windows are cheaper than the whole image
 
 
 class Jitter(NamedTuple):
@@ -29,10 +30,11 @@ class Jitter(NamedTuple):
 
 def standardise(images: Tensor, jitter: Jitter | None = None) -> Tensor:
     """Turns sRGB images (B, H, W, 3) uint8 into channels-last floats (B, 3, H, W) of about unit scale."""
-    x = images.permute(0, 3, 1, 2).float() * (4.0 / 255.0) - 2.0  # (B, 3, H, W), strides stay channels-last
-    if jitter is not None:
-        x = x * jitter.gain[:, :, None, None] + jitter.bias[:, None, None, None]
-    return x
+    x = images.permute(0, 3, 1, 2).float()  # (B, 3, H, W), strides stay channels-last
+    if jitter is None:
+        return x * (4.0 / 255.0) - 2.0
+    gain = jitter.gain[:, :, None, None]
+    return torch.addcmul(jitter.bias[:, None, None, None] - 2.0 * gain, x, gain * (4.0 / 255.0))
 
 
 class TokenMLP(nn.Module):
@@ -46,15 +48,18 @@ class TokenMLP(nn.Module):
         nn.init.zeros_(self.down.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:  # (B, N, C) -> (B, N, C)
-        out: Tensor = tokens + self.down(torch.relu(self.up(tokens)))
+        out: Tensor = tokens + self.down(torch.relu_(self.up(tokens)))
         return out
 
 
 class ConvEncoder(nn.Module):
     """A few convolutions from pixels to an (H/8, W/8) grid of tokens, then a learned position and a token MLP.
 
-    A token sees some pixels beyond its patch (receptive field 16 pixels for conv-small), so a mask applied at the pooling
-    lets a little background through: the paper's appendix E, not its full attention mask.
+    A token sees some pixels beyond its patch (16 pixels wide for conv-small), so a mask applied at the pooling lets a
+    little background through: the paper's appendix E, not its full attention mask.
+
+    Where only some tokens are wanted (detection pooling), they are computed from their own windows of pixels, with the
+    same result: a target that covers a tenth of the patches then costs about a fifth of the whole image.
 
     Args:
         config: width, norm, coordinates and mask_input are used.
@@ -77,27 +82,32 @@ class ConvEncoder(nn.Module):
             modules.append(convolution)
             if config.norm == "group":
                 modules.append(nn.GroupNorm(GROUPS, out))
-            modules.append(nn.ReLU())
+            modules.append(nn.ReLU(inplace=True))
             channels = out
         self.layers = nn.Sequential(*modules).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.tokens = (height // PATCH) * (width // PATCH)
+        self.grid = (height // PATCH, width // PATCH)
+        self.tokens = self.grid[0] * self.grid[1]
         self.position = nn.Parameter(0.02 * torch.randn(self.tokens, config.width))
         self.mlp = TokenMLP(config.width)
         self.mask_input = config.mask_input
+        self.local = config.norm == "none"  # GroupNorm mixes all positions: a window is then not enough
         self.coordinates: Tensor | None
-        grid = None
+        plane = None
         if config.coordinates:
             y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-            grid = torch.stack([x, y])[None]  # (1, 2, H, W)
-        self.register_buffer("coordinates", grid, persistent=False)
+            plane = torch.stack([x, y])[None]  # (1, 2, H, W)
+        self.register_buffer("coordinates", plane, persistent=False)
 
-    def forward(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None
+    ) -> Tensor:
         """Encodes one view.
 
         Args:
             images: (B, H, W, 3) uint8 sRGB.
             target: (B, H, W) float, 1 on the target's pixels; needed with `mask_input` only.
             jitter: photometric augmentation.
+            wanted: (B, N) bool, the tokens that will be used; the others may come out as zeros. None = all.
 
         Returns:
             tokens (B, N, C), row by row from the image's top left.
@@ -111,10 +121,44 @@ class ConvEncoder(nn.Module):
             extra.append(target[:, None] * 2.0 - 1.0)
         if extra:
             x = torch.cat([x, *extra], dim=1).contiguous(memory_format=torch.channels_last)
-        x = self.layers(x)  # (B, C, H/8, W/8)
-        x = x.flatten(2).transpose(1, 2)  # (B, N, C): a view of channels-last memory
+        if wanted is not None and self.local:
+            index = wanted.flatten().nonzero().squeeze(1)  # (n,)
+            if len(index) < SPARSE_SHARE * wanted.numel():
+                return self._some(x, index)
+        x = self.layers(x).flatten(2).transpose(1, 2)  # (B, N, C): a view of channels-last memory
         out: Tensor = self.mlp(x + self.position)
         return out
+
+    def _some(self, x: Tensor, index: Tensor) -> Tensor:
+        """Computes the tokens `index` (n,) of the flattened (B, N) from windows of x (B, C, H, W); zeros elsewhere."""
+        batch, columns = x.shape[0], self.grid[1]
+        convolutions = [m for m in self.layers if isinstance(m, nn.Conv2d)]
+        sizes = [(x.shape[2], x.shape[3])]  # of each layer's input, then of the last output
+        for c in convolutions:
+            height, width = ((n + 2 * int(c.padding[0]) - c.kernel_size[0]) // c.stride[0] + 1 for n in sizes[-1])
+            sizes.append((height, width))
+        # Backwards from one token: the window of each layer's input starts at scale * token - shift and is `span` wide.
+        scale, shift, span = 1, 0, 1
+        starts = [(scale, shift)]
+        for c in reversed(convolutions):
+            stride, kernel, padding = c.stride[0], c.kernel_size[0], int(c.padding[0])
+            scale, shift, span = scale * stride, shift * stride + padding, (span - 1) * stride + kernel
+            starts.insert(0, (scale, shift))
+        padded = nn.functional.pad(x, (shift, span, shift, span))  # more than the last window needs
+        windows = padded.permute(0, 2, 3, 1).unfold(1, span, scale).unfold(2, span, scale)  # (B, rows, columns, C, span, span)
+        sample = index // self.tokens
+        row, column = (index % self.tokens) // columns, index % columns
+        x = windows.permute(0, 1, 2, 4, 5, 3)[sample, row, column].permute(0, 3, 1, 2)  # (n, C, span, span), channels-last
+        for convolution, (scale, shift), (height, width) in zip(convolutions, starts[1:], sizes[1:], strict=True):
+            x = nn.functional.conv2d(x, convolution.weight, convolution.bias, convolution.stride).relu_()
+            if x.shape[2] > 1:  # what lies outside this layer's grid is zero padding for the next layer
+                offsets = torch.arange(x.shape[2], device=x.device)
+                rows, cols = (scale * t[:, None] - shift + offsets for t in (row, column))  # (n, span)
+                inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
+                x = x * inside.to(x.dtype)
+        some = self.mlp(x.flatten(1) + self.position[index % self.tokens])  # (n, C)
+        out = some.new_zeros(batch * self.tokens, some.shape[1]).index_copy(0, index, some)
+        return out.reshape(batch, self.tokens, -1)
 
 
 def _conv_small(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:

@@ -19,7 +19,7 @@ from toyshift.core.contract import (
     mask_key,
 )
 from toyshift.core.errors import ContractError, UnknownNameError
-from toyshift.policies.config import PolicyConfig
+from toyshift.policies.config import MASKED_POOLINGS, PolicyConfig
 from toyshift.policies.encoders import Jitter, make_encoder
 from toyshift.policies.heads import make_head
 from toyshift.policies.pooling import make_pooling, patch_coverage, target_pixels
@@ -108,7 +108,9 @@ class Policy(nn.Module):
                 coverage = patch_coverage(target)
             else:
                 target, coverage = None, images[camera].new_ones((1, 1), dtype=torch.float32)
-            tokens = encoder(images[camera], target if self.config.mask_input else None, jitter[camera] if jitter else None)
+            # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all.
+            wanted = coverage > 0 if self.training and self.config.pooling in MASKED_POOLINGS else None
+            tokens = encoder(images[camera], target if self.config.mask_input else None, jitter[camera] if jitter else None, wanted)
             pooled.append(self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1)))  # (B, 1, C)
         return torch.cat(pooled, dim=1)
 
