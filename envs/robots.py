@@ -103,7 +103,7 @@ PANDA = Robot(
     force=(87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0),
     mount="right_hand",
     gripper=PANDA_HAND,
-    wrist_camera=((0.07, 0.0, 0.01), (0.092296, 0.7010574, 0.7010574, 0.092296), 80.0),
+    wrist_camera=((0.07, 0.0, 0.01), (0.092296, 0.7010574, 0.7010574, 0.092296), 72.0),
 )
 
 ROBOTS = {robot.name: robot for robot in (PANDA,)}

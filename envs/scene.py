@@ -31,7 +31,7 @@ GEOM_TYPES = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
 }
 FRONT_TARGET = (0.5, 0.0, 0.05)  # what the front camera looks at [m]
-FRONT_DISTANCE, FRONT_ELEVATION, FRONT_FOVY = 0.8, 45.0, 45.0  # [m], [deg], [deg]
+FRONT_DISTANCE, FRONT_ELEVATION, FRONT_FOVY = 0.8, 45.0, 40.0  # [m], [deg], [deg]
 
 
 @dataclasses.dataclass

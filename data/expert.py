@@ -1,0 +1,166 @@
+"""The scripted expert: plans a grasp and servoes to it; the oracle row of every table and the source of demonstrations."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import GraspError
+from toyshift.core.seeds import episode_rng
+from toyshift.data.planner import Grasp, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
+from toyshift.envs.grasp import GraspEnv
+from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
+
+Array = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertConfig:
+    """How the expert moves.
+
+    Attributes:
+        speed: largest translation per action [m].
+        turn_speed: largest rotation per action [rad].
+        hover: height above the grasp at which the hand travels [m].
+        funnel: how steeply the hand comes down as the error shrinks [m per m].
+        tolerance: error in the plane below which the hand is at the grasp [m].
+        close_steps: least number of actions for closing.
+        lift: how far the hand rises after closing, beyond the height that counts as success [m].
+        planner: planner settings.
+    """
+
+    speed: float = 0.04
+    turn_speed: float = 0.25
+    hover: float = 0.08
+    funnel: float = 4.0
+    tolerance: float = 0.005
+    close_steps: int = 4
+    lift: float = 0.06
+    planner: PlannerConfig = dataclasses.field(default_factory=PlannerConfig)
+
+
+class GraspExpert:
+    """Acts on an environment with privileged knowledge of the object's pose.
+
+    Approach, close, lift; when the object has not come along, it opens and tries again. Where to go next depends on the
+    present poses only (and on whether the hand is closing or lifting), so that a policy can imitate it.
+    """
+
+    name = "oracle"
+
+    def __init__(self, env: GraspEnv, config: ExpertConfig | None = None) -> None:
+        self.env = env
+        self.config = config or ExpertConfig()
+        self._samples: dict[str, SurfaceSamples] = {}
+
+    def reset(self, seed: int, episode: int) -> None:
+        """Plans for the episode that the environment has just begun.
+
+        Raises:
+            GraspError: there is no feasible grasp.
+        """
+        self._rng = episode_rng(seed, episode, "planner")
+        self._attempts = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._phase, self._count = "approach", 0
+        self._attempts += 1
+        self.grasp = self._plan()
+
+    def _plan(self) -> Grasp:
+        env = self.env
+        if env.object.id not in self._samples:
+            self._samples[env.object.id] = SurfaceSamples(env.object.mesh, self.config.planner.points)
+        position, rotation = env.object_pose()
+        self._planned_for = position, rotation
+        grasps = plan_grasps(
+            self._samples[env.object.id], position, rotation, env.object_position(), env.robot.gripper, self._yaw(), self._rng, self.config.planner
+        )
+        # another try takes another grasp: the best one has just failed
+        return grasps[min(len(grasps) - 1, 0 if self._attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
+
+    def _yaw(self) -> float:
+        rotation = self.env.commanded_pose()[1]
+        return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+
+    def act(self) -> NDArray[np.float32]:
+        """Returns the next action under the environment's action contract."""
+        self._update_phase()
+        position, rotation, opening = self._target()
+        return self._action(position, rotation, opening)
+
+    def _update_phase(self) -> None:
+        env, config = self.env, self.config
+        self._count += 1
+        hand, _ = env.hand_pose()
+        if self._phase == "approach":
+            if self._moved():
+                self._replan()
+            plane, turn = self._errors()
+            if plane < config.tolerance and abs(turn) < 0.08 and abs(hand[2] - self.grasp.position[2]) < 0.007:
+                self._phase, self._count, self._last_opening = "close", 0, 1.0
+        elif self._phase == "close":
+            opening = env.opening()
+            if self._count >= config.close_steps and abs(opening - self._last_opening) < 0.02:
+                self._phase, self._count = "lift", 0
+                self._gap = float(np.linalg.norm(env.object_position() - hand))
+            self._last_opening = opening
+        elif self._phase == "lift":
+            gap = float(np.linalg.norm(env.object_position() - hand))
+            if gap > self._gap + 0.05:
+                self._replan_attempt()
+
+    def _replan_attempt(self) -> None:
+        try:
+            self._begin()
+        except GraspError:
+            self._phase, self._count = "approach", 0  # keep the old grasp: the episode will fail, not the program
+
+    def _replan(self) -> None:
+        try:
+            self.grasp = self._plan()
+        except GraspError:
+            self._planned_for = self.env.object_pose()
+
+    def _moved(self) -> bool:
+        position, rotation = self.env.object_pose()
+        return bool(np.linalg.norm(position - self._planned_for[0]) > 0.006 or np.linalg.norm(rotation - self._planned_for[1]) > 0.12)
+
+    def _errors(self) -> tuple[float, float]:
+        """Distance to the grasp in the plane [m] and turn about the vertical [rad], of the measured hand."""
+        position, rotation = self.env.hand_pose()
+        plane = float(np.linalg.norm(position[:2] - self.grasp.position[:2]))
+        yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+        return plane, nearest_turn(self.grasp.rotation, yaw)[1]
+
+    def _target(self) -> tuple[Array, Array, float]:
+        config, grasp = self.config, self.grasp
+        rotation, _ = nearest_turn(grasp.rotation, self._yaw())
+        if self._phase == "approach":
+            plane, turn = self._errors()
+            error = plane + 0.04 * abs(turn)
+            height = min(config.hover, config.funnel * max(0.0, error - config.tolerance))
+            return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
+        if self._phase == "close":
+            return grasp.position, rotation, 0.0
+        lift = self.env.config.lift_height + config.lift
+        return grasp.position + np.array([0.0, 0.0, lift]), rotation, 0.0
+
+    def _action(self, position: Array, rotation: Array, opening: float) -> NDArray[np.float32]:
+        config, env = self.config, self.env
+        commanded_position, commanded_rotation = env.commanded_pose()
+        step = position - commanded_position
+        length = float(np.linalg.norm(step))
+        if length > config.speed:
+            step *= config.speed / length
+        turn = matrix_to_rotvec(rotation @ commanded_rotation.T)
+        angle = float(np.linalg.norm(turn))
+        if angle > config.turn_speed:
+            turn *= config.turn_speed / angle
+        if env.config.action_mode == "eef_delta":
+            return np.concatenate([step, turn, [opening]]).astype(np.float32)
+        joints = env.inverse_kinematics().solve(env.commanded_joints(), commanded_position + step, rotvec_to_matrix(turn) @ commanded_rotation)
+        return np.concatenate([joints, [opening]]).astype(np.float32)
