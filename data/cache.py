@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, STATE
@@ -100,8 +101,6 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
     with Progress(f"decode {dataset.folder.name}", dataset.num_frames, "frame", initial=finished) as bar:
         for frames in _in_parallel(decode, todo, threads):
             bar.update(frames)
-    for array in (*arrays.values(), done):
-        array.flush()
     (partial / "done.npy").unlink()
     write_json(partial / "cache.json", {"version": CACHE_VERSION, "content_hash": dataset.content_hash(), "episodes": dataset.num_episodes})
     shutil.rmtree(place, ignore_errors=True)
@@ -127,18 +126,18 @@ def _in_parallel(work: Any, items: list[int], threads: int) -> Iterator[int]:
                 future.cancel()
 
 
-def _map(path: Path, shape: tuple[int, ...], dtype: str) -> np.memmap[Any, Any]:
+def _map(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
     """Opens a file of zeros for writing, or the one that a killed build left."""
     if path.exists():
         try:
-            array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, mode="r+")
+            array: NDArray[Any] = np.load(path, mmap_mode="r+", allow_pickle=False)
         except (ValueError, OSError):
-            path.unlink()  # killed while it was being made
-        else:
-            if array.shape == shape and str(array.dtype) == dtype:
-                return array
-            path.unlink()
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+            array = np.empty(0)  # killed while it was being made
+        if array.shape == shape and str(array.dtype) == dtype:
+            return array
+        path.unlink()
+    made: NDArray[Any] = open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call]
+    return made
 
 
 def _remove_stale(place: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import zipfile
 import zlib
@@ -181,7 +182,7 @@ def write_episode(folder: Path, episode: Episode) -> Path:
     path = episode_path(folder, episode.index)
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-            np.savez(handle, **members)  # type: ignore[arg-type]
+            np.savez(handle, **members)
     except OSError as error:
         raise FileError(f"cannot write {path} ({error}); episodes written before it are whole: make room and run the command again") from error
     return path
@@ -201,7 +202,7 @@ def read_encoded(folder: Path, index: int) -> Encoded:
         pngs = {}
         for key, blob in parts["png"].items():
             data, ends = blob.tobytes(), [0, *parts["ends"][key].tolist()]
-            pngs[key] = [data[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+            pngs[key] = [data[a:b] for a, b in itertools.pairwise(ends)]
         shapes = {k: tuple(int(n) for n in v) for k, v in parts["shape"].items()}
         return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"], str(path))
     except FileNotFoundError as error:

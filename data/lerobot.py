@@ -177,7 +177,7 @@ class _DataFiles:
             self._number += 1
             path = self._root / DATA_PATH.format(chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = open(path, "wb")
+            self._handle = pa.OSFile(str(path), "wb")
             self._writer = pq.ParquetWriter(self._handle, self._schema, **self._options)
         self._writer.write_table(table, row_group_size=table.num_rows)
         return self._number // CHUNKS_SIZE, self._number % CHUNKS_SIZE

@@ -234,5 +234,5 @@ def _weighted_stats(rows: list[NDArray[Any]], shares: Sequence[float]) -> dict[s
 def _quantile(values: NDArray[np.float64], weight: NDArray[np.float64], q: float) -> float:
     """Returns the smallest value below or at which a share q of the weight lies."""
     order = np.argsort(values, kind="stable")
-    place = np.searchsorted(np.cumsum(weight[order]), q * (1 - 1e-12))
+    place = int(np.searchsorted(np.cumsum(weight[order]), q * (1 - 1e-12)))
     return float(values[order[min(place, len(order) - 1)]])

