@@ -1,0 +1,111 @@
+"""Convex collision parts of a surface: one hull or exact slices of a closed one, CoACD's parts of one with holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, QhullError
+
+from toyshift.core.errors import MeshError
+from toyshift.toys.model import Array
+from toyshift.toys.slicing import sliced_parts
+from toyshift.toys.solid import manifold_to_trimesh, mass_properties, trimesh_to_manifold, union
+
+MAX_PARTS = 24
+MAX_PARTS_HOLLOW = 32  # cups, bowls, plates: thin walls need more, or the hollow fills up
+HOLLOW = 0.35  # a solid that fills less of its hull than this is hollow
+CONVEX = 0.95  # a solid that fills this much of its hull is one part
+MAX_VERTICES = 1000  # of all parts together
+
+
+def hull_faces(points: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Corners (n, 3) of a convex hull and its faces (m, 3), counter-clockwise from outside."""
+    hull = ConvexHull(points)
+    corners = points[hull.vertices]
+    index = np.full(len(points), -1, dtype=np.int64)
+    index[hull.vertices] = np.arange(len(hull.vertices))
+    faces = index[hull.simplices]
+    tri = corners[faces]
+    flip = np.einsum("ij,ij->i", np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0]), hull.equations[:, :3]) < 0
+    faces[flip] = faces[flip][:, ::-1]
+    return corners, faces
+
+
+def _thinned(points: Array, parts: int) -> Array:
+    """The corners of a hull, or as many as its share of MAX_VERTICES, spread over it: collision tests cost by the corner."""
+    most = int(np.clip(MAX_VERTICES // parts, 24, 250))
+    corners = points[ConvexHull(points).vertices]
+    if len(corners) <= most:
+        return np.asarray(corners)
+    chosen = [int(np.argmax(np.linalg.norm(corners - corners.mean(axis=0), axis=1)))]
+    nearest = np.linalg.norm(corners - corners[chosen[0]], axis=1)
+    while len(chosen) < most:
+        chosen.append(int(np.argmax(nearest)))
+        nearest = np.minimum(nearest, np.linalg.norm(corners - corners[chosen[-1]], axis=1))
+    return np.asarray(corners[np.sort(chosen)])
+
+
+def _coacd(mesh: trimesh.Trimesh, cap: int) -> list[Array]:
+    """CoACD's parts with a small search: its defaults take minutes for a bowl."""
+    import coacd
+
+    coacd.set_log_level("error")
+    found = coacd.run_coacd(
+        coacd.Mesh(np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int32)),
+        threshold=0.05, max_convex_hull=cap, preprocess_mode="off" if mesh.is_watertight else "auto", preprocess_resolution=40,
+        resolution=500, mcts_iterations=40, mcts_nodes=8, mcts_max_depth=2, seed=0,
+    )
+    return [np.asarray(points, dtype=np.float64) for points, _ in found]
+
+
+def _hull_volume(points: Array) -> float:
+    try:
+        return float(ConvexHull(points).volume)
+    except QhullError:
+        return 0.0
+
+
+def convex_parts(mesh: trimesh.Trimesh) -> tuple[Array, ...]:
+    """Convex hulls (vertices (n, 3) each) that together fill a solid and leave its hollows open.
+
+    On closed surfaces exact slices come closer to the solid than CoACD does, in a tenth of the time: of YCB's
+    scanned cup 065-a, CoACD's 16 parts hold 2.5 times the volume after 22 s, the slices 2.1 times after 2 s.
+
+    Args:
+        mesh: a surface; one that is not closed goes to CoACD, which repairs it.
+
+    Raises:
+        MeshError: nothing with a volume is left.
+    """
+    try:
+        corners, faces = hull_faces(np.asarray(mesh.vertices))
+    except (QhullError, ValueError) as error:
+        raise MeshError("the surface is flat or empty: its points do not span a volume") from error
+    hull_volume, _, inertia = mass_properties(corners, faces)
+    if not mesh.is_watertight:
+        parts = _coacd(mesh, MAX_PARTS)
+    else:
+        volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
+        if volume >= CONVEX * hull_volume:
+            return (_thinned(corners, 1),)
+        moments, vectors = np.linalg.eigh(inertia)
+        # The axis of revolution is the principal axis whose moment differs most from the middle one.
+        axis = vectors[:, 0] if moments[1] - moments[0] > moments[2] - moments[1] else vectors[:, 2]
+        box = np.asarray(mesh.bounding_box_oriented.primitive.transform)[:3, :3].T
+        cap = MAX_PARTS_HOLLOW if volume < HOLLOW * hull_volume else MAX_PARTS
+        parts, _ = sliced_parts(trimesh_to_manifold(mesh), box, axis, com, cap)
+    solid = [p for p in parts if _hull_volume(p) > 1e-6 * hull_volume]
+    if not solid:
+        raise MeshError("the surface has no convex part with a volume; is it flat?")
+    return tuple(_thinned(p, len(solid)) for p in solid)
+
+
+def parts_properties(parts: Sequence[Array]) -> tuple[float, Array, Array]:
+    """Volume, centroid and inertia at density 1 of the union of convex parts."""
+    from manifold3d import Manifold
+
+    mesh = manifold_to_trimesh(union([Manifold.hull_points(np.ascontiguousarray(p)) for p in parts]))
+    return mass_properties(mesh.vertices, mesh.faces)

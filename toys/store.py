@@ -1,0 +1,115 @@
+"""Built objects on disk: one NPZ without pickle per object, named by its content, written once and whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from toyshift.core.errors import FileError
+from toyshift.core.files import atomic_path, cache_dir, locked
+from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
+
+
+def save_object(path: Path, value: GraspObject) -> None:
+    """Writes an object atomically."""
+    parts = value.parts
+    arrays: dict[str, NDArray[Any]] = {
+        "vertices": np.asarray(value.mesh.vertices, dtype=np.float64),
+        "faces": np.asarray(value.mesh.faces, dtype=np.int32),
+        "parts": np.concatenate(parts) if parts else np.zeros((0, 3)),
+        "part_sizes": np.array([len(p) for p in parts], dtype=np.int64),
+        "com": value.com,
+        "inertia": value.inertia,
+        "poses": np.array([[*p.quat, p.height, p.probability, p.width] for p in value.rest_poses]),
+    }
+    meta: dict[str, Any] = {
+        "id": value.id, "name": value.name, "source": value.source, "mass": value.mass, "friction": list(value.friction),
+        "geoms": [dataclasses.asdict(g) for g in value.geoms], "info": value.info,
+    }
+    if value.visual is not None:
+        meta["rgba"] = list(value.visual.rgba)
+        arrays |= {"visual_vertices": value.visual.vertices, "visual_faces": value.visual.faces}
+        if value.visual.uv is not None:
+            arrays["visual_uv"] = value.visual.uv
+        if value.visual.texture is not None:
+            arrays["visual_texture"] = value.visual.texture
+    arrays["meta"] = np.frombuffer(json.dumps(meta, allow_nan=False).encode(), dtype=np.uint8)
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, **arrays)
+
+
+def read_object(path: Path) -> GraspObject:
+    """Reads what save_object wrote.
+
+    Raises:
+        FileError: the file is missing, truncated or of another kind.
+    """
+    try:
+        with np.load(path) as data:
+            arrays = {name: data[name] for name in data.files}
+        meta = json.loads(arrays["meta"].tobytes())
+        visual = None
+        if "visual_vertices" in arrays:
+            visual = VisualMesh(
+                arrays["visual_vertices"], arrays["visual_faces"], arrays.get("visual_uv"), arrays.get("visual_texture"), tuple(meta["rgba"]),
+            )
+        return GraspObject(
+            id=meta["id"], name=meta["name"], source=meta["source"],
+            mesh=trimesh.Trimesh(arrays["vertices"], arrays["faces"], process=False),
+            geoms=tuple(Geom(g["kind"], *(tuple(g[k]) for k in ("size", "pos", "quat", "rgba"))) for g in meta["geoms"]),
+            parts=tuple(np.split(arrays["parts"], np.cumsum(arrays["part_sizes"])[:-1])) if len(arrays["part_sizes"]) else (),
+            visual=visual, mass=meta["mass"], com=arrays["com"], inertia=arrays["inertia"],
+            rest_poses=tuple(RestPose((p[0], p[1], p[2], p[3]), p[4], p[5], p[6]) for p in arrays["poses"].tolist()),
+            friction=tuple(meta["friction"]), info=meta["info"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise FileError(f"{path} cannot be read ({error}); delete it, it is built again") from error
+
+
+def store_path(key: str) -> Path:
+    """Where the object with a content hash is kept."""
+    return cache_dir("objects") / f"{key}.npz"
+
+
+def cached(key: str, build: Callable[[], GraspObject]) -> GraspObject:
+    """The object of a content hash, built by the first process that asks; a damaged file is built again.
+
+    Two processes that ask at the same time build it once: the second waits and reads.
+    """
+    path = store_path(key)
+    if path.exists():
+        try:
+            return read_object(path)
+        except FileError:
+            path.unlink(missing_ok=True)
+    with locked(path):
+        if path.exists():
+            return read_object(path)
+        value = build()
+        save_object(path, value)
+    return value
+
+
+def scaled(value: GraspObject, scale: float) -> GraspObject:
+    """The same object `scale` times as large, of the same density."""
+    if scale == 1.0:
+        return value
+    mesh = trimesh.Trimesh(value.mesh.vertices * scale, value.mesh.faces, process=False)
+    visual = value.visual and dataclasses.replace(value.visual, vertices=(value.visual.vertices * scale).astype(np.float32))
+    return dataclasses.replace(
+        value, mesh=mesh, parts=tuple(p * scale for p in value.parts), visual=visual,
+        geoms=tuple(
+            dataclasses.replace(g, size=(g.size[0] * scale, g.size[1] * scale, g.size[2] * scale), pos=(g.pos[0] * scale, g.pos[1] * scale, g.pos[2] * scale))
+            for g in value.geoms
+        ),
+        mass=value.mass * scale**3, com=value.com * scale, inertia=value.inertia * scale**5,
+        rest_poses=tuple(dataclasses.replace(p, height=p.height * scale, width=p.width * scale) for p in value.rest_poses),
+    )

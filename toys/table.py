@@ -1,0 +1,61 @@
+"""The table of the 78 YCB objects: measured masses, sizes and widths, and how ManiSkill scales them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import re
+from pathlib import Path
+
+TABLE = Path(__file__).parent / "assets" / "ycb_table.csv"
+_SINGULAR = {"cups": "cup", "colored wood blocks": "colored wood block", "lego duplo": "duplo brick", "colored wood block": "wood block"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Facts of one object, in SI units.
+
+    Attributes:
+        id: official id, e.g. "065-a_cups".
+        mass: measured [kg].
+        box: edges of the smallest oriented box, ascending [m].
+        mesh_volume: of the scan's material [m^3].
+        hull_volume: of the scan's convex hull [m^3].
+        min_width: smallest horizontal width when upright [m].
+        scale: by which ManiSkill multiplies the size; 1 where ManiSkill leaves the object out.
+        fit80: whether the table counts it as graspable by an 80 mm gripper, at ManiSkill's scale.
+    """
+
+    id: str
+    mass: float
+    box: tuple[float, float, float]
+    mesh_volume: float
+    hull_volume: float
+    min_width: float
+    scale: float
+    fit80: bool
+
+    @property
+    def name(self) -> str:
+        return display_name(self.id)
+
+
+def display_name(object_id: str) -> str:
+    """What an instruction calls an object: "025_mug" is a "mug", "065-a_cups" a "cup"."""
+    text = re.sub(r"^\d+(-\w)?_", "", object_id).replace("_", " ").strip() or object_id
+    return _SINGULAR.get(text, text)
+
+
+@functools.cache
+def ycb_table() -> dict[str, Row]:
+    """The table by id, in the official order."""
+    rows = {}
+    with TABLE.open(encoding="utf-8", newline="") as handle:
+        for raw in csv.DictReader(handle):
+            a, b, c = (float(v) / 1000 for v in raw["obb"].split("x"))
+            rows[raw["id"]] = Row(
+                raw["id"], float(raw["mass_g"]) / 1000, (a, b, c), float(raw["mesh_cm3"]) * 1e-6, float(raw["hull_cm3"]) * 1e-6,
+                float(raw["min_horiz_width"]) / 1000, float(raw["ms_scale"] or 1.0), raw["fit80"] == "1",
+            )
+    return rows
