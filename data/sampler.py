@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class Sampler:
             raise ConfigError(f"a sampler needs batch_size >= 1, seed >= 0 and frames in every dataset; got batch_size={batch_size}, seed={seed}, sizes={list(sizes)}")
         self.batch_size = batch_size
         self.seed = seed
+        self._arguments = (tuple(sizes), batch_size, seed, weights)
         self._total = int(sum(sizes))
         self._sizes = tuple(int(n) for n in sizes) if weights is not None else (self._total,)
         self._starts = np.cumsum([0, *self._sizes[:-1]])
@@ -41,6 +43,9 @@ class Sampler:
         # An instance's own cache: epochs follow each other, so two per dataset are enough.
         self._permutation = functools.lru_cache(maxsize=2 * len(self._sizes))(self._make_permutation)
         self._block = functools.lru_cache(maxsize=2)(self._make_block)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sampler, self._arguments  # the caches stay behind
 
     @property
     def steps_per_epoch(self) -> int:
