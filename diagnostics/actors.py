@@ -120,13 +120,19 @@ def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return filled | dict(kwargs)
 
 
+def action_std(policy: Any) -> NDArray[np.float64] | None:
+    """Returns the (A,) standard deviation of a policy's training actions, None where it does not keep them (a bundle)."""
+    normaliser = getattr(getattr(policy, "policy", None), "normalise_action", None)
+    return None if normaliser is None else np.asarray(normaliser.std.detach().cpu().numpy(), dtype=np.float64)
+
+
 class FolderActor:
     """A trained policy: renders an observation only when its action chunk is used up."""
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
         self.name = str(policy.name)
-        self.pooling = str(getattr(policy, "pooling", "") or "")
+        self.pooling = str(getattr(policy, "pooling", None) or getattr(getattr(policy, "config", None), "pooling", None) or "")
 
     def check(self, env: Any) -> None:
         """Raises ContractError where the environment acts or looks otherwise than the policy was trained for."""
@@ -189,10 +195,11 @@ def open_actor(policy: str, objects: str, spec: EnvSpec) -> tuple[Actor, Any]:
     """
     policy_fingerprint(policy)  # a clear error before anything heavy is loaded
     factory = resolve(spec.factory)
+    blind = {"cameras": (), **spec.kwargs} if spec.factory == EnvSpec().factory else dict(spec.kwargs)  # these two need no renderer
     if policy == "random":
-        return RandomActor(), factory(objects=objects, **spec.kwargs)
+        return RandomActor(), factory(objects=objects, **blind)
     if policy == "oracle":
-        env = factory(objects=objects, **spec.kwargs)
+        env = factory(objects=objects, **blind)
         from toyshift.data import OraclePolicy
 
         return OracleActor(OraclePolicy(env.unwrapped)), env

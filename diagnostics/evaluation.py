@@ -88,7 +88,7 @@ def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, 
                 steps += 1
                 height = float(info["lift_height"])
                 highest = max(highest, height, float(info.get("max_height", height)))
-                touched = info.get("predicates", {}).get("contact")
+                touched = info.get("touched")
                 contact = contact if touched is None else bool(touched) or bool(contact)
                 success = bool(info["is_success"])
                 done = bool(done) or success
@@ -96,6 +96,8 @@ def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, 
                     break
         threshold = float(getattr(getattr(world, "config", None), "lift_height", 0.3))
         failure = failure_kind(success, highest, height, contact, threshold)
+        if steps and info.get("unstable"):
+            failure, success = "unstable", False
     except GraspError:
         failure = "no_plan"
     except PhysicsError:

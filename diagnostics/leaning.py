@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
-from toyshift.diagnostics.actors import EnvSpec, env_arguments, load_acting_policy, make_look, resolve
+from toyshift.diagnostics.actors import (
+    EnvSpec,
+    FolderActor,
+    action_std,
+    env_arguments,
+    load_acting_policy,
+    make_look,
+    resolve,
+)
 from toyshift.diagnostics.evaluation import object_of_episode
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, bootstrap_ratio
 
@@ -254,8 +262,6 @@ def diagnose(policy: str, objects: str, config: LeaningConfig | None = None, spe
     config, spec = config or LeaningConfig(), spec or EnvSpec()
     acting = load_acting_policy(policy)
     env = resolve(spec.factory)(objects=objects, **env_arguments(acting, spec.kwargs))
-    from toyshift.diagnostics.actors import FolderActor
-
     actor = FolderActor(acting)
     actor.check(env)
 
@@ -265,8 +271,10 @@ def diagnose(policy: str, objects: str, config: LeaningConfig | None = None, spe
 
     try:
         ids = resolve(spec.objects_factory)(objects).ids
-        std = getattr(acting, "action_std", None)
-        return measure_leaning(predict, env, ids, config, lambda fields: make_look(spec, fields), std, actor.name, actor.pooling, progress)
+        def look(fields: Mapping[str, Any]) -> Any:
+            return make_look(spec, fields)
+
+        return measure_leaning(predict, env, ids, config, look, action_std(acting), actor.name, actor.pooling, progress)
     finally:
         env.close()
 

@@ -17,7 +17,7 @@ from toyshift.diagnostics.actors import EnvSpec, make_look, open_actor, resolve
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.rows import Row
 
-SHOW = {"quality": "high", "image_size": 320, "cameras": ("front",)}
+SHOW = {"quality": "high", "cameras": ("front",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,8 @@ def choose(rows: Sequence[Row], successes: int, failures: int) -> list[Row]:
 
 
 def record_rollouts(
-    config: EvaluateConfig, rows: Sequence[Row], folder: Path, successes: int = 2, failures: int = 2, show: Mapping[str, Any] | None = None, hold_frames: int = 6
+    config: EvaluateConfig, rows: Sequence[Row], folder: Path, successes: int = 2, failures: int = 2, size: int = 320,
+    show: Mapping[str, Any] | None = None, hold_frames: int = 6,
 ) -> list[Rollout]:
     """Plays chosen episodes again and writes one MP4 each into `folder`; files that exist already are kept.
 
@@ -100,7 +101,8 @@ def record_rollouts(
         folder: where videos go, named <set>-<episode>-<object>.mp4.
         successes: how many successes to record.
         failures: how many failures.
-        show: environment arguments for drawing; None takes high quality at 320 pixels. Its `render()` is the picture.
+        size: height and width of a film [pixels].
+        show: environment arguments for drawing; None takes high quality. Its `picture(size)` is drawn.
         hold_frames: the last picture is repeated so often, so that a loop can be read.
     """
     folder = Path(folder)
@@ -119,7 +121,7 @@ def record_rollouts(
     screen = resolve(drawing.factory)(objects=config.objects, **drawing.kwargs)
     try:
         for row, rollout in todo:
-            frames = _play(actor, env, screen, config, row)
+            frames = _play(actor, env, screen, config, row, size)
             rate = float(getattr(env.unwrapped.action_contract, "control_hz", 10.0))
             write_mp4(rollout.path, frames + frames[-1:] * hold_frames, rate)
     finally:
@@ -128,7 +130,7 @@ def record_rollouts(
     return out
 
 
-def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row) -> list[NDArray[np.uint8]]:
+def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row, size: int) -> list[NDArray[np.uint8]]:
     """Plays one episode and returns its pictures, the first before any action."""
     options = {"episode": row.episode, "object": row.object_id}
     for world in (env, screen):
@@ -138,7 +140,7 @@ def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row) -
 
     def picture() -> NDArray[np.uint8]:
         screen.unwrapped.load_sim_state(row.object_id, env.unwrapped.sim_state())
-        return np.asarray(screen.unwrapped.render(), dtype=np.uint8)
+        return np.asarray(screen.unwrapped.picture(size), dtype=np.uint8)
 
     frames = [picture()]
     try:

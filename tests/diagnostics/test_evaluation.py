@@ -58,7 +58,7 @@ class Env:
     def advance(self, action):
         self.height += self.gain * float(action[0])
         done = self.height > 0.3
-        return 0.0, done, {"lift_height": self.height, "is_success": done and self.look.table == 0, "predicates": {"contact": self.height > self.start}}
+        return 0.0, done, {"lift_height": self.height, "is_success": done and self.look.table == 0, "touched": self.height > self.start}
 
     def close(self):
         pass

@@ -1,0 +1,265 @@
+"""The one value the report is drawn from; whatever a run does not have stays empty and is named as left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import FileError
+from toyshift.diagnostics.diversity import Diversity
+from toyshift.diagnostics.leaning import LeaningResult
+from toyshift.diagnostics.rows import Row, Summary, per_object
+from toyshift.diagnostics.statistics import PairedDifference
+
+Image = NDArray[np.uint8]  # (H, W, 3) sRGB
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """A big number.
+
+    Attributes:
+        value: as it is shown, e.g. "61 %".
+        label: what it is.
+        detail: interval and comparison.
+    """
+
+    value: str
+    label: str
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaningPanel:
+    """What one policy leans on, beside its success under each change.
+
+    Attributes:
+        result: measured shifts and ratios.
+        base: success with the training look on the set that the changes were evaluated on, or None.
+        under: factor -> success with that factor changed.
+    """
+
+    result: LeaningResult
+    base: Summary | None = None
+    under: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class RepairLine:
+    """One condition in which repaired and control policies were compared.
+
+    Attributes:
+        title: e.g. "camera turned by 20 degrees".
+        repaired: success after training on the repaired data.
+        control: success of the control that was trained as long on plain copies.
+        difference: repaired minus control on the same episodes.
+        before: success before either fine-tune, or None.
+    """
+
+    title: str
+    repaired: Summary
+    control: Summary
+    difference: PairedDifference
+    before: Summary | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Repair:
+    """What a dataset change repaired.
+
+    Attributes:
+        title: e.g. "Viewpoint augmentation".
+        text: plain sentences: what was changed, for how long it was trained, what the control was.
+        lines: one per condition.
+    """
+
+    title: str
+    text: str
+    lines: Sequence[RepairLine]
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectBar:
+    """Success on one object.
+
+    Attributes:
+        object_id: its id.
+        name: what to call it.
+        counts: policy -> (successes, episodes).
+        thumbnail: picture, or None.
+    """
+
+    object_id: str
+    name: str
+    counts: Mapping[str, tuple[int, int]]
+    thumbnail: Image | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectPanel:
+    """Per-object success on one set, best first.
+
+    Attributes:
+        object_set: the set's string.
+        bars: one per object.
+    """
+
+    object_set: str
+    bars: Sequence[ObjectBar]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One training curve.
+
+    Attributes:
+        metric: the panel it is drawn in, e.g. "loss".
+        policy: whose it is.
+        steps: (n,) optimizer steps.
+        values: (n,) of the metric.
+    """
+
+    metric: str
+    policy: str
+    steps: Sequence[float]
+    values: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A contact sheet.
+
+    Attributes:
+        title: e.g. "Training toys".
+        caption: a sentence.
+        images: (label, picture) pairs.
+    """
+
+    title: str
+    caption: str
+    images: Sequence[tuple[str, Image]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """A rollout film.
+
+    Attributes:
+        path: MP4 file; it is embedded.
+        success: outcome.
+        title: e.g. "detpool, 055 baseball".
+        caption: e.g. failure kind and episode.
+    """
+
+    path: Path
+    success: bool
+    title: str
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportData:
+    """Everything a report shows.
+
+    Attributes:
+        title: heading.
+        subtitle: one sentence under it.
+        ran: plain sentences that say what was run.
+        success: summaries of all policies on all sets with the training look, oracle and random rows among them.
+        headlines: big numbers; empty derives them from `success` and `repair`.
+        training_sets: sets whose objects were trained on; they are marked and never called zero-shot.
+        set_titles: object set -> title.
+        policy_titles: policy -> title.
+        leaning: one panel per policy.
+        repair: what a dataset change repaired.
+        objects: per-object panels.
+        curves: training curves.
+        sheets: contact sheets.
+        videos: rollout films.
+        diversity: measures of the training sub-datasets.
+        manifest: `toyshift.core.manifest.manifest(...)` of the run.
+        commands: commands that make this report again, in order.
+    """
+
+    title: str
+    subtitle: str = ""
+    ran: Sequence[str] = ()
+    success: Sequence[Summary] = ()
+    headlines: Sequence[Headline] = ()
+    training_sets: Sequence[str] = ()
+    set_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    policy_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    leaning: Sequence[LeaningPanel] = ()
+    repair: Sequence[Repair] = ()
+    objects: Sequence[ObjectPanel] = ()
+    curves: Sequence[Curve] = ()
+    sheets: Sequence[Sheet] = ()
+    videos: Sequence[Video] = ()
+    diversity: Diversity | None = None
+    manifest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    commands: Sequence[str] = ()
+
+
+def object_panel(
+    object_set: str, rows: Sequence[Row], names: Mapping[str, str] | None = None, thumbnails: Mapping[str, Image] | None = None
+) -> ObjectPanel:
+    """Makes a per-object panel from the rows of one or more policies on one set, sorted by the first policy's success.
+
+    Args:
+        object_set: whose rows are taken.
+        rows: of any policies and sets; rows with a changed look are left aside.
+        names: object id -> readable name.
+        thumbnails: object id -> picture.
+    """
+    mine = [r for r in rows if r.object_set == object_set and not r.look]
+    policies = list(dict.fromkeys(r.policy for r in mine))
+    counts = {policy: per_object(r for r in mine if r.policy == policy) for policy in policies}
+    ids = list(dict.fromkeys(r.object_id for r in mine))
+
+    def order(object_id: str) -> tuple[float | str, ...]:
+        rates = [k / n for k, n in (counts[p].get(object_id, (0, 1)) for p in policies)]
+        return (*(-rate for rate in rates), object_id)
+
+    bars = [
+        ObjectBar(i, (names or {}).get(i, i), {p: counts[p][i] for p in policies if i in counts[p]}, (thumbnails or {}).get(i)) for i in sorted(ids, key=order)
+    ]
+    return ObjectPanel(object_set, bars)
+
+
+def read_curves(path: Path, policy: str, metrics: Mapping[str, str] | None = None) -> list[Curve]:
+    """Reads training curves from a policy folder's metrics.jsonl.
+
+    Args:
+        path: the file; each line is a JSON object with "step" and figures.
+        policy: name in the legend.
+        metrics: key -> panel title; None takes every key that contains "loss" and "lr"-like keys are left out.
+
+    Raises:
+        FileError: the file is missing or a line before the last is no JSON (the last may be cut off by a kill).
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error}); training writes it beside config.json") from error
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for number, line in enumerate(lines):
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines) - 1:
+                break
+            raise FileError(f"{path}, line {number + 1} is not JSON ({error})") from error
+        for key, value in entry.items():
+            wanted = key in metrics if metrics is not None else "loss" in key
+            if wanted and "step" in entry and isinstance(value, int | float) and math.isfinite(value):
+                steps, values = found.setdefault(key, ([], []))
+                steps.append(float(entry["step"]))
+                values.append(float(value))
+    return [Curve((metrics or {}).get(key, key), policy, steps, values) for key, (steps, values) in found.items()]

@@ -1,0 +1,266 @@
+"""The report from made-up numbers: one self-contained file, all sections, nothing invented where something is missing.
+
+Run `python tests/diagnostics/test_report.py OUT.html` to look at it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import FileError
+from toyshift.core.manifest import manifest
+from toyshift.diagnostics.diversity import measure_vectors
+from toyshift.diagnostics.leaning import LeaningConfig, analyse
+from toyshift.diagnostics.report import derive_headlines, render_report, write_report
+from toyshift.diagnostics.report_charts import curve_panel, nice_ticks, percent, points, short, thin
+from toyshift.diagnostics.report_data import (
+    Curve,
+    LeaningPanel,
+    Repair,
+    RepairLine,
+    ReportData,
+    Sheet,
+    Video,
+    object_panel,
+    read_curves,
+)
+from toyshift.diagnostics.rows import Row, compare, summarise
+from toyshift.diagnostics.video import write_mp4
+
+SETS = {"toys:test": "New toys", "ycb-like": "YCB-like objects", "ycb:YCB?graspable": "Real YCB scans", "toys:train": "Training toys"}
+RATES = {
+    "detpool": (0.72, 0.61, 0.56, 0.78), "mean": (0.34, 0.19, 0.17, 0.49), "oracle": (0.95, 0.93, 0.90, 0.96), "random": (0.0, 0.0, 0.0, 0.0),
+}
+OBJECTS = [
+    "master chef can", "cracker box", "sugar box", "tomato soup can", "mustard bottle", "tuna fish can", "pudding box", "gelatin box", "potted meat can",
+    "banana", "strawberry", "apple", "lemon", "peach", "pear", "orange", "plum", "pitcher base", "bleach cleanser", "bowl", "mug", "sponge", "spatula",
+    "power drill", "wood block", "scissors", "large marker", "adjustable wrench", "clamp", "baseball", "tennis ball", "foam brick",
+]
+
+
+def play(policy: str, object_set: str, rate: float, look: str = "", trials: int = 96, episode_seed: int = 0) -> list[Row]:
+    rng = np.random.default_rng([len(policy), len(object_set), len(look), episode_seed])
+    ease = {o: float(np.clip(rate + rng.normal(0, 0.18 if 0 < rate < 1 else 0), 0, 1)) for o in OBJECTS}
+    rows = []
+    for i in range(trials):
+        o = OBJECTS[i % len(OBJECTS)]
+        success = bool(rng.random() < ease[o])
+        failure = "" if success else str(rng.choice(["not_lifted", "dropped", "no_contact", "timeout"], p=[0.5, 0.25, 0.15, 0.1]))
+        pooling = policy.split("-")[0] if policy not in ("oracle", "random") else ""
+        rows.append(Row(policy, pooling, object_set, o.replace(" ", "_"), 7, i, success, 0.3 if success else 0.05, 70, failure, look, 0.4, i // 32, trials))
+    return rows
+
+
+def picture(seed: int, size: int = 96) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    image = np.ones((size, size, 3)) * (0.80 + 0.08 * y[..., None])
+    for _ in range(int(rng.integers(1, 4))):
+        centre, radius = rng.uniform(-0.14, 0.14, 2), rng.uniform(0.12, 0.24)
+        inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < radius**2 if rng.random() < 0.5 else np.maximum(abs(x - centre[0]), abs(y - centre[1])) < radius * 0.8
+        colour = np.array([[0.85, 0.25, 0.2], [0.2, 0.45, 0.85], [0.95, 0.75, 0.2], [0.25, 0.65, 0.35]][seed % 4])
+        image[inside] = colour * (0.85 - 0.4 * (x + y)[inside][:, None])
+    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def leaning(policy: str, effects: dict[str, float], target: float):
+    rng = np.random.default_rng(len(policy))
+    shape = (40, 8, 7)
+    base, direction = rng.normal(size=shape), rng.choice([-1.0, 1.0], size=shape)
+
+    def moved(amount: float) -> np.ndarray:
+        return base + amount * direction * rng.gamma(4, 0.25, size=(40, 1, 1))
+
+    unit = "standard deviations of the training actions"
+    return analyse(base, {f: moved(e) for f, e in effects.items()}, moved(target), base, np.ones(7), LeaningConfig(), policy, policy, unit)
+
+
+def sample(folder: Path) -> ReportData:
+    rows = [r for p, rates in RATES.items() for s, rate in zip(SETS, rates, strict=True) for r in play(p, s, rate)]
+    success = summarise(rows)
+    base = {s.policy: s for s in success if s.object_set == "ycb-like"}
+    effects = {
+        "detpool": ({"table": 0.03, "background": 0.02, "azimuth": 0.21, "light": 0.05, "object_colour": 0.09}, 0.30),
+        "mean": ({"table": 0.24, "background": 0.31, "azimuth": 0.40, "light": 0.16, "object_colour": 0.13}, 0.22),
+    }
+    drops = {"table": (0.0, 0.10), "background": (0.01, 0.14), "azimuth": (0.30, 0.16), "light": (0.02, 0.06), "object_colour": (0.03, 0.05)}
+    panels = []
+    for i, (policy, (effect, target)) in enumerate(effects.items()):
+        under = {f: summarise(play(policy, "ycb-like", max(0.01, RATES[policy][1] - d[i]), f"{f}=1"))[0] for f, d in drops.items()}
+        panels.append(LeaningPanel(leaning(policy, effect, target), base[policy], under))
+    lines = []
+    for title, repaired, control in (("Training camera", 0.60, 0.62), ("Camera turned by 15°", 0.54, 0.31)):
+        a, b = play("detpool-view", "ycb-like", repaired, title), play("detpool-plain", "ycb-like", control, title)
+        lines.append(RepairLine(title, summarise(a)[0], summarise(b)[0], compare(a, b), summarise(play("detpool", "ycb-like", control, title))[0]))
+    steps = np.arange(0, 6000, 20)
+    curves = [
+        Curve(metric, p, list(steps), list(np.exp(-steps / 900) + floor + 0.02 * np.random.default_rng(len(p)).normal(size=len(steps)) * np.exp(-steps / 2000)))
+        for metric, scale in (("loss", 1.0), ("validation loss", 1.2)) for p, floor in (("detpool", 0.08 * scale), ("mean", 0.13 * scale))
+    ]
+    films = []
+    for i, ok in enumerate((True, True, False, False)):
+        frames = [np.roll(picture(i, 320), 3 * t, axis=0 if ok else 1) for t in range(30)]
+        path = write_mp4(folder / f"film{i}.mp4", frames)
+        films.append(Video(path, ok, f"Detection pooling, {OBJECTS[i * 4]}", "episode 12" if ok else "dropped it, episode 31"))
+    thumbs = {o.replace(" ", "_"): picture(i) for i, o in enumerate(OBJECTS)}
+    names = {o.replace(" ", "_"): o for o in OBJECTS}
+    trained = [r for r in rows if r.policy in ("detpool", "mean")]
+    rng = np.random.default_rng(0)
+    vectors = {name: (lambda v: v / np.linalg.norm(v, axis=1, keepdims=True))(rng.normal(size=(60, 8)) + shift) for name, shift in (("left", 0.0), ("right", 0.4))}
+    return ReportData(
+        title="Sample report with made-up numbers",
+        subtitle="Two policies learned to grasp on random toys only. How well do they lift objects they have never seen, and what do they look at when they fail?",
+        ran=(
+            "Two policies were trained on the same 500 demonstrations with 250 random toys; they differ only in how the image is pooled.",
+            "Each was tested on 96 episodes per object set, from the same initial states, at the 0.3 m threshold, beside the planner that made the demonstrations and a random policy.",
+        ),
+        success=success, training_sets=("toys:train",), set_titles=SETS, leaning=panels,
+        repair=(Repair("Viewpoint augmentation", "The demonstrations were drawn again from cameras turned by up to 20 degrees, actions untouched, and the policy was trained on them for two more minutes. The control was trained as long on plain copies.", lines),),
+        objects=[object_panel(s, trained, names, thumbs) for s in ("ycb-like", "ycb:YCB?graspable")], curves=curves,
+        sheets=(
+            Sheet("Training toys", "One to five primitives stuck together, in one of four colours.", [(f"toy {i}", picture(100 + i)) for i in range(40)]),
+            Sheet("Test objects", "YCB-like objects, never seen in training.", [(o, thumbs[o.replace(" ", "_")]) for o in OBJECTS]),
+        ),
+        videos=films, diversity=measure_vectors(vectors, resamples=100), manifest=manifest({}, 7, gl_renderer="llvmpipe (LLVM 15.0.6, 256 bits)"),
+        commands=("toyshift run quickstart --ycb YCB --seed 7", "toyshift report runs/quickstart"),
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> ReportData:
+    return sample(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture(scope="module")
+def page(data) -> str:
+    return render_report(data)
+
+
+class Parsed(HTMLParser):
+    VOID = frozenset({"meta", "img", "br", "hr", "input", "link", "rect", "line", "circle", "path"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.sources: list[str] = []
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [values["id"]] if "id" in values else []
+        self.sources += [values["src"]] if "src" in values else []
+        self.links += [values["href"]] if "href" in values else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_no_network(page):
+    parsed = Parsed(page)
+    assert parsed.open == []
+    assert not re.search(r"https?:|src=['\"]?//|url\(|@import", page)
+    assert all(s.startswith(("data:image/jpeg;base64,", "data:video/mp4;base64,")) for s in parsed.sources)
+    assert {link[1:] for link in parsed.links if link.startswith("#")} <= set(parsed.ids)
+    assert all(link.startswith("#") for link in parsed.links)
+    assert not {"script", "link", "iframe"} & set(parsed.tags)
+    assert len(parsed.ids) == len(set(parsed.ids))
+
+
+def test_every_section_is_there(page):
+    assert {"headlines", "ran", "success", "leaning", "repair", "videos", "objects", "diversity", "curves", "sheets", "provenance"} <= set(Parsed(page).ids)
+    assert "left-out" not in Parsed(page).ids
+    for text in ("Oracle (planner)", "Random actions", "Detection pooling", "trained on these", "zero-shot", "llvmpipe", "toyshift run quickstart", "Leans on"):
+        assert text in page
+
+
+def test_numbers_on_the_page_are_those_of_the_rows(data, page):
+    for s in data.success:
+        assert f"{s.k} / {s.n}" in page
+        assert percent(s.rate) in page
+    difference = data.repair[0].lines[1].difference.difference
+    assert f"{points(difference.value)} points" in page
+
+
+def test_headlines_come_from_zero_shot_sets_first(data):
+    heads = derive_headlines(data)
+    best = next(s for s in data.success if s.policy == "detpool" and s.object_set == "toys:test")
+    assert heads[0].value == percent(best.rate)
+    assert "zero-shot" in heads[0].label
+    assert heads[-1].label.startswith("Viewpoint augmentation")
+    trained = derive_headlines(dataclasses.replace(data, success=[s for s in data.success if s.object_set == "toys:train"], repair=()))
+    assert "zero-shot" not in trained[0].label
+
+
+def test_what_is_missing_is_said_not_invented(data):
+    page = render_report(ReportData("Empty <run> & co"))
+    ids = set(Parsed(page).ids)
+    assert ids == {"left-out"}
+    assert page.count("<li>") == 10
+    assert "Empty &lt;run&gt; &amp; co" in page
+    some = render_report(dataclasses.replace(data, leaning=(), videos=()))
+    assert "no diagnosis was run" in some
+    assert "none were recorded" in some
+    assert "leaning" not in Parsed(some).ids
+
+
+def test_writing_is_atomic_and_missing_films_are_named(data, tmp_path):
+    path = write_report(data, tmp_path / "run" / "report.html")
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    with pytest.raises(FileError, match=r"gone\.mp4"):
+        write_report(dataclasses.replace(data, videos=(Video(tmp_path / "gone.mp4", True, "x"),)), tmp_path / "run" / "report.html")
+    assert path.read_text(encoding="utf-8").endswith("</html>")
+
+
+def test_curves_are_read_with_a_cut_off_last_line(tmp_path):
+    lines = [json.dumps({"step": i, "loss": 1.0 / (1 + i), "lr": 0.1, "validation_loss": 2.0}) for i in range(5)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"step": 5, "lo']))
+    curves = read_curves(tmp_path / "metrics.jsonl", "detpool")
+    assert [c.metric for c in curves] == ["loss", "validation_loss"]
+    assert curves[0].values[-1] == pytest.approx(0.2)
+    (tmp_path / "metrics.jsonl").write_text("nonsense\n" + lines[0])
+    with pytest.raises(FileError, match="line 1"):
+        read_curves(tmp_path / "metrics.jsonl", "detpool")
+
+
+def test_chart_geometry():
+    panel = curve_panel("loss", [("a", "c0", [0, 50, 100], [0.0, 5.0, 10.0])])
+    assert panel["lines"][0]["path"] == "M0.00 100.00 L50.00 50.00 L100.00 0.00"
+    assert panel["y"][0] == {"at": 100.0, "text": "0"}
+    logarithmic = curve_panel("loss", [("a", "c0", [0, 1], [0.01, 1.0])])
+    assert logarithmic["log"]
+    assert logarithmic["lines"][0]["path"].endswith("L100.00 0.00")
+    assert nice_ticks(0, 97) == [0, 25, 50, 75, 100]
+    assert short(12500) == "12.5k"
+    x, y = thin(range(10_000), [2.0] * 10_000)
+    assert len(x) == 240
+    assert set(y) == {2.0}
+
+
+def test_percentages_do_not_round_to_certainty():
+    assert percent(0.999).startswith(">99")
+    assert percent(0.001).startswith("<1")
+    assert percent(1.0) == "100\u00a0%"
+    assert points(-0.123) == "\u221212"
+    assert points(0.001) == "0"
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    write_report(sample(target.parent), target)
