@@ -37,6 +37,7 @@ class PolicyConfig:
         pooling: how patch tokens become one vector per view: detpool, mean, cls or attention.
         encoder: image encoder: conv-small (stride-4 stem, fast) or conv-classic (stride-2 stem).
         width: channels of a token.
+        stem: channels of conv-small's first layer.
         norm: normalisation inside the encoder: "none" or "group" (GroupNorm).
         coordinates: give the encoder two more input channels with the pixel's x and y in [-1, 1].
         mask_input: give the encoder the target's mask as one more input channel.
@@ -55,6 +56,7 @@ class PolicyConfig:
     pooling: str = "detpool"
     encoder: str = "conv-small"
     width: int = 128
+    stem: int = 64
     norm: str = "none"
     coordinates: bool = False
     mask_input: bool = False
@@ -74,10 +76,10 @@ class PolicyConfig:
         _choose("encoder", self.encoder, ENCODER_NAMES)
         _choose("head", self.head, HEAD_NAMES)
         _choose("norm", self.norm, NORM_NAMES)
-        if min(self.width, self.hidden, self.layers, self.chunk, self.execute) < 1:
-            raise ConfigError("width, hidden, layers, chunk and execute must be at least 1")
-        if self.width % 8:
-            raise ConfigError(f"width is {self.width}; it must be a multiple of 8 (attention heads and norm groups)")
+        if min(self.width, self.stem, self.hidden, self.layers, self.chunk, self.execute) < 1:
+            raise ConfigError("width, stem, hidden, layers, chunk and execute must be at least 1")
+        if self.width % 8 or self.stem % 8:
+            raise ConfigError(f"width is {self.width} and stem {self.stem}; both must be multiples of 8 (attention heads and norm groups)")
         if self.execute > self.chunk:
             raise ConfigError(f"execute is {self.execute} but a chunk holds {self.chunk} actions; lower execute or raise chunk")
         if self.ensemble < 0 or self.std_floor <= 0:

@@ -163,7 +163,7 @@ class ConvEncoder(nn.Module):
 
 def _conv_small(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
     """Stem 8x8 stride 4, then 3x3 stride 2: 1.6 times as fast on AVX2 as the prototype's stack at equal capacity."""
-    return ConvEncoder(config, size, ((64, 8, 4), (0, 3, 2)))
+    return ConvEncoder(config, size, ((config.stem, 8, 4), (0, 3, 2)))
 
 
 def _conv_classic(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:

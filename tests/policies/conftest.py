@@ -1,10 +1,14 @@
-"""A small synthetic dataset behind the interface of `toyshift.data.loader.Windows`."""
+"""A small synthetic dataset behind the interface of `toyshift.data.loader.Windows`, and a quick way to train on it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import torch
 
 from toyshift.core.contract import (
     ACTION,
@@ -15,6 +19,8 @@ from toyshift.core.contract import (
     image_key,
     mask_key,
 )
+from toyshift.policies import PolicyConfig, TrainConfig, train
+from toyshift.policies.source import Source
 
 SIZE = 32
 STATE_NAMES = ("x", "y", "opening")
@@ -54,7 +60,6 @@ class FakeWindows:
         target = np.concatenate([place / size - 0.4, np.full((frames, 1), 0.5)], axis=1)
         self.data[ACTION] = np.repeat(target[:, None], chunk, axis=1).astype(np.float32)
         self.data[ACTION_IS_PAD] = np.zeros((frames, chunk), dtype=bool)
-        self.episodes = np.arange(frames) // 4
         self.stats: dict[str, dict[str, Any]] = {
             STATE: {"mean": self.data[STATE].mean((0, 1)), "std": self.data[STATE].std((0, 1))},
             ACTION: {"mean": self.data[ACTION].mean((0, 1)), "std": self.data[ACTION].std((0, 1))},
@@ -68,3 +73,52 @@ class FakeWindows:
 
     def sampler(self, batch_size: int, seed: int) -> FakeSampler:
         return FakeSampler(len(self), batch_size, seed)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def source_of(config: TrainConfig, frames: int = 64, **kwargs: Any) -> Source:
+    windows = FakeWindows(frames, config.policy.chunk, **kwargs)
+    return Source(windows, FakeWindows(8, config.policy.chunk, seed=9), config.batch_size, config.seed)
+
+
+def tiny_config(out: Path, policy: dict[str, Any] | None = None, **kwargs: Any) -> TrainConfig:
+    """A run of a few seconds; keyword arguments replace fields."""
+    made = PolicyConfig(**{"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "execute": 2} | (policy or {}))
+    fields: dict[str, Any] = {"data": ("fake",), "out": str(out), "policy": made, "steps": 6, "batch_size": 8, "warmup": 2, "log_every": 1}
+    return TrainConfig(**fields | kwargs)
+
+
+@pytest.fixture(scope="session")
+def fake_windows() -> type[FakeWindows]:
+    return FakeWindows
+
+
+@pytest.fixture(scope="session")
+def make_config() -> Callable[..., TrainConfig]:
+    return tiny_config
+
+
+@pytest.fixture(scope="session")
+def make_source() -> Callable[..., Source]:
+    return source_of
+
+
+@pytest.fixture(scope="session")
+def fake_contracts() -> Callable[..., tuple[ActionContract, ObservationContract]]:
+    return contracts
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a detpool policy."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    config = tiny_config(folder)
+    train(config, source_of(config))
+    return folder
