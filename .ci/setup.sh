@@ -81,6 +81,9 @@ if ! has_gl && ! apt_install "${gl_packages[@]}"; then
     say "$gl_warning"
 fi
 
+# robosuite's own environments (make bench) show pictures through OpenCV, which needs GLib; nothing else does.
+"$py" -c 'import ctypes; ctypes.CDLL("libgthread-2.0.so.0")' 2>/dev/null || apt_install libglib2.0-0 || say "for make bench only: apt install libglib2.0-0"
+
 # --- Python packages ------------------------------------------------------------------------------------------------
 "$py" -m pip install -q --upgrade pip || say "pip could not be upgraded; going on with $("$py" -m pip --version | cut -d' ' -f2)"
 if ! "$py" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; then
