@@ -1,0 +1,172 @@
+"""The object set `ycb-like`: shapes built here to the measured sizes and masses of the YCB objects; no scan is used."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import trimesh
+
+from toyshift.core.errors import UnknownNameError
+from toyshift.core.files import content_hash, json_hash
+from toyshift.toys import like_kitchen as kitchen
+from toyshift.toys import like_things as things
+from toyshift.toys import shapes
+from toyshift.toys.decompose import convex_parts
+from toyshift.toys.grammar import Term
+from toyshift.toys.model import GraspObject, VisualMesh
+from toyshift.toys.objectset import ObjectSet
+from toyshift.toys.rest import compute_rest_poses
+from toyshift.toys.solid import manifold_to_trimesh, mass_properties
+from toyshift.toys.store import cached, scaled, store_path
+from toyshift.toys.table import ycb_table
+from toyshift.toys.workers import build_in_processes
+
+if TYPE_CHECKING:
+    from manifold3d import Manifold
+
+VERSION = "ycb-like-1"  # change it with any shape
+Colour = tuple[float, float, float]
+RED, GREEN, BLUE, YELLOW = (0.75, 0.12, 0.1), (0.2, 0.55, 0.25), (0.15, 0.3, 0.65), (0.92, 0.78, 0.15)
+WHITE, STEEL, BLACK, WOOD, ORANGE = (0.92, 0.92, 0.9), (0.62, 0.64, 0.66), (0.12, 0.12, 0.13), (0.72, 0.55, 0.35), (0.93, 0.5, 0.12)
+CUP_COLOURS = (BLUE, GREEN, RED, YELLOW, ORANGE, (0.55, 0.3, 0.6), BLUE, GREEN, RED, YELLOW)
+F = functools.partial
+
+# One row an object: its colour, and what builds it in millimetres with z up.
+SHAPES: dict[str, tuple[Colour, Callable[[], Manifold]]] = {
+    "002_master_chef_can": (BLUE, F(kitchen.can, 102, 140)),
+    "003_cracker_box": (RED, F(shapes.box, 72, 164, 214, 2)),
+    "004_sugar_box": (YELLOW, F(shapes.box, 45, 92, 176, 2)),
+    "005_tomato_soup_can": (RED, F(kitchen.can, 67.5, 102)),
+    "006_mustard_bottle": (YELLOW, kitchen.mustard_bottle),
+    "007_tuna_fish_can": ((0.3, 0.45, 0.6), F(kitchen.can, 85, 33)),
+    "008_pudding_box": ((0.5, 0.3, 0.2), F(shapes.box, 113, 90, 38, 2)),
+    "009_gelatin_box": ((0.8, 0.25, 0.2), F(shapes.box, 73, 89, 30, 2)),
+    "010_potted_meat_can": (BLUE, kitchen.potted_meat_can),
+    "011_banana": (YELLOW, kitchen.banana),
+    "012_strawberry": (RED, kitchen.strawberry),
+    "013_apple": (RED, kitchen.apple),
+    "014_lemon": (YELLOW, kitchen.lemon),
+    "015_peach": ((0.9, 0.5, 0.3), kitchen.peach),
+    "016_pear": ((0.65, 0.7, 0.2), kitchen.pear),
+    "017_orange": (ORANGE, F(shapes.ellipsoid, 72, 72, 71)),
+    "018_plum": ((0.4, 0.12, 0.25), F(shapes.ellipsoid, 56, 53, 53)),
+    "019_pitcher_base": (BLUE, kitchen.pitcher),
+    "021_bleach_cleanser": (WHITE, kitchen.bleach_bottle),
+    "022_windex_bottle": ((0.2, 0.5, 0.75), kitchen.windex_bottle),
+    "024_bowl": (RED, kitchen.bowl),
+    "025_mug": (RED, kitchen.mug),
+    "026_sponge": ((0.85, 0.8, 0.3), kitchen.sponge),
+    "028_skillet_lid": (STEEL, kitchen.skillet_lid),
+    "029_plate": (RED, kitchen.plate),
+    "030_fork": (STEEL, kitchen.fork),
+    "031_spoon": (STEEL, kitchen.spoon),
+    "032_knife": (STEEL, kitchen.knife),
+    "033_spatula": (BLACK, kitchen.spatula),
+    "035_power_drill": (ORANGE, things.power_drill),
+    "036_wood_block": (WOOD, F(shapes.box, 90, 89, 206, 1)),
+    "037_scissors": (ORANGE, things.scissors),
+    "038_padlock": (STEEL, things.padlock),
+    "040_large_marker": (BLACK, things.marker),
+    "042_adjustable_wrench": (STEEL, things.adjustable_wrench),
+    "043_phillips_screwdriver": (ORANGE, F(things.screwdriver, False)),
+    "044_flat_screwdriver": (ORANGE, F(things.screwdriver, True)),
+    "048_hammer": ((0.55, 0.35, 0.2), things.hammer),
+    "050_medium_clamp": (BLACK, F(things.clamp, 85, 77, 26)),
+    "051_large_clamp": (BLACK, F(things.clamp, 165, 122, 36)),
+    "052_extra_large_clamp": (BLACK, F(things.clamp, 202, 165, 36)),
+    "053_mini_soccer_ball": (WHITE, F(kitchen.ridged_ball, 125, 0.8, 5)),
+    "054_softball": ((0.85, 0.9, 0.25), F(kitchen.ridged_ball, 95, 0.6, 2)),
+    "055_baseball": (WHITE, F(kitchen.ridged_ball, 72.5, 0.5, 2)),
+    "056_tennis_ball": ((0.75, 0.85, 0.25), F(kitchen.ridged_ball, 67, 0.5, 2)),
+    "057_racquetball": (BLUE, F(shapes.ball, 28)),
+    "058_golf_ball": (WHITE, F(things.dimpled_ball, 42.5)),
+    "059_chain": (STEEL, things.chain),
+    "061_foam_brick": ((0.75, 0.2, 0.15), things.foam_brick),
+    "062_dice": (WHITE, things.die),
+    "063-a_marbles": ((0.3, 0.5, 0.55), things.marbles),
+    "063-b_marbles": ((0.3, 0.5, 0.55), F(shapes.ball, 17.4)),
+    **{
+        f"065-{letter}_cups": (CUP_COLOURS[k], F(kitchen.cup, d, h))
+        for k, (letter, d, h) in enumerate(zip("abcdefghij", (57, 61, 65, 70, 75, 81, 87, 91, 98, 103), (61, 64, 67, 69, 71, 72, 74, 75, 75, 75), strict=True))
+    },
+    "070-a_colored_wood_blocks": (WOOD, things.block_box),
+    "070-b_colored_wood_blocks": (GREEN, F(shapes.box, 26, 26, 26, 1.5)),
+    "071_nine_hole_peg_test": (WHITE, things.peg_test),
+    "072-a_toy_airplane": (YELLOW, things.airplane),
+    "072-b_toy_airplane": (RED, things.airplane_tail),
+    "072-c_toy_airplane": (GREEN, F(things.bolt, True)),
+    "072-d_toy_airplane": (BLUE, F(things.bolt, False)),
+    "072-e_toy_airplane": (RED, F(things.bolt, False)),
+    "073-a_lego_duplo": (GREEN, things.rounded_brick),
+    "073-b_lego_duplo": (RED, F(things.brick, 2, 2, 38)),
+    "073-c_lego_duplo": (BLUE, F(things.brick, 4, 2, 19)),
+    "073-d_lego_duplo": (YELLOW, F(things.brick, 3, 2, 38)),
+    "073-e_lego_duplo": (RED, things.arch_brick),
+    "073-f_lego_duplo": (GREEN, F(things.brick, 2, 2, 38)),
+    "073-g_lego_duplo": (BLUE, things.brick_car),
+    "077_rubiks_cube": (BLACK, things.rubiks_cube),
+}
+
+
+def fitted(body: Manifold, wanted: tuple[float, float, float]) -> trimesh.Trimesh:
+    """Scales a body in millimetres so that the edges of its smallest oriented box are the wanted ones [m].
+
+    Stretching along the box's axes can turn the smallest box, so this is repeated a few times. The body stays
+    upright, with its centre of volume at the origin.
+    """
+    mesh = manifold_to_trimesh(body)
+    points = np.asarray(mesh.vertices) / 1000
+    for _ in range(4):
+        found = trimesh.Trimesh(points, mesh.faces, process=False).bounding_box_oriented.primitive
+        axes, extents = np.asarray(found.transform)[:3, :3], np.asarray(found.extents)
+        factor = np.empty(3)
+        factor[np.argsort(extents)] = np.asarray(wanted) / np.sort(extents)
+        if np.abs(factor - 1).max() < 0.003:
+            break
+        points = points @ (axes * factor) @ axes.T
+    _, centre, _ = mass_properties(points, mesh.faces)
+    return trimesh.Trimesh(points - centre, mesh.faces, process=False)
+
+
+def build_object(object_id: str) -> GraspObject:
+    """Builds one object: shape, convex parts, inertia at uniform density from the table's mass, rest poses."""
+    row = ycb_table()[object_id]
+    colour, make = SHAPES[object_id]
+    mesh = fitted(make(), row.box)
+    volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
+    visual = VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), None, None, (*colour, 1.0))
+    return GraspObject(
+        id=object_id, name=row.name, source="ycb-like", mesh=mesh, geoms=(), parts=convex_parts(mesh), visual=visual, mass=row.mass, com=com,
+        inertia=inertia * (row.mass / volume), rest_poses=compute_rest_poses(mesh.vertices, com), info={"volume": volume},
+    )
+
+
+def object_key(object_id: str) -> str:
+    """Name of the built object in the cache."""
+    return content_hash(VERSION, object_id, repr(ycb_table()[object_id]))
+
+
+def ensure_built(_: Path, object_id: str) -> None:
+    """Builds an object into the cache; what a worker process runs."""
+    cached(object_key(object_id), lambda: build_object(object_id))
+
+
+def ycb_like_set(term: Term) -> ObjectSet:
+    """All objects of the YCB table as shapes built here, at real size; `@maniskill` shrinks the nine that ManiSkill shrinks."""
+    if term.variant not in ("", "maniskill"):
+        raise UnknownNameError("variant of ycb-like", term.variant, ["maniskill"])
+    table = ycb_table()
+    keys = {name: object_key(name) for name in table if name in SHAPES}
+    missing = [name for name in keys if not store_path(keys[name]).exists()]
+    if missing:
+        build_in_processes([["toyshift.toys.ycb_like:ensure_built", "", name] for name in missing], "building ycb-like")
+
+    def load(name: str) -> GraspObject:
+        found = cached(keys[name], lambda: build_object(name))
+        return scaled(found, table[name].scale) if term.variant else found
+
+    return ObjectSet(term.text, tuple(keys), json_hash(["ycb-like", term.variant, keys]), load)
