@@ -26,7 +26,16 @@ from toyshift.core.manifest import package_versions
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.acting import load_network
-from toyshift.policies.bundle_format import BUNDLE_FILE, CONTRACT_FILE, FORMAT, GOLDEN_FILE, MODEL_FILE, OUTPUT, TOLERANCE, input_table
+from toyshift.policies.bundle_format import (
+    BUNDLE_FILE,
+    CONTRACT_FILE,
+    FORMAT,
+    GOLDEN_FILE,
+    MODEL_FILE,
+    OUTPUT,
+    TOLERANCE,
+    input_table,
+)
 from toyshift.policies.policy import Policy
 
 GOLDEN_CASES = 6

@@ -157,8 +157,8 @@ class ConvEncoder(nn.Module):
                 inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
                 x = x * inside.to(x.dtype)
         some = self.mlp(x.flatten(1) + self.position[index % self.tokens])  # (n, C)
-        out = some.new_zeros(batch * self.tokens, some.shape[1]).index_copy(0, index, some)
-        return out.reshape(batch, self.tokens, -1)
+        out: Tensor = some.new_zeros(batch * self.tokens, some.shape[1]).index_copy(0, index, some)
+        return out.reshape(batch, self.tokens, some.shape[1])
 
 
 def _conv_small(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:

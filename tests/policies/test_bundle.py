@@ -159,7 +159,7 @@ def batched(obs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
 def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None:
     policy = load_policy(trained)
     policy.check(policy.action_contract, policy.observation_contract)
-    with pytest.raises(ContractError, match="control_hz: 10.0 in policy run, 20.0 in the environment"):
+    with pytest.raises(ContractError, match=r"control_hz: 10\.0 in policy run, 20.0 in the environment"):
         policy.check(dataclasses.replace(policy.action_contract, control_hz=20.0), policy.observation_contract)
     with pytest.raises(ContractError, match="observation contracts"):
         policy.check(policy.action_contract, dataclasses.replace(policy.observation_contract, state_names=("x", "y", "z")))
@@ -175,7 +175,7 @@ def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None
 def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="not a folder"):
         load_policy(tmp_path / "nowhere")
-    with pytest.raises(FileError, match="no state.json"):
+    with pytest.raises(FileError, match=r"no state\.json"):
         load_policy(tmp_path)
     (tmp_path / "model.pt").write_bytes(b"\x80\x04.")
     with pytest.raises(FileError, match="pickled"):

@@ -118,5 +118,5 @@ def test_bad_input(build: Callable[..., Any], fake_windows: Callable[..., Any]) 
         build(state_keep=("z",))
     windows = fake_windows(8)
     stats = windows.stats | {STATE: {"mean": np.zeros(5), "std": np.ones(5)}}
-    with pytest.raises(ContractError, match="statistics of observation.state"):
+    with pytest.raises(ContractError, match=r"statistics of observation\.state"):
         Policy(PolicyConfig(**SMALL), windows.action_contract, windows.observation_contract, stats)

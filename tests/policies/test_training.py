@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -59,12 +60,14 @@ def test_a_killed_run_ends_bit_equal(make_config: Make, make_source: Make, tmp_p
     step = Run.train_step
 
     def killed(run: Run, *args: Any) -> float:
-        if run.step == stop:
+        if run.step == stops[0]:
+            stops.pop(0)
             raise KilledError
         return step(run, *args)
 
-    for stop in (0, 3, 7):  # before the first checkpoint, and twice behind one
-        monkeypatch.setattr(Run, "train_step", killed)
+    monkeypatch.setattr(Run, "train_step", killed)
+    stops = [0, 3, 7]  # before the first checkpoint, and twice behind one
+    while stops:
         with pytest.raises(KilledError):
             train(broken, make_source(broken))
         with pytest.raises(FileError, match=r"half-trained|first checkpoint"):
@@ -162,7 +165,7 @@ def test_learning_rate_warms_up_and_falls() -> None:
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.1)
-    assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
 
 
 def test_train_config_round_trip_and_contradictions() -> None:
