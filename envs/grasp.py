@@ -183,7 +183,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             self._follow(values[:3], values[3:6])
         scene = self.scene
         scene.data.ctrl[scene.arm_ctrl] = self._command
-        self._stage.command_gripper(values[-1])
+        self._stage.command_gripper(values[-1], 1.0 / self.config.control_hz)
         mujoco.mj_step(scene.model, scene.data, nstep=self.config.substeps)
         self._steps += 1
         self._judge()
@@ -343,6 +343,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if len(state) != size:
             raise ContractError(f"the simulator state of {object_id} has {len(state)} numbers; this model has {size}")
         mujoco.mj_setState(self.scene.model, self.scene.data, np.ascontiguousarray(state, dtype=np.float64), STATE_SPEC)
+        self._stage.read_command()
         self._stage.apply(self.look)
         mujoco.mj_forward(self.scene.model, self.scene.data)
         self._finish_reset()

@@ -29,6 +29,7 @@ class Gripper:
         open_ctrl: actuator targets when open.
         closed_ctrl: actuator targets when closed; beyond contact, so that thin objects are held as well.
         kp, damping, armature, force: stiffness [N/m], joint damping [N s/m], armature [kg] and force limit [N] of a finger.
+        speed: how fast the commanded opening may change [share of the opening per second].
     """
 
     file: str
@@ -47,6 +48,7 @@ class Gripper:
     damping: float
     armature: float
     force: float
+    speed: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +90,11 @@ PANDA_HAND = Gripper(
     joints=("finger_joint1", "finger_joint2"),
     open_ctrl=(0.04, -0.04),
     closed_ctrl=(-0.02, 0.02),
-    kp=1000.0,
-    damping=60.0,
+    kp=500.0,
+    damping=40.0,
     armature=0.2,
     force=70.0,
+    speed=2.5,
 )
 
 PANDA = Robot(

@@ -23,6 +23,8 @@ SLOTS = 104  # collision primitives of one toy: five hoops of twenty segments fi
 VISIBLE, HIDDEN = 1, 4  # geom groups: only group 1 is drawn
 OBJECT = "object"
 SCENE_VERSION = "1"
+# twice the usual 4 ms step: MuJoCo scales contact stiffness with mass, and a gripper sinks into light toys otherwise
+STIFF = (0.008, 1.0)
 GEOM_TYPES = {
     "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
@@ -135,9 +137,14 @@ def _add_robot(spec: Any, robot: Robot) -> None:
         body.gravcomp = 1.0
     spec.attach(arm, frame=spec.worldbody.add_frame(), prefix="")
     grip = robot.gripper
+    for geom in spec.geoms:
+        if geom.name.startswith("finger"):
+            geom.solref = STIFF
     for name in grip.joints:
         joint = spec.joint(name)
-        joint.damping, joint.armature, joint.frictionloss = np.array([grip.damping, 0, 0]) if np.ndim(joint.damping) else grip.damping, grip.armature, 0.0
+        joint.armature, joint.frictionloss = grip.armature, 0.0
+        # a number up to MuJoCo 3.8, the coefficients of a polynomial from 3.9 on
+        joint.damping = np.array([grip.damping, 0.0, 0.0]) if np.ndim(joint.damping) else grip.damping
     for name, kp, force in zip(robot.joints, robot.kp, robot.force, strict=True):
         actuator = spec.add_actuator(name=f"arm_{name}", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         actuator.set_to_position(kp=kp, dampratio=1.0)
@@ -163,7 +170,7 @@ def _add_surroundings(spec: Any) -> None:
     world = spec.worldbody
     # the table collides as an infinite plane: the most stable contact MuJoCo has, and nothing can fall off
     # (a plane's third size is the spacing of the grid it is drawn with: small spacings cost thousands of triangles)
-    world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0.45, 0.6, 5), pos=(0.45, 0, 0), material="table0", group=VISIBLE, friction=(1.0, 0.005, 0.0001))
+    world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0.45, 0.6, 5), pos=(0.45, 0, 0), material="table0", group=VISIBLE, friction=(1.0, 0.005, 0.0001), solref=STIFF)
     still = {"contype": 0, "conaffinity": 0, "group": VISIBLE, "material": "background0"}
     world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(3, 3, 5), pos=(0, 0, -0.75), **still)
     world.add_geom(name="wall", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.02, 3, 2), pos=(-1.2, 0, 0.5), **still)
@@ -176,7 +183,7 @@ def _add_surroundings(spec: Any) -> None:
 def _add_slots(body: Any) -> None:
     for i in range(SLOTS):
         # off-centre, so that the compiled body is not "simple": MuJoCo ignores a new inertia frame of a simple body
-        body.add_geom(name=f"slot{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.01, 0.01, 0.01), pos=(0.001 * (i + 1), 0.002, 0.003), group=HIDDEN, condim=4, density=400)
+        body.add_geom(name=f"slot{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.01, 0.01, 0.01), pos=(0.001 * (i + 1), 0.002, 0.003), group=HIDDEN, condim=4, solref=STIFF, density=400)
 
 
 def _add_mesh_object(spec: Any, body: Any, obj: GraspObject) -> None:
@@ -185,12 +192,12 @@ def _add_mesh_object(spec: Any, body: Any, obj: GraspObject) -> None:
     body.mass, body.ipos, body.inertia, body.iquat = obj.mass, obj.com, values, matrix_to_quat(vectors)
     for i, part in enumerate(obj.parts):
         spec.add_mesh(name=f"part{i}", uservert=np.asarray(part, np.float32).ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-        body.add_geom(name=f"part{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"part{i}", group=HIDDEN, condim=4, friction=obj.friction, mass=0)
+        body.add_geom(name=f"part{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"part{i}", group=HIDDEN, condim=4, solref=STIFF, friction=obj.friction, mass=0)
     for i, geom in enumerate(obj.geoms):
         group = HIDDEN if obj.visual is not None else VISIBLE
         body.add_geom(
             name=f"geom{i}", type=GEOM_TYPES[geom.kind], size=geom.size, pos=geom.pos, quat=geom.quat, rgba=geom.rgba,
-            group=group, condim=4, friction=obj.friction, mass=0,
+            group=group, condim=4, solref=STIFF, friction=obj.friction, mass=0,
         )
     if obj.visual is None:
         return

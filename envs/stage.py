@@ -38,6 +38,7 @@ class Stage:
         self._hulls: dict[str, Array] = {}
         self.scene: Scene
         self.object: GraspObject
+        self.commanded_opening = 1.0
 
     def load(self, which: int | str) -> Scene:
         """Makes an object of the set (by index or id) the present one and returns its scene."""
@@ -104,11 +105,20 @@ class Stage:
         data.qpos[scene.finger_qpos] = opening * np.asarray(self.robot.gripper.open_ctrl)
         self.command_gripper(opening)
 
-    def command_gripper(self, opening: float) -> None:
-        """Commands the gripper: 1 open, 0 closed."""
+    def command_gripper(self, opening: float, seconds: float = np.inf) -> None:
+        """Commands the gripper: 1 open, 0 closed; the target moves no further than the gripper's speed allows in `seconds`."""
         gripper = self.robot.gripper
+        reach = gripper.speed * seconds
+        self.commanded_opening = float(np.clip(opening, self.commanded_opening - reach, self.commanded_opening + reach))
+        opening = self.commanded_opening
         closed, opened = np.asarray(gripper.closed_ctrl), np.asarray(gripper.open_ctrl)
         self.scene.data.ctrl[self.scene.finger_ctrl] = closed + opening * (opened - closed)
+
+    def read_command(self) -> None:
+        """Takes the commanded opening from the controls, after a simulator state has been loaded."""
+        gripper = self.robot.gripper
+        closed, opened = gripper.closed_ctrl[0], gripper.open_ctrl[0]
+        self.commanded_opening = float((self.scene.data.ctrl[self.scene.finger_ctrl[0]] - closed) / (opened - closed))
 
     def opening(self) -> float:
         """Measured gripper opening, 0 closed to 1 open."""
