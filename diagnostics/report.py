@@ -91,7 +91,10 @@ def _success(data: ReportData, names: _Names) -> list[dict[str, Any]]:
 
 
 def derive_headlines(data: ReportData) -> list[Headline]:
-    """Returns big numbers from the results: the best trained policy on each set, and the first repair's difference."""
+    """Returns big numbers from the results: the best trained policy on each set, and the first line of the first repair.
+
+    The first line, not the largest: choosing by outcome would flatter. Put the condition the repair was made for first.
+    """
     names, out = _Names(data), []
     for panel in sorted(dict.fromkeys(s.object_set for s in data.success), key=lambda o: o in data.training_sets):
         trained = [s for s in data.success if s.object_set == panel and s.policy not in REFERENCES]
@@ -99,16 +102,20 @@ def derive_headlines(data: ReportData) -> list[Headline]:
             continue
         best = max(trained, key=lambda s: s.rate)
         others = "; ".join(f"{names.policy(s.policy)} {percent(s.rate)}" for s in trained if s is not best)
-        kind = "lifted of the toys it was trained on" if panel in data.training_sets else f"of {names.set(panel)} lifted, zero-shot"
+        kind = "of the toys it was trained on lifted" if panel in data.training_sets else f"of {_inside(names.set(panel))} lifted, zero-shot"
         out.append(Headline(percent(best.rate), kind, f"{names.policy(best.policy)}, 95\u00a0% interval {span(*best.clustered)}" + (f"; {others}" if others else "")))
     out = out[:3]
     for repair in data.repair[:1]:
-        line = max(repair.lines, key=lambda entry: entry.difference.difference.value, default=None)
-        if line is not None:
+        for line in repair.lines[:1]:
             d = line.difference.difference
-            detail = f"percentage points against an equally long control, {line.title}; 95\u00a0% interval {points(d.low)} to {points(d.high)}"
-            out.append(Headline(points(d.value), f"{repair.title}: success", detail))
+            detail = f"{line.title}, against a control trained as long on plain copies; 95\u00a0% interval {points(d.low)} to {points(d.high)}"
+            out.append(Headline(points(d.value), f"points of success from {_inside(repair.title)}", detail))
     return out
+
+
+def _inside(title: str) -> str:
+    """Returns a title as it reads inside a sentence: "New toys" as "new toys", "YCB-like objects" unchanged."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def _number(value: float, digits: int = 2) -> str:
@@ -202,7 +209,7 @@ def _curves(data: ReportData, names: _Names) -> list[dict[str, Any]]:
     for metric in dict.fromkeys(c.metric for c in data.curves):
         chosen = [(names.policy(c.policy), names.colour(c.policy), c.steps, c.values) for c in data.curves if c.metric == metric and len(c.steps)]
         if chosen:
-            panels.append(curve_panel(metric, chosen))
+            panels.append(curve_panel(metric.replace("_", " ").capitalize(), chosen))
     return panels
 
 

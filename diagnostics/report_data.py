@@ -77,7 +77,7 @@ class Repair:
     Attributes:
         title: e.g. "Viewpoint augmentation".
         text: plain sentences: what was changed, for how long it was trained, what the control was.
-        lines: one per condition.
+        lines: one per condition; the one that the repair was made for first.
     """
 
     title: str
