@@ -109,6 +109,7 @@ class TrainConfig:
         weights: how often each dataset is drawn, relative to the others; empty = by size.
         policy: what is trained.
         steps: optimiser steps.
+        minutes: train for about this long instead of `steps`: the number of steps is set once, from the speed of the first ones.
         batch_size: samples per step.
         lr: peak learning rate.
         weight_decay: AdamW's decoupled weight decay (matrices and kernels only).
@@ -138,6 +139,7 @@ class TrainConfig:
     weights: tuple[float, ...] = ()
     policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
     steps: int = 5000
+    minutes: float = 0.0
     batch_size: int = 128
     lr: float = 1e-3
     weight_decay: float = 1e-4
@@ -176,7 +178,7 @@ class TrainConfig:
         for name in ("lr", "checkpoint_minutes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color", "shift", "state_noise", "threads"):
+        for name in ("minutes", "weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color", "shift", "state_noise", "threads"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -28,6 +29,7 @@ from toyshift.policies.source import Indices, Source, open_source
 from toyshift.policies.weights import load_weights
 
 VALIDATION_BATCHES = 8
+TRIAL_STEPS = 12
 # Where a run is computed or written does not change what is learnt, so a resume may change these.
 NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes", "log_every")
 
@@ -112,7 +114,7 @@ class Run:
 
     def save(self, finished: bool) -> None:
         """Writes a checkpoint of this moment. Random state needs none: every draw is a function of (seed, step)."""
-        facts = {"run": _run_identity(self.config), "seconds": self.seconds, "validation_loss": self.validation[-1] if self.validation else None}
+        facts = {"seconds": self.seconds, "validation_loss": self.validation[-1] if self.validation else None}
         checkpoints.save_checkpoint(self.folder, self.step, self._files(), finished, facts)
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -247,7 +249,7 @@ def _summary(config: TrainConfig, state: dict[str, Any], did_nothing: bool) -> d
     rows = [json.loads(line) for line in (Path(config.out) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
     return {
-        "folder": str(config.out), "step": state["step"], "finished": state["finished"], "cached": did_nothing, "loss": losses[-1] if losses else None,
+        "out": str(config.out), "step": state["step"], "finished": state["finished"], "cached": did_nothing, "loss": losses[-1] if losses else None,
         "validation_loss": state.get("validation_loss"), "seconds": state["seconds"], "samples": state["step"] * config.batch_size,
         "samples_per_second": round(state["step"] * config.batch_size / max(state["seconds"], 1e-9), 1),
     }
@@ -261,7 +263,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
         source: batches to train on instead of `config.data` (tests).
 
     Returns:
-        folder, step, finished, cached (True when the run was complete already), loss, validation_loss, seconds,
+        out, step, finished, cached (True when the run was complete already), loss, validation_loss, seconds,
         samples and samples_per_second.
 
     Raises:
@@ -279,7 +281,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
         if state is not None and state["finished"]:
             return _summary(config, state, did_nothing=True)
         source = source or open_source(config)
-        run = Run(config, source)
+        run = Run(_planned(config, source, folder), source)
         if state is None:
             checkpoints.write_contracts(folder, run.policy.action_contract, run.policy.observation_contract)
             write_json(stored, {"train": config.to_json(), "policy": config.policy.to_json(), "manifest": manifest(config.to_json(), config.seed)})
@@ -287,6 +289,24 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
             run.restore(state)
         _loop(run)
         return _summary(config, checkpoints.read_state(folder), did_nothing=False)
+
+
+def _planned(config: TrainConfig, source: Source, folder: Path) -> TrainConfig:
+    """Turns `minutes` into a number of steps, measured on a throw-away run and kept in plan.json for every resume."""
+    if not config.minutes:
+        return config
+    plan = folder / "plan.json"
+    if not plan.exists():
+        trial = Run(config, source)
+        times = []
+        for step in range(TRIAL_STEPS):
+            start = time.monotonic()
+            indices = source.indices(step)
+            trial.train_step(indices, augment(source.batch(indices), trial.policy.cameras, config, step))
+            times.append(time.monotonic() - start)
+        seconds = float(np.median(times))
+        write_json(plan, {"minutes": config.minutes, "seconds_per_step": seconds, "steps": max(1, round(60.0 * config.minutes / seconds))})
+    return dataclasses.replace(config, steps=int(read_json(plan)["steps"]), minutes=0.0)
 
 
 def _require_same_run(config: TrainConfig, stored: TrainConfig, folder: Path) -> None:
