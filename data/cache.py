@@ -145,5 +145,5 @@ def _remove_stale(place: Path) -> None:
     if place.parent.name != ".cache":
         return
     for other in place.parent.iterdir():
-        if re.fullmatch(r"[0-9a-f]{16}(\.partial|\.lock)?", other.name) and not other.name.startswith(place.name):
-            shutil.rmtree(other) if other.is_dir() else other.unlink()
+        if re.fullmatch(r"[0-9a-f]{16}(\.partial)?", other.name) and not other.name.startswith(place.name):
+            shutil.rmtree(other, ignore_errors=True)

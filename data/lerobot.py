@@ -67,11 +67,11 @@ def finalize(
     data_file_mb: float = DATA_FILE_MB,
     robot_type: str = "panda",
 ) -> None:
-    """Turns `<folder>/episodes` into the LeRobot v3 layout in the same folder; one memory's worth of an episode at a time.
+    """Turns `<folder>/episodes` into the LeRobot v3 layout in the same folder; one episode in memory at a time.
 
     Episodes are numbered 0..n-1 in the order of their collected numbers. Killed at any moment and run again it completes; run on a finished
     folder it does nothing; run after more episodes were collected it writes the layout again with all of them. The files of single
-    episodes are removed once the layout has been written and read back.
+    episodes are removed once the layout has been written and read back. Images are PNG at any size (lossless).
 
     Args:
         folder: folder of the dataset.
@@ -82,28 +82,30 @@ def finalize(
         robot_type: name of the robot in info.json.
 
     Raises:
-        FileError: there is no episode, or a file is truncated or damaged (named).
+        FileError: there is no episode, a file is truncated or damaged (named), or the disk is full.
         ContractError: an episode does not fit the contracts or differs in its columns, or the folder was written under others.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileError(f"{folder} does not exist; collect episodes first")
-    with locked(folder / FINALIZING):
-        work = folder / FINALIZING
-        _swap_in(folder)
-        shutil.rmtree(work, ignore_errors=True)
-        files = episode_files(folder)
-        _refuse_damaged(folder, files)
-        sources = _sources(folder, files, action_contract, observation_contract)
-        if sources:
-            _write(work, sources, action_contract, observation_contract, manifest, data_file_mb, robot_type)
-            _read_back(work)
-            write_text(work / "READY", "complete: only renames are left\n")
+    try:
+        with locked(folder / ".cache" / "finalize"):
+            work = folder / FINALIZING
             _swap_in(folder)
-        elif not (folder / "meta" / "info.json").exists():
-            raise FileError(f"{folder} holds no episodes; collect some first")
-        shutil.rmtree(folder / EPISODES, ignore_errors=True)
-    (folder / f"{FINALIZING}.lock").unlink(missing_ok=True)
+            shutil.rmtree(work, ignore_errors=True)
+            files = episode_files(folder)
+            _refuse_damaged(folder, files)
+            sources = _sources(folder, files, action_contract, observation_contract)
+            if sources:
+                _write(work, sources, action_contract, observation_contract, manifest, data_file_mb, robot_type)
+                _read_back(work)
+                write_text(work / "READY", "complete: only renames are left\n")
+                _swap_in(folder)
+            elif not (folder / "meta" / "info.json").exists():
+                raise FileError(f"{folder} holds no episodes; collect some first")
+            shutil.rmtree(folder / EPISODES, ignore_errors=True)
+    except OSError as error:
+        raise FileError(f"cannot write the dataset in {folder} ({error}); no episode is lost: make room and run the command again") from error
 
 
 def _swap_in(folder: Path) -> None:
@@ -249,7 +251,7 @@ def _write(
         "total_frames": frames,
         "total_tasks": len(tasks),
         "chunks_size": CHUNKS_SIZE,
-        "data_files_size_in_mb": DATA_FILE_MB,
+        "data_files_size_in_mb": max(1, round(megabytes)),
         "video_files_size_in_mb": 200,
         "splits": {"train": f"0:{len(rows)}"},
         "data_path": DATA_PATH,

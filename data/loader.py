@@ -51,6 +51,12 @@ class Windows:
         weights: share of each folder in the draws and in `stats`, or None: every frame counts the same.
         threads: decoding threads where a cache has to be built.
 
+    Attributes:
+        action_contract: what actions mean, in every folder.
+        observation_contract: cameras and state entries, in every folder.
+        content_hashes: one per folder, for manifests.
+        keys: columns of the cache that `batch` returns.
+
     Raises:
         ContractError: two folders' contracts differ (both are named).
         FileError: a dataset is damaged.
@@ -71,13 +77,17 @@ class Windows:
         self.action_contract: ActionContract = datasets[0].action_contract
         self.observation_contract: ObservationContract = datasets[0].observation_contract
         self._threads = threads
+        self.content_hashes = tuple(dataset.content_hash() for dataset in datasets)
         self._parts = []
+        names = [folder.resolve().name for folder in folders]
         for dataset in datasets:
             if dataset.num_frames == 0:
                 raise FileError(f"{dataset.folder} holds no frames; collect again")
             tasks = tuple(str(dataset.meta(i).get("task", "")) for i in range(dataset.num_episodes))
             starts = np.cumsum([0, *dataset.lengths]).astype(np.int64)
-            self._parts.append(_Part(dataset.folder, dataset.folder.name, cached_arrays(dataset, threads=threads), starts, tasks))
+            name = dataset.folder.resolve().name
+            name = name if names.count(name) == 1 else str(dataset.folder)
+            self._parts.append(_Part(dataset.folder, name, cached_arrays(dataset, threads=threads), starts, tasks))
         # Columns that every folder has: masks may be missing in data from elsewhere.
         self.keys = tuple(k for k in self._parts[0].arrays if all(k in part.arrays for part in self._parts))
         self._select([np.arange(len(part.tasks)) for part in self._parts])

@@ -72,7 +72,10 @@ def decode_png(data: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint
 
 
 def _decode_own(data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """Decodes what `encode_png` wrote, in a third of Pillow's time; None for any other file, and for a damaged one."""
+    """Decodes what `encode_png` wrote; None for any other file, and for a damaged one.
+
+    Measured beside Pillow: 0.26 against 0.37 ms for a 96x96 image, 0.05 against 0.12 ms for a mask.
+    """
     height, width = shape[:2]
     channels = 3 if len(shape) == 3 else 1
     header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from toyshift.core.errors import ConfigError, ContractError, FileError
+from toyshift.core.errors import ConfigError, ContractError, FileError, UnknownNameError
 from toyshift.data.dataset import open_dataset
 from toyshift.data.episode import Episode, write_episode
 from toyshift.data.lerobot import finalize
@@ -29,6 +29,15 @@ def test_episodes_come_back_exactly(tmp_path, maker):
             assert got.frames[key].dtype == value.dtype
             np.testing.assert_array_equal(got.frames[key], value, err_msg=key)
     assert [len(e) for e in dataset] == [5, 4, 6]
+
+
+def test_some_columns_can_be_read_alone(tmp_path, maker):
+    dataset = open_dataset(maker.dataset(tmp_path))
+    frames = dataset.episode(2, ["sim.state", "masks.wrist"]).frames
+    assert set(frames) == {"sim.state", "masks.wrist"}
+    np.testing.assert_array_equal(frames["sim.state"], maker.episode(2, 6).frames["sim.state"])
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'sim\.state'"):
+        dataset.episode(2, ["sim.stat"])
 
 
 def test_scalars_and_columns_of_one_entry_keep_their_shapes(tmp_path, maker):

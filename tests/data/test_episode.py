@@ -63,6 +63,19 @@ def test_png_is_lossless_and_real_png(height, width, colour, seed):
         picture.verify()
 
 
+def test_png_files_of_others_are_read_and_damaged_ones_refused():
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    np.testing.assert_array_equal(decode_png(buffer.getvalue(), image.shape, "here"), image)
+    with pytest.raises(FileError, match=r"here.*\(9, 7, 3\).*\(9, 8, 3\)"):
+        decode_png(encode_png(image), (9, 8, 3), "here")
+    whole = encode_png(image)
+    for data in (b"", b"nonsense", whole[:-30], whole[:60] + bytes([whole[60] ^ 16]) + whole[61:]):
+        with pytest.raises(FileError, match="here"):
+            decode_png(data, image.shape, "here")
+
+
 def test_a_truncated_file_is_no_episode_and_is_named(tmp_path):
     for i in range(3):
         write_episode(tmp_path, make_episode(i))

@@ -143,11 +143,11 @@ def test_histogram_quantiles_are_pixel_values():
 
 def test_finalize_twice_does_nothing_the_second_time(tmp_path, maker):
     maker.dataset(tmp_path)
-    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"}
     finalize(tmp_path, maker.actions, maker.observations, {})
-    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"} == before
     assert not (tmp_path / "episodes").exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "meta"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".cache", "data", "meta"]
 
 
 class Killed(BaseException):
@@ -175,7 +175,7 @@ def test_killed_in_between_and_run_again_it_completes(tmp_path, maker, monkeypat
         open_dataset(tmp_path / "a")
     finalize(tmp_path / "a", maker.actions, maker.observations, {"seed": 0})
     assert open_dataset(tmp_path / "a").content_hash(recompute=True) == open_dataset(tmp_path / "b").content_hash()
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["data", "meta"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [".cache", "data", "meta"]
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
@@ -224,6 +224,20 @@ def test_a_truncated_episode_stops_finalize_and_is_named(tmp_path, maker):
     path.unlink()
     finalize(tmp_path, maker.actions, maker.observations, {})
     assert open_dataset(tmp_path).collected_indices == (0, 2)
+
+
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, maker, monkeypatch):
+    maker.collect(tmp_path, range(3))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot, "_write_rows", full)
+        with pytest.raises(FileError, match=r"No space left.*run the command again"):
+            finalize(tmp_path, maker.actions, maker.observations, {})
+    finalize(tmp_path, maker.actions, maker.observations, {})
+    assert open_dataset(tmp_path).num_episodes == 3
 
 
 def test_nothing_to_finalize_is_an_error(tmp_path, maker):

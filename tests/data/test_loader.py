@@ -108,7 +108,7 @@ def test_a_dataset_that_cannot_be_written_is_cached_elsewhere(tmp_path, maker, m
     monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path / "user"))
     monkeypatch.setattr(cache.os, "access", lambda *a: False)
     assert len(Windows([tmp_path / "data"], chunk=1)) == 9
-    assert not (tmp_path / "data/.cache").exists()
+    assert not list((tmp_path / "data").rglob("*.npy"))
     assert list((tmp_path / "user").rglob("action.npy"))
 
 
@@ -123,6 +123,12 @@ def test_several_folders_are_numbered_through(tmp_path, maker):
         for key, value in single.items():
             np.testing.assert_array_equal(np.asarray(batch[key])[row], np.asarray(value)[0], err_msg=key)
     assert set(batch["dataset_name"]) == {"a", "b"}
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path, maker):
+    folders = [maker.dataset(tmp_path / parent / "demos", range(2), seed=i) for i, parent in enumerate("xy")]
+    windows = Windows(folders, chunk=2)
+    assert windows.batch([0, len(windows) - 1])["dataset_name"] == [str(f) for f in folders]
 
 
 def test_folders_under_different_contracts_are_both_named(tmp_path, maker):
