@@ -124,6 +124,9 @@ def main() -> int:
         return 2
     os.environ["MUJOCO_GL"] = gl["backend"]
 
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"the machine is busy (load {load:.1f}): figures will be lower and noisier than on an idle one", file=sys.stderr)
     figures = measure(options.repeats, options.seconds)
     medians = {name: statistics.median(values) for name, values in figures.items()}
     ratios = {name: medians[ours] / medians[theirs] for name, (ours, theirs) in RATIOS.items()}
@@ -135,7 +138,7 @@ def main() -> int:
     for name, ratio in ratios.items():
         print(f"{name:<22}{ratio:>8.1f}x robosuite")
     if options.json:
-        print(json.dumps({"ratios": ratios, "medians": medians, "runs": figures, "gl": gl, "manifest": manifest(vars(options), seed=0)}))
+        print(json.dumps({"ratios": ratios, "medians": medians, "runs": figures, "gl": gl, "load_before": load, "manifest": manifest(vars(options), seed=0)}))
     return 0
 
 

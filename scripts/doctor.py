@@ -97,7 +97,7 @@ def main(cfg: Config) -> dict[str, Any]:
     print("GPU        " + (", ".join(names) + ("" if cuda else " (torch cannot use it)") if names else "none found"))
     print(f"OpenGL     {gl['backend'] or 'none'}" + (f": {gl['renderer']}{' (software)' if gl['software'] else ''}" if gl["backend"] else ""))
     if speed:
-        print(f"speed      {speed['state_only']:.0f} control steps/s without images, {speed[f'rgb_mask_{IMAGE_SIZE}']:.0f} with RGB + mask {IMAGE_SIZE}x{IMAGE_SIZE} (20 Hz control, 2 ms physics, one process)")
+        print(f"speed      {speed['state_only']:.0f} control steps/s without images, {speed[f'rgb_mask_{IMAGE_SIZE}']:.0f} with RGB + mask {IMAGE_SIZE}x{IMAGE_SIZE} (20 Hz control, 2 ms physics, one process, LP_NUM_THREADS={os.environ.get('LP_NUM_THREADS', '1')})")
     print("\n".join(f"to do      {problem}" for problem in problems) or "nothing is missing")
     gpu = {"names": names, "cuda": cuda}
     return {"ok": ok, "versions": versions, "gl": gl, "cpu": cpu, "gpu": gpu, "control_steps_per_s": speed, "problems": problems}

@@ -99,6 +99,7 @@ def isolated(*words: str, backend: str = "", timeout: float = 120.0) -> tuple[di
     if backend:
         environment["MUJOCO_GL"] = backend
         environment.pop("PYOPENGL_PLATFORM", None)
+    environment.setdefault("LP_NUM_THREADS", "1")  # one thread of software rendering, so that figures compare
     command = [sys.executable, "-m", "toyshift.scripts.measure", *words]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)

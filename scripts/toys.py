@@ -21,8 +21,6 @@ from toyshift.core.files import atomic_path
 from toyshift.core.progress import track
 from toyshift.scripts.options import Common
 
-PANDA_OPENING = 0.08  # [m]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SetConfig(Common):
@@ -54,6 +52,7 @@ def list_(cfg: SetConfig) -> dict[str, Any]:
     Example: toyshift toys list ycb-like
     """
     from toyshift.toys import load_objects
+    from toyshift.toys.objectset import PANDA_OPENING
 
     objects = load_objects(cfg.objects)
     rows = []
@@ -94,6 +93,7 @@ def stats(cfg: SetConfig) -> dict[str, Any]:
     Example: toyshift toys stats ycb-like
     """
     from toyshift.toys import load_objects
+    from toyshift.toys.objectset import PANDA_OPENING
 
     objects = load_objects(cfg.objects)
     measures: dict[str, list[float]] = {"width_m": [], "mass_kg": [], "longest_m": []}
