@@ -161,7 +161,11 @@ class RandomActor:
 
 
 class OracleActor:
-    """The grasp planner that also collects demonstrations; it sees the simulator's state."""
+    """The scripted expert that also collects demonstrations; it sees the simulator's state.
+
+    Args:
+        planner: has `reset(seed, episode)`, called after the environment's, and `act() -> (A,)`.
+    """
 
     name, pooling = "oracle", ""
 
@@ -169,10 +173,10 @@ class OracleActor:
         self._planner = planner
 
     def reset(self, env: Any, seed: int, episode: int) -> None:
-        self._planner.reset(env.unwrapped)
+        self._planner.reset(seed, episode)
 
     def actions(self, env: Any) -> NDArray[np.float32]:
-        return np.atleast_2d(np.asarray(self._planner.act_env(env.unwrapped), dtype=np.float32))
+        return np.asarray(self._planner.act(), dtype=np.float32)[None]  # one action at a time: it looks at every step
 
 
 def load_acting_policy(folder: str) -> Any:
@@ -199,10 +203,10 @@ def open_actor(policy: str, objects: str, spec: EnvSpec) -> tuple[Actor, Any]:
     if policy == "random":
         return RandomActor(), factory(objects=objects, **blind)
     if policy == "oracle":
-        env = factory(objects=objects, **blind)
-        from toyshift.data import OraclePolicy
+        from toyshift.data.expert import GraspExpert
 
-        return OracleActor(OraclePolicy(env.unwrapped)), env
+        env = factory(objects=objects, **blind)
+        return OracleActor(GraspExpert(env.unwrapped)), env
     acting = load_acting_policy(policy)
     env = factory(objects=objects, **env_arguments(acting, spec.kwargs))
     actor = FolderActor(acting)

@@ -128,7 +128,8 @@ def probe_correct(vectors: Floats, labels: NDArray[np.int64], folds: int = 5, ri
     n, m = len(vectors), int(labels.max()) + 1
     inputs = np.concatenate([vectors, np.ones((n, 1))], axis=1)
     balance = 1.0 / np.bincount(labels, minlength=m)[labels]
-    order = np.random.default_rng(seed).permutation(n)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
     fold = np.empty(n, dtype=np.int64)
     for label in range(m):  # stratified, so that every fold has seen every sub-dataset
         mine = order[labels[order] == label]
