@@ -29,6 +29,7 @@ class ExpertConfig:
         close_steps: least number of actions for closing.
         lift: how far the hand rises after closing, beyond the height that counts as success [m].
         planner: planner settings.
+        second_try: planner settings for when the first find nothing: more tries, tilted approaches, slanted contacts.
     """
 
     speed: float = 0.04
@@ -39,6 +40,9 @@ class ExpertConfig:
     close_steps: int = 4
     lift: float = 0.06
     planner: PlannerConfig = dataclasses.field(default_factory=PlannerConfig)
+    second_try: PlannerConfig = dataclasses.field(
+        default_factory=lambda: PlannerConfig(points=1200, yaws=24, tries=60, tilts=(0.0, -0.35, 0.35), min_alignment=0.55)
+    )
 
 
 class GraspExpert:
@@ -62,12 +66,17 @@ class GraspExpert:
             GraspError: there is no feasible grasp.
         """
         self._rng = episode_rng(seed, episode, "planner")
-        self._attempts = 0
+        self.attempts = 0
         self._begin()
+
+    @property
+    def approaching(self) -> bool:
+        """Whether the hand is on its way to the grasp."""
+        return self._phase == "approach"
 
     def _begin(self) -> None:
         self._phase, self._count = "approach", 0
-        self._attempts += 1
+        self.attempts += 1
         self.grasp = self._plan()
 
     def _plan(self) -> Grasp:
@@ -76,11 +85,13 @@ class GraspExpert:
             self._samples[env.object.id] = SurfaceSamples(env.object.mesh, self.config.planner.points)
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
-        grasps = plan_grasps(
-            self._samples[env.object.id], position, rotation, env.object_position(), env.robot.gripper, self._yaw(), self._rng, self.config.planner
-        )
+        place = (self._samples[env.object.id], position, rotation, env.object_position(), env.robot.gripper, self._yaw(), self._rng)
+        try:
+            grasps = plan_grasps(*place, self.config.planner)
+        except GraspError:
+            grasps = plan_grasps(*place, self.config.second_try)
         # another try takes another grasp: the best one has just failed
-        return grasps[min(len(grasps) - 1, 0 if self._attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
+        return grasps[min(len(grasps) - 1, 0 if self.attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
 
     def _yaw(self) -> float:
         rotation = self.env.commanded_pose()[1]

@@ -1,0 +1,288 @@
+"""Collects demonstrations of the scripted expert; resumable, and the same dataset however the work is split."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toyshift.core.contract import ACTION, SIM_STATE, STATE, image_key, mask_key
+from toyshift.core.errors import ConfigError, GraspError, ToyShiftError
+from toyshift.core.files import json_hash, read_json, write_json
+from toyshift.core.manifest import manifest
+from toyshift.core.progress import Progress
+from toyshift.core.seeds import episode_rng
+from toyshift.core.workers import spawn_pool
+from toyshift.data.dataset import open_dataset
+from toyshift.data.disturbance import Disturbance, Disturber
+from toyshift.data.episode import Episode, episode_path, write_episode
+from toyshift.data.expert import GraspExpert
+from toyshift.data.lerobot import finalize
+from toyshift.envs.config import CAMERAS, EnvConfig
+from toyshift.envs.grasp import GraspEnv
+
+MAX_STEPS = 100
+GIVE_UP = 50  # attempts without any success after which collection stops
+LEDGER = "attempts.jsonl"
+CONFIG = "collect.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectConfig:
+    """What to collect.
+
+    Attributes:
+        objects: object set to play with; attempt i takes object i modulo the set's size.
+        episodes: how many successful demonstrations.
+        out: folder of the dataset.
+        workers: processes; 0 works in this one.
+        seed: root seed; attempt i draws everything from (seed, i).
+        action_mode: "eef_delta" or "joint_pos".
+        cameras: recorded cameras.
+        image_size: height and width [pixels].
+        disturb: whether the expert is disturbed (and recovers); see Disturbance.
+    """
+
+    objects: str
+    episodes: int
+    out: Path
+    workers: int = 2
+    seed: int = 0
+    action_mode: str = "eef_delta"
+    cameras: tuple[str, ...] = CAMERAS
+    image_size: int = 96
+    disturb: bool = True
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.workers < 0:
+            raise ConfigError(f"episodes is {self.episodes} and workers {self.workers}; at least 1 and 0")
+
+    def env_config(self) -> EnvConfig:
+        return EnvConfig(objects=self.objects, action_mode=self.action_mode, cameras=self.cameras, image_size=self.image_size)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Hash of everything that decides what attempt i is; neither how many nor by whom."""
+        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("episodes", "out", "workers")}
+        return json_hash(values | {"disturbance": dataclasses.asdict(Disturbance()), "fingerprint": _objects(self.objects).fingerprint})
+
+
+def _objects(spec: str) -> Any:
+    from toyshift.toys import load_objects
+
+    return load_objects(spec)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """What became of one attempt: its index, whether it succeeded, and why not ("" for a success)."""
+
+    index: int
+    success: bool
+    cause: str
+    seconds: float
+
+
+_session: dict[str, tuple[GraspEnv, GraspExpert]] = {}  # one environment per worker process, kept between attempts
+
+
+def attempt(config: CollectConfig, index: int) -> Attempt:
+    """Plays attempt `index`, and writes its episode file when it succeeds."""
+    begun = time.perf_counter()
+    key = config.key
+    if key not in _session:
+        close_session()
+        env = GraspEnv(config.env_config())
+        _session[key] = env, GraspExpert(env)
+    env, expert = _session[key]
+    episode, cause = record(env, expert, config, index)
+    if episode is not None:
+        write_episode(config.out, episode)
+    return Attempt(index, episode is not None, cause, time.perf_counter() - begun)
+
+
+def close_session() -> None:
+    """Frees this process's environment."""
+    for env, _ in _session.values():
+        env.close()
+    _session.clear()
+
+
+def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int) -> tuple[Episode | None, str]:
+    """Plays one attempt and returns its episode, or None and the cause of the failure."""
+    observation, info = env.reset(seed=config.seed, options={"episode": index, "object": index % len(env.objects)})
+    start_position, start_rotation = env.object_pose()
+    try:
+        expert.reset(config.seed, index)
+    except GraspError:
+        return None, "no grasp found"
+    disturber = Disturber(Disturbance(), env.action_contract, episode_rng(config.seed, index, "disturbance"))
+    frames: dict[str, list[Any]] = collections.defaultdict(list)
+    terminated = False
+    for _ in range(MAX_STEPS):
+        action = np.clip(expert.act(), env.action_contract.low, env.action_contract.high).astype(np.float32)
+        _append(frames, env, observation, action)
+        executed = disturber(action, expert.approaching) if config.disturb else action
+        observation, _, terminated, _, info = env.step(executed)
+        if terminated:
+            break
+    if not info["is_success"]:
+        return None, "unstable" if info["unstable"] else "dropped" if info["max_height"] > 0.05 else "missed"
+    position, rotation = expert.grasp.position, expert.grasp.rotation
+    meta = {
+        "task": env.task_description, "success": True, "seed": config.seed, "attempt": index, "object_id": env.object.id, "object_set": config.objects,
+        "object_pose": np.block([[start_rotation, start_position[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]).round(6).tolist(),
+        "grasp": {"position": position.round(6).tolist(), "rotation": rotation.round(6).tolist(), "width": round(expert.grasp.width, 6)},
+        "attempts": expert.attempts, "model_hash": env.model_hash(), "factors": {"look": dataclasses.asdict(env.look), "disturbed": config.disturb},
+    }
+    return Episode(index, {k: np.stack(v) for k, v in frames.items()}, meta), ""
+
+
+def _append(frames: dict[str, list[Any]], env: GraspEnv, observation: dict[str, Any], action: np.ndarray) -> None:
+    for camera in env.config.cameras:
+        frames[image_key(camera)].append(observation["pixels"][camera])
+        frames[mask_key(camera)].append(observation["masks"][camera])
+        extrinsics, intrinsics = env.camera_pose(camera)
+        frames[f"camera.{camera}.extrinsics"].append(extrinsics.astype(np.float32))
+        frames[f"camera.{camera}.intrinsics"].append(intrinsics.astype(np.float32))
+    frames[STATE].append(observation["agent_pos"])
+    frames[ACTION].append(action)
+    frames[SIM_STATE].append(env.sim_state())
+
+
+# ---------------------------------------------------------------- the whole collection
+
+
+def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
+    """Collects `episodes` successes and writes the dataset; run again after a kill, it goes on.
+
+    The dataset holds the first `episodes` successful attempts in order of index, so the number of workers, and when the
+    run was interrupted, change nothing of it.
+
+    Returns:
+        out, episodes, attempts, yield (successes per attempt), causes of failure, episodes_per_s, content_hash.
+
+    Raises:
+        ConfigError: the folder holds a dataset of another configuration.
+        ToyShiftError: the first attempts all failed, or a worker died.
+    """
+    out = Path(config.out)
+    key = config.key
+    done_before = _finished(out, key, config)
+    if done_before is not None:
+        return done_before
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / CONFIG, {"key": key, "config": dataclasses.asdict(config) | {"out": str(out)}, "finished": None})
+    begun = time.perf_counter()
+    attempts = _load_ledger(out)
+    old = len(attempts)
+    with Progress("collect", config.episodes, "episode", initial=min(config.episodes, sum(a.success for a in attempts.values()))) as bar:
+        for new in _attempts(config, attempts):
+            attempts[new.index] = new
+            with open(out / LEDGER, "a", encoding="utf-8") as ledger:
+                ledger.write(json.dumps(dataclasses.asdict(new)) + "\n")
+            successes = sum(a.success for a in attempts.values())
+            causes = collections.Counter(a.cause for a in attempts.values() if not a.success)
+            if progress:
+                bar.update(int(new.success), yield_=successes / len(attempts), **{k.replace(" ", "_"): str(v) for k, v in causes.items()})
+            if successes == 0 and len(attempts) >= GIVE_UP:
+                raise ToyShiftError(f"{len(attempts)} attempts at {config.objects} all failed ({dict(causes)}); try another object set")
+    seconds = time.perf_counter() - begun
+    used = _used(attempts, config.episodes)
+    for index, a in attempts.items():  # those beyond the last one needed, and files whose attempt is not in the ledger
+        if a.success and index not in used:
+            episode_path(out, index).unlink(missing_ok=True)
+    first = [attempts[i] for i in range(max(used) + 1)]
+    env = GraspEnv(dataclasses.replace(config.env_config(), cameras=config.cameras))
+    finalize(out, env.action_contract, env.observation_contract, manifest(dataclasses.asdict(config) | {"out": str(out)}, config.seed))
+    env.close()
+    result = {
+        "out": str(out),
+        "episodes": len(used),
+        "attempts": len(first),
+        "yield": len(used) / len(first),
+        "causes": dict(collections.Counter(a.cause for a in first if not a.success)),
+        "episodes_per_s": round((len(attempts) - old) * len(used) / len(first) / max(seconds, 1e-9), 3),
+        "content_hash": open_dataset(out).content_hash(),
+    }
+    write_json(out / CONFIG, {"key": key, "config": dataclasses.asdict(config) | {"out": str(out)}, "finished": result})
+    return result
+
+
+def _finished(out: Path, key: str, config: CollectConfig) -> dict[str, Any] | None:
+    if not (out / CONFIG).exists():
+        if out.exists() and any(out.iterdir()):
+            raise ConfigError(f"{out} is not empty and was not made by `toyshift collect`; choose another --out")
+        return None
+    before = read_json(out / CONFIG)
+    if before.get("key") != key:
+        raise ConfigError(f"{out} holds a dataset of another configuration; choose another --out, or delete it")
+    finished: dict[str, Any] | None = before.get("finished")
+    if finished is not None and finished["episodes"] != config.episodes:
+        raise ConfigError(f"{out} is finished with {finished['episodes']} episodes, {config.episodes} were asked for; choose another --out")
+    return finished
+
+
+def _load_ledger(out: Path) -> dict[int, Attempt]:
+    """Reads the ledger; a last line cut short by a kill, and successes whose file is missing, are played again."""
+    attempts: dict[int, Attempt] = {}
+    if (out / LEDGER).exists():
+        for line in (out / LEDGER).read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                found = Attempt(**json.loads(line))
+                if not found.success or episode_path(out, found.index).exists():
+                    attempts[found.index] = found
+    return attempts
+
+
+def _used(attempts: dict[int, Attempt], episodes: int) -> set[int]:
+    """The first `episodes` successes among attempts 0, 1, 2, ... without a gap; fewer while there are gaps."""
+    used: set[int] = set()
+    for index in range(len(attempts)):
+        if index not in attempts or len(used) == episodes:
+            break
+        if attempts[index].success:
+            used.add(index)
+    return used
+
+
+def _attempts(config: CollectConfig, known: dict[int, Attempt]) -> Iterator[Attempt]:
+    """Yields new attempts until the first `episodes` successes have no gap before them."""
+    if config.workers == 0:
+        index = 0
+        while len(_used(known, config.episodes)) < config.episodes:
+            if index not in known:
+                yield attempt(config, index)
+            index += 1
+        close_session()
+        return
+    _objects(config.objects)  # what must be built once is built before workers ask for it
+    with spawn_pool(config.workers) as pool:
+        waiting: set[Future[Attempt]] = set()
+        following = 0
+        try:
+            while len(_used(known, config.episodes)) < config.episodes:
+                while len(waiting) < 2 * config.workers:
+                    if following not in known:
+                        waiting.add(pool.submit(attempt, config, following))
+                    following += 1
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield future.result()
+            for future in waiting:
+                future.cancel()
+        except BrokenProcessPool as error:
+            raise ToyShiftError(
+                f"a worker process died while collecting {config.objects} (out of memory?); finished episodes are kept: run the same command again"
+            ) from error
+
