@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import toyshift.data
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.data import cache
 from toyshift.data.dataset import open_dataset
@@ -258,3 +261,12 @@ def test_bad_samplers_are_refused():
             Sampler(*arguments)
     with pytest.raises(ConfigError, match="step"):
         Sampler([5], 2, 0).batch_indices(-1)
+
+
+def test_the_loader_needs_neither_simulator_nor_torch():
+    code = "import sys, toyshift.data; a = set(sys.modules); import toyshift.data.loader; b = set(sys.modules); print(*({'numpy', 'pyarrow', 'PIL'} & a), '|', *({'mujoco', 'torch', 'pandas', 'trimesh'} & b))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["|"]
+    with pytest.raises(AttributeError, match="available"):
+        toyshift.data.nothing  # noqa: B018
+    assert toyshift.data.Windows is Windows
