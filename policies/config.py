@@ -56,7 +56,7 @@ class PolicyConfig:
     pooling: str = "detpool"
     encoder: str = "conv-small"
     width: int = 128
-    stem: int = 64
+    stem: int = 48
     norm: str = "none"
     coordinates: bool = False
     mask_input: bool = False

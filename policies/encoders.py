@@ -52,10 +52,26 @@ class TokenMLP(nn.Module):
         return out
 
 
+def initial_position(grid: tuple[int, int], width: int) -> Tensor:
+    """Returns the (N, width) start of the learned positions: smooth functions of each patch's place, then small noise.
+
+    The first channels are x, y, their products, and waves of one, two and four periods (x and y in [-1, 1] at the image's
+    borders). Pooled over a target they are its centre, its extent and finer moments: a policy need not discover them.
+    """
+    rows, columns = grid
+    y = (torch.arange(rows) + 0.5) * (2.0 / rows) - 1.0
+    x = (torch.arange(columns) + 0.5) * (2.0 / columns) - 1.0
+    y, x = (t.flatten() for t in torch.meshgrid(y, x, indexing="ij"))  # (N,)
+    waves = [wave(n * torch.pi * t) for n in (1, 2, 4) for t in (x, y) for wave in (torch.sin, torch.cos)]
+    smooth = torch.stack([x, y, x * x, y * y, x * y, *waves], dim=1)[:, :width]
+    noise = 0.02 * torch.randn(rows * columns, width - smooth.shape[1])
+    return torch.cat([smooth, noise], dim=1)
+
+
 class ConvEncoder(nn.Module):
     """A few convolutions from pixels to an (H/8, W/8) grid of tokens, then a learned position and a token MLP.
 
-    A token sees some pixels beyond its patch (16 pixels wide for conv-small), so a mask applied at the pooling lets a
+    A token sees some pixels beyond its patch (14 pixels wide for conv-small), so a mask applied at the pooling lets a
     little background through: the paper's appendix E, not its full attention mask.
 
     Where only some tokens are wanted (detection pooling), they are computed from their own windows of pixels, with the
@@ -87,7 +103,7 @@ class ConvEncoder(nn.Module):
         self.layers = nn.Sequential(*modules).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.grid = (height // PATCH, width // PATCH)
         self.tokens = self.grid[0] * self.grid[1]
-        self.position = nn.Parameter(0.02 * torch.randn(self.tokens, config.width))
+        self.position = nn.Parameter(initial_position(self.grid, config.width))
         self.mlp = TokenMLP(config.width)
         self.mask_input = config.mask_input
         self.local = config.norm == "none"  # GroupNorm mixes all positions: a window is then not enough
@@ -162,8 +178,8 @@ class ConvEncoder(nn.Module):
 
 
 def _conv_small(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
-    """Stem 8x8 stride 4, then 3x3 stride 2: 1.6 times as fast on AVX2 as the prototype's stack at equal capacity."""
-    return ConvEncoder(config, size, ((config.stem, 8, 4), (0, 3, 2)))
+    """Stem 6x6 stride 4, then 3x3 stride 2: 1.6 times as fast on AVX2 as the prototype's stack at equal capacity."""
+    return ConvEncoder(config, size, ((config.stem, 6, 4), (0, 3, 2)))
 
 
 def _conv_classic(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:

@@ -9,7 +9,7 @@ import torch
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.policies.config import ENCODER_NAMES, PolicyConfig
-from toyshift.policies.encoders import ENCODERS, Jitter, make_encoder, standardise
+from toyshift.policies.encoders import ENCODERS, Jitter, initial_position, make_encoder, standardise
 
 SIZE = (40, 64)
 
@@ -56,7 +56,7 @@ def test_no_token_wanted(images: torch.Tensor) -> None:
     assert not build()(images, None, None, torch.zeros(3, 40, dtype=torch.bool)).any()
 
 
-def test_a_token_sees_sixteen_pixels(images: torch.Tensor) -> None:
+def test_a_token_sees_little_beyond_its_patch(images: torch.Tensor) -> None:
     encoder = build()
     changed = images.clone()
     changed[:, 16:24, 24:32] ^= 255  # the patch in row 2, column 3
@@ -70,6 +70,16 @@ def test_a_token_sees_sixteen_pixels(images: torch.Tensor) -> None:
 def test_equal_pixels_at_other_places_give_other_tokens() -> None:
     tokens = build()(torch.full((1, *SIZE, 3), 90, dtype=torch.uint8))[0]
     assert not torch.allclose(tokens[9], tokens[10])  # interior tokens, which padding does not reach
+
+
+def test_positions_start_as_the_place_of_the_patch() -> None:
+    position = initial_position((5, 8), 32)
+    assert position.shape == (40, 32)
+    weight = torch.zeros(40)
+    weight[[9, 10, 17, 18]] = 0.25  # rows 1 and 2, columns 1 and 2: centred at row 2 and column 2 of the patch borders
+    centre = weight @ position
+    assert centre[0] == pytest.approx(2 * 2 / 8 - 1)  # x
+    assert centre[1] == pytest.approx(2 * 2 / 5 - 1)  # y
 
 
 def test_standardised_pixels_and_jitter(images: torch.Tensor) -> None:
