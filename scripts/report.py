@@ -1,0 +1,174 @@
+"""Writes the HTML report of a run.
+
+toyshift report runs/quickstart
+toyshift report runs/mine --out mine.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from toyshift.core.errors import FileError, ToyShiftError
+from toyshift.core.files import read_json
+from toyshift.core.progress import track
+from toyshift.scripts.options import Common
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics import Diversity, Estimate, LeaningResult, ReportData, Row
+    from toyshift.diagnostics.report_data import ObjectPanel, Sheet, Video
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift report`."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUNDIR")]
+    """Folder with what evaluate, diagnose and train wrote, at any depth."""
+    out: Path | None = None
+    """HTML file; none is RUNDIR/report.html."""
+    title: str = ""
+    """Heading; none is the folder's name."""
+    training_set: str = ""
+    """Object set that was trained on; it is marked and never called zero-shot."""
+    no_pictures: bool = False
+    """Leave out the pictures of objects (they need OpenGL)."""
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Writes one self-contained HTML file from everything that a run's folder holds.
+
+    Rows (*.parquet), leaning.json, diversity.json, metrics.jsonl and *.mp4 are found at any depth.
+    Example: toyshift report runs/quickstart
+    """
+    from toyshift.diagnostics import write_report
+
+    path = cfg.out or cfg.run / "report.html"
+    data = gather(cfg.run, cfg.title, cfg.training_set, pictures=not cfg.no_pictures)
+    write_report(data, path)
+    print(f"report: {path}")
+    return {"out": path, "policies": sorted({s.policy for s in data.success}), "object_sets": list(dict.fromkeys(s.object_set for s in data.success))}
+
+
+def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = True) -> ReportData:
+    """Returns what a run's folder holds as the data of a report.
+
+    Raises:
+        FileError: the folder is missing or holds no results.
+    """
+    from toyshift.diagnostics import ReportData, summarise
+    from toyshift.diagnostics.report_data import Curve, LeaningPanel, read_curves
+
+    if not run.is_dir():
+        raise FileError(f"{run} is not a folder; name the one that `toyshift evaluate --out` or `toyshift run` wrote to")
+    rows, facts = find_rows(run)
+    summaries = summarise(rows)
+    plain = [summary for summary in summaries if not summary.look]
+    leaning = [(name, value) for path in sorted(run.rglob("leaning.json")) for name, value in read_json(path).get("leaning", {}).items()]
+    diversities = [read_json(path) for path in sorted(run.rglob("diversity.json"))]
+    curves: list[Curve] = [c for path in sorted(run.rglob("metrics.jsonl")) for c in read_curves(path, path.parent.name)]
+    if not rows and not leaning and not diversities and not curves:
+        raise FileError(f"{run} holds no results (rows *.parquet, leaning.json, diversity.json, metrics.jsonl); run `toyshift evaluate --out {run}` first")
+    sets = list(dict.fromkeys(summary.object_set for summary in plain))
+    panels, sheets = object_pictures(sets, rows, pictures)
+    return ReportData(
+        title=title or run.resolve().name,
+        ran=[f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."] if rows else [],
+        success=plain,
+        training_sets=[training_set] if training_set else [],
+        leaning=[LeaningPanel(leaning_from_json(value)) for _, value in leaning],
+        objects=panels,
+        curves=curves,
+        sheets=sheets,
+        videos=find_videos(run, rows),
+        diversity=diversity_from_json(diversities[0]["diversity"]) if diversities else None,
+        manifest=facts,
+        commands=[facts["command"]] if facts.get("command") else [],
+    )
+
+
+def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:
+    """Returns the rows of all rows files, each episode once, and the manifest of the first file that has one."""
+    from toyshift.diagnostics import read_rows, read_rows_manifest
+
+    merged = sorted(run.rglob("rows.parquet"))
+    files = merged or [path for path in sorted(run.rglob("*.parquet")) if ".parts" not in str(path) and "rows" in str(path.relative_to(run))]
+    rows: dict[tuple[Any, ...], Row] = {}
+    facts: dict[str, Any] = {}
+    for path in files:
+        for row in read_rows(path):
+            rows[(row.policy, row.object_set, row.look, row.seed, row.episode)] = row
+        facts = facts or read_rows_manifest(path)
+    return list(rows.values()), facts if "versions" in facts else {}
+
+
+def find_videos(run: Path, rows: Sequence[Row], most: int = 8) -> list[Video]:
+    """Returns the films that `record_rollouts` made of these rows; one of another episode says nothing about success and is left out."""
+    from toyshift.diagnostics.report_data import Video
+
+    films = {path.stem: path for path in sorted(run.rglob("*.mp4"))}
+    found = []
+    for row in rows:
+        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{row.policy}-{row.object_set}-{row.episode:05d}-{row.object_id}")[:150]
+        if name in films:
+            found.append(Video(films[name], row.success, f"{row.policy}, {row.object_id}", row.failure.replace("_", " ")))
+    return found[:most]
+
+
+def object_pictures(sets: Iterable[str], rows: Sequence[Row], pictures: bool) -> tuple[list[ObjectPanel], list[Sheet]]:
+    """Returns per-object bars and contact sheets; without pictures where objects or OpenGL are not at hand."""
+    from toyshift.diagnostics.report_data import Sheet, object_panel
+
+    panels, sheets = [], []
+    for spec in sets:
+        names: dict[str, str] = {}
+        thumbnails: dict[str, Any] = {}
+        try:
+            if pictures:
+                from toyshift.envs import thumbnail
+                from toyshift.toys import load_objects
+
+                objects = load_objects(spec)
+                wanted = dict.fromkeys(row.object_id for row in rows if row.object_set == spec)
+                for object_id in track(list(wanted)[:60], f"pictures of {spec}"):
+                    obj = objects.by_id(object_id)
+                    names[object_id], thumbnails[object_id] = obj.name, thumbnail(obj, size=160)
+        except ToyShiftError as error:
+            print(f"no pictures of {spec}: {error}", file=sys.stderr)
+        panels.append(object_panel(spec, rows, names, thumbnails))
+        if thumbnails:
+            sheets.append(Sheet(spec, f"{len(thumbnails)} objects of the test.", [(names[i], picture) for i, picture in thumbnails.items()]))
+    return panels, sheets
+
+
+def estimate_from_json(value: Mapping[str, Any]) -> Estimate:
+    """Reads an Estimate; null stands for a bound that is not finite."""
+    from toyshift.diagnostics import Estimate
+
+    return Estimate(n=value["n"], **{key: float("inf") if value[key] is None else value[key] for key in ("value", "low", "high")})
+
+
+def leaning_from_json(value: Mapping[str, Any]) -> LeaningResult:
+    """Reads what LeaningResult.to_json wrote."""
+    from toyshift.diagnostics import LeaningResult
+    from toyshift.diagnostics.leaning import FactorShift
+
+    factors = tuple(
+        FactorShift(name, estimate_from_json(f["shift"]), estimate_from_json(f["ratio"]), f["label"]) for name, f in value["factors"].items()
+    )
+    return LeaningResult(**{**value, "target": estimate_from_json(value["target"]), "factors": factors})
+
+
+def diversity_from_json(value: Mapping[str, Any]) -> Diversity:
+    """Reads what Diversity.to_json wrote."""
+    from toyshift.diagnostics import Diversity
+
+    estimates = {
+        name: None if value[name] is None else estimate_from_json(value[name]) for name in ("diversity", "disparity", "fragmentation", "purity", "probe")
+    }
+    return Diversity(**{**value, **estimates, "names": tuple(value["names"]), "episodes": tuple(value["episodes"])})

@@ -1,0 +1,69 @@
+"""The report command: what it finds in a run's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import FileError
+from toyshift.core.files import write_json
+from toyshift.diagnostics import Estimate, LeaningResult, Row, measure_diversity, write_rows
+from toyshift.diagnostics.leaning import FactorShift
+from toyshift.scripts import cli
+from toyshift.scripts.report import diversity_from_json, find_rows, gather, leaning_from_json
+
+
+def row(policy: str, episode: int, success: bool, look: str = "") -> Row:
+    return Row(policy, "", "toys:test", f"toy{episode % 3}", 0, episode, success, 0.3, 50, "" if success else "timeout", look, 0.1)
+
+
+LEANING = LeaningResult(
+    policy="detpool", pooling="detpool", target=Estimate(0.4, 0.3, 0.5, 40), repeat=0.0,
+    factors=(FactorShift("light", Estimate(0.1, 0.05, 0.2, 40), Estimate(0.25, 0.1, float("inf"), 40), "unclear"),),
+    verdict="unclear", unit="standard deviations", scenes=40, limits={"leans_above": 0.5, "target_shift_m": 0.05},
+)
+
+
+def test_leaning_survives_json() -> None:
+    assert leaning_from_json(json.loads(json.dumps(LEANING.to_json()))) == LEANING
+
+
+def test_diversity_survives_json() -> None:
+    rng = np.random.default_rng(0)
+    result = measure_diversity({name: rng.integers(0, 255, (12, 32, 32, 3), dtype=np.uint8) for name in ("a", "b")}, resamples=20)
+    assert diversity_from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_rows_of_several_files_count_once(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a" / "rows.parquet", [row("detpool", i, i % 2 == 0) for i in range(4)], {"versions": {}, "command": "toyshift evaluate"})
+    write_rows(tmp_path / "b" / "rows.parquet", [row("detpool", i, i % 2 == 0) for i in range(6)], {})
+    rows, facts = find_rows(tmp_path)
+    assert sorted(r.episode for r in rows) == list(range(6))
+    assert facts["command"] == "toyshift evaluate"
+
+
+def test_changed_looks_are_not_counted_as_success_on_the_set(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.parquet", [row("detpool", 0, True), row("detpool", 1, False, look="light=0.5")], {})
+    [summary] = gather(tmp_path, pictures=False).success
+    assert (summary.k, summary.n) == (1, 1)
+
+
+def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows(tmp_path / "rows.parquet", [row(policy, i, policy == "oracle") for policy in ("detpool", "oracle") for i in range(4)], {})
+    write_json(tmp_path / "leaning.json", {"leaning": {"runs/detpool": LEANING.to_json()}})
+    assert cli.main(["report", str(tmp_path), "--no-pictures", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["policies"] == ["detpool", "oracle"]
+    page = Path(answer["out"]).read_text()
+    assert "detpool" in page
+    assert "light" in page
+
+
+def test_a_folder_without_results_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="toyshift evaluate"):
+        gather(tmp_path)
+    with pytest.raises(FileError, match="not a folder"):
+        gather(tmp_path / "missing")
