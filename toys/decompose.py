@@ -19,6 +19,7 @@ MAX_PARTS_HOLLOW = 32  # cups, bowls, plates: thin walls need more, or the hollo
 HOLLOW = 0.35  # a solid that fills less of its hull than this is hollow
 CONVEX = 0.95  # a solid that fills this much of its hull is one part
 MAX_VERTICES = 1000  # of all parts together
+MAX_FACES = 2500  # of the surface that is cut
 
 
 def hull_faces(points: Array) -> tuple[Array, NDArray[np.int64]]:
@@ -68,6 +69,30 @@ def _hull_volume(points: Array) -> float:
         return 0.0
 
 
+def _axis_of_revolution(inertia: Array) -> Array | None:
+    """The principal axis around which a body is nearly symmetric (a mug's handle may disturb it); None where none is."""
+    moments, vectors = np.linalg.eigh(inertia)
+    low, high = moments[1] - moments[0], moments[2] - moments[1]
+    if min(low, high) > 0.25 * moments[2]:
+        return None
+    if max(low, high) < 2.5 * min(low, high):
+        return None
+    return np.asarray(vectors[:, 2] if low < high else vectors[:, 0])
+
+
+def _coarse(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """A mesh of at most MAX_FACES faces, as long as it stays closed: cutting costs by the face."""
+    if len(mesh.faces) <= MAX_FACES:
+        return mesh
+    import fast_simplification
+
+    points, faces = fast_simplification.simplify(
+        np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), target_count=MAX_FACES,
+    )
+    coarse = trimesh.Trimesh(np.asarray(points, dtype=np.float64), faces, process=False)
+    return coarse if coarse.is_watertight and coarse.volume > 0 else mesh
+
+
 def convex_parts(mesh: trimesh.Trimesh) -> tuple[Array, ...]:
     """Convex hulls (vertices (n, 3) each) that together fill a solid and leave its hollows open.
 
@@ -91,12 +116,10 @@ def convex_parts(mesh: trimesh.Trimesh) -> tuple[Array, ...]:
         volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
         if volume >= CONVEX * hull_volume:
             return (_thinned(corners, 1),)
-        moments, vectors = np.linalg.eigh(inertia)
-        # The axis of revolution is the principal axis whose moment differs most from the middle one.
-        axis = vectors[:, 0] if moments[1] - moments[0] > moments[2] - moments[1] else vectors[:, 2]
+        hollow = volume < HOLLOW * hull_volume
         box = np.asarray(mesh.bounding_box_oriented.primitive.transform)[:3, :3].T
-        cap = MAX_PARTS_HOLLOW if volume < HOLLOW * hull_volume else MAX_PARTS
-        parts, _ = sliced_parts(trimesh_to_manifold(mesh), box, axis, com, cap)
+        axis = _axis_of_revolution(inertia) if hollow else None
+        parts = sliced_parts(trimesh_to_manifold(_coarse(mesh)), box, axis, com, MAX_PARTS_HOLLOW if hollow else MAX_PARTS)
     solid = [p for p in parts if _hull_volume(p) > 1e-6 * hull_volume]
     if not solid:
         raise MeshError("the surface has no convex part with a volume; is it flat?")

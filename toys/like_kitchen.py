@@ -9,7 +9,20 @@ import numpy as np
 
 from toyshift.toys.model import Array
 from toyshift.toys.shapes import (
-    arc, ball, bent, box, combine, cylinder, ellipsoid, mirrored, outline, revolve, smooth, stack_of_sections, tube, vessel, warped,
+    ball,
+    bent,
+    box,
+    combine,
+    cylinder,
+    ellipsoid,
+    mirrored,
+    outline,
+    revolve,
+    smooth,
+    stack_of_sections,
+    tube,
+    vessel,
+    warped,
 )
 
 if TYPE_CHECKING:
@@ -63,13 +76,13 @@ def strawberry() -> Manifold:
         theta, phi = np.arctan2(p[:, 1], p[:, 0]), np.arccos(np.clip(p[:, 2] / np.linalg.norm(p, axis=1), -1, 1))
         return np.asarray(p * (1 - 0.025 * np.maximum(0, np.sin(9 * theta) * np.sin(9 * phi)))[:, None])
 
-    body = warped(revolve(smooth([(3, -23), (11, -20), (18, -8), (22, 8), (19, 19), (6, 23)], 26)), seeds)
-    leaves = [ellipsoid(16, 7, 3).translate([9, 0, 0]).rotate([0, 10, 72 * k]).translate([0, 0, 22]) for k in range(5)]
+    body = warped(revolve(smooth([(4, -23), (13, -19), (19.5, -7), (22.5, 7), (19, 18), (7, 22)], 26)), seeds)
+    leaves = [ellipsoid(18, 8, 3).translate([9, 0, 0]).rotate([0, 24, 72 * k]).translate([0, 0, 24]) for k in range(5)]
     return combine(body, *leaves)
 
 
 def apple() -> Manifold:
-    return revolve([(2, 6), *[(r, z) for r, z in smooth([(2, 0), (14, 1), (30, 16), (37, 38), (32, 60), (18, 71)], 26)[1:]], (8, 70), (2, 62)]) + tube([(0, 0, 60), (2, 0, 72)], 1.5)
+    return revolve([(2, 6), *[(r, z) for r, z in smooth([(2, 0), (20, 1), (33, 16), (37.5, 38), (34, 58), (20, 71)], 26)[1:]], (8, 70), (2, 62)]) + tube([(0, 0, 60), (2, 0, 72)], 1.5)
 
 
 def lemon() -> Manifold:
@@ -96,7 +109,7 @@ def bowl() -> Manifold:
 
 def plate() -> Manifold:
     outer = [(78.0, 0.0), (82.0, 1.0), (92.0, 9.0), (100.0, 15.0), (128.0, 24.0), (130.0, 26.0)]
-    inner = [(0.1, 2.5), (79.0, 2.5), (90.0, 11.0), (99.0, 17.5), (126.0, 26.5), (126.0, 27.0)]
+    inner = [(0.1, 1.6), (80.0, 1.6), (90.8, 10.2), (99.4, 16.4), (127.4, 25.6), (128.6, 27.0)]
     return revolve(outer, 48) - revolve(inner, 48)
 
 
@@ -128,7 +141,7 @@ def pitcher() -> Manifold:
 
 
 def skillet_lid() -> Manifold:
-    shell = revolve([(134, 0), (134, 6), (126, 10), *arc_profile(120, 44, 8)], 48) - revolve([(130, -1), (130, 4), (122, 8), *arc_profile(116, 41, 8)], 48)
+    shell = revolve([(134, 0), (134, 4), (126, 9), *arc_profile(120, 44, 8)], 48) - revolve([(132.4, -1), (132.4, 3), (124, 7.8), *arc_profile(118.6, 42.6, 8)], 48)
     knob = revolve([(16, 38), (9, 50), (10, 56), (22, 62), (24, 70), (18, 75)])
     return combine(shell, knob)
 

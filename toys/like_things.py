@@ -10,7 +10,19 @@ import numpy as np
 
 from toyshift.toys.model import Array
 from toyshift.toys.shapes import (
-    Point, arc, ball, box, combine, cylinder, ellipsoid, mirrored, outline, revolve, stack_of_sections, tube, warped,
+    Point,
+    arc,
+    ball,
+    box,
+    combine,
+    cylinder,
+    ellipsoid,
+    mirrored,
+    outline,
+    revolve,
+    stack_of_sections,
+    tube,
+    warped,
 )
 
 if TYPE_CHECKING:
@@ -26,13 +38,13 @@ def power_drill() -> Manifold:
     return combine(body, chuck, grip, trigger, battery)
 
 
-def _loop(a: float, b: float, thickness: float) -> list[list[float]]:
+def _loop(a: float, b: float) -> list[list[float]]:
     return [[a * math.cos(t), b * math.sin(t), 0.0] for t in np.linspace(0, 2 * math.pi, 25)]
 
 
 def scissors() -> Manifold:
     def half(sign: int) -> Manifold:
-        ring = tube(_loop(27, 18, 6), 5.5).scale([1, 1, 1.3]).translate([-70, sign * 24, 0])
+        ring = tube(_loop(27, 18), 5.5).scale([1, 1, 1.3]).translate([-70, sign * 24, 0])
         shank = tube([(-44, sign * 18, 0), (-20, sign * 8, 0), (0, 0, 0)], [6, 6, 7])
         blade = outline([(-6, -6 * sign), (30, -8 * sign), (98, 2 * sign), (98, 3 * sign), (0, 8 * sign)][:: sign], 4).translate([0, 0, 1.6 * sign])
         return combine(ring, shank, blade)
@@ -41,8 +53,8 @@ def scissors() -> Manifold:
 
 
 def padlock() -> Manifold:
-    body = box(54, 29, 42, 3).translate([0, 0, 21])
-    shackle = tube([(-17, 0, 38), *[(x, 0.0, z + 48) for x, z in arc(17, 180, 0, 12)], (17, 0, 38)], 4.5)
+    body = box(54, 29, 31, 3).translate([0, 0, 15.5])
+    shackle = tube([(-17, 0, 28), *[(x, 0.0, z + 48) for x, z in arc(17, 180, 0, 12)], (17, 0, 28)], 4.5)
     return combine(body, shackle)
 
 
@@ -51,9 +63,9 @@ def marker() -> Manifold:
 
 
 def adjustable_wrench() -> Manifold:
-    handle = outline(mirrored([(-100, 6), (-94, 11), (-84, 11), (-60, 8), (30, 9), (52, 14)]), 9, 2) - cylinder(5.5, 40).translate([-90, 0, 0])
-    head = outline([(42, -12), (56, -28), (78, -30), (100, -24), (104, -14), (84, -12), (76, -2), (78, 10), (98, 14), (96, 24), (74, 28), (54, 18)], 13, 2)
-    return combine(handle, head, cylinder(5, 14).rotate([90, 0, 20]).translate([62, 6, 0]))
+    handle = outline(mirrored([(-100, 6), (-94, 11), (-84, 11), (-60, 8), (30, 8), (52, 12)]), 5, 2) - cylinder(5.5, 40).translate([-90, 0, 0])
+    head = outline([(42, -12), (56, -28), (78, -30), (100, -24), (104, -14), (84, -12), (76, -2), (78, 10), (98, 14), (96, 24), (74, 28), (54, 18)], 7.5, 2)
+    return combine(handle, head, cylinder(7, 14).rotate([90, 0, 20]).translate([60, 4, 0]))
 
 
 def screwdriver(flat: bool) -> Manifold:
@@ -83,7 +95,7 @@ def hammer() -> Manifold:
 
 def clamp(length: float, spread: float, thickness: float) -> Manifold:
     """A spring clamp: two crossing levers, each a handle and a jaw with a pad, around a pivot."""
-    arm = thickness * 0.32
+    arm = thickness * 0.27
 
     def lever(sign: int) -> Manifold:
         handle = tube([(-0.5 * length, sign * 0.42 * spread, 0), (-0.2 * length, sign * 0.26 * spread, 0), (0.08 * length, 0, 0)], [arm * 0.9, arm, arm])
@@ -100,7 +112,7 @@ def chain() -> Manifold:
     n, radius = 20, 120.0
     for k in range(n):
         angle = 2 * math.pi * k / n
-        link = tube(_loop(25, 11, 5), 5.0)
+        link = tube(_loop(25, 11)[::2], 5.0, 8)
         turned = link.rotate([90 if k % 2 else 0, 0, 0]).rotate([0, 0, math.degrees(angle) + 90])
         links.append(turned.translate([radius * math.cos(angle), radius * math.sin(angle), 0]))
     return combine(*links)
@@ -131,14 +143,14 @@ def marbles() -> Manifold:
     spots += [(24 * math.cos(t), 24 * math.sin(t), -2.0, 9.0) for t in np.linspace(0, 2 * math.pi, 9)[:-1]]
     spots += [(20 * math.cos(t), 20 * math.sin(t), -16.0, 11.0) for t in np.linspace(0.2, 0.2 + 2 * math.pi, 7)[:-1]]
     spots += [(0.0, 0.0, -14.0, 14.0), (4.0, 6.0, 34.0, 8.0), (31.0, 8.0, -12.0, 6.0), (-31.0, -6.0, -14.0, 6.0), (0.0, 0.0, -30.0, 8.0)]
-    return combine(*[ball(r, 24).translate([x, y, z]) for x, y, z, r in spots])
+    return combine(*[ball(r, 16).translate([x, y, z]) for x, y, z, r in spots])
 
 
 def block_box() -> Manifold:
     """A crate heaped with wooden blocks under a round lid."""
     crate = box(142, 141, 112, 2).translate([0, 0, 56])
     blocks = [box(26, 26, 26, 1).rotate([0, 0, 20 * k]).translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k in range(6)]
-    return combine(crate, *blocks, cylinder(40, 30).translate([0, 0, 125]), cylinder(62, 14, 58).translate([0, 0, 152]), cylinder(58, 7).translate([0, 0, 161]))
+    return combine(crate, *blocks, cylinder(40, 40).translate([0, 0, 130]), cylinder(62, 14, 58).translate([0, 0, 152]), cylinder(58, 7).translate([0, 0, 161]))
 
 
 def peg_test() -> Manifold:
@@ -173,18 +185,18 @@ def bolt(washer: bool) -> Manifold:
     head = revolve([(11, 0), (15.5, 2), (15.5, 19), (13, 22)])
     shaft = cylinder(9.2, 26).translate([0, 0, 34])
     blades = [outline([(-7.5, 44), (7.5, 44), (6, 58), (3, 66), (-3, 66), (-6, 58)], 5, 1).rotate([90, 0, 0]).rotate([0, 0, a]) for a in (0, 90)]
-    ring = [cylinder(13, 4).translate([0, 0, 30])] if washer else []
+    ring = [cylinder(15, 4).translate([0, 0, 50])] if washer else []
     return combine(head, shaft, *blades, *ring)
 
 
 def brick(nx: int, ny: int, height: float, pitch: float = 16.0) -> Manifold:
     """A toy brick: walls and a roof, studs on top, tubes below."""
     x, y = nx * pitch - 0.4, ny * pitch - 0.4
-    body = box(x, y, height, 0.6).translate([0, 0, height / 2]) - box(x - 4, y - 4, 2 * (height - 3)).translate([0, 0, 0])
+    body = box(x, y, height, 0.6).translate([0, 0, height / 2]) - box(x - 6, y - 6, 1.3 * height)
     centres = [((i - (nx - 1) / 2) * pitch, (j - (ny - 1) / 2) * pitch) for i in range(nx) for j in range(ny)]
     studs = [(cylinder(4.8, 6, segments=20) - cylinder(3.2, 3, segments=20).translate([0, 0, 3])).translate([a, b, height + 2]) for a, b in centres]
     gaps = [((i - (nx - 2) / 2) * pitch, (j - (ny - 2) / 2) * pitch) for i in range(nx - 1) for j in range(ny - 1)]
-    inner = cylinder(6.6, height - 1, segments=20) - cylinder(4.9, 3 * height, segments=20)
+    inner = cylinder(6.6, height - 1, segments=12) - cylinder(4.9, 1.3 * height + height, segments=12).translate([0, 0, -height / 2])
     tubes = [inner.translate([a, b, (height - 1) / 2]) for a, b in gaps]
     return combine(body, *studs, *tubes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ def tube(path: Sequence[Sequence[float]], radii: float | Sequence[float], segmen
 
     sizes = [radii] * len(path) if isinstance(radii, int | float) else list(radii)
     beads = [ball(r, segments).translate(list(p)) for p, r in zip(path, sizes, strict=True)]
-    return combine(*[Manifold.batch_hull([a, b]) for a, b in zip(beads[:-1], beads[1:], strict=True)])
+    return combine(*[Manifold.batch_hull([a, b]) for a, b in itertools.pairwise(beads)])
 
 
 def arc(radius: float, start: float, stop: float, n: int = 12, centre: Sequence[float] = (0.0, 0.0)) -> list[Point]:

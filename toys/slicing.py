@@ -12,8 +12,8 @@ from toyshift.toys.model import Array
 if TYPE_CHECKING:
     import manifold3d
 
-SECTORS = (0, 12, 16)  # tried as first cuts; 0 is none
-FRACTIONS = (0.2, 0.35, 0.5, 0.65, 0.8)  # tried as places of a plane inside a piece's extent
+SECTORS = 16  # first cuts of a shell of revolution
+FRACTIONS = (0.2, 0.4, 0.6, 0.8)  # tried as places of a plane inside a piece's extent
 GOOD_EXCESS = 0.06  # parts whose hulls hold this much more than the solid are close enough
 PART_PRICE = 0.004  # a part must save this share of the volume to be worth its contacts
 DUST = 2e-4  # pieces with less than this share of the volume are dropped
@@ -59,14 +59,15 @@ def _sectors(body: manifold3d.Manifold, axis: Array, centre: Array, n: int) -> l
 def _split(piece: _Piece, axes: Array, dust: float) -> list[_Piece] | None:
     """The pieces left by the axis-parallel plane that wastes least; None where no plane saves anything."""
     best: list[_Piece] | None = None
+    least = piece.waste
     points = np.asarray(piece.hull.to_mesh().vert_properties)[:, :3]
     for axis, fraction in itertools.product(axes, FRACTIONS):
         along = points @ axis
         offset = float(along.min() + fraction * np.ptp(along))
         found = [c for half in piece.body.split_by_plane(list(axis), offset) for c in _components(half, dust)]
         waste = sum(c.waste for c in found)
-        if found and waste < piece.waste and (best is None or waste < sum(c.waste for c in best)):
-            best = found
+        if found and waste < least:
+            best, least = found, waste
     return best
 
 
@@ -87,31 +88,21 @@ def _refine(pieces: list[_Piece], axes: Array, volume: float, cap: int) -> list[
     return pieces
 
 
-def sliced_parts(body: manifold3d.Manifold, axes: Array, axis: Array, centre: Array, cap: int) -> tuple[list[Array], float]:
+def sliced_parts(body: manifold3d.Manifold, axes: Array, axis: Array | None, centre: Array, cap: int) -> list[Array]:
     """Cuts a solid into pieces whose convex hulls fill little more than the solid.
 
     Args:
         body: the solid.
         axes: (3, 3) rows are the directions of the cutting planes' normals.
-        axis: unit vector around which sectors are tried.
+        axis: unit vector around which the solid is first cut into sectors; None for no sectors.
         centre: a point of that axis [m].
         cap: most parts.
 
     Returns:
-        the hulls' vertices, and by which share of the solid's volume the hulls hold too much.
+        the hulls' vertices.
     """
     volume = body.volume()
-    best: tuple[float, list[_Piece]] | None = None
-    for n in SECTORS:
-        wedges = _sectors(body, axis, centre, n) if n else [body]
-        pieces = [c for wedge in wedges for c in _components(wedge, DUST * volume)]
-        if not pieces or len(pieces) > cap:
-            continue
-        pieces = _refine(pieces, axes, volume, cap)
-        price = sum(p.waste for p in pieces) / volume + PART_PRICE * len(pieces)
-        if best is None or price < best[0]:
-            best = (price, pieces)
-    if best is None:
-        best = (0.0, [_Piece(body)])
-    hulls = [np.asarray(p.hull.to_mesh64().vert_properties)[:, :3] for p in best[1]]
-    return hulls, sum(p.waste for p in best[1]) / volume
+    first = [body] if axis is None else _sectors(body, axis, centre, SECTORS)
+    pieces = [c for piece in first for c in _components(piece, DUST * volume)]
+    pieces = _refine(pieces, axes, volume, cap)
+    return [np.asarray(p.hull.to_mesh64().vert_properties)[:, :3] for p in pieces]

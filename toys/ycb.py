@@ -19,7 +19,7 @@ from toyshift.toys.store import cached, scaled, store_path
 from toyshift.toys.table import display_name, ycb_table
 from toyshift.toys.workers import build_in_processes
 
-VERSION = "ycb-1"  # change it when what is built from the same files changes
+VERSION = "ycb-2"  # change it when what is built from the same files changes
 DEFAULT_DENSITY = 500.0  # [kg/m^3] where the table has no mass
 
 
@@ -66,7 +66,7 @@ def build_object(path: Path, object_id: str) -> GraspObject:
         parts = convex_parts(surface)
         closed = surface.is_watertight and surface.is_winding_consistent
         volume, com, inertia = mass_properties(surface.vertices, surface.faces) if closed else parts_properties(parts)
-        poses = compute_rest_poses(surface.vertices, com)
+        poses = compute_rest_poses(surface.vertices, com, upright=True)
     except MeshError as error:
         raise MeshError(f"{path}: {error}; repair or leave out the object {object_id!r}") from error
     row = ycb_table().get(object_id)
