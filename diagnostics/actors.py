@@ -89,8 +89,17 @@ def make_look(spec: EnvSpec, look: Mapping[str, Any]) -> Any:
 
 
 def look_label(look: Mapping[str, Any]) -> str:
-    """Returns "factor=value" pairs for a row; "" for the training look."""
-    return ",".join(f"{name}={value}" for name, value in sorted(look.items()))
+    """Returns "factor=value" pairs for a row ("table=1|2" where episodes take turns); "" for the training look."""
+    return ",".join(f"{name}={'|'.join(str(v) for v in _levels(value))}" for name, value in sorted(look.items()))
+
+
+def look_of_episode(look: Mapping[str, Any], episode: int) -> dict[str, Any]:
+    """Returns the look of one episode: where a factor has several levels, episode i takes level i modulo their number."""
+    return {name: _levels(value)[episode % len(_levels(value))] for name, value in look.items()}
+
+
+def _levels(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def policy_fingerprint(policy: str) -> str:

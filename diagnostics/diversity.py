@@ -64,6 +64,14 @@ class Diversity:
             out[name] = None if value is None else value.to_json()
         return out
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Diversity:
+        """Returns the measures that `to_json` wrote."""
+        read = {
+            name: None if value[name] is None else Estimate.from_json(value[name]) for name in ("diversity", "disparity", "fragmentation", "purity", "probe")
+        }
+        return cls(**{**value, **read, "names": tuple(value["names"]), "episodes": tuple(value["episodes"])})
+
 
 def image_features(images: NDArray[np.uint8]) -> Floats:
     """Returns colour and edge statistics of images: (N, H, W, 3) uint8 -> (N, 320).

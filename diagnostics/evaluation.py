@@ -20,7 +20,16 @@ from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.diagnostics.actors import Actor, EnvSpec, look_label, make_look, open_actor, policy_fingerprint, resolve
+from toyshift.diagnostics.actors import (
+    Actor,
+    EnvSpec,
+    look_label,
+    look_of_episode,
+    make_look,
+    open_actor,
+    policy_fingerprint,
+    resolve,
+)
 from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
 
 FLUSH_EVERY = 20
@@ -37,7 +46,7 @@ class EvaluateConfig:
         trials: episodes in total; the set's objects take turns, so each gets trials / len(set), give or take one.
         seed: root seed; episode i of seed s starts in the same state for every policy.
         max_steps: control steps after which an episode ends.
-        look: changed appearance, e.g. {"table": 1}; {} is the training look.
+        look: changed appearance, e.g. {"table": 1}, or {"table": (1, 2, 3)} to let episodes take turns; {} is the training look.
         env: how to make the environment.
         name: what to call the policy in the rows; "" takes its own name.
     """
@@ -79,7 +88,7 @@ def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, 
     try:
         env.reset(seed=config.seed, options={"episode": episode, "object": object_id})
         if config.look:
-            world.set_look(make_look(config.env, config.look))
+            world.set_look(make_look(config.env, look_of_episode(config.look, episode)))
         actor.reset(env, config.seed, episode)
         done = False
         while steps < config.max_steps and not done:

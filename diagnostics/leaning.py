@@ -120,6 +120,14 @@ class LeaningResult:
             "factors": {f.factor: {"shift": f.shift.to_json(), "ratio": f.ratio.to_json(), "label": f.label} for f in self.factors},
         }
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> LeaningResult:
+        """Returns the result that `to_json` wrote; factors come in alphabetical order from a file with sorted keys."""
+        factors = tuple(
+            FactorShift(name, Estimate.from_json(f["shift"]), Estimate.from_json(f["ratio"]), f["label"]) for name, f in value["factors"].items()
+        )
+        return cls(**{**value, "target": Estimate.from_json(value["target"]), "factors": factors})
+
 
 def chunk_shift(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]], scale: NDArray[np.float64]) -> float:
     """Returns the mean over a chunk (K, A) of |a - b| / scale."""

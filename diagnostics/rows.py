@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Row:
         failure: "" on success, else one of FAILURES: no_plan (the planner found no grasp), no_contact, not_lifted (at
             most 2 cm), dropped (ended more than 5 cm below its highest point), not_held (high enough, but the success predicate never held), timeout
             (still on its way up), unstable (the simulation diverged).
-        look: changed appearance as "factor=value", "" for the training look.
+        look: changed appearance as "factor=value", or "factor=a|b" where episodes take turns; "" for the training look.
         wall_s: wall-clock time of the episode [s]; the only column that differs between two equal runs.
         object_trial: how many earlier episodes of this run used the same object.
         trials: episodes this run asked for in total.
@@ -164,6 +164,11 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"wilson": list(self.wilson), "clustered": list(self.clustered)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Summary:
+        """Returns the summary that `to_json` wrote."""
+        return cls(**{**value, "wilson": tuple(value["wilson"]), "clustered": tuple(value["clustered"])})
 
 
 def summarise(rows: Iterable[Row], confidence: float = 0.95) -> list[Summary]:

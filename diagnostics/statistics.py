@@ -12,7 +12,7 @@ Three sources of doubt are kept apart:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,21 @@ class Estimate:
     high: float
     n: int
 
-    def to_json(self) -> dict[str, float | int | None]:
-        """Returns JSON-able fields; a bound that is not finite becomes null."""
-        return {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in dataclasses.asdict(self).items()}
+    def to_json(self) -> dict[str, float | int | str | None]:
+        """Returns JSON-able fields: an infinite figure as "inf" or "-inf", an undefined one as null."""
+        return {k: _to_json(v) for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Estimate:
+        """Returns the estimate that `to_json` wrote."""
+        figures = {k: float("nan") if value[k] is None else float(value[k]) for k in ("value", "low", "high")}
+        return cls(**figures, n=int(value["n"]))
+
+
+def _to_json(figure: float | int) -> float | int | str | None:
+    if isinstance(figure, int) or np.isfinite(figure):
+        return figure
+    return None if np.isnan(figure) else ("inf" if figure > 0 else "-inf")
 
 
 def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -199,6 +211,11 @@ class PairedDifference:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"difference": self.difference.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> PairedDifference:
+        """Returns the comparison that `to_json` wrote."""
+        return cls(**{**value, "difference": Estimate.from_json(value["difference"])})
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> PairedDifference:

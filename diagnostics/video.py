@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError, GraspError, PhysicsError
 from toyshift.core.files import atomic_path
-from toyshift.diagnostics.actors import EnvSpec, make_look, open_actor, resolve
+from toyshift.diagnostics.actors import EnvSpec, look_of_episode, make_look, open_actor, resolve
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.rows import Row
 
@@ -87,7 +87,7 @@ def choose(rows: Sequence[Row], successes: int, failures: int) -> list[Row]:
 
 
 def record_rollouts(
-    config: EvaluateConfig, rows: Sequence[Row], folder: Path, successes: int = 2, failures: int = 2, size: int = 320,
+    config: EvaluateConfig, rows: Sequence[Row], folder: Path, successes: int = 2, failures: int = 2, size: int = 320, camera: str = "front",
     show: Mapping[str, Any] | None = None, hold_frames: int = 6,
 ) -> list[Rollout]:
     """Plays chosen episodes again and writes one MP4 each into `folder`; files that exist already are kept.
@@ -102,7 +102,8 @@ def record_rollouts(
         successes: how many successes to record.
         failures: how many failures.
         size: height and width of a film [pixels].
-        show: environment arguments for drawing; None takes high quality. Its `picture(size)` is drawn.
+        camera: camera to film with, one that the environment's `picture` knows.
+        show: environment arguments for drawing; None takes high quality. Its `picture(size, camera)` is drawn.
         hold_frames: the last picture is repeated so often, so that a loop can be read.
     """
     folder = Path(folder)
@@ -121,7 +122,7 @@ def record_rollouts(
     screen = resolve(drawing.factory)(objects=config.objects, **drawing.kwargs)
     try:
         for row, rollout in todo:
-            frames = _play(actor, env, screen, config, row, size)
+            frames = _play(actor, env, screen, config, row, size, camera)
             rate = float(getattr(env.unwrapped.action_contract, "control_hz", 10.0))
             write_mp4(rollout.path, frames + frames[-1:] * hold_frames, rate)
     finally:
@@ -130,17 +131,17 @@ def record_rollouts(
     return out
 
 
-def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row, size: int) -> list[NDArray[np.uint8]]:
+def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row, size: int, camera: str) -> list[NDArray[np.uint8]]:
     """Plays one episode and returns its pictures, the first before any action."""
     options = {"episode": row.episode, "object": row.object_id}
     for world in (env, screen):
         world.reset(seed=config.seed, options=options)
         if config.look:
-            world.unwrapped.set_look(make_look(config.env, config.look))
+            world.unwrapped.set_look(make_look(config.env, look_of_episode(config.look, row.episode)))
 
     def picture() -> NDArray[np.uint8]:
         screen.unwrapped.load_sim_state(row.object_id, env.unwrapped.sim_state())
-        return np.asarray(screen.unwrapped.picture(size), dtype=np.uint8)
+        return np.asarray(screen.unwrapped.picture(size, camera), dtype=np.uint8)
 
     frames = [picture()]
     try:

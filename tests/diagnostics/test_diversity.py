@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.diversity import diversity_table, image_features, measure_diversity, measure_vectors, whiten
+from toyshift.diagnostics.diversity import (
+    Diversity,
+    diversity_table,
+    image_features,
+    measure_diversity,
+    measure_vectors,
+    whiten,
+)
 
 
 def sphere(n, seed, dim=16, towards=None, pull=0.0):
@@ -31,6 +40,7 @@ def test_disjoint_sub_datasets_are_fragmented():
     assert result.fragmentation.low > 5.0
     assert result.disparity.value > result.diversity.value
     assert "fragmentation" in diversity_table(result)
+    assert Diversity.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False))) == result
 
 
 def test_potentials_match_hand_calculation():

@@ -12,9 +12,16 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ContractError, FileError, GraspError
+from toyshift.core.errors import ContractError, FileError, GraspError, UnknownNameError
 from toyshift.diagnostics import evaluation
-from toyshift.diagnostics.actors import EnvSpec, FolderActor, RandomActor, policy_fingerprint
+from toyshift.diagnostics.actors import (
+    EnvSpec,
+    FolderActor,
+    RandomActor,
+    look_of_episode,
+    make_look,
+    policy_fingerprint,
+)
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest
 
@@ -130,6 +137,20 @@ def test_outcomes_of_failures(fake):
     assert run_episode(NoPlan(), env, config, "a", 1)["failure"] == "no_plan"
     changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
     assert run_episode(FolderActor(Lifter(fake.CONTRACT)), env, changed, "a", 0)["failure"] == "not_held"
+
+
+def test_looks_take_turns_over_episodes(fake, tmp_path):
+    assert [look_of_episode({"table": (1, 2), "light": 0.5}, i) for i in (0, 1, 2)] == [{"table": t, "light": 0.5} for t in (1, 2, 1)]
+    config = EvaluateConfig("random", "x", trials=30, seed=5, look={"table": (0, 1)}, env=SPEC)
+    rows = evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
+    assert {r.look for r in rows} == {"table=0|1"}
+    assert any(r.success for r in rows)
+    assert not any(r.success for r in rows if r.episode % 2)  # the fake world never succeeds on table 1
+
+
+def test_unknown_looks_are_named(fake):
+    with pytest.raises(UnknownNameError, match=r"'tabel'.*table"):
+        make_look(SPEC, {"tabel": 1})
 
 
 def test_random_actions_fill_the_box_and_depend_on_the_episode_only(fake):

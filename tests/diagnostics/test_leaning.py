@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.leaning import LeaningConfig, chunk_shift, leaning_table, measure_leaning
+from toyshift.diagnostics.leaning import LeaningConfig, LeaningResult, chunk_shift, leaning_table, measure_leaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +91,8 @@ def test_a_policy_that_reads_the_background_leans_on_it():
     assert background.ratio.value == float("inf")
     assert light.label == "ignorant"  # the training background is black: light changes nothing there
     assert result.verdict == "leans on background"
-    assert result.to_json()["factors"]["background"]["ratio"]["value"] is None
+    assert result.to_json()["factors"]["background"]["ratio"]["value"] == "inf"
+    assert LeaningResult.from_json(json.loads(json.dumps(result.to_json(), allow_nan=False))).factors[0] == background
 
 
 def test_a_mixed_policy_gets_the_analytic_ratio():

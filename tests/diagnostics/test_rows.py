@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.diagnostics.rows import (
     Row,
+    Summary,
     compare,
     failure_kind,
     per_object,
@@ -18,6 +20,7 @@ from toyshift.diagnostics.rows import (
     summary_table,
     write_rows,
 )
+from toyshift.diagnostics.statistics import PairedDifference
 
 
 def row(episode=0, success=False, policy="detpool", object_id="ball", **changes) -> Row:
@@ -54,6 +57,7 @@ def test_summaries_group_by_policy_set_and_look():
     assert first.failures == {"not_lifted": 4}
     assert (oracle.policy, oracle.rate, oracle.clustered) == ("oracle", 1.0, (0.0, 1.0))
     assert changed.look == "table=1"
+    assert Summary.from_json(json.loads(json.dumps(first.to_json()))) == first
     table = summary_table([first, oracle, changed])
     assert "60.0" in table
     assert "not_lifted 4" in table
@@ -67,6 +71,7 @@ def test_comparison_uses_shared_episodes_only():
     result = compare(a, b)
     assert result.only_a == 3
     assert result.both == 2
+    assert PairedDifference.from_json(json.loads(json.dumps(result.to_json()))) == result
     with pytest.raises(ConfigError, match="share no"):
         compare(a, [dataclasses.replace(r, seed=8) for r in a])
     with pytest.raises(ConfigError, match="twice"):

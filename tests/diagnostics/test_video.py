@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
+from toyshift.diagnostics.actors import EnvSpec, RandomActor
+from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.video import choose, write_mp4
+from toyshift.diagnostics.video import choose, record_rollouts, write_mp4
 
 
 def test_mp4_is_h264_yuv420p_with_the_frames_given(tmp_path):
@@ -38,3 +42,60 @@ def test_distinct_objects_are_chosen_first():
     rows = [Row("p", "", "s", "ab"[i % 2] if i < 6 else "c", 0, i, i != 3, 0.3, 10, "", "", 0.0, i // 3) for i in range(7)]
     assert [r.object_id for r in choose(rows, 3, 1)] == ["a", "b", "c", "b"]
     assert [r.success for r in choose(rows, 3, 5)] == [True, True, True, False]
+
+
+WORLD = '''
+import numpy as np
+from toyshift.core.contract import ActionContract
+
+class Env:
+    """Rises by the first action; its picture is as bright as it is high, its colour says which of two environments it is."""
+    action_contract = ActionContract("eef_delta", ("dx",), ("m",), (0.0,), (0.1,), 10.0, ("j1",))
+
+    def __init__(self, objects, screen=False):
+        self.unwrapped, self.screen, self.height = self, screen, 0.0
+
+    def reset(self, seed, options):
+        self.height = 0.0
+
+    def advance(self, action):
+        assert not self.screen
+        self.height += float(action[0])
+        return 0.0, False, {"is_success": self.height > 0.4, "lift_height": self.height}
+
+    def sim_state(self):
+        return np.array([self.height])
+
+    def load_sim_state(self, object_id, state):
+        self.height = float(state[0])
+
+    def picture(self, size, camera):
+        assert self.screen and camera == "front"
+        return np.full((size, size, 3), int(400 * self.height), np.uint8)
+
+    def close(self):
+        pass
+'''
+
+
+def test_a_film_repeats_its_row_and_is_made_once(tmp_path, monkeypatch):
+    av = pytest.importorskip("av")
+    (tmp_path / "filmworld.py").write_text(WORLD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = EvaluateConfig("random", "x", trials=3, seed=4, env=EnvSpec(factory="filmworld:Env"))
+    rows = [Row("random", "", "x", "a", 4, i, True, 0.4, 9, "", "", 0.0, i, 3) for i in range(3)]
+    films = record_rollouts(config, rows, tmp_path / "films", successes=1, failures=1, size=64, show={"screen": True}, hold_frames=2)
+    assert [(f.episode, f.success) for f in films] == [(0, True)]  # there is no failure to show
+    actor, height, steps = RandomActor(), 0.0, 0
+    env = type("E", (), {"action_contract": importlib.import_module("filmworld").Env.action_contract})()
+    env.unwrapped = env
+    actor.reset(env, 4, 0)
+    while height <= 0.4:
+        height, steps = height + float(actor.actions(env)[0, 0]), steps + 1
+    with av.open(str(films[0].path)) as container:
+        brightness = [f.to_ndarray(format="rgb24").mean() for f in container.decode(video=0)]
+    assert len(brightness) == 1 + steps + 2
+    assert np.all(np.diff(brightness) > -3)
+    assert abs(brightness[-1] - 400 * height) < 6
+    before = films[0].path.stat().st_mtime_ns
+    assert record_rollouts(config, rows, tmp_path / "films", 1, 1)[0].path.stat().st_mtime_ns == before

@@ -1,0 +1,25 @@
+"""The room itself: lazy, and every name it promises exists."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import toyshift.diagnostics as room
+
+
+def test_importing_the_room_loads_nothing_heavy():
+    code = (
+        "import sys, toyshift.diagnostics as d; d.EvaluateConfig; d.LeaningConfig; d.ReportData; d.write_report; "
+        "print([m for m in ('torch', 'mujoco', 'pyarrow', 'scipy', 'statsmodels', 'jinja2', 'av', 'PIL', 'gymnasium') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_promised_name_exists():
+    assert all(getattr(room, name) is not None for name in dir(room))
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = room.nonsense
