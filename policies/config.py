@@ -50,6 +50,7 @@ class PolicyConfig:
         ensemble: average overlapping chunks with weights exp(-ensemble * age in control steps); 0 = newest chunk only.
         cameras: cameras the policy looks through; empty = all of the dataset's.
         state_keep: names of the state entries the policy sees; empty = all.
+        relative: predict the actions that bear the name of a state entry (absolute joint angles) relative to that entry.
         std_floor: smallest standard deviation used to standardise states and actions (physical units).
     """
 
@@ -69,6 +70,7 @@ class PolicyConfig:
     ensemble: float = 0.0
     cameras: tuple[str, ...] = ()
     state_keep: tuple[str, ...] = ()
+    relative: bool = False
     std_floor: float = 1e-3
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toyshift.core.contract import (
@@ -18,7 +19,7 @@ from toyshift.core.contract import (
     image_key,
     mask_key,
 )
-from toyshift.core.errors import ContractError, UnknownNameError
+from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.config import MASKED_POOLINGS, PolicyConfig
 from toyshift.policies.encoders import Jitter, make_encoder
 from toyshift.policies.heads import make_head
@@ -43,6 +44,19 @@ class Normaliser(nn.Module):
         return x * self.std + self.mean
 
 
+def state_to_action(action_contract: ActionContract, observation_contract: ObservationContract) -> NDArray[np.float32]:
+    """Returns the (S, A) matrix that copies state entries to the actions of the same name, and gives 0 for the others.
+
+    Raises:
+        ConfigError: no action bears the name of a state entry.
+    """
+    names = observation_contract.state_names
+    matrix = np.array([[float(s == a) for a in action_contract.names] for s in names], dtype=np.float32)
+    if not matrix.any():
+        raise ConfigError(f"relative needs an action with the name of a state entry; actions: {', '.join(action_contract.names)}; state: {', '.join(names)}")
+    return matrix
+
+
 class Policy(nn.Module):
     """Encoder per view -> pooling -> concat with the state -> action-chunk head.
 
@@ -51,9 +65,11 @@ class Policy(nn.Module):
         action_contract: meaning of the predicted actions.
         observation_contract: cameras, image sizes and state names it was recorded with.
         stats: {"observation.state": {"mean", "std"}, "action": {"mean", "std"}}; identity when missing (weights follow).
+            With `config.relative` those of the action are of the relative action.
     """
 
     indices: Tensor
+    base: Tensor | None
 
     def __init__(
         self,
@@ -77,6 +93,8 @@ class Policy(nn.Module):
                 raise UnknownNameError("state entry", name, names)
         kept = [i for i, name in enumerate(names) if not config.state_keep or name in config.state_keep]
         self.register_buffer("indices", torch.tensor(kept, dtype=torch.int64), persistent=False)
+        base = torch.from_numpy(state_to_action(action_contract, observation_contract)) if config.relative else None
+        self.register_buffer("base", base, persistent=False)  # (S, A)
 
         zero_one = {STATE: len(names), ACTION: action_contract.size}
         stats = stats or {key: {"mean": np.zeros(n), "std": np.ones(n)} for key, n in zero_one.items()}
@@ -135,11 +153,14 @@ class Policy(nn.Module):
         pooled = self.pool(images, masks, jitter)
         if "augment.keep" in batch:
             pooled = torch.where(batch["augment.keep"].unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
-        state = self.normalise_state(batch[STATE][:, -1])
+        state = batch[STATE][:, -1]
         if "augment.state" in batch:
-            state = state + batch["augment.state"]
-        target = self.normalise_action(batch[ACTION])
-        return {"loss": self.head.loss(self.features(pooled, state), target, batch[ACTION_IS_PAD])}
+            state = state + batch["augment.state"] * self.normalise_state.std
+        action = batch[ACTION]
+        if self.base is not None:  # relative to the noisy state: the network learns to undo the noise
+            action = action - (state.float() @ self.base).unsqueeze(1)
+        features = self.features(pooled, self.normalise_state(state))
+        return {"loss": self.head.loss(features, self.normalise_action(action), batch[ACTION_IS_PAD])}
 
     def predict(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor) -> Tensor:
         """Predicts physical actions.
@@ -153,4 +174,5 @@ class Policy(nn.Module):
             (B, K, A) float32 in the action contract's units, not clipped.
         """
         features = self.features(self.pool(images, masks), self.normalise_state(state))
-        return self.normalise_action.restore(self.head(features).float())
+        action = self.normalise_action.restore(self.head(features).float())
+        return action if self.base is None else action + (state @ self.base).unsqueeze(1)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ActionContract, ObservationContract, mask_key
+from toyshift.core.contract import ACTION, ACTION_IS_PAD, STATE, ActionContract, ObservationContract, mask_key
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import TrainConfig
@@ -76,6 +76,22 @@ class Source:
             return []
         order = episode_rng(self.seed, 0, "validation").permutation(len(self._held_out))[: count * self.batch_size]
         return [_arrays(self._held_out.batch(order[i : i + self.batch_size])) for i in range(0, len(order), self.batch_size)]
+
+    def relative_stats(self, matrix: NDArray[np.float32], frames: int = 4096) -> dict[str, NDArray[np.float32]]:
+        """Returns mean and std of the actions minus state @ matrix, over a random sample of the training frames.
+
+        Args:
+            matrix: (S, A), see `policy.state_to_action`.
+            frames: size of the sample; padding is left out.
+        """
+        order = episode_rng(self.seed, 0, "relative").permutation(len(self.windows))[:frames]
+        rows = []
+        for i in range(0, len(order), 256):
+            batch = self.batch(order[i : i + 256])
+            relative = batch[ACTION] - (batch[STATE][:, -1] @ matrix)[:, None]
+            rows.append(relative[~batch[ACTION_IS_PAD]])
+        actions = np.concatenate(rows).astype(np.float64)
+        return {"mean": actions.mean(axis=0).astype(np.float32), "std": actions.std(axis=0).astype(np.float32)}
 
     def require_masks(self, cameras: tuple[str, ...], what: str) -> None:
         """Raises ContractError where the datasets lack the masks of a camera."""

@@ -23,7 +23,7 @@ from toyshift.policies.augmentation import augment
 from toyshift.policies.checkpoints import EMA, MODEL, OPTIMIZER
 from toyshift.policies.config import TrainConfig
 from toyshift.policies.devices import choose_bf16, choose_device, torch_threads
-from toyshift.policies.policy import Policy
+from toyshift.policies.policy import Policy, state_to_action
 from toyshift.policies.prefetch import Prefetch
 from toyshift.policies.source import Indices, Source, open_source
 from toyshift.policies.weights import load_weights
@@ -59,6 +59,8 @@ def _build(config: TrainConfig, source: Source) -> Policy:
     """Makes the policy at its start: random weights from the seed, or those of `init_from`."""
     windows = source.windows
     stats = {key: windows.stats[key] for key in (STATE, ACTION)}
+    if config.policy.relative:
+        stats[ACTION] = source.relative_stats(state_to_action(windows.action_contract, windows.observation_contract))
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
         policy = Policy(config.policy, windows.action_contract, windows.observation_contract, stats)

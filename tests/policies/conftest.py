@@ -83,6 +83,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def source_of(config: TrainConfig, frames: int = 64, **kwargs: Any) -> Source:
     windows = FakeWindows(frames, config.policy.chunk, **kwargs)
     return Source(windows, FakeWindows(8, config.policy.chunk, seed=9), config.batch_size, config.seed)

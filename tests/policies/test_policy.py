@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -109,6 +110,21 @@ def test_shared_encoders_have_one_set_of_weights(build: Callable[..., Any]) -> N
     assert len(shared.encoders) == 1
     assert len(own.encoders) == 2
     assert own.encoder_of("front") is not own.encoder_of("wrist")
+
+
+def test_relative_actions_move_with_their_state_entry(fake_windows: Callable[..., Any]) -> None:
+    windows = fake_windows(16)
+    contract = dataclasses.replace(windows.action_contract, names=("x", "dy", "gripper"))  # x is a state entry as well
+    policy = Policy(PolicyConfig(**SMALL, relative=True, state_keep=("opening",)), contract, windows.observation_contract)
+    batch = {k: torch.from_numpy(v) for k, v in windows.batch(np.arange(16)).items() if isinstance(v, np.ndarray)}
+    images, masks, state = views(batch)
+    moved = state + torch.tensor([0.5, 0.25, 0.0])
+    difference = policy.predict(images, masks, moved) - policy.predict(images, masks, state)
+    torch.testing.assert_close(difference, torch.tensor([0.5, 0.0, 0.0]).expand(16, 4, 3), rtol=1e-4, atol=1e-5)
+    error = (policy.predict(images, masks, state) - batch[ACTION]).abs().mean()
+    torch.testing.assert_close(policy(batch)["loss"], error, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ConfigError, match="relative needs an action"):
+        Policy(PolicyConfig(**SMALL, relative=True), windows.action_contract, windows.observation_contract)
 
 
 def test_bad_input(build: Callable[..., Any], fake_windows: Callable[..., Any]) -> None:

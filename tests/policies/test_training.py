@@ -49,7 +49,7 @@ def test_detpool_learns_what_only_the_mask_shows(make_config: Make, make_source:
         config = make_config(tmp_path / pooling, policy, steps=200, batch_size=32, lr=3e-3, contrast=0.0, color=0.0, brightness=0.0, log_every=50)
         results[pooling] = train(config, make_source(config, frames=256, cameras=("front",)))["validation_loss"]
     # The images are noise: from them alone the best guess is the median, a loss of about 0.58 (the gripper entry is constant).
-    assert results["detpool"] < 0.3 < 0.45 < results["mean"]
+    assert results["detpool"] < 0.15 < 0.45 < results["mean"]
 
 
 def test_a_killed_run_ends_bit_equal(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
