@@ -6,6 +6,7 @@ toyshift augment viewpoint runs/demos runs/demos-views --azimuth -30 30
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,10 +27,12 @@ class ViewpointConfig(Common):
     """Dataset to write."""
     azimuth: tuple[float, float]
     """Lowest and highest turn of the front camera about the table [deg]."""
+    workers: int = 0
+    """Processes; 0 takes one per core."""
 
     def __post_init__(self) -> None:
-        if self.azimuth[0] >= self.azimuth[1]:
-            raise ConfigError(f"--azimuth takes the lower angle first, got {self.azimuth[0]:g} {self.azimuth[1]:g}")
+        if not -180 <= self.azimuth[0] <= self.azimuth[1] <= 180:
+            raise ConfigError(f"--azimuth takes the lower angle first, within -180 to 180 degrees, got {self.azimuth[0]:g} {self.azimuth[1]:g}")
         if self.src.resolve() == self.dst.resolve():
             raise ConfigError(f"{self.src} cannot be both source and destination")
 
@@ -39,9 +42,10 @@ def viewpoint(cfg: ViewpointConfig) -> dict[str, Any]:
 
     Example: toyshift augment viewpoint runs/demos runs/demos-views --azimuth -30 30
     """
-    from toyshift.augment import viewpoint as render
+    import toyshift.augment as repairs
 
-    result: dict[str, Any] = render(cfg.src, cfg.dst, azimuth=cfg.azimuth, seed=cfg.seed)
+    config = repairs.ViewpointConfig(cfg.src, cfg.dst, cfg.azimuth, cfg.seed, cfg.workers or os.cpu_count() or 1)
+    result: dict[str, Any] = repairs.augment_viewpoint(config)
     print(f"dataset: {cfg.dst}")
     return result | {"out": cfg.dst}
 

@@ -6,6 +6,7 @@ toyshift collect --objects toys:train --episodes 500 --out runs/demos
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ class Config(Common):
     """Folder of the dataset; an interrupted collection goes on where it was."""
     workers: int = 0
     """Processes; 0 takes one per core."""
+    action_mode: str = "eef_delta"
+    """eef_delta (movement of the hand) or joint_pos (joint angles)."""
+    image_size: int = 96
+    """Height and width of the images [pixels]."""
+    no_disturbance: bool = False
+    """Leave the expert undisturbed; with disturbances the data show how to recover."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
@@ -36,11 +43,14 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift collect --objects toys:train --episodes 500 --out runs/demos
     """
-    import os
-
-    from toyshift.data import CollectConfig, collect
+    from toyshift.data.collect import CollectConfig, collect
 
     workers = cfg.workers or os.cpu_count() or 1
-    result: dict[str, Any] = collect(CollectConfig(objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed))
+    result: dict[str, Any] = collect(
+        CollectConfig(
+            objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
+            action_mode=cfg.action_mode, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
+        )
+    )
     print(f"dataset: {cfg.out}")
     return result | {"out": cfg.out}

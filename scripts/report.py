@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ from toyshift.core.progress import track
 from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import Diversity, Estimate, LeaningResult, ReportData, Row
+    from toyshift.diagnostics import ReportData, Row
     from toyshift.diagnostics.report_data import ObjectPanel, Sheet, Video
 
 
@@ -61,7 +61,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     Raises:
         FileError: the folder is missing or holds no results.
     """
-    from toyshift.diagnostics import ReportData, summarise
+    from toyshift.diagnostics import Diversity, LeaningResult, ReportData, summarise
     from toyshift.diagnostics.report_data import Curve, LeaningPanel, read_curves
 
     if not run.is_dir():
@@ -69,7 +69,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     rows, facts = find_rows(run)
     summaries = summarise(rows)
     plain = [summary for summary in summaries if not summary.look]
-    leaning = [(name, value) for path in sorted(run.rglob("leaning.json")) for name, value in read_json(path).get("leaning", {}).items()]
+    leaning = [value for path in sorted(run.rglob("leaning.json")) for value in read_json(path).get("leaning", {}).values()]
     diversities = [read_json(path) for path in sorted(run.rglob("diversity.json"))]
     curves: list[Curve] = [c for path in sorted(run.rglob("metrics.jsonl")) for c in read_curves(path, path.parent.name)]
     if not rows and not leaning and not diversities and not curves:
@@ -81,12 +81,12 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         ran=[f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."] if rows else [],
         success=plain,
         training_sets=[training_set] if training_set else [],
-        leaning=[LeaningPanel(leaning_from_json(value)) for _, value in leaning],
+        leaning=[LeaningPanel(LeaningResult.from_json(value)) for value in leaning],
         objects=panels,
         curves=curves,
         sheets=sheets,
         videos=find_videos(run, rows),
-        diversity=diversity_from_json(diversities[0]["diversity"]) if diversities else None,
+        diversity=Diversity.from_json(diversities[0]["diversity"]) if diversities else None,
         manifest=facts,
         commands=[facts["command"]] if facts.get("command") else [],
     )
@@ -144,31 +144,3 @@ def object_pictures(sets: Iterable[str], rows: Sequence[Row], pictures: bool) ->
         if thumbnails:
             sheets.append(Sheet(spec, f"{len(thumbnails)} objects of the test.", [(names[i], picture) for i, picture in thumbnails.items()]))
     return panels, sheets
-
-
-def estimate_from_json(value: Mapping[str, Any]) -> Estimate:
-    """Reads an Estimate; null stands for a bound that is not finite."""
-    from toyshift.diagnostics import Estimate
-
-    return Estimate(n=value["n"], **{key: float("inf") if value[key] is None else value[key] for key in ("value", "low", "high")})
-
-
-def leaning_from_json(value: Mapping[str, Any]) -> LeaningResult:
-    """Reads what LeaningResult.to_json wrote."""
-    from toyshift.diagnostics import LeaningResult
-    from toyshift.diagnostics.leaning import FactorShift
-
-    factors = tuple(
-        FactorShift(name, estimate_from_json(f["shift"]), estimate_from_json(f["ratio"]), f["label"]) for name, f in value["factors"].items()
-    )
-    return LeaningResult(**{**value, "target": estimate_from_json(value["target"]), "factors": factors})
-
-
-def diversity_from_json(value: Mapping[str, Any]) -> Diversity:
-    """Reads what Diversity.to_json wrote."""
-    from toyshift.diagnostics import Diversity
-
-    estimates = {
-        name: None if value[name] is None else estimate_from_json(value[name]) for name in ("diversity", "disparity", "fragmentation", "purity", "probe")
-    }
-    return Diversity(**{**value, **estimates, "names": tuple(value["names"]), "episodes": tuple(value["episodes"])})

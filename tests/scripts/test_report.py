@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from toyshift.core.errors import FileError
 from toyshift.core.files import write_json
-from toyshift.diagnostics import Estimate, LeaningResult, Row, measure_diversity, write_rows
+from toyshift.diagnostics import Estimate, LeaningResult, Row, write_rows
 from toyshift.diagnostics.leaning import FactorShift
 from toyshift.scripts import cli
-from toyshift.scripts.report import diversity_from_json, find_rows, gather, leaning_from_json
+from toyshift.scripts.report import find_rows, gather
 
 
 def row(policy: str, episode: int, success: bool, look: str = "") -> Row:
@@ -25,16 +24,6 @@ LEANING = LeaningResult(
     factors=(FactorShift("light", Estimate(0.1, 0.05, 0.2, 40), Estimate(0.25, 0.1, float("inf"), 40), "unclear"),),
     verdict="unclear", unit="standard deviations", scenes=40, limits={"leans_above": 0.5, "target_shift_m": 0.05},
 )
-
-
-def test_leaning_survives_json() -> None:
-    assert leaning_from_json(json.loads(json.dumps(LEANING.to_json()))) == LEANING
-
-
-def test_diversity_survives_json() -> None:
-    rng = np.random.default_rng(0)
-    result = measure_diversity({name: rng.integers(0, 255, (12, 32, 32, 3), dtype=np.uint8) for name in ("a", "b")}, resamples=20)
-    assert diversity_from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
 def test_rows_of_several_files_count_once(tmp_path: Path) -> None:
@@ -52,13 +41,13 @@ def test_changed_looks_are_not_counted_as_success_on_the_set(tmp_path: Path) -> 
 
 
 def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_rows(tmp_path / "rows.parquet", [row(policy, i, policy == "oracle") for policy in ("detpool", "oracle") for i in range(4)], {})
+    write_rows(tmp_path / "rows.parquet", [row(policy, i, policy == "oracle") for policy in ("mine", "oracle") for i in range(4)], {})
     write_json(tmp_path / "leaning.json", {"leaning": {"runs/detpool": LEANING.to_json()}})
     assert cli.main(["report", str(tmp_path), "--no-pictures", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["policies"] == ["detpool", "oracle"]
+    assert answer["policies"] == ["mine", "oracle"]
     page = Path(answer["out"]).read_text()
-    assert "detpool" in page
+    assert "mine" in page.lower()
     assert "light" in page
 
 
