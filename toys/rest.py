@@ -52,7 +52,7 @@ def _stable_directions(hull: ConvexHull, com: Array) -> tuple[Array, Array]:
     """Down directions (k, 3) in which the object is stable, and how likely a random drop ends there (k,).
 
     A face is hit with the probability of its solid angle seen from the centre of mass; from it the object topples
-    over an edge to a neighbour while that brings the centre of mass down.
+    over an edge to a neighbour as long as the centre of mass is not above the face.
     """
     normals, offsets = hull.equations[:, :3], hull.equations[:, 3]
     neighbours = np.asarray(hull.neighbors, dtype=np.int64)
@@ -70,15 +70,21 @@ def _stable_directions(hull: ConvexHull, com: Array) -> tuple[Array, Array]:
     height = np.bincount(facet, area * height_of, count) / total
     down: Array = np.stack([np.bincount(facet, area * normals[:, k], count) for k in range(3)], axis=1).astype(np.float64)
     down = down / np.linalg.norm(down, axis=1, keepdims=True)
-    # Each facet's lowest neighbour, or itself.
-    a, b = facet[first], facet[second]
-    order = np.lexsort((b, height[b], a))
-    a, b = a[order], b[order]
-    starts = np.searchsorted(a, np.arange(count))
-    lowest = np.arange(count)
-    has = (starts < len(a)) & (a[np.minimum(starts, len(a) - 1)] == np.arange(count))
-    lowest[has] = b[starts[has]]
-    following = np.where(height[lowest] < height - 1e-9, lowest, np.arange(count))
+    # How far the centre of mass lies beyond each edge of each triangle, within the triangle's plane.
+    corners = hull.points[hull.simplices]  # (n, 3, 3)
+    after, opposite = np.roll(corners, -1, axis=1), np.roll(corners, -2, axis=1)  # edge k runs between the other two corners
+    along = opposite - after
+    outward = np.cross(along, normals[:, None, :])
+    outward *= -np.sign(np.einsum("nkd,nkd->nk", outward, corners - after))[..., None]
+    beyond = np.einsum("nkd,nkd->nk", com - after, outward) / np.maximum(np.linalg.norm(outward, axis=2), 1e-30)
+    # Each facet topples over the edge that the centre of mass is farthest beyond, or stays.
+    a, b, far = facet[first], facet[second], beyond.ravel()
+    rolls = (a != b) & (far > 0) & (height[b] < height[a] - 1e-9)
+    a, b, far = a[rolls], b[rolls], far[rolls]
+    order = np.lexsort((b, -np.round(far, 12), a))
+    sources, places = np.unique(a[order], return_index=True)
+    following = np.arange(count)
+    following[sources] = b[order][places]
     while True:
         jumped = following[following]
         if (jumped == following).all():

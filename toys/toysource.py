@@ -18,6 +18,7 @@ from toyshift.toys.toy import Toy, toy_object
 
 ACCEPTED_WIDTH = 0.07  # [m] toys of train and test are narrower in every rest pose: 1 cm of play for a Panda hand
 SPLITS = {"train": 1, "test": 2, "lego": 0}  # first entry of the toy's spawn key
+RULE = 2  # change it when other toys are accepted
 DEFAULT_N = {"train": 250, "test": 100, "lego": 1000}
 TEST_DIGITS = "cdef"  # a toy whose id begins so can only be a test toy: no leakage whatever n and seed
 
@@ -71,7 +72,7 @@ def draw_split(split: str, seed: int, n: int, distribution: ToyDistribution) -> 
     """The first n toys of a split; which draws are accepted is remembered in the cache folder."""
     if split == "lego":
         return [draw(split, seed, i, distribution)[0] for i in range(n)]
-    rule = json_hash([distribution.fingerprint, split, seed, round(ACCEPTED_WIDTH * 1e6), TEST_DIGITS, 1])
+    rule = json_hash([distribution.fingerprint, split, seed, round(ACCEPTED_WIDTH * 1e6), TEST_DIGITS, RULE])
     path = cache_dir("toys") / f"{split}-{rule}.json"
     attempts = _known_attempts(path)
     toys = [draw(split, seed, i, distribution, k)[0] for i, k in enumerate(attempts[:n])]
