@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, SIM_STATE, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, GraspError, ToyShiftError
@@ -148,7 +149,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
     return Episode(index, {k: np.stack(v) for k, v in frames.items()}, meta), ""
 
 
-def _append(frames: dict[str, list[Any]], env: GraspEnv, observation: dict[str, Any], action: np.ndarray) -> None:
+def _append(frames: dict[str, list[Any]], env: GraspEnv, observation: dict[str, Any], action: NDArray[np.float32]) -> None:
     for camera in env.config.cameras:
         frames[image_key(camera)].append(observation["pixels"][camera])
         frames[mask_key(camera)].append(observation["masks"][camera])

@@ -71,7 +71,7 @@ class SurfaceSamples:
 
 def plan_grasps(
     samples: SurfaceSamples, position: Array, rotation: Array, com: Array, gripper: Gripper, hand_yaw: float,
-    rng: np.random.Generator, config: PlannerConfig = PlannerConfig(),  # noqa: B008  frozen
+    rng: np.random.Generator, config: PlannerConfig = PlannerConfig(),
 ) -> list[Grasp]:
     """Returns feasible grasps, best first.
 

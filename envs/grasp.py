@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import mujoco
@@ -60,7 +60,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
 
     def __init__(self, config: EnvConfig | None = None, render_mode: str | None = None, **overrides: Any) -> None:
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
         try:
             self.config = EnvConfig(**fields) if config is None else config
         except TypeError as error:
@@ -79,9 +79,10 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         limits = np.array([self.scene.model.joint(name).range for name in self.robot.joints])
         self.action_contract = action_contract(self.config, self.robot, limits)
         self.observation_contract = observation_contract(self.config, self.robot)
-        self.action_space = action_space(self.action_contract)
+        box = action_space(self.action_contract)
+        self.action_space = cast("Any", box)
         self.observation_space = observation_space(self.config, self.robot)
-        self._low, self._high = self.action_space.low.astype(np.float64), self.action_space.high.astype(np.float64)
+        self._low, self._high = box.low.astype(np.float64), box.high.astype(np.float64)
         self.look = Look()
         self.task_description = ""
         self._seed, self._episode = 0, -1
@@ -179,6 +180,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         values = np.clip(values, self._low, self._high)
         if self.config.action_mode == "joint_pos":
             self._command = values[:-1]
+            self._command_position, self._command_rotation = self._ik.forward(self._command)
         else:
             self._follow(values[:3], values[3:6])
         scene = self.scene
@@ -258,7 +260,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Returns the renderer of the present scene; GL starts here, not in the constructor."""
         return self._stage.renderer()
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """Returns the front camera's image (256, 256, 3) in render mode "rgb_array"."""
         return self.picture() if self.render_mode == "rgb_array" else None
 
@@ -270,7 +272,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         scene = self.scene
         position, rotation = self.hand_pose()
         state = [scene.data.qpos[scene.arm_qpos], [self.opening()], position, rotation[:, 0], rotation[:, 1]]
-        return np.concatenate(state).astype(np.float32)
+        return np.asarray(np.concatenate(state), dtype=np.float32)
 
     def opening(self) -> float:
         """Gripper opening, 0 closed to 1 open."""

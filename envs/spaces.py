@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.envs.config import EnvConfig
@@ -21,7 +24,7 @@ def state_names(robot: Robot) -> tuple[str, ...]:
     return (*robot.joints, "gripper.opening", "eef.x", "eef.y", "eef.z", *rotation)
 
 
-def action_contract(config: EnvConfig, robot: Robot, joint_limits: np.ndarray) -> ActionContract:
+def action_contract(config: EnvConfig, robot: Robot, joint_limits: NDArray[np.float64]) -> ActionContract:
     """Returns the contract of an action mode.
 
     Args:
@@ -63,7 +66,7 @@ def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
     high = np.array([JOINT_BOUND] * joints + [1.5] + [REACH_BOUND] * 3 + [1.01] * 6, np.float32)
     low = -high
     low[joints] = -0.5
-    parts: dict[str, spaces.Space] = {}
+    parts: dict[str, spaces.Space[Any]] = {}
     if config.cameras:
         parts["pixels"] = spaces.Dict({c: spaces.Box(0, 255, (size, size, 3), np.uint8) for c in config.cameras})
         parts["masks"] = spaces.Dict({c: spaces.Box(0, 3, (size, size), np.uint8) for c in config.cameras})

@@ -47,4 +47,5 @@ def texture(pattern: str, first: tuple[int, int, int], second: tuple[int, int, i
         raise ValueError(f"unknown texture pattern {pattern!r}")
     grain = 4 * rng.standard_normal((SIZE, SIZE, 1))
     mixed = np.asarray(first) * (1 - weight[..., None]) + np.asarray(second) * weight[..., None]
-    return np.clip(mixed + grain, 0, 255).astype(np.uint8)
+    image: NDArray[np.uint8] = np.clip(mixed + grain, 0, 255).astype(np.uint8)
+    return image
