@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures as futures
 import contextlib
 import dataclasses
@@ -32,7 +33,8 @@ from toyshift.diagnostics.actors import (
 )
 from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
 
-FLUSH_EVERY = 20
+FLUSH_EVERY = 20  # episodes
+FLUSH_SECONDS = 10.0
 PROTOCOL = 1  # raised whenever the same arguments would give other rows
 
 
@@ -143,7 +145,12 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], episode: int) -> Row:
 
 
 def _die_with_parent() -> None:
-    """Ends this worker when the main process is killed: it would wait for work for ever otherwise."""
+    """Ends this worker when the main process is killed (it would wait for work for ever otherwise), and ends it quietly.
+
+    Leaving without Python's teardown spares the terminal the complaints of native libraries (manifold3d, GL drivers)
+    about objects that are alive at that moment; a worker has nothing to save.
+    """
+    atexit.register(os._exit, 0)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -226,7 +233,7 @@ def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
 def evaluate(config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True) -> list[Row]:
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
-    Finished episodes are written every 20 to `<out>.parts/`, then merged into `out` in one step, so that a run killed
+    Finished episodes are written every 20, or every 10 seconds, to `<out>.parts/`, then merged into `out` in one step, so that a run killed
     at any moment loses at most the last few, and asking for more trials later plays only the new ones.
 
     Args:
@@ -253,7 +260,11 @@ def evaluate(config: EvaluateConfig, out: Path, workers: int = 2, progress: bool
         pending: list[Row] = []
         label = f"{config.name or Path(config.policy).name} on {config.objects}"
 
+        flushed = time.monotonic()
+
         def flush() -> None:
+            nonlocal flushed
+            flushed = time.monotonic()
             if pending:
                 write_rows(parts / f"{min(r.episode for r in pending):07d}.parquet", pending, {"run_key": key})
                 pending.clear()
@@ -268,7 +279,7 @@ def evaluate(config: EvaluateConfig, out: Path, workers: int = 2, progress: bool
                 wins, played = wins + row.success, played + 1
                 if bar:
                     bar.update(1, success=wins / played)
-                if len(pending) >= FLUSH_EVERY:
+                if len(pending) >= FLUSH_EVERY or time.monotonic() - flushed > FLUSH_SECONDS:
                     flush()
         finally:
             flush()
