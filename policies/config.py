@@ -51,7 +51,8 @@ class PolicyConfig:
         cameras: cameras the policy looks through; empty = all of the dataset's.
         state_keep: names of the state entries the policy sees; empty = all.
         relative: predict the actions that bear the name of a state entry (absolute joint angles) relative to that entry.
-        std_floor: smallest standard deviation used to standardise states and actions (physical units).
+        std_floor: smallest standard deviation used to standardise states and actions (physical units);
+            it keeps entries that hardly move, such as tilts of a top-down grasp, from weighing as much as the others.
     """
 
     pooling: str = "detpool"
@@ -71,7 +72,7 @@ class PolicyConfig:
     cameras: tuple[str, ...] = ()
     state_keep: tuple[str, ...] = ()
     relative: bool = False
-    std_floor: float = 1e-3
+    std_floor: float = 5e-3
 
     def __post_init__(self) -> None:
         _choose("pooling", self.pooling, POOLING_NAMES)

@@ -239,9 +239,6 @@ def _loop(run: Run) -> None:
                 if not last and time.monotonic() - saved > 60.0 * config.checkpoint_minutes:
                     run.save(finished=False)
                     saved = time.monotonic()
-        except KeyboardInterrupt:
-            run.save(finished=False)
-            raise
         finally:
             writer.close()
     run.save(finished=True)

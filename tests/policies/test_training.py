@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def test_kill_9_and_again(make_config: Make, make_source: Make, tmp_path: Path) 
     process = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
     metrics = tmp_path / "broken" / "metrics.jsonl"
     while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= 4):
-        pass
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     broken = dataclasses.replace(whole, out=str(tmp_path / "broken"))
