@@ -1,0 +1,53 @@
+"""Atomic files: whole or absent, whatever happens while writing; seeds give independent, repeatable streams."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toyshift.core.errors import FileError, UnknownNameError
+from toyshift.core.files import atomic_dir, atomic_path, content_hash, json_hash, read_json, write_json
+from toyshift.core.seeds import episode_rng
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"x": 1})
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert read_json(path) == {"x": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_an_interrupted_folder_is_not_left_behind(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), atomic_dir(tmp_path / "d") as temporary:
+        (temporary / "x").write_text("half")
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_truncated_json_names_the_file_and_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"x": ')
+    with pytest.raises(FileError, match=r"a\.json.*truncated"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(FileError, match="does not exist"):
+        read_json(tmp_path / "b.json")
+
+
+def test_hashes_depend_on_content_and_on_where_parts_end() -> None:
+    assert json_hash({"a": 1, "b": 2}) == json_hash({"b": 2, "a": 1})
+    assert content_hash("ab", "c") != content_hash("a", "bc")
+
+
+def test_episode_streams_repeat_and_are_independent() -> None:
+    draw = episode_rng(3, 5).random(4)
+    np.testing.assert_array_equal(draw, episode_rng(3, 5).random(4))
+    others = [episode_rng(3, 6), episode_rng(4, 5), episode_rng(3, 5, "planner")]
+    assert all(not np.array_equal(draw, other.random(4)) for other in others)
+
+
+def test_unknown_names_suggest_the_nearest() -> None:
+    message = str(UnknownNameError("pooling", "detpol", ("detpool", "mean")))
+    assert "Did you mean 'detpool'?" in message
+    assert "mean" in message
