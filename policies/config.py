@@ -38,6 +38,7 @@ class PolicyConfig:
         encoder: image encoder: conv-small (stride-4 stem, fast) or conv-classic (stride-2 stem).
         width: channels of a token.
         stem: channels of conv-small's first layer.
+        token_hidden: hidden width of the MLP that every token goes through.
         norm: normalisation inside the encoder: "none" or "group" (GroupNorm).
         coordinates: give the encoder two more input channels with the pixel's x and y in [-1, 1].
         mask_input: give the encoder the target's mask as one more input channel.
@@ -59,6 +60,7 @@ class PolicyConfig:
     encoder: str = "conv-small"
     width: int = 128
     stem: int = 48
+    token_hidden: int = 128
     norm: str = "none"
     coordinates: bool = False
     mask_input: bool = False
@@ -79,8 +81,8 @@ class PolicyConfig:
         _choose("encoder", self.encoder, ENCODER_NAMES)
         _choose("head", self.head, HEAD_NAMES)
         _choose("norm", self.norm, NORM_NAMES)
-        if min(self.width, self.stem, self.hidden, self.layers, self.chunk, self.execute) < 1:
-            raise ConfigError("width, stem, hidden, layers, chunk and execute must be at least 1")
+        if min(self.width, self.stem, self.token_hidden, self.hidden, self.layers, self.chunk, self.execute) < 1:
+            raise ConfigError("width, stem, token_hidden, hidden, layers, chunk and execute must be at least 1")
         if self.width % 8 or self.stem % 8:
             raise ConfigError(f"width is {self.width} and stem {self.stem}; both must be multiples of 8 (attention heads and norm groups)")
         if self.execute > self.chunk:

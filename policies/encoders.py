@@ -40,10 +40,10 @@ def standardise(images: Tensor, jitter: Jitter | None = None) -> Tensor:
 class TokenMLP(nn.Module):
     """A residual two-layer MLP applied to every token by itself; it mixes what is seen with where it is seen."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.up = nn.Linear(width, 2 * width)
-        self.down = nn.Linear(2 * width, width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
         nn.init.kaiming_normal_(self.up.weight, nonlinearity="relu")
         nn.init.zeros_(self.down.bias)
 
@@ -104,7 +104,7 @@ class ConvEncoder(nn.Module):
         self.grid = (height // PATCH, width // PATCH)
         self.tokens = self.grid[0] * self.grid[1]
         self.position = nn.Parameter(initial_position(self.grid, config.width))
-        self.mlp = TokenMLP(config.width)
+        self.mlp = TokenMLP(config.width, config.token_hidden)
         self.mask_input = config.mask_input
         self.local = config.norm == "none"  # GroupNorm mixes all positions: a window is then not enough
         self.coordinates: Tensor | None
