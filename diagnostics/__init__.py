@@ -27,6 +27,7 @@ _EXPORTS = {
     "open_actor": "actors",
     "EvaluateConfig": "evaluation",
     "evaluate": "evaluation",
+    "worker_pool": "evaluation",
     "record_rollouts": "video",
     "write_mp4": "video",
     "DEFAULT_FACTORS": "leaning",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import concurrent.futures as futures
 import contextlib
 import dataclasses
 import multiprocessing
+import multiprocessing.util
 import os
 import shutil
 import threading
@@ -144,13 +144,33 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], episode: int) -> Row:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Failed:
+    """A ToyShiftError on its way out of a worker: some take other arguments than their message, and so cannot be sent themselves."""
+
+    kind: type[ToyShiftError]
+    message: str
+
+    def error(self) -> ToyShiftError:
+        error = self.kind.__new__(self.kind)
+        error.args = (self.message,)
+        return error
+
+
+def _play_in_worker(config: EvaluateConfig, ids: tuple[str, ...], episode: int) -> Row | _Failed:
+    try:
+        return _play(config, ids, episode)
+    except ToyShiftError as error:
+        return _Failed(type(error), str(error))
+
+
 def _die_with_parent() -> None:
     """Ends this worker when the main process is killed (it would wait for work for ever otherwise), and ends it quietly.
 
     Leaving without Python's teardown spares the terminal the complaints of native libraries (manifold3d, GL drivers)
     about objects that are alive at that moment; a worker has nothing to save.
     """
-    atexit.register(os._exit, 0)
+    multiprocessing.util.Finalize(None, os._exit, args=(0,), exitpriority=-1000)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -177,29 +197,48 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _results(config: EvaluateConfig, ids: tuple[str, ...], episodes: Sequence[int], workers: int) -> Iterator[Row]:
-    """Yields rows as they are finished: in this process for workers <= 0, else from spawned processes."""
+@contextlib.contextmanager
+def worker_pool(workers: int) -> Iterator[futures.ProcessPoolExecutor | None]:
+    """Yields processes for several calls of `evaluate`, so that libraries are imported once, not once per call; None for workers <= 0.
+
+    Each process uses one thread, ends with this one however it ends, and starts by `spawn`: guard scripts with
+    `if __name__ == "__main__"`.
+    """
     if workers <= 0:
+        yield None
+        return
+    with _one_thread_each():
+        pool = futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _results(config: EvaluateConfig, ids: tuple[str, ...], episodes: Sequence[int], pool: futures.ProcessPoolExecutor | None) -> Iterator[Row]:
+    """Yields rows as they are finished, in this process or in those of the pool."""
+    if pool is None:
         try:
             for episode in episodes:
                 yield _play(config, ids, episode)
         finally:
             _close_session()
         return
-    context = multiprocessing.get_context("spawn")
-    with _one_thread_each():
-        pool = futures.ProcessPoolExecutor(min(workers, len(episodes)), mp_context=context, initializer=_die_with_parent)
-        try:
-            waiting = [pool.submit(_play, config, ids, episode) for episode in episodes]
-            for future in futures.as_completed(waiting):
-                yield future.result()
-        except futures.process.BrokenProcessPool as error:
-            raise ToyShiftError(
-                f"a worker process died while evaluating {config.policy} on {config.objects} (out of memory?); finished episodes are kept: "
-                f"run the same command again, with --workers 1 if it repeats"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    waiting = [pool.submit(_play_in_worker, config, ids, episode) for episode in episodes]
+    try:
+        for future in futures.as_completed(waiting):
+            outcome = future.result()
+            if isinstance(outcome, _Failed):
+                raise outcome.error()
+            yield outcome
+    except futures.process.BrokenProcessPool as error:
+        raise ToyShiftError(
+            f"a worker process died while evaluating {config.policy} on {config.objects} (out of memory?); finished episodes are kept: "
+            f"run the same command again, with --workers 1 if it repeats"
+        ) from error
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def run_key(config: EvaluateConfig, fingerprint: str) -> str:
@@ -230,7 +269,9 @@ def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
     return done
 
 
-def evaluate(config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True) -> list[Row]:
+def evaluate(
+    config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True, pool: futures.ProcessPoolExecutor | None = None
+) -> list[Row]:
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
     Finished episodes are written every 20, or every 10 seconds, to `<out>.parts/`, then merged into `out` in one step, so that a run killed
@@ -239,7 +280,8 @@ def evaluate(config: EvaluateConfig, out: Path, workers: int = 2, progress: bool
     Args:
         config: what to evaluate.
         out: Parquet file to write.
-        workers: processes; 0 plays in this one.
+        workers: processes; 0 plays in this one. Not used with `pool`.
+        pool: processes of `worker_pool`, shared by several evaluations.
         progress: show a bar with time left and running success.
 
     Raises:
@@ -273,14 +315,15 @@ def evaluate(config: EvaluateConfig, out: Path, workers: int = 2, progress: bool
         bar = Progress(label, config.trials, "ep", config.trials - len(missing)) if progress else None
         played = config.trials - len(missing)
         try:
-            for row in _results(config, ids, missing, workers):
-                done[row.episode] = row
-                pending.append(row)
-                wins, played = wins + row.success, played + 1
-                if bar:
-                    bar.update(1, success=wins / played)
-                if len(pending) >= FLUSH_EVERY or time.monotonic() - flushed > FLUSH_SECONDS:
-                    flush()
+            with contextlib.nullcontext(pool) if pool is not None else worker_pool(min(workers, len(missing))) as processes:
+                for row in _results(config, ids, missing, processes):
+                    done[row.episode] = row
+                    pending.append(row)
+                    wins, played = wins + row.success, played + 1
+                    if bar:
+                        bar.update(1, success=wins / played)
+                    if len(pending) >= FLUSH_EVERY or time.monotonic() - flushed > FLUSH_SECONDS:
+                        flush()
         finally:
             flush()
             if bar:

@@ -22,7 +22,7 @@ from toyshift.diagnostics.actors import (
     make_look,
     policy_fingerprint,
 )
-from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode
+from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode, worker_pool
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest
 
 FAKE = '''
@@ -220,8 +220,17 @@ def test_damaged_parts_are_named_and_played_again(fake, tmp_path):
 def test_worker_processes_give_the_same_rows(fake, tmp_path):
     config = EvaluateConfig("random", "x", trials=6, seed=1, max_steps=20, env=SPEC)
     alone = evaluate(config, tmp_path / "a.parquet", workers=0, progress=False)
-    together = evaluate(config, tmp_path / "b.parquet", workers=2, progress=False)
+    with worker_pool(2) as pool:
+        together = evaluate(config, tmp_path / "b.parquet", progress=False, pool=pool)
+        other = evaluate(dataclasses.replace(config, look={"table": 1}), tmp_path / "c.parquet", progress=False, pool=pool)
     assert without_time(alone) == without_time(together)
+    assert not any(r.success for r in other)
+
+
+def test_errors_in_workers_arrive_and_keep_what_is_done(fake, tmp_path):
+    config = EvaluateConfig("random", "x", trials=3, look={"colour": 1}, env=SPEC)
+    with pytest.raises(UnknownNameError, match="colour"):
+        evaluate(config, tmp_path / "rows.parquet", workers=1, progress=False)
 
 
 def test_contracts_that_differ_are_refused(fake):
