@@ -22,8 +22,9 @@ from toyshift.diagnostics.actors import (
     make_look,
     policy_fingerprint,
 )
-from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode, worker_pool
+from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest
+from toyshift.diagnostics.workers import worker_pool
 
 FAKE = '''
 import dataclasses
