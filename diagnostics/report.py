@@ -23,6 +23,8 @@ FAILURE_TITLES = {
     "no_plan": "no grasp planned", "no_contact": "never touched it", "not_lifted": "touched, not lifted", "dropped": "dropped it",
     "not_held": "not held long enough", "timeout": "out of time", "unstable": "simulation diverged",
 }
+SET_TITLES = {"toys:train": "Training toys", "toys:test": "New toys", "toys:lego": "LEGO's toys", "ycb-like": "YCB-like objects", "ycb": "Real YCB scans"}
+OF_ONE_FILE = frozenset({"run_key", "policy_hash", "objects_hash", "objects"})  # true of one rows file, not of the report
 LEFT_OUT = {
     "ran": "What was run: no description was given.",
     "success": "Success by set and pooling: no evaluation rows were given.",
@@ -50,7 +52,7 @@ class _Names:
         seen += [policy for panel in data.objects for bar in panel.bars for policy in bar.counts]
         trained = [p for p in dict.fromkeys(seen) if p not in REFERENCES]
         self._colours = {p: f"c{i % 6}" for i, p in enumerate(trained)} | {"oracle": "oracle", "random": "random"}
-        self._poolings = {s.policy: s.pooling for s in data.success if s.pooling}
+        self._titles = [_set_title(name) for name in dict.fromkeys([s.object_set for s in data.success] + [p.object_set for p in data.objects])]
 
     def policy(self, name: str) -> str:
         default = {"oracle": "Oracle (planner)", "random": "Random actions"}.get(name, POOLINGS.get(name, name))
@@ -64,7 +66,16 @@ class _Names:
         return self._colours.get(name, "c5")
 
     def set(self, name: str) -> str:
-        return self._data.set_titles.get(name, name)
+        """Returns a set's title; where two sets of a report would share one, their strings tell them apart."""
+        if name in self._data.set_titles:
+            return self._data.set_titles[name]
+        title = _set_title(name)
+        return title if self._titles.count(title) <= 1 or title == name else f"{title} ({name})"
+
+
+def _set_title(name: str) -> str:
+    plain = name.split("?")[0].split("@")[0]
+    return SET_TITLES.get(plain, SET_TITLES["ycb"] if plain.startswith("ycb:") and "+" not in plain else name)
 
 
 def _interval_row(summary: Summary, names: _Names) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def _leaning(panels: Sequence[LeaningPanel], names: _Names) -> dict[str, Any]:
         delta = points(changed.rate - panel.base.rate) if panel.base else ""
         return {"text": percent(changed.rate), "interval": span(*changed.wilson), "delta": delta, "bad": "bad" if delta.startswith("\u2212") else ""}
 
-    out = []
+    out, order = [], {name: i for i, name in enumerate(FACTOR_TITLES)}
     for panel in panels:
         result = panel.result
         rows = [
@@ -146,7 +157,7 @@ def _leaning(panels: Sequence[LeaningPanel], names: _Names) -> dict[str, Any]:
                 "ratio": _number(f.ratio.value), "interval": f"{_number(f.ratio.low)}\u2013{_number(f.ratio.high)}",
                 "at": at(f.ratio.value), "low": at(f.ratio.low), "high": at(f.ratio.high), "success": success(panel, f.factor),
             }
-            for f in result.factors
+            for f in sorted(result.factors, key=lambda f: order.get(f.factor, len(order)))
         ]
         ignorant = result.target.value < result.limits.get("ignorant_below", 0.0)
         out.append({
@@ -234,7 +245,7 @@ def _diversity(data: ReportData) -> list[dict[str, str]]:
 def _provenance(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns groups of (name, value) pairs from a manifest; nested mappings become groups of their own."""
     order = ("made", "git", "seed", "gl_renderer", "command")
-    flat = {k: v for k, v in manifest.items() if not isinstance(v, Mapping | list | tuple) and v is not None}
+    flat = {k: v for k, v in manifest.items() if not isinstance(v, Mapping | list | tuple) and v is not None and k not in OF_ONE_FILE}
     first = [(k, str(flat[k])) for k in order if k in flat] + sorted((k, str(v)) for k, v in flat.items() if k not in order)
     groups: list[dict[str, Any]] = [{"title": "Run", "pairs": [(k.replace("_", " "), v) for k, v in first]}] if first else []
     for name in ("machine", "versions"):

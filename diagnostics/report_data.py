@@ -212,13 +212,15 @@ def object_panel(
 ) -> ObjectPanel:
     """Makes a per-object panel from the rows of one or more policies on one set, sorted by the first policy's success.
 
+    The random policy is left aside: its bars would be empty, and it is in every table.
+
     Args:
         object_set: whose rows are taken.
         rows: of any policies and sets; rows with a changed look are left aside.
         names: object id -> readable name.
         thumbnails: object id -> picture.
     """
-    mine = [r for r in rows if r.object_set == object_set and not r.look]
+    mine = [r for r in rows if r.object_set == object_set and not r.look and r.policy != "random"]
     policies = list(dict.fromkeys(r.policy for r in mine))
     counts = {policy: per_object(r for r in mine if r.policy == policy) for policy in policies}
     ids = list(dict.fromkeys(r.object_id for r in mine))

@@ -208,6 +208,14 @@ def test_headlines_come_from_zero_shot_sets_first(data):
     assert "zero-shot" not in trained[0].label
 
 
+def test_sets_without_titles_get_readable_ones_that_stay_apart(data):
+    strings = ["toys:test?n=12", "ycb-like", "ycb:DIR", "ycb:DIR?graspable", "meshes:DIR"]
+    success = [dataclasses.replace(data.success[0], object_set=s) for s in strings]
+    page = render_report(ReportData("x", success=success))
+    for title in ("New toys", "YCB-like objects", "Real YCB scans (ycb:DIR)", "Real YCB scans (ycb:DIR?graspable)", "meshes:DIR"):
+        assert f"<h3>{title} <" in page
+
+
 def test_what_is_missing_is_said_not_invented(data):
     page = render_report(ReportData("Empty <run> & co"))
     ids = set(Parsed(page).ids)
