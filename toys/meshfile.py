@@ -17,6 +17,7 @@ MAX_VISUAL_FACES = 5000
 MAX_TEXTURE = 1024  # [pixels]; the official textures of 4096 would take 48 MB each
 LARGEST = 5.0  # [m] larger objects are in another unit
 SMALLEST = 0.001  # [m]
+SMALL_HOLE = 0.08  # of the surface's area; larger holes are not closed
 
 
 def _mentioned(path: Path, word: str) -> Iterator[str]:
@@ -61,8 +62,8 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     """
     if not path.is_file():
         raise FileError(f"{path} does not exist")
-    if path.suffix.lower() == ".obj":
-        texture_files(path)
+    # trimesh gives an OBJ with texture coordinates but no image a grey one of its own; only real images count.
+    companions = texture_files(path) if path.suffix.lower() == ".obj" else None
     try:
         mesh = trimesh.load_mesh(str(path), process=False)
     except Exception as error:  # readers of damaged files raise anything: IndexError, struct.error, ...
@@ -76,7 +77,38 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
         raise MeshError(f"{path} is {extents.max():.4g} m long; it seems to be in millimetres: multiply its coordinates by 0.001, this project reads metres")
     if extents.max() < SMALLEST:
         raise MeshError(f"{path} is only {extents.max():.3g} m long; it seems to be in another unit: this project reads metres")
+    mesh.metadata["textured"] = companions is None or any(c.suffix.lower() != ".mtl" for c in companions)
     return mesh
+
+
+def _holes_closed(surface: trimesh.Trimesh) -> trimesh.Trimesh:
+    """Closes holes smaller than SMALL_HOLE of the surface with a fan around their middle.
+
+    A larger hole is left open: it may be the mouth of a vessel whose wall is a single sheet.
+    """
+    edges = surface.edges_sorted
+    _, index, count = np.unique(edges, axis=0, return_index=True, return_counts=True)
+    following = {int(b): int(a) for a, b in surface.edges[index[count == 1]]}  # against the faces' direction
+    vertices, faces = [np.asarray(surface.vertices)], [np.asarray(surface.faces)]
+    size = len(surface.vertices)
+    while following:
+        start, node = next(iter(following.items()))
+        del following[start]
+        loop = [start]
+        while node != start and node in following:
+            loop.append(node)
+            node = following.pop(node)
+        if node != start:
+            continue  # not a simple loop
+        rim = surface.vertices[loop]
+        middle = rim.mean(axis=0)
+        fan = np.stack([rim, np.roll(rim, -1, axis=0), np.broadcast_to(middle, rim.shape)], axis=1)
+        if trimesh.triangles.area(fan).sum() > SMALL_HOLE * surface.area:
+            continue
+        vertices.append(middle[None])
+        faces.append(np.array([[a, b, size] for a, b in zip(loop, loop[1:] + loop[:1], strict=True)]))
+        size += 1
+    return trimesh.Trimesh(np.concatenate(vertices), np.concatenate(faces), process=False)
 
 
 def solid_surface(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
@@ -86,7 +118,7 @@ def solid_surface(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     surface.update_faces(surface.nondegenerate_faces())
     surface.remove_unreferenced_vertices()
     if not surface.is_watertight:
-        surface.fill_holes()
+        surface = _holes_closed(surface)
     if not surface.is_winding_consistent or surface.volume < 0:
         surface.fix_normals()
     return surface
@@ -104,7 +136,7 @@ def _decimated(surface: trimesh.Trimesh, faces: int) -> tuple[Array, NDArray[np.
 def _texture(mesh: trimesh.Trimesh) -> NDArray[np.uint8] | None:
     material = getattr(mesh.visual, "material", None)
     image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
-    if image is None or getattr(mesh.visual, "uv", None) is None:
+    if image is None or not mesh.metadata.get("textured", True) or getattr(mesh.visual, "uv", None) is None:
         return None
     image = image.convert("RGB")
     if max(image.size) > MAX_TEXTURE:

@@ -19,7 +19,7 @@ from toyshift.toys.store import cached, scaled, store_path
 from toyshift.toys.table import display_name, ycb_table
 from toyshift.toys.workers import build_in_processes
 
-VERSION = "ycb-3"  # change it when what is built from the same files changes
+VERSION = "ycb-4"  # change it when what is built from the same files changes
 DEFAULT_DENSITY = 500.0  # [kg/m^3] where the table has no mass
 
 

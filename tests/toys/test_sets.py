@@ -1,0 +1,109 @@
+"""Object sets by string: the grammar and its errors, toys that do not depend on n, disjoint splits, filters and unions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
+from toyshift.core.files import cache_dir, read_json
+from toyshift.toys import load_objects
+from toyshift.toys.grammar import parse
+from toyshift.toys.objectset import PANDA_OPENING
+from toyshift.toys.toysource import ACCEPTED_WIDTH, split_of
+
+
+def test_grammar() -> None:
+    first, second = parse("ycb:/data/a%2Bb%3F@maniskill?graspable&n=3 + toys:train")
+    assert (first.source, first.argument, first.variant, dict(first.options)) == ("ycb", "/data/a+b?", "maniskill", {"graspable": "", "n": "3"})
+    assert (second.source, second.argument, second.variant, second.options) == ("toys", "train", "", ())
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("", "empty"), ("  ", "empty"), ("toys:train+", "nothing on one side"), ("toyz:train", "Did you mean 'toys'"), ("toys:trian", "Did you mean 'train'"),
+        ("toys", "toys:train"), ("toys:", "nothing follows"), ("ycb-like:x", "takes nothing"), ("ycb-like@maniskil", "Did you mean 'maniskill'"),
+        ("toys:train@x", "variant"), ("toys:train?grasp", "Did you mean 'graspable'"), ("toys:train?n=0", "at least 1"), ("toys:train?n=2.5", "whole number"),
+        ("toys:train?n=5&n=6", "repeated"), ("toys:train?=6", "empty key"), ("toys:train?graspable=wide", "positive number"), ("toys:train?seed=-1", "whole number"),
+        ("toys:train?graspable=80", "metres"), ("toys:lego?n=3&graspable=0.001", "none of its 3"), ("ycb:/nowhere", "/nowhere does not exist"),
+        ("ycb-like@", "variant behind '@' is empty"), ("toys:train?n=3+toys:train?n=2", "twice"), ("ycb-like?n=3", "graspable"),
+    ],
+)
+def test_bad_specs_say_what_and_what_else(spec: str, words: str) -> None:
+    with pytest.raises(ToyShiftError) as caught:
+        load_objects(spec)
+    assert words in str(caught.value)
+
+
+def test_toy_i_does_not_depend_on_n_and_a_set_is_the_same_in_another_process() -> None:
+    few, more = load_objects("toys:train?n=4"), load_objects("toys:train?n=9")
+    assert more.ids[:4] == few.ids
+    assert few.fingerprint != more.fingerprint
+    code = "from toyshift.toys import load_objects; s = load_objects('toys:train?n=9'); print(s.fingerprint)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == more.fingerprint
+    assert load_objects("toys:train?n=4&seed=1").ids != few.ids
+
+
+def test_accepted_draws_are_remembered_and_a_damaged_memory_is_harmless(own_cache: Path) -> None:
+    ids = load_objects("toys:test?n=3&seed=77").ids
+    files = sorted(cache_dir("toys").glob("test-*.json"))
+    assert any(len(read_json(f)) == 3 for f in files)
+    for f in files:
+        f.write_text("[1, 2", encoding="utf-8")
+    assert load_objects("toys:test?n=3&seed=77").ids == ids
+
+
+def test_train_and_test_share_no_toy_whatever_n_and_seed() -> None:
+    for seed in (0, 1):
+        train, test = load_objects(f"toys:train?n=15&seed={seed}"), load_objects(f"toys:test?n=15&seed={seed}")
+        assert {split_of(i) for i in train.ids} == {"train"}
+        assert {split_of(i) for i in test.ids} == {"test"}
+        assert not set(train.ids) & set(test.ids)
+
+
+def test_accepted_toys_are_narrow_in_every_rest_pose() -> None:
+    objects = load_objects("toys:train?n=12")
+    assert max(p.width for o in objects for p in o.rest_poses) < ACCEPTED_WIDTH
+    assert objects.ungraspable == {}
+    assert objects[0].source == "toys:train"
+
+
+def test_graspable_keeps_narrow_poses_only_and_says_what_it_dropped() -> None:
+    whole, kept = load_objects("toys:lego?n=40"), load_objects("toys:lego?n=40&graspable=0.04")
+    assert set(kept.ids) | set(kept.ungraspable) == set(whole.ids)
+    assert not set(kept.ids) & set(kept.ungraspable)
+    assert kept.ids == tuple(i for i in whole.ids if i in kept)
+    for found in kept:
+        assert max(p.width for p in found.rest_poses) < 0.04
+        assert sum(p.probability for p in found.rest_poses) == pytest.approx(1)
+    for name, width in kept.ungraspable.items():
+        assert width >= 0.04
+        assert whole.by_id(name).width == pytest.approx(width)
+        with pytest.raises(ConfigError, match="smallest width is"):
+            kept.by_id(name)
+    assert load_objects("toys:lego?n=10&graspable").ids == load_objects(f"toys:lego?n=10&graspable={PANDA_OPENING}").ids
+    assert kept.fingerprint != whole.fingerprint
+
+
+def test_union_and_access() -> None:
+    both = load_objects("toys:train?n=3+toys:test?n=2")
+    assert len(both) == 5
+    assert [o.source for o in both] == ["toys:train"] * 3 + ["toys:test"] * 2
+    assert both[-1].id == both.ids[4]
+    assert both.by_id(both.ids[1]) is both[1]  # cached
+    assert both.index(both.ids[3]) == 3
+    with pytest.raises(IndexError, match="object 5 of"):
+        both[5]
+    with pytest.raises(UnknownNameError, match="unknown object of"):
+        both.by_id("nothing")
+
+
+def test_importing_the_room_is_cheap() -> None:
+    code = "import sys, toyshift.toys; print([m for m in ('mujoco', 'torch', 'trimesh', 'scipy', 'manifold3d') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
