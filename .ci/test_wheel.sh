@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 source_root="$PWD"
 py="$PWD/${VENV:-.venv}/bin/python"
 work="$(mktemp -d "${TMPDIR:-/tmp}/toyshift-wheel.XXXXXX")"
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"' EXIT INT TERM
 
 "$py" -m build --wheel --outdir "$work/dist" . >"$work/build.log" 2>&1 || { cat "$work/build.log" >&2; exit 1; }
 wheel="$(echo "$work"/dist/toyshift-*.whl)"
@@ -13,12 +13,14 @@ echo "wheel: $(basename "$wheel"), $(du -h "$wheel" | cut -f1)"
 
 "$py" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install -q --upgrade pip || true
-extra=()
-# The CPU build stays the CPU build: the fresh environment takes the torch this one has.
-case "$("$py" -c 'import importlib.metadata as m; print(m.version("torch"))')" in
-    *+cpu) extra=(--extra-index-url https://download.pytorch.org/whl/cpu) ;;
+# The CPU build stays the CPU build: where pip would bring another one than .venv has, torch comes from the CPU index.
+version="$("$py" -c 'import importlib.metadata as m; print(m.version("torch"))')"
+plan="$("$work/venv/bin/python" -m pip install -q --dry-run --no-deps --report - -c constraints.txt torch 2>/dev/null || true)"
+case "$version,$plan" in
+    *+cpu,*whl/cpu*|*+cpu,*torch-*+cpu*|*+cpu,*torch-*%2Bcpu*) ;;
+    *+cpu,*) "$work/venv/bin/python" -m pip install -q -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu torch ;;
 esac
-"$work/venv/bin/python" -m pip install -q -c constraints.txt "${extra[@]}" "$wheel[test]"
+"$work/venv/bin/python" -m pip install -q -c constraints.txt "$wheel[test]"
 
 cp -r tests "$work/tests"
 cd "$work"
