@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 
@@ -149,8 +148,3 @@ def sample_toy(rng: np.random.Generator, distribution: ToyDistribution | None = 
 def toy_rng(seed: int, *key: int) -> np.random.Generator:
     """The random stream of one toy: a function of the seed and the key alone."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
-
-
-def describe(distribution: ToyDistribution) -> dict[str, Any]:
-    """The configuration as JSON."""
-    return dataclasses.asdict(distribution)

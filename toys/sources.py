@@ -6,7 +6,6 @@ A new source is one file with a function Term -> ObjectSet, and one row of SOURC
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 from collections.abc import Callable
 from typing import cast
@@ -78,9 +77,3 @@ def _load_term(term: Term) -> ObjectSet:
     if not len(kept):
         raise ConfigError(f"object set {term.text!r}: none of its {len(objects)} objects is narrower than {opening:g} m")
     return kept
-
-
-@functools.lru_cache(maxsize=16)
-def cached_objects(spec: str) -> ObjectSet:
-    """load_objects, sharing one set between the callers of a process."""
-    return load_objects(spec)

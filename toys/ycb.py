@@ -88,8 +88,9 @@ def ensure_built(path: Path, object_id: str) -> None:
 def ycb_set(term: Term) -> ObjectSet:
     """Scans in the folder `ycb:DIR`, at real size; `@maniskill` shrinks the nine that ManiSkill shrinks (same density).
 
-    At real size fewer objects fit a gripper: `?graspable` counts, per rest pose, what an opening of 80 mm can close
-    around. The first import builds convex parts in two processes; later ones read the cache.
+    `?graspable` keeps, per rest pose, what an opening of 80 mm can close around. At real size fewer objects fit: of
+    the 39 scans this was developed with, 28; with `@maniskill` 32, the ones the table's fit80 column names. The first
+    import builds convex parts in two processes; later ones read the cache.
 
     Raises:
         FileError, MeshError: no objects, or one that cannot be used; names the file and the remedy.

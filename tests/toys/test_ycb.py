@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,9 @@ from toyshift.core.errors import FileError, MeshError
 from toyshift.toys import load_objects
 from toyshift.toys.decompose import convex_parts, parts_properties
 from toyshift.toys.meshfile import MAX_VISUAL_FACES, read_mesh, solid_surface, visual_mesh
+from toyshift.toys.model import GraspObject
 from toyshift.toys.solid import quat_to_matrix
-from toyshift.toys.store import read_object, save_object, scaled, store_path
+from toyshift.toys.store import cached, read_object, save_object, scaled, store_path
 from toyshift.toys.ycb import build_object, object_key
 
 Writer = Callable[..., Path]
@@ -179,6 +182,20 @@ def test_a_truncated_cache_entry_is_built_again(tmp_path: Path, ycb_folder: Writ
     after = load_objects(f"ycb:{tmp_path / 'ycb'}")[0]
     np.testing.assert_array_equal(before.inertia, after.inertia)
     read_object(entry)
+
+
+def test_two_that_ask_at_once_build_once() -> None:
+    built = []
+
+    def build() -> GraspObject:
+        built.append(1)
+        time.sleep(0.2)
+        return load_objects("toys:lego?n=1")[0]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [f.result() for f in [pool.submit(cached, "two-at-once", build) for _ in range(4)]]
+    assert len(built) == 1
+    assert {f.id for f in found} == {found[0].id}
 
 
 def test_one_bad_object_among_several_names_it_and_keeps_the_others(tmp_path: Path, ycb_folder: Writer) -> None:
