@@ -65,6 +65,10 @@ def main(cfg: Config) -> dict[str, Any]:
     versions = package_versions() | {"python": platform.python_version()}
     missing = sorted(name for name, version in versions.items() if version == "missing")
     problems += [f"the package {name} is missing: pip install {name}" for name in missing]
+    broken, reason = isolated("imports")
+    if broken is None:
+        broken = {"one of the packages": reason}
+    problems += [f"{name} is installed but does not load ({why}): pip install --force-reinstall {name}=={versions.get(name, '...')}" for name, why in broken.items()]
 
     memory = memory_gb()
     cpu = {"name": cpu_name(), "cores": len(os.sched_getaffinity(0)), "memory_gb": memory}
@@ -74,7 +78,7 @@ def main(cfg: Config) -> dict[str, Any]:
     if free < LITTLE_DISK_GB:
         problems.append(f"little disk space ({free:.1f} GB) in {cache_dir()}: free some, or set TOYSHIFT_CACHE to another folder")
     names = gpus()
-    cuda = bool(names) and "torch" not in missing and cuda_works()
+    cuda = bool(names) and "torch" not in {*missing, *broken} and cuda_works()
     if names and not cuda:
         problems.append("there is a GPU, but this torch cannot use it: pip install --force-reinstall torch (the CPU build has +cpu in its version)")
 
@@ -90,7 +94,7 @@ def main(cfg: Config) -> dict[str, Any]:
         speed, reason = isolated("rates", backend=gl["backend"], timeout=300.0)
         if speed is None:
             problems.append(f"the environment does not run: {reason}")
-    ok = not missing and gl["backend"] is not None and (speed is not None or cfg.quick)
+    ok = not missing and not broken and gl["backend"] is not None and (speed is not None or cfg.quick)
 
     print("versions   " + "  ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"processor  {cpu['name']}, {cpu['cores']} cores, {memory} GB")

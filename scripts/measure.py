@@ -2,17 +2,20 @@
 
 Each measurement runs in a process of its own, so that a driver that crashes takes nothing with it:
 python -m toyshift.scripts.measure gl egl
+python -m toyshift.scripts.measure imports
 python -m toyshift.scripts.measure rates
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 BACKENDS = ("egl", "osmesa")
@@ -21,6 +24,8 @@ GL_PACKAGES = {"egl": "libegl1 libgl1 libgles2 libopengl0 libgl1-mesa-dri", "osm
 CONTROL_HZ = 20.0  # robosuite's default, so that the figures compare
 IMAGE_SIZE = 128  # [pixels]
 OBJECTS = "toys:train?n=4"
+# In this order: onnxruntime crashes when it is loaded after coacd.
+IMPORTED = ("numpy", "mujoco", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d", "scipy", "coacd")
 
 
 class Stepper:
@@ -84,11 +89,25 @@ def gl() -> dict[str, str]:
     return answer
 
 
+def imports() -> dict[str, str]:
+    """Imports what results depend on, and returns the packages that are installed but do not load, with the reason."""
+    broken = {}
+    for name in IMPORTED:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:  # a package that is not there at all is reported by its missing version
+                broken[name] = str(error)
+        except (ImportError, OSError, AttributeError, RuntimeError) as error:
+            broken[name] = str(error).strip().splitlines()[0]
+    return broken
+
+
 def isolated(*words: str, backend: str = "", timeout: float = 120.0) -> tuple[dict[str, Any] | None, str]:
     """Runs one measurement in its own process.
 
     Args:
-        words: "gl", a backend; or "rates".
+        words: "gl", "imports" or "rates", and a word that only `ps` shows.
         backend: value of MUJOCO_GL there; "" leaves the choice to the program.
         timeout: seconds after which the process is killed.
 
@@ -128,4 +147,5 @@ def find_gl() -> tuple[dict[str, Any], list[str]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(gl() if sys.argv[1] == "gl" else rates()))
+    MEASUREMENTS: dict[str, Callable[[], Mapping[str, Any]]] = {"gl": gl, "imports": imports, "rates": rates}
+    print(json.dumps(MEASUREMENTS[sys.argv[1]]()))

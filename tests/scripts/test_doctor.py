@@ -23,6 +23,17 @@ def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
         assert answer["gl"]["renderer"]
 
 
+def test_a_package_that_does_not_load_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "IMPORTED", ("json", "toyshift_not_there"))
+    assert measure.imports() == {}
+
+    def refuse(name: str) -> None:
+        raise ImportError(f"{name} needs NumPy 2\nmore")
+
+    monkeypatch.setattr(measure.importlib, "import_module", refuse)
+    assert measure.imports() == {"json": "json needs NumPy 2", "toyshift_not_there": "toyshift_not_there needs NumPy 2"}
+
+
 def test_no_opengl_is_a_problem_with_a_remedy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(measure, "isolated", lambda *words, **options: (None, "killed by signal 11"))
     assert cli.main(["doctor", "--quick", "--json"]) == 1
