@@ -38,6 +38,7 @@ class ViewpointConfig:
         azimuth: lowest and highest turn of the front camera about the table's vertical [deg]; uniform, one per episode.
         seed: root seed of the sampled cameras.
         workers: processes; 0 works in this one.
+        episodes: how many of the source's episodes, from the first; 0 takes all.
     """
 
     src: Path
@@ -45,6 +46,7 @@ class ViewpointConfig:
     azimuth: tuple[float, float]
     seed: int = 0
     workers: int = 2
+    episodes: int = 0
 
     def __post_init__(self) -> None:
         low, high = self.azimuth
@@ -114,14 +116,15 @@ def augment_viewpoint(config: ViewpointConfig) -> dict[str, Any]:
     dataset = open_dataset(src)
     if CAMERA not in dataset.observation_contract.camera_names:
         raise ConfigError(f"{src} has no camera {CAMERA!r} to move; it has {', '.join(dataset.observation_contract.camera_names)}")
-    key = json_hash({"source": dataset.content_hash(), "azimuth": list(config.azimuth), "seed": config.seed, "kind": "viewpoint"})
+    key = json_hash({"source": dataset.content_hash(), "azimuth": list(config.azimuth), "seed": config.seed, "kind": "viewpoint", "episodes": config.episodes})
     finished = _finished(dst, key)
     if finished is not None:
         return finished
     dst.mkdir(parents=True, exist_ok=True)
     write_json(dst / CONFIG, {"key": key, "finished": None})
-    todo = sorted(set(range(dataset.num_episodes)) - episode_indices(dst))
-    with Progress("augment viewpoint", dataset.num_episodes, "episode", dataset.num_episodes - len(todo)) as bar:
+    count = min(config.episodes or dataset.num_episodes, dataset.num_episodes)
+    todo = sorted(set(range(count)) - episode_indices(dst))
+    with Progress("augment viewpoint", count, "episode", count - len(todo)) as bar:
         if config.workers == 0:
             for index in todo:
                 _rerender(config, index)

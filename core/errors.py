@@ -24,6 +24,10 @@ class UnknownNameError(ToyShiftError, ValueError):
         close = difflib.get_close_matches(got, names, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {got!r}.{hint} Available: {', '.join(names) or 'none'}")
+        self._arguments = (kind, got, tuple(names))
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, tuple[str, ...]]]:
+        return type(self), self._arguments  # errors cross process borders
 
 
 class ConfigError(ToyShiftError, ValueError):

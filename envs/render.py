@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes.util
 import os
 import weakref
@@ -89,8 +90,7 @@ class Renderer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._labels = np.zeros(0, np.uint8)
         self._labels_of = ""
-        # a finaliser also runs at exit, while GL is still there; __del__ would come too late
-        self._free = weakref.finalize(self, _free, self._gl, self._context)
+        _close_all_at_exit(self)
 
     @property
     def gl_renderer(self) -> str:
@@ -137,10 +137,28 @@ class Renderer:
 
     def close(self) -> None:
         """Frees the GL context; may be called twice."""
-        self._free()
+        if self._gl is not None:
+            self._gl.make_current()
+            self._context.free()
+            self._gl.free()
+            self._gl = None
 
 
-def _free(gl: Any, context: Any) -> None:
-    gl.make_current()
-    context.free()
-    gl.free()
+_open: weakref.WeakSet[Renderer] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for renderer in list(_open):
+        renderer.close()
+
+
+def _close_all_at_exit(renderer: Renderer) -> None:
+    """Frees what is still open before MuJoCo ends GL at exit.
+
+    Handlers run in reverse order of registration, and MuJoCo registers its own when the first context is made: ours
+    must come later. `__del__` and finalisers may run after it.
+    """
+    if not _open:
+        atexit.unregister(_close_all)
+        atexit.register(_close_all)
+    _open.add(renderer)
