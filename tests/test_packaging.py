@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -41,6 +43,29 @@ def test_every_room_is_typed(folder: str) -> None:
 @in_checkout
 def test_there_is_no_root_package() -> None:
     assert not (ROOT / "__init__.py").exists()
+
+
+@in_checkout
+def test_every_dependency_has_a_tested_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    names = {re.split(r"[\[<>=!~ ]", line)[0].lower().replace("_", "-") for line in wanted} - {"toyshift"}
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
+    assert names <= pinned
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)  # no +cpu, no editable line
+
+
+@in_checkout
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_make_demo_runs_the_quickstart() -> None:
+    plain, with_ycb = (
+        subprocess.run(["make", "-n", "-C", str(ROOT), "demo", *words], capture_output=True, text=True, timeout=60, check=True).stdout
+        for words in ([], ["YCB=my objects"])
+    )
+    assert "toyshift run quickstart" in plain
+    assert "--ycb" not in plain
+    assert '--ycb "my objects"' in with_ycb
 
 
 def test_only_one_import_name() -> None:
