@@ -43,7 +43,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift collect --objects toys:train --episodes 500 --out runs/demos
     """
-    from toyshift.data.collect import CollectConfig, collect
+    from toyshift.data import CollectConfig, collect
 
     workers = cfg.workers or os.cpu_count() or 1
     result: dict[str, Any] = collect(
