@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toyshift.data.collect import CollectConfig, collect
+    from toyshift.data.collection import CollectConfig, collect
     from toyshift.data.dataset import Dataset, open_dataset
     from toyshift.data.episode import Episode, episode_indices, read_episode, write_episode
     from toyshift.data.lerobot import finalize
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 # name -> module: to add one, add a line here and below.
 _MODULES = {
-    "CollectConfig": "collect",
+    "CollectConfig": "collection",
     "Dataset": "dataset",
     "Episode": "episode",
     "Sampler": "sampler",
     "Windows": "loader",
-    "collect": "collect",
+    "collect": "collection",
     "episode_indices": "episode",
     "finalize": "lerobot",
     "open_dataset": "dataset",

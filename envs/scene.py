@@ -178,6 +178,11 @@ def _add_surroundings(spec: Any) -> None:
     world.add_light(name="fill", pos=(0.2, -0.9, 1.6), dir=(0.2, 0.5, -1), diffuse=(0.3, 0.3, 0.3), specular=(0, 0, 0), castshadow=False, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
     position, rotation = front_camera_pose()
     world.add_camera(name="front", pos=position, quat=matrix_to_quat(rotation), fovy=FRONT_FOVY)
+    # for people: from the side and far enough to show a lifted object
+    film = np.array([0.78, -0.45, 0.44]) / np.linalg.norm([0.78, -0.45, 0.44])
+    right = np.cross([0.0, 0.0, 1.0], film)
+    right /= np.linalg.norm(right)
+    world.add_camera(name="film", pos=np.array([0.45, 0.0, 0.2]) + 1.35 * film, quat=matrix_to_quat(np.stack([right, np.cross(film, right), film], axis=1)), fovy=40)
 
 
 def _add_slots(body: Any) -> None:

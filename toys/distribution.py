@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class ToyDistribution:
-    """How random toys are drawn. The paper gives no sizes: these are ours, chosen so that most toys measure 3-12 cm.
+    """How random toys are drawn. The paper gives no sizes: these are ours, chosen so that most toys measure 3-16 cm (the paper's: about 2-20).
 
     Attributes:
         counts: probabilities of 1, 2, ... primitives.
@@ -36,10 +36,10 @@ class ToyDistribution:
 
     counts: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2, 0.2)
     kinds: tuple[float, float, float, float] = (0.25, 0.25, 0.25, 0.25)
-    sphere_radius: Range = (0.014, 0.03)
-    cuboid_edge: Range = (0.014, 0.075)
-    cylinder_radius: Range = (0.009, 0.027)
-    cylinder_height: Range = (0.015, 0.08)
+    sphere_radius: Range = (0.014, 0.034)
+    cuboid_edge: Range = (0.012, 0.15)
+    cylinder_radius: Range = (0.009, 0.033)
+    cylinder_height: Range = (0.015, 0.16)
     ring_radius: Range = (0.022, 0.034)
     ring_wall: Range = (0.004, 0.006)
     ring_height: Range = (0.006, 0.035)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ContractError, UnknownNameError
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import atomic_dir, atomic_path, content_hash, json_hash, read_json, write_json
 from toyshift.core.seeds import episode_rng

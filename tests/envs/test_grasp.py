@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.data.expert import GraspExpert
 from toyshift.envs import EnvConfig, GraspEnv, Look

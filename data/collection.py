@@ -26,7 +26,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import spawn_pool
 from toyshift.data.dataset import open_dataset
 from toyshift.data.disturbance import Disturbance, Disturber
-from toyshift.data.episode import Episode, episode_path, write_episode
+from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
 from toyshift.data.expert import GraspExpert
 from toyshift.data.lerobot import finalize
 from toyshift.envs.config import CAMERAS, EnvConfig
@@ -200,9 +200,8 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
                 raise ToyShiftError(f"{len(attempts)} attempts at {config.objects} all failed ({dict(causes)}); try another object set")
     seconds = time.perf_counter() - begun
     used = _used(attempts, config.episodes)
-    for index, a in attempts.items():  # those beyond the last one needed, and files whose attempt is not in the ledger
-        if a.success and index not in used:
-            episode_path(out, index).unlink(missing_ok=True)
+    for index in episode_indices(out) - used:  # attempts beyond the last one needed, those still in flight at the end among them
+        episode_path(out, index).unlink(missing_ok=True)
     first = [attempts[i] for i in range(max(used) + 1)]
     env = GraspEnv(dataclasses.replace(config.env_config(), cameras=config.cameras))
     finalize(out, env.action_contract, env.observation_contract, manifest(dataclasses.asdict(config) | {"out": str(out)}, config.seed))
