@@ -94,6 +94,13 @@ class ObjectSet:
         return {found.id: found.width for found in self if not found.graspable(PANDA_OPENING)}
 
 
+def in_narrow_poses(found: GraspObject, opening: float) -> GraspObject:
+    """The same object with only the rest poses that are narrower than `opening` [m], renormalised; there must be one."""
+    poses = [pose for pose in found.rest_poses if pose.width < opening]
+    total = sum(pose.probability for pose in poses)
+    return dataclasses.replace(found, rest_poses=tuple(dataclasses.replace(p, probability=p.probability / total) for p in poses))
+
+
 def only_graspable(objects: ObjectSet, opening: float, spec: str) -> ObjectSet:
     """Keeps the objects that have a rest pose narrower than `opening` [m], and of those only such poses (renormalised)."""
     kept: list[str] = []
@@ -105,10 +112,7 @@ def only_graspable(objects: ObjectSet, opening: float, spec: str) -> ObjectSet:
             dropped[found.id] = found.width
 
     def load(name: str) -> GraspObject:
-        found = objects.by_id(name)
-        poses = [pose for pose in found.rest_poses if pose.width < opening]
-        total = sum(pose.probability for pose in poses)
-        return dataclasses.replace(found, rest_poses=tuple(dataclasses.replace(p, probability=p.probability / total) for p in poses))
+        return in_narrow_poses(objects.by_id(name), opening)
 
     return ObjectSet(spec, tuple(kept), json_hash([objects.fingerprint, "graspable", round(opening * 1e6)]), load, dropped)
 

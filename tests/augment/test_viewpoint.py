@@ -1,0 +1,59 @@
+"""Viewpoint augmentation: only the front camera changes, by the angle that was asked for; a turn of zero changes nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toyshift.augment import ViewpointConfig, augment_viewpoint
+from toyshift.core.contract import ACTION, STATE
+from toyshift.core.errors import ConfigError
+from toyshift.data.collection import CollectConfig, collect
+from toyshift.data.dataset import open_dataset
+
+FRONT, WRIST = "observation.images.front", "observation.images.wrist"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("demos") / "source"
+    collect(CollectConfig("toys:train?n=6", 2, out, workers=0, image_size=32))
+    return out
+
+
+def test_a_turn_of_zero_reproduces_every_pixel(source: Path, tmp_path: Path) -> None:
+    augment_viewpoint(ViewpointConfig(source, tmp_path / "same", (0.0, 0.0), workers=0))
+    before, after = open_dataset(source), open_dataset(tmp_path / "same")
+    assert after.num_episodes == 2
+    for i in range(2):
+        a, b = before.episode(i), after.episode(i)
+        for key, frames in a.frames.items():
+            np.testing.assert_array_equal(frames, b.frames[key], err_msg=key)
+
+
+def test_only_the_front_camera_moves_and_by_the_sampled_angle(source: Path, tmp_path: Path) -> None:
+    config = ViewpointConfig(source, tmp_path / "turned", (10.0, 30.0), seed=1, workers=0, episodes=1)
+    result = augment_viewpoint(config)
+    assert result["episodes"] == 1
+    a, b = open_dataset(source).episode(0), open_dataset(tmp_path / "turned").episode(0)
+    for key in (ACTION, STATE, WRIST, "masks.wrist", "sim.state"):
+        np.testing.assert_array_equal(a.frames[key], b.frames[key], err_msg=key)
+    assert not np.array_equal(a.frames[FRONT], b.frames[FRONT])
+    turn = b.meta["factors"]["look"]["azimuth"]
+    assert 10.0 <= turn <= 30.0
+    forward = [episode.frames["camera.front.extrinsics"][0][2, :2] for episode in (a, b)]
+    angle = np.degrees(np.arctan2(*forward[1][::-1]) - np.arctan2(*forward[0][::-1]))
+    assert (angle + 180) % 360 - 180 == pytest.approx(turn, abs=0.01)
+    assert augment_viewpoint(config) == result
+    with pytest.raises(ConfigError, match="another augmentation"):
+        augment_viewpoint(ViewpointConfig(source, tmp_path / "turned", (0.0, 5.0), workers=0))
+
+
+@pytest.mark.parametrize("azimuth", [(10.0, -10.0), (-200.0, 0.0)])
+def test_impossible_ranges_are_refused(source: Path, tmp_path: Path, azimuth: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match="range"):
+        ViewpointConfig(source, tmp_path / "x", azimuth)
+
+
+def test_source_and_destination_must_differ(source: Path) -> None:
+    with pytest.raises(ConfigError, match="another destination"):
+        ViewpointConfig(source, source, (0.0, 1.0))

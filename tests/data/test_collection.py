@@ -1,0 +1,107 @@
+"""Collection: only successes, the same dataset however the work is split or interrupted, recoveries, clear refusals."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toyshift.core.contract import ACTION, SIM_STATE, STATE
+from toyshift.core.errors import ConfigError
+from toyshift.core.seeds import episode_rng
+from toyshift.data import collection
+from toyshift.data.collection import CollectConfig, attempt, collect
+from toyshift.data.dataset import open_dataset
+from toyshift.data.disturbance import Disturbance, Disturber
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.grasp import GraspEnv
+
+OBJECTS = "toys:train?n=6"
+
+
+def config_of(out: Path, **changes: object) -> CollectConfig:
+    return dataclasses.replace(CollectConfig(OBJECTS, 3, out, workers=0, seed=3, image_size=32, cameras=("front",)), **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "whole"
+    collect(config_of(out))
+    return out
+
+
+def test_the_dataset_holds_successes_with_everything_needed_to_render_them_again(dataset: Path) -> None:
+    found = open_dataset(dataset)
+    assert found.num_episodes == 3
+    episode = found.episode(0)
+    assert episode.meta["success"]
+    assert {"seed", "object_id", "object_set", "grasp", "model_hash", "task"} <= set(episode.meta)
+    for key in (STATE, ACTION, SIM_STATE, "camera.front.extrinsics", "masks.front"):
+        assert len(episode.frames[key]) == len(episode)
+    action = episode.frames[ACTION]
+    assert np.all(action >= np.array(found.action_contract.low) - 1e-6)
+    assert np.all(action <= np.array(found.action_contract.high) + 1e-6)
+
+
+def test_recorded_states_render_the_recorded_pictures(dataset: Path) -> None:
+    found = open_dataset(dataset)
+    episode = found.episode(1)
+    env = GraspEnv(EnvConfig(objects=OBJECTS, image_size=32, cameras=("front",)))
+    for t in (0, len(episode) // 2, len(episode) - 1):
+        env.load_sim_state(episode.meta["object_id"], episode.frames[SIM_STATE][t], episode.meta["model_hash"])
+        observation = env.observe()
+        np.testing.assert_array_equal(observation["pixels"]["front"], episode.frames["observation.images.front"][t])
+        np.testing.assert_array_equal(observation["masks"]["front"], episode.frames["masks.front"][t])
+    env.close()
+
+
+def test_an_interrupted_collection_ends_with_the_same_content(dataset: Path, tmp_path: Path) -> None:
+    config = config_of(tmp_path / "killed")
+    config.out.mkdir()
+    (config.out / collection.CONFIG).write_text(json.dumps({"key": config.key, "finished": None}))
+    done = attempt(config, 0)
+    attempt(config, 4)  # one that was in flight, further on
+    collection.close_session()
+    (config.out / collection.LEDGER).write_text(json.dumps(dataclasses.asdict(done)) + '\n{"index": 1, "succ')  # torn by the kill
+    assert collect(config)["content_hash"] == open_dataset(dataset).content_hash()
+    assert open_dataset(config.out).num_episodes == 3
+
+
+def test_two_workers_make_the_same_dataset(dataset: Path, tmp_path: Path) -> None:
+    result = collect(config_of(tmp_path / "two", workers=2))
+    assert result["content_hash"] == open_dataset(dataset).content_hash()
+    assert result["episodes"] == 3
+
+
+def test_a_finished_folder_is_not_collected_again_and_another_configuration_is_refused(dataset: Path) -> None:
+    before = (dataset / "meta" / "info.json").stat().st_mtime_ns
+    assert collect(config_of(dataset))["episodes"] == 3
+    assert (dataset / "meta" / "info.json").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="another configuration"):
+        collect(config_of(dataset, seed=4))
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(ConfigError, match="not empty"):
+        collect(config_of(tmp_path))
+
+
+def test_disturbances_push_only_while_approaching_and_stay_within_the_contract() -> None:
+    env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=()))
+    contract = env.action_contract
+    clean = np.zeros(7, np.float32)
+    strong = Disturbance(jitter=0.0, push_rate=1.0, push_speed=1.0)
+    disturber = Disturber(strong, contract, episode_rng(0, 0, "disturbance"))
+    np.testing.assert_array_equal(disturber(clean, approaching=False), clean)
+    pushed = disturber(clean, approaching=True)
+    assert np.abs(pushed[:3]).max() > 0.01
+    assert np.all(pushed <= np.array(contract.high, np.float32))
+    assert np.all(pushed >= np.array(contract.low, np.float32))
+    np.testing.assert_array_equal(clean, np.zeros(7))
+
+
+@pytest.mark.parametrize("changes", [{"episodes": 0}, {"workers": -1}])
+def test_nonsense_is_refused(changes: dict, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        config_of(tmp_path, **changes)
