@@ -22,6 +22,7 @@ from toyshift.data.episode import Episode, episode_indices, write_episode
 from toyshift.data.lerobot import finalize
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
+from toyshift.envs.render import gl_renderer_name
 from toyshift.envs.shifts import Look
 
 CONFIG = "augment.json"
@@ -140,7 +141,7 @@ def augment_viewpoint(config: ViewpointConfig) -> dict[str, Any]:
                         bar.update()
                 except BrokenProcessPool as error:
                     raise ToyShiftError("a worker process died while rendering (out of memory?); finished episodes are kept: run the same command again") from error
-    facts = manifest({"src": str(src), "azimuth": list(config.azimuth), "source_hash": dataset.content_hash()}, config.seed)
+    facts = manifest({"src": str(src), "azimuth": list(config.azimuth), "source_hash": dataset.content_hash()}, config.seed, gl_renderer=gl_renderer_name())
     finalize(dst, dataset.action_contract, dataset.observation_contract, facts)
     made = open_dataset(dst)
     result = {"out": str(dst), "episodes": made.num_episodes, "frames": made.num_frames, "azimuth": list(config.azimuth), "content_hash": made.content_hash()}

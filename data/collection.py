@@ -31,6 +31,7 @@ from toyshift.data.expert import GraspExpert
 from toyshift.data.lerobot import finalize
 from toyshift.envs.config import CAMERAS, EnvConfig
 from toyshift.envs.grasp import GraspEnv
+from toyshift.envs.render import gl_renderer_name
 
 MAX_STEPS = 100
 GIVE_UP = 50  # attempts without any success after which collection stops
@@ -203,8 +204,9 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
     for index in episode_indices(out) - used:  # attempts beyond the last one needed, those still in flight at the end among them
         episode_path(out, index).unlink(missing_ok=True)
     first = [attempts[i] for i in range(max(used) + 1)]
-    env = GraspEnv(dataclasses.replace(config.env_config(), cameras=config.cameras))
-    finalize(out, env.action_contract, env.observation_contract, manifest(dataclasses.asdict(config) | {"out": str(out)}, config.seed))
+    env = GraspEnv(config.env_config())
+    renderer = gl_renderer_name() if config.cameras else "none"
+    finalize(out, env.action_contract, env.observation_contract, manifest(dataclasses.asdict(config) | {"out": str(out)}, config.seed, gl_renderer=renderer))
     env.close()
     result = {
         "out": str(out),

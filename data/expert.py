@@ -25,7 +25,10 @@ class ExpertConfig:
         turn_speed: largest rotation per action [rad].
         hover: height above the grasp at which the hand travels [m].
         funnel: how steeply the hand comes down as the error shrinks [m per m].
-        tolerance: error in the plane below which the hand is at the grasp [m].
+        tolerance: error in the plane below which the hand comes down all the way [m].
+        turn_tolerance: the same for the turn about the vertical [rad]. Wide, because a policy that imitates cannot see the
+            planned turn of a round object: a hand that waits for it teaches hovering.
+        reached: error in the plane below which the gripper closes [m].
         close_steps: least number of actions for closing.
         lift: how far the hand rises after closing, beyond the height that counts as success [m].
         planner: planner settings.
@@ -35,8 +38,10 @@ class ExpertConfig:
     speed: float = 0.04
     turn_speed: float = 0.25
     hover: float = 0.08
-    funnel: float = 4.0
-    tolerance: float = 0.005
+    funnel: float = 3.0
+    tolerance: float = 0.012
+    turn_tolerance: float = 0.3
+    reached: float = 0.006
     close_steps: int = 4
     lift: float = 0.06
     planner: PlannerConfig = dataclasses.field(default_factory=PlannerConfig)
@@ -111,7 +116,7 @@ class GraspExpert:
             if self._moved():
                 self._replan()
             plane, turn = self._errors()
-            if plane < config.tolerance and abs(turn) < 0.08 and abs(hand[2] - self.grasp.position[2]) < 0.007:
+            if plane < config.reached and abs(turn) < 0.1 and abs(hand[2] - self.grasp.position[2]) < 0.007:
                 self._phase, self._count, self._last_opening = "close", 0, 1.0
         elif self._phase == "close":
             opening = env.opening()
@@ -152,8 +157,8 @@ class GraspExpert:
         rotation, _ = nearest_turn(grasp.rotation, self._yaw())
         if self._phase == "approach":
             plane, turn = self._errors()
-            error = plane + 0.04 * abs(turn)
-            height = min(config.hover, config.funnel * max(0.0, error - config.tolerance))
+            error = max(0.0, plane - config.tolerance) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
+            height = min(config.hover, config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
         if self._phase == "close":
             return grasp.position, rotation, 0.0

@@ -39,7 +39,7 @@ class PlannerConfig:
     tilts: tuple[float, ...] = (0.0,)
     min_alignment: float = 0.72
     off_centre: float = 12.0
-    turn: float = 0.12
+    turn: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)

@@ -228,11 +228,18 @@ def measure_diversity(
 
 
 def episode_frames(folder: Path, camera: str = "front", limit: int = 500) -> NDArray[np.uint8]:
-    """Returns the first frame of each episode of a dataset folder: (n, H, W, 3) uint8, at most `limit`, spread evenly."""
+    """Returns the first frame of each episode of a dataset folder: (n, H, W, 3) uint8, at most `limit`, spread evenly.
+
+    Raises:
+        UnknownNameError: the dataset has no such camera.
+    """
     from toyshift.core.contract import image_key
     from toyshift.data import open_dataset
 
     dataset = open_dataset(Path(folder))
+    cameras = dataset.observation_contract.camera_names
+    if camera not in cameras:
+        raise UnknownNameError(f"camera of {folder}", camera, cameras)
     count = int(dataset.num_episodes)
     chosen = np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
     return np.stack([np.asarray(dataset.episode(int(i)).frames[image_key(camera)][0], dtype=np.uint8) for i in chosen])

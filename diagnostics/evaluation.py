@@ -18,6 +18,7 @@ from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.actors import (
+    BUILTIN,
     Actor,
     EnvSpec,
     look_label,
@@ -187,6 +188,15 @@ def _results(config: EvaluateConfig, ids: tuple[str, ...], episodes: Sequence[in
             future.cancel()
 
 
+def _gl_renderer(config: EvaluateConfig) -> str:
+    """The GL renderer behind the policy's images; "none" where nothing was rendered."""
+    if config.policy in BUILTIN or config.env.factory != EnvSpec().factory:
+        return "none"
+    from toyshift.envs.render import gl_renderer_name
+
+    return gl_renderer_name()
+
+
 def run_key(config: EvaluateConfig, fingerprint: str) -> str:
     """Returns the hash of everything that decides an episode's row, except which episodes are asked for.
 
@@ -278,7 +288,7 @@ def evaluate(
     if missing or not out.exists() or len(read_rows(out)) != config.trials:
         facts = manifest(
             config=dataclasses.asdict(dataclasses.replace(config, look=dict(config.look))), seed=config.seed, run_key=key,
-            policy_hash=fingerprint_policy, objects_hash=str(objects.fingerprint), objects=len(ids),
+            policy_hash=fingerprint_policy, objects_hash=str(objects.fingerprint), objects=len(ids), gl_renderer=_gl_renderer(config),
         )
         write_rows(out, rows, facts)
     shutil.rmtree(parts, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes.util
+import functools
 import os
 import weakref
 from typing import Any
@@ -53,6 +54,17 @@ def make_gl_context(width: int, height: int) -> Any:
     return context
 
 
+@functools.cache
+def gl_renderer_name() -> str:
+    """Returns the GL renderer that this machine gives, e.g. "llvmpipe (LLVM 19, 256 bits)", for manifests."""
+    context = make_gl_context(16, 16)
+    from OpenGL import GL  # after the context: PyOpenGL fixes its platform when it is imported
+
+    name = GL.glGetString(GL.GL_RENDERER)
+    context.free()
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 class Renderer:
     """Renders a scene's cameras: colour and mask from one scene update.
 
@@ -91,15 +103,6 @@ class Renderer:
         self._labels = np.zeros(0, np.uint8)
         self._labels_of = ""
         _close_all_at_exit(self)
-
-    @property
-    def gl_renderer(self) -> str:
-        """Name of the GL renderer that was actually obtained, e.g. "llvmpipe (LLVM 19, 256 bits)"."""
-        from OpenGL import GL
-
-        self._gl.make_current()
-        name = GL.glGetString(GL.GL_RENDERER)
-        return name.decode() if isinstance(name, bytes) else str(name)
 
     def render(self, camera: str, size: int, mask: bool = True) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Returns the image (size, size, 3) uint8 of a camera and its mask (size, size) uint8 (or None)."""

@@ -263,7 +263,7 @@ class Quickstart:
 
     def facts(self) -> dict[str, Any]:
         """The manifest of the run."""
-        from toyshift.envs.render import gl_backend
+        from toyshift.envs.render import gl_backend, gl_renderer_name
 
         config = {k: str(v) for k, v in dataclasses.asdict(self.cfg).items()}
-        return manifest(config, self.cfg.seed, seconds=self.seconds, gl_backend=gl_backend())
+        return manifest(config, self.cfg.seed, seconds=self.seconds, gl_backend=gl_backend(), gl_renderer=gl_renderer_name())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from toyshift.augment import ViewpointConfig, augment_viewpoint
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError

@@ -1,6 +1,7 @@
 """Atomic files: whole or absent, whatever happens while writing; seeds give independent, repeatable streams."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,24 @@ from toyshift.core.files import atomic_dir, atomic_path, content_hash, json_hash
 from toyshift.core.seeds import episode_rng
 
 
+def interrupted(block: AbstractContextManager[Path]) -> None:
+    with block as temporary:
+        (temporary / "x" if temporary.is_dir() else temporary).write_text("half")
+        raise RuntimeError
+
+
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"x": 1})
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        interrupted(atomic_path(path))
     assert read_json(path) == {"x": 1}
     assert os.listdir(tmp_path) == ["a.json"]
 
 
 def test_an_interrupted_folder_is_not_left_behind(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_dir(tmp_path / "d") as temporary:
-        (temporary / "x").write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        interrupted(atomic_dir(tmp_path / "d"))
     assert os.listdir(tmp_path) == []
 
 

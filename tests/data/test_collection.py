@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trimesh
+
 from toyshift.core.errors import GraspError
 from toyshift.data.planner import PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
 from toyshift.envs.robots import PANDA_HAND

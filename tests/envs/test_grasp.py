@@ -237,7 +237,7 @@ def test_wrong_options_name_the_choices(options: dict, message: str) -> None:
 
 
 def test_unknown_object_and_reset_option_name_the_choices(blind: GraspEnv) -> None:
-    with pytest.raises(UnknownNameError, match="0..5"):
+    with pytest.raises(UnknownNameError, match=r"0\.\.5"):
         blind.reset(options={"object": 99})
     with pytest.raises(UnknownNameError, match="episode"):
         blind.reset(options={"epsiode": 1})

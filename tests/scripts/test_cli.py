@@ -121,6 +121,22 @@ def test_an_error_is_one_line_and_json_when_asked(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("with_echo")
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+
+    def write(cfg: EchoConfig) -> dict[str, Any]:
+        (tmp_path / "file" / "folder").mkdir(parents=True)
+        return {}
+
+    monkeypatch.setattr(sys.modules["toyshift_test_echo"], "main", write)
+    assert cli.main(["echo", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert str(tmp_path / "file") in captured.err
+    assert "a file where a folder is wanted" in json.loads(captured.out)["error"]["message"]
+
+
+@pytest.mark.usefixtures("with_echo")
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(AssertionError, match="a bug"):
         cli.main(["echo", "--fail", "bug"])
@@ -128,10 +144,8 @@ def test_a_bug_is_not_hidden() -> None:
 
 @pytest.mark.usefixtures("with_echo")
 def test_unknown_option_exits_with_two(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(["echo", "--txt", "hi"])
-    assert exit_.value.code == 2
-    assert "--txt" in capsys.readouterr().err
+    assert cli.main(["echo", "--txt", "hi"]) == 2
+    assert capsys.readouterr().err == "toyshift: unknown option of `toyshift echo` '--txt'. Did you mean '--text'? Available: --fail, --json, --seed, --text\n"
 
 
 @pytest.mark.parametrize(
@@ -159,13 +173,25 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["evaluate", "--policy", "random", "--trials", "0"], "--trials"),
         (["collect", "--out", "x", "--episodes", "0"], "--episodes"),
         (["toys", "show", "toys:train", "--out", "x.png", "--size", "1"], "--size"),
+        (["toys", "stats", "toys:train", "--seed", "-1"], "--seed"),
+        (["toys", "stats", "toys:train", "--seed", "one"], "--seed"),
+        (["toys", "stats"], "SET"),
+        (["toys"], "list, show, stats"),
+        (["verify", "a", "b"], "'b'"),
+        (["collect"], "--out PATH"),
+        (["train", "--data", "x", "--poling", "mean"], "'--pooling'"),
+        (["train", "--data", "x", "--pooling", "detpol"], "'detpool'"),
+        (["train"], "no dataset was given"),
+        (["diagnose"], "--policy DIR"),
     ],
 )
 def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(words)
-    assert exit_.value.code == 2
-    assert culprit in capsys.readouterr().err
+    assert cli.main([*words, "--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("toyshift: ")
+    assert captured.err.count("\n") == 1
+    assert culprit in captured.err
+    assert json.loads(captured.out)["error"]["message"] in captured.err
 
 
 def test_arguments_after_the_words_reach_the_command() -> None:

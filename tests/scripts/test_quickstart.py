@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from toyshift.core.errors import ConfigError
 from toyshift.scripts.quickstart import Config, main
 

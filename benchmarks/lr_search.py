@@ -1,0 +1,50 @@
+"""The small search behind the learning rates of scripts/recipe.py: every pooling gets the same number of short runs.
+
+python benchmarks/lr_search.py --data runs/quickstart/demos --out runs/lr-search
+Writes results/lr_search.json: pooling, learning rate, training and validation loss, success on training toys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from toyshift.core.files import write_json
+from toyshift.core.manifest import manifest
+from toyshift.diagnostics import EvaluateConfig, evaluate, summarise
+from toyshift.policies import train
+from toyshift.scripts.recipe import quickstart_recipe
+
+POOLINGS = ("detpool", "mean")
+RATES = (3e-4, 1e-3, 3e-3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="demonstrations")
+    parser.add_argument("--out", type=Path, default=Path("runs/lr-search"), help="folder of the policies")
+    parser.add_argument("--steps", type=int, default=500, help="optimiser steps of each run")
+    parser.add_argument("--batch", type=int, default=128, help="samples per step")
+    parser.add_argument("--trials", type=int, default=48, help="episodes on training toys")
+    parser.add_argument("--results", type=Path, default=Path("results/lr_search.json"), help="where the table goes")
+    args = parser.parse_args()
+    table = []
+    for pooling in POOLINGS:
+        for rate in RATES:
+            folder = args.out / f"{pooling}-{rate:g}"
+            recipe = quickstart_recipe(pooling, (str(args.data),), str(folder), args.steps, args.batch, seed=0)
+            found = train(dataclasses.replace(recipe, lr=rate))
+            summary = summarise(evaluate(EvaluateConfig(str(folder), "toys:train", args.trials, seed=3000), args.out / "rows" / f"{folder.name}.parquet"))[0]
+            row = {
+                "pooling": pooling, "lr": rate, "loss": found["loss"], "validation_loss": found["validation_loss"],
+                "success_training_toys": summary.rate, "wilson_95": list(summary.wilson), "n": summary.n,
+            }
+            table.append(row)
+            print(json.dumps(row), flush=True)
+    write_json(args.results, {"rows": table, "manifest": manifest({k: str(v) for k, v in vars(args).items()}, 0)})
+
+
+if __name__ == "__main__":
+    main()
