@@ -6,16 +6,18 @@ Nothing heavy is imported before the sub-command is known, so `toyshift --help` 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import importlib.metadata
 import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from toyshift.core.errors import ToyShiftError, UnknownNameError
+from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
 
 
 class Command(NamedTuple):
@@ -69,7 +71,8 @@ def find(argv: Sequence[str]) -> tuple[str, Callable[[Any], dict[str, Any]], lis
     """Returns the words of the sub-command, its `main`, and the arguments left over.
 
     Raises:
-        UnknownNameError: no command has that name.
+        UnknownNameError: no command, or no second word of it, has that name.
+        ConfigError: the second word is missing.
     """
     name = argv[0]
     if name not in COMMANDS:
@@ -78,9 +81,11 @@ def find(argv: Sequence[str]) -> tuple[str, Callable[[Any], dict[str, Any]], lis
     module = importlib.import_module(command.module)
     if not command.words:
         return name, module.main, rest
-    if not rest or rest[0] in ("-h", "--help"):
+    if rest and rest[0] in ("-h", "--help"):
         print(f"usage: toyshift {name} {{{','.join(command.words)}}} [options]\n\n{(module.__doc__ or '').strip()}")
-        raise SystemExit(0 if rest else 2)
+        raise SystemExit(0)
+    if not rest or rest[0].startswith("-"):
+        raise ConfigError(f"`toyshift {name}` needs a word behind it: {', '.join(command.words)}; see `toyshift {name} --help`")
     if rest[0] not in command.words:
         raise UnknownNameError(f"word after `toyshift {name}`", rest[0], command.words)
     return f"{name} {rest[0]}", module.command(rest[0]), rest[1:]
@@ -128,21 +133,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] in ("-V", "--version"):
         print(f"toyshift {importlib.metadata.version('toyshift')}")
         return 0
+    before, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"toyshift: warning: {message}\n"
     try:
         return run(argv)
     except ToyShiftError as error:
-        if os.environ.get("TOYSHIFT_DEBUG"):
-            traceback.print_exc()
-        print(f"toyshift: {error}", file=sys.stderr)
-        if "--json" in argv:
-            print(to_json({"error": {"kind": type(error).__name__, "message": str(error)}}), flush=True)
-        return getattr(error, "exit_code", 2)
+        return fail(error, str(error), argv)
     except KeyboardInterrupt:
         print("toyshift: interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `toyshift toys list ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a folder that may not be written, a file where a folder belongs, a full disk
+        place = error.filename2 or error.filename
+        return fail(error, f"{place}: {error.strerror}; {_REMEDIES.get(error.errno or 0, 'check that path')}" if place else str(error), argv)
+    finally:
+        warnings.formatwarning = before
+
+
+_REMEDIES = {
+    errno.EACCES: "choose a place where you may read and write",
+    errno.EROFS: "choose a place where you may read and write",
+    errno.EEXIST: "there is a file where a folder is wanted: choose another place, or move the file away",
+    errno.ENOTDIR: "there is a file where a folder is wanted: choose another place, or move the file away",
+    errno.EISDIR: "there is a folder where a file is wanted: choose another place",
+    errno.ENOSPC: "the disk is full: free some space, then run the same command again",
+}
+
+
+def fail(error: Exception, message: str, argv: Sequence[str]) -> int:
+    """Prints what went wrong in one line, with --json as an object on stdout too, and returns the exit code."""
+    if os.environ.get("TOYSHIFT_DEBUG"):
+        traceback.print_exception(error)
+    line = " ".join(message.split())
+    print(f"toyshift: {line}", file=sys.stderr)
+    if any(word.split("=")[0] == "--json" for word in argv):
+        print(to_json({"error": {"kind": type(error).__name__, "message": line}}), flush=True)
+    return getattr(error, "exit_code", 2)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
+import io
+import os
+import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tyro
+
+from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,9 +36,80 @@ def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str
         words: the sub-command, for usage lines.
 
     Returns:
-        An instance of that dataclass. Wrong arguments and --help leave through SystemExit (2 and 0).
+        An instance of that dataclass. --help leaves through SystemExit(0).
+
+    Raises:
+        UnknownNameError: an option that does not exist; names the nearest and the choices.
+        ConfigError: an argument that is missing, unreadable or out of range.
     """
     hints = typing.get_type_hints(main)
-    config = hints[next(iter(inspect.signature(main).parameters))]
-    description = inspect.getdoc(main)
-    return tyro.cli(config, args=list(argv), prog=f"toyshift {words}", description=description, config=(tyro.conf.FlagCreatePairsOff,))
+    kind = hints[next(iter(inspect.signature(main).parameters))]
+
+    def read() -> Any:
+        return tyro.cli(kind, args=list(argv), prog=f"toyshift {words}", description=inspect.getdoc(main), config=(tyro.conf.FlagCreatePairsOff,))
+
+    if "-h" in argv or "--help" in argv:
+        return read()
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box), _wide_terminal():
+            config = read()
+    except SystemExit as left:
+        if not left.code:
+            raise
+        raise _one_line(box.getvalue(), kind, words) from None
+    seed = getattr(config, "seed", 0)
+    if seed < 0:
+        raise ConfigError(f"--seed must be at least 0, got {seed}")
+    return config
+
+
+@contextlib.contextmanager
+def _wide_terminal() -> Iterator[None]:
+    """Lets tyro print without wrapping lines."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def _one_line(box: str, kind: Any, words: str) -> ToyShiftError:
+    """Makes an error of one line out of the framed text in which tyro says what is wrong with the arguments."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│ ") for line in plain.splitlines() if not line.startswith(("╭", "╰"))]
+    if "│" not in plain:  # where stdout is not UTF-8, a title and a rule stand above instead of a frame
+        lines = lines[2:]
+    first = lines[: next((i for i, line in enumerate(lines) if re.fullmatch("[─-]{3,}", line)), len(lines))]
+    text = " ".join(line for line in first if line)
+    see = f"see `toyshift {words} --help`"
+    if text.startswith("Unrecognized options:"):
+        got = text.removeprefix("Unrecognized options:").strip().split(", ")[0]
+        if not got.startswith("-"):
+            return ConfigError(f"`toyshift {words}` does not take {got!r} here; {see}")
+        return UnknownNameError(f"option of `toyshift {words}`", got.split("=")[0], option_names(kind))
+    if text.startswith("Missing from"):
+        missing = [line for i, line in enumerate(first) if i % 2 == 1]  # each is followed by its help
+        return ConfigError(f"`toyshift {words}` needs {' and '.join(missing)}; {see}")
+    own = re.match(r"Error parsing [^-\s][\w.]*: (.*)", text)  # raised by a dataclass of ours, whose message says it all
+    return ConfigError(own[1] if own else f"{text.removeprefix('Error parsing ').rstrip('.') or plain.strip()}; {see}")
+
+
+def option_names(kind: Any) -> list[str]:
+    """Returns the options of a command's dataclass, those of dataclasses inside it among them."""
+    while typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    hints = typing.get_type_hints(kind, include_extras=True)
+    names: list[str] = []
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        inner, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+        if dataclasses.is_dataclass(inner):
+            names += option_names(inner)
+        elif not any(repr(mark) == "Positional" for mark in marks):  # tyro's marks have no public type to compare with
+            names.append("--" + field.name.replace("_", "-"))
+    return names

@@ -120,6 +120,12 @@ def test_an_error_is_one_line_and_json_when_asked(capsys: pytest.CaptureFixture[
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_warning_is_one_line_without_the_code_that_gave_it() -> None:
+    code = "from toyshift.scripts import cli; import warnings; cli.run = lambda argv: warnings.warn('look out') or 0; cli.main(['echo'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == "toyshift: warning: look out\n"
+
+
 @pytest.mark.usefixtures("with_echo")
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
