@@ -7,6 +7,9 @@ from typing import Any
 
 from gymnasium.envs.registration import register
 
+from toyshift.core.graphics import check_mujoco_loads
+
+check_mujoco_loads()  # every file of this room imports mujoco, which fails unclearly without the library that MUJOCO_GL names
 register(id="toyshift/Grasp-v0", entry_point="toyshift.envs.grasp:GraspEnv", max_episode_steps=100)
 
 _EXPORTS = {

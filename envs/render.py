@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes.util
 import functools
 import os
 import weakref
@@ -14,28 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError, MissingDependencyError
+from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.scene import VISIBLE, Scene
 
-BACKENDS = ("egl", "osmesa")
-_LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
-_PACKAGES = {"egl": "libegl1 libgles2", "osmesa": "libosmesa6"}
-
-
-def gl_backend() -> str:
-    """Returns the backend that will be used: MUJOCO_GL if it is set, else the first one whose library is installed.
-
-    Raises:
-        ConfigError: MUJOCO_GL names another backend.
-        MissingDependencyError: no GL library is installed; the message names the packages.
-    """
-    wanted = os.environ.get("MUJOCO_GL", "").lower()
-    if wanted and wanted not in BACKENDS:
-        raise ConfigError(f"MUJOCO_GL={wanted}; ToyShift renders offscreen with one of: {', '.join(BACKENDS)}")
-    for backend in (wanted,) if wanted else BACKENDS:
-        if ctypes.util.find_library(_LIBRARIES[backend]):
-            return backend
-    packages = _PACKAGES[wanted] if wanted else f"{_PACKAGES['egl']} (or {_PACKAGES['osmesa']})"
-    raise MissingDependencyError(f"no library for offscreen rendering was found: run `apt-get install -y {packages}`")
+__all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]
 
 
 def make_gl_context(width: int, height: int) -> Any:
@@ -50,7 +31,7 @@ def make_gl_context(width: int, height: int) -> Any:
         context = GLContext(width, height)
         context.make_current()
     except (ImportError, AttributeError, RuntimeError) as error:
-        raise MissingDependencyError(f"GL backend {backend!r} failed ({error}): run `apt-get install -y {_PACKAGES[backend]}`, or set MUJOCO_GL to another of {', '.join(BACKENDS)}") from error
+        raise MissingDependencyError(f"GL backend {backend!r} failed ({error}): run `apt-get install -y {PACKAGES[backend]}`, or set MUJOCO_GL to another of {', '.join(BACKENDS)}") from error
     return context
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError
+from toyshift.core.graphics import gl_backend
 from toyshift.scripts.options import Common
 
 
@@ -43,6 +44,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift collect --objects toys:train --episodes 500 --out runs/demos
     """
+    gl_backend()  # no process is started, and nothing written, where nothing can be rendered
     from toyshift.data import CollectConfig, collect
 
     workers = cfg.workers or os.cpu_count() or 1

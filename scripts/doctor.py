@@ -14,9 +14,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from toyshift.core.errors import ToyShiftError
 from toyshift.core.files import cache_dir
+from toyshift.core.graphics import PACKAGES, gl_backend
 from toyshift.core.manifest import cpu_name, package_versions
-from toyshift.scripts.measure import GL_PACKAGES, IMAGE_SIZE, find_gl, isolated
+from toyshift.scripts.measure import IMAGE_SIZE, find_gl, isolated
 from toyshift.scripts.options import Common
 
 LITTLE_MEMORY_GB = 4.0
@@ -83,8 +85,15 @@ def main(cfg: Config) -> dict[str, Any]:
         problems.append("there is a GPU, but this torch cannot use it: pip install --force-reinstall torch (the CPU build has +cpu in its version)")
 
     gl, reasons = find_gl()
+    refused = ""
+    if os.environ.get("MUJOCO_GL"):
+        try:
+            gl_backend()
+        except ToyShiftError as error:
+            refused = str(error)
+            problems.append(refused)
     if gl["backend"] is None:
-        problems.append(f"no OpenGL for rendering ({'; '.join(reasons)}): apt install {GL_PACKAGES['egl']} (or {GL_PACKAGES['osmesa']})")
+        problems.append(f"no OpenGL for rendering ({'; '.join(reasons)}): apt install {PACKAGES['egl']} (or {PACKAGES['osmesa']})")
     elif gl["software"]:
         remedy = "install NVIDIA's GL libraries (libnvidia-gl; in a container NVIDIA_DRIVER_CAPABILITIES=all)" if names else "works, but a GPU renders faster"
         problems.append(f"software rendering ({gl['renderer']}): {remedy}")
@@ -94,7 +103,7 @@ def main(cfg: Config) -> dict[str, Any]:
         speed, reason = isolated("rates", backend=gl["backend"], timeout=300.0)
         if speed is None:
             problems.append(f"the environment does not run: {reason}")
-    ok = not missing and not broken and gl["backend"] is not None and (speed is not None or cfg.quick)
+    ok = not missing and not broken and not refused and gl["backend"] is not None and (speed is not None or cfg.quick)
 
     print("versions   " + "  ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"processor  {cpu['name']}, {cpu['cores']} cores, {memory} GB")

@@ -17,6 +17,7 @@ import tyro
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, write_json
+from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.options import Common
 
@@ -66,6 +67,8 @@ def main(cfg: Config) -> dict[str, Any]:
     An oracle (the planner) and a random policy are in every table.
     Example: toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
     """
+    if any(policy not in REFERENCES for policy in cfg.policy):
+        gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, summary_table, write_rows
 
     policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))

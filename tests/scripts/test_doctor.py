@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +69,40 @@ def test_a_measurement_that_fails_says_why() -> None:
     answer, reason = measure.isolated("gl", "nonsense", backend="nonsense")
     assert answer is None
     assert "nonsense" in reason or "MUJOCO_GL" in reason
+
+
+def test_a_backend_that_is_asked_for_and_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
+    monkeypatch.setattr(measure, "isolated", lambda *words, **options: ({}, "") if words[0] == "imports" else ({"renderer": "a GPU"}, ""))
+    assert cli.main(["doctor", "--quick", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert any("apt-get install -y libosmesa6" in problem for problem in answer["problems"])
+    assert not any("does not load" in problem for problem in answer["problems"])
+
+
+@pytest.mark.parametrize("words", [["collect", "--episodes", "1", "--out", "OUT"], ["evaluate", "--policy", "DIR", "--out", "OUT"]], ids=lambda words: words[0])
+def test_commands_that_render_name_the_package_before_they_start(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
+    out = tmp_path / "out"
+    assert cli.main([str(out) if word == "OUT" else word for word in words] + ["--json"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    message = json.loads(captured.out)["error"]["message"]
+    assert "apt-get install -y libegl1" in message
+    assert "libosmesa6" in message
+    assert not out.exists()
+
+
+def test_mujoco_gl_without_its_library_is_one_line_wherever_the_environment_is_imported() -> None:
+    code = """
+import ctypes.util
+ctypes.util.find_library = lambda name: None
+try:
+    from toyshift.envs.grasp import GraspEnv
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"MUJOCO_GL": "osmesa"}, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("MissingDependencyError MUJOCO_GL=osmesa, but libOSMesa is not installed: run `apt-get install -y libosmesa6`")

@@ -1,0 +1,45 @@
+"""Which OpenGL library renders offscreen here, found without loading MuJoCo, which fails unclearly where one is missing."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+
+from toyshift.core.errors import ConfigError, MissingDependencyError, UnknownNameError
+
+BACKENDS = ("egl", "osmesa")
+LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
+PACKAGES = {"egl": "libegl1 libgl1 libgles2 libopengl0 libgl1-mesa-dri", "osmesa": "libosmesa6"}
+_NO_RENDERING = ("", "glfw", "disable", "disabled", "off", "false", "0")  # MuJoCo's other values; with them it loads
+
+
+def gl_backend() -> str:
+    """Returns the backend that will be used: MUJOCO_GL if it is set, else the first one whose library is installed.
+
+    Raises:
+        ConfigError: MUJOCO_GL names another backend.
+        MissingDependencyError: no GL library is installed; the message names the packages.
+    """
+    wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if wanted and wanted not in BACKENDS:
+        raise ConfigError(f"MUJOCO_GL={wanted}; ToyShift renders offscreen with one of: {', '.join(BACKENDS)}; unset MUJOCO_GL to let it choose")
+    for backend in (wanted,) if wanted else BACKENDS:
+        if ctypes.util.find_library(LIBRARIES[backend]):
+            return backend
+    if wanted:
+        raise MissingDependencyError(f"MUJOCO_GL={wanted}, but lib{LIBRARIES[wanted]} is not installed: run `apt-get install -y {PACKAGES[wanted]}`, or unset MUJOCO_GL")
+    raise MissingDependencyError(f"no library for offscreen rendering was found: run `apt-get install -y {PACKAGES['egl']}` (or {PACKAGES['osmesa']})")
+
+
+def check_mujoco_loads() -> None:
+    """Refuses a MUJOCO_GL with which `import mujoco` itself would fail; state-only simulation needs no more.
+
+    Raises:
+        UnknownNameError: MUJOCO_GL is a value that MuJoCo does not know.
+        MissingDependencyError: the library that it names is not installed.
+    """
+    wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if wanted in BACKENDS:
+        gl_backend()
+    elif wanted not in _NO_RENDERING:
+        raise UnknownNameError("value of MUJOCO_GL", wanted, BACKENDS)
