@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from toyshift.core.errors import MeshError
+from toyshift.toys.coacd_child import coacd_parts
 from toyshift.toys.model import Array
 from toyshift.toys.slicing import sliced_parts
 from toyshift.toys.solid import manifold_to_trimesh, mass_properties, trimesh_to_manifold, union
@@ -47,22 +48,6 @@ def _thinned(points: Array, parts: int) -> Array:
         chosen.append(int(np.argmax(nearest)))
         nearest = np.minimum(nearest, np.linalg.norm(corners - corners[chosen[-1]], axis=1))
     return np.asarray(corners[np.sort(chosen)])
-
-
-def _coacd(mesh: trimesh.Trimesh) -> list[Array]:
-    """CoACD's parts of a surface with holes, which it thickens to a thin shell first.
-
-    A small search and no cap on the parts: its defaults take minutes for a bowl, and merging down to a cap as long again.
-    """
-    import coacd
-
-    coacd.set_log_level("error")
-    found = coacd.run_coacd(
-        coacd.Mesh(np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int32)),
-        threshold=0.05, preprocess_mode="auto", preprocess_resolution=30, resolution=200, mcts_iterations=20, mcts_nodes=6,
-        mcts_max_depth=2, seed=0,
-    )
-    return [np.asarray(points, dtype=np.float64) for points, _ in found]
 
 
 def _hull_volume(points: Array) -> float:
@@ -114,7 +99,7 @@ def convex_parts(mesh: trimesh.Trimesh) -> tuple[Array, ...]:
         raise MeshError("the surface is flat or empty: its points do not span a volume") from error
     hull_volume, _, inertia = mass_properties(corners, faces)
     if not mesh.is_watertight:
-        parts = _coacd(mesh)
+        parts = coacd_parts(mesh)
     else:
         volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
         if volume >= CONVEX * hull_volume:

@@ -31,7 +31,7 @@ def texture_files(path: Path) -> list[Path]:
     """The MTL and image files that an OBJ needs.
 
     Raises:
-        FileError: one of them is missing, or lies outside the object's folder.
+        FileError: one of them is missing, lies outside the object's folder, or is an image that cannot be read.
     """
     found = []
     for library in _mentioned(path, "mtllib"):
@@ -40,7 +40,9 @@ def texture_files(path: Path) -> list[Path]:
         found.append(mtl)
         for image in _mentioned(mtl, "map_Kd"):
             name = image.split()[-1] if image.startswith("-") else image
-            _check_companion(mtl, mtl.parent / name, f"remove the line 'map_Kd {image}' to import it without a texture")
+            remedy = f"remove the line 'map_Kd {image}' to import it without a texture"
+            _check_companion(mtl, mtl.parent / name, remedy)
+            _check_image(mtl.parent / name, remedy)
             found.append(mtl.parent / name)
     return found
 
@@ -51,6 +53,17 @@ def _check_companion(owner: Path, wanted: Path, remedy: str) -> None:
         raise FileError(f"{owner} refers to {wanted}, which is outside its folder; move the file beside it, or {remedy}")
     if not wanted.is_file():
         raise FileError(f"{owner} refers to {wanted.name}, which does not exist; put {wanted.name} into {owner.parent}, or {remedy}")
+
+
+def _check_image(path: Path, remedy: str) -> None:
+    """Decodes an image: trimesh passes over one that it cannot open, and blames the mesh for one that is cut short."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FileError(f"{path} cannot be read as an image ({error}): put it there again, or {remedy}") from error
 
 
 def read_mesh(path: Path) -> trimesh.Trimesh:
@@ -66,6 +79,8 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     companions = texture_files(path) if path.suffix.lower() == ".obj" else None
     try:
         mesh = trimesh.load_mesh(str(path), process=False)
+    except ModuleNotFoundError as error:  # trimesh looks for a package that guesses the encoding
+        raise MeshError(f"{path} is no text in UTF-8; it is damaged or of another format: export it again") from error
     except Exception as error:  # readers of damaged files raise anything: IndexError, struct.error, ...
         raise MeshError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error}); export it again") from error
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or len(mesh.vertices) == 0:

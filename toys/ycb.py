@@ -6,6 +6,8 @@ import functools
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 from toyshift.core.errors import FileError, MeshError, ToyShiftError, UnknownNameError
 from toyshift.core.files import content_hash, json_hash
 from toyshift.toys.decompose import convex_parts, parts_properties
@@ -61,7 +63,8 @@ def build_object(path: Path, object_id: str) -> GraspObject:
         MeshError: the mesh cannot be used; names the file and the remedy.
     """
     raw = read_mesh(path)
-    surface = solid_surface(raw)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a flat surface, which convex_parts refuses
+        surface = solid_surface(raw)
     try:
         parts = convex_parts(surface)
         closed = surface.is_watertight and surface.is_winding_consistent

@@ -125,10 +125,12 @@ def test_large_meshes_are_decimated_without_tearing_the_texture(tmp_path: Path, 
     np.testing.assert_allclose(visual.uv[visual.faces].reshape(-1, 2)[:, 0], (corners[:, 0] + 0.05) / 0.1, atol=0.02)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered")
 @pytest.mark.parametrize(
     ("spoil", "error", "words"),
     [
+        (lambda p: p.write_bytes(b"\x00\xff" * 100), MeshError, "no text in UTF-8"),
+        (lambda p: (p.parent / "texture_map.png").write_bytes(b"hello"), FileError, "texture_map.png cannot be read as an image"),
+        (lambda p: (p.parent / "texture_map.png").write_bytes((p.parent / "texture_map.png").read_bytes()[:40]), FileError, "texture_map.png cannot be read as an image"),
         (lambda p: p.write_text("", encoding="utf-8"), MeshError, "textured.obj"),
         (lambda p: p.write_text("v 0 0 0\nv 1 0 0\n", encoding="utf-8"), MeshError, "textured.obj"),
         (lambda p: p.write_text("v 0 0 0\nv .1 0 0\nv 0 .1 0\nv .1 .1 0\nf 1 2 3\nf 2 4 3\n", encoding="utf-8"), MeshError, "flat"),
