@@ -105,14 +105,19 @@ class ActionContract:
         try:
             fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known}
             return cls(**fields)
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise ContractError(f"not an action contract: {error}") from error
 
 
 def require_same_contract(a: ActionContract, b: ActionContract, name_a: str, name_b: str) -> None:
     """Raises ContractError naming every field in which two action contracts differ; never reinterprets."""
     ours, theirs = a.to_json(), b.to_json()
-    different = [f"{k}: {ours[k]!r} in {name_a}, {theirs[k]!r} in {name_b}" for k in ours if ours[k] != theirs[k]]
+    fields = [k for k in ours if ours[k] != theirs[k]]
+    # Another mode has other names, units and bounds: their values would only hide what matters.
+    shown = ["mode"] if "mode" in fields else fields
+    different = [f"{k}: {ours[k]!r} in {name_a}, {theirs[k]!r} in {name_b}" for k in shown]
+    if len(fields) > len(shown):
+        different.append(f"and so {', '.join(k for k in fields if k not in shown)}")
     if different:
         raise ContractError(f"the action contracts of {name_a} and {name_b} differ ({'; '.join(different)}). Collect or train again under one contract")
 
@@ -146,6 +151,18 @@ class ObservationContract:
 
 
 def require_same_observations(a: ObservationContract, b: ObservationContract, name_a: str, name_b: str) -> None:
-    """Raises ContractError when two observation contracts differ in a camera, an image size or a state entry."""
-    if a != b:
-        raise ContractError(f"the observation contracts of {name_a} and {name_b} differ: {a.to_json()} against {b.to_json()}")
+    """Raises ContractError when two observation contracts differ in a camera, an image size or a state entry; names those."""
+    if a == b:
+        return
+    ours, theirs = dict(a.cameras), dict(b.cameras)
+
+    def size(cameras: dict[str, tuple[int, int]], camera: str) -> str:
+        return f"{cameras[camera][0]} x {cameras[camera][1]} pixels" if camera in cameras else "absent"
+
+    different = [f"camera {c}: {size(ours, c)} in {name_a}, {size(theirs, c)} in {name_b}" for c in dict.fromkeys((*ours, *theirs)) if ours.get(c) != theirs.get(c)]
+    for mine, other, name in ((a, b, name_a), (b, a, name_b)):
+        if extra := [entry for entry in mine.state_names if entry not in other.state_names]:
+            different.append(f"state entries only in {name}: {', '.join(extra)}")
+    if not different:
+        different = ["the order of cameras or state entries"]
+    raise ContractError(f"the observation contracts of {name_a} and {name_b} differ ({'; '.join(different)}). Collect or train again under one contract")

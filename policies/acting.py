@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ContractError, FileError
-from toyshift.core.files import read_json
 from toyshift.policies import checkpoints
 from toyshift.policies.config import PolicyConfig
 
@@ -163,7 +162,7 @@ def load_network(folder: Path, unfinished: bool = False) -> Any:
     state = checkpoints.read_state(folder)
     if not state["finished"] and not unfinished:
         raise FileError(f"{folder} is half-trained (step {state['step']}); run the same `toyshift train` again to finish it")
-    config = PolicyConfig.from_json(read_json(folder / checkpoints.CONFIG_FILE)["policy"])
+    config = checkpoints.read_policy_config(folder)
     action, observation = checkpoints.read_contracts(folder)
     policy = Policy(config, action, observation)
     load_weights(policy, checkpoints.load_tensors(folder, state, checkpoints.weights_to_act(state)), folder)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toyshift.core.contract import MASK_TARGET
+from toyshift.core.errors import FileError
 from toyshift.core.files import atomic_dir, read_json, write_json
 from toyshift.core.manifest import package_versions
 from toyshift.core.seeds import episode_rng
@@ -129,12 +130,14 @@ def export(folder: str | Path, out: str | Path) -> Path:
         the bundle's folder.
 
     Raises:
-        FileError: `folder` is half-trained, damaged or no trained folder.
+        FileError: `folder` is half-trained, damaged or no trained folder, or `out` holds something that is no bundle.
         ToyShiftError: the bundle does not reproduce its golden vectors.
     """
     from toyshift.policies.verification import verify
 
     folder, out = Path(folder), Path(out)
+    if out.exists() and not (out / BUNDLE_FILE).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise FileError(f"{out} exists and is no bundle; it would be replaced as a whole: choose another --out")
     policy: Policy = load_network(folder)
     inputs = golden_inputs(policy)
     with torch.no_grad():

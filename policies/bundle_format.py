@@ -48,6 +48,8 @@ def check_bundle(folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileError(f"{folder} is not a folder; a bundle is a folder written by `toyshift export`")
+    if not (folder / BUNDLE_FILE).is_file():
+        raise FileError(f"{folder} is no bundle: it holds no {BUNDLE_FILE}; `toyshift export POLICY --out {folder}` makes one")
     recorded = read_json(folder / BUNDLE_FILE)
     if not isinstance(recorded, dict) or recorded.get("format") != FORMAT:
         raise FileError(f"{folder / BUNDLE_FILE} is not of format {FORMAT}; export the policy again with this version of toyshift")

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import FileError
+from toyshift.core.errors import ContractError, FileError
 from toyshift.core.files import atomic_dir, atomic_path, read_json, write_json
+from toyshift.policies.config import PolicyConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +51,23 @@ def read_contracts(folder: Path) -> tuple[ActionContract, ObservationContract]:
     value = read_json(folder / CONTRACT_FILE)
     if not isinstance(value, dict) or not {"action", "observation"} <= set(value):
         raise FileError(f"{folder / CONTRACT_FILE} holds no action and observation contract")
-    return ActionContract.from_json(value["action"]), ObservationContract.from_json(value["observation"])
+    try:
+        return ActionContract.from_json(value["action"]), ObservationContract.from_json(value["observation"])
+    except ContractError as error:
+        raise ContractError(f"{folder / CONTRACT_FILE}: {error}; restore it from a copy, or make the folder again") from error
+
+
+def read_policy_config(folder: Path) -> PolicyConfig:
+    """Reads what a policy is made of from config.json.
+
+    Raises:
+        FileError: the file is missing, damaged, or names no policy.
+    """
+    path = folder / CONFIG_FILE
+    value = read_json(path)
+    if not isinstance(value, dict) or not isinstance(value.get("policy"), dict):
+        raise FileError(f"{path} describes no policy; restore it from a copy, or delete the folder and train again")
+    return PolicyConfig.from_json(value["policy"])
 
 
 def _save(path: Path, tensors: Tensors) -> None:
@@ -102,9 +119,10 @@ def read_state(folder: Path) -> dict[str, Any]:
             raise FileError(f"{folder} holds {pickles[0]}: pickled weights can run code and are never read; only safetensors are")
         raise FileError(f"{folder} holds no {STATE_FILE}: no policy was trained here, or its first checkpoint was not reached; run `toyshift train`")
     state = read_json(folder / STATE_FILE)
-    if not isinstance(state, dict) or not {"step", "finished", "files"} <= set(state):
-        raise FileError(f"{folder / STATE_FILE} is not the state of a training run")
-    return state
+    whole = isinstance(state, dict) and {"step", "finished", "files"} <= set(state) and isinstance(state["files"], dict)
+    if not whole or not all(isinstance(entry, dict) and {"path", "sha256"} <= set(entry) for entry in state["files"].values()):
+        raise FileError(f"{folder / STATE_FILE} is not the state of a training run; restore it from a copy, or delete the folder and train again")
+    return dict(state)
 
 
 def weights_to_act(state: dict[str, Any]) -> str:

@@ -48,3 +48,29 @@ def test_unknown_mode_and_ragged_contract_are_refused() -> None:
         dataclasses.replace(CONTRACT, mode="eef_detla")
     with pytest.raises(ContractError, match="lengths"):
         dataclasses.replace(CONTRACT, names=("dx",))
+
+
+def test_contracts_of_other_modes_are_told_apart_by_their_mode() -> None:
+    joints = ActionContract("joint_pos", ("joint1",), ("rad",), (-1.0,), (1.0,), 10.0, ("joint1",))
+    hand = ActionContract("eef_delta", ("dx",), ("m",), (-1.0,), (1.0,), 10.0, ("joint1",))
+    with pytest.raises(ContractError, match="mode: 'joint_pos' in a, 'eef_delta' in b; and so names, units"):
+        require_same_contract(joints, hand, "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (ObservationContract((("front", (48, 48)),), ("x",)), "camera front: 32 x 32 pixels in a, 48 x 48 pixels in b"),
+        (ObservationContract((("front", (32, 32)), ("wrist", (32, 32))), ("x",)), "camera wrist: absent in a, 32 x 32 pixels in b"),
+        (ObservationContract((("front", (32, 32)),), ("x", "y")), "state entries only in b: y"),
+    ],
+)
+def test_what_differs_in_observations_is_named_and_nothing_else(other: ObservationContract, named: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        require_same_observations(ObservationContract((("front", (32, 32)),), ("x",)), other, "a", "b")
+    assert f"differ ({named})." in str(caught.value)
+
+
+def test_json_that_is_no_contract_is_refused() -> None:
+    with pytest.raises(ContractError, match="not an action contract"):
+        ActionContract.from_json([])  # type: ignore[arg-type]

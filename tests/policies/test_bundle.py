@@ -194,3 +194,33 @@ def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path
     write_json(folder / "config.json", stored | {"policy": stored["policy"] | {"later": 1}})
     with pytest.raises(ConfigError, match="later"):
         load_policy(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("config.json", "[]", r"config\.json describes no policy"),
+        ("state.json", '{"step": 1, "finished": true, "files": []}', r"state\.json is not the state"),
+        ("state.json", '{"step": 1, "finished": true, "files": {"model.safetensors": 1}}', r"state\.json is not the state"),
+        ("contract.json", '{"action": [], "observation": {}}', r"contract\.json: not an action contract"),
+    ],
+)
+def test_json_of_another_shape_is_an_error_that_names_the_file(trained: Path, tmp_path: Path, name: str, text: str, words: str) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "spoilt"))
+    (folder / name).write_text(text)
+    with pytest.raises(ToyShiftError, match=words):
+        load_policy(folder)
+
+
+def test_export_replaces_bundles_and_nothing_else(trained: Path, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for out in (tmp_path / "mine", trained):
+        with pytest.raises(FileError, match="is no bundle"):
+            export(trained, out)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    assert (trained / "state.json").is_file()
+    with pytest.raises(FileError, match="toyshift export"):
+        verify(tmp_path / "mine")
+    again = Path(shutil.copytree(bundle, tmp_path / "again"))
+    assert verify(export(trained, again))["cases"] > 0
