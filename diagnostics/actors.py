@@ -6,6 +6,7 @@ This file is the only place that knows how the other rooms spell their construct
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,7 +113,9 @@ def policy_fingerprint(policy: str) -> str:
         return policy
     folder = Path(policy)
     if not folder.is_dir():
-        raise FileError(f"policy {policy!r} is neither a folder nor one of {', '.join(BUILTIN)}; `toyshift train --out {policy}` makes one")
+        close = difflib.get_close_matches(policy, BUILTIN, n=1)
+        hint = f" did you mean {close[0]!r}?" if close else f" `toyshift train --out {policy}` makes one"
+        raise FileError(f"policy {policy!r} is neither a folder nor one of {', '.join(BUILTIN)};{hint}")
     files = sorted(p for p in folder.iterdir() if p.name in {"config.json", "contract.json"} or p.suffix in {".onnx"} or p.name == "model.safetensors")
     if not files:
         raise FileError(f"{folder} holds no config.json, model.safetensors, contract.json or *.onnx: it is no policy folder and no exported bundle")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean
 
 Floats = NDArray[np.float64]

@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.contract import ObservationContract
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.diagnostics.diversity import (
     Diversity,
     diversity_table,
+    episode_frames,
     image_features,
     measure_diversity,
     measure_vectors,
@@ -101,3 +103,12 @@ def test_bad_input_is_named():
     with pytest.raises(ConfigError, match="different shapes"):
         measure_diversity({"a": np.zeros((4, 8, 8, 3), np.uint8), "b": np.zeros((4, 9, 8, 3), np.uint8)})
     assert measure_vectors({"a": sphere(10, 0)}).fragmentation is None
+
+
+def test_an_unknown_camera_is_refused_by_name(monkeypatch):
+    class Empty:
+        observation_contract = ObservationContract((("front", (8, 8)), ("wrist", (8, 8))), ())
+
+    monkeypatch.setattr("toyshift.data.open_dataset", lambda folder: Empty())
+    with pytest.raises(UnknownNameError, match="Did you mean 'front'"):
+        episode_frames("anywhere", "fornt")

@@ -243,6 +243,8 @@ def test_contracts_that_differ_are_refused(fake):
 def test_unknown_policy_is_named(tmp_path: Path):
     with pytest.raises(FileError, match="nowhere"):
         policy_fingerprint("nowhere")
+    with pytest.raises(FileError, match="did you mean 'oracle'"):
+        policy_fingerprint("oracel")
     with pytest.raises(FileError, match="no policy folder"):
         policy_fingerprint(str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
