@@ -53,11 +53,15 @@ EPILOG = """examples:
   toyshift collect --objects toys:train --episodes 500 --out runs/demos
   toyshift train --data runs/demos --pooling detpool --out runs/detpool
   toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
+  toyshift diagnose --policy runs/detpool                what it leans on; --data DIR DIR compares datasets
+  toyshift augment viewpoint runs/demos runs/views --azimuth -30 30
+  toyshift export runs/detpool --out bundle              then: toyshift verify bundle
+  toyshift report runs/eval                              one HTML file
   toyshift doctor                                        what works here, and how fast
 
 Every command takes --help, --seed and --json (one JSON object as the last line of stdout).
 Object sets: toys:train, toys:test?n=50, ycb-like, ycb:DIR?graspable; several are joined by +.
-TOYSHIFT_DEBUG=1 shows the traceback of an error."""
+Exit codes: 0 fine, 1 a check failed, 2 wrong input, 130 interrupted. TOYSHIFT_DEBUG=1 shows the traceback of an error."""
 
 
 def usage() -> str:

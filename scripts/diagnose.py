@@ -49,6 +49,7 @@ def main(cfg: Config) -> dict[str, Any]:
     the target's moving by 5 cm causes.
 
     Example: toyshift diagnose --policy runs/detpool --objects toys:test
+    Example: toyshift diagnose --data runs/left runs/right
     """
     result = of_policies(cfg) if cfg.policy else of_datasets(cfg)
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "data": [str(path) for path in cfg.data]}, cfg.seed)

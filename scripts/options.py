@@ -45,8 +45,11 @@ def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str
     hints = typing.get_type_hints(main)
     kind = hints[next(iter(inspect.signature(main).parameters))]
 
+    # An example stands on a line of its own; tyro would join it to the paragraph above.
+    description = re.sub(r"\n+(?=Example: )", "\n\n", inspect.getdoc(main) or "")
+
     def read() -> Any:
-        return tyro.cli(kind, args=list(argv), prog=f"toyshift {words}", description=inspect.getdoc(main), config=(tyro.conf.FlagCreatePairsOff,))
+        return tyro.cli(kind, args=list(argv), prog=f"toyshift {words}", description=description, config=(tyro.conf.FlagCreatePairsOff,))
 
     if "-h" in argv or "--help" in argv:
         return read()

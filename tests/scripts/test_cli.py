@@ -168,7 +168,7 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
     text = capsys.readouterr().out
     assert exit_.value.code == 0
     assert f"usage: toyshift {' '.join(words)}" in text
-    assert "Example: toyshift" in text
+    assert "\nExample: toyshift" in text
     assert "--json" in text
     assert "--seed" in text
 
