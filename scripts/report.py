@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import tyro
 
@@ -22,6 +22,8 @@ from toyshift.scripts.options import Common
 if TYPE_CHECKING:
     from toyshift.diagnostics import ReportData, Row
     from toyshift.diagnostics.report_data import ObjectPanel, Sheet, Video
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,13 +66,16 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     from toyshift.diagnostics import Diversity, LeaningResult, ReportData, summarise
     from toyshift.diagnostics.report_data import Curve, LeaningPanel, read_curves
 
+    def leanings(value: Any) -> list[LeaningResult]:
+        return [LeaningResult.from_json(entry) for entry in value["leaning"].values()]
+
     if not run.is_dir():
         raise FileError(f"{run} is not a folder; name the one that `toyshift evaluate --out` or `toyshift run` wrote to")
     rows, facts = find_rows(run)
     summaries = summarise(rows)
     plain = [summary for summary in summaries if not summary.look]
-    leaning = [value for path in sorted(run.rglob("leaning.json")) for value in read_json(path).get("leaning", {}).values()]
-    diversities = [read_json(path) for path in sorted(run.rglob("diversity.json"))]
+    leaning = [result for path in sorted(run.rglob("leaning.json")) for result in read_results(path, leanings)]
+    diversities = [read_results(path, lambda value: Diversity.from_json(value["diversity"])) for path in sorted(run.rglob("diversity.json"))]
     curves: list[Curve] = [c for path in sorted(run.rglob("metrics.jsonl")) for c in read_curves(path, path.parent.name)]
     if not rows and not leaning and not diversities and not curves:
         raise FileError(f"{run} holds no results (rows *.parquet, leaning.json, diversity.json, metrics.jsonl); run `toyshift evaluate --out {run}` first")
@@ -81,15 +86,28 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         ran=[f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."] if rows else [],
         success=plain,
         training_sets=[training_set] if training_set else [],
-        leaning=[LeaningPanel(LeaningResult.from_json(value)) for value in leaning],
+        leaning=[LeaningPanel(result) for result in leaning],
         objects=panels,
         curves=curves,
         sheets=sheets,
         videos=find_videos(run, rows),
-        diversity=Diversity.from_json(diversities[0]["diversity"]) if diversities else None,
+        diversity=diversities[0] if diversities else None,
         manifest=facts,
         commands=[facts["command"]] if facts.get("command") else [],
     )
+
+
+def read_results(path: Path, parse: Callable[[Any], T]) -> T:
+    """Returns what `parse` makes of a JSON file.
+
+    Raises:
+        FileError: the file holds something else.
+    """
+    value = read_json(path)
+    try:
+        return parse(value)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FileError(f"{path} does not hold what `toyshift diagnose` writes ({type(error).__name__}: {error}); delete it and diagnose again") from error
 
 
 def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:

@@ -56,3 +56,10 @@ def test_a_folder_without_results_says_what_was_looked_for(tmp_path: Path) -> No
         gather(tmp_path)
     with pytest.raises(FileError, match="not a folder"):
         gather(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(("name", "value"), [("leaning.json", []), ("leaning.json", {"leaning": {"a": {}}}), ("diversity.json", {}), ("diversity.json", {"diversity": 1})])
+def test_results_of_another_shape_are_named(tmp_path: Path, name: str, value: object) -> None:
+    write_json(tmp_path / name, value)
+    with pytest.raises(FileError, match=f"{name} does not hold what"):
+        gather(tmp_path)
