@@ -44,6 +44,8 @@ class Look:
                 raise ConfigError(f"look: {name}={value}; it must be between 0 and {len(choices) - 1}")
         if not 0.0 < self.light <= 3.0:
             raise ConfigError(f"look: light={self.light}; it must be above 0 and at most 3")
+        if not -360.0 <= self.azimuth <= 360.0:  # refuses NaN as well
+            raise ConfigError(f"look: azimuth={self.azimuth}; it must be between -360 and 360 degrees")
 
     def changed(self, factor: str, value: Any) -> Look:
         """Returns the look with one factor changed, or raises UnknownNameError."""

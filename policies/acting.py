@@ -131,8 +131,10 @@ class TorchPolicy(ActingPolicy):
 
     def __init__(self, name: str, policy: Any, device: str = "cpu") -> None:
         super().__init__(name, policy.config, policy.action_contract, policy.observation_contract)
-        self.device = device
-        self.policy = policy.to(device).eval()
+        from toyshift.policies.devices import choose_device
+
+        self.device = choose_device(device)
+        self.policy = policy.to(self.device).eval()
 
     def predict(self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float) -> Float:
         import torch
@@ -180,6 +182,7 @@ def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinishe
 
     Raises:
         FileError: neither a trained folder nor a bundle, half-written, damaged, or pickled.
+        ConfigError: a device that is not there.
     """
     folder = Path(path)
     if folder.suffix in checkpoints.PICKLES:

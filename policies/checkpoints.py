@@ -143,6 +143,6 @@ def load_tensors(folder: Path, state: dict[str, Any], name: str) -> Tensors:
         raise FileError(f"{folder / STATE_FILE} lists no {name}")
     path = folder / entry["path"]
     if file_hash(path) != entry["sha256"]:
-        raise FileError(f"{path} is not the file that {STATE_FILE} describes (SHA-256 differs): it is truncated or was changed; train again or restore it")
+        raise FileError(f"{path} is not the file that {STATE_FILE} describes (SHA-256 differs): it is truncated or was changed; restore it, or delete the folder and train again")
     tensors: Tensors = load_file(str(path))
     return tensors

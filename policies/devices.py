@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 
+DEVICES = ("auto", "cpu", "cuda")
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
@@ -27,8 +28,11 @@ def choose_device(name: str) -> torch.device:
     """Returns the device called auto, cpu or cuda.
 
     Raises:
+        UnknownNameError: another name.
         ConfigError: CUDA was asked for and is absent.
     """
+    if name not in DEVICES:
+        raise UnknownNameError("device", name, DEVICES)
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise ConfigError(f"device 'cuda' was asked for, but torch {torch.__version__} sees no CUDA device; use --device cpu, or install a CUDA build of torch and a driver")

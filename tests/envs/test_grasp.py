@@ -241,3 +241,9 @@ def test_unknown_object_and_reset_option_name_the_choices(blind: GraspEnv) -> No
         blind.reset(options={"object": 99})
     with pytest.raises(UnknownNameError, match="episode"):
         blind.reset(options={"epsiode": 1})
+
+
+@pytest.mark.parametrize("wrong", [{"azimuth": float("nan")}, {"azimuth": 1e6}, {"light": 0.0}, {"table": 99}])
+def test_looks_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Look(**wrong)

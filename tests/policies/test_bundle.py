@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError
+from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError, UnknownNameError
 from toyshift.core.files import read_json, write_json
 from toyshift.policies import ActingPolicy, export, load_policy, train, verify
 from toyshift.policies.acting import blend
@@ -224,3 +224,11 @@ def test_export_replaces_bundles_and_nothing_else(trained: Path, bundle: Path, t
         verify(tmp_path / "mine")
     again = Path(shutil.copytree(bundle, tmp_path / "again"))
     assert verify(export(trained, again))["cases"] > 0
+
+
+def test_a_device_that_is_not_there_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="sees no CUDA device; use --device cpu"):
+        load_policy(trained, device="cuda")
+    with pytest.raises(UnknownNameError, match="Available: auto, cpu, cuda"):
+        load_policy(trained, device="gpu")
