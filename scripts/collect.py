@@ -48,11 +48,11 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.data import CollectConfig, collect
 
     workers = cfg.workers or os.cpu_count() or 1
-    result: dict[str, Any] = collect(
-        CollectConfig(
-            objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
-            action_mode=cfg.action_mode, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
-        )
+    config = CollectConfig(
+        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
+        action_mode=cfg.action_mode, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
     )
+    config.env_config()  # refuses wrong options before --out belongs to them
+    result: dict[str, Any] = collect(config)
     print(f"dataset: {cfg.out}")
     return result | {"out": cfg.out}

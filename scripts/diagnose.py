@@ -62,8 +62,13 @@ def main(cfg: Config) -> dict[str, Any]:
 def of_policies(cfg: Config) -> dict[str, Any]:
     """Measures what each policy leans on."""
     from toyshift.diagnostics import LeaningConfig, diagnose
+    from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
     from toyshift.diagnostics.leaning import leaning_table
 
+    for policy in cfg.policy:
+        if policy in BUILTIN:
+            raise ConfigError(f"{policy} looks at no images and leans on none of their factors; give the folder of a trained policy")
+        policy_fingerprint(policy)
     results = {}
     for policy in cfg.policy:
         leaning = diagnose(policy, cfg.objects, LeaningConfig(scenes=cfg.scenes, seed=cfg.seed))

@@ -70,12 +70,19 @@ def main(cfg: Config) -> dict[str, Any]:
     if any(policy not in REFERENCES for policy in cfg.policy):
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, summary_table, write_rows
+    from toyshift.diagnostics.actors import policy_fingerprint
+    from toyshift.toys import load_objects
 
     policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
     names = row_names(policies)
     workers = cfg.workers or os.cpu_count() or 1
+    sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
+    for policy in policies:  # the last name that is wrong must not wait for hours of the first
+        policy_fingerprint(policy)
+    for objects in sets:
+        load_objects(objects)
     rows = []
-    for objects in dict.fromkeys(cfg.objects or ("ycb-like",)):
+    for objects in sets:
         for policy in policies:
             config = EvaluateConfig(policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy])
             rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects), workers=workers)

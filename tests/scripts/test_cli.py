@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import subprocess
 import sys
 import types
@@ -140,6 +142,36 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pyte
     assert captured.err.count("\n") == 1
     assert str(tmp_path / "file") in captured.err
     assert "a file where a folder is wanted" in json.loads(captured.out)["error"]["message"]
+
+
+@pytest.mark.parametrize(("number", "remedy"), [(errno.EACCES, "where you may read and write"), (errno.ENOSPC, "free some space"), (errno.EISDIR, "there is a folder")])
+@pytest.mark.usefixtures("with_echo")
+def test_what_the_system_refuses_comes_with_a_remedy(number: int, remedy: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(cfg: EchoConfig) -> dict[str, Any]:
+        raise OSError(number, os.strerror(number), "/place")
+
+    monkeypatch.setattr(sys.modules["toyshift_test_echo"], "main", write)
+    assert cli.main(["echo"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"toyshift: /place: {os.strerror(number)}; ")
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("words", "culprit"),
+    [
+        (["evaluate", "--policy", "random", "--policy", "nowhere"], "nowhere"),
+        (["evaluate", "--policy", "random", "--objects", "toys:test?n=2", "--objects", "toyz"], "'toyz'"),
+        (["collect", "--objects", "toys:train?n=2", "--image-size", "4"], "image_size is 4"),
+        (["collect", "--objects", "toys:train?n=2", "--action-mode", "eef_detla"], "'eef_delta'"),
+        (["diagnose", "--policy", "oracle"], "trained policy"),
+    ],
+)
+def test_what_is_wrong_is_found_before_anything_is_written(words: list[str], culprit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: f"lib{name}.so")
+    assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
+    assert culprit in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("with_echo")
