@@ -16,6 +16,7 @@ from toyshift.toys.model import Array, VisualMesh
 MAX_VISUAL_FACES = 5000
 MAX_TEXTURE = 1024  # [pixels]; the official textures of 4096 would take 48 MB each
 LARGEST = 5.0  # [m] larger objects are in another unit
+CENTIMETRES = 50.0  # [m] numbers up to this may be either's
 SMALLEST = 0.001  # [m]
 SMALL_HOLE = 0.08  # of the surface's area; larger holes are not closed
 
@@ -89,7 +90,8 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
         raise MeshError(f"{path} holds vertices that are not finite numbers; export it again")
     extents = np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0)
     if extents.max() > LARGEST:
-        raise MeshError(f"{path} is {extents.max():.4g} m long; it seems to be in millimetres: multiply its coordinates by 0.001, this project reads metres")
+        unit, factor = ("millimetres", "0.001") if extents.max() > CENTIMETRES else ("centimetres or millimetres", "0.01 or 0.001")
+        raise MeshError(f"{path} is {extents.max():.4g} m long; it seems to be in {unit}: multiply its coordinates by {factor}, this project reads metres")
     if extents.max() < SMALLEST:
         raise MeshError(f"{path} is only {extents.max():.3g} m long; it seems to be in another unit: this project reads metres")
     mesh.metadata["textured"] = companions is None or any(c.suffix.lower() != ".mtl" for c in companions)

@@ -40,7 +40,8 @@ def find_objects(folder: Path) -> dict[str, Path]:
         FileError: the folder does not exist or holds no object.
     """
     if not folder.is_dir():
-        raise FileError(f"ycb: the folder {folder} does not exist; give the folder that holds 002_master_chef_can/ and so on")
+        what = f"{folder} is a file" if folder.exists() else f"the folder {folder} does not exist"
+        raise FileError(f"ycb: {what}; give the folder that holds 002_master_chef_can/ and so on")
     found = {child.name: path for child in sorted(folder.iterdir()) if child.is_dir() and (path := mesh_file(child)) is not None}
     if not found:
         raise FileError(f"ycb: {folder} holds no objects; expected <id>/google_16k/textured.obj or <id>/textured.obj, e.g. {folder}/025_mug/google_16k/textured.obj")

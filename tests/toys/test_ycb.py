@@ -156,7 +156,16 @@ def test_units_are_checked(tmp_path: Path, ycb_folder: Writer) -> None:
         load_objects(f"ycb:{tmp_path / 'ycb'}")
 
 
+def test_lengths_that_may_be_centimetres_name_both(tmp_path: Path, ycb_folder: Writer) -> None:
+    ycb_folder("004_sugar_box", trimesh.creation.box((4.5, 9.0, 17.6)))
+    with pytest.raises(MeshError, match=r"in centimetres or millimetres: multiply its coordinates by 0.01 or 0.001"):
+        load_objects(f"ycb:{tmp_path / 'ycb'}")
+
+
 def test_a_folder_without_objects_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="is a file; give the folder"):
+        load_objects(f"ycb:{tmp_path / 'file'}")
     (tmp_path / "empty" / "x").mkdir(parents=True)
     with pytest.raises(FileError, match=r"holds no objects; expected <id>/google_16k/textured.obj"):
         load_objects(f"ycb:{tmp_path / 'empty'}")
