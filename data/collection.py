@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, SIM_STATE, STATE, image_key, mask_key
-from toyshift.core.errors import ConfigError, GraspError, ToyShiftError
+from toyshift.core.errors import ConfigError, FileError, GraspError, ToyShiftError
 from toyshift.core.files import json_hash, read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
@@ -68,6 +68,9 @@ class CollectConfig:
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
             raise ConfigError(f"episodes is {self.episodes} and workers {self.workers}; at least 1 and 0")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; it must be at least 0")
+        self.env_config()  # refuses an unknown action mode or camera before anything is written
 
     def env_config(self) -> EnvConfig:
         return EnvConfig(objects=self.objects, action_mode=self.action_mode, cameras=self.cameras, image_size=self.image_size)
@@ -232,6 +235,10 @@ def _finished(out: Path, key: str, config: CollectConfig) -> dict[str, Any] | No
     finished: dict[str, Any] | None = before.get("finished")
     if finished is not None and finished["episodes"] != config.episodes:
         raise ConfigError(f"{out} is finished with {finished['episodes']} episodes, {config.episodes} were asked for; choose another --out")
+    if finished is not None:
+        damaged = open_dataset(out).damaged_files()
+        if damaged:
+            raise FileError(f"{out} was finished, but {', '.join(damaged)} is damaged; delete {out} and collect again")
     return finished
 
 

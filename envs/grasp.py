@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.seeds import episode_rng
-from toyshift.envs.config import EnvConfig
+from toyshift.envs.config import CAMERAS, EnvConfig
 from toyshift.envs.control import InverseKinematics
 from toyshift.envs.render import Renderer
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, rotvec_to_matrix, yaw_to_matrix
@@ -109,7 +109,10 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         unknown = set(options) - {"episode", "object", "look"}
         if unknown:
             raise UnknownNameError("reset option", sorted(unknown)[0], ("episode", "object", "look"))
-        self._episode = int(options.get("episode", self._episode + 1))
+        episode = options.get("episode", self._episode + 1)
+        if not isinstance(episode, int | np.integer) or episode < 0:
+            raise ConfigError(f"reset option episode is {episode!r}; it must be a whole number of at least 0")
+        self._episode = int(episode)
         self.look = options.get("look", Look())
         rng = episode_rng(self._seed, self._episode)
         drawn = int(rng.integers(len(self.objects)))
@@ -365,6 +368,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     def camera_pose(self, camera: str) -> tuple[Array, Array]:
         """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3) [pixels]."""
         model, data = self.scene.model, self.scene.data
+        if camera not in CAMERAS:
+            raise UnknownNameError("camera", camera, CAMERAS)
         index = model.camera(camera).id
         rotation = data.cam_xmat[index].reshape(3, 3) @ np.diag([1.0, -1.0, -1.0])  # MuJoCo: y up, z backward
         extrinsics = np.eye(4)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import STATE, image_key, mask_key
+from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import TrainConfig
 
@@ -30,7 +30,43 @@ def shifted(frames: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np
     return out
 
 
-def augment(batch: Batch, cameras: tuple[str, ...], config: TrainConfig, step: int) -> Batch:
+# What changes its sign when the scene is mirrored left to right (y of the base frame, and the hand's closing direction).
+MIRRORED_STATE = ("eef.y", "eef.r11", "eef.r31", "eef.r22")
+MIRRORED_ACTION = ("dy", "rx", "rz")
+
+
+def mirror_signs(names: tuple[str, ...], mirrored: tuple[str, ...]) -> NDArray[np.float32]:
+    """Returns -1 for the entries that a mirrored scene negates, 1 for the others."""
+    return np.array([-1.0 if name in mirrored else 1.0 for name in names], dtype=np.float32)
+
+
+def mirrored(batch: Batch, cameras: tuple[str, ...], which: NDArray[np.bool_], state: NDArray[np.float32], action: NDArray[np.float32]) -> Batch:
+    """Mirrors the chosen samples left to right: images, masks, state and actions together.
+
+    The robot stands at y = 0, the front camera looks along y = 0 and the wrist camera across the closing direction: the
+    mirror image of a demonstration is one as well, but for the arm's joint angles and the light.
+
+    Args:
+        batch: NumPy batch of the batch contract.
+        cameras: the views the policy looks through.
+        which: (B,) samples to mirror.
+        state: (S,) signs of the state entries.
+        action: (A,) signs of the action entries.
+    """
+    out = dict(batch)
+    for key in [k for camera in cameras for k in (image_key(camera), mask_key(camera)) if k in batch]:
+        flipped = np.array(batch[key])
+        flipped[which] = flipped[which][:, :, :, ::-1]
+        out[key] = flipped
+    sign = which[:, None, None].astype(np.float32)
+    out[STATE] = batch[STATE] * (1.0 + sign * (state - 1.0)).astype(np.float32)
+    out[ACTION] = batch[ACTION] * (1.0 + sign * (action - 1.0)).astype(np.float32)
+    return out
+
+
+def augment(
+    batch: Batch, cameras: tuple[str, ...], config: TrainConfig, step: int, signs: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+) -> Batch:
     """Returns a new batch with the augmentation of this step; the input is left as it is.
 
     The shift moves image and mask together. The rest is only drawn here and applied on the training device, by the
@@ -41,10 +77,15 @@ def augment(batch: Batch, cameras: tuple[str, ...], config: TrainConfig, step: i
         cameras: the views the policy looks through.
         config: how strong each augmentation is; 0 turns it off.
         step: training step, from 0.
+        signs: of state and action entries in a mirrored scene; needed with `mirror`.
     """
-    out = dict(batch)
     rng = episode_rng(config.seed, step, "augmentation")
     size = len(batch[STATE])
+    out = dict(batch)
+    if config.mirror:
+        assert signs is not None
+        out = batch = mirrored(batch, cameras, rng.random(size) < 0.5, *signs)
+        out = dict(out)
     for camera in cameras:
         if config.shift:
             offsets = rng.integers(-config.shift, config.shift + 1, (size, 2))

@@ -52,6 +52,8 @@ class PolicyConfig:
         cameras: cameras the policy looks through; empty = all of the dataset's.
         state_keep: names of the state entries the policy sees; empty = all.
         relative: predict the actions that bear the name of a state entry (absolute joint angles) relative to that entry.
+        gripper_gain: how steeply the predicted gripper opening is pushed towards open or closed around 0.5; demonstrations
+            know only those two, and a gripper that follows an undecided prediction stays half open for ever. 0 = as predicted.
         std_floor: smallest standard deviation used to standardise states and actions (physical units);
             it keeps entries that hardly move, such as tilts of a top-down grasp, from weighing as much as the others.
     """
@@ -74,6 +76,7 @@ class PolicyConfig:
     cameras: tuple[str, ...] = ()
     state_keep: tuple[str, ...] = ()
     relative: bool = False
+    gripper_gain: float = 10.0
     std_floor: float = 5e-3
 
     def __post_init__(self) -> None:
@@ -87,8 +90,8 @@ class PolicyConfig:
             raise ConfigError(f"width is {self.width} and stem {self.stem}; both must be multiples of 8 (attention heads and norm groups)")
         if self.execute > self.chunk:
             raise ConfigError(f"execute is {self.execute} but a chunk holds {self.chunk} actions; lower execute or raise chunk")
-        if self.ensemble < 0 or self.std_floor <= 0:
-            raise ConfigError("ensemble must be >= 0 and std_floor > 0")
+        if self.ensemble < 0 or self.std_floor <= 0 or self.gripper_gain < 0:
+            raise ConfigError("ensemble and gripper_gain must be >= 0 and std_floor > 0")
 
     @property
     def needs_masks(self) -> bool:
@@ -130,6 +133,7 @@ class TrainConfig:
         contrast: largest relative change of contrast.
         color: largest relative change of each colour channel.
         shift: largest random shift of image and mask together [pixels]; edges are repeated.
+        mirror: mirror half of the samples left to right (eef_delta actions, a state without joint angles).
         state_noise: standard deviation of noise on the state, in standardised units.
         view_dropout: probability that a view is hidden from a training sample (never the last one).
         init_from: trained folder whose weights (and normaliser) are the start of a fine-tune; empty = from scratch.
@@ -160,6 +164,7 @@ class TrainConfig:
     contrast: float = 0.2
     color: float = 0.1
     shift: int = 0
+    mirror: bool = False
     state_noise: float = 0.0
     view_dropout: float = 0.0
     init_from: str = ""

@@ -175,4 +175,10 @@ class Policy(nn.Module):
         """
         features = self.features(self.pool(images, masks), self.normalise_state(state))
         action = self.normalise_action.restore(self.head(features).float())
-        return action if self.base is None else action + (state @ self.base).unsqueeze(1)
+        if self.base is not None:
+            action = action + (state @ self.base).unsqueeze(1)
+        if self.config.gripper_gain and "gripper" in self.action_contract.names:
+            place = self.action_contract.names.index("gripper")
+            decided = ((action[..., place : place + 1] - 0.5) * self.config.gripper_gain + 0.5).clamp(0.0, 1.0)
+            action = torch.cat([action[..., :place], decided, action[..., place + 1 :]], dim=-1)
+        return action

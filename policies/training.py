@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from toyshift.core.contract import ACTION, STATE, require_same_contract, require_same_observations
@@ -19,7 +20,7 @@ from toyshift.core.files import atomic_path, json_hash, locked, read_json, write
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.policies import checkpoints
-from toyshift.policies.augmentation import augment
+from toyshift.policies.augmentation import MIRRORED_ACTION, MIRRORED_STATE, augment, mirror_signs
 from toyshift.policies.checkpoints import EMA, MODEL, OPTIMIZER
 from toyshift.policies.config import TrainConfig
 from toyshift.policies.devices import choose_bf16, choose_device, torch_threads
@@ -77,6 +78,20 @@ def _build(config: TrainConfig, source: Source) -> Policy:
     return policy
 
 
+def _mirror_signs(policy: Policy) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the signs of state and action entries in a mirrored scene.
+
+    Raises:
+        ConfigError: the actions are not hand motions, or the policy sees joint angles, whose mirror image nobody knows.
+    """
+    contract, names = policy.action_contract, policy.observation_contract.state_names
+    seen = policy.config.state_keep or names
+    joints = [name for name in seen if name in contract.joint_names]
+    if contract.mode != "eef_delta" or joints:
+        raise ConfigError(f"mirror needs eef_delta actions and a state_keep without joint angles; actions are {contract.mode}, the policy sees {', '.join(joints) or 'none'}")
+    return mirror_signs(names, MIRRORED_STATE), mirror_signs(contract.names, MIRRORED_ACTION)
+
+
 def _groups(policy: Policy, decay: float) -> list[dict[str, Any]]:
     """Decays kernels and matrices, not biases, norms and learned vectors."""
     parameters = list(policy.parameters())
@@ -99,6 +114,7 @@ class Run:
             source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}")
         self.optimizer = torch.optim.AdamW(_groups(self.policy, config.weight_decay), lr=config.lr, betas=(0.9, 0.99))
         self.ema = {k: p.detach().clone() for k, p in self.policy.named_parameters()} if config.ema else {}
+        self.signs = _mirror_signs(self.policy) if config.mirror else None
         self.step = 0
         self.seconds = 0.0
         self.validation: list[float] = []
@@ -206,7 +222,7 @@ def _loop(run: Run) -> None:
 
     def make(step: int) -> tuple[Indices, dict[str, Any]]:
         indices = source.indices(step)
-        return indices, augment(source.batch(indices), cameras, config, step)
+        return indices, augment(source.batch(indices), cameras, config, step, run.signs)
 
     writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=run.step + 1)
     start, saved, before = time.monotonic(), time.monotonic(), run.seconds
@@ -301,7 +317,7 @@ def _planned(config: TrainConfig, source: Source, folder: Path) -> TrainConfig:
         for step in range(TRIAL_STEPS):
             start = time.monotonic()
             indices = source.indices(step)
-            trial.train_step(indices, augment(source.batch(indices), trial.policy.cameras, config, step))
+            trial.train_step(indices, augment(source.batch(indices), trial.policy.cameras, config, step, trial.signs))
             times.append(time.monotonic() - start)
         seconds = float(np.median(times))
         write_json(plan, {"minutes": config.minutes, "seconds_per_step": seconds, "steps": max(1, round(60.0 * config.minutes / seconds))})

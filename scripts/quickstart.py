@@ -106,6 +106,7 @@ class Quickstart:
             print(f"nothing to do: {self.out} is complete (delete it, or give another --out, to run again)")
             print(f"report: {self.out / 'report.html'}")
             return done | {"cached": True}
+        self.check()
         from toyshift.diagnostics import worker_pool
         from toyshift.scripts.quickstart_results import Results, write_results
 
@@ -124,6 +125,15 @@ class Quickstart:
         write_json(self.out / "finished.json", {"key": self.cfg.identity(), "result": result})
         print(f"report: {self.out / 'report.html'}")
         return result | {"cached": False}
+
+    def check(self) -> None:
+        """Finds what is missing before half an hour is spent: GL, and every object set."""
+        from toyshift.core.graphics import gl_backend
+        from toyshift.toys import load_objects
+
+        gl_backend()
+        for spec in self.cfg.test_sets:
+            load_objects(spec)
 
     def timed(self, name: str, stage: Callable[[], T]) -> T:
         """Runs a stage and keeps how long it took; a stage that was there already keeps its first time."""
