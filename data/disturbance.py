@@ -25,8 +25,8 @@ class Disturbance:
         squeeze: chance that the gripper is closed during a push.
     """
 
-    jitter: float = 0.003
-    push_rate: float = 0.06
+    jitter: float = 0.002
+    push_rate: float = 0.04
     push_speed: float = 0.02
     push_turn: float = 0.15
     push_steps: tuple[int, int] = (2, 5)

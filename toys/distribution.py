@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class ToyDistribution:
-    """How random toys are drawn. The paper gives no sizes: these are ours, chosen so that most toys measure 3-16 cm (the paper's: about 2-20).
+    """How random toys are drawn. The paper gives no sizes: these are ours, chosen so that toys measure 2-20 cm, as the paper's seem to.
 
     Attributes:
         counts: probabilities of 1, 2, ... primitives.
@@ -37,9 +37,9 @@ class ToyDistribution:
     counts: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2, 0.2)
     kinds: tuple[float, float, float, float] = (0.25, 0.25, 0.25, 0.25)
     sphere_radius: Range = (0.014, 0.034)
-    cuboid_edge: Range = (0.012, 0.15)
+    cuboid_edge: Range = (0.012, 0.2)
     cylinder_radius: Range = (0.009, 0.033)
-    cylinder_height: Range = (0.015, 0.16)
+    cylinder_height: Range = (0.015, 0.2)
     ring_radius: Range = (0.022, 0.034)
     ring_wall: Range = (0.004, 0.006)
     ring_height: Range = (0.006, 0.035)
