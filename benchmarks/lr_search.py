@@ -18,14 +18,14 @@ from toyshift.policies import train
 from toyshift.scripts.recipe import quickstart_recipe
 
 POOLINGS = ("detpool", "mean")
-RATES = (3e-4, 1e-3, 3e-3)
+RATES = (1e-3, 2.5e-3, 5e-3)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations")
     parser.add_argument("--out", type=Path, default=Path("runs/lr-search"), help="folder of the policies")
-    parser.add_argument("--steps", type=int, default=500, help="optimiser steps of each run")
+    parser.add_argument("--steps", type=int, default=350, help="optimiser steps of each run")
     parser.add_argument("--batch", type=int, default=128, help="samples per step")
     parser.add_argument("--trials", type=int, default=48, help="episodes on training toys")
     parser.add_argument("--results", type=Path, default=Path("results/lr_search.json"), help="where the table goes")

@@ -26,7 +26,7 @@ class Disturbance:
     """
 
     jitter: float = 0.002
-    push_rate: float = 0.04
+    push_rate: float = 0.06
     push_speed: float = 0.02
     push_turn: float = 0.15
     push_steps: tuple[int, int] = (2, 5)

@@ -28,7 +28,9 @@ class ExpertConfig:
         tolerance: error in the plane below which the hand comes down all the way [m].
         turn_tolerance: the same for the turn about the vertical [rad]. Wide, because a policy that imitates cannot see the
             planned turn of a round object: a hand that waits for it teaches hovering.
-        reached: error in the plane below which the gripper closes [m].
+        reached: error in the plane, and in height, below which the gripper closes while the hand goes on to the grasp [m].
+            Wide for the same reason: where the demonstrations wait for the last millimetres, an imitator waits for ever.
+        reached_turn: the same for the turn [rad].
         close_steps: least number of actions for closing.
         lift: how far the hand rises after closing, beyond the height that counts as success [m].
         planner: planner settings.
@@ -41,7 +43,8 @@ class ExpertConfig:
     funnel: float = 3.0
     tolerance: float = 0.012
     turn_tolerance: float = 0.3
-    reached: float = 0.006
+    reached: float = 0.012
+    reached_turn: float = 0.3
     close_steps: int = 4
     lift: float = 0.06
     planner: PlannerConfig = dataclasses.field(default_factory=PlannerConfig)
@@ -116,7 +119,7 @@ class GraspExpert:
             if self._moved():
                 self._replan()
             plane, turn = self._errors()
-            if plane < config.reached and abs(turn) < 0.1 and abs(hand[2] - self.grasp.position[2]) < 0.007:
+            if plane < config.reached and abs(turn) < config.reached_turn and abs(hand[2] - self.grasp.position[2]) < config.reached:
                 self._phase, self._count, self._last_opening = "close", 0, 1.0
         elif self._phase == "close":
             opening = env.opening()
