@@ -27,7 +27,9 @@ class Config(Common):
     objects: str = "toys:test"
     """Object set whose scenes the policy looks at."""
     scenes: int = 40
-    """Scenes per policy."""
+    """Scenes per policy in which the change of the actions is measured."""
+    trials: int = 20
+    """Episodes per policy and factor in which success under the change is measured; 0 leaves it out."""
     data: tuple[Path, ...] = ()
     """Folders of datasets to compare."""
     camera: str = "front"
@@ -40,13 +42,15 @@ class Config(Common):
             raise ConfigError("give either --policy DIR (what does it lean on?) or --data DIR DIR ... (how do they differ?)")
         if self.scenes < 2:
             raise ConfigError(f"--scenes must be at least 2, got {self.scenes}")
+        if self.trials < 0:
+            raise ConfigError(f"--trials must be at least 0, got {self.trials}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
     """Says what a policy leans on, or how datasets differ.
 
     Scenes are rendered twice with one factor changed; the change of the predicted actions is compared with the one that
-    the target's moving by 5 cm causes.
+    the target's moving by 5 cm causes. Beside it stands the success of whole episodes under the same change.
 
     Example: toyshift diagnose --policy runs/detpool --objects toys:test
     Example: toyshift diagnose --data runs/left runs/right
@@ -61,7 +65,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
 def of_policies(cfg: Config) -> dict[str, Any]:
     """Measures what each policy leans on."""
-    from toyshift.diagnostics import LeaningConfig, diagnose
+    from toyshift.diagnostics import LeaningConfig, diagnose, summary_table
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
     from toyshift.diagnostics.leaning import leaning_table
 
@@ -69,12 +73,33 @@ def of_policies(cfg: Config) -> dict[str, Any]:
         if policy in BUILTIN:
             raise ConfigError(f"{policy} looks at no images and leans on none of their factors; give the folder of a trained policy")
         policy_fingerprint(policy)
-    results = {}
+    results: dict[str, Any] = {}
+    success: dict[str, Any] = {}  # policy -> factor, "" for none -> summary
     for policy in cfg.policy:
         leaning = diagnose(policy, cfg.objects, LeaningConfig(scenes=cfg.scenes, seed=cfg.seed))
         print(leaning_table(leaning))
         results[policy] = leaning.to_json()
-    return {"leaning": results}
+        if cfg.trials:
+            under = success_under_changes(cfg, policy)
+            print(summary_table(list(under.values())))
+            success[policy] = {factor: summary.to_json() for factor, summary in under.items()}
+    return {"leaning": results, "success": success}
+
+
+def success_under_changes(cfg: Config, policy: str) -> dict[str, Any]:
+    """Returns the summary of episodes with each factor changed as in the measurement, and with none ("")."""
+    import os
+
+    from toyshift.diagnostics import DEFAULT_FACTORS, EvaluateConfig, evaluate, summarise, worker_pool
+
+    found = {}
+    with worker_pool(os.cpu_count() or 1) as pool:
+        for factor, levels in {"": (), **DEFAULT_FACTORS}.items():
+            look = {factor: levels} if factor else {}
+            config = EvaluateConfig(policy, cfg.objects, trials=cfg.trials, seed=cfg.seed + 1000, look=look)
+            rows = evaluate(config, cfg.out / "rows" / f"{Path(policy).name}_{factor or 'plain'}.parquet", pool=pool)
+            found[factor] = summarise(rows)[0]
+    return found
 
 
 def of_datasets(cfg: Config) -> dict[str, Any]:

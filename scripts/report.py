@@ -63,11 +63,15 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     Raises:
         FileError: the folder is missing or holds no results.
     """
-    from toyshift.diagnostics import Diversity, LeaningResult, ReportData, summarise
+    from toyshift.diagnostics import Diversity, LeaningResult, ReportData, Summary, summarise
     from toyshift.diagnostics.report_data import Curve, LeaningPanel, read_curves
 
-    def leanings(value: Any) -> list[LeaningResult]:
-        return [LeaningResult.from_json(entry) for entry in value["leaning"].values()]
+    def leanings(value: Any) -> list[LeaningPanel]:
+        panels = []
+        for policy, entry in value["leaning"].items():
+            under = {factor: Summary.from_json(found) for factor, found in value.get("success", {}).get(policy, {}).items()}
+            panels.append(LeaningPanel(LeaningResult.from_json(entry), under.pop("", None), under))
+        return panels
 
     if not run.is_dir():
         raise FileError(f"{run} is not a folder; name the one that `toyshift evaluate --out` or `toyshift run` wrote to")
@@ -86,7 +90,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         ran=[f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."] if rows else [],
         success=plain,
         training_sets=[training_set] if training_set else [],
-        leaning=[LeaningPanel(result) for result in leaning],
+        leaning=leaning,
         objects=panels,
         curves=curves,
         sheets=sheets,
