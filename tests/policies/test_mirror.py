@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError
 from toyshift.envs import EnvConfig, GraspEnv
