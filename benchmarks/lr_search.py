@@ -25,9 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations")
     parser.add_argument("--out", type=Path, default=Path("runs/lr-search"), help="folder of the policies")
-    parser.add_argument("--steps", type=int, default=350, help="optimiser steps of each run")
+    parser.add_argument("--steps", type=int, default=250, help="optimiser steps of each run")
     parser.add_argument("--batch", type=int, default=128, help="samples per step")
-    parser.add_argument("--trials", type=int, default=48, help="episodes on training toys")
+    parser.add_argument("--trials", type=int, default=24, help="episodes on training toys")
     parser.add_argument("--results", type=Path, default=Path("results/lr_search.json"), help="where the table goes")
     args = parser.parse_args()
     table = []

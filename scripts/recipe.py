@@ -15,7 +15,7 @@ STATE = ("gripper.opening", "eef.x", "eef.y", "eef.z", "eef.r11", "eef.r21", "ee
 
 def quickstart_policy(pooling: str) -> PolicyConfig:
     """Returns what the quickstart's policies are made of; they differ in the pooling only."""
-    return PolicyConfig(pooling=pooling, chunk=4, execute=2, state_keep=STATE)
+    return PolicyConfig(pooling=pooling, chunk=8, execute=4, state_keep=STATE)
 
 
 def quickstart_recipe(pooling: str, data: tuple[str, ...], out: str, steps: int, batch: int, seed: int) -> TrainConfig:
