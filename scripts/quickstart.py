@@ -38,13 +38,13 @@ class Config(Common):
     """Folder with real YCB objects in the official layout; they are tested when it is given."""
     episodes: int = 500
     """Demonstrations."""
-    steps: int = 1200
+    steps: int = 1100
     """Optimiser steps of each policy."""
     batch: int = 128
     """Samples per step."""
-    trials: int = 112
+    trials: int = 100
     """Test episodes per policy and object set."""
-    factor_trials: int = 36
+    factor_trials: int = 32
     """Test episodes per policy and changed factor."""
     scenes: int = 40
     """Scenes in which the action change is measured."""
