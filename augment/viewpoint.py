@@ -16,7 +16,7 @@ from toyshift.core.files import json_hash, read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import spawn_pool
+from toyshift.core.workers import worker_pool
 from toyshift.data.dataset import Dataset, open_dataset
 from toyshift.data.episode import Episode, episode_indices, write_episode
 from toyshift.data.lerobot import finalize
@@ -134,7 +134,7 @@ def augment_viewpoint(config: ViewpointConfig) -> dict[str, Any]:
                 env.close()
             _session.clear()
         else:
-            with spawn_pool(config.workers) as pool:
+            with worker_pool(config.workers) as pool:
                 try:
                     for future in as_completed([pool.submit(_rerender, config, index) for index in todo]):
                         future.result()

@@ -23,7 +23,7 @@ from toyshift.core.files import json_hash, read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import spawn_pool
+from toyshift.core.workers import worker_pool
 from toyshift.data.dataset import open_dataset
 from toyshift.data.disturbance import Disturbance, Disturber
 from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
@@ -276,7 +276,7 @@ def _attempts(config: CollectConfig, known: dict[int, Attempt]) -> Iterator[Atte
         close_session()
         return
     _objects(config.objects)  # what must be built once is built before workers ask for it
-    with spawn_pool(config.workers) as pool:
+    with worker_pool(config.workers) as pool:
         waiting: set[Future[Attempt]] = set()
         following = 0
         try:

@@ -27,7 +27,6 @@ _EXPORTS = {
     "open_actor": "actors",
     "EvaluateConfig": "evaluation",
     "evaluate": "evaluation",
-    "worker_pool": "workers",
     "record_rollouts": "video",
     "write_mp4": "video",
     "DEFAULT_FACTORS": "leaning",

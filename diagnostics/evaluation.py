@@ -17,6 +17,7 @@ from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
+from toyshift.core.workers import worker_pool
 from toyshift.diagnostics.actors import (
     BUILTIN,
     Actor,
@@ -29,7 +30,6 @@ from toyshift.diagnostics.actors import (
     resolve,
 )
 from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
-from toyshift.diagnostics.workers import worker_pool
 
 FLUSH_EVERY = 20  # episodes
 FLUSH_SECONDS = 10.0
@@ -271,7 +271,7 @@ def evaluate(
         bar = Progress(label, config.trials, "ep", config.trials - len(missing)) if progress else None
         played = config.trials - len(missing)
         try:
-            with contextlib.nullcontext(pool) if pool is not None else worker_pool(min(workers, len(missing))) as processes:
+            with contextlib.nullcontext(pool) if pool is not None or workers <= 0 else worker_pool(min(workers, len(missing))) as processes:
                 for row in _results(config, ids, missing, processes):
                     done[row.episode] = row
                     pending.append(row)

@@ -90,7 +90,8 @@ def success_under_changes(cfg: Config, policy: str) -> dict[str, Any]:
     """Returns the summary of episodes with each factor changed as in the measurement, and with none ("")."""
     import os
 
-    from toyshift.diagnostics import DEFAULT_FACTORS, EvaluateConfig, evaluate, summarise, worker_pool
+    from toyshift.core.workers import worker_pool
+    from toyshift.diagnostics import DEFAULT_FACTORS, EvaluateConfig, evaluate, summarise
 
     found = {}
     with worker_pool(os.cpu_count() or 1) as pool:

@@ -107,7 +107,7 @@ class Quickstart:
             print(f"report: {self.out / 'report.html'}")
             return done | {"cached": True}
         self.check()
-        from toyshift.diagnostics import worker_pool
+        from toyshift.core.workers import worker_pool
         from toyshift.scripts.quickstart_results import Results, write_results
 
         self.timed("demonstrations", self.collect)

@@ -13,6 +13,7 @@ import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ContractError, FileError, GraspError, UnknownNameError
+from toyshift.core.workers import worker_pool
 from toyshift.diagnostics import evaluation
 from toyshift.diagnostics.actors import (
     EnvSpec,
@@ -24,7 +25,6 @@ from toyshift.diagnostics.actors import (
 )
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest
-from toyshift.diagnostics.workers import worker_pool
 
 FAKE = '''
 import dataclasses
