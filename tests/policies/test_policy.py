@@ -15,7 +15,7 @@ from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies import Policy, PolicyConfig
 from toyshift.policies.policy import Normaliser
 
-SMALL: dict[str, Any] = {"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "execute": 2}
+SMALL: dict[str, Any] = {"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "execute": 2, "gripper_gain": 0.0}
 
 
 @pytest.fixture
@@ -103,6 +103,19 @@ def test_a_hidden_view_does_not_matter(build: Callable[..., Any]) -> None:
     changed = batch | {image_key("wrist"): 255 - batch[image_key("wrist")]}
     assert torch.equal(policy(batch | {"augment.keep": keep})["loss"], policy(changed | {"augment.keep": keep})["loss"])
     assert not torch.equal(policy(batch)["loss"], policy(changed)["loss"])
+
+
+def test_the_gripper_is_pushed_to_open_or_closed_and_nothing_else_changes(build: Callable[..., Any]) -> None:
+    policy, batch = build()
+    plain = policy.predict(*views(batch))
+    decided, _ = build(gripper_gain=10.0)
+    decided.load_state_dict(policy.state_dict())
+    pushed = decided.predict(*views(batch))
+    place = policy.action_contract.names.index("gripper")
+    expected = ((plain[..., place] - 0.5) * 10.0 + 0.5).clamp(0.0, 1.0)
+    torch.testing.assert_close(pushed[..., place], expected)
+    others = [i for i in range(policy.action_contract.size) if i != place]
+    torch.testing.assert_close(pushed[..., others], plain[..., others])
 
 
 def test_shared_encoders_have_one_set_of_weights(build: Callable[..., Any]) -> None:
