@@ -92,7 +92,9 @@ def report_data(run: Quickstart, results: Results) -> ReportData:
     from toyshift.diagnostics.report_data import LeaningPanel, object_panel, read_curves
 
     summaries = summarise(results.rows)
-    base = {s.policy: s for s in summaries if s.object_set == DIAGNOSED_SET}
+    # the same episodes as under the changes, so that the difference is the change's and not the draw's
+    same = [row for row in results.rows if row.object_set == DIAGNOSED_SET and row.episode < run.cfg.factor_trials]
+    base = {s.policy: s for s in summarise(same)}
     panels = [
         LeaningPanel(result, base.get(pooling), {factor: summarise(rows)[0] for factor, rows in results.changed[pooling].items()})
         for pooling, result in results.leaning.items()
