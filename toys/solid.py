@@ -80,7 +80,8 @@ def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
     """
     from manifold3d import Error, Manifold, Mesh64
 
-    body = Manifold(Mesh64(np.ascontiguousarray(mesh.vertices, dtype=np.float64), np.ascontiguousarray(mesh.faces, dtype=np.uint64)))
+    # Copies: manifold3d does not take read-only arrays, which is what trimesh hands out once a mesh has measured itself.
+    body = Manifold(Mesh64(np.array(mesh.vertices, dtype=np.float64, order="C"), np.array(mesh.faces, dtype=np.uint64, order="C")))
     if body.status() != Error.NoError or body.is_empty():
         raise MeshError(f"the mesh does not bound a solid ({body.status()}); close its holes first")
     return body
