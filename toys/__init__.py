@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toyshift.toys.distribution import ToyDistribution, sample_toy
+    from toyshift.toys.distribution import ToyDistribution
     from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
     from toyshift.toys.objectset import ObjectSet
     from toyshift.toys.primitives import Primitive
     from toyshift.toys.rest import compute_rest_poses
+    from toyshift.toys.sampling import sample_toy
     from toyshift.toys.sources import SOURCES, load_objects
     from toyshift.toys.toy import Toy, toy_object
 
@@ -27,7 +28,7 @@ _PLACES = {
     "VisualMesh": "model",
     "compute_rest_poses": "rest",
     "load_objects": "sources",
-    "sample_toy": "distribution",
+    "sample_toy": "sampling",
     "toy_object": "toy",
 }
 

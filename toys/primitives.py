@@ -36,7 +36,7 @@ def rounded(value: float) -> float:
     return round(value, 6) + 0.0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Primitive:
     """One solid of a toy, its z axis being the axis of cylinders and rings.
 
@@ -59,14 +59,15 @@ class Primitive:
         if len(self.size) != len(names) or len(self.pos) != 3 or len(self.quat) != 4:
             raise ConfigError(f"a {self.kind} has size {names}, a position of 3 and a quaternion of 4 numbers; got {self.size}, {self.pos}, {self.quat}")
         numbers = (*self.size, *self.pos, *self.quat)
-        if not all(math.isfinite(v) for v in numbers) or min(self.size) < 1e-6:
+        if not all(map(math.isfinite, numbers)) or min(self.size) < 1e-6:
             raise ConfigError(f"a {self.kind} needs finite numbers and sizes of at least 1e-6 m; got size {self.size}, pos {self.pos}, quat {self.quat}")
-        if sum(q * q for q in self.quat) < 1e-6:
+        w, x, y, z = self.quat
+        if w * w + x * x + y * y + z * z < 1e-6:
             raise ConfigError(f"the quaternion of a {self.kind} is zero")
         if self.kind == "ring" and self.size[1] >= self.size[0]:
             raise ConfigError(f"a ring's wall ({self.size[1]} m) must be thinner than its outer radius ({self.size[0]} m)")
         for name in ("size", "pos", "quat"):
-            object.__setattr__(self, name, tuple(rounded(float(v)) for v in getattr(self, name)))
+            object.__setattr__(self, name, tuple([rounded(float(v)) for v in getattr(self, name)]))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "size": list(self.size), "pos": list(self.pos), "quat": list(self.quat)}

@@ -33,7 +33,7 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "toys": Source("toyshift.toys.toysource:toy_set", "train, test or lego", ("n", "seed"), "toys:train?n=250"),
+    "toys": Source("toyshift.toys.toysource:toy_set", "train, test or a distribution", ("n", "seed", "of", "select", "pool"), "toys:train?n=250"),
     "ycb-like": Source("toyshift.toys.ycb_like:ycb_like_set", "", (), "ycb-like@maniskill"),
     "ycb": Source("toyshift.toys.ycb:ycb_set", "a folder", (), "ycb:DIR?graspable"),
 }

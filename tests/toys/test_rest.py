@@ -10,9 +10,9 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import MeshError
-from toyshift.toys.distribution import sample_toy, toy_rng
 from toyshift.toys.model import GraspObject, RestPose
 from toyshift.toys.rest import compute_rest_poses, min_width
+from toyshift.toys.sampling import sample_toy, toy_rng
 from toyshift.toys.solid import quat_between, quat_to_matrix
 from toyshift.toys.toy import toy_object
 

@@ -13,7 +13,8 @@ from toyshift.core.files import cache_dir, read_json
 from toyshift.toys import load_objects
 from toyshift.toys.grammar import parse
 from toyshift.toys.objectset import PANDA_OPENING
-from toyshift.toys.toysource import ACCEPTED_WIDTH, split_of
+from toyshift.toys.splits import split_of
+from toyshift.toys.toysource import ACCEPTED_WIDTH
 
 
 def test_grammar() -> None:

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.toys.distribution import ToyDistribution, random_quat, sample_toy, toy_rng
+from toyshift.toys.distribution import ToyDistribution
 from toyshift.toys.primitives import KINDS, Primitive
+from toyshift.toys.sampling import random_quat, sample_toy, toy_rng
 from toyshift.toys.solid import quat_to_matrix, union
-from toyshift.toys.toy import COLOURS, Toy, toy_object
+from toyshift.toys.toy import COLOURS, LEGO_COLOURS, Toy, toy_object
 
 GOLDEN = "14f49006389eb2dd"  # of the first toy of seed 0: must never change
 
@@ -26,7 +27,7 @@ def _lego(i: int) -> Toy:
 
 def test_golden_id_and_second_process() -> None:
     assert _lego(0).id == GOLDEN
-    code = "from toyshift.toys import sample_toy; from toyshift.toys.distribution import toy_rng; print(sample_toy(toy_rng(0, 0, 0)).id)"
+    code = "from toyshift.toys import sample_toy; from toyshift.toys.sampling import toy_rng; print(sample_toy(toy_rng(0, 0, 0)).id)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == GOLDEN
 
@@ -76,7 +77,7 @@ def test_counts_kinds_colours_and_sizes_follow_the_distribution() -> None:
     assert np.abs(counts[1:] / 2000 - 0.2).max() < 0.04
     kinds = [p.kind for t in toys for p in t.primitives]
     assert max(abs(kinds.count(k) / len(kinds) - 0.25) for k in KINDS) < 0.03
-    assert {t.colour for t in toys} == set(COLOURS)
+    assert {t.colour for t in toys} == set(LEGO_COLOURS)
     assert len({t.id for t in toys}) == 2000
     holes = [p.size[0] - p.size[1] for t in toys for p in t.primitives if p.kind == "ring"]
     assert min(holes) >= 0.016
