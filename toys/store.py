@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import zipfile
 from collections.abc import Callable
@@ -82,19 +83,27 @@ def store_path(key: str) -> Path:
 def cached(key: str, build: Callable[[], GraspObject]) -> GraspObject:
     """The object of a content hash, built by the first process that asks; a damaged file is built again.
 
-    Two processes that ask at the same time build it once: the second waits and reads.
+    Two processes that ask at the same time build it once: the second waits and reads. What is in a cache that may only
+    be read is read.
+
+    Raises:
+        FileError: the cache cannot be written to, because it is read-only or the disk is full; nothing is left behind.
     """
     path = store_path(key)
-    if path.exists():
-        try:
-            return read_object(path)
-        except FileError:
-            path.unlink(missing_ok=True)
-    with locked(path):
+    try:
         if path.exists():
-            return read_object(path)
-        value = build()
-        save_object(path, value)
+            try:
+                return read_object(path)
+            except FileError:
+                path.unlink(missing_ok=True)
+        with locked(path):
+            if path.exists():
+                return read_object(path)
+            value = build()
+            save_object(path, value)
+    except OSError as error:
+        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
+        raise FileError(f"cannot write to the cache folder {path.parent} ({error.strerror or error}): {remedy}, or set TOYSHIFT_CACHE to another folder") from error
     return value
 
 

@@ -8,23 +8,30 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from queue import Empty, Queue
+from typing import NamedTuple
 
 from toyshift.core.errors import FileError, ToyShiftError
 from toyshift.core.progress import Progress
 
 PROCESSES = 2
-Problem = tuple[str, str]  # class and message of an error
+
+
+class Problem(NamedTuple):
+    """What went wrong with one job: its last argument, and class and message of the error."""
+
+    job: str
+    kind: str
+    message: str
 
 
 def run_job(job: list[str]) -> Problem | None:
-    """Runs ["module:function", path, id]; returns what went wrong, if anything did."""
+    """Runs ["module:function", argument, id]; returns what went wrong, if anything did."""
     module, function = job[0].split(":")
     try:
-        getattr(importlib.import_module(module), function)(Path(job[1]), job[2])
+        getattr(importlib.import_module(module), function)(job[1], job[2])
     except ToyShiftError as error:
-        return type(error).__name__, str(error)
+        return Problem(job[2], type(error).__name__, str(error))
     return None
 
 
@@ -57,9 +64,9 @@ def _drain(jobs: Queue[list[str]], done: Queue[Problem | None]) -> None:
             except BrokenPipeError:
                 line = ""
             if not line:
-                raise FileError(f"the process that builds {job[2]!r} from {job[1]} ended unexpectedly (out of memory?); run the command again")
+                raise FileError(f"the process that builds {job[2]!r} from {job[1][:200]} ended unexpectedly (out of memory?); run the command again")
             answer = json.loads(line)
-            done.put(tuple(answer) if answer else None)
+            done.put(Problem(*answer) if answer else None)
     finally:
         child.stdin.close()
         child.stdout.close()

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
 from pathlib import Path
 
-import numpy as np
-
-from toyshift.core.errors import FileError, MeshError, ToyShiftError, UnknownNameError
-from toyshift.core.files import content_hash, json_hash
-from toyshift.toys.decompose import convex_parts, parts_properties
+from toyshift.core.errors import FileError, UnknownNameError
+from toyshift.core.files import content_hash
 from toyshift.toys.grammar import Term
-from toyshift.toys.meshfile import file_bytes, read_mesh, solid_surface, visual_mesh
-from toyshift.toys.model import GraspObject
+from toyshift.toys.meshfile import file_bytes
+from toyshift.toys.meshobject import DEFAULT_DENSITY, Recipe
+from toyshift.toys.meshset import mesh_set
 from toyshift.toys.objectset import ObjectSet
-from toyshift.toys.rest import compute_rest_poses
-from toyshift.toys.solid import mass_properties
-from toyshift.toys.store import cached, scaled, store_path
+from toyshift.toys.store import scaled
 from toyshift.toys.table import display_name, ycb_table
-from toyshift.toys.workers import build_in_processes
 
 VERSION = "ycb-4"  # change it when what is built from the same files changes
-DEFAULT_DENSITY = 500.0  # [kg/m^3] where the table has no mass
 
 
 def mesh_file(folder: Path) -> Path | None:
@@ -54,39 +47,13 @@ def object_key(path: Path, object_id: str) -> str:
     return content_hash(VERSION, object_id, repr(row.mass if row else None), *file_bytes(path))
 
 
-def build_object(path: Path, object_id: str) -> GraspObject:
-    """Builds an object from its mesh file.
+def recipe(path: Path, object_id: str) -> Recipe:
+    """How an object is built: its mass from the table, otherwise from DEFAULT_DENSITY.
 
-    Mass comes from the table (otherwise DEFAULT_DENSITY, with a warning); inertia is that of the solid at uniform
-    density where the surface is closed, otherwise that of the union of its convex parts, scaled to the mass.
-
-    Raises:
-        MeshError: the mesh cannot be used; names the file and the remedy.
+    A scan is the outside of one thing, so it is not searched for pieces that overlap.
     """
-    raw = read_mesh(path)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of a flat surface, which convex_parts refuses
-        surface = solid_surface(raw)
-    try:
-        parts = convex_parts(surface)
-        closed = surface.is_watertight and surface.is_winding_consistent
-        volume, com, inertia = mass_properties(surface.vertices, surface.faces) if closed else parts_properties(parts)
-        poses = compute_rest_poses(surface.vertices, com, upright=True)
-    except MeshError as error:
-        raise MeshError(f"{path}: {error}; repair or leave out the object {object_id!r}") from error
     row = ycb_table().get(object_id)
-    if row is None:
-        warnings.warn(f"{object_id!r} is not in the YCB table: its mass is taken as {DEFAULT_DENSITY:g} kg/m^3 x {volume * 1e6:.0f} cm^3", stacklevel=2)
-    mass = row.mass if row else DEFAULT_DENSITY * volume
-    info = {"closed": bool(closed), "volume": volume, "parts": len(parts)}
-    return GraspObject(
-        id=object_id, name=display_name(object_id), source="ycb", mesh=surface, geoms=(), parts=parts, visual=visual_mesh(raw, surface),
-        mass=mass, com=com, inertia=inertia * (mass / volume), rest_poses=poses, info=info,
-    )
-
-
-def ensure_built(path: Path, object_id: str) -> None:
-    """Builds an object into the cache; what a worker process runs."""
-    cached(object_key(path, object_id), lambda: build_object(path, object_id))
+    return Recipe(str(path.resolve()), object_id, display_name(object_id), "ycb", mass=row.mass if row else None, unite=False, version=VERSION)
 
 
 def ycb_set(term: Term) -> ObjectSet:
@@ -103,30 +70,13 @@ def ycb_set(term: Term) -> ObjectSet:
         raise UnknownNameError("variant of ycb", term.variant, ["maniskill"])
     files = find_objects(Path(term.argument).expanduser())
     keys = {name: object_key(path, name) for name, path in files.items()}
-    missing = [name for name in files if not store_path(keys[name]).exists()]
-    if missing:
-        jobs = [["toyshift.toys.ycb:ensure_built", str(files[name].resolve()), name] for name in missing]
-        problems = build_in_processes(jobs, "importing YCB")
-        if problems:
-            raise _problem(problems)
-    scales = {name: row.scale for name, row in ycb_table().items()} if term.variant else {}
-
-    @functools.cache
-    def warn_once(name: str) -> None:
-        if name not in ycb_table():
-            warnings.warn(f"{name!r} is not in the YCB table: its mass is taken as {DEFAULT_DENSITY:g} kg/m^3 x its volume", stacklevel=2)
-
-    def load(name: str) -> GraspObject:
-        warn_once(name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return scaled(cached(keys[name], lambda: build_object(files[name], name)), scales.get(name, 1.0))
-
-    return ObjectSet(term.text, tuple(files), json_hash(["ycb", term.variant, keys]), load)
-
-
-def _problem(problems: list[tuple[str, str]]) -> ToyShiftError:
-    """One error for all objects that could not be imported."""
-    kind, message = problems[0]
-    more = "" if len(problems) == 1 else f" ({len(problems) - 1} more: {'; '.join(text for _, text in problems[1:4])})"
-    return (MeshError if kind == "MeshError" else FileError)(message + more)
+    table = ycb_table()
+    unknown = [name for name in files if name not in table]
+    if unknown:
+        some = ", ".join(repr(name) for name in unknown[:10]) + (" ..." if len(unknown) > 10 else "")
+        warnings.warn(f"not in the YCB table: {some}: mass taken as {DEFAULT_DENSITY:g} kg/m^3 x volume", stacklevel=2)
+    scales = {name: row.scale for name, row in table.items()} if term.variant else {}
+    return mesh_set(
+        term.text, [recipe(path, name) for name, path in files.items()], keys, ["ycb", term.variant], "importing YCB",
+        finish=lambda found: scaled(found, scales.get(found.id, 1.0)),
+    )
