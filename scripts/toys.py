@@ -13,6 +13,7 @@ from typing import Any
 
 # Word -> the file that holds its `main`; the same words stand in cli.py's table.
 WORDS: dict[str, str] = {
+    "distance": "toyshift.scripts.toys_distance",
     "list": "toyshift.scripts.toys_list",
     "show": "toyshift.scripts.toys_show",
     "stats": "toyshift.scripts.toys_stats",

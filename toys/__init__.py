@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toyshift.toys.distance import set_distance
     from toyshift.toys.distribution import ToyDistribution
     from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
     from toyshift.toys.objectset import ObjectSet
@@ -29,6 +30,7 @@ _PLACES = {
     "compute_rest_poses": "rest",
     "load_objects": "sources",
     "sample_toy": "sampling",
+    "set_distance": "distance",
     "toy_object": "toy",
 }
 
@@ -45,6 +47,7 @@ __all__ = [
     "compute_rest_poses",
     "load_objects",
     "sample_toy",
+    "set_distance",
     "toy_object",
 ]
 
