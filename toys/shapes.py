@@ -55,6 +55,13 @@ def revolve(profile: Sequence[Point], segments: int = ROUND) -> Manifold:
     return CrossSection([points], FillRule.NonZero).revolve(segments)
 
 
+def spun(points: Sequence[Point], segments: int = 64) -> Manifold:
+    """Revolves a closed outline of (radius, z) points around z: a wall of any section."""
+    from manifold3d import CrossSection, FillRule
+
+    return CrossSection([list(points)], FillRule.NonZero).revolve(segments)
+
+
 def vessel(outer: Sequence[Point], wall: float, floor: float, segments: int = ROUND) -> Manifold:
     """A hollow body of revolution, open at the top: profile (radius, z) from the bottom up, wall and floor thickness."""
     top = outer[-1][1]
@@ -131,6 +138,28 @@ def stack_of_sections(sections: Sequence[tuple[float, float, float]], n: int = 2
         x = np.sign(c) * np.abs(c) ** corner * np.interp(p[:, 2], z, wide)
         y = np.sign(s) * np.abs(s) ** corner * np.interp(p[:, 2], z, deep)
         return np.column_stack([x * rim, y * rim, p[:, 2]])
+
+    return warped(body, change)
+
+
+def loft(sections: Sequence[tuple[float, float, float, float, float]], n: int = 32, corner: float = 1.0, segments: int = ROUND) -> Manifold:
+    """A bar along x: sections (x, width y, thickness z, centre y, centre z) in ascending x, smooth between them.
+
+    A corner of 1 makes elliptic sections, towards 0 boxy ones.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    values = np.array(sections)
+    x = np.union1d(np.linspace(values[0, 0], values[-1, 0], n), values[:, 0])
+    table = PchipInterpolator(values[:, 0], values[:, 1:])(x)
+    body = revolve([(1.0, float(v)) for v in x], segments)
+
+    def change(p: Array) -> Array:
+        rim, angle = np.hypot(p[:, 0], p[:, 1]), np.arctan2(p[:, 1], p[:, 0])
+        wide, thick, side, up = (np.interp(p[:, 2], x, column) for column in table.T)
+        c, s = np.cos(angle), np.sin(angle)
+        y = side + rim * np.sign(c) * np.abs(c) ** corner * wide / 2
+        return np.column_stack([p[:, 2], y, up + rim * np.sign(s) * np.abs(s) ** corner * thick / 2])
 
     return warped(body, change)
 

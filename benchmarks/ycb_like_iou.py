@@ -1,0 +1,57 @@
+"""How close the shapes of `ycb-like` come to the scans of the YCB objects: volumetric IoU after rigid alignment.
+
+python benchmarks/ycb_like_iou.py ../shared/ycb
+python benchmarks/ycb_like_iou.py ../shared/ycb --json --only 024_bowl 029_plate
+
+Both are solids: the shape as built, and the scan's surface as `ycb:DIR` uses it for physics (split vertices joined, small
+holes closed). Volumes come from exact Boolean operations, not voxels, so walls of 1 mm count as what they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from toyshift.toys.meshfile import read_mesh, solid_surface
+from toyshift.toys.overlap import aligned_iou
+from toyshift.toys.table import ycb_table
+from toyshift.toys.ycb import find_objects
+from toyshift.toys.ycb_like import SHAPES, fitted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder with the scans")
+    parser.add_argument("--only", nargs="+", metavar="ID", help="these objects only")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    args = parser.parse_args()
+    started = time.perf_counter()
+    rows = []
+    for name, path in find_objects(args.folder).items():
+        if args.only and name not in args.only:
+            continue
+        scan = solid_surface(read_mesh(path))
+        if not scan.is_watertight:
+            print(f"{name}: the scan has holes; left out", file=sys.stderr)
+            continue
+        shape = fitted(SHAPES[name][1](), ycb_table()[name].box)
+        value, _ = aligned_iou(scan, shape)
+        rows.append({"id": name, "iou": round(value, 4), "scan_cm3": round(scan.volume * 1e6, 1), "shape_cm3": round(shape.volume * 1e6, 1)})
+        if not args.json:
+            print(f"{name:28} {value:6.3f}  scan {scan.volume * 1e6:7.1f} cm3, shape {shape.volume * 1e6:7.1f} cm3", flush=True)
+    rows.sort(key=lambda row: float(str(row["iou"])))
+    values = np.array([row["iou"] for row in rows], dtype=np.float64)
+    summary = {"n": len(rows), "median": float(np.median(values)), "min": float(values.min()), "below_0.4": int((values < 0.4).sum()), "seconds": round(time.perf_counter() - started, 1)}
+    if args.json:
+        print(json.dumps({"objects": rows, **summary}, indent=1))
+    else:
+        print(f"\n{summary}\nlowest: " + ", ".join(f"{row['id']} {row['iou']}" for row in rows[:12]))
+
+
+if __name__ == "__main__":
+    main()
