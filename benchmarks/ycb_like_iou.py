@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from toyshift.toys.meshfile import read_mesh, solid_surface
+from toyshift.toys.meshfile import read_mesh
 from toyshift.toys.overlap import aligned_iou
+from toyshift.toys.repair import repaired
 from toyshift.toys.table import ycb_table
 from toyshift.toys.ycb import find_objects
 from toyshift.toys.ycb_like import SHAPES, fitted
@@ -35,7 +36,7 @@ def main() -> None:
     for name, path in find_objects(args.folder).items():
         if args.only and name not in args.only:
             continue
-        scan = solid_surface(read_mesh(path))
+        scan = repaired(read_mesh(path))[0]
         if not scan.is_watertight:
             print(f"{name}: the scan has holes; left out", file=sys.stderr)
             continue

@@ -77,7 +77,7 @@ def _icp(pose: Array, points: Array, normals: Array, tree: cKDTree, moving: Arra
     return pose
 
 
-def aligned_iou(fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: int = 150) -> tuple[float, Array]:
+def aligned_iou(fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: int = 150, enough: float = 1.0) -> tuple[float, Array]:
     """The largest volumetric IoU found over rigid motions (no scaling, no mirror image) of one solid onto another.
 
     Starts from all ways to lay the smallest oriented boxes and the principal axes on each other, follows each by ICP,
@@ -86,7 +86,8 @@ def aligned_iou(fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: in
     Args:
         fixed: a closed surface [m].
         moving: a closed surface [m].
-        evaluations: Boolean operations of each refinement.
+        evaluations: Boolean operations of each refinement; 0 leaves it out.
+        enough: the search ends once it has found this much.
 
     Returns:
         the IoU, and the pose (4, 4) of `moving` that reaches it.
@@ -105,7 +106,11 @@ def aligned_iou(fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: in
     points, normals, tree = np.asarray(points), np.asarray(fixed.face_normals[faces]), cKDTree(points)
     samples = np.asarray(trimesh.sample.sample_surface(moving, SAMPLES, seed=0)[0])
     starts = _starts(fixed, moving)
-    tried = [(score(p), k, p) for k, p in enumerate([*starts, *(_icp(p, points, normals, tree, samples) for p in starts)])]
+    tried = []
+    for pose in itertools.chain(starts, (_icp(p, points, normals, tree, samples) for p in starts)):
+        tried.append((score(pose), pose))
+        if tried[-1][0] >= enough:
+            return tried[-1]
     size, centre = float(np.linalg.norm(moving.extents)) / 2, np.asarray(moving.center_mass)
 
     def moved(step: Array, pose: Array) -> Array:
@@ -116,13 +121,15 @@ def aligned_iou(fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: in
         change[:3, 3] = step[3:] + middle - change[:3, :3] @ middle
         return change @ pose
 
-    best = max(tried, key=lambda t: (t[0], -t[1]))
-    for found, k, pose in sorted(tried, key=lambda t: (-t[0], t[1]))[:REFINED]:
-        corners = np.vstack([np.zeros(6), 0.02 * size * np.eye(6)])
+    tried.sort(key=lambda t: -t[0])  # stable: of equals the first tried
+    best = tried[0]
+    for found, start in tried[: REFINED if evaluations else 0]:
         answer = minimize(
-            lambda step, pose=pose: -score(moved(step, pose)), np.zeros(6), method="Nelder-Mead",
-            options={"initial_simplex": corners, "maxfev": evaluations, "xatol": 1e-6, "fatol": 1e-5},
+            lambda step, start=start: -score(moved(step, start)), np.zeros(6), method="Nelder-Mead",
+            options={"initial_simplex": np.vstack([np.zeros(6), 0.02 * size * np.eye(6)]), "maxfev": evaluations, "xatol": 1e-6, "fatol": 1e-5},
         )
         if -answer.fun > max(found, best[0]):
-            best = (float(-answer.fun), k, moved(answer.x, pose))
-    return best[0], best[2]
+            best = (float(-answer.fun), moved(answer.x, start))
+        if best[0] >= enough:
+            break
+    return best

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from manifold3d import Manifold
 
 VERSION = "ycb-like-3"  # change it with any shape
-FIT = (0.001, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger
+FIT = (0.0015, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger
 Colour = tuple[float, float, float]
 RED, GREEN, BLUE, YELLOW = (0.75, 0.12, 0.1), (0.2, 0.55, 0.25), (0.15, 0.3, 0.65), (0.92, 0.78, 0.15)
 WHITE, STEEL, BLACK, WOOD, ORANGE = (0.92, 0.92, 0.9), (0.62, 0.64, 0.66), (0.12, 0.12, 0.13), (0.72, 0.55, 0.35), (0.93, 0.5, 0.12)
