@@ -1,5 +1,6 @@
 """Lists, shows and measures the objects of a set.
 
+toyshift toys import my_meshes                   what each object is and what is wrong with it
 toyshift toys list ycb-like                      one line per object
 toyshift toys show toys:train?n=48 --out toys.png
 toyshift toys stats ycb:DIR                      sizes, masses, and what a gripper cannot hold
@@ -14,9 +15,12 @@ from typing import Any
 # Word -> the file that holds its `main`; the same words stand in cli.py's table.
 WORDS: dict[str, str] = {
     "distance": "toyshift.scripts.toys_distance",
+    "print": "toyshift.scripts.toys_print",
+    "import": "toyshift.scripts.toys_import",
     "list": "toyshift.scripts.toys_list",
     "show": "toyshift.scripts.toys_show",
     "stats": "toyshift.scripts.toys_stats",
+    "view": "toyshift.scripts.toys_view",
 }
 
 

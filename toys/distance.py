@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Executor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import trimesh
 from toyshift.core.errors import ConfigError, FileError, MeshError
 from toyshift.core.files import atomic_path, cache_dir, json_hash, locked, read_json, write_json
 from toyshift.core.progress import Progress, track
+from toyshift.core.workers import worker_pool
 from toyshift.toys.alignment import coarse_distance, fit, overlap_where
 from toyshift.toys.descriptor import Shape, sample_shape
 from toyshift.toys.objectset import ObjectSet
@@ -115,7 +117,7 @@ def _job(queries: Path, targets: Path, indices: list[int], leave_out: bool) -> l
     return out
 
 
-def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_out: bool, workers: int) -> list[Found]:
+def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_out: bool, pool: Executor | None) -> list[Found]:
     """The nearest targets of some queries, from the cache where they were searched before."""
     key = json_hash([RULE, CANDIDATES, FITTED, queries.fingerprint, targets.fingerprint, indices, leave_out])
     path = cache_dir("distances") / f"{key}.json"
@@ -126,18 +128,15 @@ def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_ou
     done: dict[int, list[Found]] = {}
     label = f"{queries.spec}: {'leaving one out' if leave_out else f'nearest in {targets.spec}'}"
     with Progress(label, len(indices), "object") as bar:
-        if workers < 2 or len(chunks) < 2:
+        if pool is None:
             for k, chunk in enumerate(chunks):
                 done[k] = _job(*files, chunk, leave_out)
                 bar.update(len(chunk))
         else:
-            from toyshift.core.workers import worker_pool
-
-            with worker_pool(min(workers, len(chunks))) as pool:
-                jobs = {pool.submit(_job, *files, chunk, leave_out): k for k, chunk in enumerate(chunks)}
-                for job in as_completed(jobs):
-                    done[jobs[job]] = job.result()
-                    bar.update(len(chunks[jobs[job]]))
+            jobs = {pool.submit(_job, *files, chunk, leave_out): k for k, chunk in enumerate(chunks)}
+            for job in as_completed(jobs):
+                done[jobs[job]] = job.result()
+                bar.update(len(chunks[jobs[job]]))
     rows = [row for k in range(len(chunks)) for row in done[k]]
     write_json(path, rows)
     return rows
@@ -181,9 +180,10 @@ def set_distance(a: ObjectSet, b: ObjectSet, workers: int | None = None) -> dict
         raise ConfigError(f"{a.spec!r} has {len(a)} object; distances are judged by those inside the first set, so it needs at least 2")
     workers = workers or len(os.sched_getaffinity(0))
     sampled = _sample(len(a))
-    forward = _search(b, a, list(range(len(b))), False, workers)
-    backward = _search(a, b, sampled, False, workers)
-    inside = _search(a, a, sampled, True, workers)
+    with worker_pool(workers) if workers > 1 else contextlib.nullcontext() as pool:  # starts no process before the first job
+        forward = _search(b, a, list(range(len(b))), False, pool)
+        backward = _search(a, b, sampled, False, pool)
+        inside = _search(a, a, sampled, True, pool)
     summary: dict[str, Any] = {}
     for name, meaning in MEASURES.items():
         reference = _quantiles(inside, name)
