@@ -27,8 +27,8 @@ class Plan:
     """How a folder of meshes is read.
 
     Attributes:
-        recipes: one an object, sorted by id; without those of `unreadable`.
-        keys: id -> content hash.
+        recipes: one an object, sorted by id.
+        keys: id -> content hash, without those of `unreadable`.
         unreadable: id -> why the file's bytes cannot be read.
         unit: of the files.
         inferred: how the unit was found, or "" where it was given.
@@ -133,8 +133,8 @@ def plan_meshes(argument: str, source: str, options: Mapping[str, str], term: Te
     if not unit:
         unit, inferred = _infer({name: files[name] for name in keys}, keys)
     factor = UNITS[unit] * number(term, "scale", 1.0)
-    scaled = {name: dataclasses.replace(one, scale=(factor, factor, factor)) for name, one in recipes.items() if name in keys}
-    return Plan(tuple(scaled.values()), {name: one.key() for name, one in scaled.items()}, unreadable, unit, inferred)
+    scaled = [dataclasses.replace(one, scale=(factor, factor, factor)) for one in recipes.values()]
+    return Plan(tuple(scaled), {one.id: one.key() for one in scaled if one.id in keys}, unreadable, unit, inferred)
 
 
 def meshes_set(term: Term) -> ObjectSet:

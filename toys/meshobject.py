@@ -11,7 +11,7 @@ import trimesh
 
 from toyshift.core.errors import MeshError
 from toyshift.core.files import content_hash
-from toyshift.toys.crossing import MAX_FACES, crossing_faces
+from toyshift.toys.crossing import MAX_FACES, crossing_faces, misfilled
 from toyshift.toys.decompose import convex_parts, parts_properties
 from toyshift.toys.meshfile import file_bytes, read_mesh, set_texture
 from toyshift.toys.meshvisual import visual_mesh
@@ -22,7 +22,7 @@ from toyshift.toys.solid import mass_properties
 
 VERSION = "mesh-1"  # change it when what is built from the same recipe changes
 DEFAULT_DENSITY = 500.0  # [kg/m^3] where neither a mass nor a density is known
-CROSSING_SHARE = 0.01  # of the area: a surface that passes through itself with more than this bounds no solid
+MISFILLED = 0.02  # of its inside: a surface that encloses more than this twice or inside out bounds no solid
 THIN = 1e-6  # of the hull: what fills less encloses no volume
 
 
@@ -78,12 +78,13 @@ def surface_of(raw: trimesh.Trimesh, unite: bool = True) -> tuple[trimesh.Trimes
             surface, more = united(surface)
             said += more
     if unite and len(surface.faces) <= MAX_FACES:
-        crossing = crossing_faces(surface)
-        if len(crossing):
-            share = float(surface.area_faces[crossing].sum() / surface.area)
-            rebuilt = share > CROSSING_SHARE
-            said += (f"passes through itself at {len(crossing)} faces ({share:.1%} of its area)" + (": volume and collision parts are those of CoACD's remesh" if rebuilt else ""),)
-            closed = closed and not rebuilt
+        crossing = len(crossing_faces(surface))
+        wrong = misfilled(surface) if crossing and closed else 0.0
+        if wrong > MISFILLED:
+            closed = False
+            said += (f"passes through itself at {crossing} faces and encloses {wrong:.0%} of its inside twice or inside out: volume and collision parts are those of CoACD's remesh",)
+        elif crossing:
+            said += (f"passes through itself at {crossing} faces, with next to no effect on its volume",)
     elif unite:
         said += (f"not tested for passing through itself: more than {MAX_FACES:,} faces",)
     return surface, said, closed
