@@ -91,13 +91,14 @@ def arch_brick() -> Manifold:
 def brick_car() -> Manifold:
     """A hollow base with studs on four wheels, a hitch, and a cord with a bell-shaped handle; x runs from the hitch."""
     base = box(158, 96, 31, 1).translate([91, 0, 33.5])
-    rooms = [box(26, 92.5, 60).translate([28, 0, 15.2]), box(26, 92.5, 60).translate([154, 0, 15.2])]
-    rooms += [box(96, 30, 60).translate([91, y, 15.2]) for y in (-31.3, 31.3)] + [box(96, 28, 60).translate([91, 0, 15.2])]
+    rooms = [box(26.5, 93.4, 60).translate([26.7, 0, 15.8]), box(26.5, 93.4, 60).translate([155.3, 0, 15.8])]
+    rooms += [box(99, 30.4, 60).translate([91, y, 15.8]) for y in (-31.5, 31.5)] + [box(99, 29.6, 60).translate([91, 0, 15.8])]
     for room in rooms:
         base = base - room
     studs = [cylinder(4.8, 5, segments=16).translate([19 + 16 * i, -40 + 16 * j, 50.5]) for i in range(10) for j in range(6)]
     pegs = [(cylinder(8, 18, segments=16) - cylinder(5.5, 40, segments=16)).translate([x, 0, 37]) for x in (59, 75, 91, 107, 123)]
-    wheels = [cylinder(22.8, 16.5, segments=40).rotate([90, 0, 0]).translate([x, y, 22.8]) for x in (43.5, 139) for y in (-55.3, 55.3)]
-    cord = tube([(168, 3, 36), (184, 3, 42), (200, 0, 50), (219, -1.5, 54), (246, 7, 56.5), (268, 18, 53), (282, 33, 41)], 2.2)
-    bell = spun([(0, 44), (3, 43), (7, 26), (15, 14), (18, 9), (18, 0), (13, 0), (12, 8), (0, 12)], 24).translate([282, 33, 0])
+    wheel = spun([(0, -8.2), (20, -8.2), (22.8, -6), (22.8, 6), (20, 8.2), (0, 8.2)], 40).rotate([90, 0, 0])
+    wheels = [wheel.translate([x, y, 22.8]) for x in (43.5, 139) for y in (-55.3, 55.3)]
+    cord = tube([(168, -2, 36), (184, -2, 42), (200, -1, 50), (219, 1.5, 55), (246, -4, 57), (268, -18, 53), (282, -33, 41)], 2.2)
+    bell = spun([(0, 44), (3, 43), (7, 26), (15, 14), (18, 9), (18, 0), (13, 0), (12, 8), (0, 12)], 24).translate([282, -33, 0])
     return combine(base, *studs, *pegs, *wheels, cord, bell, box(14, 9, 18, 1).translate([7, 0, 18]), box(16, 14, 14, 2).translate([175, 3, 38]))

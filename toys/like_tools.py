@@ -61,9 +61,13 @@ def marker() -> Manifold:
 
 
 def adjustable_wrench() -> Manifold:
-    handle = outline(mirrored([(-100, 6), (-94, 11), (-84, 11), (-60, 8), (30, 8), (52, 12)]), 5, 2) - cylinder(5.5, 40).translate([-90, 0, 0])
-    head = outline([(42, -12), (56, -28), (78, -30), (100, -24), (104, -14), (84, -12), (76, -2), (78, 10), (98, 14), (96, 24), (74, 28), (54, 18)], 7.5, 2)
-    return combine(handle, head, cylinder(7, 14).rotate([90, 0, 20]).translate([60, 4, 0]))
+    """A handle with a thin web between its edges and a hole at its end, and a thick head with a movable jaw."""
+    handle = outline(mirrored([(-100, 6), (-94, 11), (-84, 11), (-60, 8.5), (30, 8.5), (52, 12)]), 4.6, 2)
+    web = outline(mirrored([(-78, 3.5), (-70, 6), (-60, 6), (25, 6), (32, 4)]), 10, 1)
+    handle = handle - web.translate([0, 0, 5.8]) - web.translate([0, 0, -5.8]) - cylinder(5.5, 40).translate([-90, 0, 0])
+    points = [(40, -8), (51, -15), (59, -23), (73, -30), (86, -30), (95, -24), (102, -13), (102, -4), (98, -5), (79, -10), (74, -2), (68, 13), (82, 15), (91, 18), (83, 24), (65, 30), (54, 31), (48, 24), (42, 10)]
+    head = [outline(points, thickness, 1).scale([size, size, 1]).translate([70 - 70 * size, 0, 0]) for thickness, size in ((7, 1.0), (10.5, 0.9))]
+    return combine(handle, *head, cylinder(7, 14).rotate([90, 0, 20]).translate([58, 1, 0]))
 
 
 def screwdriver(flat: bool) -> Manifold:
@@ -117,13 +121,15 @@ def clamp(outer: Sequence[Point], hole: Sequence[Point], width: float, web: floa
     along, radius, length = pivot
     channel = plate([*outer[: last + 1], (0, far)], width - 2 * flange, web) + box(2 * far, 40, width - 2 * flange).translate([0, far + 20 - web, 0])
     channel = channel - box(400, 2 * jaws, 200) - cylinder(0.8 * radius, 200, segments=24).translate([0, along, 0])
-    body = plate(outer, width) - channel - plate(hole, 2 * width)
+    whole = [*outer[: last + 1], (0, far)]  # without the fork: only the outer edges are rounded
+    rounded = combine(*[plate(whole, width * share, width * inset) for share, inset in ((0.45, 0.0), (0.75, 0.06), (0.9, 0.12), (1.0, 0.22))])
+    body = (plate(outer, width) ^ (rounded + box(400, 2 * jaws, width))) - channel - plate(hole, 2 * width)
     return combine(body, cylinder(radius, length, segments=24).translate([0, along, 0]))
 
 
 EXTRA_LARGE = (
     [(0, 0), (9, 6), (20, 25), (35, 43), (44, 59), (47, 73), (45, 91), (37, 108), (39, 118), (57, 150), (75, 176), (82.5, 185.5), (82.5, 196.5), (77.5, 202), (70, 199), (60.5, 189), (42, 161), (23.6, 135), (9, 113), (0, 112)],
-    [(0, 89.6), (16, 81.5), (19, 69), (12.5, 49), (5, 25), (0, 19)],
+    [(0, 91.5), (10, 90), (17, 82), (19, 69), (12.5, 49), (5, 25), (0, 19)],
 )
 MEDIUM = (
     [(0, 0), (4.5, 3), (9, 10), (15.4, 19), (19.7, 26.7), (19.4, 34.5), (17, 45.3), (20, 51.5), (37, 71.7), (39, 78), (38, 85), (36, 84), (31, 77), (21.6, 68.6), (10.7, 56), (5, 52), (0, 53.7)],
@@ -132,7 +138,7 @@ MEDIUM = (
 
 
 def large_clamp() -> Manifold:
-    return clamp(*EXTRA_LARGE, width=26, web=6.5, flange=4, pivot=(101, 13, 36), jaws=19)
+    return clamp(*EXTRA_LARGE, width=26, web=6.5, flange=3.2, pivot=(101, 13, 36), jaws=19)
 
 
 def medium_clamp() -> Manifold:

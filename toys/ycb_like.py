@@ -31,7 +31,7 @@ from toyshift.toys.workers import build_in_processes
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
-VERSION = "ycb-like-3"  # change it with any shape
+VERSION = "ycb-like-4"  # change it with any shape
 FIT = (0.0015, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger
 Colour = tuple[float, float, float]
 RED, GREEN, BLUE, YELLOW = (0.75, 0.12, 0.1), (0.2, 0.55, 0.25), (0.15, 0.3, 0.65), (0.92, 0.78, 0.15)
