@@ -77,6 +77,8 @@ def surface_of(raw: trimesh.Trimesh, unite: bool = True) -> tuple[trimesh.Trimes
         if unite and closed:
             surface, more = united(surface)
             said += more
+    if not closed:
+        said += ("volume and collision parts are those of the thin shell that CoACD makes of it",)
     if unite and len(surface.faces) <= MAX_FACES:
         crossing = len(crossing_faces(surface))
         wrong = misfilled(surface) if crossing and closed else 0.0

@@ -71,10 +71,12 @@ def repaired(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, tuple[str, ...]]:
         surface, closed = _holes_closed(surface)
         if closed:
             said.append(f"{_many(closed, 'small hole')} closed")
-    if not surface.is_winding_consistent or surface.volume < 0:
-        inward = surface.is_winding_consistent
+    if not surface.is_winding_consistent:
         surface.fix_normals()
-        said.append("all faces pointed inward (mirrored?): turned outward" if inward else "faces pointed both ways: turned outward")
+        said.append("faces pointed both ways: turned outward")
+    elif surface.volume < 0:
+        surface.invert()  # all of it, so that cavities stay cavities
+        said.append("faces pointed inward (mirrored?): turned outward")
     if not surface.is_watertight:
         _, count = np.unique(surface.edges_sorted, axis=0, return_counts=True)
         if (count == 1).any():
