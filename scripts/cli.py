@@ -35,7 +35,7 @@ class Command(NamedTuple):
 # Adding a command is copying one file of this folder and adding one line here.
 COMMANDS: dict[str, Command] = {
     "run": Command("toyshift.scripts.run", "runs a whole experiment: run quickstart", ("quickstart",)),
-    "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "import", "list", "show", "print", "stats", "view")),
+    "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "graspability", "import", "list", "show", "print", "stats", "view")),
     "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
     "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
     "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),

@@ -15,6 +15,7 @@ from typing import Any
 # Word -> the file that holds its `main`; the same words stand in cli.py's table.
 WORDS: dict[str, str] = {
     "distance": "toyshift.scripts.toys_distance",
+    "graspability": "toyshift.scripts.toys_graspability",
     "print": "toyshift.scripts.toys_print",
     "import": "toyshift.scripts.toys_import",
     "list": "toyshift.scripts.toys_list",
