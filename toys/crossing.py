@@ -80,7 +80,8 @@ def misfilled(surface: trimesh.Trimesh, samples: int = 500) -> float:
     same surface always gives the same share.
     """
     low, high = surface.bounds
-    points = np.random.default_rng(0).uniform(low, high, size=(samples, 3))
+    rng = np.random.default_rng(0)
+    points = rng.uniform(low, high, size=(samples, 3))
     triangles = np.asarray(surface.triangles)
     winding = np.zeros(samples)
     batch = max(1, 1_000_000 // len(triangles))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from toyshift.core.errors import FileError, MeshError, ToyShiftError
 from toyshift.core.files import json_hash
@@ -18,7 +19,8 @@ from toyshift.toys.workers import Problem, build_in_processes
 
 def ensure_built(text: str, key: str) -> None:
     """Builds an object into the cache; what a worker process runs. `text` is the recipe as JSON."""
-    recipe = Recipe(**{name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
+    recipe = Recipe(**fields)
     cached(key, lambda: build(recipe))
 
 
