@@ -20,6 +20,20 @@ from toyshift.toys import like_vessels as vessels
 from toyshift.toys import shapes
 from toyshift.toys.decompose import convex_parts
 from toyshift.toys.grammar import Term
+from toyshift.toys.like_paint import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PAINTS,
+    RED,
+    STEEL,
+    WHITE,
+    WOOD,
+    YELLOW,
+    Colour,
+    painted,
+)
 from toyshift.toys.model import GraspObject, VisualMesh
 from toyshift.toys.objectset import ObjectSet
 from toyshift.toys.rest import compute_rest_poses
@@ -31,11 +45,8 @@ from toyshift.toys.workers import build_in_processes
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
-VERSION = "ycb-like-4"  # change it with any shape
+VERSION = "ycb-like-5"  # change it with any shape
 FIT = (0.0015, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger
-Colour = tuple[float, float, float]
-RED, GREEN, BLUE, YELLOW = (0.75, 0.12, 0.1), (0.2, 0.55, 0.25), (0.15, 0.3, 0.65), (0.92, 0.78, 0.15)
-WHITE, STEEL, BLACK, WOOD, ORANGE = (0.92, 0.92, 0.9), (0.62, 0.64, 0.66), (0.12, 0.12, 0.13), (0.72, 0.55, 0.35), (0.93, 0.5, 0.12)
 CUP_COLOURS = (BLUE, GREEN, RED, YELLOW, ORANGE, (0.55, 0.3, 0.6), BLUE, GREEN, RED, YELLOW)
 # Outer radius of the wall, radius of the lip, height [mm].
 CUPS = {
@@ -145,7 +156,11 @@ def build_object(object_id: str) -> GraspObject:
     colour, make = SHAPES[object_id]
     mesh = fitted(make(), row.box)
     volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
-    visual = VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), None, None, (*colour, 1.0))
+    rule = PAINTS.get(object_id)
+    if rule is None:
+        visual = VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), None, None, (*colour, 1.0))
+    else:
+        visual = painted(mesh, rule, (*colour, 1.0))
     return GraspObject(
         id=object_id, name=row.name, source="ycb-like", mesh=mesh, geoms=(), parts=convex_parts(mesh), visual=visual, mass=row.mass, com=com,
         inertia=inertia * (row.mass / volume), rest_poses=compute_rest_poses(mesh.vertices, com, upright=True), info={"volume": volume},
