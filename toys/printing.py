@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import trimesh
+from scipy.spatial import ConvexHull
 
 from toyshift.core.errors import ConfigError, MeshError
 from toyshift.core.files import atomic_path, write_json
@@ -23,7 +24,7 @@ from toyshift.toys.solid import quat_to_matrix
 MM = 1000.0
 PLA = 1240.0  # density of the usual filament [kg/m^3]
 CONTACT = 0.05  # surface this near to the bed touches it [mm]
-LEAST_CONTACT = 20.0  # less area than this on the bed needs a brim or supports [mm^2]
+LEAST_CONTACT = 0.03  # a smaller share of the footprint on the bed needs a brim or supports
 RAYS = 400  # of the wall's measurement
 THIN_SHARE = 0.02  # the wall is the thickness that this share of the surface falls short of
 
@@ -121,7 +122,7 @@ def prepare(found: GraspObject, cfg: PrintConfig) -> Printable:
     warnings = []
     if wall < cfg.wall:
         warnings.append(f"walls of {wall:.2f} mm are thinner than {cfg.wall:g} mm")
-    if area < LEAST_CONTACT:
+    if area < LEAST_CONTACT * float(ConvexHull(mesh.vertices[:, :2]).volume):  # in the plane, its area
         warnings.append(f"only {area:.0f} mm^2 touch the bed: print with a brim or supports")
     infill = found.mass / (volume * 1e-9 * cfg.density)
     if infill > 1.0:
@@ -187,7 +188,7 @@ def write_prints(out: Path, spec: str, printables: Sequence[tuple[GraspObject, P
         if not trimesh.load_mesh(out / f"{stem}.stl").is_watertight:  # STL rounds to single precision
             raise MeshError(f"object {found.id!r}: {out / stem}.stl is not closed: details are smaller than STL's precision; print the 3MF instead")
         rows.append({**ready.row, "stl": f"{stem}.stl", "3mf": f"{stem}.3mf"})
-    manifest = {"objects": spec, "unit": "millimeter", "printer": dataclasses.asdict(cfg), "prints": rows}
+    manifest = {"objects": spec, "unit": "millimeter", "printer": {**dataclasses.asdict(cfg), "bed": list(cfg.bed)}, "prints": rows}
     write_json(out / "manifest.json", manifest)
     return manifest
 
