@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder with the scans")
     parser.add_argument("--only", nargs="+", metavar="ID", help="these objects only")
+    parser.add_argument("--evaluations", type=int, default=150, help="Boolean operations of each of two refinements an object")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     args = parser.parse_args()
     started = time.perf_counter()
@@ -41,7 +42,7 @@ def main() -> None:
             print(f"{name}: the scan has holes; left out", file=sys.stderr)
             continue
         shape = fitted(SHAPES[name][1](), ycb_table()[name].box)
-        value, _ = aligned_iou(scan, shape)
+        value, _ = aligned_iou(scan, shape, args.evaluations)
         rows.append({"id": name, "iou": round(value, 4), "scan_cm3": round(scan.volume * 1e6, 1), "shape_cm3": round(shape.volume * 1e6, 1)})
         if not args.json:
             print(f"{name:28} {value:6.3f}  scan {scan.volume * 1e6:7.1f} cm3, shape {shape.volume * 1e6:7.1f} cm3", flush=True)

@@ -71,9 +71,10 @@ def brick(nx: int, ny: int, height: float, pitch: float = 16.0) -> Manifold:
 def rounded_brick() -> Manifold:
     """A 2 x 4 brick whose ends curve down to the ground."""
     shape = outline([*arc(32, 0, 180, 24)], 32).rotate([90, 0, 0]).scale([1, 1, 0.72]) - box(80, 40, 40).translate([0, 0, 38])
-    hollow = outline([*arc(28, 0, 180, 24)], 28).rotate([90, 0, 0]).scale([1, 1, 0.58])
+    hollow = outline([*arc(30, 0, 180, 24)], 28.6).rotate([90, 0, 0]).scale([1, 1, 0.7]) ^ box(80, 40, 25)
+    tubes = [(cylinder(7.2, 11, segments=20) - cylinder(4.9, 30, segments=20)).translate([x, 0, 7.5]) for x in (-16, 0, 16)]
     studs = [cylinder(4.8, 6, segments=20).translate([a, b, 20]) for a in (-8, 8) for b in (-8, 8)]
-    return combine(shape - hollow, *studs)
+    return combine(shape - hollow, *tubes, *studs)
 
 
 def arch_brick() -> Manifold:

@@ -45,7 +45,7 @@ from toyshift.toys.workers import build_in_processes
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
-VERSION = "ycb-like-5"  # change it with any shape
+VERSION = "ycb-like-6"  # change it with any shape
 FIT = (0.0015, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger
 CUP_COLOURS = (BLUE, GREEN, RED, YELLOW, ORANGE, (0.55, 0.3, 0.6), BLUE, GREEN, RED, YELLOW)
 # Outer radius of the wall, radius of the lip, height [mm].

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from toyshift.toys import ycb_like
+from toyshift.toys import load_objects, ycb_like
 from toyshift.toys.decompose import convex_parts
 from toyshift.toys.meshfile import read_mesh
 from toyshift.toys.overlap import aligned_iou, iou
@@ -149,3 +149,17 @@ def test_building_twice_gives_the_same_object() -> None:
     np.testing.assert_array_equal(a.mesh.vertices, b.mesh.vertices)
     assert a.rest_poses == b.rest_poses
     assert [p.tolist() for p in a.parts] == [p.tolist() for p in b.parts]
+
+
+def test_maniskill_shrinks_at_constant_density(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path))
+    chosen = ("053_mini_soccer_ball", "057_racquetball")
+    monkeypatch.setattr(ycb_like, "SHAPES", {name: ycb_like.SHAPES[name] for name in chosen})
+    real, small = load_objects("ycb-like"), load_objects("ycb-like@maniskill")
+    assert real.ids == small.ids == chosen
+    for name, scale in zip(chosen, (0.5, 1.0), strict=True):
+        a, b = real.by_id(name), small.by_id(name)
+        np.testing.assert_allclose(b.mesh.extents, scale * a.mesh.extents)
+        assert b.mass == pytest.approx(scale**3 * ycb_table()[name].mass)
+        assert b.width == pytest.approx(scale * a.width)
+    assert sum(row.scale != 1 for row in ycb_table().values()) == 9
