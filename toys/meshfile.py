@@ -76,6 +76,20 @@ def _check_size(path: Path) -> None:
         raise MeshError(f"{path} has {size / 2**20:.0f} MiB; at most {MAX_BYTES / 2**20:.0f} MiB are read: decimate it (MeshLab, Blender, or trimesh's simplify_quadric_decimation)")
 
 
+def _check_faces(path: Path, count: int) -> None:
+    if count > MAX_FACES:
+        raise MeshError(f"{path} has {count:,} faces; at most {MAX_FACES:,} are used: decimate it (MeshLab, Blender, or trimesh's simplify_quadric_decimation)")
+
+
+def _declared_faces(path: Path) -> int:
+    """How many faces a PLY or OFF file says it holds; 0 where it does not say: ten million would take 2 GB to read."""
+    with path.open("rb") as handle:
+        head = handle.read(4096)
+    pattern = {".ply": rb"element face (\d+)", ".off": rb"OFF\s+\d+\s+(\d+)"}.get(path.suffix.lower())
+    found = re.search(pattern, head) if pattern else None
+    return int(found[1]) if found else 0
+
+
 def load_raw(path: Path, textures: bool = True) -> trimesh.Trimesh:
     """Reads a mesh file as it is, in its own unit, several bodies joined into one mesh.
 
@@ -92,6 +106,7 @@ def load_raw(path: Path, textures: bool = True) -> trimesh.Trimesh:
     if not path.is_file():
         raise FileError(f"{path} does not exist")
     _check_size(path)
+    _check_faces(path, _declared_faces(path))
     # trimesh gives an OBJ with texture coordinates but no image a grey one of its own; only real images count.
     companions = texture_files(path) if path.suffix.lower() == ".obj" and textures else None
     try:
@@ -102,8 +117,7 @@ def load_raw(path: Path, textures: bool = True) -> trimesh.Trimesh:
         raise MeshError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error}); export it again") from error
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or len(mesh.vertices) == 0:
         raise MeshError(f"{path} holds no triangles; export the surface as a triangle mesh")
-    if len(mesh.faces) > MAX_FACES:
-        raise MeshError(f"{path} has {len(mesh.faces):,} faces; at most {MAX_FACES:,} are used: decimate it (MeshLab, Blender, or trimesh's simplify_quadric_decimation)")
+    _check_faces(path, len(mesh.faces))
     if not np.isfinite(mesh.vertices).all():
         bad = int((~np.isfinite(mesh.vertices).all(axis=1)).sum())
         raise MeshError(f"{path} holds {bad} vertices that are not finite numbers; export it again")

@@ -230,9 +230,12 @@ def test_bad_meshes_are_named_and_do_not_stop_the_check(tmp_path: Path, name: st
     assert name in rows[Path(name).stem].error
 
 
-def test_too_many_faces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suffix", ["off", "ply", "stl", "obj"])
+def test_too_many_faces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     monkeypatch.setattr(meshfile, "MAX_FACES", 11)
-    _box().export(tmp_path / "many.off")
+    if suffix in ("off", "ply"):  # refused by what the header says, before anything is read
+        monkeypatch.setattr(trimesh, "load_mesh", None)
+    _box().export(tmp_path / f"many.{suffix}")
     with pytest.raises(MeshError, match="12 faces; at most 11"):
         load_objects(f"meshes:{tmp_path}?unit=m")
 
