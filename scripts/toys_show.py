@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import atomic_path
@@ -35,24 +34,41 @@ class Config(SetConfig):
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Draws a contact sheet of a set.
+    """Draws a contact sheet of a set: every object with its id, smallest width and mass.
 
     Example: toyshift toys show toys:train?n=48 --out toys.png
     """
-    from PIL import Image
+    from PIL import Image, ImageDraw, ImageFont
 
     from toyshift.envs import thumbnail
     from toyshift.toys import load_objects
 
     objects = load_objects(cfg.objects)
     chosen = objects.ids[: cfg.limit]
-    columns = math.ceil(math.sqrt(len(chosen) * 1.5))
+    columns = min(len(chosen), math.ceil(math.sqrt(len(chosen) * 1.5)))
     lines = math.ceil(len(chosen) / columns)
-    sheet = np.full((lines * cfg.size, columns * cfg.size, 3), 255, dtype=np.uint8)  # (H, W, 3)
+    letters = max(9, cfg.size // 12)  # height of a letter [pixels]
+    gap, caption = cfg.size // 10, round(2.8 * letters)
+    font = ImageFont.load_default(letters)
+    wide, high = cfg.size + gap, cfg.size + caption + gap
+    sheet = Image.new("RGB", (columns * wide + gap, lines * high + gap), "white")
+    draw = ImageDraw.Draw(sheet)
     for index, name in enumerate(track(chosen, "thumbnails")):
         line, column = divmod(index, columns)
-        sheet[line * cfg.size : (line + 1) * cfg.size, column * cfg.size : (column + 1) * cfg.size] = thumbnail(objects.by_id(name), size=cfg.size)
+        left, top = gap + column * wide, gap + line * high
+        found = objects.by_id(name)
+        sheet.paste(Image.fromarray(thumbnail(found, size=cfg.size)), (left, top))
+        for k, (text, colour) in enumerate(((found.id, "#111"), (f"{found.width * 1000:.0f} mm, {found.mass * 1000:.0f} g", "#666"))):
+            draw.text((left + cfg.size / 2, top + cfg.size + (0.2 + 1.25 * k) * letters), fitting(text, font.getlength, cfg.size), colour, font, anchor="ma")
     with atomic_path(cfg.out) as temporary:
-        Image.fromarray(sheet).save(temporary, format="PNG")
+        sheet.save(temporary, format="PNG")
     print(f"{len(chosen)} of {len(objects)} objects: {cfg.out}")
     return {"objects": objects.spec, "shown": list(chosen), "out": cfg.out}
+
+
+def fitting(text: str, length: Callable[[str], float], room: float) -> str:
+    """The text, shortened in its middle until it fits `room` [pixels]."""
+    kept = len(text)
+    while kept > 2 and length(shown := text if kept == len(text) else f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}") > room:
+        kept -= 1
+    return shown if kept > 2 else text[:2]

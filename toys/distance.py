@@ -146,7 +146,8 @@ def _sample(n: int) -> list[int]:
     """Up to REFERENCE indices of a set of n, always the same."""
     if n <= REFERENCE:
         return list(range(n))
-    return sorted(int(i) for i in np.random.default_rng(0).choice(n, REFERENCE, replace=False))
+    rng = np.random.default_rng(0)
+    return sorted(int(i) for i in rng.choice(n, REFERENCE, replace=False))
 
 
 def _quantiles(rows: list[Found], name: str) -> dict[str, float] | None:
