@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -13,11 +14,47 @@ Colour = tuple[float, float, float]
 Rule = Callable[[Array, int], Array]
 """Takes places (n, 3) in the shape's box, -1..1 along each axis, and the view's axis; gives colours (n, 3), 0..1."""
 
+
+
+@dataclasses.dataclass(frozen=True)
+class Bands:
+    """Bands of plain colour, cut exactly: each (upper end, colour), ascending, ends from -1 to 1 along an axis of the shape's box."""
+
+    axis: int
+    bands: tuple[tuple[float, Colour], ...]
+
+
+SHARP = 0.7  # edges with a larger angle are drawn sharp [rad]
 TILE = 64  # pixels of one view's edge
 MARGIN = 2 / TILE  # of a view, so that minified views do not bleed into each other
 RED, GREEN, BLUE, YELLOW = (0.75, 0.12, 0.1), (0.2, 0.55, 0.25), (0.15, 0.3, 0.65), (0.92, 0.78, 0.15)
 WHITE, STEEL, BLACK, WOOD, ORANGE = (0.92, 0.92, 0.9), (0.62, 0.64, 0.66), (0.12, 0.12, 0.13), (0.72, 0.55, 0.35), (0.93, 0.5, 0.12)
 PLANES = ((1, 2), (0, 2), (0, 1))  # the axes seen in a view along x, y, z
+
+
+def banded(mesh: trimesh.Trimesh, paint: Bands, rgba: tuple[float, float, float, float]) -> VisualMesh:
+    """The shape cut into bands, each of one colour."""
+    middle, half = mesh.bounds.mean(axis=0), mesh.extents / 2
+    creased = trimesh.graph.smooth_shade(mesh, angle=SHARP, facet_minarea=None)  # renderers smooth over shared vertices
+    normal = np.eye(3)[paint.axis]
+    lower, count = -np.inf, len(paint.bands)
+    vertices, faces, uv = [], [], []
+    size = 0
+    for k, (upper, _) in enumerate(paint.bands):
+        points, triangles = np.asarray(creased.vertices), np.asarray(creased.faces)
+        for end, sign in ((lower, 1.0), (upper if k + 1 < count else np.inf, -1.0)):
+            if np.isfinite(end):
+                points, triangles, _ = trimesh.intersections.slice_faces_plane(points, triangles, sign * normal, middle + end * half * normal)
+        vertices.append(points)
+        faces.append(triangles + size)
+        uv.append(np.tile([0.5, (k + 0.5) / count], (len(points), 1)))
+        size += len(points)
+        lower = upper
+    image = np.repeat(np.array([[colour] for _, colour in reversed(paint.bands)]), 8, axis=0).repeat(8, axis=1)  # row 0 is the top
+    return VisualMesh(
+        np.concatenate(vertices).astype(np.float32), np.concatenate(faces).astype(np.int32), np.concatenate(uv).astype(np.float32),
+        np.round(255 * image).astype(np.uint8), rgba,
+    )
 
 
 def painted(mesh: trimesh.Trimesh, rule: Rule, rgba: tuple[float, float, float, float]) -> VisualMesh:
@@ -54,16 +91,6 @@ def painted(mesh: trimesh.Trimesh, rule: Rule, rgba: tuple[float, float, float, 
 
 def _plain(p: Array, colour: Colour) -> Array:
     return np.tile(np.asarray(colour), (len(p), 1))
-
-
-def along(axis: int, bands: tuple[tuple[float, Colour], ...]) -> Rule:
-    """Bands of colour along an axis: each (upper end, colour), ascending."""
-
-    def rule(p: Array, _: int) -> Array:
-        index = np.searchsorted([end for end, _ in bands[:-1]], p[:, axis])
-        return np.array([colour for _, colour in bands])[index]
-
-    return rule
 
 
 def _print(p: Array, across: int, up: int, out: Array, ink: Colour, low: float, high: float) -> None:
@@ -136,14 +163,6 @@ def football(p: Array, axis: int) -> Array:
     return out
 
 
-def lid(p: Array, axis: int) -> Array:
-    """A glass lid with a steel rim and a black knob."""
-    radius = np.hypot(p[:, 0], p[:, 1]) if axis == 2 else np.where(p[:, 2] < -0.8, 1.0, np.where(p[:, 2] > 0.15, 0.0, 0.5))
-    out = _plain(p, (0.72, 0.78, 0.8))
-    out[radius > 0.93], out[radius < 0.19] = STEEL, BLACK
-    return out
-
-
 def stickers(p: Array, axis: int) -> Array:
     """Six faces of nine coloured squares on black."""
     sides = np.array([ORANGE, RED, GREEN, BLUE, YELLOW, WHITE])
@@ -166,24 +185,8 @@ def dots(p: Array, axis: int) -> Array:
     return out
 
 
-def two_layers(top: Colour, bottom: Colour) -> Rule:
-    """One colour above, another below the middle."""
-    return along(2, ((0.0, bottom), (1.0, top)))
-
-
-def ground(body: Colour, dark: Colour, axis: int, limit: float, below: float) -> Rule:
-    """Wheels: dark where farther than `limit` from the middle along an axis and lower than `below`."""
-
-    def rule(p: Array, _: int) -> Array:
-        out = _plain(p, body)
-        out[(np.abs(p[:, axis]) > limit) & (p[:, 2] < below)] = dark
-        return out
-
-    return rule
-
-
 BROWN = (0.35, 0.22, 0.1)
-PAINTS: dict[str, Rule] = {
+PAINTS: dict[str, Rule | Bands] = {
     "002_master_chef_can": label(BLUE, WHITE, BLUE, STEEL),
     "003_cracker_box": carton(RED, WHITE, BLUE, 0),
     "004_sugar_box": carton(YELLOW, WHITE, BLUE, 0),
@@ -193,31 +196,31 @@ PAINTS: dict[str, Rule] = {
     "008_pudding_box": carton((0.5, 0.3, 0.2), WHITE, BROWN, 2),
     "009_gelatin_box": carton((0.8, 0.25, 0.2), WHITE, RED, 2),
     "010_potted_meat_can": label(BLUE, YELLOW, BLUE, STEEL),
-    "011_banana": along(0, ((-0.93, BROWN), (0.93, YELLOW), (1.0, BROWN))),
-    "012_strawberry": along(2, ((0.72, RED), (1.0, GREEN))),
+    "011_banana": Bands(0, ((-0.93, BROWN), (0.93, YELLOW), (1.0, BROWN))),
+    "012_strawberry": Bands(2, ((0.72, RED), (1.0, GREEN))),
     "021_bleach_cleanser": label(WHITE, BLUE, WHITE, BLUE, -0.6, 0.2, 0.78),
-    "022_windex_bottle": along(2, ((-0.6, (0.2, 0.5, 0.75)), (0.1, WHITE), (0.55, (0.2, 0.5, 0.75)), (1.0, WHITE))),
-    "026_sponge": two_layers((0.85, 0.8, 0.3), GREEN),
-    "028_skillet_lid": lid,
-    "032_knife": along(0, ((0.0, RED), (1.0, STEEL))),
-    "033_spatula": along(0, ((-0.2, RED), (1.0, BLACK))),
-    "037_scissors": along(0, ((-0.2, ORANGE), (1.0, STEEL))),
-    "038_padlock": along(2, ((-0.1, YELLOW), (1.0, STEEL))),
-    "040_large_marker": along(0, ((0.25, WHITE), (1.0, BLACK))),
-    "043_phillips_screwdriver": along(0, ((-0.6, BLACK), (-0.06, ORANGE), (1.0, STEEL))),
-    "044_flat_screwdriver": along(0, ((-0.6, BLACK), (-0.06, ORANGE), (1.0, STEEL))),
-    "048_hammer": along(0, ((0.78, WOOD), (1.0, STEEL))),
-    "035_power_drill": along(2, ((-0.62, BLACK), (1.0, ORANGE))),
-    "050_medium_clamp": along(1, ((-0.75, ORANGE), (1.0, BLACK))),
-    "051_large_clamp": along(1, ((-0.85, ORANGE), (1.0, BLACK))),
-    "052_extra_large_clamp": along(1, ((-0.85, ORANGE), (1.0, BLACK))),
+    "022_windex_bottle": Bands(2, ((-0.6, (0.2, 0.5, 0.75)), (0.1, WHITE), (0.55, (0.2, 0.5, 0.75)), (1.0, WHITE))),
+    "026_sponge": Bands(2, ((0.0, GREEN), (1.0, (0.85, 0.8, 0.3)))),
+    "028_skillet_lid": Bands(2, ((-0.8, STEEL), (0.15, (0.72, 0.78, 0.8)), (1.0, BLACK))),
+    "032_knife": Bands(0, ((0.0, RED), (1.0, STEEL))),
+    "033_spatula": Bands(0, ((-0.2, RED), (1.0, BLACK))),
+    "037_scissors": Bands(0, ((-0.2, ORANGE), (1.0, STEEL))),
+    "038_padlock": Bands(2, ((-0.1, YELLOW), (1.0, STEEL))),
+    "040_large_marker": Bands(0, ((0.25, WHITE), (1.0, BLACK))),
+    "043_phillips_screwdriver": Bands(0, ((-0.6, BLACK), (-0.06, ORANGE), (1.0, STEEL))),
+    "044_flat_screwdriver": Bands(0, ((-0.6, BLACK), (-0.06, ORANGE), (1.0, STEEL))),
+    "048_hammer": Bands(0, ((0.78, WOOD), (1.0, STEEL))),
+    "035_power_drill": Bands(2, ((-0.62, BLACK), (1.0, ORANGE))),
+    "050_medium_clamp": Bands(1, ((-0.75, ORANGE), (1.0, BLACK))),
+    "051_large_clamp": Bands(1, ((-0.85, ORANGE), (1.0, BLACK))),
+    "052_extra_large_clamp": Bands(1, ((-0.85, ORANGE), (1.0, BLACK))),
     "053_mini_soccer_ball": football,
     "054_softball": seam((0.85, 0.9, 0.25), RED, 0.05),
     "055_baseball": seam(WHITE, RED, 0.06),
     "056_tennis_ball": seam((0.75, 0.85, 0.25), WHITE, 0.06),
     "062_dice": dots,
-    "070-a_colored_wood_blocks": along(2, ((0.35, WOOD), (0.5, RED), (0.75, YELLOW), (1.0, BLUE))),
-    "072-a_toy_airplane": ground(YELLOW, BLACK, 1, 0.2, -0.45),
-    "073-g_lego_duplo": ground(BLUE, RED, 1, 0.77, 0.3),
+    "070-a_colored_wood_blocks": Bands(2, ((0.35, WOOD), (0.5, RED), (0.75, YELLOW), (1.0, BLUE))),
+    "072-a_toy_airplane": Bands(2, ((-0.45, BLACK), (1.0, YELLOW))),
+    "073-g_lego_duplo": Bands(1, ((-0.76, RED), (0.76, BLUE), (1.0, RED))),
     "077_rubiks_cube": stickers,
 }

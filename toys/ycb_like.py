@@ -31,7 +31,9 @@ from toyshift.toys.like_paint import (
     WHITE,
     WOOD,
     YELLOW,
+    Bands,
     Colour,
+    banded,
     painted,
 )
 from toyshift.toys.model import GraspObject, VisualMesh
@@ -45,7 +47,7 @@ from toyshift.toys.workers import build_in_processes
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
-VERSION = "ycb-like-6"  # change it with any shape
+VERSION = "ycb-like-7"  # change it with any shape
 FIT = (0.0015, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger
 CUP_COLOURS = (BLUE, GREEN, RED, YELLOW, ORANGE, (0.55, 0.3, 0.6), BLUE, GREEN, RED, YELLOW)
 # Outer radius of the wall, radius of the lip, height [mm].
@@ -156,11 +158,11 @@ def build_object(object_id: str) -> GraspObject:
     colour, make = SHAPES[object_id]
     mesh = fitted(make(), row.box)
     volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
-    rule = PAINTS.get(object_id)
-    if rule is None:
-        visual = VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), None, None, (*colour, 1.0))
+    paint, rgba = PAINTS.get(object_id), (*colour, 1.0)
+    if paint is None:
+        visual = VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), None, None, rgba)
     else:
-        visual = painted(mesh, rule, (*colour, 1.0))
+        visual = banded(mesh, paint, rgba) if isinstance(paint, Bands) else painted(mesh, paint, rgba)
     return GraspObject(
         id=object_id, name=row.name, source="ycb-like", mesh=mesh, geoms=(), parts=convex_parts(mesh), visual=visual, mass=row.mass, com=com,
         inertia=inertia * (row.mass / volume), rest_poses=compute_rest_poses(mesh.vertices, com, upright=True), info={"volume": volume},

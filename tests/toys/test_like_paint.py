@@ -55,14 +55,39 @@ def test_paint_is_for_objects_of_the_table() -> None:
     assert set(like_paint.PAINTS) <= set(SHAPES)
 
 
-@pytest.mark.parametrize("name", sorted(like_paint.PAINTS))
+RULES = {name: paint for name, paint in like_paint.PAINTS.items() if not isinstance(paint, like_paint.Bands)}
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
 def test_rules_give_colours(name: str) -> None:
     for axis in range(3):
         places = np.random.default_rng(0).uniform(-1, 1, (200, 3))
         places[:, axis] = 1.0
         before = places.copy()
-        colours = like_paint.PAINTS[name](places, axis)
+        colours = RULES[name](places, axis)
         assert colours.shape == (200, 3)
         assert colours.min() >= 0
         assert colours.max() <= 1
         np.testing.assert_array_equal(places, before)
+
+
+def test_bands_are_cut_exactly() -> None:
+    cube = trimesh.creation.box([0.1, 0.2, 0.4])
+    colours = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    visual = like_paint.banded(cube, like_paint.Bands(2, tuple(zip((-0.5, 0.25, 1.0), colours, strict=True))), (0.5, 0.5, 0.5, 1.0))
+    middle = visual.vertices[visual.faces].mean(axis=1)[:, 2]
+    for face, height in enumerate(middle):
+        band = 0 if height < -0.1 else 1 if height < 0.05 else 2
+        np.testing.assert_array_equal(colour_at(visual, face), 255 * np.array(colours[band]))
+    shown = trimesh.Trimesh(visual.vertices, visual.faces)
+    assert shown.area == pytest.approx(cube.area, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(set(like_paint.PAINTS) - set(RULES)))
+def test_bands_ascend(name: str) -> None:
+    paint = like_paint.PAINTS[name]
+    assert isinstance(paint, like_paint.Bands)
+    ends = [end for end, _ in paint.bands]
+    assert ends == sorted(ends)
+    assert ends[-1] == 1
+    assert ends[0] > -1
