@@ -9,6 +9,7 @@ Loading the sets is timed apart: what they cost is the business of their sources
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import tempfile
@@ -36,7 +37,7 @@ def main() -> None:
         for step in (lambda: [surfaces_file(s) for s in (a, b)], lambda: set_distance(a, b, args.workers), lambda: set_distance(a, b, args.workers)):
             step()
             clock.append(time.perf_counter())
-    surfaces, first, again = (round(end - start, 3) for start, end in zip(clock, clock[1:], strict=False))
+    surfaces, first, again = (round(end - start, 3) for start, end in itertools.pairwise(clock))
     result = {"a": args.a, "b": args.b, "n_a": len(a), "n_b": len(b), "workers": args.workers, "surfaces_s": surfaces, "first_s": first, "cached_s": again}
     print(json.dumps(result) if args.json else "\n".join(f"{name:<11} {value}" for name, value in result.items()))
 
