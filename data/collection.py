@@ -27,7 +27,7 @@ from toyshift.core.workers import worker_pool
 from toyshift.data.dataset import open_dataset
 from toyshift.data.disturbance import Disturbance, Disturber
 from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
-from toyshift.data.expert import GraspExpert
+from toyshift.data.expert import ExpertConfig, GraspExpert
 from toyshift.data.lerobot import finalize
 from toyshift.envs.config import CAMERAS, EnvConfig
 from toyshift.envs.grasp import GraspEnv
@@ -79,7 +79,7 @@ class CollectConfig:
     def key(self) -> str:
         """Hash of everything that decides what attempt i is; neither how many nor by whom."""
         values = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("episodes", "out", "workers")}
-        return json_hash(values | {"disturbance": dataclasses.asdict(Disturbance()), "fingerprint": _objects(self.objects).fingerprint})
+        return json_hash(values | {"expert": dataclasses.asdict(ExpertConfig()), "disturbance": dataclasses.asdict(Disturbance()), "fingerprint": _objects(self.objects).fingerprint})
 
 
 def _objects(spec: str) -> Any:

@@ -23,6 +23,9 @@ class Disturbance:
         push_turn: standard deviation of a push's turn about the vertical per action [rad].
         push_steps: shortest and longest push [actions].
         squeeze: chance that the gripper is closed during a push.
+        start_turn: largest turn about the vertical that the hand begins with, drawn uniformly on both sides [rad]: without it,
+            most demonstrations need no turn at all, and a policy never learns to turn.
+        start_steps: actions that this turn takes.
     """
 
     jitter: float = 0.002
@@ -31,6 +34,8 @@ class Disturbance:
     push_turn: float = 0.15
     push_steps: tuple[int, int] = (2, 5)
     squeeze: float = 0.25
+    start_turn: float = 0.8
+    start_steps: int = 4
 
 
 class Disturber:
@@ -47,6 +52,8 @@ class Disturber:
         self._left = 0
         self._push: Array = np.zeros(4)
         self._squeezing = False
+        self._starting = disturbance.start_steps
+        self._start_turn = disturbance.start_turn * (2.0 * rng.random() - 1.0) / max(1, disturbance.start_steps)
 
     def __call__(self, action: NDArray[np.float32], approaching: bool) -> NDArray[np.float32]:
         """Returns the action (A,) to execute in place of the clean one."""
@@ -60,6 +67,9 @@ class Disturber:
             self._push = rng.standard_normal(4) * np.array([config.push_speed] * 3 + [config.push_turn])
             self._squeezing = bool(rng.random() < config.squeeze)
         executed = action.copy()
+        if self._starting > 0:
+            self._starting -= 1
+            executed[3:6] = (0.0, 0.0, self._start_turn)
         executed[[0, 1, 2, 5]] += noise
         if approaching and self._left > 0:
             self._left -= 1

@@ -75,6 +75,7 @@ class GraspExpert:
         """
         self._rng = episode_rng(seed, episode, "planner")
         self.attempts = 0
+        self._home_yaw = self._yaw()
         self._begin()
 
     @property
@@ -93,7 +94,7 @@ class GraspExpert:
             self._samples[env.object.id] = SurfaceSamples(env.object.mesh, self.config.planner.points)
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
-        place = (self._samples[env.object.id], position, rotation, env.object_position(), env.robot.gripper, self._yaw(), self._rng)
+        place = (self._samples[env.object.id], position, rotation, env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
         try:
             grasps = plan_grasps(*place, self.config.planner)
         except GraspError:

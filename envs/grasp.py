@@ -40,7 +40,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     ## Observation Space
     `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
-    `agent_pos` (17,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation.
+    `agent_pos` (21,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
+    commanded minus measured hand position [m], commanded gripper opening 0..1.
 
     ## Rewards
     Sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1] (height / lift_height),
@@ -274,7 +275,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _proprioception(self) -> NDArray[np.float32]:
         scene = self.scene
         position, rotation = self.hand_pose()
-        state = [scene.data.qpos[scene.arm_qpos], [self.opening()], position, rotation[:, 0], rotation[:, 1]]
+        lag = self._command_position - position
+        state = [scene.data.qpos[scene.arm_qpos], [self.opening()], position, rotation[:, 0], rotation[:, 1], lag, [self._stage.commanded_opening]]
         return np.asarray(np.concatenate(state), dtype=np.float32)
 
     def opening(self) -> float:

@@ -19,9 +19,14 @@ REACH_BOUND = 2.0  # [m]; every hand position lies within
 
 
 def state_names(robot: Robot) -> tuple[str, ...]:
-    """Names of `observation.state`: joint angles [rad], gripper opening (0..1), hand position [m], first two columns of its rotation."""
+    """Names of `observation.state`: joint angles [rad], gripper opening (0..1), hand position [m], first two columns of its rotation, command.
+
+    `lag.*` is how far the commanded hand position is ahead of the measured one [m], and `command.gripper` the commanded
+    opening. `eef_delta` actions are added to the command: without it, what an action does would depend on something unseen
+    (2-3 cm while the hand moves).
+    """
     rotation = tuple(f"eef.r{row}{column}" for column in (1, 2) for row in (1, 2, 3))
-    return (*robot.joints, "gripper.opening", "eef.x", "eef.y", "eef.z", *rotation)
+    return (*robot.joints, "gripper.opening", "eef.x", "eef.y", "eef.z", *rotation, "lag.x", "lag.y", "lag.z", "command.gripper")
 
 
 def action_contract(config: EnvConfig, robot: Robot, joint_limits: NDArray[np.float64]) -> ActionContract:
@@ -63,7 +68,7 @@ def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
     """Returns the space of {"pixels": {cam: HWC}, "masks": {cam: HW}, "agent_pos"}; all bounds are finite."""
     size = config.image_size
     joints = len(robot.joints)
-    high = np.array([JOINT_BOUND] * joints + [1.5] + [REACH_BOUND] * 3 + [1.01] * 6, np.float32)
+    high = np.array([JOINT_BOUND] * joints + [1.5] + [REACH_BOUND] * 3 + [1.01] * 6 + [REACH_BOUND] * 3 + [1.0], np.float32)
     low = -high
     low[joints] = -0.5
     parts: dict[str, spaces.Space[Any]] = {}

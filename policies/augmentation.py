@@ -31,7 +31,7 @@ def shifted(frames: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np
 
 
 # What changes its sign when the scene is mirrored left to right (y of the base frame, and the hand's closing direction).
-MIRRORED_STATE = ("eef.y", "eef.r11", "eef.r31", "eef.r22")
+MIRRORED_STATE = ("eef.y", "eef.r11", "eef.r31", "eef.r22", "lag.y")
 MIRRORED_ACTION = ("dy", "rx", "rz")
 
 

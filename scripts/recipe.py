@@ -9,8 +9,12 @@ from toyshift.policies.config import PolicyConfig, TrainConfig
 # peak learning rates that a small search found, per pooling: benchmarks/lr_search.py, results/lr_search.json
 LEARNING_RATES = {"detpool": 2.5e-3, "mean": 2.5e-3}
 
-# what the policy is told of itself: the hand, not the joint angles, from which it would learn by heart where demonstrations went
-STATE = ("gripper.opening", "eef.x", "eef.y", "eef.z", "eef.r11", "eef.r21", "eef.r31", "eef.r12", "eef.r22", "eef.r32")
+# What the policy is told of itself: the hand and what it has been told to do, not the joint angles, from which it would learn
+# by heart where demonstrations went.
+STATE = (
+    "gripper.opening", "eef.x", "eef.y", "eef.z", "eef.r11", "eef.r21", "eef.r31", "eef.r12", "eef.r22", "eef.r32",
+    "lag.x", "lag.y", "lag.z", "command.gripper",
+)
 
 
 def quickstart_policy(pooling: str) -> PolicyConfig:

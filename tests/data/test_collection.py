@@ -92,7 +92,7 @@ def test_disturbances_push_only_while_approaching_and_stay_within_the_contract()
     env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=()))
     contract = env.action_contract
     clean = np.zeros(7, np.float32)
-    strong = Disturbance(jitter=0.0, push_rate=1.0, push_speed=1.0)
+    strong = Disturbance(jitter=0.0, push_rate=1.0, push_speed=1.0, start_turn=0.0)
     disturber = Disturber(strong, contract, episode_rng(0, 0, "disturbance"))
     np.testing.assert_array_equal(disturber(clean, approaching=False), clean)
     pushed = disturber(clean, approaching=True)
@@ -100,6 +100,21 @@ def test_disturbances_push_only_while_approaching_and_stay_within_the_contract()
     assert np.all(pushed <= np.array(contract.high, np.float32))
     assert np.all(pushed >= np.array(contract.low, np.float32))
     np.testing.assert_array_equal(clean, np.zeros(7))
+
+
+def test_a_demonstration_begins_with_a_turn_of_its_own_that_the_clean_action_knows_nothing_of() -> None:
+    contract = GraspEnv(EnvConfig(objects=OBJECTS, cameras=())).action_contract
+    clean = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.1, 1.0], np.float32)
+    disturbance = Disturbance(jitter=0.0, push_rate=0.0)
+    turns = []
+    for episode in range(40):
+        disturber = Disturber(disturbance, contract, episode_rng(0, episode, "disturbance"))
+        executed = np.array([disturber(clean, approaching=True) for _ in range(disturbance.start_steps + 2)])
+        turns.append(executed[: disturbance.start_steps, 5].sum())
+        np.testing.assert_array_equal(executed[disturbance.start_steps :], [clean, clean])
+    assert max(np.abs(turns)) <= disturbance.start_turn + 1e-6
+    assert min(turns) < -0.5 * disturbance.start_turn
+    assert max(turns) > 0.5 * disturbance.start_turn
 
 
 @pytest.mark.parametrize("changes", [{"episodes": 0}, {"workers": -1}])

@@ -19,12 +19,18 @@ def grasps_of(mesh: trimesh.Trimesh, height: float, yaw: float = 0.0, config: Pl
 
 
 def test_a_beam_is_grasped_across_its_short_side_near_its_middle() -> None:
-    best = grasps_of(trimesh.creation.box((0.15, 0.03, 0.04)), 0.02)[0]
+    best = grasps_of(trimesh.creation.box((0.15, 0.03, 0.04)), 0.02, yaw=1.4)[0]
     closing = best.rotation[:, 0]
     assert abs(closing[1]) > 0.97
     assert 0.029 < best.width < 0.03 / abs(closing[1]) + 0.006  # a little wider where the hand is not quite square to it
     assert abs(best.position[0] - 0.5) < 0.03
     assert abs(best.position[1]) < 0.004
+
+
+def test_of_grasps_that_hold_the_one_with_the_least_turn_is_best() -> None:
+    for yaw in (-0.9, 0.3, 1.2):
+        best = grasps_of(trimesh.creation.cylinder(0.03, 0.08), 0.04, yaw)[0]
+        assert abs(nearest_turn(best.rotation, yaw)[1]) < np.pi / CONFIG.yaws + 1e-9  # a can may be held from any side
 
 
 def test_every_grasp_fits_the_gripper_and_clears_the_table() -> None:

@@ -177,6 +177,24 @@ def test_state_can_be_saved_and_restored_mid_episode(env: GraspEnv) -> None:
         env.load_sim_state(name, state, "0" * 16)
 
 
+def test_the_state_tells_how_far_the_command_is_ahead_of_the_hand(env: GraspEnv) -> None:
+    names = env.observation_contract.state_names
+    lag, opening = [names.index(f"lag.{axis}") for axis in "xyz"], names.index("command.gripper")
+    state = env.reset(seed=0)[0]["agent_pos"]
+    assert np.abs(state[lag]).max() < 2e-3
+    assert state[opening] == 1.0
+    action = np.array([0.03, 0.0, 0.04, 0.0, 0.0, 0.0, 0.0], np.float32)
+    for _ in range(3):
+        state = env.step(action)[0]["agent_pos"]
+    np.testing.assert_allclose(state[lag], env.commanded_pose()[0] - env.hand_pose()[0], atol=1e-6)
+    assert 0.004 < np.linalg.norm(state[lag]) < 0.06  # the arm follows, millimetres to centimetres behind
+    assert state[opening] < 0.5
+    stored = env.sim_state()
+    env.reset(seed=1)
+    env.load_sim_state(env.object.id, stored)
+    np.testing.assert_allclose(env.observe()["agent_pos"][[*lag, opening]], state[[*lag, opening]], atol=1e-6)
+
+
 @pytest.mark.parametrize(("factor", "value"), [("table", 2), ("background", 2), ("azimuth", 20.0), ("light", 0.5), ("object_colour", 1)])
 def test_each_look_changes_the_picture_and_nothing_of_the_state(env: GraspEnv, factor: str, value: Any) -> None:
     plain, _ = env.reset(seed=6)

@@ -48,11 +48,29 @@ def test_the_mirror_image_is_what_the_mirrored_scene_looks_like(env: GraspEnv) -
         batch[image_key(camera)], batch[mask_key(camera)] = seen["pixels"][camera][None, None], seen["masks"][camera][None, None]
     signs = mirror_signs(env.observation_contract.state_names, MIRRORED_STATE), mirror_signs(env.action_contract.names, MIRRORED_ACTION)
     flipped = mirrored(batch, CAMERAS, np.array([True]), *signs)
-    np.testing.assert_allclose(flipped[STATE][0, 0, 7:], other["agent_pos"][7:], atol=0.01)
+    measured = slice(7, 17)  # the joints have no mirror image, and `observe` moves the hand without a command
+    np.testing.assert_allclose(flipped[STATE][0, 0, measured], other["agent_pos"][measured], atol=0.01)
     for camera in CAMERAS:
         wrong = (flipped[mask_key(camera)][0, 0] != other["masks"][camera]).mean()
         assert wrong < 0.02
         assert wrong < 0.5 * (seen["masks"][camera] != other["masks"][camera]).mean()
+
+
+def test_the_command_is_mirrored_with_the_hand(env: GraspEnv) -> None:
+    action = np.array([0.02, 0.03, -0.01, 0.0, 0.0, 0.1, 1.0], np.float32)
+    states = []
+    for sign in (1.0, -1.0):
+        env.reset(seed=0, options={"episode": 0})
+        env.scene.data.qvel[:] = 0.0
+        before = env.observe()["agent_pos"]
+        env.advance(action * np.array([1, sign, 1, 1, 1, sign, 1], np.float32))
+        states.append(env.observe()["agent_pos"] - before)
+    names = list(env.observation_contract.state_names)
+    signs = mirror_signs(env.observation_contract.state_names, MIRRORED_STATE)
+    for axis in "xyz":
+        place = names.index(f"lag.{axis}")
+        assert abs(states[0][place] * signs[place] - states[1][place]) < 0.004
+    assert abs(states[0][names.index("lag.y")]) > 0.005
 
 
 def test_mirroring_twice_changes_nothing_and_unchosen_samples_stay() -> None:
