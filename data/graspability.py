@@ -75,18 +75,20 @@ _session: dict[str, GraspEnv] = {}  # one environment per worker process, kept b
 
 def _measure(spec: str, toy_id: str, tries: int, seed: int) -> tuple[str, int]:
     if spec not in _session:
-        for env in _session.values():
-            env.close()
-        _session.clear()
         _session[spec] = GraspEnv(objects=spec, cameras=())
     return toy_id, count_successes(_session[spec], toy_id, tries, seed)
 
 
 def _measured(spec: str, ids: list[str], tries: int, seed: int, workers: int) -> Iterator[tuple[str, int]]:
-    if workers == 0 or not ids:
-        yield from (_measure(spec, name, tries, seed) for name in ids)
+    if workers == 0:
+        try:
+            yield from (_measure(spec, name, tries, seed) for name in ids)
+        finally:  # a file behind the same spec may hold other toys next time
+            for env in _session.values():
+                env.close()
+            _session.clear()
         return
-    with worker_pool(min(workers, len(ids))) as pool:
+    with worker_pool(max(1, min(workers, len(ids)))) as pool:
         try:
             for future in as_completed([pool.submit(_measure, spec, name, tries, seed) for name in ids]):
                 yield future.result()
