@@ -72,12 +72,12 @@ class Shape:
         This is the shape distribution D2 (Osada et al. 2002, "Shape Distributions"), which neither a turn nor a shift
         changes; the mean absolute difference of two of them is the Wasserstein-1 distance of the distributions.
         """
-        return np.quantile(pdist(self.points[:D2_SAMPLES]), (np.arange(QUANTILES) + 0.5) / QUANTILES)
+        return np.asarray(np.quantile(pdist(self.points[:D2_SAMPLES]), (np.arange(QUANTILES) + 0.5) / QUANTILES))
 
     @functools.cached_property
     def radii(self) -> Array:
         """(3,) root-mean-square extents along the principal axes [radii], the longest last."""
-        return np.sqrt(np.maximum(np.linalg.eigvalsh(self.points.T @ self.points / len(self.points)), 0.0))
+        return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(self.points.T @ self.points / len(self.points)), 0.0)))
 
     def distances(self, points: Array) -> Array:
         """Distances (n,) of points (n, 3) to the surface [radii]: exact up to the choice of the NEAR_TRIANGLES triangles."""

@@ -30,7 +30,7 @@ def _text(array: NDArray[Any]) -> str:
 
 def quantised(values: NDArray[Any], low: Array, size: Array) -> NDArray[np.uint16]:
     """Values (n, k) as 16-bit steps from low (k,) over size (k,); half a step off at most."""
-    return np.round((values - low) / np.where(size > 0, size, 1.0) * 65535).clip(0, 65535).astype(np.uint16)
+    return np.asarray(np.round((values - low) / np.where(size > 0, size, 1.0) * 65535).clip(0, 65535), dtype=np.uint16)
 
 
 def packed(vertices: NDArray[Any], faces: NDArray[Any], rgba: tuple[float, ...]) -> dict[str, Any]:

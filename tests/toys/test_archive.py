@@ -90,7 +90,7 @@ def test_a_size_that_lies_is_found_out(tmp_path: Path) -> None:
 def test_damaged_and_missing_archives_are_named(tmp_path: Path) -> None:
     path = _zip(tmp_path / "a.zip", lambda z: z.writestr("x.stl", "abc" * 1000))
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(FileError, match="a.zip cannot be unpacked"):
+    with pytest.raises(FileError, match=r"a\.zip cannot be unpacked"):
         unpacked(path, (".stl",))
     with pytest.raises(FileError, match="does not exist"):
         folder_of(tmp_path / "nowhere.zip", (".stl",))
