@@ -10,11 +10,17 @@ from gymnasium.envs.registration import register
 from toyshift.core.graphics import check_mujoco_loads
 
 check_mujoco_loads()  # every file of this room imports mujoco, which fails unclearly without the library that MUJOCO_GL names
-register(id="toyshift/Grasp-v0", entry_point="toyshift.envs.grasp:GraspEnv", max_episode_steps=100)
+register(
+    id="toyshift/Grasp-v0",
+    entry_point="toyshift.envs.grasp:GraspEnv",
+    vector_entry_point="toyshift.envs.vector:ToyGraspVectorEnv",
+    max_episode_steps=100,
+)
 
 _EXPORTS = {
     "EnvConfig": "toyshift.envs.config",
     "GraspEnv": "toyshift.envs.grasp",
+    "ToyGraspVectorEnv": "toyshift.envs.vector",
     "Look": "toyshift.envs.shifts",
     "FACTORS": "toyshift.envs.shifts",
     "ROBOTS": "toyshift.envs.robots",

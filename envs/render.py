@@ -1,10 +1,17 @@
-"""Offscreen rendering: one scene update gives colour and mask; GL is created lazily, EGL first, then OSMesa."""
+"""Offscreen rendering: one scene update gives colour and mask; GL is created lazily, EGL first, then OSMesa.
+
+A GL context is current in one thread at a time, and MuJoCo frees what a context holds through whichever is current. So a
+renderer belongs to the thread that made it: that thread draws and frees. A `Worker` is asked to; from another thread a
+renderer that is dropped waits for its thread.
+"""
 
 from __future__ import annotations
 
 import atexit
 import functools
 import os
+import sys
+import threading
 import weakref
 from typing import Any
 
@@ -15,12 +22,15 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.scene import VISIBLE, Scene
+from toyshift.envs.workers import Worker
 
 __all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]
 
+_lock = threading.RLock()  # GL's display and MuJoCo's table of GL functions are global; so is the list of what is open
+
 
 def make_gl_context(width: int, height: int) -> Any:
-    """Makes an offscreen GL context; it belongs to the thread that makes it current."""
+    """Makes an offscreen GL context and makes it current in this thread, to which it then belongs."""
     backend = gl_backend()
     os.environ.setdefault("PYOPENGL_PLATFORM", backend)
     try:
@@ -28,8 +38,9 @@ def make_gl_context(width: int, height: int) -> Any:
             from mujoco.egl import GLContext
         else:
             from mujoco.osmesa import GLContext
-        context = GLContext(width, height)
-        context.make_current()
+        with _lock:
+            context = GLContext(width, height)
+            context.make_current()
     except (ImportError, AttributeError, RuntimeError) as error:
         raise MissingDependencyError(f"GL backend {backend!r} failed ({error}): run `apt-get install -y {PACKAGES[backend]}`, or set MUJOCO_GL to another of {', '.join(BACKENDS)}") from error
     return context
@@ -47,7 +58,7 @@ def gl_renderer_name() -> str:
 
 
 class Renderer:
-    """Renders a scene's cameras: colour and mask from one scene update.
+    """Renders a scene's cameras: colour and mask from one scene update. It belongs to the thread that makes it.
 
     Args:
         scene: what to render.
@@ -62,8 +73,12 @@ class Renderer:
         model.vis.quality.offsamples = 4 if high else 0
         model.vis.global_.offwidth = model.vis.global_.offheight = size
         self._scene, self._model, self._size = scene, model, size
-        self._gl = make_gl_context(size, size)
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        self._owner = threading.current_thread()
+        self._gl: Any = None
+        _close_dropped()
+        with _lock:
+            self._gl = make_gl_context(size, size)
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._view = mujoco.MjvScene(model, maxgeom=model.ngeom + 16)
@@ -86,9 +101,17 @@ class Renderer:
         _close_all_at_exit(self)
 
     def render(self, camera: str, size: int, mask: bool = True) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Returns the image (size, size, 3) uint8 of a camera and its mask (size, size) uint8 (or None)."""
+        """Returns the image (size, size, 3) uint8 of a camera and its mask (size, size) uint8 (or None).
+
+        Raises:
+            ConfigError: a larger image than the renderer was made for, another thread than the renderer's, or it is closed.
+        """
         if size > self._size:
             raise ConfigError(f"image of {size} pixels asked of a renderer made for {self._size}")
+        if self._gl is None:
+            raise ConfigError("the renderer is closed")
+        if self._owner is not threading.current_thread():
+            raise ConfigError(f"this renderer belongs to thread {self._owner.name!r}: render there, or make an environment per thread")
         self._gl.make_current()
         self._camera.fixedcamid = self._model.camera(camera).id
         view, context = self._view, self._context
@@ -120,20 +143,69 @@ class Renderer:
         return self._labels
 
     def close(self) -> None:
-        """Frees the GL context; may be called twice."""
+        """Frees the GL context; may be called twice, and from any thread if the renderer is a Worker's.
+
+        Raises:
+            ConfigError: it belongs to another thread, which only that thread can put right.
+        """
+        if self._gl is None or self._owner is threading.current_thread():
+            self._free()
+        elif not isinstance(self._owner, Worker):
+            raise ConfigError(f"this renderer belongs to thread {self._owner.name!r}: close its environment there")
+        elif self._owner.stopped:
+            self._owner.join()  # frees it at its end
+        else:
+            self._owner.submit(self._free).result()
+
+    def _free(self) -> None:
         if self._gl is not None:
             self._gl.make_current()
             self._context.free()
             self._gl.free()
             self._gl = None
 
+    def __del__(self) -> None:
+        """Frees what was dropped without being closed; on its own thread, as everything."""
+        if getattr(self, "_gl", None) is None or sys.is_finalizing():
+            return
+        if self._owner is threading.current_thread():
+            self._free()
+        elif isinstance(self._owner, Worker) and not self._owner.stopped:
+            self._owner.submit(self._free)
+        else:
+            _dropped.append(self)
+
 
 _open: weakref.WeakSet[Renderer] = weakref.WeakSet()
+_dropped: list[Renderer] = []  # by threads that they do not belong to; kept until their own thread makes another
+
+
+def _close_dropped() -> None:
+    """Frees those dropped renderers that belong to this thread."""
+    for renderer in list(_dropped):
+        if renderer._owner is threading.current_thread():
+            renderer.close()
+            _dropped.remove(renderer)
+
+
+def _close_own() -> None:
+    """Frees every renderer of this thread."""
+    _close_dropped()
+    with _lock:
+        own = [renderer for renderer in _open if renderer._owner is threading.current_thread()]
+    for renderer in own:
+        renderer.close()
 
 
 def _close_all() -> None:
-    for renderer in list(_open):
-        renderer.close()
+    """Frees every renderer of this thread and of workers; what other threads still hold goes with the process."""
+    with _lock:
+        workers = {renderer._owner for renderer in _open if isinstance(renderer._owner, Worker)}
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.join()
+    _close_own()
 
 
 def _close_all_at_exit(renderer: Renderer) -> None:
@@ -142,7 +214,10 @@ def _close_all_at_exit(renderer: Renderer) -> None:
     Handlers run in reverse order of registration, and MuJoCo registers its own when the first context is made: ours
     must come later. `__del__` and finalisers may run after it.
     """
-    if not _open:
-        atexit.unregister(_close_all)
-        atexit.register(_close_all)
-    _open.add(renderer)
+    with _lock:
+        if not _open:
+            atexit.unregister(_close_all)
+            atexit.register(_close_all)
+        _open.add(renderer)
+    if isinstance(renderer._owner, Worker):
+        renderer._owner.at_end(_close_own)
