@@ -6,6 +6,7 @@ import dataclasses
 
 from toyshift.core.contract import ACTION_MODES
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.envs.shifts import Shifts
 
 CAMERAS = ("front", "wrist")
 QUALITIES = ("fast", "high")
@@ -30,6 +31,7 @@ class EnvConfig:
         start_noise: standard deviation of the joint angles at the start [rad] (ManiSkill: 0.02).
         quality: "fast" for policies, "high" (shadows, multisampling) for videos.
         max_models: how many compiled scenes are kept.
+        shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see `envs.shifts`.
     """
 
     objects: str = "toys:train"
@@ -46,6 +48,7 @@ class EnvConfig:
     start_noise: float = 0.02
     quality: str = "fast"
     max_models: int = 8
+    shift: str = ""
 
     def __post_init__(self) -> None:
         if self.action_mode not in ACTION_MODES:
@@ -65,6 +68,7 @@ class EnvConfig:
             )
         if self.lift_height <= 0 or self.hold_steps < 1 or self.max_models < 1:
             raise ConfigError("lift_height must be positive, hold_steps and max_models at least 1")
+        Shifts.parse(self.shift)  # refuses what is not in the table
 
     @property
     def substeps(self) -> int:

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.seeds import episode_rng
+from toyshift.envs.action_noise import ActionChannel
 from toyshift.envs.config import CAMERAS, EnvConfig
 from toyshift.envs.control import InverseKinematics
+from toyshift.envs.image_noise import noisy_image
+from toyshift.envs.mask_noise import noisy_mask
 from toyshift.envs.render import Renderer
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, rotvec_to_matrix, yaw_to_matrix
 from toyshift.envs.scene import Scene, scene_hash
-from toyshift.envs.shifts import Look
+from toyshift.envs.shifts import TRAINING, Look, Shifts
 from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
 from toyshift.envs.stage import Stage
 
@@ -26,6 +29,7 @@ Observation = dict[str, Any]
 STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
 REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
+RESET_OPTIONS = {"episode", "object", "look", "shift"}
 # the commanded hand pose stays in this box of the robot's base frame [m]
 WORKSPACE = np.array([[0.2, -0.5, 0.004], [0.85, 0.5, 0.75]])
 
@@ -85,6 +89,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.observation_space = observation_space(self.config, self.robot)
         self._low, self._high = box.low.astype(np.float64), box.high.astype(np.float64)
         self.look = Look()
+        self.shifts, self.variation = Shifts.parse(self.config.shift), TRAINING
         self.task_description = ""
         self._seed, self._episode = 0, -1
         self._ready = False
@@ -96,7 +101,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
         Args:
             seed: root seed of the run; with it, counting starts again at episode 0.
-            options: "episode": index of the episode; "object": id or index in the set; "look": a Look.
+            options: "episode": index of the episode; "object": id or index in the set; "look": a Look; "shift": text
+                such as "table-texture=3", or Shifts, in place of the configuration's.
 
         Returns:
             observation and info. The same (seed, episode, object) gives the same episode, whatever was played before.
@@ -107,36 +113,44 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         elif self._episode < 0:
             self._seed = int(self.np_random.integers(2**31))
         options = options or {}
-        unknown = set(options) - {"episode", "object", "look"}
+        unknown = set(options) - RESET_OPTIONS
         if unknown:
-            raise UnknownNameError("reset option", sorted(unknown)[0], ("episode", "object", "look"))
+            raise UnknownNameError("reset option", sorted(unknown)[0], RESET_OPTIONS)
         episode = options.get("episode", self._episode + 1)
         if not isinstance(episode, int | np.integer) or episode < 0:
             raise ConfigError(f"reset option episode is {episode!r}; it must be a whole number of at least 0")
         self._episode = int(episode)
         self.look = options.get("look", Look())
+        self.shifts = Shifts.parse(options.get("shift", self.config.shift))
+        self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
         rng = episode_rng(self._seed, self._episode)
         drawn = int(rng.integers(len(self.objects)))
+        others = self._stream("distractors")
         self._use(options.get("object", drawn))
-        self._place(rng)
+        self._stage.load_distractors(others)
+        self._place(rng, others)
         self._finish_reset()
         return self.observe(), self._info()
 
+    def _stream(self, name: str) -> np.random.Generator:
+        """Returns a generator of the present episode; what shifts draw changes nothing of what the episode draws."""
+        return episode_rng(self._seed, self._episode, name)
+
     def _use(self, which: int | str) -> None:
-        self.scene = self._stage.load(which)
+        self.scene = self._stage.load(which, self.variation)
         self.object = self._stage.object
         self._hull = self._stage.hull
         self._ik.bind(self.scene)
         self.task_description = f"pick up the {self.object.name}"
 
-    def _place(self, rng: np.random.Generator) -> None:
+    def _place(self, rng: np.random.Generator, others: np.random.Generator) -> None:
         """Draws rest pose, yaw, position and joint noise, always in this order, and writes them."""
         scene, config = self.scene, self.config
         poses = self.object.rest_poses
         shares = np.cumsum([pose.probability for pose in poses])
         pose = min(int(np.searchsorted(shares, rng.random() * shares[-1])), len(poses) - 1)
         yaw = rng.random() * 2 * np.pi
-        offset = (2 * rng.random(2) - 1) * config.settled_start
+        offset = (2 * rng.random(2) - 1) * (config.settled_start * self.variation["object-pose"])
         noise = config.start_noise * rng.standard_normal(len(self.robot.joints))
         quat, height = self._stage.settled(pose)
         rotation = yaw_to_matrix(yaw) @ quat_to_matrix(quat)
@@ -144,10 +158,15 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         position[:2] += offset - (rotation @ self.object.com)[:2]
         mujoco.mj_resetData(scene.model, scene.data)
         joints = np.asarray(self.robot.home) + noise
+        if "robot-start" in self.variation:
+            direction = self._stream("robot-start").standard_normal(len(joints))
+            joints = joints + self.variation["robot-start"] * direction / np.linalg.norm(direction)
         self._stage.write_robot(joints, opening=1.0)
         scene.data.qpos[scene.object_qpos] = [*position, *matrix_to_quat(rotation)]
+        self._stage.place_distractors(others)
         self._stage.apply(self.look)
         mujoco.mj_forward(scene.model, scene.data)
+        self._stage.check_cameras()
 
     def _finish_reset(self) -> None:
         data = self.scene.data
@@ -159,6 +178,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._unstable = self._success = False
         self._touched = False
         self._predicates = {"lifted": False, "held": False, "stable": True}
+        rest = np.append(self._command if self.config.action_mode == "joint_pos" else np.zeros(6), self._stage.commanded_opening)
+        self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: self._stream(f"action:{step}"))
         self._ready = True
 
     # ---------------------------------------------------------------- stepping
@@ -181,7 +202,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
             raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
-        values = np.clip(values, self._low, self._high)
+        values = self._channel(np.clip(values, self._low, self._high), self._steps)
         if self.config.action_mode == "joint_pos":
             self._command = values[:-1]
             self._command_position, self._command_rotation = self._ik.forward(self._command)
@@ -255,10 +276,19 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if self.config.cameras:
             renderer = self.renderer()
             views = {camera: renderer.render(camera, self.config.image_size) for camera in self.config.cameras}
+            if self.variation.values:
+                views = {camera: self._as_sensed(camera, *view) for camera, view in views.items()}
             observation["pixels"] = {camera: image for camera, (image, _) in views.items()}
             observation["masks"] = {camera: mask for camera, (_, mask) in views.items()}
         observation["agent_pos"] = self._proprioception()
         return observation
+
+    def _as_sensed(self, camera: str, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Returns image and mask with the noise of this camera and control step, the same whenever it is asked for."""
+        image = noisy_image(image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
+        if mask is not None:
+            mask = noisy_mask(mask, self.variation, self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}"))
+        return image, mask
 
     def renderer(self) -> Renderer:
         """Returns the renderer of the present scene; GL starts here, not in the constructor."""
@@ -323,13 +353,15 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             "touched": bool(self._touched),
             "predicates": dict(self._predicates),
             "unstable": bool(self._unstable),
+            "shift": str(self.shifts),
+            "shift_values": dict(self.variation.values),
         }
 
     # ---------------------------------------------------------------- states and looks
 
     def model_hash(self) -> str:
         """Hash of everything that the meaning of a stored simulator state depends on."""
-        return scene_hash(self.config, self.object)
+        return scene_hash(self.config, self.object, self.scene.others)
 
     def sim_state(self) -> Array:
         """Returns MuJoCo's integration state (N,) of the present scene."""

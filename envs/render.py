@@ -98,6 +98,7 @@ class Renderer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._labels = np.zeros(0, np.uint8)
         self._labels_of = ""
+        self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
 
     def render(self, camera: str, size: int, mask: bool = True) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -113,6 +114,7 @@ class Renderer:
         if self._owner is not threading.current_thread():
             raise ConfigError(f"this renderer belongs to thread {self._owner.name!r}: render there, or make an environment per thread")
         self._gl.make_current()
+        self._upload_paint()
         self._camera.fixedcamid = self._model.camera(camera).id
         view, context = self._view, self._context
         mujoco.mjv_updateScene(self._model, self._scene.data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, view)
@@ -130,9 +132,17 @@ class Renderer:
         numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
         return image[::-1].copy(), self._label_table()[numbers]
 
+    def _upload_paint(self) -> None:
+        """Uploads the textures that were painted since the last image."""
+        if self._uploaded != self._scene.paint_version:
+            for texture, version in self._scene.paint_version.items():
+                if self._uploaded.get(texture) != version:
+                    mujoco.mjr_uploadTexture(self._model, self._context, texture)
+            self._uploaded = dict(self._scene.paint_version)
+
     def _label_table(self) -> NDArray[np.uint8]:
         """Colour code (0 nothing, 1 + place in the scene) -> mask label; rebuilt when another object is loaded."""
-        key = f"{self._scene.loaded} {self._view.ngeom}"
+        key = f"{self._scene.loaded} {self._scene.others} {self._view.ngeom}"
         if self._labels_of != key:
             table = np.zeros(self._view.ngeom + 1, np.uint8)
             for i in range(self._view.ngeom):

@@ -20,6 +20,7 @@ from toyshift.envs.visuals import robot_visuals
 from toyshift.toys.model import Geom, GraspObject
 
 SLOTS = 104  # collision primitives of one toy: five hoops of twenty segments fit
+DISTRACTOR_SLOTS = 24  # of one distractor: a hoop and some more
 VISIBLE, HIDDEN = 1, 4  # geom groups: only group 1 is drawn
 OBJECT = "object"
 SCENE_VERSION = "1"
@@ -32,8 +33,35 @@ GEOM_TYPES = {
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
     "box": mujoco.mjtGeom.mjGEOM_BOX,
 }
+TABLE = (0.45, 0.6)  # half sides of the table [m]
+PRINT_SIDE = 64  # [pixels]
 FRONT_TARGET = (0.5, 0.0, 0.05)  # what the front camera looks at [m]
 FRONT_DISTANCE, FRONT_ELEVATION, FRONT_FOVY = 0.8, 45.0, 40.0  # [m], [deg], [deg]
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What a scene has that the training scene does not: compiled only where a shift asks for it.
+
+    Attributes:
+        distractors: bodies for other toys.
+        print: whether there is a material with a pattern for primitives.
+    """
+
+    distractors: int = 0
+    print: bool = False
+
+
+NO_EXTRAS = Extras()
+
+
+@dataclasses.dataclass(frozen=True)
+class Slots:
+    """A distractor's body: its id, its free joint's addresses in qpos (7), and the geom ids of its slots."""
+
+    body: int
+    qpos: slice
+    geoms: NDArray[np.int64]
 
 
 @dataclasses.dataclass
@@ -51,6 +79,11 @@ class Scene:
         object_visuals: geom ids that draw the object; own_colours are their material ids and colours.
         light_diffuse, headlight_ambient: the lights as compiled.
         loaded: id of the object that is in the scene.
+        others, distractors: ids of the other toys in the scene, and their bodies.
+        print_material: material id of the pattern for primitives, -1 where there is none.
+        robot_visuals, robot_rgba: geom ids that draw the robot, and their colours as compiled.
+        light_dir: directions of the lights as compiled.
+        painted: original image of every texture that a shift has painted over; paint_version counts the changes.
     """
 
     model: Any
@@ -77,19 +110,29 @@ class Scene:
     light_diffuse: NDArray[np.float32]
     headlight_ambient: NDArray[np.float32]
     loaded: str = ""
+    others: tuple[str, ...] = ()
+    distractors: tuple[Slots, ...] = ()
+    print_material: int = -1
+    robot_visuals: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    robot_rgba: NDArray[np.float32] = dataclasses.field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    light_dir: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
+    painted: dict[int, NDArray[np.uint8]] = dataclasses.field(default_factory=dict)
+    paint_version: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
-def front_camera_pose(azimuth: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def front_camera_pose(azimuth: float = 0.0, raised: float = 0.0, distance: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns position (3,) [m] and rotation (3, 3), columns right, up and backward, of the front camera.
 
     Args:
         azimuth: turn about the vertical through FRONT_TARGET [deg]; 0 faces the robot.
+        raised: added to the elevation [deg].
+        distance: factor on the distance.
     """
-    elevation, turn = np.radians(FRONT_ELEVATION), np.radians(azimuth)
+    elevation, turn = np.radians(FRONT_ELEVATION + raised), np.radians(azimuth)
     back = np.array([np.cos(elevation) * np.cos(turn), np.cos(elevation) * np.sin(turn), np.sin(elevation)])
     right = np.cross([0.0, 0.0, 1.0], back)
     right /= np.linalg.norm(right)
-    return np.asarray(FRONT_TARGET) + FRONT_DISTANCE * back, np.stack([right, np.cross(back, right), back], axis=1)
+    return np.asarray(FRONT_TARGET) + FRONT_DISTANCE * distance * back, np.stack([right, np.cross(back, right), back], axis=1)
 
 
 @functools.cache
@@ -170,7 +213,7 @@ def _add_surroundings(spec: Any) -> None:
     world = spec.worldbody
     # the table collides as an infinite plane: the most stable contact MuJoCo has, and nothing can fall off
     # (a plane's third size is the spacing of the grid it is drawn with: small spacings cost thousands of triangles)
-    world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0.45, 0.6, 5), pos=(0.45, 0, 0), material="table0", group=VISIBLE, friction=(1.0, 0.005, 0.0001), solref=STIFF)
+    world.add_geom(name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(*TABLE, 5), pos=(0.45, 0, 0), material="table0", group=VISIBLE, friction=(1.0, 0.005, 0.0001), solref=STIFF)
     still = {"contype": 0, "conaffinity": 0, "group": VISIBLE, "material": "background0"}
     world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(3, 3, 5), pos=(0, 0, -0.75), **still)
     world.add_geom(name="wall", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.02, 3, 2), pos=(-1.2, 0, 0.5), **still)
@@ -185,10 +228,22 @@ def _add_surroundings(spec: Any) -> None:
     world.add_camera(name="film", pos=np.array([0.45, 0.0, 0.2]) + 1.35 * film, quat=matrix_to_quat(np.stack([right, np.cross(film, right), film], axis=1)), fovy=40)
 
 
-def _add_slots(body: Any) -> None:
-    for i in range(SLOTS):
+def _add_slots(body: Any, prefix: str = "", count: int = SLOTS) -> None:
+    for i in range(count):
         # off-centre, so that the compiled body is not "simple": MuJoCo ignores a new inertia frame of a simple body
-        body.add_geom(name=f"slot{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.01, 0.01, 0.01), pos=(0.001 * (i + 1), 0.002, 0.003), group=HIDDEN, condim=4, solref=STIFF, density=400)
+        body.add_geom(name=f"{prefix}slot{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.01, 0.01, 0.01), pos=(0.001 * (i + 1), 0.002, 0.003), group=HIDDEN, condim=4, solref=STIFF, density=400)
+
+
+def _add_extras(spec: Any, extras: Extras) -> None:
+    for i in range(extras.distractors):
+        # far from the table's middle: an object that settles must not meet them
+        body = spec.worldbody.add_body(name=f"distractor{i}", pos=(3.0 + 0.5 * i, 0.0, 0.3))
+        body.add_freejoint(name=f"distractor{i}")
+        _add_slots(body, f"distractor{i}_", DISTRACTOR_SLOTS)
+    if extras.print:
+        cube = spec.add_texture(name="print", type=mujoco.mjtTexture.mjTEXTURE_CUBE, width=PRINT_SIDE, height=6 * PRINT_SIDE, nchannel=3)
+        cube.data = bytes([255]) * (18 * PRINT_SIDE**2)
+        spec.add_material(name="print", specular=0.5, shininess=0.5).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "print"
 
 
 def _add_mesh_object(spec: Any, body: Any, obj: GraspObject) -> None:
@@ -235,7 +290,7 @@ def uses_slots(obj: GraspObject) -> bool:
     return obj.visual is None and not obj.parts and len(obj.geoms) <= SLOTS
 
 
-def build_scene(config: EnvConfig, obj: GraspObject | None = None) -> Scene:
+def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extras = NO_EXTRAS) -> Scene:
     """Compiles a scene with slots for toys (obj=None), or for one mesh object."""
     robot = get_robot(config.robot)
     spec = mujoco.MjSpec()
@@ -256,11 +311,12 @@ def build_scene(config: EnvConfig, obj: GraspObject | None = None) -> Scene:
         _add_slots(body)
     else:
         _add_mesh_object(spec, body, obj)
+    _add_extras(spec, extras)
     try:
         model = spec.compile()
     except ValueError as error:
         raise ConfigError(f"MuJoCo cannot compile the scene{f' with {obj.id}' if obj else ''}: {error}") from error
-    return _resolved(model, robot, obj)
+    return _resolved(model, robot, obj, extras)
 
 
 def build_object_scene(obj: GraspObject) -> Scene:
@@ -294,7 +350,7 @@ def build_object_scene(obj: GraspObject) -> Scene:
     )
 
 
-def _resolved(model: Any, robot: Robot, obj: GraspObject | None) -> Scene:
+def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras) -> Scene:
     def names(prefix: str, count: int) -> tuple[int, ...]:
         return tuple(model.material(f"{prefix}{i}").id for i in range(count))
 
@@ -308,6 +364,10 @@ def _resolved(model: Any, robot: Robot, obj: GraspObject | None) -> Scene:
     is_gripper = under_hand[model.geom_bodyid]
     visuals = np.flatnonzero(is_object & (model.geom_group == VISIBLE))
     label = np.where(is_object, 1, np.where(model.geom_bodyid == 0, 0, 3)).astype(np.uint8)
+    distractors = tuple(_distractor(model, i) for i in range(extras.distractors))
+    for slots in distractors:
+        label[slots.geoms] = 2
+    robot_visuals = np.flatnonzero((label == 3) & (model.geom_group == VISIBLE))
     return Scene(
         model=model,
         data=mujoco.MjData(model),
@@ -333,15 +393,37 @@ def _resolved(model: Any, robot: Robot, obj: GraspObject | None) -> Scene:
         light_diffuse=model.light_diffuse.copy(),
         headlight_ambient=model.vis.headlight.ambient.copy(),
         loaded=obj.id if obj is not None else "",
+        distractors=distractors,
+        print_material=model.material("print").id if extras.print else -1,
+        robot_visuals=robot_visuals,
+        robot_rgba=model.geom_rgba[robot_visuals].copy(),
+        light_dir=model.light_dir.copy(),
     )
+
+
+def _distractor(model: Any, index: int) -> Slots:
+    name = f"distractor{index}"
+    start = int(model.joint(name).qposadr[0])
+    geoms = np.array([model.geom(f"{name}_slot{i}").id for i in range(DISTRACTOR_SLOTS)])
+    return Slots(model.body(name).id, slice(start, start + 7), geoms)
 
 
 def write_toy(scene: Scene, obj: GraspObject) -> None:
     """Writes a toy into the slots: the model then behaves as if it had been compiled for this toy."""
     model = scene.model
-    model.geom_group[scene.slots] = HIDDEN
-    model.geom_contype[scene.slots] = model.geom_conaffinity[scene.slots] = 0
-    for slot, geom in zip(scene.slots, obj.geoms, strict=False):
+    fill_slots(model, scene.slots, scene.object_body, obj)
+    mujoco.mj_setConst(model, scene.data)
+    scene.object_visuals = scene.slots[: len(obj.geoms)]
+    scene.own_colours = (model.geom_matid[scene.object_visuals].copy(), model.geom_rgba[scene.object_visuals].copy())
+    scene.loaded = obj.id
+
+
+def fill_slots(model: Any, slots: NDArray[np.int64], body: int, obj: GraspObject) -> None:
+    """Writes a toy into slots and their body; `mj_setConst` must follow."""
+    model.geom_group[slots] = HIDDEN
+    model.geom_contype[slots] = model.geom_conaffinity[slots] = 0
+    model.geom_matid[slots] = -1
+    for slot, geom in zip(slots, obj.geoms, strict=False):
         model.geom_type[slot] = GEOM_TYPES[geom.kind]
         model.geom_size[slot], model.geom_pos[slot], model.geom_quat[slot] = geom.size, geom.pos, geom.quat
         model.geom_rbound[slot] = _bound(geom)
@@ -352,14 +434,9 @@ def write_toy(scene: Scene, obj: GraspObject) -> None:
         model.geom_friction[slot] = obj.friction
         model.geom_sameframe[slot] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
     values, vectors = _principal(obj.inertia)
-    body = scene.object_body
     model.body_mass[body], model.body_inertia[body] = obj.mass, values
     model.body_ipos[body], model.body_iquat[body] = obj.com, matrix_to_quat(vectors)
     model.body_contype[body] = model.body_conaffinity[body] = 1
-    mujoco.mj_setConst(model, scene.data)
-    scene.object_visuals = scene.slots[: len(obj.geoms)]
-    scene.own_colours = (model.geom_matid[scene.object_visuals].copy(), model.geom_rgba[scene.object_visuals].copy())
-    scene.loaded = obj.id
 
 
 def _half_extents(geom: Geom) -> tuple[float, float, float]:
@@ -390,8 +467,14 @@ def _bound(geom: Geom) -> float:
             return float(np.linalg.norm(geom.size))
 
 
-def scene_hash(config: EnvConfig, obj: GraspObject) -> str:
-    """Returns the hash of everything that the meaning of a stored simulator state depends on."""
+def scene_hash(config: EnvConfig, obj: GraspObject, others: tuple[str, ...] = ()) -> str:
+    """Returns the hash of everything that the meaning of a stored simulator state depends on.
+
+    Args:
+        config: environment configuration.
+        obj: the object.
+        others: ids of the distractors.
+    """
     geoms = "".join(f"{g.kind}{g.size}{g.pos}{g.quat}" for g in obj.geoms)
     parts = np.concatenate([np.zeros((1, 3)), *obj.parts]).astype(np.float32).tobytes()
-    return content_hash(SCENE_VERSION, config.robot, str(config.physics_dt), obj.id, geoms, parts, f"{obj.mass:.6f}")
+    return content_hash(SCENE_VERSION, config.robot, str(config.physics_dt), obj.id, geoms, parts, f"{obj.mass:.6f}", *others)

@@ -1,11 +1,16 @@
-"""Looks: what an episode looks like, as a value; the default is the look that policies are trained on."""
+"""Looks and shifts as values: what an episode looks like, and how far it is from the training distribution."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 
 OBJECT_COLOURS: tuple[tuple[float, float, float], ...] = (
@@ -52,3 +57,120 @@ class Look:
         if factor not in FACTORS:
             raise UnknownNameError("factor", factor, FACTORS)
         return dataclasses.replace(self, **{factor: value})
+
+
+@dataclasses.dataclass(frozen=True)
+class Shift:
+    """One factor at one level.
+
+    Attributes:
+        factor: a name of `shift_table.SHIFT_FACTORS`.
+        level: 0 (training) to 5 (the end of the factor's range).
+    """
+
+    factor: str
+    level: int
+
+    def __post_init__(self) -> None:
+        if self.factor not in SHIFT_FACTORS:
+            raise UnknownNameError("shift", self.factor, SHIFT_FACTORS)
+        if isinstance(self.level, bool) or not isinstance(self.level, int | np.integer) or not 0 <= self.level <= LEVELS:
+            raise ConfigError(f"shift {self.factor}={self.level}: the level must be a whole number from 0 (training) to {LEVELS}")
+
+    def __str__(self) -> str:
+        return f"{self.factor}={self.level}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shifts:
+    """Several shifts at once, in the table's order; nothing for the training distribution.
+
+    >>> str(Shifts.parse("light-intensity=2, camera-azimuth=3") + Shift("table-texture", 5))
+    'camera-azimuth=3,light-intensity=2,table-texture=5'
+    """
+
+    items: tuple[Shift, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [shift.factor for shift in self.items]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"shift {twice[0]} is given twice; give every factor one level")
+        order = list(SHIFT_FACTORS)
+        object.__setattr__(self, "items", tuple(sorted(self.items, key=lambda shift: order.index(shift.factor))))
+
+    @classmethod
+    def parse(cls, text: str | Shift | Shifts) -> Shifts:
+        """Reads "camera-azimuth=3,light-intensity=2"; "" is no shift.
+
+        Raises:
+            UnknownNameError: a factor that is not in the table; names the nearest.
+            ConfigError: no level, a level out of range, or a factor given twice.
+        """
+        if isinstance(text, Shifts):
+            return text
+        if isinstance(text, Shift):
+            return cls((text,))
+        if not isinstance(text, str):
+            raise ConfigError(f"a shift is text such as 'camera-azimuth=3', got {text!r}")
+        items = []
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, equals, level = (piece.strip() for piece in part.partition("="))
+            if name not in SHIFT_FACTORS:
+                raise UnknownNameError("shift", name, SHIFT_FACTORS)
+            if not equals or not level.isdecimal():
+                raise ConfigError(f"shift {part!r}: write {name}=LEVEL with a whole number from 0 (training) to {LEVELS}")
+            items.append(Shift(name, int(level)))
+        return cls(tuple(items))
+
+    def __add__(self, other: Shifts | Shift) -> Shifts:
+        return Shifts(self.items + Shifts.parse(other).items)
+
+    def __str__(self) -> str:
+        return ",".join(map(str, self.items))
+
+    def draw(self, stream: Callable[[str], np.random.Generator]) -> Variation:
+        """Returns what the shifts come to in one episode.
+
+        Every factor draws from a stream of its own and whatever its level: shifts that are combined do to an episode
+        what each of them does alone, and a higher level goes further in the same direction.
+
+        Args:
+            stream: gives the generator of a factor's name.
+        """
+        values, draws = {}, {}
+        for shift in self.items:
+            if shift.level:
+                a, b, c, share = (float(x) for x in stream(shift.factor).random(4))
+                values[shift.factor], draws[shift.factor] = SHIFT_FACTORS[shift.factor].at(shift.level, share), (a, b, c)
+        return Variation(values, draws)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variation:
+    """What shifts come to in one episode: `variation["object-mass"]` is the factor's value, the training value where it is not shifted.
+
+    Attributes:
+        values: value of every shifted factor, in its unit.
+        draws: three numbers in [0, 1) of every shifted factor: its colour, direction or pattern.
+    """
+
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    draws: Mapping[str, tuple[float, float, float]] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, factor: str) -> float:
+        return self.values[factor] if factor in self.values else SHIFT_FACTORS[factor].start
+
+    def __contains__(self, factor: str) -> bool:
+        return factor in self.values
+
+    def colour(self, factor: str) -> NDArray[np.float64]:
+        """Returns the colour (3,) drawn with a factor, each channel from 0.25 to 1 (COLOSSEUM's color_range)."""
+        return 0.25 + 0.75 * np.asarray(self.draws[factor])
+
+    def seed(self, factor: str) -> int:
+        """Returns the seed of the pattern drawn with a factor."""
+        return int(self.draws[factor][0] * 2**31)
+
+
+TRAINING = Variation()

@@ -1,4 +1,4 @@
-"""The scenes an environment plays on: one shared model for toys, a bounded cache of models for mesh objects."""
+"""The scenes an environment plays on: one shared model for toys, a bounded cache of models for mesh objects and shifts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.errors import UnknownNameError
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.envs.appearance import write_appearance
 from toyshift.envs.config import EnvConfig
+from toyshift.envs.distractors import POOL, choose_distractors, place_distractors, radius_of, write_distractors
 from toyshift.envs.render import Renderer
 from toyshift.envs.robots import get_robot
-from toyshift.envs.rotations import matrix_to_quat
-from toyshift.envs.scene import Scene, build_scene, front_camera_pose, uses_slots, write_toy
-from toyshift.envs.shifts import OBJECT_COLOURS, Look
+from toyshift.envs.scene import NO_EXTRAS, TABLE, Extras, Scene, build_scene, uses_slots, write_toy
+from toyshift.envs.shifts import TRAINING, Look, Variation
+from toyshift.envs.varied_object import varied_key, varied_object
 from toyshift.toys import load_objects
 from toyshift.toys.model import GraspObject
 
@@ -32,16 +34,24 @@ class Stage:
         self.robot = get_robot(config.robot)
         self.objects = load_objects(config.objects)
         self._toys: Scene | None = None
-        self._meshes: OrderedDict[str, Scene] = OrderedDict()
+        self._others: OrderedDict[tuple[str, Extras], Scene] = OrderedDict()  # of mesh objects, and of shifts
         self._renderers: dict[int, Renderer] = {}
         self._settled: dict[tuple[str, int], tuple[Array, float]] = {}
         self._hulls: dict[str, Array] = {}
         self.scene: Scene
         self.object: GraspObject
+        self.distractors: list[GraspObject] = []
+        self.variation = TRAINING
+        self._key = ""
         self.commanded_opening = 1.0
 
-    def load(self, which: int | str) -> Scene:
-        """Makes an object of the set (by index or id) the present one and returns its scene."""
+    def load(self, which: int | str, variation: Variation = TRAINING) -> Scene:
+        """Makes an object of the set (by index or id), as a variation makes it, the present one and returns its scene.
+
+        Raises:
+            UnknownNameError: no such object.
+            ConfigError: the object is larger than the table.
+        """
         if isinstance(which, str):
             if which not in self.objects.ids:
                 raise UnknownNameError(f"object of {self.config.objects}", which, self.objects.ids)
@@ -50,25 +60,33 @@ class Stage:
             if not 0 <= which < len(self.objects):
                 raise UnknownNameError(f"object index of {self.config.objects}", str(which), (f"0..{len(self.objects) - 1}",))
             obj = self.objects[which]
-        self.object = obj
+        self.variation = variation
+        self.object, self._key = varied_object(obj, variation), varied_key(obj, variation)
+        self._check_size()
+        extras = Extras(round(variation["distractors"]), "object-texture" in variation)
         if uses_slots(obj):
-            if self._toys is None:
-                self._toys = build_scene(self.config)
-            self.scene = self._toys
-            if self.scene.loaded != obj.id:
-                write_toy(self.scene, obj)
+            if extras == NO_EXTRAS:
+                self._toys = self._toys or build_scene(self.config)
+                self.scene = self._toys
+            else:
+                self.scene = self._cached_scene("", None, extras)
+            if self.scene.loaded != self._key:
+                write_toy(self.scene, self.object)
+                self.scene.loaded = self._key
         else:
-            self.scene = self._mesh_scene(obj)
+            self.scene = self._cached_scene(self._key, self.object, extras)
+        # of two surfaces the rougher counts, unless one has priority
+        self.scene.model.geom_priority[self.scene.is_object] = int("object-friction" in variation)
         return self.scene
 
-    def _mesh_scene(self, obj: GraspObject) -> Scene:
-        if obj.id in self._meshes:
-            self._meshes.move_to_end(obj.id)
-            return self._meshes[obj.id]
-        scene = build_scene(self.config, obj)
-        self._meshes[obj.id] = scene
-        if len(self._meshes) > self.config.max_models:
-            _, oldest = self._meshes.popitem(last=False)
+    def _cached_scene(self, key: str, obj: GraspObject | None, extras: Extras) -> Scene:
+        if (key, extras) in self._others:
+            self._others.move_to_end((key, extras))
+            return self._others[key, extras]
+        scene = build_scene(self.config, obj, extras)
+        self._others[key, extras] = scene
+        if len(self._others) > self.config.max_models:
+            _, oldest = self._others.popitem(last=False)
             renderer = self._renderers.pop(id(oldest), None)
             if renderer is not None:
                 renderer.close()
@@ -77,16 +95,50 @@ class Stage:
     @property
     def hull(self) -> Array:
         """Vertices (n, 3) of the present object's convex hull, object frame [m]."""
-        if self.object.id not in self._hulls:
-            self._hulls[self.object.id] = np.asarray(self.object.mesh.convex_hull.vertices, dtype=np.float64)
-        return self._hulls[self.object.id]
+        if self._key not in self._hulls:
+            self._hulls[self._key] = np.asarray(self.object.mesh.convex_hull.vertices, dtype=np.float64)
+        return self._hulls[self._key]
+
+    def _check_size(self) -> None:
+        known = self._key in self._hulls
+        widest = 0.0 if known else float(np.ptp(self.hull, axis=0).max())
+        if widest > 2 * min(TABLE):
+            raise ConfigError(f"{self.object.id} is {widest:.2f} m long: larger than the table ({2 * TABLE[0]:.1f} m x {2 * TABLE[1]:.1f} m); is its mesh in metres?")
+
+    def load_distractors(self, rng: np.random.Generator) -> None:
+        """Draws the toys that lie beside the present object, as many as its variation says, and writes them into the scene."""
+        count = len(self.scene.distractors)
+        pool = self.objects if uses_slots(self.object) else load_objects(POOL)
+        self.distractors = choose_distractors(pool, self.object, count, rng) if count else []
+        if len(self.distractors) < count:
+            self.distractors = choose_distractors(load_objects(POOL), self.object, count, rng)
+        if count:
+            write_distractors(self.scene, self.distractors)
+
+    def place_distractors(self, rng: np.random.Generator) -> None:
+        """Puts them around the present object."""
+        place_distractors(self.scene, self.distractors, self.object, rng)
+
+    def check_cameras(self) -> None:
+        """Raises ConfigError where one of the observed cameras is inside an object."""
+        model, data = self.scene.model, self.scene.data
+        bodies = [(self.scene.object_body, self.object), *((slots.body, obj) for slots, obj in zip(self.scene.distractors, self.distractors, strict=True))]
+        radii = [float(np.linalg.norm(self.hull, axis=1).max()), *map(radius_of, self.distractors)]
+        for camera in self.config.cameras:
+            position = data.cam_xpos[model.camera(camera).id]
+            for (body, obj), radius in zip(bodies, radii, strict=True):
+                local = (position - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
+                if np.linalg.norm(local) < radius:
+                    hull = obj.mesh.convex_hull
+                    if (np.einsum("ij,ij->i", local - hull.triangles[:, 0], hull.face_normals) < 0).all():
+                        raise ConfigError(f"camera {camera!r} is inside {obj.id}: move it with a look or shift, or choose a smaller object")
 
     def settled(self, pose: int) -> tuple[Array, float]:
         """Returns quaternion (wxyz) and height [m] of the present object after it has come to rest from a rest pose.
 
         Settled alone, once per object and pose, so that it does not depend on what was played before.
         """
-        key = (self.object.id, pose)
+        key = (f"{self._key} {len(self.scene.distractors)}", pose)
         if key not in self._settled:
             scene, rest = self.scene, self.object.rest_poses[pose]
             mujoco.mj_resetData(scene.model, scene.data)
@@ -125,22 +177,8 @@ class Stage:
         return float(np.mean(self.scene.data.qpos[self.scene.finger_qpos] / np.asarray(self.robot.gripper.open_ctrl)))
 
     def apply(self, look: Look) -> None:
-        """Writes a look into the present scene's model."""
-        scene = self.scene
-        model = scene.model
-        model.geom_matid[scene.table_geom] = scene.table_materials[look.table]
-        model.geom_matid[list(scene.background_geoms)] = scene.background_materials[look.background]
-        model.light_diffuse[:] = scene.light_diffuse * look.light
-        model.vis.headlight.ambient[:] = scene.headlight_ambient * look.light
-        position, rotation = front_camera_pose(look.azimuth)
-        front = model.camera("front").id
-        model.cam_pos[front], model.cam_quat[front] = position, matrix_to_quat(rotation)
-        visuals, (material, rgba) = scene.object_visuals, scene.own_colours
-        if look.object_colour:
-            model.geom_matid[visuals] = -1
-            model.geom_rgba[visuals] = (*OBJECT_COLOURS[look.object_colour], 1.0)
-        else:
-            model.geom_matid[visuals], model.geom_rgba[visuals] = material, rgba
+        """Writes a look, and the present variation, into the present scene's model."""
+        write_appearance(self.scene, look, self.variation)
 
     def renderer(self) -> Renderer:
         """Returns the renderer of the present scene, made on first use."""

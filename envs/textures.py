@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 SIZE = 128
+DRAWN = ("checker", "stripes", "blotches", "wood", "dots")  # patterns of textures that are made for an episode
 
 # (pattern, first colour, second colour) with colours in 0..255 sRGB; number 0 is what training shows
 TABLES = (
@@ -29,6 +29,8 @@ BACKGROUNDS = (
 
 def texture(pattern: str, first: tuple[int, int, int], second: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:
     """Returns a (SIZE, SIZE, 3) uint8 sRGB image that mixes two colours by a pattern."""
+    from scipy.ndimage import gaussian_filter
+
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIZE, 0:SIZE] / SIZE
     noise = gaussian_filter(rng.standard_normal((SIZE, SIZE)), 6, mode="wrap")
@@ -43,9 +45,30 @@ def texture(pattern: str, first: tuple[int, int, int], second: tuple[int, int, i
         weight = 1 / (1 + np.exp(-12 * noise))
     elif pattern == "wood":
         weight = 0.5 + 0.5 * np.sin(2 * np.pi * (8 * x + 0.35 * noise))
+    elif pattern == "dots":
+        weight = ((8 * x % 1 - 0.5) ** 2 + (8 * y % 1 - 0.5) ** 2 < 0.09).astype(float)
     else:
         raise ValueError(f"unknown texture pattern {pattern!r}")
     grain = 4 * rng.standard_normal((SIZE, SIZE, 1))
     mixed = np.asarray(first) * (1 - weight[..., None]) + np.asarray(second) * weight[..., None]
     image: NDArray[np.uint8] = np.clip(mixed + grain, 0, 255).astype(np.uint8)
     return image
+
+
+def drawn_texture(seed: int) -> NDArray[np.uint8]:
+    """Returns a (SIZE, SIZE, 3) uint8 sRGB image whose pattern and colours are drawn from a seed."""
+    rng = np.random.default_rng(seed)
+    pattern = DRAWN[int(rng.integers(len(DRAWN)))]
+    first, second = ((int(r), int(g), int(b)) for r, g, b in rng.integers(0, 256, (2, 3)))
+    return texture(pattern, first, second, seed)
+
+
+def printed_pattern(seed: int, height: int, width: int) -> NDArray[np.float64]:
+    """Returns a (height, width) pattern from 0 (printed) to 1 (bare), drawn from a seed."""
+    from scipy.ndimage import zoom
+
+    rng = np.random.default_rng(seed)
+    pattern = DRAWN[int(rng.integers(len(DRAWN)))]
+    grey = texture(pattern, (0, 0, 0), (255, 255, 255), seed).mean(axis=2) / 255
+    out: NDArray[np.float64] = np.clip(zoom(grey, (height / SIZE, width / SIZE), order=1), 0.0, 1.0)
+    return out
