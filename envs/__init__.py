@@ -30,6 +30,8 @@ _EXPORTS = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "sb3":  # a module: `toyshift.envs.sb3.make(id)`
+        return importlib.import_module("toyshift.envs.sb3")
     if name in _EXPORTS:
         return getattr(importlib.import_module(_EXPORTS[name]), name)
     raise AttributeError(f"module 'toyshift.envs' has no attribute {name!r}; it exports {', '.join(_EXPORTS)}")

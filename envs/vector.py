@@ -294,13 +294,17 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Calls a method of every environment on its own thread, or reads an attribute; returns a tuple of (N,) answers."""
+        return self.call_each(name, range(self.num_envs), *args, **kwargs)
+
+    def call_each(self, name: str, chosen: Sequence[int], *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """As `call`, of some environments."""
         self._check_open()
 
         def ask(i: int) -> Any:
             value = self.envs[i].get_wrapper_attr(name)
             return value(*args, **kwargs) if callable(value) else value
 
-        return tuple(self._team.each(ask, range(self.num_envs)))
+        return tuple(self._team.each(ask, chosen))
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Returns an attribute of every environment."""
@@ -312,8 +316,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
             values = [values] * self.num_envs
         if len(values) != self.num_envs:
             raise ConfigError(f"{len(values)} values of {name} for {self.num_envs} environments")
-        for env, value in zip(self.envs, values, strict=True):
-            env.set_wrapper_attr(name, value)
+        self._check_open()
+        self._team.each(lambda i: self.envs[i].set_wrapper_attr(name, values[i]), range(self.num_envs))
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Returns a picture (256, 256, 3) of every environment in render mode "rgb_array", else None."""

@@ -1,0 +1,108 @@
+"""Environments the way Stable-Baselines3 wants them: flat observation keys, masks as images, actions in [-1, 1].
+
+>>> from toyshift.envs import sb3
+>>> env = sb3.make("toyshift/Grasp-v0")                    # one gymnasium.Env
+>>> envs = sb3.make_vec("toyshift/Grasp-v0", num_envs=8)   # a Stable-Baselines3 VecEnv on worker threads
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from toyshift.core.contract import ActionContract
+from toyshift.core.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from toyshift.envs.sb3_vec import ThreadedVecEnv
+
+ID = "toyshift/Grasp-v0"
+MASK_SCALE = 85  # Stable-Baselines3 divides images by 255: labels 0..3 would all be black, 0, 85, 170, 255 are not
+
+
+def flat_observation(observation: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Returns {"pixels.<cam>": (..., H, W, 3) uint8, "masks.<cam>": (..., H, W, 1) uint8, "agent_pos": (..., S) float32}.
+
+    Masks hold the contract's labels times MASK_SCALE: 0 background, 85 target, 170 other object, 255 robot.
+    """
+    flat: dict[str, NDArray[Any]] = {f"pixels.{camera}": image for camera, image in observation.get("pixels", {}).items()}
+    for camera, mask in observation.get("masks", {}).items():
+        flat[f"masks.{camera}"] = (mask * np.uint8(MASK_SCALE))[..., None]
+    return flat | {key: value for key, value in observation.items() if key not in ("pixels", "masks")}
+
+
+def flat_space(space: gym.Space[Any]) -> spaces.Dict:
+    """Returns the space of `flat_observation`; a mask's bounds are 0 and 255, those of an image."""
+    assert isinstance(space, spaces.Dict)
+    flat: dict[str, gym.Space[Any]] = {}
+    for key, part in space.spaces.items():
+        if key == "pixels" and isinstance(part, spaces.Dict):
+            flat |= {f"pixels.{camera}": image for camera, image in part.spaces.items()}
+        elif key == "masks" and isinstance(part, spaces.Dict):
+            flat |= {f"masks.{camera}": spaces.Box(0, 255, (*(mask.shape or ()), 1), np.uint8) for camera, mask in part.spaces.items()}
+        else:
+            flat[key] = part
+    return spaces.Dict(flat)
+
+
+def unit_space(contract: ActionContract) -> spaces.Box:
+    """Returns the box [-1, 1] of a contract's actions."""
+    return spaces.Box(-1.0, 1.0, (contract.size,), np.float32)
+
+
+class SB3Env(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], dict[str, Any], NDArray[np.float32]]):
+    """Flat observations and [-1, 1] actions around a ToyShift environment.
+
+    Args:
+        env: made by `gym.make`.
+    """
+
+    def __init__(self, env: gym.Env[dict[str, Any], NDArray[np.float32]]) -> None:
+        super().__init__(env)
+        self.action_contract: ActionContract = env.get_wrapper_attr("action_contract")
+        self.observation_space = flat_space(env.observation_space)
+        self.action_space = unit_space(self.action_contract)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Starts an episode; see the environment for seed and options."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return flat_observation(observation), info
+
+    def step(self, action: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Executes an action (A,) in [-1, 1]."""
+        observation, reward, terminated, truncated, info = self.env.step(self.action_contract.from_unit(action))
+        return flat_observation(observation), float(reward), terminated, truncated, info
+
+
+def make(id: str = ID, **kwargs: Any) -> SB3Env:
+    """Makes one environment for Stable-Baselines3; needs only Gymnasium.
+
+    Args:
+        id: a registered id.
+        kwargs: go to `gymnasium.make`.
+    """
+    return SB3Env(gym.make(id, **kwargs))
+
+
+def make_vec(id: str = ID, num_envs: int = 1, **kwargs: Any) -> ThreadedVecEnv:
+    """Makes a Stable-Baselines3 VecEnv of environments on worker threads.
+
+    Args:
+        id: a registered id.
+        num_envs: number of environments.
+        kwargs: go to `gymnasium.make_vec`, e.g. threads=2, cameras=("front",), max_episode_steps=50.
+
+    Raises:
+        MissingDependencyError: Stable-Baselines3 is not installed.
+    """
+    try:
+        from toyshift.envs.sb3_vec import ThreadedVecEnv
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
+    envs = gym.make_vec(id, num_envs, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
+    return ThreadedVecEnv(envs)

@@ -1,0 +1,81 @@
+"""Snapshots of a grasp environment in the middle of an episode: restored, it goes on as if nothing had happened in between."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ContractError
+from toyshift.envs.grasp import STATE_SPEC, GraspEnv
+
+# what an episode has changed in the environment besides the simulator's state, and in its stage
+PROGRESS = (
+    "_command", "_command_position", "_command_rotation", "_start_low", "_held_steps", "_steps",
+    "_max_height", "_unstable", "_success", "_touched", "_predicates", "_ready",
+)  # fmt: skip
+# not in the simulator's state: where cameras and lights were when the last physics step began, which is what is drawn
+DRAWN = ("cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """Everything that the rest of an episode depends on.
+
+    Attributes:
+        seed, episode: which episode.
+        options: reset options "object" and "look".
+        model_hash: of the scene; another one is refused.
+        state: MuJoCo's integration state (N,): positions, velocities, activations, controls, warm start, time.
+        drawn: arrays of MjData by name.
+        opening: commanded gripper opening, 0..1.
+        progress: the environment's own counters.
+    """
+
+    seed: int
+    episode: int
+    options: dict[str, Any]
+    model_hash: str
+    state: NDArray[np.float64]
+    drawn: dict[str, NDArray[np.float64]]
+    opening: float
+    progress: dict[str, Any]
+
+
+def save(env: GraspEnv) -> Snapshot:
+    """Returns a snapshot of the present episode; the environment goes on unchanged."""
+    data = env.scene.data
+    return Snapshot(
+        seed=env._seed,
+        episode=env._episode,
+        options={"object": env.object.id, "look": env.look},
+        model_hash=env.model_hash(),
+        state=env.sim_state(),
+        drawn={name: getattr(data, name).copy() for name in DRAWN},
+        opening=env._stage.commanded_opening,
+        progress={name: copy.deepcopy(getattr(env, name)) for name in PROGRESS},
+    )
+
+
+def restore(env: GraspEnv, snapshot: Snapshot) -> None:
+    """Puts an environment of the same configuration into a snapshot, also another one than was saved.
+
+    Raises:
+        ContractError: the environment builds another scene than the one that was saved.
+    """
+    env.reset(seed=snapshot.seed, options={"episode": snapshot.episode, **snapshot.options})
+    if env.model_hash() != snapshot.model_hash:
+        raise ContractError(f"the snapshot of {snapshot.options['object']} was made with another model ({snapshot.model_hash}, now {env.model_hash()})")
+    model, data = env.scene.model, env.scene.data
+    mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)
+    mujoco.mj_forward(model, data)
+    mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)  # forward dynamics may have moved the warm start
+    for name, value in snapshot.drawn.items():
+        getattr(data, name)[:] = value
+    env._stage.commanded_opening = snapshot.opening
+    for name, value in snapshot.progress.items():
+        setattr(env, name, copy.deepcopy(value))
