@@ -1,0 +1,21 @@
+"""Shows the environments.
+
+toyshift envs shifts --out runs/shifts           a contact sheet of every shift at every level
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+# Word -> the file that holds its `main`; the same words stand in cli.py's table.
+WORDS: dict[str, str] = {
+    "shifts": "toyshift.scripts.envs_shifts",
+}
+
+
+def command(word: str) -> Callable[[Any], dict[str, Any]]:
+    """Returns the function of one word."""
+    main: Callable[[Any], dict[str, Any]] = importlib.import_module(WORDS[word]).main
+    return main
