@@ -28,6 +28,7 @@ Observation = dict[str, Any]
 
 STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
 REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
+BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
 RESET_OPTIONS = {"episode", "object", "look", "shift"}
 # the commanded hand pose stays in this box of the robot's base frame [m]
@@ -125,10 +126,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
         rng = episode_rng(self._seed, self._episode)
         drawn = int(rng.integers(len(self.objects)))
-        others = self._stream("distractors")
         self._use(options.get("object", drawn))
-        self._stage.load_distractors(others)
-        self._place(rng, others)
+        self._stage.load_distractors(self._stream("distractors"))
+        self._place(rng)
         self._finish_reset()
         return self.observe(), self._info()
 
@@ -143,7 +143,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._ik.bind(self.scene)
         self.task_description = f"pick up the {self.object.name}"
 
-    def _place(self, rng: np.random.Generator, others: np.random.Generator) -> None:
+    def _place(self, rng: np.random.Generator) -> None:
         """Draws rest pose, yaw, position and joint noise, always in this order, and writes them."""
         scene, config = self.scene, self.config
         poses = self.object.rest_poses
@@ -163,7 +163,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             joints = joints + self.variation["robot-start"] * direction / np.linalg.norm(direction)
         self._stage.write_robot(joints, opening=1.0)
         scene.data.qpos[scene.object_qpos] = [*position, *matrix_to_quat(rotation)]
-        self._stage.place_distractors(others)
+        self._stage.place_distractors(self._stream("distractor places"))
         self._stage.apply(self.look)
         mujoco.mj_forward(scene.model, scene.data)
         self._stage.check_cameras()
@@ -229,7 +229,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _judge(self) -> None:
         data = self.scene.data
-        if not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all() or np.abs(data.qvel).max() > UNSTABLE_SPEED:
+        started_over = data.warning.number[BAD_STATE].any()  # MuJoCo resets a state that it cannot go on from
+        if started_over or not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all() or np.abs(data.qvel).max() > UNSTABLE_SPEED:
             self._unstable = True
             self._predicates = {"lifted": False, "held": False, "stable": False}
             mujoco.mj_resetData(self.scene.model, data)  # observations stay finite

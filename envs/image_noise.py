@@ -16,7 +16,7 @@ def noisy_image(image: Image, variation: Variation, rng: np.random.Generator) ->
     """Returns the image (H, W, 3) as a variation spoils it: blur, noise, JPEG; the input is not changed."""
     out = image
     if "image-blur" in variation:
-        out = blurred(out, variation["image-blur"] * image.shape[0])
+        out = blurred(out, variation["image-blur"] / 100 * image.shape[0])
     if "image-noise" in variation:
         noise = 255 * variation["image-noise"] * rng.standard_normal(image.shape)
         out = np.clip(np.rint(out + noise), 0, 255).astype(np.uint8)

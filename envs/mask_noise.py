@@ -10,7 +10,7 @@ from toyshift.envs.shifts import Variation
 Mask = NDArray[np.uint8]
 
 BACKGROUND, TARGET, OTHER = 0, 1, 2
-ROUGHNESS = 0.03  # size of the blobs by which a worse mask differs from the true one [image sides]
+STEPS = 8  # of the bisection for a field's strength
 
 
 def noisy_mask(mask: Mask, variation: Variation, episode_rng: np.random.Generator, rng: np.random.Generator) -> Mask:
@@ -62,24 +62,36 @@ def _depth(region: NDArray[np.bool_]) -> NDArray[np.float64]:
 def with_iou(mask: Mask, iou: float, rng: np.random.Generator) -> Mask:
     """Returns a mask whose target overlaps the true one with a given intersection over union, to within one pixel.
 
-    As many pixels are lost as are gained: n of A with (A - n) / (A + n) = iou. They lie where a smooth random field and
-    the distance from the target's outline say, so that what remains is a blob and not salt and pepper.
+    As many pixels are lost as are gained: n of A with (A - n) / (A + n) = iou. The target stays a blob: it becomes the A
+    pixels that lie deepest in it, or least far from it, once a smooth random field is added, the weakest that moves n.
     """
     from scipy.ndimage import gaussian_filter
 
     target = mask == TARGET
     area = int(target.sum())
-    changed = min(round(area * (1 - iou) / (1 + iou)), int((~target).sum()))
-    if not area or not changed:
+    changed = round(area * (1 - iou) / (1 + iou))
+    if not 0 < changed <= (~target).sum():
         return mask
-    field = gaussian_filter(rng.standard_normal(mask.shape), max(1.0, ROUGHNESS * mask.shape[0]))
-    field *= np.sqrt(area) / (2 * np.abs(field).max())
-    score = _depth(target) - _depth(~target) + field
-    inside, outside = np.flatnonzero(target), np.flatnonzero(~target)
-    lost = inside[np.argsort(score.ravel()[inside], kind="stable")[:changed]]
-    gained = outside[np.argsort(-score.ravel()[outside], kind="stable")[:changed]]
+    depth = _depth(target)
+    field = gaussian_filter(rng.standard_normal(mask.shape), max(1.0, depth.max()))
+    field *= depth.max() / np.abs(field).max()
+    distance = depth - _depth(~target)
+
+    def moved(strength: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pixels that are lost and gained, the most certain ones first."""
+        order = np.argsort(-(distance + strength * field).ravel(), kind="stable")
+        new, old = order[:area], order[area:]
+        return old[target.ravel()[old]][::-1], new[~target.ravel()[new]]
+
+    low, high = 0.0, 1.0
+    while len(moved(high)[0]) < changed and high < 1e3:
+        low, high = high, 2 * high
+    for _ in range(STEPS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if len(moved(middle)[0]) < changed else (low, middle)
+    lost, gained = moved(high)
     out = mask.copy().ravel()
-    out[lost], out[gained] = BACKGROUND, TARGET
+    out[lost[:changed]], out[gained[:changed]] = BACKGROUND, TARGET
     return out.reshape(mask.shape)
 
 
@@ -99,7 +111,17 @@ def wrong_object(mask: Mask, rng: np.random.Generator) -> Mask:
         out[target] = OTHER
         out[regions == 1 + int(choice * count)] = TARGET
         return out
-    height, width = mask.shape
-    shift = (round((0.25 + 0.5 * down) * height), round((0.25 + 0.5 * right) * width))
-    out[np.roll(target, shift, axis=(0, 1)) & (out == BACKGROUND) & ~target] = TARGET
+    rows, columns = np.nonzero(target)
+    if len(rows):
+        new = rows + _other_place(rows, mask.shape[0], down), columns + _other_place(columns, mask.shape[1], right)
+        free = ~target[new] & (out[new] == BACKGROUND)
+        out[new[0][free], new[1][free]] = TARGET
     return out
+
+
+def _other_place(indices: NDArray[np.int64], size: int, share: float) -> int:
+    """Returns by how much pixels can move along one axis of the image and stay in it, at least half as far as is possible one way."""
+    room = int(indices.min()), int(size - 1 - indices.max())  # before and behind
+    way = -1 if share * sum(room) < room[0] else 1
+    inside = (share * sum(room) - (0 if way < 0 else room[0])) / max(room[way > 0], 1)  # in [0, 1)
+    return way * round((0.5 + 0.5 * inside) * room[way > 0])

@@ -59,7 +59,7 @@ _ROWS = (
     Factor("robot-start", 0.0, (0.5,), "rad", "distance of the start joint angles from home, in a drawn direction"),
     Factor("robot-colour", 0.0, (1.0,), "1", "robot blended into a drawn colour"),
     Factor("image-noise", 0.0, (0.38,), "1", "standard deviation of pixel noise, of the full range", "ImageNet-C: Gaussian noise"),
-    Factor("image-blur", 0.0, (6 / 224,), "image sides", "standard deviation of Gaussian blur", "ImageNet-C: 6 of 224 pixels"),
+    Factor("image-blur", 0.0, (100 * 6 / 224,), "% of side", "standard deviation of Gaussian blur", "ImageNet-C: 6 of 224 pixels"),
     Factor("image-jpeg", 100.0, (7.0,), "quality", "images pass through JPEG", "ImageNet-C: quality 7"),
     Factor("action-latency", 0.0, (0.5,), "s", "actions are executed late", "ours", False),
     Factor("action-noise", 0.0, (0.3,), "1", "standard deviation of action noise, of the largest eef_delta step", "ours; Factor World's experts: 0.001", False),
