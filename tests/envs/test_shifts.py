@@ -188,7 +188,7 @@ def test_a_look_and_a_shift_add_up(env: GraspEnv) -> None:
 
 
 def test_field_of_view_and_distance_are_in_the_cameras_matrices(env: GraspEnv) -> None:
-    extrinsics, intrinsics = env.camera_pose("front")
+    _, intrinsics = env.camera_pose("front")
     first(env, "camera-fov=5,camera-distance=5")
     far, wide = env.camera_pose("front")
     half = np.radians(40 + env.variation["camera-fov"]) / 2
