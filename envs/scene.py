@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
+import threading
 from typing import Any
 
 import mujoco
@@ -291,10 +293,25 @@ def uses_slots(obj: GraspObject) -> bool:
 
 
 def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extras = NO_EXTRAS) -> Scene:
-    """Compiles a scene with slots for toys (obj=None), or for one mesh object."""
-    robot = get_robot(config.robot)
+    """Makes a scene with slots for toys (obj=None; compiled once per process and copied), or compiles one for a mesh object."""
+    template = config.robot, config.physics_dt, config.centre, extras
+    with _compiling:
+        model = copy.copy(_toy_model(*template)) if obj is None else _compiled(*template, obj)
+    return _resolved(model, get_robot(config.robot), obj, extras)
+
+
+_compiling = threading.Lock()  # the robots' specs are shared between threads
+
+
+@functools.lru_cache(maxsize=4)
+def _toy_model(robot: str, physics_dt: float, centre: tuple[float, float], extras: Extras) -> Any:
+    """Compiles a template; a copy of it costs a tenth of compiling it again, and is the same to the last bit."""
+    return _compiled(robot, physics_dt, centre, extras, None)
+
+
+def _compiled(robot: str, physics_dt: float, centre: tuple[float, float], extras: Extras, obj: GraspObject | None) -> Any:
     spec = mujoco.MjSpec()
-    spec.option.timestep = config.physics_dt
+    spec.option.timestep = physics_dt
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10
@@ -304,8 +321,8 @@ def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extra
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = (0.35,) * 3, (0.15,) * 3, (0.0,) * 3
     spec.stat.extent, spec.stat.center = 1.0, (0.5, 0.0, 0.2)
     _add_surroundings(spec)
-    _add_robot(spec, robot)
-    body = spec.worldbody.add_body(name=OBJECT, pos=(config.centre[0], config.centre[1], 0.3))
+    _add_robot(spec, get_robot(robot))
+    body = spec.worldbody.add_body(name=OBJECT, pos=(centre[0], centre[1], 0.3))
     body.add_freejoint(name=OBJECT)
     if obj is None:
         _add_slots(body)
@@ -313,10 +330,9 @@ def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extra
         _add_mesh_object(spec, body, obj)
     _add_extras(spec, extras)
     try:
-        model = spec.compile()
+        return spec.compile()
     except ValueError as error:
         raise ConfigError(f"MuJoCo cannot compile the scene{f' with {obj.id}' if obj else ''}: {error}") from error
-    return _resolved(model, robot, obj, extras)
 
 
 def build_object_scene(obj: GraspObject) -> Scene:

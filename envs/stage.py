@@ -23,6 +23,7 @@ from toyshift.toys.model import GraspObject
 Array = NDArray[np.float64]
 
 SETTLE_TIME = 0.4  # [s]
+KEPT = 2000  # objects whose hull, and rest poses whose end, are remembered
 PICTURE_SIZE = 512  # largest image that a renderer can make [pixels]
 
 
@@ -97,6 +98,8 @@ class Stage:
         """Vertices (n, 3) of the present object's convex hull, object frame [m]."""
         if self._key not in self._hulls:
             self._hulls[self._key] = np.asarray(self.object.mesh.convex_hull.vertices, dtype=np.float64)
+            if len(self._hulls) > KEPT:
+                del self._hulls[next(iter(self._hulls))]  # the oldest
         return self._hulls[self._key]
 
     def _check_size(self) -> None:
@@ -147,6 +150,8 @@ class Stage:
             mujoco.mj_step(scene.model, scene.data, nstep=round(SETTLE_TIME / self.config.physics_dt))
             qpos = scene.data.qpos[scene.object_qpos]
             self._settled[key] = (qpos[3:].copy(), float(qpos[2]))
+            if len(self._settled) > KEPT:
+                del self._settled[next(iter(self._settled))]
         return self._settled[key]
 
     def write_robot(self, joints: Array, opening: float) -> None:
