@@ -21,6 +21,7 @@ from toyshift.scripts.options import Common
 
 LABEL = 1.75  # width of a row's label [widths of a picture]
 TRACE_STEPS = 12  # control steps of a trace
+TRACES = {"object": "red: its way after the same push, 1.2 s; grey: training", "action": "red: the hand, told to rise and stay, 1.2 s; grey: training"}
 PUSH = 0.6  # speed that the push of a trace gives the unshifted object [m/s]
 
 
@@ -152,8 +153,10 @@ def draw(rows: list[tuple[Any, list[Any], list[float]]], title: str, size: int) 
                 pen.text((left + label + level * wide + size / 2, head - 0.4 * letters), "training" if level == 0 else f"level {level}", "#666", small, anchor="mb")
         pen.text((left, top + 0.2 * letters), factor.name, "#111", big)
         letters_per_line = int(label / small.getlength("n"))
-        text = textwrap.wrap(factor.what, letters_per_line) + textwrap.wrap(factor.source, letters_per_line)
-        split = len(textwrap.wrap(factor.what, letters_per_line))
+        notes = [factor.what, *([] if factor.visual else [TRACES[factor.name.split("-")[0]]])]
+        text = [line for note in notes for line in textwrap.wrap(note, letters_per_line)]
+        split = len(text)
+        text += textwrap.wrap(factor.source, letters_per_line)
         for k, line in enumerate(text):
             pen.text((left, top + (1.8 + 1.05 * k) * letters), line, "#333" if k < split else "#888", small)
         top_of_trace = 0.0 if factor.visual else max(max(cell) for cell in cells)
