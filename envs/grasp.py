@@ -179,7 +179,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._touched = False
         self._predicates = {"lifted": False, "held": False, "stable": True}
         rest = np.append(self._command if self.config.action_mode == "joint_pos" else np.zeros(6), self._stage.commanded_opening)
-        self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: self._stream(f"action:{step}"))
+        seed, episode = self._seed, self._episode  # a snapshot of the channel goes on with its own episode's noise
+        self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: episode_rng(seed, episode, f"action:{step}"))
         self._ready = True
 
     # ---------------------------------------------------------------- stepping

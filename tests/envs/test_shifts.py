@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -373,3 +374,13 @@ def test_a_simulation_that_blows_up_ends_the_episode(env: GraspEnv, speed: float
 def test_unknown_factors_of_a_variation_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="image-blur"):
         Shift("image-blurr", 1)
+
+
+def test_the_documentation_has_the_table() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "shifts.md").read_text(encoding="utf-8").splitlines()
+    rows = {line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines if line.startswith("| `")}
+    assert list(rows) == list(NAMES)
+    for name, (start, ends, unit, what, source) in rows.items():
+        factor = SHIFT_FACTORS[name]
+        assert (start, ends) == (f"{factor.start:.3g}", " or ".join(f"{end:.3g}" for end in factor.ends))
+        assert (unit or "1", what, source) == (factor.unit, factor.what, factor.source)
