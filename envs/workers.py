@@ -109,12 +109,13 @@ class Team:
 
     def close(self) -> None:
         """Closes everything, each on its own thread, and ends the threads; may be called twice."""
-        if not self._forget.alive:
+        if self._forget.detach() is None:
             return
         try:
             self.each(lambda i: self._things[i].close(), range(len(self._things)))
         finally:
-            self._forget()
+            for worker in self._workers:
+                worker.stop()
             for worker in self._workers:
                 worker.join()
 
