@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import deque
 from typing import Any
 
 import mujoco
@@ -28,11 +29,12 @@ class Snapshot:
 
     Attributes:
         seed, episode: which episode.
-        options: reset options "object" and "look".
+        options: reset options "object", "look" and "shift".
         model_hash: of the scene; another one is refused.
         state: MuJoCo's integration state (N,): positions, velocities, activations, controls, warm start, time.
         drawn: arrays of MjData by name.
         opening: commanded gripper opening, 0..1.
+        waiting: actions under way, oldest first, where a shift delays them.
         progress: the environment's own counters.
     """
 
@@ -43,6 +45,7 @@ class Snapshot:
     state: NDArray[np.float64]
     drawn: dict[str, NDArray[np.float64]]
     opening: float
+    waiting: tuple[NDArray[np.float64], ...]
     progress: dict[str, Any]
 
 
@@ -52,11 +55,12 @@ def save(env: GraspEnv) -> Snapshot:
     return Snapshot(
         seed=env._seed,
         episode=env._episode,
-        options={"object": env.object.id, "look": env.look},
+        options={"object": env.object.id, "look": env.look, "shift": env.shifts},
         model_hash=env.model_hash(),
         state=env.sim_state(),
         drawn={name: getattr(data, name).copy() for name in DRAWN},
         opening=env._stage.commanded_opening,
+        waiting=tuple(env._channel._waiting),
         progress={name: copy.deepcopy(getattr(env, name)) for name in PROGRESS},
     )
 
@@ -77,5 +81,6 @@ def restore(env: GraspEnv, snapshot: Snapshot) -> None:
     for name, value in snapshot.drawn.items():
         getattr(data, name)[:] = value
     env._stage.commanded_opening = snapshot.opening
+    env._channel._waiting = deque(snapshot.waiting)
     for name, value in snapshot.progress.items():
         setattr(env, name, copy.deepcopy(value))
