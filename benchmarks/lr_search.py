@@ -1,7 +1,9 @@
 """The small search behind the learning rates of scripts/recipe.py: every pooling gets the same number of short runs.
 
 python benchmarks/lr_search.py --data runs/quickstart/demos --out runs/lr-search
-Writes results/lr_search.json: pooling, learning rate, training and validation loss, success on training toys.
+python benchmarks/lr_search.py --data runs/quickstart/demos --out runs/lr-search-long --steps 1100 --trials 100 --rates 2.5e-3 5e-3 1e-2 --results results/lr_search_long.json
+Writes results/lr_search.json: pooling, learning rate, training and validation loss, success on training toys. The second command
+compares the better rates at the length of the quickstart, since short runs favour high rates.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ from toyshift.policies import train
 from toyshift.scripts.recipe import quickstart_recipe
 
 POOLINGS = ("detpool", "mean")
-RATES = (1e-3, 2.5e-3, 5e-3)
+RATES = (1e-3, 2.5e-3, 5e-3, 1e-2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations")
     parser.add_argument("--out", type=Path, default=Path("runs/lr-search"), help="folder of the policies")
+    parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="peak learning rates")
     parser.add_argument("--steps", type=int, default=250, help="optimiser steps of each run")
     parser.add_argument("--batch", type=int, default=128, help="samples per step")
     parser.add_argument("--trials", type=int, default=24, help="episodes on training toys")
@@ -32,7 +35,7 @@ def main() -> None:
     args = parser.parse_args()
     table = []
     for pooling in POOLINGS:
-        for rate in RATES:
+        for rate in args.rates:
             folder = args.out / f"{pooling}-{rate:g}"
             recipe = quickstart_recipe(pooling, (str(args.data),), str(folder), args.steps, args.batch, seed=0)
             found = train(dataclasses.replace(recipe, lr=rate))
