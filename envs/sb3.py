@@ -26,14 +26,20 @@ MASK_SCALE = 85  # Stable-Baselines3 divides images by 255: labels 0..3 would al
 
 
 def flat_observation(observation: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Returns {"pixels.<cam>": (..., H, W, 3) uint8, "masks.<cam>": (..., H, W, 1) uint8, "agent_pos": (..., S) float32}.
+    """Returns {"pixels_<cam>": (..., H, W, 3) uint8, "masks_<cam>": (..., H, W, 1) uint8, "agent_pos": (..., S) float32}.
 
-    Masks hold the contract's labels times MASK_SCALE: 0 background, 85 target, 170 other object, 255 robot.
+    No dots in the keys: MultiInputPolicy names torch modules after them, which refuse dots. Masks hold the contract's
+    labels times MASK_SCALE: 0 background, 85 target, 170 other object, 255 robot.
     """
-    flat: dict[str, NDArray[Any]] = {f"pixels.{camera}": image for camera, image in observation.get("pixels", {}).items()}
+    flat: dict[str, NDArray[Any]] = {f"pixels_{camera}": image for camera, image in observation.get("pixels", {}).items()}
     for camera, mask in observation.get("masks", {}).items():
-        flat[f"masks.{camera}"] = (mask * np.uint8(MASK_SCALE))[..., None]
+        flat[f"masks_{camera}"] = (mask * np.uint8(MASK_SCALE))[..., None]
     return flat | {key: value for key, value in observation.items() if key not in ("pixels", "masks")}
+
+
+def sb3_info(info: dict[str, Any]) -> dict[str, Any]:
+    """Returns info with "episode" as "episode_index": Monitor and the algorithms look for return and length in "episode"."""
+    return {"episode_index" if key == "episode" else key: value for key, value in info.items()}
 
 
 def flat_space(space: gym.Space[Any]) -> spaces.Dict:
@@ -42,9 +48,9 @@ def flat_space(space: gym.Space[Any]) -> spaces.Dict:
     flat: dict[str, gym.Space[Any]] = {}
     for key, part in space.spaces.items():
         if key == "pixels" and isinstance(part, spaces.Dict):
-            flat |= {f"pixels.{camera}": image for camera, image in part.spaces.items()}
+            flat |= {f"pixels_{camera}": image for camera, image in part.spaces.items()}
         elif key == "masks" and isinstance(part, spaces.Dict):
-            flat |= {f"masks.{camera}": spaces.Box(0, 255, (*(mask.shape or ()), 1), np.uint8) for camera, mask in part.spaces.items()}
+            flat |= {f"masks_{camera}": spaces.Box(0, 255, (*(mask.shape or ()), 1), np.uint8) for camera, mask in part.spaces.items()}
         else:
             flat[key] = part
     return spaces.Dict(flat)
@@ -71,12 +77,12 @@ class SB3Env(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], dict[str,
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Starts an episode; see the environment for seed and options."""
         observation, info = self.env.reset(seed=seed, options=options)
-        return flat_observation(observation), info
+        return flat_observation(observation), sb3_info(info)
 
     def step(self, action: NDArray[np.float32]) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """Executes an action (A,) in [-1, 1]."""
         observation, reward, terminated, truncated, info = self.env.step(self.action_contract.from_unit(action))
-        return flat_observation(observation), float(reward), terminated, truncated, info
+        return flat_observation(observation), float(reward), terminated, truncated, sb3_info(info)
 
 
 def make(id: str = ID, **kwargs: Any) -> SB3Env:

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError
-from toyshift.envs.sb3 import flat_observation, flat_space, unit_space
+from toyshift.envs.sb3 import flat_observation, flat_space, sb3_info, unit_space
 from toyshift.envs.vector import ToyGraspVectorEnv
 
 Flat = dict[str, NDArray[Any]]
@@ -47,7 +47,7 @@ class ThreadedVecEnv(VecEnv):  # type: ignore[misc]  # Stable-Baselines3 is opti
         begun = self.envs.reset_each(self._root, [dict(options) for options in self._options])
         self._root = None
         self._reset_options()
-        self.reset_infos = [info for _, info in begun]
+        self.reset_infos = [sb3_info(info) for _, info in begun]
         return _stacked([flat_observation(observation) for observation, _ in begun])
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
@@ -68,11 +68,11 @@ class ThreadedVecEnv(VecEnv):  # type: ignore[misc]  # Stable-Baselines3 is opti
         played = self.envs.step_each(actions)
         infos = []
         for i, one in enumerate(played):
-            info = dict(one.info if one.final is None else one.final[1])
+            info = sb3_info(one.info if one.final is None else one.final[1])
             info["TimeLimit.truncated"] = one.truncated and not one.terminated
             if one.final is not None:
                 info["terminal_observation"] = flat_observation(one.final[0])
-                self.reset_infos[i] = one.info
+                self.reset_infos[i] = sb3_info(one.info)
             infos.append(info)
         observations = _stacked([flat_observation(one.observation) for one in played])
         rewards = np.array([one.reward for one in played], np.float32)
