@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -71,8 +71,8 @@ class SB3Env(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], dict[str,
     def __init__(self, env: gym.Env[dict[str, Any], NDArray[np.float32]]) -> None:
         super().__init__(env)
         self.action_contract: ActionContract = env.get_wrapper_attr("action_contract")
-        self.observation_space = flat_space(env.observation_space)
-        self.action_space = unit_space(self.action_contract)
+        self.observation_space = cast("Any", flat_space(env.observation_space))
+        self.action_space = cast("Any", unit_space(self.action_contract))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Starts an episode; see the environment for seed and options."""
@@ -111,4 +111,4 @@ def make_vec(id: str = ID, num_envs: int = 1, **kwargs: Any) -> ThreadedVecEnv:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
     envs = gym.make_vec(id, num_envs, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
-    return ThreadedVecEnv(envs)
+    return ThreadedVecEnv(cast("Any", envs))

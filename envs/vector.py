@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import gymnasium as gym
 import numpy as np
@@ -287,8 +287,7 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     def _batched(self) -> Observation:
         """Returns the last observations as one batch."""
         out = create_empty_array(self.single_observation_space, self.num_envs, fn=np.zeros) if self.copy else self._buffer
-        batch: Observation = concatenate(self.single_observation_space, self._last, out)
-        return batch
+        return cast("Observation", concatenate(self.single_observation_space, self._last, cast("Any", out)))
 
     # ---------------------------------------------------------------- single environments
 
