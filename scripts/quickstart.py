@@ -192,7 +192,7 @@ class Quickstart:
         config = self.evaluation(policy, objects, trials, look)
         factor = "-".join(look) if look else "plain"
         name = "".join(c if c.isalnum() else "-" for c in objects.split("/")[-1])
-        path = self.out / "rows" / f"{policy}_{name}_{factor}.parquet"
+        path = self.out / "rows" / f"{policy}_{name}_{factor}_{trials}.parquet"
         return list(evaluate(config, path, workers=self.cfg.processes, pool=self.pool))
 
     def evaluation(self, policy: str, objects: str, trials: int, look: Mapping[str, Any] | None = None) -> Any:
