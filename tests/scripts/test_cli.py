@@ -214,7 +214,7 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["toys", "stats", "toys:train", "--seed", "-1"], "--seed"),
         (["toys", "stats", "toys:train", "--seed", "one"], "--seed"),
         (["toys", "stats"], "SET"),
-        (["toys"], "list, show, stats"),
+        (["toys"], "list, show, print"),
         (["verify", "a", "b"], "'b'"),
         (["collect"], "--out PATH"),
         (["train", "--data", "x", "--poling", "mean"], "'--pooling'"),
