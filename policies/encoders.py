@@ -172,7 +172,8 @@ class ConvEncoder(nn.Module):
                 rows, cols = (scale * t[:, None] - shift + offsets for t in (row, column))  # (n, span)
                 inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
                 x = x * inside.to(x.dtype)
-        some = self.mlp(x.flatten(1) + self.position[index % self.tokens])  # (n, C)
+        # embedding and not indexing: the gradient of an index is summed by threads in any order, and a resumed run must be bit-equal
+        some = self.mlp(x.flatten(1) + nn.functional.embedding(index % self.tokens, self.position))  # (n, C)
         out: Tensor = some.new_zeros(batch * self.tokens, some.shape[1]).index_copy(0, index, some)
         return out.reshape(batch, self.tokens, some.shape[1])
 

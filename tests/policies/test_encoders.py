@@ -96,3 +96,21 @@ def test_bad_sizes_and_names() -> None:
         make_encoder(PolicyConfig(), (90, 96))
     with pytest.raises(UnknownNameError, match="conv-small"):
         PolicyConfig(encoder="conv-smal")
+
+
+def test_gradients_of_single_tokens_are_the_same_bits_every_time() -> None:
+    torch.manual_seed(0)
+    encoder = make_encoder(PolicyConfig(), (96, 96))
+    images = torch.randint(0, 256, (128, 96, 96, 3), dtype=torch.uint8)
+    wanted = torch.rand(128, 144) < 0.2
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        gradients = []
+        for _ in range(4):
+            encoder.zero_grad()
+            encoder(images, wanted=wanted).square().mean().backward()
+            gradients.append(torch.cat([p.grad.flatten() for p in encoder.parameters() if p.grad is not None]))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
