@@ -238,7 +238,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             self._stage.write_robot(np.asarray(self.robot.home), opening=1.0)
             mujoco.mj_forward(self.scene.model, data)
             return
+        # mj_step leaves poses as they were before its last integration: bring up to date what is judged and drawn
         mujoco.mj_kinematics(self.scene.model, data)
+        mujoco.mj_camlight(self.scene.model, data)
         height = self._low_point() - self._start_low
         self._max_height = max(self._max_height, height)
         gripper, other = self._contacts()

@@ -19,8 +19,6 @@ PROGRESS = (
     "_command", "_command_position", "_command_rotation", "_start_low", "_held_steps", "_steps",
     "_max_height", "_unstable", "_success", "_touched", "_predicates", "_ready",
 )  # fmt: skip
-# not in the simulator's state: where cameras and lights were when the last physics step began, which is what is drawn
-DRAWN = ("cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +30,6 @@ class Snapshot:
         options: reset options "object", "look" and "shift".
         model_hash: of the scene; another one is refused.
         state: MuJoCo's integration state (N,): positions, velocities, activations, controls, warm start, time.
-        drawn: arrays of MjData by name.
         opening: commanded gripper opening, 0..1.
         waiting: actions under way, oldest first, where a shift delays them.
         progress: the environment's own counters.
@@ -43,7 +40,6 @@ class Snapshot:
     options: dict[str, Any]
     model_hash: str
     state: NDArray[np.float64]
-    drawn: dict[str, NDArray[np.float64]]
     opening: float
     waiting: tuple[NDArray[np.float64], ...]
     progress: dict[str, Any]
@@ -58,7 +54,6 @@ def save(env: GraspEnv) -> Snapshot:
         options={"object": env.object.id, "look": env.look, "shift": env.shifts},
         model_hash=env.model_hash(),
         state=env.sim_state(),
-        drawn={name: getattr(data, name).copy() for name in DRAWN},
         opening=env._stage.commanded_opening,
         waiting=tuple(env._channel._waiting),
         progress={name: copy.deepcopy(getattr(env, name)) for name in PROGRESS},
@@ -78,8 +73,6 @@ def restore(env: GraspEnv, snapshot: Snapshot) -> None:
     mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)
     mujoco.mj_forward(model, data)
     mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)  # forward dynamics may have moved the warm start
-    for name, value in snapshot.drawn.items():
-        getattr(data, name)[:] = value
     env._stage.commanded_opening = snapshot.opening
     env._channel._waiting = deque(snapshot.waiting)
     for name, value in snapshot.progress.items():
