@@ -32,7 +32,7 @@ SIM_STATE = "sim.state"
 
 MASK_BACKGROUND, MASK_TARGET, MASK_OTHER, MASK_ROBOT = 0, 1, 2, 3
 
-ACTION_MODES = ("joint_pos", "eef_delta")
+ACTION_MODES = ("joint_pos", "joint_delta", "eef_delta", "eef_pose")
 
 
 def image_key(camera: str) -> str:
@@ -51,7 +51,8 @@ class ActionContract:
     only at the borders that need it (Stable-Baselines3, robomimic).
 
     Attributes:
-        mode: "joint_pos" (absolute joint angles) or "eef_delta" (dx, dy, dz, axis-angle; added to the commanded pose).
+        mode: "joint_pos" (absolute joint angles), "joint_delta" (added to the commanded ones), "eef_delta" (dx, dy, dz, axis-angle;
+            added to the commanded pose) or "eef_pose" (absolute position and axis-angle).
         names: one name per action entry, in order.
         units: one unit per action entry ("m", "rad", "1").
         low: lower bounds, physical units.

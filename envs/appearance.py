@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.envs.rotations import matrix_to_quat, rotvec_to_matrix
-from toyshift.envs.scene import FRONT_FOVY, Scene, front_camera_pose
+from toyshift.envs.scene import Scene
 from toyshift.envs.shifts import OBJECT_COLOURS, TRAINING, Look, Variation
+from toyshift.envs.surroundings import FRONT_FOVY, front_camera_pose
 from toyshift.envs.textures import drawn_texture, printed_pattern
 
 Image = NDArray[np.uint8]

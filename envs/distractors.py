@@ -9,8 +9,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.envs.bodies import DISTRACTOR_SLOTS, fill_slots
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
-from toyshift.envs.scene import DISTRACTOR_SLOTS, Scene, fill_slots, uses_slots
+from toyshift.envs.scene import Scene, uses_slots
 from toyshift.toys.model import GraspObject
 
 Array = NDArray[np.float64]

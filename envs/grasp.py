@@ -14,10 +14,11 @@ from toyshift.core.seeds import episode_rng
 from toyshift.envs.action_noise import ActionChannel
 from toyshift.envs.config import CAMERAS, EnvConfig
 from toyshift.envs.control import InverseKinematics
+from toyshift.envs.controllers import ArmController
 from toyshift.envs.image_noise import noisy_image
 from toyshift.envs.mask_noise import noisy_mask
 from toyshift.envs.render import Renderer
-from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, rotvec_to_matrix, yaw_to_matrix
+from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.scene import Scene, scene_hash
 from toyshift.envs.shifts import TRAINING, Look, Shifts
 from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
@@ -31,8 +32,6 @@ REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
 BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
 RESET_OPTIONS = {"episode", "object", "look", "shift"}
-# the commanded hand pose stays in this box of the robot's base frame [m]
-WORKSPACE = np.array([[0.2, -0.5, 0.004], [0.85, 0.5, 0.75]])
 
 
 class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
@@ -40,8 +39,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     A Panda with its hand stands at a table on which one object lies in a random pose. Grasp it and lift it.
 
     ## Action Space
-    `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in the robot's base frame and added to the
-    *commanded* hand pose; gripper (1 open, 0 closed). `joint_pos` (8): absolute joint angles [rad], gripper.
+    All end with the gripper (1 open, 0 closed). `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in the
+    robot's base frame and added to the *commanded* hand pose. `eef_pose` (7): absolute position [m] and axis-angle [rad].
+    `joint_pos` (joints + 1): absolute joint angles [rad]. `joint_delta`: added to the commanded ones [rad].
 
     ## Observation Space
     `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
@@ -81,9 +81,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.objects = self._stage.objects
         self.robot = self._stage.robot
         self.scene: Scene = self._stage.load(0)
-        self._ik = InverseKinematics(self.scene)
-        limits = np.array([self.scene.model.joint(name).range for name in self.robot.joints])
-        self.action_contract = action_contract(self.config, self.robot, limits)
+        self._arm = ArmController(self.config.action_mode, self.scene)
+        self.action_contract = action_contract(self.config, self.robot, self._arm.limits)
         self.observation_contract = observation_contract(self.config, self.robot)
         box = action_space(self.action_contract)
         self.action_space = cast("Any", box)
@@ -140,7 +139,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.scene = self._stage.load(which, self.variation)
         self.object = self._stage.object
         self._hull = self._stage.hull
-        self._ik.bind(self.scene)
+        self._arm.bind(self.scene)
         self.task_description = f"pick up the {self.object.name}"
 
     def _place(self, rng: np.random.Generator) -> None:
@@ -170,15 +169,14 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _finish_reset(self) -> None:
         data = self.scene.data
-        self._command = data.ctrl[self.scene.arm_ctrl].copy()
-        self._command_position, self._command_rotation = self._ik.forward(self._command)
+        self._arm.set_joints(data.ctrl[self.scene.arm_ctrl])
         self._start_low = self._low_point()
         self._held_steps = self._steps = 0
         self._max_height = 0.0
         self._unstable = self._success = False
         self._touched = False
         self._predicates = {"lifted": False, "held": False, "stable": True}
-        rest = np.append(self._command if self.config.action_mode == "joint_pos" else np.zeros(6), self._stage.commanded_opening)
+        rest = np.append(self._arm.rest(), self._stage.commanded_opening)
         seed, episode = self._seed, self._episode  # a snapshot of the channel goes on with its own episode's noise
         self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: episode_rng(seed, episode, f"action:{step}"))
         self._ready = True
@@ -204,13 +202,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
             raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
         values = self._channel(np.clip(values, self._low, self._high), self._steps)
-        if self.config.action_mode == "joint_pos":
-            self._command = values[:-1]
-            self._command_position, self._command_rotation = self._ik.forward(self._command)
-        else:
-            self._follow(values[:3], values[3:6])
+        self._arm.apply(values[:-1])
         scene = self.scene
-        scene.data.ctrl[scene.arm_ctrl] = self._command
+        scene.data.ctrl[scene.arm_ctrl] = self._arm.joints
         self._stage.command_gripper(values[-1], 1.0 / self.config.control_hz)
         mujoco.mj_step(scene.model, scene.data, nstep=self.config.substeps)
         self._steps += 1
@@ -220,13 +214,6 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         terminated = bool(self._success or self._unstable)
         self._ready = not terminated
         return reward, terminated, self._info()
-
-    def _follow(self, translation: Array, turn: Array) -> None:
-        position = np.clip(self._command_position + translation, WORKSPACE[0], WORKSPACE[1])
-        rotation = rotvec_to_matrix(turn) @ self._command_rotation
-        self._command = self._ik.solve(self._command, position, rotation)
-        # what the arm cannot reach is not commanded: an unreachable target must not wind up
-        self._command_position, self._command_rotation = self._ik.forward(self._command)
 
     def _judge(self) -> None:
         data = self.scene.data
@@ -309,7 +296,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _proprioception(self) -> NDArray[np.float32]:
         scene = self.scene
         position, rotation = self.hand_pose()
-        lag = self._command_position - position
+        lag = self._arm.position - position
         state = [scene.data.qpos[scene.arm_qpos], [self.opening()], position, rotation[:, 0], rotation[:, 1], lag, [self._stage.commanded_opening]]
         return np.asarray(np.concatenate(state), dtype=np.float32)
 
@@ -324,15 +311,15 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def commanded_pose(self) -> tuple[Array, Array]:
         """Commanded hand position (3,) [m] and rotation (3, 3): what eef_delta actions are added to."""
-        return self._command_position.copy(), self._command_rotation.copy()
+        return self._arm.position.copy(), self._arm.rotation.copy()
 
     def inverse_kinematics(self) -> InverseKinematics:
         """Returns the solver, for planners."""
-        return self._ik
+        return self._arm.ik
 
     def commanded_joints(self) -> Array:
         """Commanded joint angles (n,) [rad]."""
-        return np.array(self._command)
+        return self._arm.joints.copy()
 
     def object_position(self) -> Array:
         """Centre of mass of the object (3,), base frame [m]."""

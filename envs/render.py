@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
-from toyshift.envs.scene import VISIBLE, Scene
+from toyshift.envs.scene import Scene
+from toyshift.envs.surroundings import VISIBLE
 from toyshift.envs.workers import Worker
 
 __all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]

@@ -16,8 +16,7 @@ from toyshift.envs.grasp import STATE_SPEC, GraspEnv
 
 # what an episode has changed in the environment besides the simulator's state, and in its stage
 PROGRESS = (
-    "_command", "_command_position", "_command_rotation", "_start_low", "_held_steps", "_steps",
-    "_max_height", "_unstable", "_success", "_touched", "_predicates", "_ready",
+    "_start_low", "_held_steps", "_steps", "_max_height", "_unstable", "_success", "_touched", "_predicates", "_ready",
 )  # fmt: skip
 
 
@@ -30,6 +29,7 @@ class Snapshot:
         options: reset options "object", "look" and "shift".
         model_hash: of the scene; another one is refused.
         state: MuJoCo's integration state (N,): positions, velocities, activations, controls, warm start, time.
+        joints: commanded joint angles (n,) [rad].
         opening: commanded gripper opening, 0..1.
         waiting: actions under way, oldest first, where a shift delays them.
         progress: the environment's own counters.
@@ -40,6 +40,7 @@ class Snapshot:
     options: dict[str, Any]
     model_hash: str
     state: NDArray[np.float64]
+    joints: NDArray[np.float64]
     opening: float
     waiting: tuple[NDArray[np.float64], ...]
     progress: dict[str, Any]
@@ -47,13 +48,13 @@ class Snapshot:
 
 def save(env: GraspEnv) -> Snapshot:
     """Returns a snapshot of the present episode; the environment goes on unchanged."""
-    data = env.scene.data
     return Snapshot(
         seed=env._seed,
         episode=env._episode,
         options={"object": env.object.id, "look": env.look, "shift": env.shifts},
         model_hash=env.model_hash(),
         state=env.sim_state(),
+        joints=env.commanded_joints(),
         opening=env._stage.commanded_opening,
         waiting=tuple(env._channel._waiting),
         progress={name: copy.deepcopy(getattr(env, name)) for name in PROGRESS},
@@ -73,6 +74,7 @@ def restore(env: GraspEnv, snapshot: Snapshot) -> None:
     mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)
     mujoco.mj_forward(model, data)
     mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)  # forward dynamics may have moved the warm start
+    env._arm.set_joints(snapshot.joints)
     env._stage.commanded_opening = snapshot.opening
     env._channel._waiting = deque(snapshot.waiting)
     for name, value in snapshot.progress.items():

@@ -14,6 +14,10 @@ from toyshift.envs.robots import Robot
 
 MAX_DELTA = 0.05  # largest translation of one eef_delta action, per axis [m]
 MAX_TURN = 0.3  # largest rotation of one eef_delta action, per axis [rad]
+MAX_JOINT_DELTA = 0.2  # largest turn of a joint in one joint_delta action [rad]
+AXIS_ANGLE_BOUND = 3.2  # [rad]; a little more than half a turn
+# the commanded hand pose stays in this box of the robot's base frame: lower and upper corner [m]
+WORKSPACE = ((0.2, -0.5, 0.004), (0.85, 0.5, 0.75))
 JOINT_BOUND = 4.0  # [rad]; every joint angle lies within
 REACH_BOUND = 2.0  # [m]; every hand position lies within
 
@@ -37,22 +41,28 @@ def action_contract(config: EnvConfig, robot: Robot, joint_limits: NDArray[np.fl
         robot: the robot.
         joint_limits: (n, 2) lower and upper joint limits [rad].
     """
-    if config.action_mode == "joint_pos":
-        return ActionContract(
-            mode="joint_pos",
-            names=(*robot.joints, "gripper"),
-            units=("rad",) * len(robot.joints) + ("1",),
-            low=(*(round(float(x), 4) for x in joint_limits[:, 0]), 0.0),
-            high=(*(round(float(x), 4) for x in joint_limits[:, 1]), 1.0),
-            control_hz=config.control_hz,
-            joint_names=robot.joints,
-        )
+    pose = ("m",) * 3 + ("rad",) * 3
+    joints = ("rad",) * len(robot.joints)
+    names: tuple[str, ...]
+    match config.action_mode:
+        case "joint_pos":
+            names, units = robot.joints, joints
+            low, high = (tuple(round(float(x), 4) for x in joint_limits[:, side]) for side in (0, 1))
+        case "joint_delta":
+            names, units = tuple(f"d{name}" for name in robot.joints), joints
+            low, high = (-MAX_JOINT_DELTA,) * len(joints), (MAX_JOINT_DELTA,) * len(joints)
+        case "eef_pose":
+            names, units = ("x", "y", "z", "rx", "ry", "rz"), pose
+            low, high = (*WORKSPACE[0], *(-AXIS_ANGLE_BOUND,) * 3), (*WORKSPACE[1], *(AXIS_ANGLE_BOUND,) * 3)
+        case _:
+            names, units = ("dx", "dy", "dz", "rx", "ry", "rz"), pose
+            low, high = (-MAX_DELTA,) * 3 + (-MAX_TURN,) * 3, (MAX_DELTA,) * 3 + (MAX_TURN,) * 3
     return ActionContract(
-        mode="eef_delta",
-        names=("dx", "dy", "dz", "rx", "ry", "rz", "gripper"),
-        units=("m",) * 3 + ("rad",) * 3 + ("1",),
-        low=(-MAX_DELTA,) * 3 + (-MAX_TURN,) * 3 + (0.0,),
-        high=(MAX_DELTA,) * 3 + (MAX_TURN,) * 3 + (1.0,),
+        mode=config.action_mode,
+        names=(*names, "gripper"),
+        units=(*units, "1"),
+        low=(*low, 0.0),
+        high=(*high, 1.0),
         control_hz=config.control_hz,
         joint_names=robot.joints,
     )

@@ -14,8 +14,9 @@ from toyshift.envs.config import EnvConfig
 from toyshift.envs.distractors import POOL, choose_distractors, place_distractors, radius_of, write_distractors
 from toyshift.envs.render import Renderer
 from toyshift.envs.robots import get_robot
-from toyshift.envs.scene import NO_EXTRAS, TABLE, Extras, Scene, build_scene, uses_slots, write_toy
+from toyshift.envs.scene import NO_EXTRAS, Extras, Scene, build_scene, uses_slots, write_toy
 from toyshift.envs.shifts import TRAINING, Look, Variation
+from toyshift.envs.surroundings import TABLE
 from toyshift.envs.varied_object import varied_key, varied_object
 from toyshift.toys import load_objects
 from toyshift.toys.model import GraspObject

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from toyshift.envs.portrait import build_object_scene
 from toyshift.envs.render import Renderer
-from toyshift.envs.scene import Scene, build_object_scene
+from toyshift.envs.scene import Scene
 from toyshift.toys.model import GraspObject
 
 MARGIN = 1.25  # how much room is left around an object

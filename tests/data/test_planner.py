@@ -6,7 +6,7 @@ import trimesh
 
 from toyshift.core.errors import GraspError
 from toyshift.data.planner import PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
-from toyshift.envs.robots import PANDA_HAND
+from toyshift.envs.robots.panda import PANDA_HAND
 
 CONFIG = PlannerConfig()
 UPRIGHT = np.eye(3)

@@ -12,8 +12,9 @@ from gymnasium.utils.env_checker import check_env
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.data.expert import GraspExpert
 from toyshift.envs import EnvConfig, GraspEnv, Look
+from toyshift.envs.bodies import GEOM_TYPES
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
-from toyshift.envs.scene import GEOM_TYPES, build_scene, write_toy
+from toyshift.envs.scene import build_scene, write_toy
 from toyshift.envs.shifts import FACTORS
 
 OBJECTS = "toys:train?n=6"
