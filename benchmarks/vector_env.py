@@ -12,6 +12,7 @@ process with 64 environments, each with a toy of its own, after every one of the
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -25,6 +26,7 @@ import numpy as np
 
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
+from toyshift.scripts.measure import steps_per_second
 
 PARTS = ("threads", "memory", "contexts", "soak")
 IMAGE_SIZE = 96  # [pixels]
@@ -56,11 +58,8 @@ def threads(options: argparse.Namespace) -> dict[str, Any]:
             envs.step(drawn[0])
         for _ in range(options.repeats):
             for n, envs in sides.items():
-                start, steps = time.perf_counter(), 0
-                while (elapsed := time.perf_counter() - start) < options.seconds:
-                    envs.step(drawn[steps % len(drawn)])
-                    steps += 1
-                rates[n].append(steps * options.envs / elapsed)
+                turns = itertools.cycle(drawn)
+                rates[n].append(options.envs * steps_per_second(lambda envs=envs, turns=turns: envs.step(next(turns)), options.seconds))
         for envs in sides.values():
             envs.close()
         medians = {n: statistics.median(values) for n, values in rates.items()}

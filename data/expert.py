@@ -11,7 +11,7 @@ from toyshift.core.errors import GraspError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.planner import Grasp, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
 from toyshift.envs.grasp import GraspEnv
-from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
+from toyshift.envs.rotations import matrix_to_rotvec
 
 Array = NDArray[np.float64]
 
@@ -180,7 +180,4 @@ class GraspExpert:
         angle = float(np.linalg.norm(turn))
         if angle > config.turn_speed:
             turn *= config.turn_speed / angle
-        if env.config.action_mode == "eef_delta":
-            return np.concatenate([step, turn, [opening]]).astype(np.float32)
-        joints = env.inverse_kinematics().solve(env.commanded_joints(), commanded_position + step, rotvec_to_matrix(turn) @ commanded_rotation)
-        return np.concatenate([joints, [opening]]).astype(np.float32)
+        return env.action_for(step, turn, opening)

@@ -65,6 +65,21 @@ class ArmController:
             case _:
                 return np.zeros(6)
 
+    def action_for(self, step: Array, turn: Array) -> Array:
+        """Returns the action (without the gripper) that moves the commanded hand.
+
+        Args:
+            step: translation (3,), base frame [m].
+            turn: rotation vector (3,), base frame [rad].
+        """
+        if self.mode == "eef_delta":
+            return np.concatenate([step, turn])
+        rotation = rotvec_to_matrix(turn) @ self.rotation
+        if self.mode == "eef_pose":
+            return np.concatenate([self.position + step, matrix_to_rotvec(rotation)])
+        joints = self.ik.solve(self.joints, self.position + step, rotation)
+        return joints if self.mode == "joint_pos" else joints - self.joints
+
 
 def _joint_pos(controller: ArmController, values: Array) -> None:
     controller.set_joints(values)

@@ -313,6 +313,11 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Commanded hand position (3,) [m] and rotation (3, 3): what eef_delta actions are added to."""
         return self._arm.position.copy(), self._arm.rotation.copy()
 
+    def action_for(self, step: Array, turn: Array, opening: float) -> NDArray[np.float32]:
+        """Returns the action, under the action contract, that moves the commanded hand by a translation (3,) [m] and a rotation
+        vector (3,) [rad], base frame, and commands an opening (0..1)."""
+        return np.append(self._arm.action_for(step, turn), opening).astype(np.float32)
+
     def inverse_kinematics(self) -> InverseKinematics:
         """Returns the solver, for planners."""
         return self._arm.ik

@@ -28,8 +28,17 @@ OBJECTS = "toys:train?n=4"
 IMPORTED = ("numpy", "mujoco", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d", "scipy", "coacd")
 
 
+def steps_per_second(step: Callable[[], object], seconds: float) -> float:
+    """Calls `step` for so long [s] and returns how often per second."""
+    start, steps = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - start) < seconds:
+        step()
+        steps += 1
+    return steps / elapsed
+
+
 class Stepper:
-    """A grasp environment under random actions, and its speed.
+    """A grasp environment under random actions.
 
     Args:
         images: whether one camera's RGB and mask are rendered at every control step, or nothing is.
@@ -48,16 +57,12 @@ class Stepper:
         contract, rng = self._env.action_contract, np.random.default_rng(seed)
         self._actions = rng.uniform(contract.low, contract.high, size=(256, contract.size)).astype(np.float32)  # (256, A)
         self._next = 0
-        self.rate(0.2)  # fills caches
+        steps_per_second(self.step, 0.2)  # fills caches
 
-    def rate(self, seconds: float) -> float:
-        """Steps for so long [s] and returns control steps per second; the episode goes on, no reset is timed."""
-        start, steps = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - start) < seconds:
-            self._env.step(self._actions[self._next % len(self._actions)])
-            self._next += 1
-            steps += 1
-        return steps / elapsed
+    def step(self) -> None:
+        """One control step; the episode goes on, so that no reset is timed."""
+        self._env.step(self._actions[self._next % len(self._actions)])
+        self._next += 1
 
     def close(self) -> None:
         self._env.close()
@@ -69,7 +74,7 @@ def rates(repeats: int = 5, seconds: float = 0.4) -> dict[str, float]:
     figures: dict[str, list[float]] = {name: [] for name in steppers}
     for _ in range(repeats):
         for name, stepper in steppers.items():
-            figures[name].append(stepper.rate(seconds))
+            figures[name].append(steps_per_second(stepper.step, seconds))
     for stepper in steppers.values():
         stepper.close()
     return {name: round(statistics.median(values), 1) for name, values in figures.items()}

@@ -4,7 +4,6 @@ import warnings
 from typing import Any
 
 import gymnasium as gym
-import mujoco
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -12,9 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.data.expert import GraspExpert
 from toyshift.envs import EnvConfig, GraspEnv, Look
-from toyshift.envs.bodies import GEOM_TYPES
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
-from toyshift.envs.scene import build_scene, write_toy
 from toyshift.envs.shifts import FACTORS
 
 OBJECTS = "toys:train?n=6"
@@ -140,27 +137,6 @@ def test_rotation_vectors_round_trip() -> None:
     rng = np.random.default_rng(1)
     for rotvec in rng.uniform(-1.5, 1.5, (20, 3)):
         np.testing.assert_allclose(matrix_to_rotvec(rotvec_to_matrix(rotvec)), rotvec, atol=1e-9)
-
-
-def test_toy_in_slots_moves_like_a_toy_compiled_for_itself() -> None:
-    """Design decision 8: writing a toy into the slots equals compiling a model for it, contacts included."""
-    config = EnvConfig(objects=OBJECTS, cameras=())
-    env = GraspEnv(config)
-    slots = build_scene(config)
-    for i in range(len(env.objects)):
-        toy = env.objects[i]
-        own = build_scene(config, toy)
-        write_toy(slots, toy)
-        paths = []
-        for scene in (own, slots):
-            mujoco.mj_resetData(scene.model, scene.data)
-            scene.data.qpos[scene.arm_qpos] = scene.data.ctrl[scene.arm_ctrl] = env.robot.home
-            scene.data.qpos[scene.object_qpos] = [0.5, 0.0, 0.15, 0.9, 0.3, 0.1, 0.3]
-            for _ in range(100):
-                mujoco.mj_step(scene.model, scene.data, nstep=2)
-            paths.append(scene.data.qpos[scene.object_qpos].copy())
-        np.testing.assert_allclose(paths[0], paths[1], atol=1e-9)
-    assert set(GEOM_TYPES) == {"sphere", "capsule", "ellipsoid", "cylinder", "box"}
 
 
 def test_state_can_be_saved_and_restored_mid_episode(env: GraspEnv) -> None:
