@@ -60,6 +60,7 @@ class InverseKinematics:
         """
         solution = np.array(joints, dtype=np.float64)
         jacobian = self._jacobian
+        weights = np.empty(6)
         for _ in range(iterations):
             self._data.qpos[self._arm] = solution
             # the minimal calls: kinematics for the pose, comPos for the Jacobian
@@ -70,7 +71,11 @@ class InverseKinematics:
             current = self._data.site_xmat[self._site].reshape(3, 3)
             error = np.concatenate([position - self._data.site_xpos[self._site], matrix_to_rotvec(rotation @ current.T)])
             posture = POSTURE_GAIN * (self._home - solution)
-            step = posture + j.T @ np.linalg.solve(j @ j.T + _DAMPING_MATRIX, error - j @ posture)
+            # MuJoCo's Cholesky: LAPACK wakes OpenBLAS' threads for six equations, which costs 30 us, and milliseconds on a busy machine
+            square = j @ j.T + _DAMPING_MATRIX  # (6, 6)
+            mujoco.mju_cholFactor(square, 0.0)
+            mujoco.mju_cholSolve(weights, square, error - j @ posture)
+            step = posture + j.T @ weights
             largest = np.abs(step).max()
             if largest > MAX_STEP:
                 step *= MAX_STEP / largest
