@@ -94,7 +94,7 @@ def _rerender(config: ViewpointConfig, index: int) -> int:
     env.look = Look(azimuth=azimuth)
     for t, state in enumerate(frames[SIM_STATE]):
         env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"])
-        image, mask = env.renderer().render(CAMERA, env.config.image_size)
+        image, mask, _ = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])
         frames[image_key(CAMERA)][t], frames[mask_key(CAMERA)][t] = image, mask
         extrinsics, intrinsics = env.camera_pose(CAMERA)
         frames[f"camera.{CAMERA}.extrinsics"][t], frames[f"camera.{CAMERA}.intrinsics"][t] = extrinsics, intrinsics

@@ -29,7 +29,8 @@ from toyshift.data.disturbance import Disturbance, Disturber
 from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
 from toyshift.data.expert import ExpertConfig, GraspExpert
 from toyshift.data.lerobot import finalize
-from toyshift.envs.config import CAMERAS, EnvConfig
+from toyshift.envs.cameras import CAMERAS, Camera
+from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.render import gl_renderer_name
 
@@ -50,7 +51,7 @@ class CollectConfig:
         workers: processes; 0 works in this one.
         seed: root seed; attempt i draws everything from (seed, i).
         action_mode: "eef_delta" or "joint_pos".
-        cameras: recorded cameras.
+        cameras: recorded cameras, names and `Camera`s.
         image_size: height and width [pixels].
         disturb: whether the expert is disturbed (and recovers); see Disturbance.
     """
@@ -61,7 +62,7 @@ class CollectConfig:
     workers: int = 2
     seed: int = 0
     action_mode: str = "eef_delta"
-    cameras: tuple[str, ...] = CAMERAS
+    cameras: tuple[str | Camera, ...] = CAMERAS
     image_size: int = 96
     disturb: bool = True
 
@@ -154,7 +155,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
 
 
 def _append(frames: dict[str, list[Any]], env: GraspEnv, observation: dict[str, Any], action: NDArray[np.float32]) -> None:
-    for camera in env.config.cameras:
+    for camera in env.config.camera_names:
         frames[image_key(camera)].append(observation["pixels"][camera])
         frames[mask_key(camera)].append(observation["masks"][camera])
         extrinsics, intrinsics = env.camera_pose(camera)

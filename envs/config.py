@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from toyshift.core.contract import ACTION_MODES
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.envs.cameras import CAMERAS, Camera, as_camera, image_size
 from toyshift.envs.shifts import Shifts
 
-CAMERAS = ("front", "wrist")
 QUALITIES = ("fast", "high")
 
 
@@ -20,8 +21,9 @@ class EnvConfig:
         objects: the object set, e.g. "toys:train" or "ycb:DIR?graspable".
         robot: name in `toyshift.envs.robots.ROBOTS`.
         action_mode: "eef_delta" (7: dx dy dz [m], axis-angle [rad], gripper) or "joint_pos" (8: joint angles [rad], gripper).
-        cameras: which cameras are observed, of "front" and "wrist"; empty for none.
-        image_size: height and width of the images [pixels].
+        cameras: which cameras are observed: "front", "wrist", and `Camera`s (or mappings of their attributes); empty for none.
+        image_size: height and width of the images [pixels], one number or two, of cameras that have no size of their own.
+        depth: whether distances along the optical axis [m] are observed as well.
         control_hz: actions per second [Hz]; the control period must be a whole number of physics steps.
         physics_dt: physics step [s].
         lift_height: how far the object's lowest point must rise above where it started [m] (LEGO: 0.3; LEGO's relaxed: 0.15).
@@ -29,7 +31,7 @@ class EnvConfig:
         settled_start: half side of the square of start positions around `centre` [m] (ManiSkill's PickSingleYCB: 0.1).
         centre: middle of the start positions on the table, robot base frame [m].
         start_noise: standard deviation of the joint angles at the start [rad] (ManiSkill: 0.02).
-        quality: "fast" for policies, "high" (shadows, multisampling) for videos.
+        quality: "fast" for policies, "high" (shadows, multisampling, the robot's full meshes) for videos.
         max_models: how many compiled scenes are kept.
         shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see `envs.shifts`.
     """
@@ -37,8 +39,9 @@ class EnvConfig:
     objects: str = "toys:train"
     robot: str = "panda"
     action_mode: str = "eef_delta"
-    cameras: tuple[str, ...] = CAMERAS
-    image_size: int = 96
+    cameras: tuple[str | Camera, ...] = CAMERAS
+    image_size: int | tuple[int, int] = 96
+    depth: bool = False
     control_hz: float = 10.0
     physics_dt: float = 0.004
     lift_height: float = 0.3
@@ -53,13 +56,17 @@ class EnvConfig:
     def __post_init__(self) -> None:
         if self.action_mode not in ACTION_MODES:
             raise UnknownNameError("action mode", self.action_mode, ACTION_MODES)
-        for camera in self.cameras:
-            if camera not in CAMERAS:
-                raise UnknownNameError("camera", camera, CAMERAS)
+        if isinstance(self.cameras, str):
+            raise ConfigError(f"cameras is {self.cameras!r}; it must be a list of names and Cameras, e.g. ({self.cameras!r},)")
+        object.__setattr__(self, "cameras", tuple(map(as_camera, self.cameras)))
+        names = self.camera_names
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"camera {twice[0]!r} is given twice; every camera needs a name of its own")
         if self.quality not in QUALITIES:
             raise UnknownNameError("quality", self.quality, QUALITIES)
-        if not 16 <= self.image_size <= 1024:
-            raise ConfigError(f"image_size is {self.image_size}; it must be between 16 and 1024 pixels")
+        size = image_size(self.image_size)
+        object.__setattr__(self, "image_size", size[0] if size[0] == size[1] else size)
         steps = 1.0 / (self.control_hz * self.physics_dt)
         if abs(steps - round(steps)) > 1e-6 or steps < 1:
             raise ConfigError(
@@ -69,6 +76,22 @@ class EnvConfig:
         if self.lift_height <= 0 or self.hold_steps < 1 or self.max_models < 1:
             raise ConfigError("lift_height must be positive, hold_steps and max_models at least 1")
         Shifts.parse(self.shift)  # refuses what is not in the table
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Names of the observed cameras, in order."""
+        return tuple(camera.name if isinstance(camera, Camera) else camera for camera in self.cameras)
+
+    @functools.cached_property
+    def image_sizes(self) -> dict[str, tuple[int, int]]:
+        """Camera name -> height and width of its images [pixels]."""
+        own = {camera.name: camera.size for camera in self.cameras if isinstance(camera, Camera)}
+        return {name: own.get(name) or image_size(self.image_size) for name in self.camera_names}
+
+    @property
+    def added_cameras(self) -> tuple[Camera, ...]:
+        """The cameras that a scene does not have by itself."""
+        return tuple(camera for camera in self.cameras if isinstance(camera, Camera) and not camera.built_in)
 
     @property
     def substeps(self) -> int:

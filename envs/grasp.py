@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.seeds import episode_rng
 from toyshift.envs.action_noise import ActionChannel
-from toyshift.envs.config import CAMERAS, EnvConfig
+from toyshift.envs.cameras import CAMERAS, camera_matrices, image_size
+from toyshift.envs.config import EnvConfig
 from toyshift.envs.control import InverseKinematics
 from toyshift.envs.controllers import ArmController
 from toyshift.envs.image_noise import noisy_image
 from toyshift.envs.mask_noise import noisy_mask
-from toyshift.envs.render import Renderer
+from toyshift.envs.render import Renderer, View
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.scene import Scene, scene_hash
 from toyshift.envs.shifts import TRAINING, Look, Shifts
 from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
 from toyshift.envs.stage import Stage
+from toyshift.envs.viewer import Viewer, has_display
 
 Array = NDArray[np.float64]
 Observation = dict[str, Any]
@@ -32,6 +34,7 @@ REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
 BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
 RESET_OPTIONS = {"episode", "object", "look", "shift"}
+RENDER_MODES = ("human", "rgb_array")
 
 
 class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
@@ -45,6 +48,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     ## Observation Space
     `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
+    with `depth=True` `depth.<camera>` (H, W) float32 [m] along the optical axis (20 where there is nothing),
     `agent_pos` (21,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
     commanded minus measured hand position [m], commanded gripper opening 0..1.
 
@@ -63,7 +67,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     object touches nothing but the gripper.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
 
     def __init__(self, config: EnvConfig | None = None, render_mode: str | None = None, **overrides: Any) -> None:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
@@ -73,10 +77,11 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             raise UnknownNameError("environment option", str(error).split("'")[-2], EnvConfig.__dataclass_fields__) from error
         if config is not None and overrides:
             raise ConfigError("give either config= or single options, not both")
-        self.metadata = self.metadata | {"render_fps": round(self.config.control_hz)}
-        if render_mode not in (None, "rgb_array"):
-            raise UnknownNameError("render mode", render_mode, ("rgb_array",))
+        if render_mode not in (None, *RENDER_MODES):
+            raise UnknownNameError("render mode", render_mode, RENDER_MODES)
+        self.metadata = {"render_modes": [mode for mode in RENDER_MODES if mode != "human" or has_display()], "render_fps": round(self.config.control_hz)}
         self.render_mode = render_mode
+        self._viewer = Viewer() if render_mode == "human" else None
         self._stage = Stage(self.config)
         self.objects = self._stage.objects
         self.robot = self._stage.robot
@@ -129,6 +134,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._stage.load_distractors(self._stream("distractors"))
         self._place(rng)
         self._finish_reset()
+        self._show()
         return self.observe(), self._info()
 
     def _stream(self, name: str) -> np.random.Generator:
@@ -185,6 +191,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         reward, terminated, info = self.advance(action)
+        self._show()
         return self.observe(), reward, terminated, False, info
 
     def advance(self, action: NDArray[np.float32]) -> tuple[float, bool, dict[str, Any]]:
@@ -266,31 +273,40 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         observation: Observation = {}
         if self.config.cameras:
             renderer = self.renderer()
-            views = {camera: renderer.render(camera, self.config.image_size) for camera in self.config.cameras}
+            views = {camera: renderer.render(camera, size, depth=self.config.depth) for camera, size in self.config.image_sizes.items()}
             if self.variation.values:
-                views = {camera: self._as_sensed(camera, *view) for camera, view in views.items()}
-            observation["pixels"] = {camera: image for camera, (image, _) in views.items()}
-            observation["masks"] = {camera: mask for camera, (_, mask) in views.items()}
+                views = {camera: self._as_sensed(camera, view) for camera, view in views.items()}
+            observation["pixels"] = {camera: view.image for camera, view in views.items()}
+            observation["masks"] = {camera: view.mask for camera, view in views.items()}
+            if self.config.depth:
+                observation["depth"] = {camera: view.depth for camera, view in views.items()}
         observation["agent_pos"] = self._proprioception()
         return observation
 
-    def _as_sensed(self, camera: str, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Returns image and mask with the noise of this camera and control step, the same whenever it is asked for."""
-        image = noisy_image(image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
+    def _as_sensed(self, camera: str, view: View) -> View:
+        """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has none."""
+        image = noisy_image(view.image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
+        mask = view.mask
         if mask is not None:
             mask = noisy_mask(mask, self.variation, self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}"))
-        return image, mask
+        return View(image, mask, view.depth)
 
     def renderer(self) -> Renderer:
         """Returns the renderer of the present scene; GL starts here, not in the constructor."""
         return self._stage.renderer()
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Returns the front camera's image (256, 256, 3) in render mode "rgb_array"."""
-        return self.picture() if self.render_mode == "rgb_array" else None
+        """Returns an image (256, 256, 3) from the side in render mode "rgb_array"; in "human", shows the state in the viewer."""
+        self._show()
+        return self.picture(camera="film") if self.render_mode == "rgb_array" else None
 
-    def picture(self, size: int = 256, camera: str = "front") -> NDArray[np.uint8]:
-        """Returns an image (size, size, 3) of the present state, for people."""
+    def _show(self) -> None:
+        """Shows the present state in the viewer, in render mode "human"."""
+        if self._viewer is not None:
+            self._viewer.show(self.scene)
+
+    def picture(self, size: int | tuple[int, int] = 256, camera: str = "front") -> NDArray[np.uint8]:
+        """Returns an image (height, width, 3) of the present state, for people."""
         return self.renderer().render(camera, size, mask=False)[0]
 
     def _proprioception(self) -> NDArray[np.float32]:
@@ -397,18 +413,14 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def camera_pose(self, camera: str) -> tuple[Array, Array]:
         """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3) [pixels]."""
-        model, data = self.scene.model, self.scene.data
-        if camera not in CAMERAS:
-            raise UnknownNameError("camera", camera, CAMERAS)
-        index = model.camera(camera).id
-        rotation = data.cam_xmat[index].reshape(3, 3) @ np.diag([1.0, -1.0, -1.0])  # MuJoCo: y up, z backward
-        extrinsics = np.eye(4)
-        extrinsics[:3, :3] = rotation.T
-        extrinsics[:3, 3] = -rotation.T @ data.cam_xpos[index]
-        focal = 0.5 * self.config.image_size / np.tan(0.5 * np.radians(model.cam_fovy[index]))
-        centre = 0.5 * self.config.image_size
-        return extrinsics, np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1.0]])
+        names = tuple(dict.fromkeys((*CAMERAS, *self.config.camera_names)))
+        if camera not in names:
+            raise UnknownNameError("camera", camera, names)
+        size = self.config.image_sizes.get(camera) or image_size(self.config.image_size)
+        return camera_matrices(self.scene.model, self.scene.data, camera, size)
 
     def close(self) -> None:
-        """Frees the renderers; may be called twice."""
+        """Frees the renderers and closes the viewer; may be called twice."""
+        if self._viewer is not None:
+            self._viewer.close()
         self._stage.close()

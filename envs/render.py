@@ -1,4 +1,4 @@
-"""Offscreen rendering: one scene update gives colour and mask; GL is created lazily, EGL first, then OSMesa.
+"""Offscreen rendering: one scene update gives colour, mask and depth; GL is created lazily, EGL first, then OSMesa.
 
 A GL context is current in one thread at a time, and MuJoCo frees what a context holds through whichever is current. So a
 renderer belongs to the thread that made it: that thread draws and frees. A `Worker` is asked to; from another thread a
@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
+from toyshift.envs.cameras import clip_range, depth_metres, image_size
 from toyshift.envs.scene import Scene
 from toyshift.envs.surroundings import VISIBLE
 from toyshift.envs.workers import Worker
@@ -58,8 +59,16 @@ def gl_renderer_name() -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+class View(NamedTuple):
+    """What a camera sees: image (H, W, 3) uint8, mask (H, W) uint8 and depth (H, W) float32 [m]; None where it was not asked for."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None
+    depth: NDArray[np.float32] | None
+
+
 class Renderer:
-    """Renders a scene's cameras: colour and mask from one scene update. It belongs to the thread that makes it.
+    """Renders a scene's cameras: colour, mask and depth from one scene update. It belongs to the thread that makes it.
 
     Args:
         scene: what to render.
@@ -70,7 +79,7 @@ class Renderer:
     def __init__(self, scene: Scene, quality: str = "fast", size: int = 128) -> None:
         model = scene.model
         high = quality == "high"
-        model.vis.quality.shadowsize = 2048 if high else 0
+        model.vis.quality.shadowsize = 4096 if high else 0
         model.vis.quality.offsamples = 4 if high else 0
         model.vis.global_.offwidth = model.vis.global_.offheight = size
         self._scene, self._model, self._size = scene, model, size
@@ -102,14 +111,21 @@ class Renderer:
         self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
 
-    def render(self, camera: str, size: int, mask: bool = True) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Returns the image (size, size, 3) uint8 of a camera and its mask (size, size) uint8 (or None).
+    def render(self, camera: str, size: int | tuple[int, int], mask: bool = True, depth: bool = False) -> View:
+        """Returns what a camera sees: image and, if asked for, mask and depth, all of the same scene update.
+
+        Args:
+            camera: its name in the scene.
+            size: height and width [pixels], one number or two.
+            mask: whether the mask is drawn.
+            depth: whether distances along the optical axis are read [m]; the far clip distance where there is nothing.
 
         Raises:
             ConfigError: a larger image than the renderer was made for, another thread than the renderer's, or it is closed.
         """
-        if size > self._size:
-            raise ConfigError(f"image of {size} pixels asked of a renderer made for {self._size}")
+        height, width = image_size(size)
+        if max(height, width) > self._size:
+            raise ConfigError(f"image of {height} x {width} pixels asked of a renderer made for {self._size}")
         if self._gl is None:
             raise ConfigError("the renderer is closed")
         if self._owner is not threading.current_thread():
@@ -119,19 +135,21 @@ class Renderer:
         self._camera.fixedcamid = self._model.camera(camera).id
         view, context = self._view, self._context
         mujoco.mjv_updateScene(self._model, self._scene.data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, view)
-        viewport = mujoco.MjrRect(0, 0, size, size)
-        image = np.zeros((size, size, 3), np.uint8)
+        viewport = mujoco.MjrRect(0, 0, width, height)
+        image = np.zeros((height, width, 3), np.uint8)
+        buffer = np.zeros((height, width), np.float32) if depth else None
         mujoco.mjr_render(viewport, view, context)
-        mujoco.mjr_readPixels(image, None, viewport, context)
+        mujoco.mjr_readPixels(image, buffer, viewport, context)
+        metres = None if buffer is None else depth_metres(buffer[::-1], clip_range(self._model))
         if not mask:
-            return image[::-1].copy(), None
+            return View(image[::-1].copy(), None, metres)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = True
-        codes = np.zeros((size, size, 3), np.uint8)
+        codes = np.zeros((height, width, 3), np.uint8)
         mujoco.mjr_render(viewport, view, context)
         mujoco.mjr_readPixels(codes, None, viewport, context)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
         numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
-        return image[::-1].copy(), self._label_table()[numbers]
+        return View(image[::-1].copy(), self._label_table()[numbers], metres)
 
     def _upload_paint(self) -> None:
         """Uploads the textures that were painted since the last image."""

@@ -14,11 +14,11 @@ from toyshift.envs.visuals import robot_visuals
 
 
 @functools.cache
-def _robot_xml(robot: Robot) -> tuple[Any, Any, list[Any]]:
-    """Reads arm and gripper, and their decimated visuals; the specs are templates and are copied by their users."""
+def _robot_xml(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Any]]:
+    """Reads arm and gripper, and their visuals, decimated or whole; the specs are templates and are copied by their users."""
     arm_path, gripper_path = asset_path(robot.file), asset_path(robot.gripper.file)
     arm, gripper = mujoco.MjSpec.from_file(str(arm_path)), mujoco.MjSpec.from_file(str(gripper_path))
-    pieces = robot_visuals(arm, arm_path.parent) + robot_visuals(gripper, gripper_path.parent)
+    pieces = robot_visuals(arm, arm_path.parent, full_meshes) + robot_visuals(gripper, gripper_path.parent, full_meshes)
     for spec in (arm, gripper):
         for geom in list(spec.geoms):
             if geom.group == VISIBLE:
@@ -41,8 +41,9 @@ def _robot_xml(robot: Robot) -> tuple[Any, Any, list[Any]]:
     return arm, gripper, pieces
 
 
-def add_robot(spec: Any, robot: Robot) -> None:
-    arm, gripper, pieces = _robot_xml(robot)
+def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
+    """Attaches a robot at the world's origin; `full_meshes` draws what the model files hold, for pictures."""
+    arm, gripper, pieces = _robot_xml(robot, full_meshes)
     arm, gripper = arm.copy(), gripper.copy()
     mount = arm.body(robot.mount)
     arm.attach(gripper, frame=mount.add_frame(), prefix="")

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import functools
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import content_hash
 from toyshift.envs.bodies import DISTRACTOR_SLOTS, SLOTS, add_mesh_object, add_slots, fill_slots
+from toyshift.envs.cameras import Camera, add_camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.robot_body import add_robot
 from toyshift.envs.robots import Robot, get_robot
-from toyshift.envs.surroundings import VISIBLE, add_surroundings
+from toyshift.envs.surroundings import VISIBLE, ZFAR, ZNEAR, add_surroundings
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 from toyshift.toys.model import GraspObject
 
@@ -41,6 +42,17 @@ class Extras:
 
 
 NO_EXTRAS = Extras()
+
+
+class Template(NamedTuple):
+    """Everything of a configuration that its compiled scenes depend on."""
+
+    robot: str
+    physics_dt: float
+    centre: tuple[float, float]
+    extras: Extras
+    cameras: tuple[Camera, ...]
+    full_meshes: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,9 +139,9 @@ def uses_slots(obj: GraspObject) -> bool:
 
 def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extras = NO_EXTRAS) -> Scene:
     """Makes a scene with slots for toys (obj=None; compiled once per process and copied), or compiles one for a mesh object."""
-    template = config.robot, config.physics_dt, config.centre, extras
+    template = Template(config.robot, config.physics_dt, config.centre, extras, config.added_cameras, config.quality == "high")
     with _compiling:
-        model = copy.copy(_toy_model(*template)) if obj is None else _compiled(*template, obj)
+        model = copy.copy(_toy_model(template)) if obj is None else _compiled(template, obj)
     return _resolved(model, get_robot(config.robot), obj, extras)
 
 
@@ -137,31 +149,33 @@ _compiling = threading.Lock()  # the robots' specs are shared between threads
 
 
 @functools.lru_cache(maxsize=4)
-def _toy_model(robot: str, physics_dt: float, centre: tuple[float, float], extras: Extras) -> Any:
+def _toy_model(template: Template) -> Any:
     """Compiles a template; a copy of it costs a tenth of compiling it again, and is the same to the last bit."""
-    return _compiled(robot, physics_dt, centre, extras, None)
+    return _compiled(template, None)
 
 
-def _compiled(robot: str, physics_dt: float, centre: tuple[float, float], extras: Extras, obj: GraspObject | None) -> Any:
-    spec = mujoco.MjSpec()
-    spec.option.timestep = physics_dt
+def _compiled(template: Template, obj: GraspObject | None) -> Any:
+    spec, robot = mujoco.MjSpec(), get_robot(template.robot)
+    spec.option.timestep = template.physics_dt
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE  # its tree is built when compiling, slots move later
     spec.visual.global_.offwidth = spec.visual.global_.offheight = 1024
-    spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
+    spec.visual.map.znear, spec.visual.map.zfar = ZNEAR, ZFAR
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = (0.35,) * 3, (0.15,) * 3, (0.0,) * 3
     spec.stat.extent, spec.stat.center = 1.0, (0.5, 0.0, 0.2)
     add_surroundings(spec)
-    add_robot(spec, get_robot(robot))
-    body = spec.worldbody.add_body(name=OBJECT, pos=(centre[0], centre[1], 0.3))
+    add_robot(spec, robot, template.full_meshes)
+    body = spec.worldbody.add_body(name=OBJECT, pos=(*template.centre, 0.3))
     body.add_freejoint(name=OBJECT)
     if obj is None:
         add_slots(body)
     else:
         add_mesh_object(spec, body, obj)
-    _add_extras(spec, extras)
+    _add_extras(spec, template.extras)
+    for camera in template.cameras:
+        add_camera(spec, camera, robot.mount)
     try:
         return spec.compile()
     except ValueError as error:

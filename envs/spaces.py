@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.robots import Robot
+from toyshift.envs.surroundings import ZFAR
 
 MAX_DELTA = 0.05  # largest translation of one eef_delta action, per axis [m]
 MAX_TURN = 0.3  # largest rotation of one eef_delta action, per axis [rad]
@@ -19,6 +20,7 @@ AXIS_ANGLE_BOUND = 3.2  # [rad]; a little more than half a turn
 # the commanded hand pose stays in this box of the robot's base frame: lower and upper corner [m]
 WORKSPACE = ((0.2, -0.5, 0.004), (0.85, 0.5, 0.75))
 JOINT_BOUND = 4.0  # [rad]; every joint angle lies within
+DEPTH_BOUND = ZFAR + 0.01  # [m]; what is nothing at all is ZFAR away, up to rounding
 REACH_BOUND = 2.0  # [m]; every hand position lies within
 
 
@@ -70,21 +72,25 @@ def action_contract(config: EnvConfig, robot: Robot, joint_limits: NDArray[np.fl
 
 def observation_contract(config: EnvConfig, robot: Robot) -> ObservationContract:
     """Returns the contract of the observations: cameras with image sizes, names of the state."""
-    size = (config.image_size, config.image_size)
-    return ObservationContract(tuple((camera, size) for camera in config.cameras), state_names(robot))
+    return ObservationContract(tuple(config.image_sizes.items()), state_names(robot))
 
 
 def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
-    """Returns the space of {"pixels": {cam: HWC}, "masks": {cam: HW}, "agent_pos"}; all bounds are finite."""
-    size = config.image_size
+    """Returns the space of {"pixels": {cam: HWC}, "masks": {cam: HW}, "depth": {cam: HW}, "agent_pos"}; all bounds are finite.
+
+    Cameras' parts are absent without cameras, and depth unless the configuration asks for it.
+    """
+    sizes = config.image_sizes
     joints = len(robot.joints)
     high = np.array([JOINT_BOUND] * joints + [1.5] + [REACH_BOUND] * 3 + [1.01] * 6 + [REACH_BOUND] * 3 + [1.0], np.float32)
     low = -high
     low[joints] = -0.5
     parts: dict[str, spaces.Space[Any]] = {}
     if config.cameras:
-        parts["pixels"] = spaces.Dict({c: spaces.Box(0, 255, (size, size, 3), np.uint8) for c in config.cameras})
-        parts["masks"] = spaces.Dict({c: spaces.Box(0, 3, (size, size), np.uint8) for c in config.cameras})
+        parts["pixels"] = spaces.Dict({c: spaces.Box(0, 255, (*size, 3), np.uint8) for c, size in sizes.items()})
+        parts["masks"] = spaces.Dict({c: spaces.Box(0, 3, size, np.uint8) for c, size in sizes.items()})
+    if config.cameras and config.depth:
+        parts["depth"] = spaces.Dict({c: spaces.Box(0.0, DEPTH_BOUND, size, np.float32) for c, size in sizes.items()})
     parts["agent_pos"] = spaces.Box(low, high, dtype=np.float32)
     return spaces.Dict(parts)
 

@@ -128,7 +128,7 @@ class Stage:
         model, data = self.scene.model, self.scene.data
         bodies = [(self.scene.object_body, self.object), *((slots.body, obj) for slots, obj in zip(self.scene.distractors, self.distractors, strict=True))]
         radii = [float(np.linalg.norm(self.hull, axis=1).max()), *map(radius_of, self.distractors)]
-        for camera in self.config.cameras:
+        for camera in self.config.camera_names:
             position = data.cam_xpos[model.camera(camera).id]
             for (body, obj), radius in zip(bodies, radii, strict=True):
                 local = (position - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
@@ -190,7 +190,7 @@ class Stage:
         """Returns the renderer of the present scene, made on first use."""
         key = id(self.scene)
         if key not in self._renderers:
-            self._renderers[key] = Renderer(self.scene, self.config.quality, max(PICTURE_SIZE, self.config.image_size))
+            self._renderers[key] = Renderer(self.scene, self.config.quality, max([PICTURE_SIZE, *map(max, self.config.image_sizes.values())]))
         return self._renderers[key]
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Light-weight robot visuals: the pieces of a body merged by colour, decimated once, cached on disk."""
+"""Robot visuals: the pieces of a body merged by colour, for policies decimated once; cached on disk."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ class Piece:
     rgba: tuple[float, float, float, float]
 
 
-def robot_visuals(spec: Any, root: Path) -> list[Piece]:
-    """Returns the visual geoms of a robot's MjSpec as decimated pieces, one per body and colour.
+def robot_visuals(spec: Any, root: Path, full: bool = False) -> list[Piece]:
+    """Returns the visual geoms of a robot's MjSpec as pieces, one per body and colour.
 
     Args:
         spec: mujoco.MjSpec with mesh geoms in group 1.
         root: folder of the MJCF file, against which mesh files are resolved.
+        full: whether all faces are kept, for pictures; otherwise KEEP of them.
     """
     sources = _sources(spec, root)
-    key = content_hash(VERSION, *(f"{body}{rgba}{file.name}{file.stat().st_size}" for body, rgba, file, *_ in sources))
+    key = content_hash(VERSION, *(("full",) if full else ()), *(f"{body}{rgba}{file.name}{file.stat().st_size}" for body, rgba, file, *_ in sources))
     path = cache_dir("robots") / f"{key}.npz"
     with locked(path):
         if not path.exists():
-            _write(path, _build(sources))
+            _write(path, _build(sources, full))
     return _read(path)
 
 
@@ -58,7 +59,7 @@ def _sources(spec: Any, root: Path) -> list[tuple[str, tuple[float, ...], Path, 
     return found
 
 
-def _build(sources: list[Any]) -> list[Piece]:
+def _build(sources: list[Any], full: bool) -> list[Piece]:
     groups: dict[tuple[str, tuple[float, ...]], list[trimesh.Trimesh]] = {}
     for body, rgba, file, transform, scale in sources:
         mesh = trimesh.load(file, force="mesh", process=False)
@@ -66,7 +67,7 @@ def _build(sources: list[Any]) -> list[Piece]:
         mesh = trimesh.Trimesh(mesh.vertices * scale, mesh.faces, process=False)
         mesh.merge_vertices(merge_tex=True, merge_norm=True)
         mesh.apply_transform(transform)
-        groups.setdefault((body, rgba), []).append(_decimated(mesh))
+        groups.setdefault((body, rgba), []).append(mesh if full else _decimated(mesh))
     pieces = []
     for (body, rgba), parts in groups.items():
         mesh = trimesh.util.concatenate(parts)
