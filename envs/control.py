@@ -40,7 +40,7 @@ class InverseKinematics:
         self._dofs = np.array([scene.model.joint(name).dofadr[0] for name in scene.robot.joints])
         self._site = scene.site
         self._home = np.asarray(scene.robot.home)
-        self._limits = np.array([scene.model.joint(name).range for name in scene.robot.joints])  # (n, 2)
+        self._lowest, self._highest = np.array([scene.model.joint(name).range for name in scene.robot.joints]).T
         self._jacobian = np.zeros((6, scene.model.nv))
 
     def forward(self, joints: Array) -> tuple[Array, Array]:
@@ -79,5 +79,5 @@ class InverseKinematics:
             largest = np.abs(step).max()
             if largest > MAX_STEP:
                 step *= MAX_STEP / largest
-            solution = np.clip(solution + step, self._limits[:, 0], self._limits[:, 1])
+            solution = np.minimum(np.maximum(solution + step, self._lowest), self._highest)
         return solution

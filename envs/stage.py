@@ -7,6 +7,7 @@ from collections import OrderedDict
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs.appearance import write_appearance
@@ -23,7 +24,8 @@ from toyshift.toys.model import GraspObject
 
 Array = NDArray[np.float64]
 
-SETTLE_TIME = 0.4  # [s]
+SETTLE_TIME, SETTLE_ROUND = 0.4, 0.04  # at most, and between two looks at whether it has come to rest [s]
+STILL = np.array([0.002] * 3 + [0.02] * 3)  # an object that moves less is at rest [m/s], [rad/s]
 KEPT = 2000  # objects whose hull, and rest poses whose end, are remembered
 PICTURE_SIZE = 512  # largest image that a renderer can make [pixels]
 
@@ -98,7 +100,8 @@ class Stage:
     def hull(self) -> Array:
         """Vertices (n, 3) of the present object's convex hull, object frame [m]."""
         if self._key not in self._hulls:
-            self._hulls[self._key] = np.asarray(self.object.mesh.convex_hull.vertices, dtype=np.float64)
+            vertices = np.asarray(self.object.mesh.vertices, dtype=np.float64)
+            self._hulls[self._key] = vertices[ConvexHull(vertices).vertices]
             if len(self._hulls) > KEPT:
                 del self._hulls[next(iter(self._hulls))]  # the oldest
         return self._hulls[self._key]
@@ -148,7 +151,10 @@ class Stage:
             mujoco.mj_resetData(scene.model, scene.data)
             self.write_robot(np.asarray(self.robot.home), opening=1.0)
             scene.data.qpos[scene.object_qpos] = [*self.config.centre, rest.height + 0.001, *rest.quat]
-            mujoco.mj_step(scene.model, scene.data, nstep=round(SETTLE_TIME / self.config.physics_dt))
+            for _ in range(round(SETTLE_TIME / SETTLE_ROUND)):
+                mujoco.mj_step(scene.model, scene.data, nstep=round(SETTLE_ROUND / self.config.physics_dt))
+                if (np.abs(scene.data.qvel[scene.object_qvel]) < STILL).all():
+                    break
             qpos = scene.data.qpos[scene.object_qpos]
             self._settled[key] = (qpos[3:].copy(), float(qpos[2]))
             if len(self._settled) > KEPT:
