@@ -37,7 +37,7 @@ def build_object_scene(obj: GraspObject) -> Scene:
     visuals = np.flatnonzero(is_object & (model.geom_group == VISIBLE))
     return Scene(
         model=model, data=mujoco.MjData(model), robot=get_robot("panda"), slots=nothing, object_body=index, object_qpos=slice(0, 7), object_qvel=slice(0, 6),
-        arm_qpos=nothing, finger_qpos=nothing, arm_ctrl=nothing, finger_ctrl=nothing, site=-1, label=is_object.astype(np.uint8), is_object=is_object,
+        arm_qpos=nothing, finger_qpos=nothing, follower_qpos=nothing, arm_ctrl=nothing, finger_ctrl=nothing, site=-1, label=is_object.astype(np.uint8), is_object=is_object,
         is_gripper=np.zeros(model.ngeom, bool), table_materials=(), background_materials=(), table_geom=0, background_geoms=(), object_visuals=visuals,
         own_colours=(model.geom_matid[visuals].copy(), model.geom_rgba[visuals].copy()), light_diffuse=model.light_diffuse.copy(),
         headlight_ambient=model.vis.headlight.ambient.copy(), loaded=obj.id,

@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from toyshift.envs.robots import Robot, asset_path
+from toyshift.envs.robot_files import robot_specs
+from toyshift.envs.robots import Gripper, Robot
 from toyshift.envs.surroundings import STIFF, VISIBLE
-from toyshift.envs.visuals import robot_visuals
 
-
-@functools.cache
-def _robot_xml(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Any]]:
-    """Reads arm and gripper, and their visuals, decimated or whole; the specs are templates and are copied by their users."""
-    arm_path, gripper_path = asset_path(robot.file), asset_path(robot.gripper.file)
-    arm, gripper = mujoco.MjSpec.from_file(str(arm_path)), mujoco.MjSpec.from_file(str(gripper_path))
-    pieces = robot_visuals(arm, arm_path.parent, full_meshes) + robot_visuals(gripper, gripper_path.parent, full_meshes)
-    for spec in (arm, gripper):
-        for geom in list(spec.geoms):
-            if geom.group == VISIBLE:
-                spec.delete(geom)
-        used = {geom.meshname for geom in spec.geoms if geom.meshname}
-        for mesh in list(spec.meshes):
-            if mesh.name not in used:
-                spec.delete(mesh)
-        for material in list(spec.materials):
-            spec.delete(material)
-        for actuator in list(spec.actuators):
-            spec.delete(actuator)
-        for sensor in list(spec.sensors):
-            spec.delete(sensor)
-        for camera in list(spec.cameras):
-            spec.delete(camera)
-        for site in list(spec.sites):
-            if site.name != robot.gripper.site:
-                spec.delete(site)
-    return arm, gripper, pieces
+# a joint turns no further from zero than this, wherever its file lets it turn on and on: observations are bounded [rad]
+TURN = 3.9
+FOLLOW = (0.008, 1.0)  # how fast a linkage corrects its errors: as fast as two steps of 4 ms allow
 
 
 def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
-    """Attaches a robot at the world's origin; `full_meshes` draws what the model files hold, for pictures."""
-    arm, gripper, pieces = _robot_xml(robot, full_meshes)
+    """Attaches a robot at its base; `full_meshes` draws what the model files hold, for pictures."""
+    arm, gripper, pieces = robot_specs(robot, full_meshes)
     arm, gripper = arm.copy(), gripper.copy()
+    grip = robot.gripper
+    if grip.grasp_pose is not None:
+        gripper.body(grip.body).add_site(name=grip.site, pos=grip.grasp_pose[0], quat=grip.grasp_pose[1])
+    if not robot.self_contact:
+        for geom in (*arm.geoms, *gripper.geoms):
+            geom.contype, geom.conaffinity, geom.priority = 0, 1, 0
     mount = arm.body(robot.mount)
     arm.attach(gripper, frame=mount.add_frame(), prefix="")
     position, quat, fovy = robot.wrist_camera
@@ -57,17 +38,16 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
         )
     for body in arm.bodies:
         body.gravcomp = 1.0
-    spec.attach(arm, frame=spec.worldbody.add_frame(), prefix="")
-    grip = robot.gripper
+    spec.attach(arm, frame=spec.worldbody.add_frame(pos=robot.base), prefix="")
     for geom in spec.geoms:
-        if geom.name.startswith("finger"):
+        if geom.name.startswith(grip.stiff):
             geom.solref = STIFF
-    for name in grip.joints:
+    for name in (*grip.joints, *(name for name, _, _ in grip.follow)):
         joint = spec.joint(name)
         joint.armature, joint.frictionloss = grip.armature, 0.0
-        # a number up to MuJoCo 3.8, the coefficients of a polynomial from 3.9 on
-        joint.damping = np.array([grip.damping, 0.0, 0.0]) if np.ndim(joint.damping) else grip.damping
+        _damp(joint, grip.damping)
     for name, kp, force in zip(robot.joints, robot.kp, robot.force, strict=True):
+        _prepare(spec.joint(name), robot.armature)
         actuator = spec.add_actuator(name=f"arm_{name}", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         actuator.set_to_position(kp=kp, dampratio=1.0)
         actuator.forcelimited, actuator.forcerange = True, (-force, force)
@@ -75,3 +55,25 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
         actuator = spec.add_actuator(name=f"grip_{name}", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         actuator.set_to_position(kp=grip.kp)
         actuator.forcelimited, actuator.forcerange = True, (-grip.force, grip.force)
+    _add_linkage(spec, grip)
+
+
+def _damp(joint: Any, damping: float) -> None:
+    # a number up to MuJoCo 3.8, the coefficients of a polynomial from 3.9 on
+    joint.damping = np.array([damping, 0.0, 0.0]) if np.ndim(joint.damping) else damping
+
+
+def _prepare(joint: Any, armature: float) -> None:
+    """Bounds an arm's joint and gives it the inertia of its rotor."""
+    if joint.range[0] == joint.range[1]:
+        joint.range, joint.limited = (-TURN, TURN), True
+    joint.range = np.clip(joint.range, -TURN, TURN)
+    if armature:
+        joint.armature = armature
+
+
+def _add_linkage(spec: Any, grip: Gripper) -> None:
+    for name, driver, ratio in grip.follow:
+        spec.joint(name).limited = False  # their limits are the driven joint's
+        coupling = spec.add_equality(name=f"linkage_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2=driver, solref=FOLLOW)
+        coupling.data[:5] = (0.0, ratio, 0.0, 0.0, 0.0)

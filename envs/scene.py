@@ -72,7 +72,7 @@ class Scene:
         model, data: MuJoCo's.
         slots: geom ids of the object's slots; empty for a mesh object.
         object_body: body id; its free joint's addresses are object_qpos (7) and object_qvel (6).
-        arm_qpos, finger_qpos: addresses in qpos; arm_ctrl, finger_ctrl: addresses in ctrl.
+        arm_qpos, finger_qpos, follower_qpos: addresses in qpos; arm_ctrl, finger_ctrl: addresses in ctrl.
         label: per geom, the value in masks (0 background, 1 target, 3 robot).
         is_object, is_gripper: per geom, used to classify contacts.
         table_materials, background_materials: material ids of the looks.
@@ -95,6 +95,7 @@ class Scene:
     object_qvel: slice
     arm_qpos: NDArray[np.int64]
     finger_qpos: NDArray[np.int64]
+    follower_qpos: NDArray[np.int64]
     arm_ctrl: NDArray[np.int64]
     finger_ctrl: NDArray[np.int64]
     site: int
@@ -189,7 +190,7 @@ def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras)
     body = model.body(OBJECT).id
     joint = model.joint(OBJECT)
     is_object = model.geom_bodyid == body
-    hand = model.body("right_gripper").id
+    hand = model.body(robot.gripper.body).id
     under_hand = np.zeros(model.nbody, bool)
     for i in range(model.nbody):
         under_hand[i] = i == hand or under_hand[model.body_parentid[i]]
@@ -210,6 +211,7 @@ def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras)
         object_qvel=slice(int(joint.dofadr[0]), int(joint.dofadr[0]) + 6),
         arm_qpos=np.array([model.joint(n).qposadr[0] for n in robot.joints]),
         finger_qpos=np.array([model.joint(n).qposadr[0] for n in robot.gripper.joints]),
+        follower_qpos=np.array([model.joint(n).qposadr[0] for n, _, _ in robot.gripper.follow], int),
         arm_ctrl=np.array([model.actuator(f"arm_{n}").id for n in robot.joints]),
         finger_ctrl=np.array([model.actuator(f"grip_{n}").id for n in robot.gripper.joints]),
         site=model.site(robot.gripper.site).id,

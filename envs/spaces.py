@@ -44,7 +44,7 @@ def action_contract(config: EnvConfig, robot: Robot, joint_limits: NDArray[np.fl
         joint_limits: (n, 2) lower and upper joint limits [rad].
     """
     pose = ("m",) * 3 + ("rad",) * 3
-    joints = ("rad",) * len(robot.joints)
+    joints = robot.joint_units
     names: tuple[str, ...]
     match config.action_mode:
         case "joint_pos":

@@ -166,7 +166,11 @@ class Stage:
         scene, data = self.scene, self.scene.data
         data.qpos[scene.arm_qpos] = joints
         data.ctrl[scene.arm_ctrl] = joints
-        data.qpos[scene.finger_qpos] = opening * np.asarray(self.robot.gripper.open_ctrl)
+        gripper = self.robot.gripper
+        shut, opened = np.asarray(gripper.shut), np.asarray(gripper.open_ctrl)
+        fingers = shut + opening * (opened - shut)
+        data.qpos[scene.finger_qpos] = fingers
+        data.qpos[scene.follower_qpos] = [ratio * fingers[gripper.joints.index(driver)] for _, driver, ratio in gripper.follow]
         self.command_gripper(opening)
 
     def command_gripper(self, opening: float, seconds: float = np.inf) -> None:
@@ -186,7 +190,9 @@ class Stage:
 
     def opening(self) -> float:
         """Measured gripper opening, 0 closed to 1 open."""
-        return float(np.mean(self.scene.data.qpos[self.scene.finger_qpos] / np.asarray(self.robot.gripper.open_ctrl)))
+        gripper = self.robot.gripper
+        shut = np.asarray(gripper.shut)
+        return float(np.mean((self.scene.data.qpos[self.scene.finger_qpos] - shut) / (np.asarray(gripper.open_ctrl) - shut)))
 
     def apply(self, look: Look) -> None:
         """Writes a look, and the present variation, into the present scene's model."""

@@ -10,10 +10,10 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from toyshift.core.errors import ContractError
 from toyshift.core.files import atomic_path, cache_dir, content_hash, locked
 
 VERSION = "2"
-KEEP = 0.05  # share of the faces that is kept; 134k -> 7k for the Panda, no visible difference at policy resolutions
 SMALL = 100  # pieces below this many faces are kept whole
 
 
@@ -27,47 +27,77 @@ class Piece:
     rgba: tuple[float, float, float, float]
 
 
-def robot_visuals(spec: Any, root: Path, full: bool = False) -> list[Piece]:
+def robot_visuals(spec: Any, root: Path, keep: float) -> list[Piece]:
     """Returns the visual geoms of a robot's MjSpec as pieces, one per body and colour.
 
     Args:
-        spec: mujoco.MjSpec with mesh geoms in group 1.
+        spec: mujoco.MjSpec with geoms in group 1: meshes, boxes, cylinders, spheres.
         root: folder of the MJCF file, against which mesh files are resolved.
-        full: whether all faces are kept, for pictures; otherwise KEEP of them.
+        keep: share of the faces that is kept, 1 for pictures; with 0.05 the Panda's 134k become 7k, without a visible difference at policy resolutions.
     """
     sources = _sources(spec, root)
-    key = content_hash(VERSION, *(("full",) if full else ()), *(f"{body}{rgba}{file.name}{file.stat().st_size}" for body, rgba, file, *_ in sources))
+    key = content_hash(VERSION, str(keep), *(f"{s.body}{s.rgba}{s.shape}{s.file.stat().st_size if s.file else s.size}{s.transform.tolist()}" for s in sources))
     path = cache_dir("robots") / f"{key}.npz"
     with locked(path):
         if not path.exists():
-            _write(path, _build(sources, full))
+            _write(path, _build(sources, keep))
     return _read(path)
 
 
-def _sources(spec: Any, root: Path) -> list[tuple[str, tuple[float, ...], Path, NDArray[np.float64], NDArray[np.float64]]]:
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A visual geom: a mesh file with its scale, or a primitive with its size; `transform` (4, 4) puts it into the body's frame."""
+
+    body: str
+    rgba: tuple[float, ...]
+    shape: str
+    file: Path | None
+    size: tuple[float, ...]
+    transform: NDArray[np.float64]
+
+
+def _sources(spec: Any, root: Path) -> list[_Source]:
     meshes = {mesh.name: mesh for mesh in spec.meshes}
     materials = {material.name: material for material in spec.materials}
     found = []
     for geom in spec.geoms:
-        if geom.group != 1 or not geom.meshname:
+        if geom.group != 1:
             continue
         rgba = materials[geom.material].rgba if geom.material else geom.rgba
-        transform = trimesh.transformations.quaternion_matrix(geom.quat)
+        transform = trimesh.transformations.quaternion_matrix(geom.quat / np.linalg.norm(geom.quat))
         transform[:3, 3] = geom.pos
-        mesh = meshes[geom.meshname]
-        found.append((geom.parent.name, tuple(round(float(c), 3) for c in rgba), root / mesh.file, transform, np.array(mesh.scale)))
+        mesh = meshes[geom.meshname] if geom.meshname else None
+        file = root / mesh.file if mesh else None
+        size = tuple(float(x) for x in (mesh.scale if mesh else geom.size))
+        shape = file.name if file else geom.type.name.removeprefix("mjGEOM_").lower()
+        found.append(_Source(geom.parent.name, tuple(round(float(c), 3) for c in rgba), shape, file, size, transform))
     return found
 
 
-def _build(sources: list[Any], full: bool) -> list[Piece]:
-    groups: dict[tuple[str, tuple[float, ...]], list[trimesh.Trimesh]] = {}
-    for body, rgba, file, transform, scale in sources:
-        mesh = trimesh.load(file, force="mesh", process=False)
+def _mesh_of(source: _Source) -> trimesh.Trimesh:
+    if source.file is not None:
+        mesh = trimesh.load(source.file, force="mesh", process=False)
         # the OBJ files have split vertices: decimating those would tear the surface
-        mesh = trimesh.Trimesh(mesh.vertices * scale, mesh.faces, process=False)
+        mesh = trimesh.Trimesh(mesh.vertices * np.array(source.size), mesh.faces, process=False)
         mesh.merge_vertices(merge_tex=True, merge_norm=True)
-        mesh.apply_transform(transform)
-        groups.setdefault((body, rgba), []).append(mesh if full else _decimated(mesh))
+        return mesh
+    match source.shape:
+        case "box":
+            return trimesh.creation.box(2 * np.array(source.size))
+        case "cylinder":
+            return trimesh.creation.cylinder(source.size[0], 2 * source.size[1], sections=24)
+        case "sphere":
+            return trimesh.creation.icosphere(subdivisions=2, radius=source.size[0])
+        case shape:
+            raise ContractError(f"{source.body} has a visual {shape}: {__name__} draws meshes, boxes, cylinders and spheres")
+
+
+def _build(sources: list[_Source], keep: float) -> list[Piece]:
+    groups: dict[tuple[str, tuple[float, ...]], list[trimesh.Trimesh]] = {}
+    for source in sources:
+        mesh = _mesh_of(source)
+        mesh.apply_transform(source.transform)
+        groups.setdefault((source.body, source.rgba), []).append(_decimated(mesh, keep))
     pieces = []
     for (body, rgba), parts in groups.items():
         mesh = trimesh.util.concatenate(parts)
@@ -75,12 +105,12 @@ def _build(sources: list[Any], full: bool) -> list[Piece]:
     return pieces
 
 
-def _decimated(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+def _decimated(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:
     import fast_simplification
 
-    if len(mesh.faces) <= SMALL:
+    if len(mesh.faces) <= SMALL or keep == 1.0:
         return mesh
-    target = max(SMALL, round(KEEP * len(mesh.faces)))
+    target = max(SMALL, round(keep * len(mesh.faces)))
     points, faces = fast_simplification.simplify(mesh.vertices.astype(np.float32), mesh.faces, target_count=target)
     return trimesh.Trimesh(points, faces, process=False)
 

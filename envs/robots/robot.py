@@ -9,11 +9,15 @@ from pathlib import Path
 from toyshift.core.errors import MissingDependencyError
 
 
+Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Gripper:
-    """A parallel-jaw gripper, as a grasp planner and an actuator see it.
+    """A gripper, as a grasp planner and an actuator see it.
 
-    The grasp frame is the site's: x is the closing direction, z the approach direction (out of the hand).
+    The grasp frame is the site's: x is the closing direction, z the approach direction (out of the hand). Its commanded
+    opening 0..1 runs over `joints`; what else moves follows them by fixed ratios, as linkages do.
 
     Attributes:
         file: MJCF file below robosuite's `models/assets`.
@@ -21,15 +25,22 @@ class Gripper:
         opening: largest distance between the finger pads [m].
         pad: half extents of a finger pad: across (y) and along the approach (z) [m].
         pad_offset: position of the pads' centre along the approach axis, from the site [m].
-        tip_offset: position of the finger tips along the approach axis, from the site [m].
+        tip_offset: position of the finger tips along the approach axis, from the site, where they reach furthest [m].
         finger: half width (y), thickness (x) of a finger [m].
         palm: half extents of the palm: along x, along y [m].
         palm_offset: position of the palm's face along the approach axis, from the site [m].
-        joints: finger joints.
-        open_ctrl: actuator targets when open.
+        joints: driven joints.
+        open_ctrl: actuator targets, and joint positions, when open.
         closed_ctrl: actuator targets when closed; beyond contact, so that thin objects are held as well.
-        kp, damping, armature, force: stiffness [N/m], joint damping [N s/m], armature [kg] and force limit [N] of a finger.
+        kp, damping, armature, force: stiffness, damping, armature and force limit of every driven joint: [N/m], [N s/m], [kg], [N]
+            of a slide, [N m/rad], [N m s/rad], [kg m^2], [N m] of a hinge.
         speed: how fast the commanded opening may change [share of the opening per second].
+        closed: joint positions where the opening counts as 0; none is 0 for every joint.
+        follow: joints that follow a driven one: name, driven joint, ratio of their angles.
+        body: the hand's body; it and what hangs on it may touch a lifted object.
+        stiff: prefixes of the geoms with hard contacts.
+        grasp_pose: position [m] and quaternion (wxyz) of the site in the hand's body, where the file has none that fits.
+        kind: "parallel" for jaws, "hand" for fingers that wrap around; decides which expert plays.
     """
 
     file: str
@@ -49,21 +60,40 @@ class Gripper:
     armature: float
     force: float
     speed: float
+    closed: tuple[float, ...] = ()
+    follow: tuple[tuple[str, str, float], ...] = ()
+    body: str = "right_gripper"
+    stiff: tuple[str, ...] = ("finger",)
+    grasp_pose: Pose | None = None
+    kind: str = "parallel"
+
+    @property
+    def shut(self) -> tuple[float, ...]:
+        """Positions of the driven joints where the opening is 0."""
+        return self.closed or (0.0,) * len(self.joints)
 
 
 @dataclasses.dataclass(frozen=True)
 class Robot:
     """An arm with its gripper.
 
+    "Base frame" means the frame of the table scene everywhere: z up, the table's surface at z = 0, x away from the robot. An arm
+    stands at its origin, or where `base` says.
+
     Attributes:
-        file: MJCF file below robosuite's `models/assets`.
+        file: MJCF file below robosuite's `models/assets`, or MJCF text.
         joints: arm joints in order.
-        home: start pose [rad].
+        home: start pose [rad] ([m] for slides).
         kp: position stiffness per joint [N m/rad].
         force: torque limit per joint [N m].
         mount: body that carries the gripper.
         gripper: the gripper.
         wrist_camera: position and quaternion (wxyz, MuJoCo camera frame) in the mount's frame, vertical field of view [deg].
+        base: where the arm stands [m]; below it is a pedestal if it stands above the table.
+        armature: rotor inertia added to every joint [kg m^2], where the file has none: light wrists are unstable at 4 ms without.
+        keep: share of the visual faces that is kept.
+        self_contact: whether the robot's parts collide with one another.
+        units: of every joint; none is rad.
     """
 
     name: str
@@ -75,6 +105,16 @@ class Robot:
     mount: str
     gripper: Gripper
     wrist_camera: tuple[tuple[float, float, float], tuple[float, float, float, float], float]
+    base: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    armature: float = 0.0
+    keep: float = 0.05
+    self_contact: bool = False
+    units: tuple[str, ...] = ()
+
+    @property
+    def joint_units(self) -> tuple[str, ...]:
+        """Unit of every joint: "rad" or "m"."""
+        return self.units or ("rad",) * len(self.joints)
 
 
 def asset_path(file: str) -> Path:
