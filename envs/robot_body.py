@@ -13,6 +13,7 @@ from toyshift.envs.surroundings import STIFF, VISIBLE
 
 # a joint turns no further from zero than this, wherever its file lets it turn on and on: observations are bounded [rad]
 TURN = 3.9
+PEDESTAL = 0.09  # radius [m]
 FOLLOW = (0.008, 1.0)  # how fast a linkage corrects its errors: as fast as two steps of 4 ms allow
 
 
@@ -34,6 +35,12 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
         arm.add_mesh(name=f"visual{i}", uservert=piece.vertices.ravel().tolist(), userface=piece.faces.ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
         arm.body(piece.body).add_geom(
             name=f"robot_visual{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"visual{i}", rgba=piece.rgba,
+            group=VISIBLE, contype=0, conaffinity=0, mass=0,
+        )
+    if robot.base[2] > 0:
+        half = 0.5 * robot.base[2]
+        arm.worldbody.first_body().add_geom(
+            name="pedestal", type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(PEDESTAL, half, 0.0), pos=(0.0, 0.0, -half), rgba=(0.25, 0.25, 0.27, 1.0),
             group=VISIBLE, contype=0, conaffinity=0, mass=0,
         )
     for body in arm.bodies:

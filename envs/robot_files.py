@@ -20,19 +20,22 @@ def _read_spec(file: str) -> tuple[Any, Path]:
         return mujoco.MjSpec.from_string(file), Path()
     path = asset_path(file)
     root = ET.parse(path).getroot()
+    # robosuite reads these files with a parser of its own, which forgives what MuJoCo's does not: of meshes with one name the
+    # first is the one whose file exists, and a class of defaults has no group
+    repeated: list[tuple[ET.Element, ET.Element]] = []
     names: set[str] = set()
-    repeated = []
-    for mesh in root.iterfind("asset/mesh"):
-        name = mesh.get("name", "")
-        repeated += [mesh] if name in names else []
-        names.add(name)
-    if not repeated:
+    for assets in root.findall("asset"):
+        for mesh in assets.findall("mesh"):
+            repeated += [(assets, mesh)] if mesh.get("name") in names else []
+            names.add(mesh.get("name", ""))
+    grouped = [default for default in root.iter("default") if "group" in default.attrib]
+    if not repeated and not grouped:
         spec = mujoco.MjSpec.from_file(str(path))
-    else:  # robosuite reads such files with a parser of its own; the first mesh of a name is the one that exists
-        assets = root.find("asset")
-        assert assets is not None
-        for mesh in repeated:
-            assets.remove(mesh)
+    else:
+        for parent, element in repeated:
+            parent.remove(element)
+        for default in grouped:
+            del default.attrib["group"]
         spec = mujoco.MjSpec.from_string(ET.tostring(root, encoding="unicode"))
         spec.modelfiledir = str(path.parent)
     spec.compiler.degree = False  # files of grippers do not say so; robosuite puts them into a model that does

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from toyshift.core.errors import MissingDependencyError
 
-
 Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
 
 

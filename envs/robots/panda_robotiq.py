@@ -1,0 +1,16 @@
+"""Franka Emika's Panda with Robotiq's 2F-85: the arm of the DROID dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from toyshift.envs.robots.panda import PANDA
+from toyshift.envs.robots.robotiq import ROBOTIQ_85
+
+PANDA_ROBOTIQ = dataclasses.replace(
+    PANDA,
+    name="panda-robotiq",
+    gripper=ROBOTIQ_85,
+    home=(0.0, -0.147, 0.0, -2.216, 0.0, 2.069, 0.785),
+    self_contact=False,
+)
