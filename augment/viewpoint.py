@@ -20,7 +20,7 @@ from toyshift.core.workers import worker_pool
 from toyshift.data.dataset import Dataset, open_dataset
 from toyshift.data.episode import Episode, episode_indices, write_episode
 from toyshift.data.lerobot import finalize
-from toyshift.envs.config import EnvConfig
+from toyshift.data.replay import environment_of
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.render import gl_renderer_name
 from toyshift.envs.shifts import Look
@@ -66,20 +66,6 @@ def _open(src: Path) -> tuple[Dataset, GraspEnv]:
         dataset = open_dataset(src)
         _session[key] = dataset, environment_of(dataset)
     return _session[key]
-
-
-def environment_of(dataset: Dataset) -> GraspEnv:
-    """Returns the environment in which a dataset was recorded.
-
-    Raises:
-        ConfigError: the dataset mixes object sets.
-    """
-    sets = {dataset.meta(i)["object_set"] for i in range(dataset.num_episodes)}
-    if len(sets) != 1:
-        raise ConfigError(f"the dataset mixes the object sets {sorted(sets)}; augment its parts one by one")
-    observation, action = dataset.observation_contract, dataset.action_contract
-    size = observation.cameras[0][1][0]
-    return GraspEnv(EnvConfig(objects=sets.pop(), action_mode=action.mode, cameras=observation.camera_names, image_size=size, control_hz=action.control_hz))
 
 
 def _rerender(config: ViewpointConfig, index: int) -> int:

@@ -29,6 +29,7 @@ from toyshift.data.disturbance import Disturbance, Disturber
 from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
 from toyshift.data.expert import ExpertConfig, GraspExpert
 from toyshift.data.lerobot import finalize
+from toyshift.data.replay import EXECUTED
 from toyshift.envs.cameras import CAMERAS, Camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
@@ -139,6 +140,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
         action = np.clip(expert.act(), env.action_contract.low, env.action_contract.high).astype(np.float32)
         _append(frames, env, observation, action)
         executed = disturber(action, expert.approaching) if config.disturb else action
+        frames[EXECUTED].append(executed)
         observation, _, terminated, _, info = env.step(executed)
         if terminated:
             break

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError, FileError, UnknownNameError
@@ -41,10 +43,13 @@ class Dataset:
         action_contract: what its actions mean.
         observation_contract: its cameras and state entries.
         columns: key -> dtype and shape of one frame.
+        complaints: what a lenient opening found and went on from.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lenient: bool = False) -> None:
         self.folder = Path(folder)
+        self.complaints: list[str] = []
+        self._lenient = lenient
         self.info: dict[str, Any] = _read_info(self.folder)
         ours = _read_ours(self.folder)
         self.manifest: dict[str, Any] = ours["manifest"]
@@ -64,7 +69,7 @@ class Dataset:
 
     @property
     def num_frames(self) -> int:
-        return int(self.info["total_frames"])
+        return sum(self.lengths)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -105,20 +110,9 @@ class Dataset:
 
     def encoded(self, i: int, keys: Iterable[str] | None = None) -> Encoded:
         """Reads episode i without decoding images; `histograms` is left empty."""
-        name, group, first, length = self._places[self._checked(i)]
-        path = self.folder / name
-        where = f"{path}, episode {i}"
         columns = self._columns(keys)
-        try:
-            # Checksums of pages tell a flipped bit from a value.
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                table = file.read_row_group(group, columns=[*columns, "episode_index", "index"])
-        except FileNotFoundError as error:
-            raise FileError(f"{path} is missing; {_RESTORE}") from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {_RESTORE}. Episodes in other files stay usable") from error
-        if table.num_rows != length or table["episode_index"][0].as_py() != i or table["index"][0].as_py() != first:
-            raise FileError(f"{where}: row group {group} holds other rows than {EPISODES_PATH} says; {_RESTORE}")
+        table = self._read(i, list(columns))
+        where = f"{self.file_of(i)}, episode {i}"
         pngs: dict[str, list[bytes]] = {}
         shapes: dict[str, tuple[int, ...]] = {}
         arrays = {}
@@ -133,6 +127,36 @@ class Dataset:
                 shapes[key] = column.shape
         row = self._rows[i]
         return Encoded(i, pngs, shapes, arrays, {}, dict(row["meta"]), row["digest"], where)
+
+    def _read(self, i: int, columns: list[str]) -> Any:
+        """Reads columns of one episode's row group."""
+        name, group, first, length = self._places[self._checked(i)]
+        path = self.folder / name
+        where = f"{path}, episode {i}"
+        try:
+            # Checksums of pages tell a flipped bit from a value.
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                table = file.read_row_group(group, columns=[*columns, "episode_index", "index"])
+        except FileNotFoundError as error:
+            raise FileError(f"{path} is missing; {_RESTORE}") from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {_RESTORE}. Episodes in other files stay usable") from error
+        if table.num_rows != length or table["episode_index"][0].as_py() != i or table["index"][0].as_py() != first:
+            raise FileError(f"{where}: row group {group} holds other rows than {EPISODES_PATH} says; {_RESTORE}")
+        return table
+
+    def timestamps(self, i: int) -> NDArray[np.float32]:
+        """Returns the stored times (T,) of episode i's frames [s].
+
+        Raises:
+            FileError: its file is missing, truncated or damaged.
+        """
+        times: NDArray[np.float32] = self._read(i, ["timestamp"])["timestamp"].to_numpy()
+        return times
+
+    def file_of(self, i: int) -> Path:
+        """Returns the data file that holds episode i."""
+        return self.folder / self._places[self._checked(i)][0]
 
     def encoded_with_histograms(self, i: int) -> Encoded:
         """Reads episode i with `histograms`, which needs decoding."""
@@ -184,13 +208,20 @@ class Dataset:
         for name, facts in self._files.items():
             path = self.folder / name
             if not path.is_file():
-                raise FileError(f"{path} is missing; {_RESTORE}")
+                self._complain(f"{path} is missing", fatal=name.startswith("meta/"))
+                continue
             if name.startswith("meta/") and (path.stat().st_size != facts["bytes"] or file_crc(path) != facts["crc32"]):
                 raise FileError(f"{path} changed since it was written; {_RESTORE}")
 
+    def _complain(self, message: str, *, fatal: bool = False) -> None:
+        """Raises, or notes what a lenient reader can go on from."""
+        if fatal or not self._lenient:
+            raise FileError(f"{message}; {_RESTORE}")
+        self.complaints.append(message)
+
     def damaged_files(self) -> list[str]:
         """Returns the data files whose size is not the one written (truncated), without reading them."""
-        return [n for n, facts in self._files.items() if (self.folder / n).stat().st_size != facts["bytes"]]
+        return [n for n, facts in self._files.items() if not (self.folder / n).is_file() or (self.folder / n).stat().st_size != facts["bytes"]]
 
     def _read_places(self) -> list[tuple[str, int, int, int]]:
         """Returns (file, row group, first global frame, length) of each episode."""
@@ -214,10 +245,10 @@ class Dataset:
         found = (len(self._rows), len(self._places), frames)
         said = (self.info["total_episodes"], self.info["total_episodes"], self.info["total_frames"])
         if found != said:
-            raise FileError(f"{path} announces {said[0]} episodes and {said[2]} frames, but the folder holds {found[0]} and {frames}; {_RESTORE}")
+            self._complain(f"{path} announces {said[0]} episodes and {said[2]} frames, but the folder holds {found[0]} and {frames}", fatal=found[0] != found[1])
         missing = sorted(set(self.columns) - set(self.info["features"]))
         if missing or self.info["fps"] != self.action_contract.control_hz:
-            raise FileError(f"{path}: features {missing} are missing or fps {self.info['fps']} is not the action contract's {self.action_contract.control_hz}; {_RESTORE}")
+            self._complain(f"{path}: features {missing} are missing or fps {self.info['fps']} is not the action contract's {self.action_contract.control_hz}")
 
 
 def file_crc(path: Path) -> int:
@@ -258,11 +289,15 @@ def _read_ours(folder: Path) -> dict[str, Any]:
     return dict(ours)
 
 
-def open_dataset(folder: Path) -> Dataset:
+def open_dataset(folder: Path, *, lenient: bool = False) -> Dataset:
     """Opens a finished dataset.
+
+    Args:
+        folder: where it lies.
+        lenient: go on where single data files are missing or info.json is wrong (see `complaints`), to save the episodes that are whole.
 
     Raises:
         FileError: a file is missing, truncated, damaged or of another version; the message says which and what to do.
         ContractError: there is no action or observation contract, or the data do not fit it.
     """
-    return Dataset(Path(folder))
+    return Dataset(Path(folder), lenient=lenient)
