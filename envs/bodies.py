@@ -30,7 +30,7 @@ def add_slots(body: Any, prefix: str = "", count: int = SLOTS) -> None:
 
 
 def add_mesh_object(spec: Any, body: Any, obj: GraspObject) -> None:
-    values, vectors = _principal(obj.inertia)
+    values, vectors = principal(obj.inertia)
     body.explicitinertial = True
     body.mass, body.ipos, body.inertia, body.iquat = obj.mass, obj.com, values, matrix_to_quat(vectors)
     for i, part in enumerate(obj.parts):
@@ -60,7 +60,7 @@ def add_mesh_object(spec: Any, body: Any, obj: GraspObject) -> None:
         geom.rgba = visual.rgba
 
 
-def _principal(inertia: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def principal(inertia: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns principal moments (3,) and a right-handed rotation (3, 3) whose columns are the principal axes."""
     values, vectors = np.linalg.eigh(inertia)
     if np.linalg.det(vectors) < 0:
@@ -83,7 +83,7 @@ def fill_slots(model: Any, slots: NDArray[np.int64], body: int, obj: GraspObject
         model.geom_contype[slot] = model.geom_conaffinity[slot] = 1
         model.geom_friction[slot] = obj.friction
         model.geom_sameframe[slot] = mujoco.mjtSameFrame.mjSAMEFRAME_NONE
-    values, vectors = _principal(obj.inertia)
+    values, vectors = principal(obj.inertia)
     model.body_mass[body], model.body_inertia[body] = obj.mass, values
     model.body_ipos[body], model.body_iquat[body] = obj.com, matrix_to_quat(vectors)
     model.body_contype[body] = model.body_conaffinity[body] = 1
