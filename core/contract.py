@@ -130,23 +130,26 @@ class ObservationContract:
     Attributes:
         cameras: camera name -> (height, width) [pixels], as a tuple of pairs in order.
         state_names: one name per entry of `observation.state`; units are in the names' documentation (m, rad).
+        environment_state_names: one name per entry of the privileged `observation.environment_state`; empty where there is none.
     """
 
     cameras: tuple[tuple[str, tuple[int, int]], ...]
     state_names: tuple[str, ...]
+    environment_state_names: tuple[str, ...] = ()
 
     @property
     def camera_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.cameras)
 
     def to_json(self) -> dict[str, Any]:
-        return {"cameras": {name: list(size) for name, size in self.cameras}, "state_names": list(self.state_names)}
+        privileged = {"environment_state_names": list(self.environment_state_names)} if self.environment_state_names else {}
+        return {"cameras": {name: list(size) for name, size in self.cameras}, "state_names": list(self.state_names), **privileged}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ObservationContract:
         try:
             cameras = tuple((name, (int(size[0]), int(size[1]))) for name, size in value["cameras"].items())
-            return cls(cameras, tuple(value["state_names"]))
+            return cls(cameras, tuple(value["state_names"]), tuple(value.get("environment_state_names", ())))
         except (KeyError, TypeError, AttributeError) as error:
             raise ContractError(f"not an observation contract: {error}") from error
 
@@ -162,7 +165,8 @@ def require_same_observations(a: ObservationContract, b: ObservationContract, na
 
     different = [f"camera {c}: {size(ours, c)} in {name_a}, {size(theirs, c)} in {name_b}" for c in dict.fromkeys((*ours, *theirs)) if ours.get(c) != theirs.get(c)]
     for mine, other, name in ((a, b, name_a), (b, a, name_b)):
-        if extra := [entry for entry in mine.state_names if entry not in other.state_names]:
+        entries = (*other.state_names, *other.environment_state_names)
+        if extra := [entry for entry in (*mine.state_names, *mine.environment_state_names) if entry not in entries]:
             different.append(f"state entries only in {name}: {', '.join(extra)}")
     if not different:
         different = ["the order of cameras or state entries"]

@@ -10,12 +10,24 @@ from gymnasium.envs.registration import register
 from toyshift.core.graphics import check_mujoco_loads
 
 check_mujoco_loads()  # every file of this room imports mujoco, which fails unclearly without the library that MUJOCO_GL names
-register(
-    id="toyshift/Grasp-v0",
-    entry_point="toyshift.envs.grasp:GraspEnv",
-    vector_entry_point="toyshift.envs.vector:ToyGraspVectorEnv",
-    max_episode_steps=100,
-)
+# id -> options of the one environment; add a variant here and every test of registered ids covers it
+VARIANTS: dict[str, dict[str, Any]] = {
+    "Grasp-v0": {},
+    "GraspRelaxed-v0": {"lift_height": 0.15},  # LEGO's relaxed height
+    "GraspClutter-v0": {"clutter": "2-6"},
+    "GraspState-v0": {"cameras": (), "environment_state": True},
+    "Pick-v0": {"task": "pick"},
+    "PickTwo-v0": {"task": "pick", "clutter": 1},
+    "PickSix-v0": {"task": "pick", "clutter": 5},
+}
+for _name, _options in VARIANTS.items():
+    register(
+        id=f"toyshift/{_name}",
+        entry_point="toyshift.envs.grasp:GraspEnv",
+        vector_entry_point="toyshift.envs.vector:ToyGraspVectorEnv",
+        max_episode_steps=100,
+        kwargs=_options,
+    )
 
 _EXPORTS = {
     "EnvConfig": "toyshift.envs.config",

@@ -29,17 +29,17 @@ def add_slots(body: Any, prefix: str = "", count: int = SLOTS) -> None:
         body.add_geom(name=f"{prefix}slot{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.01, 0.01, 0.01), pos=(0.001 * (i + 1), 0.002, 0.003), group=HIDDEN, condim=4, solref=STIFF, density=400)
 
 
-def add_mesh_object(spec: Any, body: Any, obj: GraspObject) -> None:
+def add_mesh_object(spec: Any, body: Any, obj: GraspObject, prefix: str = "") -> None:
     values, vectors = principal(obj.inertia)
     body.explicitinertial = True
     body.mass, body.ipos, body.inertia, body.iquat = obj.mass, obj.com, values, matrix_to_quat(vectors)
     for i, part in enumerate(obj.parts):
-        spec.add_mesh(name=f"part{i}", uservert=np.asarray(part, np.float32).ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-        body.add_geom(name=f"part{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"part{i}", group=HIDDEN, condim=4, solref=STIFF, friction=obj.friction, mass=0)
+        spec.add_mesh(name=f"{prefix}part{i}", uservert=np.asarray(part, np.float32).ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
+        body.add_geom(name=f"{prefix}part{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{prefix}part{i}", group=HIDDEN, condim=4, solref=STIFF, friction=obj.friction, mass=0)
     for i, geom in enumerate(obj.geoms):
         group = HIDDEN if obj.visual is not None else VISIBLE
         body.add_geom(
-            name=f"geom{i}", type=GEOM_TYPES[geom.kind], size=geom.size, pos=geom.pos, quat=geom.quat, rgba=geom.rgba,
+            name=f"{prefix}geom{i}", type=GEOM_TYPES[geom.kind], size=geom.size, pos=geom.pos, quat=geom.quat, rgba=geom.rgba,
             group=group, condim=4, solref=STIFF, friction=obj.friction, mass=0,
         )
     if obj.visual is None:
@@ -50,12 +50,12 @@ def add_mesh_object(spec: Any, body: Any, obj: GraspObject) -> None:
         uv = np.array(visual.uv, np.float32)
         uv[:, 1] = 1.0 - uv[:, 1]  # MuJoCo's v runs down the image
         extra = {"usertexcoord": uv.ravel().tolist(), "userfacetexcoord": visual.faces.ravel().tolist()}
-        add_texture(spec, "skin", visual.texture)
-        spec.add_material(name="skin", specular=0.2, shininess=0.3).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "skin"
-    spec.add_mesh(name="shape", uservert=visual.vertices.ravel().tolist(), userface=visual.faces.ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL, **extra)
-    geom = body.add_geom(name="shape", type=mujoco.mjtGeom.mjGEOM_MESH, meshname="shape", group=VISIBLE, contype=0, conaffinity=0, mass=0)
+        add_texture(spec, f"{prefix}skin", visual.texture)
+        spec.add_material(name=f"{prefix}skin", specular=0.2, shininess=0.3).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"{prefix}skin"
+    spec.add_mesh(name=f"{prefix}shape", uservert=visual.vertices.ravel().tolist(), userface=visual.faces.ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL, **extra)
+    geom = body.add_geom(name=f"{prefix}shape", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{prefix}shape", group=VISIBLE, contype=0, conaffinity=0, mass=0)
     if extra:
-        geom.material = "skin"
+        geom.material = f"{prefix}skin"
     else:
         geom.rgba = visual.rgba
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 
 from toyshift.core.contract import ACTION_MODES
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs.cameras import CAMERAS, Camera, as_camera, image_size
 from toyshift.envs.shifts import Shifts
 
+TASKS: dict[str, int | str] = {"grasp": 0, "pick": "1-5"}  # and how many other objects each has on the table
+MAX_CLUTTER = 10
 QUALITIES = ("fast", "high")
 
 
@@ -19,6 +22,10 @@ class EnvConfig:
 
     Attributes:
         objects: the object set, e.g. "toys:train" or "ycb:DIR?graspable".
+        task: "grasp" (the target is where a lone object would be) or "pick" (any object on the table could be the target; the
+            instruction tells which).
+        clutter: how many other objects of the set lie on the table: a number or a range such as "2-6", drawn in every episode;
+            None is the task's own: 0 for grasp, "1-5" for pick.
         robot: name in `toyshift.envs.robots.ROBOTS`.
         action_mode: "eef_delta" (7: dx dy dz [m], axis-angle [rad], gripper) or "joint_pos" (8: joint angles [rad], gripper).
         cameras: which cameras are observed: "front", "wrist", and `Camera`s (or mappings of their attributes); empty for none.
@@ -33,10 +40,13 @@ class EnvConfig:
         start_noise: standard deviation of the joint angles at the start [rad] (ManiSkill: 0.02).
         quality: "fast" for policies, "high" (shadows, multisampling, the robot's full meshes) for videos.
         max_models: how many compiled scenes are kept.
+        environment_state: whether the observation has the target's pose, "environment_state" (see `spaces.ENVIRONMENT_STATE`).
         shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see `envs.shifts`.
     """
 
     objects: str = "toys:train"
+    task: str = "grasp"
+    clutter: int | str | None = None
     robot: str = "panda"
     action_mode: str = "eef_delta"
     cameras: tuple[str | Camera, ...] = CAMERAS
@@ -51,6 +61,7 @@ class EnvConfig:
     start_noise: float = 0.02
     quality: str = "fast"
     max_models: int = 8
+    environment_state: bool = False
     shift: str = ""
 
     def __post_init__(self) -> None:
@@ -63,6 +74,10 @@ class EnvConfig:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(f"camera {twice[0]!r} is given twice; every camera needs a name of its own")
+        if self.task not in TASKS:
+            raise UnknownNameError("task", self.task, TASKS)
+        if self.others[0] < 1 and self.task == "pick":  # `others` refuses what is no range
+            raise ConfigError(f"clutter={self.clutter!r} with task 'pick': at least 1 other object must lie on the table")
         if self.quality not in QUALITIES:
             raise UnknownNameError("quality", self.quality, QUALITIES)
         size = image_size(self.image_size)
@@ -92,6 +107,16 @@ class EnvConfig:
     def added_cameras(self) -> tuple[Camera, ...]:
         """The cameras that a scene does not have by itself."""
         return tuple(camera for camera in self.cameras if isinstance(camera, Camera) and not camera.built_in)
+
+    @property
+    def others(self) -> tuple[int, int]:
+        """Least and largest number of other objects on the table."""
+        clutter = TASKS[self.task] if self.clutter is None else self.clutter
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(clutter))
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (-1, -1)
+        if isinstance(clutter, bool) or not 0 <= low <= high <= MAX_CLUTTER:
+            raise ConfigError(f"clutter is {clutter!r}; it must be a whole number from 0 to {MAX_CLUTTER}, or a range such as '2-6'")
+        return low, high
 
     @property
     def substeps(self) -> int:

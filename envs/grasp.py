@@ -1,7 +1,8 @@
-"""Grasp one object from a table and lift it: the environment toyshift/Grasp-v0."""
+"""Grasp one object from a table and lift it: the environments toyshift/Grasp-v0, toyshift/Pick-v0 and their like."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import gymnasium as gym
@@ -18,19 +19,21 @@ from toyshift.envs.control import InverseKinematics
 from toyshift.envs.controllers import ArmController
 from toyshift.envs.image_noise import noisy_image
 from toyshift.envs.mask_noise import noisy_mask
+from toyshift.envs.pick import phrase
 from toyshift.envs.render import Renderer, View
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.scene import Scene, scene_hash
 from toyshift.envs.shifts import TRAINING, Look, Shifts
-from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
+from toyshift.envs.spaces import REACH_BOUND, action_contract, action_space, observation_contract, observation_space
 from toyshift.envs.stage import Stage
+from toyshift.envs.success import Progress, low_point
 from toyshift.envs.viewer import Viewer, has_display
+from toyshift.toys.model import GraspObject
 
 Array = NDArray[np.float64]
 Observation = dict[str, Any]
 
 STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
-REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
 BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
 RESET_OPTIONS = {"episode", "object", "look", "shift"}
@@ -39,7 +42,18 @@ RENDER_MODES = ("human", "rgb_array")
 
 class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     """## Description
-    A Panda with its hand stands at a table on which one object lies in a random pose. Grasp it and lift it.
+    A robot, a Panda with its hand by default, stands at a table on which objects lie in random poses. Grasp the target and lift it.
+
+    | id | what is on the table | what is seen |
+    |---|---|---|
+    | `toyshift/Grasp-v0` | one object; `clutter=N` or `clutter="2-6"` puts others of the set beside it | images, masks, state |
+    | `toyshift/Pick-v0` | 2-6 objects of the set, of which the instruction names the target | images, masks, state |
+    | `toyshift/GraspState-v0` | one object | state and the object's pose |
+
+    `GraspRelaxed-v0`, `GraspClutter-v0`, `PickTwo-v0` and `PickSix-v0` are variants in difficulty: see `toyshift.envs.VARIANTS`.
+
+    The instruction is `info["task"]` and `env.task_description`: "pick up the red toy", and in Pick, where no two objects are called
+    the same, "pick up the red toy made of a sphere and two cuboids" or "pick up the mustard bottle".
 
     ## Action Space
     All end with the gripper (1 open, 0 closed). `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in the
@@ -50,21 +64,31 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
     with `depth=True` `depth.<camera>` (H, W) float32 [m] along the optical axis (20 where there is nothing),
     `agent_pos` (21,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
-    commanded minus measured hand position [m], commanded gripper opening 0..1.
+    commanded minus measured hand position [m], commanded gripper opening 0..1. GraspState has no images but
+    `environment_state` (12,) float32: the target's centre of mass relative to the hand [m], first two columns of its rotation, the
+    sides of its bounding box in its own frame [m].
 
     ## Rewards
     Sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1] (height / lift_height),
-    success in {0, 1}. Success is computed apart from the reward.
+    success in {0, 1}, all of the target; `info["reward_terms"]` has them unscaled. Success is computed apart from the reward.
 
     ## Starting State
-    Object in one of its rest poses, any yaw, its centre of mass uniform in a square; joints at home with Gaussian noise.
+    Joints at home with Gaussian noise. Grasp: target in one of its rest poses, any yaw, its centre of mass uniform in a square; other
+    objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where they do not fit), the
+    target anywhere among them. Objects do not touch each other, and have come to rest.
 
     ## Termination / Truncation
     Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps (registration).
+    An episode in which another object is lifted goes on.
 
     ## Success
-    The object's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while the
-    object touches nothing but the gripper.
+    The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it touches
+    nothing but the gripper, and the gripper holds no other object. `info["predicates"]`: `lifted`, `held`, `right_object`
+    (False while the gripper holds another object), `stable`.
+
+    ## Info
+    `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the last one
+    that the gripper held 5 cm above its start, "" for none. The target is drawn, or chosen by reset option "object".
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
@@ -130,7 +154,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
         rng = episode_rng(self._seed, self._episode)
         drawn = int(rng.integers(len(self.objects)))
-        self._use(options.get("object", drawn))
+        which = options.get("object", drawn)
+        self._use(which, self._stage.draw_others(which, self._stream("others")))
         self._stage.load_distractors(self._stream("distractors"))
         self._place(rng)
         self._finish_reset()
@@ -141,12 +166,11 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Returns a generator of the present episode; what shifts draw changes nothing of what the episode draws."""
         return episode_rng(self._seed, self._episode, name)
 
-    def _use(self, which: int | str) -> None:
-        self.scene = self._stage.load(which, self.variation)
+    def _use(self, which: int | str, others: Sequence[GraspObject]) -> None:
+        self.scene = self._stage.load(which, self.variation, others)
         self.object = self._stage.object
-        self._hull = self._stage.hull
         self._arm.bind(self.scene)
-        self.task_description = f"pick up the {self.object.name}"
+        self.task_description = f"pick up the {phrase(self.object) if self.config.task == 'pick' else self.object.name}"
 
     def _place(self, rng: np.random.Generator) -> None:
         """Draws rest pose, yaw, position and joint noise, always in this order, and writes them."""
@@ -155,7 +179,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         shares = np.cumsum([pose.probability for pose in poses])
         pose = min(int(np.searchsorted(shares, rng.random() * shares[-1])), len(poses) - 1)
         yaw = rng.random() * 2 * np.pi
-        offset = (2 * rng.random(2) - 1) * (config.settled_start * self.variation["object-pose"])
+        half = config.settled_start * self.variation["object-pose"]
+        offset = (2 * rng.random(2) - 1) * half
         noise = config.start_noise * rng.standard_normal(len(self.robot.joints))
         quat, height = self._stage.settled(pose)
         rotation = yaw_to_matrix(yaw) @ quat_to_matrix(quat)
@@ -166,22 +191,21 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if "robot-start" in self.variation:
             direction = self._stream("robot-start").standard_normal(len(joints))
             joints = joints + self.variation["robot-start"] * direction / np.linalg.norm(direction)
-        self._stage.write_robot(joints, opening=1.0)
         scene.data.qpos[scene.object_qpos] = [*position, *matrix_to_quat(rotation)]
+        if self._stage.others:
+            self._stage.place_others(half, self._stream("places"))
+        self._stage.write_robot(joints, opening=1.0)
         self._stage.place_distractors(self._stream("distractor places"))
         self._stage.apply(self.look)
         mujoco.mj_forward(scene.model, scene.data)
         self._stage.check_cameras()
 
     def _finish_reset(self) -> None:
-        data = self.scene.data
-        self._arm.set_joints(data.ctrl[self.scene.arm_ctrl])
-        self._start_low = self._low_point()
-        self._held_steps = self._steps = 0
-        self._max_height = 0.0
-        self._unstable = self._success = False
-        self._touched = False
-        self._predicates = {"lifted": False, "held": False, "stable": True}
+        self._arm.set_joints(self.scene.data.ctrl[self.scene.arm_ctrl])
+        self._things = self._stage.things
+        self._progress = Progress(np.array([low_point(self.scene, thing) for thing in self._things]))
+        self._steps = 0
+        self._reward()
         rest = np.append(self._arm.rest(), self._stage.commanded_opening)
         seed, episode = self._seed, self._episode  # a snapshot of the channel goes on with its own episode's noise
         self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: episode_rng(seed, episode, f"action:{step}"))
@@ -198,11 +222,14 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Executes one action and renders nothing: for policies that execute several actions per observation.
 
         Raises:
-            ConfigError: the action has another shape or is not finite, or the episode has not begun or is over.
+            ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is over.
         """
         if not self._ready:
             raise ConfigError("the episode has not begun or is over: call reset() first")
-        values = np.asarray(action, dtype=np.float64)
+        try:
+            values = np.asarray(action, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"the action is no array of numbers: {error}") from error
         if values.shape != self._low.shape:
             raise ConfigError(f"action of shape {values.shape}; {self.action_contract.mode} takes {self._low.shape}: {', '.join(self.action_contract.names)}")
         if not np.isfinite(values).all():
@@ -216,9 +243,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         mujoco.mj_step(scene.model, scene.data, nstep=self.config.substeps)
         self._steps += 1
         self._judge()
-        terms = self._reward_terms()
-        reward = float(sum(REWARD_SCALES[name] * value for name, value in terms.items()))
-        terminated = bool(self._success or self._unstable)
+        reward = self._reward()
+        terminated = bool(self._progress.success or self._progress.unstable)
         self._ready = not terminated
         return reward, terminated, self._info()
 
@@ -226,8 +252,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         data = self.scene.data
         started_over = data.warning.number[BAD_STATE].any()  # MuJoCo resets a state that it cannot go on from
         if started_over or not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all() or np.abs(data.qvel).max() > UNSTABLE_SPEED:
-            self._unstable = True
-            self._predicates = {"lifted": False, "held": False, "stable": False}
+            self._progress.blow_up()
             mujoco.mj_resetData(self.scene.model, data)  # observations stay finite
             self._stage.write_robot(np.asarray(self.robot.home), opening=1.0)
             mujoco.mj_forward(self.scene.model, data)
@@ -235,36 +260,11 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         # mj_step leaves poses as they were before its last integration: bring up to date what is judged and drawn
         mujoco.mj_kinematics(self.scene.model, data)
         mujoco.mj_camlight(self.scene.model, data)
-        height = self._low_point() - self._start_low
-        self._max_height = max(self._max_height, height)
-        gripper, other = self._contacts()
-        self._touched = self._touched or gripper
-        held = gripper and not other
-        self._held_steps = self._held_steps + 1 if held and height >= self.config.lift_height else 0
-        self._success = self._held_steps >= self.config.hold_steps
-        self._predicates = {"lifted": height >= self.config.lift_height, "held": held, "stable": not self._unstable}
+        self._progress.judge(self.scene, self._things, self.config)
 
-    def _low_point(self) -> float:
-        """Height of the object's lowest point above the table [m], of its convex hull."""
-        data, body = self.scene.data, self.scene.object_body
-        return float(data.xpos[body, 2] + (self._hull @ data.xmat[body, 6:]).min())
-
-    def _contacts(self) -> tuple[bool, bool]:
-        """Whether the object touches the gripper, and whether it touches anything else."""
-        pairs = self.scene.data.contact.geom  # (ncon, 2)
-        mine = self.scene.is_object[pairs]
-        others = pairs[mine.any(axis=1)][~mine[mine.any(axis=1)]]
-        by_gripper = self.scene.is_gripper[others]
-        return bool(by_gripper.any()), bool((~by_gripper).any())
-
-    def _reward_terms(self) -> dict[str, float]:
+    def _reward(self) -> float:
         distance = float(np.linalg.norm(self.object_position() - self.hand_pose()[0]))
-        return {
-            "reach": 1.0 - float(np.tanh(5.0 * distance)),
-            "held": float(self._predicates["held"]),
-            "lift": float(np.clip((self._low_point() - self._start_low) / self.config.lift_height, 0.0, 1.0)),
-            "success": float(self._success),
-        }
+        return self._progress.reward(self.scene, self._things[0], distance, self.config)
 
     # ---------------------------------------------------------------- what is seen
 
@@ -281,7 +281,15 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             if self.config.depth:
                 observation["depth"] = {camera: view.depth for camera, view in views.items()}
         observation["agent_pos"] = self._proprioception()
+        if self.config.environment_state:
+            observation["environment_state"] = self._environment_state()
         return observation
+
+    def _environment_state(self) -> NDArray[np.float32]:
+        rotation = self.object_pose()[1]
+        relative = np.clip(self.object_position() - self.hand_pose()[0], -REACH_BOUND, REACH_BOUND)  # it may be thrown far away
+        extents = np.ptp(self._things[0].hull, axis=0)
+        return np.asarray(np.concatenate([relative, rotation[:, 0], rotation[:, 1], extents]), dtype=np.float32)
 
     def _as_sensed(self, camera: str, view: View) -> View:
         """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has none."""
@@ -351,20 +359,30 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         qpos = self.scene.data.qpos[self.scene.object_qpos]
         return qpos[:3].copy(), quat_to_matrix(qpos[3:])
 
+    def others(self) -> list[tuple[GraspObject, Array, Array]]:
+        """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base frame."""
+        data, stage = self.scene.data, self._stage
+        beside = zip((*stage.others, *stage.distractors), self.scene.distractors, strict=True)
+        return [(obj, data.qpos[slots.qpos][:3].copy(), quat_to_matrix(data.qpos[slots.qpos][3:])) for obj, slots in beside]
+
     def _info(self) -> dict[str, Any]:
-        height = 0.0 if self._unstable else self._low_point() - self._start_low
+        progress = self._progress
+        height = 0.0 if progress.unstable else progress.height(self.scene, self._things[0])
         return {
-            "is_success": bool(self._success),
+            "is_success": bool(progress.success),
             "task": self.task_description,
             "object_id": self.object.id,
+            "objects": tuple(thing.id for thing in self._things),
             "object_set": self.config.objects,
             "seed": self._seed,
             "episode": self._episode,
             "lift_height": float(height),
-            "max_height": float(self._max_height),
-            "touched": bool(self._touched),
-            "predicates": dict(self._predicates),
-            "unstable": bool(self._unstable),
+            "max_height": float(progress.max_height),
+            "touched": bool(progress.touched),
+            "lifted_object": progress.lifted_object,
+            "predicates": dict(progress.predicates),
+            "reward_terms": dict(progress.terms),
+            "unstable": bool(progress.unstable),
             "shift": str(self.shifts),
             "shift_values": dict(self.variation.values),
         }
@@ -381,13 +399,19 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         mujoco.mj_getState(self.scene.model, self.scene.data, state, STATE_SPEC)
         return state
 
-    def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None) -> None:
+    def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None) -> None:
         """Puts the simulation into a stored state, e.g. to render it again or to go on from it.
+
+        Args:
+            object_id: the target.
+            state: what `sim_state` returned.
+            model_hash: what `model_hash` returned then; None does not check it.
+            others: ids of the task's other objects; None leaves those on the table that are there.
 
         Raises:
             ContractError: the state was made with another model.
         """
-        self._use(object_id)
+        self._use(object_id, self._stage.others if others is None else [self._stage.find(other) for other in others])
         if model_hash is not None and model_hash != self.model_hash():
             raise ContractError(f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): it cannot be rendered again with this one")
         size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)

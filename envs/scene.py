@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import threading
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import mujoco
@@ -33,12 +34,14 @@ class Extras:
     """What a scene has that the training scene does not: compiled only where a shift asks for it.
 
     Attributes:
-        distractors: bodies for other toys.
+        distractors: bodies for other toys, which a shift asks for.
         print: whether there is a material with a pattern for primitives.
+        others: bodies for the other toys that belong to the task; as many slots as the target's.
     """
 
     distractors: int = 0
     print: bool = False
+    others: int = 0
 
 
 NO_EXTRAS = Extras()
@@ -57,7 +60,7 @@ class Template(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Slots:
-    """A distractor's body: its id, its free joint's addresses in qpos (7), and the geom ids of its slots."""
+    """The body of an object beside the target: its id, its free joint's addresses in qpos (7), and the geom ids of its slots or parts."""
 
     body: int
     qpos: slice
@@ -79,7 +82,8 @@ class Scene:
         object_visuals: geom ids that draw the object; own_colours are their material ids and colours.
         light_diffuse, headlight_ambient: the lights as compiled.
         loaded: id of the object that is in the scene.
-        others, distractors: ids of the other toys in the scene, and their bodies.
+        others: ids of the objects beside the target.
+        distractors: their bodies: toys that belong to the task, mesh objects that do, toys that a shift asks for.
         print_material: material id of the pattern for primitives, -1 where there is none.
         robot_visuals, robot_rgba: geom ids that draw the robot, and their colours as compiled.
         light_dir: directions of the lights as compiled.
@@ -121,12 +125,21 @@ class Scene:
     paint_version: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
-def _add_extras(spec: Any, extras: Extras) -> None:
-    for i in range(extras.distractors):
+def _names(extras: Extras, meshes: Sequence[GraspObject]) -> list[str]:
+    """Names of the bodies beside the target, in order."""
+    counts = {"other": extras.others, "mesh": len(meshes), "distractor": extras.distractors}
+    return [f"{kind}{i}" for kind, count in counts.items() for i in range(count)]
+
+
+def _add_extras(spec: Any, extras: Extras, meshes: Sequence[GraspObject]) -> None:
+    for place, name in enumerate(_names(extras, meshes)):
         # far from the table's middle: an object that settles must not meet them
-        body = spec.worldbody.add_body(name=f"distractor{i}", pos=(3.0 + 0.5 * i, 0.0, 0.3))
-        body.add_freejoint(name=f"distractor{i}")
-        add_slots(body, f"distractor{i}_", DISTRACTOR_SLOTS)
+        body = spec.worldbody.add_body(name=name, pos=(3.0 + 0.5 * place, 0.0, 0.3))
+        body.add_freejoint(name=name)
+        if name.startswith("mesh"):
+            add_mesh_object(spec, body, meshes[place - extras.others], f"{name}_")
+        else:
+            add_slots(body, f"{name}_", SLOTS if name.startswith("other") else DISTRACTOR_SLOTS)
     if extras.print:
         cube = spec.add_texture(name="print", type=mujoco.mjtTexture.mjTEXTURE_CUBE, width=PRINT_SIDE, height=6 * PRINT_SIDE, nchannel=3)
         cube.data = bytes([255]) * (18 * PRINT_SIDE**2)
@@ -138,24 +151,31 @@ def uses_slots(obj: GraspObject) -> bool:
     return obj.visual is None and not obj.parts and len(obj.geoms) <= SLOTS
 
 
-def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extras = NO_EXTRAS) -> Scene:
-    """Makes a scene with slots for toys (obj=None; compiled once per process and copied), or compiles one for a mesh object."""
+def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extras = NO_EXTRAS, meshes: Sequence[GraspObject] = ()) -> Scene:
+    """Makes a scene with slots for toys (obj=None; compiled once per process and copied), or compiles one for mesh objects.
+
+    Args:
+        config: environment configuration.
+        obj: the target where it is a mesh object, None for a toy.
+        extras: what the scene has besides.
+        meshes: mesh objects beside the target.
+    """
     template = Template(config.robot, config.physics_dt, config.centre, extras, config.added_cameras, config.quality == "high")
     with _compiling:
-        model = copy.copy(_toy_model(template)) if obj is None else _compiled(template, obj)
-    return _resolved(model, get_robot(config.robot), obj, extras)
+        model = copy.copy(_toy_model(template)) if obj is None and not meshes else _compiled(template, obj, meshes)
+    return _resolved(model, get_robot(config.robot), obj, extras, meshes)
 
 
 _compiling = threading.Lock()  # the robots' specs are shared between threads
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def _toy_model(template: Template) -> Any:
     """Compiles a template; a copy of it costs a tenth of compiling it again, and is the same to the last bit."""
-    return _compiled(template, None)
+    return _compiled(template, None, ())
 
 
-def _compiled(template: Template, obj: GraspObject | None) -> Any:
+def _compiled(template: Template, obj: GraspObject | None, meshes: Sequence[GraspObject]) -> Any:
     spec, robot = mujoco.MjSpec(), get_robot(template.robot)
     spec.option.timestep = template.physics_dt
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -174,7 +194,7 @@ def _compiled(template: Template, obj: GraspObject | None) -> Any:
         add_slots(body)
     else:
         add_mesh_object(spec, body, obj)
-    _add_extras(spec, template.extras)
+    _add_extras(spec, template.extras, meshes)
     for camera in template.cameras:
         add_camera(spec, camera, robot.mount)
     try:
@@ -183,7 +203,7 @@ def _compiled(template: Template, obj: GraspObject | None) -> Any:
         raise ConfigError(f"MuJoCo cannot compile the scene{f' with {obj.id}' if obj else ''}: {error}") from error
 
 
-def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras) -> Scene:
+def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras, meshes: Sequence[GraspObject]) -> Scene:
     def names(prefix: str, count: int) -> tuple[int, ...]:
         return tuple(model.material(f"{prefix}{i}").id for i in range(count))
 
@@ -197,7 +217,7 @@ def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras)
     is_gripper = under_hand[model.geom_bodyid]
     visuals = np.flatnonzero(is_object & (model.geom_group == VISIBLE))
     label = np.where(is_object, 1, np.where(model.geom_bodyid == 0, 0, 3)).astype(np.uint8)
-    distractors = tuple(_distractor(model, i) for i in range(extras.distractors))
+    distractors = tuple(_beside(model, name) for name in _names(extras, meshes))
     for slots in distractors:
         label[slots.geoms] = 2
     robot_visuals = np.flatnonzero((label == 3) & (model.geom_group == VISIBLE))
@@ -235,11 +255,9 @@ def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras)
     )
 
 
-def _distractor(model: Any, index: int) -> Slots:
-    name = f"distractor{index}"
-    start = int(model.joint(name).qposadr[0])
-    geoms = np.array([model.geom(f"{name}_slot{i}").id for i in range(DISTRACTOR_SLOTS)])
-    return Slots(model.body(name).id, slice(start, start + 7), geoms)
+def _beside(model: Any, name: str) -> Slots:
+    start, body = int(model.joint(name).qposadr[0]), model.body(name).id
+    return Slots(body, slice(start, start + 7), np.flatnonzero(model.geom_bodyid == body))
 
 
 def write_toy(scene: Scene, obj: GraspObject) -> None:
@@ -258,7 +276,7 @@ def scene_hash(config: EnvConfig, obj: GraspObject, others: tuple[str, ...] = ()
     Args:
         config: environment configuration.
         obj: the object.
-        others: ids of the distractors.
+        others: ids of the objects beside it.
     """
     geoms = "".join(f"{g.kind}{g.size}{g.pos}{g.quat}" for g in obj.geoms)
     parts = np.concatenate([np.zeros((1, 3)), *obj.parts]).astype(np.float32).tobytes()

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ContractError
 from toyshift.envs.grasp import STATE_SPEC, GraspEnv
 
-# what an episode has changed in the environment besides the simulator's state, and in its stage
-PROGRESS = (
-    "_start_low", "_held_steps", "_steps", "_max_height", "_unstable", "_success", "_touched", "_predicates", "_ready",
-)  # fmt: skip
+# what an episode has changed in the environment besides the simulator's state
+PROGRESS = ("_progress", "_steps", "_ready")
 
 
 @dataclasses.dataclass(frozen=True)

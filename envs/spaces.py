@@ -21,7 +21,15 @@ AXIS_ANGLE_BOUND = 3.2  # [rad]; a little more than half a turn
 WORKSPACE = ((0.2, -0.5, 0.004), (0.85, 0.5, 0.75))
 JOINT_BOUND = 4.0  # [rad]; every joint angle lies within
 DEPTH_BOUND = ZFAR + 0.01  # [m]; what is nothing at all is ZFAR away, up to rounding
+EXTENT_BOUND = 1.0  # [m]; no object is longer (see `Stage`)
 REACH_BOUND = 2.0  # [m]; every hand position lies within
+
+# names of "environment_state": the target's centre of mass relative to the hand, first two columns of its rotation (both along the
+# base frame's axes), sides of its bounding box in its own frame
+ENVIRONMENT_STATE = (
+    "object.dx", "object.dy", "object.dz", *(f"object.r{row}{column}" for column in (1, 2) for row in (1, 2, 3)),
+    "object.length_x", "object.length_y", "object.length_z",
+)  # fmt: skip
 
 
 def state_names(robot: Robot) -> tuple[str, ...]:
@@ -71,14 +79,15 @@ def action_contract(config: EnvConfig, robot: Robot, joint_limits: NDArray[np.fl
 
 
 def observation_contract(config: EnvConfig, robot: Robot) -> ObservationContract:
-    """Returns the contract of the observations: cameras with image sizes, names of the state."""
-    return ObservationContract(tuple(config.image_sizes.items()), state_names(robot))
+    """Returns the contract of the observations: cameras with image sizes, names of the state and of the privileged state."""
+    privileged = ENVIRONMENT_STATE if config.environment_state else ()
+    return ObservationContract(tuple(config.image_sizes.items()), state_names(robot), privileged)
 
 
 def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
-    """Returns the space of {"pixels": {cam: HWC}, "masks": {cam: HW}, "depth": {cam: HW}, "agent_pos"}; all bounds are finite.
+    """Returns the space of {"pixels": {cam: HWC}, "masks": {cam: HW}, "depth": {cam: HW}, "agent_pos", "environment_state"}; all bounds are finite.
 
-    Cameras' parts are absent without cameras, and depth unless the configuration asks for it.
+    Cameras' parts are absent without cameras, depth and the privileged state unless the configuration asks for them.
     """
     sizes = config.image_sizes
     joints = len(robot.joints)
@@ -92,6 +101,9 @@ def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
     if config.cameras and config.depth:
         parts["depth"] = spaces.Dict({c: spaces.Box(0.0, DEPTH_BOUND, size, np.float32) for c, size in sizes.items()})
     parts["agent_pos"] = spaces.Box(low, high, dtype=np.float32)
+    if config.environment_state:
+        bound = np.array([REACH_BOUND] * 3 + [1.01] * 6 + [EXTENT_BOUND] * 3, np.float32)
+        parts["environment_state"] = spaces.Box(np.where(np.arange(12) < 9, -bound, 0), bound, dtype=np.float32)
     return spaces.Dict(parts)
 
 

@@ -1,0 +1,110 @@
+"""Success predicates and reward terms of the grasping tasks: named dicts; success is judged apart from the reward."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.scene import Scene
+
+Array = NDArray[np.float64]
+
+REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
+RAISED = 0.05  # an object that the gripper holds this far above its start counts as lifted in `lifted_object` [m]
+
+
+class Thing(NamedTuple):
+    """An object on the table: its id, its body, and the vertices (n, 3) of its convex hull in its own frame [m]."""
+
+    id: str
+    body: int
+    hull: Array
+
+
+@dataclasses.dataclass
+class Progress:
+    """What an episode has come to.
+
+    Attributes:
+        start_low: height of the lowest point of every object at the start, the target's first [m].
+        held_steps: for how many control steps in a row the target has been held high enough.
+        max_height: highest rise of the target's lowest point [m].
+        touched: whether the gripper has touched the target.
+        lifted_object: id of the last object that the gripper held RAISED above its start, "" for none.
+        success, unstable: how it ended.
+        predicates: "lifted": the target is `lift_height` above its start. "held": it touches the gripper and nothing else.
+            "right_object": the gripper holds no other object. "stable": the simulation has not blown up.
+        terms: reward terms, unscaled.
+    """
+
+    start_low: Array
+    held_steps: int = 0
+    max_height: float = 0.0
+    touched: bool = False
+    lifted_object: str = ""
+    success: bool = False
+    unstable: bool = False
+    predicates: dict[str, bool] = dataclasses.field(
+        default_factory=lambda: {"lifted": False, "held": False, "right_object": True, "stable": True}
+    )
+    terms: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def height(self, scene: Scene, target: Thing) -> float:
+        """How far the target's lowest point is above where it started [m]."""
+        return low_point(scene, target) - float(self.start_low[0])
+
+    def judge(self, scene: Scene, things: Sequence[Thing], config: EnvConfig) -> None:
+        """Brings predicates, counters and success up to date after a control step; the target is the first thing."""
+        height = self.height(scene, things[0])
+        self.max_height = max(self.max_height, height)
+        gripper, other = contacts(scene, scene.is_object)
+        self.touched = self.touched or gripper
+        held, lifted = gripper and not other, height >= config.lift_height
+        wrong = [i for i in range(1, len(things)) if contacts(scene, scene.model.geom_bodyid == things[i].body) == (True, False)]
+        for i in [*wrong, *([0] if held else [])]:
+            if low_point(scene, things[i]) - self.start_low[i] >= RAISED:
+                self.lifted_object = things[i].id
+        self.held_steps = self.held_steps + 1 if held and lifted and not wrong else 0
+        self.success = self.held_steps >= config.hold_steps
+        self.predicates = {"lifted": lifted, "held": held, "right_object": not wrong, "stable": True}
+
+    def blow_up(self) -> None:
+        """Ends the episode without success."""
+        self.unstable = True
+        self.predicates = {"lifted": False, "held": False, "right_object": True, "stable": False}
+
+    def reward(self, scene: Scene, target: Thing, distance: float, config: EnvConfig) -> float:
+        """Returns the sum of the scaled terms and keeps the terms.
+
+        Args:
+            scene: the scene.
+            target: the target.
+            distance: between hand and target [m].
+            config: environment configuration.
+        """
+        self.terms = {
+            "reach": 1.0 - float(np.tanh(5.0 * distance)),
+            "held": float(self.predicates["held"]),
+            "lift": float(np.clip(self.height(scene, target) / config.lift_height, 0.0, 1.0)),
+            "success": float(self.success),
+        }
+        return float(sum(REWARD_SCALES[name] * value for name, value in self.terms.items()))
+
+
+def low_point(scene: Scene, thing: Thing) -> float:
+    """Height of an object's lowest point above the table [m], of its convex hull."""
+    return float(scene.data.xpos[thing.body, 2] + (thing.hull @ scene.data.xmat[thing.body, 6:]).min())
+
+
+def contacts(scene: Scene, mine_of_geom: NDArray[np.bool_]) -> tuple[bool, bool]:
+    """Whether the geoms of an object (per geom, True where it is the object's) touch the gripper, and whether anything else."""
+    pairs = scene.data.contact.geom  # (ncon, 2)
+    mine = mine_of_geom[pairs]
+    others = pairs[mine.any(axis=1)][~mine[mine.any(axis=1)]]
+    by_gripper = scene.is_gripper[others]
+    return bool(by_gripper.any()), bool((~by_gripper).any())
