@@ -13,6 +13,7 @@ from toyshift.data.expert import GraspExpert
 from toyshift.envs import EnvConfig, GraspEnv, Look
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
 from toyshift.envs.shifts import FACTORS
+from toyshift.envs.success import REWARD_SCALES
 
 OBJECTS = "toys:train?n=6"
 
@@ -106,7 +107,8 @@ def test_reward_terms_sum_to_the_reward_and_stay_in_range(blind: GraspEnv) -> No
     blind.reset(seed=0)
     reward, _, info = blind.advance(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
     assert 0 <= reward <= 3
-    assert set(info["predicates"]) == {"lifted", "held", "stable"}
+    assert set(info["predicates"]) == {"lifted", "held", "right_object", "stable"}
+    assert reward == sum(REWARD_SCALES[name] * value for name, value in info["reward_terms"].items())
 
 
 def test_eef_delta_moves_the_hand_by_what_it_says(blind: GraspEnv) -> None:
