@@ -13,6 +13,7 @@ from toyshift.core.contract import ACTION, SIM_STATE
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.progress import track
 from toyshift.data.dataset import Dataset
+from toyshift.envs.cameras import CAMERAS, Camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.shifts import Look
@@ -21,7 +22,7 @@ EXECUTED = "executed_action"  # what the robot was given: the recorded action af
 
 
 def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
-    """Returns the environment in which a dataset was recorded.
+    """Returns the environment in which a dataset was recorded; of its cameras only the built-in ones, the others have a pose of their own.
 
     Raises:
         ConfigError: the dataset mixes object sets, or was not recorded in a simulation of ours.
@@ -32,8 +33,8 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
     if len(sets) != 1:
         raise ConfigError(f"{dataset.folder} mixes the object sets {sorted(map(str, sets))}; take its parts one by one")
     observation, action = dataset.observation_contract, dataset.action_contract
-    size = observation.cameras[0][1][0] if observation.cameras else EnvConfig.image_size
-    config = {"objects": sets.pop(), "action_mode": action.mode, "cameras": observation.camera_names, "image_size": size, "control_hz": action.control_hz}
+    cameras = tuple(Camera(name, size=size) for name, size in observation.cameras if name in CAMERAS)
+    config = {"objects": sets.pop(), "action_mode": action.mode, "cameras": cameras, "control_hz": action.control_hz}
     env = GraspEnv(EnvConfig(**(config | overrides)))
     if env.action_contract.joint_names != action.joint_names:
         env.close()

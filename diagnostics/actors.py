@@ -125,10 +125,12 @@ def policy_fingerprint(policy: str) -> str:
 def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns environment arguments with those that the policy's contracts fix filled in; given ones win."""
     cameras = policy.observation_contract.cameras
-    sizes = {size for _, size in cameras}
+    sides = {side for _, size in cameras for side in size}
     filled: dict[str, Any] = {"action_mode": policy.action_contract.mode, "cameras": tuple(name for name, _ in cameras)}
-    if len(sizes) == 1 and len(set(next(iter(sizes)))) == 1:
-        filled["image_size"] = next(iter(sizes))[0]
+    if len(sides) == 1:
+        filled["image_size"] = next(iter(sides))
+    else:  # a camera with a pose of its own must be given: a policy does not know where it stood
+        filled["cameras"] = tuple({"name": name, "size": list(size)} for name, size in cameras)
     return filled | dict(kwargs)
 
 

@@ -22,6 +22,7 @@ Matrix = tuple[tuple[float, ...], ...]
 CAMERAS = ("front", "wrist")  # every scene has them
 RESERVED = ("film",)  # the view for people
 SIDES = (16, 1024)  # least and largest side of an image [pixels]
+FAR = 20.0  # what depth images hold at most, and where there is nothing [m]; the scene ends before
 FOVY = 45.0  # vertical field of view where none is given [deg]
 MOUNT = "wrist"  # `body` of a camera on the robot's last link, whatever its name
 FLIP = np.diag([1.0, -1.0, -1.0])  # OpenCV's camera axes to MuJoCo's (x right, y up, z backward), and back
@@ -192,7 +193,7 @@ def add_camera(spec: Any, camera: Camera, mount: str) -> None:
         (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
         added.resolution, added.sensor_size = (width, height), (width / 1000, height / 1000)  # a sensor of 1 mm pixels
         added.focal_pixel = (fx, fy)
-        added.principal_pixel = (0.5 * width - cx, cy - 0.5 * height)  # MuJoCo: from the middle, to the left and down
+        added.principal_pixel = (0.5 * width - cx, 0.5 * height - cy)  # MuJoCo: of the image's middle from the principal point
 
 
 def camera_matrices(model: Any, data: Any, name: str, size: tuple[int, int]) -> tuple[Array, Array]:
@@ -207,23 +208,26 @@ def camera_matrices(model: Any, data: Any, name: str, size: tuple[int, int]) -> 
     if sensor[1] > 0:
         scale = np.array([width, height]) / sensor  # [pixels/m]
         fx, fy = model.cam_intrinsic[index, :2] * scale
-        left, down = model.cam_intrinsic[index, 2:] * scale
+        right, lower = model.cam_intrinsic[index, 2:] * scale
     else:
         fx = fy = 0.5 * height / np.tan(0.5 * np.radians(model.cam_fovy[index]))
-        left = down = 0.0
-    return extrinsics, np.array([[fx, 0, 0.5 * width - left], [0, fy, 0.5 * height + down], [0, 0, 1.0]])
+        right = lower = 0.0
+    return extrinsics, np.array([[fx, 0, 0.5 * width - right], [0, fy, 0.5 * height - lower], [0, 0, 1.0]])
 
 
 def clip_range(model: Any) -> tuple[float, float]:
-    """Returns the distances along the optical axis between which things are drawn [m]."""
+    """Returns the distances along the optical axis between which things are drawn [m].
+
+    MuJoCo scales both with the model's extent, which it computes anew when a toy is written: 7 cm and 144 m then.
+    """
     extent = float(model.stat.extent)
     return float(model.vis.map.znear) * extent, float(model.vis.map.zfar) * extent
 
 
 def depth_metres(buffer: NDArray[np.float32], clip: tuple[float, float]) -> NDArray[np.float32]:
-    """Returns distances along the optical axis [m] from a reversed depth buffer (1 near, 0 far: the far end where nothing is)."""
+    """Returns distances along the optical axis [m] from a reversed depth buffer (1 near, 0 far); FAR where there is nothing."""
     near, far = clip
-    return np.asarray(near * far / (near + buffer * (far - near)), dtype=np.float32)
+    return np.minimum(near * far / (near + buffer * (far - near)), FAR, dtype=np.float32)
 
 
 def _numbers(value: Any, shape: tuple[int, ...], what: str) -> Any:

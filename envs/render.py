@@ -118,7 +118,7 @@ class Renderer:
             camera: its name in the scene.
             size: height and width [pixels], one number or two.
             mask: whether the mask is drawn.
-            depth: whether distances along the optical axis are read [m]; the far clip distance where there is nothing.
+            depth: whether distances along the optical axis are read [m]; cameras.FAR where there is nothing.
 
         Raises:
             ConfigError: a larger image than the renderer was made for, another thread than the renderer's, or it is closed.
@@ -227,7 +227,10 @@ def _close_own() -> None:
 
 
 def _close_all() -> None:
-    """Frees every renderer of this thread and of workers; what other threads still hold goes with the process."""
+    """Frees every renderer of this thread and of workers, and gives back the contexts of other threads.
+
+    Those can be made current nowhere else (a thread that has ended keeps its own), so what is in them goes with the process.
+    """
     with _lock:
         workers = {renderer._owner for renderer in _open if isinstance(renderer._owner, Worker)}
     for worker in workers:
@@ -235,6 +238,10 @@ def _close_all() -> None:
     for worker in workers:
         worker.join()
     _close_own()
+    for renderer in list(_open):
+        if renderer._gl is not None:
+            renderer._gl.free()
+            renderer._gl = None
 
 
 def _close_all_at_exit(renderer: Renderer) -> None:

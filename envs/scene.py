@@ -20,7 +20,7 @@ from toyshift.envs.cameras import Camera, add_camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.robot_body import add_robot
 from toyshift.envs.robots import Robot, get_robot
-from toyshift.envs.surroundings import VISIBLE, ZFAR, ZNEAR, add_surroundings
+from toyshift.envs.surroundings import VISIBLE, add_surroundings
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 from toyshift.toys.model import GraspObject
 
@@ -183,7 +183,7 @@ def _compiled(template: Template, obj: GraspObject | None, meshes: Sequence[Gras
     spec.option.impratio = 10
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE  # its tree is built when compiling, slots move later
     spec.visual.global_.offwidth = spec.visual.global_.offheight = 1024
-    spec.visual.map.znear, spec.visual.map.zfar = ZNEAR, ZFAR
+    spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = (0.35,) * 3, (0.15,) * 3, (0.0,) * 3
     spec.stat.extent, spec.stat.center = 1.0, (0.5, 0.0, 0.2)
     add_surroundings(spec)

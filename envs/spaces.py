@@ -9,9 +9,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ActionContract, ObservationContract
+from toyshift.envs.cameras import FAR
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.robots import Robot
-from toyshift.envs.surroundings import ZFAR
 
 MAX_DELTA = 0.05  # largest translation of one eef_delta action, per axis [m]
 MAX_TURN = 0.3  # largest rotation of one eef_delta action, per axis [rad]
@@ -20,7 +20,6 @@ AXIS_ANGLE_BOUND = 3.2  # [rad]; a little more than half a turn
 # the commanded hand pose stays in this box of the robot's base frame: lower and upper corner [m]
 WORKSPACE = ((0.2, -0.5, 0.004), (0.85, 0.5, 0.75))
 JOINT_BOUND = 4.0  # [rad]; every joint angle lies within
-DEPTH_BOUND = ZFAR + 0.01  # [m]; what is nothing at all is ZFAR away, up to rounding
 EXTENT_BOUND = 1.0  # [m]; no object is longer (see `Stage`)
 REACH_BOUND = 2.0  # [m]; every hand position lies within
 
@@ -99,7 +98,7 @@ def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
         parts["pixels"] = spaces.Dict({c: spaces.Box(0, 255, (*size, 3), np.uint8) for c, size in sizes.items()})
         parts["masks"] = spaces.Dict({c: spaces.Box(0, 3, size, np.uint8) for c, size in sizes.items()})
     if config.cameras and config.depth:
-        parts["depth"] = spaces.Dict({c: spaces.Box(0.0, DEPTH_BOUND, size, np.float32) for c, size in sizes.items()})
+        parts["depth"] = spaces.Dict({c: spaces.Box(0.0, FAR, size, np.float32) for c, size in sizes.items()})
     parts["agent_pos"] = spaces.Box(low, high, dtype=np.float32)
     if config.environment_state:
         bound = np.array([REACH_BOUND] * 3 + [1.01] * 6 + [EXTENT_BOUND] * 3, np.float32)

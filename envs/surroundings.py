@@ -14,7 +14,6 @@ from toyshift.envs.textures import BACKGROUNDS, TABLES, texture
 VISIBLE, HIDDEN = 1, 4  # geom groups: only group 1 is drawn
 # twice the usual 4 ms step: MuJoCo scales contact stiffness with mass, and a gripper sinks into light toys otherwise
 STIFF = (0.008, 1.0)
-ZNEAR, ZFAR = 0.01, 20.0  # what is nearer or farther along the optical axis is not drawn [m]
 TABLE = (0.45, 0.6)  # half sides of the table [m]
 FRONT_TARGET = (0.5, 0.0, 0.05)  # what the front camera looks at [m]
 FRONT_DISTANCE, FRONT_ELEVATION, FRONT_FOVY = 0.8, 45.0, 40.0  # [m], [deg], [deg]
