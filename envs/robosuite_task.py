@@ -17,9 +17,9 @@ from robosuite.utils.transform_utils import convert_quat
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
-from toyshift.envs.grasp import REWARD_SCALES
 from toyshift.envs.robosuite_object import ToyObject
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix
+from toyshift.envs.success import REWARD_SCALES, reward_terms, touching
 from toyshift.toys import load_objects
 from toyshift.toys.model import GraspObject
 
@@ -155,19 +155,14 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
 
     def _judge(self) -> None:
         """Brings predicates, success and reward terms up to date, once per control step."""
-        gripper, other = self._touching()
+        gripper, other = touching(self.sim.data._data.contact.geom, self._is_toy, self._is_gripper)
         height, held = self.height(), gripper and not other
         self._predicates = {"lifted": height >= self.lift_height, "held": held}
         self._held_steps = self._held_steps + 1 if all(self._predicates.values()) else 0
         self._success = self._held_steps >= self.hold_steps
         centre = self.sim.data.xipos[self._toy_body]
         distance = min(float(np.linalg.norm(centre - self.sim.data.site_xpos[site])) for site in self.robots[0].eef_site_id.values())
-        self._terms = {
-            "reach": 1.0 - float(np.tanh(5.0 * distance)),
-            "held": float(held),
-            "lift": float(np.clip(height / self.lift_height, 0.0, 1.0)),
-            "success": float(self._success),
-        }
+        self._terms = reward_terms(distance, held, height / self.lift_height, self._success)
 
     def reward(self, action: Any = None) -> float:
         """The reward of the present state; see `reward_scale` and `reward_shaping`."""
@@ -182,14 +177,6 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         """Height of the object's lowest point above the table [m]."""
         data = self.sim.data
         return float(data.body_xpos[self._toy_body][2] + (self.toy.hull @ data.body_xmat[self._toy_body][6:]).min()) - TABLE_HEIGHT
-
-    def _touching(self) -> tuple[bool, bool]:
-        """Whether the object touches the gripper, and whether it touches anything else."""
-        pairs = np.array([(c.geom1, c.geom2) for c in self.sim.data.contact[: self.sim.data.ncon]], np.int64).reshape(-1, 2)
-        mine = self._is_toy[pairs]
-        others = pairs[mine.any(axis=1)][~mine[mine.any(axis=1)]]
-        by_gripper = self._is_gripper[others]
-        return bool(by_gripper.any()), bool((~by_gripper).any())
 
     # ---------------------------------------------------------------- what is seen
 

@@ -87,13 +87,18 @@ class Progress:
             distance: between hand and target [m].
             config: environment configuration.
         """
-        self.terms = {
-            "reach": 1.0 - float(np.tanh(5.0 * distance)),
-            "held": float(self.predicates["held"]),
-            "lift": float(np.clip(self.height(scene, target) / config.lift_height, 0.0, 1.0)),
-            "success": float(self.success),
-        }
+        self.terms = reward_terms(distance, self.predicates["held"], self.height(scene, target) / config.lift_height, self.success)
         return float(sum(REWARD_SCALES[name] * value for name, value in self.terms.items()))
+
+
+def reward_terms(distance: float, held: bool, lifted: float, success: bool) -> dict[str, float]:
+    """Returns the unscaled reward terms; `distance` is between hand and target [m], `lifted` the share of the lift height."""
+    return {
+        "reach": 1.0 - float(np.tanh(5.0 * distance)),
+        "held": float(held),
+        "lift": float(np.clip(lifted, 0.0, 1.0)),
+        "success": float(success),
+    }
 
 
 def low_point(scene: Scene, thing: Thing) -> float:
@@ -103,8 +108,12 @@ def low_point(scene: Scene, thing: Thing) -> float:
 
 def contacts(scene: Scene, mine_of_geom: NDArray[np.bool_]) -> tuple[bool, bool]:
     """Whether the geoms of an object (per geom, True where it is the object's) touch the gripper, and whether anything else."""
-    pairs = scene.data.contact.geom  # (ncon, 2)
+    return touching(scene.data.contact.geom, mine_of_geom, scene.is_gripper)
+
+
+def touching(pairs: NDArray[np.int32], mine_of_geom: NDArray[np.bool_], is_gripper: NDArray[np.bool_]) -> tuple[bool, bool]:
+    """As `contacts`, of the geom ids (n, 2) of contacts."""
     mine = mine_of_geom[pairs]
     others = pairs[mine.any(axis=1)][~mine[mine.any(axis=1)]]
-    by_gripper = scene.is_gripper[others]
+    by_gripper = is_gripper[others]
     return bool(by_gripper.any()), bool((~by_gripper).any())
