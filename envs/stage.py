@@ -28,7 +28,7 @@ from toyshift.toys.model import GraspObject
 Array = NDArray[np.float64]
 
 SETTLE_TIME, SETTLE_ROUND = 0.4, 0.04  # at most, and between two looks at whether it has come to rest [s]
-TOGETHER_ROUNDS = 40  # at most, for several objects
+TOGETHER_ROUNDS = 50  # at most, for several objects
 STILL = np.array([0.002] * 3 + [0.02] * 3)  # an object that moves less is at rest [m/s], [rad/s]
 KEPT = 2000  # objects whose hull, and rest poses whose end, are remembered
 PICTURE_SIZE = 512  # largest image that a renderer can make [pixels]
@@ -183,18 +183,27 @@ class Stage:
         self.write_robot(np.asarray(self.robot.home), opening=1.0)
         for qpos, pose in zip(bodies, spread_out(things, self.config.centre, half, rng, fixed), strict=True):
             data.qpos[qpos] = pose
-        speeds = [slice(int(scene.model.body_dofadr[body]), int(scene.model.body_dofadr[body]) + 6) for body in (thing.body for thing in self.things[: len(bodies)])]
-        for _ in range(TOGETHER_ROUNDS):
-            mujoco.mj_step(scene.model, data, nstep=round(SETTLE_ROUND / self.config.physics_dt))
-            if all((np.abs(data.qvel[speed]) < STILL).all() for speed in speeds):
-                break
-            for speed in speeds:
-                data.qvel[speed] *= 0.5  # nothing else stops what rolls
+        self._come_to_rest([scene.object_body, *(slots.body for slots in scene.distractors[: len(self.others)])])
         settled = [data.qpos[qpos].copy() for qpos in bodies]
         self._footprints = [(pose[:2] + now.com, now.radius) for pose, now in ((p, t._replace(quat=p[3:])) for p, t in zip(settled, things, strict=True))]
         mujoco.mj_resetData(scene.model, data)
         for qpos, pose in zip(bodies, settled, strict=True):
             data.qpos[qpos] = pose
+
+    def _come_to_rest(self, bodies: Sequence[int]) -> None:
+        """Steps until all bodies lie still; each is stopped whenever it gets slower, which finds the bottom of what it rolls in."""
+        model, data = self.scene.model, self.scene.data
+        dofs = model.body_dofadr[bodies][:, None] + np.arange(6)  # (m, 6)
+        fastest, still = np.zeros(len(bodies)), 0
+        for _ in range(TOGETHER_ROUNDS):
+            mujoco.mj_step(model, data, nstep=round(SETTLE_ROUND / self.config.physics_dt))
+            speeds = (np.abs(data.qvel[dofs]) / STILL).max(axis=1)
+            still = still + 1 if (speeds < 1 / 8).all() else 0  # in a row: what begins to roll is slow, too
+            if still == 3:
+                break
+            slower = speeds < fastest
+            data.qvel[dofs[slower]] = 0.0
+            fastest = np.where(slower, 0.0, speeds)
 
     def place_distractors(self, rng: np.random.Generator) -> None:
         """Puts a shift's toys around the target."""
