@@ -47,7 +47,7 @@ def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Piece]]
     """Reads arm and gripper, and their visuals, decimated or whole; the specs are templates and are copied by their users."""
     (arm, arm_folder), (gripper, gripper_folder) = _read_spec(robot.file), _read_spec(robot.gripper.file)
     keep = 1.0 if full_meshes else robot.keep
-    pieces = robot_visuals(arm, arm_folder, keep) + robot_visuals(gripper, gripper_folder, keep)
+    pieces = robot_visuals(arm, arm_folder, keep, robot.weld) + robot_visuals(gripper, gripper_folder, keep, robot.weld)
     for spec in (arm, gripper):
         for geom in list(spec.geoms):
             if geom.group != VISIBLE:

@@ -14,6 +14,7 @@ from toyshift.core.errors import ContractError
 from toyshift.core.files import atomic_path, cache_dir, content_hash, locked
 
 VERSION = "2"
+GENTLE, BRISK = 2, 7  # how fast the decimation goes: gently, no face moves by more than about 1 mm
 SMALL = 100  # pieces below this many faces are kept whole
 
 
@@ -27,20 +28,21 @@ class Piece:
     rgba: tuple[float, float, float, float]
 
 
-def robot_visuals(spec: Any, root: Path, keep: float) -> list[Piece]:
+def robot_visuals(spec: Any, root: Path, keep: float, weld: bool) -> list[Piece]:
     """Returns the visual geoms of a robot's MjSpec as pieces, one per body and colour.
 
     Args:
         spec: mujoco.MjSpec with geoms in group 1: meshes, boxes, cylinders, spheres.
         root: folder of the MJCF file, against which mesh files are resolved.
         keep: share of the faces that is kept, 1 for pictures; with 0.05 the Panda's 134k become 7k, without a visible difference at policy resolutions.
+        weld: whether vertices nearer than 1 mm are made one, and faces merged in smaller steps.
     """
     sources = _sources(spec, root)
-    key = content_hash(VERSION, str(keep), *(f"{s.body}{s.rgba}{s.shape}{s.file.stat().st_size if s.file else s.size}{s.transform.tolist()}" for s in sources))
+    key = content_hash(VERSION, str(keep), str(weld), *(f"{s.body}{s.rgba}{s.shape}{s.file.stat().st_size if s.file else s.size}{s.transform.tolist()}" for s in sources))
     path = cache_dir("robots") / f"{key}.npz"
     with locked(path):
         if not path.exists():
-            _write(path, _build(sources, keep))
+            _write(path, _build(sources, keep, weld))
     return _read(path)
 
 
@@ -92,12 +94,12 @@ def _mesh_of(source: _Source) -> trimesh.Trimesh:
             raise ContractError(f"{source.body} has a visual {shape}: {__name__} draws meshes, boxes, cylinders and spheres")
 
 
-def _build(sources: list[_Source], keep: float) -> list[Piece]:
+def _build(sources: list[_Source], keep: float, weld: bool) -> list[Piece]:
     groups: dict[tuple[str, tuple[float, ...]], list[trimesh.Trimesh]] = {}
     for source in sources:
         mesh = _mesh_of(source)
         mesh.apply_transform(source.transform)
-        groups.setdefault((source.body, source.rgba), []).append(_decimated(mesh, keep))
+        groups.setdefault((source.body, source.rgba), []).append(mesh if keep == 1.0 else _decimated(mesh, keep, weld))
     pieces = []
     for (body, rgba), parts in groups.items():
         mesh = trimesh.util.concatenate(parts)
@@ -105,13 +107,18 @@ def _build(sources: list[_Source], keep: float) -> list[Piece]:
     return pieces
 
 
-def _decimated(mesh: trimesh.Trimesh, keep: float) -> trimesh.Trimesh:
+def _decimated(mesh: trimesh.Trimesh, keep: float, weld: bool) -> trimesh.Trimesh:
     import fast_simplification
 
-    if len(mesh.faces) <= SMALL or keep == 1.0:
+    if len(mesh.faces) <= SMALL:
         return mesh
     target = max(SMALL, round(keep * len(mesh.faces)))
-    points, faces = fast_simplification.simplify(mesh.vertices.astype(np.float32), mesh.faces, target_count=target)
+    if weld:
+        mesh = mesh.copy()
+        mesh.merge_vertices(digits_vertex=3)  # [m]
+        mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
+        target = min(target, len(mesh.faces))
+    points, faces = fast_simplification.simplify(mesh.vertices.astype(np.float32), mesh.faces, target_count=target, agg=GENTLE if weld else BRISK)
     return trimesh.Trimesh(points, faces, process=False)
 
 

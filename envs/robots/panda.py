@@ -34,5 +34,7 @@ PANDA = Robot(
     mount="right_hand",
     gripper=PANDA_HAND,
     wrist_camera=((0.07, 0.0, 0.01), (0.092296, 0.7010574, 0.7010574, 0.092296), 72.0),
+    keep=0.05,
+    weld=False,
     self_contact=True,
 )

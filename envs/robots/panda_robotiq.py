@@ -12,5 +12,7 @@ PANDA_ROBOTIQ = dataclasses.replace(
     name="panda-robotiq",
     gripper=ROBOTIQ_85,
     home=(0.0, -0.147, 0.0, -2.216, 0.0, 2.069, 0.785),
+    keep=0.1,
+    weld=True,
     self_contact=False,
 )

@@ -91,6 +91,8 @@ class Robot:
         base: where the arm stands [m]; below it is a pedestal if it stands above the table.
         armature: rotor inertia added to every joint [kg m^2], where the file has none: light wrists are unstable at 4 ms without.
         keep: share of the visual faces that is kept.
+        weld: whether visual vertices nearer than 1 mm are welded first: scans and CAD exports with seams cannot be decimated
+            without. The Panda's need it not, and its pictures stay as they are.
         self_contact: whether the robot's parts collide with one another.
         units: of every joint; none is rad.
     """
@@ -106,7 +108,8 @@ class Robot:
     wrist_camera: tuple[tuple[float, float, float], tuple[float, float, float, float], float]
     base: tuple[float, float, float] = (0.0, 0.0, 0.0)
     armature: float = 0.0
-    keep: float = 0.05
+    keep: float = 0.1
+    weld: bool = True
     self_contact: bool = False
     units: tuple[str, ...] = ()
 
