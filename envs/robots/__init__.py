@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toyshift.core.errors import UnknownNameError
 from toyshift.envs.robots.iiwa import IIWA
+from toyshift.envs.robots.inspire import INSPIRE
 from toyshift.envs.robots.kinova3 import KINOVA3
 from toyshift.envs.robots.panda import PANDA
 from toyshift.envs.robots.panda_robotiq import PANDA_ROBOTIQ
@@ -14,7 +15,7 @@ from toyshift.envs.robots.xarm7 import XARM7
 
 __all__ = ["ROBOTS", "Gripper", "Robot", "asset_path", "get_robot"]
 
-ROBOTS = {robot.name: robot for robot in (PANDA, PANDA_ROBOTIQ, UR5E, XARM7, KINOVA3, SAWYER, IIWA)}
+ROBOTS = {robot.name: robot for robot in (PANDA, PANDA_ROBOTIQ, UR5E, XARM7, KINOVA3, SAWYER, IIWA, INSPIRE)}
 
 
 def get_robot(name: str) -> Robot:
