@@ -128,7 +128,7 @@ def augment_viewpoint(config: ViewpointConfig) -> dict[str, Any]:
                 except BrokenProcessPool as error:
                     raise ToyShiftError("a worker process died while rendering (out of memory?); finished episodes are kept: run the same command again") from error
     facts = manifest({"src": str(src), "azimuth": list(config.azimuth), "source_hash": dataset.content_hash()}, config.seed, gl_renderer=gl_renderer_name())
-    finalize(dst, dataset.action_contract, dataset.observation_contract, facts)
+    finalize(dst, dataset.action_contract, dataset.observation_contract, facts, robot_type=str(dataset.info.get("robot_type", "panda")))
     made = open_dataset(dst)
     result = {"out": str(dst), "episodes": made.num_episodes, "frames": made.num_frames, "azimuth": list(config.azimuth), "content_hash": made.content_hash()}
     write_json(dst / CONFIG, {"key": key, "finished": result})

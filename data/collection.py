@@ -28,6 +28,7 @@ from toyshift.data.dataset import open_dataset
 from toyshift.data.disturbance import Disturbance, Disturber
 from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
 from toyshift.data.expert import ExpertConfig, GraspExpert
+from toyshift.data.experts import make_expert
 from toyshift.data.lerobot import finalize
 from toyshift.data.replay import EXECUTED
 from toyshift.envs.cameras import CAMERAS, Camera
@@ -55,6 +56,7 @@ class CollectConfig:
         cameras: recorded cameras, names and `Camera`s.
         image_size: height and width [pixels].
         disturb: whether the expert is disturbed (and recovers); see Disturbance.
+        robot: name in `toyshift.envs.robots.ROBOTS`.
     """
 
     objects: str
@@ -66,6 +68,7 @@ class CollectConfig:
     cameras: tuple[str | Camera, ...] = CAMERAS
     image_size: int = 96
     disturb: bool = True
+    robot: str = "panda"
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
@@ -75,7 +78,7 @@ class CollectConfig:
         self.env_config()  # refuses an unknown action mode or camera before anything is written
 
     def env_config(self) -> EnvConfig:
-        return EnvConfig(objects=self.objects, action_mode=self.action_mode, cameras=self.cameras, image_size=self.image_size)
+        return EnvConfig(objects=self.objects, robot=self.robot, action_mode=self.action_mode, cameras=self.cameras, image_size=self.image_size)
 
     @functools.cached_property
     def key(self) -> str:
@@ -110,7 +113,7 @@ def attempt(config: CollectConfig, index: int) -> Attempt:
     if key not in _session:
         close_session()
         env = GraspEnv(config.env_config())
-        _session[key] = env, GraspExpert(env)
+        _session[key] = env, make_expert(env)
     env, expert = _session[key]
     episode, cause = record(env, expert, config, index)
     if episode is not None:
@@ -212,7 +215,7 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
     first = [attempts[i] for i in range(max(used) + 1)]
     env = GraspEnv(config.env_config())
     renderer = gl_renderer_name() if config.cameras else "none"
-    finalize(out, env.action_contract, env.observation_contract, manifest(dataclasses.asdict(config) | {"out": str(out)}, config.seed, gl_renderer=renderer))
+    finalize(out, env.action_contract, env.observation_contract, manifest(dataclasses.asdict(config) | {"out": str(out)}, config.seed, gl_renderer=renderer), robot_type=config.robot)
     env.close()
     result = {
         "out": str(out),

@@ -34,7 +34,8 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
         raise ConfigError(f"{dataset.folder} mixes the object sets {sorted(map(str, sets))}; take its parts one by one")
     observation, action = dataset.observation_contract, dataset.action_contract
     cameras = tuple(Camera(name, size=size) for name, size in observation.cameras if name in CAMERAS)
-    config: dict[str, Any] = {"objects": sets.pop(), "action_mode": action.mode, "cameras": cameras, "control_hz": action.control_hz}
+    robot = str(dataset.info.get("robot_type", "panda"))
+    config: dict[str, Any] = {"objects": sets.pop(), "robot": robot, "action_mode": action.mode, "cameras": cameras, "control_hz": action.control_hz}
     env = GraspEnv(EnvConfig(**(config | overrides)))
     if env.action_contract.joint_names != action.joint_names:
         env.close()

@@ -217,10 +217,10 @@ def open_actor(policy: str, objects: str, spec: EnvSpec) -> tuple[Actor, Any]:
     if policy == "random":
         return RandomActor(), factory(objects=objects, **blind)
     if policy == "oracle":
-        from toyshift.data.expert import GraspExpert
+        from toyshift.data.experts import make_expert
 
         env = factory(objects=objects, **blind)
-        return OracleActor(GraspExpert(env.unwrapped)), env
+        return OracleActor(make_expert(env.unwrapped)), env
     acting = load_acting_policy(policy)
     env = factory(objects=objects, **env_arguments(acting, spec.kwargs))
     actor = FolderActor(acting)

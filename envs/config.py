@@ -9,6 +9,7 @@ import re
 from toyshift.core.contract import ACTION_MODES
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs.cameras import CAMERAS, Camera, as_camera, image_size
+from toyshift.envs.robots import get_robot
 from toyshift.envs.shifts import Shifts
 
 TASKS: dict[str, int | str] = {"grasp": 0, "pick": "1-5"}  # and how many other objects each has on the table
@@ -65,6 +66,7 @@ class EnvConfig:
     shift: str = ""
 
     def __post_init__(self) -> None:
+        get_robot(self.robot)  # refuses what is not in the registry
         if self.action_mode not in ACTION_MODES:
             raise UnknownNameError("action mode", self.action_mode, ACTION_MODES)
         if isinstance(self.cameras, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -47,7 +48,10 @@ def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Piece]]
     """Reads arm and gripper, and their visuals, decimated or whole; the specs are templates and are copied by their users."""
     (arm, arm_folder), (gripper, gripper_folder) = _read_spec(robot.file), _read_spec(robot.gripper.file)
     keep = 1.0 if full_meshes else robot.keep
-    pieces = robot_visuals(arm, arm_folder, keep, robot.weld) + robot_visuals(gripper, gripper_folder, keep, robot.weld)
+    of_hand = robot_visuals(gripper, gripper_folder, keep, robot.weld)
+    if (paint := robot.gripper.paint) is not None:
+        of_hand = [dataclasses.replace(piece, rgba=paint) for piece in of_hand]
+    pieces = robot_visuals(arm, arm_folder, keep, robot.weld) + of_hand
     for spec in (arm, gripper):
         for geom in list(spec.geoms):
             if geom.group != VISIBLE:

@@ -29,6 +29,8 @@ class Config(Common):
     """Processes; 0 takes one per core."""
     action_mode: str = "eef_delta"
     """eef_delta (movement of the hand) or joint_pos (joint angles)."""
+    robot: str = "panda"
+    """Which robot plays: panda, panda-robotiq, ur5e, xarm7, kinova3, sawyer, iiwa or inspire."""
     image_size: int = 96
     """Height and width of the images [pixels]."""
     no_disturbance: bool = False
@@ -50,7 +52,7 @@ def main(cfg: Config) -> dict[str, Any]:
     workers = cfg.workers or os.cpu_count() or 1
     config = CollectConfig(
         objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
-        action_mode=cfg.action_mode, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
+        action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
     )
     config.env_config()  # refuses wrong options before --out belongs to them
     result: dict[str, Any] = collect(config)

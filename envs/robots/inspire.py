@@ -64,18 +64,19 @@ INSPIRE_HAND = Gripper(
     stiff=("r_",),
     grasp_pose=((-0.0508, -0.1142, 0.0), (0.6532815, 0.6532815, -0.2705981, -0.2705981)),
     kind="hand",
+    paint=(0.16, 0.16, 0.17, 1.0),
 )
 
 INSPIRE = Robot(
     name="inspire",
     file=WRIST,
     joints=("wrist_x", "wrist_y", "wrist_z", "wrist_yaw", "wrist_pitch", "wrist_roll"),
-    home=(0.5, 0.0, 0.4, 0.0, 0.0, 0.0),
+    home=(0.5, -0.045, 0.42, 0.0, 0.0, 0.0),
     kp=(6000.0, 6000.0, 6000.0, 200.0, 200.0, 200.0),
     force=(200.0, 200.0, 200.0, 30.0, 30.0, 30.0),
     mount="flange",
     gripper=INSPIRE_HAND,
-    wrist_camera=((0.07, 0.0, 0.01), (0.092296, 0.7010574, 0.7010574, 0.092296), 72.0),
+    wrist_camera=((0.0482, -0.15, -0.0152), (0.04995, 0.37941, -0.120591, 0.915976), 72.0),
     armature=0.05,
     units=("m",) * 3 + ("rad",) * 3,
 )

@@ -39,6 +39,7 @@ class Gripper:
         body: the hand's body; it and what hangs on it may touch a lifted object.
         stiff: prefixes of the geoms with hard contacts.
         grasp_pose: position [m] and quaternion (wxyz) of the site in the hand's body, where the file has none that fits.
+        paint: colour in place of the file's, where that one shows no shape (pure black).
         kind: "parallel" for jaws, "hand" for fingers that wrap around; decides which expert plays.
     """
 
@@ -65,6 +66,7 @@ class Gripper:
     stiff: tuple[str, ...] = ("finger",)
     grasp_pose: Pose | None = None
     kind: str = "parallel"
+    paint: tuple[float, float, float, float] | None = None
 
     @property
     def shut(self) -> tuple[float, ...]:
