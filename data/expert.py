@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 
 from toyshift.core.errors import GraspError
@@ -12,8 +13,13 @@ from toyshift.core.seeds import episode_rng
 from toyshift.data.planner import Grasp, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.rotations import matrix_to_rotvec
+from toyshift.toys.model import GraspObject
 
 Array = NDArray[np.float64]
+
+OBSTACLE_POINTS = 300  # of the surface of an object that must not be touched
+OVER = 0.02  # between the finger tips and the highest other object, on the way [m]
+HIGHEST_HOVER = 0.25  # [m]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +71,7 @@ class GraspExpert:
     def __init__(self, env: GraspEnv, config: ExpertConfig | None = None) -> None:
         self.env = env
         self.config = config or ExpertConfig()
-        self._samples: dict[str, SurfaceSamples] = {}
+        self._samples: dict[str, tuple[trimesh.Trimesh, SurfaceSamples]] = {}
 
     def reset(self, seed: int, episode: int) -> None:
         """Plans for the episode that the environment has just begun.
@@ -90,17 +96,31 @@ class GraspExpert:
 
     def _plan(self) -> Grasp:
         env = self.env
-        if env.object.id not in self._samples:
-            self._samples[env.object.id] = SurfaceSamples(env.object.mesh, self.config.planner.points)
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
-        place = (self._samples[env.object.id], position, rotation, env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
+        obstacles = np.concatenate([self._surface(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in env.others()] or [np.zeros((0, 3))])
+        self._highest = float(obstacles[:, 2].max(initial=0.0))
+        place = (self._surface(env.object), position, rotation, env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
         try:
-            grasps = plan_grasps(*place, self.config.planner)
+            grasps = plan_grasps(*place, self.config.planner, obstacles)
         except GraspError:
-            grasps = plan_grasps(*place, self.config.second_try)
+            grasps = plan_grasps(*place, self.config.second_try, obstacles)
         # another try takes another grasp: the best one has just failed
         return grasps[min(len(grasps) - 1, 0 if self.attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
+
+    def _surface(self, obj: GraspObject) -> SurfaceSamples:
+        mesh, samples = self._samples.get(obj.id, (None, None))
+        if samples is None or mesh is not obj.mesh:  # a shift makes other sizes of the same object
+            samples = SurfaceSamples(obj.mesh, self.config.planner.points)
+            self._samples[obj.id] = obj.mesh, samples
+        return samples
+
+    def _hover(self) -> float:
+        """Height above the grasp at which the hand travels: higher where the fingers would meet other objects [m]."""
+        if not self._highest:
+            return self.config.hover
+        over = self._highest + OVER + self.env.robot.gripper.tip_offset - float(self.grasp.position[2])
+        return float(np.clip(over, self.config.hover, HIGHEST_HOVER))
 
     def _yaw(self) -> float:
         rotation = self.env.commanded_pose()[1]
@@ -162,7 +182,8 @@ class GraspExpert:
         if self._phase == "approach":
             plane, turn = self._errors()
             error = max(0.0, plane - config.tolerance) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
-            height = min(config.hover, config.funnel * error)
+            hover = self._hover()
+            height = min(hover, hover / config.hover * config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
         if self._phase == "close":
             return grasp.position, rotation, 0.0

@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 TABLE_CLEARANCE = 0.003  # between finger tips and table [m]
 PALM_CLEARANCE = 0.004  # between palm and object [m]
 OPEN_MARGIN = 0.003  # between an open finger and the object [m]
+OBSTACLE_CLEARANCE = 0.006  # between the hand and other objects [m]
 CONTACT_DEPTH = 0.003  # surface this close to a finger counts as touched when it closes [m]
 
 
@@ -72,7 +73,7 @@ class SurfaceSamples:
 
 def plan_grasps(
     samples: SurfaceSamples, position: Array, rotation: Array, com: Array, gripper: Gripper, hand_yaw: float,
-    rng: np.random.Generator, config: PlannerConfig = PlannerConfig(),
+    rng: np.random.Generator, config: PlannerConfig = PlannerConfig(), obstacles: Array | None = None,
 ) -> list[Grasp]:
     """Returns feasible grasps, best first.
 
@@ -84,6 +85,7 @@ def plan_grasps(
         hand_yaw: angle of the closing axis about the vertical [rad]; grasps near it are preferred.
         rng: draws the places that are tried.
         config: planner settings.
+        obstacles: points (m, 3) in the base frame that neither fingers nor palm may meet, there or on the way down [m].
 
     Raises:
         GraspError: no feasible grasp among those tried.
@@ -93,7 +95,7 @@ def plan_grasps(
     grasps: list[Grasp] = []
     for tilt in config.tilts:
         for yaw in (np.arange(config.yaws) + rng.random()) * np.pi / config.yaws:
-            grasps += _along(points, normals, com, _hand_rotation(yaw, tilt), gripper, hand_yaw, rng, config)
+            grasps += _along(points, normals, com, _hand_rotation(yaw, tilt), gripper, hand_yaw, rng, config, obstacles)
     if not grasps:
         raise GraspError(f"no feasible grasp among {len(config.tilts) * config.yaws * config.tries} tries")
     return sorted(grasps, key=lambda grasp: -grasp.score)
@@ -118,7 +120,8 @@ def nearest_turn(rotation: Array, hand_yaw: float) -> tuple[Array, float]:
 
 
 def _along(
-    points: Array, normals: Array, com: Array, rotation: Array, gripper: Gripper, hand_yaw: float, rng: np.random.Generator, config: PlannerConfig
+    points: Array, normals: Array, com: Array, rotation: Array, gripper: Gripper, hand_yaw: float, rng: np.random.Generator, config: PlannerConfig,
+    obstacles: Array | None,
 ) -> list[Grasp]:
     """Tries one hand orientation at several places; axes: u closing, v across the fingers, w up along the approach."""
     u, v, w = points @ rotation[:, 0], points @ rotation[:, 1], -points @ rotation[:, 2]
@@ -148,6 +151,8 @@ def _along(
     u0 = np.where(some, u0, 0.0)
     reach = np.abs(u[None] - u0[:, None])
     hit = (fingers & (reach > half_opening - OPEN_MARGIN) & (reach < half_opening + thickness)).any(axis=1)
+    if obstacles is not None and len(obstacles):
+        hit |= _in_the_way(obstacles @ rotation * np.array([1.0, 1.0, -1.0]), u0, v0, w0, gripper)
     pads = inner & (np.abs(w[None] - (w0 - gripper.pad_offset)[:, None]) < gripper.pad[1]) & (near < gripper.pad[0] + 0.002)
     on_right = pads & (u[None] > (right - CONTACT_DEPTH)[:, None])
     on_left = pads & (u[None] < (left + CONTACT_DEPTH)[:, None])
@@ -165,6 +170,14 @@ def _along(
         score = 2.0 * alignment[i] + 0.05 * min(count[i], 12) - config.off_centre * offset - 4.0 * above - config.turn * abs(turn)
         grasps.append(Grasp(site, chosen, float(width[i]), float(score)))
     return grasps
+
+
+def _in_the_way(points: Array, u0: Array, v0: Array, w0: Array, gripper: Gripper) -> NDArray[np.bool_]:
+    """Whether the open hand at each of k places meets a point (m, 3) on its way down along the approach; axes u, v, w."""
+    u, v, w = np.abs(points[:, 0] - u0[:, None]), np.abs(points[:, 1] - v0[:, None]), points[:, 2] - w0[:, None]  # (k, m)
+    fingers = (v < gripper.finger[0] + OBSTACLE_CLEARANCE) & (u < gripper.opening / 2 + gripper.finger[1] + OBSTACLE_CLEARANCE) & (w > -gripper.tip_offset)
+    palm = (v < gripper.palm[1] + OBSTACLE_CLEARANCE) & (u < gripper.palm[0] + OBSTACLE_CLEARANCE) & (w > -gripper.palm_offset)
+    return np.asarray((fingers | palm).any(axis=1))
 
 
 def _thickness(u: Array, slab: NDArray[np.bool_], picks: NDArray[np.int64], side: Array, half_opening: float) -> Array:

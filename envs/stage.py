@@ -28,7 +28,7 @@ from toyshift.toys.model import GraspObject
 Array = NDArray[np.float64]
 
 SETTLE_TIME, SETTLE_ROUND = 0.4, 0.04  # at most, and between two looks at whether it has come to rest [s]
-TOGETHER_ROUNDS = 50  # at most, for several objects
+TOGETHER_ROUNDS = 100  # at most, for several objects
 STILL = np.array([0.002] * 3 + [0.02] * 3)  # an object that moves less is at rest [m/s], [rad/s]
 KEPT = 2000  # objects whose hull, and rest poses whose end, are remembered
 PICTURE_SIZE = 512  # largest image that a renderer can make [pixels]
