@@ -98,9 +98,9 @@ class GraspExpert:
         env = self.env
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
-        obstacles = np.concatenate([self._surface(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in env.others()] or [np.zeros((0, 3))])
+        obstacles = np.concatenate([self._samples_of(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in env.others()] or [np.zeros((0, 3))])
         self._highest = float(obstacles[:, 2].max(initial=0.0))
-        place = (self._surface(env.object), position, rotation, env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
+        place = (self._samples_of(env.object), position, rotation, env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
         try:
             grasps = plan_grasps(*place, self.config.planner, obstacles)
         except GraspError:
@@ -108,7 +108,7 @@ class GraspExpert:
         # another try takes another grasp: the best one has just failed
         return grasps[min(len(grasps) - 1, 0 if self.attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
 
-    def _surface(self, obj: GraspObject) -> SurfaceSamples:
+    def _samples_of(self, obj: GraspObject) -> SurfaceSamples:
         mesh, samples = self._samples.get(obj.id, (None, None))
         if samples is None or mesh is not obj.mesh:  # a shift makes other sizes of the same object
             samples = SurfaceSamples(obj.mesh, self.config.planner.points)
