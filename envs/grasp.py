@@ -123,6 +123,11 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._seed, self._episode = 0, -1
         self._ready = False
 
+    @property
+    def task(self) -> str:
+        """The instruction; LeRobot looks for it under this name and under `task_description`."""
+        return self.task_description
+
     # ---------------------------------------------------------------- episodes
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:

@@ -298,6 +298,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     def call_each(self, name: str, chosen: Sequence[int], *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """As `call`, of some environments."""
         self._check_open()
+        if name == "_max_episode_steps":  # this class counts steps, as Gymnasium's TimeLimit does elsewhere
+            return (self.max_episode_steps,) * len(chosen)
 
         def ask(i: int) -> Any:
             value = self.envs[i].get_wrapper_attr(name)

@@ -1,6 +1,7 @@
 """Shows the environments.
 
 toyshift envs shifts --out runs/shifts           a contact sheet of every shift at every level
+toyshift envs hub --out runs/hub                 env.py and README.md of a Hub repository for LeRobot
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 # Word -> the file that holds its `main`; the same words stand in cli.py's table.
 WORDS: dict[str, str] = {
     "shifts": "toyshift.scripts.envs_shifts",
+    "hub": "toyshift.scripts.envs_hub",
 }
 
 
