@@ -81,6 +81,7 @@ class GraspExpert:
         """
         self._rng = episode_rng(seed, episode, "planner")
         self.attempts = 0
+        self._highest = 0.0  # point of the other objects [m]
         self._home_yaw = self._yaw()
         self._begin()
 
