@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from toyshift.core.errors import ConfigError
 from toyshift.envs.scene import Scene
+from toyshift.envs.surroundings import VISIBLE
+
+CLOSING = 10.0  # how long a window may take to close [s]
 
 
 def has_display() -> bool:
@@ -37,6 +42,7 @@ class Viewer:
         self._on_key = on_key
         self._window: Any = None
         self._model: Any = None
+        self._threads: set[threading.Thread] = set()
 
     def show(self, scene: Scene) -> None:
         """Draws a scene as it is now."""
@@ -44,7 +50,12 @@ class Viewer:
 
         if self._model is not scene.model:
             self.close()
+            before = set(threading.enumerate())
             self._window = mujoco.viewer.launch_passive(scene.model, scene.data, key_callback=self._on_key, show_left_ui=False, show_right_ui=False)
+            self._threads = set(threading.enumerate()) - before  # MuJoCo draws on a thread that it does not hand out
+            atexit.register(self.close)  # after MuJoCo's own handler, which ends GLFW, so that it runs before
+            self._window.opt.geomgroup[:] = 0  # not the shapes that only collide
+            self._window.opt.geomgroup[VISIBLE] = 1
             self._window.cam.lookat[:], self._window.cam.distance = (0.45, 0.0, 0.2), 1.6
             self._window.cam.azimuth, self._window.cam.elevation = 150.0, -25.0
             self._model = scene.model
@@ -58,5 +69,8 @@ class Viewer:
     def close(self) -> None:
         """Closes the window; may be called twice."""
         if self._window is not None:
+            atexit.unregister(self.close)
             self._window.close()
+            for thread in self._threads:  # a thread that still draws when GLFW ends takes the process with it
+                thread.join(timeout=CLOSING)
         self._window = self._model = None

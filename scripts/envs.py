@@ -1,5 +1,6 @@
-"""Shows the environments.
+"""Plays and shows the environments.
 
+toyshift envs play                               keyboard control in MuJoCo's viewer, or a video
 toyshift envs shifts --out runs/shifts           a contact sheet of every shift at every level
 toyshift envs hub --out runs/hub                 env.py and README.md of a Hub repository for LeRobot
 """
@@ -12,6 +13,7 @@ from typing import Any
 
 # Word -> the file that holds its `main`; the same words stand in cli.py's table.
 WORDS: dict[str, str] = {
+    "play": "toyshift.scripts.envs_play",
     "shifts": "toyshift.scripts.envs_shifts",
     "hub": "toyshift.scripts.envs_hub",
 }
