@@ -5,7 +5,7 @@ python benchmarks/vector_env.py threads --json        one part, with one JSON ob
 python benchmarks/vector_env.py soak --steps 1000000  random control; RSS must stay flat, nothing may be NaN or warn
 
 Threads: environment steps/s with one and two worker threads, with and without images (one camera, RGB and mask), in turns
-in one process, medians; software rendering with one thread (LP_NUM_THREADS=1) on both sides. Memory: resident set of a
+in one process, medians; every thread draws its own images. Memory: resident set of a
 process with 64 environments, each with a toy of its own, after every one of them has rendered both cameras.
 """
 
@@ -135,7 +135,7 @@ def isolated(part: str) -> dict[str, Any]:
     """Runs one part in a process of its own, with this one's options."""
     arguments = [word for word in sys.argv[1:] if word not in PARTS and word != "--json"]
     command = [sys.executable, __file__, part, *arguments, "--json"]
-    done = subprocess.run(command, env=os.environ | {"LP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return answer["results"][part]  # type: ignore[no-any-return]
 
@@ -151,7 +151,6 @@ def main() -> int:
     parser.add_argument("--images", action="store_true", help="the soak renders one camera")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
-    os.environ.setdefault("LP_NUM_THREADS", "1")
     load = os.getloadavg()[0]
     if load > 0.5:
         print(f"the machine is busy (load {load:.1f}): figures will be lower and noisier than on an idle one", file=sys.stderr)

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
-_THREADS = ("OMP_NUM_THREADS", "LP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# one thread for linear algebra; software rendering (llvmpipe) in the thread that asks for it
+_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 
 
 def _die_with_parent() -> None:
@@ -34,7 +35,7 @@ def _die_with_parent() -> None:
 def _one_thread_each() -> Iterator[None]:
     """Lets worker processes started inside use one thread for linear algebra and software rendering."""
     before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    os.environ.update(_THREADS)
     try:
         yield
     finally:
