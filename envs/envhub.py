@@ -11,7 +11,7 @@ import gymnasium as gym
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import write_text
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.vector import ToyGraspVectorEnv
@@ -52,13 +52,14 @@ def make_env(
 
     Raises:
         ConfigError: fewer than one environment, or no or twice the same object set.
+        UnknownNameError: no such id, option or set.
     """
     task = getattr(cfg, "task", None)
     sets = [one.strip() for one in task.split(",")] if task else list(objects)
     names = [re.sub(r"[^\w.@:+?=&-]", "_", one) for one in sets]  # LeRobot makes folders of them
     if n_envs < 1 or not sets or len(set(names)) < len(names):
         raise ConfigError(f"n_envs is {n_envs} and the object sets are {sets}; at least one of each is needed, and every set once")
-    spec = gym.spec(env_id)
+    spec = _spec(env_id)
     limit = max_episode_steps or spec.max_episode_steps
     if limit is None:
         raise ConfigError(f"{env_id} has no time limit, which LeRobot needs: give max_episode_steps")
@@ -75,13 +76,20 @@ def make_env(
     return envs
 
 
+def _spec(env_id: str) -> Any:
+    if env_id not in gym.registry or not env_id.startswith("toyshift/"):
+        raise UnknownNameError("environment", env_id, [name for name in gym.registry if name.startswith("toyshift/")])
+    return gym.spec(env_id)
+
+
 def write_hub_files(out: Path, *, env_id: str, objects: Sequence[str]) -> list[Path]:
     """Writes env.py and README.md of a Hub repository into a folder and returns their paths.
 
     Raises:
         ConfigError: one of them is there already.
+        UnknownNameError: no such id.
     """
-    gym.spec(env_id)
+    _spec(env_id)
     paths = [out / name for name in HUB_FILES]
     there = [str(path) for path in paths if path.exists()]
     if there:

@@ -17,7 +17,6 @@ from toyshift.core.errors import FileError
 from toyshift.core.files import atomic_path, cache_dir, content_hash
 from toyshift.envs.bodies import principal
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix
-from toyshift.envs.surroundings import STIFF
 from toyshift.toys.model import GraspObject, RestPose, VisualMesh
 
 COLLISION, VISUAL = "0", "1"  # robosuite's geom groups
@@ -26,8 +25,9 @@ COLLISION, VISUAL = "0", "1"  # robosuite's geom groups
 class ToyObject(MujocoObject):  # type: ignore[misc]  # robosuite is not typed
     """One of ToyShift's objects with a free joint.
 
-    Collision shapes, mass, centre of mass, inertia and friction are the GraspObject's, not sums over geoms. The body's
-    frame is the object's frame. Placement samplers are told of the object as it lies in `pose`, and draw a turn about z.
+    Collision shapes, mass, centre of mass, inertia and friction are the GraspObject's, not sums over geoms; contacts are as
+    soft as robosuite's, whose grippers squeeze hard enough to blow up a simulation with stiffer ones. The body's frame is the
+    object's. Placement samplers are told of the object as it lies in `pose`, and draw a turn about z.
 
     Args:
         obj: the object.
@@ -58,7 +58,7 @@ class ToyObject(MujocoObject):  # type: ignore[misc]  # robosuite is not typed
         ET.SubElement(body, "site", self.get_site_attrib_template(), name="default_site")
         moments, axes = principal(obj.inertia)  # MuJoCo's own axes of a full inertia are only good to 1e-6
         ET.SubElement(body, "inertial", pos=_text(obj.com), mass=_text([obj.mass]), diaginertia=_text(moments), quat=_text(matrix_to_quat(axes)))
-        touch = {"group": COLLISION, "condim": "4", "solref": _text(STIFF), "friction": _text(obj.friction)}
+        touch = {"group": COLLISION, "condim": "4", "friction": _text(obj.friction)}
         look = {"group": VISUAL, "contype": "0", "conaffinity": "0"}
         for i, part in enumerate(obj.parts):
             ET.SubElement(self.asset, "mesh", name=f"part{i}", vertex=_text(np.ravel(part)), inertia="convex")

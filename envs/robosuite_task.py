@@ -17,6 +17,7 @@ from robosuite.utils.transform_utils import convert_quat
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
+from toyshift.envs.grasp import BAD_STATE
 from toyshift.envs.robosuite_object import ToyObject
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix
 from toyshift.envs.success import REWARD_SCALES, reward_terms, touching
@@ -31,7 +32,8 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
     """Grasp one object from robosuite's table and lift it; another object in every episode.
 
     Everything that is not named here is robosuite's: robots, controllers, cameras, rendering, horizon. As with their tasks an
-    episode ends at `horizon` only; `info["is_success"]` and `_check_success()` tell of success.
+    episode ends at `horizon` only; `info["is_success"]` and `_check_success()` tell of success, `info["unstable"]` of a simulation
+    that has blown up, after which nothing succeeds.
 
     Args:
         robots: name of one robot, e.g. "Panda" or "UR5e".
@@ -136,7 +138,7 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
             self.sim.data.set_joint_qpos(self.toy.joints[0], np.concatenate([position, matrix_to_quat(rotation)]))
         self._held_steps = 0
         self._success = False
-        self._terms, self._predicates = dict.fromkeys(REWARD_SCALES, 0.0), {"lifted": False, "held": False}
+        self._terms, self._predicates = dict.fromkeys(REWARD_SCALES, 0.0), {"lifted": False, "held": False, "stable": True}
 
     def get_ep_meta(self) -> dict[str, Any]:
         return {**super().get_ep_meta(), "object_id": self.object.id, "lang": self.task_description}
@@ -149,7 +151,7 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         info |= {
             "is_success": self._success, "task": self.task_description, "object_id": self.object.id, "object_set": self.objects.spec,
             "seed": self.root_seed, "episode": self.episode, "lift_height": self.height(), "predicates": dict(self._predicates),
-            "reward_terms": dict(self._terms),
+            "reward_terms": dict(self._terms), "unstable": not self._predicates["stable"],
         }  # fmt: skip
         return reward, done, info
 
@@ -157,7 +159,8 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         """Brings predicates, success and reward terms up to date, once per control step."""
         gripper, other = touching(self.sim.data._data.contact.geom, self._is_toy, self._is_gripper)
         height, held = self.height(), gripper and not other
-        self._predicates = {"lifted": height >= self.lift_height, "held": held}
+        stable = self._predicates["stable"] and not self.sim.data._data.warning.number[BAD_STATE].any()  # MuJoCo starts over by itself
+        self._predicates = {"lifted": height >= self.lift_height, "held": held, "stable": stable}
         self._held_steps = self._held_steps + 1 if all(self._predicates.values()) else 0
         self._success = self._held_steps >= self.hold_steps
         centre = self.sim.data.xipos[self._toy_body]

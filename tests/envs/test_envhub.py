@@ -9,7 +9,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import toyshift.envs  # noqa: F401  registers
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.data.expert import GraspExpert
 from toyshift.envs.envhub import make_env, write_hub_files
 from toyshift.scripts.cli import run
@@ -105,6 +105,12 @@ def test_suites_come_from_the_configuration():
 def test_wrong_arguments(wrong):
     with pytest.raises(ConfigError, match="at least one of each"):
         make_env(**wrong)
+
+
+def test_unknown_id_names_the_registered_ones(tmp_path):
+    for call in (lambda: make_env(env_id="toyshift/Grsp-v0"), lambda: write_hub_files(tmp_path, env_id="toyshift/Grsp-v0", objects=(TOYS,))):
+        with pytest.raises(UnknownNameError, match="Did you mean 'toyshift/Grasp-v0'"):
+            call()
 
 
 def test_hub_repository(tmp_path, capsys):

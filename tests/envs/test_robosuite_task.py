@@ -74,7 +74,7 @@ def test_scripted_lift_succeeds_and_waiting_does_not(panda):
     assert info["is_success"]
     assert panda._check_success()
     assert info["lift_height"] > 0.3
-    assert info["predicates"] == {"lifted": True, "held": True}
+    assert info["predicates"] == {"lifted": True, "held": True, "stable": True}
     assert 0.95 < reward <= 1.0
     assert not done  # robosuite's episodes end at the horizon
     play(panda, 1)
@@ -149,6 +149,20 @@ def test_observables(panda):
     matrix = panda.sim.data.body_xmat[panda.sim.model.body_name2id("toy_main")].reshape(3, 3)
     np.testing.assert_allclose(quat_to_matrix(np.array([w, x, y, z])), matrix, atol=1e-6)
     assert abs(observation["toy_pos"][:2]).max() < 0.1
+
+
+def test_a_simulation_that_blows_up_is_reported_and_never_succeeds(panda, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warning to a file
+    play(panda, 2)
+    panda.sim.data.qvel[-6:] = 1e12
+    for _ in range(2):
+        observation, reward, _, info = panda.step(np.zeros(7))
+        assert info["unstable"]
+        assert not info["predicates"]["stable"]
+        assert all(np.isfinite(value).all() for value in observation.values())
+        assert np.isfinite(reward)
+    play(panda, 2)
+    assert not panda.step(np.zeros(7))[3]["unstable"]
 
 
 def test_episode_metadata_brings_the_object_back(panda):
