@@ -56,6 +56,7 @@ class Viewer:
             atexit.register(self.close)  # after MuJoCo's own handler, which ends GLFW, so that it runs before
             self._window.opt.geomgroup[:] = 0  # not the shapes that only collide
             self._window.opt.geomgroup[VISIBLE] = 1
+            self._window.opt.sitegroup[:] = 0
             self._window.cam.lookat[:], self._window.cam.distance = (0.45, 0.0, 0.2), 1.6
             self._window.cam.azimuth, self._window.cam.elevation = 150.0, -25.0
             self._model = scene.model
