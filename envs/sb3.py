@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import MissingDependencyError
+from toyshift.envs.cameras import FAR
 
 if TYPE_CHECKING:
     from toyshift.envs.sb3_vec import ThreadedVecEnv
@@ -26,7 +27,7 @@ MASK_SCALE = 85  # Stable-Baselines3 divides images by 255: labels 0..3 would al
 
 
 def flat_observation(observation: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Returns {"pixels_<cam>": (..., H, W, 3) uint8, "masks_<cam>": (..., H, W, 1) uint8, "agent_pos": (..., S) float32}.
+    """Returns {"pixels_<cam>": (..., H, W, 3) uint8, "masks_<cam>": (..., H, W, 1) uint8, "depth_<cam>": (..., H, W, 1) float32, "agent_pos": (..., S) float32}.
 
     No dots in the keys: MultiInputPolicy names torch modules after them, which refuse dots. Masks hold the contract's
     labels times MASK_SCALE: 0 background, 85 target, 170 other object, 255 robot.
@@ -34,7 +35,8 @@ def flat_observation(observation: dict[str, Any]) -> dict[str, NDArray[Any]]:
     flat: dict[str, NDArray[Any]] = {f"pixels_{camera}": image for camera, image in observation.get("pixels", {}).items()}
     for camera, mask in observation.get("masks", {}).items():
         flat[f"masks_{camera}"] = (mask * np.uint8(MASK_SCALE))[..., None]
-    return flat | {key: value for key, value in observation.items() if key not in ("pixels", "masks")}
+    flat |= {f"depth_{camera}": depth[..., None] for camera, depth in observation.get("depth", {}).items()}
+    return flat | {key: value for key, value in observation.items() if key not in ("pixels", "masks", "depth")}
 
 
 def sb3_info(info: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +53,8 @@ def flat_space(space: gym.Space[Any]) -> spaces.Dict:
             flat |= {f"pixels_{camera}": image for camera, image in part.spaces.items()}
         elif key == "masks" and isinstance(part, spaces.Dict):
             flat |= {f"masks_{camera}": spaces.Box(0, 255, (*(mask.shape or ()), 1), np.uint8) for camera, mask in part.spaces.items()}
+        elif key == "depth" and isinstance(part, spaces.Dict):
+            flat |= {f"depth_{camera}": spaces.Box(0.0, FAR, (*(depth.shape or ()), 1), np.float32) for camera, depth in part.spaces.items()}
         else:
             flat[key] = part
     return spaces.Dict(flat)

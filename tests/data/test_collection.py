@@ -14,6 +14,8 @@ from toyshift.data import collection
 from toyshift.data.collection import CollectConfig, attempt, collect
 from toyshift.data.dataset import open_dataset
 from toyshift.data.disturbance import Disturbance, Disturber
+from toyshift.data.replay import environment_of
+from toyshift.envs.cameras import Camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
 
@@ -121,3 +123,19 @@ def test_a_demonstration_begins_with_a_turn_of_its_own_that_the_clean_action_kno
 def test_nonsense_is_refused(changes: dict, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         config_of(tmp_path, **changes)
+
+
+def test_cameras_of_any_pose_and_size_are_recorded(tmp_path: Path) -> None:
+    side = Camera("side", position=(0.5, -0.7, 0.4), look_at=(0.5, 0.0, 0.1), size=(24, 40))
+    result = collect(dataclasses.replace(config_of(tmp_path / "demos"), episodes=1, cameras=("front", side)))
+    assert result["episodes"] == 1
+    dataset = open_dataset(tmp_path / "demos")
+    assert dict(dataset.observation_contract.cameras) == {"front": (32, 32), "side": (24, 40)}
+    frames = dataset.episode(0).frames
+    assert frames["observation.images.side"].shape[1:] == (24, 40, 3)
+    np.testing.assert_allclose(frames["camera.side.intrinsics"][0], [[12 / np.tan(np.radians(22.5)), 0, 20], [0, 12 / np.tan(np.radians(22.5)), 12], [0, 0, 1]], rtol=1e-6)
+    assert dataset.manifest["config"]["cameras"][1]["position"] == [0.5, -0.7, 0.4]
+    # its built-in cameras can be rendered again
+    env = environment_of(dataset)
+    assert env.config.image_sizes == {"front": (32, 32)}
+    env.close()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 import toyshift.envs
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs import render as rendering
+from toyshift.envs import sb3
 from toyshift.envs.cameras import FAR, Camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
@@ -126,6 +127,14 @@ def test_depth_of_the_table_lies_on_its_plane_and_nothing_is_far(env: GraspEnv) 
         assert np.abs(points[inside][:, 2]).max() < 2e-3, camera
     np.testing.assert_array_equal(observation["depth"]["sky"], FAR)
     assert observation in env.observation_space
+
+
+def test_stable_baselines_gets_depth_in_flat_keys() -> None:
+    made = sb3.make(objects=OBJECTS, cameras=("front", SIDE), image_size=32, depth=True)
+    observation, _ = made.reset(seed=0)
+    assert observation["depth_side"].shape == (120, 200, 1)
+    assert observation in made.observation_space
+    made.close()
 
 
 def test_depth_changes_nothing_else_and_noise_leaves_it() -> None:
