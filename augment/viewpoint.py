@@ -79,7 +79,7 @@ def _rerender(config: ViewpointConfig, index: int) -> int:
     frames = {k: np.array(v) for k, v in episode.frames.items()}
     env.look = Look(azimuth=azimuth)
     for t, state in enumerate(frames[SIM_STATE]):
-        env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"])
+        env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"], episode.meta.get("others"))
         image, mask, _ = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])
         frames[image_key(CAMERA)][t], frames[mask_key(CAMERA)][t] = image, mask
         extrinsics, intrinsics = env.camera_pose(CAMERA)

@@ -57,6 +57,8 @@ class CollectConfig:
         image_size: height and width [pixels].
         disturb: whether the expert is disturbed (and recovers); see Disturbance.
         robot: name in `toyshift.envs.robots.ROBOTS`.
+        task: "grasp" or "pick"; see EnvConfig.
+        clutter: how many other objects lie on the table, e.g. 4 or "2-6"; None is the task's own number.
     """
 
     objects: str
@@ -69,6 +71,8 @@ class CollectConfig:
     image_size: int = 96
     disturb: bool = True
     robot: str = "panda"
+    task: str = "grasp"
+    clutter: int | str | None = None
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
@@ -78,7 +82,10 @@ class CollectConfig:
         self.env_config()  # refuses an unknown action mode or camera before anything is written
 
     def env_config(self) -> EnvConfig:
-        return EnvConfig(objects=self.objects, robot=self.robot, action_mode=self.action_mode, cameras=self.cameras, image_size=self.image_size)
+        return EnvConfig(
+            objects=self.objects, task=self.task, clutter=self.clutter, robot=self.robot, action_mode=self.action_mode, cameras=self.cameras,
+            image_size=self.image_size,
+        )
 
     @functools.cached_property
     def key(self) -> str:
@@ -156,6 +163,8 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
         "grasp": {"position": position.round(6).tolist(), "rotation": rotation.round(6).tolist(), "width": round(expert.grasp.width, 6)},
         "attempts": expert.attempts, "model_hash": env.model_hash(), "factors": {"look": dataclasses.asdict(env.look), "disturbed": config.disturb},
     }
+    if env.other_ids:  # the meaning of the simulator's state depends on them
+        meta["others"] = list(env.other_ids)
     return Episode(index, {k: np.stack(v) for k, v in frames.items()}, meta), ""
 
 

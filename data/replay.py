@@ -75,7 +75,7 @@ def replay_episode(dataset: Dataset, env: GraspEnv, index: int) -> Replayed:
     meta, states, actions = episode.meta, episode.frames[SIM_STATE], episode.frames[key]
     # What is not in the state (distractors, what the object is made of) comes from the reset; the look is not physics.
     env.reset(seed=int(meta.get("seed", 0)), options={"episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look()})
-    env.load_sim_state(meta["object_id"], states[0], meta.get("model_hash"))
+    env.load_sim_state(meta["object_id"], states[0], meta.get("model_hash"), meta.get("others"))
     positions = slice(1, 1 + env.scene.model.nq)  # the state begins with the time and the positions
     drift, success = 0.0, False
     for t, action in enumerate(actions):

@@ -105,6 +105,8 @@ def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, 
                     break
         threshold = float(getattr(getattr(world, "config", None), "lift_height", 0.3))
         failure = failure_kind(success, highest, height, contact, threshold)
+        if steps and not success and info.get("lifted_object", "") not in ("", object_id):
+            failure = "wrong_object"
         if steps and info.get("unstable"):
             failure, success = "unstable", False
     except GraspError:

@@ -21,7 +21,7 @@ FACTOR_TITLES = {
 }
 FAILURE_TITLES = {
     "no_plan": "no grasp planned", "no_contact": "never touched it", "not_lifted": "touched, not lifted", "dropped": "dropped it",
-    "not_held": "not held long enough", "timeout": "out of time", "unstable": "simulation diverged",
+    "not_held": "not held long enough", "timeout": "out of time", "unstable": "simulation diverged", "wrong_object": "lifted another object",
 }
 SET_TITLES = {"toys:train": "Training toys", "toys:test": "New toys", "toys:lego": "LEGO's toys", "ycb-like": "YCB-like objects", "ycb": "Real YCB scans"}
 OF_ONE_FILE = frozenset({"run_key", "policy_hash", "objects_hash", "objects"})  # true of one rows file, not of the report

@@ -14,7 +14,7 @@ from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import atomic_path
 from toyshift.diagnostics.statistics import Estimate, PairedDifference, clustered, paired_difference, wilson
 
-FAILURES = ("", "no_plan", "no_contact", "not_lifted", "dropped", "not_held", "timeout", "unstable")
+FAILURES = ("", "no_plan", "no_contact", "not_lifted", "dropped", "not_held", "timeout", "unstable", "wrong_object")
 MANIFEST_KEY = b"toyshift.manifest"
 
 
@@ -34,7 +34,7 @@ class Row:
         steps: control steps taken.
         failure: "" on success, else one of FAILURES: no_plan (the planner found no grasp), no_contact, not_lifted (at
             most 2 cm), dropped (ended more than 5 cm below its highest point), not_held (high enough, but the success predicate never held), timeout
-            (still on its way up), unstable (the simulation diverged).
+            (still on its way up), unstable (the simulation diverged), wrong_object (the last object lifted was another one).
         look: changed appearance as "factor=value", or "factor=a|b" where episodes take turns; "" for the training look.
         wall_s: wall-clock time of the episode [s]; the only column that differs between two equal runs.
         object_trial: how many earlier episodes of this run used the same object.

@@ -364,6 +364,11 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         qpos = self.scene.data.qpos[self.scene.object_qpos]
         return qpos[:3].copy(), quat_to_matrix(qpos[3:])
 
+    @property
+    def other_ids(self) -> tuple[str, ...]:
+        """Ids of the objects beside the target that belong to the task."""
+        return tuple(obj.id for obj in self._stage.others)
+
     def others(self) -> list[tuple[GraspObject, Array, Array]]:
         """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base frame."""
         data, stage = self.scene.data, self._stage

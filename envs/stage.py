@@ -41,6 +41,8 @@ class Stage:
         self.config = config
         self.robot = get_robot(config.robot)
         self.objects = load_objects(config.objects)
+        if len(self.objects) <= config.others[1]:
+            raise ConfigError(f"{config.objects} has {len(self.objects)} objects; a target and {config.others[1]} others are to lie on the table: choose a larger set, or less clutter")
         self._toys: Scene | None = None
         self._scenes: OrderedDict[tuple[str, Extras, tuple[str, ...]], Scene] = OrderedDict()  # of mesh objects, clutter and shifts
         self._renderers: dict[int, Renderer] = {}

@@ -21,6 +21,10 @@ class Config(Common):
 
     objects: str = "toys:train"
     """Object set to play with."""
+    env: str = "grasp"
+    """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
+    clutter: str = ""
+    """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     episodes: int = 500
     """How many successful demonstrations to store."""
     out: Path
@@ -51,7 +55,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     workers = cfg.workers or os.cpu_count() or 1
     config = CollectConfig(
-        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
+        objects=cfg.objects, task=cfg.env, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
     )
     config.env_config()  # refuses wrong options before --out belongs to them

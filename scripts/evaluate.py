@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,10 @@ class Config(Common):
     """Folder of a policy, or oracle, or random; give it several times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set to test on; give it several times for several; none is ycb-like."""
+    env: str = "grasp"
+    """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
+    clutter: str = ""
+    """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     trials: int = 100
     """Episodes per policy and set; the objects take turns."""
     out: Path = Path("runs/evaluation")
@@ -47,6 +51,11 @@ class Config(Common):
         if self.trials < 1 or self.workers < 0:
             raise ConfigError(f"--trials must be at least 1 and --workers at least 0, got {self.trials} and {self.workers}")
 
+    @property
+    def env_kwargs(self) -> dict[str, Any]:
+        """What the environment is given besides the object set; empty for the default task."""
+        return ({} if self.env == "grasp" else {"task": self.env}) | ({"clutter": self.clutter} if self.clutter else {})
+
 
 def row_names(policies: Sequence[str]) -> dict[str, str]:
     """Returns what each policy is called in the rows: its folder's name, or the whole path where two names are equal."""
@@ -55,10 +64,10 @@ def row_names(policies: Sequence[str]) -> dict[str, str]:
     return {policy: name if names.count(name) == 1 else policy for policy, name in short.items()}
 
 
-def rows_file(folder: Path, policy: str, name: str, objects: str) -> Path:
-    """Returns where the rows of one policy on one set are kept."""
+def rows_file(folder: Path, policy: str, name: str, objects: str, env_kwargs: Mapping[str, Any] | None = None) -> Path:
+    """Returns where the rows of one policy on one set, in one task, are kept."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{name}-{objects}")[:80]
-    return folder / "rows" / f"{readable}-{json_hash([policy, objects])[:6]}.parquet"
+    return folder / "rows" / f"{readable}-{json_hash([policy, objects, *([dict(env_kwargs)] if env_kwargs else [])])[:6]}.parquet"
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -70,7 +79,8 @@ def main(cfg: Config) -> dict[str, Any]:
     if any(policy not in REFERENCES for policy in cfg.policy):
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, summary_table, write_rows
-    from toyshift.diagnostics.actors import policy_fingerprint
+    from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
+    from toyshift.envs.config import EnvConfig
     from toyshift.toys import load_objects
 
     policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
@@ -81,11 +91,12 @@ def main(cfg: Config) -> dict[str, Any]:
         policy_fingerprint(policy)
     for objects in sets:
         load_objects(objects)
+        EnvConfig(objects=objects, **cfg.env_kwargs)
     rows = []
     for objects in sets:
         for policy in policies:
-            config = EvaluateConfig(policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy])
-            rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects), workers=workers)
+            config = EvaluateConfig(policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs))
+            rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, cfg.env_kwargs), workers=workers)
     summaries = summarise(rows)
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)

@@ -15,7 +15,7 @@ from toyshift.envs import ToyGraspVectorEnv, sb3
 pytest.importorskip("stable_baselines3")
 
 IDS = sorted(name for name in gym.registry if name.startswith("toyshift/"))
-OPTIONS: dict[str, Any] = {"objects": "toys:train?n=4", "image_size": 36}
+OPTIONS: dict[str, Any] = {"objects": "toys:train?n=12", "image_size": 36}
 
 
 @pytest.mark.parametrize("name", IDS)
