@@ -14,6 +14,7 @@ from toyshift.envs.surroundings import STIFF, VISIBLE
 # a joint turns no further from zero than this, wherever its file lets it turn on and on: observations are bounded [rad]
 TURN = 3.9
 PEDESTAL = 0.09  # radius [m]
+FOLLOWER_DAMPING = 0.1  # share of a driven joint's damping: a linkage of five joints must not be five times as slow
 FOLLOW = (0.008, 1.0)  # how fast a linkage corrects its errors: as fast as two steps of 4 ms allow
 
 
@@ -49,25 +50,30 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
     for geom in spec.geoms:
         if geom.name.startswith(grip.stiff):
             geom.solref = STIFF
-    for name in (*grip.joints, *(name for name, _, _ in grip.follow)):
+    followers = [name for name, _, _ in grip.follow]
+    for name in (*grip.joints, *followers):
         joint = spec.joint(name)
         joint.armature, joint.frictionloss = grip.armature, 0.0
-        _damp(joint, grip.damping)
+        joint.damping = _coefficient(joint.damping, grip.damping * (FOLLOWER_DAMPING if name in followers else 1.0))
+        joint.stiffness = _coefficient(joint.stiffness, 0.0)
     for name, kp, force in zip(robot.joints, robot.kp, robot.force, strict=True):
         _prepare(spec.joint(name), robot.armature)
         actuator = spec.add_actuator(name=f"arm_{name}", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         actuator.set_to_position(kp=kp, dampratio=1.0)
         actuator.forcelimited, actuator.forcerange = True, (-force, force)
-    for name in grip.joints:
+    for name, opened, shut in zip(grip.joints, grip.open_ctrl, grip.shut, strict=True):
+        joint = spec.joint(name)
+        if joint.range[0] == joint.range[1]:
+            joint.range, joint.limited = sorted((opened, shut)), True
         actuator = spec.add_actuator(name=f"grip_{name}", target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
         actuator.set_to_position(kp=grip.kp)
         actuator.forcelimited, actuator.forcerange = True, (-grip.force, grip.force)
     _add_linkage(spec, grip)
 
 
-def _damp(joint: Any, damping: float) -> None:
+def _coefficient(present: Any, value: float) -> Any:
     # a number up to MuJoCo 3.8, the coefficients of a polynomial from 3.9 on
-    joint.damping = np.array([damping, 0.0, 0.0]) if np.ndim(joint.damping) else damping
+    return np.array([value, 0.0, 0.0]) if np.ndim(present) else value
 
 
 def _prepare(joint: Any, armature: float) -> None:

@@ -36,7 +36,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "run": Command("toyshift.scripts.run", "runs a whole experiment: run quickstart", ("quickstart",)),
     "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "graspability", "import", "list", "show", "print", "stats", "view")),
-    "envs": Command("toyshift.scripts.envs", "plays an environment, shows every shift at every level, writes files for LeRobot's EnvHub", ("play", "shifts", "hub")),
+    "envs": Command("toyshift.scripts.envs", "plays an environment, shows every shift and every robot, writes files for LeRobot's EnvHub", ("play", "shifts", "robots", "hub")),
     "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
     "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
     "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),

@@ -2,6 +2,7 @@
 
 toyshift envs play                               keyboard control in MuJoCo's viewer, or a video
 toyshift envs shifts --out runs/shifts           a contact sheet of every shift at every level
+toyshift envs robots --out runs/robots.png       a contact sheet of every robot
 toyshift envs hub --out runs/hub                 env.py and README.md of a Hub repository for LeRobot
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 WORDS: dict[str, str] = {
     "play": "toyshift.scripts.envs_play",
     "shifts": "toyshift.scripts.envs_shifts",
+    "robots": "toyshift.scripts.envs_robots",
     "hub": "toyshift.scripts.envs_hub",
 }
 

@@ -1,0 +1,68 @@
+"""Draws every robot of the registry at its home pose: from the side, from the front, and through its wrist camera.
+
+toyshift envs robots --out runs/robots.png
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.files import atomic_path
+from toyshift.core.graphics import gl_backend
+from toyshift.core.progress import track
+from toyshift.scripts.options import Common
+
+VIEWS = ("film", "front", "wrist")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift envs robots`."""
+
+    out: Path
+    """The picture, a PNG file."""
+    objects: str = "ycb-like"
+    """Object set; the first object that the seed draws lies on the table."""
+    size: int = 256
+    """Height and width of one view [pixels]."""
+    columns: int = 2
+    """Robots side by side."""
+
+    def __post_init__(self) -> None:
+        if not 64 <= self.size <= 512 or self.columns < 1:
+            raise ConfigError(f"--size must be 64..512 and --columns at least 1, got {self.size} and {self.columns}")
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Draws every robot at its home pose, each with its name, its joints and its gripper.
+
+    Example: toyshift envs robots --out runs/robots.png
+    """
+    gl_backend()  # nothing is written where nothing can be rendered
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    from toyshift.envs import EnvConfig, GraspEnv
+    from toyshift.envs.robots import ROBOTS
+
+    label = 24
+    wide, high = len(VIEWS) * cfg.size, cfg.size + label
+    sheet = Image.new("RGB", (cfg.columns * wide, -(-len(ROBOTS) // cfg.columns) * high), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for i, robot in enumerate(track(list(ROBOTS.values()), "robots")):
+        env = GraspEnv(EnvConfig(objects=cfg.objects, robot=robot.name, quality="high", start_noise=0.0))
+        try:
+            env.reset(seed=cfg.seed)
+            views = np.concatenate([env.picture(cfg.size, view) for view in VIEWS], axis=1)
+        finally:
+            env.close()
+        x, y = i % cfg.columns * wide, i // cfg.columns * high
+        draw.text((x + 4, y + 3), f"{robot.name}: {len(robot.joints)} joints, {Path(robot.gripper.file).stem}", "black", font)
+        sheet.paste(Image.fromarray(views), (x, y + label))
+    with atomic_path(cfg.out) as temporary:
+        sheet.save(temporary, format="PNG")
+    print(f"{len(ROBOTS)} robots: {cfg.out}")
+    return {"out": cfg.out, "robots": list(ROBOTS)}
