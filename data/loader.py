@@ -24,6 +24,7 @@ from toyshift.core.contract import (
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.data.cache import THREADS, cached_arrays
 from toyshift.data.dataset import open_dataset
+from toyshift.data.mixture import is_mixture, read_mixture
 from toyshift.data.sampler import Sampler
 
 Batch = dict[str, Any]
@@ -46,7 +47,7 @@ class Windows:
     Frames are numbered through over the folders in the order given. Nothing is held in memory but indices; several processes share the files' pages.
 
     Args:
-        folders: finished datasets, all under one action contract and one observation contract.
+        folders: finished datasets, all under one action contract and one observation contract; or a single mixture file (`toyshift data mix`).
         chunk: number K of actions in a window; the first is the frame's own.
         weights: share of each folder in the draws and in `stats`, or None: every frame counts the same.
         threads: decoding threads where a cache has to be built.
@@ -64,6 +65,11 @@ class Windows:
 
     def __init__(self, folders: Sequence[Path], chunk: int, weights: Sequence[float] | None = None, *, threads: int = THREADS) -> None:
         folders = [Path(f) for f in folders]
+        if any(is_mixture(f) for f in folders):
+            if len(folders) > 1 or weights is not None:
+                raise ConfigError(f"a mixture file brings its own datasets and weights: name it alone, without weights; got {', '.join(map(str, folders))}")
+            mixture = read_mixture(folders[0])
+            folders, weights = list(mixture.folders), mixture.weights
         if not folders or chunk < 1:
             raise ConfigError(f"windows need at least one folder and chunk >= 1, got {len(folders)} folders and chunk={chunk}")
         if weights is not None and (len(weights) != len(folders) or not all(math.isfinite(w) and w > 0 for w in weights)):
