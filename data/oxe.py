@@ -19,7 +19,20 @@ import numpy as np
 
 from toyshift.core.contract import ACTION, STATE, ActionContract
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
-from toyshift.data.oxe_parts import Array, Part, Steps, clipped, column, constant, euler, from_relative, inverted, joined, settled, unpacked
+from toyshift.data.oxe_parts import (
+    Array,
+    Part,
+    Steps,
+    clipped,
+    column,
+    constant,
+    euler,
+    from_relative,
+    inverted,
+    joined,
+    settled,
+    unpacked,
+)
 
 
 class StateEncoding(enum.Enum):

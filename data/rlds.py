@@ -25,9 +25,18 @@ from toyshift.core.contract import ACTION, IMAGE_PREFIX, MASK_PREFIX, STATE, Obs
 from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError, UnknownNameError
 from toyshift.core.files import atomic_dir, read_json, write_json
 from toyshift.core.progress import track
-from toyshift.data.episode import Encoded, Episode, Frames, encode_episode, is_image, is_mask
+from toyshift.data.episode import Encoded, Episode, Frames, encode_episode, is_image
 from toyshift.data.oxe import OXE_DATASETS, oxe_contract, oxe_dataset, standardise
-from toyshift.data.stream import CONTRACTS, ReadOptions, Stream, contracts_from, contracts_json, require_episode, require_new, require_package
+from toyshift.data.stream import (
+    CONTRACTS,
+    ReadOptions,
+    Stream,
+    contracts_from,
+    contracts_json,
+    require_episode,
+    require_new,
+    require_package,
+)
 
 VERSION = "1.0.0"
 EPISODES_PER_SHARD = 100
@@ -131,7 +140,11 @@ def _writer(tfds: Any, name: str, folder: Path, encoded: Encoded, stream: Stream
             observation[_image_name(key.removeprefix(IMAGE_PREFIX))] = features.Image(shape=shape, encoding_format="png")
         else:
             observation[f"{key.removeprefix(MASK_PREFIX)}_mask"] = features.Image(shape=(*shape, 1), encoding_format="png")
-    extra = {k: features.Tensor(shape=v.shape[1:], dtype=tf.as_dtype(v.dtype)) for k, v in encoded.arrays.items() if k != STATE}
+    # TFRecords know no double precision: such columns are stored as bytes
+    extra = {
+        k: features.Tensor(shape=v.shape[1:], dtype=tf.as_dtype(v.dtype), encoding="bytes" if v.dtype == np.float64 else "none")
+        for k, v in encoded.arrays.items() if k != STATE
+    }  # fmt: skip
     width = oxe_action(stream.action.mode, encoded.arrays[ACTION][:1]).shape[1]
     scalars = {"discount": np.float32, "reward": np.float32, "is_first": np.bool_, "is_last": np.bool_, "is_terminal": np.bool_}
     steps = {"observation": observation, "action": features.Tensor(shape=(width,), dtype=np.float32), "language_instruction": features.Text(), EXTRA: extra}

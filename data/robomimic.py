@@ -24,7 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ACTION, IMAGE_PREFIX, MASK_PREFIX, SIM_STATE, STATE, ActionContract, ObservationContract, image_key, mask_key
+from toyshift.core.contract import (
+    ACTION,
+    IMAGE_PREFIX,
+    MASK_PREFIX,
+    SIM_STATE,
+    STATE,
+    ActionContract,
+    ObservationContract,
+    image_key,
+    mask_key,
+)
 from toyshift.core.errors import ContractError, FileError
 from toyshift.core.files import atomic_path
 from toyshift.core.progress import track

@@ -147,7 +147,7 @@ def unit_actions(contract: ActionContract, actions: NDArray[np.floating[Any]], w
     low, high = np.asarray(contract.low), np.asarray(contract.high)
     if not np.isfinite(low).all() or not np.isfinite(high).all() or (high <= low).any():
         raise ContractError(f"{where}: the action contract has no proper bounds (low {contract.low}, high {contract.high}); [-1, 1] needs them")
-    unit = 2.0 * (np.asarray(actions, dtype=np.float64) - low) / (high - low) - 1.0
+    unit: NDArray[np.float64] = 2.0 * (np.asarray(actions, dtype=np.float64) - low) / (high - low) - 1.0
     if np.abs(unit).max(initial=0.0) > 1.0 + 1e-6:
         t, entry = (int(v) for v in np.argwhere(np.abs(unit) > 1.0 + 1e-6)[0])
         raise ContractError(f"{where}, frame {t}: action {contract.names[entry]} is {actions[t, entry]:.4g}, outside the contract's {low[entry]:g} to {high[entry]:g}; [-1, 1] cannot hold it")

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
     "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "graspability", "import", "list", "show", "print", "stats", "view")),
     "envs": Command("toyshift.scripts.envs", "plays an environment, shows every shift and every robot, writes files for LeRobot's EnvHub", ("play", "shifts", "robots", "hub")),
     "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
+    "data": Command("toyshift.scripts.data", "converts, mixes, checks and shows datasets", ("check", "convert", "info", "mix", "replay", "view")),
     "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
     "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),
     "diagnose": Command("toyshift.scripts.diagnose", "says what a policy leans on, or how datasets differ"),
@@ -52,6 +53,7 @@ EPILOG = """examples:
   toyshift run quickstart                                the whole chain, ends with the path of the report
   toyshift toys show toys:train --out toys.png           a contact sheet of toys
   toyshift collect --objects toys:train --episodes 500 --out runs/demos
+  toyshift data info runs/demos                          what it holds; data check, view, convert, mix, replay
   toyshift train --data runs/demos --pooling detpool --out runs/detpool
   toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
   toyshift diagnose --policy runs/detpool                what it leans on; --data DIR DIR compares datasets
