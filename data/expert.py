@@ -99,8 +99,7 @@ class GraspExpert:
         env = self.env
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
-        obstacles = np.concatenate([self._samples_of(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in env.others()] or [np.zeros((0, 3))])
-        self._highest = float(obstacles[:, 2].max(initial=0.0))
+        obstacles = self._obstacles()
         place = (self._samples_of(env.object), position, rotation, env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
         try:
             grasps = plan_grasps(*place, self.config.planner, obstacles)
@@ -108,6 +107,12 @@ class GraspExpert:
             grasps = plan_grasps(*place, self.config.second_try, obstacles)
         # another try takes another grasp: the best one has just failed
         return grasps[min(len(grasps) - 1, 0 if self.attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
+
+    def _obstacles(self) -> Array:
+        """Points (m, 3) of the other objects, base frame [m]; how high they reach is remembered for the way there."""
+        found = np.concatenate([self._samples_of(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in self.env.others()] or [np.zeros((0, 3))])
+        self._highest = float(found[:, 2].max(initial=0.0))
+        return found
 
     def _samples_of(self, obj: GraspObject) -> SurfaceSamples:
         mesh, samples = self._samples.get(obj.id, (None, None))

@@ -63,7 +63,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     ## Observation Space
     `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
     with `depth=True` `depth.<camera>` (H, W) float32 [m] along the optical axis (20 where there is nothing),
-    `agent_pos` (21,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
+    `agent_pos` (joints + 14,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
     commanded minus measured hand position [m], commanded gripper opening 0..1. GraspState has no images but
     `environment_state` (12,) float32: the target's centre of mass relative to the hand [m], first two columns of its rotation, the
     sides of its bounding box in its own frame [m].

@@ -16,7 +16,8 @@ class Gripper:
     """A gripper, as a grasp planner and an actuator see it.
 
     The grasp frame is the site's: x is the closing direction, z the approach direction (out of the hand). Its commanded
-    opening 0..1 runs over `joints`; what else moves follows them by fixed ratios, as linkages do.
+    opening 0..1 runs over `joints`; what else moves follows them by fixed ratios, as linkages do. The lengths are those of the
+    compiled model: extents of the collision geoms in the site's frame, at home, over all openings (tests hold them to it).
 
     Attributes:
         file: MJCF file below robosuite's `models/assets`.

@@ -37,6 +37,15 @@ def test_what_is_wider_than_the_mouth_is_refused() -> None:
         plan_power_grasps(block(0.15, 0.15, 0.05), np.array([0.5, 0.1, 0.02]), INSPIRE_HAND, hand_yaw=0.0)
 
 
+def test_a_neighbour_turns_the_hand() -> None:
+    can, com = block(0.07, 0.07, 0.1), np.array([0.5, 0.1, 0.05])
+    free = plan_power_grasps(can, com, INSPIRE_HAND, hand_yaw=np.pi / 2)[0]
+    neighbour = np.array([[0.5, 0.1 + 0.06, 0.08]])  # where the fingers of the free grasp would be
+    turned = plan_power_grasps(can, com, INSPIRE_HAND, np.pi / 2, neighbour)[0]
+    assert abs(free.rotation[1, 0]) == pytest.approx(1.0)
+    assert abs(turned.rotation[1, 0]) < 0.9
+
+
 @pytest.mark.parametrize("thing", ["005_tomato_soup_can", "055_baseball", "054_softball"])
 def test_it_lifts_a_can_and_balls(thing: str) -> None:
     env = GraspEnv(EnvConfig(objects="ycb-like", robot="inspire", cameras=()))
