@@ -69,7 +69,7 @@ def principal(inertia: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
 
 def fill_slots(model: Any, slots: NDArray[np.int64], body: int, obj: GraspObject) -> None:
-    """Writes a toy into slots and their body; `mj_setConst` must follow."""
+    """Writes a toy into slots and their body; `refresh_constants` must follow."""
     model.geom_group[slots] = HIDDEN
     model.geom_contype[slots] = model.geom_conaffinity[slots] = 0
     model.geom_matid[slots] = -1
@@ -87,6 +87,17 @@ def fill_slots(model: Any, slots: NDArray[np.int64], body: int, obj: GraspObject
     model.body_mass[body], model.body_inertia[body] = obj.mass, values
     model.body_ipos[body], model.body_iquat[body] = obj.com, matrix_to_quat(vectors)
     model.body_contype[body] = model.body_conaffinity[body] = 1
+
+
+def refresh_constants(model: Any, data: Any) -> None:
+    """Brings up to date what MuJoCo derives from sizes and masses, after slots were written.
+
+    All but the scene's extent, which `mj_setConst` takes from the slots: the near plane of cameras is a share of it, and
+    would cut the hand out of the wrist camera's images of toys, but not of scans.
+    """
+    extent, centre = float(model.stat.extent), model.stat.center.copy()
+    mujoco.mj_setConst(model, data)
+    model.stat.extent, model.stat.center[:] = extent, centre
 
 
 def _half_extents(geom: Geom) -> tuple[float, float, float]:

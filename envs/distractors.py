@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.envs.bodies import DISTRACTOR_SLOTS, fill_slots
+from toyshift.envs.bodies import DISTRACTOR_SLOTS, fill_slots, refresh_constants
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.scene import Scene, Slots, uses_slots
 from toyshift.toys.model import GraspObject
@@ -62,7 +61,7 @@ def write_toys(scene: Scene, slots: Sequence[Slots], objects: Sequence[GraspObje
     """Writes toys into bodies beside the target."""
     for body, obj in zip(slots, objects, strict=True):
         fill_slots(scene.model, body.geoms, body.body, obj)
-    mujoco.mj_setConst(scene.model, scene.data)
+    refresh_constants(scene.model, scene.data)
 
 
 def free_place(centre: Array, half: Array | float, radius: float, taken: Sequence[Circle], rng: np.random.Generator) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import content_hash
-from toyshift.envs.bodies import DISTRACTOR_SLOTS, SLOTS, add_mesh_object, add_slots, fill_slots
+from toyshift.envs.bodies import DISTRACTOR_SLOTS, SLOTS, add_mesh_object, add_slots, fill_slots, refresh_constants
 from toyshift.envs.cameras import Camera, add_camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.robot_body import add_robot
@@ -264,7 +264,7 @@ def write_toy(scene: Scene, obj: GraspObject) -> None:
     """Writes a toy into the slots: the model then behaves as if it had been compiled for this toy."""
     model = scene.model
     fill_slots(model, scene.slots, scene.object_body, obj)
-    mujoco.mj_setConst(model, scene.data)
+    refresh_constants(model, scene.data)
     scene.object_visuals = scene.slots[: len(obj.geoms)]
     scene.own_colours = (model.geom_matid[scene.object_visuals].copy(), model.geom_rgba[scene.object_visuals].copy())
     scene.loaded = obj.id
