@@ -165,6 +165,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
     }
     if env.other_ids:  # the meaning of the simulator's state depends on them
         meta["others"] = list(env.other_ids)
+        meta["environment"] = {"task": config.task, "clutter": config.clutter}
     return Episode(index, {k: np.stack(v) for k, v in frames.items()}, meta), ""
 
 

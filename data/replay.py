@@ -36,6 +36,7 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
     cameras = tuple(Camera(name, size=size) for name, size in observation.cameras if name in CAMERAS)
     robot = str(dataset.info.get("robot_type", "panda"))
     config: dict[str, Any] = {"objects": sets.pop(), "robot": robot, "action_mode": action.mode, "cameras": cameras, "control_hz": action.control_hz}
+    config |= dataset.meta(0).get("environment", {})  # the task, where several objects lie on the table
     env = GraspEnv(EnvConfig(**(config | overrides)))
     if env.action_contract.joint_names != action.joint_names:
         env.close()

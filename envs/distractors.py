@@ -64,13 +64,15 @@ def write_toys(scene: Scene, slots: Sequence[Slots], objects: Sequence[GraspObje
     refresh_constants(scene.model, scene.data)
 
 
-def free_place(centre: Array, half: Array | float, radius: float, taken: Sequence[Circle], rng: np.random.Generator) -> Array:
+def free_place(
+    centre: Array, half: Array | float, radius: float, taken: Sequence[Circle], rng: np.random.Generator, growth: Array | float = GROWTH
+) -> Array:
     """Returns a place (2,) uniform in centre +- half whose circle meets none that is taken; the region grows until there is one [m]."""
     while True:
         place = np.asarray(centre + half * (2 * rng.random(2) - 1))
         if all(np.linalg.norm(place - other) > radius + reach + GAP for other, reach in taken):
             return place
-        half = half * GROWTH
+        half = half * growth
 
 
 def place_distractors(

@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 Observation = dict[str, Any]
 
 STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
+FREE_BODY_STATE = 7 + 3 * 6 + 6  # numbers of a free body in it: position; velocity, warm start, joint forces; force on the body
 BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
 RESET_OPTIONS = {"episode", "object", "look", "shift"}
@@ -404,10 +405,14 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         return scene_hash(self.config, self.object, self.scene.others)
 
     def sim_state(self) -> Array:
-        """Returns MuJoCo's integration state (N,) of the present scene."""
+        """Returns MuJoCo's integration state (N,) of the present scene.
+
+        N is the same in every episode: where fewer objects lie on the table than could, zeros follow.
+        """
         state = np.zeros(mujoco.mj_stateSize(self.scene.model, STATE_SPEC))
         mujoco.mj_getState(self.scene.model, self.scene.data, state, STATE_SPEC)
-        return state
+        absent = max(0, self.config.others[1] - len(self._stage.others))
+        return np.pad(state, (0, absent * FREE_BODY_STATE)) if absent else state
 
     def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None) -> None:
         """Puts the simulation into a stored state, e.g. to render it again or to go on from it.
@@ -425,9 +430,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if model_hash is not None and model_hash != self.model_hash():
             raise ContractError(f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): it cannot be rendered again with this one")
         size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)
-        if len(state) != size:
+        if len(state) < size or np.any(state[size:]):
             raise ContractError(f"the simulator state of {object_id} has {len(state)} numbers; this model has {size}")
-        mujoco.mj_setState(self.scene.model, self.scene.data, np.ascontiguousarray(state, dtype=np.float64), STATE_SPEC)
+        mujoco.mj_setState(self.scene.model, self.scene.data, np.ascontiguousarray(state[:size], dtype=np.float64), STATE_SPEC)
         self._stage.read_command()
         self._stage.apply(self.look)
         mujoco.mj_forward(self.scene.model, self.scene.data)

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 REGION = (1.4, 2.0)  # half sides, x and y, of what objects are spread over, as factors on `settled_start`
+REGION_GROWTH = np.array([1.003, 1.02])  # to the sides, where the arm reaches further than to the front and back
 CLEARANCE = 0.001  # above the table before everything settles [m]
 
 
@@ -115,6 +116,6 @@ def spread_out(
         taken.append((places[0], things[0].radius))
         order.remove(0)
     for i in order:
-        places[i] = free_place(np.asarray(centre), half * np.asarray(REGION), things[i].radius, taken, rng)
+        places[i] = free_place(np.asarray(centre), half * np.asarray(REGION), things[i].radius, taken, rng, REGION_GROWTH)
         taken.append((places[i], things[i].radius))
     return [np.array([*(places[i] - thing.com), thing.height + CLEARANCE, *thing.quat]) for i, thing in enumerate(things)]

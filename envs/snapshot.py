@@ -69,9 +69,10 @@ def restore(env: GraspEnv, snapshot: Snapshot) -> None:
     if env.model_hash() != snapshot.model_hash:
         raise ContractError(f"the snapshot of {snapshot.options['object']} was made with another model ({snapshot.model_hash}, now {env.model_hash()})")
     model, data = env.scene.model, env.scene.data
-    mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)
+    state = snapshot.state[: mujoco.mj_stateSize(model, STATE_SPEC)]
+    mujoco.mj_setState(model, data, state, STATE_SPEC)
     mujoco.mj_forward(model, data)
-    mujoco.mj_setState(model, data, snapshot.state, STATE_SPEC)  # forward dynamics may have moved the warm start
+    mujoco.mj_setState(model, data, state, STATE_SPEC)  # forward dynamics may have moved the warm start
     env._arm.set_joints(snapshot.joints)
     env._stage.commanded_opening = snapshot.opening
     env._channel._waiting = deque(snapshot.waiting)
