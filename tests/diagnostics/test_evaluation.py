@@ -136,6 +136,12 @@ def test_outcomes_of_failures(fake):
             raise GraspError("too wide")
 
     assert run_episode(NoPlan(), env, config, "a", 1)["failure"] == "no_plan"
+    class Swapped(fake.Env):
+        def advance(self, action):
+            reward, done, info = super().advance(action)
+            return reward, done, info | {"lifted_object": "b"}
+
+    assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), Swapped("x"), config, "a", 1)["failure"] == "wrong_object"
     changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
     assert run_episode(FolderActor(Lifter(fake.CONTRACT)), env, changed, "a", 0)["failure"] == "not_held"
 

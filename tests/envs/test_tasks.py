@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,9 +14,13 @@ from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
+from toyshift.data.collection import CollectConfig, collect
+from toyshift.data.dataset import open_dataset
 from toyshift.data.expert import GraspExpert
 from toyshift.data.planner import SurfaceSamples, plan_grasps
+from toyshift.data.replay import replay
 from toyshift.envs import VARIANTS, EnvConfig, GraspEnv
+from toyshift.envs.grasp import FREE_BODY_STATE, STATE_SPEC
 from toyshift.envs.pick import phrase
 from toyshift.envs.rotations import quat_to_matrix
 from toyshift.envs.spaces import ENVIRONMENT_STATE
@@ -251,6 +256,31 @@ def test_a_stored_state_is_loaded_with_the_objects_that_lay_there(pick: GraspEnv
     pick.reset(seed=9)
     pick.load_sim_state(target, state, key, others)
     np.testing.assert_array_equal(pick.observe()["pixels"]["front"], seen["pixels"]["front"])
+
+
+def test_states_have_one_length_however_many_objects_there_are(pick: GraspEnv) -> None:
+    lengths, bodies = set(), set()
+    for episode in range(6):
+        pick.reset(seed=0, options={"episode": episode})
+        size = mujoco.mj_stateSize(pick.scene.model, STATE_SPEC)
+        lengths.add(len(pick.sim_state()))
+        bodies.add((len(pick.other_ids), size))
+        assert not pick.sim_state()[size:].any()
+    assert len(lengths) == 1
+    (few, small), (many, large) = min(bodies), max(bodies)
+    assert large - small == (many - few) * FREE_BODY_STATE > 0
+    assert lengths == {large + (5 - many) * FREE_BODY_STATE}
+
+
+def test_demonstrations_of_pick_name_the_target_and_replay(tmp_path: Path) -> None:
+    config = CollectConfig(OBJECTS, 3, tmp_path / "demos", workers=0, seed=1, task="pick", image_size=32, cameras=("front",))
+    collect(config, progress=False)
+    dataset = open_dataset(config.out)
+    assert all(re.fullmatch("pick up the [a-z]+ toy made of .+", dataset.meta(i)["task"]) for i in range(3))
+    assert len({len(dataset.meta(i)["others"]) for i in range(3)}) > 1
+    replayed = replay(dataset)
+    assert replayed["again"] == 3
+    assert replayed["max_drift"] == 0.0
 
 
 # ---------------------------------------------------------------- which object counts
