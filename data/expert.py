@@ -110,7 +110,7 @@ class GraspExpert:
 
     def _obstacles(self) -> Array:
         """Points (m, 3) of the other objects, base frame [m]; how high they reach is remembered for the way there."""
-        found = np.concatenate([self._samples_of(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in self.env.others()] or [np.zeros((0, 3))])
+        found: Array = np.concatenate([self._samples_of(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in self.env.others()] or [np.zeros((0, 3))])
         self._highest = float(found[:, 2].max(initial=0.0))
         return found
 
