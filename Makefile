@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV PYTHON TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-wheel lint types bench ci clean
+.PHONY: help setup demo test test-wheel test-interop lint types bench ci clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ test: setup ## all tests (ARGS="-k toys" for some)
 
 test-wheel: setup ## the same tests against the built wheel in a fresh environment
 	@.ci/test_wheel.sh $(ARGS)
+
+test-interop: setup ## what we write, opened by lerobot, tensorflow_datasets and robomimic (.venv-interop, several GB)
+	@.ci/test_interop.sh $(ARGS)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check .

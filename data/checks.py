@@ -90,7 +90,7 @@ def _gripper_sign(episode: Episode, dataset: Dataset) -> list[Finding]:
     change = np.diff(episode.frames[STATE][:, found[0]].astype(np.float64))  # (T-1,)
     along, total = float(change @ told), float(np.abs(change).sum())
     limit = 0.5 if EXECUTED in episode.frames else 0.9
-    if total < 1e-3 or along > -limit * total:
+    if not total >= 1e-3 or along > -limit * total:  # not: NaN is another check's finding
         return []
     return [(None, f"{names[found[0]]} moves against its command ({-along:.3g} of {total:.3g} in all); 1 must mean open")]
 
