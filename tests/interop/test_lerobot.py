@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("lerobot")
-
 from toyshift.data.dataset import open_dataset
+
+pytest.importorskip("lerobot")
 
 
 def test_every_frame_comes_back(demos):

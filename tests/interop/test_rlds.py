@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-tfds = pytest.importorskip("tensorflow_datasets")
-
 from toyshift.core.errors import ContractError, FileError
 from toyshift.data.convert import convert
 from toyshift.data.dataset import open_dataset
 from toyshift.data.rlds import oxe_action, oxe_mixture_stream
 from toyshift.data.stream import ReadOptions
+
+tfds = pytest.importorskip("tensorflow_datasets")
 
 F = tfds.features
 

@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("robomimic")
-
 from toyshift.data.convert import convert
 from toyshift.data.dataset import open_dataset
+
+pytest.importorskip("robomimic")
 
 OBS = {"obs": {"low_dim": ["state"], "rgb": ["front_image", "wrist_image"], "depth": [], "scan": []}}
 
