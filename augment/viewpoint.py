@@ -20,7 +20,7 @@ from toyshift.core.workers import worker_pool
 from toyshift.data.dataset import Dataset, open_dataset
 from toyshift.data.episode import Episode, episode_indices, write_episode
 from toyshift.data.lerobot import finalize
-from toyshift.data.replay import environment_of
+from toyshift.data.replay import begin_again, environment_of
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.render import gl_renderer_name
 from toyshift.envs.shifts import Look
@@ -77,6 +77,8 @@ def _rerender(config: ViewpointConfig, index: int) -> int:
     low, high = config.azimuth
     azimuth = float(low + (high - low) * episode_rng(config.seed, index, "viewpoint").random())
     frames = {k: np.array(v) for k, v in episode.frames.items()}
+    if episode.meta.get("factors", {}).get("shift"):
+        begin_again(env, episode.meta, index)
     env.look = Look(azimuth=azimuth)
     for t, state in enumerate(frames[SIM_STATE]):
         env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"], episode.meta.get("others"))

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, SIM_STATE, STATE, image_key, mask_key
-from toyshift.core.errors import ConfigError, FileError, GraspError, ToyShiftError
-from toyshift.core.files import json_hash, read_json, write_json
+from toyshift.core.errors import ConfigError, FileError, GraspError, ToyShiftError, UnknownNameError
+from toyshift.core.files import json_hash, read_json, write_json, write_text
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
@@ -38,6 +38,8 @@ from toyshift.envs.render import gl_renderer_name
 
 MAX_STEPS = 100
 GIVE_UP = 50  # attempts without any success after which collection stops
+KEEP = ("successes", "failed")
+LATER = ("shift", "keep")  # options that older datasets do not have: their keys stay what they were
 LEDGER = "attempts.jsonl"
 CONFIG = "collect.json"
 
@@ -59,6 +61,8 @@ class CollectConfig:
         robot: name in `toyshift.envs.robots.ROBOTS`.
         task: "grasp" or "pick"; see EnvConfig.
         clutter: how many other objects lie on the table, e.g. 4 or "2-6"; None is the task's own number.
+        shift: how far the episodes are from the training distribution, e.g. "camera-azimuth=3"; see `envs.shifts`.
+        keep: "successes", or "failed" to store the attempts that failed on the way as well, with `success` false and their `cause`.
     """
 
     objects: str
@@ -73,24 +77,29 @@ class CollectConfig:
     robot: str = "panda"
     task: str = "grasp"
     clutter: int | str | None = None
+    shift: str = ""
+    keep: str = "successes"
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
             raise ConfigError(f"episodes is {self.episodes} and workers {self.workers}; at least 1 and 0")
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; it must be at least 0")
-        self.env_config()  # refuses an unknown action mode or camera before anything is written
+        if self.keep not in KEEP:
+            raise UnknownNameError("choice for keep", self.keep, KEEP)
+        self.env_config()  # refuses an unknown action mode, camera or shift before anything is written
 
     def env_config(self) -> EnvConfig:
         return EnvConfig(
             objects=self.objects, task=self.task, clutter=self.clutter, robot=self.robot, action_mode=self.action_mode, cameras=self.cameras,
-            image_size=self.image_size,
+            image_size=self.image_size, shift=self.shift,
         )
 
     @functools.cached_property
     def key(self) -> str:
         """Hash of everything that decides what attempt i is; neither how many nor by whom."""
-        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("episodes", "out", "workers")}
+        usual = {f.name: f.default for f in dataclasses.fields(self) if f.name in LATER}
+        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("episodes", "out", "workers") and (k not in usual or v != usual[k])}
         return json_hash(values | {"expert": dataclasses.asdict(ExpertConfig()), "disturbance": dataclasses.asdict(Disturbance()), "fingerprint": _objects(self.objects).fingerprint})
 
 
@@ -102,19 +111,28 @@ def _objects(spec: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Attempt:
-    """What became of one attempt: its index, whether it succeeded, and why not ("" for a success)."""
+    """What became of one attempt: its index, whether it succeeded, why not ("" for a success), and whether an episode of it is kept."""
 
     index: int
     success: bool
     cause: str
     seconds: float
+    stored: bool
 
 
 _session: dict[str, tuple[GraspEnv, GraspExpert]] = {}  # one environment per worker process, kept between attempts
 
 
 def attempt(config: CollectConfig, index: int) -> Attempt:
-    """Plays attempt `index`, and writes its episode file when it succeeds."""
+    """Plays attempt `index`, and writes its episode file when it is to be kept."""
+    done, episode = play(config, index)
+    if episode is not None:
+        write_episode(config.out, episode)
+    return done
+
+
+def play(config: CollectConfig, index: int) -> tuple[Attempt, Episode | None]:
+    """Plays attempt `index` in this process's environment; returns its episode if it is to be kept."""
     begun = time.perf_counter()
     key = config.key
     if key not in _session:
@@ -123,9 +141,7 @@ def attempt(config: CollectConfig, index: int) -> Attempt:
         _session[key] = env, make_expert(env)
     env, expert = _session[key]
     episode, cause = record(env, expert, config, index)
-    if episode is not None:
-        write_episode(config.out, episode)
-    return Attempt(index, episode is not None, cause, time.perf_counter() - begun)
+    return Attempt(index, not cause, cause, time.perf_counter() - begun, episode is not None), episode
 
 
 def close_session() -> None:
@@ -136,7 +152,7 @@ def close_session() -> None:
 
 
 def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int) -> tuple[Episode | None, str]:
-    """Plays one attempt and returns its episode, or None and the cause of the failure."""
+    """Plays one attempt; returns its episode, or None where it is not to be kept, and the cause of the failure ("" for a success)."""
     observation, info = env.reset(seed=config.seed, options={"episode": index, "object": index % len(env.objects)})
     start_position, start_rotation = env.object_pose()
     try:
@@ -154,11 +170,16 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
         observation, _, terminated, _, info = env.step(executed)
         if terminated:
             break
-    if not info["is_success"]:
-        return None, "unstable" if info["unstable"] else "dropped" if info["max_height"] > 0.05 else "missed"
+    success, cause = bool(info["is_success"]), ""
+    if not success:
+        cause = "unstable" if info["unstable"] else "dropped" if info["max_height"] > 0.05 else "missed"
+        if config.keep != "failed":
+            return None, cause
+    for name, value in env.variation.values.items():
+        frames[f"factor.{name}"] = [np.array([value], np.float32)] * len(frames[ACTION])
     position, rotation = expert.grasp.position, expert.grasp.rotation
     meta = {
-        "task": env.task_description, "success": True, "seed": config.seed, "attempt": index, "object_id": env.object.id, "object_set": config.objects,
+        "task": env.task_description, "success": success, "seed": config.seed, "attempt": index, "object_id": env.object.id, "object_set": config.objects,
         "object_pose": np.block([[start_rotation, start_position[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]).round(6).tolist(),
         "grasp": {"position": position.round(6).tolist(), "rotation": rotation.round(6).tolist(), "width": round(expert.grasp.width, 6)},
         "attempts": expert.attempts, "model_hash": env.model_hash(), "factors": {"look": dataclasses.asdict(env.look), "disturbed": config.disturb},
@@ -166,7 +187,11 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
     if env.other_ids:  # the meaning of the simulator's state depends on them
         meta["others"] = list(env.other_ids)
         meta["environment"] = {"task": config.task, "clutter": config.clutter}
-    return Episode(index, {k: np.stack(v) for k, v in frames.items()}, meta), ""
+    if env.shifts.items:
+        meta["factors"] |= {"shift": str(env.shifts), **env.variation.values}
+    if cause:
+        meta["cause"] = cause
+    return Episode(index, {k: np.stack(v) for k, v in frames.items()}, meta), cause
 
 
 def _append(frames: dict[str, list[Any]], env: GraspEnv, observation: dict[str, Any], action: NDArray[np.float32]) -> None:
@@ -187,11 +212,12 @@ def _append(frames: dict[str, list[Any]], env: GraspEnv, observation: dict[str, 
 def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
     """Collects `episodes` successes and writes the dataset; run again after a kill, it goes on.
 
-    The dataset holds the first `episodes` successful attempts in order of index, so the number of workers, and when the
-    run was interrupted, change nothing of it.
+    The dataset holds the first `episodes` successful attempts in order of index (and with keep="failed" the failed ones before the
+    last of them), so the number of workers, and when the run was interrupted, change nothing of it.
 
     Returns:
-        out, episodes, attempts, yield (successes per attempt), causes of failure, episodes_per_s, content_hash.
+        out, episodes (successes), failed (failures that are stored), attempts, yield (successes per attempt), causes of failure,
+        episodes_per_s (successes), content_hash.
 
     Raises:
         ConfigError: the folder holds a dataset of another configuration.
@@ -211,7 +237,7 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
         for new in _attempts(config, attempts):
             attempts[new.index] = new
             with open(out / LEDGER, "a", encoding="utf-8") as ledger:
-                ledger.write(json.dumps(dataclasses.asdict(new)) + "\n")
+                ledger.write(_line(new))
             successes = sum(a.success for a in attempts.values())
             causes = collections.Counter(a.cause for a in attempts.values() if not a.success)
             if progress:
@@ -219,21 +245,22 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
             if successes == 0 and len(attempts) >= GIVE_UP:
                 raise ToyShiftError(f"{len(attempts)} attempts at {config.objects} all failed ({dict(causes)}); try another object set")
     seconds = time.perf_counter() - begun
-    used = _used(attempts, config.episodes)
+    first = [attempts[i] for i in range(_complete(attempts, config.episodes))]
+    used = {a.index for a in first if a.stored}
     for index in episode_indices(out) - used:  # attempts beyond the last one needed, those still in flight at the end among them
         episode_path(out, index).unlink(missing_ok=True)
-    first = [attempts[i] for i in range(max(used) + 1)]
     env = GraspEnv(config.env_config())
     renderer = gl_renderer_name() if config.cameras else "none"
     finalize(out, env.action_contract, env.observation_contract, manifest(dataclasses.asdict(config) | {"out": str(out)}, config.seed, gl_renderer=renderer), robot_type=config.robot)
     env.close()
     result = {
         "out": str(out),
-        "episodes": len(used),
+        "episodes": config.episodes,
+        "failed": len(used) - config.episodes,
         "attempts": len(first),
-        "yield": len(used) / len(first),
+        "yield": config.episodes / len(first),
         "causes": dict(collections.Counter(a.cause for a in first if not a.success)),
-        "episodes_per_s": round((len(attempts) - old) * len(used) / len(first) / max(seconds, 1e-9), 3),
+        "episodes_per_s": round((len(attempts) - old) * config.episodes / len(first) / max(seconds, 1e-9), 3),
         "content_hash": open_dataset(out).content_hash(),
     }
     write_json(out / CONFIG, {"key": key, "config": dataclasses.asdict(config) | {"out": str(out)}, "finished": result})
@@ -259,33 +286,40 @@ def _finished(out: Path, key: str, config: CollectConfig) -> dict[str, Any] | No
 
 
 def _load_ledger(out: Path) -> dict[int, Attempt]:
-    """Reads the ledger; a last line cut short by a kill, and successes whose file is missing, are played again."""
+    """Reads the ledger; a last line cut short by a kill, and attempts whose episode is missing, are played again."""
     attempts: dict[int, Attempt] = {}
     if (out / LEDGER).exists():
+        there = episode_indices(out)  # in files of their own, or already in the layout when the kill came at the very end
         for line in (out / LEDGER).read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(json.JSONDecodeError, TypeError):  # torn, or of an older version
                 found = Attempt(**json.loads(line))
-                if not found.success or episode_path(out, found.index).exists():
+                if not found.stored or found.index in there:
                     attempts[found.index] = found
+        write_text(out / LEDGER, "".join(map(_line, attempts.values())))  # what is appended must not join a torn line
     return attempts
 
 
-def _used(attempts: dict[int, Attempt], episodes: int) -> set[int]:
-    """The first `episodes` successes among attempts 0, 1, 2, ... without a gap; fewer while there are gaps."""
-    used: set[int] = set()
+def _line(attempt: Attempt) -> str:
+    return json.dumps(dataclasses.asdict(attempt)) + "\n"
+
+
+def _complete(attempts: dict[int, Attempt], episodes: int) -> int:
+    """Returns how many of the attempts 0, 1, 2, ... hold the first `episodes` successes; 0 while one is missing or in flight."""
+    successes = 0
     for index in range(len(attempts)):
-        if index not in attempts or len(used) == episodes:
-            break
-        if attempts[index].success:
-            used.add(index)
-    return used
+        if index not in attempts:
+            return 0
+        successes += attempts[index].success
+        if successes == episodes:
+            return index + 1
+    return 0
 
 
 def _attempts(config: CollectConfig, known: dict[int, Attempt]) -> Iterator[Attempt]:
     """Yields new attempts until the first `episodes` successes have no gap before them."""
     if config.workers == 0:
         index = 0
-        while len(_used(known, config.episodes)) < config.episodes:
+        while not _complete(known, config.episodes):
             if index not in known:
                 yield attempt(config, index)
             index += 1
@@ -296,7 +330,7 @@ def _attempts(config: CollectConfig, known: dict[int, Attempt]) -> Iterator[Atte
         waiting: set[Future[Attempt]] = set()
         following = 0
         try:
-            while len(_used(known, config.episodes)) < config.episodes:
+            while not _complete(known, config.episodes):
                 while len(waiting) < 2 * config.workers:
                     if following not in known:
                         waiting.add(pool.submit(attempt, config, following))

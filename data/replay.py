@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,13 @@ class Replayed:
     drift: float
 
 
+def begin_again(env: GraspEnv, meta: Mapping[str, Any], index: int) -> None:
+    """Resets the environment to a recorded episode: what is not in the simulator's state (its shift, distractors, what the object is made
+    of) comes from there; the look is the training one."""
+    options = {"episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look(), "shift": meta.get("factors", {}).get("shift", "")}
+    env.reset(seed=int(meta.get("seed", 0)), options=options)
+
+
 def replay_episode(dataset: Dataset, env: GraspEnv, index: int) -> Replayed:
     """Executes one episode's actions again from the simulator state of its first frame.
 
@@ -74,8 +81,7 @@ def replay_episode(dataset: Dataset, env: GraspEnv, index: int) -> Replayed:
         raise ContractError(f"{dataset.folder} does not keep the simulator's state ({SIM_STATE}): where its episodes began is unknown")
     episode = dataset.episode(index, [key, SIM_STATE])
     meta, states, actions = episode.meta, episode.frames[SIM_STATE], episode.frames[key]
-    # What is not in the state (distractors, what the object is made of) comes from the reset; the look is not physics.
-    env.reset(seed=int(meta.get("seed", 0)), options={"episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look()})
+    begin_again(env, meta, index)
     env.load_sim_state(meta["object_id"], states[0], meta.get("model_hash"), meta.get("others"))
     positions = slice(1, 1 + env.scene.model.nq)  # the state begins with the time and the positions
     drift, success = 0.0, False

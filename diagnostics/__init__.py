@@ -21,6 +21,7 @@ _EXPORTS = {
     "read_rows_manifest": "rows",
     "render_table": "rows",
     "summarise": "rows",
+    "shift_table": "rows",
     "summary_table": "rows",
     "write_rows": "rows",
     "EnvSpec": "actors",

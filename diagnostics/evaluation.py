@@ -49,6 +49,7 @@ class EvaluateConfig:
         look: changed appearance, e.g. {"table": 1}, or {"table": (1, 2, 3)} to let episodes take turns; {} is the training look.
         env: how to make the environment.
         name: what to call the policy in the rows; "" takes its own name.
+        shift: distance from the training distribution, e.g. "camera-azimuth=3"; the initial states stay those without it. See `envs.shifts`.
     """
 
     policy: str
@@ -59,6 +60,7 @@ class EvaluateConfig:
     look: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     env: EnvSpec = dataclasses.field(default_factory=EnvSpec)
     name: str = ""
+    shift: str = ""
 
     def __post_init__(self) -> None:
         if self.trials < 1 or self.max_steps < 1 or self.seed < 0:
@@ -75,6 +77,11 @@ def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str,
     return ids[int(order[place])], round_
 
 
+def reset_options(config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
+    """Returns the options with which an environment is reset for one episode."""
+    return {"episode": episode, "object": object_id} | ({"shift": config.shift} if config.shift else {})
+
+
 def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
     """Plays one episode and returns the outcome columns of its row.
 
@@ -86,7 +93,7 @@ def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, 
     highest = height = 0.0
     steps, success, contact = 0, False, None
     try:
-        env.reset(seed=config.seed, options={"episode": episode, "object": object_id})
+        env.reset(seed=config.seed, options=reset_options(config, object_id, episode))
         if config.look:
             world.set_look(make_look(config.env, look_of_episode(config.look, episode)))
         actor.reset(env, config.seed, episode)
@@ -140,7 +147,7 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], episode: int) -> Row:
     outcome = run_episode(actor, env, config, object_id, episode)
     return Row(
         policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id, seed=config.seed,
-        episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials, **outcome,
+        episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials, shift=config.shift, **outcome,
     )
 
 
@@ -209,7 +216,7 @@ def run_key(config: EvaluateConfig, fingerprint: str) -> str:
     return json_hash({
         "protocol": PROTOCOL, "policy": policy_fingerprint(config.policy), "name": config.name, "objects": config.objects, "fingerprint": fingerprint,
         "seed": config.seed, "max_steps": config.max_steps, "look": dict(config.look), "env": config.env.to_json(),
-    })
+    } | ({"shift": config.shift} if config.shift else {}))
 
 
 def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
@@ -258,7 +265,7 @@ def evaluate(
     missing = [i for i in range(config.trials) if i not in done]
     if missing:
         pending: list[Row] = []
-        label = f"{config.name or Path(config.policy).name} on {config.objects}"
+        label = f"{config.name or Path(config.policy).name} on {config.objects}" + (f", {config.shift}" if config.shift else "")
 
         flushed = time.monotonic()
 

@@ -216,11 +216,11 @@ def object_panel(
 
     Args:
         object_set: whose rows are taken.
-        rows: of any policies and sets; rows with a changed look are left aside.
+        rows: of any policies and sets; rows with a changed look or a shift are left aside.
         names: object id -> readable name.
         thumbnails: object id -> picture.
     """
-    mine = [r for r in rows if r.object_set == object_set and not r.look and r.policy != "random"]
+    mine = [r for r in rows if r.object_set == object_set and not r.look and not r.shift and r.policy != "random"]
     policies = list(dict.fromkeys(r.policy for r in mine))
     counts = {policy: per_object(r for r in mine if r.policy == policy) for policy in policies}
     ids = list(dict.fromkeys(r.object_id for r in mine))

@@ -39,6 +39,7 @@ class Row:
         wall_s: wall-clock time of the episode [s]; the only column that differs between two equal runs.
         object_trial: how many earlier episodes of this run used the same object.
         trials: episodes this run asked for in total.
+        shift: "factor=level" pairs joined by commas; "" for the training distribution.
     """
 
     policy: str
@@ -55,6 +56,7 @@ class Row:
     wall_s: float
     object_trial: int = 0
     trials: int = 0
+    shift: str = ""
 
 
 def _schema() -> Any:
@@ -98,13 +100,13 @@ def read_rows(path: Path) -> list[Row]:
     """Reads the rows of one file.
 
     Raises:
-        FileError: the file is missing, truncated or lacks a column.
+        FileError: the file is missing, truncated or lacks a column (those that were added later have a default).
     """
     table = _open(path)
-    missing = [f.name for f in dataclasses.fields(Row) if f.name not in table.column_names]
+    missing = [f.name for f in dataclasses.fields(Row) if f.name not in table.column_names and f.default is dataclasses.MISSING]
     if missing:
         raise FileError(f"{path} lacks the columns {', '.join(missing)}; it was not written by `toyshift evaluate`")
-    return [Row(**values) for values in table.select([f.name for f in dataclasses.fields(Row)]).to_pylist()]
+    return [Row(**values) for values in table.select([f.name for f in dataclasses.fields(Row) if f.name in table.column_names]).to_pylist()]
 
 
 def read_rows_manifest(path: Path) -> dict[str, Any]:
@@ -137,10 +139,10 @@ def failure_kind(success: bool, max_height: float, final_height: float, contact:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """Success of one policy on one object set under one look.
+    """Success of one policy on one object set under one look and one shift.
 
     Attributes:
-        policy, pooling, object_set, look: the group.
+        policy, pooling, object_set, look, shift: the group.
         n: episodes.
         k: successes.
         objects: distinct objects.
@@ -161,6 +163,7 @@ class Summary:
     wilson: tuple[float, float]
     clustered: tuple[float, float]
     failures: dict[str, int]
+    shift: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"wilson": list(self.wilson), "clustered": list(self.clustered)}
@@ -172,17 +175,17 @@ class Summary:
 
 
 def summarise(rows: Iterable[Row], confidence: float = 0.95) -> list[Summary]:
-    """Returns one summary per (policy, pooling, object set, look), in order of first appearance."""
-    groups: dict[tuple[str, str, str, str], list[Row]] = {}
+    """Returns one summary per (policy, pooling, object set, look, shift), in order of first appearance."""
+    groups: dict[tuple[str, str, str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.policy, row.pooling, row.object_set, row.look), []).append(row)
+        groups.setdefault((row.policy, row.pooling, row.object_set, row.look, row.shift), []).append(row)
     out = []
-    for (policy, pooling, object_set, look), group in groups.items():
+    for (policy, pooling, object_set, look, shift), group in groups.items():
         k, n = sum(r.success for r in group), len(group)
         by_object: Estimate = clustered([r.success for r in group], [r.object_id for r in group], confidence)
         failures = {kind: sum(r.failure == kind for r in group) for kind in sorted({r.failure for r in group}) if kind}
         out.append(
-            Summary(policy, pooling, object_set, look, n, k, by_object.n, k / n, wilson(k, n, confidence), (by_object.low, by_object.high), failures)
+            Summary(policy, pooling, object_set, look, n, k, by_object.n, k / n, wilson(k, n, confidence), (by_object.low, by_object.high), failures, shift)
         )
     return out
 
@@ -197,14 +200,14 @@ def per_object(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
 
 
 def compare(a: Sequence[Row], b: Sequence[Row], confidence: float = 0.95) -> PairedDifference:
-    """Compares two policies on the episodes both have played: same set, object, seed, episode and look.
+    """Compares two policies on the episodes both have played: same set, object, seed, episode, look and shift.
 
     Raises:
         ConfigError: they share no episode, or one side holds an episode twice.
     """
-    keyed: list[dict[tuple[str, str, int, int, str], Row]] = []
+    keyed: list[dict[tuple[str, str, int, int, str, str], Row]] = []
     for rows in (a, b):
-        index = {(r.object_set, r.object_id, r.seed, r.episode, r.look): r for r in rows}
+        index = {(r.object_set, r.object_id, r.seed, r.episode, r.look, r.shift): r for r in rows}
         if len(index) != len(rows):
             raise ConfigError("a paired comparison takes the rows of one policy on each side; some (object, seed, episode) occurs twice")
         keyed.append(index)
@@ -228,13 +231,30 @@ def render_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([text[0], "  ".join("-" * w for w in widths), *text[1:]])
 
 
+def shift_table(summaries: Iterable[Summary]) -> str:
+    """Returns success by factor and level as text: one line per policy, set and factor, one column per level, successes of episodes.
+
+    Summaries of several factors at once have no place in it; "" where there is none.
+    """
+    cells: dict[tuple[str, str, str], dict[int, Summary]] = {}
+    for s in summaries:
+        if s.shift and "," not in s.shift:
+            factor, _, level = s.shift.partition("=")
+            cells.setdefault((s.policy, s.object_set, factor), {})[int(level)] = s
+    levels = sorted({level for row in cells.values() for level in row})
+    if not levels:
+        return ""
+    lines = [[*names, *(f"{100 * row[i].rate:.1f} ({row[i].k}/{row[i].n})" if i in row else "" for i in levels)] for names, row in cells.items()]
+    return render_table(["policy", "objects of", "factor", *(f"level {i}" for i in levels)], lines)
+
+
 def summary_table(summaries: Sequence[Summary]) -> str:
     """Returns the success table as text: policy, set, episodes, objects, rate and both intervals in percent."""
-    looks = any(s.look for s in summaries)
-    header = ["policy", "pooling", "objects of", *(["look"] if looks else []), "n", "objects", "success %", "95 % episodes", "95 % objects", "failures"]
+    looks, shifts = any(s.look for s in summaries), any(s.shift for s in summaries)
+    header = ["policy", "pooling", "objects of", *(["look"] if looks else []), *(["shift"] if shifts else []), "n", "objects", "success %", "95 % episodes", "95 % objects", "failures"]
     lines = [
         [
-            s.policy, s.pooling or "-", s.object_set, *([s.look or "-"] if looks else []), str(s.n), str(s.objects), f"{100 * s.rate:.1f}",
+            s.policy, s.pooling or "-", s.object_set, *([s.look or "-"] if looks else []), *([s.shift or "-"] if shifts else []), str(s.n), str(s.objects), f"{100 * s.rate:.1f}",
             *(f"[{100 * low:.1f}, {100 * high:.1f}]" for low, high in (s.wilson, s.clustered)),
             ", ".join(f"{kind} {count}" for kind, count in sorted(s.failures.items(), key=lambda item: -item[1])) or "none",
         ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError, GraspError, PhysicsError
 from toyshift.core.files import atomic_path
 from toyshift.diagnostics.actors import EnvSpec, look_of_episode, make_look, open_actor, resolve
-from toyshift.diagnostics.evaluation import EvaluateConfig
+from toyshift.diagnostics.evaluation import EvaluateConfig, reset_options
 from toyshift.diagnostics.rows import Row
 
 SHOW = {"quality": "high", "cameras": ("front",)}
@@ -133,7 +133,7 @@ def record_rollouts(
 
 def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row, size: int, camera: str) -> list[NDArray[np.uint8]]:
     """Plays one episode and returns its pictures, the first before any action."""
-    options = {"episode": row.episode, "object": row.object_id}
+    options = reset_options(config, row.object_id, row.episode)
     for world in (env, screen):
         world.reset(seed=config.seed, options=options)
         if config.look:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
@@ -37,6 +37,10 @@ class Config(Common):
     """Which robot plays: panda, panda-robotiq, ur5e, xarm7, kinova3, sawyer, iiwa or inspire."""
     image_size: int = 96
     """Height and width of the images [pixels]."""
+    shift: str = ""
+    """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2; factors: docs/shifts.md."""
+    keep: Literal["successes", "failed"] = "successes"
+    """failed stores the attempts that failed as well, with success=false."""
     no_disturbance: bool = False
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
 
@@ -57,6 +61,7 @@ def main(cfg: Config) -> dict[str, Any]:
     config = CollectConfig(
         objects=cfg.objects, task=cfg.env, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
+        shift=cfg.shift, keep=cfg.keep,
     )
     config.env_config()  # refuses wrong options before --out belongs to them
     result: dict[str, Any] = collect(config)

@@ -1,6 +1,7 @@
 """Measures success by object set, beside an oracle and a random policy.
 
 toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
+toyshift evaluate --policy runs/detpool --shift camera-azimuth=1 --shift camera-azimuth=3 --out runs/eval
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable --out runs/eval
 """
 
@@ -36,8 +37,10 @@ class Config(Common):
     """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
     clutter: str = ""
     """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
+    shift: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Distance from the training distribution, e.g. camera-azimuth=3; several times for several, factor=0 is unshifted; factors: docs/shifts.md."""
     trials: int = 100
-    """Episodes per policy and set; the objects take turns."""
+    """Episodes per policy, set and shift; the objects take turns."""
     out: Path = Path("runs/evaluation")
     """Folder of the rows; an interrupted evaluation goes on where it was."""
     workers: int = 0
@@ -64,10 +67,10 @@ def row_names(policies: Sequence[str]) -> dict[str, str]:
     return {policy: name if names.count(name) == 1 else policy for policy, name in short.items()}
 
 
-def rows_file(folder: Path, policy: str, name: str, objects: str, env_kwargs: Mapping[str, Any] | None = None) -> Path:
-    """Returns where the rows of one policy on one set, in one task, are kept."""
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{name}-{objects}")[:80]
-    return folder / "rows" / f"{readable}-{json_hash([policy, objects, *([dict(env_kwargs)] if env_kwargs else [])])[:6]}.parquet"
+def rows_file(folder: Path, policy: str, name: str, objects: str, env_kwargs: Mapping[str, Any] | None = None, shift: str = "") -> Path:
+    """Returns where the rows of one policy on one set, in one task and under one shift, are kept."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{name}-{objects}{shift and '-' + shift}")[:80]
+    return folder / "rows" / f"{readable}-{json_hash([policy, objects, *([dict(env_kwargs)] if env_kwargs else []), *([shift] if shift else [])])[:6]}.parquet"
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -78,15 +81,17 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     if any(policy not in REFERENCES for policy in cfg.policy):
         gl_backend()  # these look at images; the references do not
-    from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, summary_table, write_rows
+    from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
     from toyshift.envs.config import EnvConfig
+    from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
 
     policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
     names = row_names(policies)
     workers = cfg.workers or os.cpu_count() or 1
     sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
+    shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
     for policy in policies:  # the last name that is wrong must not wait for hours of the first
         policy_fingerprint(policy)
     for objects in sets:
@@ -95,13 +100,18 @@ def main(cfg: Config) -> dict[str, Any]:
     rows = []
     for objects in sets:
         for policy in policies:
-            config = EvaluateConfig(policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs))
-            rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, cfg.env_kwargs), workers=workers)
+            for shift in shifts:
+                config = EvaluateConfig(
+                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs), shift=shift
+                )
+                rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, cfg.env_kwargs, shift), workers=workers)
     summaries = summarise(rows)
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {"summaries": [summary.to_json() for summary in summaries]}
     write_json(cfg.out / "results.json", result | {"manifest": facts})
     print(summary_table(summaries))
+    if any(shifts):
+        print(f"\nsuccess % by factor and level\n{shift_table(summaries)}")
     print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")
     return result | {"out": cfg.out}

@@ -77,7 +77,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         raise FileError(f"{run} is not a folder; name the one that `toyshift evaluate --out` or `toyshift run` wrote to")
     rows, facts = find_rows(run)
     summaries = summarise(rows)
-    plain = [summary for summary in summaries if not summary.look]
+    plain = [summary for summary in summaries if not summary.look and not summary.shift]
     leaning = [result for path in sorted(run.rglob("leaning.json")) for result in read_results(path, leanings)]
     diversities = [read_results(path, lambda value: Diversity.from_json(value["diversity"])) for path in sorted(run.rglob("diversity.json"))]
     curves: list[Curve] = [c for path in sorted(run.rglob("metrics.jsonl")) for c in read_curves(path, path.parent.name)]
@@ -124,7 +124,7 @@ def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:
     facts: dict[str, Any] = {}
     for path in files:
         for row in read_rows(path):
-            rows[(row.policy, row.object_set, row.look, row.seed, row.episode)] = row
+            rows[(row.policy, row.object_set, row.look, row.shift, row.seed, row.episode)] = row
         facts = facts or read_rows_manifest(path)
     return list(rows.values()), facts if "versions" in facts else {}
 
