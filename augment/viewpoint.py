@@ -77,7 +77,7 @@ def _rerender(config: ViewpointConfig, index: int) -> int:
     low, high = config.azimuth
     azimuth = float(low + (high - low) * episode_rng(config.seed, index, "viewpoint").random())
     frames = {k: np.array(v) for k, v in episode.frames.items()}
-    if episode.meta.get("factors", {}).get("shift"):
+    if episode.meta.get("factors", {}).get("shift") or env.shifts.items:
         begin_again(env, episode.meta, index)
     env.look = Look(azimuth=azimuth)
     for t, state in enumerate(frames[SIM_STATE]):
