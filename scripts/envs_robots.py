@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import atomic_path
@@ -24,12 +26,16 @@ class Config(Common):
 
     out: Path
     """The picture, a PNG file."""
+    robot: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Robot to draw; give it several times for several; none is all."""
     objects: str = "ycb-like"
     """Object set; the first object that the seed draws lies on the table."""
     size: int = 256
     """Height and width of one view [pixels]."""
     columns: int = 2
     """Robots side by side."""
+    quality: str = "high"
+    """high: shadows and full meshes; fast: what policies see."""
 
     def __post_init__(self) -> None:
         if not 64 <= self.size <= 512 or self.columns < 1:
@@ -46,14 +52,15 @@ def main(cfg: Config) -> dict[str, Any]:
     from PIL import Image, ImageDraw, ImageFont
 
     from toyshift.envs import EnvConfig, GraspEnv
-    from toyshift.envs.robots import ROBOTS
+    from toyshift.envs.robots import ROBOTS, get_robot
 
+    robots = [get_robot(name) for name in dict.fromkeys(cfg.robot or ROBOTS)]
     label = 24
     wide, high = len(VIEWS) * cfg.size, cfg.size + label
-    sheet = Image.new("RGB", (cfg.columns * wide, -(-len(ROBOTS) // cfg.columns) * high), "white")
+    sheet = Image.new("RGB", (cfg.columns * wide, -(-len(robots) // cfg.columns) * high), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for i, robot in enumerate(track(list(ROBOTS.values()), "robots")):
-        env = GraspEnv(EnvConfig(objects=cfg.objects, robot=robot.name, quality="high", start_noise=0.0))
+    for i, robot in enumerate(track(robots, "robots")):
+        env = GraspEnv(EnvConfig(objects=cfg.objects, robot=robot.name, quality=cfg.quality, start_noise=0.0))
         try:
             env.reset(seed=cfg.seed)
             views = np.concatenate([env.picture(cfg.size, view) for view in VIEWS], axis=1)
@@ -64,5 +71,5 @@ def main(cfg: Config) -> dict[str, Any]:
         sheet.paste(Image.fromarray(views), (x, y + label))
     with atomic_path(cfg.out) as temporary:
         sheet.save(temporary, format="PNG")
-    print(f"{len(ROBOTS)} robots: {cfg.out}")
-    return {"out": cfg.out, "robots": list(ROBOTS)}
+    print(f"{len(robots)} robots: {cfg.out}")
+    return {"out": cfg.out, "robots": [robot.name for robot in robots]}

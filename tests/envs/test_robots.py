@@ -129,6 +129,17 @@ def _vertices(model: mujoco.MjModel, geom: int) -> np.ndarray:
     return np.asarray(corners * size)
 
 
+def test_an_episode_is_the_same_whatever_was_played_before(env: GraspEnv) -> None:
+    runs = []
+    for warm_up in (0, 7):
+        env.reset(seed=8)
+        settle(env, np.array([0.02, 0.01, -0.03, 0.0, 0.0, 0.1, 0.0], np.float32), warm_up)
+        env.reset(seed=8, options={"episode": 4})
+        settle(env, np.array([0.0, 0.01, -0.02, 0.0, 0.05, 0.1, 0.3], np.float32), 6)
+        runs.append(env.sim_state())
+    assert np.array_equal(*runs)
+
+
 def test_masks_show_the_robot_and_images_the_fingers(env: GraspEnv) -> None:
     observation, _ = env.reset(seed=2)
     for camera in ("front", "wrist"):
