@@ -9,7 +9,6 @@ from PIL import Image
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.scripts.envs_robots import VIEWS, Config, main
 
-
 SHOWN = ("sawyer", "inspire")
 
 
