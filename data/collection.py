@@ -29,6 +29,7 @@ from toyshift.data.disturbance import Disturbance, Disturber
 from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
 from toyshift.data.expert import ExpertConfig, GraspExpert
 from toyshift.data.experts import make_expert
+from toyshift.data.fragment import SubDataset, begin
 from toyshift.data.lerobot import finalize
 from toyshift.data.replay import EXECUTED
 from toyshift.envs.cameras import CAMERAS, Camera
@@ -39,7 +40,7 @@ from toyshift.envs.render import gl_renderer_name
 MAX_STEPS = 100
 GIVE_UP = 50  # attempts without any success after which collection stops
 KEEP = ("successes", "failed")
-LATER = ("shift", "keep")  # options that older datasets do not have: their keys stay what they were
+LATER = ("shift", "keep", "sub_dataset")  # options that older datasets do not have: their keys stay what they were
 LEDGER = "attempts.jsonl"
 CONFIG = "collect.json"
 
@@ -63,6 +64,7 @@ class CollectConfig:
         clutter: how many other objects lie on the table, e.g. 4 or "2-6"; None is the task's own number.
         shift: how far the episodes are from the training distribution, e.g. "camera-azimuth=3"; see `envs.shifts`.
         keep: "successes", or "failed" to store the attempts that failed on the way as well, with `success` false and their `cause`.
+        sub_dataset: ranges that looks, places and targets are drawn from; None for the ordinary ones.
     """
 
     objects: str
@@ -79,6 +81,7 @@ class CollectConfig:
     clutter: int | str | None = None
     shift: str = ""
     keep: str = "successes"
+    sub_dataset: SubDataset | None = None
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
@@ -87,7 +90,9 @@ class CollectConfig:
             raise ConfigError(f"seed is {self.seed}; it must be at least 0")
         if self.keep not in KEEP:
             raise UnknownNameError("choice for keep", self.keep, KEEP)
-        self.env_config()  # refuses an unknown action mode, camera or shift before anything is written
+        config = self.env_config()  # refuses an unknown action mode, camera or shift before anything is written
+        if (part := self.sub_dataset) is not None and (part.robot_name != self.robot or config.others[1] or self.shift):
+            raise ConfigError(f"sub-dataset {part.name!r} is for one object, the robot {part.robot_name} and no shift; got clutter {self.clutter!r}, {self.robot} and {self.shift!r}")
 
     def env_config(self) -> EnvConfig:
         return EnvConfig(
@@ -153,7 +158,11 @@ def close_session() -> None:
 
 def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int) -> tuple[Episode | None, str]:
     """Plays one attempt; returns its episode, or None where it is not to be kept, and the cause of the failure ("" for a success)."""
-    observation, info = env.reset(seed=config.seed, options={"episode": index, "object": index % len(env.objects)})
+    factors: dict[str, Any] = {}
+    if config.sub_dataset is None:
+        observation, info = env.reset(seed=config.seed, options={"episode": index, "object": index % len(env.objects)})
+    else:
+        observation, info, factors["sub_dataset"] = begin(env, config.sub_dataset, config.seed, index)
     start_position, start_rotation = env.object_pose()
     try:
         expert.reset(config.seed, index)
@@ -182,7 +191,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
         "task": env.task_description, "success": success, "seed": config.seed, "attempt": index, "object_id": env.object.id, "object_set": config.objects,
         "object_pose": np.block([[start_rotation, start_position[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]).round(6).tolist(),
         "grasp": {"position": position.round(6).tolist(), "rotation": rotation.round(6).tolist(), "width": round(expert.grasp.width, 6)},
-        "attempts": expert.attempts, "model_hash": env.model_hash(), "factors": {"look": dataclasses.asdict(env.look), "disturbed": config.disturb},
+        "attempts": expert.attempts, "model_hash": env.model_hash(), "factors": {"look": dataclasses.asdict(env.look), "disturbed": config.disturb} | factors,
     }
     if env.other_ids:  # the meaning of the simulator's state depends on them
         meta["others"] = list(env.other_ids)

@@ -38,7 +38,7 @@ COMMANDS: dict[str, Command] = {
     "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "graspability", "import", "list", "show", "print", "stats", "view")),
     "envs": Command("toyshift.scripts.envs", "plays an environment, shows every shift and every robot, writes files for LeRobot's EnvHub", ("play", "shifts", "robots", "hub")),
     "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
-    "data": Command("toyshift.scripts.data", "converts, mixes, checks and shows datasets", ("check", "convert", "info", "mix", "replay", "view")),
+    "data": Command("toyshift.scripts.data", "converts, mixes, checks and shows datasets", ("check", "convert", "fragment", "info", "mix", "replay", "view")),
     "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
     "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),
     "diagnose": Command("toyshift.scripts.diagnose", "says what a policy leans on, or how datasets differ"),

@@ -1,10 +1,13 @@
 """Says what a dataset holds.
 
 toyshift data info runs/demos
+toyshift data info runs/fragments       a folder of sub-datasets: the dependence planted and measured as well
 """
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 from toyshift.scripts.data_options import DatasetConfig
@@ -15,10 +18,24 @@ def main(cfg: DatasetConfig) -> dict[str, Any]:
 
     Example: toyshift data info runs/demos
     """
+    from toyshift.data.fragmented import dependence_of, is_fragmented
+    from toyshift.scripts.data_fragment import told
+
+    if not is_fragmented(cfg.data):
+        return _tell(cfg.data)
+    design, dependence = dependence_of(cfg.data)
+    parts = {part.name: _tell(cfg.data / part.name) for part in design.parts}
+    measured = dataclasses.asdict(dependence)
+    print(told(design.relevant, design.factor, measured))
+    return {"folder": str(cfg.data), "design": design.to_json(), "dependence": measured, "parts": parts}
+
+
+def _tell(folder: Path) -> dict[str, Any]:
+    """Prints and returns what one dataset holds."""
     from toyshift.data import open_dataset
     from toyshift.data.summary import summarise
 
-    facts = summarise(open_dataset(cfg.data))
+    facts = summarise(open_dataset(folder))
     action, rate = facts["action_contract"], facts["success"]["rate"]
     print(f"{facts['folder']}: {facts['episodes']} episodes, {facts['frames']} frames at {action['control_hz']:g} Hz ({60 * facts['hours']:.1f} minutes), {facts['bytes']['total'] / 1e6:.1f} MB")
     print(f"success   {_share(rate, facts['success']['known'])}")
