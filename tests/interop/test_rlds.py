@@ -8,7 +8,8 @@ import pytest
 from toyshift.core.errors import ContractError, FileError
 from toyshift.data.convert import convert
 from toyshift.data.dataset import open_dataset
-from toyshift.data.rlds import oxe_action, oxe_mixture_stream
+from toyshift.data.rlds import oxe_mixture_stream
+from toyshift.data.rlds_write import oxe_action
 from toyshift.data.stream import ReadOptions
 
 tfds = pytest.importorskip("tensorflow_datasets")
