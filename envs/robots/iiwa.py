@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toyshift.envs.robots.robot import Robot
-from toyshift.envs.robots.robotiq import ROBOTIQ_85
+from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
 IIWA = Robot(
     name="iiwa",
@@ -14,7 +14,7 @@ IIWA = Robot(
     force=(176.0, 176.0, 110.0, 110.0, 110.0, 40.0, 40.0),
     mount="right_hand",
     gripper=ROBOTIQ_85,
-    wrist_camera=((0.07, 0.0, 0.01), (0.092296, 0.7010574, 0.7010574, 0.092296), 72.0),
+    wrist_camera=ROBOTIQ_CAMERA,
     base=(-0.05, 0.0, 0.1),
     armature=0.1,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toyshift.envs.robots.robot import Robot
-from toyshift.envs.robots.robotiq import ROBOTIQ_85
+from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
 KINOVA3 = Robot(
     name="kinova3",
@@ -14,7 +14,7 @@ KINOVA3 = Robot(
     force=(39.0, 39.0, 39.0, 39.0, 13.0, 13.0, 13.0),
     mount="right_hand",
     gripper=ROBOTIQ_85,
-    wrist_camera=((0.07, 0.0, 0.01), (0.092296, 0.7010574, 0.7010574, 0.092296), 72.0),
+    wrist_camera=ROBOTIQ_CAMERA,
     base=(0.0, 0.0, 0.2),
     armature=0.1,
 )

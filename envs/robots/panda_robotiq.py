@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from toyshift.envs.robots.panda import PANDA
-from toyshift.envs.robots.robotiq import ROBOTIQ_85
+from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
 PANDA_ROBOTIQ = dataclasses.replace(
     PANDA,
     name="panda-robotiq",
     gripper=ROBOTIQ_85,
+    wrist_camera=ROBOTIQ_CAMERA,
     home=(0.0, -0.147, 0.0, -2.216, 0.0, 2.069, 0.785),
     keep=0.1,
     weld=True,

@@ -37,3 +37,6 @@ ROBOTIQ_85 = Gripper(
     body="robotiq_85_adapter_link",
     stiff=("left_", "right_"),
 )
+
+# beside the gripper, on the far side of the flange, tilted by 30 degrees: far enough out that the housing does not hide what lies between the pads
+ROBOTIQ_CAMERA = ((0.12, 0.0, 0.03), (0.1830127, 0.6830127, 0.6830127, 0.1830127), 72.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toyshift.envs.robots.robot import Robot
-from toyshift.envs.robots.robotiq import ROBOTIQ_85
+from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
 UR5E = Robot(
     name="ur5e",
@@ -14,6 +14,6 @@ UR5E = Robot(
     force=(150.0, 150.0, 150.0, 28.0, 28.0, 28.0),
     mount="right_hand",
     gripper=ROBOTIQ_85,
-    wrist_camera=((0.09, 0.0, 0.01), (0.092296, 0.7010574, 0.7010574, 0.092296), 72.0),
+    wrist_camera=ROBOTIQ_CAMERA,
     armature=0.1,
 )
