@@ -1,4 +1,4 @@
-"""Worker processes that are spawned, use one thread each, end when the main process is killed, and leave quietly."""
+"""Worker processes that are spawned, use one thread each, end when the main process is killed, and leave quietly; or those of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import multiprocessing
 import multiprocessing.util
 import os
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any
+
+from toyshift.core.errors import ConfigError, MissingDependencyError
 
 # one thread for linear algebra; software rendering (llvmpipe) in the thread that asks for it
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
@@ -59,3 +62,53 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             yield pool
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class RayPool:
+    """Work on a Ray cluster, with `submit` as executors have it; `died` is what a future raises when a worker is lost for good.
+
+    Attributes:
+        workers: how many pieces of work run at once.
+    """
+
+    def __init__(self, ray: Any, workers: int) -> None:
+        self.workers, self.died = workers, ray.exceptions.RayError
+        # A worker that dies is replaced and its work done again, three times; a worker process is kept between pieces of work.
+        self._remote = ray.remote(num_cpus=1, max_retries=3)(_call)
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Runs a function that every node can import."""
+        future: Future[Any] = self._remote.remote(function, *args).future()
+        return future
+
+
+def _call(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+@contextlib.contextmanager
+def ray_pool(address: str, workers: int) -> Iterator[RayPool]:
+    """Yields the workers of a Ray cluster, where ToyShift must be installed on every node; leaves it when the block ends.
+
+    Args:
+        address: "local" starts a cluster of `workers` workers on this machine; otherwise where one runs, e.g. "auto" or "ray://HOST:10001".
+        workers: most pieces of work at once; 0 takes as many as the cluster has cores.
+
+    Raises:
+        MissingDependencyError: Ray is not installed.
+        ConfigError: there is no cluster at this address.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependencyError(f'work on a Ray cluster needs Ray ({error}); run: pip install "toyshift[ray]"') from error
+    local = {"num_cpus": workers or os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+    with _one_thread_each():
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": _THREADS}, **local)
+        except (ConnectionError, OSError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"no Ray cluster at {address!r} ({error}); start one with `ray start --head`, or write 'local'") from error
+        try:
+            yield RayPool(ray, min(workers or 10**9, int(ray.cluster_resources().get("CPU", 1))))
+        finally:
+            ray.shutdown()

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -23,15 +23,24 @@ from toyshift.core.files import json_hash, read_json, write_json, write_text
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import worker_pool
+from toyshift.core.workers import ray_pool, worker_pool
 from toyshift.data.dataset import open_dataset
 from toyshift.data.disturbance import Disturbance, Disturber
-from toyshift.data.episode import Episode, episode_indices, episode_path, write_episode
+from toyshift.data.episode import (
+    Encoded,
+    Episode,
+    encode_episode,
+    episode_indices,
+    episode_path,
+    write_encoded,
+    write_episode,
+)
 from toyshift.data.expert import ExpertConfig, GraspExpert
 from toyshift.data.experts import make_expert
 from toyshift.data.fragment import SubDataset, begin
 from toyshift.data.lerobot import finalize
 from toyshift.data.replay import EXECUTED
+from toyshift.data.variety import Variety
 from toyshift.envs.cameras import CAMERAS, Camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
@@ -40,7 +49,7 @@ from toyshift.envs.render import gl_renderer_name
 MAX_STEPS = 100
 GIVE_UP = 50  # attempts without any success after which collection stops
 KEEP = ("successes", "failed")
-LATER = ("shift", "keep", "sub_dataset")  # options that older datasets do not have: their keys stay what they were
+LATER = ("shift", "keep", "variety", "sub_dataset")  # options that older datasets do not have: their keys stay what they were
 LEDGER = "attempts.jsonl"
 CONFIG = "collect.json"
 
@@ -63,6 +72,8 @@ class CollectConfig:
         task: "grasp" or "pick"; see EnvConfig.
         clutter: how many other objects lie on the table, e.g. 4 or "2-6"; None is the task's own number.
         shift: how far the episodes are from the training distribution, e.g. "camera-azimuth=3"; see `envs.shifts`.
+        variety: how far demonstrations differ in pace, approach and start pose, 0 to 1; see `variety.Variety`.
+        ray: address of a Ray cluster that plays instead of local processes, or "local"; see `core.workers.ray_pool`.
         keep: "successes", or "failed" to store the attempts that failed on the way as well, with `success` false and their `cause`.
         sub_dataset: ranges that looks, places and targets are drawn from; None for the ordinary ones.
     """
@@ -82,6 +93,8 @@ class CollectConfig:
     shift: str = ""
     keep: str = "successes"
     sub_dataset: SubDataset | None = None
+    variety: float = 0.0
+    ray: str = ""
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
@@ -95,16 +108,19 @@ class CollectConfig:
             raise ConfigError(f"sub-dataset {part.name!r} is for one object, the robot {part.robot_name} and no shift; got clutter {self.clutter!r}, {self.robot} and {self.shift!r}")
 
     def env_config(self) -> EnvConfig:
-        return EnvConfig(
+        config = EnvConfig(
             objects=self.objects, task=self.task, clutter=self.clutter, robot=self.robot, action_mode=self.action_mode, cameras=self.cameras,
             image_size=self.image_size, shift=self.shift,
         )
+        return Variety(self.variety).environment(config)
 
     @functools.cached_property
     def key(self) -> str:
         """Hash of everything that decides what attempt i is; neither how many nor by whom."""
         usual = {f.name: f.default for f in dataclasses.fields(self) if f.name in LATER}
-        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("episodes", "out", "workers") and (k not in usual or v != usual[k])}
+        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in ("episodes", "out", "workers", "ray") and (k not in usual or v != usual[k])}
+        if self.variety:
+            values["variety"] = dataclasses.asdict(Variety(self.variety))
         return json_hash(values | {"expert": dataclasses.asdict(ExpertConfig()), "disturbance": dataclasses.asdict(Disturbance()), "fingerprint": _objects(self.objects).fingerprint})
 
 
@@ -149,6 +165,15 @@ def play(config: CollectConfig, index: int) -> tuple[Attempt, Episode | None]:
     return Attempt(index, not cause, cause, time.perf_counter() - begun, episode is not None), episode
 
 
+def play_far_away(config: CollectConfig, index: int) -> tuple[Attempt, Encoded | None] | ToyShiftError:
+    """Plays attempt `index` on a machine that may not see this one's files: the episode travels, and so does what went wrong."""
+    try:
+        done, episode = play(config, index)
+        return done, None if episode is None else encode_episode(episode)
+    except ToyShiftError as error:
+        return error
+
+
 def close_session() -> None:
     """Frees this process's environment."""
     for env, _ in _session.values():
@@ -164,6 +189,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
     else:
         observation, info, factors["sub_dataset"] = begin(env, config.sub_dataset, config.seed, index)
     start_position, start_rotation = env.object_pose()
+    expert.config = Variety(config.variety).expert(ExpertConfig(), episode_rng(config.seed, index, "variety"))
     try:
         expert.reset(config.seed, index)
     except GraspError:
@@ -198,6 +224,9 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
         meta["environment"] = {"task": config.task, "clutter": config.clutter}
     if env.shifts.items:
         meta["factors"] |= {"shift": str(env.shifts), **env.variation.values}
+    if config.variety:
+        drawn = expert.config
+        meta["factors"]["style"] = {"speed": drawn.speed, "hover": drawn.hover, "funnel": drawn.funnel, "tilt": drawn.planner.tilts[0]}
     if cause:
         meta["cause"] = cause
     return Episode(index, {k: np.stack(v) for k, v in frames.items()}, meta), cause
@@ -230,8 +259,16 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
 
     Raises:
         ConfigError: the folder holds a dataset of another configuration.
+        FileError: the disk is full; what is stored stays, and the same command goes on.
         ToyShiftError: the first attempts all failed, or a worker died.
     """
+    try:
+        return _collect(config, progress)
+    except OSError as error:
+        raise FileError(f"cannot write in {config.out} ({error}); finished episodes are kept: make room and run the same command again") from error
+
+
+def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     out = Path(config.out)
     key = config.key
     done_before = _finished(out, key, config)
@@ -326,7 +363,7 @@ def _complete(attempts: dict[int, Attempt], episodes: int) -> int:
 
 def _attempts(config: CollectConfig, known: dict[int, Attempt]) -> Iterator[Attempt]:
     """Yields new attempts until the first `episodes` successes have no gap before them."""
-    if config.workers == 0:
+    if config.workers == 0 and not config.ray:
         index = 0
         while not _complete(known, config.episodes):
             if index not in known:
@@ -335,22 +372,44 @@ def _attempts(config: CollectConfig, known: dict[int, Attempt]) -> Iterator[Atte
         close_session()
         return
     _objects(config.objects)  # what must be built once is built before workers ask for it
-    with worker_pool(config.workers) as pool:
-        waiting: set[Future[Attempt]] = set()
+    with _workers(config) as (submit, count, died):
+        waiting: set[Future[Any]] = set()
         following = 0
         try:
             while not _complete(known, config.episodes):
-                while len(waiting) < 2 * config.workers:
+                while len(waiting) < 2 * count:
                     if following not in known:
-                        waiting.add(pool.submit(attempt, config, following))
+                        waiting.add(submit(following))
                     following += 1
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    yield future.result()
+                    yield _received(config, future.result())
             for future in waiting:
                 future.cancel()
-        except BrokenProcessPool as error:
+        except died as error:
             raise ToyShiftError(
                 f"a worker process died while collecting {config.objects} (out of memory?); finished episodes are kept: run the same command again"
             ) from error
 
+
+@contextlib.contextmanager
+def _workers(config: CollectConfig) -> Iterator[tuple[Callable[[int], Future[Any]], int, type[Exception]]]:
+    """Yields what begins an attempt elsewhere, how many run at once, and what a future raises when a worker has died."""
+    if config.ray:
+        with ray_pool(config.ray, config.workers) as cluster:
+            yield lambda index: cluster.submit(play_far_away, config, index), cluster.workers, cluster.died
+    else:
+        with worker_pool(config.workers) as pool:
+            yield lambda index: pool.submit(attempt, config, index), config.workers, BrokenProcessPool
+
+
+def _received(config: CollectConfig, value: Attempt | tuple[Attempt, Encoded | None] | ToyShiftError) -> Attempt:
+    """Returns the attempt that a worker has finished; writes its episode where the worker did not."""
+    if isinstance(value, ToyShiftError):
+        raise value
+    if isinstance(value, Attempt):
+        return value
+    done, encoded = value
+    if encoded is not None:
+        write_encoded(config.out, encoded)
+    return done

@@ -27,8 +27,17 @@ from toyshift.data.episode import (
     is_mask,
     pixel_histogram,
 )
-from toyshift.data.layout import CODEBASE_VERSION, EPISODES_PATH, TOYSHIFT_VERSION, Column, check_contracts, from_arrow
+from toyshift.data.layout import (
+    CODEBASE_VERSION,
+    EPISODES_PATH,
+    TOYSHIFT_VERSION,
+    VIDEO_PATH,
+    Column,
+    check_contracts,
+    from_arrow,
+)
 from toyshift.data.png import from_text
+from toyshift.data.video import clip_crc, cut_clip
 
 _RESTORE = "restore it from a copy, or delete the folder and run the command that made it again"
 
@@ -43,6 +52,7 @@ class Dataset:
         action_contract: what its actions mean.
         observation_contract: its cameras and state entries.
         columns: key -> dtype and shape of one frame.
+        videos: those columns that are stored as video.
         complaints: what a lenient opening found and went on from.
     """
 
@@ -56,6 +66,7 @@ class Dataset:
         self.action_contract = ActionContract.from_json(ours["action_contract"])
         self.observation_contract = ObservationContract.from_json(ours["observation_contract"])
         self.columns = {k: Column(v["dtype"], tuple(v["shape"])) for k, v in ours["columns"].items()}
+        self.videos = tuple(k for k in self.columns if self.info["features"].get(k, {}).get("dtype") == "video")
         self._files: dict[str, dict[str, int]] = ours["files"]
         check_contracts(self.columns, self.action_contract, self.observation_contract, str(self.folder))
         self._check_files()
@@ -111,13 +122,17 @@ class Dataset:
     def encoded(self, i: int, keys: Iterable[str] | None = None) -> Encoded:
         """Reads episode i without decoding images; `histograms` is left empty."""
         columns = self._columns(keys)
-        table = self._read(i, list(columns))
+        table = self._read(i, [k for k in columns if k not in self.videos])
         where = f"{self.file_of(i)}, episode {i}"
+        videos = {}
         pngs: dict[str, list[bytes]] = {}
         shapes: dict[str, tuple[int, ...]] = {}
         arrays = {}
         for key, column in columns.items():
-            if is_image(key):
+            if key in self.videos:
+                videos[key] = self._clip(i, key)
+                shapes[key] = column.shape
+            elif is_image(key):
                 pngs[key] = [item["bytes"] or b"" for item in table[key].to_pylist()]
             elif is_mask(key):
                 pngs[key] = [from_text(text or "") for text in table[key].to_pylist()]
@@ -126,7 +141,16 @@ class Dataset:
             if key in pngs:
                 shapes[key] = column.shape
         row = self._rows[i]
-        return Encoded(i, pngs, shapes, arrays, {}, dict(row["meta"]), row["digest"], where)
+        return Encoded(i, pngs, shapes, arrays, {}, dict(row["meta"]), row["digest"], where, videos)
+
+    def _clip(self, i: int, key: str) -> bytes:
+        """Cuts one episode out of a video file."""
+        name, begin = self._video_places[key][i]
+        where = f"{self.folder / name}, episode {i}"
+        clip = cut_clip(self.folder / name, self.info["fps"], begin, self._places[i][3], where)
+        if clip_crc(clip) != self._rows[i]["videos"][key]:
+            raise FileError(f"{where}: the video changed since it was written (CRC-32 differs); {_RESTORE}. Other episodes stay usable")
+        return clip
 
     def _read(self, i: int, columns: list[str]) -> Any:
         """Reads columns of one episode's row group."""
@@ -227,16 +251,21 @@ class Dataset:
         """Returns (file, row group, first global frame, length) of each episode."""
         path = self.folder / EPISODES_PATH
         try:
-            table = pq.read_table(path, columns=["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index"])
+            wanted = [f"videos/{key}/{name}" for key in self.videos for name in ("chunk_index", "file_index", "from_timestamp")]
+            table = pq.read_table(path, columns=["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", *wanted])
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise FileError(f"{path} is unreadable ({error}); {_RESTORE}") from error
         places: list[tuple[str, int, int, int]] = []
         groups: dict[str, int] = {}
+        self._video_places: dict[str, list[tuple[str, float]]] = {key: [] for key in self.videos}
         for row in table.to_pylist():
             name = str(self.info["data_path"]).format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
             group = groups.get(name, 0)
             groups[name] = group + 1
             places.append((name, group, row["dataset_from_index"], row["length"]))
+            for key, found in self._video_places.items():
+                chunk, file = row[f"videos/{key}/chunk_index"], row[f"videos/{key}/file_index"]
+                found.append((VIDEO_PATH.format(video_key=key, chunk_index=chunk, file_index=file), row[f"videos/{key}/from_timestamp"]))
         return places
 
     def _check_info(self) -> None:

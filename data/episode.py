@@ -19,6 +19,7 @@ from toyshift.core.contract import IMAGE_PREFIX, MASK_PREFIX
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import atomic_path
 from toyshift.data.png import decode_png, encode_png
+from toyshift.data.video import clip_length, decode_clip, encode_clip, is_video_size
 
 Frames = dict[str, NDArray[Any]]
 
@@ -70,7 +71,7 @@ def digest(frames: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Encoded:
-    """An episode as it lies in a file: images and masks as PNG bytes, the rest as arrays.
+    """An episode as it lies in a file: images and masks as PNG bytes, large images as video, the rest as arrays.
 
     Attributes:
         index: see Episode.
@@ -79,8 +80,9 @@ class Encoded:
         arrays: key -> (T, ...) array.
         histograms: image key -> (3, 256) int64 counts of pixel values, which every statistic of an image derives from.
         meta: see Episode.
-        digest: of the decoded episode.
+        digest: of the decoded episode; where images are stored as video, of what the video decodes to.
         source: file that it came from, for messages.
+        videos: key of an image -> clip of T frames, see `video`.
     """
 
     index: int
@@ -91,9 +93,11 @@ class Encoded:
     meta: dict[str, Any]
     digest: str
     source: str
+    videos: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(next(iter(self.pngs.values()))) if self.pngs else len(next(iter(self.arrays.values())))
+        lengths = [len(files) for files in self.pngs.values()] + [len(array) for array in self.arrays.values()]
+        return lengths[0] if lengths else clip_length(next(iter(self.videos.values())))
 
     def decode(self) -> Episode:
         """Returns the episode with decoded images."""
@@ -103,6 +107,8 @@ class Encoded:
             frames[key] = np.empty((len(files), *shape), np.uint8)
             for t, data in enumerate(files):
                 frames[key][t] = decode_png(data, shape, f"{self.source}, {key}, frame {t}")
+        for key, clip in self.videos.items():
+            frames[key] = decode_clip(clip, self.shapes[key], f"{self.source}, {key}")
         return Episode(self.index, frames | self.arrays, self.meta)
 
 
@@ -135,8 +141,13 @@ def checked_frames(episode: Episode) -> Frames:
     return frames
 
 
-def encode_episode(episode: Episode) -> Encoded:
-    """Checks an episode and encodes its images; see `checked_frames` for what is refused."""
+def encode_episode(episode: Episode, *, video: bool = True) -> Encoded:
+    """Checks an episode and encodes its images; see `checked_frames` for what is refused.
+
+    Args:
+        episode: of any length.
+        video: whether images above 160 pixels become video, which is lossy; masks never do.
+    """
     frames = checked_frames(episode)
     try:
         meta = json.loads(json.dumps(episode.meta, allow_nan=False))
@@ -145,13 +156,18 @@ def encode_episode(episode: Episode) -> Encoded:
     pngs: dict[str, list[bytes]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     histograms: dict[str, NDArray[np.int64]] = {}
+    videos: dict[str, bytes] = {}
     for key in [k for k in frames if is_image(k) or is_mask(k)]:
-        pngs[key] = [encode_png(frame) for frame in frames[key]]
         shapes[key] = frames[key].shape[1:]
+        if video and is_image(key) and is_video_size(shapes[key]):
+            videos[key] = encode_clip(frames[key])
+            frames[key] = decode_clip(videos[key], shapes[key], f"episode {episode.index}, {key}")  # what readers will see
+        else:
+            pngs[key] = [encode_png(frame) for frame in frames[key]]
         if is_image(key):
             histograms[key] = pixel_histogram(frames[key])
-    arrays = {k: v for k, v in frames.items() if k not in pngs}
-    return Encoded(episode.index, pngs, shapes, arrays, histograms, meta, digest(frames, meta), f"episode {episode.index}")
+    arrays = {k: v for k, v in frames.items() if k not in shapes}
+    return Encoded(episode.index, pngs, shapes, arrays, histograms, meta, digest(frames, meta), f"episode {episode.index}", videos)
 
 
 def pixel_histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -170,16 +186,22 @@ def write_episode(folder: Path, episode: Episode) -> Path:
         ConfigError: the episode is malformed.
         FileError: the file cannot be written (disk full, no permission).
     """
-    encoded = encode_episode(episode)
+    return write_encoded(folder, encode_episode(episode))
+
+
+def write_encoded(folder: Path, encoded: Encoded) -> Path:
+    """Writes the file of an episode that is encoded already; see `write_episode`."""
     members: dict[str, NDArray[Any]] = {f"array:{k}": v for k, v in encoded.arrays.items()}
     for key, files in encoded.pngs.items():
         members[f"png:{key}"] = np.frombuffer(b"".join(files), np.uint8)
         members[f"ends:{key}"] = np.cumsum([len(f) for f in files], dtype=np.int64)
         members[f"shape:{key}"] = np.asarray(encoded.shapes[key], np.int64)
+    for key, clip in encoded.videos.items():
+        members[f"video:{key}"], members[f"shape:{key}"] = np.frombuffer(clip, np.uint8), np.asarray(encoded.shapes[key], np.int64)
     members |= {f"histogram:{k}": v for k, v in encoded.histograms.items()}
     head = {"index": encoded.index, "digest": encoded.digest, "meta": encoded.meta}
     members["head:"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
-    path = episode_path(folder, episode.index)
+    path = episode_path(folder, encoded.index)
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as handle:
             np.savez(handle, **members)
@@ -195,7 +217,7 @@ def read_encoded(folder: Path, index: int) -> Encoded:
         with np.load(path, allow_pickle=False) as archive:  # the archive checks the CRC of every member
             members = {name: archive[name] for name in archive.files}
         head = json.loads(members.pop("head:").tobytes())
-        parts: dict[str, dict[str, NDArray[Any]]] = {"array": {}, "png": {}, "ends": {}, "shape": {}, "histogram": {}}
+        parts: dict[str, dict[str, NDArray[Any]]] = {"array": {}, "png": {}, "ends": {}, "shape": {}, "histogram": {}, "video": {}}
         for name, value in members.items():
             kind, key = name.split(":", 1)
             parts[kind][key] = value
@@ -204,7 +226,8 @@ def read_encoded(folder: Path, index: int) -> Encoded:
             data, ends = blob.tobytes(), [0, *parts["ends"][key].tolist()]
             pngs[key] = [data[a:b] for a, b in itertools.pairwise(ends)]
         shapes = {k: tuple(int(n) for n in v) for k, v in parts["shape"].items()}
-        return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"], str(path))
+        videos = {k: v.tobytes() for k, v in parts["video"].items()}
+        return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"], str(path), videos)
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist (finished datasets are read with open_dataset); whole episodes there: {sorted(episode_indices(folder))[:20]}") from error
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, EOFError) as error:

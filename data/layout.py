@@ -1,6 +1,6 @@
 """How columns of frames look in LeRobotDataset v3: features, Parquet types, and the arrays behind them.
 
-Images are struct columns `{bytes, path}` of PNG files, as the Hugging Face library writes them. Masks are base64 text of PNG files: LeRobot
+Images are struct columns `{bytes, path}` of PNG files, as the Hugging Face library writes them; large ones are no columns but videos. Masks are base64 text of PNG files: LeRobot
 makes a camera of every image column, and cannot turn binary columns into tensors, but hands text through untouched.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationCon
 from toyshift.core.errors import ContractError, FileError
 from toyshift.data.episode import Encoded, is_image, is_mask
 from toyshift.data.png import to_text
+from toyshift.data.video import CODEC, PIXELS
 
 CODEBASE_VERSION = "v3.0"
 TOYSHIFT_VERSION = 1
@@ -27,6 +28,7 @@ VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.m
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 CHUNKS_SIZE = 1000
 DATA_FILE_MB = 100
+VIDEO_FILE_MB = 200
 AUTO_DTYPES = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
 
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -56,13 +58,18 @@ def check_contracts(columns: Mapping[str, Column], action: ActionContract, obser
             raise ContractError(f"{where}: column {key!r} is {columns.get(key)}, the contracts say {column}. Collect again, or pass the contracts it was collected with")
 
 
-def features(columns: Mapping[str, Column], action: ActionContract, observation: ObservationContract) -> dict[str, dict[str, Any]]:
-    """Returns the `features` of info.json."""
+def features(
+    columns: Mapping[str, Column], action: ActionContract, observation: ObservationContract, videos: Collection[str] = (), fps: float = 0.0
+) -> dict[str, dict[str, Any]]:
+    """Returns the `features` of info.json; `videos` are the images that are stored as video, at `fps` [Hz]."""
     names: dict[str, list[str]] = {ACTION: list(action.names), STATE: list(observation.state_names)}
     out: dict[str, dict[str, Any]] = {}
     for key, column in columns.items():
         if is_image(key):
             out[key] = {"dtype": "image", "shape": list(column.shape), "names": ["height", "width", "channels"]}
+            if key in videos:
+                facts = {"height": column.shape[0], "width": column.shape[1], "codec": CODEC, "pix_fmt": PIXELS, "is_depth_map": False, "fps": fps, "channels": 3}
+                out[key] |= {"dtype": "video", "info": {f"video.{k}": v for k, v in facts.items()} | {"has_audio": False}}
         elif is_mask(key):
             out[key] = {"dtype": "string", "shape": [1], "names": None}
         else:

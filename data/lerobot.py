@@ -44,6 +44,7 @@ from toyshift.data.layout import (
     DATA_PATH,
     EPISODES_PATH,
     TOYSHIFT_VERSION,
+    VIDEO_FILE_MB,
     VIDEO_PATH,
     Column,
     auto_columns,
@@ -54,6 +55,7 @@ from toyshift.data.layout import (
     schema,
 )
 from toyshift.data.running import RunningStats, Stats, array_stats, histogram_stats
+from toyshift.data.video import VideoFile, clip_crc
 
 Source = Callable[[], Encoded]
 
@@ -71,7 +73,7 @@ def finalize(
 
     Episodes are numbered 0..n-1 in the order of their collected numbers. Killed at any moment and run again it completes; run on a finished
     folder it does nothing; run after more episodes were collected it writes the layout again with all of them. The files of single
-    episodes are removed once the layout has been written and read back. Images are PNG at any size (lossless).
+    episodes are removed once the layout has been written and read back. Images above 160 pixels are video (lossy), all others PNG.
 
     Args:
         folder: folder of the dataset.
@@ -113,7 +115,7 @@ def _swap_in(folder: Path) -> None:
     work = folder / FINALIZING
     if not (work / "READY").exists():
         return
-    for name in ("data", "meta"):
+    for name in ("data", "videos", "meta"):
         if (work / name).exists():
             shutil.rmtree(folder / name, ignore_errors=True)
             (work / name).replace(folder / name)
@@ -191,6 +193,32 @@ class _DataFiles:
             self._writer = None
 
 
+class _VideoFiles:
+    """Video files of one camera, each closed when it has reached its size."""
+
+    def __init__(self, root: Path, key: str, fps: float) -> None:
+        self._root, self._key, self._fps = root, key, fps
+        self._number = -1
+        self._file: VideoFile | None = None
+
+    def add(self, clip: bytes) -> dict[str, int | float]:
+        """Appends an episode's clip; returns the columns that say where it is."""
+        if self._file is not None and (self._file.bytes >= VIDEO_FILE_MB * 1e6 or not self._file.takes(clip)):
+            self.close()
+        if self._file is None:
+            self._number += 1
+            path = VIDEO_PATH.format(video_key=self._key, chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
+            self._file = VideoFile(self._root / path, self._fps)
+        begin, end = self._file.add(clip)
+        place = {"chunk_index": self._number // CHUNKS_SIZE, "file_index": self._number % CHUNKS_SIZE, "from_timestamp": begin, "to_timestamp": end}
+        return {f"videos/{self._key}/{k}": v for k, v in place.items()}
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
 def _leaf(key: str, column: Column) -> str:
     """Returns Parquet's path of a number column, which names each level of lists."""
     return key if column.shape in ((), (1,)) else key + ".list.element" * len(column.shape)
@@ -201,6 +229,7 @@ def _write(
 ) -> None:
     fps = int(action.control_hz) if float(action.control_hz).is_integer() else action.control_hz
     columns: dict[str, Column] = {}
+    stored: dict[str, Column] = {}  # without videos
     running: dict[str, RunningStats] = {}
     histograms: dict[str, Any] = {}
     tasks: dict[str, int] = {}
@@ -208,24 +237,38 @@ def _write(
     index: list[str] = []
     frames = 0
     data: _DataFiles | None = None
+    videos: dict[str, _VideoFiles] = {}
     with contextlib.ExitStack() as stack:
         for number, (collected, load) in enumerate(track(sources.items(), "write", total=len(sources), unit="episode")):
             episode = load()
             if data is None:
                 columns = columns_of(episode)
                 check_contracts(columns, action, observation, episode.source)
-                data = _DataFiles(work, columns, megabytes)
+                videos = {key: _VideoFiles(work, key, fps) for key in episode.videos}
+                stored = {k: c for k, c in columns.items() if k not in videos}
+                data = _DataFiles(work, stored, megabytes)
                 stack.callback(data.close)
+                for files in videos.values():
+                    stack.callback(files.close)
+            if episode.videos.keys() != videos.keys():
+                different = sorted(episode.videos.keys() ^ videos.keys())
+                raise ContractError(f"{episode.source}: {different} are video here or in the first episode, and PNG in the other; collect again into another folder")
             if columns_of(episode) != columns:
                 different = sorted(k for k in columns.keys() | columns_of(episode).keys() if columns.get(k) != columns_of(episode).get(k))
                 raise ContractError(f"{episode.source}: columns {different} differ from those of the first episode; delete the file and collect again")
             task = str(episode.meta.get("task", ""))
             task_index = tasks.setdefault(task, len(tasks))
-            table = episode_table(episode, columns, episode_index=number, first_index=frames, task_index=task_index, fps=fps)
+            table = episode_table(episode, stored, episode_index=number, first_index=frames, task_index=task_index, fps=fps)
             chunk, file = data.add(table)
             stats = _episode_stats(episode, number, frames, task_index, fps, running, histograms)
-            rows.append(_episode_row(number, task, frames, len(episode), chunk, file, stats))
-            index.append(json.dumps({"episode_index": number, "collected_index": collected, "digest": episode.digest, "meta": episode.meta}, sort_keys=True))
+            places: dict[str, Any] = {}
+            for key, clip in episode.videos.items():
+                places |= videos[key].add(clip)
+            rows.append(_episode_row(number, task, frames, len(episode), chunk, file, stats) | places)
+            facts = {"episode_index": number, "collected_index": collected, "digest": episode.digest, "meta": episode.meta}
+            if videos:
+                facts["videos"] = {key: clip_crc(clip) for key, clip in episode.videos.items()}
+            index.append(json.dumps(facts, sort_keys=True))
             frames += len(episode)
     _write_rows(work / EPISODES_PATH, rows)
     _write_tasks(work / "meta" / "tasks.parquet", tasks)
@@ -246,13 +289,13 @@ def _write(
         "codebase_version": CODEBASE_VERSION,
         "robot_type": robot_type,
         "fps": fps,
-        "features": features(columns, action, observation),
+        "features": features(columns, action, observation, videos, fps),
         "total_episodes": len(rows),
         "total_frames": frames,
         "total_tasks": len(tasks),
         "chunks_size": CHUNKS_SIZE,
         "data_files_size_in_mb": max(1, round(megabytes)),
-        "video_files_size_in_mb": 200,
+        "video_files_size_in_mb": VIDEO_FILE_MB,
         "splits": {"train": f"0:{len(rows)}"},
         "data_path": DATA_PATH,
         "video_path": VIDEO_PATH,

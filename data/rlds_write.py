@@ -74,7 +74,7 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
                         raise found
                     dropped[str(number)] = str(found)
                     continue
-                encoded = encode_episode(require_episode(stream, found, str(stream.facts.get("source", ""))))
+                encoded = encode_episode(require_episode(stream, found, str(stream.facts.get("source", ""))), video=False)
                 if writer is None:
                     columns = _columns(encoded)
                     writer = _writer(tfds, name, folder, encoded, stream)

@@ -31,6 +31,8 @@ class Config(Common):
     """Folder of the dataset; an interrupted collection goes on where it was."""
     workers: int = 0
     """Processes; 0 takes one per core."""
+    ray: str = ""
+    """Address of a Ray cluster that does the work instead of local processes, or local for one on this machine; needs toyshift[ray]."""
     action_mode: str = "eef_delta"
     """eef_delta (movement of the hand) or joint_pos (joint angles)."""
     robot: str = "panda"
@@ -41,6 +43,8 @@ class Config(Common):
     """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2; factors: docs/shifts.md."""
     keep: Literal["successes", "failed"] = "successes"
     """failed stores the attempts that failed as well, with success=false."""
+    variety: float = 0.0
+    """How far demonstrations differ from each other in pace, approach and start pose, 0 to 1."""
     no_disturbance: bool = False
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
 
@@ -57,11 +61,11 @@ def main(cfg: Config) -> dict[str, Any]:
     gl_backend()  # no process is started, and nothing written, where nothing can be rendered
     from toyshift.data import CollectConfig, collect
 
-    workers = cfg.workers or os.cpu_count() or 1
+    workers = cfg.workers if cfg.ray else cfg.workers or os.cpu_count() or 1
     config = CollectConfig(
         objects=cfg.objects, task=cfg.env, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
-        shift=cfg.shift, keep=cfg.keep,
+        shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, variety=cfg.variety,
     )
     config.env_config()  # refuses wrong options before --out belongs to them
     result: dict[str, Any] = collect(config)

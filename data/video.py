@@ -1,0 +1,167 @@
+"""Lossy storage of large images: one H.264 clip per episode, clips joined into files and cut out of them without encoding again."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import FileError
+
+LARGEST_PNG = 160  # [pixels]; larger images are stored as video
+QUALITY = 18  # x264's constant rate factor; smaller is better and larger in bytes
+KEY_EVERY = 2  # frames; as LeRobot has it: what trains from the file looks at single frames
+CODEC, PIXELS = "h264", "yuv420p"
+_NOMINAL_RATE = 10  # of a clip on its own; files have the dataset's
+
+
+def is_video_size(shape: Sequence[int]) -> bool:
+    """Whether images (H, W, 3) of this size are stored as video: larger than 160 pixels, and both sides even, as yuv420p needs it."""
+    height, width = shape[:2]
+    return max(height, width) > LARGEST_PNG and height % 2 == 0 and width % 2 == 0
+
+
+def encode_clip(frames: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
+    """Encodes (T, H, W, 3) sRGB images as an MP4 file that begins with a key frame and has no frames out of order; the same images give the same bytes."""
+    buffer = io.BytesIO()
+    # one thread: with several, x264's decisions depend on their timing
+    options = {"crf": str(quality), "preset": "medium", "g": str(KEY_EVERY), "bf": "0", "threads": "1", "sc_threshold": "0"}
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=_NOMINAL_RATE, options=options)
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], PIXELS
+        stream.codec_context.colorspace, stream.codec_context.color_range = 5, 1  # BT.601 in limited range, which players assume where nothing is said
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def decode_clip(clip: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint8]:
+    """Decodes a clip to (T, *shape) uint8, the same on every machine.
+
+    Raises:
+        FileError: it is damaged, or of another size.
+    """
+    images: list[NDArray[np.uint8]] = []
+    try:
+        with av.open(io.BytesIO(clip)) as container:
+            container.streams.video[0].thread_count = 1
+            images.extend(_rgb(frame) for frame in container.decode(video=0))
+    except (av.FFmpegError, IndexError, ValueError) as error:
+        raise FileError(f"{where}: the video cannot be decoded ({error}); restore the file from a copy or collect again") from error
+    if not images or images[0].shape != tuple(shape):
+        raise FileError(f"{where}: the video shows {images[0].shape if images else 'nothing'}, but {tuple(shape)} was announced")
+    return np.stack(images)
+
+
+def _rgb(frame: Any) -> NDArray[np.uint8]:
+    """Converts yuv420p, BT.601 in limited range, in whole numbers: libraries' own conversions differ from version to version."""
+    height, width = frame.height, frame.width
+    planes = frame.to_ndarray(format=PIXELS).reshape(-1)
+    luma = planes[: height * width].reshape(height, width).astype(np.int32)
+    chroma = planes[height * width :].reshape(2, height // 2, width // 2).astype(np.int32) - 128
+    u, v = np.repeat(np.repeat(chroma, 2, axis=1), 2, axis=2)
+    y = 298 * (luma - 16) + 128
+    out = np.stack([y + 409 * v, y - 100 * u - 208 * v, y + 516 * u], axis=-1) >> 8
+    return np.asarray(np.clip(out, 0, 255), dtype=np.uint8)
+
+
+def clip_length(clip: bytes) -> int:
+    """Returns the number of frames of a clip."""
+    with av.open(io.BytesIO(clip)) as container:
+        return sum(1 for _ in _packets(container))
+
+
+def clip_crc(clip: bytes) -> int:
+    """Returns the CRC-32 of a clip's compressed frames, which stays the same wherever the clip is joined into."""
+    crc = 0
+    with av.open(io.BytesIO(clip)) as container:
+        for packet in _packets(container):
+            crc = zlib.crc32(bytes(packet), crc)
+    return crc
+
+
+def _packets(container: Any) -> Iterator[Any]:
+    return (packet for packet in container.demux(video=0) if packet.size)
+
+
+class VideoFile:
+    """An MP4 file that clips are appended to."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.frames = 0
+        self.bytes = 0
+        self._fps = Fraction(fps).limit_denominator(1000)
+        self._container: Any = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
+        self._stream: Any = None
+        self._header = b""
+
+    def takes(self, clip: bytes) -> bool:
+        """Whether a clip was encoded the same way as those before it."""
+        with av.open(io.BytesIO(clip)) as container:
+            return self._stream is None or container.streams.video[0].codec_context.extradata == self._header
+
+    def add(self, clip: bytes) -> tuple[float, float]:
+        """Appends a clip; returns when it begins and ends [s]."""
+        begin = self.frames
+        with av.open(io.BytesIO(clip)) as container:
+            source = container.streams.video[0]
+            if self._stream is None:
+                self._header = source.codec_context.extradata
+                self._stream = self._container.add_stream_from_template(source)
+                self._stream.time_base = 1 / self._fps
+            for packet in _packets(container):
+                self.bytes += packet.size
+                _put(self._container, self._stream, packet, self.frames, 1 / self._fps)
+                self.frames += 1
+        return float(begin / self._fps), float(self.frames / self._fps)
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def cut_clip(path: Path, fps: float, begin: float, length: int, where: str) -> bytes:
+    """Returns the clip of `length` frames that begins at `begin` [s] in a file.
+
+    Raises:
+        FileError: the file is missing, truncated or damaged, or holds fewer frames.
+    """
+    rate = Fraction(fps).limit_denominator(1000)
+    first, found = round(begin * rate), 0
+    buffer = io.BytesIO()
+    try:
+        with av.open(str(path)) as container, av.open(buffer, "w", format="mp4") as out:
+            source = container.streams.video[0]
+            stream = out.add_stream_from_template(source)
+            container.seek(int(first / rate / source.time_base), stream=source)
+            for packet in _packets(container):
+                number = round(packet.pts * packet.time_base * rate)
+                if number >= first + length:
+                    break
+                if number >= first:
+                    _put(out, stream, packet, found, Fraction(1, _NOMINAL_RATE))
+                    found += 1
+    except FileNotFoundError as error:
+        raise FileError(f"{path} is missing; restore it from a copy, or delete the folder and run the command that made it again") from error
+    except (av.FFmpegError, IndexError, OSError, ValueError, TypeError) as error:
+        raise FileError(f"{where}: unreadable, the video file is truncated or damaged ({error}); restore it from a copy") from error
+    if found != length:
+        raise FileError(f"{where}: the video holds {found} of the episode's {length} frames; restore it from a copy")
+    return buffer.getvalue()
+
+
+def _put(container: Any, stream: Any, packet: Any, number: int, time_base: Fraction) -> None:
+    packet.stream = stream
+    packet.time_base = time_base
+    packet.pts = packet.dts = number
+    packet.duration = 1
+    container.mux(packet)
