@@ -138,7 +138,7 @@ class Windows:
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
             raise ConfigError(f"frame numbers must be in 0..{len(self) - 1}, got {wanted.min()}..{wanted.max()}")
-        part_of = np.searchsorted(self._offsets, wanted, side="right") - 1
+        part_of = self.dataset_of(wanted)
         pieces = []
         for d in np.unique(part_of):
             here = np.flatnonzero(part_of == d)
@@ -146,6 +146,10 @@ class Windows:
         if len(pieces) == 1:
             return pieces[0][1]
         return _interleave(pieces, len(wanted)) if pieces else self._gather(0, wanted)
+
+    def dataset_of(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the number of the folder (B,) that each frame number comes from."""
+        return np.asarray(np.searchsorted(self._offsets, indices, side="right") - 1)
 
     def _gather(self, d: int, frames: NDArray[np.int64]) -> Batch:
         part = self._parts[d]

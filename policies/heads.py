@@ -23,6 +23,13 @@ def masked_l1(predicted: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
     return error.sum() / (keep.sum() * predicted.shape[-1]).clamp(min=1.0)
 
 
+def sample_l1(predicted: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
+    """Returns the mean absolute error of each sample (B,) over its actions that are not padding; arguments as for `masked_l1`."""
+    keep = (~is_pad).to(predicted.dtype)  # (B, K)
+    error = (predicted - target).abs().mean(-1) * keep
+    return error.sum(1) / keep.sum(1).clamp(min=1.0)
+
+
 class L1Head(nn.Module):
     """An MLP that predicts the whole chunk at once, trained with L1 on standardised actions."""
 
@@ -44,6 +51,10 @@ class L1Head(nn.Module):
     def loss(self, features: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
         """Returns the scalar loss of standardised targets (B, K, A)."""
         return masked_l1(self(features).float(), target, is_pad)
+
+    def losses(self, features: Tensor, target: Tensor, is_pad: Tensor) -> Tensor:
+        """Returns the loss of each sample (B,)."""
+        return sample_l1(self(features).float(), target, is_pad)
 
 
 HEADS: dict[str, Callable[[int, int, PolicyConfig], L1Head]] = {"l1": L1Head}

@@ -145,6 +145,15 @@ class Policy(nn.Module):
         Returns:
             "loss", to be minimised; more entries are for the log.
         """
+        features, target = self._features_and_target(batch)
+        return {"loss": self.head.loss(features, target, batch[ACTION_IS_PAD])}
+
+    def losses(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns the loss of each sample (B,) of a batch that `forward` takes; its mean is the loss where nothing is padding."""
+        features, target = self._features_and_target(batch)
+        return self.head.losses(features, target, batch[ACTION_IS_PAD])
+
+    def _features_and_target(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         images = {c: batch[image_key(c)][:, -1] for c in self.cameras}
         masks = {c: batch[mask_key(c)][:, -1] for c in self.cameras} if self.config.needs_masks else {}
         jitter = None
@@ -159,8 +168,7 @@ class Policy(nn.Module):
         action = batch[ACTION]
         if self.base is not None:  # relative to the noisy state: the network learns to undo the noise
             action = action - (state.float() @ self.base).unsqueeze(1)
-        features = self.features(pooled, self.normalise_state(state))
-        return {"loss": self.head.loss(features, self.normalise_action(action), batch[ACTION_IS_PAD])}
+        return self.features(pooled, self.normalise_state(state)), self.normalise_action(action)
 
     def predict(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor) -> Tensor:
         """Predicts physical actions.

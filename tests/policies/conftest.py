@@ -71,6 +71,9 @@ class FakeWindows:
     def batch(self, indices: np.ndarray) -> dict[str, Any]:
         return {k: v[indices] for k, v in self.data.items()} | {"task": ["grasp"] * len(indices)}
 
+    def dataset_of(self, indices: np.ndarray) -> np.ndarray:
+        return indices % 2  # odd frames stand for another dataset
+
     def sampler(self, batch_size: int, seed: int) -> FakeSampler:
         return FakeSampler(len(self), batch_size, seed)
 
