@@ -29,6 +29,7 @@ class ActionChannel:
         self._waiting = deque([rest] * round(variation["action-latency"] * contract.control_hz))
         scale = {"m": MAX_DELTA, "rad": MAX_TURN}  # the gripper's opening, without a unit, stays as it is
         self._deviation = variation["action-noise"] * np.array([scale.get(unit, 0.0) for unit in contract.units])
+        self._noisy = bool(self._deviation.any())
         self._low, self._high = np.asarray(contract.low), np.asarray(contract.high)
         self._stream = stream
 
@@ -36,7 +37,7 @@ class ActionChannel:
         """Returns the action that is executed in control step `step` when `action` is sent."""
         self._waiting.append(action)
         executed = self._waiting.popleft()
-        if not self._deviation.any():
+        if not self._noisy:
             return executed
         noise = self._deviation * self._stream(step).standard_normal(len(executed))
         return np.clip(executed + noise, self._low, self._high)

@@ -60,24 +60,27 @@ class InverseKinematics:
         """
         solution = np.array(joints, dtype=np.float64)
         jacobian = self._jacobian
-        weights = np.empty(6)
+        weights, error = np.empty(6), np.empty(6)
         for _ in range(iterations):
             self._data.qpos[self._arm] = solution
             # the minimal calls: kinematics for the pose, comPos for the Jacobian
             mujoco.mj_kinematics(self._model, self._data)
             mujoco.mj_comPos(self._model, self._data)
             mujoco.mj_jacSite(self._model, self._data, jacobian[:3], jacobian[3:], self._site)
-            j = jacobian[:, self._dofs]  # (6, n)
+            j = jacobian.T.take(self._dofs, axis=0).T  # (6, n)
             current = self._data.site_xmat[self._site].reshape(3, 3)
-            error = np.concatenate([position - self._data.site_xpos[self._site], matrix_to_rotvec(rotation @ current.T)])
+            error[:3] = position - self._data.site_xpos[self._site]
+            error[3:] = matrix_to_rotvec(rotation @ current.T)
             posture = POSTURE_GAIN * (self._home - solution)
             # MuJoCo's Cholesky: LAPACK wakes OpenBLAS' threads for six equations, which costs 30 us, and milliseconds on a busy machine
             square = j @ j.T + _DAMPING_MATRIX  # (6, 6)
             mujoco.mju_cholFactor(square, 0.0)
             mujoco.mju_cholSolve(weights, square, error - j @ posture)
             step = posture + j.T @ weights
-            largest = np.abs(step).max()
+            largest = max(np.abs(step).tolist())
             if largest > MAX_STEP:
                 step *= MAX_STEP / largest
-            solution = np.minimum(np.maximum(solution + step, self._lowest), self._highest)
+            solution += step
+            np.maximum(solution, self._lowest, out=solution)
+            np.minimum(solution, self._highest, out=solution)
         return solution

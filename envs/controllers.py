@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.envs.control import InverseKinematics
-from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
+from toyshift.envs.rotations import matrix_to_rotvec, norm, rotvec_to_matrix
 from toyshift.envs.scene import Scene
 from toyshift.envs.spaces import MAX_DELTA, MAX_TURN, WORKSPACE
 
 Array = NDArray[np.float64]
+
+LOWEST, HIGHEST = map(np.array, WORKSPACE)  # (3,) [m]
 
 
 class ArmController:
@@ -45,7 +47,7 @@ class ArmController:
 
     def move_to(self, position: Array, rotation: Array) -> None:
         """Commands a hand pose, as far as the workspace and the arm reach."""
-        self.joints = self.ik.solve(self.joints, np.clip(position, *WORKSPACE), rotation)
+        self.joints = self.ik.solve(self.joints, np.minimum(np.maximum(position, LOWEST), HIGHEST), rotation)
         # what the arm cannot reach is not commanded: an unreachable target must not wind up
         self.position, self.rotation = self.ik.forward(self.joints)
 
@@ -97,7 +99,7 @@ def _eef_pose(controller: ArmController, values: Array) -> None:
     """Goes to a pose as fast as eef_delta may: a target far away is reached over several steps."""
     step = np.clip(values[:3] - controller.position, -MAX_DELTA, MAX_DELTA)
     turn = matrix_to_rotvec(rotvec_to_matrix(values[3:]) @ controller.rotation.T)
-    turn *= min(1.0, MAX_TURN / max(float(np.linalg.norm(turn)), 1e-9))
+    turn *= min(1.0, MAX_TURN / max(norm(turn), 1e-9))
     controller.move_to(controller.position + step, rotvec_to_matrix(turn) @ controller.rotation)
 
 

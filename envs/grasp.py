@@ -21,7 +21,7 @@ from toyshift.envs.image_noise import noisy_image
 from toyshift.envs.mask_noise import noisy_mask
 from toyshift.envs.pick import phrase
 from toyshift.envs.render import Renderer, View
-from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
+from toyshift.envs.rotations import matrix_to_quat, norm, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.scene import Scene, scene_hash
 from toyshift.envs.shifts import TRAINING, Look, Shifts
 from toyshift.envs.spaces import REACH_BOUND, action_contract, action_space, observation_contract, observation_space
@@ -241,7 +241,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
             raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
-        values = self._channel(np.clip(values, self._low, self._high), self._steps)
+        values = self._channel(np.minimum(np.maximum(values, self._low), self._high), self._steps)
         self._arm.apply(values[:-1])
         scene = self.scene
         scene.data.ctrl[scene.arm_ctrl] = self._arm.joints
@@ -257,11 +257,12 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     def _judge(self) -> None:
         data = self.scene.data
         started_over = data.warning.number[BAD_STATE].any()  # MuJoCo resets a state that it cannot go on from
-        if started_over or not np.isfinite(data.qpos).all() or not np.isfinite(data.qvel).all() or np.abs(data.qvel).max() > UNSTABLE_SPEED:
+        if started_over or not np.abs(data.qpos).max() < np.inf or not np.abs(data.qvel).max() <= UNSTABLE_SPEED:  # NaN is neither
             self._progress.blow_up()
             mujoco.mj_resetData(self.scene.model, data)  # observations stay finite
             self._stage.write_robot(np.asarray(self.robot.home), opening=1.0)
             mujoco.mj_forward(self.scene.model, data)
+            self._progress.measure(self.scene, self._things[0])
             return
         # mj_step leaves poses as they were before its last integration: bring up to date what is judged and drawn
         mujoco.mj_kinematics(self.scene.model, data)
@@ -269,8 +270,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self._progress.judge(self.scene, self._things, self.config)
 
     def _reward(self) -> float:
-        distance = float(np.linalg.norm(self.object_position() - self.hand_pose()[0]))
-        return self._progress.reward(self.scene, self._things[0], distance, self.config)
+        data = self.scene.data
+        distance = norm(data.xipos[self.scene.object_body] - data.site_xpos[self.scene.site])
+        return self._progress.reward(distance, self.config)
 
     # ---------------------------------------------------------------- what is seen
 
@@ -324,11 +326,16 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         return self.renderer().render(camera, size, mask=False)[0]
 
     def _proprioception(self) -> NDArray[np.float32]:
-        scene = self.scene
+        scene, joints = self.scene, len(self.scene.arm_qpos)
         position, rotation = self.hand_pose()
-        lag = self._arm.position - position
-        state = [scene.data.qpos[scene.arm_qpos], [self.opening()], position, rotation[:, 0], rotation[:, 1], lag, [self._stage.commanded_opening]]
-        return np.asarray(np.concatenate(state), dtype=np.float32)
+        state = np.empty(joints + 14, np.float32)
+        state[:joints] = scene.data.qpos[scene.arm_qpos]
+        state[joints] = self.opening()
+        state[joints + 1 : joints + 4] = position
+        state[joints + 4 : joints + 7], state[joints + 7 : joints + 10] = rotation[:, 0], rotation[:, 1]
+        state[joints + 10 : joints + 13] = self._arm.position - position
+        state[-1] = self._stage.commanded_opening
+        return state
 
     def opening(self) -> float:
         """Gripper opening, 0 closed to 1 open."""
@@ -378,7 +385,6 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _info(self) -> dict[str, Any]:
         progress = self._progress
-        height = 0.0 if progress.unstable else progress.height(self.scene, self._things[0])
         return {
             "is_success": bool(progress.success),
             "task": self.task_description,
@@ -387,7 +393,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             "object_set": self.config.objects,
             "seed": self._seed,
             "episode": self._episode,
-            "lift_height": float(height),
+            "lift_height": 0.0 if progress.unstable else progress.height,
             "max_height": float(progress.max_height),
             "touched": bool(progress.touched),
             "lifted_object": progress.lifted_object,

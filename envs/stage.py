@@ -40,6 +40,9 @@ class Stage:
     def __init__(self, config: EnvConfig) -> None:
         self.config = config
         self.robot = get_robot(config.robot)
+        gripper = self.robot.gripper
+        self._closed, self._shut = np.asarray(gripper.closed_ctrl), np.asarray(gripper.shut)  # of every finger: commanded, measured
+        self._travel, self._span = np.asarray(gripper.open_ctrl) - self._closed, np.asarray(gripper.open_ctrl) - self._shut
         self.objects = load_objects(config.objects)
         if len(self.objects) <= config.others[1]:
             raise ConfigError(f"{config.objects} has {len(self.objects)} objects; a target and {config.others[1]} others are to lie on the table: choose a larger set, or less clutter")
@@ -270,10 +273,9 @@ class Stage:
         """Commands the gripper: 1 open, 0 closed; the target moves no further than the gripper's speed allows in `seconds`."""
         gripper = self.robot.gripper
         reach = gripper.speed * seconds
-        self.commanded_opening = float(np.clip(opening, self.commanded_opening - reach, self.commanded_opening + reach))
+        self.commanded_opening = min(max(float(opening), self.commanded_opening - reach), self.commanded_opening + reach)
         opening = self.commanded_opening
-        closed, opened = np.asarray(gripper.closed_ctrl), np.asarray(gripper.open_ctrl)
-        self.scene.data.ctrl[self.scene.finger_ctrl] = closed + opening * (opened - closed)
+        self.scene.data.ctrl[self.scene.finger_ctrl] = self._closed + opening * self._travel
 
     def read_command(self) -> None:
         """Takes the commanded opening from the controls, after a simulator state has been loaded."""
@@ -283,9 +285,8 @@ class Stage:
 
     def opening(self) -> float:
         """Measured gripper opening, 0 closed to 1 open."""
-        gripper = self.robot.gripper
-        shut = np.asarray(gripper.shut)
-        return float(np.mean((self.scene.data.qpos[self.scene.finger_qpos] - shut) / (np.asarray(gripper.open_ctrl) - shut)))
+        shares = (self.scene.data.qpos[self.scene.finger_qpos] - self._shut) / self._span
+        return float(shares.sum() / len(shares))
 
     def apply(self, look: Look) -> None:
         """Writes a look, and the present variation, into the present scene's model."""

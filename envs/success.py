@@ -35,6 +35,7 @@ class Progress:
         held_steps: for how many control steps in a row the target has been held high enough.
         max_height: highest rise of the target's lowest point [m].
         touched: whether the gripper has touched the target.
+        height: how far the target's lowest point is above where it started [m].
         lifted_object: id of the last object that the gripper held RAISED above its start, "" for none.
         success, unstable: how it ended.
         predicates: "lifted": the target is `lift_height` above its start. "held": it touches the gripper and nothing else.
@@ -43,6 +44,7 @@ class Progress:
     """
 
     start_low: Array
+    height: float = 0.0
     held_steps: int = 0
     max_height: float = 0.0
     touched: bool = False
@@ -54,17 +56,17 @@ class Progress:
     )
     terms: dict[str, float] = dataclasses.field(default_factory=dict)
 
-    def height(self, scene: Scene, target: Thing) -> float:
-        """How far the target's lowest point is above where it started [m]."""
-        return low_point(scene, target) - float(self.start_low[0])
+    def measure(self, scene: Scene, target: Thing) -> None:
+        """Brings the target's height up to date."""
+        self.height = low_point(scene, target) - float(self.start_low[0])
 
     def judge(self, scene: Scene, things: Sequence[Thing], config: EnvConfig) -> None:
         """Brings predicates, counters and success up to date after a control step; the target is the first thing."""
-        height = self.height(scene, things[0])
-        self.max_height = max(self.max_height, height)
+        self.measure(scene, things[0])
+        self.max_height = max(self.max_height, self.height)
         gripper, other = contacts(scene, scene.is_object)
         self.touched = self.touched or gripper
-        held, lifted = gripper and not other, height >= config.lift_height
+        held, lifted = gripper and not other, self.height >= config.lift_height
         wrong = [i for i in range(1, len(things)) if contacts(scene, scene.model.geom_bodyid == things[i].body) == (True, False)]
         for i in [*wrong, *([0] if held else [])]:
             if low_point(scene, things[i]) - self.start_low[i] >= RAISED:
@@ -78,16 +80,14 @@ class Progress:
         self.unstable = True
         self.predicates = {"lifted": False, "held": False, "right_object": True, "stable": False}
 
-    def reward(self, scene: Scene, target: Thing, distance: float, config: EnvConfig) -> float:
+    def reward(self, distance: float, config: EnvConfig) -> float:
         """Returns the sum of the scaled terms and keeps the terms.
 
         Args:
-            scene: the scene.
-            target: the target.
             distance: between hand and target [m].
             config: environment configuration.
         """
-        self.terms = reward_terms(distance, self.predicates["held"], self.height(scene, target) / config.lift_height, self.success)
+        self.terms = reward_terms(distance, self.predicates["held"], self.height / config.lift_height, self.success)
         return float(sum(REWARD_SCALES[name] * value for name, value in self.terms.items()))
 
 
@@ -96,7 +96,7 @@ def reward_terms(distance: float, held: bool, lifted: float, success: bool) -> d
     return {
         "reach": 1.0 - float(np.tanh(5.0 * distance)),
         "held": float(held),
-        "lift": float(np.clip(lifted, 0.0, 1.0)),
+        "lift": min(max(0.0, lifted), 1.0),
         "success": float(success),
     }
 
@@ -114,6 +114,6 @@ def contacts(scene: Scene, mine_of_geom: NDArray[np.bool_]) -> tuple[bool, bool]
 def touching(pairs: NDArray[np.int32], mine_of_geom: NDArray[np.bool_], is_gripper: NDArray[np.bool_]) -> tuple[bool, bool]:
     """As `contacts`, of the geom ids (n, 2) of contacts."""
     mine = mine_of_geom[pairs]
-    others = pairs[mine.any(axis=1)][~mine[mine.any(axis=1)]]
-    by_gripper = is_gripper[others]
-    return bool(by_gripper.any()), bool((~by_gripper).any())
+    others = pairs[mine[:, ::-1] & ~mine]  # those that meet one of mine
+    by_gripper = is_gripper[others].tolist()
+    return True in by_gripper, False in by_gripper
