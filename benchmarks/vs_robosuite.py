@@ -23,7 +23,7 @@ from typing import Any
 from sides import PEERS, SIDES
 
 from toyshift.core.manifest import manifest
-from toyshift.scripts.measure import CONTROL_HZ, find_gl
+from toyshift.scripts.measure import CONTROL_HZ, fixed_gl
 
 RATIOS = {
     "state 2 ms": ("toyshift state 2 ms", "robosuite state"),
@@ -82,12 +82,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
 
-    os.environ["LP_NUM_THREADS"] = "1"
-    gl, reasons = find_gl()
-    if gl["backend"] is None:
-        print(f"no OpenGL ({'; '.join(reasons)}); see `toyshift doctor`", file=sys.stderr)
-        return 2
-    os.environ["MUJOCO_GL"] = gl["backend"]
+    gl = fixed_gl()
 
     load = os.getloadavg()[0]
     if load > 0.5:

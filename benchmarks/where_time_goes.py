@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.manifest import manifest
-from toyshift.scripts.measure import IMAGE_SIZE, find_gl
+from toyshift.scripts.measure import IMAGE_SIZE, fixed_gl
 
 REPEATS, CALLS = 15, 40
 RESETS = 40
@@ -116,12 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
-    os.environ["LP_NUM_THREADS"] = "1"
-    gl, reasons = find_gl()
-    if gl["backend"] is None:
-        print(f"no OpenGL ({'; '.join(reasons)}); see `toyshift doctor`", file=sys.stderr)
-        return 2
-    os.environ["MUJOCO_GL"] = gl["backend"]
+    gl = fixed_gl()
     load = os.getloadavg()[0]
     results: dict[str, dict[str, float]] = {}
     for name, dt, rate in (("20 Hz, 2 ms", 0.002, 20.0), ("10 Hz, 4 ms (default)", 0.004, 10.0), ("20 Hz, 5 ms", 0.005, 20.0)):

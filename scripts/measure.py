@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from toyshift.core.errors import MissingDependencyError
 from toyshift.core.graphics import BACKENDS
 
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader", "software")
@@ -151,6 +152,20 @@ def find_gl() -> tuple[dict[str, Any], list[str]]:
             return {"backend": backend, "software": software, **answer}, reasons
         reasons.append(f"{backend}: {reason}")
     return {"backend": None, "renderer": None, "software": None}, reasons
+
+
+def fixed_gl() -> dict[str, Any]:
+    """Has this process and its children render with one thread and the first GL backend that works, so that figures compare; returns its facts.
+
+    Raises:
+        MissingDependencyError: no backend works.
+    """
+    os.environ["LP_NUM_THREADS"] = "1"
+    facts, reasons = find_gl()
+    if facts["backend"] is None:
+        raise MissingDependencyError(f"no OpenGL ({'; '.join(reasons)}); see `toyshift doctor`")
+    os.environ["MUJOCO_GL"] = facts["backend"]
+    return facts
 
 
 if __name__ == "__main__":
