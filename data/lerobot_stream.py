@@ -57,7 +57,9 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / CONFIG, {"key": key, "dropped": dropped, "finished": None})
     first = max([-1, *episode_indices(path), *map(int, dropped)]) + 1
-    for number, episode in enumerate(track(stream.episodes(first), "convert", stream.total - first, "episode"), start=first):
+    number = first - 1
+    for episode in track(stream.episodes(first), "convert", stream.total - first, "episode"):
+        number = number + 1 if isinstance(episode, FileError) else episode.index  # behind damage, numbers may be missing
         if isinstance(episode, FileError):
             if not skip_damaged:
                 raise episode

@@ -60,7 +60,7 @@ def read(path: Path, options: ReadOptions) -> Stream:
     facts = {"source": str(path), "name": builder.name}
     if (folder / FILE).exists():
         action, observation, robot = contracts_from(json.dumps(read_json(folder / FILE)), str(folder / FILE))
-        return Stream(action, observation, total, lambda first: (_ours(steps, meta, i) for i, (steps, meta) in _numbered(builder, folder, first)), facts, robot)
+        return Stream(action, observation, total, lambda first: (f if isinstance(f, FileError) else _ours(*f, i) for i, f in _numbered(builder, first)), facts, robot)
     name = options.oxe or builder.name
     if name not in OXE_DATASETS:
         raise ContractError(str(UnknownNameError("Open X-Embodiment dataset", name, OXE_DATASETS)) + f" ({folder} does not say what its actions mean: name the sub-dataset with --oxe)")
@@ -76,26 +76,42 @@ def _builder(folder: Path) -> Any:
     return builder
 
 
-def _numbered(builder: Any, folder: Path, first: int, *, pictures: bool = True) -> Iterator[tuple[int, tuple[dict[str, NDArray[Any]], dict[str, Any]]]]:
-    """Yields (number, (flat steps, episode metadata)) in the order of the files, from `first` on."""
+def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tuple[int, tuple[dict[str, NDArray[Any]], dict[str, Any]] | FileError]]:
+    """Yields (number, (flat steps, episode metadata)) in the order of the files, from `first` on.
+
+    Where a file is damaged its error comes once, and the next file follows: what a TFRecord file holds behind the damage cannot be found.
+    """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     decoders = None if pictures else {"steps": {"observation": {k: tfds.decode.SkipDecoding() for k, v in builder.info.features["steps"]["observation"].items() if isinstance(v, tfds.features.Image)}}}
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    number = first
+    start = 0  # number of the file's first episode
     for split, facts in builder.info.splits.items():
-        if first >= facts.num_examples:
-            first -= facts.num_examples
-            continue
-        dataset = builder.as_dataset(split=f"{split}[{first}:]" if first else split, read_config=config, decoders=decoders, shuffle_files=False)
-        first = 0
-        try:
-            for example in dataset:
-                yield number, _arrays(example)
-                number += 1
-        except tf.errors.OpError as error:
-            raise FileError(f"{damaged_record(folder) or folder}: episode {number} cannot be read ({str(error.message)[:200]}); restore the file from a copy") from error
+        for shard, length in enumerate(facts.shard_lengths):
+            number, start = max(start, first), start + length
+            if number >= start:
+                continue
+            where = tfds.core.ReadInstruction(split, from_=shard, to=shard + 1, unit="shard")
+            dataset = builder.as_dataset(split=where, read_config=config, decoders=decoders, shuffle_files=False).skip(number - (start - length))
+            try:
+                for example in dataset:
+                    yield number, _arrays(example)
+                    number += 1
+            except tf.errors.OpError as error:
+                file = facts.filepaths[shard]
+                yield number, FileError(
+                    f"{file}, record {number - (start - length)}: episode {number}, and so the rest of the file ({start - number} episodes), cannot be read "
+                    f"({str(error.message)[:160]}); restore the file from a copy, or pass --skip-damaged"
+                )
+
+
+def _whole(builder: Any) -> Iterator[tuple[int, dict[str, NDArray[Any]], dict[str, Any]]]:
+    """`_numbered`, where damage is an error."""
+    for number, found in _numbered(builder, 0):
+        if isinstance(found, FileError):
+            raise found
+        yield number, *found
 
 
 def _arrays(example: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -111,20 +127,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         out |= _flat(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return out
-
-
-def damaged_record(folder: Path) -> str:
-    """Returns the first TFRecord file that cannot be read to its end, with the record's number; "" where all can."""
-    import tensorflow as tf
-
-    for file in sorted(folder.glob("*.tfrecord*")):
-        record = 0
-        try:
-            for _ in tf.data.TFRecordDataset(str(file)):
-                record += 1
-        except tf.errors.OpError:
-            return f"{file}, record {record}"
-    return ""
 
 
 def _ours(steps: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], number: int) -> Episode:
@@ -149,12 +151,15 @@ def _oxe_stream(builder: Any, folder: Path, name: str, total: int, options: Read
         raise ConfigError(f"how many actions per second {name} has is not recorded: say it with --control-hz")
     low = high = None
     sizes: dict[str, tuple[int, int]] = {}
-    for _, (steps, _) in _numbered(builder, folder, 0, pictures=False):
+    for _, found in _numbered(builder, 0, pictures=False):
+        if isinstance(found, FileError):
+            continue  # reported, or raised, when the episodes themselves are read
+        steps = found[0]
         action = standardise(name, steps)[0][ACTION]
         low = action.min(0) if low is None else np.minimum(low, action.min(0))
         high = action.max(0) if high is None else np.maximum(high, action.max(0))
-    assert low is not None
-    assert high is not None
+    if low is None or high is None:
+        raise FileError(f"{folder}: no episode can be read; restore its TFRecord files from a copy")
     features = builder.info.features["steps"]["observation"]
     for role, key in row.images.items():
         if key not in features:
@@ -166,7 +171,7 @@ def _oxe_stream(builder: Any, folder: Path, name: str, total: int, options: Read
     state = row.state_encoding.value or ("none",)
     contract = oxe_contract(name, low, high, options.control_hz)
     observation = ObservationContract(tuple(sizes.items()), tuple(state))
-    return Stream(contract, observation, total, lambda first: (oxe_episode(name, steps, i) for i, (steps, _) in _numbered(builder, folder, first)), facts | {"oxe": name}, "oxe")
+    return Stream(contract, observation, total, lambda first: (f if isinstance(f, FileError) else oxe_episode(name, f[0], i) for i, f in _numbered(builder, first)), facts | {"oxe": name}, "oxe")
 
 
 def oxe_episode(name: str, steps: Mapping[str, NDArray[Any]], number: int) -> Episode:
@@ -215,7 +220,7 @@ def oxe_mixture_stream(data_dir: Path, weights: Mapping[str, float], seed: int =
         name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
         if name not in opened:
             opened[name] = _for_ever(Path(data_dir) / name)
-        number, (steps, _) = next(opened[name])
+        number, steps, _ = next(opened[name])
         yield name, oxe_episode(name, steps, number)
 
 
@@ -225,7 +230,7 @@ def _for_ever(path: Path) -> Iterator[Any]:
     builder = _builder(folder)
     while True:
         count = 0
-        for item in _numbered(builder, folder, 0):
+        for item in _whole(builder):
             count += 1
             yield item
         if not count:

@@ -187,7 +187,7 @@ def test_another_dataset_under_that_name_is_refused(bridge):
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_a_damaged_record_is_named(rt1, tmp_path, damage):
     folder, _ = rt1
-    file = sorted(folder.rglob("*.tfrecord*"))[-1]
+    file = sorted(folder.rglob("*.tfrecord*"))[-1]  # of two: the third episode is in it
     data = bytearray(file.read_bytes())
     if damage == "truncated":
         data = data[: len(data) // 2]
@@ -196,3 +196,6 @@ def test_a_damaged_record_is_named(rt1, tmp_path, damage):
     file.write_bytes(bytes(data))
     with pytest.raises(FileError, match=file.name):
         convert(folder, tmp_path / "out", "lerobot")
+    result = convert(folder, tmp_path / "rest", "lerobot", skip_damaged=True)
+    assert result["episodes"] == 2  # the other file's
+    assert list(result["dropped"]) == ["2"]
