@@ -12,7 +12,7 @@ from toyshift.envs.robots import ROBOTS
 from toyshift.envs.shifts import OBJECT_COLOURS
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 
-BINS = 9  # of a factor; odd, so that the middle of the span is the middle of a bin and not an edge
+BINS = 9  # of a factor, unless said otherwise
 ROUNDING = 1e-6  # bin widths within which a value below an edge counts as on it: positions come back from the simulation
 
 
@@ -45,16 +45,17 @@ class Factor:
         """Half the span: the unit of a dial's distance, and twice that of its radius."""
         return (self.high - self.low) / 2
 
-    def edges(self, objects: int = 0) -> NDArray[np.float64]:
-        """Returns the edges of the bins; bins of choices hold whole choices.
+    def edges(self, bins: int = BINS, objects: int = 0) -> NDArray[np.float64]:
+        """Returns the edges of the bins; bins of choices hold whole choices, one or more.
 
         Args:
+            bins: how many, at most one per choice.
             objects: number of objects of the set, for the factor "object".
         """
         count = objects if self.name == "object" else self.count
         if not count:
-            return np.linspace(self.low, self.high, BINS + 1)
-        bins = min(BINS, count)
+            return np.linspace(self.low, self.high, bins + 1)
+        bins = min(bins, count)
         return np.asarray(self.low + np.ceil(np.arange(bins + 1) * count / bins) * (self.high - self.low) / count)
 
 

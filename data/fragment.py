@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError
 from toyshift.core.information import normalised_mutual_information
 from toyshift.core.seeds import episode_rng
-from toyshift.data.factors import FACTORS, ROUNDING, factor_of, range_in_bins
+from toyshift.data.factors import BINS, FACTORS, ROUNDING, factor_of, range_in_bins
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.robots import ROBOTS
 from toyshift.envs.shifts import FACTORS as LOOK_FACTORS
@@ -121,15 +121,16 @@ class Fragmentation:
     relevant: str
     relevant_diversity: float
     relevant_disparity: float
+    bins: int
     parts: tuple[SubDataset, ...]
 
-    def bins(self, objects: int = 0) -> tuple[Floats, Floats]:
+    def edges(self, objects: int = 0) -> tuple[Floats, Floats]:
         """Returns the edges of the bins of u and of v; `objects` is the size of the object set."""
-        return FACTORS[self.relevant].edges(objects), FACTORS[self.factor].edges(objects)
+        return FACTORS[self.relevant].edges(self.bins, objects), FACTORS[self.factor].edges(self.bins, objects)
 
     def cells(self, objects: int = 0) -> Floats:
         """Returns the joint distribution of binned u and v within each sub-dataset, a product: (m, A, B)."""
-        u, v = self.bins(objects)
+        u, v = self.edges(objects)
         return np.stack([np.outer(part.masses(self.relevant, u), part.masses(self.factor, v)) for part in self.parts])
 
     def joint(self, objects: int = 0) -> Floats:
@@ -142,7 +143,7 @@ class Fragmentation:
         return np.asarray(self.cells(objects).mean(axis=0))
 
     def planted(self, objects: int = 0) -> float | None:
-        """Returns the normalised mutual information of binned u and v in the mixture; None where neither varies."""
+        """Returns the normalised mutual information of binned u and v in the mixture; None where neither varies by more than a bin."""
         value = float(normalised_mutual_information(self.joint(objects)))
         return None if math.isnan(value) else max(0.0, value)
 
@@ -152,7 +153,7 @@ class Fragmentation:
 
 def fragment(
     m: int, *, diversity: float, disparity: float, correlation: float, factor: str = "azimuth", relevant: str = "position",
-    relevant_diversity: float | None = None, relevant_disparity: float | None = None,
+    relevant_diversity: float | None = None, relevant_disparity: float | None = None, bins: int = BINS,
 ) -> Fragmentation:
     """Makes m sub-datasets whose width, distance and dependence are set independently of each other.
 
@@ -170,6 +171,8 @@ def fragment(
         relevant: the task-relevant u.
         relevant_diversity: radius for u, or None: the same.
         relevant_disparity: distance for u, or None: the same.
+        bins: of u and of v, for the dependence; odd, so that the middle of the span is the middle of a bin. With 9, values less than 2/9 half
+            spans apart (13 degrees, 2.2 cm) may count as the same; more bins tell them apart and need more episodes.
 
     Raises:
         UnknownNameError: of a factor.
@@ -179,6 +182,8 @@ def fragment(
         raise ConfigError(f"m is {m}; at least 2 sub-datasets are needed for one to differ from another")
     if not 0.0 <= correlation <= 1.0:
         raise ConfigError(f"correlation is {correlation}; it must be between 0 and 1")
+    if bins < 3 or bins % 2 == 0:
+        raise ConfigError(f"bins is {bins}; it must be an odd number of at least 3")
     u_radius = diversity if relevant_diversity is None else relevant_diversity
     u_distance = disparity if relevant_disparity is None else relevant_disparity
     u = _spread(m, relevant, True, u_radius, u_distance)
@@ -189,7 +194,7 @@ def fragment(
         seen = tuple(Range(*v[j], share) for j, share in enumerate(shares) if share > 0)
         ranges = {relevant: (Range(*u[i]),), factor: seen}
         parts.append(SubDataset(f"part-{i}", **ranges))
-    return Fragmentation(diversity, disparity, correlation, factor, relevant, u_radius, u_distance, tuple(parts))
+    return Fragmentation(diversity, disparity, correlation, factor, relevant, u_radius, u_distance, bins, tuple(parts))
 
 
 def _spread(m: int, name: str, relevant: bool, radius: float, distance: float) -> list[tuple[float, float]]:

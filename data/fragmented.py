@@ -24,7 +24,7 @@ from toyshift.data.fragment import Fragmentation, fragment, recorded
 Counts = NDArray[np.int64]
 PLAN = "fragment.json"
 VERSION = 1
-DIALS = ("diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity")
+DIALS = ("diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity", "bins")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Dependence:
     """The dependence between u and v in a mixture of sub-datasets, planted and measured.
 
     Attributes:
-        planted: normalised mutual information of the design, exact; None where neither u nor v varies, for which it is not defined.
+        planted: normalised mutual information of the design, exact; None where neither u nor v varies by more than a bin, for which it is not defined.
         measured: the same estimated from the recorded factors: counted, with Miller and Madow's correction, minus `bias`.
         bias: what the correction leaves: by how much datasets of this size, drawn from the design, measure more than `planted` on average.
         low: end of the 95 % interval of `measured` (1.96 standard errors, bootstrap within sub-datasets).
@@ -69,7 +69,7 @@ def measure(design: Fragmentation, values: Sequence[tuple[NDArray[np.float64], N
     sizes = [len(u) for u, _ in values]
     if len(values) != len(design.parts) or min(sizes) < 1 or len(set(sizes)) > 1:
         raise ConfigError(f"the design has {len(design.parts)} sub-datasets of equal size; got {sizes} episodes")
-    edges = design.bins(objects)
+    edges = design.edges(objects)
     cells = design.cells(objects)
     counts = np.zeros(cells.shape, np.int64)
     for i, (u, v) in enumerate(values):

@@ -36,6 +36,8 @@ class Config(Common):
     """Radius of the task-relevant factor; by default the same."""
     relevant_distance: float | None = None
     """Distance of the task-relevant factor; by default the same."""
+    bins: int = 9
+    """Into how many bins the dependence cuts each factor's span; odd."""
     objects: str = "toys:train"
     """Object set to play with."""
     episodes: int = 100
@@ -65,7 +67,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     design = fragment(
         cfg.m, diversity=cfg.radius, disparity=cfg.distance, correlation=cfg.rho, factor=cfg.factor, relevant=cfg.relevant,
-        relevant_diversity=cfg.relevant_radius, relevant_disparity=cfg.relevant_distance,
+        relevant_diversity=cfg.relevant_radius, relevant_disparity=cfg.relevant_distance, bins=cfg.bins,
     )
     gl_backend()  # nothing is written where nothing can be rendered
     from toyshift.data.collection import CollectConfig
@@ -86,7 +88,7 @@ def told(relevant: str, factor: str, dependence: dict[str, Any]) -> str:
     """Returns the planted and the measured dependence as a line for terminals."""
     what = f"NMI({relevant}, {factor})"
     if dependence["planted"] is None or dependence["measured"] is None:
-        return f"{what} is not defined: neither varies"
+        return f"{what} is not defined: neither varies by more than a bin"
     verdict = "they agree" if dependence["agrees"] else "THEY DISAGREE"
     return (
         f"{what} planted {dependence['planted']:.3f}, measured {dependence['measured']:.3f} [{dependence['low']:.3f}, {dependence['high']:.3f}]; {verdict}: "

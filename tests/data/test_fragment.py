@@ -74,6 +74,8 @@ def test_without_correlation_nothing_is_planted(radius: float, distance: float, 
 def test_points_far_apart_determine_each_other(m: int) -> None:
     assert made(0.0, 1.0, 1.0, m).planted() == pytest.approx(1.0)
     assert made(0.0, 0.0, 1.0, m).planted() is None  # neither varies
+    assert made(0.0, 0.2).planted() is None  # not by more than a bin
+    assert made(0.0, 0.2, bins=21).planted() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.7, 1.0])
@@ -86,7 +88,7 @@ def test_disjoint_ranges_have_the_closed_form(m: int, rho: float) -> None:
 
 def test_width_lowers_the_dependence_as_proposition_a_says() -> None:
     design = made(4 / 9, 10 / 9)  # ranges of exactly two bins: H(u|i) = H(v|i) = log 2
-    within = [float(entropy(part.masses(name, edges))) for part in design.parts for name, edges in zip(("position", "azimuth"), design.bins(), strict=True)]
+    within = [float(entropy(part.masses(name, edges))) for part in design.parts for name, edges in zip(("position", "azimuth"), design.edges(), strict=True)]
     np.testing.assert_allclose(within, math.log(2))
     bits = sum(within) / math.log(2)
     assert design.planted() == pytest.approx(4 / (bits + 4))  # the paper's form for m = 2
@@ -104,7 +106,7 @@ def test_overlap_bounds_the_dependence(radius: float, distance: float, rho: floa
     design = made(radius, distance, rho, relevant_diversity=1 - radius)
     joint = design.joint()
     bits = float(entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint)) / math.log(2)
-    (u0, u1), (v0, v1) = ([part.masses(name, edges) for part in design.parts] for name, edges in zip(("position", "azimuth"), design.bins(), strict=True))
+    (u0, u1), (v0, v1) = ([part.masses(name, edges) for part in design.parts] for name, edges in zip(("position", "azimuth"), design.edges(), strict=True))
     assert bits <= min(np.abs(u0 - u1).sum(), np.abs(v0 - v1).sum()) / 2 + 1e-9
 
 
@@ -175,6 +177,7 @@ def test_another_dependence_than_the_planted_one_is_noticed() -> None:
         ({"radius": -0.1}, ConfigError, "position: diversity is -0.1"),
         ({"radius": 1.5}, ConfigError, "at most 2"),
         ({"distance": math.nan}, ConfigError, "disparity nan"),
+        ({"bins": 10}, ConfigError, "bins is 10"),
         ({"factor": "azimut"}, UnknownNameError, "Did you mean 'azimuth'"),
         ({"factor": "position"}, UnknownNameError, "task-irrelevant factor"),
         ({"relevant": "light"}, UnknownNameError, "task-relevant factor"),

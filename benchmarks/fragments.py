@@ -1,0 +1,96 @@
+"""Draws docs/fragments.png (u against v of 100 episodes for four dials) and prints planted and measured dependence over a grid.
+
+python benchmarks/fragments.py --out docs/fragments.png     a few seconds; nothing is simulated
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from toyshift.core.seeds import episode_rng
+from toyshift.data.factors import FACTORS
+from toyshift.data.fragment import Fragmentation, fragment
+from toyshift.data.fragmented import Dependence, measure
+
+EPISODES = 50  # of each of two sub-datasets
+SIDE, MARGIN, SCALE = 230, 46, 2
+COLOURS = ((31, 119, 180), (214, 96, 30))
+PANELS = ((0.5, 0.8, 1.0), (0.5, 0.8, 0.5), (0.5, 0.2, 1.0), (1.0, 0.8, 1.0))
+
+
+def drawn(design: Fragmentation, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns u and v of the episodes of each sub-dataset."""
+    values = []
+    for i, part in enumerate(design.parts):
+        rows = [part.draw(episode_rng(seed, i * EPISODES + k, "sub-dataset")) for k in range(EPISODES)]
+        values.append((np.array([r[design.relevant] for r in rows]), np.array([r[design.factor] for r in rows])))
+    return values
+
+
+def panel(design: Fragmentation, picture: ImageDraw.ImageDraw, left: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Dependence:
+    """Draws one scatter plot with the bins behind it."""
+    values = drawn(design)
+    u, v = (FACTORS[name] for name in (design.relevant, design.factor))
+    side, x0, y0 = SIDE * SCALE, left, MARGIN * SCALE
+
+    def place(a: float, b: float) -> tuple[float, float]:
+        return x0 + (a - v.low) / (v.high - v.low) * side, y0 + side - (b - u.low) / (u.high - u.low) * side
+
+    for edge in v.edges():
+        picture.line([place(edge, u.low), place(edge, u.high)], fill=(228, 228, 228), width=SCALE)
+    for edge in u.edges():
+        picture.line([place(v.low, edge), place(v.high, edge)], fill=(228, 228, 228), width=SCALE)
+    picture.rectangle([x0, y0, x0 + side, y0 + side], outline=(90, 90, 90), width=SCALE)
+    for colour, (us, vs) in zip(COLOURS, values, strict=True):
+        for a, b in zip(vs, us, strict=True):
+            x, y = place(float(a), float(b))
+            picture.ellipse([x - 3 * SCALE, y - 3 * SCALE, x + 3 * SCALE, y + 3 * SCALE], fill=colour)
+    result = measure(design, values)
+    assert result.planted is not None
+    assert result.measured is not None
+    title = f"radius {design.diversity:g}, distance {design.disparity:g}, rho {design.correlation:g}"
+    picture.text((x0, 6 * SCALE), f"{title}\nNMI {result.planted:.2f} planted, {result.measured:.2f} measured", fill=(20, 20, 20), font=font, spacing=4 * SCALE)
+    picture.text((x0 + side / 2, y0 + side + 5 * SCALE), f"azimuth {v.low:g} to {v.high:g} deg", fill=(20, 20, 20), font=font, anchor="ma")
+    return result
+
+
+def figure(out: Path) -> None:
+    """Writes the picture."""
+    gap = 24 * SCALE
+    sheet = Image.new("RGB", (gap + len(PANELS) * (SIDE * SCALE + gap), (MARGIN + SIDE + 26) * SCALE), (255, 255, 255))
+    picture, font = ImageDraw.Draw(sheet), ImageFont.load_default(12 * SCALE)
+    for k, (radius, distance, rho) in enumerate(PANELS):
+        panel(fragment(2, diversity=radius, disparity=distance, correlation=rho), picture, gap + k * (SIDE * SCALE + gap), font)
+    label = Image.new("RGB", (SIDE * SCALE, 18 * SCALE), (255, 255, 255))
+    ImageDraw.Draw(label).text((SIDE * SCALE / 2, 0), "position -10 to 10 cm", fill=(20, 20, 20), font=font, anchor="ma")
+    sheet.paste(label.rotate(90, expand=True), (2 * SCALE, MARGIN * SCALE))
+    sheet = sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS)
+    sheet.quantize(64).save(out, optimize=True)
+
+
+def table() -> None:
+    """Prints planted / measured NMI (rho = 1) over radius and distance, and over rho."""
+    distances = (0.2, 0.4, 0.8, 1.0)
+    print("radius | " + " | ".join(f"distance {d:g}" for d in distances))
+    for radius in (0.0, 0.25, 0.5, 0.75, 1.0):
+        cells = []
+        for distance in distances:
+            design = fragment(2, diversity=radius, disparity=distance, correlation=1.0)
+            result = measure(design, drawn(design))
+            cells.append("undefined" if result.planted is None else f"{result.planted:.3f} / {result.measured:.3f}")
+        print(f"{radius:g} | " + " | ".join(cells))
+    for rho in (0.0, 0.25, 0.5, 0.75, 1.0):
+        design = fragment(2, diversity=0.5, disparity=0.8, correlation=rho)
+        result = measure(design, drawn(design))
+        print(f"rho {rho:g}: planted {result.planted:.3f}, measured {result.measured:.3f}, agrees {result.agrees}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/fragments.png"))
+    figure(parser.parse_args().out)
+    table()
