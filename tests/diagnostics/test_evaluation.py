@@ -22,9 +22,18 @@ from toyshift.diagnostics.actors import (
     look_of_episode,
     make_look,
     policy_fingerprint,
+    resolve,
 )
-from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, object_of_episode, run_episode
+from toyshift.diagnostics.evaluation import (
+    EvaluateConfig,
+    evaluate,
+    object_of_episode,
+    reset_options,
+    run_episode,
+    run_key,
+)
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest
+from toyshift.envs.shifts import Shifts
 
 FAKE = '''
 import dataclasses
@@ -144,6 +153,28 @@ def test_outcomes_of_failures(fake):
     assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), Swapped("x"), config, "a", 1)["failure"] == "wrong_object"
     changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
     assert run_episode(FolderActor(Lifter(fake.CONTRACT)), env, changed, "a", 0)["failure"] == "not_held"
+
+
+def test_a_shift_reaches_the_environment_and_the_rows_and_keeps_the_initial_states(tmp_path):
+    env = EnvSpec({"cameras": (), "settled_start": 0.1})
+    plain = EvaluateConfig("random", "toys:train?n=3", trials=3, max_steps=2, env=env)
+    shifted = dataclasses.replace(plain, shift="object-size=5")
+    rows = evaluate(shifted, tmp_path / "shifted.parquet", workers=0, progress=False)
+    before = evaluate(plain, tmp_path / "plain.parquet", workers=0, progress=False)
+    assert {r.shift for r in rows} == {"object-size=5"}
+    assert {r.shift for r in before} == {""}
+    assert [(r.object_id, r.episode) for r in rows] == [(r.object_id, r.episode) for r in before]
+    assert run_key(shifted, "f") != run_key(plain, "f")
+    world = resolve(env.factory)("toys:train?n=3", **env.kwargs)
+    states = []
+    for config in (plain, shifted):
+        run_episode(RandomActor(), world, dataclasses.replace(config, max_steps=1), rows[0].object_id, 0)
+        assert world.shifts == Shifts.parse(config.shift)
+        world.reset(seed=config.seed, options=reset_options(config, rows[0].object_id, 0))
+        states.append((world.object_position()[:2], world.commanded_joints()))
+    world.close()
+    for a, b in zip(*states, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
 
 
 def test_looks_take_turns_over_episodes(fake, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError
@@ -16,6 +17,7 @@ from toyshift.diagnostics.rows import (
     per_object,
     read_rows,
     read_rows_manifest,
+    shift_table,
     summarise,
     summary_table,
     write_rows,
@@ -63,6 +65,32 @@ def test_summaries_group_by_policy_set_and_look():
     assert "not_lifted 4" in table
     assert len({line.index("60.0") for line in table.splitlines() if "60.0" in line}) == 1
     assert next(iter(per_object(rows[:10]).values())) == (2, 2)
+
+
+def test_shifts_are_groups_of_their_own_with_a_table_by_factor_and_level():
+    both = "camera-azimuth=1,object-mass=2"
+    rows = [row(i, i < 6) for i in range(10)] + [row(i, i < 3, shift="camera-azimuth=3") for i in range(10)]
+    rows += [row(i, i < 5, shift="camera-azimuth=0") for i in range(10)] + [row(i, True, shift=both) for i in range(10)]
+    found = summarise(rows)
+    assert [(s.shift, s.k) for s in found] == [("", 6), ("camera-azimuth=3", 3), ("camera-azimuth=0", 5), (both, 10)]
+    assert Summary.from_json(json.loads(json.dumps(found[1].to_json()))) == found[1]
+    assert both in summary_table(found)
+    header, _, *lines = shift_table(found).splitlines()
+    assert header.split() == ["policy", "objects", "of", "factor", "level", "0", "level", "3"]
+    assert [line.split()[-5:] for line in lines] == [["camera-azimuth", "50.0", "(5/10)", "30.0", "(3/10)"]]
+    assert shift_table(found[:1]) == ""
+    assert compare(rows[:10], [dataclasses.replace(r, policy="mean") for r in rows[:10]]).both == 6
+    with pytest.raises(ConfigError, match="share no"):
+        compare(rows[:10], rows[10:20])  # an episode under a shift is another one
+
+
+def test_rows_from_before_there_were_shifts_are_read(tmp_path):
+    path = write_rows(tmp_path / "rows.parquet", [row()], {"seed": 1})
+    pq.write_table(pq.read_table(path).drop_columns(["shift"]), path)
+    assert read_rows(path) == [row()]
+    pq.write_table(pq.read_table(path).drop_columns(["success"]), path)
+    with pytest.raises(FileError, match="success"):
+        read_rows(path)
 
 
 def test_comparison_uses_shared_episodes_only():
