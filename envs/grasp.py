@@ -227,6 +227,19 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     def advance(self, action: NDArray[np.float32]) -> tuple[float, bool, dict[str, Any]]:
         """Executes one action and renders nothing: for policies that execute several actions per observation.
 
+        Returns:
+            reward, terminated, info.
+
+        Raises:
+            ConfigError: see `command`.
+        """
+        self.command(action)
+        self.simulate()
+        return self.outcome()
+
+    def command(self, action: NDArray[np.float32]) -> None:
+        """First part of a control step: what the action makes of the commanded joints and gripper.
+
         Raises:
             ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is over.
         """
@@ -246,7 +259,13 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         scene = self.scene
         scene.data.ctrl[scene.arm_ctrl] = self._arm.joints
         self._stage.command_gripper(values[-1], 1.0 / self.config.control_hz)
-        mujoco.mj_step(scene.model, scene.data, nstep=self.config.substeps)
+
+    def simulate(self) -> None:
+        """Second part: physics, one call of MuJoCo, which lets go of Python's lock meanwhile."""
+        mujoco.mj_step(self.scene.model, self.scene.data, nstep=self.config.substeps)
+
+    def outcome(self) -> tuple[float, bool, dict[str, Any]]:
+        """Last part: returns reward, terminated and info."""
         self._steps += 1
         self._judge()
         reward = self._reward()

@@ -41,8 +41,8 @@ class Played(NamedTuple):
 class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """## Description
     `num_envs` grasp environments, each with a simulator and an object of its own. Environment i lives on worker thread
-    i mod `threads`: MuJoCo lets go of Python's lock while it steps and draws, so threads run side by side without
-    copying anything between processes. Made by `gym.make_vec("toyshift/Grasp-v0", num_envs=8)`.
+    i mod `threads`, which simulates and draws it: MuJoCo lets go of Python's lock meanwhile, so threads run side by side
+    without copying anything between processes. Controllers, rewards and infos have their turn on the calling thread. Made by `gym.make_vec("toyshift/Grasp-v0", num_envs=8)`.
 
     ## Action and Observation Space
     Those of the single environment with a first axis of `num_envs`. Actions outside the box are clipped; a number that is
@@ -105,6 +105,7 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.threads = min(num_envs, threads or len(os.sched_getaffinity(0)))
+        self._draws = bool(self.envs[0].config.cameras)
         self._team = Team(self.envs, self.threads, "environment")
         self._ready = self._begun = False
         self._over = np.zeros(num_envs, np.bool_)
@@ -244,7 +245,14 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
             raise ConfigError(f"the episodes of environments {np.flatnonzero(self._over).tolist()} are over: reset them with options={{'reset_mask': ...}}")
         actions = self._checked(actions)
         self._ready = False  # until every environment has stepped
-        played = self._team.each(lambda i: self._play(i, actions[i]), range(self.num_envs))
+        judged: dict[int, Played] = {}  # what is still to be seen
+
+        def judge(i: int) -> Played | None:
+            judged[i] = self._judge(i)
+            return None if self._over[i] or self._draws else judged[i]._replace(observation=self.envs[i].observe())
+
+        legs = ((lambda i: self._command(i, actions[i]), self._simulate), (judge, lambda i: self._see(i, judged[i])))
+        played = self._team.relay(legs, range(self.num_envs))
         self._ready = True
         self._last = [one.observation for one in played]
         return played
@@ -264,19 +272,33 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
             raise ConfigError(f"environment {env}: action entry {entry} ({name}) is {values[env, entry]}")
         return values
 
-    def _play(self, i: int, action: NDArray[np.float32]) -> Played:
-        """One step of environment i, on its own thread."""
+    def _command(self, i: int, action: NDArray[np.float32]) -> None:
+        """First part of a step of environment i, on the calling thread."""
+        if not self._over[i]:
+            self.envs[i].command(action)
+
+    def _simulate(self, i: int) -> Played | None:
+        """Second part, on its own thread."""
         if self._over[i]:  # autoreset NEXT_STEP
             return Played(*self._begin_next(i))
-        observation, reward, terminated, truncated, info = self.envs[i].step(action)
+        self.envs[i].simulate()
+        return None
+
+    def _judge(self, i: int) -> Played:
+        """Third part, on the calling thread."""
+        reward, terminated, info = self.envs[i].outcome()
         self._elapsed[i] += 1
-        truncated = bool(truncated) or (self.max_episode_steps is not None and bool(self._elapsed[i] >= self.max_episode_steps))
-        if not (terminated or truncated):
-            return Played(observation, info, reward)
-        if self.autoreset_mode is AutoresetMode.SAME_STEP:
-            return Played(*self._begin_next(i), reward, terminated, truncated, final=(observation, info))
-        self._over[i] = True
-        return Played(observation, info, reward, terminated, truncated)
+        truncated = self.max_episode_steps is not None and bool(self._elapsed[i] >= self.max_episode_steps)
+        self._over[i] = terminated or truncated
+        return Played({}, info, reward, terminated, truncated)
+
+    def _see(self, i: int, judged: Played) -> Played:
+        """Last part, on its own thread: draws, and begins the next episode at once if that is due."""
+        observation = self.envs[i].observe()
+        if self._over[i] and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            begun, info = self._begin_next(i)
+            return judged._replace(observation=begun, info=info, final=(observation, judged.info))
+        return judged._replace(observation=observation)
 
     def _begin_next(self, i: int) -> tuple[Observation, Info]:
         self._episodes[i] += self._strides[i]

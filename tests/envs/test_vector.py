@@ -225,14 +225,14 @@ def test_stepping_what_is_over_is_refused_when_autoreset_is_disabled() -> None:
 def test_a_failure_on_a_thread_names_the_environment_and_reset_begins_anew(envs: ToyGraspVectorEnv) -> None:
     envs.reset(seed=0)
 
-    def broken(_: Any) -> None:
+    def broken() -> None:
         raise RuntimeError("the arm fell off")
 
-    envs.envs[1].advance = broken
+    envs.envs[1].simulate = broken
     with pytest.raises(WorkerError, match="environment 1: the arm fell off") as caught:
         envs.step(np.zeros((3, 7), np.float32))
     assert isinstance(caught.value.__cause__, RuntimeError)
-    del envs.envs[1].advance
+    del envs.envs[1].simulate
     with pytest.raises(ConfigError, match="reset"):
         envs.step(np.zeros((3, 7), np.float32))
     envs.reset(seed=0)
