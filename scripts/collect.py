@@ -38,7 +38,7 @@ class Config(Common):
     robot: str = "panda"
     """Which robot plays: panda, panda-robotiq, ur5e, xarm7, kinova3, sawyer, iiwa or inspire."""
     image_size: int = 96
-    """Height and width of the images [pixels]."""
+    """Height and width of the images [pixels]; above 160 they are stored as video, which is lossy."""
     shift: str = ""
     """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2; factors: docs/shifts.md."""
     keep: Literal["successes", "failed"] = "successes"
