@@ -369,6 +369,35 @@ def test_a_team_deals_by_number_and_reports_the_first_failure() -> None:
     assert sorted(closed) == sorted(names)
 
 
+def test_a_relay_alternates_between_the_calling_thread_and_the_workers() -> None:
+    class Thing:
+        def close(self) -> None: ...
+
+    trace: dict[int, list[str]] = {i: [] for i in range(6)}
+
+    def note(i: int) -> None:
+        trace[i].append(threading.current_thread().name)
+
+    def divide(i: int) -> str | None:
+        note(i)
+        return None if 1 // (i - 4) == -1 else "early"  # fails for 4; passes 0 to 3 on, answers for 5
+
+    def finish(i: int) -> str:
+        note(i)
+        return f"late {i}"
+
+    team = Team([Thing() for _ in range(6)], 2, "thing")
+    here = threading.current_thread().name
+    legs = ((note, divide), (note, finish))
+    assert team.relay(legs, [3, 0, 5]) == ["late 3", "late 0", "early"]
+    assert trace == {0: [here, "thing worker 0"] * 2, 1: [], 2: [], 3: [here, "thing worker 1"] * 2, 4: [], 5: [here, "thing worker 1"]}
+    with pytest.raises(WorkerError, match=r"thing 4: .*zero"):
+        team.relay(legs, range(6))
+    assert len(trace[4]) == 2  # goes no further
+    assert len(trace[2]) == 4  # the others do
+    team.close()
+
+
 def test_leaving_without_closing_is_silent() -> None:
     """At exit, contexts are freed on their threads, before MuJoCo ends GL."""
     code = (
