@@ -27,6 +27,8 @@ MASK_PREFIX = "masks."
 STATE = "observation.state"
 ACTION = "action"
 ACTION_IS_PAD = "action_is_pad"
+ACTION_HISTORY = "action.history"  # actions before the newest observation of a window
+HISTORY_IS_PAD = "history_is_pad"  # observations before the start of the episode
 TASK = "task"
 SIM_STATE = "sim.state"
 

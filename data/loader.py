@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import (
     ACTION,
+    ACTION_HISTORY,
     ACTION_IS_PAD,
+    HISTORY_IS_PAD,
     STATE,
     TASK,
     ActionContract,
@@ -42,7 +44,7 @@ class _Part:
 
 
 class Windows:
-    """Windows of one observation and a chunk of K actions, by frame number.
+    """Windows of T observations, the last one the frame's own, and a chunk of K actions, by frame number.
 
     Frames are numbered through over the folders in the order given. Nothing is held in memory but indices; several processes share the files' pages.
 
@@ -51,6 +53,8 @@ class Windows:
         chunk: number K of actions in a window; the first is the frame's own.
         weights: share of each folder in the draws and in `stats`, or None: every frame counts the same.
         threads: decoding threads where a cache has to be built.
+        history: number T of observations in a window.
+        stride: control steps between them.
 
     Attributes:
         action_contract: what actions mean, in every folder.
@@ -63,7 +67,7 @@ class Windows:
         FileError: a dataset is damaged.
     """
 
-    def __init__(self, folders: Sequence[Path], chunk: int, weights: Sequence[float] | None = None, *, threads: int = THREADS) -> None:
+    def __init__(self, folders: Sequence[Path], chunk: int, weights: Sequence[float] | None = None, *, threads: int = THREADS, history: int = 1, stride: int = 1) -> None:
         folders = [Path(f) for f in folders]
         if any(is_mixture(f) for f in folders):
             if len(folders) > 1 or weights is not None:
@@ -72,13 +76,15 @@ class Windows:
             folders, weights = list(mixture.folders), mixture.weights
         if not folders or chunk < 1:
             raise ConfigError(f"windows need at least one folder and chunk >= 1, got {len(folders)} folders and chunk={chunk}")
+        if min(history, stride) < 1:
+            raise ConfigError(f"windows need history >= 1 and stride >= 1, got {history} and {stride}")
         if weights is not None and (len(weights) != len(folders) or not all(math.isfinite(w) and w > 0 for w in weights)):
             raise ConfigError(f"weights must be {len(folders)} positive numbers, one per folder; got {list(weights)}")
         datasets = [open_dataset(folder) for folder in folders]
         for other in datasets[1:]:
             require_same_contract(datasets[0].action_contract, other.action_contract, str(folders[0]), str(other.folder))
             require_same_observations(datasets[0].observation_contract, other.observation_contract, str(folders[0]), str(other.folder))
-        self.chunk = chunk
+        self.chunk, self.history, self.stride = chunk, history, stride
         self.weights = None if weights is None else tuple(float(w) for w in weights)
         self.action_contract: ActionContract = datasets[0].action_contract
         self.observation_contract: ObservationContract = datasets[0].observation_contract
@@ -118,7 +124,8 @@ class Windows:
         return state | {"folders": [part.folder for part in self._parts]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["folders"], state["chunk"], state["weights"], threads=state["_threads"])  # type: ignore[misc]
+        options = {"threads": state["_threads"], "history": state["history"], "stride": state["stride"]}
+        self.__init__(state["folders"], state["chunk"], state["weights"], **options)  # type: ignore[misc]
         self._select(state["_episodes"])
 
     def batch(self, indices: NDArray[np.integer[Any]] | Sequence[int]) -> Batch:
@@ -128,9 +135,11 @@ class Windows:
             indices: (B,) frame numbers, 0 <= index < len(self), in any order.
 
         Returns:
-            Keys of the batch contract: `observation.images.<cam>` (B, 1, H, W, 3) uint8, `masks.<cam>` (B, 1, H, W) uint8, `observation.state`
-            (B, 1, S) float32, `action` (B, K, A) float32 (physical; past the end of the episode its last action again), `action_is_pad` (B, K)
-            bool, `task` and `dataset_name` lists of B strings, `episode_index` and `frame_index` (B,) int64.
+            Keys of the batch contract: `observation.images.<cam>` (B, T, H, W, 3) uint8, `masks.<cam>` (B, T, H, W) uint8, `observation.state`
+            (B, T, S) float32, `action` (B, K, A) float32 (physical; past the end of the episode its last action again), `action_is_pad` (B, K)
+            bool, `task` and `dataset_name` lists of B strings, `episode_index` and `frame_index` (B,) int64. With T > 1 also `history_is_pad` (B, T)
+            bool (before the start of the episode its first observation is repeated) and `action.history` (B, (T-1) * stride, A), the actions before
+            the newest observation.
 
         Raises:
             ConfigError: an index is out of range.
@@ -154,15 +163,22 @@ class Windows:
     def _gather(self, d: int, frames: NDArray[np.int64]) -> Batch:
         part = self._parts[d]
         episode = np.searchsorted(part.starts, frames, side="right") - 1
+        first = part.starts[episode][:, None]
+        seen = frames[:, None] + self.stride * np.arange(1 - self.history, 1)  # (B, T)
+        rows = np.maximum(seen, first).reshape(-1)
         out: Batch = {}
         for key in self.keys:
             if key == ACTION:
                 continue
             source = part.arrays[key]
-            gathered = np.empty((len(frames), 1, *source.shape[1:]), source.dtype)
+            gathered = np.empty((len(frames), self.history, *source.shape[1:]), source.dtype)
             # mode="clip" lets NumPy write into `out` directly; the range was checked above.
-            np.take(source, frames, axis=0, out=gathered[:, 0], mode="clip")
+            np.take(source, rows, axis=0, out=gathered.reshape(len(rows), *source.shape[1:]), mode="clip")
             out[key] = gathered
+        if self.history > 1:
+            before = frames[:, None] + np.arange(-(self.history - 1) * self.stride, 0)
+            out[ACTION_HISTORY] = np.take(part.arrays[ACTION], np.maximum(before, first), axis=0)
+            out[HISTORY_IS_PAD] = seen < first
         steps = frames[:, None] + np.arange(self.chunk)  # (B, K)
         last = part.starts[episode + 1][:, None] - 1
         out[ACTION] = np.take(part.arrays[ACTION], np.minimum(steps, last), axis=0)  # (B, K, A)

@@ -42,6 +42,31 @@ def test_every_window_equals_the_recorded_frames(tmp_path, maker):
     assert batch["observation.state"].dtype == batch["action"].dtype == np.float32
 
 
+def test_a_history_holds_the_frames_before_and_says_what_is_padding(tmp_path, maker):
+    folders = [maker.dataset(tmp_path / name, range(3), seed=i) for i, name in enumerate("ab")]
+    seen = Windows(folders, chunk=2, history=3, stride=2)
+    now = Windows(folders, chunk=2)
+    assert len(seen) == len(now)
+    order = np.random.default_rng(0).permutation(len(now))
+    batch, newest, every = seen.batch(order), now.batch(order), now.batch(np.arange(len(now)))
+    assert "history_is_pad" not in newest
+    for row, index in enumerate(order):
+        frame = int(batch["frame_index"][row])
+        steps = frame + np.array([-4, -2, 0])
+        np.testing.assert_array_equal(batch["history_is_pad"][row], steps < 0)
+        rows = index - frame + np.maximum(steps, 0)
+        for key in ("observation.images.front", "masks.wrist", "observation.state"):
+            np.testing.assert_array_equal(batch[key][row], every[key][rows, 0])
+        np.testing.assert_array_equal(batch["action.history"][row], every["action"][index - frame + np.maximum(frame + np.arange(-4, 0), 0), 0])
+    for key in ("action", "action_is_pad", "episode_index", "frame_index"):
+        np.testing.assert_array_equal(batch[key], newest[key])
+    there = ForkingPickler.loads(ForkingPickler.dumps(seen))
+    np.testing.assert_array_equal(there.batch([3])["observation.state"], seen.batch([3])["observation.state"])
+    for bad in ({"history": 0}, {"stride": 0}):
+        with pytest.raises(ConfigError, match="history"):
+            Windows(folders, chunk=2, **bad)
+
+
 def test_batches_do_not_alias_each_other_or_the_cache(tmp_path, maker):
     windows = Windows([maker.dataset(tmp_path, range(2))], chunk=2)
     first = windows.batch([0, 0])
