@@ -15,19 +15,18 @@ from toyshift.scripts import data
 from toyshift.scripts.cli import COMMANDS, main
 
 ACTIONS = ActionContract("joint_pos", ("j0", "gripper"), ("rad", "1"), (-1.0, 0.0), (1.0, 1.0), 10.0, ("j0",))
-OBSERVATIONS = ObservationContract((("front", (8, 12)),), ("q0",))
 
 
-def make(folder: Path, count: int = 3, *, hz: float = 10.0, spoil: int = -1) -> Path:
+def make(folder: Path, count: int = 3, *, hz: float = 10.0, spoil: int = -1, width: int = 12) -> Path:
     for i in range(count):
         rng = np.random.default_rng(i)
-        masks = np.ones((10, 8, 12), np.uint8) * (i != spoil)
+        masks = np.ones((10, 8, width), np.uint8) * (i != spoil)
         frames = {
-            "observation.images.front": rng.integers(0, 256, (10, 8, 12, 3), dtype=np.uint8), "masks.front": masks.astype(np.uint8),
+            "observation.images.front": rng.integers(0, 256, (10, 8, width, 3), dtype=np.uint8), "masks.front": masks.astype(np.uint8),
             "observation.state": rng.normal(size=(10, 1)).astype(np.float32), "action": np.full((10, 2), 0.5, np.float32),
         }  # fmt: skip
         write_episode(folder, Episode(i, frames, {"task": "lift", "success": True, "object_id": f"toy-{i}"}))
-    finalize(folder, ActionContract.from_json(ACTIONS.to_json() | {"control_hz": hz}), OBSERVATIONS, {})
+    finalize(folder, ActionContract.from_json(ACTIONS.to_json() | {"control_hz": hz}), ObservationContract((("front", (8, width)),), ("q0",)), {})
     return folder
 
 
@@ -85,6 +84,20 @@ def test_mix(tmp_path: Path, capsys: Any) -> None:
         code, result = call(capsys, "data", "mix", *words)
         assert code == 2
         assert culprit in result["error"]["message"]
+
+
+def test_remix_trains_beside_the_mixture_file_and_comes_to_the_same_again(tmp_path: Path, capsys: Any) -> None:
+    a, b = make(tmp_path / "a", width=16), make(tmp_path / "b", 2, width=16)
+    words = ("data", "mix", a, b, "--weights", "remix", "--steps", 3, "--batch-size", 4, "--out", tmp_path / "mix.json")
+    code, result = call(capsys, *words)
+    weights = [row["weight"] for row in result["datasets"]]
+    assert (code, result["kind"], sum(weights)) == (0, "remix", pytest.approx(1.0))
+    assert (tmp_path / "mix.remix" / "reference" / "model.safetensors").exists()
+    again = call(capsys, *words)[1]["datasets"]
+    assert [row["weight"] for row in again] == pytest.approx(weights, rel=1e-3)
+    code, result = call(capsys, "data", "mix", a, "--weights", "remix", "--out", tmp_path / "one.json")
+    assert code == 2
+    assert "at least two datasets" in result["error"]["message"]
 
 
 def test_view_says_what_is_wrong_with_an_episode(tmp_path: Path, capsys: Any) -> None:
