@@ -86,6 +86,15 @@ def _call(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
+def ray_package() -> Any:
+    """Returns Ray, or raises MissingDependencyError."""
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependencyError(f'work on a Ray cluster needs Ray ({error}); run: pip install "toyshift[ray]"') from error
+    return ray
+
+
 @contextlib.contextmanager
 def ray_pool(address: str, workers: int) -> Iterator[RayPool]:
     """Yields the workers of a Ray cluster, where ToyShift must be installed on every node; leaves it when the block ends.
@@ -98,10 +107,7 @@ def ray_pool(address: str, workers: int) -> Iterator[RayPool]:
         MissingDependencyError: Ray is not installed.
         ConfigError: there is no cluster at this address.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingDependencyError(f'work on a Ray cluster needs Ray ({error}); run: pip install "toyshift[ray]"') from error
+    ray = ray_package()
     local = {"num_cpus": workers or os.cpu_count(), "include_dashboard": False} if address == "local" else {}
     with _one_thread_each():
         try:

@@ -23,7 +23,7 @@ from toyshift.core.files import json_hash, read_json, write_json, write_text
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import ray_pool, worker_pool
+from toyshift.core.workers import ray_package, ray_pool, worker_pool
 from toyshift.data.dataset import open_dataset
 from toyshift.data.disturbance import Disturbance, Disturber
 from toyshift.data.episode import (
@@ -274,6 +274,8 @@ def _collect(config: CollectConfig, progress: bool) -> dict[str, Any]:
     done_before = _finished(out, key, config)
     if done_before is not None:
         return done_before
+    if config.ray:
+        ray_package()  # before the folder belongs to this configuration
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / CONFIG, {"key": key, "config": dataclasses.asdict(config) | {"out": str(out)}, "finished": None})
     begun = time.perf_counter()
