@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ContractError, FileError
+from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
-from toyshift.policies.config import PolicyConfig
+from toyshift.policies.config import NOISE_HEADS, PolicyConfig
 
 Float = NDArray[np.float32]
 
@@ -64,6 +65,7 @@ class ActingPolicy(ABC):
         self._high = np.asarray(action.high, dtype=np.float32)
         self._chunks: list[tuple[int, Float]] = []
         self._now = 0
+        self._rng = episode_rng(0, 0, "acting-noise")
 
     @property
     def needs_masks(self) -> bool:
@@ -71,7 +73,7 @@ class ActingPolicy(ABC):
 
     @abstractmethod
     def predict(self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float) -> Float:
-        """Predicts chunks for a batch of observations.
+        """Predicts chunks for a batch of observations; a policy with a history takes them for the next ones of the same episodes.
 
         Args:
             images: camera -> (B, H, W, 3) uint8 sRGB.
@@ -85,6 +87,13 @@ class ActingPolicy(ABC):
     def reset(self) -> None:
         """Forgets the episode so far."""
         self._chunks, self._now = [], 0
+        self._rng = episode_rng(0, 0, "acting-noise")  # every episode draws the same: evaluation does not depend on its order
+
+    def noise(self, batch: int) -> Float | None:
+        """Returns the noise (B, K, A) that a prediction starts from, or None for heads that need none."""
+        if self.config.head not in NOISE_HEADS:
+            return None
+        return self._rng.standard_normal((batch, self.config.chunk, self.action_contract.size), dtype=np.float32)
 
     def act(self, obs: Mapping[str, Any]) -> Float:
         """Returns a chunk (K, A) of physical actions inside the action contract's bounds; execute the first `execute`.
@@ -135,6 +144,11 @@ class TorchPolicy(ActingPolicy):
 
         self.device = choose_device(device)
         self.policy = policy.to(self.device).eval()
+        self._steps: list[Any] = []
+
+    def reset(self) -> None:
+        super().reset()
+        self._steps = []
 
     def predict(self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float) -> Float:
         import torch
@@ -143,7 +157,13 @@ class TorchPolicy(ActingPolicy):
             return torch.from_numpy(np.array(array)).to(self.device)  # a copy: torch refuses read-only arrays
 
         with torch.inference_mode():
-            out = self.policy.predict({c: move(a) for c, a in images.items()}, {c: move(a) for c, a in masks.items()}, move(state))
+            tensors = move(state)
+            step = self.policy.observe({c: move(a) for c, a in images.items()}, {c: move(a) for c, a in masks.items()}, tensors)
+            if self._steps and len(self._steps[-1]) != len(step):
+                self._steps = []  # another batch: other episodes
+            self._steps = [*self._steps, step][-self.config.steps_seen :]
+            noise = self.noise(len(step))
+            out = self.policy.decide(torch.stack(self._steps, dim=1), tensors, None if noise is None else move(noise))
         return np.asarray(out.cpu().numpy(), dtype=np.float32)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ACTION, STATE, image_key, mask_key
+from toyshift.core.contract import ACTION, ACTION_HISTORY, STATE, image_key, mask_key
 from toyshift.core.seeds import episode_rng
-from toyshift.policies.config import TrainConfig
+from toyshift.policies.config import NOISE_HEADS, TrainConfig
 
 Batch = dict[str, NDArray[Any]]
 
@@ -60,7 +60,8 @@ def mirrored(batch: Batch, cameras: tuple[str, ...], which: NDArray[np.bool_], s
         out[key] = flipped
     sign = which[:, None, None].astype(np.float32)
     out[STATE] = batch[STATE] * (1.0 + sign * (state - 1.0)).astype(np.float32)
-    out[ACTION] = batch[ACTION] * (1.0 + sign * (action - 1.0)).astype(np.float32)
+    for key in [k for k in (ACTION, ACTION_HISTORY) if k in batch]:
+        out[key] = batch[key] * (1.0 + sign * (action - 1.0)).astype(np.float32)
     return out
 
 
@@ -106,4 +107,8 @@ def augment(
         lucky = rng.integers(len(cameras), size=size)  # the view that stays when all would go
         keep[np.arange(size), lucky] |= ~keep.any(axis=1)
         out["augment.keep"] = keep
+    if config.policy.head in NOISE_HEADS:
+        seen = (size, config.policy.steps_seen)
+        out["augment.noise"] = rng.standard_normal((*seen, *batch[ACTION].shape[1:]), dtype=np.float32)
+        out["augment.time"] = rng.random(seen, dtype=np.float32)
     return out

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toyshift.core.contract import MASK_TARGET
-from toyshift.core.errors import FileError
+from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import atomic_dir, read_json, write_json
 from toyshift.core.manifest import package_versions
 from toyshift.core.seeds import episode_rng
@@ -37,6 +37,7 @@ from toyshift.policies.bundle_format import (
     TOLERANCE,
     input_table,
 )
+from toyshift.policies.config import NOISE_HEADS
 from toyshift.policies.policy import Policy
 
 GOLDEN_CASES = 6
@@ -44,7 +45,7 @@ OPSET = 18
 
 
 class _Flat(nn.Module):
-    """The policy with positional inputs, as ONNX has no dictionaries: images, then masks, then the state."""
+    """The policy with positional inputs, as ONNX has no dictionaries: images, then masks, the state, and noise where there is some."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
@@ -52,9 +53,10 @@ class _Flat(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         cameras = self.policy.cameras
+        inputs, noise = (inputs[:-1], inputs[-1]) if self.policy.config.head in NOISE_HEADS else (inputs, None)
         images = dict(zip(cameras, inputs, strict=False))
         masks = dict(zip(cameras, inputs[len(cameras) : -1], strict=False))
-        return self.policy.predict(images, masks, inputs[-1])
+        return self.policy.predict(images, masks, inputs[-1], noise)
 
 
 def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
@@ -79,6 +81,8 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
         inputs |= masks
     mean, std = policy.normalise_state.mean.numpy(), policy.normalise_state.std.numpy()
     inputs["state"] = (mean + std * rng.standard_normal((GOLDEN_CASES, len(mean)))).astype(np.float32)
+    if policy.config.head in NOISE_HEADS:
+        inputs["noise"] = rng.standard_normal((GOLDEN_CASES, policy.config.chunk, policy.action_contract.size), dtype=np.float32)
     return inputs
 
 
@@ -130,6 +134,7 @@ def export(folder: str | Path, out: str | Path) -> Path:
         the bundle's folder.
 
     Raises:
+        ConfigError: the policy looks at a history, which a bundle cannot keep.
         FileError: `folder` is half-trained, damaged or no trained folder, or `out` holds something that is no bundle.
         ToyShiftError: the bundle does not reproduce its golden vectors.
     """
@@ -139,13 +144,18 @@ def export(folder: str | Path, out: str | Path) -> Path:
     if out.exists() and not (out / BUNDLE_FILE).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise FileError(f"{out} exists and is no bundle; it would be replaced as a whole: choose another --out")
     policy: Policy = load_network(folder)
+    if policy.config.steps_seen > 1:
+        raise ConfigError(
+            f"{folder} looks at {policy.config.steps_seen} observations ({policy.config.policy_net}); a bundle is a function of one observation and "
+            "keeps no history. Serve the folder itself, or train with --policy-net mlp or --history 1"
+        )
     inputs = golden_inputs(policy)
     with torch.no_grad():
         output = _Flat(policy)(*(torch.from_numpy(a) for a in inputs.values())).numpy()
     config = policy.config
     contract = {
         "format": FORMAT,
-        "inputs": input_table(policy.observation_contract, config),
+        "inputs": input_table(policy.observation_contract, config, policy.action_contract.size),
         "outputs": {OUTPUT: {"shape": ["batch", config.chunk, policy.action_contract.size], "dtype": "float32", "units": list(policy.action_contract.units),
                              "meaning": "physical actions, not clipped; clip to the action contract's low and high"}},
         "action": policy.action_contract.to_json(),

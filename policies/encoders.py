@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.policies.config import PolicyConfig
+from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig
 
 PATCH = 8  # pixels along one side of the patch that a token stands for
 GROUPS = 8
@@ -78,7 +78,7 @@ class ConvEncoder(nn.Module):
     same result: a target that covers a tenth of the patches then costs about a fifth of the whole image.
 
     Args:
-        config: width, norm, coordinates and mask_input are used.
+        config: width, norm, coordinates and mask_channel are used.
         size: image height and width [pixels], multiples of 8.
         layers: (channels, kernel, stride) of each convolution; a channel count of 0 stands for `config.width`.
     """
@@ -88,7 +88,7 @@ class ConvEncoder(nn.Module):
         height, width = size
         if height % PATCH or width % PATCH or min(size) < PATCH:
             raise ConfigError(f"images are {height}x{width} pixels; the conv encoders need multiples of {PATCH}")
-        channels = 3 + 2 * config.coordinates + config.mask_input
+        channels = 3 + 2 * config.coordinates + config.mask_channel
         modules: list[nn.Module] = []
         for out, kernel, stride in layers:
             out = out or config.width
@@ -101,11 +101,12 @@ class ConvEncoder(nn.Module):
             modules.append(nn.ReLU(inplace=True))
             channels = out
         self.layers = nn.Sequential(*modules).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.size, self.patch = size, PATCH
         self.grid = (height // PATCH, width // PATCH)
         self.tokens = self.grid[0] * self.grid[1]
         self.position = nn.Parameter(initial_position(self.grid, config.width))
         self.mlp = TokenMLP(config.width, config.token_hidden)
-        self.mask_input = config.mask_input
+        self.mask_input = config.mask_channel
         self.local = config.norm == "none"  # GroupNorm mixes all positions: a window is then not enough
         self.coordinates: Tensor | None
         plane = None
@@ -120,8 +121,8 @@ class ConvEncoder(nn.Module):
         """Encodes one view.
 
         Args:
-            images: (B, H, W, 3) uint8 sRGB.
-            target: (B, H, W) float, 1 on the target's pixels; needed with `mask_input` only.
+            images: (B, H, W, 3) sRGB, uint8 or float of the same range.
+            target: (B, H, W) float, 1 on the target's pixels; needed with a mask channel only.
             jitter: photometric augmentation.
             wanted: (B, N) bool, the tokens that will be used; the others may come out as zeros. None = all.
 
@@ -188,14 +189,30 @@ def _conv_classic(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
     return ConvEncoder(config, size, ((32, 5, 2), (64, 3, 2), (0, 3, 2), (0, 1, 1)))
 
 
+def _backbone(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+    """A network of timm, which is imported for these only."""
+    from toyshift.policies.backbones import make_backbone
+
+    return make_backbone(config, size)
+
+
 ENCODERS: dict[str, Callable[[PolicyConfig, tuple[int, int]], nn.Module]] = {
     "conv-small": _conv_small,
     "conv-classic": _conv_classic,
+    **dict.fromkeys(BACKBONE_NAMES, _backbone),
 }
 
 
 def make_encoder(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
-    """Builds the encoder of one view for images of size (height, width); its `.tokens` is the number of patches."""
+    """Builds the encoder of one view for images of size (height, width).
+
+    Its `size` is the image size it works at, `patch` the side of a patch [pixels], `grid` the rows and columns of patches
+    and `tokens` their number.
+
+    Raises:
+        ConfigError: the encoder does not take images of this size.
+        UnknownNameError: no encoder has this name.
+    """
     if config.encoder not in ENCODERS:
         raise UnknownNameError("encoder", config.encoder, ENCODERS)
-    return ENCODERS[config.encoder](config, size)
+    return ENCODERS[config.encoder](config, (config.encoder_size, config.encoder_size) if config.encoder_size else size)

@@ -36,4 +36,6 @@ class OnnxPolicy(ActingPolicy):
         if self.needs_masks:
             inputs |= {f"mask.{c}": np.asarray(a) for c, a in masks.items()}
         inputs["state"] = np.asarray(state, dtype=np.float32)
+        if (noise := self.noise(len(state))) is not None:
+            inputs["noise"] = noise
         return np.asarray(self.session.run([OUTPUT], inputs)[0], dtype=np.float32)

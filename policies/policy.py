@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from toyshift.core.contract import (
     ACTION,
+    ACTION_HISTORY,
     ACTION_IS_PAD,
+    HISTORY_IS_PAD,
     STATE,
     ActionContract,
     ObservationContract,
@@ -22,8 +24,10 @@ from toyshift.core.contract import (
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.config import MASKED_POOLINGS, PolicyConfig
 from toyshift.policies.encoders import Jitter, make_encoder
-from toyshift.policies.heads import make_head
-from toyshift.policies.pooling import make_pooling, patch_coverage, target_pixels
+from toyshift.policies.heads import make_head, masked_mean, sample_mean
+from toyshift.policies.history import HistoryTransformer
+from toyshift.policies.pooling import MeanPool, make_pooling, patch_coverage, target_pixels
+from toyshift.policies.views import prepare
 
 
 class Normaliser(nn.Module):
@@ -58,7 +62,7 @@ def state_to_action(action_contract: ActionContract, observation_contract: Obser
 
 
 class Policy(nn.Module):
-    """Encoder per view -> pooling -> concat with the state -> action-chunk head.
+    """Encoder per view -> pooling -> concat with the state (-> transformer over the history) -> action-chunk head.
 
     Args:
         config: what the policy is made of.
@@ -80,6 +84,7 @@ class Policy(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.origin: dict[str, str] = {}  # file and SHA-256 that pretrained encoders started from
         self.action_contract = action_contract
         self.observation_contract = observation_contract
         sizes = dict(observation_contract.cameras)
@@ -108,9 +113,21 @@ class Policy(nn.Module):
             raise ContractError("share_encoder needs cameras of one image size")
         owners = self.cameras[:1] if config.share_encoder else self.cameras
         self.encoders = nn.ModuleDict({camera: make_encoder(config, sizes[camera]) for camera in owners})
-        self.pooling = make_pooling(config.pooling, config.width)
+        self.pooling = self._make_pooling()
         self.hidden_view = nn.Parameter(torch.zeros(len(self.cameras), config.width))  # stands for a dropped view
-        self.head = make_head(len(self.cameras) * config.width + len(kept), action_contract.size, config)
+        features = len(self.cameras) * config.width + len(kept)
+        self.history = None if config.policy_net == "mlp" else HistoryTransformer(features, config)
+        self.head = make_head(features if self.history is None else self.history.width, action_contract.size, config)
+        self.place = nn.Linear(4, config.width) if config.pooling == "crop" else None  # tells where a crop was cut out
+
+    def _make_pooling(self) -> nn.Module:
+        encoders: list[Any] = list(self.encoders.values())
+        grids = {encoder.grid for encoder in encoders}
+        if self.config.pooling == "spatial-softmax" and len(grids) > 1:
+            raise ConfigError(f"spatial-softmax needs one grid of patches for all cameras, got {sorted(grids)}; set encoder_size")
+        if all(getattr(encoder, "class_only", False) for encoder in encoders):
+            return MeanPool(self.config.width)  # of one token, the ViT's own class token
+        return make_pooling(self.config.pooling, self.config.width, encoders[0].grid)
 
     def encoder_of(self, camera: str) -> nn.Module:
         """Returns the encoder that looks through a camera."""
@@ -120,16 +137,17 @@ class Policy(nn.Module):
         """Returns the pooled views (B, V, C) of images {camera: (B, H, W, 3) uint8} and masks {camera: (B, H, W) uint8}."""
         pooled = []
         for camera in self.cameras:  # one view at a time: image sizes, and so token counts, may differ
-            encoder = self.encoder_of(camera)
-            if self.config.needs_masks:
-                target = target_pixels(masks[camera])
-                coverage = patch_coverage(target)
-            else:
-                target, coverage = None, images[camera].new_ones((1, 1), dtype=torch.float32)
-            # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all.
-            wanted = coverage > 0 if self.training and self.config.pooling in MASKED_POOLINGS else None
-            tokens = encoder(images[camera], target if self.config.mask_input else None, jitter[camera] if jitter else None, wanted)
-            pooled.append(self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1)))  # (B, 1, C)
+            encoder: Any = self.encoder_of(camera)
+            target = target_pixels(masks[camera]) if self.config.needs_masks else None
+            image, target, place = prepare(images[camera], target, self.config.pooling, encoder.size)
+            coverage = image.new_ones((1, 1), dtype=torch.float32) if target is None else patch_coverage(target, encoder.patch)
+            # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all,
+            # but for encoders whose attention the mask restricts.
+            masked = self.config.masks_attention or (self.training and self.config.pooling in MASKED_POOLINGS)
+            wanted = coverage > 0 if masked else None
+            tokens = encoder(image, target if self.config.mask_channel else None, jitter[camera] if jitter else None, wanted)
+            view = self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
+            pooled.append(view if place is None or self.place is None else view + self.place(place).unsqueeze(1))
         return torch.cat(pooled, dim=1)
 
     def features(self, pooled: Tensor, state: Tensor) -> Tensor:
@@ -137,52 +155,68 @@ class Policy(nn.Module):
         return torch.cat([pooled.flatten(1), state.index_select(1, self.indices).to(pooled.dtype)], dim=1)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the losses of a batch of the batch contract with a history of 1.
+        """Returns the losses of a batch of the batch contract with the history that the policy sees.
 
         Augmentation travels in the batch (all optional, see `augmentation.py`): `augment.gain.<cam>` (B, 3),
-        `augment.bias.<cam>` (B,), `augment.state` (B, S) in standardised units, `augment.keep` (B, V) bool.
+        `augment.bias.<cam>` (B,), `augment.state` (B, S) in standardised units, `augment.keep` (B, V) bool, the same for
+        all steps of a history; `augment.noise` (B, T, K, A) and `augment.time` (B, T) for heads that start from noise.
 
         Returns:
             "loss", to be minimised; more entries are for the log.
         """
-        features, target = self._features_and_target(batch)
-        return {"loss": self.head.loss(features, target, batch[ACTION_IS_PAD])}
+        _, errors, is_pad = self._errors(batch)
+        return {"loss": masked_mean(errors, is_pad)}
 
     def losses(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns the loss of each sample (B,) of a batch that `forward` takes; its mean is the loss where nothing is padding."""
-        features, target = self._features_and_target(batch)
-        return self.head.losses(features, target, batch[ACTION_IS_PAD])
+        samples, errors, is_pad = self._errors(batch)
+        return sample_mean(errors.reshape(samples, -1, errors.shape[-1]), is_pad.reshape(samples, -1))
 
-    def _features_and_target(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        images = {c: batch[image_key(c)][:, -1] for c in self.cameras}
-        masks = {c: batch[mask_key(c)][:, -1] for c in self.cameras} if self.config.needs_masks else {}
+    def _errors(self, batch: Mapping[str, Tensor]) -> tuple[int, Tensor, Tensor]:
+        """Returns the number of samples B, the head's errors (B*T, K, A) and which of them are padding (B*T, K)."""
+        samples, seen = batch[STATE].shape[:2]
+        steps = self.config.steps_seen
+        if seen < steps:
+            raise ContractError(f"the batch holds {seen} observations a window, the policy sees {steps}")
+
+        def each(x: Tensor) -> Tensor:
+            """Repeats what a sample has once for each of its steps: (B, ...) -> (B*T, ...)."""
+            return x if steps == 1 else x.repeat_interleave(steps, dim=0)
+
+        images = {c: batch[image_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras}
+        masks = {c: batch[mask_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras} if self.config.needs_masks else {}
         jitter = None
         if f"augment.gain.{self.cameras[0]}" in batch:
-            jitter = {c: Jitter(batch[f"augment.gain.{c}"], batch[f"augment.bias.{c}"]) for c in self.cameras}
+            jitter = {c: Jitter(each(batch[f"augment.gain.{c}"]), each(batch[f"augment.bias.{c}"])) for c in self.cameras}
         pooled = self.pool(images, masks, jitter)
         if "augment.keep" in batch:
-            pooled = torch.where(batch["augment.keep"].unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
-        state = batch[STATE][:, -1]
+            pooled = torch.where(each(batch["augment.keep"]).unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
+        state = batch[STATE][:, -steps:].flatten(0, 1)
         if "augment.state" in batch:
-            state = state + batch["augment.state"] * self.normalise_state.std
-        action = batch[ACTION]
+            state = state + each(batch["augment.state"]) * self.normalise_state.std
+        action, is_pad = action_windows(batch, self.config)  # (B*T, K, A), (B*T, K)
         if self.base is not None:  # relative to the noisy state: the network learns to undo the noise
             action = action - (state.float() @ self.base).unsqueeze(1)
-        return self.features(pooled, self.normalise_state(state)), self.normalise_action(action)
+        features = self.features(pooled, self.normalise_state(state))
+        if self.history is not None:
+            features = self.history(features.unflatten(0, (-1, steps)), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
+        noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in ("augment.noise", "augment.time"))
+        return samples, self.head.errors(features, self.normalise_action(action), noise, time), is_pad  # type: ignore[operator]
 
-    def predict(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor) -> Tensor:
-        """Predicts physical actions.
+    def observe(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor) -> Tensor:
+        """Returns the features (B, F) of one observation, arguments as those of `predict`; `decide` takes a history of them."""
+        return self.features(self.pool(images, masks), self.normalise_state(state))
+
+    def decide(self, steps: Tensor, state: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Predicts physical actions (B, K, A) from the features of the latest steps (B, T, F), the newest last.
 
         Args:
-            images: camera -> (B, H, W, 3) uint8 sRGB.
-            masks: camera -> (B, H, W) uint8 labels; may be empty for a policy that needs none.
-            state: (B, S) float32, all entries of the observation contract.
-
-        Returns:
-            (B, K, A) float32 in the action contract's units, not clipped.
+            steps: of `observe`, up to the history's length, `execute` control steps apart.
+            state: (B, S) of the newest step.
+            noise: (B, K, A) where diffusion and flow start; None = zeros.
         """
-        features = self.features(self.pool(images, masks), self.normalise_state(state))
-        action = self.normalise_action.restore(self.head(features).float())
+        features = steps[:, -1] if self.history is None else self.history(steps)[:, -1]
+        action = self.normalise_action.restore(self.head(features, noise).float())
         if self.base is not None:
             action = action + (state @ self.base).unsqueeze(1)
         if self.config.gripper_gain and "gripper" in self.action_contract.names:
@@ -190,3 +224,37 @@ class Policy(nn.Module):
             decided = ((action[..., place : place + 1] - 0.5) * self.config.gripper_gain + 0.5).clamp(0.0, 1.0)
             action = torch.cat([action[..., :place], decided, action[..., place + 1 :]], dim=-1)
         return action
+
+    def predict(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Predicts physical actions from one observation; a policy with a history takes it for an episode's first.
+
+        Args:
+            images: camera -> (B, H, W, 3) uint8 sRGB.
+            masks: camera -> (B, H, W) uint8 labels; may be empty for a policy that needs none.
+            state: (B, S) float32, all entries of the observation contract.
+            noise: (B, K, A) where diffusion and flow start; None = zeros.
+
+        Returns:
+            (B, K, A) float32 in the action contract's units, not clipped.
+        """
+        return self.decide(self.observe(images, masks, state).unsqueeze(1), state, noise)
+
+
+def action_windows(batch: Mapping[str, Tensor], config: PolicyConfig) -> tuple[Tensor, Tensor]:
+    """Returns the chunk that each step of a history should answer with.
+
+    Args:
+        batch: `action` (B, K, A) from the newest step on and `action_is_pad` (B, K); with a history of T steps also
+            `action.history` (B, (T-1) * execute, A), those before it, and `history_is_pad` (B, T).
+
+    Returns:
+        actions (B*T, K, A) and which of them are padding (B*T, K).
+    """
+    action, is_pad = batch[ACTION], batch[ACTION_IS_PAD]
+    if config.steps_seen == 1:
+        return action, is_pad
+    past = batch[ACTION_HISTORY]
+    actions = torch.cat([past, action], dim=1).unfold(1, config.chunk, config.execute).transpose(2, 3)  # (B, T, K, A)
+    pads = torch.cat([is_pad.new_zeros(past.shape[:2]), is_pad], dim=1).unfold(1, config.chunk, config.execute)  # (B, T, K)
+    pads = pads | batch[HISTORY_IS_PAD].unsqueeze(-1)
+    return actions.flatten(0, 1), pads.flatten(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -19,19 +20,20 @@ def target_pixels(masks: Tensor) -> Tensor:
     return (masks == MASK_TARGET).float()
 
 
-def patch_coverage(target: Tensor) -> Tensor:
+def patch_coverage(target: Tensor, patch: int = PATCH) -> Tensor:
     """Returns the share of each patch that the target covers: (B, H, W) float -> (B, N) float in [0, 1], row by row."""
     batch, height, width = target.shape
-    blocks = target.reshape(batch, height // PATCH, PATCH, width // PATCH, PATCH)
+    blocks = target.reshape(batch, height // patch, patch, width // patch, patch)
     return blocks.mean(dim=(2, 4)).flatten(1)
 
 
 class DetPool(nn.Module):
     """Detection pooling: the coverage-weighted mean of the target's tokens.
 
-    A patch counts by the share of it that the target covers, so that the pooled position is finer than a patch. The
-    mask acts here only, not inside the encoder: on a conv encoder this is detection pooling as in appendix E of LEGO,
-    and background reaches the result through the receptive fields of the tokens on the target.
+    A patch counts by the share of it that the target covers, so that the pooled position is finer than a patch. What the
+    mask does inside the encoder is the encoder's business: a ViT keeps the target's tokens from attending to the others
+    with `detpool` and `box` (the text of LEGO) and not with `detpool-post` (its appendix E). A conv encoder cannot: there
+    the three names mean this pooling alone, and background reaches the result through receptive fields (`leakage.py`).
 
     A view in which the target covers nothing gives the learned vector `nothing`, whatever the tokens are.
     """
@@ -55,6 +57,49 @@ class MeanPool(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         return tokens.mean(dim=-2)
+
+
+class SpatialSoftmax(nn.Module):
+    """Spatial softmax: each of C/2 learned maps is softmax-normalised over the patches, the result is its mean x and y.
+
+    Places are in [-1, 1] between the image's borders; ignores the mask. What is seen at a place is not passed on, as in
+    Levine et al. 2016.
+    """
+
+    places: Tensor
+
+    def __init__(self, width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        rows, columns = ((torch.arange(n) + 0.5) * (2.0 / n) - 1.0 for n in grid)
+        y, x = torch.meshgrid(rows, columns, indexing="ij")
+        self.register_buffer("places", torch.stack([x.flatten(), y.flatten()], dim=1), persistent=False)  # (N, 2)
+        self.maps = nn.Linear(width, width // 2)
+        self.sharpness = nn.Parameter(torch.ones(()))
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        weight = (self.sharpness * self.maps(tokens)).softmax(dim=-2)  # (B, V, N, C/2)
+        return torch.matmul(weight.transpose(-2, -1), self.places.to(weight.dtype)).flatten(-2)  # (B, V, C)
+
+
+class EfficientProbing(nn.Module):
+    """Efficient probing: M learned queries meet the tokens themselves (no query or key projection); ignores the mask.
+
+    Each query's weights average its own block of C/M channels of the values, as in Psomas et al. 2025: M C + C^2 parameters.
+    """
+
+    QUERIES = 32
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = math.gcd(self.QUERIES, width)
+        self.query = nn.Parameter(torch.randn(self.heads, width))
+        self.value = nn.Linear(width, width, bias=False)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        batch, views, count, width = tokens.shape
+        weight = (torch.matmul(tokens, self.query.t()) * width**-0.5).softmax(dim=2)  # (B, V, N, M)
+        value = self.value(tokens).reshape(batch, views, count, self.heads, -1)  # (B, V, N, M, C/M)
+        return (weight.unsqueeze(-1) * value).sum(dim=2).flatten(-2)
 
 
 class AttentionPool(nn.Module):
@@ -107,20 +152,28 @@ class ClsPool(nn.Module):
         return out
 
 
-POOLINGS: dict[str, Callable[[int], nn.Module]] = {
-    "detpool": DetPool,
-    "mean": MeanPool,
-    "cls": ClsPool,
-    "attention": AttentionPool,
+Maker = Callable[[int, tuple[int, int]], nn.Module]
+
+POOLINGS: dict[str, Maker] = {
+    "detpool": lambda width, grid: DetPool(width),
+    "detpool-post": lambda width, grid: DetPool(width),
+    "box": lambda width, grid: DetPool(width),
+    "mean": lambda width, grid: MeanPool(width),
+    "cls": lambda width, grid: ClsPool(width),
+    "attention": lambda width, grid: AttentionPool(width),
+    "spatial-softmax": SpatialSoftmax,
+    "efficient-probing": lambda width, grid: EfficientProbing(width),
+    "crop": lambda width, grid: MeanPool(width),  # of the tokens of the image cropped around the target
+    "mask-channel": lambda width, grid: MeanPool(width),  # of the tokens of an encoder that sees the mask
 }
 
 
-def make_pooling(name: str, width: int) -> nn.Module:
-    """Builds a pooling for tokens of `width` channels.
+def make_pooling(name: str, width: int, grid: tuple[int, int]) -> nn.Module:
+    """Builds a pooling for tokens of `width` channels on a grid of (rows, columns) patches.
 
     Raises:
         UnknownNameError: no pooling has this name.
     """
     if name not in POOLINGS:
         raise UnknownNameError("pooling", name, POOLINGS)
-    return POOLINGS[name](width)
+    return POOLINGS[name](width, grid)

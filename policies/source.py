@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ACTION, ACTION_IS_PAD, STATE, ActionContract, ObservationContract, mask_key
+from toyshift.core.contract import ACTION, ACTION_IS_PAD, HISTORY_IS_PAD, STATE, ActionContract, ObservationContract, mask_key
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import TrainConfig
@@ -104,14 +104,14 @@ class Source:
 
 def _arrays(batch: Mapping[str, Any]) -> Batch:
     """Keeps what the policy reads: numbers, not instructions, and not what is there for re-rendering only."""
-    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and k.startswith(("observation.", "masks.", "action"))}
+    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and (k == HISTORY_IS_PAD or k.startswith(("observation.", "masks.", "action")))}
 
 
 def open_source(config: TrainConfig) -> Source:
     """Opens the dataset folders of a training run; builds their decoded caches where they are missing."""
     from toyshift.data.loader import Windows  # the only place of this room that touches data/
 
-    windows = Windows([Path(f) for f in config.data], chunk=config.policy.chunk, weights=list(config.weights) or None)
+    windows = Windows([Path(f) for f in config.data], chunk=config.policy.chunk, weights=list(config.weights) or None, history=config.policy.steps_seen, stride=config.policy.execute)
     held_out = None
     if config.validation > 0 and windows.num_episodes >= 2 * len(config.data):
         windows, held_out = windows.split(config.validation, config.seed)

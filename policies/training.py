@@ -22,8 +22,8 @@ from toyshift.core.progress import Progress
 from toyshift.policies import checkpoints
 from toyshift.policies.augmentation import MIRRORED_ACTION, MIRRORED_STATE, augment, mirror_signs
 from toyshift.policies.checkpoints import EMA, MODEL, OPTIMIZER
-from toyshift.policies.config import TrainConfig
-from toyshift.policies.devices import choose_bf16, choose_device, torch_threads
+from toyshift.policies.config import BACKBONE_NAMES, TrainConfig
+from toyshift.policies.devices import choose_bf16, choose_device, memory_advice, torch_threads
 from toyshift.policies.policy import Policy, state_to_action
 from toyshift.policies.prefetch import Prefetch
 from toyshift.policies.source import Indices, Source, open_source
@@ -65,7 +65,7 @@ def _build(config: TrainConfig, source: Source) -> Policy:
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
         policy = Policy(config.policy, windows.action_contract, windows.observation_contract, stats)
-    if config.init_from:
+    if config.init_from:  # its encoder's weights are in it
         folder = Path(config.init_from)
         state = checkpoints.read_state(folder)
         if not state["finished"]:
@@ -75,6 +75,10 @@ def _build(config: TrainConfig, source: Source) -> Policy:
         require_same_observations(observation, windows.observation_contract, str(folder), "the dataset")
         tensors = checkpoints.load_tensors(folder, state, checkpoints.weights_to_act(state))
         load_weights(policy, tensors, folder)  # with its normaliser: the weights mean nothing under another one
+    elif config.policy.encoder in BACKBONE_NAMES:
+        from toyshift.policies.pretrained import load_pretrained
+
+        policy.origin = load_pretrained(policy)
     return policy
 
 
@@ -94,7 +98,7 @@ def _mirror_signs(policy: Policy) -> tuple[NDArray[np.float32], NDArray[np.float
 
 def _groups(policy: Policy, decay: float) -> list[dict[str, Any]]:
     """Decays kernels and matrices, not biases, norms and learned vectors."""
-    parameters = list(policy.parameters())
+    parameters = [p for p in policy.parameters() if p.requires_grad]
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -113,7 +117,7 @@ class Run:
         if config.policy.needs_masks:
             source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}")
         self.optimizer = torch.optim.AdamW(_groups(self.policy, config.weight_decay), lr=config.lr, betas=(0.9, 0.99))
-        self.ema = {k: p.detach().clone() for k, p in self.policy.named_parameters()} if config.ema else {}
+        self.ema = {k: p.detach().clone() for k, p in self.policy.named_parameters() if p.requires_grad} if config.ema else {}
         self.signs = _mirror_signs(self.policy) if config.mirror else None
         self.step = 0
         self.seconds = 0.0
@@ -175,7 +179,7 @@ class Run:
         if self.ema:
             decay = min(config.ema, (1 + self.step) / (10 + self.step))  # short runs must forget their start
             with torch.no_grad():
-                parameters = [p.detach() for _, p in self.policy.named_parameters()]
+                parameters = [p.detach() for p in self.policy.parameters() if p.requires_grad]
                 torch._foreach_lerp_(list(self.ema.values()), parameters, 1.0 - decay)
         self.step += 1
         return value
@@ -229,6 +233,7 @@ def _loop(run: Run) -> None:
     losses: list[float] = []
     mark = (start, run.step)
     with (
+        memory_advice(config),
         open(metrics, "a", encoding="utf-8", buffering=1) as log,
         Progress(f"train {folder.name}", config.steps, "step", run.step) as bar,
         Prefetch(make, run.step, config.steps) as batches,
@@ -283,6 +288,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
 
     Raises:
         ConfigError: the folder holds a run of another configuration, or CUDA was asked for and is absent.
+        MemoryShortError: the memory does not hold a batch; names the settings to lower.
         DivergedError: the loss stopped being a number; names the step and the dataset frames.
         FileError: a checkpoint is damaged.
     """
@@ -299,7 +305,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
         run = Run(_planned(config, source, folder), source)
         if state is None:
             checkpoints.write_contracts(folder, run.policy.action_contract, run.policy.observation_contract)
-            write_json(stored, {"train": config.to_json(), "policy": config.policy.to_json(), "manifest": manifest(config.to_json(), config.seed)})
+            write_json(stored, {"train": config.to_json(), "policy": config.policy.to_json(), "mask_use": config.policy.mask_use, "encoder_weights": run.policy.origin, "manifest": manifest(config.to_json(), config.seed)})
         else:
             run.restore(state)
         _loop(run)
@@ -314,11 +320,12 @@ def _planned(config: TrainConfig, source: Source, folder: Path) -> TrainConfig:
     if not plan.exists():
         trial = Run(config, source)
         times = []
-        for step in range(TRIAL_STEPS):
-            start = time.monotonic()
-            indices = source.indices(step)
-            trial.train_step(indices, augment(source.batch(indices), trial.policy.cameras, config, step, trial.signs))
-            times.append(time.monotonic() - start)
+        with memory_advice(config):
+            for step in range(TRIAL_STEPS):
+                start = time.monotonic()
+                indices = source.indices(step)
+                trial.train_step(indices, augment(source.batch(indices), trial.policy.cameras, config, step, trial.signs))
+                times.append(time.monotonic() - start)
         seconds = float(np.median(times))
         write_json(plan, {"minutes": config.minutes, "seconds_per_step": seconds, "steps": max(1, round(60.0 * config.minutes / seconds))})
     return dataclasses.replace(config, steps=int(read_json(plan)["steps"]), minutes=0.0)

@@ -1,0 +1,101 @@
+"""What an encoder is shown of one view: the image as it is, resized, or cropped around the target; the mask, or its box."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+MARGIN = 1.25  # side of a crop over the longer side of the target's box
+SMALLEST_CROP = 8.0  # pixels
+
+
+def target_box(target: Tensor) -> Tensor:
+    """Returns the boxes (B, 4) of targets (B, H, W): left, top, right, bottom [pixels], right and bottom exclusive.
+
+    A target without a pixel gets the box of the whole image.
+    """
+    _, height, width = target.shape
+    sides = []
+    for inside, length in ((target.amax(dim=1) > 0, width), (target.amax(dim=2) > 0, height)):  # (B, W), (B, H)
+        index = torch.arange(length, device=target.device).expand_as(inside)
+        seen = inside.any(dim=1)
+        first = torch.where(inside, index, length).amin(dim=1)
+        last = torch.where(inside, index + 1, 0).amax(dim=1)
+        sides.append((torch.where(seen, first, 0), torch.where(seen, last, length)))
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], dim=1).float()
+
+
+def filled_box(target: Tensor) -> Tensor:
+    """Replaces targets (B, H, W) by their filled boxes, zeros and ones; an empty target stays empty."""
+    rows, columns = (target.amax(dim=d, keepdim=True) > 0 for d in (2, 1))  # (B, H, 1), (B, 1, W)
+
+    def between(line: Tensor, d: int) -> Tensor:
+        """Fills the gap between the first and the last True along a dimension."""
+        one = line.to(target.dtype)
+        before = one.cumsum(d) > 0
+        after = one.flip(d).cumsum(d).flip(d) > 0
+        return before & after
+
+    return (between(rows, 1) & between(columns, 2)).to(target.dtype)
+
+
+def crop(images: Tensor, target: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Cuts a square around each target out of its image and resizes it; the image's edge is repeated beyond it.
+
+    Where the target is not seen the whole image is resized.
+
+    Args:
+        images: (B, H, W, 3) uint8 sRGB.
+        target: (B, H, W) float, 1 on the target's pixels.
+        size: height and width of the result [pixels].
+
+    Returns:
+        images (B, *size, 3) float in [0, 255], and the places (B, 4) that were cut out: centre x and y, half width and
+        half height, in [-1, 1] between the image's borders.
+    """
+    height, width = target.shape[1:]
+    left, top, right, bottom = target_box(target).unbind(dim=1)
+    seen = target.amax(dim=(1, 2)) > 0
+    side = (torch.maximum(right - left, bottom - top) * MARGIN).clamp(min=SMALLEST_CROP)
+    half = torch.stack([torch.where(seen, side, width) / width, torch.where(seen, side, height) / height], dim=1)  # (B, 2)
+    centre = torch.stack([(left + right) / width - 1.0, (top + bottom) / height - 1.0], dim=1)
+    y, x = ((torch.arange(n, device=target.device) + 0.5) * (2.0 / n) - 1.0 for n in size)
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # (h, w, 2) of x, y
+    grid = centre[:, None, None] + half[:, None, None] * grid  # (B, h, w, 2)
+    pixels = images.permute(0, 3, 1, 2).float()
+    cut = functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return cut.permute(0, 2, 3, 1), torch.cat([centre, half], dim=1)
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes images (B, H, W, 3) of uint8 or float to (B, *size, 3) float, bilinear."""
+    pixels = images.permute(0, 3, 1, 2).float()
+    return functional.interpolate(pixels, size=size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+
+
+def prepare(images: Tensor, target: Tensor | None, pooling: str, size: tuple[int, int]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Returns what the encoder of a view is shown.
+
+    Args:
+        images: (B, H, W, 3) uint8 sRGB.
+        target: (B, H, W) float, 1 on the target's pixels; None for policies that ignore it.
+        pooling: its name; "box" and "crop" change what is shown.
+        size: the encoder's image height and width [pixels].
+
+    Returns:
+        images (B, *size, 3), uint8 where nothing had to be done, else float; target (B, *size) or None; the places (B, 4)
+        of crops or None.
+    """
+    place = None
+    if pooling == "crop":
+        assert target is not None
+        images, place = crop(images, target, size)
+        return images, target.new_ones(len(images), *size), place
+    if target is not None and pooling == "box":
+        target = filled_box(target)
+    if images.shape[1:3] != size:
+        images = resize(images, size)
+        target = None if target is None else functional.interpolate(target[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return images, target, place
