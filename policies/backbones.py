@@ -48,7 +48,7 @@ FAMILIES = {
 
 def _timm(module: str) -> Any:
     try:
-        return importlib.import_module(f"timm.{module}")
+        return importlib.import_module(module)
     except ImportError as error:
         raise MissingDependencyError("timm is missing; run `pip install 'toyshift[vit]'`") from error
 
@@ -132,7 +132,7 @@ class ViT(Backbone):
         family = FAMILIES[config.weight_family]
         width, depth, heads = VIT_SIZES[config.encoder]
         channels = 3 + 2 * config.coordinates + config.mask_channel
-        net = _timm("models.vision_transformer").VisionTransformer(
+        net = _timm("timm.models.vision_transformer").VisionTransformer(
             img_size=size, patch_size=family.patch, in_chans=channels, num_classes=0, global_pool="",
             embed_dim=width, depth=depth, num_heads=heads, **family.options,
         )
@@ -157,15 +157,15 @@ class ViT(Backbone):
 
 def _resnet18(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
     """BatchNorm with the statistics of the weights where there are weights, else GroupNorm, which needs none."""
-    norm = {} if config.encoder_weights != "none" else {"norm_layer": _timm("layers").GroupNorm}
-    net = _timm("").create_model(
+    norm = {} if config.encoder_weights != "none" else {"norm_layer": _timm("timm.layers").GroupNorm}
+    net = _timm("timm").create_model(
         "resnet18", num_classes=0, global_pool="", output_stride=STRIDE, in_chans=3 + 2 * config.coordinates + config.mask_channel, **norm
     )
     return Backbone(config, size, net, 512, PLAIN)
 
 
 def _efficientnet_lite0(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
-    net = _timm("").create_model(
+    net = _timm("timm").create_model(
         "tf_efficientnet_lite0", num_classes=0, global_pool="", output_stride=STRIDE, in_chans=3 + 2 * config.coordinates + config.mask_channel
     )
     return Backbone(config, size, net, 1280, Family(STRIDE, HALF))
