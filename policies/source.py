@@ -9,7 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ACTION, ACTION_IS_PAD, HISTORY_IS_PAD, STATE, ActionContract, ObservationContract, mask_key
+from toyshift.core.contract import (
+    ACTION,
+    ACTION_IS_PAD,
+    HISTORY_IS_PAD,
+    STATE,
+    ActionContract,
+    ObservationContract,
+    mask_key,
+)
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import TrainConfig

@@ -6,9 +6,21 @@ import pytest
 import torch
 
 from toyshift.core.errors import UnknownNameError
-from toyshift.policies.pooling import POOLINGS, make_pooling, patch_coverage, target_pixels
+from toyshift.policies import pooling as poolings
+from toyshift.policies.config import MASKED_POOLINGS, POOLING_NAMES
+from toyshift.policies.pooling import POOLINGS, patch_coverage, target_pixels
 
 BATCH, VIEWS, COUNT, WIDTH = 3, 2, 16, 32
+GLOBAL = ("mean", "cls", "attention", "spatial-softmax", "efficient-probing", "crop", "mask-channel")
+
+
+def make_pooling(name: str, width: int) -> torch.nn.Module:
+    return poolings.make_pooling(name, width, (4, 4))
+
+
+def test_the_registry_and_the_config_agree() -> None:
+    assert tuple(sorted(POOLINGS)) == tuple(sorted(POOLING_NAMES))
+    assert set(POOLINGS) == {*GLOBAL, *MASKED_POOLINGS}
 
 
 @pytest.fixture
@@ -39,7 +51,7 @@ def test_tokens_outside_the_mask_do_not_matter_to_detpool(tokens: torch.Tensor, 
     assert torch.equal(pooling(tokens, mask), pooling(changed, mask))
 
 
-@pytest.mark.parametrize("name", ["mean", "cls", "attention"])
+@pytest.mark.parametrize("name", GLOBAL)
 def test_the_others_ignore_the_mask_and_see_everything(name: str, tokens: torch.Tensor, mask: torch.Tensor) -> None:
     pooling = make_pooling(name, WIDTH)
     assert torch.equal(pooling(tokens, mask), pooling(tokens, torch.zeros_like(mask)))
@@ -55,12 +67,16 @@ def test_order_of_samples_views_and_tokens(name: str, tokens: torch.Tensor, mask
     assert out.shape == (BATCH, VIEWS, WIDTH)
     torch.testing.assert_close(pooling(tokens.flip(0), mask.flip(0)), out.flip(0))
     torch.testing.assert_close(pooling(tokens.flip(1), mask.flip(1)), out.flip(1))
-    torch.testing.assert_close(pooling(tokens.flip(2), mask.flip(2)), out)  # position comes from the encoder alone
+    if name == "spatial-softmax":  # places mirrored in both directions
+        torch.testing.assert_close(pooling(tokens.flip(2), mask.flip(2)), -out)
+    else:
+        torch.testing.assert_close(pooling(tokens.flip(2), mask.flip(2)), out)  # position comes from the encoder alone
     torch.testing.assert_close(pooling(tokens[:1, 1:], mask[:1, 1:]), out[:1, 1:])
 
 
-def test_an_empty_mask_gives_the_learned_nothing(tokens: torch.Tensor, mask: torch.Tensor) -> None:
-    pooling = make_pooling("detpool", WIDTH)
+@pytest.mark.parametrize("name", MASKED_POOLINGS)
+def test_an_empty_mask_gives_the_learned_nothing(name: str, tokens: torch.Tensor, mask: torch.Tensor) -> None:
+    pooling = make_pooling(name, WIDTH)
     mask[1, 0] = 0.0
     tokens.requires_grad_()
     out = pooling(tokens, mask)
@@ -83,5 +99,28 @@ def test_coverage_is_the_share_of_target_pixels() -> None:
 
 
 def test_an_unknown_pooling_names_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"Did you mean 'detpool'.*attention, cls, detpool, mean"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'detpool'.*attention, box, cls, crop, detpool"):
         make_pooling("detpol", WIDTH)
+
+
+def test_spatial_softmax_finds_the_place_of_the_largest_token() -> None:
+    pooling = make_pooling("spatial-softmax", WIDTH)
+    with torch.no_grad():
+        pooling.maps.weight.fill_(1.0)
+        pooling.maps.bias.zero_()
+    tokens = torch.zeros(1, 1, COUNT, WIDTH)
+    tokens[0, 0, 6] = 10.0  # row 1, column 2 of 4 x 4
+    out = pooling(tokens, torch.ones(1, 1, COUNT)).reshape(-1, 2)
+    torch.testing.assert_close(out, torch.tensor([[0.25, -0.25]]).expand(WIDTH // 2, 2))
+
+
+def test_efficient_probing_is_its_formula_and_has_its_parameters() -> None:
+    width = 64
+    pooling = make_pooling("efficient-probing", width)
+    assert sum(p.numel() for p in pooling.parameters()) == 32 * width + width * width  # M d + d^2: no query or key projection
+    x = torch.randn(COUNT, width)
+    blocks = []
+    for i, query in enumerate(pooling.query):
+        weight = (x @ query / width**0.5).softmax(0)
+        blocks.append(weight @ (x @ pooling.value.weight.t())[:, 2 * i : 2 * i + 2])
+    torch.testing.assert_close(pooling(x[None, None], torch.ones(1, 1, COUNT))[0, 0], torch.cat(blocks), rtol=1e-4, atol=1e-5)
