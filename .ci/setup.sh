@@ -98,6 +98,12 @@ if ! "$py" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; 
         esac
     fi
 fi
+# torchvision (timm needs it) must be of torch's kind: a CUDA build does not load beside a CPU torch.
+if [ -z "$("$py" -c 'import importlib.metadata as m; print(*[d.name for d in m.distributions() if d.name == "torchvision"])')" ]; then
+    case "$("$py" -c 'import importlib.metadata as m; print(m.version("torch"))')" in
+        *+cpu) "$py" -m pip install -q -c constraints.txt --extra-index-url "$cpu_index" torchvision ;;
+    esac
+fi
 say "installing the Python packages into $venv (minutes the first time)"
 "$py" -m pip install -c constraints.txt -e ".[dev]"
 
