@@ -42,7 +42,8 @@ class L1Head(nn.Module):
 
     def errors(self, features: Tensor, target: Tensor, noise: Tensor | None = None, time: Tensor | None = None) -> Tensor:
         """Returns the errors (B, K, A) against standardised targets; their mean over what is no padding is the loss."""
-        return (self(features).float() - target).abs()
+        out: Tensor = (self(features).float() - target).abs()
+        return out
 
 
 def _denoising(name: str) -> Callable[[int, int, PolicyConfig], nn.Module]:

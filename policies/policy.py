@@ -199,7 +199,7 @@ class Policy(nn.Module):
             action = action - (state.float() @ self.base).unsqueeze(1)
         features = self.features(pooled, self.normalise_state(state))
         if self.history is not None:
-            features = self.history(features.unflatten(0, (-1, steps)), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
+            features = self.history(features.reshape(samples, steps, -1), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
         noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in ("augment.noise", "augment.time"))
         return samples, self.head.errors(features, self.normalise_action(action), noise, time), is_pad  # type: ignore[operator]
 

@@ -99,7 +99,8 @@ class EfficientProbing(nn.Module):
         batch, views, count, width = tokens.shape
         weight = (torch.matmul(tokens, self.query.t()) * width**-0.5).softmax(dim=2)  # (B, V, N, M)
         value = self.value(tokens).reshape(batch, views, count, self.heads, -1)  # (B, V, N, M, C/M)
-        return (weight.unsqueeze(-1) * value).sum(dim=2).flatten(-2)
+        out: Tensor = (weight.unsqueeze(-1) * value).sum(dim=2).flatten(-2)
+        return out
 
 
 class AttentionPool(nn.Module):
