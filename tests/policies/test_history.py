@@ -12,7 +12,7 @@ import torch
 
 from toyshift.core.contract import ACTION, ACTION_HISTORY, ACTION_IS_PAD, HISTORY_IS_PAD, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
-from toyshift.policies import Policy, PolicyConfig, export, history, load_policy, train
+from toyshift.policies import Policy, PolicyConfig, bundle, export, history, load_policy, train
 from toyshift.policies.acting import TorchPolicy
 from toyshift.policies.history import HistoryTransformer
 from toyshift.policies.policy import action_windows
@@ -100,23 +100,29 @@ def history_batch(fake_windows: Make, size: int = 3) -> tuple[Any, dict[str, tor
     return windows, batch
 
 
+def seen_at(policy: Policy, batch: dict[str, torch.Tensor], step: int) -> tuple[Any, Any, np.ndarray]:
+    """The first sample's observation of a step, as `predict` takes it."""
+    images, masks = ({c: batch[key(c)][:1, step].numpy() for c in policy.cameras} for key in (image_key, mask_key))
+    return images, masks, batch[STATE][:1, step].numpy()
+
+
+def acting_alone(policy: Policy, batch: dict[str, torch.Tensor]) -> np.ndarray:
+    return TorchPolicy("it", policy).predict(*seen_at(policy, batch, STEPS - 1))[0]
+
+
 def test_acting_step_by_step_is_what_training_sees(fake_windows: Make) -> None:
     windows, batch = history_batch(fake_windows)
     policy = Policy(PolicyConfig(**SMALL, gripper_gain=0.0), windows.action_contract, windows.observation_contract, windows.stats).eval()
     acting = TorchPolicy("it", policy)
     chunks = []
     for step in range(STEPS):
-        obs = {"pixels": {c: batch[image_key(c)][0, step].numpy() for c in policy.cameras}, "masks": {c: batch[mask_key(c)][0, step].numpy() for c in policy.cameras},
-               "agent_pos": batch[STATE][0, step].numpy()}
-        chunks.append(acting.predict({c: a[None] for c, a in obs["pixels"].items()}, {c: a[None] for c, a in obs["masks"].items()}, obs["agent_pos"][None])[0])
-    first = {k: v[:1] for k, v in batch.items()}
-    actions = torch.from_numpy(np.stack(chunks))  # if these were the demonstrated chunks, the loss would be zero
-    _, errors, _ = policy._errors(first)
-    target, _ = action_windows(first, policy.config)
-    expected = (policy.normalise_action(actions) - policy.normalise_action(target)).abs()
-    torch.testing.assert_close(errors, expected, rtol=1e-4, atol=1e-4)
+        chunks.append(acting.predict(*seen_at(policy, batch, step))[0])
+    _, errors, _ = policy._errors({k: v[:1] for k, v in batch.items()})
+    target = policy.normalise_action(batch[ACTION][0])  # of the newest step, which saw all four
+    torch.testing.assert_close(errors[-1], (policy.normalise_action(torch.from_numpy(chunks[-1])) - target).abs(), rtol=1e-4, atol=1e-4)
+    assert not np.allclose(chunks[-1], acting_alone(policy, batch), atol=1e-4)  # what came before matters
     acting.reset()
-    again = acting.predict(*({c: batch[key(c)][:1, 0].numpy() for c in policy.cameras} for key in (image_key, mask_key)), batch[STATE][:1, 0].numpy())
+    again = acting.predict(*seen_at(policy, batch, 0))
     np.testing.assert_allclose(again[0], chunks[0], rtol=1e-5, atol=1e-6)
 
 
@@ -134,7 +140,7 @@ def test_steps_before_the_episode_do_not_matter(fake_windows: Make) -> None:
     assert all(torch.isfinite(p.grad).all() for p in policy.parameters() if p.grad is not None)
 
 
-def test_bad_input(fake_windows: Make, make_config: Make, make_source: Make, tmp_path: Path) -> None:
+def test_bad_input(fake_windows: Make) -> None:
     with pytest.raises(ConfigError, match="policy_net mlp sees one observation"):
         PolicyConfig(history=4)
     windows = fake_windows(4)
@@ -143,14 +149,14 @@ def test_bad_input(fake_windows: Make, make_config: Make, make_source: Make, tmp
         policy({k: torch.from_numpy(v) for k, v in windows.batch(np.arange(4)).items() if isinstance(v, np.ndarray)})
 
 
-def test_a_transformer_of_one_step_exports_and_a_history_says_why_not(make_config: Make, make_source: Make, tmp_path: Path) -> None:
+def test_a_transformer_of_one_step_exports_and_a_history_says_why_not(
+    fake_windows: Make, make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = make_config(tmp_path / "one", NET | {"history": 1}, steps=1)
     train(config, make_source(config))
     export(tmp_path / "one", tmp_path / "bundle")
     assert load_policy(tmp_path / "bundle").config.policy_net == "transformer-tiny"
-    policy = load_policy(tmp_path / "one")
-    policy.policy.config = PolicyConfig(**SMALL)  # type: ignore[attr-defined]
-    state = (tmp_path / "one" / "config.json").read_text()
-    (tmp_path / "one" / "config.json").write_text(state.replace('"history": 1', '"history": 2'))
-    with pytest.raises((ConfigError, Exception), match="keeps no history|of another policy"):
+    windows = fake_windows(4)
+    monkeypatch.setattr(bundle, "load_network", lambda _: Policy(PolicyConfig(**SMALL), windows.action_contract, windows.observation_contract))
+    with pytest.raises(ConfigError, match=r"looks at 4 observations.*keeps no history"):
         export(tmp_path / "one", tmp_path / "other")
