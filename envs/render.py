@@ -151,7 +151,7 @@ class Renderer:
         mujoco.mjr_readPixels(codes, None, viewport, context)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
         numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
-        return View(image[::-1].copy(), self._label_table()[numbers], metres)
+        return View(image[::-1].copy(), self._label_table().take(numbers), metres)
 
     def _upload_paint(self) -> None:
         """Uploads the textures that were painted since the last image."""

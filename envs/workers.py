@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar, cast
@@ -98,15 +98,13 @@ class Team:
             ConfigError, WorkerError: of the first number that failed; names it, and chains the error. The others went on.
         """
         chosen = list(chosen)
-        jobs = [worker.submit(_attempt, function, share) for worker, share in self._dealt(chosen)]
-        return self._in_order(chosen, dict(pair for job in jobs for pair in job.result()))
+        return self._in_order(chosen, self._tried(function, chosen))
 
     def relay(self, legs: Sequence[tuple[Callable[[int], T | None], Callable[[int], T | None]]], chosen: Iterable[int]) -> list[T]:
         """Calls the functions of legs in turn for numbers, until one gives an answer; returns the answers in order.
 
-        The first function of a leg has its turn on the calling thread, the second on the number's own; while a thread is
-        busy, the calling thread goes on with the numbers of another. So Python code runs on one thread, and on the others C
-        code that lets go of Python's lock: threads that hand each other the lock lose more by it than they gain.
+        The first function of a leg has its turn on the calling thread while the others sleep, then the second on the numbers'
+        own: that is for C code that lets go of Python's lock. Threads that hand each other the lock lose more than they gain.
 
         Args:
             legs: a function gives None to pass the number on; the last one passes none on.
@@ -115,17 +113,19 @@ class Team:
         Raises:
             ConfigError, WorkerError: as `each`. What fails is not passed on.
         """
-        chosen = list(chosen)
+        chosen = left = list(chosen)
         answers: Answers[T] = {}
-        runs = [_run(worker, share, legs, answers) for worker, share in self._dealt(chosen)]
-        while runs:
-            runs = [run for run in runs if next(run, None)]
+        for here, there in legs:
+            for function, attempt in ((here, _attempt), (there, self._tried)):
+                answers |= attempt(function, left)
+                left = [i for i in left if answers[i][0] is None and answers[i][1] is None]
         return self._in_order(chosen, answers)
 
-    def _dealt(self, chosen: Sequence[int]) -> list[tuple[Worker, list[int]]]:
-        """Returns the workers that have a turn, and the numbers of each."""
-        shares = [[i for i in chosen if i % len(self._workers) == k] for k in range(len(self._workers))]
-        return [(worker, share) for worker, share in zip(self._workers, shares, strict=True) if share]
+    def _tried(self, function: Callable[[int], T | None], numbers: Sequence[int]) -> Answers[T]:
+        """Calls function(i) for numbers, each on its own thread."""
+        shares = [[i for i in numbers if i % len(self._workers) == k] for k in range(len(self._workers))]
+        jobs: list[Future[Answers[T]]] = [worker.submit(_attempt, function, share) for worker, share in zip(self._workers, shares, strict=True) if share]
+        return {i: answer for job in jobs for i, answer in job.result().items()}
 
     def _in_order(self, chosen: Sequence[int], answers: Answers[T]) -> list[T]:
         """Returns answers in order, or raises the error of the first number that failed."""
@@ -149,33 +149,15 @@ class Team:
                 worker.join()
 
 
-def _attempt(function: Callable[[int], T], numbers: Sequence[int]) -> list[tuple[int, tuple[T | None, Exception | None]]]:
+def _attempt(function: Callable[[int], T | None], numbers: Sequence[int]) -> Answers[T]:
     """Calls function(i) for every number; an error of one is kept beside the answers of the others."""
-    answers: list[tuple[int, tuple[T | None, Exception | None]]] = []
+    answers: Answers[T] = {}
     for i in numbers:
         try:
-            answers.append((i, (function(i), None)))
+            answers[i] = function(i), None
         except Exception as error:
-            answers.append((i, (None, error)))
+            answers[i] = None, error
     return answers
-
-
-def _run(
-    worker: Worker, numbers: Sequence[int], legs: Sequence[tuple[Callable[[int], T | None], Callable[[int], T | None]]], answers: Answers[T]
-) -> Iterator[bool]:
-    """Brings the numbers of one worker through a relay; yields whenever the worker has got something to do."""
-
-    def passed_on(tried: Sequence[tuple[int, tuple[T | None, Exception | None]]]) -> list[int]:
-        answers.update((i, (answer, error)) for i, (answer, error) in tried if answer is not None or error is not None)
-        return [i for i, _ in tried if i not in answers]
-
-    for here, there in legs:
-        numbers = passed_on(_attempt(here, numbers))
-        if not numbers:
-            return
-        job = worker.submit(_attempt, there, numbers)
-        yield True
-        numbers = passed_on(job.result())
 
 
 def _shut_down(things: Sequence[Any], workers: Sequence[Worker]) -> None:
