@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import trimesh
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from toyshift.core.errors import GraspError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.planner import Grasp, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
+from toyshift.data.six_dof import SixDofConfig, plan_six_dof, reachable
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.rotations import matrix_to_rotvec
 from toyshift.toys.model import GraspObject
@@ -20,6 +22,13 @@ Array = NDArray[np.float64]
 OBSTACLE_POINTS = 300  # of the surface of an object that must not be touched
 OVER = 0.02  # between the finger tips and the highest other object, on the way [m]
 HIGHEST_HOVER = 0.25  # [m]
+CHOICE = 3  # 6-DoF grasps to choose from
+GRAVITY = 9.81  # [m/s^2]
+NEAR = 0.01  # from the height of lifting, within which the hand has got there [m]
+HIGHER = 0.25  # most that the hand goes beyond the height of lifting where an object hangs down from it [m]
+SLANTED = 0.5  # tilt of the approach from which the hand travels along it in place of the vertical [rad]
+SLANTED_TURN = 0.15  # rotation from the grasp's below which a slanted hand comes in, and closes [rad]
+CLEAR = 0.06  # from the line of approach, beyond which a slanted hand keeps above the object [m]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +50,9 @@ class ExpertConfig:
         lift: how far the hand rises after closing, beyond the height that counts as success [m].
         planner: planner settings.
         second_try: planner settings for when the first find nothing: more tries, tilted approaches, slanted contacts.
+        six_dof: settings of the 6-DoF planner, for when these find nothing either, or only what turns in the hand.
+        six_dof_from: attempt from which the 6-DoF planner is asked first; 1 asks it always.
+        wrenches: torque of the object's weight about the grasp at which it turns in the hand [N m].
     """
 
     speed: float = 0.04
@@ -57,6 +69,9 @@ class ExpertConfig:
     second_try: PlannerConfig = dataclasses.field(
         default_factory=lambda: PlannerConfig(points=1200, yaws=24, tries=60, tilts=(0.0, -0.35, 0.35), min_alignment=0.55)
     )
+    six_dof: SixDofConfig = dataclasses.field(default_factory=SixDofConfig)
+    six_dof_from: int = 4
+    wrenches: float = 0.3
 
 
 class GraspExpert:
@@ -71,7 +86,7 @@ class GraspExpert:
     def __init__(self, env: GraspEnv, config: ExpertConfig | None = None) -> None:
         self.env = env
         self.config = config or ExpertConfig()
-        self._samples: dict[str, tuple[trimesh.Trimesh, SurfaceSamples]] = {}
+        self._samples: dict[tuple[str, int], tuple[trimesh.Trimesh, SurfaceSamples]] = {}
 
     def reset(self, seed: int, episode: int) -> None:
         """Plans for the episode that the environment has just begun.
@@ -79,10 +94,12 @@ class GraspExpert:
         Raises:
             GraspError: there is no feasible grasp.
         """
+        self._episode = seed, episode
         self._rng = episode_rng(seed, episode, "planner")
         self.attempts = 0
         self._highest = 0.0  # point of the other objects [m]
-        self._home_yaw = self._yaw()
+        self._start_low = self._low()
+        self._home_yaw, self._home = self._yaw(), self.env.commanded_pose()[1]
         self._begin()
 
     @property
@@ -91,7 +108,7 @@ class GraspExpert:
         return self._phase == "approach"
 
     def _begin(self) -> None:
-        self._phase, self._count = "approach", 0
+        self._phase, self._count, self._higher = "approach", 0, 0.0
         self.attempts += 1
         self.grasp = self._plan()
 
@@ -100,13 +117,61 @@ class GraspExpert:
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
         obstacles = self._obstacles()
-        place = (self._samples_of(env.object), position, rotation, env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
-        try:
-            grasps = plan_grasps(*place, self.config.planner, obstacles)
-        except GraspError:
-            grasps = plan_grasps(*place, self.config.second_try, obstacles)
+        grasps = self._plan_from_above(obstacles)
+        if not grasps or self.attempts >= self.config.six_dof_from or not self._holds(grasps[0]):
+            grasps = self._plan_better(grasps, obstacles)
         # another try takes another grasp: the best one has just failed
         return grasps[min(len(grasps) - 1, 0 if self.attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
+
+    def _plan_from_above(self, obstacles: Array) -> list[Grasp]:
+        env, config = self.env, self.config
+        place = (self._samples_of(env.object), *env.object_pose(), env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
+        try:
+            return plan_grasps(*place, config.planner, obstacles)
+        except GraspError:
+            try:
+                return plan_grasps(*place, config.second_try, obstacles)
+            except GraspError:
+                return []
+
+    def _plan_better(self, grasps: list[Grasp], obstacles: Array) -> list[Grasp]:
+        """Returns grasps that hold, in place of some from above that do not or have failed; the least bad where there are none.
+
+        Raises:
+            GraspError: there is none at all.
+        """
+        first = self.attempts >= self.config.six_dof_from
+        holding = [grasp for grasp in grasps if self._holds(grasp)]
+        if holding and not first:
+            return holding
+        try:
+            found = self._plan_six_dof(obstacles)
+        except GraspError:
+            if not grasps:
+                raise
+            return grasps
+        holding = [grasp for grasp in found if self._holds(grasp)]
+        return holding or sorted([*found, *grasps], key=lambda grasp: self._wrench(grasp) / self.config.wrenches - grasp.alignment)
+
+    def _plan_six_dof(self, obstacles: Array) -> list[Grasp]:
+        """Returns 6-DoF grasps that the arm reaches, best first, or raises GraspError."""
+        env, config = self.env, self.config
+        rng = episode_rng(*self._episode, f"six-dof:{self.attempts}")  # of its own: what the planner from above draws must not depend on it
+        samples = self._samples_of(env.object, config.six_dof.points)
+        grasps = plan_six_dof(samples, *env.object_pose(), env.object_position(), env.robot.gripper, self._home, rng, config.six_dof, obstacles)
+        ik, joints, lift = env.inverse_kinematics(), env.commanded_joints(), env.config.lift_height + config.lift
+        reached = (grasp for grasp in grasps[: config.six_dof.checked] if reachable(grasp, ik, joints, config.hover, lift))
+        found = list(itertools.islice(reached, CHOICE))
+        if not found:
+            raise GraspError(f"the arm reaches none of the {min(len(grasps), config.six_dof.checked)} best 6-DoF grasps")
+        return found
+
+    def _holds(self, grasp: Grasp) -> bool:
+        return self._wrench(grasp) < self.config.wrenches
+
+    def _wrench(self, grasp: Grasp) -> float:
+        """Torque of the object's weight about the grasp [N m]."""
+        return float(GRAVITY * self.env.object.mass * np.linalg.norm((self.env.object_position() - grasp.position)[:2]))
 
     def _obstacles(self) -> Array:
         """Points (m, 3) of the other objects, base frame [m]; how high they reach is remembered for the way there."""
@@ -114,11 +179,12 @@ class GraspExpert:
         self._highest = float(found[:, 2].max(initial=0.0))
         return found
 
-    def _samples_of(self, obj: GraspObject) -> SurfaceSamples:
-        mesh, samples = self._samples.get(obj.id, (None, None))
+    def _samples_of(self, obj: GraspObject, count: int | None = None) -> SurfaceSamples:
+        key = obj.id, count or self.config.planner.points
+        mesh, samples = self._samples.get(key, (None, None))
         if samples is None or mesh is not obj.mesh:  # a shift makes other sizes of the same object
-            samples = SurfaceSamples(obj.mesh, self.config.planner.points)
-            self._samples[obj.id] = obj.mesh, samples
+            samples = SurfaceSamples(obj.mesh, key[1])
+            self._samples[key] = obj.mesh, samples
         return samples
 
     def _hover(self) -> float:
@@ -145,8 +211,7 @@ class GraspExpert:
         if self._phase == "approach":
             if self._moved():
                 self._replan()
-            plane, turn = self._errors()
-            if plane < config.reached and abs(turn) < config.reached_turn and abs(hand[2] - self.grasp.position[2]) < config.reached:
+            if self._arrived(hand):
                 self._phase, self._count, self._last_opening = "close", 0, 1.0
         elif self._phase == "close":
             opening = env.opening()
@@ -158,6 +223,17 @@ class GraspExpert:
             gap = float(np.linalg.norm(env.object_position() - hand))
             if gap > self._gap + 0.05:
                 self._replan_attempt()
+            elif hand[2] > self._top() - NEAR and (missing := env.config.lift_height - self._height()) > 0:
+                self._higher = min(self._higher + missing + NEAR, HIGHER)  # it hangs down from the hand
+
+    def _arrived(self, hand: Array) -> bool:
+        config = self.config
+        plane, turn = self._errors()
+        along = hand[2] - self.grasp.position[2]
+        if self._slanted:
+            along = (hand - self.grasp.position) @ self.grasp.rotation[:, 2]
+            return bool(plane < config.reached and turn < SLANTED_TURN and abs(along) < config.reached)
+        return bool(plane < config.reached and abs(turn) < config.reached_turn and abs(along) < config.reached)
 
     def _replan_attempt(self) -> None:
         try:
@@ -176,25 +252,53 @@ class GraspExpert:
         return bool(np.linalg.norm(position - self._planned_for[0]) > 0.006 or np.linalg.norm(rotation - self._planned_for[1]) > 0.12)
 
     def _errors(self) -> tuple[float, float]:
-        """Distance to the grasp in the plane [m] and turn about the vertical [rad], of the measured hand."""
+        """Distance to the grasp in the plane [m] and turn about the vertical [rad], of the measured hand.
+
+        Of a slanted grasp: distance from the line of approach [m], and rotation [rad].
+        """
         position, rotation = self.env.hand_pose()
+        if self._slanted:
+            offset, approach = position - self.grasp.position, self.grasp.rotation[:, 2]
+            angle = float(np.linalg.norm(matrix_to_rotvec(self.grasp.rotation @ rotation.T)))
+            return float(np.linalg.norm(offset - (offset @ approach) * approach)), angle
         plane = float(np.linalg.norm(position[:2] - self.grasp.position[:2]))
         yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
         return plane, nearest_turn(self.grasp.rotation, yaw)[1]
 
+    @property
+    def _slanted(self) -> bool:
+        return bool(self.grasp.rotation[2, 2] > -np.cos(SLANTED))
+
     def _target(self) -> tuple[Array, Array, float]:
         config, grasp = self.config, self.grasp
-        rotation, _ = nearest_turn(grasp.rotation, self._yaw())
+        # which of the two half-turns is nearer changes with the yaw; a slanted hand has no yaw to speak of, and keeps the planned one
+        rotation = grasp.rotation if self._slanted else nearest_turn(grasp.rotation, self._yaw())[0]
         if self._phase == "approach":
             plane, turn = self._errors()
+            if self._slanted:
+                error = max(0.0, plane - config.tolerance) + 0.3 * max(0.0, turn - SLANTED_TURN)
+                back = min(self._hover(), config.funnel * error) * grasp.rotation[:, 2]
+                # from far away, over the object, not through it
+                return grasp.position - back + np.array([0.0, 0.0, np.clip(plane - CLEAR, 0.0, config.hover)]), rotation, 1.0
             error = max(0.0, plane - config.tolerance) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
             hover = self._hover()
             height = min(hover, hover / config.hover * config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
         if self._phase == "close":
             return grasp.position, rotation, 0.0
-        lift = self.env.config.lift_height + config.lift
-        return grasp.position + np.array([0.0, 0.0, lift]), rotation, 0.0
+        return np.array([*grasp.position[:2], self._top()]), rotation, 0.0
+
+    def _top(self) -> float:
+        """Height to which the hand lifts [m]."""
+        return float(self.grasp.position[2] + (self.env.config.lift_height + self.config.lift) + self._higher)
+
+    def _height(self) -> float:
+        """How far the object's lowest point is above where it started [m]."""
+        return self._low() - self._start_low
+
+    def _low(self) -> float:
+        position, rotation = self.env.object_pose()
+        return float((self.env.object.mesh.vertices @ rotation[2]).min() + position[2])
 
     def _action(self, position: Array, rotation: Array, opening: float) -> NDArray[np.float32]:
         config, env = self.config, self.env

@@ -53,12 +53,14 @@ class Grasp:
         rotation: (3, 3), gripper to base frame; x closes, z approaches.
         width: distance between the fingers at contact [m].
         score: larger is better.
+        alignment: mean cosine between the contacts' normals and the closing axis, at the finger where it is less.
     """
 
     position: Array
     rotation: Array
     width: float
     score: float
+    alignment: float = 1.0
 
 
 class SurfaceSamples:
@@ -127,8 +129,7 @@ def _along(
     u, v, w = points @ rotation[:, 0], points @ rotation[:, 1], -points @ rotation[:, 2]
     nu = normals @ rotation[:, 0]
     picks = rng.integers(len(points), size=config.tries)
-    half_finger, thickness = gripper.finger
-    half_opening = gripper.opening / 2
+    half_finger, half_opening = gripper.finger[0], gripper.opening / 2
     v0 = v[picks]  # (k,)
     near = np.abs(v[None] - v0[:, None])  # (k, n)
     # the middle between the fingers, first guess: the picked point is touched by the finger its normal faces
@@ -140,27 +141,11 @@ def _along(
     lowest = np.maximum(gripper.tip_offset + TABLE_CLEARANCE, top_under_palm + gripper.palm_offset + PALM_CLEARANCE)
     # site heights: the lowest possible, or the picked point at the pads, whichever is higher
     w0 = np.maximum(lowest, np.minimum(w[picks] + gripper.pad_offset, com[2] + 0.01))
-    fingers = slab & (w[None] > (w0 - gripper.tip_offset - TABLE_CLEARANCE)[:, None])
-    inner = fingers & (np.abs(u[None] - u_guess[:, None]) < half_opening)
-    some = inner.sum(axis=1) >= 6
-    right = np.where(inner, u[None], -np.inf).max(axis=1)
-    left = np.where(inner, u[None], np.inf).min(axis=1)
-    with np.errstate(invalid="ignore"):
-        u0, width = 0.5 * (left + right), right - left
-    some &= np.isfinite(width) & (width < gripper.opening - 2 * OPEN_MARGIN)
-    u0 = np.where(some, u0, 0.0)
-    reach = np.abs(u[None] - u0[:, None])
-    hit = (fingers & (reach > half_opening - OPEN_MARGIN) & (reach < half_opening + thickness)).any(axis=1)
+    close = close_hand(u[None], v[None], w[None], nu[None], u_guess, v0, w0, gripper)
+    u0, width, count, alignment = close.u, close.width, close.count, close.alignment
+    good = close.good(config.min_alignment)
     if obstacles is not None and len(obstacles):
-        hit |= _in_the_way(obstacles @ rotation * np.array([1.0, 1.0, -1.0]), u0, v0, w0, gripper)
-    pads = inner & (np.abs(w[None] - (w0 - gripper.pad_offset)[:, None]) < gripper.pad[1]) & (near < gripper.pad[0] + 0.002)
-    on_right = pads & (u[None] > (right - CONTACT_DEPTH)[:, None])
-    on_left = pads & (u[None] < (left + CONTACT_DEPTH)[:, None])
-    count = np.minimum(on_right.sum(axis=1), on_left.sum(axis=1))
-    align_right = _mean(nu, on_right)
-    align_left = _mean(-nu, on_left)
-    alignment = np.minimum(align_right, align_left)
-    good = some & ~hit & (count >= 2) & (alignment > config.min_alignment)
+        good &= ~in_the_way(obstacles @ rotation * np.array([1.0, 1.0, -1.0]), u0, v0, w0, gripper)
     grasps = []
     for i in np.flatnonzero(good):
         site = rotation @ np.array([u0[i], v0[i], -w0[i]])
@@ -168,11 +153,67 @@ def _along(
         chosen, turn = nearest_turn(rotation, hand_yaw)
         above = max(0.0, w0[i] + com @ rotation[:, 2] - 0.02)  # high above the centre of mass, objects swing
         score = 2.0 * alignment[i] + 0.05 * min(count[i], 12) - config.off_centre * offset - 4.0 * above - config.turn * abs(turn)
-        grasps.append(Grasp(site, chosen, float(width[i]), float(score)))
+        grasps.append(Grasp(site, chosen, float(width[i]), float(score), float(alignment[i])))
     return grasps
 
 
-def _in_the_way(points: Array, u0: Array, v0: Array, w0: Array, gripper: Gripper) -> NDArray[np.bool_]:
+@dataclasses.dataclass(frozen=True)
+class Closing:
+    """What k open hands meet when they close, each (k,).
+
+    Attributes:
+        u: middle between the contacts along the closing axis [m].
+        width: distance between them [m].
+        fits: whether there is something between the fingers that is narrower than the opening.
+        hit: whether there is something where a finger is.
+        count: surface samples at the pad that has fewer.
+        alignment: mean cosine between normals and closing axis, at the pad where it is less.
+    """
+
+    u: Array
+    width: Array
+    fits: NDArray[np.bool_]
+    hit: NDArray[np.bool_]
+    count: NDArray[np.int64]
+    alignment: Array
+
+    def good(self, min_alignment: float) -> NDArray[np.bool_]:
+        """Which hands hold something."""
+        return np.asarray(self.fits & ~self.hit & (self.count >= 2) & (self.alignment > min_alignment))
+
+
+def close_hand(u: Array, v: Array, w: Array, nu: Array, u_guess: Array, v0: Array, w0: Array, gripper: Gripper) -> Closing:
+    """Closes k open hands on n surface points.
+
+    Args:
+        u, v, w: coordinates of the points along closing axis, across the fingers and up along the approach, (1, n) or (k, n) [m].
+        nu: component of their normals along the closing axis, like u.
+        u_guess, v0, w0: where the hands' sites are (k,) [m]; the first is corrected to the middle between the contacts.
+        gripper: finger and pad geometry.
+    """
+    half_finger, thickness = gripper.finger
+    half_opening = gripper.opening / 2
+    near = np.abs(v - v0[:, None])  # (k, n)
+    fingers = (near < half_finger + 0.001) & (w > (w0 - gripper.tip_offset - TABLE_CLEARANCE)[:, None])
+    inner = fingers & (np.abs(u - u_guess[:, None]) < half_opening)
+    some = inner.sum(axis=1) >= 6
+    right = np.where(inner, u, -np.inf).max(axis=1)
+    left = np.where(inner, u, np.inf).min(axis=1)
+    with np.errstate(invalid="ignore"):
+        u0, width = 0.5 * (left + right), right - left
+    some &= np.isfinite(width) & (width < gripper.opening - 2 * OPEN_MARGIN)
+    u0 = np.where(some, u0, 0.0)
+    reach = np.abs(u - u0[:, None])
+    hit = (fingers & (reach > half_opening - OPEN_MARGIN) & (reach < half_opening + thickness)).any(axis=1)
+    pads = inner & (np.abs(w - (w0 - gripper.pad_offset)[:, None]) < gripper.pad[1]) & (near < gripper.pad[0] + 0.002)
+    on_right = pads & (u > (right - CONTACT_DEPTH)[:, None])
+    on_left = pads & (u < (left + CONTACT_DEPTH)[:, None])
+    count = np.minimum(on_right.sum(axis=1), on_left.sum(axis=1))
+    alignment = np.minimum(_mean(nu, on_right), _mean(-nu, on_left))
+    return Closing(u0, width, some, hit, count, alignment)
+
+
+def in_the_way(points: Array, u0: Array, v0: Array, w0: Array, gripper: Gripper) -> NDArray[np.bool_]:
     """Whether the open hand at each of k places meets a point (m, 3) on its way down along the approach; axes u, v, w."""
     u, v, w = np.abs(points[:, 0] - u0[:, None]), np.abs(points[:, 1] - v0[:, None]), points[:, 2] - w0[:, None]  # (k, m)
     fingers = (v < gripper.finger[0] + OBSTACLE_CLEARANCE) & (u < gripper.opening / 2 + gripper.finger[1] + OBSTACLE_CLEARANCE) & (w > -gripper.tip_offset)
@@ -188,5 +229,5 @@ def _thickness(u: Array, slab: NDArray[np.bool_], picks: NDArray[np.int64], side
 
 
 def _mean(values: Array, mask: NDArray[np.bool_]) -> Array:
-    return np.asarray((values[None] * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
+    return np.asarray((values * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
 
