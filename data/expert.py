@@ -125,7 +125,7 @@ class GraspExpert:
 
     def _plan_from_above(self, obstacles: Array) -> list[Grasp]:
         env, config = self.env, self.config
-        place = (self._samples_of(env.object), *env.object_pose(), env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
+        place = (self.samples_of(env.object), *env.object_pose(), env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
         try:
             return plan_grasps(*place, config.planner, obstacles)
         except GraspError:
@@ -157,7 +157,7 @@ class GraspExpert:
         """Returns 6-DoF grasps that the arm reaches, best first, or raises GraspError."""
         env, config = self.env, self.config
         rng = episode_rng(*self._episode, f"six-dof:{self.attempts}")  # of its own: what the planner from above draws must not depend on it
-        samples = self._samples_of(env.object, config.six_dof.points)
+        samples = self.samples_of(env.object, config.six_dof.points)
         grasps = plan_six_dof(samples, *env.object_pose(), env.object_position(), env.robot.gripper, self._home, rng, config.six_dof, obstacles)
         ik, joints, lift = env.inverse_kinematics(), env.commanded_joints(), env.config.lift_height + config.lift
         reached = (grasp for grasp in grasps[: config.six_dof.checked] if reachable(grasp, ik, joints, config.hover, lift))
@@ -175,11 +175,12 @@ class GraspExpert:
 
     def _obstacles(self) -> Array:
         """Points (m, 3) of the other objects, base frame [m]; how high they reach is remembered for the way there."""
-        found: Array = np.concatenate([self._samples_of(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in self.env.others()] or [np.zeros((0, 3))])
+        found: Array = np.concatenate([self.samples_of(obj).points[:OBSTACLE_POINTS] @ turn.T + place for obj, place, turn in self.env.others()] or [np.zeros((0, 3))])
         self._highest = float(found[:, 2].max(initial=0.0))
         return found
 
-    def _samples_of(self, obj: GraspObject, count: int | None = None) -> SurfaceSamples:
+    def samples_of(self, obj: GraspObject, count: int | None = None) -> SurfaceSamples:
+        """Returns `count` surface samples of an object, by default as many as the planner from above takes; drawn once."""
         key = obj.id, count or self.config.planner.points
         mesh, samples = self._samples.get(key, (None, None))
         if samples is None or mesh is not obj.mesh:  # a shift makes other sizes of the same object

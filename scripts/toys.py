@@ -3,6 +3,7 @@
 toyshift toys import my_meshes                   what each object is and what is wrong with it
 toyshift toys list ycb-like                      one line per object
 toyshift toys show toys:train?n=48 --out toys.png
+toyshift toys grasps ycb-like --out grasps       grasp poses of every object, in files
 toyshift toys stats ycb:DIR                      sizes, masses, and what a gripper cannot hold
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 WORDS: dict[str, str] = {
     "distance": "toyshift.scripts.toys_distance",
     "graspability": "toyshift.scripts.toys_graspability",
+    "grasps": "toyshift.scripts.toys_grasps",
     "print": "toyshift.scripts.toys_print",
     "import": "toyshift.scripts.toys_import",
     "list": "toyshift.scripts.toys_list",
