@@ -46,7 +46,7 @@ class _Part:
 class Windows:
     """Windows of T observations, the last one the frame's own, and a chunk of K actions, by frame number.
 
-    Frames are numbered through over the folders in the order given. Nothing is held in memory but indices; several processes share the files' pages.
+    Episodes that are recorded as failures are left out. Frames are numbered through over the folders in the order given. Nothing is held in memory but indices; several processes share the files' pages.
 
     Args:
         folders: finished datasets, all under one action contract and one observation contract; or a single mixture file (`toyshift data mix`).
@@ -102,7 +102,11 @@ class Windows:
             self._parts.append(_Part(dataset.folder, name, cached_arrays(dataset, threads=threads), starts, tasks))
         # Columns that every folder has: masks may be missing in data from elsewhere.
         self.keys = tuple(k for k in self._parts[0].arrays if all(k in part.arrays for part in self._parts))
-        self._select([np.arange(len(part.tasks)) for part in self._parts])
+        # a policy imitates what it is shown: episodes that `collect --keep failed` recorded as failures are left out
+        self._select([np.flatnonzero([dataset.meta(i).get("success") is not False for i in range(dataset.num_episodes)]) for dataset in datasets])
+        for part, episodes in zip(self._parts, self._episodes, strict=True):
+            if not len(episodes):
+                raise FileError(f"{part.folder} holds failures only; there is nothing to imitate in it")
 
     def _select(self, episodes: list[NDArray[np.int64]]) -> None:
         """Restricts the windows to these episodes of each part."""

@@ -15,6 +15,8 @@ import toyshift.data
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.data import cache
 from toyshift.data.dataset import open_dataset
+from toyshift.data.episode import write_episode
+from toyshift.data.lerobot import finalize
 from toyshift.data.loader import Windows
 from toyshift.data.sampler import BLOCK, Sampler
 
@@ -295,3 +297,21 @@ def test_the_loader_needs_neither_simulator_nor_torch():
     with pytest.raises(AttributeError, match="available"):
         toyshift.data.nothing  # noqa: B018
     assert toyshift.data.Windows is Windows
+
+
+def test_failures_are_not_imitated(tmp_path, maker):
+    for i in range(4):
+        episode = maker.episode(i, 5)
+        write_episode(tmp_path, dataclasses.replace(episode, meta=episode.meta | {"success": i != 2}))
+    finalize(tmp_path, maker.actions, maker.observations, {"seed": 0})
+    windows = Windows([tmp_path], chunk=2)
+    assert len(windows) == 15
+    assert set(windows.batch(np.arange(15))["episode_index"].tolist()) == {0, 1, 3}
+
+
+def test_a_dataset_of_failures_is_refused(tmp_path, maker):
+    episode = maker.episode(0, 5)
+    write_episode(tmp_path, dataclasses.replace(episode, meta=episode.meta | {"success": False}))
+    finalize(tmp_path, maker.actions, maker.observations, {"seed": 0})
+    with pytest.raises(FileError, match="failures only"):
+        Windows([tmp_path], chunk=2)

@@ -151,7 +151,7 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
         read_safetensors(tmp_path / "torn.safetensors")
     with pytest.raises(FileError, match=r"file is of another encoder: norm.weight is \(7,\) there and \(24,\) here"):
         fitted(weights | {"norm.weight": torch.zeros(7)}, encoder, "file")
-    with pytest.raises(FileError, match="missing or unknown, first 'blocks.1.attn.proj.bias'"):
+    with pytest.raises(FileError, match=r"missing or unknown, first 'blocks\.1\.attn\.proj\.bias'"):
         fitted({k: v for k, v in weights.items() if not k.startswith("blocks.1.")}, encoder, "file")
 
 
