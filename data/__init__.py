@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toyshift.data.batching import batches
     from toyshift.data.collection import CollectConfig, collect
     from toyshift.data.dataset import Dataset, open_dataset
     from toyshift.data.episode import Episode, episode_indices, read_episode, write_episode
@@ -20,6 +21,7 @@ _MODULES = {
     "Episode": "episode",
     "Sampler": "sampler",
     "Windows": "loader",
+    "batches": "batching",
     "collect": "collection",
     "episode_indices": "episode",
     "finalize": "lerobot",
@@ -34,6 +36,7 @@ __all__ = [
     "Episode",
     "Sampler",
     "Windows",
+    "batches",
     "collect",
     "episode_indices",
     "finalize",

@@ -65,6 +65,8 @@ def open_arrays(dataset: Dataset, place: Path) -> dict[str, NDArray[Any]]:
     """
     facts = read_json(place / "cache.json")
     remedy = f"delete {place}: it is made again from the dataset"
+    if (found := facts.get("version")) != CACHE_VERSION:
+        raise FileError(f"{place} is a cache of version {found}, this ToyShift reads {CACHE_VERSION}; {remedy}")
     arrays: dict[str, NDArray[Any]] = {}
     for key in cached_keys(dataset):
         path = place / f"{key}.npy"
@@ -73,7 +75,7 @@ def open_arrays(dataset: Dataset, place: Path) -> dict[str, NDArray[Any]]:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise FileError(f"{path} is missing or truncated ({error}); {remedy}") from error
-        if array.shape != (dataset.num_frames, *column.shape) or str(array.dtype) != column.dtype or facts.get("version") != CACHE_VERSION:
+        if array.shape != (dataset.num_frames, *column.shape) or str(array.dtype) != column.dtype:
             raise FileError(f"{path} has shape {array.shape} {array.dtype}, expected {(dataset.num_frames, *column.shape)} {column.dtype}; {remedy}")
         arrays[key] = array
     return arrays
@@ -87,7 +89,8 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
         arrays = {k: _map(partial / f"{k}.npy", (dataset.num_frames, *dataset.columns[k].shape), dataset.columns[k].dtype) for k in cached_keys(dataset)}
         done = _map(partial / "done.npy", (dataset.num_episodes,), "uint8")
     except OSError as error:
-        raise FileError(f"cannot make the cache {partial} ({error}); it needs room for {dataset.num_frames} decoded frames") from error
+        size = sum(int(np.prod(dataset.columns[k].shape)) * np.dtype(dataset.columns[k].dtype).itemsize for k in cached_keys(dataset)) * dataset.num_frames
+        raise FileError(f"cannot make the cache {partial} ({error}); {dataset.num_frames} decoded frames take {size / 2**30:.1f} GiB: make room and run this again") from error
 
     def decode(i: int) -> int:
         frames = dataset.episode(i).frames
@@ -127,17 +130,25 @@ def _in_parallel(work: Any, items: list[int], threads: int) -> Iterator[int]:
 
 
 def _map(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """Opens a file of zeros for writing, or the one that a killed build left."""
+    """Opens a file of zeros for writing, or the one that a killed build left; all its room is taken now."""
     if path.exists():
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r+", allow_pickle=False)
         except (ValueError, OSError):
             array = np.empty(0)  # killed while it was being made
         if array.shape == shape and str(array.dtype) == dtype:
+            _reserve(path)
             return array
         path.unlink()
     made: NDArray[Any] = open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call]
+    _reserve(path)
     return made
+
+
+def _reserve(path: Path) -> None:
+    """Takes the room of a sparse file: on a full disk a write through a memory map would kill the process without a word."""
+    with open(path, "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def _remove_stale(place: Path) -> None:

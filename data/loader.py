@@ -23,10 +23,11 @@ from toyshift.core.contract import (
     require_same_contract,
     require_same_observations,
 )
-from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.data.cache import THREADS, cached_arrays
 from toyshift.data.dataset import open_dataset
 from toyshift.data.mixture import is_mixture, read_mixture
+from toyshift.data.normalisation import NORMALISATIONS, Normalisation, Stats, action_mask, weighted_stats
 from toyshift.data.sampler import Sampler
 
 Batch = dict[str, Any]
@@ -55,6 +56,7 @@ class Windows:
         threads: decoding threads where a cache has to be built.
         history: number T of observations in a window.
         stride: control steps between them.
+        normalise: None (batches are physical), "normal" or "bounds_q99": states and actions normalised by the statistics of their own dataset.
 
     Attributes:
         action_contract: what actions mean, in every folder.
@@ -67,7 +69,7 @@ class Windows:
         FileError: a dataset is damaged.
     """
 
-    def __init__(self, folders: Sequence[Path], chunk: int, weights: Sequence[float] | None = None, *, threads: int = THREADS, history: int = 1, stride: int = 1) -> None:
+    def __init__(self, folders: Sequence[Path], chunk: int, weights: Sequence[float] | None = None, *, threads: int = THREADS, history: int = 1, stride: int = 1, normalise: str | None = None) -> None:
         folders = [Path(f) for f in folders]
         if any(is_mixture(f) for f in folders):
             if len(folders) > 1 or weights is not None:
@@ -84,7 +86,10 @@ class Windows:
         for other in datasets[1:]:
             require_same_contract(datasets[0].action_contract, other.action_contract, str(folders[0]), str(other.folder))
             require_same_observations(datasets[0].observation_contract, other.observation_contract, str(folders[0]), str(other.folder))
+        if normalise is not None and normalise not in NORMALISATIONS:
+            raise UnknownNameError("normalisation", normalise, NORMALISATIONS)
         self.chunk, self.history, self.stride = chunk, history, stride
+        self.normalise = normalise
         self.weights = None if weights is None else tuple(float(w) for w in weights)
         self.action_contract: ActionContract = datasets[0].action_contract
         self.observation_contract: ObservationContract = datasets[0].observation_contract
@@ -113,7 +118,8 @@ class Windows:
         self._episodes = [np.sort(e) for e in episodes]
         self._frames = [_frames_of(part, e) for part, e in zip(self._parts, self._episodes, strict=True)]
         self._offsets = np.cumsum([0, *(len(f) for f in self._frames)])
-        self._stats: dict[str, dict[str, NDArray[np.float32]]] | None = None
+        self._stats: dict[str, Stats] | None = None
+        self._normalisations: dict[str, dict[str, Normalisation]] = {}
 
     def __len__(self) -> int:
         return int(self._offsets[-1])
@@ -128,9 +134,10 @@ class Windows:
         return state | {"folders": [part.folder for part in self._parts]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        options = {"threads": state["_threads"], "history": state["history"], "stride": state["stride"]}
+        options = {"threads": state["_threads"], "history": state["history"], "stride": state["stride"], "normalise": state["normalise"]}
         self.__init__(state["folders"], state["chunk"], state["weights"], **options)  # type: ignore[misc]
         self._select(state["_episodes"])
+        self._normalisations = state["_normalisations"]
 
     def batch(self, indices: NDArray[np.integer[Any]] | Sequence[int]) -> Batch:
         """Gathers windows.
@@ -187,6 +194,11 @@ class Windows:
         last = part.starts[episode + 1][:, None] - 1
         out[ACTION] = np.take(part.arrays[ACTION], np.minimum(steps, last), axis=0)  # (B, K, A)
         out[ACTION_IS_PAD] = steps > last
+        if self.normalise is not None:
+            own = self.normalisations[part.name]
+            for key, kind in ((STATE, STATE), (ACTION, ACTION), (ACTION_HISTORY, ACTION)):
+                if key in out:
+                    out[key] = own[kind].apply(out[key])
         out[TASK] = [part.tasks[e] for e in episode]
         out["dataset_name"] = [part.name] * len(frames)
         out["episode_index"] = episode
@@ -216,7 +228,9 @@ class Windows:
             order = rng.permutation(episodes)
             held.append(order[:count])
             kept.append(order[count:])
-        return self._view(kept), self._view(held)
+        train, validation = self._view(kept), self._view(held)
+        validation._normalisations = train.normalisations  # a policy is validated in the units it was trained in
+        return train, validation
 
     def _view(self, episodes: list[NDArray[np.int64]]) -> Windows:
         view = Windows.__new__(Windows)
@@ -225,15 +239,31 @@ class Windows:
         return view
 
     @property
-    def stats(self) -> dict[str, dict[str, NDArray[np.float32]]]:
-        """Statistics of `observation.state` and `action` over these frames: mean, std, min, max, q01, q99, each (n,) float32.
+    def stats(self) -> dict[str, Stats]:
+        """Statistics of `observation.state` and `action` over these frames, as `batch` returns them: mean, std, min, max, q01, q99, each (n,) float32.
 
         With weights each folder counts by its weight, otherwise each frame the same.
         """
         if self._stats is None:
             shares = self.weights or [float(len(f)) for f in self._frames]
-            self._stats = {key: _weighted_stats([p.arrays[key][f] for p, f in zip(self._parts, self._frames, strict=True)], shares) for key in (STATE, ACTION)}
+            maps = {key: [n[key] for n in self.normalisations.values()] or None for key in (STATE, ACTION)}
+            self._stats = {key: weighted_stats([p.arrays[key] for p in self._parts], self._frames, shares, maps[key]) for key in (STATE, ACTION)}
         return self._stats
+
+    @property
+    def normalisations(self) -> dict[str, dict[str, Normalisation]]:
+        """Each dataset's own normalisation of `observation.state` and `action`, by `dataset_name`; none without `normalise`.
+
+        `normalisations[name]["action"].restore` turns a policy's output into physical actions. They are statistics of these frames; after
+        `split`, both parts have those of the first.
+        """
+        if self.normalise is not None and not self._normalisations:
+            masks: dict[str, NDArray[np.bool_] | None] = {STATE: None, ACTION: action_mask(self.action_contract)}
+            self._normalisations = {
+                part.name: {key: Normalisation.of(self.normalise, weighted_stats([part.arrays[key]], [frames], [1.0]), mask) for key, mask in masks.items()}
+                for part, frames in zip(self._parts, self._frames, strict=True)
+            }
+        return self._normalisations
 
 
 def _frames_of(part: _Part, episodes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,22 +287,3 @@ def _interleave(pieces: list[tuple[NDArray[np.int64], Batch]], size: int) -> Bat
             for here, piece in pieces:
                 out[key][here] = piece[key]
     return out
-
-
-def _weighted_stats(rows: list[NDArray[Any]], shares: Sequence[float]) -> dict[str, NDArray[np.float32]]:
-    """Returns statistics of (n_d, n) rows of several datasets, each dataset counting by its share."""
-    values = np.concatenate(rows).astype(np.float64)
-    weight = np.concatenate([np.full(len(r), share / len(r)) for r, share in zip(rows, shares, strict=True)])
-    weight /= weight.sum()
-    mean = weight @ values
-    out = {"mean": mean, "std": np.sqrt(weight @ (values - mean) ** 2), "min": values.min(0), "max": values.max(0)}
-    for name, q in (("q01", 0.01), ("q99", 0.99)):
-        out[name] = np.array([_quantile(column, weight, q) for column in values.T])
-    return {k: v.astype(np.float32) for k, v in out.items()}
-
-
-def _quantile(values: NDArray[np.float64], weight: NDArray[np.float64], q: float) -> float:
-    """Returns the smallest value below or at which a share q of the weight lies."""
-    order = np.argsort(values, kind="stable")
-    place = int(np.searchsorted(np.cumsum(weight[order]), q * (1 - 1e-12)))
-    return float(values[order[min(place, len(order) - 1)]])
