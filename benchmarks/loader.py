@@ -47,7 +47,8 @@ def made_up(folder: Path, frames: int, *, sparse: bool) -> Windows:
         folder=folder, columns=COLUMNS, lengths=lengths, num_episodes=len(lengths), num_frames=sum(lengths), action_contract=CONTRACT, observation_contract=SEEN,
         content_hash=lambda: "made up", meta=lambda i: {"task": "lift"},
     )  # fmt: skip
-    place = cache.cache_path(dataset)
+    folder.mkdir()
+    place = cache.cache_path(dataset)  # in the folder, which can be written
     place.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for key, column in COLUMNS.items():

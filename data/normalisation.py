@@ -123,7 +123,7 @@ def weighted_stats(
     def read(d: int, rows: NDArray[np.int64]) -> NDArray[Any]:
         return columns[d][rows] if maps is None else maps[d].apply(columns[d][rows])
 
-    total = float(sum(np.full(len(f), share / len(f)).sum() for f, share in zip(frames, shares, strict=True)))
+    total = float(sum(shares))
     blocks = [(d, f[i : i + BLOCK_ROWS], share / len(f) / total) for d, (f, share) in enumerate(zip(frames, shares, strict=True)) for i in range(0, len(f), BLOCK_ROWS)]
     size = columns[0].shape[1]
     mean, variance = np.zeros(size), np.zeros(size)
