@@ -118,18 +118,18 @@ def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> d
         there = _matrix(position, rotation)
         for grasp, six_dof in _plans(env, drop, config):
             pose = np.linalg.inv(there) @ _matrix(grasp.position, grasp.rotation)
-            outcome = int(_lifts(env, name, pose, drop, config.seed)) if config.simulate else -1
-            for field, value in zip(FIELDS, (pose, grasp.width, grasp.score, grasp.alignment, six_dof, there, outcome), strict=True):
+            lifted = int(_lifts(env, name, pose, drop, config.seed)) if config.simulate else -1
+            for field, value in zip(FIELDS, (pose, grasp.width, grasp.score, grasp.alignment, six_dof, there, lifted), strict=True):
                 rows[field].append(value)
     count = len(rows["width"])
     kinds = {"six_dof": np.bool_, "outcome": np.int8}
-    arrays = {f: np.array(v, dtype=kinds.get(f, np.float64)).reshape((count, 4, 4) if f.endswith("pose") else (count,)) for f, v in rows.items()}
+    arrays: dict[str, NDArray[Any]] = {f: np.array(v, dtype=kinds.get(f, np.float64)).reshape((count, 4, 4) if f.endswith("pose") else (count,)) for f, v in rows.items()}
     with atomic_path(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
     outcome = arrays["outcome"]
     fact = {
         "id": name, "name": env.object.name, "source": env.object.source, "robot": config.robot, "opening_m": env.robot.gripper.opening, "grasps": count,
-        "simulated": int((outcome >= 0).sum()), "lifted": int((outcome == 1).sum()), "drops": config.drops, "seed": config.seed, "key": config.key, "fields": FIELDS,
+        "simulated": int(np.sum(outcome >= 0)), "lifted": int(np.sum(outcome == 1)), "drops": config.drops, "seed": config.seed, "key": config.key, "fields": FIELDS,
     }  # fmt: skip
     write_json(path, fact)  # after the NPZ: what has a JSON is complete
     return fact
