@@ -84,7 +84,9 @@ def test_ranks_see_every_frame_once_and_another_number_of_ranks_goes_on(tmp_path
 def test_a_loader_process_gathers_what_this_one_would(tmp_path, maker):
     _, held = Windows([maker.dataset(tmp_path, range(6))], chunk=2, normalise="normal").split(0.5, seed=0)
     there = ForkingPickler.loads(ForkingPickler.dumps(held))
-    same(held.batch([1, 0, 5]), there.batch([1, 0, 5]))
+    batch = held.batch([1, 0, 5])
+    same(batch, there.batch([1, 0, 5]))
+    assert len(seen(batch)) == 3
 
 
 def test_an_error_while_gathering_reaches_the_reader(tmp_path, maker):
