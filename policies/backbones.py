@@ -107,7 +107,7 @@ class Backbone(nn.Module):
         `wanted` is the target's patches, for a ViT that keeps them from attending to the others.
         """
         x = standardise(images, jitter) * self.scale + self.shift
-        extra = [] if self.coordinates is None else [self.coordinates.expand(len(x), -1, -1, -1)]
+        extra = [] if self.coordinates is None else [self.coordinates.expand(x.shape[0], -1, -1, -1)]
         if self.mask_input:
             assert target is not None
             extra.append(target[:, None] * 2.0 - 1.0)
@@ -146,7 +146,7 @@ class ViT(Backbone):
         allowed = None
         if self.masked:
             assert wanted is not None
-            side = torch.cat([wanted.new_ones(len(x), self.prefix), wanted], dim=1)  # (B, P + N)
+            side = torch.cat([torch.ones_like(wanted[:, :1]).expand(-1, self.prefix), wanted], dim=1)  # (B, P + N)
             allowed = (side[:, :, None] == side[:, None, :])[:, None]  # (B, 1, P + N, P + N)
         x = net.norm_pre(net._pos_embed(net.patch_embed(x)))
         for block in net.blocks:

@@ -67,9 +67,9 @@ class FlowHead(DenoisingHead):
         return (velocity - (target - noise)) ** 2
 
     def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
-        x = features.new_zeros(len(features), *self.shape) if noise is None else noise
+        x = features.new_zeros(features.shape[0], *self.shape) if noise is None else noise
         for step in range(self.denoise):
-            time = features.new_full((len(features),), step / self.denoise)
+            time = torch.full_like(features[:, 0], step / self.denoise)  # not a constant batch size: exported graphs take any
             x = x + self.network(features, x, time) / self.denoise
         return x
 
@@ -95,8 +95,8 @@ class DiffusionHead(DenoisingHead):
         return (self.network(features, noisy, level / NOISE_LEVELS) - noise) ** 2
 
     def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
-        x = features.new_zeros(len(features), *self.shape) if noise is None else noise
+        x = features.new_zeros(features.shape[0], *self.shape) if noise is None else noise
         for level in self.scheduler.timesteps.tolist():
-            predicted = self.network(features, x, features.new_full((len(features),), level / NOISE_LEVELS))
+            predicted = self.network(features, x, torch.full_like(features[:, 0], level / NOISE_LEVELS))
             x = self.scheduler.step(predicted, level, x).prev_sample
         return x

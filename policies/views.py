@@ -92,7 +92,7 @@ def prepare(images: Tensor, target: Tensor | None, pooling: str, size: tuple[int
     if pooling == "crop":
         assert target is not None
         images, place = crop(images, target, size)
-        return images, target.new_ones(len(images), *size), place
+        return images, target.new_ones(images.shape[0], *size), place
     if target is not None and pooling == "box":
         target = filled_box(target)
     if images.shape[1:3] != size:

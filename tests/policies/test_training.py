@@ -24,6 +24,7 @@ from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.policies import PolicyConfig, TrainConfig, load_policy, train
 from toyshift.policies.augmentation import augment, shifted
+from toyshift.policies.devices import MemoryShortError, memory_advice
 from toyshift.policies.prefetch import Prefetch
 from toyshift.policies.training import DivergedError, Run, learning_rate
 
@@ -145,6 +146,39 @@ def test_missing_masks_are_refused(make_config: Make, make_source: Make, tmp_pat
     del source.windows.data[mask_key("wrist")]
     with pytest.raises(ContractError, match=r"pooling 'detpool' needs masks.*wrist"):
         train(config, source)
+
+
+@pytest.mark.parametrize("pooling", ["detpool-post", "box", "crop", "mask-channel"])
+def test_every_pooling_with_a_mask_asks_for_masks(pooling: str, make_config: Make, make_source: Make, tmp_path: Path) -> None:
+    config = make_config(tmp_path / "run", {"pooling": pooling})
+    source = make_source(config)
+    del source.windows.data[mask_key("wrist")]
+    with pytest.raises(ContractError, match=rf"pooling '{pooling}' needs masks.*wrist"):
+        train(config, source)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), MemoryError()])
+def test_too_little_memory_names_what_to_lower(error: Exception, make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: Any) -> float:
+        raise error
+
+    monkeypatch.setattr(Run, "train_step", short)
+    config = make_config(tmp_path / "run")
+    with pytest.raises(MemoryShortError, match=r"lower --batch-size \(now 8\)"):
+        train(config, make_source(config))
+    big = TrainConfig(data=("x",), policy=PolicyConfig(encoder="vit-base", policy_net="transformer-tiny"))
+    with pytest.raises(MemoryShortError, match=r"--history \(now 16\), the encoder \(vit-base\) or --encoder-size"), memory_advice(big):
+        raise error
+    with pytest.raises(RuntimeError, match="another"), memory_advice(big):
+        raise RuntimeError("another")
+
+
+def test_the_saved_configuration_says_where_the_mask_acts(trained: Path) -> None:
+    assert "detpool and detpool-post are the same here" in json.loads((trained / "config.json").read_text())["mask_use"]
+    assert PolicyConfig(encoder="vit-tiny").mask_use == "attention of every block and pooling"
+    assert PolicyConfig(encoder="vit-tiny", pooling="detpool-post").mask_use == "pooling only"
+    assert PolicyConfig(encoder="vit-tiny", pooling="mean").mask_use == "none"
+    assert "input channel" in PolicyConfig(pooling="mask-channel").mask_use
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
