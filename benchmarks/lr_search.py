@@ -27,6 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations")
     parser.add_argument("--out", type=Path, default=Path("runs/lr-search"), help="folder of the policies")
+    parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=POOLINGS, help="which poolings (default: all)")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="peak learning rates")
     parser.add_argument("--steps", type=int, default=250, help="optimiser steps of each run")
     parser.add_argument("--batch", type=int, default=128, help="samples per step")
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results/lr_search.json"), help="where the table goes")
     args = parser.parse_args()
     table = []
-    for pooling in POOLINGS:
+    for pooling in args.poolings:
         for rate in args.rates:
             folder = args.out / f"{pooling}-{rate:g}"
             recipe = quickstart_recipe(pooling, (str(args.data),), str(folder), args.steps, args.batch, seed=0)
