@@ -12,6 +12,7 @@ import trimesh
 from toyshift.core.errors import FileError, MeshError
 
 SUFFIXES = (".obj", ".stl", ".ply", ".glb", ".off")
+TEXT_SUFFIXES = (".obj", ".off")  # the others may be binary
 MAX_BYTES = 256 * 2**20  # of a mesh file; reading takes several times as much memory
 MAX_FACES = 2_000_000
 LARGEST = 5.0  # [m] larger objects are in another unit
@@ -90,6 +91,14 @@ def _declared_faces(path: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def _check_text(path: Path) -> None:
+    """Refuses what is no text: trimesh would guess an encoding where a package for that happens to be installed."""
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MeshError(f"{path} is no text in UTF-8; it is damaged or of another format: export it again") from error
+
+
 def load_raw(path: Path, textures: bool = True) -> trimesh.Trimesh:
     """Reads a mesh file as it is, in its own unit, several bodies joined into one mesh.
 
@@ -109,10 +118,10 @@ def load_raw(path: Path, textures: bool = True) -> trimesh.Trimesh:
     _check_faces(path, _declared_faces(path))
     # trimesh gives an OBJ with texture coordinates but no image a grey one of its own; only real images count.
     companions = texture_files(path) if path.suffix.lower() == ".obj" and textures else None
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        _check_text(path)
     try:
         mesh = trimesh.load_mesh(str(path), process=False)
-    except ModuleNotFoundError as error:  # trimesh looks for a package that guesses the encoding
-        raise MeshError(f"{path} is no text in UTF-8; it is damaged or of another format: export it again") from error
     except Exception as error:  # readers of damaged files raise anything: IndexError, struct.error, ...
         raise MeshError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error}); export it again") from error
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or len(mesh.vertices) == 0:
