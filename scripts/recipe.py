@@ -6,8 +6,8 @@ import os
 
 from toyshift.policies.config import PolicyConfig, TrainConfig
 
-# peak learning rates that a small search found, per pooling: benchmarks/lr_search.py, results/lr_search_long.json
-LEARNING_RATES = {"detpool": 2.5e-3, "mean": 5e-3}
+# peak learning rates that a small search found, per pooling: benchmarks/lr_search.py, results/lr_search_long.json, lr_search_mean.json
+LEARNING_RATES = {"detpool": 2.5e-3, "mean": 2.5e-3}
 
 # What the policy is told of itself: the hand and what it has been told to do, not the joint angles, from which it would learn
 # by heart where demonstrations went.
