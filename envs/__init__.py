@@ -40,7 +40,6 @@ _EXPORTS = {
     "SHIFT_FACTORS": "toyshift.envs.shift_table",
     "ROBOTS": "toyshift.envs.robots",
     "thumbnail": "toyshift.envs.thumbnails",
-    "contact_sheet": "toyshift.envs.thumbnails",
 }
 
 

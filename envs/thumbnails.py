@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from toyshift.envs.portrait import build_object_scene
 from toyshift.envs.render import Renderer
@@ -44,24 +41,3 @@ def _frame(scene: Scene, obj: GraspObject) -> None:
     model.cam_pos[camera] = centre + distance * backward
     mujoco.mj_camlight(model, scene.data)
     mujoco.mj_forward(model, scene.data)
-
-
-def contact_sheet(objects: Any, columns: int = 10, size: int = 128, limit: int = 100) -> NDArray[np.uint8]:
-    """Returns a picture of up to `limit` objects of a set in rows, each with its name.
-
-    Args:
-        objects: an ObjectSet, or any iterable of GraspObjects.
-        columns: objects per row.
-        size: side of one picture [pixels].
-        limit: at most this many objects, evenly chosen.
-    """
-    items = list(objects) if len(objects) <= limit else [objects[int(i)] for i in np.linspace(0, len(objects) - 1, limit).round()]
-    rows = -(-len(items) // columns)
-    label = 14
-    sheet = Image.new("RGB", (min(columns, len(items)) * size, rows * (size + label)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, obj in enumerate(items):
-        x, y = i % columns * size, i // columns * (size + label)
-        sheet.paste(Image.fromarray(thumbnail(obj, size)), (x, y))
-        draw.text((x + 3, y + size + 1), obj.id[: size // 7], fill="black")
-    return np.asarray(sheet)

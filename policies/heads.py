@@ -72,8 +72,3 @@ def make_head(features: int, action_size: int, config: PolicyConfig) -> nn.Modul
     if config.head not in HEADS:
         raise UnknownNameError("action head", config.head, HEADS)
     return HEADS[config.head](features, action_size, config)
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Returns the number of trainable numbers in a module."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
