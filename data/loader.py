@@ -246,7 +246,7 @@ class Windows:
         """
         if self._stats is None:
             shares = self.weights or [float(len(f)) for f in self._frames]
-            maps = {key: [n[key] for n in self.normalisations.values()] or None for key in (STATE, ACTION)}
+            maps = {key: [self.normalisations[p.name][key] for p in self._parts] if self.normalise else None for key in (STATE, ACTION)}
             self._stats = {key: weighted_stats([p.arrays[key] for p in self._parts], self._frames, shares, maps[key]) for key in (STATE, ACTION)}
         return self._stats
 

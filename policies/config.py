@@ -203,6 +203,9 @@ class TrainConfig:
         data: dataset folders.
         out: folder of the trained policy; running again with the same configuration resumes or does nothing.
         weights: how often each dataset is drawn, relative to the others; empty = by size.
+        normalise: what becomes 0 and 1 for the network: mixture (mean and standard deviation of all that is drawn), or each dataset by its own
+            statistics: normal (mean and standard deviation) or bounds_q99 (1 % and 99 % quantiles to -1 and 1, clipped; the gripper's command as it is).
+        act_as: with normalise normal or bounds_q99, name of the dataset in whose units the policy acts; empty = the first.
         policy: what is trained.
         steps: optimiser steps.
         minutes: train for about this long instead of `steps`: the number of steps is set once, from the speed of the first ones.
@@ -234,6 +237,8 @@ class TrainConfig:
     data: tuple[str, ...] = ()
     out: str = "runs/policy"
     weights: tuple[float, ...] = ()
+    normalise: str = "mixture"
+    act_as: str = ""
     policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
     steps: int = 5000
     minutes: float = 0.0
@@ -264,6 +269,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _choose("precision", self.precision, ("auto", "f32", "bf16"))
         _choose("device", self.device, ("auto", "cpu", "cuda"))
+        _choose("normalisation", self.normalise, ("mixture", "normal", "bounds_q99"))
+        if self.act_as and self.normalise == "mixture":
+            raise ConfigError(f"act_as is {self.act_as!r}, but a mixture that is normalised as one acts in everyone's units; give normalise normal or bounds_q99")
         if not self.data:
             raise ConfigError("no dataset was given: name at least one folder made by `toyshift collect`")
         if self.weights and len(self.weights) != len(self.data):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import (
     ACTION,
+    ACTION_HISTORY,
     ACTION_IS_PAD,
     HISTORY_IS_PAD,
     STATE,
@@ -18,12 +19,28 @@ from toyshift.core.contract import (
     ObservationContract,
     mask_key,
 )
-from toyshift.core.errors import ConfigError, ContractError
+from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import TrainConfig
 
 Batch = dict[str, NDArray[Any]]
 Indices = NDArray[np.int64]
+Stats = Mapping[str, NDArray[Any]]
+
+
+class UnitsLike(Protocol):
+    """The part of `toyshift.data.normalisation.Normalisation` that training uses."""
+
+    @property
+    def centre(self) -> NDArray[np.float32]: ...
+
+    @property
+    def scale(self) -> NDArray[np.float32]: ...
+
+    @property
+    def mask(self) -> NDArray[np.bool_]: ...
+
+    def restore(self, values: NDArray[Any]) -> NDArray[np.float32]: ...
 
 
 class SamplerLike(Protocol):
@@ -44,7 +61,7 @@ class WindowsLike(Protocol):
     def dataset_of(self, indices: Indices) -> Indices: ...
 
     @property
-    def stats(self) -> Mapping[str, Mapping[str, NDArray[Any]]]: ...
+    def stats(self) -> Mapping[str, Stats]: ...
 
     @property
     def action_contract(self) -> ActionContract: ...
@@ -61,15 +78,18 @@ class Source:
         held_out: frames of other episodes to validate on, or None.
         batch_size: samples per batch.
         seed: root seed of the order.
+        units: where windows are normalised, each dataset by its own statistics: the normalisations of `observation.state` and `action` of the
+            dataset in whose units batches are given back. To the policy all datasets then look like that one, and its normaliser is that one's.
     """
 
-    def __init__(self, windows: WindowsLike, held_out: WindowsLike | None, batch_size: int, seed: int) -> None:
+    def __init__(self, windows: WindowsLike, held_out: WindowsLike | None, batch_size: int, seed: int, units: Mapping[str, UnitsLike] | None = None) -> None:
         if not len(windows):
             raise ConfigError("the datasets hold no frames; collect demonstrations first")
         self.windows = windows
         self.batch_size = batch_size
         self.seed = seed
         self._held_out = held_out
+        self._units = units
         self._sampler = windows.sampler(batch_size, seed)
 
     def indices(self, step: int) -> Indices:
@@ -78,14 +98,28 @@ class Source:
 
     def batch(self, indices: Indices) -> Batch:
         """Returns the arrays of some training frames; lists such as the instructions are left out."""
-        return _arrays(self.windows.batch(indices))
+        return self._physical(self.windows.batch(indices))
+
+    def _physical(self, batch: Mapping[str, Any]) -> Batch:
+        """Returns the arrays of a batch in physical units."""
+        arrays = _arrays(batch)
+        for key, kind in ((STATE, STATE), (ACTION, ACTION), (ACTION_HISTORY, ACTION)):
+            if self._units is not None and key in arrays:
+                arrays[key] = self._units[kind].restore(arrays[key])
+        return arrays
+
+    def stats(self) -> dict[str, Stats]:
+        """Returns "mean" and "std" of `observation.state` and `action` for the policy's normaliser: what becomes 0, and the distance that becomes 1."""
+        if self._units is None:
+            return {key: self.windows.stats[key] for key in (STATE, ACTION)}
+        return {key: {"mean": np.where(u.mask, u.centre, np.float32(0)), "std": np.where(u.mask, u.scale, np.float32(1))} for key, u in self._units.items()}
 
     def validation_batches(self, count: int) -> list[Batch]:
         """Returns up to `count` batches of held-out frames, the same ones every time; none without held-out frames."""
         if self._held_out is None:
             return []
         order = episode_rng(self.seed, 0, "validation").permutation(len(self._held_out))[: count * self.batch_size]
-        return [_arrays(self._held_out.batch(order[i : i + self.batch_size])) for i in range(0, len(order), self.batch_size)]
+        return [self._physical(self._held_out.batch(order[i : i + self.batch_size])) for i in range(0, len(order), self.batch_size)]
 
     def relative_stats(self, matrix: NDArray[np.float32], frames: int = 4096) -> dict[str, NDArray[np.float32]]:
         """Returns mean and std of the actions minus state @ matrix, over a random sample of the training frames.
@@ -116,11 +150,32 @@ def _arrays(batch: Mapping[str, Any]) -> Batch:
 
 
 def open_source(config: TrainConfig) -> Source:
-    """Opens the dataset folders of a training run; builds their decoded caches where they are missing."""
+    """Opens the dataset folders of a training run; builds their decoded caches where they are missing.
+
+    Raises:
+        ConfigError: `mirror` or a policy with `relative` is asked for together with normalisation by dataset of several.
+        UnknownNameError: `act_as` names none of the datasets.
+    """
     from toyshift.data.loader import Windows  # the only place of this room that touches data/
 
-    windows = Windows([Path(f) for f in config.data], chunk=config.policy.chunk, weights=list(config.weights) or None, history=config.policy.steps_seen, stride=config.policy.execute)
+    kind = None if config.normalise == "mixture" else config.normalise
+    windows = Windows(
+        [Path(f) for f in config.data], chunk=config.policy.chunk, weights=list(config.weights) or None, history=config.policy.steps_seen, stride=config.policy.execute, normalise=kind
+    )
     held_out = None
     if config.validation > 0 and windows.num_episodes >= 2 * len(config.data):
         windows, held_out = windows.split(config.validation, config.seed)
-    return Source(windows, held_out, config.batch_size, config.seed)
+    return Source(windows, held_out, config.batch_size, config.seed, _units(config, windows.normalisations))
+
+
+def _units(config: TrainConfig, found: Mapping[str, Mapping[str, UnitsLike]]) -> Mapping[str, UnitsLike] | None:
+    """Returns the normalisations of the dataset that the policy is to act as; None where the whole mixture is normalised as one."""
+    if not found:
+        return None
+    if len(found) > 1 and (config.mirror or config.policy.relative):
+        # each column gets its own centre and scale: a mirrored or relative vector of one dataset is none of another
+        raise ConfigError(f"normalise {config.normalise} of {len(found)} datasets excludes mirror and relative, which need one meaning of zero; use normalise mixture")
+    name = config.act_as or next(iter(found))
+    if name not in found:
+        raise UnknownNameError("dataset to act as", name, found)
+    return found[name]

@@ -59,7 +59,7 @@ def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]
 def _build(config: TrainConfig, source: Source) -> Policy:
     """Makes the policy at its start: random weights from the seed, or those of `init_from`."""
     windows = source.windows
-    stats = {key: windows.stats[key] for key in (STATE, ACTION)}
+    stats = source.stats()
     if config.policy.relative:
         stats[ACTION] = source.relative_stats(state_to_action(windows.action_contract, windows.observation_contract))
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change

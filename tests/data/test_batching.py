@@ -183,6 +183,8 @@ def test_each_dataset_is_normalised_by_its_own_statistics(tmp_path, maker, kind)
     np.testing.assert_array_equal(batch["action"][..., 1], raw["action"][..., 1])  # the gripper's entry stays physical
     np.testing.assert_array_equal(batch["observation.images.front"], raw["observation.images.front"])
     np.testing.assert_allclose(windows.stats["observation.state"]["mean"], batch["observation.state"][:, -1].mean(0), atol=1e-6)
+    twice = Windows([folders[0], folders[0]], chunk=2, normalise=kind)
+    np.testing.assert_allclose(twice.stats["action"]["mean"], Windows(folders[:1], chunk=2, normalise=kind).stats["action"]["mean"], atol=1e-6)
     with pytest.raises(UnknownNameError, match="normal"):
         Windows(folders, chunk=2, normalise="minmax")
 

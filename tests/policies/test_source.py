@@ -10,20 +10,22 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ACTION, STATE, image_key, mask_key
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.data.episode import Episode, write_episode
 from toyshift.data.lerobot import finalize
 from toyshift.policies import load_policy, train
+from toyshift.policies.acting import load_network
 from toyshift.policies.source import Source, open_source
 
 Make = Callable[..., Any]
 EPISODES, LENGTH = 6, 7
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory, fake_windows: Make) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "demos"
+def store(folder: Path, fake_windows: Make, scale: float = 1.0, offset: float = 0.0) -> Path:
+    """Writes a dataset; `scale` and `offset` act on states and on actions but the gripper's."""
     windows = fake_windows(EPISODES * LENGTH)
+    windows.data[STATE] = np.float32(scale) * windows.data[STATE] + np.float32(offset)
+    windows.data[ACTION][..., :2] = np.float32(scale) * windows.data[ACTION][..., :2] + np.float32(offset)
     for i in range(EPISODES):
         rows = slice(i * LENGTH, (i + 1) * LENGTH)
         frames = {k: windows.data[k][rows, 0] for c in ("front", "wrist") for k in (image_key(c), mask_key(c))}
@@ -31,6 +33,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, fake_windows: Make) -> Pat
         write_episode(folder, Episode(i, frames, {"task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"}))
     finalize(folder, windows.action_contract, windows.observation_contract, {})
     return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, fake_windows: Make) -> Path:
+    return store(tmp_path_factory.mktemp("data") / "demos", fake_windows)
+
+
+@pytest.fixture(scope="module")
+def slower(tmp_path_factory: pytest.TempPathFactory, fake_windows: Make) -> Path:
+    """The same demonstrations with half the motion, from another place."""
+    return store(tmp_path_factory.mktemp("data") / "slower", fake_windows, scale=0.5, offset=0.25)
 
 
 def test_batches_are_what_was_stored(dataset: Path, make_config: Make, tmp_path: Path) -> None:
@@ -67,3 +80,47 @@ def test_no_frames(make_config: Make, fake_windows: Make) -> None:
     windows.data = {k: v[:0] for k, v in windows.data.items()}
     with pytest.raises(ConfigError, match="no frames"):
         Source(windows, None, 4, 0)
+
+
+@pytest.mark.parametrize("kind", ["normal", "bounds_q99"])
+@pytest.mark.parametrize("act_as", ["demos", "slower"])
+def test_datasets_look_like_the_one_that_the_policy_acts_as(dataset: Path, slower: Path, make_config: Make, tmp_path: Path, kind: str, act_as: str) -> None:
+    config = make_config(tmp_path, data=(str(dataset), str(slower)), validation=0.0, normalise=kind, act_as="" if act_as == "demos" else act_as)
+    source = open_source(config)
+    half = len(source.windows) // 2
+    first, second = source.batch(np.arange(half)), source.batch(np.arange(half, 2 * half))
+    mine = (first, second)[act_as == "slower"]
+    alone = open_source(make_config(tmp_path, data=(str(slower if act_as == "slower" else dataset),), validation=0.0)).batch(np.arange(half))
+    for key in (STATE, ACTION):  # an affine change of units disappears, and what is left are the chosen dataset's physical values
+        np.testing.assert_allclose(first[key], second[key], atol=2e-6)
+        inside = np.isclose(mine[key], alone[key], atol=2e-6)
+        assert inside.all() if kind == "normal" else inside.mean() > 0.9  # beyond the quantiles it is clipped
+    assert np.array_equal(first[ACTION][..., 2], alone[ACTION][..., 2])
+    stats = source.stats()
+    if kind == "normal":
+        np.testing.assert_allclose(stats[STATE]["mean"], alone[STATE][:, 0].mean(0), atol=1e-5)
+        np.testing.assert_allclose(stats[STATE]["std"], alone[STATE][:, 0].std(0), rtol=1e-5)
+    assert (stats[ACTION]["mean"][2], stats[ACTION]["std"][2]) == (0, 1)  # the gripper's command is not normalised
+
+
+def test_the_normaliser_of_the_checkpoint_is_that_of_one_dataset(dataset: Path, slower: Path, make_config: Make, tmp_path: Path) -> None:
+    config = make_config(tmp_path / "run", data=(str(dataset), str(slower)), steps=3, normalise="normal", act_as="slower")
+    assert np.isfinite(train(config)["validation_loss"])
+    network = load_network(tmp_path / "run")
+    for key, normaliser in ((STATE, network.normalise_state), (ACTION, network.normalise_action)):
+        np.testing.assert_array_equal(normaliser.mean.numpy(), open_source(config).stats()[key]["mean"])
+    with pytest.raises(ConfigError, match="normalise"):
+        train(make_config(tmp_path / "run", data=(str(dataset), str(slower)), steps=3))
+
+
+def test_what_normalisation_by_dataset_excludes(dataset: Path, slower: Path, make_config: Make, tmp_path: Path) -> None:
+    data = (str(dataset), str(slower))
+    with pytest.raises(UnknownNameError, match=r"slow.*demos, slower"):
+        open_source(make_config(tmp_path, data=data, normalise="normal", act_as="slow"))
+    with pytest.raises(ConfigError, match="mirror"):
+        open_source(make_config(tmp_path, data=data, normalise="normal", mirror=True))
+    open_source(make_config(tmp_path, data=data[:1], normalise="normal", mirror=True))
+    with pytest.raises(ConfigError, match="act_as"):
+        make_config(tmp_path, data=data, act_as="demos")
+    with pytest.raises(UnknownNameError, match="bounds_q99"):
+        make_config(tmp_path, data=data, normalise="minmax")
