@@ -5,7 +5,8 @@ python benchmarks/vector_env.py threads --json        one part, with one JSON ob
 python benchmarks/vector_env.py soak --steps 1000000  random control; RSS must stay flat, nothing may be NaN or warn
 
 Threads: environment steps/s with one and two worker threads, with and without images (one camera, RGB and mask), in turns
-in one process, medians; every thread draws its own images. Memory: resident set of a
+in one process, medians; every thread draws its own images. Beside it what the machine allows: control steps/s of `mj_step` alone in one
+and in two threads (two virtual cores may share one real one). Memory: resident set of a
 process with 64 environments, each with a toy of its own, after every one of them has rendered both cameras.
 """
 
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -64,7 +66,30 @@ def threads(options: argparse.Namespace) -> dict[str, Any]:
             envs.close()
         medians = {n: statistics.median(values) for n, values in rates.items()}
         answer[name] = {"one_thread": round(medians[1], 1), "two_threads": round(medians[2], 1), "ratio": round(medians[2] / medians[1], 2)}
-    return answer
+    return answer | {"ceiling": ceiling(options)}
+
+
+def ceiling(options: argparse.Namespace) -> dict[str, float]:
+    """Control steps/s of `mj_step` alone, which holds no lock of Python's, in one thread and in two, in turns."""
+    import mujoco
+
+    from toyshift.envs import GraspEnv
+
+    envs = [GraspEnv(cameras=()) for _ in range(2)]
+    for env in envs:
+        env.reset(seed=0)
+    long = 10 * envs[0].config.substeps
+
+    def physics(env: GraspEnv) -> float:
+        return 10 * steps_per_second(lambda: mujoco.mj_step(env.scene.model, env.scene.data, nstep=long), options.seconds)
+
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(options.repeats):
+            for n, values in rates.items():
+                values.append(sum(pool.map(physics, envs[:n])))
+    medians = {n: statistics.median(values) for n, values in rates.items()}
+    return {"one_thread": round(medians[1], 1), "two_threads": round(medians[2], 1), "ratio": round(medians[2] / medians[1], 2)}
 
 
 def memory(options: argparse.Namespace) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -42,6 +43,7 @@ class ObjectSet:
         self._index = {name: i for i, name in enumerate(ids)}
         self._load = load
         self._cache: OrderedDict[str, GraspObject] = OrderedDict()
+        self._lock = threading.Lock()  # the environments of several threads share a set
         self._dropped = ungraspable
 
     def __len__(self) -> int:
@@ -77,13 +79,14 @@ class ObjectSet:
     def by_id(self, name: str) -> GraspObject:
         """The object with an id; see index for the errors."""
         self.index(name)
-        if name in self._cache:
-            self._cache.move_to_end(name)
-            return self._cache[name]
-        found = self._load(name)
-        self._cache[name] = found
-        if len(self._cache) > CACHED_OBJECTS:
-            self._cache.popitem(last=False)
+        with self._lock:
+            if name in self._cache:
+                self._cache.move_to_end(name)
+                return self._cache[name]
+            found = self._load(name)
+            self._cache[name] = found
+            if len(self._cache) > CACHED_OBJECTS:
+                self._cache.popitem(last=False)
         return found
 
     @functools.cached_property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import weakref
 from collections.abc import Callable
 from typing import cast
 
@@ -43,8 +44,14 @@ SOURCES: dict[str, Source] = {
 }
 
 
+# Sets that are in use, by spec and content: the environments of one process share them, and so load every object once.
+_IN_USE: weakref.WeakValueDictionary[tuple[str, str], ObjectSet] = weakref.WeakValueDictionary()
+
+
 def load_objects(spec: str) -> ObjectSet:
-    """Makes the object set that a string names; see design.md's grammar and SOURCES for the choices.
+    """Makes the object set that a string names, or returns the one with the same objects that is in use already.
+
+    See design.md's grammar and SOURCES for the choices.
 
     `?graspable[=opening]` keeps what a gripper opening that wide [m] can close around (bare: 0.08, the Panda's) and
     works with every source.
@@ -55,7 +62,8 @@ def load_objects(spec: str) -> ObjectSet:
         FileError: a folder or mesh that cannot be used.
     """
     sets = [_load_term(term) for term in parse(spec)]
-    return sets[0] if len(sets) == 1 else joined(sets, spec)
+    made = sets[0] if len(sets) == 1 else joined(sets, spec)
+    return _IN_USE.setdefault((spec, made.fingerprint), made)
 
 
 def _load_term(term: Term) -> ObjectSet:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import trimesh
 
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
 from toyshift.core.files import cache_dir, read_json
 from toyshift.toys import load_objects
 from toyshift.toys.grammar import parse
-from toyshift.toys.objectset import PANDA_OPENING
+from toyshift.toys.model import GraspObject
+from toyshift.toys.objectset import PANDA_OPENING, ObjectSet
 from toyshift.toys.splits import split_of
 from toyshift.toys.toysource import ACCEPTED_WIDTH
 
@@ -102,6 +106,34 @@ def test_union_and_access() -> None:
         both[5]
     with pytest.raises(UnknownNameError, match="unknown object of"):
         both.by_id("nothing")
+
+
+def test_a_set_that_is_in_use_is_shared_until_its_objects_change(tmp_path: Path) -> None:
+    trimesh.creation.box((0.03, 0.04, 0.05)).export(tmp_path / "brick.obj")
+    spec = f"meshes:{tmp_path}"
+    first = load_objects(spec)
+    assert load_objects(spec) is first
+    assert load_objects("toys:train?n=3") is not load_objects("toys:train?n=4")
+    trimesh.creation.box((0.03, 0.04, 0.06)).export(tmp_path / "brick.obj")
+    changed = load_objects(spec)
+    assert changed is not first
+    assert float(np.ptp(changed[0].mesh.vertices[:, 2])) == pytest.approx(0.06)
+    assert float(np.ptp(first[0].mesh.vertices[:, 2])) == pytest.approx(0.05)
+
+
+def test_threads_load_each_object_of_a_set_once() -> None:
+    made: list[str] = []
+
+    def load(name: str) -> GraspObject:
+        made.append(name)
+        return box
+
+    box = load_objects("toys:train?n=1")[0]
+    shared = ObjectSet("shared", tuple("abcdefgh"), "0", load)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(shared.by_id, list("abcdefgh") * 20))
+    assert sorted(made) == list("abcdefgh")
+    assert all(one is box for one in found)
 
 
 def test_importing_the_room_is_cheap() -> None:
