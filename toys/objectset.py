@@ -120,6 +120,24 @@ def only_graspable(objects: ObjectSet, opening: float, spec: str) -> ObjectSet:
     return ObjectSet(spec, tuple(kept), json_hash([objects.fingerprint, "graspable", round(opening * 1e6)]), load, dropped)
 
 
+def half_of(name: str) -> str:
+    """The half, "a" or "b", that an object belongs to: by its id alone, whatever else its set holds."""
+    return "ab"[int(json_hash(["half", name]), 16) % 2]
+
+
+def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
+    """Keeps the objects of one half.
+
+    Raises:
+        ConfigError: the half is neither "a" nor "b", or holds none of the objects.
+    """
+    kept = tuple(name for name in objects.ids if half_of(name) == half)
+    if not kept:
+        why = f"half is 'a' or 'b', got {half!r}" if half not in ("a", "b") else f"none of its {len(objects)} objects belongs to half {half!r}"
+        raise ConfigError(f"object set {spec!r}: {why}")
+    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", half]), objects.by_id, objects._dropped)
+
+
 def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
     """Several sets behind each other.
 

@@ -13,7 +13,7 @@ from typing import cast
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.toys.grammar import Term, number, parse
-from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, joined, only_graspable
+from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, joined, only_graspable, only_half
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Source:
     Attributes:
         place: "module:function" that makes the set, imported on first use.
         needs_argument: what must follow the colon; "" where nothing may.
-        options: keys it understands beside `graspable`.
+        options: keys it understands beside FILTERS.
         example: a spec that works.
     """
 
@@ -44,6 +44,8 @@ SOURCES: dict[str, Source] = {
 }
 
 
+FILTERS = ("graspable", "half")  # options of every source
+
 # Sets that are in use, by spec and content: the environments of one process share them, and so load every object once.
 _IN_USE: weakref.WeakValueDictionary[tuple[str, str], ObjectSet] = weakref.WeakValueDictionary()
 
@@ -53,8 +55,8 @@ def load_objects(spec: str) -> ObjectSet:
 
     See design.md's grammar and SOURCES for the choices.
 
-    `?graspable[=opening]` keeps what a gripper opening that wide [m] can close around (bare: 0.08, the Panda's) and
-    works with every source.
+    Two options work with every source: `?graspable[=opening]` keeps what a gripper opening that wide [m] can close around (bare:
+    0.08, the Panda's); `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of their ids: tune on one, report the other.
 
     Raises:
         UnknownNameError: an unknown source, argument, variant or option; names the choices and the nearest.
@@ -75,17 +77,17 @@ def _load_term(term: Term) -> ObjectSet:
     if term.argument and not source.needs_argument:
         raise ConfigError(f"object set {term.text!r}: {term.source} takes nothing behind a colon, e.g. {source.example!r}")
     for key, _ in term.options:
-        if key not in (*source.options, "graspable"):
-            raise UnknownNameError(f"option of {term.source}", key, (*source.options, "graspable"))
+        if key not in (*source.options, *FILTERS):
+            raise UnknownNameError(f"option of {term.source}", key, (*source.options, *FILTERS))
     module, function = source.place.split(":")
     make = cast(Callable[[Term], ObjectSet], getattr(importlib.import_module(module), function))
     opening = number(term, "graspable", PANDA_OPENING)
     if opening > 1.0:
         raise ConfigError(f"object set {term.text!r}: graspable is the gripper's opening in metres, e.g. graspable=0.08; got {opening:g}")
-    objects = make(term)
-    if "graspable" not in dict(term.options):
-        return objects
-    kept = only_graspable(objects, opening, term.text)
-    if not len(kept):
-        raise ConfigError(f"object set {term.text!r}: none of its {len(objects)} objects is narrower than {opening:g} m")
-    return kept
+    objects, options = make(term), dict(term.options)
+    if "graspable" in options:
+        count = len(objects)
+        objects = only_graspable(objects, opening, term.text)
+        if not len(objects):
+            raise ConfigError(f"object set {term.text!r}: none of its {count} objects is narrower than {opening:g} m")
+    return only_half(objects, options["half"], term.text) if "half" in options else objects

@@ -95,6 +95,17 @@ def test_graspable_keeps_narrow_poses_only_and_says_what_it_dropped() -> None:
     assert kept.fingerprint != whole.fingerprint
 
 
+def test_halves_are_disjoint_and_depend_on_the_id_alone() -> None:
+    whole, narrow = load_objects("ycb-like"), load_objects("ycb-like?graspable")
+    a, b = (load_objects(f"ycb-like?half={half}") for half in "ab")
+    assert sorted(a.ids + b.ids) == sorted(whole.ids)
+    assert min(len(a), len(b)) > len(whole) // 4
+    assert set(load_objects("ycb-like?half=a&graspable").ids) == set(a.ids) & set(narrow.ids)
+    assert len({whole.fingerprint, a.fingerprint, b.fingerprint}) == 3
+    with pytest.raises(ConfigError, match="half is 'a' or 'b', got 'c'"):
+        load_objects("ycb-like?half=c")
+
+
 def test_union_and_access() -> None:
     both = load_objects("toys:train?n=3+toys:test?n=2")
     assert len(both) == 5
