@@ -66,7 +66,8 @@ def mirrored(batch: Batch, cameras: tuple[str, ...], which: NDArray[np.bool_], s
 
 
 def augment(
-    batch: Batch, cameras: tuple[str, ...], config: TrainConfig, step: int, signs: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    batch: Batch, cameras: tuple[str, ...], config: TrainConfig, step: int,
+    signs: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None, part: tuple[int, slice] | None = None,
 ) -> Batch:
     """Returns a new batch with the augmentation of this step; the input is left as it is.
 
@@ -79,36 +80,37 @@ def augment(
         config: how strong each augmentation is; 0 turns it off.
         step: training step, from 0.
         signs: of state and action entries in a mirrored scene; needed with `mirror`.
+        part: (samples in the step's whole batch, those of them that `batch` holds): each is augmented as in the whole batch.
     """
     rng = episode_rng(config.seed, step, "augmentation")
-    size = len(batch[STATE])
+    size, here = part or (len(batch[STATE]), slice(None))
     out = dict(batch)
     if config.mirror:
         assert signs is not None
-        out = batch = mirrored(batch, cameras, rng.random(size) < 0.5, *signs)
+        out = batch = mirrored(batch, cameras, (rng.random(size) < 0.5)[here], *signs)
         out = dict(out)
     for camera in cameras:
         if config.shift:
-            offsets = rng.integers(-config.shift, config.shift + 1, (size, 2))
+            offsets = rng.integers(-config.shift, config.shift + 1, (size, 2))[here]
             for key in (image_key(camera), mask_key(camera)):
                 if key in batch:
                     out[key] = shifted(batch[key], offsets)
         if config.brightness or config.contrast or config.color:
             contrast = 1.0 + config.contrast * rng.uniform(-1, 1, (size, 1))
             color = 1.0 + config.color * rng.uniform(-1, 1, (size, 3))
-            out[f"augment.gain.{camera}"] = (contrast * color).astype(np.float32)
+            out[f"augment.gain.{camera}"] = (contrast * color).astype(np.float32)[here]
             # a standardised pixel spans [-2, 2]: the full range is 4
-            out[f"augment.bias.{camera}"] = (4.0 * config.brightness * rng.uniform(-1, 1, size)).astype(np.float32)
+            out[f"augment.bias.{camera}"] = (4.0 * config.brightness * rng.uniform(-1, 1, size)).astype(np.float32)[here]
     if config.state_noise:
-        noise = rng.standard_normal(batch[STATE][:, -1].shape)
+        noise = rng.standard_normal((size, batch[STATE].shape[-1]))[here]
         out["augment.state"] = (config.state_noise * noise).astype(np.float32)
     if config.view_dropout and len(cameras) > 1:
         keep = rng.random((size, len(cameras))) >= config.view_dropout
         lucky = rng.integers(len(cameras), size=size)  # the view that stays when all would go
         keep[np.arange(size), lucky] |= ~keep.any(axis=1)
-        out["augment.keep"] = keep
+        out["augment.keep"] = keep[here]
     if config.policy.head in NOISE_HEADS:
         seen = (size, config.policy.steps_seen)
-        out["augment.noise"] = rng.standard_normal((*seen, *batch[ACTION].shape[1:]), dtype=np.float32)
-        out["augment.time"] = rng.random(seen, dtype=np.float32)
+        out["augment.noise"] = rng.standard_normal((*seen, *batch[ACTION].shape[1:]), dtype=np.float32)[here]
+        out["augment.time"] = rng.random(seen, dtype=np.float32)[here]
     return out

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ContractError, FileError
+from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.core.files import atomic_dir, atomic_path, read_json, write_json
 from toyshift.policies.config import PolicyConfig
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STATE_FILE, CONFIG_FILE, CONTRACT_FILE = "state.json", "config.json", "contract.json"
-MODEL, EMA, OPTIMIZER = "model.safetensors", "ema.safetensors", "optimizer.safetensors"
+MODEL, EMA, BEST, OPTIMIZER = "model.safetensors", "ema.safetensors", "best.safetensors", "optimizer.safetensors"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 
 Tensors = dict[str, "Tensor"]
@@ -126,8 +126,25 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def weights_to_act(state: dict[str, Any]) -> str:
-    """Returns the name of the weights that act: the averaged ones where training kept an average."""
+    """Returns the name of the weights that act: the best ones where they were chosen, else the averaged ones where there are any."""
+    if state.get("act") == "best":
+        return BEST
     return EMA if EMA in state["files"] else MODEL
+
+
+def choose_weights(folder: Path, act: str) -> dict[str, Any]:
+    """Makes the last or the best weights of a finished folder those that act, and returns its state.
+
+    Raises:
+        ConfigError: the best are wanted and there are none.
+    """
+    state = read_state(folder)
+    if act == "best" and BEST not in state["files"]:
+        raise ConfigError(f"{folder} has no best weights: it was trained without held-out episodes (--validation 0, or too few episodes)")
+    if state.get("act", "last") != act:
+        state["act"] = act
+        write_json(folder / STATE_FILE, state)
+    return state
 
 
 def load_tensors(folder: Path, state: dict[str, Any], name: str) -> Tensors:

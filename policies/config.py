@@ -209,8 +209,10 @@ class TrainConfig:
         policy: what is trained.
         steps: optimiser steps.
         minutes: train for about this long instead of `steps`: the number of steps is set once, from the speed of the first ones.
-        batch_size: samples per step.
+        batch_size: samples per step, of all processes and passes together.
+        accumulate: passes that a step's batch is cut into to save memory; the result is the same but for rounding.
         lr: peak learning rate.
+        encoder_lr_scale: learning rate of the encoders as a share of lr.
         weight_decay: AdamW's decoupled weight decay (matrices and kernels only).
         warmup: steps of linear warm-up; then a cosine to `lr_end` * lr.
         lr_end: final learning rate as a share of lr.
@@ -229,9 +231,12 @@ class TrainConfig:
         view_dropout: probability that a view is hidden from a training sample (never the last one).
         init_from: trained folder whose weights (and normaliser) are the start of a fine-tune; empty = from scratch.
         checkpoint_minutes: minutes between checkpoints.
+        act: which weights of the finished run act: last, or best (lowest validation loss); of a finished folder the same command changes it.
+        compile: compile the network with torch.compile (needs a C++ compiler on the CPU); the first steps then take minutes.
         validation: share of the episodes that is held out to measure the validation loss.
         validate_every: steps between validations; 0 = a tenth of the run.
         log_every: steps between rows of metrics.jsonl.
+        wandb: project of Weights & Biases that gets the figures too (extra [wandb]); empty = none.
     """
 
     data: tuple[str, ...] = ()
@@ -243,7 +248,9 @@ class TrainConfig:
     steps: int = 5000
     minutes: float = 0.0
     batch_size: int = 128
+    accumulate: int = 1
     lr: float = 1e-3
+    encoder_lr_scale: float = 1.0
     weight_decay: float = 1e-4
     warmup: int = 200
     lr_end: float = 0.01
@@ -262,9 +269,12 @@ class TrainConfig:
     view_dropout: float = 0.0
     init_from: str = ""
     checkpoint_minutes: float = 2.0
+    act: str = "last"
+    compile: bool = False
     validation: float = 0.05
     validate_every: int = 0
     log_every: int = 20
+    wandb: str = ""
 
     def __post_init__(self) -> None:
         _choose("precision", self.precision, ("auto", "f32", "bf16"))
@@ -272,16 +282,17 @@ class TrainConfig:
         _choose("normalisation", self.normalise, ("mixture", "normal", "bounds_q99"))
         if self.act_as and self.normalise == "mixture":
             raise ConfigError(f"act_as is {self.act_as!r}, but a mixture that is normalised as one acts in everyone's units; give normalise normal or bounds_q99")
+        _choose("kind of weights to act", self.act, ("last", "best"))
         if not self.data:
             raise ConfigError("no dataset was given: name at least one folder made by `toyshift collect`")
         if self.weights and len(self.weights) != len(self.data):
             raise ConfigError(f"{len(self.weights)} weights for {len(self.data)} datasets; give one each, or none")
-        if min(self.steps, self.batch_size, self.log_every) < 1:
-            raise ConfigError("steps, batch_size and log_every must be at least 1")
+        if min(self.steps, self.batch_size, self.accumulate, self.log_every) < 1:
+            raise ConfigError("steps, batch_size, accumulate and log_every must be at least 1")
         for name in ("ema", "validation", "view_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
-        for name in ("lr", "checkpoint_minutes"):
+        for name in ("lr", "encoder_lr_scale", "checkpoint_minutes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
         for name in ("minutes", "weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color", "shift", "state_noise", "threads"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +47,13 @@ def choose_bf16(precision: str, device: torch.device) -> bool:
     if precision == "auto":
         return device.type == "cuda" or cpu_has_bf16()
     return precision == "bf16"
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raises ConfigError where torch.compile would find no C++ compiler; for a CUDA device torch brings Triton."""
+    compiler = os.environ.get("CXX") or "g++"
+    if device.type == "cpu" and not (shutil.which(compiler) or shutil.which("clang++")):
+        raise ConfigError(f"--compile needs a C++ compiler, and {compiler} is not on this machine; install it (e.g. apt install g++), or train without --compile")
 
 
 class MemoryShortError(ToyShiftError, MemoryError):

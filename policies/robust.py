@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toyshift.core.errors import ConfigError
 from toyshift.policies.acting import load_network
-from toyshift.policies.augmentation import augment
 from toyshift.policies.config import TrainConfig
+from toyshift.policies.processes import open_processes
+from toyshift.policies.run import Run
 from toyshift.policies.source import Indices, Source, open_source
-from toyshift.policies.training import Run, _to_device, train
+from toyshift.policies.training import train
 
 Floats = NDArray[np.float64]
 
@@ -34,15 +35,14 @@ class RobustRun(Run):
         self.reference = load_network(reference).to(self.device)
         self._indices: Indices = np.empty(0, np.int64)
         self._dataset = self._indices
-        self._arrays: dict[str, Any] = {}
+        self._batch: dict[str, Tensor] = {}
         self._losses, self._shares = torch.empty(0), torch.empty(0)
 
     def losses(self, step: int) -> tuple[Floats, Floats, Indices]:
         """Returns losses of the robust and of the reference policy, and the datasets, of the samples of a step's batch: (B,) each."""
-        self._indices = self.source.indices(step)
+        self._indices, self._batch = self.batch(step)
         self._dataset = self.source.windows.dataset_of(self._indices)
-        self._arrays = augment(self.source.batch(self._indices), self.policy.cameras, self.config, step, self.signs)
-        batch = _to_device(self._arrays, self.device)
+        batch = {k: v.to(self.device, non_blocking=True) for k, v in self._batch.items()}
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             self._losses = self.policy.losses(batch)
             with torch.no_grad():
@@ -53,9 +53,9 @@ class RobustRun(Run):
         """Takes one optimiser step on the batch of `losses`."""
         counts = np.bincount(self._dataset, minlength=len(weights))
         self._shares = torch.from_numpy((weights / np.maximum(counts, 1))[self._dataset]).to(self._losses)
-        self.train_step(self._indices, self._arrays)
+        self.train_step(self._indices, self._batch)
 
-    def loss(self, arrays: dict[str, Any]) -> Tensor:
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Returns the weighted loss of the batch that `losses` has just evaluated."""
         return (self._shares * self._losses).sum()
 
@@ -69,7 +69,12 @@ def robust_run(config: TrainConfig) -> RobustRun:
 
     Args:
         config: of both policies; its weights are set to be equal.
+
+    Raises:
+        ConfigError: several processes or passes: the weights of a step need the whole batch's losses at once.
     """
+    if config.accumulate > 1 or open_processes(config.device).count > 1:
+        raise ConfigError("robust training weighs the losses of a whole batch: run it in one process with accumulate 1")
     config = dataclasses.replace(config, weights=(1.0,) * len(config.data))
     reference = Path(config.out) / "reference"
     train(dataclasses.replace(config, out=str(reference)))

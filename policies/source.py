@@ -114,6 +114,11 @@ class Source:
             return {key: self.windows.stats[key] for key in (STATE, ACTION)}
         return {key: {"mean": np.where(u.mask, u.centre, np.float32(0)), "std": np.where(u.mask, u.scale, np.float32(1))} for key, u in self._units.items()}
 
+    @property
+    def validates(self) -> bool:
+        """Whether there are held-out frames."""
+        return self._held_out is not None
+
     def validation_batches(self, count: int) -> list[Batch]:
         """Returns up to `count` batches of held-out frames, the same ones every time; none without held-out frames."""
         if self._held_out is None:

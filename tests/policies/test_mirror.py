@@ -12,7 +12,7 @@ from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.policies.augmentation import MIRRORED_ACTION, MIRRORED_STATE, mirror_signs, mirrored
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.policy import Policy
-from toyshift.policies.training import _mirror_signs
+from toyshift.policies.start import signs_of_mirrored
 
 CAMERAS = ("front", "wrist")
 
@@ -93,4 +93,4 @@ def test_mirroring_twice_changes_nothing_and_unchosen_samples_stay() -> None:
 
 def test_a_policy_that_sees_joint_angles_cannot_be_mirrored(env: GraspEnv) -> None:
     with pytest.raises(ConfigError, match="joint1"):
-        _mirror_signs(Policy(PolicyConfig(), env.action_contract, env.observation_contract))
+        signs_of_mirrored(Policy(PolicyConfig(), env.action_contract, env.observation_contract))

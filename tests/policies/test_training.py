@@ -25,8 +25,9 @@ from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.policies import PolicyConfig, TrainConfig, load_policy, train
 from toyshift.policies.augmentation import augment, shifted
 from toyshift.policies.devices import MemoryShortError, memory_advice
+from toyshift.policies.optimisation import learning_rate
 from toyshift.policies.prefetch import Prefetch
-from toyshift.policies.training import DivergedError, Run, learning_rate
+from toyshift.policies.run import DivergedError, Run
 
 Make = Callable[..., Any]
 WEIGHTS = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
