@@ -11,7 +11,6 @@ from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.files import content_hash
 from toyshift.policies.config import TrainConfig
 
-
 Tracker = Callable[[int, dict[str, float]], None]  # takes the figures of a step
 
 
