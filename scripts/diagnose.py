@@ -1,7 +1,7 @@
 """Says what a policy leans on, or how datasets differ.
 
 toyshift diagnose --policy runs/detpool --objects toys:test
-toyshift diagnose --data runs/left runs/right    diversity within, disparity between
+toyshift diagnose --data runs/left runs/right    diversity within, disparity between, mutual information of factors
 """
 
 from __future__ import annotations
@@ -104,10 +104,13 @@ def success_under_changes(cfg: Config, policy: str) -> dict[str, Any]:
 
 
 def of_datasets(cfg: Config) -> dict[str, Any]:
-    """Measures diversity within and disparity between datasets."""
+    """Measures diversity within and disparity between datasets, and how much what is seen in them tells of what to do."""
     from toyshift.diagnostics import measure_diversity
+    from toyshift.diagnostics.dependence import dependence_table, episode_factors, measure_dependence
     from toyshift.diagnostics.diversity import diversity_table, episode_frames
 
     diversity = measure_diversity({str(folder): episode_frames(folder, cfg.camera) for folder in cfg.data}, seed=cfg.seed)
     print(diversity_table(diversity))
-    return {"diversity": diversity.to_json()}
+    dependence = measure_dependence({str(folder): episode_factors(folder) for folder in cfg.data}, seed=cfg.seed)
+    print(f"\n{dependence_table(dependence)}")
+    return {"diversity": diversity.to_json(), "dependence": dependence.to_json()}
