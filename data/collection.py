@@ -40,6 +40,7 @@ from toyshift.data.experts import make_expert
 from toyshift.data.fragment import SubDataset, begin
 from toyshift.data.lerobot import finalize
 from toyshift.data.replay import EXECUTED
+from toyshift.data.takeover import Starter, TakeOver
 from toyshift.data.variety import Variety
 from toyshift.envs.cameras import CAMERAS, Camera
 from toyshift.envs.config import EnvConfig
@@ -49,7 +50,7 @@ from toyshift.envs.render import gl_renderer_name
 MAX_STEPS = 100
 GIVE_UP = 50  # attempts without any success after which collection stops
 KEEP = ("successes", "failed")
-LATER = ("shift", "keep", "variety", "sub_dataset")  # options that older datasets do not have: their keys stay what they were
+LATER = ("shift", "keep", "variety", "sub_dataset", "take_over")  # options that older datasets do not have: their keys stay what they were
 LEDGER = "attempts.jsonl"
 CONFIG = "collect.json"
 
@@ -76,6 +77,7 @@ class CollectConfig:
         ray: address of a Ray cluster that plays instead of local processes, or "local"; see `core.workers.ray_pool`.
         keep: "successes", or "failed" to store the attempts that failed on the way as well, with `success` false and their `cause`.
         sub_dataset: ranges that looks, places and targets are drawn from; None for the ordinary ones.
+        take_over: who plays the beginning of every episode, before the expert takes over and is recorded; None: nobody.
     """
 
     objects: str
@@ -95,6 +97,7 @@ class CollectConfig:
     sub_dataset: SubDataset | None = None
     variety: float = 0.0
     ray: str = ""
+    take_over: TakeOver | None = None
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
@@ -141,7 +144,7 @@ class Attempt:
     stored: bool
 
 
-_session: dict[str, tuple[GraspEnv, GraspExpert]] = {}  # one environment per worker process, kept between attempts
+_session: dict[str, tuple[GraspEnv, GraspExpert, Starter | None]] = {}  # one environment per worker process, kept between attempts
 
 
 def attempt(config: CollectConfig, index: int) -> Attempt:
@@ -159,9 +162,9 @@ def play(config: CollectConfig, index: int) -> tuple[Attempt, Episode | None]:
     if key not in _session:
         close_session()
         env = GraspEnv(config.env_config())
-        _session[key] = env, make_expert(env)
-    env, expert = _session[key]
-    episode, cause = record(env, expert, config, index)
+        _session[key] = env, make_expert(env), config.take_over.beginner.load() if config.take_over else None
+    env, expert, starter = _session[key]
+    episode, cause = record(env, expert, config, index, starter)
     return Attempt(index, not cause, cause, time.perf_counter() - begun, episode is not None), episode
 
 
@@ -176,12 +179,12 @@ def play_far_away(config: CollectConfig, index: int) -> tuple[Attempt, Encoded |
 
 def close_session() -> None:
     """Frees this process's environment."""
-    for env, _ in _session.values():
+    for env, _, _ in _session.values():
         env.close()
     _session.clear()
 
 
-def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int) -> tuple[Episode | None, str]:
+def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int, starter: Starter | None = None) -> tuple[Episode | None, str]:
     """Plays one attempt; returns its episode, or None where it is not to be kept, and the cause of the failure ("" for a success)."""
     factors: dict[str, Any] = {}
     if config.sub_dataset is None:
@@ -192,9 +195,18 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
     expert.config = Variety(config.variety).expert(ExpertConfig(), episode_rng(config.seed, index, "variety"))
     try:
         expert.reset(config.seed, index)
+        if config.take_over and starter:
+            begun = config.take_over.play(env, starter, config.seed, index, episode_rng(config.seed, index, "take-over"))
+            if begun is None:
+                return None, "not taken over"
+            factors["begun"] = begun
+            expert.take_over()
+            observation = env.observe()
     except GraspError:
         return None, "no grasp found"
-    disturber = Disturber(Disturbance(), env.action_contract, episode_rng(config.seed, index, "disturbance"))
+    # where a beginner has played, the hand does not stand at its start any more: no turn to begin with
+    disturbance = dataclasses.replace(Disturbance(), start_steps=0) if config.take_over else Disturbance()
+    disturber = Disturber(disturbance, env.action_contract, episode_rng(config.seed, index, "disturbance"))
     frames: dict[str, list[Any]] = collections.defaultdict(list)
     terminated = False
     for _ in range(MAX_STEPS):

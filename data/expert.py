@@ -102,6 +102,15 @@ class GraspExpert:
         self._home_yaw, self._home = self._yaw(), self.env.commanded_pose()[1]
         self._begin()
 
+    def take_over(self) -> None:
+        """Plans from the present state of the episode, which someone else has brought about since `reset`.
+
+        Raises:
+            GraspError: there is no feasible grasp.
+        """
+        self.attempts, self._home_yaw = 0, self._yaw()
+        self._begin()
+
     @property
     def approaching(self) -> bool:
         """Whether the hand is on its way to the grasp."""

@@ -1,6 +1,7 @@
 """Collects demonstrations from the grasp planner into a LeRobot v3 dataset.
 
 toyshift collect --objects toys:train --episodes 500 --out runs/demos
+toyshift collect --objects toys:train --episodes 500 --seed 1 --beginner runs/detpool --out runs/corrections
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
 from toyshift.scripts.options import Common
+
+if TYPE_CHECKING:
+    from toyshift.data.takeover import TakeOver
+    from toyshift.envs.config import EnvConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,10 +52,45 @@ class Config(Common):
     """How far demonstrations differ from each other in pace, approach and start pose, 0 to 1."""
     no_disturbance: bool = False
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
+    beginner: str = ""
+    """Folder of a trained policy that plays the beginning of every episode; the expert then takes over and is recorded (DAgger)."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
             raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {self.episodes} and {self.workers}")
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyBeginner:
+    """A trained policy that plays the beginning of episodes; see `data.takeover.Beginner`.
+
+    Attributes:
+        folder: of the policy.
+        fingerprint: hash of its configuration and weights.
+    """
+
+    folder: str
+    fingerprint: str
+
+    def load(self) -> Any:
+        from toyshift.diagnostics.actors import FolderActor, load_acting_policy
+
+        return FolderActor(load_acting_policy(self.folder))
+
+
+def _take_over(folder: str, env: EnvConfig) -> TakeOver | None:
+    """Makes the option of a policy's folder, after its contracts have been compared with the environment's."""
+    if not folder:
+        return None
+    from toyshift.data.takeover import TakeOver
+    from toyshift.diagnostics.actors import policy_fingerprint
+    from toyshift.envs import GraspEnv
+
+    beginner = PolicyBeginner(folder, policy_fingerprint(folder))
+    probe = GraspEnv(env)
+    beginner.load().check(probe)
+    probe.close()
+    return TakeOver(beginner)
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -67,7 +107,7 @@ def main(cfg: Config) -> dict[str, Any]:
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
         shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, variety=cfg.variety,
     )
-    config.env_config()  # refuses wrong options before --out belongs to them
+    config = dataclasses.replace(config, take_over=_take_over(cfg.beginner, config.env_config()))  # refuses wrong options before --out belongs to them
     result: dict[str, Any] = collect(config)
     print(f"dataset: {cfg.out}")
     return result | {"out": cfg.out}
