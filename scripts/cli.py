@@ -35,6 +35,7 @@ class Command(NamedTuple):
 # Adding a command is copying one file of this folder and adding one line here.
 COMMANDS: dict[str, Command] = {
     "run": Command("toyshift.scripts.run", "runs a whole experiment: run quickstart", ("quickstart",)),
+    "study": Command("toyshift.scripts.study", "runs a study, cell by cell: lego-table, mask-iou", ("lego-table", "mask-iou")),
     "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "graspability", "grasps", "import", "list", "show", "print", "stats", "view")),
     "envs": Command("toyshift.scripts.envs", "plays an environment, shows every shift and every robot, writes files for LeRobot's EnvHub", ("play", "shifts", "robots", "hub")),
     "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Command] = {
 EPILOG = """examples:
   toyshift run quickstart                                the whole chain, ends with the path of the report
   toyshift toys show toys:train --out toys.png           a contact sheet of toys
+  toyshift study lego-table --dry-run                    what a study would run; without --dry-run it runs it, cell by cell
   toyshift collect --objects toys:train --episodes 500 --out runs/demos
   toyshift data info runs/demos                          what it holds; data check, view, convert, mix, replay
   toyshift train --data runs/demos --pooling detpool --out runs/detpool

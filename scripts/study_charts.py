@@ -1,0 +1,97 @@
+"""Figures of studies, drawn with Pillow: success with intervals, by group and by level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image, ImageDraw, ImageFont
+
+from toyshift.core.files import atomic_path
+
+SCALE = 2
+COLOURS = ((31, 119, 180), (214, 96, 30), (44, 140, 80), (148, 90, 180), (120, 120, 120), (180, 150, 20))
+INK, GRID = (25, 25, 25), (225, 225, 225)
+
+
+class Group(NamedTuple):
+    """A panel: its title, and (label, number that picks the colour, line with rate, interval and each seed's rate) from top to bottom."""
+
+    title: str
+    lines: list[tuple[str, int, dict[str, Any]]]
+
+
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size * SCALE)
+
+
+def _save(sheet: Image.Image, out: Path) -> None:
+    with atomic_path(out) as temporary:
+        sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS).quantize(64).save(temporary, optimize=True)
+
+
+def success_chart(out: Path, groups: Sequence[Group]) -> None:
+    """Draws one panel per object set: a dot with the interval for new objects per line, small rings for single seeds."""
+    label, side, row, top, gap = 128, 230, 20, 34, 22
+    numbers = sorted({number for group in groups for _, number, _ in group.lines if number}, reverse=True)
+    colours = {number: COLOURS[i % len(COLOURS)] for i, number in enumerate(numbers)} | {0: COLOURS[4]}
+    height = top + row * max(len(group.lines) for group in groups) + 46
+    sheet = Image.new("RGB", (((label + side + gap) * len(groups) + gap) * SCALE, height * SCALE), (255, 255, 255))
+    draw = ImageDraw.Draw(sheet)
+    for i, group in enumerate(groups):
+        left = gap // 2 + i * (label + side + gap) + label
+        bottom = top + row * len(group.lines)
+        draw.text(((left + side / 2) * SCALE, 8 * SCALE), group.title, fill=INK, font=_font(13), anchor="ma")
+        for share in (0, 25, 50, 75, 100):
+            x = (left + side * share / 100) * SCALE
+            draw.line([(x, top * SCALE), (x, bottom * SCALE)], fill=GRID, width=SCALE)
+            draw.text((x, (bottom + 4) * SCALE), f"{share} %", fill=INK, font=_font(10), anchor="ma")
+        for k, (name, number, line) in enumerate(group.lines):
+            y = (top + row * (k + 0.5)) * SCALE
+            colour = colours[number]
+            draw.text(((left - 6) * SCALE, y), name, fill=INK, font=_font(11), anchor="rm")
+            low, high = ((left + side * share) * SCALE for share in line["clustered_objects_95"])
+            draw.line([(low, y), (high, y)], fill=colour, width=2 * SCALE)
+            for rate in line["by_seed"]:
+                _ring(draw, (left + side * rate) * SCALE, y, 3 * SCALE, colour, fill=False)
+            _ring(draw, (left + side * line["rate"]) * SCALE, y, 4 * SCALE, colour, fill=True)
+    note = "dot: success over all seeds; line: 95 % for new objects; rings: single seeds; numbers behind a name: demonstrations"
+    draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=_font(10))
+    _save(sheet, out)
+
+
+def _ring(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: tuple[int, int, int], *, fill: bool) -> None:
+    draw.ellipse([x - r, y - r, x + r, y + r], fill=colour if fill else None, outline=colour, width=SCALE)
+
+
+def curve_chart(out: Path, title: str, axis: str, curves: Sequence[tuple[str, list[tuple[float, float, float, float]]]]) -> None:
+    """Draws success against a figure: curves of (x, rate, low, high); x falls from left to right, from better to worse."""
+    left, top, side, tall = 58, 40, 460, 250
+    xs = [x for _, points in curves for x, *_ in points]
+    low_x, high_x = min(xs), max(xs)
+    span = (high_x - low_x) or 1.0
+    sheet = Image.new("RGB", ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE), (255, 255, 255))
+    draw = ImageDraw.Draw(sheet)
+
+    def place(x: float, rate: float) -> tuple[float, float]:
+        return (left + side * (high_x - x) / span) * SCALE, (top + tall * (1 - rate)) * SCALE
+
+    draw.text(((left + side / 2) * SCALE, 10 * SCALE), title, fill=INK, font=_font(13), anchor="ma")
+    for share in (0, 25, 50, 75, 100):
+        draw.line([place(high_x, share / 100), place(low_x, share / 100)], fill=GRID, width=SCALE)
+        draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=_font(10), anchor="rm")
+    for x in sorted(set(xs)):
+        draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:g}", fill=INK, font=_font(10), anchor="ma")
+    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=_font(11), anchor="ma")
+    for i, (name, points) in enumerate(curves):
+        colour, nudge = COLOURS[i % len(COLOURS)], (i - (len(curves) - 1) / 2) * 5 * SCALE  # intervals beside each other, not on top
+        centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
+        draw.line(centre, fill=colour, width=2 * SCALE)
+        for (x, _, low, high), (cx, cy) in zip(points, centre, strict=True):
+            draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
+            _ring(draw, cx, cy, 3.5 * SCALE, colour, fill=True)
+        y = (top + tall + 42 + 16 * i) * SCALE
+        draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
+        draw.text(((left + 28) * SCALE, y), name, fill=INK, font=_font(11), anchor="lm")
+    _save(sheet, out)
