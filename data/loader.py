@@ -128,6 +128,11 @@ class Windows:
     def num_episodes(self) -> int:
         return sum(len(e) for e in self._episodes)
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The instructions of these episodes, each once, sorted."""
+        return tuple(sorted({part.tasks[e] for part, episodes in zip(self._parts, self._episodes, strict=True) for e in episodes}))
+
     def __getstate__(self) -> dict[str, Any]:
         # Memory maps would travel as copies: a worker maps the files itself.
         state = {k: v for k, v in self.__dict__.items() if k not in ("_parts", "_frames")}

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ActionContract, require_same_contract, require_same_observations
+from toyshift.core.contract import TASK, ActionContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
@@ -157,7 +157,7 @@ class FolderActor:
         self.policy.reset()
 
     def actions(self, env: Any) -> NDArray[np.float32]:
-        chunk = np.asarray(self.policy.act(env.unwrapped.observe()), dtype=np.float32)
+        chunk = np.asarray(self.policy.act({**env.unwrapped.observe(), TASK: getattr(env.unwrapped, "task_description", "")}), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute))]
 
 

@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
+from toyshift.core.contract import (
+    TASK,
+    ActionContract,
+    ObservationContract,
+    require_same_contract,
+    require_same_observations,
+)
 from toyshift.core.errors import ContractError, FileError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.config import NOISE_HEADS, PolicyConfig
+from toyshift.policies.instructions import instructions_of
 
 Float = NDArray[np.float32]
 
@@ -66,19 +73,23 @@ class ActingPolicy(ABC):
         self._chunks: list[tuple[int, Float]] = []
         self._now = 0
         self._rng = episode_rng(0, 0, "acting-noise")
+        self.instructions = instructions_of(config)
 
     @property
     def needs_masks(self) -> bool:
         return self.config.needs_masks
 
     @abstractmethod
-    def predict(self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float) -> Float:
+    def predict(
+        self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float, instruction: NDArray[Any] | None = None
+    ) -> Float:
         """Predicts chunks for a batch of observations; a policy with a history takes them for the next ones of the same episodes.
 
         Args:
             images: camera -> (B, H, W, 3) uint8 sRGB.
             masks: camera -> (B, H, W) uint8 labels.
             state: (B, S) float32.
+            instruction: as `self.instructions` codes them; None for a policy that is told nothing.
 
         Returns:
             (B, K, A) float32 physical actions, not clipped.
@@ -99,17 +110,20 @@ class ActingPolicy(ABC):
         """Returns a chunk (K, A) of physical actions inside the action contract's bounds; execute the first `execute`.
 
         Args:
-            obs: {"pixels": {cam: (H, W, 3) uint8}, "masks": {cam: (H, W) uint8}, "agent_pos": (S,) float32}.
+            obs: {"pixels": {cam: (H, W, 3) uint8}, "masks": {cam: (H, W) uint8}, "agent_pos": (S,) float32}, and "task", the instruction, for a
+                policy that is told it.
 
         Raises:
-            ContractError: a camera or mask is missing, or an array has another shape or dtype.
+            ContractError: a camera, mask or instruction is missing, or an array has another shape or dtype.
+            UnknownNameError: the policy was not trained with this instruction.
         """
         images = {c: self._take(obs, "pixels", c, (*self._sizes[c], 3))[None] for c in self.cameras}
         masks = {c: self._take(obs, "masks", c, self._sizes[c])[None] for c in self.cameras} if self.needs_masks else {}
         state = np.asarray(obs["agent_pos"], dtype=np.float32)
         if state.shape != (len(self.observation_contract.state_names),):
             raise ContractError(f"policy {self.name}: agent_pos has shape {state.shape}, the contract names {len(self.observation_contract.state_names)} entries")
-        chunk = self.predict(images, masks, state[None])[0]
+        told = None if self.instructions is None else self.instructions([str(obs.get(TASK, ""))])
+        chunk = self.predict(images, masks, state[None], told)[0]
         if self.config.ensemble > 0:
             self._chunks = [(made, c) for made, c in self._chunks if self._now - made < len(c)] + [(self._now, chunk)]
             chunk = blend(self._chunks, self._now, self.config.ensemble)
@@ -150,7 +164,9 @@ class TorchPolicy(ActingPolicy):
         super().reset()
         self._steps = []
 
-    def predict(self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float) -> Float:
+    def predict(
+        self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float, instruction: NDArray[Any] | None = None
+    ) -> Float:
         import torch
 
         def move(array: NDArray[Any]) -> torch.Tensor:
@@ -158,7 +174,8 @@ class TorchPolicy(ActingPolicy):
 
         with torch.inference_mode():
             tensors = move(state)
-            step = self.policy.observe({c: move(a) for c, a in images.items()}, {c: move(a) for c, a in masks.items()}, tensors)
+            told = None if instruction is None else move(instruction)
+            step = self.policy.observe({c: move(a) for c, a in images.items()}, {c: move(a) for c, a in masks.items()}, tensors, told)
             if self._steps and len(self._steps[-1]) != len(step):
                 self._steps = []  # another batch: other episodes
             self._steps = [*self._steps, step][-self.config.steps_seen :]

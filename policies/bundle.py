@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from toyshift.core.contract import MASK_TARGET
-from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.contract import HISTORY_IS_PAD, MASK_TARGET
+from toyshift.core.errors import FileError
 from toyshift.core.files import atomic_dir, read_json, write_json
 from toyshift.core.manifest import package_versions
 from toyshift.core.seeds import episode_rng
@@ -30,14 +30,17 @@ from toyshift.policies.acting import load_network
 from toyshift.policies.bundle_format import (
     BUNDLE_FILE,
     CONTRACT_FILE,
+    FEATURES,
     FORMAT,
     GOLDEN_FILE,
+    HISTORY,
     MODEL_FILE,
     OUTPUT,
     TOLERANCE,
     input_table,
 )
-from toyshift.policies.config import NOISE_HEADS
+from toyshift.policies.config import NOISE_HEADS, PolicyConfig
+from toyshift.policies.instructions import INSTRUCTION, SENTENCE_SIZE
 from toyshift.policies.policy import Policy
 
 GOLDEN_CASES = 6
@@ -45,22 +48,35 @@ OPSET = 18
 
 
 class _Flat(nn.Module):
-    """The policy with positional inputs, as ONNX has no dictionaries: images, then masks, the state, and noise where there is some."""
+    """The policy with positional inputs and outputs, as ONNX has no dictionaries.
 
-    def __init__(self, policy: Policy) -> None:
+    Args:
+        policy: to be exported.
+        names: of the inputs, in their order.
+    """
+
+    def __init__(self, policy: Policy, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.policy = policy
+        self.policy, self.names = policy, names
+        self.outputs = (OUTPUT, FEATURES) if HISTORY in names else (OUTPUT,)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        cameras = self.policy.cameras
-        inputs, noise = (inputs[:-1], inputs[-1]) if self.policy.config.head in NOISE_HEADS else (inputs, None)
-        images = dict(zip(cameras, inputs, strict=False))
-        masks = dict(zip(cameras, inputs[len(cameras) : -1], strict=False))
-        return self.policy.predict(images, masks, inputs[-1], noise)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        policy, given = self.policy, dict(zip(self.names, inputs, strict=True))
+        images, masks = ({c: given[f"{kind}.{c}"] for c in policy.cameras if f"{kind}.{c}" in given} for kind in ("image", "mask"))
+        features = policy.observe(images, masks, given["state"], given.get(INSTRUCTION))
+        if HISTORY not in given:
+            return (policy.decide(features.unsqueeze(1), given["state"], given.get("noise")),)
+        steps = torch.cat([given[HISTORY], features.unsqueeze(1)], dim=1)
+        is_pad = given[HISTORY_IS_PAD]
+        is_pad = torch.cat([is_pad, torch.zeros_like(is_pad[:, :1])], dim=1)
+        return policy.decide(steps, given["state"], given.get("noise"), is_pad), features
 
 
 def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Makes inputs that look like observations: gradients with a coloured block under the mask; the last case sees nothing."""
+    """Makes inputs that look like observations: gradients with a coloured block under the mask; the last case sees nothing.
+
+    Histories are the features of the other cases; the first case has a full one, the second none.
+    """
     sizes = dict(policy.observation_contract.cameras)
     rng = episode_rng(seed, 0, "golden")
     inputs: dict[str, NDArray[Any]] = {}
@@ -81,9 +97,30 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
         inputs |= masks
     mean, std = policy.normalise_state.mean.numpy(), policy.normalise_state.std.numpy()
     inputs["state"] = (mean + std * rng.standard_normal((GOLDEN_CASES, len(mean)))).astype(np.float32)
+    inputs |= _golden_instructions(policy.config, rng)
+    if policy.config.steps_seen > 1:
+        seen = {name: torch.from_numpy(array) for name, array in (inputs | masks).items()}
+        with torch.no_grad():
+            pixels, targets = ({c: seen[f"{kind}.{c}"] for c in policy.cameras} for kind in ("image", "mask"))
+            features = policy.observe(pixels, targets, seen["state"], seen.get(INSTRUCTION)).numpy()
+        before = policy.config.steps_seen - 1
+        known = np.array([before, 0, 1, before // 2, before, before])[:GOLDEN_CASES]
+        is_pad = np.arange(before) < before - known[:, None]  # (cases, T-1)
+        cases = (np.arange(GOLDEN_CASES)[:, None] + np.arange(before)) % GOLDEN_CASES
+        inputs[HISTORY], inputs[HISTORY_IS_PAD] = np.where(is_pad[..., None], np.float32(0), features[cases]), is_pad
     if policy.config.head in NOISE_HEADS:
         inputs["noise"] = rng.standard_normal((GOLDEN_CASES, policy.config.chunk, policy.action_contract.size), dtype=np.float32)
     return inputs
+
+
+def _golden_instructions(config: PolicyConfig, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Returns rows of the table, or random directions in the place of sentences (an export needs no sentence encoder)."""
+    if config.instruction == "table":
+        return {INSTRUCTION: np.arange(GOLDEN_CASES, dtype=np.int64) % len(config.vocabulary)}
+    if config.instruction == "minilm":
+        directions = rng.standard_normal((GOLDEN_CASES, SENTENCE_SIZE), dtype=np.float32)
+        return {INSTRUCTION: directions / np.linalg.norm(directions, axis=1, keepdims=True)}
+    return {}
 
 
 @contextlib.contextmanager
@@ -102,14 +139,14 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _write_onnx(policy: Policy, inputs: dict[str, NDArray[Any]], path: Path) -> None:
+def _write_onnx(flat: _Flat, inputs: dict[str, NDArray[Any]], path: Path) -> None:
     import onnx
 
     tensors = tuple(torch.from_numpy(a) for a in inputs.values())
     with _quiet(), torch.no_grad():
         torch.onnx.export(
-            _Flat(policy), tensors, str(path), input_names=list(inputs), output_names=[OUTPUT], opset_version=OPSET, dynamo=False,
-            dynamic_axes={name: {0: "batch"} for name in (*inputs, OUTPUT)},
+            flat, tensors, str(path), input_names=list(inputs), output_names=list(flat.outputs), opset_version=OPSET, dynamo=False,
+            dynamic_axes={name: {0: "batch"} for name in (*inputs, *flat.outputs)},
         )
     onnx.checker.check_model(str(path), full_check=True)
 
@@ -134,7 +171,6 @@ def export(folder: str | Path, out: str | Path) -> Path:
         the bundle's folder.
 
     Raises:
-        ConfigError: the policy looks at a history, which a bundle cannot keep.
         FileError: `folder` is half-trained, damaged or no trained folder, or `out` holds something that is no bundle.
         ToyShiftError: the bundle does not reproduce its golden vectors.
     """
@@ -144,20 +180,20 @@ def export(folder: str | Path, out: str | Path) -> Path:
     if out.exists() and not (out / BUNDLE_FILE).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise FileError(f"{out} exists and is no bundle; it would be replaced as a whole: choose another --out")
     policy: Policy = load_network(folder)
-    if policy.config.steps_seen > 1:
-        raise ConfigError(
-            f"{folder} looks at {policy.config.steps_seen} observations ({policy.config.policy_net}); a bundle is a function of one observation and "
-            "keeps no history. Serve the folder itself, or train with --policy-net mlp or --history 1"
-        )
     inputs = golden_inputs(policy)
+    flat = _Flat(policy, tuple(inputs))
     with torch.no_grad():
-        output = _Flat(policy)(*(torch.from_numpy(a) for a in inputs.values())).numpy()
+        outputs = [output.numpy() for output in flat(*(torch.from_numpy(a) for a in inputs.values()))]
     config = policy.config
+    meanings = {
+        OUTPUT: {"shape": ["batch", config.chunk, policy.action_contract.size], "dtype": "float32", "units": list(policy.action_contract.units),
+                 "meaning": "physical actions, not clipped; clip to the action contract's low and high"},
+        FEATURES: {"shape": ["batch", outputs[-1].shape[-1]], "dtype": "float32", "units": "1", "meaning": f"of this observation, for the next inputs `{HISTORY}`"},
+    }
     contract = {
         "format": FORMAT,
-        "inputs": input_table(policy.observation_contract, config, policy.action_contract.size),
-        "outputs": {OUTPUT: {"shape": ["batch", config.chunk, policy.action_contract.size], "dtype": "float32", "units": list(policy.action_contract.units),
-                             "meaning": "physical actions, not clipped; clip to the action contract's low and high"}},
+        "inputs": input_table(policy.observation_contract, config, policy.action_contract.size, outputs[-1].shape[-1]),
+        "outputs": {name: meanings[name] for name in flat.outputs},
         "action": policy.action_contract.to_json(),
         "observation": policy.observation_contract.to_json(),
         "policy": config.to_json(),
@@ -168,8 +204,8 @@ def export(folder: str | Path, out: str | Path) -> Path:
         "trained": {"folder": folder.name, "step": checkpoints.read_state(folder)["step"], "git": read_json(folder / checkpoints.CONFIG_FILE)["manifest"]["git"]},
     }
     with atomic_dir(out) as temporary:
-        _write_onnx(policy, inputs, temporary / MODEL_FILE)
-        write_arrays(temporary / GOLDEN_FILE, {f"in:{k}": v for k, v in inputs.items()} | {f"out:{OUTPUT}": output})
+        _write_onnx(flat, inputs, temporary / MODEL_FILE)
+        write_arrays(temporary / GOLDEN_FILE, {f"in:{k}": v for k, v in inputs.items()} | {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)})
         write_json(temporary / CONTRACT_FILE, contract)
         files = {name: checkpoints.file_hash(temporary / name) for name in (MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE)}
         write_json(temporary / BUNDLE_FILE, {"format": FORMAT, "sha256": files})

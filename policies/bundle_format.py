@@ -9,22 +9,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ObservationContract
+from toyshift.core.contract import HISTORY_IS_PAD, ObservationContract
 from toyshift.core.errors import FileError, MissingDependencyError
 from toyshift.core.files import read_json
 from toyshift.policies.checkpoints import CONTRACT_FILE, file_hash
 from toyshift.policies.config import NOISE_HEADS, PolicyConfig
+from toyshift.policies.instructions import INSTRUCTION, SENTENCE_SIZE
 
 FORMAT = "toyshift-bundle-1"
 MODEL_FILE, GOLDEN_FILE, BUNDLE_FILE = "policy.onnx", "golden.npz", "bundle.json"
 OUTPUT = "actions"
+HISTORY, FEATURES = "history", "features"  # of a policy that looks at several observations: what it takes back, and what it gives
 TOLERANCE = 1e-5  # largest difference of a physical action (m, rad, 1) between torch and onnxruntime
 
-__all__ = ["BUNDLE_FILE", "CONTRACT_FILE", "FORMAT", "GOLDEN_FILE", "MODEL_FILE", "OUTPUT", "TOLERANCE", "check_bundle", "input_table", "open_session", "read_golden"]
+__all__ = [
+    "BUNDLE_FILE", "CONTRACT_FILE", "FEATURES", "FORMAT", "GOLDEN_FILE", "HISTORY", "MODEL_FILE", "OUTPUT", "TOLERANCE", "check_bundle", "input_table",
+    "open_session", "read_golden",
+]
 
 
-def input_table(observation: ObservationContract, config: PolicyConfig, action_size: int) -> dict[str, dict[str, Any]]:
-    """Describes the network's inputs, in their order: name -> shape, dtype, units and meaning."""
+def input_table(observation: ObservationContract, config: PolicyConfig, action_size: int, features: int) -> dict[str, dict[str, Any]]:
+    """Describes the network's inputs, in their order: name -> shape, dtype, units and meaning.
+
+    Args:
+        observation: the cameras and the state.
+        config: of the policy.
+        action_size: A.
+        features: F, of one observation; used for a policy with a history.
+    """
     sizes = dict(observation.cameras)
     cameras = config.cameras or observation.camera_names
     table: dict[str, dict[str, Any]] = {}
@@ -36,6 +48,17 @@ def input_table(observation: ObservationContract, config: PolicyConfig, action_s
     table["state"] = {
         "shape": ["batch", len(observation.state_names)], "dtype": "float32", "units": "m and rad, as the names say", "meaning": "proprioception", "names": list(observation.state_names),
     }
+    if config.instruction == "table":
+        table[INSTRUCTION] = {"shape": ["batch"], "dtype": "int64", "units": "row", "meaning": "number of the instruction in names", "names": list(config.vocabulary)}
+    elif config.instruction == "minilm":
+        table[INSTRUCTION] = {"shape": ["batch", SENTENCE_SIZE], "dtype": "float32", "units": "1", "meaning": "sentence embedding by all-MiniLM-L6-v2, of length 1"}
+    if config.steps_seen > 1:
+        before = config.steps_seen - 1
+        table[HISTORY] = {
+            "shape": ["batch", before, features], "dtype": "float32", "units": "1",
+            "meaning": f"outputs `{FEATURES}` of the observations before this one, {config.execute} control steps apart, the oldest first; zeros where there were none",
+        }
+        table[HISTORY_IS_PAD] = {"shape": ["batch", before], "dtype": "bool", "units": "1", "meaning": "true where there was no observation yet"}
     if config.head in NOISE_HEADS:
         table["noise"] = {"shape": ["batch", config.chunk, action_size], "dtype": "float32", "units": "1", "meaning": "standard normal numbers that the prediction starts from"}
     return table
@@ -63,8 +86,8 @@ def check_bundle(folder: Path) -> dict[str, Any]:
     return contract
 
 
-def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.float32]]:
-    """Reads the golden inputs by name, and the actions (cases, K, A) that belong to them.
+def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
+    """Reads the golden inputs by name, and the outputs that belong to them: actions (cases, K, A), with a history also features (cases, F).
 
     Raises:
         FileError: the file is damaged or holds Python objects.
@@ -73,7 +96,7 @@ def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.float
     try:
         with np.load(path, allow_pickle=False) as arrays:
             inputs = {k.removeprefix("in:"): arrays[k] for k in arrays.files if k.startswith("in:")}
-            return inputs, np.asarray(arrays[f"out:{OUTPUT}"], dtype=np.float32)
+            return inputs, {k.removeprefix("out:"): arrays[k] for k in arrays.files if k.startswith("out:")}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise FileError(f"cannot read {path} ({error}); export the policy again") from error
 

@@ -16,6 +16,7 @@ POLICY_NET_NAMES = ("mlp", "transformer-tiny", "transformer-small", "transformer
 HEAD_NAMES = ("l1", "diffusion", "flow")
 NOISE_HEADS = ("diffusion", "flow")  # their predictions start from noise
 NORM_NAMES = ("none", "group")
+INSTRUCTION_NAMES = ("none", "table", "minilm")
 MASKED_POOLINGS = ("detpool", "detpool-post", "box")  # read the tokens on the target only
 ATTENTION_MASKED = ("detpool", "box")  # and keep those tokens from attending to the others, where an encoder has attention
 WEIGHT_FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip", "timm")
@@ -62,6 +63,10 @@ class PolicyConfig:
         policy_net: what turns the features of one or several steps into those the head reads: mlp (none: the head reads one step) or a
             causal transformer over the history, of about 5.7M (tiny), 22M (small), 86M (base) or 307M (large) parameters.
         history: observations the policy sees, `execute` control steps apart, the newest last; 0 = 16 with a transformer, else 1.
+        instruction: what the policy is told of the task: none, table (a learned vector per instruction of the training data; others are refused)
+            or minilm (embeddings of the frozen sentence encoder all-MiniLM-L6-v2, extra [language]; any sentence). It scales and shifts the
+            tokens before the pooling, and the head sees it.
+        vocabulary: the instructions of a table; empty = those of the training data, which the trained folder then names.
         head: action head: l1, diffusion (DDIM, extra [diffusion]) or flow (flow matching).
         denoise: steps from noise to actions (diffusion and flow).
         hidden: width of the head's hidden layers.
@@ -92,6 +97,8 @@ class PolicyConfig:
     share_encoder: bool = False
     policy_net: str = "mlp"
     history: int = 0
+    instruction: str = "none"
+    vocabulary: tuple[str, ...] = ()
     head: str = "l1"
     denoise: int = 10
     hidden: int = 512
@@ -111,6 +118,7 @@ class PolicyConfig:
         _choose("policy net", self.policy_net, POLICY_NET_NAMES)
         _choose("action head", self.head, HEAD_NAMES)
         _choose("norm", self.norm, NORM_NAMES)
+        _choose("instruction", self.instruction, INSTRUCTION_NAMES)
         if min(self.width, self.stem, self.token_hidden, self.hidden, self.layers, self.chunk, self.execute) < 1:
             raise ConfigError("width, stem, token_hidden, hidden, layers, chunk and execute must be at least 1")
         if self.width % 8 or self.stem % 8:
@@ -121,6 +129,8 @@ class PolicyConfig:
             raise ConfigError("history and encoder_size must be >= 0 and denoise >= 1")
         if self.policy_net == "mlp" and self.history > 1:
             raise ConfigError(f"history is {self.history}, but policy_net mlp sees one observation; choose policy_net transformer-tiny or larger")
+        if self.vocabulary and (self.instruction != "table" or len(set(self.vocabulary)) < len(self.vocabulary)):
+            raise ConfigError(f"a vocabulary is for instruction=table and names every instruction once; instruction is {self.instruction}, vocabulary {', '.join(self.vocabulary)}")
         self._check_encoder()
         if self.ensemble < 0 or self.std_floor <= 0 or self.gripper_gain < 0:
             raise ConfigError("ensemble and gripper_gain must be >= 0 and std_floor > 0")

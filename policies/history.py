@@ -64,9 +64,10 @@ class HistoryTransformer(nn.Module):
         """
         steps = features.shape[1]
         x = self.enter(features) + self.position[self.steps - steps :]
-        allowed = torch.ones(steps, steps, dtype=torch.bool, device=x.device).tril()[None, None]
+        index = torch.arange(steps, device=x.device)
+        allowed = (index[:, None] >= index)[None, None]
         if is_pad is not None:  # a padded step may look at itself: a softmax over nothing is not a number
-            allowed = (allowed & ~is_pad[:, None, None, :]) | torch.eye(steps, dtype=torch.bool, device=x.device)
+            allowed = (allowed & ~is_pad[:, None, None, :]) | (index[:, None] == index)
         for block in self.blocks:
             x = block(x, allowed)
         out: Tensor = self.norm(x)

@@ -22,10 +22,12 @@ from toyshift.core.contract import (
     mask_key,
 )
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.policies.conditioning import Conditioning
 from toyshift.policies.config import MASKED_POOLINGS, PolicyConfig
 from toyshift.policies.encoders import Jitter, make_encoder
 from toyshift.policies.heads import make_head, masked_mean, sample_mean
 from toyshift.policies.history import HistoryTransformer
+from toyshift.policies.instructions import INSTRUCTION
 from toyshift.policies.pooling import MeanPool, make_pooling, patch_coverage, target_pixels
 from toyshift.policies.views import prepare
 
@@ -115,7 +117,8 @@ class Policy(nn.Module):
         self.encoders = nn.ModuleDict({camera: make_encoder(config, sizes[camera]) for camera in owners})
         self.pooling = self._make_pooling()
         self.hidden_view = nn.Parameter(torch.zeros(len(self.cameras), config.width))  # stands for a dropped view
-        features = len(self.cameras) * config.width + len(kept)
+        self.conditioning = None if config.instruction == "none" else Conditioning(config)
+        features = (len(self.cameras) + (self.conditioning is not None)) * config.width + len(kept)
         self.history = None if config.policy_net == "mlp" else HistoryTransformer(features, config)
         self.head = make_head(features if self.history is None else self.history.width, action_contract.size, config)
         self.place = nn.Linear(4, config.width) if config.pooling == "crop" else None  # tells where a crop was cut out
@@ -133,8 +136,19 @@ class Policy(nn.Module):
         """Returns the encoder that looks through a camera."""
         return self.encoders[camera if camera in self.encoders else self.cameras[0]]
 
-    def pool(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None) -> Tensor:
-        """Returns the pooled views (B, V, C) of images {camera: (B, H, W, 3) uint8} and masks {camera: (B, H, W) uint8}."""
+    def tell(self, instruction: Tensor | None) -> Tensor | None:
+        """Returns the vectors (B, C) of instructions, see `Instructions`; None for a policy that is told nothing."""
+        if self.conditioning is None:
+            return None
+        if instruction is None:
+            raise ContractError(f"the policy is conditioned on an instruction ({self.config.instruction}), and none was given")
+        out: Tensor = self.conditioning(instruction)
+        return out
+
+    def pool(
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None, told: Tensor | None = None
+    ) -> Tensor:
+        """Returns the pooled views (B, V, C) of images {camera: (B, H, W, 3) uint8} and masks {camera: (B, H, W) uint8}; `told` as `tell` gives it."""
         pooled = []
         for camera in self.cameras:  # one view at a time: image sizes, and so token counts, may differ
             encoder: Any = self.encoder_of(camera)
@@ -146,20 +160,23 @@ class Policy(nn.Module):
             masked = self.config.masks_attention or (self.training and self.config.pooling in MASKED_POOLINGS)
             wanted = coverage > 0 if masked else None
             tokens = encoder(image, target if self.config.mask_channel else None, jitter[camera] if jitter else None, wanted)
+            if self.conditioning is not None and told is not None:
+                tokens = self.conditioning.modulate(tokens, told)
             view = self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
             pooled.append(view if place is None or self.place is None else view + self.place(place).unsqueeze(1))
         return torch.cat(pooled, dim=1)
 
-    def features(self, pooled: Tensor, state: Tensor) -> Tensor:
-        """Concatenates pooled views (B, V, C) with the standardised state entries that the policy sees: (B, V*C + S')."""
-        return torch.cat([pooled.flatten(1), state.index_select(1, self.indices).to(pooled.dtype)], dim=1)
+    def features(self, pooled: Tensor, state: Tensor, told: Tensor | None = None) -> Tensor:
+        """Concatenates pooled views (B, V, C) with the standardised state entries that the policy sees, and what it is told: (B, F)."""
+        parts = [pooled.flatten(1), state.index_select(1, self.indices).to(pooled.dtype), *([] if told is None else [told.to(pooled.dtype)])]
+        return torch.cat(parts, dim=1)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the losses of a batch of the batch contract with the history that the policy sees.
 
         Augmentation travels in the batch (all optional, see `augmentation.py`): `augment.gain.<cam>` (B, 3),
         `augment.bias.<cam>` (B,), `augment.state` (B, S) in standardised units, `augment.keep` (B, V) bool, the same for
-        all steps of a history; `augment.noise` (B, T, K, A) and `augment.time` (B, T) for heads that start from noise.
+        all steps of a history; `instruction` (see `Instructions`) for a policy that is told one; `augment.noise` (B, T, K, A) and `augment.time` (B, T) for heads that start from noise.
 
         Returns:
             "loss", to be minimised; more entries are for the log.
@@ -188,7 +205,8 @@ class Policy(nn.Module):
         jitter = None
         if f"augment.gain.{self.cameras[0]}" in batch:
             jitter = {c: Jitter(each(batch[f"augment.gain.{c}"]), each(batch[f"augment.bias.{c}"])) for c in self.cameras}
-        pooled = self.pool(images, masks, jitter)
+        told = self.tell(each(batch[INSTRUCTION]) if INSTRUCTION in batch else None)
+        pooled = self.pool(images, masks, jitter, told)
         if "augment.keep" in batch:
             pooled = torch.where(each(batch["augment.keep"]).unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
         state = batch[STATE][:, -steps:].flatten(0, 1)
@@ -197,25 +215,27 @@ class Policy(nn.Module):
         action, is_pad = action_windows(batch, self.config)  # (B*T, K, A), (B*T, K)
         if self.base is not None:  # relative to the noisy state: the network learns to undo the noise
             action = action - (state.float() @ self.base).unsqueeze(1)
-        features = self.features(pooled, self.normalise_state(state))
+        features = self.features(pooled, self.normalise_state(state), told)
         if self.history is not None:
             features = self.history(features.reshape(samples, steps, -1), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
         noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in ("augment.noise", "augment.time"))
         return samples, self.head.errors(features, self.normalise_action(action), noise, time), is_pad  # type: ignore[operator]
 
-    def observe(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor) -> Tensor:
+    def observe(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, instruction: Tensor | None = None) -> Tensor:
         """Returns the features (B, F) of one observation, arguments as those of `predict`; `decide` takes a history of them."""
-        return self.features(self.pool(images, masks), self.normalise_state(state))
+        told = self.tell(instruction)
+        return self.features(self.pool(images, masks, told=told), self.normalise_state(state), told)
 
-    def decide(self, steps: Tensor, state: Tensor, noise: Tensor | None = None) -> Tensor:
+    def decide(self, steps: Tensor, state: Tensor, noise: Tensor | None = None, is_pad: Tensor | None = None) -> Tensor:
         """Predicts physical actions (B, K, A) from the features of the latest steps (B, T, F), the newest last.
 
         Args:
             steps: of `observe`, up to the history's length, `execute` control steps apart.
             state: (B, S) of the newest step.
             noise: (B, K, A) where diffusion and flow start; None = zeros.
+            is_pad: (B, T) bool, steps that were not; None = none of them.
         """
-        features = steps[:, -1] if self.history is None else self.history(steps)[:, -1]
+        features = steps[:, -1] if self.history is None else self.history(steps, is_pad)[:, -1]
         action = self.normalise_action.restore(self.head(features, noise).float())
         if self.base is not None:
             action = action + (state @ self.base).unsqueeze(1)
@@ -225,7 +245,9 @@ class Policy(nn.Module):
             action = torch.cat([action[..., :place], decided, action[..., place + 1 :]], dim=-1)
         return action
 
-    def predict(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None) -> Tensor:
+    def predict(
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None, instruction: Tensor | None = None
+    ) -> Tensor:
         """Predicts physical actions from one observation; a policy with a history takes it for an episode's first.
 
         Args:
@@ -233,11 +255,12 @@ class Policy(nn.Module):
             masks: camera -> (B, H, W) uint8 labels; may be empty for a policy that needs none.
             state: (B, S) float32, all entries of the observation contract.
             noise: (B, K, A) where diffusion and flow start; None = zeros.
+            instruction: (B,) int64 or (B, 384) float32, see `Instructions`; None for policies that are told nothing.
 
         Returns:
             (B, K, A) float32 in the action contract's units, not clipped.
         """
-        return self.decide(self.observe(images, masks, state).unsqueeze(1), state, noise)
+        return self.decide(self.observe(images, masks, state, instruction).unsqueeze(1), state, noise)
 
 
 def action_windows(batch: Mapping[str, Tensor], config: PolicyConfig) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,13 +16,16 @@ from toyshift.core.contract import (
     ACTION_IS_PAD,
     HISTORY_IS_PAD,
     STATE,
+    TASK,
     ActionContract,
     ObservationContract,
     mask_key,
 )
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.seeds import episode_rng
-from toyshift.policies.config import TrainConfig
+from toyshift.policies import checkpoints
+from toyshift.policies.config import PolicyConfig, TrainConfig
+from toyshift.policies.instructions import INSTRUCTION, Instructions, instructions_of
 
 Batch = dict[str, NDArray[Any]]
 Indices = NDArray[np.int64]
@@ -64,6 +68,9 @@ class WindowsLike(Protocol):
     def stats(self) -> Mapping[str, Stats]: ...
 
     @property
+    def tasks(self) -> tuple[str, ...]: ...
+
+    @property
     def action_contract(self) -> ActionContract: ...
 
     @property
@@ -80,14 +87,19 @@ class Source:
         seed: root seed of the order.
         units: where windows are normalised, each dataset by its own statistics: the normalisations of `observation.state` and `action` of the
             dataset in whose units batches are given back. To the policy all datasets then look like that one, and its normaliser is that one's.
+        instructions: what the policy is told, None for nothing.
     """
 
-    def __init__(self, windows: WindowsLike, held_out: WindowsLike | None, batch_size: int, seed: int, units: Mapping[str, UnitsLike] | None = None) -> None:
+    def __init__(
+        self, windows: WindowsLike, held_out: WindowsLike | None, batch_size: int, seed: int, units: Mapping[str, UnitsLike] | None = None,
+        instructions: Instructions | None = None,
+    ) -> None:
         if not len(windows):
             raise ConfigError("the datasets hold no frames; collect demonstrations first")
         self.windows = windows
         self.batch_size = batch_size
         self.seed = seed
+        self.instructions = instructions
         self._held_out = held_out
         self._units = units
         self._sampler = windows.sampler(batch_size, seed)
@@ -97,7 +109,7 @@ class Source:
         return np.asarray(self._sampler.batch_indices(step), dtype=np.int64)
 
     def batch(self, indices: Indices) -> Batch:
-        """Returns the arrays of some training frames; lists such as the instructions are left out."""
+        """Returns the arrays of some training frames, and their instructions as numbers for a policy that is told them."""
         return self._physical(self.windows.batch(indices))
 
     def _physical(self, batch: Mapping[str, Any]) -> Batch:
@@ -106,7 +118,7 @@ class Source:
         for key, kind in ((STATE, STATE), (ACTION, ACTION), (ACTION_HISTORY, ACTION)):
             if self._units is not None and key in arrays:
                 arrays[key] = self._units[kind].restore(arrays[key])
-        return arrays
+        return arrays if self.instructions is None else arrays | {INSTRUCTION: self.instructions(batch[TASK])}
 
     def stats(self) -> dict[str, Stats]:
         """Returns "mean" and "std" of `observation.state` and `action` for the policy's normaliser: what becomes 0, and the distance that becomes 1."""
@@ -120,11 +132,17 @@ class Source:
         return self._held_out is not None
 
     def validation_batches(self, count: int) -> list[Batch]:
-        """Returns up to `count` batches of held-out frames, the same ones every time; none without held-out frames."""
+        """Returns up to `count` batches of held-out frames, the same ones every time; none without held-out frames.
+
+        Frames with an instruction that a table does not know are left out.
+        """
         if self._held_out is None:
             return []
         order = episode_rng(self.seed, 0, "validation").permutation(len(self._held_out))[: count * self.batch_size]
-        return [self._physical(self._held_out.batch(order[i : i + self.batch_size])) for i in range(0, len(order), self.batch_size)]
+        batches = [self._held_out.batch(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
+        if self.instructions is not None:
+            batches = [_some(batch, [self.instructions.knows(task) for task in batch[TASK]]) for batch in batches]
+        return [self._physical(batch) for batch in batches if len(batch[STATE])]
 
     def relative_stats(self, matrix: NDArray[np.float32], frames: int = 4096) -> dict[str, NDArray[np.float32]]:
         """Returns mean and std of the actions minus state @ matrix, over a random sample of the training frames.
@@ -154,6 +172,21 @@ def _arrays(batch: Mapping[str, Any]) -> Batch:
     return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and (k == HISTORY_IS_PAD or k.startswith(("observation.", "masks.", "action")))}
 
 
+def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:
+    """Returns the samples of a batch that are to be kept."""
+    index = np.flatnonzero(keep)
+    return {k: v[index] if isinstance(v, np.ndarray) else [v[i] for i in index] for k, v in batch.items()}
+
+
+def _told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
+    """Returns the policy's configuration with the vocabulary of its table: its own, that of the policy it starts from, or the data's."""
+    policy = config.policy
+    if policy.instruction != "table" or policy.vocabulary:
+        return policy
+    vocabulary = checkpoints.read_policy_config(Path(config.init_from)).vocabulary if config.init_from else windows.tasks
+    return dataclasses.replace(policy, vocabulary=vocabulary)
+
+
 def open_source(config: TrainConfig) -> Source:
     """Opens the dataset folders of a training run; builds their decoded caches where they are missing.
 
@@ -170,7 +203,7 @@ def open_source(config: TrainConfig) -> Source:
     held_out = None
     if config.validation > 0 and windows.num_episodes >= 2 * len(config.data):
         windows, held_out = windows.split(config.validation, config.seed)
-    return Source(windows, held_out, config.batch_size, config.seed, _units(config, windows.normalisations))
+    return Source(windows, held_out, config.batch_size, config.seed, _units(config, windows.normalisations), instructions_of(_told(config, windows)))
 
 
 def _units(config: TrainConfig, found: Mapping[str, Mapping[str, UnitsLike]]) -> Mapping[str, UnitsLike] | None:

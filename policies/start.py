@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,17 @@ from toyshift.core.contract import ACTION, require_same_contract, require_same_o
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.policies import checkpoints
 from toyshift.policies.augmentation import MIRRORED_ACTION, MIRRORED_STATE, mirror_signs
-from toyshift.policies.config import BACKBONE_NAMES, TrainConfig
+from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig, TrainConfig
 from toyshift.policies.policy import Policy, state_to_action
 from toyshift.policies.source import Source
 from toyshift.policies.weights import load_weights
+
+
+def _with_vocabulary(config: PolicyConfig, source: Source) -> PolicyConfig:
+    """Returns the configuration with the instructions that the data's batches are coded by."""
+    if config.instruction != ("none" if source.instructions is None else source.instructions.kind):
+        raise ConfigError(f"the policy's instruction is {config.instruction}, but the batches are made for another one")
+    return config if source.instructions is None else dataclasses.replace(config, vocabulary=source.instructions.vocabulary)
 
 
 def initial_policy(config: TrainConfig, source: Source) -> Policy:
@@ -26,7 +34,7 @@ def initial_policy(config: TrainConfig, source: Source) -> Policy:
         stats[ACTION] = source.relative_stats(state_to_action(windows.action_contract, windows.observation_contract))
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
-        policy = Policy(config.policy, windows.action_contract, windows.observation_contract, stats)
+        policy = Policy(_with_vocabulary(config.policy, source), windows.action_contract, windows.observation_contract, stats)
     if config.init_from:  # its encoder's weights are in it
         folder = Path(config.init_from)
         state = checkpoints.read_state(folder)

@@ -65,7 +65,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
                 run.restore(state)
             elif processes.first:
                 checkpoints.write_contracts(folder, run.policy.action_contract, run.policy.observation_contract)
-                write_json(stored, {"train": config.to_json(), "policy": config.policy.to_json(), "mask_use": config.policy.mask_use, "encoder_weights": run.policy.origin, "manifest": manifest(config.to_json(), config.seed)})
+                write_json(stored, {"train": config.to_json(), "policy": run.policy.config.to_json(), "mask_use": config.policy.mask_use, "encoder_weights": run.policy.origin, "manifest": manifest(config.to_json(), config.seed)})
             if processes.total(run.step)[0] != run.step * processes.count:
                 raise FileError(f"the processes do not see the same checkpoint in {folder}; it must be a folder that all machines share")
             run_loop(run)

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toyshift.core.errors import ContractError, ToyShiftError
 from toyshift.policies.bundle_format import OUTPUT, TOLERANCE, check_bundle, open_session, read_golden
+
+
+def _difference(name: str, ours: NDArray[Any], golden: NDArray[Any]) -> float:
+    """Returns the largest difference: of actions in physical units, of features (any scale) relative to those above 1."""
+    scale = 1.0 if name == OUTPUT else np.maximum(np.abs(golden), 1.0)
+    return float((np.abs(ours - golden) / scale).max())
 
 
 def verify(bundle: str | Path) -> dict[str, Any]:
@@ -21,7 +28,7 @@ def verify(bundle: str | Path) -> dict[str, Any]:
         bundle: folder written by `export`.
 
     Returns:
-        bundle, passed (True), largest_difference (physical units), tolerance, cases, milliseconds (best of a chunk on
+        bundle, passed (True), largest_difference (physical units; of features relative to their size), tolerance, cases, milliseconds (best of a chunk on
         one thread).
 
     Raises:
@@ -38,16 +45,20 @@ def verify(bundle: str | Path) -> dict[str, Any]:
     if declared != actual:
         raise ContractError(f"the inputs of {folder / 'policy.onnx'} are {actual}, contract.json says {declared}")
 
-    together = session.run([OUTPUT], inputs)[0]
-    if together.shape != expected.shape or not np.isfinite(together).all():
-        raise ToyShiftError(f"{folder}: the network gives actions of shape {together.shape} (finite: {bool(np.isfinite(together).all())}), golden.npz holds {expected.shape}")
-    difference = float(np.abs(together - expected).max())
+    if list(expected) != [node.name for node in session.get_outputs()]:
+        raise ContractError(f"the outputs of {folder / 'policy.onnx'} are {[node.name for node in session.get_outputs()]}, golden.npz holds {list(expected)}")
+    difference = 0.0
+    for name, array in zip(expected, session.run(list(expected), inputs), strict=True):
+        if array.shape != expected[name].shape or not np.isfinite(array).all():
+            raise ToyShiftError(f"{folder}: the network gives {name} of shape {array.shape} (finite: {bool(np.isfinite(array).all())}), golden.npz holds {expected[name].shape}")
+        difference = max(difference, _difference(name, array, expected[name]))
     best = float("inf")
-    for i in range(len(expected)):
+    cases = len(expected[OUTPUT])
+    for i in range(cases):
         start = time.perf_counter()
-        alone = session.run([OUTPUT], {k: v[i : i + 1] for k, v in inputs.items()})[0]
+        alone = session.run(list(expected), {k: v[i : i + 1] for k, v in inputs.items()})
         best = min(best, time.perf_counter() - start)
-        difference = max(difference, float(np.abs(alone[0] - expected[i]).max()))
+        difference = max(difference, *(_difference(name, array[0], expected[name][i]) for name, array in zip(expected, alone, strict=True)))
     if difference > TOLERANCE:
         raise ToyShiftError(f"{folder} does not reproduce its golden vectors: largest difference {difference:.3g}, allowed {TOLERANCE:g}")
-    return {"bundle": str(folder), "passed": True, "largest_difference": difference, "tolerance": TOLERANCE, "cases": len(expected), "milliseconds": round(1e3 * best, 3)}
+    return {"bundle": str(folder), "passed": True, "largest_difference": difference, "tolerance": TOLERANCE, "cases": cases, "milliseconds": round(1e3 * best, 3)}

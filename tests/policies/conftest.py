@@ -19,7 +19,8 @@ from toyshift.core.contract import (
     image_key,
     mask_key,
 )
-from toyshift.policies import PolicyConfig, TrainConfig, train
+from toyshift.core.files import write_json
+from toyshift.policies import Policy, PolicyConfig, TrainConfig, checkpoints, train
 from toyshift.policies.source import Source
 
 SIZE = 32
@@ -60,16 +61,21 @@ class FakeWindows:
         target = np.concatenate([place / size - 0.4, np.full((frames, 1), 0.5)], axis=1)
         self.data[ACTION] = np.repeat(target[:, None], chunk, axis=1).astype(np.float32)
         self.data[ACTION_IS_PAD] = np.zeros((frames, chunk), dtype=bool)
+        self.task = ["grasp"] * frames
         self.stats: dict[str, dict[str, Any]] = {
             STATE: {"mean": self.data[STATE].mean((0, 1)), "std": self.data[STATE].std((0, 1))},
             ACTION: {"mean": self.data[ACTION].mean((0, 1)), "std": self.data[ACTION].std((0, 1))},
         }
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self.task)))
+
     def __len__(self) -> int:
         return len(self.data[STATE])
 
     def batch(self, indices: np.ndarray) -> dict[str, Any]:
-        return {k: v[indices] for k, v in self.data.items()} | {"task": ["grasp"] * len(indices)}
+        return {k: v[indices] for k, v in self.data.items()} | {"task": [self.task[i] for i in indices]}
 
     def dataset_of(self, indices: np.ndarray) -> np.ndarray:
         return indices % 2  # odd frames stand for another dataset
@@ -103,6 +109,25 @@ def tiny_config(out: Path, policy: dict[str, Any] | None = None, **kwargs: Any) 
     made = PolicyConfig(**{"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "execute": 2} | (policy or {}))
     fields: dict[str, Any] = {"data": ("fake",), "out": str(out), "policy": made, "steps": 6, "batch_size": 8, "warmup": 2, "log_every": 1}
     return TrainConfig(**fields | kwargs)
+
+
+def untrained(folder: Path, **kwargs: Any) -> Path:
+    """Writes a finished folder of a policy with random weights that is a few steps from its start, without a training run."""
+    config = tiny_config(folder, kwargs.pop("policy", {}), **kwargs)
+    windows = FakeWindows(4, config.policy.chunk)
+    policy = Policy(config.policy, windows.action_contract, windows.observation_contract, windows.stats)
+    with torch.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    checkpoints.write_contracts(folder, policy.action_contract, policy.observation_contract)
+    write_json(folder / checkpoints.CONFIG_FILE, {"policy": config.policy.to_json(), "manifest": {"git": None}})
+    checkpoints.save_checkpoint(folder, 0, {checkpoints.MODEL: policy.state_dict()}, finished=True, extra={})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def save_untrained() -> Callable[..., Path]:
+    return untrained
 
 
 @pytest.fixture(scope="session")

@@ -69,8 +69,8 @@ def test_verify_passes_and_counts_the_empty_mask(bundle: Path) -> None:
     inputs, actions = read_golden(bundle)
     assert not inputs["mask.front"][-1].any()
     assert inputs["mask.front"][0].any()
-    assert len(actions) == result["cases"] >= 3
-    assert np.ptp(actions, axis=0).max() > 0.01  # golden vectors that never vary would prove nothing
+    assert len(actions["actions"]) == result["cases"] >= 3
+    assert np.ptp(actions["actions"], axis=0).max() > 0.01  # golden vectors that never vary would prove nothing
     assert sorted(p.name for p in bundle.iterdir()) == ["bundle.json", "contract.json", "golden.npz", "policy.onnx"]
 
 
@@ -99,7 +99,7 @@ def test_a_changed_file_is_refused_by_name(copy: Path, name: str) -> None:
 
 def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
     inputs, actions = read_golden(copy)
-    write_arrays(copy / "golden.npz", {f"in:{k}": v for k, v in inputs.items()} | {"out:actions": actions + np.float32(1e-3)})
+    write_arrays(copy / "golden.npz", {f"in:{k}": v for k, v in inputs.items()} | {"out:actions": actions["actions"] + np.float32(1e-3)})
     recorded = read_json(copy / BUNDLE_FILE)
     recorded["sha256"]["golden.npz"] = file_hash(copy / "golden.npz")
     write_json(copy / BUNDLE_FILE, recorded)

@@ -12,7 +12,7 @@ import torch
 
 from toyshift.core.contract import ACTION, ACTION_HISTORY, ACTION_IS_PAD, HISTORY_IS_PAD, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
-from toyshift.policies import Policy, PolicyConfig, bundle, export, history, load_policy, train
+from toyshift.policies import Policy, PolicyConfig, export, history, load_policy, verify
 from toyshift.policies.acting import TorchPolicy
 from toyshift.policies.history import HistoryTransformer
 from toyshift.policies.policy import action_windows
@@ -147,14 +147,21 @@ def test_bad_input(fake_windows: Make) -> None:
         policy({k: torch.from_numpy(v) for k, v in windows.batch(np.arange(4)).items() if isinstance(v, np.ndarray)})
 
 
-def test_a_transformer_of_one_step_exports_and_a_history_says_why_not(
-    fake_windows: Make, make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = make_config(tmp_path / "one", NET | {"history": 1}, steps=1)
-    train(config, make_source(config))
-    export(tmp_path / "one", tmp_path / "bundle")
-    assert load_policy(tmp_path / "bundle").config.policy_net == "transformer-tiny"
-    windows = fake_windows(4)
-    monkeypatch.setattr(bundle, "load_network", lambda _: Policy(PolicyConfig(**SMALL), windows.action_contract, windows.observation_contract))
-    with pytest.raises(ConfigError, match=r"looks at 4 observations.*keeps no history"):
-        export(tmp_path / "one", tmp_path / "other")
+@pytest.mark.parametrize("kind", [{"history": 1}, {}, {"pooling": "mean", "head": "flow", "denoise": 2}, {"instruction": "table", "vocabulary": ("drop", "lift")}])
+def test_a_bundle_remembers_as_the_folder_does(kind: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:
+    folder = save_untrained(tmp_path / "run", policy=SMALL | kind)
+    bundle = export(folder, tmp_path / "bundle")
+    assert verify(bundle)["passed"]
+    ours, theirs = load_policy(folder), load_policy(bundle)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        for policy in (ours, theirs):
+            policy.reset()
+        chunks = []
+        for _ in range(STEPS + 2):  # the history fills up, and then forgets
+            obs = {"pixels": {c: rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for c in ("front", "wrist")}, "agent_pos": rng.normal(size=3).astype(np.float32)}
+            obs |= {"masks": {c: rng.integers(0, 2, (32, 32), dtype=np.uint8) for c in ("front", "wrist")}, "task": "lift"}
+            chunks.append(ours.act(obs))
+            np.testing.assert_allclose(theirs.act(obs), chunks[-1], atol=1e-5)
+        theirs.reset()
+        assert ("history" in kind) == np.allclose(theirs.act(obs), chunks[-1], atol=1e-5)  # what came before counts

@@ -1,0 +1,39 @@
+"""Conditioning on an instruction: what is said changes how every token is read, and is told to the head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.instructions import SENTENCE_SIZE
+
+
+class Conditioning(nn.Module):
+    """A learned vector per instruction (or a projected sentence embedding), and a token MLP that it scales and shifts (FiLM).
+
+    Every token is read by itself: what detection pooling keeps apart stays apart. The modulation comes before the pooling because a mean
+    cannot be asked afterwards for the object that was named.
+
+    Args:
+        config: instruction, vocabulary, width and token_hidden are used.
+    """
+
+    def __init__(self, config: PolicyConfig) -> None:
+        super().__init__()
+        self.words = nn.Embedding(len(config.vocabulary), config.width) if config.instruction == "table" else nn.Linear(SENTENCE_SIZE, config.width)
+        self.film = nn.Linear(config.width, 2 * config.token_hidden)
+        self.up = nn.Linear(config.width, config.token_hidden)
+        self.down = nn.Linear(config.token_hidden, config.width)
+
+    def forward(self, instruction: Tensor) -> Tensor:
+        """Returns vectors (B, C) of instructions (B,) int64 or (B, 384) float."""
+        if instruction.is_floating_point():
+            instruction = instruction * SENTENCE_SIZE**0.5  # embeddings have length 1; entries of about 1 train at the others' pace
+        out: Tensor = self.words(instruction)
+        return out
+
+    def modulate(self, tokens: Tensor, told: Tensor) -> Tensor:  # (B, N, C), (B, C) -> (B, N, C)
+        scale, shift = self.film(told).unsqueeze(1).chunk(2, dim=-1)  # (B, 1, H)
+        out: Tensor = tokens + self.down(torch.relu(self.up(tokens) * (1.0 + scale) + shift))
+        return out

