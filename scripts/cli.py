@@ -9,6 +9,7 @@ import contextlib
 import errno
 import importlib
 import importlib.metadata
+import io
 import json
 import os
 import sys
@@ -123,7 +124,10 @@ def run(argv: Sequence[str]) -> int:
 
     words, main, rest = find(argv)
     config = parse(main, rest, words)
-    if not getattr(config, "json", False):
+    if int(os.environ.get("RANK") or 0) > 0:  # one of several processes of a launcher: the first one speaks
+        with contextlib.redirect_stdout(io.StringIO()):
+            result = main(config)
+    elif not getattr(config, "json", False):
         result = main(config)
     else:
         # Whatever a library prints must not end up after, or inside, the JSON.

@@ -48,8 +48,11 @@ def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str
     # An example stands on a line of its own; tyro would join it to the paragraph above.
     description = re.sub(r"\n+(?=Example: )", "\n\n", inspect.getdoc(main) or "")
 
+    given = kind.defaults(argv) if hasattr(kind, "defaults") else None  # a file of options that the command line names
+
     def read() -> Any:
-        return tyro.cli(kind, args=list(argv), prog=f"toyshift {words}", description=description, config=(tyro.conf.FlagCreatePairsOff,))
+        default = tyro.MISSING_NONPROP if given is None else given
+        return tyro.cli(kind, args=list(argv), prog=f"toyshift {words}", description=description, default=default, config=(tyro.conf.FlagCreatePairsOff,))
 
     if "-h" in argv or "--help" in argv:
         return read()

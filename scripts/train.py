@@ -2,15 +2,20 @@
 
 toyshift train --data runs/demos --pooling detpool --out runs/detpool
 toyshift train --data runs/demos runs/more --weights 1 2 --steps 20000 --device cuda --out runs/big
+toyshift train --config-file runs/detpool/config.json --pooling mean --out runs/mean
+torchrun --nproc-per-node 4 -m toyshift.scripts.cli train --data runs/demos --out runs/four
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import tyro
 
+from toyshift.core.errors import ConfigError
 from toyshift.policies.config import TrainConfig
 
 
@@ -19,8 +24,22 @@ class Config:
     """Options of `toyshift train`."""
 
     train: tyro.conf.OmitArgPrefixes[TrainConfig]
+    config_file: Path | None = None
+    """YAML or JSON with any of these options, e.g. config.json of a trained folder; what stands on the command line goes before it."""
+    resume: bool = False
+    """Go on from a checkpoint and from nothing else: an error where there is none. Without it the same command starts or goes on."""
     json: bool = False
     """Print one JSON object as the last line of stdout; everything else goes to stderr."""
+
+    @classmethod
+    def defaults(cls, argv: Sequence[str]) -> Self | None:
+        """Returns the options that the command line's --config-file gives; None where it names none."""
+        from toyshift.policies.config_file import read_config_file
+
+        words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--config-file=") else [word])]
+        if "--config-file" not in words[:-1]:
+            return None
+        return cls(train=read_config_file(Path(words[words.index("--config-file") + 1])))
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -29,7 +48,13 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift train --data runs/demos --pooling detpool --out runs/detpool
     """
     from toyshift.policies import train
+    from toyshift.policies.checkpoints import STATE_FILE
+    from toyshift.policies.config_file import UNSET
 
+    if UNSET in cfg.train.data:
+        raise ConfigError(f"no dataset was given: {cfg.config_file} names none under data, and there is no --data")
+    if cfg.resume and not (Path(cfg.train.out) / STATE_FILE).is_file():
+        raise ConfigError(f"--resume: there is no checkpoint in {cfg.train.out} to go on from; without --resume the same command starts the training")
     result: dict[str, Any] = train(cfg.train)
     print(f"policy: {cfg.train.out} (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
     return result | {"out": cfg.train.out}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -21,16 +22,18 @@ import torch
 from safetensors.torch import load_file
 
 from toyshift.core.contract import ACTION, STATE, image_key, mask_key
-from toyshift.core.errors import ConfigError, ContractError, FileError
+from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError
 from toyshift.policies import PolicyConfig, TrainConfig, load_policy, train
+from toyshift.policies.acting import load_network
 from toyshift.policies.augmentation import augment, shifted
 from toyshift.policies.devices import MemoryShortError, memory_advice
 from toyshift.policies.optimisation import learning_rate
 from toyshift.policies.prefetch import Prefetch
 from toyshift.policies.run import DivergedError, Run
+from toyshift.policies.source import Source
 
 Make = Callable[..., Any]
-WEIGHTS = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
+WEIGHTS = ("model.safetensors", "ema.safetensors", "best.safetensors", "optimizer.safetensors")
 
 
 class KilledError(Exception):
@@ -130,6 +133,83 @@ def test_fine_tuning_starts_from_the_weights_that_act(trained: Path, make_config
     other = make_config(tmp_path / "other", {"width": 40}, init_from=str(trained))
     with pytest.raises(FileError, match="of another policy"):
         train(other, make_source(other))
+
+
+def test_the_best_weights_are_kept_and_chosen(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(tmp_path / "run", steps=4, validate_every=1)
+    losses = iter([0.4, 0.2, 0.3, 0.25])
+    weights: list[dict[str, torch.Tensor]] = []
+    loss_of = Run._loss_of
+
+    def pretended(run: Run, network: Any, batch: Any) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            return loss_of(run, network, batch)
+        weights.append({k: v.clone() for k, v in run.policy.state_dict().items()})  # validation: the averaged weights are in it
+        return torch.tensor(next(losses))
+
+    monkeypatch.setattr(Run, "_loss_of", pretended)
+    train(config, make_source(config))
+    state = json.loads((tmp_path / "run" / "state.json").read_text())
+    assert state["best_loss"] == pytest.approx(0.2)
+    best = load_file(str(tmp_path / "run" / "best.safetensors"))
+    assert all(torch.equal(best[k], weights[1][k]) for k in best)
+
+    def acting() -> dict[str, torch.Tensor]:
+        return load_network(tmp_path / "run").state_dict()
+
+    assert all(torch.equal(v, weights[3][k]) for k, v in acting().items() if k in best)
+    for act, place in (("best", 1), ("last", 3)):  # the same command on the finished folder
+        assert train(dataclasses.replace(config, act=act))["cached"]
+        assert all(torch.equal(v, weights[place][k]) for k, v in acting().items() if k in best)
+
+
+def test_the_best_weights_need_held_out_episodes(make_config: Make, fake_windows: Make, tmp_path: Path) -> None:
+    config = make_config(tmp_path / "run", act="best")
+    with pytest.raises(ConfigError, match="act best needs held-out episodes"):
+        train(config, Source(fake_windows(), None, config.batch_size, config.seed))
+
+
+def test_encoders_learn_at_their_own_rate(make_config: Make, make_source: Make, tmp_path: Path) -> None:
+    config = make_config(tmp_path / "run", encoder_lr_scale=1e-9, weight_decay=0.0)
+    run = Run(config, make_source(config))
+    before = {k: p.detach().clone() for k, p in run.policy.named_parameters()}
+    run.train_step(*run.batch(0))
+    moved = {k: float((p.detach() - before[k]).abs().max()) for k, p in run.policy.named_parameters() if p.grad is not None}
+    assert all((change > 1e-6) != name.startswith("encoders.") for name, change in moved.items() if "position" not in name and change)
+    assert {name.split(".")[0] for name in moved} >= {"encoders", "head"}
+
+
+def test_a_compiled_network_learns_the_same(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # traced as for the compiler, which itself would take minutes: Inductor's own result was compared once by hand
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    losses = []
+    for compiled in (False, True):
+        config = make_config(tmp_path / str(compiled), compile=compiled, precision="f32")
+        run = Run(config, make_source(config, cameras=("front",)))
+        losses.append([run.train_step(*run.batch(step)) for step in range(3)])
+    assert np.allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_compiling_without_a_compiler_says_so(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    config = make_config(tmp_path / "run", compile=True, device="cpu")
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler"):
+        Run(config, make_source(config))
+
+
+def test_weights_and_biases_offline(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    config = make_config(tmp_path / "run", wandb="toyshift-test")
+    train(config, make_source(config))
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_weights_and_biases_absent_is_named(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    config = make_config(tmp_path / "run", wandb="toyshift-test")
+    with pytest.raises(MissingDependencyError, match=r"pip install 'toyshift\[wandb\]'"):
+        train(config, make_source(config))
 
 
 def test_a_broken_number_stops_with_step_and_frames(make_config: Make, make_source: Make, tmp_path: Path) -> None:

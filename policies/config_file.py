@@ -1,0 +1,73 @@
+"""A training's settings from a YAML or JSON file, such as the config.json of a trained folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.policies.config import PolicyConfig, TrainConfig
+
+UNSET = "<data>"  # stands for the datasets that the file leaves to the command line
+_KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+
+
+def read_config_file(path: Path) -> TrainConfig:
+    """Reads settings; those that are not in the file keep their defaults, and `data` becomes (UNSET, ...).
+
+    The policy's settings may stand under `policy`, as a trained folder writes them, or beside the others, as on the command line.
+
+    Raises:
+        FileError: the file is missing, or no YAML or JSON.
+        UnknownNameError: a setting that does not exist.
+        ConfigError: a value of another kind, or out of range.
+    """
+    value = _read(path)
+    if isinstance(value.get("train"), dict):  # the config.json of a trained folder
+        value = value["train"]
+    inner = value.get("policy", {})
+    if not isinstance(inner, dict):
+        raise ConfigError(f"{path}: policy is {inner!r}; it must hold settings of the policy")
+    train, policy = typing.get_type_hints(TrainConfig), typing.get_type_hints(PolicyConfig)
+    own = {f.name for f in dataclasses.fields(TrainConfig)} - {"policy"}
+    parts = {f.name for f in dataclasses.fields(PolicyConfig)}
+    for name in [*(k for k in value if k != "policy" and k not in own | parts), *(k for k in inner if k not in parts)]:
+        raise UnknownNameError(f"setting in {path}", str(name), own | parts)
+    settings = {k: _coerced(path, k, v, train[k]) for k, v in value.items() if k in own}
+    inner = {k: _coerced(path, k, v, policy[k]) for k, v in [*inner.items(), *((k, v) for k, v in value.items() if k in parts)]}
+    if not settings.get("data"):
+        settings["data"] = (UNSET,) * max(1, len(settings.get("weights", ())))
+    return TrainConfig(**settings, policy=PolicyConfig(**inner))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"cannot read {path} ({error})") from error
+    import yaml  # reads JSON too, but for tabs
+
+    try:
+        value = json.loads(text) if Path(path).suffix.lower() == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise FileError(f"{path} is neither YAML nor JSON ({' '.join(str(error).split())})") from error
+    if not isinstance(value, dict):
+        raise FileError(f"{path} holds no settings; write lines such as `pooling: detpool`")
+    return value
+
+
+def _coerced(path: Path, name: str, value: Any, kind: Any) -> Any:
+    """Returns a value as the type that a setting has."""
+    if typing.get_origin(kind) is tuple:
+        return tuple(_coerced(path, name, item, typing.get_args(kind)[0]) for item in (value if isinstance(value, list) else [value]))
+    if kind is float and not isinstance(value, bool):
+        try:
+            return float(value)  # also of a text: YAML reads 1e-3 as one
+        except (TypeError, ValueError):
+            pass
+    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
+        return value
+    raise ConfigError(f"{path}: {name} is {value!r}; it must be {_KINDS[kind]}")
