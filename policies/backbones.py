@@ -137,6 +137,8 @@ class ViT(Backbone):
             embed_dim=width, depth=depth, num_heads=heads, **family.options,
         )
         super().__init__(config, size, net, width, family)
+        if config.lora_rank:
+            _add_lora(net, config.lora_rank)
         self.masked = config.masks_attention
         self.prefix = int(net.num_prefix_tokens)
         self.class_only = config.pooling == "cls" and net.cls_token is not None
@@ -153,6 +155,25 @@ class ViT(Backbone):
             x = block(x, attn_mask=allowed)
         out: Tensor = net.norm(x)
         return out[:, :1] if self.class_only else out[:, self.prefix :]
+
+
+def _add_lora(net: nn.Module, rank: int) -> None:
+    """Adds low-rank changes, zero at first, to the linear layers of a ViT's blocks; nothing else of the network is trained.
+
+    Raises:
+        MissingDependencyError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise MissingDependencyError("peft is missing; run `pip install 'toyshift[lora]'`") from error
+    layers = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers), net)
+
+
+def plain_names(net: nn.Module) -> dict[str, str]:
+    """Returns the names of a network's tensors without low-rank changes -> their names with them."""
+    return {name.replace(".base_layer.", "."): name for name in net.state_dict() if ".lora_" not in name}
 
 
 def _resnet18(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:

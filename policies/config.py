@@ -53,6 +53,7 @@ class PolicyConfig:
             (efficientnet-lite0: those of its PyPI package).
         encoder_size: side to which images are resized for the encoder [pixels]; 0 = as they are.
         freeze_encoder: train neither the ViT, ResNet or EfficientNet nor its norms, only the projection of its tokens and what follows.
+        lora_rank: train low-rank changes of the linear layers in a ViT's blocks instead of the layers (LoRA, extra [lora]), of this rank; 0 = none.
         width: channels of a token.
         stem: channels of conv-small's first layer.
         token_hidden: hidden width of the MLP that every token goes through.
@@ -88,6 +89,7 @@ class PolicyConfig:
     encoder_weights: str = "none"
     encoder_size: int = 0
     freeze_encoder: bool = False
+    lora_rank: int = 0
     width: int = 128
     stem: int = 48
     token_hidden: int = 128
@@ -137,14 +139,16 @@ class PolicyConfig:
 
     def _check_encoder(self) -> None:
         if self.encoder not in BACKBONE_NAMES:
-            if self.freeze_encoder or self.encoder_weights != "none":
-                raise ConfigError(f"encoder {self.encoder} has no pretrained weights to load or to freeze; choose one of {', '.join(BACKBONE_NAMES)}")
+            if self.freeze_encoder or self.lora_rank or self.encoder_weights != "none":
+                raise ConfigError(f"encoder {self.encoder} has no pretrained weights to load, to freeze or to adapt; choose one of {', '.join(BACKBONE_NAMES)}")
             return
-        if self.freeze_encoder and (self.mask_channel or self.coordinates):
-            raise ConfigError("freeze_encoder leaves the first layer as it is, but mask-channel, mask_input and coordinates give it new input channels; drop one")
+        if self.lora_rank < 0 or (self.lora_rank and (self.freeze_encoder or self.encoder not in VIT_NAMES)):
+            raise ConfigError(f"lora_rank is {self.lora_rank}; it must be 0, or positive with one of {', '.join(VIT_NAMES)} and without freeze_encoder")
+        if (self.freeze_encoder or self.lora_rank) and (self.mask_channel or self.coordinates):
+            raise ConfigError("freeze_encoder and lora_rank leave the first layer as it is, but mask-channel, mask_input and coordinates give it new input channels; drop one")
         if self.encoder_weights == "none":
-            if self.freeze_encoder and self.encoder != "efficientnet-lite0":
-                raise ConfigError(f"freeze_encoder would freeze random weights of {self.encoder}; give --encoder-weights FAMILY:FILE.safetensors")
+            if (self.freeze_encoder or self.lora_rank) and self.encoder != "efficientnet-lite0":
+                raise ConfigError(f"freeze_encoder or lora_rank would freeze random weights of {self.encoder}; give --encoder-weights FAMILY:FILE.safetensors")
             return
         family, _, path = self.encoder_weights.partition(":")
         if self.encoder == "efficientnet-lite0":

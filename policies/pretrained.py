@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from toyshift.core.errors import FileError, MissingDependencyError
-from toyshift.policies.backbones import Backbone
+from toyshift.policies.backbones import Backbone, plain_names
 from toyshift.policies.checkpoints import PICKLES, file_hash
 from toyshift.policies.config import VIT_NAMES
 
@@ -135,7 +135,8 @@ def fitted(tensors: Tensors, encoder: Backbone, what: str) -> Tensors:
     Raises:
         FileError: a tensor is missing, unknown or of another shape.
     """
-    own: Tensors = encoder.net.state_dict()
+    state = encoder.net.state_dict()
+    own: Tensors = {plain: state[name] for plain, name in plain_names(encoder.net).items()}
     tensors = dict(tensors)
     if "pos_embed" in own and "pos_embed" in tensors and tensors["pos_embed"].shape[1] != own["pos_embed"].shape[1]:
         from timm.layers import resample_abs_pos_embed
@@ -183,5 +184,6 @@ def load_pretrained(policy: Any) -> dict[str, str]:
             tensors = {k: v for k, v in tensors.items() if not k.startswith("fc.")}
         what, digest = str(path), hashlib.sha256(path.read_bytes()).hexdigest()
     for encoder in policy.encoders.values():
-        encoder.net.load_state_dict(fitted(tensors, encoder, what))
+        names = plain_names(encoder.net)
+        encoder.net.load_state_dict(encoder.net.state_dict() | {names[k]: v for k, v in fitted(tensors, encoder, what).items()})
     return {"file": what, "sha256": digest}

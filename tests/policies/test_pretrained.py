@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from toyshift.core.errors import FileError, MissingDependencyError
-from toyshift.policies import PolicyConfig, TrainConfig, backbones, load_policy, pretrained, train
+from toyshift.core.errors import ConfigError, FileError, MissingDependencyError
+from toyshift.policies import PolicyConfig, TrainConfig, backbones, export, load_policy, pretrained, train, verify
 from toyshift.policies.encoders import make_encoder
 from toyshift.policies.pretrained import fitted, lite0_names, read_lite0, read_safetensors, vit_names
+from toyshift.policies.start import initial_policy
 
 pytest.importorskip("timm")
 
@@ -191,3 +192,39 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretrained, "LITE0_PACKAGE", "no_such_package")
     with pytest.raises(MissingDependencyError, match=r"toyshift\[pretrained\]"):
         read_lite0()
+
+
+def test_lora_starts_as_the_weights_and_trains_its_own_only(make_config: Make, make_source: Make, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    _, weights = random_weights("mae")
+    path = tmp_path / "mae.safetensors"
+    save_file({k: 0.1 * v for k, v in weights.items()}, str(path))
+    policy = {"encoder": "vit-tiny", "encoder_weights": f"mae:{path}", "encoder_size": 64, "share_encoder": True, "lora_rank": 2}
+    config = make_config(tmp_path / "run", policy, steps=3, lr=1e-2, ema=0.0)
+    plain = encoder_of("mae", 64)
+    plain.net.load_state_dict(load_file(str(path)))
+    start = initial_policy(config, make_source(config)).encoders["front"].net
+    image = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(start.forward_features(image), plain.net.forward_features(image))
+
+    train(config, make_source(config))
+    path.unlink()  # acting needs the trained folder only
+    net = load_policy(tmp_path / "run").policy.encoders["front"].net
+    trained = net.state_dict()
+    for name, full in backbones.plain_names(net).items():
+        assert torch.equal(trained[full], plain.net.state_dict()[name]), name
+    changes = {k: v for k, v in trained.items() if ".lora_B." in k}
+    assert len(changes) == 2 * 4  # blocks, linear layers of each
+    assert all(v.shape[1] == 2 and v.abs().sum() > 0 for v in changes.values())
+    assert {n for n, p in net.named_parameters() if p.requires_grad} == {n for n in trained if ".lora_" in n}
+    assert verify(export(tmp_path / "run", tmp_path / "bundle"))["passed"]
+
+
+def test_lora_of_what_has_no_linear_layers_or_no_weights_is_refused() -> None:
+    for bad, message in (
+        ({"encoder": "resnet18", "encoder_weights": "timm:x"}, "positive with one of vit-tiny"), ({}, "conv-small has no pretrained weights"),
+        ({"encoder": "vit-tiny"}, "would freeze random weights"), ({"encoder": "vit-tiny", "encoder_weights": "mae:x", "freeze_encoder": True}, "without freeze_encoder"),
+        ({"encoder": "vit-tiny", "encoder_weights": "mae:x", "pooling": "mask-channel"}, "new input channels"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            PolicyConfig(lora_rank=4, **bad)
