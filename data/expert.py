@@ -28,6 +28,9 @@ NEAR = 0.01  # from the height of lifting, within which the hand has got there [
 HIGHER = 0.25  # most that the hand goes beyond the height of lifting where an object hangs down from it [m]
 SLANTED = 0.5  # tilt of the approach from which the hand travels along it in place of the vertical [rad]
 SLANTED_TURN = 0.15  # rotation from the grasp's below which a slanted hand comes in, and closes [rad]
+STILL = 0.004, 0.05  # way [m] and turn [rad] of the hand that count as none
+BLOCKED = 12  # actions on the way without either, after which something must be in the way
+ALIKE = 0.02, 0.5  # distance [m] and angle between closing axes [rad] within which a grasp is one that was blocked
 CLEAR = 0.06  # from the line of approach, beyond which a slanted hand keeps above the object [m]
 
 
@@ -98,6 +101,7 @@ class GraspExpert:
         self._rng = episode_rng(seed, episode, "planner")
         self.attempts = 0
         self._highest = 0.0  # point of the other objects [m]
+        self._blocked: list[tuple[Array, Array]] = []  # places and closing axes of grasps that the hand did not get to, object frame
         self._start_low = self._low()
         self._home_yaw, self._home = self._yaw(), self.env.commanded_pose()[1]
         self._begin()
@@ -118,6 +122,7 @@ class GraspExpert:
 
     def _begin(self) -> None:
         self._phase, self._count, self._higher = "approach", 0, 0.0
+        self._still_at, self._still = self.env.hand_pose(), 0
         self.attempts += 1
         self.grasp = self._plan()
 
@@ -126,7 +131,7 @@ class GraspExpert:
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
         obstacles = self._obstacles()
-        grasps = self._plan_from_above(obstacles)
+        grasps = self._not_blocked(self._plan_from_above(obstacles))
         if not grasps or self.attempts >= self.config.six_dof_from or not self._holds(grasps[0]):
             grasps = self._plan_better(grasps, obstacles)
         # another try takes another grasp: the best one has just failed
@@ -168,12 +173,27 @@ class GraspExpert:
         rng = episode_rng(*self._episode, f"six-dof:{self.attempts}")  # of its own: what the planner from above draws must not depend on it
         samples = self.samples_of(env.object, config.six_dof.points)
         grasps = plan_six_dof(samples, *env.object_pose(), env.object_position(), env.robot.gripper, self._home, rng, config.six_dof, obstacles)
+        grasps = self._not_blocked(grasps)
         ik, joints, lift = env.inverse_kinematics(), env.commanded_joints(), env.config.lift_height + config.lift
         reached = (grasp for grasp in grasps[: config.six_dof.checked] if reachable(grasp, ik, joints, config.hover, lift))
         found = list(itertools.islice(reached, CHOICE))
         if not found:
             raise GraspError(f"the arm reaches none of the {min(len(grasps), config.six_dof.checked)} best 6-DoF grasps")
         return found
+
+    def _not_blocked(self, grasps: list[Grasp]) -> list[Grasp]:
+        """Returns those that are not like one that the hand did not get to."""
+        if not self._blocked:
+            return grasps
+        position, rotation = self.env.object_pose()
+        places, axes = (np.array(values) for values in zip(*self._blocked, strict=True))
+        places, axes = places @ rotation.T + position, axes @ rotation.T  # (b, 3)
+
+        def like(grasp: Grasp) -> bool:
+            near = np.linalg.norm(places - grasp.position, axis=1) < ALIKE[0]
+            return bool((near & (np.abs(axes @ grasp.rotation[:, 0]) > np.cos(ALIKE[1]))).any())
+
+        return [grasp for grasp in grasps if not like(grasp)]
 
     def _holds(self, grasp: Grasp) -> bool:
         return self._wrench(grasp) < self.config.wrenches
@@ -223,6 +243,10 @@ class GraspExpert:
                 self._replan()
             if self._arrived(hand):
                 self._phase, self._count, self._last_opening = "close", 0, 1.0
+            elif self._stands_still():
+                position, rotation = env.object_pose()
+                self._blocked.append(((self.grasp.position - position) @ rotation, self.grasp.rotation[:, 0] @ rotation))
+                self._replan_attempt()
         elif self._phase == "close":
             opening = env.opening()
             if self._count >= config.close_steps and abs(opening - self._last_opening) < 0.02:
@@ -244,6 +268,15 @@ class GraspExpert:
             along = (hand - self.grasp.position) @ self.grasp.rotation[:, 2]
             return bool(plane < config.reached and turn < SLANTED_TURN and abs(along) < config.reached)
         return bool(plane < config.reached and abs(turn) < config.reached_turn and abs(along) < config.reached)
+
+    def _stands_still(self) -> bool:
+        """Whether the hand has got no further for so long that something is in its way."""
+        position, rotation = self.env.hand_pose()
+        moved = np.linalg.norm(position - self._still_at[0]) > STILL[0]
+        if moved or np.linalg.norm(matrix_to_rotvec(rotation @ self._still_at[1].T)) > STILL[1]:
+            self._still_at, self._still = (position, rotation), 0
+        self._still += 1
+        return self._still > BLOCKED
 
     def _replan_attempt(self) -> None:
         try:

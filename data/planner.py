@@ -18,6 +18,7 @@ PALM_CLEARANCE = 0.004  # between palm and object [m]
 OPEN_MARGIN = 0.003  # between an open finger and the object [m]
 OBSTACLE_CLEARANCE = 0.006  # between the hand and other objects [m]
 CONTACT_DEPTH = 0.003  # surface this close to a finger counts as touched when it closes [m]
+UNDER_TABLE = 0.012  # tips of a tilted hand that were to be deeper than this are stopped by the table before it counts as there [m]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +145,9 @@ def _along(
     close = close_hand(u[None], v[None], w[None], nu[None], u_guess, v0, w0, gripper)
     u0, width, count, alignment = close.u, close.width, close.count, close.alignment
     good = close.good(config.min_alignment)
+    # `lowest` is along the approach: of a tilted hand, that is not the height above the table
+    tips = u0 * rotation[2, 0] + v0 * rotation[2, 1] + (gripper.tip_offset - w0) * rotation[2, 2] - half_finger * abs(rotation[2, 1])
+    good &= tips > -UNDER_TABLE
     if obstacles is not None and len(obstacles):
         good &= ~in_the_way(obstacles @ rotation * np.array([1.0, 1.0, -1.0]), u0, v0, w0, gripper)
     grasps = []
@@ -166,8 +170,8 @@ class Closing:
         width: distance between them [m].
         fits: whether there is something between the fingers that is narrower than the opening.
         hit: whether there is something where a finger is.
-        count: surface samples at the pad that has fewer.
-        alignment: mean cosine between normals and closing axis, at the pad where it is less.
+        count: surface samples at the pad that has fewer; 0 where it does not fit or hits.
+        alignment: mean cosine between normals and closing axis, at the pad where it is less; likewise.
     """
 
     u: Array
@@ -205,11 +209,14 @@ def close_hand(u: Array, v: Array, w: Array, nu: Array, u_guess: Array, v0: Arra
     u0 = np.where(some, u0, 0.0)
     reach = np.abs(u - u0[:, None])
     hit = (fingers & (reach > half_opening - OPEN_MARGIN) & (reach < half_opening + thickness)).any(axis=1)
-    pads = inner & (np.abs(w - (w0 - gripper.pad_offset)[:, None]) < gripper.pad[1]) & (near < gripper.pad[0] + 0.002)
-    on_right = pads & (u > (right - CONTACT_DEPTH)[:, None])
-    on_left = pads & (u < (left + CONTACT_DEPTH)[:, None])
-    count = np.minimum(on_right.sum(axis=1), on_left.sum(axis=1))
-    alignment = np.minimum(_mean(nu, on_right), _mean(-nu, on_left))
+    count, alignment = np.zeros(len(v0), dtype=np.int64), np.zeros(len(v0))
+    rows = np.flatnonzero(some & ~hit)  # mostly few: only there is it looked at what the pads touch
+    u, v, w, nu = (values if len(values) == 1 else values[rows] for values in (u, v, w, nu))
+    pads = inner[rows] & (np.abs(w - (w0[rows] - gripper.pad_offset)[:, None]) < gripper.pad[1]) & (near[rows] < gripper.pad[0] + 0.002)
+    on_right = pads & (u > (right[rows] - CONTACT_DEPTH)[:, None])
+    on_left = pads & (u < (left[rows] + CONTACT_DEPTH)[:, None])
+    count[rows] = np.minimum(on_right.sum(axis=1), on_left.sum(axis=1))
+    alignment[rows] = np.minimum(_mean(nu, on_right), _mean(-nu, on_left))
     return Closing(u0, width, some, hit, count, alignment)
 
 

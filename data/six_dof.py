@@ -28,7 +28,8 @@ HAND_LENGTH = 0.10  # from the palm's face back to the flange [m]
 COARSE = 10  # of so many surface points, one for a first look
 UPPER = 0.7  # where an object's upper part begins, as a share of its height
 PARTNER_RADIUS = 0.006  # around the line of closing in which the opposite contact is looked for [m]
-IK_ITERATIONS = 25
+AT_ONCE = 50  # contacts whose partners are looked for together: what is enough ends the search
+IK_ITERATIONS, IK_AT_ONCE = 25, 5  # most, and how many before it is looked whether the pose is reached
 REACHED = 0.004, 0.03  # what counts as the same pose [m], [rad]
 
 
@@ -110,17 +111,31 @@ def antipodal(points: Array, normals: Array, gripper: Gripper, rng: np.random.Ge
     picks[::2] = upper[rng.integers(len(upper), size=len(picks[::2]))]
     closing = -normals[picks] + np.tan(config.cone) * rng.standard_normal((config.picks, 3)) / 3
     closing /= np.linalg.norm(closing, axis=1, keepdims=True)
-    relative = points[None] - points[picks][:, None]  # (k, n, 3)
-    along = np.einsum("kni,ki->kn", relative, closing)
-    beside = (relative**2).sum(axis=2) - along**2
-    partner = (beside < PARTNER_RADIUS**2) & (along > 0.001) & (along < gripper.opening - 2 * OPEN_MARGIN)
-    partner &= closing @ normals.T > config.min_alignment
-    across = np.where(partner, along, np.inf).min(axis=1)
-    centres = points[picks] + 0.5 * np.where(np.isfinite(across), across, 0.0)[:, None] * closing
-    # whatever the approach, the open fingers stand on either side of the contacts
-    room = centres[:, 2] - np.abs(closing[:, 2]) * (gripper.opening / 2 + gripper.finger[1]) > 0
-    found = np.flatnonzero(np.isfinite(across) & room)[: config.pairs]
-    return centres[found], closing[found]
+    centres, axes, found = [], [], 0
+    for part in np.array_split(np.arange(config.picks), max(1, config.picks // AT_ONCE)):
+        across = _across(points, normals, points[picks[part]], closing[part], gripper, config)
+        some = np.flatnonzero(np.isfinite(across))
+        middle = points[picks[part[some]]] + 0.5 * across[some, None] * closing[part[some]]
+        # whatever the approach, the open fingers stand on either side of the contacts
+        room = middle[:, 2] - np.abs(closing[part[some], 2]) * (gripper.opening / 2 + gripper.finger[1]) > 0
+        centres.append(middle[room])
+        axes.append(closing[part[some[room]]])
+        found += int(room.sum())
+        if found >= config.pairs:
+            break
+    return np.concatenate(centres)[: config.pairs], np.concatenate(axes)[: config.pairs]
+
+
+def _across(points: Array, normals: Array, contacts: Array, closing: Array, gripper: Gripper, config: SixDofConfig) -> Array:
+    """How far the nearest partner of each contact (k, 3) is along its closing axis (k, 3), inf where there is none [m]."""
+    along = closing @ points.T - (closing * contacts).sum(axis=1)[:, None]  # (k, n)
+    row, column = np.nonzero((along > 0.001) & (along < gripper.opening - 2 * OPEN_MARGIN) & (closing @ normals.T > config.min_alignment))
+    depth = along[row, column]
+    beside = ((points[column] - contacts[row]) ** 2).sum(axis=1) - depth**2
+    near = beside < PARTNER_RADIUS**2
+    across = np.full(len(contacts), np.inf)
+    np.minimum.at(across, row[near], depth[near])
+    return across
 
 
 def hand_frames(closing: Array, config: SixDofConfig) -> tuple[NDArray[np.int64], Array]:
@@ -201,8 +216,11 @@ def _grasp(i: int, site: Array, frames: Array, close: Closing, com: Array, home:
 def reachable(grasp: Grasp, ik: InverseKinematics, joints: Array, standoff: float, lift: float) -> bool:
     """Whether an arm whose joints are at `joints` (n,) [rad] gets to a grasp from `standoff` before it and `lift` above it [m]."""
     for position in (grasp.position - standoff * grasp.rotation[:, 2], grasp.position, grasp.position + np.array([0.0, 0.0, lift])):
-        joints = ik.solve(joints, position, grasp.rotation, IK_ITERATIONS)
-        there, rotation = ik.forward(joints)
-        if np.linalg.norm(there - position) > REACHED[0] or np.linalg.norm(matrix_to_rotvec(rotation @ grasp.rotation.T)) > REACHED[1]:
+        for _ in range(IK_ITERATIONS // IK_AT_ONCE):
+            joints = ik.solve(joints, position, grasp.rotation, IK_AT_ONCE)
+            there, rotation = ik.forward(joints)
+            if np.linalg.norm(there - position) < REACHED[0] and np.linalg.norm(matrix_to_rotvec(rotation @ grasp.rotation.T)) < REACHED[1]:
+                break
+        else:
             return False
     return True
