@@ -29,7 +29,7 @@ HIGHER = 0.25  # most that the hand goes beyond the height of lifting where an o
 SLANTED = 0.5  # tilt of the approach from which the hand travels along it in place of the vertical [rad]
 SLANTED_TURN = 0.15  # rotation from the grasp's below which a slanted hand comes in, and closes [rad]
 STILL = 0.004, 0.05  # way [m] and turn [rad] of the hand that count as none
-BLOCKED = 12  # actions on the way without either, after which something must be in the way
+BLOCKED = 20  # actions on the way without either, after which something must be in the way
 ALIKE = 0.02, 0.5  # distance [m] and angle between closing axes [rad] within which a grasp is one that was blocked
 CLEAR = 0.06  # from the line of approach, beyond which a slanted hand keeps above the object [m]
 
