@@ -94,6 +94,12 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
 
     def decode(i: int) -> int:
         frames = dataset.episode(i).frames
+        for key in (STATE, ACTION):
+            if not np.isfinite(frames[key]).all():
+                t = int(np.argwhere(~np.isfinite(frames[key]))[0][0])
+                raise FileError(
+                    f"{dataset.file_of(i)}, episode {i}: {key} is not finite in frame {t}, and so nothing to learn from; `toyshift data check {dataset.folder} --repair NEW` copies the dataset without such episodes"
+                )
         for key, array in arrays.items():
             array[starts[i] : starts[i + 1]] = frames[key]
         done[i] = 1  # after the frames: what a killed build marked is there

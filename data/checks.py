@@ -50,6 +50,8 @@ class Problem:
     file: str
 
     def __str__(self) -> str:
+        if self.kind == "unreadable" or self.detail.startswith(self.file):  # the error of reading names the place itself
+            return f"{self.kind}: {self.detail}"
         place = f"{self.file}" + ("" if self.episode is None else f", episode {self.episode}") + ("" if self.frame is None else f", frame {self.frame}")
         return f"{self.kind}: {place}: {self.detail}"
 
@@ -244,7 +246,8 @@ def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
     if repair is not None and Path(repair).exists() and (Path(repair).resolve() == folder.resolve() or any(Path(repair).iterdir())):
         raise ConfigError(f"{repair} is not empty; choose another folder for the repaired copy")
     dataset = open_dataset(folder, lenient=True)
-    problems = [Problem("dataset", None, None, text, str(folder)) for text in dataset.complaints]
+    complaints = [*dataset.complaints, *([] if dataset.num_episodes else ["holds no episodes"])]
+    problems = [Problem("dataset", None, None, text, str(folder)) for text in complaints]
     seen: dict[str, int] = {}
     kept = 0
     for i in track(range(dataset.num_episodes), "check", dataset.num_episodes, "episode"):
@@ -260,7 +263,7 @@ def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
     result = CheckResult(folder, dataset.num_episodes, dataset.num_frames, tuple(problems), None if repair is None else Path(repair))
     if repair is not None:
         if not kept:
-            raise FileError(f"{folder}: every one of its {dataset.num_episodes} episodes is bad, nothing is left; the first: {problems[0]}")
+            raise FileError(f"{folder}: none of its {dataset.num_episodes} episodes is good, nothing is left; the first: {problems[0]}")
         facts = manifest({"repaired_from": str(folder), "dropped": len(result.bad)}) | {"source": dataset.manifest}
         finalize(Path(repair), dataset.action_contract, dataset.observation_contract, facts, robot_type=str(dataset.info.get("robot_type", "panda")))
         dropped = [{"episode": i, "collected_index": dataset.collected_indices[i], "why": [str(p) for p in problems if p.episode == i]} for i in result.bad]

@@ -29,7 +29,9 @@ from toyshift.data.episode import (
 )
 from toyshift.data.layout import (
     CODEBASE_VERSION,
+    DATA_PATH,
     EPISODES_PATH,
+    FOOTERS,
     TOYSHIFT_VERSION,
     VIDEO_PATH,
     Column,
@@ -40,6 +42,7 @@ from toyshift.data.png import from_text
 from toyshift.data.video import clip_crc, cut_clip
 
 _RESTORE = "restore it from a copy, or delete the folder and run the command that made it again"
+ESSENTIAL = (f"meta/{INDEX_FILE}", EPISODES_PATH)  # without these files no episode is found
 
 
 class Dataset:
@@ -60,19 +63,42 @@ class Dataset:
         self.folder = Path(folder)
         self.complaints: list[str] = []
         self._lenient = lenient
-        self.info: dict[str, Any] = _read_info(self.folder)
+        info = self._info_or_complaint()
         ours = _read_ours(self.folder)
         self.manifest: dict[str, Any] = ours["manifest"]
         self.action_contract = ActionContract.from_json(ours["action_contract"])
         self.observation_contract = ObservationContract.from_json(ours["observation_contract"])
         self.columns = {k: Column(v["dtype"], tuple(v["shape"])) for k, v in ours["columns"].items()}
-        self.videos = tuple(k for k in self.columns if self.info["features"].get(k, {}).get("dtype") == "video")
+        rebuilt = self._rebuilt_info()
+        self.info: dict[str, Any] = info or rebuilt
+        stored = rebuilt["features"] | self.info["features"]
+        self.videos = tuple(k for k in self.columns if stored[k]["dtype"] == "video")
         self._files: dict[str, dict[str, int]] = ours["files"]
         check_contracts(self.columns, self.action_contract, self.observation_contract, str(self.folder))
         self._check_files()
         self._rows: list[dict[str, Any]] = [json.loads(line) for line in (self.folder / "meta" / INDEX_FILE).read_text(encoding="utf-8").splitlines()]
         self._places = self._read_places()
         self._check_info()
+
+    def _info_or_complaint(self) -> dict[str, Any]:
+        """Returns info.json; for a lenient reader nothing where it is missing or wrong beside a toyshift.json, which says the same."""
+        try:
+            return _read_info(self.folder)
+        except FileError as error:
+            if not self._lenient or not (self.folder / "meta" / "toyshift.json").exists():
+                raise
+            self.complaints.append(str(error))
+            return {}
+
+    def _rebuilt_info(self) -> dict[str, Any]:
+        """Returns what is read of info.json, from what else the folder says."""
+        kinds = {k: "video" if (self.folder / "videos" / k).is_dir() else c.dtype for k, c in self.columns.items()}
+        return {"fps": self.action_contract.control_hz, "data_path": DATA_PATH, "features": {k: {"dtype": v} for k, v in kinds.items()}}
+
+    def require_episodes(self) -> None:
+        """Raises FileError where there is no episode."""
+        if not self.num_frames:
+            raise FileError(f"{self.folder} holds no episodes; collect some, or leave it out")
 
     @property
     def num_episodes(self) -> int:
@@ -149,8 +175,21 @@ class Dataset:
         where = f"{self.folder / name}, episode {i}"
         clip = cut_clip(self.folder / name, self.info["fps"], begin, self._places[i][3], where)
         if clip_crc(clip) != self._rows[i]["videos"][key]:
-            raise FileError(f"{where}: the video changed since it was written (CRC-32 differs); {_RESTORE}. Other episodes stay usable")
+            raise FileError(f"{where}: the video changed since it was written (CRC-32 differs); {_RESTORE}. {self._others()}")
         return clip
+
+    def _others(self) -> str:
+        return f"Other episodes stay usable: `toyshift data check {self.folder} --repair NEW` copies them"
+
+    def _open(self, path: Path) -> pq.ParquetFile:
+        """Opens a data file; one that is cut off, by the copy of its end in meta/."""
+        try:
+            return pq.ParquetFile(path, page_checksum_verification=True)  # checksums of pages tell a flipped bit from a value
+        except pa.ArrowInvalid:
+            copy = self.folder / FOOTERS / path.relative_to(self.folder)
+            if not copy.exists():
+                raise
+            return pq.ParquetFile(path, metadata=pq.read_metadata(copy), page_checksum_verification=True)
 
     def _read(self, i: int, columns: list[str]) -> Any:
         """Reads columns of one episode's row group."""
@@ -158,13 +197,12 @@ class Dataset:
         path = self.folder / name
         where = f"{path}, episode {i}"
         try:
-            # Checksums of pages tell a flipped bit from a value.
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            with self._open(path) as file:
                 table = file.read_row_group(group, columns=[*columns, "episode_index", "index"])
         except FileNotFoundError as error:
             raise FileError(f"{path} is missing; {_RESTORE}") from error
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {_RESTORE}. Episodes in other files stay usable") from error
+            raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {_RESTORE}. {self._others()}") from error
         if table.num_rows != length or table["episode_index"][0].as_py() != i or table["index"][0].as_py() != first:
             raise FileError(f"{where}: row group {group} holds other rows than {EPISODES_PATH} says; {_RESTORE}")
         return table
@@ -232,10 +270,10 @@ class Dataset:
         for name, facts in self._files.items():
             path = self.folder / name
             if not path.is_file():
-                self._complain(f"{path} is missing", fatal=name.startswith("meta/"))
+                self._complain(f"{path} is missing", fatal=name in ESSENTIAL)
                 continue
             if name.startswith("meta/") and (path.stat().st_size != facts["bytes"] or file_crc(path) != facts["crc32"]):
-                raise FileError(f"{path} changed since it was written; {_RESTORE}")
+                self._complain(f"{path} changed since it was written", fatal=name in ESSENTIAL)
 
     def _complain(self, message: str, *, fatal: bool = False) -> None:
         """Raises, or notes what a lenient reader can go on from."""
@@ -270,14 +308,18 @@ class Dataset:
 
     def _check_info(self) -> None:
         path = self.folder / "meta" / "info.json"
+        if "total_episodes" not in self.info:
+            return  # rebuilt
         frames = sum(self.lengths)
         found = (len(self._rows), len(self._places), frames)
         said = (self.info["total_episodes"], self.info["total_episodes"], self.info["total_frames"])
         if found != said:
             self._complain(f"{path} announces {said[0]} episodes and {said[2]} frames, but the folder holds {found[0]} and {frames}", fatal=found[0] != found[1])
         missing = sorted(set(self.columns) - set(self.info["features"]))
-        if missing or self.info["fps"] != self.action_contract.control_hz:
-            self._complain(f"{path}: features {missing} are missing or fps {self.info['fps']} is not the action contract's {self.action_contract.control_hz}")
+        if missing:
+            self._complain(f"{path}: the features {', '.join(missing)} are missing")
+        if self.info["fps"] != self.action_contract.control_hz:
+            self._complain(f"{path}: fps is {self.info['fps']}, the action contract says {self.action_contract.control_hz:g}")
 
 
 def file_crc(path: Path) -> int:
@@ -293,6 +335,8 @@ def _read_info(folder: Path) -> dict[str, Any]:
     path = folder / "meta" / "info.json"
     if (folder / FINALIZING / "READY").exists() or (not path.exists() and (folder / EPISODES).is_dir()):
         raise FileError(f"{folder} is not finished: its episodes are not in the LeRobot layout yet. Run the command that collects it again: it goes on where it was")
+    if folder.is_file():
+        raise FileError(f"{folder} is a file; datasets are folders: `toyshift data convert {folder} DIR --to lerobot` makes one of a robomimic file")
     if not path.exists():
         raise FileError(f"{folder} is no dataset: {path} does not exist")
     info = read_json(path)

@@ -43,6 +43,7 @@ from toyshift.data.layout import (
     DATA_FILE_MB,
     DATA_PATH,
     EPISODES_PATH,
+    FOOTERS,
     TOYSHIFT_VERSION,
     VIDEO_FILE_MB,
     VIDEO_PATH,
@@ -170,6 +171,7 @@ class _DataFiles:
             "write_page_checksum": True,
         }
         self._number = -1
+        self._path = root
         self._handle: Any = None
         self._writer: Any = None
 
@@ -179,18 +181,23 @@ class _DataFiles:
             self.close()
         if self._writer is None:
             self._number += 1
-            path = self._root / DATA_PATH.format(chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = pa.OSFile(str(path), "wb")
+            self._path = self._root / DATA_PATH.format(chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = pa.OSFile(str(self._path), "wb")
             self._writer = pq.ParquetWriter(self._handle, self._schema, **self._options)
         self._writer.write_table(table, row_group_size=table.num_rows)
         return self._number // CHUNKS_SIZE, self._number % CHUNKS_SIZE
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._handle.close()
-            self._writer = None
+        if self._writer is None:
+            return
+        self._writer.close()
+        self._handle.close()
+        self._writer = None
+        # where each episode lies is written at a file's end: a second copy saves the episodes before the place where it is cut off
+        copy = self._root / FOOTERS / self._path.relative_to(self._root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        pq.read_metadata(self._path).write_metadata_file(str(copy))
 
 
 class _VideoFiles:

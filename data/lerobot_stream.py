@@ -20,7 +20,7 @@ CONFIG = "convert.json"
 
 def recognises(path: Path) -> bool:
     """Whether a folder is in the LeRobot layout."""
-    return (path / "meta" / "info.json").exists() or (path / "episodes").is_dir()
+    return any((path / "meta" / name).exists() for name in ("info.json", "toyshift.json")) or (path / "episodes").is_dir()
 
 
 def read(path: Path, options: ReadOptions) -> Stream:

@@ -98,8 +98,7 @@ class Windows:
         self._parts = []
         names = [folder.resolve().name for folder in folders]
         for dataset in datasets:
-            if dataset.num_frames == 0:
-                raise FileError(f"{dataset.folder} holds no frames; collect again")
+            dataset.require_episodes()
             tasks = tuple(str(dataset.meta(i).get("task", "")) for i in range(dataset.num_episodes))
             starts = np.cumsum([0, *dataset.lengths]).astype(np.int64)
             name = dataset.folder.resolve().name

@@ -55,8 +55,7 @@ def open_alike(folders: Sequence[Path]) -> list[Dataset]:
         require_same_contract(datasets[0].action_contract, other.action_contract, str(datasets[0].folder), str(other.folder))
         require_same_observations(datasets[0].observation_contract, other.observation_contract, str(datasets[0].folder), str(other.folder))
     for dataset in datasets:
-        if dataset.num_frames == 0:
-            raise FileError(f"{dataset.folder} holds no frames; leave it out")
+        dataset.require_episodes()
     return datasets
 
 

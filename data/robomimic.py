@@ -172,9 +172,9 @@ def read(path: Path, options: ReadOptions) -> Stream:
             for number, name in enumerate(names[start:], start=start):
                 try:
                     yield _read_demo(file["data"][name], number, name, path, action, observation, foreign=ours is None)
-                except (OSError, KeyError, RuntimeError, ValueError) as error:  # a ContractError is a ValueError: its text says more than we could
-                    if isinstance(error, ContractError):
-                        raise
+                except ContractError as error:
+                    yield FileError(f"{error}; correct the demonstration, or pass --skip-damaged to leave it out")
+                except (OSError, KeyError, RuntimeError, ValueError) as error:
                     yield FileError(f"{path}, {name} (episode {number}): truncated or damaged ({error}); restore it from a copy, or pass --skip-damaged: the other episodes are usable")
 
     return Stream(action, observation, len(names), episodes, {"source": str(path), "env_args": env_args, "foreign": ours is None}, robot)
@@ -195,9 +195,9 @@ def _foreign_contracts(demo: Any, path: Path, options: ReadOptions) -> tuple[Act
 def _read_demo(demo: Any, number: int, name: str, path: Path, action: ActionContract, observation: ObservationContract, *, foreign: bool) -> Episode:
     units: NDArray[Any] = demo["actions"][()]
     if units.ndim != 2 or units.shape[1] != action.size:
-        raise ContractError(f"{path}, {name}: actions have shape {units.shape}; {action.mode} takes {action.size}: {', '.join(action.names)}")
+        raise ContractError(f"{path}, {name} (episode {number}): actions have shape {units.shape}; {action.mode} takes {action.size}: {', '.join(action.names)}")
     if np.abs(units).max(initial=0.0) > 1.0 + 1e-6 or not np.isfinite(units).all():
-        raise ContractError(f"{path}, {name}: actions reach {np.abs(units).max():.4g}; robomimic's lie within -1 and 1")
+        raise ContractError(f"{path}, {name} (episode {number}): actions reach {np.abs(units).max():.4g}; robomimic's lie within -1 and 1")
     obs = demo["obs"]
     frames: Frames = {ACTION: action.from_unit(units.astype(np.float64))}
     if foreign:

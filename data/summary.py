@@ -15,7 +15,12 @@ SHOWN = 12  # values of a factor that are listed; of more there are only counts
 
 
 def summarise(dataset: Dataset) -> dict[str, Any]:
-    """Returns episodes, frames, seconds, success, contracts, cameras, features, objects, tasks, factors, sizes and content hash."""
+    """Returns episodes, frames, seconds, success, contracts, cameras, features, objects, tasks, factors, sizes and content hash.
+
+    Raises:
+        FileError: it holds no episode.
+    """
+    dataset.require_episodes()
     metas = [dataset.meta(i) for i in range(dataset.num_episodes)]
     known = [bool(m["success"]) for m in metas if "success" in m]
     objects = collections.Counter(str(m["object_id"]) for m in metas if "object_id" in m)

@@ -232,11 +232,13 @@ def episode_frames(folder: Path, camera: str = "front", limit: int = 500) -> NDA
 
     Raises:
         UnknownNameError: the dataset has no such camera.
+        FileError: it holds no episode, or is damaged.
     """
     from toyshift.core.contract import image_key
     from toyshift.data import open_dataset
 
     dataset = open_dataset(Path(folder))
+    dataset.require_episodes()
     cameras = dataset.observation_contract.camera_names
     if camera not in cameras:
         raise UnknownNameError(f"camera of {folder}", camera, cameras)

@@ -11,10 +11,13 @@ import pytest
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.core.files import read_json, write_json
-from toyshift.data.checks import CHECKS, check_dataset
+from toyshift.data.checks import CHECKS, DROPPED, check_dataset
+from toyshift.data.convert import convert
 from toyshift.data.dataset import open_dataset
-from toyshift.data.episode import Episode, write_episode
+from toyshift.data.episode import INDEX_FILE, Episode, write_episode
 from toyshift.data.lerobot import finalize
+from toyshift.data.loader import Windows
+from toyshift.data.summary import summarise
 
 NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
 ACTIONS = ActionContract("eef_delta", NAMES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.5,) * 3 + (-0.3,) * 3 + (0.0,), (0.5,) * 3 + (0.3,) * 3 + (1.0,), 10.0, ("j0",))
@@ -58,10 +61,10 @@ def planted(kind, episode):
     return Episode(episode.index, frames, episode.meta)
 
 
-def make(folder, episodes):
+def make(folder, episodes, data_file_mb=0.001):  # a file per episode
     for episode in episodes:
         write_episode(folder, episode)
-    finalize(folder, ACTIONS, OBSERVATIONS, {}, data_file_mb=0.001)  # a file per episode
+    finalize(folder, ACTIONS, OBSERVATIONS, {}, data_file_mb=data_file_mb)
     return folder
 
 
@@ -143,16 +146,85 @@ def test_wrong_totals_in_info_json_are_refused_and_repaired(tmp_path):
     assert open_dataset(tmp_path / "clean").num_frames == 2 * LENGTH
 
 
-def test_info_json_that_is_no_json_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["info.json", "stats.json", "tasks.parquet"])
+def test_metadata_that_say_nothing_new_are_complained_of_and_made_again(tmp_path, name):
+    folder = make(tmp_path / "d", [good_episode(i) for i in range(2)])
+    whole = open_dataset(folder).content_hash()
+    (folder / "meta" / name).write_text('{"fps": 10')
+    with pytest.raises(FileError, match=name):
+        open_dataset(folder)
+    result = check_dataset(folder, tmp_path / "clean")
+    assert [(p.kind, p.episode) for p in result.problems] == [("dataset", None)]
+    assert name in str(result.problems[0])
+    assert open_dataset(tmp_path / "clean").content_hash() == whole
+    (folder / "meta" / name).unlink()
+    assert [p.kind for p in check_dataset(folder).problems] == ["dataset"]
+
+
+def test_metadata_that_say_where_episodes_are_cannot_be_done_without(tmp_path):
     folder = make(tmp_path / "d", [good_episode(0)])
-    (folder / "meta" / "info.json").write_text('{"fps": 10')
-    with pytest.raises(FileError, match=r"info\.json is not valid JSON"):
+    (folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet").unlink()
+    with pytest.raises(FileError, match=r"file-000\.parquet is missing; restore"):
         check_dataset(folder)
+
+
+def test_a_data_file_that_is_cut_off_loses_the_episodes_behind_the_cut_only(tmp_path):
+    folder = make(tmp_path / "d", [good_episode(i) for i in range(4)], data_file_mb=10)
+    path = folder / "data" / "chunk-000" / "file-000.parquet"
+    third = pq.ParquetFile(path).metadata.row_group(2).column(0)
+    path.write_bytes(path.read_bytes()[: (third.dictionary_page_offset or third.data_page_offset) + 5])
+    result = check_dataset(folder, tmp_path / "clean")
+    assert result.bad == (2, 3)
+    assert open_dataset(tmp_path / "clean").num_episodes == 2
+    dropped = read_json(tmp_path / "clean" / DROPPED)["dropped"]
+    assert [row["episode"] for row in dropped] == [2, 3]
+    assert "truncated or damaged" in dropped[0]["why"][0]
+    assert "--repair" in dropped[0]["why"][0]
+    with pytest.raises(FileError, match=r"file-000\.parquet, episode [23]"):
+        Windows([folder], chunk=2)
+
+
+def test_an_episode_that_is_not_finite_is_named_before_training(tmp_path):
+    folder = make(tmp_path / "d", [good_episode(i) for i in range(2)])
+
+    def spoil(table):
+        actions = np.array(table["action"].to_pylist())
+        actions[5, 1] = np.nan
+        return table.set_column(table.schema.get_field_index("action"), "action", pa.array(actions.tolist()))
+
+    rewrite(folder, 1, spoil)
+    with pytest.raises(FileError, match=r"episode 1: .* is not finite in frame \d+.*--repair"):
+        Windows([folder], chunk=2)
+    with pytest.raises(FileError, match=r"episode 1.*not finite in frame.*--skip-damaged"):
+        convert(folder, tmp_path / "a", "lerobot")
+    assert list(convert(folder, tmp_path / "b", "lerobot", skip_damaged=True)["dropped"]) == ["1"]
+    assert open_dataset(tmp_path / "b").num_episodes == 1
+
+
+def test_a_dataset_without_episodes_is_named(tmp_path):
+    folder = make(tmp_path / "d", [good_episode(0)])
+    path = folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    (folder / "meta" / INDEX_FILE).write_text("")
+    for name, change in (("toyshift.json", {"files": {}}), ("info.json", {"total_episodes": 0, "total_frames": 0})):
+        write_json(folder / "meta" / name, read_json(folder / "meta" / name) | change)
+    for use in (lambda: summarise(open_dataset(folder)), lambda: Windows([folder], chunk=1), lambda: convert(folder, tmp_path / "c", "lerobot"), lambda: check_dataset(folder, tmp_path / "e")):
+        with pytest.raises(FileError, match=r"no episodes|none of its 0 episodes"):
+            use()
+    assert [str(p) for p in check_dataset(folder).problems] == [f"dataset: {folder}: holds no episodes"]
+
+
+def test_nothing_can_be_converted(tmp_path):
+    folder = make(tmp_path / "d", [good_episode(i) for i in range(2)])
+    for path in (folder / "data" / "chunk-000").iterdir():
+        path.unlink()
+    with pytest.raises(FileError, match=r"none of its 2 episodes can be used; the first: .*is missing"):
+        convert(folder, tmp_path / "c", "lerobot", skip_damaged=True)
 
 
 def test_nothing_is_left_to_repair(tmp_path):
     folder = make(tmp_path / "d", [planted("empty masks", good_episode(i)) for i in range(2)])
-    with pytest.raises(FileError, match="every one of its 2 episodes is bad"):
+    with pytest.raises(FileError, match="none of its 2 episodes is good"):
         check_dataset(folder, tmp_path / "clean")
     with pytest.raises(ConfigError, match="not empty"):
         check_dataset(folder, folder)

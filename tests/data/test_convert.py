@@ -105,11 +105,11 @@ def test_a_foreign_file_needs_a_contract_and_then_opens(maker, tmp_path):
 def test_actions_of_another_size_or_scale_are_refused(maker, tmp_path):
     write_json(tmp_path / "contract.json", maker.actions.to_json())
     options = ReadOptions(contract=tmp_path / "contract.json")
-    with pytest.raises(ContractError, match=r"demo_0: actions have shape \(2, 3\)"):
+    with pytest.raises(FileError, match=r"demo_0 \(episode 0\): actions have shape \(2, 3\)"):
         convert(foreign(tmp_path / "a.hdf5", np.zeros((2, 3))), tmp_path / "a", "lerobot", options)
-    with pytest.raises(ContractError, match=r"demo_0: actions reach 3"):
+    with pytest.raises(FileError, match=r"demo_0 \(episode 0\): actions reach 3"):
         convert(foreign(tmp_path / "b.hdf5", np.full((2, 2), 3.0)), tmp_path / "b", "lerobot", options)
-    with pytest.raises(ContractError, match="demo_0"):
+    with pytest.raises(FileError, match="demo_0"):
         convert(foreign(tmp_path / "c.hdf5", np.full((2, 2), np.nan)), tmp_path / "c", "lerobot", options)
 
 

@@ -90,6 +90,8 @@ def test_a_truncated_data_file_is_named_and_the_others_stay_usable(tmp_path, mak
     assert dataset.damaged_files() == []
     first = tmp_path / "data/chunk-000/file-000.parquet"
     first.write_bytes(first.read_bytes()[:-20])
+    assert open_dataset(tmp_path).episode(0).frames["action"].shape == (4, 2)  # meta/ has a copy of the end of the file
+    first.write_bytes(first.read_bytes()[:100])
     dataset = open_dataset(tmp_path)
     assert dataset.damaged_files() == ["data/chunk-000/file-000.parquet"]
     with pytest.raises(FileError, match=r"file-000\.parquet, episode 0.*truncated or damaged"):
@@ -146,7 +148,7 @@ def test_damaged_meta_files_are_named(tmp_path, maker, name):
         ({"codebase_version": "v2.1"}, "v2.1"),
         ({"total_frames": 7}, "announces 5 episodes and 7 frames"),
         ({"total_episodes": 4}, "announces 4 episodes"),
-        ({"fps": 10}, "fps 10"),
+        ({"fps": 10}, "fps is 10"),
         ({"features": {}}, "features"),
         ({"data_path": None}, "missing|unreadable"),
     ],
