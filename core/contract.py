@@ -33,6 +33,7 @@ TASK = "task"
 SIM_STATE = "sim.state"
 
 MASK_BACKGROUND, MASK_TARGET, MASK_OTHER, MASK_ROBOT = 0, 1, 2, 3
+MASK_SCALE = 85  # Stable-Baselines3 divides images by 255: labels 0..3 would all be black, 0, 85, 170, 255 are not
 
 ACTION_MODES = ("joint_pos", "joint_delta", "eef_delta", "eef_pose")
 
@@ -142,6 +143,16 @@ class ObservationContract:
     @property
     def camera_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.cameras)
+
+    def state_seen(self, privileged: bool) -> tuple[str, ...]:
+        """Returns the names of the state entries that a policy sees, those of the privileged state last, where it sees them.
+
+        Raises:
+            ContractError: it does, and there are none.
+        """
+        if privileged and not self.environment_state_names:
+            raise ContractError("the policy sees the target's pose, but the observations have no environment_state; make the environment with environment_state=True")
+        return (*self.state_names, *(self.environment_state_names if privileged else ()))
 
     def to_json(self) -> dict[str, Any]:
         privileged = {"environment_state_names": list(self.environment_state_names)} if self.environment_state_names else {}

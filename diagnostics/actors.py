@@ -131,6 +131,8 @@ def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         filled["image_size"] = next(iter(sides))
     else:  # a camera with a pose of its own must be given: a policy does not know where it stood
         filled["cameras"] = tuple({"name": name, "size": list(size)} for name, size in cameras)
+    if policy.observation_contract.environment_state_names:
+        filled["environment_state"] = True
     return filled | dict(kwargs)
 
 

@@ -15,7 +15,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Grasp-v0": {},
     "GraspRelaxed-v0": {"lift_height": 0.15},  # LEGO's relaxed height
     "GraspClutter-v0": {"clutter": "2-6"},
-    "GraspState-v0": {"cameras": (), "environment_state": True},
+    "GraspState-v0": {"cameras": (), "environment_state": True, "reward": "cost"},
     "Pick-v0": {"task": "pick"},
     "PickTwo-v0": {"task": "pick", "clutter": 1},
     "PickSix-v0": {"task": "pick", "clutter": 5},

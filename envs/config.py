@@ -15,6 +15,7 @@ from toyshift.envs.shifts import Shifts
 TASKS: dict[str, int | str] = {"grasp": 0, "pick": "1-5"}  # and how many other objects each has on the table
 MAX_CLUTTER = 10
 QUALITIES = ("fast", "high")
+REWARDS = ("dense", "cost", "sparse")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,8 @@ class EnvConfig:
         quality: "fast" for policies, "high" (shadows, multisampling, the robot's full meshes) for videos.
         max_models: how many compiled scenes are kept.
         environment_state: whether the observation has the target's pose, "environment_state" (see `spaces.ENVIRONMENT_STATE`).
+        reward: "dense" (what an episode has come to pays at every step), "cost" (what is missing costs at every step, so that
+            success, which ends the episode, is the best that can happen) or "sparse" (1 for success); see `success.REWARDS`.
         shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see `envs.shifts`.
     """
 
@@ -63,6 +66,7 @@ class EnvConfig:
     quality: str = "fast"
     max_models: int = 8
     environment_state: bool = False
+    reward: str = "dense"
     shift: str = ""
 
     def __post_init__(self) -> None:
@@ -82,6 +86,8 @@ class EnvConfig:
             raise ConfigError(f"clutter={self.clutter!r} with task 'pick': at least 1 other object must lie on the table")
         if self.quality not in QUALITIES:
             raise UnknownNameError("quality", self.quality, QUALITIES)
+        if self.reward not in REWARDS:
+            raise UnknownNameError("reward", self.reward, REWARDS)
         size = image_size(self.image_size)
         object.__setattr__(self, "image_size", size[0] if size[0] == size[1] else size)
         steps = 1.0 / (self.control_hz * self.physics_dt)

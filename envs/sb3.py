@@ -15,7 +15,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from toyshift.core.contract import ActionContract
+from toyshift.core.contract import MASK_SCALE, ActionContract
 from toyshift.core.errors import MissingDependencyError
 from toyshift.envs.cameras import FAR
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from toyshift.envs.sb3_vec import ThreadedVecEnv
 
 ID = "toyshift/Grasp-v0"
-MASK_SCALE = 85  # Stable-Baselines3 divides images by 255: labels 0..3 would all be black, 0, 85, 170, 255 are not
 
 
 def flat_observation(observation: dict[str, Any]) -> dict[str, NDArray[Any]]:

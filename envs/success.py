@@ -15,6 +15,13 @@ from toyshift.envs.scene import Scene
 Array = NDArray[np.float64]
 
 REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
+# name in `EnvConfig.reward` -> scale of each term. "dense" pays for staying just below success; with "cost" every step short
+# of it costs up to 1, and a simulation that was made to blow up costs more than never to succeed.
+REWARDS: dict[str, dict[str, float]] = {
+    "dense": REWARD_SCALES,
+    "cost": {"step": -1.0, "reach": 0.2, "grasp": 0.2, "held": 0.1, "lift": 0.5, "unstable": -50.0},
+    "sparse": {"success": 1.0},
+}
 RAISED = 0.05  # an object that the gripper holds this far above its start counts as lifted in `lifted_object` [m]
 
 
@@ -35,6 +42,7 @@ class Progress:
         held_steps: for how many control steps in a row the target has been held high enough.
         max_height: highest rise of the target's lowest point [m].
         touched: whether the gripper has touched the target.
+        grasped: whether two parts of the gripper, such as both fingers, touch the target.
         height: how far the target's lowest point is above where it started [m].
         lifted_object: id of the last object that the gripper held RAISED above its start, "" for none.
         success, unstable: how it ended.
@@ -48,6 +56,7 @@ class Progress:
     held_steps: int = 0
     max_height: float = 0.0
     touched: bool = False
+    grasped: bool = False
     lifted_object: str = ""
     success: bool = False
     unstable: bool = False
@@ -66,6 +75,7 @@ class Progress:
         self.max_height = max(self.max_height, self.height)
         gripper, other = contacts(scene, scene.is_object)
         self.touched = self.touched or gripper
+        self.grasped = gripper and gripper_parts(scene) > 1
         held, lifted = gripper and not other, self.height >= config.lift_height
         wrong = [i for i in range(1, len(things)) if contacts(scene, scene.model.geom_bodyid == things[i].body) == (True, False)]
         for i in [*wrong, *([0] if held else [])]:
@@ -77,7 +87,7 @@ class Progress:
 
     def blow_up(self) -> None:
         """Ends the episode without success."""
-        self.unstable = True
+        self.unstable, self.grasped = True, False
         self.predicates = {"lifted": False, "held": False, "right_object": True, "stable": False}
 
     def reward(self, distance: float, config: EnvConfig) -> float:
@@ -87,8 +97,11 @@ class Progress:
             distance: between hand and target [m].
             config: environment configuration.
         """
-        self.terms = reward_terms(distance, self.predicates["held"], self.height / config.lift_height, self.success)
-        return float(sum(REWARD_SCALES[name] * value for name, value in self.terms.items()))
+        scales = REWARDS[config.reward]
+        terms = reward_terms(distance, self.predicates["held"], self.height / config.lift_height, self.success)
+        terms |= {"step": 1.0, "grasp": float(self.grasped), "unstable": float(self.unstable)}
+        self.terms = {name: terms[name] for name in scales}
+        return float(sum(scales[name] * value for name, value in self.terms.items()))
 
 
 def reward_terms(distance: float, held: bool, lifted: float, success: bool) -> dict[str, float]:
@@ -104,6 +117,14 @@ def reward_terms(distance: float, held: bool, lifted: float, success: bool) -> d
 def low_point(scene: Scene, thing: Thing) -> float:
     """Height of an object's lowest point above the table [m], of its convex hull."""
     return float(scene.data.xpos[thing.body, 2] + (thing.hull @ scene.data.xmat[thing.body, 6:]).min())
+
+
+def gripper_parts(scene: Scene) -> int:
+    """Returns how many bodies of the gripper touch the target."""
+    pairs = scene.data.contact.geom  # (n, 2)
+    mine = scene.is_object[pairs]
+    others = pairs[mine[:, ::-1] & ~mine]
+    return len(np.unique(scene.model.geom_bodyid[others[scene.is_gripper[others]]]))
 
 
 def contacts(scene: Scene, mine_of_geom: NDArray[np.bool_]) -> tuple[bool, bool]:

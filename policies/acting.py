@@ -111,7 +111,7 @@ class ActingPolicy(ABC):
 
         Args:
             obs: {"pixels": {cam: (H, W, 3) uint8}, "masks": {cam: (H, W) uint8}, "agent_pos": (S,) float32}, and "task", the instruction, for a
-                policy that is told it.
+                policy that is told it, "environment_state" (E,) float32 for a privileged one.
 
         Raises:
             ContractError: a camera, mask or instruction is missing, or an array has another shape or dtype.
@@ -119,9 +119,10 @@ class ActingPolicy(ABC):
         """
         images = {c: self._take(obs, "pixels", c, (*self._sizes[c], 3))[None] for c in self.cameras}
         masks = {c: self._take(obs, "masks", c, self._sizes[c])[None] for c in self.cameras} if self.needs_masks else {}
-        state = np.asarray(obs["agent_pos"], dtype=np.float32)
-        if state.shape != (len(self.observation_contract.state_names),):
-            raise ContractError(f"policy {self.name}: agent_pos has shape {state.shape}, the contract names {len(self.observation_contract.state_names)} entries")
+        state = np.concatenate([
+            self._vector(obs, key, names) for key, names in
+            (("agent_pos", self.observation_contract.state_names), ("environment_state", self.observation_contract.environment_state_names))[: 1 + self.config.privileged]
+        ])
         told = None if self.instructions is None else self.instructions([str(obs.get(TASK, ""))])
         chunk = self.predict(images, masks, state[None], told)[0]
         if self.config.ensemble > 0:
@@ -129,6 +130,14 @@ class ActingPolicy(ABC):
             chunk = blend(self._chunks, self._now, self.config.ensemble)
         self._now += self.execute
         return np.asarray(np.clip(chunk, self._low, self._high), dtype=np.float32)
+
+    def _vector(self, obs: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Float:
+        if key not in obs:
+            raise ContractError(f"policy {self.name} needs {key}; the observation has: {', '.join(sorted(obs)) or 'nothing'}")
+        vector = np.asarray(obs[key], dtype=np.float32)
+        if vector.shape != (len(names),):
+            raise ContractError(f"policy {self.name}: {key} has shape {vector.shape}, the contract names {len(names)} entries")
+        return vector
 
     def _take(self, obs: Mapping[str, Any], kind: str, camera: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         arrays = obs.get(kind, {})

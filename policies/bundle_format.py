@@ -45,8 +45,9 @@ def input_table(observation: ObservationContract, config: PolicyConfig, action_s
     if config.needs_masks:
         for camera in cameras:
             table[f"mask.{camera}"] = {"shape": ["batch", *sizes[camera]], "dtype": "uint8", "units": "label", "meaning": "0 background, 1 target, 2 other object, 3 robot"}
+    names = observation.state_seen(config.privileged)
     table["state"] = {
-        "shape": ["batch", len(observation.state_names)], "dtype": "float32", "units": "m and rad, as the names say", "meaning": "proprioception", "names": list(observation.state_names),
+        "shape": ["batch", len(names)], "dtype": "float32", "units": "m and rad, as the names say", "meaning": "proprioception" + ", then the target's pose" * config.privileged, "names": list(names),
     }
     if config.instruction == "table":
         table[INSTRUCTION] = {"shape": ["batch"], "dtype": "int64", "units": "row", "meaning": "number of the instruction in names", "names": list(config.vocabulary)}

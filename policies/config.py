@@ -13,7 +13,7 @@ VIT_NAMES = ("vit-tiny", "vit-small", "vit-base", "vit-large")
 BACKBONE_NAMES = (*VIT_NAMES, "resnet18", "efficientnet-lite0")
 ENCODER_NAMES = ("conv-small", "conv-classic", *BACKBONE_NAMES)
 POLICY_NET_NAMES = ("mlp", "transformer-tiny", "transformer-small", "transformer-base", "transformer-large")
-HEAD_NAMES = ("l1", "diffusion", "flow")
+HEAD_NAMES = ("l1", "diffusion", "flow", "squashed")
 NOISE_HEADS = ("diffusion", "flow")  # their predictions start from noise
 NORM_NAMES = ("none", "group")
 INSTRUCTION_NAMES = ("none", "table", "minilm")
@@ -23,7 +23,7 @@ WEIGHT_FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip", "timm")
 LEGO_HISTORY = 16
 
 
-def _from_json(cls: type[Any], value: dict[str, Any]) -> Any:
+def config_from_json(cls: type[Any], value: dict[str, Any]) -> Any:
     """Builds a config from JSON; fields of a newer version are refused instead of being dropped silently."""
     known = {f.name for f in dataclasses.fields(cls)}
     if unknown := sorted(set(value) - known):
@@ -68,7 +68,7 @@ class PolicyConfig:
             or minilm (embeddings of the frozen sentence encoder all-MiniLM-L6-v2, extra [language]; any sentence). It scales and shifts the
             tokens before the pooling, and the head sees it.
         vocabulary: the instructions of a table; empty = those of the training data, which the trained folder then names.
-        head: action head: l1, diffusion (DDIM, extra [diffusion]) or flow (flow matching).
+        head: action head: l1, diffusion (DDIM, extra [diffusion]) or flow (flow matching); squashed (l1's, with a tanh) is what `train-rl` makes with SAC.
         denoise: steps from noise to actions (diffusion and flow).
         hidden: width of the head's hidden layers.
         layers: number of the head's hidden layers.
@@ -77,6 +77,7 @@ class PolicyConfig:
         ensemble: average overlapping chunks with weights exp(-ensemble * age in control steps); 0 = newest chunk only.
         cameras: cameras the policy looks through; empty = all of the dataset's.
         state_keep: names of the state entries the policy sees; empty = all.
+        privileged: see the target's pose (`environment_state`) behind the state, as policies of `train-rl` on GraspState do.
         relative: predict the actions that bear the name of a state entry (absolute joint angles) relative to that entry.
         gripper_gain: how steeply the predicted gripper opening is pushed towards open or closed around 0.5; demonstrations
             know only those two, and a gripper that follows an undecided prediction stays half open for ever. 0 = as predicted.
@@ -110,6 +111,7 @@ class PolicyConfig:
     ensemble: float = 0.0
     cameras: tuple[str, ...] = ()
     state_keep: tuple[str, ...] = ()
+    privileged: bool = False
     relative: bool = False
     gripper_gain: float = 10.0
     std_floor: float = 5e-3
@@ -205,7 +207,7 @@ class PolicyConfig:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        config: Self = _from_json(cls, value)
+        config: Self = config_from_json(cls, value)
         return config
 
 
@@ -299,6 +301,8 @@ class TrainConfig:
         _choose("kind of weights to act", self.act, ("last", "best"))
         if not self.data:
             raise ConfigError("no dataset was given: name at least one folder made by `toyshift collect`")
+        if self.policy.privileged or self.policy.head == "squashed":
+            raise ConfigError("privileged and head squashed are of reinforcement learning: `toyshift train-rl` makes such policies")
         if self.weights and len(self.weights) != len(self.data):
             raise ConfigError(f"{len(self.weights)} weights for {len(self.data)} datasets; give one each, or none")
         if min(self.steps, self.batch_size, self.accumulate, self.log_every) < 1:
@@ -319,5 +323,5 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        config: Self = _from_json(cls, value | {"policy": PolicyConfig.from_json(value.get("policy", {}))})
+        config: Self = config_from_json(cls, value | {"policy": PolicyConfig.from_json(value.get("policy", {}))})
         return config

@@ -46,6 +46,13 @@ class L1Head(nn.Module):
         return out
 
 
+class SquashedHead(L1Head):
+    """The same MLP with a tanh: bounded actions, the mean of SAC's policy."""
+
+    def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
+        return super().forward(features).tanh()
+
+
 def _denoising(name: str) -> Callable[[int, int, PolicyConfig], nn.Module]:
     def make(features: int, action_size: int, config: PolicyConfig) -> nn.Module:
         from toyshift.policies import denoising
@@ -60,6 +67,7 @@ HEADS: dict[str, Callable[[int, int, PolicyConfig], nn.Module]] = {
     "l1": L1Head,
     "diffusion": _denoising("DiffusionHead"),
     "flow": _denoising("FlowHead"),
+    "squashed": SquashedHead,
 }
 
 

@@ -75,7 +75,7 @@ def _records(run: Run) -> Iterator[Any]:
         yield _nothing
         return
     metrics = run.folder / METRICS
-    _trim_metrics(metrics, run.step)
+    trim_metrics(metrics, run.step)
     with (
         tracker(run.config, run.step) as track,
         open(metrics, "a", encoding="utf-8", buffering=1) as log,
@@ -84,7 +84,7 @@ def _records(run: Run) -> Iterator[Any]:
         yield _Record(run, log, track, bar)
 
 
-def _trim_metrics(path: Path, step: int) -> None:
+def trim_metrics(path: Path, step: int) -> None:
     """Drops rows after a step, which a killed run wrote behind its last checkpoint; a torn last line goes as well."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:

@@ -94,7 +94,7 @@ class Policy(nn.Module):
         for camera in self.cameras:
             if camera not in sizes:
                 raise UnknownNameError("camera", camera, sizes)
-        names = observation_contract.state_names
+        names = observation_contract.state_seen(config.privileged)
         for name in config.state_keep:
             if name not in names:
                 raise UnknownNameError("state entry", name, names)
@@ -164,11 +164,12 @@ class Policy(nn.Module):
                 tokens = self.conditioning.modulate(tokens, told)
             view = self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
             pooled.append(view if place is None or self.place is None else view + self.place(place).unsqueeze(1))
-        return torch.cat(pooled, dim=1)
+        return torch.cat(pooled, dim=1) if pooled else torch.empty(0, 0, self.config.width)
 
     def features(self, pooled: Tensor, state: Tensor, told: Tensor | None = None) -> Tensor:
         """Concatenates pooled views (B, V, C) with the standardised state entries that the policy sees, and what it is told: (B, F)."""
-        parts = [pooled.flatten(1), state.index_select(1, self.indices).to(pooled.dtype), *([] if told is None else [told.to(pooled.dtype)])]
+        views = [pooled.flatten(1)] if self.cameras else []
+        parts = [*views, state.index_select(1, self.indices).to(pooled.dtype), *([] if told is None else [told.to(pooled.dtype)])]
         return torch.cat(parts, dim=1)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
     "data": Command("toyshift.scripts.data", "converts, mixes, checks and shows datasets", ("check", "convert", "fragment", "info", "mix", "replay", "view")),
     "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
+    "train-rl": Command("toyshift.scripts.train_rl", "trains a policy by reinforcement learning (PPO, SAC)"),
     "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),
     "diagnose": Command("toyshift.scripts.diagnose", "says what a policy leans on, or how datasets differ"),
     "augment": Command("toyshift.scripts.augment", "makes a repaired copy of a dataset", ("viewpoint",)),

@@ -13,7 +13,7 @@ from toyshift.data.expert import GraspExpert
 from toyshift.envs import EnvConfig, GraspEnv, Look
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
 from toyshift.envs.shifts import FACTORS
-from toyshift.envs.success import REWARD_SCALES
+from toyshift.envs.success import REWARD_SCALES, REWARDS
 
 OBJECTS = "toys:train?n=6"
 
@@ -244,3 +244,23 @@ def test_unknown_object_and_reset_option_name_the_choices(blind: GraspEnv) -> No
 def test_looks_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Look(**wrong)
+
+
+def test_no_step_of_the_cost_reward_pays_and_success_ends_the_costs(blind: GraspEnv) -> None:
+    env = GraspEnv(EnvConfig(objects=blind.config.objects, cameras=(), reward="cost"))
+    expert = GraspExpert(env)
+    env.reset(seed=0, options={"episode": 1})
+    expert.reset(0, 1)
+    rewards, grasps, done = [], [], False
+    while not done:
+        reward, done, info = env.advance(expert.act())
+        assert reward == sum(REWARDS["cost"][name] * value for name, value in info["reward_terms"].items())
+        rewards.append(reward)
+        grasps.append(info["reward_terms"]["grasp"])
+    assert info["is_success"]
+    assert -1.0 < rewards[0] < -0.7
+    assert max(rewards) <= 0.0
+    assert grasps[0] == 0.0
+    assert grasps[-1] == 1.0
+    assert rewards[-1] > -0.2  # what is left to reach for: the hand is never quite at the centre of mass
+    env.close()

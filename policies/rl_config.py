@@ -1,0 +1,150 @@
+"""Configuration of reinforcement learning: one frozen value with a JSON round trip, importable without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.policies.config import POOLING_NAMES, PolicyConfig, config_from_json
+
+# what a field left at 0 stands for: these numbers learn `toyshift/GraspState-v0` (docs/rl.md)
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "sac": {"steps": 400_000, "envs": 8, "lr": 5e-4, "batch_size": 256, "gamma": 0.97},
+    "ppo": {"steps": 3_000_000, "envs": 16, "lr": 3e-4, "batch_size": 1024, "gamma": 0.97},
+}
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclasses.dataclass(frozen=True)
+class RlConfig:
+    """What is learnt by trial and error, where, and how; 0 takes the algorithm's own number, see DEFAULTS.
+
+    Attributes:
+        algo: sac (few steps, many updates) or ppo (many steps, few updates).
+        env: registered id: toyshift/GraspState-v0 (state and the object's pose) or toyshift/Grasp-v0 (pixels, with detection pooling).
+        objects: object set; an episode draws one of its objects.
+        reward: "cost", "dense" or "sparse"; see `envs.success.REWARDS`.
+        cameras: cameras of an id with images.
+        image_size: height and width of their images [pixels], a multiple of 8.
+        pooling: how an image becomes a vector; as in `toyshift train`.
+        controls: names of the actions that are learnt; the others stay where they do nothing (0). Without the two tilts the hand keeps
+            pointing down, and there is much less to try.
+        out: folder of the trained policy; running again with the same configuration goes on, or does nothing.
+        steps: control steps in all environments together.
+        envs: environments side by side.
+        round_steps: control steps between two evaluations (at least); at a round's start all environments begin new episodes, which makes
+            a resumed run equal to an uninterrupted one.
+        evaluation_episodes: episodes of an evaluation, always the same ones; the best evaluation's policy is kept.
+        seed: root seed of initial weights, exploration and episodes.
+        gamma: discount of a control step.
+        lr: Adam's learning rate.
+        batch_size: transitions of an update.
+        hidden: width of the hidden layers of policy and value.
+        layers: number of them.
+        width: channels of a token, for images.
+        updates: SAC: updates per control step.
+        buffer: SAC: transitions that are kept.
+        random_steps: SAC: control steps with random actions before the first update.
+        tau: SAC: share of the new weights in the target network, per update.
+        horizon: PPO: control steps of each environment between two updates.
+        epochs: PPO: how often an update goes through them.
+        clip: PPO: largest relative change of an action's probability.
+        gae_lambda: PPO: weight of far rewards in the advantage.
+        entropy: PPO: weight of the entropy bonus.
+        device: auto, cpu or cuda.
+        threads: torch threads; 0 = torch's choice. Bit-equal resume needs the same number.
+        checkpoint_minutes: minutes between checkpoints (at the end of a round).
+    """
+
+    algo: str = "sac"
+    env: str = "toyshift/GraspState-v0"
+    objects: str = "toys:train?n=1"
+    reward: str = "cost"
+    cameras: tuple[str, ...] = ("front", "wrist")
+    image_size: int = 64
+    pooling: str = "detpool"
+    controls: tuple[str, ...] = ("dx", "dy", "dz", "rz", "gripper")
+    out: str = "runs/rl"
+    steps: int = 0
+    envs: int = 0
+    round_steps: int = 20_000
+    evaluation_episodes: int = 40
+    seed: int = 0
+    gamma: float = 0.0
+    lr: float = 0.0
+    batch_size: int = 0
+    hidden: int = 256
+    layers: int = 2
+    width: int = 64
+    updates: float = 0.5
+    buffer: int = 400_000
+    random_steps: int = 5_000
+    tau: float = 0.005
+    horizon: int = 64
+    epochs: int = 5
+    clip: float = 0.2
+    gae_lambda: float = 0.95
+    entropy: float = 0.001
+    device: str = "auto"
+    threads: int = 0
+    checkpoint_minutes: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.algo not in DEFAULTS:
+            raise UnknownNameError("algorithm", self.algo, DEFAULTS)
+        if self.device not in DEVICES:
+            raise UnknownNameError("device", self.device, DEVICES)
+        if self.pooling not in POOLING_NAMES:
+            raise UnknownNameError("pooling", self.pooling, POOLING_NAMES)
+        for name, value in DEFAULTS[self.algo].items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
+        for name in ("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers", "buffer", "horizon", "epochs", "lr", "updates", "checkpoint_minutes"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
+        for name in ("gamma", "tau", "clip", "gae_lambda"):
+            if not 0.0 < getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1")
+        for name in ("seed", "random_steps", "threads", "entropy"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.algo == "ppo" and self.envs * self.horizon < self.batch_size:
+            raise ConfigError(f"batch_size is {self.batch_size}, but envs * horizon collect {self.envs * self.horizon} transitions; lower batch_size or raise horizon")
+        if not self.controls or len(set(self.controls)) < len(self.controls):
+            raise ConfigError(f"controls is {self.controls}; name each action that is learnt once")
+
+    @property
+    def updates_at_once(self) -> int:
+        """SAC's updates after each step of all environments."""
+        return max(1, round(self.updates * self.envs))
+
+    @property
+    def round_length(self) -> int:
+        """Control steps of a round: `round_steps`, rounded up to whole steps (SAC) or whole updates (PPO) of all environments."""
+        unit = self.envs * (self.horizon if self.algo == "ppo" else 1)
+        return -(-self.round_steps // unit) * unit
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds that `steps` take."""
+        return -(-self.steps // self.round_length)
+
+    def policy_config(self, privileged: bool) -> PolicyConfig:
+        """Returns what the trained policy is made of: one action per observation.
+
+        Args:
+            privileged: whether it sees the target's pose.
+        """
+        return PolicyConfig(
+            pooling=self.pooling, width=self.width, token_hidden=self.width, hidden=self.hidden, layers=self.layers, chunk=1, execute=1, privileged=privileged,
+            head="squashed" if self.algo == "sac" else "l1", gripper_gain=0.0, std_floor=0.02,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        config: Self = config_from_json(cls, value)
+        return config

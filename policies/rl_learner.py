@@ -1,0 +1,107 @@
+"""Stable-Baselines3's SAC and PPO as learners whose whole state is a table of tensors, so that no pickle is needed to go on."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor, nn
+
+from toyshift.core.errors import FileError
+from toyshift.policies.rl_config import RlConfig
+from toyshift.policies.rl_network import PolicyFeatures
+
+Tensors = dict[str, Tensor]
+BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device: torch.device) -> BaseAlgorithm:
+    """Makes an untrained learner; the same configuration gives the same weights.
+
+    Args:
+        config: what is learnt and how.
+        env: where.
+        features: arguments of `PolicyFeatures`.
+        device: where it is computed.
+    """
+    policy: dict[str, Any] = {
+        "activation_fn": nn.ReLU, "normalize_images": False, "features_extractor_class": PolicyFeatures, "features_extractor_kwargs": features,
+        "net_arch": [config.hidden] * config.layers, "optimizer_kwargs": {"fused": True},
+    }
+    common: dict[str, Any] = {"learning_rate": config.lr, "batch_size": config.batch_size, "gamma": config.gamma, "seed": config.seed, "device": device, "policy_kwargs": policy}
+    if config.algo == "sac":
+        return SAC(
+            "MultiInputPolicy", env, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once, **common
+        )
+    policy["ortho_init"] = False  # it would start the encoders anew
+    learner = PPO("MultiInputPolicy", env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip, gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common)
+    mine = learner.policy
+    for module, gain in ((mine.mlp_extractor, 2**0.5), (mine.action_net, 0.01), (mine.value_net, 1.0)):
+        module.apply(functools.partial(mine.init_weights, gain=gain))
+    return learner
+
+
+def learner_state(learner: BaseAlgorithm) -> Tensors:
+    """Returns copies of weights and optimiser moments by name."""
+    out: Tensors = {}
+    for name, entries in learner.get_parameters().items():
+        if "param_groups" in entries:
+            entries = {f"{place}/{key}": value for place, moments in entries["state"].items() for key, value in moments.items()}
+        out |= {f"{name}/{key}": value.detach().cpu().clone() for key, value in entries.items()}
+    if getattr(learner, "log_ent_coef", None) is not None:
+        out["log_ent_coef"] = learner.log_ent_coef.detach().cpu().clone()
+    return out
+
+
+def restore_learner(learner: BaseAlgorithm, tensors: Tensors) -> None:
+    """Puts back what `learner_state` returned.
+
+    Raises:
+        FileError: the tensors are of another learner.
+    """
+    whole = {}
+    for name, entries in learner.get_parameters().items():
+        mine = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
+        if "param_groups" in entries:
+            places: dict[int, Tensors] = {}
+            for key, value in mine.items():
+                place, _, moment = key.partition("/")
+                places.setdefault(int(place), {})[moment] = value
+            whole[name] = {"param_groups": entries["param_groups"], "state": places}
+        elif set(mine) != set(entries) or any(mine[key].shape != value.shape for key, value in entries.items()):
+            raise FileError(f"the checkpoint's {name} is of another learner; delete the folder and train again")
+        else:
+            whole[name] = mine
+    learner.set_parameters(whole)
+    if getattr(learner, "log_ent_coef", None) is not None:
+        with torch.no_grad():
+            learner.log_ent_coef.copy_(tensors["log_ent_coef"])
+
+
+def buffer_state(learner: BaseAlgorithm) -> Tensors:
+    """Returns SAC's transitions (n, envs, ...) by name, oldest place first; nothing for PPO."""
+    buffer = getattr(learner, "replay_buffer", None)
+    if buffer is None:
+        return {}
+    size = buffer.buffer_size if buffer.full else buffer.pos
+    out = {"place": torch.tensor([buffer.pos, int(buffer.full)])}
+    for name in BUFFER:
+        value = getattr(buffer, name)
+        parts = {f"{name}/{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
+        out |= {key: torch.from_numpy(part[:size]) for key, part in parts.items()}
+    return out
+
+
+def restore_buffer(learner: BaseAlgorithm, tensors: Tensors) -> None:
+    """Puts back what `buffer_state` returned."""
+    buffer: Any = learner.replay_buffer
+    for key, stored in tensors.items():
+        name, _, part = key.partition("/")
+        if name != "place":
+            target = getattr(buffer, name)[part] if part else getattr(buffer, name)
+            target[: len(stored)] = stored.numpy()
+    buffer.pos, buffer.full = int(tensors["place"][0]), bool(tensors["place"][1])

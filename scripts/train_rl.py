@@ -1,0 +1,61 @@
+"""Trains a policy by reinforcement learning.
+
+toyshift train-rl --algo sac --out runs/rl
+toyshift train-rl --algo ppo --env toyshift/Grasp-v0 --out runs/rl-pixels
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tyro
+
+from toyshift.core.errors import MissingDependencyError, UnknownNameError
+from toyshift.core.graphics import gl_backend
+from toyshift.policies.rl_config import RlConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Options of `toyshift train-rl`."""
+
+    train: tyro.conf.OmitArgPrefixes[RlConfig]
+    json: bool = False
+    """Print one JSON object as the last line of stdout; everything else goes to stderr."""
+
+
+def env_maker(config: RlConfig) -> Any:
+    """Returns a function from a number of environments to a VecEnv of them.
+
+    Raises:
+        UnknownNameError: no environment is registered under this id.
+        MissingDependencyError: Stable-Baselines3 is not installed.
+    """
+    from toyshift.envs import VARIANTS, sb3
+
+    ids = [f"toyshift/{name}" for name in VARIANTS]
+    if config.env not in ids:
+        raise UnknownNameError("environment", config.env, ids)
+    pixels = VARIANTS[config.env.removeprefix("toyshift/")].get("cameras") != ()
+    options: dict[str, Any] = {"objects": config.objects, "reward": config.reward}
+    if pixels:
+        gl_backend()
+        options |= {"cameras": config.cameras, "image_size": config.image_size}
+    return lambda count: sb3.make_vec(config.env, count, **options)
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Trains a policy by reinforcement learning (Stable-Baselines3); the same command goes on where an interrupted one was.
+
+    Example: toyshift train-rl --algo sac --objects "toys:train?n=1" --out runs/rl
+    """
+    make_env = env_maker(cfg.train)
+    try:
+        from toyshift.policies.rl import train_rl
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
+
+    result = train_rl(cfg.train, make_env)
+    print(f"policy: {cfg.train.out}, success {100 * result['success']:.0f} % of its best evaluation (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
+    return result
