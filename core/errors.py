@@ -56,3 +56,7 @@ class GraspError(ToyShiftError):
 
 class PhysicsError(ToyShiftError, RuntimeError):
     """The simulation became unstable."""
+
+
+class RemoteError(ToyShiftError, RuntimeError):
+    """A policy server that cannot be reached, breaks off, answers with an error, or speaks another protocol."""

@@ -19,6 +19,7 @@ from toyshift.core.contract import TASK, ActionContract, require_same_contract, 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
+from toyshift.policies.remote_options import LEROBOT, RemoteOptions, is_remote
 
 BUILTIN = ("oracle", "random")
 
@@ -103,19 +104,35 @@ def _levels(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def policy_fingerprint(policy: str) -> str:
-    """Returns a hash of what a policy folder holds (its configuration and weights), or the built-in's name.
+def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
+    """Returns a hash of what a policy folder holds (its configuration and weights), or the built-in's name; a server is asked.
+
+    Args:
+        policy: see `open_actor`.
+        remote: how remote policies are asked and understood.
 
     Raises:
         FileError: the folder does not exist or holds neither.
+        RemoteError: no server answers at that address.
+        ConfigError: nobody says what the server's observations or actions are.
     """
     if policy in BUILTIN:
         return policy
+    if policy.startswith(LEROBOT):
+        from toyshift.policies.lerobot_process import lerobot_fingerprint
+
+        return lerobot_fingerprint(policy)
+    if is_remote(policy):
+        from toyshift.policies.remote import RemotePolicy
+
+        asked = RemotePolicy(policy, remote)
+        asked.close()
+        return asked.fingerprint
     folder = Path(policy)
     if not folder.is_dir():
         close = difflib.get_close_matches(policy, BUILTIN, n=1)
         hint = f" did you mean {close[0]!r}?" if close else f" `toyshift train --out {policy}` makes one"
-        raise FileError(f"policy {policy!r} is neither a folder nor one of {', '.join(BUILTIN)};{hint}")
+        raise FileError(f"policy {policy!r} is neither a folder nor one of {', '.join(BUILTIN)}, ws://HOST:PORT, lerobot:DIR;{hint}")
     files = sorted(p for p in folder.iterdir() if p.name in {"config.json", "contract.json"} or p.suffix in {".onnx"} or p.name == "model.safetensors")
     if not files:
         raise FileError(f"{folder} holds no config.json, model.safetensors, contract.json or *.onnx: it is no policy folder and no exported bundle")
@@ -160,7 +177,14 @@ class FolderActor:
 
     def actions(self, env: Any) -> NDArray[np.float32]:
         chunk = np.asarray(self.policy.act({**env.unwrapped.observe(), TASK: getattr(env.unwrapped, "task_description", "")}), dtype=np.float32)
-        return chunk[: max(1, int(self.policy.execute))]
+        return chunk[: max(1, int(self.policy.execute or len(chunk)))]
+
+
+class RemoteActor(FolderActor):
+    """A policy behind a server; its observations are made for the environment that it is checked against."""
+
+    def check(self, env: Any) -> None:
+        self.policy.bind(env.unwrapped.action_contract, env.unwrapped.observation_contract)
 
 
 class RandomActor:
@@ -195,24 +219,27 @@ class OracleActor:
         return np.asarray(self._planner.act(), dtype=np.float32)[None]  # one action at a time: it looks at every step
 
 
-def load_acting_policy(folder: str) -> Any:
-    """Loads a policy folder or an exported bundle for acting on one CPU thread."""
+def load_acting_policy(folder: str, device: str = "cpu") -> Any:
+    """Loads a policy folder or an exported bundle for acting on one CPU thread, or another device."""
     import torch
 
     torch.set_num_threads(1)
     from toyshift.policies import load_policy
 
-    return load_policy(Path(folder))
+    return load_policy(Path(folder), device)
 
 
-def open_actor(policy: str, objects: str, spec: EnvSpec) -> tuple[Actor, Any]:
+def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions | None = None) -> tuple[Actor, Any]:
     """Returns an actor and the environment it acts in, their contracts checked against each other.
 
     Args:
-        policy: "oracle", "random", or the path of a policy folder or exported bundle.
+        policy: "oracle", "random", the path of a policy folder or exported bundle, ws://HOST:PORT (a server) or lerobot:DIR.
         objects: object set string.
         spec: how to make the environment.
+        remote: how policies behind a server are asked and understood.
     """
+    if is_remote(policy):
+        return _open_remote(policy, objects, spec, remote or RemoteOptions())
     policy_fingerprint(policy)  # a clear error before anything heavy is loaded
     factory = resolve(spec.factory)
     blind = {"cameras": (), **spec.kwargs} if spec.factory == EnvSpec().factory else dict(spec.kwargs)  # these two need no renderer
@@ -226,5 +253,17 @@ def open_actor(policy: str, objects: str, spec: EnvSpec) -> tuple[Actor, Any]:
     acting = load_acting_policy(policy)
     env = factory(objects=objects, **env_arguments(acting, spec.kwargs))
     actor = FolderActor(acting)
+    actor.check(env)
+    return actor, env
+
+
+def _open_remote(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions) -> tuple[Actor, Any]:
+    from toyshift.policies.lerobot_process import lerobot_process
+    from toyshift.policies.remote import RemotePolicy
+
+    url = lerobot_process(policy, remote).url if policy.startswith(LEROBOT) else policy
+    acting = RemotePolicy(url, remote)
+    env = resolve(spec.factory)(objects=objects, **acting.env_arguments(spec.kwargs))
+    actor = RemoteActor(acting)
     actor.check(env)
     return actor, env

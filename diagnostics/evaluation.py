@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, GraspError, PhysicsError, ToyShiftError
+from toyshift.core.errors import ConfigError, FileError, GraspError, PhysicsError, RemoteError, ToyShiftError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
@@ -22,6 +22,7 @@ from toyshift.diagnostics.actors import (
     BUILTIN,
     Actor,
     EnvSpec,
+    RemoteActor,
     look_label,
     look_of_episode,
     make_look,
@@ -30,6 +31,7 @@ from toyshift.diagnostics.actors import (
     resolve,
 )
 from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
+from toyshift.policies.remote_options import LEROBOT, RemoteOptions, is_remote
 
 FLUSH_EVERY = 20  # episodes
 FLUSH_SECONDS = 10.0
@@ -41,7 +43,7 @@ class EvaluateConfig:
     """One policy on one object set.
 
     Attributes:
-        policy: "oracle", "random", or a policy folder or exported bundle.
+        policy: "oracle", "random", a policy folder or exported bundle, ws://HOST:PORT or lerobot:DIR.
         objects: object set, e.g. "toys:test" or "ycb-like".
         trials: episodes in total; the set's objects take turns, so each gets trials / len(set), give or take one.
         seed: root seed; episode i of seed s starts in the same state for every policy.
@@ -50,6 +52,7 @@ class EvaluateConfig:
         env: how to make the environment.
         name: what to call the policy in the rows; "" takes its own name.
         shift: distance from the training distribution, e.g. "camera-azimuth=3"; the initial states stay those without it. See `envs.shifts`.
+        remote: how a policy behind a server is asked and understood; not used with others.
     """
 
     policy: str
@@ -61,6 +64,7 @@ class EvaluateConfig:
     env: EnvSpec = dataclasses.field(default_factory=EnvSpec)
     name: str = ""
     shift: str = ""
+    remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
 
     def __post_init__(self) -> None:
         if self.trials < 1 or self.max_steps < 1 or self.seed < 0:
@@ -128,16 +132,19 @@ _session: dict[str, tuple[Actor, Any]] = {}
 
 
 def _open_session(config: EvaluateConfig) -> tuple[Actor, Any]:
-    key = json_hash({"policy": policy_fingerprint(config.policy), "objects": config.objects, "env": config.env.to_json()})
+    policy = [config.policy, dataclasses.asdict(config.remote)] if is_remote(config.policy) else policy_fingerprint(config.policy)
+    key = json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
     if key not in _session:
         _close_session()
-        _session[key] = open_actor(config.policy, config.objects, config.env)
+        _session[key] = open_actor(config.policy, config.objects, config.env, config.remote)
     return _session[key]
 
 
 def _close_session() -> None:
-    for _, env in _session.values():
+    for actor, env in _session.values():
         env.close()
+        if isinstance(actor, RemoteActor):
+            actor.policy.close()
     _session.clear()
 
 
@@ -197,6 +204,27 @@ def _results(config: EvaluateConfig, ids: tuple[str, ...], episodes: Sequence[in
             future.cancel()
 
 
+@contextlib.contextmanager
+def _served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
+    """Yields the configuration with which workers play: a LeRobot policy is loaded once, and all of them ask its server.
+
+    Raises:
+        RemoteError: the policy's process ended while it was asked; its last words are in the message.
+    """
+    if not config.policy.startswith(LEROBOT):
+        yield config
+        return
+    from toyshift.policies.lerobot_process import lerobot_process
+
+    process = lerobot_process(config.policy, config.remote)
+    try:
+        yield dataclasses.replace(config, policy=process.url)
+    except RemoteError as error:
+        if (code := process.exit_code) is None:
+            raise
+        raise RemoteError(f"{error}. The process of {config.policy} ended with code {code}: {process.last_words()}") from error
+
+
 def _gl_renderer(config: EvaluateConfig) -> str:
     """The GL renderer behind the policy's images; "none" where nothing was rendered."""
     if config.policy in BUILTIN or config.env.factory != EnvSpec().factory:
@@ -214,9 +242,9 @@ def run_key(config: EvaluateConfig, fingerprint: str) -> str:
         fingerprint: the object set's content hash.
     """
     return json_hash({
-        "protocol": PROTOCOL, "policy": policy_fingerprint(config.policy), "name": config.name, "objects": config.objects, "fingerprint": fingerprint,
+        "protocol": PROTOCOL, "policy": policy_fingerprint(config.policy, config.remote), "name": config.name, "objects": config.objects, "fingerprint": fingerprint,
         "seed": config.seed, "max_steps": config.max_steps, "look": dict(config.look), "env": config.env.to_json(),
-    } | ({"shift": config.shift} if config.shift else {}))
+    } | ({"shift": config.shift} if config.shift else {}) | ({"remote": config.remote.meaning()} if is_remote(config.policy) else {}))
 
 
 def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
@@ -254,7 +282,7 @@ def evaluate(
         FileError: no such policy.
     """
     out = Path(out)
-    fingerprint_policy = policy_fingerprint(config.policy)
+    fingerprint_policy = policy_fingerprint(config.policy, config.remote)
     objects = resolve(config.env.objects_factory)(config.objects)
     ids = tuple(objects.ids)
     if not ids:
@@ -280,8 +308,11 @@ def evaluate(
         bar = Progress(label, config.trials, "ep", config.trials - len(missing)) if progress else None
         played = config.trials - len(missing)
         try:
-            with contextlib.nullcontext(pool) if pool is not None or workers <= 0 else worker_pool(min(workers, len(missing))) as processes:
-                for row in _results(config, ids, missing, processes):
+            with (
+                _served(config) as playing,
+                contextlib.nullcontext(pool) if pool is not None or workers <= 0 else worker_pool(min(workers, len(missing))) as processes,
+            ):
+                for row in _results(playing, ids, missing, processes):
                     done[row.episode] = row
                     pending.append(row)
                     wins, played = wins + row.success, played + 1

@@ -117,7 +117,7 @@ def record_rollouts(
             todo.append((row, rollout))
     if not todo:
         return out
-    actor, env = open_actor(config.policy, config.objects, config.env)
+    actor, env = open_actor(config.policy, config.objects, config.env, config.remote)
     drawing = EnvSpec({**config.env.kwargs, **(SHOW if show is None else show)}, config.env.factory)
     screen = resolve(drawing.factory)(objects=config.objects, **drawing.kwargs)
     try:

@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),
     "diagnose": Command("toyshift.scripts.diagnose", "says what a policy leans on, or how datasets differ"),
     "augment": Command("toyshift.scripts.augment", "makes a repaired copy of a dataset", ("viewpoint",)),
+    "serve": Command("toyshift.scripts.serve", "answers over openpi's websocket protocol with a policy's actions"),
     "export": Command("toyshift.scripts.export", "packs a policy into a self-checking bundle (ONNX)"),
     "verify": Command("toyshift.scripts.verify", "re-runs the golden vectors of a bundle"),
     "report": Command("toyshift.scripts.report", "writes the HTML report of a run"),

@@ -68,10 +68,13 @@ def of_policies(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics import LeaningConfig, diagnose, summary_table
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
     from toyshift.diagnostics.leaning import leaning_table
+    from toyshift.policies.remote_options import is_remote
 
     for policy in cfg.policy:
         if policy in BUILTIN:
             raise ConfigError(f"{policy} looks at no images and leans on none of their factors; give the folder of a trained policy")
+        if is_remote(policy):
+            raise ConfigError(f"{policy} is asked over a connection; diagnose looks at the folder of a trained policy (evaluate takes both)")
         policy_fingerprint(policy)
     results: dict[str, Any] = {}
     success: dict[str, Any] = {}  # policy -> factor, "" for none -> summary

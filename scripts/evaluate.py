@@ -2,6 +2,7 @@
 
 toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
 toyshift evaluate --policy runs/detpool --shift camera-azimuth=1 --shift camera-azimuth=3 --out runs/eval
+toyshift evaluate --policy ws://localhost:8000 --remote-keys libero --remote-actions libero --out runs/eval
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable --out runs/eval
 """
 
@@ -20,6 +21,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
+from toyshift.policies.remote_options import LEROBOT, RemoteOptions
 from toyshift.scripts.options import Common
 
 REFERENCES = ("oracle", "random")
@@ -30,7 +32,7 @@ class Config(Common):
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-    """Folder of a policy, or oracle, or random; give it several times for several."""
+    """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR; several times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set to test on; give it several times for several; none is ycb-like."""
     env: str = "grasp"
@@ -47,12 +49,31 @@ class Config(Common):
     """Processes; 0 takes one per core."""
     no_references: bool = False
     """Leave out the oracle and the random policy."""
+    max_steps: int = 100
+    """Control steps of an episode; 100 are 10 s at the 10 Hz of the default environment."""
+    remote_keys: str = ""
+    """How a server calls observations: libero, droid, lerobot or FILE.json; by default what it says itself."""
+    remote_actions: str = ""
+    """What a server's actions mean: a mode such as eef_delta (physical units), libero, droid or FILE.json; by default what it says itself."""
+    remote_execute: int = 0
+    """Actions of a server's chunk to execute; 0 is what it or the preset says, or all."""
+    remote_timeout: float = 120.0
+    """Longest wait for a server's answer [s]."""
+    lerobot_python: str = ""
+    """Python of an environment with LeRobot, for lerobot:DIR; by default TOYSHIFT_LEROBOT_PYTHON."""
 
     def __post_init__(self) -> None:
         if not self.policy:
             raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), --policy oracle or --policy random")
-        if self.trials < 1 or self.workers < 0:
-            raise ConfigError(f"--trials must be at least 1 and --workers at least 0, got {self.trials} and {self.workers}")
+        if self.trials < 1 or self.workers < 0 or self.max_steps < 1:
+            raise ConfigError(f"--trials and --max-steps must be at least 1 and --workers at least 0, got {self.trials}, {self.max_steps} and {self.workers}")
+
+        self.remote.meaning()  # refuses what is out of range, and files that cannot be read
+
+    @property
+    def remote(self) -> RemoteOptions:
+        """How policies behind a server are asked and understood."""
+        return RemoteOptions(self.remote_keys, self.remote_actions, self.remote_execute, self.remote_timeout, self.lerobot_python)
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
@@ -62,7 +83,7 @@ class Config(Common):
 
 def row_names(policies: Sequence[str]) -> dict[str, str]:
     """Returns what each policy is called in the rows: its folder's name, or the whole path where two names are equal."""
-    short = {policy: policy if policy in REFERENCES else Path(policy).resolve().name for policy in policies}
+    short = {policy: policy if policy in REFERENCES else Path(policy.removeprefix(LEROBOT)).resolve().name for policy in policies}
     names = list(short.values())
     return {policy: name if names.count(name) == 1 else policy for policy, name in short.items()}
 
@@ -93,7 +114,7 @@ def main(cfg: Config) -> dict[str, Any]:
     sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
     for policy in policies:  # the last name that is wrong must not wait for hours of the first
-        policy_fingerprint(policy)
+        policy_fingerprint(policy, cfg.remote)
     for objects in sets:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)
@@ -102,7 +123,8 @@ def main(cfg: Config) -> dict[str, Any]:
         for policy in policies:
             for shift in shifts:
                 config = EvaluateConfig(
-                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs), shift=shift
+                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs), shift=shift,
+                    max_steps=cfg.max_steps, remote=cfg.remote,
                 )
                 rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, cfg.env_kwargs, shift), workers=workers)
     summaries = summarise(rows)

@@ -1,0 +1,103 @@
+"""openpi's messages: msgpack in which NumPy arrays are tagged maps; written and read without pickle.
+
+An array is {b"__ndarray__": True, b"data": bytes, b"dtype": str, b"shape": [...]}, a NumPy scalar
+{b"__npgeneric__": True, b"data": number, b"dtype": str}. Only numbers and truth values travel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import MissingDependencyError, RemoteError
+
+KINDS = "biuf"  # dtype.kind: bool, int, uint, float
+MAX_BYTES = 64 * 2**20  # of one message; three cameras of 1024 x 1024 pixels take 9 MiB
+
+
+def msgpack_package() -> Any:
+    """Returns msgpack, or raises MissingDependencyError."""
+    try:
+        import msgpack
+    except ImportError as error:
+        raise MissingDependencyError(f'policies behind a server need msgpack ({error}); run: pip install "toyshift[serve]"') from error
+    return msgpack
+
+
+def websockets_package() -> Any:
+    """Returns websockets with its threaded client and server, or raises MissingDependencyError."""
+    try:
+        import websockets.exceptions
+        import websockets.sync.client
+        import websockets.sync.server
+    except ImportError as error:
+        raise MissingDependencyError(f'policies behind a server need websockets ({error}); run: pip install "toyshift[serve]"') from error
+    return websockets
+
+
+def pack(message: dict[str, Any]) -> bytes:
+    """Returns the bytes of a message.
+
+    Raises:
+        RemoteError: it holds something that is no number, text, list, map or array of numbers.
+    """
+    try:
+        packed: bytes = msgpack_package().packb(message, default=_tag)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RemoteError(f"this message cannot be sent: {error}") from error
+    return packed
+
+
+def unpack(data: bytes, sender: str) -> dict[str, Any]:
+    """Returns the message in these bytes; arrays in it are copies.
+
+    Args:
+        data: one binary frame.
+        sender: who sent it, for the error.
+
+    Raises:
+        RemoteError: the bytes are truncated or no msgpack, the message is no map, or an array is no array of numbers of that shape.
+    """
+    msgpack = msgpack_package()
+    try:
+        message = msgpack.unpackb(data, object_hook=_untag)
+    except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException) as error:
+        raise RemoteError(f"{sender} sent {len(data)} bytes that are no message of openpi's protocol: {error}") from error
+    if not isinstance(message, dict):
+        raise RemoteError(f"{sender} sent a {type(message).__name__} where the protocol has a map")
+    return message
+
+
+def _tag(value: Any) -> dict[bytes, Any]:
+    if not isinstance(value, np.ndarray | np.generic):
+        raise TypeError(f"a {type(value).__name__} is neither number, text, list, map nor array")
+    if value.dtype.kind not in KINDS:
+        raise TypeError(f"arrays of dtype {value.dtype} do not travel; numbers do")
+    if isinstance(value, np.generic):
+        return {b"__npgeneric__": True, b"data": value.item(), b"dtype": value.dtype.str}
+    return {b"__ndarray__": True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
+
+
+def _dtype(name: Any) -> np.dtype[Any]:
+    text = name.decode("ascii") if isinstance(name, bytes) else str(name)
+    dtype = np.dtype(text)
+    if dtype.kind not in KINDS:  # objects are pickles; structures and text have no place in an observation
+        raise ValueError(f"an array of dtype {text!r} is refused; numbers are taken")
+    return dtype
+
+
+def _untag(value: dict[Any, Any]) -> Any:
+    if b"__npgeneric__" in value:
+        return _dtype(value[b"dtype"]).type(value[b"data"])
+    if b"__ndarray__" not in value:
+        return value
+    dtype, shape, data = _dtype(value[b"dtype"]), tuple(value[b"shape"]), value[b"data"]
+    if not isinstance(data, bytes) or any(not isinstance(side, int) or side < 0 for side in shape):
+        raise ValueError(f"an array of shape {shape} with {type(data).__name__} for its data")
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise ValueError(f"an array of shape {shape} and dtype {dtype} has {len(data)} bytes instead of {math.prod(shape) * dtype.itemsize}")
+    array: NDArray[Any] = np.ndarray(shape, dtype, buffer=data).copy()
+    return array

@@ -1,0 +1,52 @@
+"""Serves a policy over openpi's websocket protocol.
+
+toyshift serve --policy runs/detpool --port 8000
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.errors import ConfigError
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift serve`."""
+
+    policy: Path
+    """Folder of a policy, or an exported bundle."""
+    port: int = 8000
+    """Port to listen at; 0 takes a free one."""
+    host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0 lets in every machine that reaches this one, and none is asked who it is."""
+    device: str = "cpu"
+    """Where a trained folder computes: cpu, cuda or auto."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"--port must be from 0 to 65535, got {self.port}")
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Serves a policy over openpi's websocket protocol until it is interrupted; see docs/remote_policies.md.
+
+    Example: toyshift serve --policy runs/detpool --port 8000
+    """
+    from toyshift.diagnostics.actors import BUILTIN, load_acting_policy, policy_fingerprint
+    from toyshift.policies.serving import PolicyServer, PolicySession, policy_metadata
+
+    if str(cfg.policy) in BUILTIN:
+        raise ConfigError(f"{cfg.policy} lives in the simulator; serve the folder of a trained policy or a bundle")
+    fingerprint = policy_fingerprint(str(cfg.policy))
+    policy = load_acting_policy(str(cfg.policy), cfg.device)
+    server = PolicyServer(lambda: PolicySession(policy), policy_metadata(policy, fingerprint), cfg.host, cfg.port)
+    print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: toyshift evaluate --policy ws://localhost:{server.port}", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.shutdown()
+    return {"policy": cfg.policy, "port": server.port}
