@@ -103,6 +103,8 @@ class Config(Common):
     """Its start, as in `toyshift train`: FAMILY:FILE.safetensors."""
     freeze_encoder: bool = False
     """Train what follows the encoder only."""
+    poolings: tuple[str, ...] = ()
+    """Other poolings than the budget's."""
     demos: tuple[int, ...] = ()
     """Other numbers of demonstrations than the budget's."""
     seeds: int = 0
@@ -142,7 +144,7 @@ class Config(Common):
     def grid(self) -> Budget:
         """The budget with this command's changes."""
         budget = BUDGETS[self.budget]
-        changes = {k: v for k in ("demos", "seeds", "steps", "batch", "trials", "rates", "tune_steps", "tune_trials") if (v := getattr(self, k))}
+        changes = {k: v for k in ("poolings", "demos", "seeds", "steps", "batch", "trials", "rates", "tune_steps", "tune_trials") if (v := getattr(self, k))}
         policy = {k: v for k in ("encoder", "encoder_weights", "freeze_encoder") if (v := getattr(self, k))}
         return dataclasses.replace(budget, **changes, policy=dataclasses.replace(budget.policy, **policy))
 
@@ -173,6 +175,8 @@ class Study:
         # encoders without attention cannot tell detpool and detpool-post apart: one network, trained once
         self.same = {} if self.grid.policy.encoder in VIT_NAMES else {"detpool-post": "detpool"}
         self.poolings = [p for p in self.grid.poolings if p not in self.same]
+        for pooling in self.poolings:  # refuses a pooling that the encoder cannot have before anything runs
+            dataclasses.replace(self.grid.policy, pooling=pooling)
         self.kinds = self._kinds()
         self.clock = cfg.out / "seconds.json"
 
@@ -203,9 +207,11 @@ class Study:
 
     def settings(self) -> dict[str, Any]:
         """What decides a cell's result; how many cells and episodes there are does not."""
-        grid = self.grid
+        grid, usual = self.grid, PolicyConfig().to_json()
+        # what differs from the defaults: an option that is added later must not make an old study another one
+        changed = {k: v for k, v in grid.policy.to_json().items() if k == "encoder" or (k != "pooling" and v != usual[k])}
         return {
-            "budget": self.cfg.budget, "policy": {k: v for k, v in grid.policy.to_json().items() if k != "pooling"}, "steps": grid.steps, "batch": grid.batch,
+            "policy": changed, "steps": grid.steps, "batch": grid.batch,
             "rates": list(grid.rates), "tune_steps": grid.tune_steps, "tune_demos": max(grid.demos), "seed": self.cfg.seed,
         }
 

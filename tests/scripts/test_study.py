@@ -61,6 +61,13 @@ def test_the_grid_holds_what_the_budget_says() -> None:
     assert paper.recipe("box", "d", "o", 1, 1e-4).policy.policy_net == "transformer-base"
 
 
+def test_a_pooling_that_the_encoder_cannot_have_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="mask-channel"):
+        Study(Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True))
+    poolings = ("detpool", "mean")
+    assert len(Study(Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True, poolings=poolings)).cells()) == 2 + 2 * 3 + 2 * 6 * 3
+
+
 def test_dry_run_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = main(Config(out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", dry_run=True))
     assert len(found["missing"]) == 47
