@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import FileError
 from toyshift.core.files import cache_dir, content_hash, locked, read_json, write_json
+from toyshift.core.maps import writable_map
 from toyshift.core.progress import Progress
 from toyshift.data.dataset import Dataset
 from toyshift.data.episode import is_image, is_mask
@@ -86,8 +86,8 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
     starts = np.cumsum([0, *dataset.lengths])
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        arrays = {k: _map(partial / f"{k}.npy", (dataset.num_frames, *dataset.columns[k].shape), dataset.columns[k].dtype) for k in cached_keys(dataset)}
-        done = _map(partial / "done.npy", (dataset.num_episodes,), "uint8")
+        arrays = {k: writable_map(partial / f"{k}.npy", (dataset.num_frames, *dataset.columns[k].shape), dataset.columns[k].dtype) for k in cached_keys(dataset)}
+        done = writable_map(partial / "done.npy", (dataset.num_episodes,), "uint8")
     except OSError as error:
         size = sum(int(np.prod(dataset.columns[k].shape)) * np.dtype(dataset.columns[k].dtype).itemsize for k in cached_keys(dataset)) * dataset.num_frames
         raise FileError(f"cannot make the cache {partial} ({error}); {dataset.num_frames} decoded frames take {size / 2**30:.1f} GiB: make room and run this again") from error
@@ -133,28 +133,6 @@ def _in_parallel(work: Any, items: list[int], threads: int) -> Iterator[int]:
         finally:
             for future in pending:
                 future.cancel()
-
-
-def _map(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """Opens a file of zeros for writing, or the one that a killed build left; all its room is taken now."""
-    if path.exists():
-        try:
-            array: NDArray[Any] = np.load(path, mmap_mode="r+", allow_pickle=False)
-        except (ValueError, OSError):
-            array = np.empty(0)  # killed while it was being made
-        if array.shape == shape and str(array.dtype) == dtype:
-            _reserve(path)
-            return array
-        path.unlink()
-    made: NDArray[Any] = open_memmap(path, mode="w+", dtype=dtype, shape=shape)  # type: ignore[no-untyped-call]
-    _reserve(path)
-    return made
-
-
-def _reserve(path: Path) -> None:
-    """Takes the room of a sparse file: on a full disk a write through a memory map would kill the process without a word."""
-    with open(path, "r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def _remove_stale(place: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,24 @@ class Windows:
         self.__init__(state["folders"], state["chunk"], state["weights"], **options)  # type: ignore[misc]
         self._select(state["_episodes"])
         self._normalisations = state["_normalisations"]
+
+    @property
+    def arrays(self) -> list[tuple[Path, Mapping[str, NDArray[Any]]]]:
+        """Each folder and the memory maps of all its frames, those of failed episodes among them."""
+        return [(part.folder, part.arrays) for part in self._parts]
+
+    def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str] = ()) -> Windows:
+        """Returns these windows with more columns, which `batch` gathers like the stored ones; not to be sent to other processes.
+
+        Args:
+            columns: for each folder, arrays with a row for each of its frames.
+            without: columns that `batch` leaves out.
+        """
+        view = Windows.__new__(Windows)
+        view.__dict__.update(self.__dict__)
+        view._parts = [dataclasses.replace(part, arrays={**part.arrays, **more}) for part, more in zip(self._parts, columns, strict=True)]
+        view.keys = tuple(k for k in (*self.keys, *columns[0]) if k not in without)
+        return view
 
     def batch(self, indices: NDArray[np.integer[Any]] | Sequence[int]) -> Batch:
         """Gathers windows.

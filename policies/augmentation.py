@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from toyshift.core.contract import ACTION, ACTION_HISTORY, STATE, image_key, mask_key
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import NOISE_HEADS, TrainConfig
+from toyshift.policies.token_keys import FROZEN
 
 Batch = dict[str, NDArray[Any]]
 
@@ -78,7 +79,7 @@ def augment(
         batch: NumPy batch of the batch contract.
         cameras: the views the policy looks through.
         config: how strong each augmentation is; 0 turns it off.
-        step: training step, from 0.
+        step: training step, from 0; of the copies of a frozen encoder's tokens it draws one for each sample.
         signs: of state and action entries in a mirrored scene; needed with `mirror`.
         part: (samples in the step's whole batch, those of them that `batch` holds): each is augmented as in the whole batch.
     """
@@ -89,7 +90,10 @@ def augment(
         assert signs is not None
         out = batch = mirrored(batch, cameras, (rng.random(size) < 0.5)[here], *signs)
         out = dict(out)
-    for camera in cameras:
+    if frozen := [key for key in batch if key.startswith(FROZEN)]:  # (B, T, copies, ...)
+        copies = episode_rng(config.seed, step, "copies").integers(batch[frozen[0]].shape[2], size=size)[here]
+        out |= {key: batch[key][np.arange(len(copies)), :, copies] for key in frozen}
+    for camera in () if frozen else cameras:
         if config.shift:
             offsets = rng.integers(-config.shift, config.shift + 1, (size, 2))[here]
             for key in (image_key(camera), mask_key(camera)):

@@ -101,11 +101,8 @@ class Backbone(nn.Module):
         out: Tensor = self.net.forward_features(x)  # type: ignore[operator]  # (B, D, rows, columns)
         return out.flatten(2).transpose(1, 2)
 
-    def forward(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None) -> Tensor:
-        """Encodes one view; arguments and result as those of `ConvEncoder`, with N tokens row by row.
-
-        `wanted` is the target's patches, for a ViT that keeps them from attending to the others.
-        """
+    def raw_tokens(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None) -> Tensor:
+        """Returns the network's own tokens (B, N, D); arguments as those of `forward`."""
         x = standardise(images, jitter) * self.scale + self.shift
         extra = [] if self.coordinates is None else [self.coordinates.expand(x.shape[0], -1, -1, -1)]
         if self.mask_input:
@@ -113,8 +110,14 @@ class Backbone(nn.Module):
             extra.append(target[:, None] * 2.0 - 1.0)
         x = torch.cat([x, *extra], dim=1) if extra else x
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            tokens = self.net_tokens(x, wanted)
-        tokens = self.project(tokens)
+            return self.net_tokens(x, wanted)
+
+    def forward(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None) -> Tensor:
+        """Encodes one view; arguments and result as those of `ConvEncoder`, with N tokens row by row.
+
+        `wanted` is the target's patches, for a ViT that keeps them from attending to the others.
+        """
+        tokens = self.project(self.raw_tokens(images, target, jitter, wanted))
         if tokens.shape[1] == self.tokens:  # a class token has no place
             tokens = tokens + self.position
         out: Tensor = self.mlp(tokens)

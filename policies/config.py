@@ -19,6 +19,7 @@ NORM_NAMES = ("none", "group")
 INSTRUCTION_NAMES = ("none", "table", "minilm")
 MASKED_POOLINGS = ("detpool", "detpool-post", "box")  # read the tokens on the target only
 ATTENTION_MASKED = ("detpool", "box")  # and keep those tokens from attending to the others, where an encoder has attention
+POOLED_FIRST = (*MASKED_POOLINGS, "mean", "cls", "crop")  # learn nothing from single tokens
 WEIGHT_FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip", "timm")
 LEGO_HISTORY = 16
 
@@ -54,6 +55,8 @@ class PolicyConfig:
         encoder_size: side to which images are resized for the encoder [pixels]; 0 = as they are.
         freeze_encoder: train neither the ViT, ResNet or EfficientNet nor its norms, only the projection of its tokens and what follows.
         lora_rank: train low-rank changes of the linear layers in a ViT's blocks instead of the layers (LoRA, extra [lora]), of this rank; 0 = none.
+        pool_first: pool a frozen encoder's tokens before what is learnt (projection, position, MLP), as LEGO does; training then reads one pooled
+            token per view and frame from a cache, see `token_copies`. For detpool, detpool-post, box, mean, crop and a ViT's cls.
         width: channels of a token.
         stem: channels of conv-small's first layer.
         token_hidden: hidden width of the MLP that every token goes through.
@@ -91,6 +94,7 @@ class PolicyConfig:
     encoder_size: int = 0
     freeze_encoder: bool = False
     lora_rank: int = 0
+    pool_first: bool = False
     width: int = 128
     stem: int = 48
     token_hidden: int = 128
@@ -140,6 +144,12 @@ class PolicyConfig:
             raise ConfigError("ensemble and gripper_gain must be >= 0 and std_floor > 0")
 
     def _check_encoder(self) -> None:
+        if self.pool_first and not self.freeze_encoder:
+            raise ConfigError("pool_first is for frozen encoders: add freeze_encoder")
+        if self.pool_first and self.pooling not in POOLED_FIRST:
+            raise ConfigError(f"pooling {self.pooling} learns from every token and cannot come first; with pool_first choose one of {', '.join(POOLED_FIRST)}")
+        if self.pool_first and self.pooling == "cls" and (self.encoder not in VIT_NAMES or self.weight_family == "siglip"):
+            raise ConfigError(f"pool_first with pooling cls needs an encoder with a class token of its own; {self.encoder} ({self.encoder_weights}) has none")
         if self.encoder not in BACKBONE_NAMES:
             if self.freeze_encoder or self.lora_rank or self.encoder_weights != "none":
                 raise ConfigError(f"encoder {self.encoder} has no pretrained weights to load, to freeze or to adapt; choose one of {', '.join(BACKBONE_NAMES)}")
@@ -245,6 +255,8 @@ class TrainConfig:
         mirror: mirror half of the samples left to right (eef_delta actions, a state without joint angles).
         state_noise: standard deviation of noise on the state, in standardised units.
         view_dropout: probability that a view is hidden from a training sample (never the last one).
+        token_copies: with pool_first, how many encodings of every frame the cache holds, one of which is drawn for each sample: the first of the images
+            as they are, the others with the augmentation of images above; 1 = no augmentation of images; 0 = no cache, every batch is encoded anew.
         init_from: trained folder whose weights (and normaliser) are the start of a fine-tune; empty = from scratch.
         checkpoint_minutes: minutes between checkpoints.
         act: which weights of the finished run act: last, or best (lowest validation loss); of a finished folder the same command changes it.
@@ -283,6 +295,7 @@ class TrainConfig:
     mirror: bool = False
     state_noise: float = 0.0
     view_dropout: float = 0.0
+    token_copies: int = 1
     init_from: str = ""
     checkpoint_minutes: float = 2.0
     act: str = "last"
@@ -313,9 +326,16 @@ class TrainConfig:
         for name in ("lr", "encoder_lr_scale", "checkpoint_minutes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("minutes", "weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color", "shift", "state_noise", "threads"):
+        for name in ("minutes", "weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color", "shift", "state_noise", "threads", "token_copies"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+        if self.mirror and self.caches_tokens:
+            raise ConfigError("mirror changes the images, and cached tokens are of images as they are; give --token-copies 0, or drop mirror")
+
+    @property
+    def caches_tokens(self) -> bool:
+        """Whether training reads pooled tokens from a cache instead of images."""
+        return self.policy.pool_first and self.token_copies > 0
 
     def to_json(self) -> dict[str, Any]:
         value = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}

@@ -13,7 +13,6 @@ import numpy as np
 
 from toyshift.core.files import atomic_path
 from toyshift.core.progress import Progress
-from toyshift.policies.devices import memory_advice
 from toyshift.policies.optimisation import learning_rate
 from toyshift.policies.prefetch import Prefetch
 from toyshift.policies.run import Run
@@ -30,7 +29,7 @@ def run_loop(run: Run) -> None:
     start, saved, before = time.monotonic(), time.monotonic(), run.seconds
     losses: list[float] = []
     mark = (start, run.step)
-    with memory_advice(config), _records(run) as record, Prefetch(run.batch, run.step, config.steps) as batches:
+    with _records(run) as record, Prefetch(run.batch, run.step, config.steps) as batches:
         for indices, batch in batches:
             losses.append(run.train_step(indices, batch))
             run.seconds = before + time.monotonic() - start

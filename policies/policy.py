@@ -25,10 +25,12 @@ from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.conditioning import Conditioning
 from toyshift.policies.config import MASKED_POOLINGS, PolicyConfig
 from toyshift.policies.encoders import Jitter, make_encoder
+from toyshift.policies.frozen import finish_views, frozen_views
 from toyshift.policies.heads import make_head, masked_mean, sample_mean
 from toyshift.policies.history import HistoryTransformer
 from toyshift.policies.instructions import INSTRUCTION
 from toyshift.policies.pooling import MeanPool, make_pooling, patch_coverage, target_pixels
+from toyshift.policies.token_keys import FROZEN, token_key
 from toyshift.policies.views import prepare
 
 
@@ -145,16 +147,26 @@ class Policy(nn.Module):
         out: Tensor = self.conditioning(instruction)
         return out
 
+    def view(
+        self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """Returns what a camera's encoder is shown: image and target as `prepare` gives them, coverage (B, N) or (1, 1) ones, and the crop's place."""
+        encoder: Any = self.encoder_of(camera)
+        target = target_pixels(masks[camera]) if self.config.needs_masks else None
+        image, target, place = prepare(images[camera], target, self.config.pooling, encoder.size)
+        coverage = image.new_ones((1, 1), dtype=torch.float32) if target is None else patch_coverage(target, encoder.patch)
+        return image, target, coverage, place
+
     def pool(
         self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None, told: Tensor | None = None
     ) -> Tensor:
         """Returns the pooled views (B, V, C) of images {camera: (B, H, W, 3) uint8} and masks {camera: (B, H, W) uint8}; `told` as `tell` gives it."""
+        if self.config.pool_first:
+            return finish_views(self, frozen_views(self, images, masks, jitter), told)
         pooled = []
         for camera in self.cameras:  # one view at a time: image sizes, and so token counts, may differ
             encoder: Any = self.encoder_of(camera)
-            target = target_pixels(masks[camera]) if self.config.needs_masks else None
-            image, target, place = prepare(images[camera], target, self.config.pooling, encoder.size)
-            coverage = image.new_ones((1, 1), dtype=torch.float32) if target is None else patch_coverage(target, encoder.patch)
+            image, target, coverage, place = self.view(camera, images, masks)
             # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all,
             # but for encoders whose attention the mask restricts.
             masked = self.config.masks_attention or (self.training and self.config.pooling in MASKED_POOLINGS)
@@ -175,6 +187,7 @@ class Policy(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the losses of a batch of the batch contract with the history that the policy sees.
 
+        Instead of images and masks the batch may hold what frozen encoders saw, with the keys of `token_keys.py`, (B, T, ...).
         Augmentation travels in the batch (all optional, see `augmentation.py`): `augment.gain.<cam>` (B, 3),
         `augment.bias.<cam>` (B,), `augment.state` (B, S) in standardised units, `augment.keep` (B, V) bool, the same for
         all steps of a history; `instruction` (see `Instructions`) for a policy that is told one; `augment.noise` (B, T, K, A) and `augment.time` (B, T) for heads that start from noise.
@@ -201,13 +214,16 @@ class Policy(nn.Module):
             """Repeats what a sample has once for each of its steps: (B, ...) -> (B*T, ...)."""
             return x if steps == 1 else x.repeat_interleave(steps, dim=0)
 
-        images = {c: batch[image_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras}
-        masks = {c: batch[mask_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras} if self.config.needs_masks else {}
-        jitter = None
-        if f"augment.gain.{self.cameras[0]}" in batch:
-            jitter = {c: Jitter(each(batch[f"augment.gain.{c}"]), each(batch[f"augment.bias.{c}"])) for c in self.cameras}
         told = self.tell(each(batch[INSTRUCTION]) if INSTRUCTION in batch else None)
-        pooled = self.pool(images, masks, jitter, told)
+        if token_key(self.cameras[0]) in batch:
+            pooled = finish_views(self, {k: v[:, -steps:].flatten(0, 1) for k, v in batch.items() if k.startswith(FROZEN)}, told)
+        else:
+            images = {c: batch[image_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras}
+            masks = {c: batch[mask_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras} if self.config.needs_masks else {}
+            jitter = None
+            if f"augment.gain.{self.cameras[0]}" in batch:
+                jitter = {c: Jitter(each(batch[f"augment.gain.{c}"]), each(batch[f"augment.bias.{c}"])) for c in self.cameras}
+            pooled = self.pool(images, masks, jitter, told)
         if "augment.keep" in batch:
             pooled = torch.where(each(batch["augment.keep"]).unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
         state = batch[STATE][:, -steps:].flatten(0, 1)

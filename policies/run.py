@@ -23,6 +23,7 @@ from toyshift.policies.policy import action_windows
 from toyshift.policies.processes import Processes, require_even
 from toyshift.policies.source import Indices, Source
 from toyshift.policies.start import initial_policy, signs_of_mirrored
+from toyshift.policies.token_cache import source_of_tokens
 from toyshift.policies.weights import load_weights
 
 VALIDATION_BATCHES = 8
@@ -57,6 +58,9 @@ class Run:
         self.policy = initial_policy(config, source).to(self.device)
         if config.policy.needs_masks:
             source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}")
+        if config.caches_tokens:
+            with self.processes.in_turn():
+                self.source = source_of_tokens(source, self.policy, config, self.bf16)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.policy, config), lr=config.lr, betas=(0.9, 0.99))
         self.ema = {k: v.clone() for k, v in self._trained().items()} if config.ema else {}
         self.best: dict[str, Tensor] = {}

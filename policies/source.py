@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.config import PolicyConfig, TrainConfig
 from toyshift.policies.instructions import INSTRUCTION, Instructions, instructions_of
+from toyshift.policies.token_keys import FROZEN
 
 Batch = dict[str, NDArray[Any]]
 Indices = NDArray[np.int64]
@@ -59,6 +60,14 @@ class WindowsLike(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: Indices) -> dict[str, Any]: ...
+
+    @property
+    def arrays(self) -> list[tuple[Path, Mapping[str, NDArray[Any]]]]: ...
+
+    @property
+    def content_hashes(self) -> tuple[str, ...]: ...
+
+    def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str] = ()) -> Self: ...
 
     def sampler(self, batch_size: int, seed: int) -> SamplerLike: ...
 
@@ -104,6 +113,11 @@ class Source:
         self._units = units
         self._sampler = windows.sampler(batch_size, seed)
 
+    def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str]) -> Source:
+        """Returns the same batches with other columns, see `Windows.with_columns`."""
+        held_out = None if self._held_out is None else self._held_out.with_columns(columns, without)
+        return Source(self.windows.with_columns(columns, without), held_out, self.batch_size, self.seed, self._units, self.instructions)
+
     def indices(self, step: int) -> Indices:
         """Returns the frames (B,) that a step trains on."""
         return np.asarray(self._sampler.batch_indices(step), dtype=np.int64)
@@ -142,7 +156,8 @@ class Source:
         batches = [self._held_out.batch(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
         if self.instructions is not None:
             batches = [_some(batch, [self.instructions.knows(task) for task in batch[TASK]]) for batch in batches]
-        return [self._physical(batch) for batch in batches if len(batch[STATE])]
+        arrays = [self._physical(batch) for batch in batches if len(batch[STATE])]
+        return [{k: v[:, :, 0] if k.startswith(FROZEN) else v for k, v in batch.items()} for batch in arrays]  # of the images as they are
 
     def relative_stats(self, matrix: NDArray[np.float32], frames: int = 4096) -> dict[str, NDArray[np.float32]]:
         """Returns mean and std of the actions minus state @ matrix, over a random sample of the training frames.
@@ -169,7 +184,7 @@ class Source:
 
 def _arrays(batch: Mapping[str, Any]) -> Batch:
     """Keeps what the policy reads: numbers, not instructions, and not what is there for re-rendering only."""
-    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and (k == HISTORY_IS_PAD or k.startswith(("observation.", "masks.", "action")))}
+    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and (k == HISTORY_IS_PAD or k.startswith(("observation.", "masks.", "action", FROZEN)))}
 
 
 def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:

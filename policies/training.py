@@ -48,7 +48,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
     folder = Path(config.out)
     choose_device(config.device)  # fails before anything is written
     processes = open_processes(config.device)
-    with processes.locked(folder / "train"), torch_threads(config.threads):
+    with processes.locked(folder / "train"), torch_threads(config.threads), memory_advice(config):
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None
         stored = folder / checkpoints.CONFIG_FILE
         if stored.exists():
@@ -84,11 +84,10 @@ def _planned(config: TrainConfig, source: Source, folder: Path, processes: Proce
     if not plan.exists():
         trial = Run(config, source, processes)
         times = []
-        with memory_advice(config):
-            for step in range(TRIAL_STEPS):
-                start = time.monotonic()
-                trial.train_step(*trial.batch(step))
-                times.append(time.monotonic() - start)
+        for step in range(TRIAL_STEPS):
+            start = time.monotonic()
+            trial.train_step(*trial.batch(step))
+            times.append(time.monotonic() - start)
         seconds = float(np.median(times))
         if processes.first:
             write_json(plan, {"minutes": config.minutes, "seconds_per_step": seconds, "steps": max(1, round(60.0 * config.minutes / seconds))})

@@ -130,6 +130,28 @@ def save_untrained() -> Callable[..., Path]:
     return untrained
 
 
+def store_dataset(folder: Path, episodes: int, length: int, scale: float = 1.0, offset: float = 0.0) -> Path:
+    """Writes a dataset of fake frames; `scale` and `offset` act on states and on actions but the gripper's."""
+    from toyshift.data.episode import Episode, write_episode
+    from toyshift.data.lerobot import finalize
+
+    windows = FakeWindows(episodes * length)
+    windows.data[STATE] = np.float32(scale) * windows.data[STATE] + np.float32(offset)
+    windows.data[ACTION][..., :2] = np.float32(scale) * windows.data[ACTION][..., :2] + np.float32(offset)
+    for i in range(episodes):
+        rows = slice(i * length, (i + 1) * length)
+        frames = {k: windows.data[k][rows, 0] for c in ("front", "wrist") for k in (image_key(c), mask_key(c))}
+        frames |= {STATE: windows.data[STATE][rows, 0], ACTION: windows.data[ACTION][rows, 0]}
+        write_episode(folder, Episode(i, frames, {"task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"}))
+    finalize(folder, windows.action_contract, windows.observation_contract, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def store() -> Callable[..., Path]:
+    return store_dataset
+
+
 @pytest.fixture(scope="session")
 def fake_windows() -> type[FakeWindows]:
     return FakeWindows

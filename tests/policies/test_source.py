@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.core.contract import ACTION, STATE, image_key, mask_key
+from toyshift.core.contract import ACTION, STATE, image_key
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json
-from toyshift.data.episode import Episode, write_episode
-from toyshift.data.lerobot import finalize
 from toyshift.policies import load_policy, train
 from toyshift.policies.acting import load_network
 from toyshift.policies.source import Source, open_source
@@ -22,29 +20,17 @@ Make = Callable[..., Any]
 EPISODES, LENGTH = 6, 7
 
 
-def store(folder: Path, fake_windows: Make, scale: float = 1.0, offset: float = 0.0) -> Path:
-    """Writes a dataset; `scale` and `offset` act on states and on actions but the gripper's."""
-    windows = fake_windows(EPISODES * LENGTH)
-    windows.data[STATE] = np.float32(scale) * windows.data[STATE] + np.float32(offset)
-    windows.data[ACTION][..., :2] = np.float32(scale) * windows.data[ACTION][..., :2] + np.float32(offset)
-    for i in range(EPISODES):
-        rows = slice(i * LENGTH, (i + 1) * LENGTH)
-        frames = {k: windows.data[k][rows, 0] for c in ("front", "wrist") for k in (image_key(c), mask_key(c))}
-        frames |= {STATE: windows.data[STATE][rows, 0], ACTION: windows.data[ACTION][rows, 0]}
-        write_episode(folder, Episode(i, frames, {"task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"}))
-    finalize(folder, windows.action_contract, windows.observation_contract, {})
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, store: Make) -> Path:
+    folder: Path = store(tmp_path_factory.mktemp("data") / "demos", EPISODES, LENGTH)
     return folder
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory, fake_windows: Make) -> Path:
-    return store(tmp_path_factory.mktemp("data") / "demos", fake_windows)
-
-
-@pytest.fixture(scope="module")
-def slower(tmp_path_factory: pytest.TempPathFactory, fake_windows: Make) -> Path:
+def slower(tmp_path_factory: pytest.TempPathFactory, store: Make) -> Path:
     """The same demonstrations with half the motion, from another place."""
-    return store(tmp_path_factory.mktemp("data") / "slower", fake_windows, scale=0.5, offset=0.25)
+    folder: Path = store(tmp_path_factory.mktemp("data") / "slower", EPISODES, LENGTH, scale=0.5, offset=0.25)
+    return folder
 
 
 def test_batches_are_what_was_stored(dataset: Path, make_config: Make, tmp_path: Path) -> None:
