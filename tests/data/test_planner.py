@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import GraspError
-from toyshift.data.planner import PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
+from toyshift.data.planner import UNDER_TABLE, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
 from toyshift.envs.robots.panda import PANDA_HAND
 
 CONFIG = PlannerConfig()
@@ -75,3 +75,15 @@ def test_a_grasp_is_never_further_than_a_quarter_turn(yaw: float) -> None:
     assert abs(turn) <= np.pi / 2 + 1e-9
     np.testing.assert_allclose(chosen[:, 2], rotation[:, 2])
     np.testing.assert_allclose(abs(chosen[:, 0] @ rotation[:, 0]), 1.0)
+
+
+@pytest.mark.parametrize("yaw", [0.0, 1.5])
+def test_no_tilted_hand_is_planned_through_the_table(yaw: float) -> None:
+    """Far from the origin: heights along a tilted approach are not heights above the table."""
+    config = PlannerConfig(yaws=24, tries=60, tilts=(-0.35, 0.35), min_alignment=0.55)
+    found = grasps_of(trimesh.creation.box((0.06, 0.09, 0.02)), 0.01, yaw, config)
+    half_finger = PANDA_HAND.finger[0]
+    for grasp in found:
+        assert grasp.rotation[2, 2] > -0.95
+        corners = [grasp.position + grasp.rotation @ [0.0, side, PANDA_HAND.tip_offset] for side in (-half_finger, half_finger)]
+        assert min(corner[2] for corner in corners) > -UNDER_TABLE

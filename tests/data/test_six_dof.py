@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import GraspError
-from toyshift.data.expert import ExpertConfig, GraspExpert
+from toyshift.data.expert import ALIKE, BLOCKED, ExpertConfig, GraspExpert
 from toyshift.data.planner import SurfaceSamples
 from toyshift.data.six_dof import SixDofConfig, hand_corners, plan_six_dof, reachable
 from toyshift.envs.grasp import GraspEnv
@@ -168,3 +168,33 @@ def test_the_expert_comes_along_a_slanted_approach_and_lifts(env: GraspEnv) -> N
                 assert rotation[:, 2] @ grasp.rotation[:, 2] > 0.97
         assert info["is_success"]
     assert seen >= 2
+
+
+def test_a_hand_that_is_blocked_takes_another_grasp(env: GraspEnv) -> None:
+    expert = GraspExpert(env)
+    env.reset(seed=0)
+    expert.reset(0, 0)
+    first = expert.grasp
+    for _ in range(BLOCKED):
+        expert.act()  # nothing is executed: the hand stands still
+        assert expert.attempts == 1
+        assert expert.grasp is first
+    expert.act()
+    assert expert.attempts == 2
+    distance = np.linalg.norm(expert.grasp.position - first.position)
+    assert distance > ALIKE[0] or abs(expert.grasp.rotation[:, 0] @ first.rotation[:, 0]) < np.cos(ALIKE[1])
+
+
+def test_what_was_blocked_is_recognised_however_the_object_has_turned(env: GraspEnv) -> None:
+    expert = GraspExpert(env)
+    env.reset(seed=0)
+    expert.reset(0, 0)
+    (position, rotation), grasp = env.object_pose(), expert.grasp
+    expert._blocked.append(((grasp.position - position) @ rotation, grasp.rotation[:, 0] @ rotation))
+    env.reset(seed=0, options={"episode": 4, "object": env.object.id})
+    position_now, rotation_now = env.object_pose()
+    turn = rotation_now @ rotation.T
+    carried = dataclasses.replace(grasp, position=position_now + turn @ (grasp.position - position), rotation=turn @ grasp.rotation)
+    elsewhere = dataclasses.replace(carried, position=carried.position + 2 * ALIKE[0] * rotation_now[:, 0])
+    across = dataclasses.replace(carried, rotation=carried.rotation[:, [1, 0, 2]])
+    assert expert._not_blocked([carried, elsewhere, across]) == [elsewhere, across]
