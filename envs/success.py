@@ -19,7 +19,7 @@ REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
 # of it costs up to 1, and a simulation that was made to blow up costs more than never to succeed.
 REWARDS: dict[str, dict[str, float]] = {
     "dense": REWARD_SCALES,
-    "cost": {"step": -1.0, "reach": 0.2, "grasp": 0.2, "held": 0.1, "lift": 0.5, "unstable": -50.0},
+    "cost": {"step": -1.0, "near": 0.1, "reach": 0.2, "grasp": 0.2, "held": 0.1, "lift": 0.4, "unstable": -50.0},
     "sparse": {"success": 1.0},
 }
 RAISED = 0.05  # an object that the gripper holds this far above its start counts as lifted in `lifted_object` [m]
@@ -99,7 +99,7 @@ class Progress:
         """
         scales = REWARDS[config.reward]
         terms = reward_terms(distance, self.predicates["held"], self.height / config.lift_height, self.success)
-        terms |= {"step": 1.0, "grasp": float(self.grasped), "unstable": float(self.unstable)}
+        terms |= {"step": 1.0, "near": max(0.0, 1.0 - 2.0 * distance), "grasp": float(self.grasped), "unstable": float(self.unstable)}
         self.terms = {name: terms[name] for name in scales}
         return float(sum(scales[name] * value for name, value in self.terms.items()))
 

@@ -47,6 +47,7 @@ class RlConfig:
         buffer: SAC: transitions that are kept.
         random_steps: SAC: control steps with random actions before the first update.
         tau: SAC: share of the new weights in the target network, per update.
+        temperature: SAC: entropy coefficient at the start; it is learnt.
         horizon: PPO: control steps of each environment between two updates.
         epochs: PPO: how often an update goes through them.
         clip: PPO: largest relative change of an action's probability.
@@ -59,7 +60,7 @@ class RlConfig:
 
     algo: str = "sac"
     env: str = "toyshift/GraspState-v0"
-    objects: str = "toys:train?n=1"
+    objects: str = "toys:train?n=1&seed=2"
     reward: str = "cost"
     cameras: tuple[str, ...] = ("front", "wrist")
     image_size: int = 64
@@ -80,7 +81,8 @@ class RlConfig:
     updates: float = 0.5
     buffer: int = 400_000
     random_steps: int = 5_000
-    tau: float = 0.005
+    tau: float = 0.01
+    temperature: float = 0.1
     horizon: int = 64
     epochs: int = 5
     clip: float = 0.2
@@ -100,7 +102,7 @@ class RlConfig:
         for name, value in DEFAULTS[self.algo].items():
             if not getattr(self, name):
                 object.__setattr__(self, name, value)
-        for name in ("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers", "buffer", "horizon", "epochs", "lr", "updates", "checkpoint_minutes"):
+        for name in ("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers", "buffer", "temperature", "horizon", "epochs", "lr", "updates", "checkpoint_minutes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
         for name in ("gamma", "tau", "clip", "gae_lambda"):

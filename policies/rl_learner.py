@@ -35,7 +35,7 @@ def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device
     common: dict[str, Any] = {"learning_rate": config.lr, "batch_size": config.batch_size, "gamma": config.gamma, "seed": config.seed, "device": device, "policy_kwargs": policy}
     if config.algo == "sac":
         return SAC(
-            "MultiInputPolicy", env, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once, **common
+            "MultiInputPolicy", env, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once, ent_coef=f"auto_{config.temperature}", **common
         )
     policy["ortho_init"] = False  # it would start the encoders anew
     learner = PPO("MultiInputPolicy", env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip, gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common)

@@ -22,11 +22,11 @@ class Group(NamedTuple):
     lines: list[tuple[str, int, dict[str, Any]]]
 
 
-def _font(size: int) -> Any:
+def font(size: int) -> Any:
     return ImageFont.load_default(size * SCALE)
 
 
-def _save(sheet: Image.Image, out: Path) -> None:
+def save(sheet: Image.Image, out: Path) -> None:
     with atomic_path(out) as temporary:
         sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS).quantize(64).save(temporary, optimize=True)
 
@@ -42,23 +42,23 @@ def success_chart(out: Path, groups: Sequence[Group]) -> None:
     for i, group in enumerate(groups):
         left = gap // 2 + i * (label + side + gap) + label
         bottom = top + row * len(group.lines)
-        draw.text(((left + side / 2) * SCALE, 8 * SCALE), group.title, fill=INK, font=_font(13), anchor="ma")
+        draw.text(((left + side / 2) * SCALE, 8 * SCALE), group.title, fill=INK, font=font(13), anchor="ma")
         for share in (0, 25, 50, 75, 100):
             x = (left + side * share / 100) * SCALE
             draw.line([(x, top * SCALE), (x, bottom * SCALE)], fill=GRID, width=SCALE)
-            draw.text((x, (bottom + 4) * SCALE), f"{share} %", fill=INK, font=_font(10), anchor="ma")
+            draw.text((x, (bottom + 4) * SCALE), f"{share} %", fill=INK, font=font(10), anchor="ma")
         for k, (name, number, line) in enumerate(group.lines):
             y = (top + row * (k + 0.5)) * SCALE
             colour = colours[number]
-            draw.text(((left - 6) * SCALE, y), name, fill=INK, font=_font(11), anchor="rm")
+            draw.text(((left - 6) * SCALE, y), name, fill=INK, font=font(11), anchor="rm")
             low, high = ((left + side * share) * SCALE for share in line["clustered_objects_95"])
             draw.line([(low, y), (high, y)], fill=colour, width=2 * SCALE)
             for rate in line["by_seed"]:
                 _ring(draw, (left + side * rate) * SCALE, y, 3 * SCALE, colour, fill=False)
             _ring(draw, (left + side * line["rate"]) * SCALE, y, 4 * SCALE, colour, fill=True)
     note = "dot: success over all seeds; line: 95 % for new objects; rings: single seeds; numbers behind a name: demonstrations"
-    draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=_font(10))
-    _save(sheet, out)
+    draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=font(10))
+    save(sheet, out)
 
 
 def _ring(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: tuple[int, int, int], *, fill: bool) -> None:
@@ -77,13 +77,13 @@ def curve_chart(out: Path, title: str, axis: str, curves: Sequence[tuple[str, li
     def place(x: float, rate: float) -> tuple[float, float]:
         return (left + side * (high_x - x) / span) * SCALE, (top + tall * (1 - rate)) * SCALE
 
-    draw.text(((left + side / 2) * SCALE, 10 * SCALE), title, fill=INK, font=_font(13), anchor="ma")
+    draw.text(((left + side / 2) * SCALE, 10 * SCALE), title, fill=INK, font=font(13), anchor="ma")
     for share in (0, 25, 50, 75, 100):
         draw.line([place(high_x, share / 100), place(low_x, share / 100)], fill=GRID, width=SCALE)
-        draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=_font(10), anchor="rm")
+        draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
     for x in sorted(set(xs)):
-        draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:g}", fill=INK, font=_font(10), anchor="ma")
-    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=_font(11), anchor="ma")
+        draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:g}", fill=INK, font=font(10), anchor="ma")
+    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=font(11), anchor="ma")
     for i, (name, points) in enumerate(curves):
         colour, nudge = COLOURS[i % len(COLOURS)], (i - (len(curves) - 1) / 2) * 5 * SCALE  # intervals beside each other, not on top
         centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
@@ -93,5 +93,5 @@ def curve_chart(out: Path, title: str, axis: str, curves: Sequence[tuple[str, li
             _ring(draw, cx, cy, 3.5 * SCALE, colour, fill=True)
         y = (top + tall + 42 + 16 * i) * SCALE
         draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
-        draw.text(((left + 28) * SCALE, y), name, fill=INK, font=_font(11), anchor="lm")
-    _save(sheet, out)
+        draw.text(((left + 28) * SCALE, y), name, fill=INK, font=font(11), anchor="lm")
+    save(sheet, out)
