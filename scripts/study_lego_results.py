@@ -14,6 +14,7 @@ from toyshift.scripts.study_cells import write_page
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
 
+FEW = 3  # seeds; fewer say nothing about other seeds
 UNDERTRAINED = 0.2  # success on training toys below which a policy has not learnt its own task
 TRAINING = "toys:train"
 TITLES = {"ycb": "real YCB objects", "ycb-like": "YCB-like objects", TRAINING: "training toys"}
@@ -178,7 +179,7 @@ def markdown(table: dict[str, Any]) -> str:
 
 def _row(x: dict[str, Any]) -> str:
     seeds = ", ".join(f"{100 * rate:.0f}" for rate in x["by_seed"])
-    of_seeds = _percent(*x["clustered_seeds_95"]) if x["seeds"] > 1 else "-"
+    of_seeds = _percent(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["demos"] else "-"
     return (
         f"| `{x['pooling']}` | {x['demos'] or '-'} | {x['seeds']} | {x['n']} | {100 * x['rate']:.1f} | {_percent(*x['wilson_95'])} | {_percent(*x['clustered_objects_95'])} | "
         f"{of_seeds} | {seeds} | {x['lr'] or '-'} |"
@@ -189,7 +190,7 @@ def _difference(x: dict[str, Any]) -> str:
     def span(value: dict[str, Any]) -> str:
         return f"{100 * value['low']:+.0f} to {100 * value['high']:+.0f}"
 
-    of_seeds = span(x["by_seed"]) if x["by_seed"]["n"] > 1 else "-"
+    of_seeds = span(x["by_seed"]) if x["by_seed"]["n"] >= FEW else "-"
     return f"| {TITLES[x['set']]} | `{x['pooling']}` | {x['demos']} | {x['n']} | {100 * x['by_object']['value']:+.1f} | {span(x['by_object'])} | {of_seeds} | {x['p_value']:.2g} |"
 
 

@@ -223,9 +223,12 @@ class Study:
         gl_backend()
         for spec in self.cfg.sets:
             load_objects(spec)
-        settings = self.settings()
         for folder in (self.cfg.results, self.cfg.out):
-            claim(folder, settings, json_hash(settings))
+            self.claim(folder)
+
+    def claim(self, folder: Path) -> None:
+        settings = self.settings()
+        claim(folder, settings, json_hash(settings))
 
     def path(self, name: str) -> Path:
         return self.cfg.results / "rows" / f"{name}.parquet"
@@ -306,9 +309,15 @@ class Study:
         return sum(row.success for row in read_rows(path)), float("inf") if loss is None else float(loss)
 
     def tabulate(self) -> dict[str, Any]:
-        """Makes table and figure of the rows that are there."""
+        """Makes table and figure of the rows that are there.
+
+        Raises:
+            ConfigError: they are of a study with other settings; add the options that it was run with.
+        """
         from toyshift.scripts.study_lego_results import write_results
 
+        if (self.cfg.results / "settings.json").exists():
+            self.claim(self.cfg.results)
         missing = [cell.name for cell in self.cells() if not self.is_done(cell)]
         return write_results(self.cfg.results, self.cfg.docs, self.same, missing)
 
