@@ -45,7 +45,7 @@ def made_up(folder: Path, frames: int, *, sparse: bool) -> Windows:
     lengths = (LENGTH,) * (frames // LENGTH)
     dataset: Any = SimpleNamespace(
         folder=folder, columns=COLUMNS, lengths=lengths, num_episodes=len(lengths), num_frames=sum(lengths), action_contract=CONTRACT, observation_contract=SEEN,
-        content_hash=lambda: "made up", meta=lambda i: {"task": "lift"},
+        content_hash=lambda: "made up", meta=lambda i: {"task": "lift"}, require_episodes=lambda: None,
     )  # fmt: skip
     folder.mkdir()
     place = cache.cache_path(dataset)  # in the folder, which can be written

@@ -90,7 +90,7 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
         done = writable_map(partial / "done.npy", (dataset.num_episodes,), "uint8")
     except OSError as error:
         size = sum(int(np.prod(dataset.columns[k].shape)) * np.dtype(dataset.columns[k].dtype).itemsize for k in cached_keys(dataset)) * dataset.num_frames
-        raise FileError(f"cannot make the cache {partial} ({error}); {dataset.num_frames} decoded frames take {size / 2**30:.1f} GiB: make room and run this again") from error
+        raise FileError(f"cannot make the cache {partial} ({error}); {dataset.num_frames} decoded frames take {size / 1e6:,.0f} MB: make room and run this again") from error
 
     def decode(i: int) -> int:
         frames = dataset.episode(i).frames

@@ -244,7 +244,7 @@ def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
     """
     folder = Path(folder)
     if repair is not None and Path(repair).exists() and (Path(repair).resolve() == folder.resolve() or any(Path(repair).iterdir())):
-        raise ConfigError(f"{repair} is not empty; choose another folder for the repaired copy")
+        raise ConfigError(f"{repair} is not empty; delete it, or choose another folder for the repaired copy")
     dataset = open_dataset(folder, lenient=True)
     complaints = [*dataset.complaints, *([] if dataset.num_episodes else ["holds no episodes"])]
     problems = [Problem("dataset", None, None, text, str(folder)) for text in complaints]

@@ -339,11 +339,15 @@ def _read_info(folder: Path) -> dict[str, Any]:
         raise FileError(f"{folder} is a file; datasets are folders: `toyshift data convert {folder} DIR --to lerobot` makes one of a robomimic file")
     if not path.exists():
         raise FileError(f"{folder} is no dataset: {path} does not exist")
-    info = read_json(path)
+    remedy = f"restore it from a copy, or let `toyshift data check {folder} --repair NEW` make it again from the rest of the folder"
+    try:
+        info = read_json(path)
+    except FileError as error:
+        raise FileError(f"{path} is not valid JSON ({error.__cause__}); {remedy}") from error
     wanted = ("codebase_version", "fps", "features", "total_episodes", "total_frames", "data_path")
     missing = [k for k in wanted if not isinstance(info, dict) or k not in info]
     if missing:
-        raise FileError(f"{path}: {', '.join(missing)} missing; {_RESTORE}")
+        raise FileError(f"{path}: {', '.join(missing)} missing; {remedy}")
     if info["codebase_version"] != CODEBASE_VERSION:
         raise FileError(f"{path}: version {info['codebase_version']!r} of the LeRobot layout; only {CODEBASE_VERSION} is read")
     return dict(info)

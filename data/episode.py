@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import itertools
 import json
 import zipfile
@@ -203,8 +204,10 @@ def write_encoded(folder: Path, encoded: Encoded) -> Path:
     members["head:"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
     path = episode_path(folder, encoded.index)
     try:
-        with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-            np.savez(handle, **members)
+        archive = io.BytesIO()  # in memory: an archive that a full disk cuts off cannot be closed
+        np.savez(archive, **members)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(archive.getbuffer())
     except OSError as error:
         raise FileError(f"cannot write {path} ({error}); episodes written before it are whole: make room and run the command again") from error
     return path

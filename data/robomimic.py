@@ -16,7 +16,10 @@ There is no next_obs (it would double the file): read with hdf5_load_next_obs=Fa
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,7 @@ META = "toyshift_meta"
 HAS_STATE = "toyshift_sim_state"  # whether `states` holds the simulator's state, or, for want of it, the observed one
 EXTRA = "toyshift"
 ENV_TYPE = 2  # robomimic's EnvType.GYM_TYPE
+ROOM_LEFT = 1 << 20  # bytes, for what HDF5 writes when it closes
 VALID_EVERY = 10  # every tenth demonstration is in mask/valid
 
 
@@ -132,11 +136,19 @@ def _write_demo(group: Any, stream: Stream, episode: Episode) -> None:
             columns[f"obs/{key.removeprefix(MASK_PREFIX)}_mask"] = values[..., None]
         elif key not in (ACTION, STATE, SIM_STATE):
             columns[f"{EXTRA}/{key}"] = values
+    _require_room(Path(group.file.filename), sum(values.nbytes for values in columns.values()))
     for name, values in columns.items():
         pictures = values.ndim >= 4 and values.dtype == np.uint8
         # A picture a chunk: frames are read at random. Checksums tell a flipped bit from a value.
         options = {"compression": "lzf", "chunks": (1, *values.shape[1:])} if pictures else {"chunks": values.shape}
         group.create_dataset(name, data=values, fletcher32=True, **options)
+    group.file.flush()  # so that the room that is left is known
+
+
+def _require_room(path: Path, size: int) -> None:
+    """Raises OSError where the disk has no room for `size` more bytes: on a full one HDF5 brings the process down instead of raising."""
+    if shutil.disk_usage(path.parent).free < size + ROOM_LEFT:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read(path: Path, options: ReadOptions) -> Stream:

@@ -71,10 +71,14 @@ def read_policy_config(folder: Path) -> PolicyConfig:
 
 
 def _save(path: Path, tensors: Tensors) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    with atomic_path(path) as temporary:
-        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, str(temporary))
+    try:
+        with atomic_path(path) as temporary:
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, str(temporary))
+    except SafetensorError as error:  # not an OSError, on a full disk either
+        raise FileError(f"cannot write {path} ({error}); make room and run the same command again: it goes on from the last checkpoint") from error
 
 
 def save_checkpoint(folder: Path, step: int, files: dict[str, Tensors], finished: bool, extra: dict[str, Any]) -> None:

@@ -161,7 +161,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:  # a folder that may not be written, a file where a folder belongs, a full disk
         place = error.filename2 or error.filename
-        return fail(error, f"{place}: {error.strerror}; {_REMEDIES.get(error.errno or 0, 'check that path')}" if place else str(error), argv)
+        remedy = _REMEDIES.get(error.errno or 0, "check that path" if place else "")
+        return fail(error, "; ".join(filter(None, (f"{place}: {error.strerror}" if place else str(error), remedy))), argv)
     finally:
         warnings.formatwarning = before
 

@@ -1,5 +1,6 @@
 """Atomic files: whole or absent, whatever happens while writing; seeds give independent, repeatable streams."""
 
+import errno
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,6 +26,16 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
         interrupted(atomic_path(path))
     assert read_json(path) == {"x": 1}
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_reported_with_the_file(tmp_path: Path) -> None:
+    def full() -> None:
+        with atomic_path(tmp_path / "a.json"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.json'"):
+        full()
+    assert not os.listdir(tmp_path)
 
 
 def test_an_interrupted_folder_is_not_left_behind(tmp_path: Path) -> None:

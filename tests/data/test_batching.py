@@ -222,7 +222,7 @@ def test_a_disk_without_room_is_named_before_anything_is_decoded(tmp_path, maker
 
     with monkeypatch.context() as patch:
         patch.setattr(cache.os, "posix_fallocate", full)
-        with pytest.raises(FileError, match=r"No space left.*GiB.*make room"):
+        with pytest.raises(FileError, match=r"No space left.*MB.*make room"):
             Windows([folder], chunk=1)
     assert len(Windows([folder], chunk=1)) == len(Windows([folder], chunk=2))
 

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError, UnknownNameError
 from toyshift.core.files import write_json
+from toyshift.data import robomimic
 from toyshift.data.convert import convert
 from toyshift.data.dataset import open_dataset
 from toyshift.data.episode import Episode, episode_path, write_episode
@@ -248,3 +250,10 @@ def test_the_magic_soup_has_the_published_weights():
     assert soup["nyu_franka_play_dataset_converted_externally_to_rlds"] == 3.0
     for mixture in OXE_MIXTURES.values():
         assert set(mixture) <= set(OXE_DATASETS)
+
+
+def test_a_full_disk_is_named_before_hdf5_meets_it(demos, tmp_path, monkeypatch):
+    monkeypatch.setattr(robomimic.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(FileError, match=r"d\.hdf5.*No space left.*make room"):
+        convert(demos, tmp_path / "d.hdf5", "robomimic")
+    assert not list(tmp_path.glob("*.hdf5"))

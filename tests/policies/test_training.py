@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import load_file
 
@@ -219,6 +220,18 @@ def test_a_broken_number_stops_with_step_and_frames(make_config: Make, make_sour
     first = next(s for s in range(6) if np.isnan(source.batch(source.indices(s))[STATE]).any())
     with pytest.raises(DivergedError, match=rf"at step {first} \(dataset frames {source.indices(first)[0]}, "):
         train(config, source)
+
+
+def test_a_full_disk_is_named_with_the_weights(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    config = make_config(tmp_path, steps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", full)
+        with pytest.raises(FileError, match=r"\.safetensors .*No space left.*make room and run the same command again"):
+            train(config, make_source(config))
+    assert train(config, make_source(config))["finished"]
 
 
 def test_missing_masks_are_refused(make_config: Make, make_source: Make, tmp_path: Path) -> None:
