@@ -19,6 +19,7 @@ from toyshift.core.contract import TASK, ActionContract, require_same_contract, 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
+from toyshift.diagnostics.masks import TRUTH, mask_source
 from toyshift.policies.remote_options import LEROBOT, RemoteOptions, is_remote
 
 BUILTIN = ("oracle", "random")
@@ -46,15 +47,18 @@ class EnvSpec:
         factory: "module:function" that returns an environment; called with objects=SPEC and the arguments.
         objects_factory: "module:function" that returns an ObjectSet for a string.
         look_factory: "module:class" of the appearance value that `set_look` takes.
+        masks: where the masks come from that policies see, see `masks.mask_source`.
     """
 
     kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     factory: str = "toyshift.diagnostics.actors:make_grasp_env"
     objects_factory: str = "toyshift.toys:load_objects"
     look_factory: str = "toyshift.envs.shifts:Look"
+    masks: str = TRUTH
 
     def to_json(self) -> dict[str, Any]:
-        return {"kwargs": dict(self.kwargs), "factory": self.factory, "objects_factory": self.objects_factory, "look_factory": self.look_factory}
+        facts = {"kwargs": dict(self.kwargs), "factory": self.factory, "objects_factory": self.objects_factory, "look_factory": self.look_factory}
+        return facts if self.masks == TRUTH else facts | {"masks": self.masks}
 
 
 def resolve(path: str) -> Any:
@@ -160,10 +164,16 @@ def action_std(policy: Any) -> NDArray[np.float64] | None:
 
 
 class FolderActor:
-    """A trained policy: renders an observation only when its action chunk is used up."""
+    """A trained policy: renders an observation only when its action chunk is used up.
 
-    def __init__(self, policy: Any) -> None:
+    Args:
+        policy: acts.
+        masks: where the masks come from that it sees, see `mask_source`.
+    """
+
+    def __init__(self, policy: Any, masks: str = TRUTH) -> None:
         self.policy = policy
+        self.masks = mask_source(masks)
         self.name = str(policy.name)
         self.pooling = str(getattr(policy, "pooling", None) or getattr(getattr(policy, "config", None), "pooling", None) or "")
 
@@ -174,9 +184,10 @@ class FolderActor:
 
     def reset(self, env: Any, seed: int, episode: int) -> None:
         self.policy.reset()
+        self.masks.reset(seed, episode)
 
     def actions(self, env: Any) -> NDArray[np.float32]:
-        chunk = np.asarray(self.policy.act({**env.unwrapped.observe(), TASK: getattr(env.unwrapped, "task_description", "")}), dtype=np.float32)
+        chunk = np.asarray(self.policy.act({**self.masks.shown(env.unwrapped.observe()), TASK: getattr(env.unwrapped, "task_description", "")}), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute or len(chunk)))]
 
 
@@ -252,7 +263,7 @@ def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions |
         return OracleActor(make_expert(env.unwrapped)), env
     acting = load_acting_policy(policy)
     env = factory(objects=objects, **env_arguments(acting, spec.kwargs))
-    actor = FolderActor(acting)
+    actor = FolderActor(acting, spec.masks)
     actor.check(env)
     return actor, env
 
@@ -264,6 +275,6 @@ def _open_remote(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions
     url = lerobot_process(policy, remote).url if policy.startswith(LEROBOT) else policy
     acting = RemotePolicy(url, remote)
     env = resolve(spec.factory)(objects=objects, **acting.env_arguments(spec.kwargs))
-    actor = RemoteActor(acting)
+    actor = RemoteActor(acting, spec.masks)
     actor.check(env)
     return actor, env

@@ -41,6 +41,8 @@ class Config(Common):
     """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     shift: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Distance from the training distribution, e.g. camera-azimuth=3; several times for several, factor=0 is unshifted; factors: docs/shifts.md."""
+    masks: str = "truth"
+    """Masks that policies see: truth, noisy:IOU (such as noisy:0.6), detector (by colour, from the images), or module:name of your own detector."""
     trials: int = 100
     """Episodes per policy, set and shift; the objects take turns."""
     out: Path = Path("runs/evaluation")
@@ -104,12 +106,15 @@ def main(cfg: Config) -> dict[str, Any]:
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
+    from toyshift.diagnostics.masks import TRUTH, mask_source
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
 
     policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
-    names = row_names(policies)
+    mask_source(cfg.masks)  # refuses what it does not know
+    own_masks = {} if cfg.masks == TRUTH else {"masks": cfg.masks}
+    names = {policy: f"{name} [masks {cfg.masks}]" if own_masks and policy not in REFERENCES else name for policy, name in row_names(policies).items()}
     workers = cfg.workers or os.cpu_count() or 1
     sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
@@ -122,11 +127,12 @@ def main(cfg: Config) -> dict[str, Any]:
     for objects in sets:
         for policy in policies:
             for shift in shifts:
+                seen = {} if policy in REFERENCES else own_masks
                 config = EvaluateConfig(
-                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs), shift=shift,
+                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs, **seen), shift=shift,
                     max_steps=cfg.max_steps, remote=cfg.remote,
                 )
-                rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, cfg.env_kwargs, shift), workers=workers)
+                rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, cfg.env_kwargs | seen, shift), workers=workers)
     summaries = summarise(rows)
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)
