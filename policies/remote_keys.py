@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "images": {"observation/image": "front", "observation/wrist_image": "wrist"},
         # hand position and axis-angle, then the joints of the two fingers of a Panda's hand [m]
         "state": {"observation/state": ["eef.x", "eef.y", "eef.z", *ROTATION_VECTOR, ["gripper.opening", 0.04, 0.0], ["gripper.opening", -0.04, 0.0]]},
-        "prompt": "prompt", "resize": 224,
+        # robosuite until 1.4 tells the orientation of the body "right_hand", a quarter turn from our site about the axis of approach
+        "hand_turn": math.pi / 2, "prompt": "prompt", "resize": 224,
     },
     "droid": {
         "images": {"observation/exterior_image_1_left": "front", "observation/wrist_image_left": "wrist"},
@@ -63,6 +65,7 @@ class Keys:
         state: the policy's key -> entries of our state by name, or [name, scale, offset] for scale * entry + offset; "*" is all of them,
             "joints" the arm's joints, "eef.rotvec.x|y|z" the hand's rotation as axis-angle [rad].
         masks: like images.
+        hand_turn: turn of the hand's frame about its own z axis before "eef.rotvec" is taken [rad].
         prompt: key of the instruction; "" sends none.
         resize: side of the square that images are resized to with padding [pixels]; 0 sends them as they are rendered.
     """
@@ -70,6 +73,7 @@ class Keys:
     images: Mapping[str, str]
     state: Mapping[str, list[Any]]
     masks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hand_turn: float = 0.0
     prompt: str = "prompt"
     resize: int = 0
 
@@ -78,6 +82,8 @@ class Keys:
             raise ConfigError("keys: images, state and masks are objects from the policy's key to ours")
         if isinstance(self.resize, bool) or not isinstance(self.resize, int) or not 0 <= self.resize <= 4096:
             raise ConfigError(f"keys: resize is {self.resize!r}; it must be a side in pixels up to 4096, or 0")
+        if isinstance(self.hand_turn, bool) or not isinstance(self.hand_turn, int | float) or not math.isfinite(self.hand_turn):
+            raise ConfigError(f"keys: hand_turn is {self.hand_turn!r}; it must be an angle in radians")
         for key, entries in self.state.items():
             if not isinstance(entries, list):
                 raise ConfigError(f"keys: state {key!r} is {entries!r}; it must be a list of names or [name, scale, offset]")
@@ -146,7 +152,11 @@ class Translator:
         values = dict(zip(self._names, state.tolist(), strict=True))
         if self._turns:
             first, second = np.asarray([[values[f"eef.r{row}{column}"] for row in (1, 2, 3)] for column in (1, 2)])
-            vector = Rotation.from_matrix(np.stack([first, second, np.cross(first, second)], axis=1)).as_rotvec()
+            rotation = Rotation.from_matrix(np.stack([first, second, np.cross(first, second)], axis=1))
+            vector = (rotation * Rotation.from_rotvec([0.0, 0.0, self._keys.hand_turn])).as_rotvec()
+            angle = np.linalg.norm(vector)
+            if angle > 0.75 * np.pi and vector[np.argmax(np.abs(vector))] < 0:
+                vector *= 1 - 2 * np.pi / angle  # a hand that points down is turned by about half a turn, which has two signs: no jumps between them
             values |= dict(zip(ROTATION_VECTOR, vector.tolist(), strict=True))
         return values
 

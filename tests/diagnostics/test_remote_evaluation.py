@@ -71,7 +71,7 @@ def test_rows_survive_the_death_of_the_server_and_are_not_played_again(tmp_path,
         port, config = server.port, config_of(server.port, options, 4)
         with pytest.raises(RemoteError, match=rf"127.0.0.1:{port} answered with an error: ContractError: the hand is tired"):
             evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
-    with pytest.raises(RemoteError, match="no policy server answers at 127.0.0.1.*the same command goes on"):
+    with pytest.raises(RemoteError, match=r"no policy server answers at 127.0.0.1.*the same command goes on"):
         evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
     fresh = Hand()
     with Server(fresh, port):

@@ -162,7 +162,7 @@ def test_folders_and_interpreters_that_are_none_are_named(folder, tmp_path, monk
     nested = tmp_path / "act/checkpoints/000002"
     nested.mkdir(parents=True)
     folder.rename(nested / "pretrained_model")
-    with pytest.raises(FileError, match="did you mean .*000002/pretrained_model"):
+    with pytest.raises(FileError, match=r"did you mean .*000002/pretrained_model"):
         lerobot_fingerprint(f"lerobot:{tmp_path / 'act'}")
     monkeypatch.setenv("PYTHONPATH", "")
     with pytest.raises(MissingDependencyError, match="pip install lerobot"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError, RemoteError, UnknownNameError
@@ -413,11 +414,13 @@ def test_actions_beyond_the_bounds_are_clipped_and_the_first_is_told():
 
 def test_liberos_keys():
     translate = Translator(Keys.read("libero"), ACTIONS, OBSERVATIONS, "p")
-    seen = observation()
-    turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])  # a quarter turn about z
-    seen["agent_pos"] = np.array([0.1, 0.2, 0.5, 0.4, 0.1, 0.3, *turn[:, 0], *turn[:, 1]], np.float32)
-    asked = translate(seen | {"task": "lift"})
-    np.testing.assert_allclose(asked["observation/state"], [0.4, 0.1, 0.3, 0, 0, np.pi / 2, 0.02, -0.02], atol=1e-6)
+    for tilt in (-0.02, 0.02):  # a hand that points down, tilted a little to either side: no jump between the signs of half a turn
+        turn = Rotation.from_rotvec([0, tilt, 0]) * Rotation.from_matrix([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
+        columns = turn.as_matrix()[:, :2].T.reshape(-1)
+        asked = translate(observation() | {"agent_pos": np.array([0.1, 0.2, 0.5, 0.4, 0.1, 0.3, *columns], np.float32), "task": "lift"})
+        np.testing.assert_allclose(asked["observation/state"], [0.4, 0.1, 0.3, np.pi, 0, 0, 0.02, -0.02], atol=0.035)
+        back = Rotation.from_rotvec(asked["observation/state"][3:6]) * Rotation.from_rotvec([0, 0, -np.pi / 2])
+        np.testing.assert_allclose(back.as_matrix(), turn.as_matrix(), atol=1e-5)
     assert asked["observation/image"].shape == asked["observation/wrist_image"].shape == (224, 224, 3)
     assert asked["prompt"] == "lift"
 
@@ -432,6 +435,7 @@ def test_droids_keys():
     ("keys", "what"),
     [
         (Keys({"image": "top"}, {}), "wants camera 'top'; the environment has: front, wrist"),
+        (Keys({}, {"state": ["observation"]}), "unknown entry of the state"),
         (Keys({}, {"state": ["eef.q"]}), "unknown entry of the state 'eef.q'"),
         (Keys({}, {"state": [["eef.x", 2]]}), "must be a name or"),
     ],
