@@ -35,7 +35,7 @@ from toyshift.data.episode import (
     write_encoded,
     write_episode,
 )
-from toyshift.data.expert import ExpertConfig, GraspExpert
+from toyshift.data.expert import PLANNERS, ExpertConfig, GraspExpert
 from toyshift.data.experts import make_expert
 from toyshift.data.fragment import SubDataset, begin
 from toyshift.data.lerobot import finalize
@@ -46,11 +46,12 @@ from toyshift.envs.cameras import CAMERAS, Camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.render import gl_renderer_name
+from toyshift.envs.robots import ROBOTS
 
 MAX_STEPS = 100
 GIVE_UP = 50  # attempts without any success after which collection stops
 KEEP = ("successes", "failed")
-LATER = ("shift", "keep", "variety", "sub_dataset", "take_over")  # options that older datasets do not have: their keys stay what they were
+LATER = ("shift", "keep", "variety", "sub_dataset", "take_over", "planner")  # options that older datasets do not have: their keys stay what they were
 LEDGER = "attempts.jsonl"
 CONFIG = "collect.json"
 
@@ -73,6 +74,7 @@ class CollectConfig:
         task: "grasp" or "pick"; see EnvConfig.
         clutter: how many other objects lie on the table, e.g. 4 or "2-6"; None is the task's own number.
         shift: how far the episodes are from the training distribution, e.g. "camera-azimuth=3"; see `envs.shifts`.
+        planner: name in `expert.PLANNERS`: whether the 6-DoF planner helps out ("auto"), is never asked ("top-down") or asked first ("6dof").
         variety: how far demonstrations differ in pace, approach and start pose, 0 to 1; see `variety.Variety`.
         ray: address of a Ray cluster that plays instead of local processes, or "local"; see `core.workers.ray_pool`.
         keep: "successes", or "failed" to store the attempts that failed on the way as well, with `success` false and their `cause`.
@@ -95,6 +97,7 @@ class CollectConfig:
     shift: str = ""
     keep: str = "successes"
     sub_dataset: SubDataset | None = None
+    planner: str = "auto"
     variety: float = 0.0
     ray: str = ""
     take_over: TakeOver | None = None
@@ -106,7 +109,11 @@ class CollectConfig:
             raise ConfigError(f"seed is {self.seed}; it must be at least 0")
         if self.keep not in KEEP:
             raise UnknownNameError("choice for keep", self.keep, KEEP)
+        if self.planner not in PLANNERS:
+            raise UnknownNameError("planner", self.planner, PLANNERS)
         config = self.env_config()  # refuses an unknown action mode, camera or shift before anything is written
+        if self.planner != "auto" and ROBOTS[self.robot].gripper.kind != "parallel":
+            raise ConfigError(f"planner {self.planner!r} is for two fingers; the robot {self.robot!r} has a hand, which is planned for in a way of its own")
         if (part := self.sub_dataset) is not None and (part.robot_name != self.robot or config.others[1] or self.shift):
             raise ConfigError(f"sub-dataset {part.name!r} is for one object, the robot {part.robot_name} and no shift; got clutter {self.clutter!r}, {self.robot} and {self.shift!r}")
 
@@ -192,7 +199,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
     else:
         observation, info, factors["sub_dataset"] = begin(env, config.sub_dataset, config.seed, index)
     start_position, start_rotation = env.object_pose()
-    expert.config = Variety(config.variety).expert(ExpertConfig(), episode_rng(config.seed, index, "variety"))
+    expert.config = Variety(config.variety).expert(ExpertConfig(six_dof_from=PLANNERS[config.planner]), episode_rng(config.seed, index, "variety"))
     try:
         expert.reset(config.seed, index)
         if config.take_over and starter:

@@ -19,6 +19,7 @@ from toyshift.toys.model import GraspObject
 
 Array = NDArray[np.float64]
 
+PLANNERS = {"auto": 4, "top-down": 0, "6dof": 1}  # ways to combine the two planners: what `ExpertConfig.six_dof_from` is
 OBSTACLE_POINTS = 300  # of the surface of an object that must not be touched
 OVER = 0.02  # between the finger tips and the highest other object, on the way [m]
 HIGHEST_HOVER = 0.25  # [m]
@@ -54,7 +55,7 @@ class ExpertConfig:
         planner: planner settings.
         second_try: planner settings for when the first find nothing: more tries, tilted approaches, slanted contacts.
         six_dof: settings of the 6-DoF planner, for when these find nothing either, or only what turns in the hand.
-        six_dof_from: attempt from which the 6-DoF planner is asked first; 1 asks it always.
+        six_dof_from: attempt from which the 6-DoF planner is asked first; 1 asks it first always, 0 never asks it; see PLANNERS.
         wrenches: torque of the object's weight about the grasp at which it turns in the hand [N m].
     """
 
@@ -73,7 +74,7 @@ class ExpertConfig:
         default_factory=lambda: PlannerConfig(points=1200, yaws=24, tries=60, tilts=(0.0, -0.35, 0.35), min_alignment=0.55)
     )
     six_dof: SixDofConfig = dataclasses.field(default_factory=SixDofConfig)
-    six_dof_from: int = 4
+    six_dof_from: int = PLANNERS["auto"]
     wrenches: float = 0.3
 
 
@@ -132,8 +133,11 @@ class GraspExpert:
         self._planned_for = position, rotation
         obstacles = self._obstacles()
         grasps = self._not_blocked(self._plan_from_above(obstacles))
-        if not grasps or self.attempts >= self.config.six_dof_from or not self._holds(grasps[0]):
+        six_dof = self.config.six_dof_from
+        if six_dof and (not grasps or self.attempts >= six_dof or not self._holds(grasps[0])):
             grasps = self._plan_better(grasps, obstacles)
+        if not grasps:
+            raise GraspError("no feasible grasp from above, and the 6-DoF planner is not to be asked")
         # another try takes another grasp: the best one has just failed
         return grasps[min(len(grasps) - 1, 0 if self.attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
 

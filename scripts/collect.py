@@ -48,6 +48,8 @@ class Config(Common):
     """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2; factors: docs/shifts.md."""
     keep: Literal["successes", "failed"] = "successes"
     """failed stores the attempts that failed as well, with success=false."""
+    planner: Literal["auto", "top-down", "6dof"] = "auto"
+    """auto plans from above, and in six degrees of freedom where that finds nothing that holds; top-down and 6dof take one (first): docs/planner.md."""
     variety: float = 0.0
     """How far demonstrations differ from each other in pace, approach and start pose, 0 to 1."""
     no_disturbance: bool = False
@@ -105,7 +107,7 @@ def main(cfg: Config) -> dict[str, Any]:
     config = CollectConfig(
         objects=cfg.objects, task=cfg.env, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
-        shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, variety=cfg.variety,
+        shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, planner=cfg.planner, variety=cfg.variety,
     )
     config = dataclasses.replace(config, take_over=_take_over(cfg.beginner, config.env_config()))  # refuses wrong options before --out belongs to them
     result: dict[str, Any] = collect(config)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
 from toyshift.data import collection
 from toyshift.data.collection import CollectConfig, attempt, collect
@@ -119,10 +119,23 @@ def test_a_demonstration_begins_with_a_turn_of_its_own_that_the_clean_action_kno
     assert max(turns) > 0.5 * disturbance.start_turn
 
 
-@pytest.mark.parametrize("changes", [{"episodes": 0}, {"workers": -1}])
+@pytest.mark.parametrize("changes", [{"episodes": 0}, {"workers": -1}, {"planner": "6dof", "robot": "inspire"}])
 def test_nonsense_is_refused(changes: dict, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         config_of(tmp_path, **changes)
+    with pytest.raises(UnknownNameError, match="6dof, auto, top-down"):
+        config_of(tmp_path, planner="best")
+
+
+def test_another_planner_makes_another_dataset(dataset: Path, tmp_path: Path) -> None:
+    collect(config_of(tmp_path / "six", planner="6dof"))
+    usual, other = open_dataset(dataset), open_dataset(tmp_path / "six")
+    assert usual.content_hash() != other.content_hash()
+    upright = [[abs(ds.episode(i).meta["grasp"]["rotation"][2][2]) for i in range(3)] for ds in (usual, other)]
+    assert min(upright[0]) > 1 - 1e-5  # straight down
+    assert min(upright[1]) < 1 - 1e-5
+    with pytest.raises(ConfigError, match="another configuration"):
+        collect(config_of(dataset, planner="top-down"))
 
 
 def test_cameras_of_any_pose_and_size_are_recorded(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import GraspError
-from toyshift.data.expert import ALIKE, BLOCKED, ExpertConfig, GraspExpert
+from toyshift.data.expert import ALIKE, BLOCKED, PLANNERS, ExpertConfig, GraspExpert
 from toyshift.data.planner import SurfaceSamples
 from toyshift.data.six_dof import SixDofConfig, hand_corners, plan_six_dof, reachable
 from toyshift.envs.grasp import GraspEnv
@@ -198,3 +198,24 @@ def test_what_was_blocked_is_recognised_however_the_object_has_turned(env: Grasp
     elsewhere = dataclasses.replace(carried, position=carried.position + 2 * ALIKE[0] * rotation_now[:, 0])
     across = dataclasses.replace(carried, rotation=carried.rotation[:, [1, 0, 2]])
     assert expert._not_blocked([carried, elsewhere, across]) == [elsewhere, across]
+
+
+def test_which_planner_is_asked_is_a_choice(env: GraspEnv) -> None:
+    env.reset(seed=0)
+    nothing = dataclasses.replace(ExpertConfig().planner, min_alignment=1.1)  # from above, nothing is good enough
+    rotations = {}
+    for name, six_dof_from in PLANNERS.items():
+        expert = GraspExpert(env, ExpertConfig(planner=nothing, second_try=nothing, six_dof_from=six_dof_from))
+        if name == "top-down":
+            with pytest.raises(GraspError, match="from above"):
+                expert.reset(0, 0)
+        else:
+            expert.reset(0, 0)
+            rotations[name] = expert.grasp.rotation
+    np.testing.assert_array_equal(rotations["auto"], rotations["6dof"])
+    for name, six_dof_from in PLANNERS.items():  # with grasps from above, only "6dof" does not take them
+        expert = GraspExpert(env, ExpertConfig(six_dof_from=six_dof_from))
+        expert.reset(0, 0)
+        rotations[name] = expert.grasp.rotation
+    np.testing.assert_array_equal(rotations["auto"], rotations["top-down"])
+    assert not np.array_equal(rotations["auto"], rotations["6dof"])
