@@ -157,6 +157,11 @@ def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return filled | dict(kwargs)
 
 
+def with_task(observation: Mapping[str, Any], env: Any) -> dict[str, Any]:
+    """Returns an observation with the environment's instruction, which policies may be told; "" where it has none."""
+    return {**observation, TASK: getattr(env.unwrapped, "task_description", "")}
+
+
 def action_std(policy: Any) -> NDArray[np.float64] | None:
     """Returns the (A,) standard deviation of a policy's training actions, None where it does not keep them (a bundle)."""
     normaliser = getattr(getattr(policy, "policy", None), "normalise_action", None)
@@ -187,7 +192,7 @@ class FolderActor:
         self.masks.reset(seed, episode)
 
     def actions(self, env: Any) -> NDArray[np.float32]:
-        chunk = np.asarray(self.policy.act({**self.masks.shown(env.unwrapped.observe()), TASK: getattr(env.unwrapped, "task_description", "")}), dtype=np.float32)
+        chunk = np.asarray(self.policy.act(with_task(self.masks.shown(env.unwrapped.observe()), env)), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute or len(chunk)))]
 
 

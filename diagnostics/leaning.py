@@ -26,6 +26,7 @@ from toyshift.diagnostics.actors import (
     load_acting_policy,
     make_look,
     resolve,
+    with_task,
 )
 from toyshift.diagnostics.evaluation import object_of_episode
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, bootstrap_ratio
@@ -275,7 +276,7 @@ def diagnose(policy: str, objects: str, config: LeaningConfig | None = None, spe
 
     def predict(obs: Any) -> NDArray[np.floating[Any]]:
         acting.reset()
-        return np.asarray(acting.act(obs))
+        return np.asarray(acting.act(with_task(obs, env)))
 
     try:
         ids = resolve(spec.objects_factory)(objects).ids

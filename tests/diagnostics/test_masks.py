@@ -8,10 +8,12 @@ import types
 import numpy as np
 import pytest
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.diagnostics.actors import EnvSpec, FolderActor, make_grasp_env
 from toyshift.diagnostics.evaluation import EvaluateConfig, run_key
 from toyshift.diagnostics.masks import mask_source
+from toyshift.policies import Policy, PolicyConfig
+from toyshift.policies.acting import TorchPolicy
 from toyshift.policies.masks import ColourDetector
 
 
@@ -104,3 +106,22 @@ def test_bad_input(text):
 def test_protocol():
     provider = ColourDetector()
     assert set(provider.masks({"a": np.zeros((8, 8, 3), np.uint8), "b": np.zeros((9, 7, 3), np.uint8)})) == {"a", "b"}
+
+
+def test_a_policy_is_told_picks_instruction_and_refuses_one_it_does_not_know(tmp_path):
+    world = make_grasp_env("toys:test?n=4", image_size=32, task="pick", clutter=1)
+    world.reset(seed=0, options={"episode": 0})
+    said = world.unwrapped.task_description
+    config = PolicyConfig(pooling="mean", width=32, stem=16, hidden=32, instruction="table", vocabulary=(said, "fly"))
+    policy = Policy(config, world.unwrapped.action_contract, world.unwrapped.observation_contract)
+    actor = FolderActor(TorchPolicy("it", policy))
+    actor.reset(world, 0, 0)
+    assert said.startswith("pick up the ")
+    ours = actor.actions(world)
+    world.unwrapped.task_description = "fly"
+    actor.reset(world, 0, 0)
+    assert not np.allclose(actor.actions(world), ours)  # the same image, told something else
+    world.unwrapped.task_description = "swim"
+    with pytest.raises(UnknownNameError, match=r"instruction 'swim'.*fly.*pick up the"):
+        actor.actions(world)
+    world.close()
