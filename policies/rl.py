@@ -25,8 +25,15 @@ from toyshift.policies.checkpoints import MODEL
 from toyshift.policies.devices import choose_device, torch_threads
 from toyshift.policies.loop import METRICS, trim_metrics
 from toyshift.policies.rl_config import RlConfig
-from toyshift.policies.rl_learner import buffer_state, learner_state, make_learner, restore_buffer, restore_learner
-from toyshift.policies.rl_network import ChosenActions, acting_network, action_statistics, state_statistics
+from toyshift.policies.rl_learner import (
+    buffer_state,
+    end_episodes,
+    learner_state,
+    make_learner,
+    restore_buffer,
+    restore_learner,
+)
+from toyshift.policies.rl_network import LearningEnv, acting_network, action_statistics, state_statistics
 from toyshift.policies.run import DivergedError
 
 LEARNER, REPLAY = "learner.safetensors", "replay.safetensors"
@@ -93,14 +100,14 @@ class RlRun:
 
     def __init__(self, config: RlConfig, make_env: MakeEnv, state: dict[str, Any] | None) -> None:
         self.config, self.folder = config, Path(config.out)
-        self.env = ChosenActions(make_env(config.envs), config.controls)
-        self.evaluation_env = ChosenActions(make_env(min(config.envs, config.evaluation_episodes)), config.controls)
+        self.env = LearningEnv(make_env(config.envs), config.controls)
+        self.evaluation_env = LearningEnv(make_env(min(config.envs, config.evaluation_episodes)), config.controls)
         self.action_contract, self.observation_contract = self.env.contract, self.env.get_attr("observation_contract")[0]
         privileged = bool(self.observation_contract.environment_state_names)
         self.policy_config = config.policy_config(privileged)
         stats = None  # those of the checkpoint are with its weights
         if state is None:
-            stats = {STATE: state_statistics(self.env, privileged, STATISTICS_STEPS, self._seed(0)), ACTION: action_statistics(self.action_contract)}
+            stats = {STATE: state_statistics(self.env, STATISTICS_STEPS, self._seed(0)), ACTION: action_statistics(self.action_contract)}
         features = {"config": self.policy_config, "action": self.action_contract, "observation": self.observation_contract, "stats": stats}
         self.learner = make_learner(config, self.env, features, choose_device(config.device))
         self.round, self.seconds, self.best, self.best_tensors = 0, 0.0, -1.0, dict[str, torch.Tensor]()
@@ -131,6 +138,7 @@ class RlRun:
         start, watch = time.monotonic(), _Watch(bar)
         self.learner.set_random_seed(self._seed(1 + self.round))
         self.learner.set_env(self.learner.get_env(), force_reset=True)
+        end_episodes(self.learner)
         self.learner.learn(self.config.round_length, callback=watch, log_interval=None, reset_num_timesteps=False)
         tensors = {k: v.clone() for k, v in self.network().state_dict().items()}
         bad = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]

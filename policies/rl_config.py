@@ -47,6 +47,7 @@ class RlConfig:
         buffer: SAC: transitions that are kept.
         random_steps: SAC: control steps with random actions before the first update.
         tau: SAC: share of the new weights in the target network, per update.
+        n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images (Stable-Baselines3 knows no more there).
         temperature: SAC: entropy coefficient at the start; it is learnt.
         horizon: PPO: control steps of each environment between two updates.
         epochs: PPO: how often an update goes through them.
@@ -82,6 +83,7 @@ class RlConfig:
     buffer: int = 400_000
     random_steps: int = 5_000
     tau: float = 0.01
+    n_step: int = 3
     temperature: float = 0.1
     horizon: int = 64
     epochs: int = 5
@@ -102,7 +104,7 @@ class RlConfig:
         for name, value in DEFAULTS[self.algo].items():
             if not getattr(self, name):
                 object.__setattr__(self, name, value)
-        for name in ("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers", "buffer", "temperature", "horizon", "epochs", "lr", "updates", "checkpoint_minutes"):
+        for name in ("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers", "buffer", "n_step", "temperature", "horizon", "epochs", "lr", "updates", "checkpoint_minutes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
         for name in ("gamma", "tau", "clip", "gae_lambda"):

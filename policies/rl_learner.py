@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -33,12 +34,13 @@ def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device
         "net_arch": [config.hidden] * config.layers, "optimizer_kwargs": {"fused": True},
     }
     common: dict[str, Any] = {"learning_rate": config.lr, "batch_size": config.batch_size, "gamma": config.gamma, "seed": config.seed, "device": device, "policy_kwargs": policy}
+    network = "MlpPolicy" if isinstance(env.observation_space, spaces.Box) else "MultiInputPolicy"
     if config.algo == "sac":
         return SAC(
-            "MultiInputPolicy", env, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once, ent_coef=f"auto_{config.temperature}", **common
+            network, env, n_steps=config.n_step if network == "MlpPolicy" else 1, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once, ent_coef=f"auto_{config.temperature}", **common
         )
     policy["ortho_init"] = False  # it would start the encoders anew
-    learner = PPO("MultiInputPolicy", env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip, gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common)
+    learner = PPO(network, env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip, gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common)
     mine = learner.policy
     for module, gain in ((mine.mlp_extractor, 2**0.5), (mine.action_net, 0.01), (mine.value_net, 1.0)):
         module.apply(functools.partial(mine.init_weights, gain=gain))
@@ -80,6 +82,13 @@ def restore_learner(learner: BaseAlgorithm, tensors: Tensors) -> None:
     if getattr(learner, "log_ent_coef", None) is not None:
         with torch.no_grad():
             learner.log_ent_coef.copy_(tensors["log_ent_coef"])
+
+
+def end_episodes(learner: BaseAlgorithm) -> None:
+    """Marks SAC's newest transitions as the last of their episodes: what is collected next begins new ones, and n-step returns must not run into them."""
+    buffer: Any = getattr(learner, "replay_buffer", None)
+    if buffer is not None:
+        buffer.timeouts[buffer.pos - 1] = 1.0 - buffer.dones[buffer.pos - 1] * (1.0 - buffer.timeouts[buffer.pos - 1])
 
 
 def buffer_state(learner: BaseAlgorithm) -> Tensors:

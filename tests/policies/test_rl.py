@@ -90,7 +90,7 @@ def test_the_acting_network_is_the_learners_mean(algo: str, pixels: bool, tmp_pa
 
         policy = TorchPolicy("rl", network)
         for i in range(2):
-            seen = {key: value[i] for key, value in observations.items() if not key.startswith(("pixels", "masks"))}
+            seen = {"agent_pos": observations["agent_pos"][i]} if pixels else {"agent_pos": observations[i, :-12], "environment_state": observations[i, -12:]}
             seen["pixels"] = {"front": observations["pixels_front"][i]} if pixels else {}
             seen["masks"] = {"front": observations["masks_front"][i, ..., 0] // MASK_SCALE} if pixels else {}
             action = policy.act(seen)
