@@ -1,6 +1,10 @@
 """tensorflow_datasets reads what we write; we read what it writes in the encodings of Open X-Embodiment."""
 
 import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ from toyshift.data.stream import ReadOptions
 tfds = pytest.importorskip("tensorflow_datasets")
 
 F = tfds.features
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "oxe_stream.py"
 
 
 def write_tfds(folder, name, steps, episodes):
@@ -199,3 +204,10 @@ def test_a_damaged_record_is_named(rt1, tmp_path, damage):
     result = convert(folder, tmp_path / "rest", "lerobot", skip_damaged=True)
     assert result["episodes"] == 2  # the other file's
     assert list(result["dropped"]) == ["2"]
+
+
+def test_memory_of_the_stream_does_not_grow_with_the_dataset():
+    command = [sys.executable, str(BENCHMARK), "--episodes", "10", "--times", "30", "--side", "64", "--json"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    for way in ("mixture", "convert"):
+        assert found[way]["more_mb"] < 0.4 * found["decoded_mb"], found
