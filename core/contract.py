@@ -25,6 +25,7 @@ from toyshift.core.errors import ContractError, UnknownNameError
 IMAGE_PREFIX = "observation.images."
 MASK_PREFIX = "masks."
 STATE = "observation.state"
+ENVIRONMENT_STATE = "observation.environment_state"
 ACTION = "action"
 ACTION_IS_PAD = "action_is_pad"
 ACTION_HISTORY = "action.history"  # actions before the newest observation of a window

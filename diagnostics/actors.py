@@ -279,7 +279,8 @@ def _open_remote(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions
 
     url = lerobot_process(policy, remote).url if policy.startswith(LEROBOT) else policy
     acting = RemotePolicy(url, remote)
-    env = resolve(spec.factory)(objects=objects, **acting.env_arguments(spec.kwargs))
+    kwargs = acting.env_arguments(spec.kwargs)
+    env = resolve(spec.factory)(objects=objects, **(env_arguments(acting, kwargs) if acting.observation_contract else kwargs))
     actor = RemoteActor(acting, spec.masks)
     actor.check(env)
     return actor, env

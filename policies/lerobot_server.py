@@ -55,12 +55,14 @@ class Network:
 
     def metadata(self, contracts: dict[str, Any]) -> dict[str, Any]:
         """Returns what the server says: `select_action` is asked at every step, because LeRobot keeps chunks and histories inside."""
+        from toyshift.core.contract import ENVIRONMENT_STATE
         from toyshift.policies.serving import PROTOCOL
 
         images = {key: shape for key, shape in self.shapes.items() if "image" in key}
         said: dict[str, Any] = {
             "protocol": PROTOCOL, "name": self.config.type, "execute": 1, "episode_start": True,
-            "keys": {"images": {key: key.rsplit(".", 1)[-1] for key in images}, "state": {key: ["*"] for key in self.shapes if key not in images}, "prompt": "task"},
+            "keys": {"images": {key: key.rsplit(".", 1)[-1] for key in images}, "state": {key: ["*"] for key in self.shapes if key not in (*images, ENVIRONMENT_STATE)},
+                     "environment_state": ENVIRONMENT_STATE if ENVIRONMENT_STATE in self.shapes else "", "prompt": "task"},
             "images": {key.rsplit(".", 1)[-1]: list(shape[-2:]) for key, shape in images.items()},
         }  # fmt: skip
         return {"toyshift": said | contracts}

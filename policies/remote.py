@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -95,13 +96,16 @@ class RemotePolicy:
         if "keys" in said:
             return Keys(**said["keys"])
         if self.observation_contract is not None:
-            return Keys.read("toyshift" if said.get("needs_masks") else "lerobot")
+            keys = Keys.read("toyshift")
+            return keys if said.get("needs_masks", True) else dataclasses.replace(keys, masks={})
         raise ConfigError(f"{self.where} does not say how it calls observations: --remote-keys libero, droid, lerobot or FILE.json; see docs/remote_policies.md")
 
     def env_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns environment arguments with those that the policy fixes filled in; given ones win."""
+        """Returns environment arguments with those that are said and stated filled in; given ones win. What a contract fixes is not among them."""
         filled = self._actions.env_arguments()
-        sizes = dict(self.observation_contract.cameras) if self.observation_contract else {c: tuple(s) for c, s in self._sizes.items()}
+        if self.observation_contract is not None:
+            return filled | dict(kwargs)
+        sizes = {camera: tuple(size) for camera, size in self._sizes.items()}
         if not sizes and self._keys.resize:
             sizes = dict.fromkeys(self._keys.cameras, (self._keys.resize,) * 2)
         if len(set(sizes.values())) == 1:

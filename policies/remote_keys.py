@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from toyshift.core.contract import IMAGE_PREFIX, MASK_PREFIX, STATE, TASK, ActionContract, ObservationContract
+from toyshift.core.contract import (
+    ENVIRONMENT_STATE,
+    IMAGE_PREFIX,
+    MASK_PREFIX,
+    STATE,
+    TASK,
+    ActionContract,
+    ObservationContract,
+)
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.remote_options import check_fields, preset_or_file
 
@@ -23,7 +31,7 @@ ROTATION_VECTOR = ("eef.rotvec.x", "eef.rotvec.y", "eef.rotvec.z")  # the hand's
 _LEROBOT = {"images": {IMAGE_PREFIX + ALL: ALL}, "state": {STATE: [ALL]}, "prompt": TASK}
 PRESETS: dict[str, dict[str, Any]] = {
     "lerobot": _LEROBOT,
-    "toyshift": _LEROBOT | {"masks": {MASK_PREFIX + ALL: ALL}},
+    "toyshift": _LEROBOT | {"masks": {MASK_PREFIX + ALL: ALL}, "environment_state": ENVIRONMENT_STATE},
     "libero": {
         "images": {"observation/image": "front", "observation/wrist_image": "wrist"},
         # hand position and axis-angle, then the joints of the two fingers of a Panda's hand [m]
@@ -66,6 +74,7 @@ class Keys:
             "joints" the arm's joints, "eef.rotvec.x|y|z" the hand's rotation as axis-angle [rad].
         masks: like images.
         hand_turn: turn of the hand's frame about its own z axis before "eef.rotvec" is taken [rad].
+        environment_state: key of the target's pose, where the environment tells it; "" sends none.
         prompt: key of the instruction; "" sends none.
         resize: side of the square that images are resized to with padding [pixels]; 0 sends them as they are rendered.
     """
@@ -74,6 +83,7 @@ class Keys:
     state: Mapping[str, list[Any]]
     masks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     hand_turn: float = 0.0
+    environment_state: str = ""
     prompt: str = "prompt"
     resize: int = 0
 
@@ -173,4 +183,6 @@ class Translator:
             out |= {key: resize_with_pad(view, side) if side else view for key, view in ((k, observation[kind][camera]) for k, camera in chosen.items())}
         values = self.values(observation["agent_pos"])
         out |= {key: np.asarray([scale * values[name] + offset for name, scale, offset in terms], dtype=np.float32) for key, terms in self._state.items()}
+        if self._keys.environment_state and "environment_state" in observation:
+            out[self._keys.environment_state] = observation["environment_state"]
         return out | ({self._keys.prompt: str(observation.get(TASK, ""))} if self._keys.prompt else {})

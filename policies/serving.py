@@ -17,11 +17,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toyshift.core.contract import IMAGE_PREFIX, MASK_PREFIX, STATE, TASK
+from toyshift.core.contract import ENVIRONMENT_STATE, IMAGE_PREFIX, MASK_PREFIX, STATE, TASK
 from toyshift.core.errors import ConfigError, ContractError, RemoteError, ToyShiftError
 from toyshift.policies.wire import MAX_BYTES, pack, unpack, websockets_package
 
 PROTOCOL = 1  # of what `metadata["toyshift"]` says
+STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key -> the environment's
 CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
 
 
@@ -50,16 +51,15 @@ class PolicySession:
         self._policy.reset()
 
     def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
-        if STATE not in observation:
-            raise ContractError(f"the observation has no {STATE!r}; it has: {', '.join(map(str, observation)) or 'nothing'}")
-        state = np.asarray(observation[STATE])
-        if state.dtype.kind not in "iuf" or not np.isfinite(state).all():
-            raise ContractError(f"{STATE} must be finite numbers, got {state.dtype} {np.array2string(state, threshold=8)}")
+        states = {name: np.asarray(observation[key]) for key, name in STATES.items() if key in observation}
+        for name, state in states.items():
+            if state.dtype.kind not in "iuf" or not np.isfinite(state).all():
+                raise ContractError(f"{name} must be finite numbers, got {state.dtype} {np.array2string(state, threshold=8)}")
         views = {
             kind: {key.removeprefix(prefix): value for key, value in observation.items() if isinstance(key, str) and key.startswith(prefix)}
             for kind, prefix in (("pixels", IMAGE_PREFIX), ("masks", MASK_PREFIX))
         }
-        return {"actions": self._policy.act({**views, "agent_pos": state, TASK: str(observation.get(TASK, observation.get("prompt", "")))})}
+        return {"actions": self._policy.act({**views, **states, TASK: str(observation.get(TASK, observation.get("prompt", "")))})}
 
 
 def policy_metadata(policy: Any, fingerprint: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import threading
 import urllib.request
@@ -172,6 +173,25 @@ def test_a_history_belongs_to_its_client(fake_contracts):
                 np.testing.assert_array_equal(policies[0].act(observation(seed, views)), expected[seed][: local.execute])
         for policy in policies:
             policy.close()
+
+
+def test_a_policy_that_sees_the_targets_pose_is_sent_it(fake_contracts):
+    action, seen = fake_contracts()
+    views = dataclasses.replace(seen, environment_state_names=("object.dx", "object.dy"))
+    policy = TorchPolicy("privileged", Policy(PolicyConfig(pooling="mean", width=32, stem=16, hidden=64, chunk=4, execute=2, privileged=True), action, views))
+    with served(lambda: PolicySession(policy), policy_metadata(policy, "f00d")) as url:
+        asked = RemotePolicy(url)
+        asked.bind(action, views)
+        asked.reset()
+        chunks = []
+        for pose in (0.0, 1.0):
+            whole = observation(0, views) | {"environment_state": np.full(2, pose, np.float32)}
+            chunks.append(asked.act(whole))
+            np.testing.assert_array_equal(chunks[-1], policy.act(whole)[:2])
+        assert (chunks[0] != chunks[1]).any()
+        with pytest.raises(RemoteError, match="needs environment_state"):
+            asked.act(observation(0, views))
+        asked.close()
 
 
 def test_the_server_greets_like_openpis_and_answers_a_health_check(trained):
