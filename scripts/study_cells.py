@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,14 +50,16 @@ def choose(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
 
 
 def duration(seconds: float) -> str:
-    """Returns a time as "45 s", "12 min" or "3.4 h"."""
+    """Returns a time as "45 s", "12 min" or "3.4 h"; "an unknown time" for nan."""
+    if math.isnan(seconds):
+        return "an unknown time"
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def pace(cells: Sequence[Cell], seconds: Mapping[str, float]) -> float:
-    """Returns how many times as long as estimated the measured cells took; 1 without any."""
+def pace(cells: Sequence[Cell], seconds: Mapping[str, float], usual: float) -> float:
+    """Returns how many times as long as estimated the measured cells took; `usual` without any."""
     pairs = [(seconds[cell.name], cell.estimate) for cell in cells if cell.name in seconds]
-    return sum(s for s, _ in pairs) / sum(e for _, e in pairs) if pairs else 1.0
+    return sum(s for s, _ in pairs) / sum(e for _, e in pairs) if pairs else usual
 
 
 def measured(clock: Path) -> dict[str, float]:
@@ -64,20 +67,21 @@ def measured(clock: Path) -> dict[str, float]:
     return dict(read_json(clock)) if clock.exists() else {}
 
 
-def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path) -> dict[str, Any]:
-    """Prints what would be run and how long it would take, by the times in `clock`; returns the same."""
-    factor = pace(cells, measured(clock))
+def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, usual: float = 1.0) -> dict[str, Any]:
+    """Prints what would be run and how long it would take, by the times in `clock`; returns the same. Arguments as of `run_cells`."""
+    factor = pace(cells, measured(clock), usual)
     missing = [cell for cell in cells if not is_done(cell)]
     for cell in cells:
         state = f"about {duration(factor * cell.estimate)}" if cell in missing else "done"
         print(f"{cell.name:<34} {state:<14} {cell.text}")
     left = factor * sum(cell.estimate for cell in missing)
     print(f"{len(missing)} of {len(cells)} cells to run, about {duration(left)}")
-    return {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing], "seconds_left": round(left)}
+    return {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing], "seconds_left": None if math.isnan(left) else round(left)}
 
 
 def run_cells(
-    cells: Sequence[Cell], run: Callable[[Cell], None], is_done: Callable[[Cell], bool], clock: Path, most: int = 0, minutes: float = 0.0
+    cells: Sequence[Cell], run: Callable[[Cell], None], is_done: Callable[[Cell], bool], clock: Path, most: int = 0, minutes: float = 0.0,
+    usual: float = 1.0,
 ) -> dict[str, Any]:
     """Runs the cells that are missing, in order.
 
@@ -88,6 +92,7 @@ def run_cells(
         clock: JSON file of how long finished cells took [s]; those of this call are added.
         most: stop after so many cells; 0 = all.
         minutes: start no cell after so many minutes; 0 = no limit.
+        usual: how many times as long as estimated cells take, until some have been measured; nan where nobody knows.
     """
     begun = time.monotonic()
     missing = [cell for cell in cells if not is_done(cell)]
@@ -96,7 +101,7 @@ def run_cells(
         if (most and len(ran) >= most) or (minutes and time.monotonic() - begun > 60 * minutes):
             break
         done = len(cells) - len(missing) + len(ran)
-        factor = pace(cells, measured(clock))
+        factor = pace(cells, measured(clock), usual)
         left = factor * sum(c.estimate for c in missing[len(ran) :])
         filled = BAR * done // len(cells)
         print(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ BUDGETS = {
     "paper": Budget(
         ("detpool", "detpool-post", "mean", "cls", "attention", "mask-channel", "crop", "box"), (2500, 1000, 250, 500, 1500, 2000), 3,
         dataclasses.replace(quickstart_policy("detpool"), encoder="vit-large", encoder_size=224, policy_net="transformer-base", chunk=16, execute=8),
-        100_000, 256, 1040, (3e-5, 1e-4, 3e-4), 20_000, 260,
+        10_000, 256, 1040, (3e-5, 1e-4, 3e-4), 2_500, 260,
     ),
 }
 
@@ -160,10 +161,10 @@ def main(cfg: Config) -> dict[str, Any]:
         return study.tabulate()
     cells = choose(study.cells(), cfg.only)
     if cfg.dry_run:
-        return plan(cells, study.is_done, study.clock)
+        return plan(cells, study.is_done, study.clock, study.usual)
     study.check()
     with locked(cfg.out / "study"):
-        found = run_cells(cells, study.run, study.is_done, study.clock, cfg.cells, cfg.minutes)
+        found = run_cells(cells, study.run, study.is_done, study.clock, cfg.cells, cfg.minutes, study.usual)
     return found | {"table": study.tabulate()}
 
 
@@ -179,6 +180,7 @@ class Study:
             dataclasses.replace(self.grid.policy, pooling=pooling)
         self.kinds = self._kinds()
         self.clock = cfg.out / "seconds.json"
+        self.usual = 1.0 if self.grid.policy.encoder in SPEED else math.nan
 
     def _kinds(self) -> dict[str, tuple[str, int, int, float]]:
         """Returns pooling, demonstrations, seed and learning rate (0: the best of the search) by cell, in the order in which they run."""
@@ -191,7 +193,7 @@ class Study:
     def cells(self) -> list[Cell]:
         """Returns all cells: references, searches, then seed by seed."""
         grid, found = self.grid, []
-        speed = SPEED.get(grid.policy.encoder, SPEED["vit-tiny"])
+        speed = SPEED.get(grid.policy.encoder, 1.0)
         for name, (pooling, demos, seed, rate) in self.kinds.items():
             if pooling in REFERENCES:
                 found.append(Cell(name, f"the reference {name}", 0.5 * PLAY * grid.trials * len(self.cfg.sets) * grid.seeds))

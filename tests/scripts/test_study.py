@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest
 from toyshift.scripts import study_lego_results, study_mask_iou
-from toyshift.scripts.study_cells import Cell, choose, duration, run_cells, write_page
+from toyshift.scripts.study_cells import Cell, choose, duration, plan, run_cells, write_page
 from toyshift.scripts.study_lego_table import Config, Study, main, set_name
 
 
@@ -119,6 +120,14 @@ def test_a_cell_that_fails_is_not_counted(tmp_path: Path) -> None:
         run_cells(cells, run, lambda c: c.name in done, tmp_path / "clock.json")
     assert list(json.loads((tmp_path / "clock.json").read_text())) == ["a"]
     assert [duration(s) for s in (5, 600, 36000)] == ["5 s", "10 min", "10.0 h"]
+
+
+def test_times_are_unknown_until_something_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells, clock = [Cell("a", "", 1.0), Cell("b", "", 3.0)], tmp_path / "clock.json"
+    assert plan(cells, lambda c: False, clock, math.nan)["seconds_left"] is None
+    assert "an unknown time" in capsys.readouterr().out
+    clock.write_text('{"a": 50.0}')
+    assert plan(cells, lambda c: c.name == "a", clock, math.nan)["seconds_left"] == 150
 
 
 def test_only_the_part_between_the_lines_of_a_page_is_written(tmp_path: Path) -> None:
