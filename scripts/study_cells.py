@@ -95,14 +95,16 @@ def run_cells(
         usual: how many times as long as estimated cells take, until some have been measured; nan where nobody knows.
     """
     begun = time.monotonic()
-    missing = [cell for cell in cells if not is_done(cell)]
     ran: list[str] = []
-    for cell in missing:
+    for cell in cells:
+        missing = [c for c in cells if not is_done(c)]  # anew each time: a cell may make an earlier one out of date
+        if cell not in missing:
+            continue
         if (most and len(ran) >= most) or (minutes and time.monotonic() - begun > 60 * minutes):
             break
-        done = len(cells) - len(missing) + len(ran)
+        done = len(cells) - len(missing)
         factor = pace(cells, measured(clock), usual)
-        left = factor * sum(c.estimate for c in missing[len(ran) :])
+        left = factor * sum(c.estimate for c in missing)
         filled = BAR * done // len(cells)
         print(
             f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left; now {cell.name}: {cell.text} "
@@ -112,7 +114,7 @@ def run_cells(
         run(cell)
         write_json(clock, measured(clock) | {cell.name: round(time.monotonic() - start, 1)})
         ran.append(cell.name)
-    left_over = [cell.name for cell in missing[len(ran) :]]
+    left_over = [cell.name for cell in cells if not is_done(cell)]
     print(f"{len(ran)} cells run, {len(left_over)} of {len(cells)} still missing" + (": the same command goes on" if left_over else ""))
     return {"ran": ran, "missing": left_over}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ def _search(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> list[dict[str,
     lines.sort(key=lambda x: (_order(x["pooling"], 0, TRAINING), x["lr"]))
     for pooling in {x["pooling"] for x in lines}:
         tries = [x for x in lines if x["pooling"] == pooling]
-        best = max(tries, key=lambda x: (x["k"], -(x["validation_loss"] or 0.0)))
+        best = max(tries, key=lambda x: (x["k"], -(x["validation_loss"] or math.inf), x["lr"]))
         for x in tries:
             x["best"] = x is best
             x["edge"] = x is best and len(tries) > 1 and x["lr"] in (tries[0]["lr"], tries[-1]["lr"])

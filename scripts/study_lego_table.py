@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash, locked
 from toyshift.core.manifest import manifest
 from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig, TrainConfig
@@ -208,13 +208,13 @@ class Study:
     # ---------------------------------------------------------------- what is there
 
     def settings(self) -> dict[str, Any]:
-        """What decides a cell's result; how many cells and episodes there are does not."""
+        """What decides a cell's result; how many cells, tries and episodes there are does not."""
         grid, usual = self.grid, PolicyConfig().to_json()
         # what differs from the defaults: an option that is added later must not make an old study another one
         changed = {k: v for k, v in grid.policy.to_json().items() if k == "encoder" or (k != "pooling" and v != usual[k])}
         return {
             "policy": changed, "steps": grid.steps, "batch": grid.batch,
-            "rates": list(grid.rates), "tune_steps": grid.tune_steps, "tune_demos": max(grid.demos), "seed": self.cfg.seed,
+            "tune_steps": grid.tune_steps, "tune_demos": max(grid.demos), "seed": self.cfg.seed,
         }
 
     def check(self) -> None:
@@ -244,10 +244,13 @@ class Study:
         return {spec: (tuple(self.cfg.seed + TEST_SEED + s for s in seeds), self.grid.trials) for spec in self.cfg.sets}
 
     def is_done(self, cell: Cell) -> bool:
-        """Says whether a cell's rows hold all episodes on all sets; where real objects lie does not matter."""
-        from toyshift.diagnostics import read_rows
+        """Says whether a cell's rows hold all episodes on all sets, trained with the rate that is the best by now; where real objects lie does not matter."""
+        from toyshift.diagnostics import read_rows, read_rows_manifest
 
         if not self.path(cell.name).exists():
+            return False
+        pooling, demos, _, rate = self.kinds[cell.name]
+        if demos and not rate and read_rows_manifest(self.path(cell.name))["lr"] != self.best_rate(pooling):
             return False
         rows = read_rows(self.path(cell.name))
         found = {(set_name(r.object_set), r.seed, r.episode) for r in rows}
@@ -264,7 +267,8 @@ class Study:
         facts: dict[str, Any] = {}
         folder = pooling
         if pooling not in REFERENCES:
-            folder = str(self.cfg.out / "policies" / cell.name)
+            rate_text = "" if rate else f"-lr{self.best_rate(pooling):g}"  # a longer search may find a better one
+            folder = str(self.cfg.out / "policies" / f"{cell.name}{rate_text}")
             facts = self.train(pooling, self.demonstrations(demos), folder, seed, rate)
         name = pooling if pooling in REFERENCES else f"{pooling} lr {rate:g}" if rate else f"{pooling}-{demos}"
         rows = []
@@ -298,17 +302,17 @@ class Study:
         return {"lr": recipe.lr, **{k: done[k] for k in ("loss", "validation_loss", "samples", "samples_per_second")}}
 
     def best_rate(self, pooling: str) -> float:
-        """Returns the learning rate with the most successes on training toys; ties go to the lower validation loss."""
-        tries = [(rate, *self.tried(pooling, rate)) for rate in self.grid.rates]
-        return max(tries, key=lambda t: (t[1], -t[2]))[0]
-
-    def tried(self, pooling: str, rate: float) -> tuple[int, float]:
-        """Returns successes on training toys and the validation loss of a try."""
+        """Returns the learning rate with the most successes on training toys of all that were tried; ties go to the lower validation loss."""
         from toyshift.diagnostics import read_rows, read_rows_manifest
 
-        path = self.path(search_name(pooling, rate))
-        loss = read_rows_manifest(path)["validation_loss"]
-        return sum(row.success for row in read_rows(path)), float("inf") if loss is None else float(loss)
+        tries = []
+        for path in self.path("any").parent.glob(f"lr-{pooling}-*.parquet"):
+            facts = read_rows_manifest(path)
+            if facts["pooling"] == pooling:  # not detpool-post when detpool is meant
+                tries.append((sum(row.success for row in read_rows(path)), -(facts["validation_loss"] or math.inf), facts["lr"]))
+        if not tries:
+            raise FileError(f"{self.cfg.results} holds no try of a learning rate for {pooling}; the cells lr-{pooling}-* make them")
+        return float(max(tries)[2])
 
     def tabulate(self) -> dict[str, Any]:
         """Makes table and figure of the rows that are there.

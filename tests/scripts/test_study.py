@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.diagnostics import Row, read_rows, read_rows_manifest
+from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.scripts import study_lego_results, study_mask_iou
 from toyshift.scripts.study_cells import Cell, choose, duration, plan, run_cells, write_page
 from toyshift.scripts.study_lego_table import Config, Study, main, set_name
@@ -40,6 +40,21 @@ def test_a_cell_brings_its_search_and_a_stopped_study_goes_on(config: Config) ->
     assert facts["lr"] == next(x["lr"] for x in table["search"] if x["best"])
     assert (config.docs / "lego_table.png").stat().st_size > 1000
     assert "`mean`" in (config.docs / "lego_table.md").read_text()
+
+
+def test_a_longer_search_runs_cells_again_whose_best_rate_is_another_one(config: Config) -> None:
+    main(config)
+    study = Study(config)
+    cell = next(c for c in study.cells() if c.name == "mean-2-s0")
+    assert study.is_done(cell)
+    best, path = study.best_rate("mean"), study.path("lr-mean-0.004")
+    facts = read_rows_manifest(study.path("lr-mean-0.001"))
+    rows = [dataclasses.replace(r, success=True) for r in read_rows(study.path("lr-mean-0.001"))]
+    write_rows(path, rows * 2, facts | {"lr": 4e-3})  # as if a try had succeeded more often
+    assert study.best_rate("mean") == 4e-3 != best
+    assert not study.is_done(cell)
+    path.unlink()
+    assert study.is_done(cell)
 
 
 def test_other_settings_in_the_same_folder_are_refused(config: Config) -> None:
