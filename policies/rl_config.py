@@ -55,7 +55,7 @@ class RlConfig:
         gae_lambda: PPO: weight of far rewards in the advantage.
         entropy: PPO: weight of the entropy bonus.
         device: auto, cpu or cuda.
-        threads: torch threads; 0 = torch's choice. Bit-equal resume needs the same number.
+        threads: torch threads; 0 = torch's choice. One is best for small networks beside simulation; bit-equal resume needs the same number.
         checkpoint_minutes: minutes between checkpoints (at the end of a round).
     """
 
@@ -91,7 +91,7 @@ class RlConfig:
     gae_lambda: float = 0.95
     entropy: float = 0.001
     device: str = "auto"
-    threads: int = 0
+    threads: int = 1
     checkpoint_minutes: float = 2.0
 
     def __post_init__(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO, SAC
@@ -13,11 +15,25 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from toyshift.core.errors import FileError
+from toyshift.policies.devices import MemoryShortError
 from toyshift.policies.rl_config import RlConfig
 from toyshift.policies.rl_network import PolicyFeatures
 
 Tensors = dict[str, Tensor]
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+def require_memory(buffer: int, space: spaces.Space[Any], share: float = 0.7) -> None:
+    """Refuses a buffer that does not fit into a share of this machine's memory: it fills slowly, and the run would be killed hours later.
+
+    Raises:
+        MemoryShortError: says how many transitions fit.
+    """
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
+    each = 2 * sum(int(np.prod(part.shape or ())) * np.dtype(part.dtype).itemsize for part in parts)  # an observation and the next
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if buffer * each > share * memory:
+        raise MemoryShortError(f"{buffer} transitions take {buffer * each / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f} GiB: lower --buffer to {int(share * memory / each)} or less, or --image-size")
 
 
 def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device: torch.device) -> BaseAlgorithm:
@@ -28,6 +44,9 @@ def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device
         env: where.
         features: arguments of `PolicyFeatures`.
         device: where it is computed.
+
+    Raises:
+        MemoryShortError: SAC's buffer does not fit.
     """
     policy: dict[str, Any] = {
         "activation_fn": nn.ReLU, "normalize_images": False, "features_extractor_class": PolicyFeatures, "features_extractor_kwargs": features,
@@ -36,6 +55,7 @@ def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device
     common: dict[str, Any] = {"learning_rate": config.lr, "batch_size": config.batch_size, "gamma": config.gamma, "seed": config.seed, "device": device, "policy_kwargs": policy}
     network = "MlpPolicy" if isinstance(env.observation_space, spaces.Box) else "MultiInputPolicy"
     if config.algo == "sac":
+        require_memory(config.buffer, env.observation_space)
         return SAC(
             network, env, n_steps=config.n_step if network == "MlpPolicy" else 1, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once, ent_coef=f"auto_{config.temperature}", **common
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from toyshift.core.contract import MASK_SCALE
 from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError, UnknownNameError
@@ -22,7 +23,9 @@ pytest.importorskip("stable_baselines3")
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
-from toyshift.policies import rl  # noqa: E402  needs Stable-Baselines3
+from toyshift.policies import rl  # noqa: E402  these need Stable-Baselines3
+from toyshift.policies.devices import MemoryShortError  # noqa: E402
+from toyshift.policies.rl_learner import require_memory  # noqa: E402
 
 SMALL: dict[str, Any] = {"envs": 2, "hidden": 16, "round_steps": 48, "steps": 96, "evaluation_episodes": 2, "batch_size": 16, "random_steps": 16, "device": "cpu", "threads": 1, "checkpoint_minutes": 1e-9}
 PIXELS: dict[str, Any] = {"env": "toyshift/Grasp-v0", "cameras": ("front",), "image_size": 32, "width": 16, "hidden": 16}
@@ -147,6 +150,9 @@ def test_bad_input(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(ConfigError, match="CUDA"):
             main(Config(train=small(tmp_path / "b", device="cuda")))
         assert not (tmp_path / "b").exists()
+    with pytest.raises(MemoryShortError, match="lower --buffer to"):
+        require_memory(10**9, spaces.Dict({"pixels_front": spaces.Box(0, 255, (3, 64, 64), np.uint8)}))
+    require_memory(1000, spaces.Box(-1, 1, (33,), np.float32))
     torch.save({}, tmp_path / "policy.pt")
     with pytest.raises(FileError, match="pickled"):
         load_policy(tmp_path / "policy.pt")
