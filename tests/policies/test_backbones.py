@@ -180,3 +180,11 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbones.importlib, "import_module", missing)
     with pytest.raises(MissingDependencyError, match=r"toyshift\[vit\]"):
         make_encoder(PolicyConfig(encoder="vit-tiny"), (96, 96))
+
+
+def test_an_instruction_opens_no_way_for_the_background(build: Make) -> None:
+    policy, (images, masks, state) = build(instruction="table", vocabulary=("lift", "push"))
+    lift, push = (torch.full((3,), i) for i in range(2))
+    before = policy.predict(images, masks, state, instruction=lift)
+    torch.testing.assert_close(policy.predict(outside_patches(images, masks, 16), masks, state, instruction=lift), before, rtol=0.0, atol=1e-6)
+    assert (policy.predict(images, masks, state, instruction=push) - before).abs().max() > 1e-4
