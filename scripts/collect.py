@@ -80,7 +80,7 @@ class PolicyBeginner:
         return FolderActor(load_acting_policy(self.folder))
 
 
-def _take_over(folder: str, env: EnvConfig) -> TakeOver | None:
+def take_over(folder: str, env: EnvConfig) -> TakeOver | None:
     """Makes the option of a policy's folder, after its contracts have been compared with the environment's."""
     if not folder:
         return None
@@ -109,7 +109,7 @@ def main(cfg: Config) -> dict[str, Any]:
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
         shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, planner=cfg.planner, variety=cfg.variety,
     )
-    config = dataclasses.replace(config, take_over=_take_over(cfg.beginner, config.env_config()))  # refuses wrong options before --out belongs to them
+    config = dataclasses.replace(config, take_over=take_over(cfg.beginner, config.env_config()))  # refuses wrong options before --out belongs to them
     result: dict[str, Any] = collect(config)
     print(f"dataset: {cfg.out}")
     return result | {"out": cfg.out}

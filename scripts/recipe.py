@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 from toyshift.policies.config import PolicyConfig, TrainConfig
@@ -28,6 +29,12 @@ def quickstart_recipe(pooling: str, data: tuple[str, ...], out: str, steps: int,
         data=data, out=out, policy=quickstart_policy(pooling), steps=steps, batch_size=batch, lr=LEARNING_RATES[pooling], seed=seed,
         threads=os.cpu_count() or 1, mirror=True, state_noise=0.05, brightness=0.15, contrast=0.3, color=0.3,
     )
+
+
+def corrected_recipe(data: tuple[str, ...], out: str, steps: int, batch: int, seed: int) -> TrainConfig:
+    """Returns how the best policy is trained: on demonstrations and on corrections of a policy's mistakes, the same share of the samples each."""
+    recipe = quickstart_recipe("detpool", data, out, steps, batch, seed)
+    return dataclasses.replace(recipe, weights=(1.0,) * len(data))
 
 
 def fine_tune_recipe(pooling: str, data: tuple[str, ...], out: str, start: str, steps: int, batch: int, seed: int) -> TrainConfig:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.data.dataset import open_dataset
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
-from toyshift.scripts import study_lego_results, study_mask_iou
+from toyshift.scripts import study_lego_results, study_mask_iou, study_recipe
 from toyshift.scripts.study_cells import Cell, choose, duration, plan, run_cells, write_page
 from toyshift.scripts.study_lego_table import Config, Study, main, set_name
 
@@ -167,3 +168,22 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path) -> None:
     assert [(x["level"], x["iou"], x["n"]) for x in table["rows"]] == [(0, 1.0, 1), (5, 0.3, 1)]
     assert table["rows"][1]["minus_true_masks"]["difference"]["value"] == 0.0  # mean pooling sees no mask
     assert (tmp_path / "docs" / "mask_iou.png").exists()
+
+
+def test_the_recipe_corrects_its_beginner_and_is_tabulated(tmp_path: Path) -> None:
+    config = study_recipe.Config(
+        seeds=2, demos=2, beginner_steps=2, steps=2, batch=4, trials=1, out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", workers=1, cells=1
+    )
+    first = study_recipe.main(config)
+    assert first["ran"] == ["s0"]
+    assert first["missing"] == ["s1"]
+    rows = read_rows(config.results / "rows" / "s0.parquet")
+    assert {(r.policy, r.object_set) for r in rows} == {(who, name) for who in ("beginner", "recipe") for name in ("training toys", "new toys", "YCB-like")}
+    corrections = open_dataset(config.out / "s0" / "corrections")
+    assert all(corrections.episode(i, ["action"]).meta["factors"]["begun"] >= 4 for i in range(2))
+    assert first["table"]["success"][0]["n"] == 1
+    assert "| recipe | YCB-like | 1 |" in (config.docs / "recipe.md").read_text()
+    again = study_recipe.main(dataclasses.replace(config, tabulate=True))
+    assert again["table"] == first["table"]
+    with pytest.raises(ConfigError, match="other settings"):
+        study_recipe.main(dataclasses.replace(config, steps=3))
