@@ -72,3 +72,16 @@ def test_resized_to_the_encoder(pooling: str) -> None:
         assert mask[0, 17:31, 17:31].eq(1.0).all()  # the mask grew with the image
         assert mask[0, :14].eq(0.0).all()
         assert mask.sum() == pytest.approx(4 * seen.sum().item())
+
+
+def test_a_crop_is_as_sharp_in_bfloat16_training_and_repeats_the_edge() -> None:
+    image = torch.randint(0, 256, (2, H, W, 3), dtype=torch.uint8)
+    seen = target((0, 0, 4, 4), (10, 8, 20, 12))
+    plain, place = crop(image, seen, (16, 16))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        again, there = crop(image, seen, (16, 16))
+    assert torch.equal(again, plain)
+    assert torch.equal(there, place)
+    assert plain.dtype == torch.float32
+    corner, _ = crop(image[:1], target((0, 0, 1, 1)), (32, 32))
+    assert torch.equal(corner[0, 0, 0], image[0, 0, 0].float())  # beyond the image's corner: the corner's pixel
