@@ -66,7 +66,7 @@ def test_top_level_help_imports_nothing_heavy() -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
-    for name in ("run", "toys", "collect", "train", "evaluate", "diagnose", "augment", "export", "verify", "report", "doctor"):
+    for name in ("run", "toys", "collect", "train", "evaluate", "diagnose", "augment", "serve", "export", "verify", "report", "doctor"):
         assert f"  {name} " in text
         assert name in cli.COMMANDS
 
@@ -190,7 +190,7 @@ def test_unknown_option_exits_with_two(capsys: pytest.CaptureFixture[str]) -> No
     "words",
     [
         ["toys", "list"], ["toys", "show"], ["toys", "stats"], ["collect"], ["train"], ["evaluate"], ["diagnose"],
-        ["augment", "viewpoint"], ["export"], ["verify"], ["report"], ["doctor"], ["run", "quickstart"],
+        ["augment", "viewpoint"], ["serve"], ["export"], ["verify"], ["report"], ["doctor"], ["run", "quickstart"],
     ],
     ids=" ".join,
 )
@@ -221,6 +221,10 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["train", "--data", "x", "--pooling", "detpol"], "'detpool'"),
         (["train"], "no dataset was given"),
         (["diagnose"], "--policy DIR"),
+        (["serve", "--policy", "x", "--port", "70000"], "--port"),
+        (["serve", "--policy", "oracle"], "lives in the simulator"),
+        (["evaluate", "--policy", "ws://nowhere:x"], "write ws://HOST:PORT"),
+        (["evaluate", "--policy", "ws://a:1", "--remote-keys", "keys.json"], "keys.json"),
     ],
 )
 def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsys: pytest.CaptureFixture[str]) -> None:
