@@ -200,7 +200,7 @@ class Dataset:
             with self._open(path) as file:
                 table = file.read_row_group(group, columns=[*columns, "episode_index", "index"])
         except FileNotFoundError as error:
-            raise FileError(f"{path} is missing; {_RESTORE}") from error
+            raise FileError(f"{where}: the file is missing; {_RESTORE}. {self._others()}") from error
         except (pa.ArrowException, OSError, ValueError) as error:
             raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {_RESTORE}. {self._others()}") from error
         if table.num_rows != length or table["episode_index"][0].as_py() != i or table["index"][0].as_py() != first:

@@ -26,7 +26,9 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
 
     Raises:
         ConfigError: the dataset mixes object sets, or was not recorded in a simulation of ours.
+        FileError: it holds no episode.
     """
+    dataset.require_episodes()
     sets = {dataset.meta(i).get("object_set") for i in range(dataset.num_episodes)}
     if None in sets:
         raise ConfigError(f"{dataset.folder} does not say from which object set its objects are: it was not recorded in this simulation")

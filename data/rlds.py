@@ -13,6 +13,7 @@ Read: folders that we wrote, and the sub-datasets in `oxe.OXE_DATASETS`, standar
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from toyshift.data.oxe import OXE_DATASETS, oxe_contract, oxe_dataset, standardi
 from toyshift.data.rlds_write import EXTRA, FILE, IMAGES, tfds_package
 from toyshift.data.rlds_write import write as write
 from toyshift.data.stream import ReadOptions, Stream, contracts_from
+
+_DEVICE = re.compile(r"\{\{.*?\}\}\s*")  # where TensorFlow ran what failed
 
 
 def recognises(path: Path) -> bool:
@@ -102,7 +105,7 @@ def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tu
                 file = facts.filepaths[shard]
                 yield number, FileError(
                     f"{file}, record {number - (start - length)}: episode {number}, and so the rest of the file ({start - number} episodes), cannot be read "
-                    f"({str(error.message)[:160]}); restore the file from a copy, or pass --skip-damaged"
+                    f"({_DEVICE.sub('', str(error.message))[:160]}); restore the file from a copy, or pass --skip-damaged"
                 )
 
 

@@ -56,6 +56,8 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
         MissingDependencyError: tensorflow_datasets is not installed.
     """
     tfds = tfds_package()
+    from tensorflow.errors import OpError
+
     require_new(path)
     name = path.name.lower().replace("-", "_").replace(".", "_")
     if not name.isidentifier():
@@ -86,7 +88,7 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
                 raise FileError(f"{stream.facts.get('source', 'the source')} holds no episode that can be read")
             writer.close_all()
             write_json(folder / FILE, json.loads(contracts_json(stream)))
-    except OSError as error:
+    except (OSError, OpError) as error:
         raise FileError(f"cannot write {path} ({error}); make room, or choose another place") from error
     return {"episodes": episodes, "frames": frames, "dropped": dropped, "version_dir": str(path / VERSION)}
 

@@ -151,7 +151,7 @@ def cut_clip(path: Path, fps: float, begin: float, length: int, where: str) -> b
                     _put(out, stream, packet, found, Fraction(1, _NOMINAL_RATE))
                     found += 1
     except FileNotFoundError as error:
-        raise FileError(f"{path} is missing; restore it from a copy, or delete the folder and run the command that made it again") from error
+        raise FileError(f"{where}: the file is missing; restore it from a copy, or delete the folder and run the command that made it again") from error
     except (av.FFmpegError, IndexError, OSError, ValueError, TypeError) as error:
         raise FileError(f"{where}: unreadable, the video file is truncated or damaged ({error}); restore it from a copy") from error
     if found != length:

@@ -76,6 +76,7 @@ def viewer_page(dataset: Dataset, episodes: Sequence[int], problems: dict[int, l
         episodes: numbers of the episodes to show.
         problems: what to say about an episode in red, by number.
     """
+    dataset.require_episodes()
     shown = []
     for i in track(episodes, "view", len(episodes), "episode"):
         episode = dataset.episode(i)
