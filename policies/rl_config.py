@@ -70,7 +70,7 @@ class RlConfig:
     out: str = "runs/rl"
     steps: int = 0
     envs: int = 0
-    round_steps: int = 20_000
+    round_steps: int = 10_000
     evaluation_episodes: int = 40
     seed: int = 0
     gamma: float = 0.0

@@ -52,7 +52,10 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None
         stored = folder / checkpoints.CONFIG_FILE
         if stored.exists():
-            _require_same_run(config, TrainConfig.from_json(read_json(stored)["train"]), folder)
+            there = read_json(stored)
+            if not isinstance(there, dict) or not isinstance(there.get("train"), dict):
+                raise ConfigError(f"{folder} holds a policy that was not trained by `toyshift train`; choose another out folder")
+            _require_same_run(config, TrainConfig.from_json(there["train"]), folder)
         did_nothing = state is not None and bool(state["finished"])
         if not did_nothing:
             if source is None:

@@ -15,7 +15,7 @@ from toyshift.core.contract import MASK_SCALE
 from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError, UnknownNameError
 from toyshift.diagnostics.actors import EnvSpec, open_actor
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate
-from toyshift.policies import export, load_policy, verify
+from toyshift.policies import TrainConfig, export, load_policy, train, verify
 from toyshift.policies.rl_config import RlConfig
 from toyshift.scripts.train_rl import Config, env_maker, main
 
@@ -146,6 +146,8 @@ def test_bad_input(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         RlConfig(algo="ppo", envs=2, horizon=8)
     with pytest.raises(ConfigError, match=r"hidden: 32 now, 16 there"):
         main(Config(train=small(trained, algo=trained.name, hidden=32)))
+    with pytest.raises(ConfigError, match="not trained by `toyshift train`"):
+        train(TrainConfig(data=("runs/demos",), out=str(trained)))
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="CUDA"):
             main(Config(train=small(tmp_path / "b", device="cuda")))
