@@ -26,10 +26,12 @@ from toyshift.policies.devices import choose_device, torch_threads
 from toyshift.policies.loop import METRICS, trim_metrics
 from toyshift.policies.rl_config import RlConfig
 from toyshift.policies.rl_learner import (
+    Experts,
     buffer_state,
     end_episodes,
     learner_state,
     make_learner,
+    play_experts,
     restore_buffer,
     restore_learner,
 )
@@ -43,6 +45,7 @@ COUNTERS = ("train/n_updates", "train/learning_rate")  # Stable-Baselines3's, of
 NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes")
 
 MakeEnv = Callable[[int], VecEnv]
+MakeExperts = Callable[[VecEnv], Experts]
 
 
 class _Watch(BaseCallback):  # type: ignore[misc]  # Stable-Baselines3 is optional, mypy does not follow it
@@ -96,9 +99,10 @@ class RlRun:
         config: of the run.
         make_env: makes a VecEnv of so many environments.
         state: of a checkpoint to go on from, None for a new run.
+        make_experts: makes the experts of a VecEnv's environments; needed for `expert_steps`.
     """
 
-    def __init__(self, config: RlConfig, make_env: MakeEnv, state: dict[str, Any] | None) -> None:
+    def __init__(self, config: RlConfig, make_env: MakeEnv, state: dict[str, Any] | None, make_experts: MakeExperts | None = None) -> None:
         self.config, self.folder = config, Path(config.out)
         self.env = LearningEnv(make_env(config.envs), config.controls)
         self.evaluation_env = LearningEnv(make_env(min(config.envs, config.evaluation_episodes)), config.controls)
@@ -111,6 +115,10 @@ class RlRun:
         features = {"config": self.policy_config, "action": self.action_contract, "observation": self.observation_contract, "stats": stats}
         self.learner = make_learner(config, self.env, features, choose_device(config.device))
         self.round, self.seconds, self.best, self.best_tensors = 0, 0.0, -1.0, dict[str, torch.Tensor]()
+        if state is None and config.expert_steps:
+            if make_experts is None:
+                raise ConfigError("expert_steps needs experts, and none were given")
+            play_experts(self.learner, self.env, make_experts(self.env.venv), config.expert_steps, self._seed(0))
         if state is not None:
             restore_learner(self.learner, checkpoints.load_tensors(self.folder, state, LEARNER))
             if config.algo == "sac":
@@ -192,13 +200,14 @@ def _loop(run: RlRun) -> None:
     run.save(finished=True)
 
 
-def train_rl(config: RlConfig, make_env: MakeEnv) -> dict[str, Any]:
+def train_rl(config: RlConfig, make_env: MakeEnv, make_experts: MakeExperts | None = None) -> dict[str, Any]:
     """Trains a policy by reinforcement into `config.out`, going on where an earlier run of the same configuration was stopped.
 
     Args:
         config: what to learn, where, and how.
         make_env: makes a Stable-Baselines3 VecEnv of so many of the configuration's environments, with flat observation keys, actions in
             [-1, 1], and attributes `action_contract` and `observation_contract`.
+        make_experts: see `RlRun`.
 
     Returns:
         out, step, finished, cached (True when the run was complete already), success (of the best evaluation) and seconds.
@@ -218,7 +227,7 @@ def train_rl(config: RlConfig, make_env: MakeEnv) -> dict[str, Any]:
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None
         cached = state is not None and bool(state["finished"])
         if not cached:
-            run = RlRun(config, make_env, state)
+            run = RlRun(config, make_env, state, make_experts)
             try:
                 if state is None:
                     checkpoints.write_contracts(folder, run.action_contract, run.observation_contract)

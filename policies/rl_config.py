@@ -47,6 +47,8 @@ class RlConfig:
         buffer: SAC: transitions that are kept.
         random_steps: SAC: control steps with random actions before the first update.
         tau: SAC: share of the new weights in the target network, per update.
+        expert_steps: SAC: control steps of the scripted expert (in the learnt actions alone) that lie in the buffer at the start; 0 = it learns
+            from its own trials only.
         n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images (Stable-Baselines3 knows no more there).
         temperature: SAC: entropy coefficient at the start; it is learnt.
         horizon: PPO: control steps of each environment between two updates.
@@ -83,6 +85,7 @@ class RlConfig:
     buffer: int = 400_000
     random_steps: int = 5_000
     tau: float = 0.01
+    expert_steps: int = 0
     n_step: int = 3
     temperature: float = 0.1
     horizon: int = 64
@@ -110,11 +113,13 @@ class RlConfig:
         for name in ("gamma", "tau", "clip", "gae_lambda"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1")
-        for name in ("seed", "random_steps", "threads", "entropy"):
+        for name in ("seed", "expert_steps", "random_steps", "threads", "entropy"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.algo == "ppo" and self.envs * self.horizon < self.batch_size:
             raise ConfigError(f"batch_size is {self.batch_size}, but envs * horizon collect {self.envs * self.horizon} transitions; lower batch_size or raise horizon")
+        if self.algo == "ppo" and self.expert_steps:
+            raise ConfigError("expert_steps fills a buffer, which ppo does not have; leave it at 0, or choose algo sac")
         if not self.controls or len(set(self.controls)) < len(self.controls):
             raise ConfigError(f"controls is {self.controls}; name each action that is learnt once")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from toyshift.core.errors import FileError
 from toyshift.policies.devices import MemoryShortError
 from toyshift.policies.rl_config import RlConfig
-from toyshift.policies.rl_network import PolicyFeatures
+from toyshift.policies.rl_network import LearningEnv, PolicyFeatures
 
 Tensors = dict[str, Tensor]
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -102,6 +103,46 @@ def restore_learner(learner: BaseAlgorithm, tensors: Tensors) -> None:
     if getattr(learner, "log_ent_coef", None) is not None:
         with torch.no_grad():
             learner.log_ent_coef.copy_(tensors["log_ent_coef"])
+
+
+class Experts(Protocol):
+    """Scripted experts, one per environment."""
+
+    def begin(self, i: int) -> None:
+        """Looks at the episode that environment i has just begun."""
+
+    def act(self, i: int) -> NDArray[np.float32]:
+        """Returns the physical action (A,) of environment i."""
+
+
+def play_experts(learner: BaseAlgorithm, env: LearningEnv, experts: Experts, steps: int, seed: int) -> list[bool]:
+    """Puts transitions of experts into SAC's buffer, and returns how their episodes ended; actions that are not learnt stay at 0.
+
+    Args:
+        learner: SAC.
+        env: whose episodes they play.
+        experts: of its environments.
+        steps: control steps of all environments together.
+        seed: of the episodes.
+    """
+    buffer: Any = learner.replay_buffer
+    env.seed(seed)
+    seen, ends = env.reset(), list[bool]()
+    for i in range(env.num_envs):
+        experts.begin(i)
+    for _ in range(-(-steps // env.num_envs)):
+        actions = np.stack([env.contract.to_unit(experts.act(i))[env.places] for i in range(env.num_envs)]).clip(-1.0, 1.0)
+        then, rewards, dones, infos = env.step(actions)
+        last = {key: value.copy() for key, value in then.items()} if isinstance(then, dict) else then.copy()
+        for i in np.flatnonzero(dones):
+            final = infos[i]["terminal_observation"]
+            for target, value in [(last[key], final[key]) for key in final] if isinstance(last, dict) else [(last, final)]:
+                target[i] = value
+            ends.append(bool(infos[i]["is_success"]))
+            experts.begin(int(i))
+        buffer.add(seen, last, actions, rewards, dones, infos)
+        seen = then
+    return ends
 
 
 def end_episodes(learner: BaseAlgorithm) -> None:

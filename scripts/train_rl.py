@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 
-from toyshift.core.errors import MissingDependencyError, UnknownNameError
+from toyshift.core.errors import GraspError, MissingDependencyError, UnknownNameError
 from toyshift.core.graphics import gl_backend
 from toyshift.policies.rl_config import RlConfig
 
@@ -45,6 +47,36 @@ def env_maker(config: RlConfig) -> Any:
     return lambda count: sb3.make_vec(config.env, count, **options)
 
 
+class Planners:
+    """The scripted expert of every environment of a VecEnv; where it finds no grasp, it stays where it is.
+
+    Args:
+        envs: made by `env_maker`.
+    """
+
+    def __init__(self, envs: Any) -> None:
+        from toyshift.data.experts import make_expert
+
+        self._envs = envs.envs.envs
+        self._experts = [make_expert(env) for env in self._envs]
+        self._planned, self._played = [False] * len(self._envs), [0] * len(self._envs)
+
+    def begin(self, i: int) -> None:
+        """Plans for the present episode of environment i."""
+        self._played[i] += 1
+        try:
+            self._experts[i].reset(i, self._played[i])  # which only tell the expert's own draws apart
+        except GraspError:
+            self._planned[i] = False
+        else:
+            self._planned[i] = True
+
+    def act(self, i: int) -> NDArray[np.float32]:
+        """Returns the expert's action (A,), physical units."""
+        env = self._envs[i]
+        return self._experts[i].act() if self._planned[i] else env.action_for(np.zeros(3), np.zeros(3), 1.0)
+
+
 def main(cfg: Config) -> dict[str, Any]:
     """Trains a policy by reinforcement learning (Stable-Baselines3); the same command goes on where an interrupted one was.
 
@@ -56,6 +88,6 @@ def main(cfg: Config) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
 
-    result = train_rl(cfg.train, make_env)
+    result = train_rl(cfg.train, make_env, Planners)
     print(f"policy: {cfg.train.out}, success {100 * result['success']:.0f} % of its best evaluation (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
     return result

@@ -17,7 +17,7 @@ from toyshift.diagnostics.actors import EnvSpec, open_actor
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate
 from toyshift.policies import TrainConfig, export, load_policy, train, verify
 from toyshift.policies.rl_config import RlConfig
-from toyshift.scripts.train_rl import Config, env_maker, main
+from toyshift.scripts.train_rl import Config, Planners, env_maker, main
 
 pytest.importorskip("stable_baselines3")
 torch = pytest.importorskip("torch")
@@ -102,6 +102,23 @@ def test_the_acting_network_is_the_learners_mean(algo: str, pixels: bool, tmp_pa
             np.testing.assert_allclose(whole[run.env.places], unit[i], atol=2e-5)
             others = [k for k in range(contract.size) if k not in run.env.places]
             np.testing.assert_allclose(action[0, others], 0.0, atol=1e-7)
+    finally:
+        run.close()
+
+
+def test_the_buffer_holds_the_experts_episodes_and_no_return_runs_into_another(tmp_path: Path) -> None:
+    run = rl.RlRun(small(tmp_path, expert_steps=120, buffer=400), env_maker(RlConfig()), None, Planners)
+    try:
+        buffer = run.learner.replay_buffer
+        assert buffer.pos == 60
+        assert buffer.dones[:60].sum() >= 2  # lifted well before 100 steps, in both environments
+        assert not (buffer.dones * buffer.timeouts)[:60].any()
+        assert buffer.rewards[:60].max() > -0.05
+        rl.end_episodes(run.learner)
+        samples = buffer._get_samples(np.full(32, 58), None)
+        assert samples.discounts.numpy() == pytest.approx(run.config.gamma**2)  # of three steps only two are there
+        with pytest.raises(ConfigError, match="expert_steps"):
+            RlConfig(algo="ppo", expert_steps=10)
     finally:
         run.close()
 
