@@ -207,7 +207,6 @@ def test_a_damaged_record_is_named(rt1, tmp_path, damage):
 
 
 def test_memory_of_the_stream_does_not_grow_with_the_dataset():
-    command = [sys.executable, str(BENCHMARK), "--episodes", "10", "--times", "30", "--side", "64", "--json"]
+    command = [sys.executable, str(BENCHMARK), "--episodes", "10", "--times", "20", "--way", "mixture", "--json"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-    for way in ("mixture", "convert"):
-        assert found[way]["more_mb"] < 0.4 * found["decoded_mb"], found
+    assert found["mixture"]["more_mb"] < 0.4 * found["decoded_mb"], found
