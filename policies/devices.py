@@ -77,7 +77,7 @@ def memory_advice(config: TrainConfig) -> Iterator[None]:
             advice.append(f"--history (now {config.policy.steps_seen})")
         if config.policy.encoder in BACKBONE_NAMES:
             advice.append(f"the encoder ({config.policy.encoder}) or --encoder-size")
-        raise MemoryShortError(f"out of memory while training on {config.device}: lower {', '.join(advice)}; finished checkpoints are kept ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
+        raise MemoryShortError(f"out of memory while training on {config.device}: lower {', '.join(advice)}, or raise --accumulate (now {config.accumulate}); finished checkpoints are kept ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
 
 
 @contextlib.contextmanager

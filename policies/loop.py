@@ -19,13 +19,14 @@ from toyshift.policies.run import Run
 from toyshift.policies.trackers import tracker
 
 METRICS = "metrics.jsonl"
+VALIDATIONS = 10  # of a run, unless validate_every says otherwise
 SHOWN = ("loss", "validation_loss", "samples_per_second")
 
 
 def run_loop(run: Run) -> None:
     """Trains from the run's step to the last and saves the finished weights."""
     config = run.config
-    every = config.validate_every or max(1, config.steps // 10)
+    every = config.validate_every or max(1, config.steps // VALIDATIONS)
     start, saved, before = time.monotonic(), time.monotonic(), run.seconds
     losses: list[float] = []
     mark = (start, run.step)

@@ -16,7 +16,7 @@ from toyshift.core.manifest import manifest
 from toyshift.policies import checkpoints
 from toyshift.policies.config import TrainConfig
 from toyshift.policies.devices import choose_device, memory_advice, torch_threads
-from toyshift.policies.loop import METRICS, run_loop
+from toyshift.policies.loop import METRICS, VALIDATIONS, run_loop
 from toyshift.policies.processes import Processes, open_processes
 from toyshift.policies.run import Run
 from toyshift.policies.source import Source, open_source
@@ -91,9 +91,15 @@ def _planned(config: TrainConfig, source: Source, folder: Path, processes: Proce
             start = time.monotonic()
             trial.train_step(*trial.batch(step))
             times.append(time.monotonic() - start)
-        seconds = float(np.median(times))
+        start = time.monotonic()
+        trial.validate()
+        validation, seconds = time.monotonic() - start, float(np.median(times))
+        if config.validate_every:
+            steps = 60.0 * config.minutes / (seconds + validation / config.validate_every)
+        else:
+            steps = (60.0 * config.minutes - VALIDATIONS * validation) / seconds
         if processes.first:
-            write_json(plan, {"minutes": config.minutes, "seconds_per_step": seconds, "steps": max(1, round(60.0 * config.minutes / seconds))})
+            write_json(plan, {"minutes": config.minutes, "seconds_per_step": seconds, "seconds_per_validation": validation, "steps": max(1, round(steps))})
         processes.wait()
     return dataclasses.replace(config, steps=int(read_json(plan)["steps"]), minutes=0.0)
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 
 from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError
-from toyshift.policies import PolicyConfig, TrainConfig, load_policy, train
+from toyshift.policies import PolicyConfig, TrainConfig, checkpoints, load_policy, train
 from toyshift.policies.acting import load_network
 from toyshift.policies.augmentation import augment, shifted
 from toyshift.policies.devices import MemoryShortError, memory_advice
@@ -86,6 +86,33 @@ def test_a_killed_run_ends_bit_equal(make_config: Make, make_source: Make, tmp_p
     rows = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 10))
     assert not list((tmp_path / "broken").glob("checkpoint-*"))
+
+
+def test_a_checkpoint_that_was_cut_off_leaves_the_one_before_in_force(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_config(tmp_path / "whole", steps=5, checkpoint_minutes=1e-9)
+    train(whole, make_source(whole))
+    broken = dataclasses.replace(whole, out=str(tmp_path / "broken"))
+    save, calls = checkpoints._save, []
+
+    def cut(path: Path, tensors: Any) -> None:
+        calls.append(path.name)
+        if len(calls) == stops[0]:
+            raise KilledError
+        save(path, tensors)
+
+    monkeypatch.setattr(checkpoints, "_save", cut)
+    stops = [2, 12, 10]  # files written before: in the first checkpoint, in the third, and among the finished weights
+    while stops:
+        with pytest.raises(KilledError):
+            train(broken, make_source(broken))
+        state = tmp_path / "broken" / "state.json"
+        assert not state.exists() or not json.loads(state.read_text())["finished"]
+        stops.pop(0)
+        calls.clear()
+    assert checkpoints.load_tensors(tmp_path / "broken", checkpoints.read_state(tmp_path / "broken"), "model.safetensors")
+    monkeypatch.setattr(checkpoints, "_save", save)
+    train(broken, make_source(broken))
+    assert same_weights(tmp_path / "whole", tmp_path / "broken")
 
 
 def test_kill_9_and_again(make_config: Make, make_source: Make, tmp_path: Path) -> None:
