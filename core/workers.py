@@ -6,7 +6,9 @@ import contextlib
 import multiprocessing
 import multiprocessing.util
 import os
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
@@ -17,13 +19,22 @@ from toyshift.core.errors import ConfigError, MissingDependencyError
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 
 
+def _leave() -> None:
+    """Ends this worker without teardown; an error that ends it is still told, which multiprocessing would do only after this."""
+    error = sys.exc_info()[1]
+    if error is not None:
+        traceback.print_exception(error)
+        sys.stderr.flush()
+    os._exit(error is not None)
+
+
 def _die_with_parent() -> None:
     """Ends this worker when the main process is killed (it would wait for work for ever otherwise), and ends it quietly.
 
     Leaving without Python's teardown spares the terminal the complaints of native libraries (manifold3d, GL drivers)
     about objects that are alive at that moment; a worker has nothing to save.
     """
-    multiprocessing.util.Finalize(None, os._exit, args=(0,), exitpriority=-1000)
+    multiprocessing.util.Finalize(None, _leave, exitpriority=-1000)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

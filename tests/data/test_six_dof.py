@@ -151,7 +151,7 @@ def test_the_expert_comes_along_a_slanted_approach_and_lifts(env: GraspEnv) -> N
     slanted = dataclasses.replace(SixDofConfig(), tilt=-2.0, largest_tilt=0.9)  # prefers what others avoid
     expert = GraspExpert(env, ExpertConfig(six_dof=slanted, six_dof_from=1))
     seen = 0
-    for episode in range(4):
+    for episode in range(8):
         env.reset(seed=0, options={"episode": episode})
         expert.reset(0, episode)
         if expert.grasp.rotation[2, 2] < -0.88:

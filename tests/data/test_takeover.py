@@ -52,7 +52,8 @@ def config(out: Path, take_over: TakeOver | None, **options: Any) -> CollectConf
     return CollectConfig("toys:train?n=4", 3, out, image_size=32, cameras=("front",), take_over=take_over, **{"workers": 0, **options})
 
 
-def test_episodes_begin_where_the_expert_took_over(tmp_path: Path) -> None:
+def test_episodes_begin_where_the_expert_took_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # so that workers find this module, by the name pytest gives it
     made = config(tmp_path / "a", TakeOver(Plays("downwards"), 6, 14))
     result = collect(made, progress=False)
     dataset = open_dataset(made.out)

@@ -109,6 +109,9 @@ def test_an_unknown_camera_is_refused_by_name(monkeypatch):
     class Empty:
         observation_contract = ObservationContract((("front", (8, 8)), ("wrist", (8, 8))), ())
 
+        def require_episodes(self):
+            """It has some."""
+
     monkeypatch.setattr("toyshift.data.open_dataset", lambda folder: Empty())
     with pytest.raises(UnknownNameError, match="Did you mean 'front'"):
         episode_frames("anywhere", "fornt")
