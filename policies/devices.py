@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,28 @@ class MemoryShortError(ToyShiftError, MemoryError):
     """The device's memory does not hold what was asked for."""
 
 
+def _memory(path: str, name: str) -> int:
+    """Returns an entry of a file of Linux' /proc [bytes]."""
+    line = next(line for line in Path(path).read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
+    return 1024 * int(line.split()[1])
+
+
+@contextlib.contextmanager
+def no_more_memory_than_there_is() -> Iterator[None]:
+    """Makes allocations beyond the memory that is free now fail inside a block: Linux grants them, and kills the process when it uses them."""
+    if not Path("/proc/meminfo").exists():
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _memory("/proc/self/status", "VmData") + _memory("/proc/meminfo", "MemAvailable") + _memory("/proc/meminfo", "SwapFree")
+    bounds = [value for value in before if value != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([limit, *bounds]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
 @contextlib.contextmanager
 def memory_advice(config: TrainConfig) -> Iterator[None]:
     """Turns running out of memory inside a block into an error that says which settings to lower.
@@ -68,7 +91,9 @@ def memory_advice(config: TrainConfig) -> Iterator[None]:
         MemoryShortError: there was too little memory, on the GPU or the CPU.
     """
     try:
-        yield
+        # CUDA's address space is larger than any memory: there its own allocator says when it is full
+        with no_more_memory_than_there_is() if choose_device(config.device).type == "cpu" else contextlib.nullcontext():
+            yield
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate memory" not in str(error):
             raise
@@ -77,7 +102,7 @@ def memory_advice(config: TrainConfig) -> Iterator[None]:
             advice.append(f"--history (now {config.policy.steps_seen})")
         if config.policy.encoder in BACKBONE_NAMES:
             advice.append(f"the encoder ({config.policy.encoder}) or --encoder-size")
-        raise MemoryShortError(f"out of memory while training on {config.device}: lower {', '.join(advice)}, or raise --accumulate (now {config.accumulate}); finished checkpoints are kept ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
+        raise MemoryShortError(f"out of memory while training on {choose_device(config.device).type}: lower {', '.join(advice)}, or raise --accumulate (now {config.accumulate}); finished checkpoints are kept ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from error
 
 
 @contextlib.contextmanager

@@ -294,6 +294,17 @@ def test_too_little_memory_names_what_to_lower(error: Exception, make_config: Ma
         raise RuntimeError("another")
 
 
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux only")
+def test_memory_that_is_not_there_is_refused_and_not_killed_for(make_config: Make, tmp_path: Path) -> None:
+    free = 1024 * int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")).split()[1])
+    kept = []
+    with pytest.raises(MemoryShortError, match="lower --batch-size"), memory_advice(make_config(tmp_path)):
+        for _ in range(4):
+            kept.append(torch.empty(4 * free // 10, dtype=torch.uint8))  # never written: the kernel would grant each of them
+    assert len(kept) == 2
+    kept.append(torch.empty(4 * free // 10, dtype=torch.uint8))  # and the limit is gone
+
+
 def test_the_saved_configuration_says_where_the_mask_acts(trained: Path) -> None:
     assert "detpool and detpool-post are the same here" in json.loads((trained / "config.json").read_text())["mask_use"]
     assert PolicyConfig(encoder="vit-tiny").mask_use == "attention of every block and pooling"
