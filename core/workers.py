@@ -19,6 +19,11 @@ from toyshift.core.errors import ConfigError, MissingDependencyError
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 
 
+def core_count() -> int:
+    """Number of cores that this process may use; schedulers of clusters give fewer than a machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _leave() -> None:
     """Ends this worker without teardown; an error that ends it is still told, which multiprocessing would do only after this."""
     error = sys.exc_info()[1]

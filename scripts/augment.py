@@ -6,7 +6,6 @@ toyshift augment viewpoint runs/demos runs/demos-views --azimuth -30 30
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from toyshift.core.errors import ConfigError
+from toyshift.core.workers import core_count
 from toyshift.scripts.options import Common
 
 
@@ -44,7 +44,7 @@ def viewpoint(cfg: ViewpointConfig) -> dict[str, Any]:
     """
     import toyshift.augment as repairs
 
-    config = repairs.ViewpointConfig(cfg.src, cfg.dst, cfg.azimuth, cfg.seed, cfg.workers or os.cpu_count() or 1)
+    config = repairs.ViewpointConfig(cfg.src, cfg.dst, cfg.azimuth, cfg.seed, cfg.workers or core_count())
     result: dict[str, Any] = repairs.augment_viewpoint(config)
     print(f"dataset: {cfg.dst}")
     return result | {"out": cfg.dst}

@@ -7,12 +7,12 @@ toyshift collect --objects toys:train --episodes 500 --seed 1 --beginner runs/de
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
+from toyshift.core.workers import core_count
 from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def main(cfg: Config) -> dict[str, Any]:
     gl_backend()  # no process is started, and nothing written, where nothing can be rendered
     from toyshift.data import CollectConfig, collect
 
-    workers = cfg.workers if cfg.ray else cfg.workers or os.cpu_count() or 1
+    workers = cfg.workers if cfg.ray else cfg.workers or core_count()
     config = CollectConfig(
         objects=cfg.objects, task=cfg.env, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,

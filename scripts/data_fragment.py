@@ -7,12 +7,12 @@ toyshift data info runs/fragments                           planted and measured
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
+from toyshift.core.workers import core_count
 from toyshift.scripts.options import Common
 
 
@@ -74,7 +74,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.data.fragmented import collect_fragments, dependence_of
 
     config = CollectConfig(
-        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.workers or os.cpu_count() or 1, seed=cfg.seed, action_mode=cfg.action_mode,
+        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.workers or core_count(), seed=cfg.seed, action_mode=cfg.action_mode,
         image_size=cfg.image_size, disturb=not cfg.no_disturbance,
     )
     result = collect_fragments(design, config)

@@ -15,6 +15,7 @@ import tyro
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
+from toyshift.core.workers import core_count, worker_pool
 from toyshift.scripts.options import Common
 
 
@@ -91,13 +92,10 @@ def of_policies(cfg: Config) -> dict[str, Any]:
 
 def success_under_changes(cfg: Config, policy: str) -> dict[str, Any]:
     """Returns the summary of episodes with each factor changed as in the measurement, and with none ("")."""
-    import os
-
-    from toyshift.core.workers import worker_pool
     from toyshift.diagnostics import DEFAULT_FACTORS, EvaluateConfig, evaluate, summarise
 
     found = {}
-    with worker_pool(os.cpu_count() or 1) as pool:
+    with worker_pool(core_count()) as pool:
         for factor, levels in {"": (), **DEFAULT_FACTORS}.items():
             look = {factor: levels} if factor else {}
             config = EvaluateConfig(policy, cfg.objects, trials=cfg.trials, seed=cfg.seed + 1000, look=look)

@@ -9,7 +9,6 @@ toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test -
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
+from toyshift.core.workers import core_count
 from toyshift.policies.remote_options import LEROBOT, RemoteOptions
 from toyshift.scripts.options import Common
 
@@ -115,7 +115,7 @@ def main(cfg: Config) -> dict[str, Any]:
     mask_source(cfg.masks)  # refuses what it does not know
     own_masks = {} if cfg.masks == TRUTH else {"masks": cfg.masks}
     names = {policy: f"{name} [masks {cfg.masks}]" if own_masks and policy not in REFERENCES else name for policy, name in row_names(policies).items()}
-    workers = cfg.workers or os.cpu_count() or 1
+    workers = cfg.workers or core_count()
     sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
     for policy in policies:  # the last name that is wrong must not wait for hours of the first

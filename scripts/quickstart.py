@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, read_json, write_json
 from toyshift.core.manifest import manifest
+from toyshift.core.workers import core_count, worker_pool
 from toyshift.scripts.options import Common
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Config(Common):
 
     @property
     def processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.workers or core_count()
 
     @property
     def test_sets(self) -> tuple[str, ...]:
@@ -107,7 +107,6 @@ class Quickstart:
             print(f"report: {self.out / 'report.html'}")
             return done | {"cached": True}
         self.check()
-        from toyshift.core.workers import worker_pool
         from toyshift.scripts.quickstart_results import Results, write_results
 
         self.timed("demonstrations", self.collect)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
+from toyshift.core.workers import core_count
 from toyshift.policies.config import PolicyConfig, TrainConfig
 
 # peak learning rates that a small search found, per pooling: benchmarks/lr_search.py, results/lr_search_long.json, lr_search_mean.json
@@ -27,7 +27,7 @@ def quickstart_recipe(pooling: str, data: tuple[str, ...], out: str, steps: int,
     """Returns how the quickstart trains a policy; every pooling sees the same samples."""
     return TrainConfig(
         data=data, out=out, policy=quickstart_policy(pooling), steps=steps, batch_size=batch, lr=LEARNING_RATES[pooling], seed=seed,
-        threads=os.cpu_count() or 1, mirror=True, state_noise=0.05, brightness=0.15, contrast=0.3, color=0.3,
+        threads=core_count(), mirror=True, state_noise=0.05, brightness=0.15, contrast=0.3, color=0.3,
     )
 
 
@@ -44,5 +44,5 @@ def fine_tune_recipe(pooling: str, data: tuple[str, ...], out: str, start: str, 
     """
     return TrainConfig(
         data=data, weights=(1.0,) * len(data), out=out, policy=quickstart_policy(pooling), steps=steps, batch_size=batch, lr=0.3 * LEARNING_RATES[pooling],
-        warmup=50, seed=seed, threads=os.cpu_count() or 1, state_noise=0.05, brightness=0.15, contrast=0.3, color=0.3, init_from=start,
+        warmup=50, seed=seed, threads=core_count(), state_noise=0.05, brightness=0.15, contrast=0.3, color=0.3, init_from=start,
     )

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash, locked
 from toyshift.core.manifest import manifest
+from toyshift.core.workers import core_count, worker_pool
 from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig, TrainConfig
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
@@ -135,7 +135,7 @@ class Config(Common):
 
     @property
     def processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.workers or core_count()
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -260,7 +260,6 @@ class Study:
 
     def run(self, cell: Cell) -> None:
         """Trains and evaluates one cell and keeps its rows; every part of it goes on where it was."""
-        from toyshift.core.workers import worker_pool
         from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
 
         pooling, demos, seed, rate = self.kinds[cell.name]

@@ -7,7 +7,6 @@ toyshift study mask-iou --policy runs/detpool --policy runs/mask-channel --objec
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ import tyro
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import json_hash, locked, write_json
 from toyshift.core.manifest import manifest
+from toyshift.core.workers import core_count
 from toyshift.scripts.evaluate import row_names
 from toyshift.scripts.options import Common
 from toyshift.scripts.study_cells import Cell, plan, run_cells, write_page
@@ -111,7 +111,7 @@ class Study:
 
         cfg, (policy, name, level) = self.cfg, self.parts[cell.name]
         config = EvaluateConfig(policy, cfg.objects, cfg.trials, seed=cfg.seed + TEST_SEED, name=name, shift=f"{FACTOR}={level}")
-        workers = cfg.workers or os.cpu_count() or 1
+        workers = cfg.workers or core_count()
         rows = evaluate(config, cfg.out / "rows" / self.path(cell.name).name, workers=workers if workers > 1 else 0)
         facts = manifest({"policy": policy, "objects": cfg.objects, "trials": cfg.trials}, cfg.seed, key=self.keys[cell.name], level=level, iou=iou_of(level))
         write_rows(self.path(cell.name), rows, facts)

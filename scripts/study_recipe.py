@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, locked, read_json, write_json
 from toyshift.core.manifest import manifest
+from toyshift.core.workers import core_count, worker_pool
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import corrected_recipe, quickstart_recipe
 from toyshift.scripts.study_cells import Cell, claim, plan, run_cells, write_page
@@ -68,7 +68,7 @@ class Config(Common):
 
     @property
     def processes(self) -> int:
-        return self.workers or os.cpu_count() or 1
+        return self.workers or core_count()
 
     @property
     def sets(self) -> dict[str, str]:
@@ -112,7 +112,6 @@ def _rows(cfg: Config, cell: Cell) -> Path:
 
 def _run(cfg: Config, cell: Cell) -> None:
     """Collects, trains and evaluates one seed; every part goes on where it was."""
-    from toyshift.core.workers import worker_pool
     from toyshift.data import CollectConfig, collect
     from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
     from toyshift.policies import train
