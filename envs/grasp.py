@@ -21,7 +21,7 @@ from toyshift.envs.image_noise import noisy_image
 from toyshift.envs.mask_noise import noisy_mask
 from toyshift.envs.pick import phrase
 from toyshift.envs.render import Renderer, View
-from toyshift.envs.rotations import matrix_to_quat, norm, quat_to_matrix, yaw_to_matrix
+from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.scene import Scene, scene_hash
 from toyshift.envs.shifts import TRAINING, Look, Shifts
 from toyshift.envs.spaces import REACH_BOUND, action_contract, action_space, observation_contract, observation_space
@@ -293,8 +293,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _reward(self) -> float:
         data = self.scene.data
-        distance = norm(data.xipos[self.scene.object_body] - data.site_xpos[self.scene.site])
-        return self._progress.reward(distance, self.config)
+        return self._progress.reward(data.xipos[self.scene.object_body] - data.site_xpos[self.scene.site], self.config)
 
     # ---------------------------------------------------------------- what is seen
 

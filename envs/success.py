@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,18 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.envs.config import EnvConfig
+from toyshift.envs.rotations import norm
 from toyshift.envs.scene import Scene
 
 Array = NDArray[np.float64]
 
 REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
 # name in `EnvConfig.reward` -> scale of each term. "dense" pays for staying just below success; with "cost" every step short
-# of it costs up to 1, and a simulation that was made to blow up costs more than never to succeed.
+# of it costs up to 1, and a simulation that was made to blow up costs more than never to succeed. Its near and over are felt along
+# the way from above: whoever is paid for the distance alone learns to stand beside the object with closed fingers (docs/rl.md).
 REWARDS: dict[str, dict[str, float]] = {
     "dense": REWARD_SCALES,
-    "cost": {"step": -1.0, "near": 0.1, "reach": 0.2, "grasp": 0.2, "held": 0.1, "lift": 0.4, "unstable": -50.0},
+    "cost": {"step": -1.0, "near": 0.1, "over": 0.2, "grasp": 0.2, "held": 0.1, "lift": 0.4, "unstable": -50.0},
     "sparse": {"success": 1.0},
 }
+HOVER, FUNNEL, BESIDE = 0.08, 3.0, 0.015  # the way from above: see `detour`; [m], ratio, [m]
+OPPOSITE = -0.5  # cosine between the normals of two contacts below which they pinch what lies between them
 RAISED = 0.05  # an object that the gripper holds this far above its start counts as lifted in `lifted_object` [m]
 
 
@@ -42,7 +47,7 @@ class Progress:
         held_steps: for how many control steps in a row the target has been held high enough.
         max_height: highest rise of the target's lowest point [m].
         touched: whether the gripper has touched the target.
-        grasped: whether two parts of the gripper, such as both fingers, touch the target.
+        grasped: whether two parts of the gripper, such as both fingers, touch the target from opposite sides.
         height: how far the target's lowest point is above where it started [m].
         lifted_object: id of the last object that the gripper held RAISED above its start, "" for none.
         success, unstable: how it ended.
@@ -75,7 +80,7 @@ class Progress:
         self.max_height = max(self.max_height, self.height)
         gripper, other = contacts(scene, scene.is_object)
         self.touched = self.touched or gripper
-        self.grasped = gripper and gripper_parts(scene) > 1
+        self.grasped = gripper and pinched(scene)
         held, lifted = gripper and not other, self.height >= config.lift_height
         wrong = [i for i in range(1, len(things)) if contacts(scene, scene.model.geom_bodyid == things[i].body) == (True, False)]
         for i in [*wrong, *([0] if held else [])]:
@@ -90,16 +95,19 @@ class Progress:
         self.unstable, self.grasped = True, False
         self.predicates = {"lifted": False, "held": False, "right_object": True, "stable": False}
 
-    def reward(self, distance: float, config: EnvConfig) -> float:
+    def reward(self, offset: Array, config: EnvConfig) -> float:
         """Returns the sum of the scaled terms and keeps the terms.
 
         Args:
-            distance: between hand and target [m].
+            offset: (3,) from the hand to the target's centre of mass [m].
             config: environment configuration.
         """
         scales = REWARDS[config.reward]
-        terms = reward_terms(distance, self.predicates["held"], self.height / config.lift_height, self.success)
-        terms |= {"step": 1.0, "near": max(0.0, 1.0 - 2.0 * distance), "grasp": float(self.grasped), "unstable": float(self.unstable)}
+        terms = reward_terms(norm(offset), self.predicates["held"], self.height / config.lift_height, self.success)
+        if "over" in scales:
+            error = detour(offset)
+            terms |= {"step": 1.0, "near": max(0.0, 1.0 - 2.0 * error), "over": 1.0 - math.tanh(10.0 * error)}
+            terms |= {"grasp": float(self.grasped), "unstable": float(self.unstable)}
         self.terms = {name: terms[name] for name in scales}
         return float(sum(scales[name] * value for name, value in self.terms.items()))
 
@@ -119,12 +127,30 @@ def low_point(scene: Scene, thing: Thing) -> float:
     return float(scene.data.xpos[thing.body, 2] + (thing.hull @ scene.data.xmat[thing.body, 6:]).min())
 
 
-def gripper_parts(scene: Scene) -> int:
-    """Returns how many bodies of the gripper touch the target."""
-    pairs = scene.data.contact.geom  # (n, 2)
+def detour(offset: Array) -> float:
+    """Returns how far the hand is from where it should be on its way to the target [m].
+
+    That is in the target, approached from above: HOVER above it when far to the side, down a funnel when less than HOVER / FUNNEL +
+    BESIDE beside its centre of mass, and anywhere down to it when above it.
+
+    Args:
+        offset: (3,) from the hand to the target's centre of mass [m].
+    """
+    aside = math.hypot(offset[0], offset[1])
+    wanted = min(HOVER, FUNNEL * max(0.0, aside - BESIDE))
+    return math.hypot(aside, offset[2] + wanted)
+
+
+def pinched(scene: Scene) -> bool:
+    """Whether two parts of the gripper touch the target from opposite sides; two fingers that press on its top do not."""
+    contact = scene.data.contact
+    pairs = contact.geom  # (n, 2)
     mine = scene.is_object[pairs]
-    others = pairs[mine[:, ::-1] & ~mine]
-    return len(np.unique(scene.model.geom_bodyid[others[scene.is_gripper[others]]]))
+    chosen = (mine[:, ::-1] & ~mine & scene.is_gripper[pairs]).any(axis=1)
+    towards = np.where(mine[chosen, :1], 1.0, -1.0) * contact.frame[chosen, :3]  # (c, 3) normals, out of the target
+    parts = scene.model.geom_bodyid[np.where(mine[chosen, 0], pairs[chosen, 1], pairs[chosen, 0])]  # (c,)
+    opposite = towards @ towards.T < OPPOSITE
+    return bool((opposite & (parts[:, None] != parts)).any())
 
 
 def contacts(scene: Scene, mine_of_geom: NDArray[np.bool_]) -> tuple[bool, bool]:

@@ -114,7 +114,7 @@ class RlRun:
             stats = {STATE: state_statistics(self.env, STATISTICS_STEPS, self._seed(0)), ACTION: action_statistics(self.action_contract)}
         features = {"config": self.policy_config, "action": self.action_contract, "observation": self.observation_contract, "stats": stats}
         self.learner = make_learner(config, self.env, features, choose_device(config.device))
-        self.round, self.seconds, self.best, self.best_tensors = 0, 0.0, -1.0, dict[str, torch.Tensor]()
+        self.round, self.seconds, self.good, self.best, self.best_tensors = 0, 0.0, 0, -1.0, dict[str, torch.Tensor]()
         if state is None and config.expert_steps:
             if make_experts is None:
                 raise ConfigError("expert_steps needs experts, and none were given")
@@ -124,11 +124,16 @@ class RlRun:
             if config.algo == "sac":
                 restore_buffer(self.learner, checkpoints.load_tensors(self.folder, state, REPLAY))
             self.best_tensors = checkpoints.load_tensors(self.folder, state, MODEL)
-            self.round, self.seconds, self.best = int(state["round"]), float(state["seconds"]), float(state["success"])
+            self.round, self.seconds, self.good, self.best = int(state["round"]), float(state["seconds"]), int(state["good"]), float(state["success"])
             self.learner.num_timesteps = int(state["step"])
 
     def _seed(self, round_: int) -> int:
         return int(episode_rng(self.config.seed, round_, "reinforcement").integers(2**30))
+
+    @property
+    def over(self) -> bool:
+        """Whether all rounds are played, or the last two evaluations were as good as `stop_at`."""
+        return self.round >= self.config.rounds or (self.config.stop_at > 0.0 and self.good >= 2)
 
     def network(self) -> Any:
         """Returns the policy network as it acts now."""
@@ -155,6 +160,7 @@ class RlRun:
         figures = evaluate_learner(self.learner, self.evaluation_env, self.config.evaluation_episodes)
         if figures["success"] >= self.best:
             self.best, self.best_tensors = figures["success"], tensors
+        self.good = self.good + 1 if figures["success"] >= self.config.stop_at else 0
         self.round += 1
         self.seconds += time.monotonic() - start
         explored = {"training_success": float(np.mean(watch.ends)), "training_episodes": len(watch.ends)} if watch.ends else {}
@@ -166,7 +172,7 @@ class RlRun:
         files = {MODEL: self.best_tensors}
         if not finished:
             files |= {LEARNER: learner_state(self.learner)} | ({REPLAY: buffer_state(self.learner)} if self.config.algo == "sac" else {})
-        facts = {"seconds": self.seconds, "round": self.round, "success": self.best}
+        facts = {"seconds": self.seconds, "round": self.round, "good": self.good, "success": self.best}
         checkpoints.save_checkpoint(self.folder, self.learner.num_timesteps, files, finished, facts)
 
     def close(self) -> None:
@@ -185,14 +191,14 @@ def _loop(run: RlRun) -> None:
     saved = time.monotonic()
     with open(metrics, "a", encoding="utf-8", buffering=1) as log, Progress(f"train {folder.name}", config.rounds * config.round_length, "step", run.learner.num_timesteps) as bar:
         try:
-            while run.round < config.rounds:
+            while not run.over:
                 row = run.play_round(bar)
                 log.write(json.dumps(row) + "\n")
                 for key, figure in row.items():
                     writer.add_scalar(f"rl/{key}", figure, row["step"])
                 writer.flush()
                 bar.update(0, success=row["success"], best=run.best)
-                if run.round < config.rounds and time.monotonic() - saved >= 60.0 * config.checkpoint_minutes:
+                if not run.over and time.monotonic() - saved >= 60.0 * config.checkpoint_minutes:
                     run.save(finished=False)
                     saved = time.monotonic()
         finally:

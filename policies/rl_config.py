@@ -10,7 +10,7 @@ from toyshift.policies.config import POOLING_NAMES, PolicyConfig, config_from_js
 
 # what a field left at 0 stands for: these numbers learn `toyshift/GraspState-v0` (docs/rl.md)
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "sac": {"steps": 400_000, "envs": 8, "lr": 5e-4, "batch_size": 256, "gamma": 0.97},
+    "sac": {"steps": 100_000, "envs": 8, "lr": 1e-3, "batch_size": 256, "gamma": 0.85},
     "ppo": {"steps": 3_000_000, "envs": 16, "lr": 3e-4, "batch_size": 1024, "gamma": 0.97},
 }
 DEVICES = ("auto", "cpu", "cuda")
@@ -49,6 +49,7 @@ class RlConfig:
         tau: SAC: share of the new weights in the target network, per update.
         expert_steps: SAC: control steps of the scripted expert (in the learnt actions alone) that lie in the buffer at the start; 0 = it learns
             from its own trials only.
+        expert_share: SAC: share of every batch that is drawn from the expert's steps alone; without images only.
         n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images (Stable-Baselines3 knows no more there).
         temperature: SAC: entropy coefficient at the start; it is learnt.
         horizon: PPO: control steps of each environment between two updates.
@@ -59,6 +60,7 @@ class RlConfig:
         device: auto, cpu or cuda.
         threads: torch threads; 0 = torch's choice. One is best for small networks beside simulation; bit-equal resume needs the same number.
         checkpoint_minutes: minutes between checkpoints (at the end of a round).
+        stop_at: success of two evaluations in a row that ends the training before `steps`; 0 = never.
     """
 
     algo: str = "sac"
@@ -78,7 +80,7 @@ class RlConfig:
     gamma: float = 0.0
     lr: float = 0.0
     batch_size: int = 0
-    hidden: int = 256
+    hidden: int = 128
     layers: int = 2
     width: int = 64
     updates: float = 0.5
@@ -86,6 +88,7 @@ class RlConfig:
     random_steps: int = 5_000
     tau: float = 0.01
     expert_steps: int = 0
+    expert_share: float = 0.5
     n_step: int = 3
     temperature: float = 0.1
     horizon: int = 64
@@ -96,6 +99,7 @@ class RlConfig:
     device: str = "auto"
     threads: int = 1
     checkpoint_minutes: float = 2.0
+    stop_at: float = 0.0
 
     def __post_init__(self) -> None:
         if self.algo not in DEFAULTS:
@@ -118,6 +122,11 @@ class RlConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.algo == "ppo" and self.envs * self.horizon < self.batch_size:
             raise ConfigError(f"batch_size is {self.batch_size}, but envs * horizon collect {self.envs * self.horizon} transitions; lower batch_size or raise horizon")
+        for name in ("expert_share", "stop_at"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
+        if self.expert_steps and self.buffer < self.expert_steps + self.steps:
+            raise ConfigError(f"buffer is {self.buffer}; it must hold expert_steps ({self.expert_steps}) and steps ({self.steps}), or the expert's would be overwritten")
         if self.algo == "ppo" and self.expert_steps:
             raise ConfigError("expert_steps fills a buffer, which ppo does not have; leave it at 0, or choose algo sac")
         if not self.controls or len(set(self.controls)) < len(self.controls):
