@@ -71,9 +71,10 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     ## Rewards
     `reward="dense"`: sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1] (height /
-    lift_height), success in {0, 1}, all of the target. "cost", GraspState's: minus 1 at every step, plus up to 1 for near in [0, 1]
-    (1 - 2 distance), reach, grasp in {0, 1} (two parts of the gripper touch the target), held and lift, so that success, which ends
-    the episode, is worth most: "dense" pays more for staying just below it. "sparse": success. See `success.REWARDS`; `info["reward_terms"]` has the terms unscaled. Success is
+    lift_height), success in {0, 1}, all of the target. "cost", GraspState's: minus 1 at every step, plus up to 1 for near and over in
+    [0, 1] (how close the hand is to where it should be on its way down to the target: `success.detour`), grasp in {0, 1} (parts of the
+    gripper touch the target from opposite sides), held and lift, so that success, which ends the episode, is worth most: "dense"
+    pays more for staying just below it. "sparse": success. See `success.REWARDS`; `info["reward_terms"]` has the terms unscaled. Success is
     computed apart from the reward.
 
     ## Starting State

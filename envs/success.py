@@ -130,8 +130,8 @@ def low_point(scene: Scene, thing: Thing) -> float:
 def detour(offset: Array) -> float:
     """Returns how far the hand is from where it should be on its way to the target [m].
 
-    That is in the target, approached from above: HOVER above it when far to the side, down a funnel when less than HOVER / FUNNEL +
-    BESIDE beside its centre of mass, and anywhere down to it when above it.
+    Where that is depends on how far it is beside the target's centre of mass: up to BESIDE, at its height; from there on FUNNEL times
+    as much higher, up to HOVER.
 
     Args:
         offset: (3,) from the hand to the target's centre of mass [m].

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from stable_baselines3 import SAC
 from torch import Tensor, nn
@@ -61,7 +60,7 @@ class Weights:
 
     def __init__(self, start: Sequence[Tensor]) -> None:
         self.vector = nn.Parameter(torch.cat([tensor.detach().reshape(-1) for tensor in start]))
-        parts = self.vector.detach().split([tensor.numel() for tensor in start])
+        parts = torch.split(self.vector.detach(), [tensor.numel() for tensor in start])
         self.each = [part.view(tensor.shape).requires_grad_() for part, tensor in zip(parts, start, strict=True)]
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -137,11 +136,7 @@ class VectorSac(SAC):  # type: ignore[misc]  # Stable-Baselines3 is optional, my
         self.ent_coef_optimizer = VectorAdam(self.log_ent_coef, self.lr_schedule(1.0))
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
-        buffer: Any = self.replay_buffer
-        theirs = round(self.expert_share * batch_size) if self.expert_rows else 0
-        parts = ((self.expert_rows, theirs), (buffer.size(), batch_size - theirs))
-        rows = [np.random.randint(0, end, (gradient_steps, count)) for end, count in parts if count]  # noqa: NPY002  Stable-Baselines3 seeds this one
-        batch = buffer._get_samples(np.concatenate(rows, axis=1).reshape(-1))
+        batch = self._sample(gradient_steps, batch_size)
         with torch.no_grad():
             seen, then = self.actor.features_extractor(batch.observations), self.actor.features_extractor(batch.next_observations)
             discounts = (self.gamma if batch.discounts is None else batch.discounts) * (1.0 - batch.dones)
@@ -150,6 +145,15 @@ class VectorSac(SAC):  # type: ignore[misc]  # Stable-Baselines3 is optional, my
         self._n_updates += gradient_steps
         for name, figure in zip(("ent_coef", "entropy", "actor_loss", "critic_loss"), figures, strict=True):
             self.logger.record(f"train/{name}", figure)
+
+    def _sample(self, batches: int, size: int) -> Any:
+        """Returns the transitions of some batches, one batch after the other."""
+        buffer: Any = self.replay_buffer
+        theirs = round(self.expert_share * size)
+        if not self.expert_rows or not theirs:
+            return buffer.sample(batches * size)
+        rows = [torch.randint(end, (batches, count)) for end, count in ((self.expert_rows, theirs), (buffer.size(), size - theirs))]
+        return buffer._get_samples(torch.cat(rows, dim=1).flatten().numpy())
 
     def _update(self, seen: Tensor, then: Tensor, actions: Tensor, rewards: Tensor, discounts: Tensor) -> tuple[Tensor, ...]:
         own, log = draw(self.actor_weights, seen)

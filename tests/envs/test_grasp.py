@@ -13,7 +13,7 @@ from toyshift.data.expert import GraspExpert
 from toyshift.envs import EnvConfig, GraspEnv, Look
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
 from toyshift.envs.shifts import FACTORS
-from toyshift.envs.success import REWARD_SCALES, REWARDS
+from toyshift.envs.success import HOVER, REWARD_SCALES, REWARDS, detour
 
 OBJECTS = "toys:train?n=6"
 
@@ -263,4 +263,34 @@ def test_no_step_of_the_cost_reward_pays_and_success_ends_the_costs(blind: Grasp
     assert grasps[0] == 0.0
     assert grasps[-1] == 1.0
     assert rewards[-1] > -0.2  # what is left to reach for: the hand is never quite at the centre of mass
+    env.close()
+
+
+def test_the_way_to_the_target_leads_from_above() -> None:
+    def error(aside: float, above: float) -> float:
+        return detour(np.array([aside, 0.0, -above]))
+
+    assert error(0.0, 0.0) == 0.0
+    assert error(0.01, 0.0) == pytest.approx(0.01)
+    assert error(0.05, HOVER) < error(0.05, 0.0)  # beside the target, up is better than down
+    assert error(0.01, 0.0) < error(0.01, HOVER)  # above it, down is
+    assert error(0.0, 0.1) == pytest.approx(0.1)
+    way = [error(aside, above) for aside, above in ((0.2, 0.1), (0.1, 0.1), (0.05, 0.08), (0.03, 0.045), (0.015, 0.0), (0.0, 0.0))]
+    assert way == sorted(way, reverse=True)
+
+
+def test_closed_fingers_on_top_of_the_target_are_no_grasp() -> None:
+    env = GraspEnv(EnvConfig(objects="toys:train?n=1&seed=2", cameras=(), reward="cost"))
+    env.reset(seed=0)
+    parts, grasps = [], []
+    for _ in range(40):
+        step = env.object_position() - env.commanded_pose()[0]
+        step[2] = -0.02 if np.abs(step[:2]).max() < 0.002 else 0.0
+        _, _, info = env.advance(env.action_for(step.clip(-0.04, 0.04), np.zeros(3), 0.0))
+        scene = env.scene
+        pairs = scene.data.contact.geom[scene.is_object[scene.data.contact.geom].any(axis=1)]
+        parts.append(len(np.unique(scene.model.geom_bodyid[pairs[scene.is_gripper[pairs]]])))
+        grasps.append(info["reward_terms"]["grasp"])
+    assert max(parts) >= 2
+    assert max(grasps) == 0.0
     env.close()
