@@ -24,6 +24,13 @@ PRESETS: dict[str, ToyDistribution] = {
     "single": _only(1),
     "pairs": _only(2),
     "complex": ToyDistribution(counts=(0.0, 0.0, 0.0, 0.5, 0.5), connection="surface"),
+    # Proportions of things in a household: mostly one or two slabs, boxes, bars and cans, straight to each other, flatter, longer and up to seven
+    # times as heavy as LEGO's toys, in any colour. Where the ranges come from: docs/recipe.md.
+    "household": ToyDistribution(
+        counts=(0.6, 0.25, 0.1, 0.05), kinds=(0.12, 0.45, 0.37, 0.06), sphere_radius=(0.008, 0.035), cuboid_edge=(0.008, 0.23),
+        cylinder_radius=(0.006, 0.036), cylinder_height=(0.01, 0.22), density=(200.0, 1800.0), friction=(0.6, 1.0), rotation="axis-aligned",
+        asymmetry=0.5, colour="random",
+    ),
     **{f"without-{kind}": _without(kind) for kind in KINDS},
     **{f"only-{count}": _only(count) for count in range(1, 6)},
 }
