@@ -139,7 +139,7 @@ def test_colours_density_and_friction_reach_the_object() -> None:
 def test_presets_hold_what_their_names_say(name: str) -> None:
     toys = [load_objects(f"toys:{name}?n=60").toy(i) for i in load_objects(f"toys:{name}?n=60").ids]  # type: ignore[attr-defined]
     counts, kinds = {len(t.primitives) for t in toys}, {p.kind for t in toys for p in t.primitives}
-    expected = {"lego": {1, 2, 3, 4, 5}, "single": {1}, "pairs": {2}, "complex": {4, 5}}
+    expected = {"lego": {1, 2, 3, 4, 5}, "single": {1}, "pairs": {2}, "complex": {4, 5}, "household": {1, 2, 3, 4}}
     if name.startswith("only-"):
         assert counts == {int(name[5:])}
     elif name.startswith("without-"):
