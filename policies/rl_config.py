@@ -10,8 +10,8 @@ from toyshift.policies.config import POOLING_NAMES, PolicyConfig, config_from_js
 
 # what a field left at 0 stands for: these numbers learn `toyshift/GraspState-v0` (docs/rl.md)
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "sac": {"steps": 100_000, "envs": 8, "lr": 1e-3, "batch_size": 256, "gamma": 0.85},
-    "ppo": {"steps": 3_000_000, "envs": 16, "lr": 3e-4, "batch_size": 1024, "gamma": 0.97},
+    "sac": {"steps": 100_000, "round_steps": 10_000, "envs": 8, "lr": 1e-3, "batch_size": 256, "gamma": 0.85},
+    "ppo": {"steps": 300_000, "round_steps": 20_000, "envs": 16, "lr": 3e-4, "batch_size": 256, "gamma": 0.85},
 }
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -74,7 +74,7 @@ class RlConfig:
     out: str = "runs/rl"
     steps: int = 0
     envs: int = 0
-    round_steps: int = 10_000
+    round_steps: int = 0
     evaluation_episodes: int = 40
     seed: int = 0
     gamma: float = 0.0
@@ -92,7 +92,7 @@ class RlConfig:
     n_step: int = 3
     temperature: float = 0.1
     horizon: int = 64
-    epochs: int = 5
+    epochs: int = 8
     clip: float = 0.2
     gae_lambda: float = 0.95
     entropy: float = 0.001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from toyshift.policies.rl_network import LearningEnv, PolicyFeatures
 from toyshift.policies.rl_sac import VectorSac
 
 Tensors = dict[str, Tensor]
+PPO_DEVIATION = 0.4  # of actions in [-1, 1] at the start; Stable-Baselines3's 1.0 clips a third of them
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -65,7 +67,7 @@ def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device
         if vectors:
             learner.expert_rows, learner.expert_share = -(-config.expert_steps // config.envs), config.expert_share
         return learner
-    policy["ortho_init"] = False  # it would start the encoders anew
+    policy |= {"ortho_init": False, "log_std_init": math.log(PPO_DEVIATION)}  # the former would start the encoders anew
     learner = PPO(network, env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip, gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common)
     mine = learner.policy
     for module, gain in ((mine.mlp_extractor, 2**0.5), (mine.action_net, 0.01), (mine.value_net, 1.0)):
