@@ -1,4 +1,4 @@
-"""The best recipe: 500 demonstrations, 500 corrections of a policy's own mistakes, and a longer training; an hour of two cores per seed.
+"""The best recipe: 500 demonstrations on LEGO's toys, 500 on toys with the proportions of household things, and a longer training.
 
 toyshift study recipe --ycb DIR
 toyshift study recipe --ycb DIR --cells 1            one seed; the same command goes on with the next
@@ -18,13 +18,14 @@ from toyshift.core.files import json_hash, locked, read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.workers import core_count, worker_pool
 from toyshift.scripts.options import Common
-from toyshift.scripts.recipe import corrected_recipe, quickstart_recipe
+from toyshift.scripts.recipe import best_recipe
 from toyshift.scripts.study_cells import Cell, claim, plan, run_cells, write_page
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
 
 TOYS = "toys:train"
+PLAYED = {"toys": (TOYS, 0), "household": ("toys:train?of=household&n=500", 1000)}  # object set and first root seed of the demonstrations in each folder
 TEST_SEED = 5000  # apart from the demonstrations' and the other studies'
 BEGIN, END = "<!-- made by `toyshift study recipe --tabulate` -->", "<!-- end of what is made -->"
 
@@ -38,11 +39,9 @@ class Config(Common):
     seeds: int = 3
     """Seeds; each collects, trains and is tested on its own."""
     demos: int = 500
-    """Demonstrations; as many corrections are collected on top."""
-    beginner_steps: int = 1100
-    """Optimiser steps of the policy whose mistakes are corrected."""
-    steps: int = 9000
-    """Optimiser steps of the policy that is tested."""
+    """Demonstrations on each of the two kinds of toys."""
+    steps: int = 4000
+    """Optimiser steps."""
     batch: int = 128
     """Samples per step."""
     trials: int = 100
@@ -63,8 +62,8 @@ class Config(Common):
     """Processes; 0 takes one per core, 1 plays in this one."""
 
     def __post_init__(self) -> None:
-        if min(self.seeds, self.demos, self.beginner_steps, self.steps, self.batch, self.trials) < 1 or min(self.cells, self.workers) < 0:
-            raise ConfigError("seeds, demos, beginner-steps, steps, batch and trials must be at least 1, cells and workers at least 0")
+        if min(self.seeds, self.demos, self.steps, self.batch, self.trials) < 1 or min(self.cells, self.workers) < 0:
+            raise ConfigError("seeds, demos, steps, batch and trials must be at least 1, cells and workers at least 0")
 
     @property
     def processes(self) -> int:
@@ -78,7 +77,7 @@ class Config(Common):
 
     def settings(self) -> dict[str, Any]:
         """What decides a seed's result."""
-        return {k: getattr(self, k) for k in ("demos", "beginner_steps", "steps", "batch", "seed")}
+        return {k: getattr(self, k) for k in ("demos", "steps", "batch", "seed")}
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift study recipe --ycb DIR
     """
-    cells = [Cell(f"s{seed}", f"seed {seed}", 300.0 + (cfg.beginner_steps + cfg.steps) * cfg.batch / 700.0 + 40.0 * len(cfg.sets)) for seed in range(cfg.seeds)]
+    cells = [Cell(f"s{seed}", f"seed {seed}", cfg.demos / 2.0 + cfg.steps * cfg.batch / 900.0 + 40.0 * len(cfg.sets)) for seed in range(cfg.seeds)]
     clock = cfg.out / "seconds.json"
 
     def is_done(cell: Cell) -> bool:
@@ -115,7 +114,6 @@ def _run(cfg: Config, cell: Cell) -> None:
     from toyshift.data import CollectConfig, collect
     from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
     from toyshift.policies import train
-    from toyshift.scripts.collect import take_over
 
     folder, seed = cfg.out / cell.name, cfg.seed + int(cell.name[1:])
     seconds: dict[str, float] = {}
@@ -129,25 +127,21 @@ def _run(cfg: Config, cell: Cell) -> None:
         seconds.update(before | {part: round(before.get(part, 0.0) + time.monotonic() - start, 1)})  # of all calls that an interrupted part took
         write_json(clock, seconds)
 
-    plain = CollectConfig(TOYS, cfg.demos, folder / "demos", workers=cfg.processes if cfg.processes > 1 else 0, seed=seed)
-    with timed("demonstrations"):
-        collect(plain)
-    beginner = folder / "beginner"
-    with timed("beginner"):
-        train(quickstart_recipe("detpool", (str(plain.out),), str(beginner), cfg.beginner_steps, cfg.batch, seed))
-    corrections = dataclasses.replace(plain, out=folder / "corrections", seed=1000 + seed, take_over=take_over(str(beginner), plain.env_config()))
-    with timed("corrections"):
-        collect(corrections)
+    data = []
+    for name, (objects, first) in PLAYED.items():
+        played = CollectConfig(objects, cfg.demos, folder / name, workers=cfg.processes if cfg.processes > 1 else 0, seed=first + seed)
+        with timed(f"demonstrations {name}"):
+            collect(played)
+        data.append(str(played.out))
     policy = folder / "policy"
     with timed("training"):
-        done = train(corrected_recipe((str(plain.out), str(corrections.out)), str(policy), cfg.steps, cfg.batch, seed))
+        done = train(best_recipe(tuple(data), str(policy), cfg.steps, cfg.batch, seed))
     rows: list[Row] = []
     with worker_pool(cfg.processes) if cfg.processes > 1 else contextlib.nullcontext() as pool:
-        for who, tested in (("beginner", beginner), ("recipe", policy)):
-            for name, spec in cfg.sets.items():
-                config = EvaluateConfig(str(tested), spec, cfg.trials, seed=TEST_SEED + seed, name=who)
-                found = evaluate(config, folder / "rows" / f"{who}_{name.replace(' ', '-').replace(',', '')}.parquet", pool=pool)
-                rows += [dataclasses.replace(row, object_set=name) for row in found]
+        for name, spec in cfg.sets.items():
+            config = EvaluateConfig(str(policy), spec, cfg.trials, seed=TEST_SEED + seed, name="recipe")
+            found = evaluate(config, folder / "rows" / f"{name.replace(' ', '-').replace(',', '')}.parquet", pool=pool)
+            rows += [dataclasses.replace(row, object_set=name) for row in found]
     facts = {k: done[k] for k in ("loss", "validation_loss", "samples")}
     write_rows(_rows(cfg, cell), rows, manifest(cfg.settings(), seed, seconds=seconds, **facts))
 

@@ -170,17 +170,17 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path) -> None:
     assert (tmp_path / "docs" / "mask_iou.png").exists()
 
 
-def test_the_recipe_corrects_its_beginner_and_is_tabulated(tmp_path: Path) -> None:
+def test_the_recipe_plays_with_both_kinds_of_toys_and_is_tabulated(tmp_path: Path) -> None:
     config = study_recipe.Config(
-        seeds=2, demos=2, beginner_steps=2, steps=2, batch=4, trials=1, out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", workers=1, cells=1
+        seeds=2, demos=2, steps=2, batch=4, trials=1, out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", workers=1, cells=1
     )
     first = study_recipe.main(config)
     assert first["ran"] == ["s0"]
     assert first["missing"] == ["s1"]
     rows = read_rows(config.results / "rows" / "s0.parquet")
-    assert {(r.policy, r.object_set) for r in rows} == {(who, name) for who in ("beginner", "recipe") for name in ("training toys", "new toys", "YCB-like")}
-    corrections = open_dataset(config.out / "s0" / "corrections")
-    assert all(corrections.episode(i, ["action"]).meta["factors"]["begun"] >= 4 for i in range(2))
+    assert {(r.policy, r.object_set) for r in rows} == {("recipe", name) for name in ("training toys", "new toys", "YCB-like")}
+    played = [open_dataset(config.out / "s0" / name).episode(0, ["action"]).meta["object_set"] for name in ("toys", "household")]
+    assert played == ["toys:train", "toys:train?of=household&n=500"]
     assert first["table"]["success"][0]["n"] == 1
     assert "| recipe | YCB-like | 1 |" in (config.docs / "recipe.md").read_text()
     again = study_recipe.main(dataclasses.replace(config, tabulate=True))
