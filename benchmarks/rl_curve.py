@@ -50,7 +50,7 @@ def measure(name: str, seed: int, work: Path, out: Path, options: list[str]) -> 
 
 
 def figure(results: list[dict[str, Any]], out: Path) -> None:
-    """Draws success of the evaluations against control steps: the mean over seeds, the band between worst and best, each seed thin."""
+    """Draws success of the evaluations against control steps: each seed thin, and as far as all seeds went their mean and the band from worst to best."""
     left, top, side, tall = 58, 34, 520, 260
     names = sorted({result["name"] for result in results})
     last = max(row["step"] for result in results for row in result["curve"])
@@ -77,12 +77,14 @@ def figure(results: list[dict[str, Any]], out: Path) -> None:
         band = [place(s, r) for s, r in zip(steps, rates.max(axis=0), strict=True)] + [place(s, r) for s, r in zip(steps[::-1], rates.min(axis=0)[::-1], strict=True)]
         if count > 1:
             draw.polygon(band, fill=(*colour, 40))
-        for line, width in [*((one, 1) for one in rates), (rates.mean(axis=0), 3)]:
-            draw.line([place(s, r) for s, r in zip(steps, line, strict=True)], fill=colour, width=width * SCALE)
+        for curve in curves:
+            draw.line([place(row["step"], row["success"]) for row in curve], fill=colour, width=SCALE)
+        draw.line([place(s, r) for s, r in zip(steps, rates.mean(axis=0), strict=True)], fill=colour, width=3 * SCALE)
         y = (top + tall + 46 + 16 * i) * SCALE
         draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=3 * SCALE)
         minutes = np.mean([result["seconds"] for result in results if result["name"] == name]) / 60
-        draw.text(((left + 28) * SCALE, y), f"{name}: mean, worst to best and each of {len(curves)} seeds, {minutes:.0f} minutes a seed", fill=INK, font=font(11), anchor="lm")
+        seeds = f"mean, worst to best and each of {len(curves)} seeds" if len(curves) > 1 else "1 seed"
+        draw.text(((left + 28) * SCALE, y), f"{name}: {seeds}, {minutes:.0f} minutes a seed", fill=INK, font=font(11), anchor="lm")
     save(sheet, out)
 
 
