@@ -111,7 +111,8 @@ class GraspExpert:
         self._episode = seed, episode
         self._rng = episode_rng(seed, episode, "planner")
         self.attempts = 0
-        self._planned_com, self._wide = self.env.object_position(), False
+        self._planned_com, self._wide, self._wide_at_first = self.env.object_position(), False, True
+        self._wide_at_first = self._too_wide()  # at rest: what is pushed over may be wide for a moment
         self._highest = 0.0  # point of the other objects [m]
         self._blocked: list[tuple[Array, Array]] = []  # places and closing axes of grasps that the hand did not get to, object frame
         self._start_low = self._low()
@@ -215,8 +216,9 @@ class GraspExpert:
         return list(itertools.islice((grasp for grasp in grasps if reachable(grasp, ik, joints, config.hover, lift)), CHOICE))
 
     def _too_wide(self) -> bool:
-        """Whether the object, as it lies, is wider than the jaws open whichever way they turn; of a hand with fingers, never."""
-        return self.env.robot.gripper.kind == "parallel" and too_wide(self.env.object.mesh.vertices @ self.env.object_pose()[1].T, self.env.robot.gripper)
+        """Whether the object, as it lies and as it lay at first, is wider than the jaws open whichever way they turn; of a hand with fingers, never."""
+        parallel = self.env.robot.gripper.kind == "parallel"
+        return parallel and self._wide_at_first and too_wide(self.env.object.mesh.vertices @ self.env.object_pose()[1].T, self.env.robot.gripper)
 
     def _collision_samples(self, count: int) -> SurfaceSamples:
         obj, key = self.env.object, (f"{self.env.object.id}:collision", count)

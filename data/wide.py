@@ -177,7 +177,7 @@ def _frames(closing: Array, config: WideConfig) -> Array:
     tilts = np.array(config.tilts)[:, None, None]
     z = np.cos(tilts) * steepest + np.sin(tilts) * side
     x = np.broadcast_to(closing, z.shape)
-    return np.stack([x, np.cross(z, x), z], axis=3).reshape(-1, 3, 3)
+    return np.asarray(np.stack([x, np.cross(z, x), z], axis=3).reshape(-1, 3, 3))
 
 
 def _feasible(

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import GraspError
-from toyshift.data.expert import RESTLESS, ExpertConfig, GraspExpert
+from toyshift.data.expert import GENTLE, RESTLESS, ExpertConfig, GraspExpert
 from toyshift.data.planner import SurfaceSamples
 from toyshift.data.six_dof import hand_corners
 from toyshift.data.wide import CollisionSamples, WideConfig, carried, narrowest, plan_wide, squeeze_force, too_wide
@@ -55,14 +55,14 @@ def test_no_toy_is_too_wide_so_that_demonstrations_of_toys_stay_what_they_are() 
 @pytest.mark.parametrize("mesh", [BALL, trimesh.creation.cylinder(0.0425, 0.1)])
 def test_a_ball_or_can_that_is_wider_than_the_hand_is_held_at_a_chord(mesh: trimesh.Trimesh) -> None:
     points = SurfaceSamples(mesh, 20000).points + on_table(mesh)
-    inner, outer = PANDA_HAND.opening / 2 - CONFIG.margin + 0.0003, PANDA_HAND.opening / 2 + PANDA_HAND.finger[1]
+    inner, outer = PANDA_HAND.opening / 2 + 0.0005, PANDA_HAND.opening / 2 + PANDA_HAND.finger[1]
     for grasp in grasps_of(mesh):
         assert grasp.precise
         assert grasp.alignment > CONFIG.min_alignment
         assert 0.05 < grasp.width < PANDA_HAND.opening
         local = (points - grasp.position) @ grasp.rotation
-        finger = (np.abs(local[:, 0]) > inner) & (np.abs(local[:, 0]) < outer) & (np.abs(local[:, 1]) < PANDA_HAND.finger[0]) & (local[:, 2] < PANDA_HAND.tip_offset - 0.002)
-        assert not finger.any()  # the open fingers are beside it
+        finger = (np.abs(local[:, 0]) > inner) & (np.abs(local[:, 0]) < outer) & (np.abs(local[:, 1]) < PANDA_HAND.finger[0]) & (local[:, 2] < PANDA_HAND.tip_offset - 0.004)
+        assert not finger.any()  # the open fingers are beside it, to half a millimetre: the planner sees samples
         assert (hand_corners(PANDA_HAND) @ grasp.rotation.T + grasp.position)[:, 2].min() > 0.002
 
 
@@ -73,10 +73,10 @@ def test_what_friction_does_not_hold_has_no_grasp(mesh: trimesh.Trimesh) -> None
         grasps_of(mesh)
 
 
-def test_a_heavy_ball_slides_where_a_light_one_is_held() -> None:
-    light = max(grasp.alignment for grasp in grasps_of(BALL, 0.05))
-    heavier = max(grasp.alignment for grasp in grasps_of(BALL, 0.2))
-    assert heavier < light
+def test_a_heavier_ball_is_taken_from_the_side_and_a_very_heavy_one_not_at_all() -> None:
+    light, heavier = grasps_of(BALL, 0.02), grasps_of(BALL, 0.19)
+    assert len(heavier) < len(light)
+    assert np.mean([grasp.rotation[2, 2] for grasp in heavier]) > np.mean([grasp.rotation[2, 2] for grasp in light])
     with pytest.raises(GraspError):
         grasps_of(BALL, 2.0)
 
@@ -92,9 +92,9 @@ def test_a_grasp_goes_along_with_its_object() -> None:
     samples = SurfaceSamples(BALL, CONFIG.points)
     there = carried(samples, position + moved, np.eye(3), 0.1, PANDA_HAND, grasp, moved)
     assert there is not None
-    np.testing.assert_allclose(there.position, grasp.position + moved, atol=0.001)
+    np.testing.assert_allclose(there.position, grasp.position + moved, atol=0.003)
     np.testing.assert_array_equal(there.rotation, grasp.rotation)
-    assert carried(samples, position + moved, np.eye(3), 0.1, PANDA_HAND, grasp, 3 * moved) is None
+    assert carried(samples, position + moved, np.eye(3), 0.1, PANDA_HAND, grasp, 5 * moved) is None
 
 
 def test_samples_lie_on_what_collides_and_on_no_inner_face() -> None:
@@ -160,10 +160,11 @@ def test_the_gripper_lifts_gently_what_it_holds_at_a_chord(env: GraspEnv) -> Non
     expert.reset(0, 0)
     assert expert.grasp.precise
     expert._phase, expert._count, expert._gently = "lift", 0, True
-    action = expert.act()
-    assert 0 < action[2] < 0.5 * ExpertConfig().speed
-    assert 0 < action[-1] < 1  # neither open nor shut with all force
-    assert np.abs(action[3:6]).max() <= ExpertConfig().turn_speed + 1e-6
+    first = expert._action(*expert._target())
+    assert np.linalg.norm(first[:3]) == pytest.approx(GENTLE, abs=1e-5)
+    assert 0 < first[-1] < 1  # neither open nor shut with all force
+    expert._count = 10
+    assert np.linalg.norm(expert._action(*expert._target())[:3]) == pytest.approx(ExpertConfig().speed, abs=1e-5)
 
 
 def test_a_grasp_of_a_rolling_object_is_no_longer_another_at_every_step(env: GraspEnv) -> None:
