@@ -37,7 +37,7 @@ FIRM = 6  # least actions for closing on slanted surfaces
 SLIDING_WIDTH = 4.0  # alignment that a metre of width is worth where fingers slide [1/m]
 GENTLE = 0.02  # gain per action of the speed with which the hand lifts what it holds so [m]: not at once, what is held so starts to slide, nor for long, it creeps
 STILL = 0.004, 0.05  # way [m] and turn [rad] of the hand that count as none
-RESTLESS = 30, 6  # plans of one attempt, of an object that fits into the hand and of a wider one, beyond which a grasp goes along with a moving object
+RESTLESS = 6  # plans of one attempt, of an object that is wider than the hand, beyond which a grasp goes along with a moving object
 BLOCKED = 20  # actions on the way without either, after which something must be in the way
 ALIKE = 0.02, 0.5  # distance [m] and angle between closing axes [rad] within which a grasp is one that was blocked
 CLEAR = 0.06  # from the line of approach, beyond which a slanted hand keeps above the object [m]
@@ -351,7 +351,7 @@ class GraspExpert:
     def _replan(self) -> None:
         self._replans += 1
         com = self.env.object_position()
-        if self._replans > RESTLESS[self._too_wide()]:  # it rolls: a grasp that is another one at every step is never reached
+        if self._replans > RESTLESS and self._too_wide():  # it rolls: a grasp that is another one at every step is never reached
             self.grasp = dataclasses.replace(self.grasp, position=self.grasp.position + com - self._planned_com)
             self._planned_for = self.env.object_pose()
         else:

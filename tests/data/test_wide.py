@@ -171,7 +171,7 @@ def test_a_grasp_of_a_rolling_object_is_no_longer_another_at_every_step(env: Gra
     env.reset(seed=0, options={"episode": 0, "object": "054_softball"})
     expert = GraspExpert(env)
     expert.reset(0, 0)
-    expert._replans = RESTLESS[1]
+    expert._replans = RESTLESS
     before = expert.grasp
     env.move_object(0.02, 0.0)
     expert._replan()
