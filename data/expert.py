@@ -13,6 +13,7 @@ from toyshift.core.errors import GraspError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.planner import Grasp, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
 from toyshift.data.six_dof import SixDofConfig, plan_six_dof, reachable
+from toyshift.data.wide import CollisionSamples, WideConfig, carried, plan_wide, squeeze_force, too_wide
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.rotations import matrix_to_rotvec
 from toyshift.toys.model import GraspObject
@@ -24,12 +25,19 @@ OBSTACLE_POINTS = 300  # of the surface of an object that must not be touched
 OVER = 0.02  # between the finger tips and the highest other object, on the way [m]
 HIGHEST_HOVER = 0.25  # [m]
 CHOICE = 3  # 6-DoF grasps to choose from
+LAST_RESORT = 4  # times as many 6-DoF grasps are looked at for reach where there is no other
 GRAVITY = 9.81  # [m/s^2]
 NEAR = 0.01  # from the height of lifting, within which the hand has got there [m]
 HIGHER = 0.25  # most that the hand goes beyond the height of lifting where an object hangs down from it [m]
 SLANTED = 0.5  # tilt of the approach from which the hand travels along it in place of the vertical [rad]
 SLANTED_TURN = 0.15  # rotation from the grasp's below which a slanted hand comes in, and closes [rad]
+PRECISE = 0.003, 0.06  # distance from the line of approach [m] and rotation [rad] within which a hand that barely clears the object comes in
+DEEP, SETTLED = (0.001, 0.005), 5  # height above such a grasp at which the gripper closes, and where the hand has come no further for so many actions
+FIRM = 6  # least actions for closing on slanted surfaces
+SLIDING_WIDTH = 4.0  # alignment that a metre of width is worth where fingers slide [1/m]
+GENTLE = 0.02  # gain per action of the speed with which the hand lifts what it holds so [m]: not at once, what is held so starts to slide, nor for long, it creeps
 STILL = 0.004, 0.05  # way [m] and turn [rad] of the hand that count as none
+RESTLESS = 6  # plans of one attempt, of an object that is wider than the hand, beyond which a grasp goes along with a moving object
 BLOCKED = 20  # actions on the way without either, after which something must be in the way
 ALIKE = 0.02, 0.5  # distance [m] and angle between closing axes [rad] within which a grasp is one that was blocked
 CLEAR = 0.06  # from the line of approach, beyond which a slanted hand keeps above the object [m]
@@ -57,6 +65,7 @@ class ExpertConfig:
         six_dof: settings of the 6-DoF planner, for when these find nothing either, or only what turns in the hand.
         six_dof_from: attempt from which the 6-DoF planner is asked first; 1 asks it first always, 0 never asks it; see PLANNERS.
         wrenches: torque of the object's weight about the grasp at which it turns in the hand [N m].
+        wide: settings of the planner for what is wider than the hand as it lies; it is asked where the 6-DoF planner may be.
     """
 
     speed: float = 0.04
@@ -76,6 +85,7 @@ class ExpertConfig:
     six_dof: SixDofConfig = dataclasses.field(default_factory=SixDofConfig)
     six_dof_from: int = PLANNERS["auto"]
     wrenches: float = 0.3
+    wide: WideConfig = dataclasses.field(default_factory=WideConfig)
 
 
 class GraspExpert:
@@ -101,6 +111,8 @@ class GraspExpert:
         self._episode = seed, episode
         self._rng = episode_rng(seed, episode, "planner")
         self.attempts = 0
+        self._planned_com, self._wide, self._wide_at_first = self.env.object_position(), False, True
+        self._wide_at_first = self._too_wide()  # at rest: what is pushed over may be wide for a moment
         self._highest = 0.0  # point of the other objects [m]
         self._blocked: list[tuple[Array, Array]] = []  # places and closing axes of grasps that the hand did not get to, object frame
         self._start_low = self._low()
@@ -122,35 +134,45 @@ class GraspExpert:
         return self._phase == "approach"
 
     def _begin(self) -> None:
-        self._phase, self._count, self._higher = "approach", 0, 0.0
+        self._phase, self._count, self._higher, self._replans = "approach", 0, 0.0, 0
         self._still_at, self._still = self.env.hand_pose(), 0
         self.attempts += 1
         self.grasp = self._plan()
+        self._planned_com = self.env.object_position()
 
     def _plan(self) -> Grasp:
         env = self.env
         position, rotation = env.object_pose()
         self._planned_for = position, rotation
         obstacles = self._obstacles()
-        grasps = self._not_blocked(self._plan_from_above(obstacles))
         six_dof = self.config.six_dof_from
+        self._wide = False
+        grasps = self._from_above(self.config.planner, obstacles)
+        found = bool(grasps)
+        grasps = self._not_blocked(grasps)
+        if six_dof and not (grasps and self._holds(grasps[0])) and (wide := self._plan_wide(obstacles)):
+            return self._choose(wide)
+        if not found:
+            grasps = self._not_blocked(self._from_above(self.config.second_try, obstacles))
+            if self._wide:  # what slides out of the hand takes the longer, the squarer and the wider it is held
+                grasps.sort(key=lambda grasp: -grasp.alignment - SLIDING_WIDTH * grasp.width)
         if six_dof and (not grasps or self.attempts >= six_dof or not self._holds(grasps[0])):
             grasps = self._plan_better(grasps, obstacles)
         if not grasps:
             raise GraspError("no feasible grasp from above, and the 6-DoF planner is not to be asked")
-        # another try takes another grasp: the best one has just failed
+        return self._choose(grasps)
+
+    def _choose(self, grasps: list[Grasp]) -> Grasp:
+        """Another try takes another grasp: the best one has just failed."""
         return grasps[min(len(grasps) - 1, 0 if self.attempts == 1 else int(self._rng.integers(min(5, len(grasps)))))]
 
-    def _plan_from_above(self, obstacles: Array) -> list[Grasp]:
-        env, config = self.env, self.config
-        place = (self.samples_of(env.object), *env.object_pose(), env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
+    def _from_above(self, config: PlannerConfig, obstacles: Array) -> list[Grasp]:
+        env = self.env
+        place = (*env.object_pose(), env.object_position(), env.robot.gripper, self._home_yaw, self._rng)
         try:
-            return plan_grasps(*place, config.planner, obstacles)
+            return plan_grasps(self.samples_of(env.object), *place, config, obstacles)
         except GraspError:
-            try:
-                return plan_grasps(*place, config.second_try, obstacles)
-            except GraspError:
-                return []
+            return []
 
     def _plan_better(self, grasps: list[Grasp], obstacles: Array) -> list[Grasp]:
         """Returns grasps that hold, in place of some from above that do not or have failed; the least bad where there are none.
@@ -163,7 +185,7 @@ class GraspExpert:
         if holding and not first:
             return holding
         try:
-            found = self._plan_six_dof(obstacles)
+            found = self._plan_six_dof(obstacles, self.config.six_dof.checked * (1 if grasps else LAST_RESORT))
         except GraspError:
             if not grasps:
                 raise
@@ -171,7 +193,42 @@ class GraspExpert:
         holding = [grasp for grasp in found if self._holds(grasp)]
         return holding or sorted([*found, *grasps], key=lambda grasp: self._wrench(grasp) / self.config.wrenches - grasp.alignment)
 
-    def _plan_six_dof(self, obstacles: Array) -> list[Grasp]:
+    def _plan_wide(self, obstacles: Array) -> list[Grasp]:
+        """Returns grasps of an object that is wider than the hand as it lies, of those that the arm reaches, best first; none for another."""
+        env, config = self.env, self.config
+        (position, rotation), gripper = env.object_pose(), env.robot.gripper
+        self._wide = self._too_wide()
+        if not self._wide:
+            return []
+        rng = episode_rng(*self._episode, f"wide:{self.attempts}")
+        samples = self._collision_samples(config.wide.points)
+        com, mass = env.object_position(), env.object.mass
+        if self._count and self.grasp.precise:
+            same = carried(samples, position, rotation, mass, gripper, self.grasp, com - self._planned_com, config.wide)
+            if same:
+                return [same]
+        try:
+            grasps = plan_wide(samples, position, rotation, com, mass, gripper, self._home, rng, config.wide, obstacles)
+        except GraspError:
+            return []
+        ik, joints, lift = env.inverse_kinematics(), env.commanded_joints(), env.config.lift_height + config.lift
+        grasps = [grasp for grasp in self._not_blocked(grasps) if self._holds(grasp)][: config.wide.checked]
+        return list(itertools.islice((grasp for grasp in grasps if reachable(grasp, ik, joints, config.hover, lift)), CHOICE))
+
+    def _too_wide(self) -> bool:
+        """Whether the object, as it lies and as it lay at first, is wider than the jaws open whichever way they turn; of a hand with fingers, never."""
+        parallel = self.env.robot.gripper.kind == "parallel"
+        return parallel and self._wide_at_first and too_wide(self.env.object.mesh.vertices @ self.env.object_pose()[1].T, self.env.robot.gripper)
+
+    def _collision_samples(self, count: int) -> SurfaceSamples:
+        obj, key = self.env.object, (f"{self.env.object.id}:collision", count)
+        mesh, samples = self._samples.get(key, (None, None))
+        if samples is None or mesh is not obj.mesh:
+            samples = CollisionSamples(obj, key[1])
+            self._samples[key] = obj.mesh, samples
+        return samples
+
+    def _plan_six_dof(self, obstacles: Array, checked: int) -> list[Grasp]:
         """Returns 6-DoF grasps that the arm reaches, best first, or raises GraspError."""
         env, config = self.env, self.config
         rng = episode_rng(*self._episode, f"six-dof:{self.attempts}")  # of its own: what the planner from above draws must not depend on it
@@ -179,10 +236,10 @@ class GraspExpert:
         grasps = plan_six_dof(samples, *env.object_pose(), env.object_position(), env.robot.gripper, self._home, rng, config.six_dof, obstacles)
         grasps = self._not_blocked(grasps)
         ik, joints, lift = env.inverse_kinematics(), env.commanded_joints(), env.config.lift_height + config.lift
-        reached = (grasp for grasp in grasps[: config.six_dof.checked] if reachable(grasp, ik, joints, config.hover, lift))
+        reached = (grasp for grasp in grasps[:checked] if reachable(grasp, ik, joints, config.hover, lift))
         found = list(itertools.islice(reached, CHOICE))
         if not found:
-            raise GraspError(f"the arm reaches none of the {min(len(grasps), config.six_dof.checked)} best 6-DoF grasps")
+            raise GraspError(f"the arm reaches none of the {min(len(grasps), checked)} best 6-DoF grasps")
         return found
 
     def _not_blocked(self, grasps: list[Grasp]) -> list[Grasp]:
@@ -253,8 +310,10 @@ class GraspExpert:
                 self._replan_attempt()
         elif self._phase == "close":
             opening = env.opening()
-            if self._count >= config.close_steps and abs(opening - self._last_opening) < 0.02:
+            steps = FIRM if self.grasp.precise else config.close_steps
+            if self._count >= steps and (self._slides or abs(opening - self._last_opening) < 0.02):
                 self._phase, self._count = "lift", 0
+                self._gently = self.grasp.precise or not self._holds(self.grasp)
                 self._gap = float(np.linalg.norm(env.object_position() - hand))
             self._last_opening = opening
         elif self._phase == "lift":
@@ -270,7 +329,8 @@ class GraspExpert:
         along = hand[2] - self.grasp.position[2]
         if self._slanted:
             along = (hand - self.grasp.position) @ self.grasp.rotation[:, 2]
-            return bool(plane < config.reached and turn < SLANTED_TURN and abs(along) < config.reached)
+            there = plane < self._fine(config.reached) and turn < self._fine_turn
+            return bool(there and abs(along) < (DEEP[self._still > SETTLED] if self.grasp.precise else config.reached))
         return bool(plane < config.reached and abs(turn) < config.reached_turn and abs(along) < config.reached)
 
     def _stands_still(self) -> bool:
@@ -289,10 +349,17 @@ class GraspExpert:
             self._phase, self._count = "approach", 0  # keep the old grasp: the episode will fail, not the program
 
     def _replan(self) -> None:
-        try:
-            self.grasp = self._plan()
-        except GraspError:
+        self._replans += 1
+        com = self.env.object_position()
+        if self._replans > RESTLESS and self._too_wide():  # it rolls: a grasp that is another one at every step is never reached
+            self.grasp = dataclasses.replace(self.grasp, position=self.grasp.position + com - self._planned_com)
             self._planned_for = self.env.object_pose()
+        else:
+            try:
+                self.grasp = self._plan()
+            except GraspError:
+                self._planned_for = self.env.object_pose()
+        self._planned_com = com
 
     def _moved(self) -> bool:
         position, rotation = self.env.object_pose()
@@ -314,7 +381,19 @@ class GraspExpert:
 
     @property
     def _slanted(self) -> bool:
-        return bool(self.grasp.rotation[2, 2] > -np.cos(SLANTED))
+        return bool(self.grasp.precise or self.grasp.rotation[2, 2] > -np.cos(SLANTED))
+
+    @property
+    def _slides(self) -> bool:
+        """Whether surfaces are so slanted that the fingers slide on them: who waits until they stand still holds nothing any more."""
+        return self.grasp.precise or (self._wide and self.grasp.alignment < self.config.planner.min_alignment)
+
+    def _fine(self, tolerance: float) -> float:
+        return PRECISE[0] if self.grasp.precise else tolerance
+
+    @property
+    def _fine_turn(self) -> float:
+        return PRECISE[1] if self.grasp.precise else SLANTED_TURN
 
     def _target(self) -> tuple[Array, Array, float]:
         config, grasp = self.config, self.grasp
@@ -323,7 +402,7 @@ class GraspExpert:
         if self._phase == "approach":
             plane, turn = self._errors()
             if self._slanted:
-                error = max(0.0, plane - config.tolerance) + 0.3 * max(0.0, turn - SLANTED_TURN)
+                error = max(0.0, plane - self._fine(config.tolerance)) + 0.3 * max(0.0, turn - self._fine_turn)
                 back = min(self._hover(), config.funnel * error) * grasp.rotation[:, 2]
                 # from far away, over the object, not through it
                 return grasp.position - back + np.array([0.0, 0.0, np.clip(plane - CLEAR, 0.0, config.hover)]), rotation, 1.0
@@ -331,9 +410,10 @@ class GraspExpert:
             hover = self._hover()
             height = min(hover, hover / config.hover * config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
+        closed = self.env.robot.gripper.squeeze(self.env.opening(), squeeze_force(grasp.alignment, self.env.object.mass)) if grasp.precise else 0.0
         if self._phase == "close":
-            return grasp.position, rotation, 0.0
-        return np.array([*grasp.position[:2], self._top()]), rotation, 0.0
+            return grasp.position, rotation, closed
+        return np.array([*grasp.position[:2], self._top()]), rotation, closed
 
     def _top(self) -> float:
         """Height to which the hand lifts [m]."""
@@ -352,8 +432,9 @@ class GraspExpert:
         commanded_position, commanded_rotation = env.commanded_pose()
         step = position - commanded_position
         length = float(np.linalg.norm(step))
-        if length > config.speed:
-            step *= config.speed / length
+        speed = min(config.speed, GENTLE * (self._count + 1)) if self._phase == "lift" and self._gently else config.speed
+        if length > speed:
+            step *= speed / length
         turn = matrix_to_rotvec(rotation @ commanded_rotation.T)
         angle = float(np.linalg.norm(turn))
         if angle > config.turn_speed:

@@ -55,6 +55,7 @@ class Grasp:
         width: distance between the fingers at contact [m].
         score: larger is better.
         alignment: mean cosine between the contacts' normals and the closing axis, at the finger where it is less.
+        precise: whether the open fingers barely clear the object, so that the hand must be where it is planned before it comes down.
     """
 
     position: Array
@@ -62,6 +63,7 @@ class Grasp:
     width: float
     score: float
     alignment: float = 1.0
+    precise: bool = False
 
 
 class SurfaceSamples:

@@ -6,6 +6,8 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
+import numpy as np
+
 from toyshift.core.errors import MissingDependencyError
 
 Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
@@ -73,6 +75,15 @@ class Gripper:
     def shut(self) -> tuple[float, ...]:
         """Positions of the driven joints where the opening is 0."""
         return self.closed or (0.0,) * len(self.joints)
+
+    def squeeze(self, opening: float, force: float) -> float:
+        """Returns the commanded opening (0..1) that presses with `force` [N] on what stops the fingers at a measured `opening` (0..1)."""
+        shut, opened, closed = self.shut[0], self.open_ctrl[0], self.closed_ctrl[0]
+        span = opened - shut
+        # virtual work: the joints' over their way is the force's over the opening
+        beyond = force * self.opening / (len(self.joints) * self.kp * abs(span))
+        target = shut + opening * span - np.sign(span) * beyond
+        return float(np.clip((target - closed) / (opened - closed), 0.0, 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
