@@ -36,7 +36,7 @@ class Command(NamedTuple):
 # Adding a command is copying one file of this folder and adding one line here.
 COMMANDS: dict[str, Command] = {
     "run": Command("toyshift.scripts.run", "runs a whole experiment: run quickstart", ("quickstart",)),
-    "study": Command("toyshift.scripts.study", "runs a study, cell by cell: lego-table, mask-iou", ("lego-table", "mask-iou")),
+    "study": Command("toyshift.scripts.study", "runs a study, cell by cell: lego-table, mask-iou, recipe", ("lego-table", "mask-iou", "recipe")),
     "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "graspability", "grasps", "import", "list", "show", "print", "stats", "view")),
     "envs": Command("toyshift.scripts.envs", "plays an environment, shows every shift and every robot, writes files for LeRobot's EnvHub", ("play", "shifts", "robots", "hub")),
     "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),

@@ -19,6 +19,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.scripts import cli
 from toyshift.scripts.evaluate import row_names
 from toyshift.scripts.options import Common, parse
+from toyshift.scripts.study import STUDIES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -255,3 +256,7 @@ def test_repeated_options_add_up() -> None:
 
 def test_policies_with_one_folder_name_are_told_apart() -> None:
     assert row_names(["a/detpool", "b/detpool", "a/mean", "random"]) == {"a/detpool": "a/detpool", "b/detpool": "b/detpool", "a/mean": "mean", "random": "random"}
+
+
+def test_every_study_is_a_command() -> None:
+    assert set(cli.COMMANDS["study"].words) == set(STUDIES)
