@@ -1,4 +1,4 @@
-"""Does a policy use its instruction on Pick? Where the named toy stands, from one look at two toys: the table in docs/policies.md.
+"""Does a policy use its instruction on Pick? Where the named toy stands, from one look at two toys; prints a table.
 
 .venv/bin/python benchmarks/instructions.py --samples 1500 --steps 1500
 """

@@ -13,7 +13,7 @@ from toyshift.core.errors import GraspError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.planner import Grasp, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
 from toyshift.data.six_dof import SixDofConfig, plan_six_dof, reachable
-from toyshift.data.wide import CollisionSamples, WideConfig, carried, plan_wide, squeeze_force, too_wide
+from toyshift.data.wide import GRAVITY, CollisionSamples, WideConfig, carried, plan_wide, squeeze_force, too_wide
 from toyshift.envs.grasp import GraspEnv
 from toyshift.envs.rotations import matrix_to_rotvec
 from toyshift.toys.model import GraspObject
@@ -26,7 +26,6 @@ OVER = 0.02  # between the finger tips and the highest other object, on the way 
 HIGHEST_HOVER = 0.25  # [m]
 CHOICE = 3  # 6-DoF grasps to choose from
 LAST_RESORT = 4  # times as many 6-DoF grasps are looked at for reach where there is no other
-GRAVITY = 9.81  # [m/s^2]
 NEAR = 0.01  # from the height of lifting, within which the hand has got there [m]
 HIGHER = 0.25  # most that the hand goes beyond the height of lifting where an object hangs down from it [m]
 SLANTED = 0.5  # tilt of the approach from which the hand travels along it in place of the vertical [rad]

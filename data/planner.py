@@ -218,7 +218,7 @@ def close_hand(u: Array, v: Array, w: Array, nu: Array, u_guess: Array, v0: Arra
     on_right = pads & (u > (right[rows] - CONTACT_DEPTH)[:, None])
     on_left = pads & (u < (left[rows] + CONTACT_DEPTH)[:, None])
     count[rows] = np.minimum(on_right.sum(axis=1), on_left.sum(axis=1))
-    alignment[rows] = np.minimum(_mean(nu, on_right), _mean(-nu, on_left))
+    alignment[rows] = np.minimum(mean_where(nu, on_right), mean_where(-nu, on_left))
     return Closing(u0, width, some, hit, count, alignment)
 
 
@@ -237,6 +237,7 @@ def _thickness(u: Array, slab: NDArray[np.bool_], picks: NDArray[np.int64], side
     return np.asarray(np.where(inside, depth, 0.0).max(axis=1))
 
 
-def _mean(values: Array, mask: NDArray[np.bool_]) -> Array:
+def mean_where(values: Array, mask: NDArray[np.bool_]) -> Array:
+    """Returns the means (k,) of values (n,) or (k, n) where the mask (k, n) is True, 0 where it never is."""
     return np.asarray((values * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
 

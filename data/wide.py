@@ -9,7 +9,15 @@ import trimesh
 from numpy.typing import NDArray
 
 from toyshift.core.errors import GraspError
-from toyshift.data.planner import OPEN_MARGIN, PALM_CLEARANCE, TABLE_CLEARANCE, Grasp, SurfaceSamples, in_the_way
+from toyshift.data.planner import (
+    OPEN_MARGIN,
+    PALM_CLEARANCE,
+    TABLE_CLEARANCE,
+    Grasp,
+    SurfaceSamples,
+    in_the_way,
+    mean_where,
+)
 from toyshift.data.six_dof import hand_corners
 from toyshift.envs.robots import Gripper
 from toyshift.envs.rotations import matrix_to_rotvec
@@ -227,17 +235,13 @@ def _hold(
         middle = np.where(some, 0.5 * (np.where(some, right, 0.0) + np.where(some, left, 0.0)), middle)
     some &= height - gripper.tip_offset < 0.004  # the tips reach the chord
     ends = [(nu, between & (u > (right - TOUCHED)[:, None])), (-nu, between & (u < (left + TOUCHED)[:, None]))]
-    alignment = np.minimum(*(_mean(along, touched) for along, touched in ends))
+    alignment = np.minimum(*(mean_where(along, touched) for along, touched in ends))
     # each finger pushes along the closing axis, and bears half of the weight
     half = 0.5 * SAFETY * GRAVITY * mass
-    loaded = np.minimum(*(_mean(GRIP * along - half * normals[:, 2], touched) for along, touched in ends)) / np.hypot(GRIP, half)
+    loaded = np.minimum(*(mean_where(GRIP * along - half * normals[:, 2], touched) for along, touched in ends)) / np.hypot(GRIP, half)
     loaded = np.where(some & (loaded > config.min_loaded), loaded, 0.0)
     site = centres + np.einsum("kij,kj->ki", frames, np.column_stack([middle, np.zeros(len(middle)), -height]))
     return site, np.where(some, right - left, 0.0), alignment, loaded
-
-
-def _mean(values: Array, mask: NDArray[np.bool_]) -> Array:
-    return np.asarray((values * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
 
 
 def _grasp(site: Array, frame: Array, measures: tuple[float, float, float], com: Array, home: Array, config: WideConfig) -> Grasp:
