@@ -49,7 +49,6 @@ class RlConfig:
         tau: SAC: share of the new weights in the target network, per update.
         expert_steps: SAC: control steps of the scripted expert (in the learnt actions alone) that lie in the buffer at the start; 0 = it learns
             from its own trials only.
-        expert_share: SAC: share of every batch that is drawn from the expert's steps alone; without images only.
         n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images (Stable-Baselines3 knows no more there).
         temperature: SAC: entropy coefficient at the start; it is learnt.
         horizon: PPO: control steps of each environment between two updates.
@@ -88,7 +87,6 @@ class RlConfig:
     random_steps: int = 5_000
     tau: float = 0.01
     expert_steps: int = 0
-    expert_share: float = 0.5
     n_step: int = 3
     temperature: float = 0.1
     horizon: int = 64
@@ -122,9 +120,8 @@ class RlConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
         if self.algo == "ppo" and self.envs * self.horizon < self.batch_size:
             raise ConfigError(f"batch_size is {self.batch_size}, but envs * horizon collect {self.envs * self.horizon} transitions; lower batch_size or raise horizon")
-        for name in ("expert_share", "stop_at"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
+        if not 0.0 <= self.stop_at <= 1.0:
+            raise ConfigError(f"stop_at is {self.stop_at}; it must be between 0 and 1")
         if self.expert_steps and self.buffer < self.expert_steps + self.steps:
             raise ConfigError(f"buffer is {self.buffer}; it must hold expert_steps ({self.expert_steps}) and steps ({self.steps}), or the expert's would be overwritten")
         if self.algo == "ppo" and self.expert_steps:

@@ -20,7 +20,6 @@ from toyshift.core.errors import FileError
 from toyshift.policies.devices import MemoryShortError
 from toyshift.policies.rl_config import RlConfig
 from toyshift.policies.rl_network import LearningEnv, PolicyFeatures
-from toyshift.policies.rl_sac import VectorSac
 
 Tensors = dict[str, Tensor]
 PPO_DEVIATION = 0.4  # of actions in [-1, 1] at the start; Stable-Baselines3's 1.0 clips a third of them
@@ -60,13 +59,10 @@ def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device
     network = "MlpPolicy" if isinstance(env.observation_space, spaces.Box) else "MultiInputPolicy"
     if config.algo == "sac":
         require_memory(config.buffer, env.observation_space)
-        vectors = network == "MlpPolicy"
-        learner = (VectorSac if vectors else SAC)(
-            network, env, n_steps=config.n_step if vectors else 1, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once, ent_coef=f"auto_{config.temperature}", **common
-        )
-        if vectors:
-            learner.expert_rows, learner.expert_share = -(-config.expert_steps // config.envs), config.expert_share
-        return learner
+        return SAC(
+            network, env, n_steps=config.n_step if network == "MlpPolicy" else 1, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau,
+            train_freq=1, gradient_steps=config.updates_at_once, ent_coef=f"auto_{config.temperature}", **common,
+        )  # fmt: skip
     policy |= {"ortho_init": False, "log_std_init": math.log(PPO_DEVIATION)}  # the former would start the encoders anew
     learner = PPO(network, env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip, gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common)
     mine = learner.policy

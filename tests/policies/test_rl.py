@@ -119,6 +119,8 @@ def test_the_buffer_holds_the_experts_episodes_and_no_return_runs_into_another(t
         assert samples.discounts.numpy() == pytest.approx(run.config.gamma**2)  # of three steps only two are there
         with pytest.raises(ConfigError, match="expert_steps"):
             RlConfig(algo="ppo", expert_steps=10)
+        with pytest.raises(ConfigError, match="overwritten"):
+            RlConfig(expert_steps=10, buffer=1000)
     finally:
         run.close()
 
@@ -183,3 +185,23 @@ def test_bad_input(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "stable_baselines3.common.base_class", None)
     with pytest.raises(MissingDependencyError, match=r"toyshift\[rl\]"):
         main(Config(train=small(tmp_path / "d")))
+
+
+def test_training_ends_after_two_good_evaluations_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    success = iter([0.5, 0.0, 0.5, 1.0, 0.0])
+    monkeypatch.setattr(rl, "evaluate_learner", lambda *_: {"success": next(success), "return": 0.0, "length": 1.0})
+    config = small(tmp_path, round_steps=16, steps=160, stop_at=0.5)
+    save = rl.RlRun.save
+
+    def dies(run: Any, finished: bool) -> None:
+        save(run, finished)
+        if run.round == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(rl.RlRun, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        main(Config(train=config))
+    monkeypatch.setattr(rl.RlRun, "save", save)
+    result = main(Config(train=config))  # which knows that the third was good
+    assert (result["finished"], result["step"], result["success"]) == (True, 64, 1.0)
+    assert [json.loads(line)["success"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [0.5, 0.0, 0.5, 1.0]
