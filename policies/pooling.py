@@ -104,26 +104,30 @@ class EfficientProbing(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """Attention pooling: a learned query per head takes a softmax-weighted mean of projected tokens; ignores the mask."""
+    """Attention pooling: a learned query per head takes a softmax-weighted mean of projected tokens; ignores the mask.
+
+    The projections are linear, so that the queries go through the key projection, and the heads' means through the value projection, in
+    place of every token: the same function for a fraction of the arithmetic. A key bias would add the same to all logits of a head.
+    """
 
     def __init__(self, width: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = heads
         self.query = nn.Parameter(torch.randn(heads, width // heads))
         self.norm = nn.LayerNorm(width)
-        self.key = nn.Linear(width, width)
+        self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        batch, views, count, width = tokens.shape
+        width, depth = tokens.shape[-1], tokens.shape[-1] // self.heads
         x = self.norm(tokens)
-        key = self.key(x).reshape(batch, views, count, self.heads, -1)  # (B, V, N, heads, D)
-        value = self.value(x).reshape(batch, views, count, self.heads, -1)
-        logits = (key * self.query).sum(dim=-1) * (width // self.heads) ** -0.5  # (B, V, N, heads)
-        weight = logits.softmax(dim=2)
-        pooled = (weight.unsqueeze(-1) * value).sum(dim=2)  # (B, V, heads, D)
-        out: Tensor = self.out(pooled.reshape(batch, views, width))
+        key, value = (weight.reshape(self.heads, depth, width) for weight in (self.key.weight, self.value.weight))
+        query = torch.matmul(self.query.unsqueeze(1), key).squeeze(1) * depth**-0.5  # (heads, C)
+        weight = torch.matmul(x, query.t()).softmax(dim=-2)  # (B, V, N, heads)
+        mean = torch.matmul(weight.transpose(-2, -1), x)  # (B, V, heads, C)
+        pooled = torch.matmul(value, mean.unsqueeze(-1)).flatten(-3) + self.value.bias  # (B, V, heads, D, 1) -> (B, V, C)
+        out: Tensor = self.out(pooled)
         return out
 
 

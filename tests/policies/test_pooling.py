@@ -124,3 +124,13 @@ def test_efficient_probing_is_its_formula_and_has_its_parameters() -> None:
         weight = (x @ query / width**0.5).softmax(0)
         blocks.append(weight @ (x @ pooling.value.weight.t())[:, 2 * i : 2 * i + 2])
     torch.testing.assert_close(pooling(x[None, None], torch.ones(1, 1, COUNT))[0, 0], torch.cat(blocks), rtol=1e-4, atol=1e-5)
+
+
+def test_attention_pooling_is_multi_head_attention_with_one_learned_query(tokens: torch.Tensor) -> None:
+    torch.manual_seed(2)
+    pooling = poolings.AttentionPool(WIDTH, heads=4)
+    x = pooling.norm(tokens).flatten(0, 1)  # (B V, N, C)
+    key, value = (projection(x).unflatten(-1, (4, -1)).transpose(1, 2) for projection in (pooling.key, pooling.value))  # (B V, heads, N, D)
+    query = pooling.query.unsqueeze(1).expand(len(x), -1, 1, -1)
+    plain = torch.nn.functional.scaled_dot_product_attention(query, key, value).flatten(1).unflatten(0, (BATCH, VIEWS))
+    torch.testing.assert_close(pooling(tokens, torch.zeros(())), pooling.out(plain))
