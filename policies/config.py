@@ -199,12 +199,15 @@ class PolicyConfig:
     @property
     def mask_use(self) -> str:
         """Says in words where the mask acts, for the saved configuration."""
-        if self.mask_channel and self.pooling in ("mask-channel", "mean", "cls", "attention", "spatial-softmax", "efficient-probing"):
-            return "input channel of the encoder"
+        uses = ["input channel of the encoder"] if self.mask_channel else []
         if self.pooling == "crop":
-            return "the image is cropped around its box before the encoder"
-        if self.pooling not in MASKED_POOLINGS:
-            return "none"
+            uses.append("the image is cropped around its box before the encoder")
+        elif self.pooling in MASKED_POOLINGS:
+            uses.append(self._masked_pooling)
+        return "; ".join(uses) or "none"
+
+    @property
+    def _masked_pooling(self) -> str:
         what = "its box, " if self.pooling == "box" else ""
         if self.masks_attention:
             return what + "attention of every block and pooling"

@@ -32,8 +32,9 @@ def quickstart_recipe(pooling: str, data: tuple[str, ...], out: str, steps: int,
 
 
 def best_recipe(data: tuple[str, ...], out: str, steps: int, batch: int, seed: int) -> TrainConfig:
-    """Returns how the best policy is trained: as the quickstart's, with the same share of the samples from each dataset."""
-    return dataclasses.replace(quickstart_recipe("detpool", data, out, steps, batch, seed), weights=(1.0,) * len(data))
+    """Returns how the best policy is trained: as the quickstart's, the mask as an input channel too, with the same share of the samples from each dataset."""
+    recipe = quickstart_recipe("detpool", data, out, steps, batch, seed)
+    return dataclasses.replace(recipe, policy=dataclasses.replace(recipe.policy, mask_input=True), weights=(1.0,) * len(data))
 
 
 def fine_tune_recipe(pooling: str, data: tuple[str, ...], out: str, start: str, steps: int, batch: int, seed: int) -> TrainConfig:

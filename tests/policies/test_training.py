@@ -315,7 +315,9 @@ def test_the_saved_configuration_says_where_the_mask_acts(trained: Path) -> None
     assert PolicyConfig(encoder="vit-tiny").mask_use == "attention of every block and pooling"
     assert PolicyConfig(encoder="vit-tiny", pooling="detpool-post").mask_use == "pooling only"
     assert PolicyConfig(encoder="vit-tiny", pooling="mean").mask_use == "none"
-    assert "input channel" in PolicyConfig(pooling="mask-channel").mask_use
+    assert PolicyConfig(pooling="mask-channel").mask_use == "input channel of the encoder"
+    assert PolicyConfig(encoder="vit-tiny", mask_input=True).mask_use == "input channel of the encoder; attention of every block and pooling"
+    assert PolicyConfig(pooling="crop").mask_use.startswith("the image is cropped")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
