@@ -121,7 +121,7 @@ def test_every_pooling_exports(pooling: str, encoder: str, save_untrained: Make,
 @pytest.mark.parametrize("policy", [
     {"pooling": "mean", "share_encoder": True}, {"pooling": "cls", "coordinates": True}, {"pooling": "attention", "norm": "group", "mask_input": True},
     {"encoder": "conv-classic", "cameras": ("wrist",), "state_keep": ("y",)}, {"pooling": "detpool", "encoder": "resnet18"},
-    {"pooling": "crop", "encoder": "efficientnet-lite0"}, {"pooling": "crop", "encoder_size": 48}, {"instruction": "minilm"}, {"mask_input": True, "mask_moments": True},
+    {"pooling": "crop", "encoder": "efficientnet-lite0"}, {"pooling": "crop", "encoder_size": 48}, {"instruction": "minilm"}, {"mask_input": True},
 ])
 def test_every_kind_of_policy_exports(policy: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:
     if policy.get("encoder") in ("resnet18", "efficientnet-lite0"):

@@ -140,17 +140,6 @@ def test_relative_actions_move_with_their_state_entry(fake_windows: Callable[...
         Policy(PolicyConfig(**SMALL, relative=True), windows.action_contract, windows.observation_contract)
 
 
-def test_moments_tell_a_policy_how_the_mask_lies_whatever_its_pooling(build: Callable[..., Any]) -> None:
-    for moments in (False, True):  # mean pooling ignores masks
-        policy, batch = build(pooling="mean", mask_moments=moments)
-        images, masks, state = views(batch)
-        moved = {camera: mask.roll(8, dims=2) for camera, mask in masks.items()}
-        assert policy.config.needs_masks == moments
-        assert torch.equal(policy.predict(images, masks, state), policy.predict(images, moved, state)) != moments
-    with pytest.raises(ConfigError, match="crop tells already"):
-        build(pooling="crop", mask_moments=True)
-
-
 def test_bad_input(build: Callable[..., Any], fake_windows: Callable[..., Any]) -> None:
     with pytest.raises(UnknownNameError, match=r"camera 'frnt'.*Did you mean 'front'"):
         build(cameras=("frnt",))

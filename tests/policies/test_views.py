@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
 import torch
 
-from toyshift.policies.views import MARGIN, crop, filled_box, mask_moments, prepare, target_box
+from toyshift.policies.views import MARGIN, crop, filled_box, prepare, target_box
 
 H, W = 24, 32
 
@@ -88,45 +85,3 @@ def test_a_crop_is_as_sharp_in_bfloat16_training_and_repeats_the_edge() -> None:
     assert plain.dtype == torch.float32
     corner, _ = crop(image[:1], target((0, 0, 1, 1)), (32, 32))
     assert torch.equal(corner[0, 0, 0], image[0, 0, 0].float())  # beyond the image's corner: the corner's pixel
-
-
-def bar(degrees: float, x: float, y: float, length: float = 30.0, width: float = 10.0, size: int = 96) -> torch.Tensor:
-    """Returns a bar's mask (1, size, size), `degrees` from the x axis towards y (down)."""
-    rows, columns = torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="ij")
-    angle = math.radians(degrees)
-    along = (columns - x) * math.cos(angle) + (rows - y) * math.sin(angle)
-    across = (rows - y) * math.cos(angle) - (columns - x) * math.sin(angle)
-    return ((along.abs() < length / 2) & (across.abs() < width / 2)).float()[None]
-
-
-@pytest.mark.parametrize("degrees", [0, 17, 45, 90, 133])
-def test_moments_of_a_bar_are_those_of_its_rectangle(degrees: float) -> None:
-    share, x, y, longer, shorter, cosine, sine = mask_moments(bar(degrees, 60, 40))[0].tolist()
-    assert share == pytest.approx(math.sqrt(300) / 96, rel=0.05)
-    assert (x, y) == pytest.approx((60 / 48 - 1, 40 / 48 - 1), abs=0.01)
-    assert longer == pytest.approx(4 * 30 / 48 / math.sqrt(12), rel=0.05)  # a rectangle's standard deviation
-    assert shorter == pytest.approx(4 * 10 / 48 / math.sqrt(12), rel=0.1)
-    assert math.hypot(cosine, sine) == pytest.approx(0.8, abs=0.05)  # (9 - 1) / (9 + 1)
-    off = math.degrees(0.5 * math.atan2(sine, cosine)) - degrees
-    assert abs((off + 90) % 180 - 90) < 2
-
-
-def test_moments_of_nothing_of_a_disc_and_of_a_mirrored_image() -> None:
-    assert mask_moments(torch.zeros(2, 32, 48)).abs().max() == 0
-    rows, columns = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
-    disc = mask_moments((torch.hypot(rows - 32, columns - 20) < 10).float()[None])[0]
-    assert disc[5:].abs().max() < 0.02
-    assert disc[3] == pytest.approx(float(disc[4]), rel=0.02)
-    mask = bar(30, 60, 40)
-    np.testing.assert_allclose(mask_moments(mask.flip(2)), mask_moments(mask) * torch.tensor([1.0, -1, 1, 1, 1, 1, -1]), atol=1e-5)
-    np.testing.assert_allclose(mask_moments(mask.transpose(1, 2)), mask_moments(mask)[:, [0, 2, 1, 3, 4, 5, 6]] * torch.tensor([1.0, 1, 1, 1, 1, -1, 1]), atol=1e-5)
-    one = torch.zeros(1, 8, 8)
-    one[0, 3, 5] = 1
-    assert mask_moments(one)[0, 5:].abs().max() < 1e-5  # a single pixel points nowhere
-
-
-def test_moments_are_exact_in_bfloat16() -> None:
-    mask = bar(17, 60, 40)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = mask_moments(mask)
-    assert torch.equal(low, mask_moments(mask))
