@@ -63,7 +63,6 @@ class PolicyConfig:
         norm: normalisation inside the encoder: "none" or "group" (GroupNorm).
         coordinates: give the encoder two more input channels with the pixel's x and y in [-1, 1].
         mask_input: give the encoder the target's mask as one more input channel.
-        mask_moments: tell the policy size, place, spread and orientation of the target's mask in each view, whatever the pooling (not with crop).
         share_encoder: one encoder for all cameras instead of one each.
         policy_net: what turns the features of one or several steps into those the head reads: mlp (none: the head reads one step) or a
             causal transformer over the history, of about 5.7M (tiny), 22M (small), 86M (base) or 307M (large) parameters.
@@ -102,7 +101,6 @@ class PolicyConfig:
     norm: str = "none"
     coordinates: bool = False
     mask_input: bool = False
-    mask_moments: bool = False
     share_encoder: bool = False
     policy_net: str = "mlp"
     history: int = 0
@@ -146,8 +144,6 @@ class PolicyConfig:
             raise ConfigError("ensemble and gripper_gain must be >= 0 and std_floor > 0")
 
     def _check_encoder(self) -> None:
-        if self.mask_moments and self.pooling == "crop":
-            raise ConfigError("mask_moments tells how the target lies in the image, which pooling crop tells already; drop one")
         if self.pool_first and not self.freeze_encoder:
             raise ConfigError("pool_first is for frozen encoders: add freeze_encoder")
         if self.pool_first and self.pooling not in POOLED_FIRST:
@@ -178,7 +174,7 @@ class PolicyConfig:
     @property
     def needs_masks(self) -> bool:
         """Whether predictions depend on the masks."""
-        return self.mask_channel or self.mask_moments or self.pooling in (*MASKED_POOLINGS, "crop")
+        return self.mask_channel or self.pooling in (*MASKED_POOLINGS, "crop")
 
     @property
     def mask_channel(self) -> bool:
@@ -208,8 +204,6 @@ class PolicyConfig:
             uses.append("the image is cropped around its box before the encoder")
         elif self.pooling in MASKED_POOLINGS:
             uses.append(self._masked_pooling)
-        if self.mask_moments:
-            uses.append("its moments beside the pooled token")
         return "; ".join(uses) or "none"
 
     @property

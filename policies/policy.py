@@ -31,7 +31,7 @@ from toyshift.policies.history import HistoryTransformer
 from toyshift.policies.instructions import INSTRUCTION
 from toyshift.policies.pooling import MeanPool, make_pooling, patch_coverage, target_pixels
 from toyshift.policies.token_keys import FROZEN, token_key
-from toyshift.policies.views import CROP_PLACE, MOMENTS, mask_moments, prepare
+from toyshift.policies.views import prepare
 
 
 class Normaliser(nn.Module):
@@ -123,8 +123,7 @@ class Policy(nn.Module):
         features = (len(self.cameras) + (self.conditioning is not None)) * config.width + len(kept)
         self.history = None if config.policy_net == "mlp" else HistoryTransformer(features, config)
         self.head = make_head(features if self.history is None else self.history.width, action_contract.size, config)
-        known = MOMENTS if config.mask_moments else CROP_PLACE if config.pooling == "crop" else 0
-        self.place = nn.Linear(known, config.width) if known else None  # tells how the target lies in the image, or where a crop was cut out
+        self.place = nn.Linear(4, config.width) if config.pooling == "crop" else None  # tells where a crop was cut out
 
     def _make_pooling(self) -> nn.Module:
         encoders: list[Any] = list(self.encoders.values())
@@ -151,12 +150,10 @@ class Policy(nn.Module):
     def view(
         self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
-        """Returns what a camera's encoder is shown: image and target as `prepare` gives them, coverage (B, N) or (1, 1) ones, and the mask's moments or the crop's place."""
+        """Returns what a camera's encoder is shown: image and target as `prepare` gives them, coverage (B, N) or (1, 1) ones, and the crop's place."""
         encoder: Any = self.encoder_of(camera)
         target = target_pixels(masks[camera]) if self.config.needs_masks else None
         image, target, place = prepare(images[camera], target, self.config.pooling, encoder.size)
-        if self.config.mask_moments and target is not None:
-            place = mask_moments(target)
         coverage = image.new_ones((1, 1), dtype=torch.float32) if target is None else patch_coverage(target, encoder.patch)
         return image, target, coverage, place
 

@@ -57,7 +57,7 @@ class Run:
         self.bf16 = choose_bf16(config.precision, self.device)
         self.policy = initial_policy(config, source).to(self.device)
         if config.policy.needs_masks:
-            source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else "mask_moments" if config.policy.mask_moments else f"pooling {config.policy.pooling!r}")
+            source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}")
         if config.caches_tokens:
             with self.processes.in_turn():
                 self.source = source_of_tokens(source, self.policy, config, self.bf16)

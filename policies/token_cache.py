@@ -71,8 +71,6 @@ def _meaning(policy: Policy, config: TrainConfig, bf16: bool) -> dict[str, Any]:
         "version": VERSION, "weights": digest.hexdigest(), "encoder": made.encoder, "family": made.weight_family, "size": made.encoder_size, "pooling": made.pooling,
         "cameras": list(policy.cameras), "shared": made.share_encoder, "bf16": bf16, "copies": config.token_copies,
     }
-    if made.mask_moments:
-        facts["mask_moments"] = True
     if config.token_copies > 1:
         facts |= {name: getattr(config, name) for name in ("seed", "brightness", "contrast", "color", "shift")}
     return facts

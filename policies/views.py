@@ -1,4 +1,4 @@
-"""What an encoder is shown of one view: the image as it is, resized, or cropped around the target; the mask, or its box; and the mask's moments."""
+"""What an encoder is shown of one view: the image as it is, resized, or cropped around the target; the mask, or its box."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from torch.nn import functional
 
 MARGIN = 1.25  # side of a crop over the longer side of the target's box
 SMALLEST_CROP = 8.0  # pixels
-CROP_PLACE, MOMENTS = 4, 7  # numbers that tell where a crop was cut out, and moments of a mask
 
 
 def target_box(target: Tensor) -> Tensor:
@@ -40,30 +39,6 @@ def filled_box(target: Tensor) -> Tensor:
         return before & after
 
     return (between(rows, 1) & between(columns, 2)).to(target.dtype)
-
-
-def mask_moments(target: Tensor) -> Tensor:
-    """Returns size, place, spread and orientation of targets (B, H, W) as seen in the image: (B, 7), zeros where nothing is seen.
-
-    Root of the covered share, centre x and y, standard deviations along the longer and the shorter principal axis (times 4), and elongation times
-    cosine and sine of twice the angle of the longer axis: 0 for a disc, 1 for a line. The longer side of the image reaches from -1 to 1.
-    """
-    height, width = target.shape[1:]
-    side = max(height, width)
-    with torch.autocast(target.device.type, enabled=False):  # bfloat16 holds no difference of second moments
-        weight = target.float()
-        y, x = ((torch.arange(n, device=target.device) + 0.5 - 0.5 * n) * (2.0 / side) for n in (height, width))
-        rows, columns, area = weight.sum(dim=2), weight.sum(dim=1), weight.sum(dim=(1, 2))  # (B, H), (B, W), (B,)
-        total = area.clamp(min=1.0)
-        cx, cy = columns @ x / total, rows @ y / total
-        pixel = (2.0 / side) ** 2 / 12.0  # a pixel is a square, not a point
-        xx, yy = columns @ x.square() / total - cx.square() + pixel, rows @ y.square() / total - cy.square() + pixel
-        xy = ((weight @ x) * y).sum(dim=1) / total - cx * cy
-        spread = (xx + yy).clamp(min=pixel)
-        gap = ((xx - yy).square() + 4.0 * xy.square()).sqrt()
-        axes = [4.0 * (0.5 * (spread + sign * gap)).clamp(min=0.0).sqrt() for sign in (1.0, -1.0)]
-        found = torch.stack([(area / (height * width)).sqrt(), cx, cy, *axes, (xx - yy) / spread, 2.0 * xy / spread], dim=1)
-        return torch.where(area[:, None] > 0, found, 0.0)
 
 
 def crop(images: Tensor, target: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
