@@ -63,7 +63,7 @@ class Budget:
 BUDGETS = {
     "small": Budget(
         ("detpool", "mean", "mask-channel", "attention", "cls", "detpool-post"), (1000, 250), 3, quickstart_policy("detpool"), 1100, 128, 56,
-        (1e-3, 2.5e-3, 5e-3), 550, 56,
+        (1e-3, 2.5e-3, 5e-3, 1e-2), 550, 56,
     ),
     # LEGO: ViT-L, history and chunk of 16, a transformer of 86M, 65 objects x 16; steps, batch and rates are not published, the joint angles are seen
     "paper": Budget(
@@ -153,7 +153,7 @@ class Config(Common):
 def main(cfg: Config) -> dict[str, Any]:
     """Trains and tests every pooling on every number of demonstrations with every seed; rows are kept cell by cell.
 
-    First three learning rates are tried for each pooling at equal compute, judged by success on training toys. Killed and run again, it goes on.
+    First some learning rates are tried for each pooling at equal compute, judged by success on training toys. Killed and run again, it goes on.
     Example: toyshift study lego-table --budget small --ycb DIR --minutes 120
     """
     study = Study(cfg)
