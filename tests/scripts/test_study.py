@@ -67,8 +67,8 @@ def test_other_settings_in_the_same_folder_are_refused(config: Config) -> None:
 def test_the_grid_holds_what_the_budget_says() -> None:
     study = Study(Config())
     names = [cell.name for cell in study.cells()]
-    assert len(names) == 2 + 5 * 3 + 5 * 2 * 3
-    assert names[17] == "detpool-1000-s0"  # one seed of every pooling with all demonstrations first
+    assert len(names) == 2 + 5 * 4 + 5 * 2 * 3
+    assert names[2 + 5 * 4] == "detpool-1000-s0"  # one seed of every pooling with all demonstrations first
     assert study.same == {"detpool-post": "detpool"}  # no attention in a conv encoder
     vit = Study(Config(encoder="vit-tiny"))
     assert vit.same == {}
@@ -87,8 +87,8 @@ def test_a_pooling_that_the_encoder_cannot_have_is_refused_at_once() -> None:
 
 def test_dry_run_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = main(Config(out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", dry_run=True))
-    assert len(found["missing"]) == 47
-    assert "47 of 47 cells to run" in capsys.readouterr().out
+    assert len(found["missing"]) == 52
+    assert "52 of 52 cells to run" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
