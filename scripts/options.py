@@ -56,6 +56,7 @@ def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str
 
     if "-h" in argv or "--help" in argv:
         return read()
+    _refuse_repeated(kind, argv)
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box), _wide_terminal():
@@ -107,15 +108,27 @@ def _one_line(box: str, kind: Any, words: str) -> ToyShiftError:
 
 def option_names(kind: Any) -> list[str]:
     """Returns the options of a command's dataclass, those of dataclasses inside it among them."""
+    return [name for name, _, _ in _options(kind)]
+
+
+def _options(kind: Any) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Yields name, type and tyro's marks of the options of a command's dataclass, those of dataclasses inside it among them."""
     while typing.get_origin(kind) is typing.Annotated:
         kind = typing.get_args(kind)[0]
     hints = typing.get_type_hints(kind, include_extras=True)
-    names: list[str] = []
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         inner, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
         if dataclasses.is_dataclass(inner):
-            names += option_names(inner)
+            yield from _options(inner)
         elif not any(repr(mark) == "Positional" for mark in marks):  # tyro's marks have no public type to compare with
-            names.append("--" + field.name.replace("_", "-"))
-    return names
+            yield "--" + field.name.replace("_", "-"), inner, marks
+
+
+def _refuse_repeated(kind: Any, argv: Sequence[str]) -> None:
+    """Refuses an option of several values that is given twice: of `--data A --data B` the parser would drop A without a word."""
+    given = [word.split("=")[0].replace("_", "-") for word in argv if word.startswith("--")]
+    for name, inner, marks in _options(kind):
+        several = typing.get_origin(inner) is tuple and typing.get_args(inner)[-1] is Ellipsis
+        if several and tyro.conf.UseAppendAction not in marks and given.count(name) > 1:
+            raise ConfigError(f"{name} is given {given.count(name)} times, and only the last would count; put all values behind one: {name} A B")

@@ -254,6 +254,19 @@ def test_repeated_options_add_up() -> None:
     assert config.objects == ("ycb-like", "ycb:/x?graspable")
 
 
+@pytest.mark.parametrize("words", [["--data", "a", "--data", "b"], ["--data=a", "--seed", "1", "--data", "b"]])
+def test_an_option_of_several_values_is_not_dropped_where_it_is_given_twice(words: list[str]) -> None:
+    name, main, rest = cli.find(["train", *words, "--pooling", "detpool", "--pooling", "mean"])
+    with pytest.raises(ConfigError, match="--data is given 2 times"):
+        parse(main, rest, name)
+
+
+def test_several_values_stand_behind_one_option() -> None:
+    name, main, rest = cli.find(["train", "--data", "a", "b", "--pooling", "detpool", "--pooling", "mean"])
+    config = parse(main, rest, name).train
+    assert (config.data, config.policy.pooling) == (("a", "b"), "mean")  # of a single value the last one counts, as in any shell
+
+
 def test_policies_with_one_folder_name_are_told_apart() -> None:
     assert row_names(["a/detpool", "b/detpool", "a/mean", "random"]) == {"a/detpool": "a/detpool", "b/detpool": "b/detpool", "a/mean": "mean", "random": "random"}
 
