@@ -18,9 +18,9 @@ from toyshift.envs.grasp import GraspEnv
 class Starter(Protocol):
     """Chooses actions; `reset` once an episode, `actions` whenever the last chunk is used up."""
 
-    def reset(self, env: Any, seed: int, episode: int) -> None: ...
+    def reset(self, env: GraspEnv, seed: int, episode: int) -> None: ...
 
-    def actions(self, env: Any) -> NDArray[np.float32]:
+    def actions(self, env: GraspEnv) -> NDArray[np.float32]:
         """Returns the (K, A) physical actions to execute next, K >= 1."""
         ...
 

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import TASK, ActionContract, require_same_contract, require_same_observations
-from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
+from toyshift.core.world import World
 from toyshift.diagnostics.masks import TRUTH, mask_source
 from toyshift.policies.remote_options import LEROBOT, RemoteOptions, is_remote
+
+if TYPE_CHECKING:
+    from toyshift.envs.grasp import GraspEnv
+    from toyshift.envs.shifts import Look
 
 BUILTIN = ("oracle", "random")
 
@@ -31,47 +35,20 @@ class Actor(Protocol):
     name: str
     pooling: str
 
-    def reset(self, env: Any, seed: int, episode: int) -> None: ...
+    def reset(self, env: World, seed: int, episode: int) -> None: ...
 
-    def actions(self, env: Any) -> NDArray[np.float32]:
+    def actions(self, env: World) -> NDArray[np.float32]:
         """Returns the (K, A) physical actions to execute next, K >= 1."""
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class EnvSpec:
-    """How a worker process makes its environment: an import path with JSON-able arguments, so that it can be sent and hashed.
-
-    Attributes:
-        kwargs: arguments of the factory, e.g. {"image_size": 96}; those a policy's contracts fix may be left out.
-        factory: "module:function" that returns an environment; called with objects=SPEC and the arguments.
-        objects_factory: "module:function" that returns an ObjectSet for a string.
-        look_factory: "module:class" of the appearance value that `set_look` takes.
-        masks: where the masks come from that policies see, see `masks.mask_source`.
-    """
-
-    kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    factory: str = "toyshift.diagnostics.actors:make_grasp_env"
-    objects_factory: str = "toyshift.toys:load_objects"
-    look_factory: str = "toyshift.envs.shifts:Look"
-    masks: str = TRUTH
-
-    def to_json(self) -> dict[str, Any]:
-        facts = {"kwargs": dict(self.kwargs), "factory": self.factory, "objects_factory": self.objects_factory, "look_factory": self.look_factory}
-        return facts if self.masks == TRUTH else facts | {"masks": self.masks}
+MakeEnv = Callable[..., World]  # called with objects=SPEC and further arguments
 
 
-def resolve(path: str) -> Any:
-    """Imports "module:name"."""
-    module, _, name = path.partition(":")
-    if not name:
-        raise ConfigError(f"import path {path!r} has no ':'; write it as module:name")
-    return getattr(importlib.import_module(module), name)
-
-
-def make_grasp_env(objects: str, **kwargs: Any) -> Any:
+def make_grasp_env(objects: str, **kwargs: Any) -> World:
     """Returns a `toyshift.envs.GraspEnv`; the arguments are fields of its `EnvConfig`."""
-    from toyshift.envs import EnvConfig, GraspEnv
+    from toyshift.envs.config import EnvConfig
+    from toyshift.envs.grasp import GraspEnv
 
     known = {f.name for f in dataclasses.fields(EnvConfig)}
     for name in kwargs:
@@ -80,18 +57,49 @@ def make_grasp_env(objects: str, **kwargs: Any) -> Any:
     return GraspEnv(EnvConfig(objects=objects, **kwargs))
 
 
-def make_look(spec: EnvSpec, look: Mapping[str, Any]) -> Any:
-    """Returns the appearance value with these fields changed from the training look.
+@dataclasses.dataclass(frozen=True)
+class EnvSpec:
+    """How a worker process makes its environment; it can be sent and hashed.
+
+    Attributes:
+        kwargs: arguments of `make_env`, e.g. {"image_size": 96}; those a policy's contracts fix may be left out.
+        masks: where the masks come from that policies see, see `masks.mask_source`.
+        make_env: a function of a module, which workers import; called with objects=SPEC and the arguments.
+    """
+
+    kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    masks: str = TRUTH
+    make_env: MakeEnv = make_grasp_env
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is ToyShift's own environment."""
+        return self.make_env is make_grasp_env
+
+    def open(self, objects: str, **kwargs: Any) -> World:
+        """Returns an environment with an object set, its arguments replaced by those given."""
+        return self.make_env(objects=objects, **{**self.kwargs, **kwargs})
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what differs from the default, by names that stay when files move."""
+        own = {} if self.simulated else {"make_env": f"{self.make_env.__module__}:{self.make_env.__qualname__}"}
+        kwargs = {"kwargs": dict(self.kwargs)} if self.kwargs else {}
+        return own | kwargs | ({} if self.masks == TRUTH else {"masks": self.masks})
+
+
+def make_look(look: Mapping[str, Any]) -> Look:
+    """Returns the appearance with these fields changed from the training look.
 
     Raises:
         UnknownNameError: a field that the look does not have.
     """
-    kind = resolve(spec.look_factory)
-    known = {f.name for f in dataclasses.fields(kind)}
+    from toyshift.envs.shifts import Look
+
+    known = {f.name for f in dataclasses.fields(Look)}
     for name in look:
         if name not in known:
             raise UnknownNameError("appearance factor", name, known)
-    return kind(**look)
+    return Look(**look)
 
 
 def look_label(look: Mapping[str, Any]) -> str:
@@ -157,9 +165,9 @@ def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return filled | dict(kwargs)
 
 
-def with_task(observation: Mapping[str, Any], env: Any) -> dict[str, Any]:
-    """Returns an observation with the environment's instruction, which policies may be told; "" where it has none."""
-    return {**observation, TASK: getattr(env.unwrapped, "task_description", "")}
+def with_task(observation: Mapping[str, Any], world: World) -> dict[str, Any]:
+    """Returns an observation with the environment's instruction, which policies may be told."""
+    return {**observation, TASK: world.task_description}
 
 
 def action_std(policy: Any) -> NDArray[np.float64] | None:
@@ -182,25 +190,25 @@ class FolderActor:
         self.name = str(policy.name)
         self.pooling = str(getattr(policy, "pooling", None) or getattr(getattr(policy, "config", None), "pooling", None) or "")
 
-    def check(self, env: Any) -> None:
+    def check(self, env: World) -> None:
         """Raises ContractError where the environment acts or looks otherwise than the policy was trained for."""
-        require_same_contract(self.policy.action_contract, env.unwrapped.action_contract, f"policy {self.name}", "the environment")
-        require_same_observations(self.policy.observation_contract, env.unwrapped.observation_contract, f"policy {self.name}", "the environment")
+        require_same_contract(self.policy.action_contract, env.action_contract, f"policy {self.name}", "the environment")
+        require_same_observations(self.policy.observation_contract, env.observation_contract, f"policy {self.name}", "the environment")
 
-    def reset(self, env: Any, seed: int, episode: int) -> None:
+    def reset(self, env: World, seed: int, episode: int) -> None:
         self.policy.reset()
         self.masks.reset(seed, episode)
 
-    def actions(self, env: Any) -> NDArray[np.float32]:
-        chunk = np.asarray(self.policy.act(with_task(self.masks.shown(env.unwrapped.observe()), env)), dtype=np.float32)
+    def actions(self, env: World) -> NDArray[np.float32]:
+        chunk = np.asarray(self.policy.act(with_task(self.masks.shown(env.observe()), env)), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute or len(chunk)))]
 
 
 class RemoteActor(FolderActor):
     """A policy behind a server; its observations are made for the environment that it is checked against."""
 
-    def check(self, env: Any) -> None:
-        self.policy.bind(env.unwrapped.action_contract, env.unwrapped.observation_contract)
+    def check(self, env: World) -> None:
+        self.policy.bind(env.action_contract, env.observation_contract)
 
 
 class RandomActor:
@@ -208,11 +216,11 @@ class RandomActor:
 
     name, pooling = "random", ""
 
-    def reset(self, env: Any, seed: int, episode: int) -> None:
+    def reset(self, env: World, seed: int, episode: int) -> None:
         self._rng = episode_rng(seed, episode, "random-policy")
 
-    def actions(self, env: Any) -> NDArray[np.float32]:
-        contract: ActionContract = env.unwrapped.action_contract
+    def actions(self, env: World) -> NDArray[np.float32]:
+        contract: ActionContract = env.action_contract
         return self._rng.uniform(contract.low, contract.high, size=(1, contract.size)).astype(np.float32)
 
 
@@ -228,10 +236,10 @@ class OracleActor:
     def __init__(self, planner: Any) -> None:
         self._planner = planner
 
-    def reset(self, env: Any, seed: int, episode: int) -> None:
+    def reset(self, env: World, seed: int, episode: int) -> None:
         self._planner.reset(seed, episode)
 
-    def actions(self, env: Any) -> NDArray[np.float32]:
+    def actions(self, env: World) -> NDArray[np.float32]:
         return np.asarray(self._planner.act(), dtype=np.float32)[None]  # one action at a time: it looks at every step
 
 
@@ -245,7 +253,7 @@ def load_acting_policy(folder: str, device: str = "cpu") -> Any:
     return load_policy(Path(folder), device)
 
 
-def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions | None = None) -> tuple[Actor, Any]:
+def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions | None = None) -> tuple[Actor, World]:
     """Returns an actor and the environment it acts in, their contracts checked against each other.
 
     Args:
@@ -257,30 +265,29 @@ def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions |
     if is_remote(policy):
         return _open_remote(policy, objects, spec, remote or RemoteOptions())
     policy_fingerprint(policy)  # a clear error before anything heavy is loaded
-    factory = resolve(spec.factory)
-    blind = {"cameras": (), **spec.kwargs} if spec.factory == EnvSpec().factory else dict(spec.kwargs)  # these two need no renderer
+    blind = {"cameras": ()} if spec.simulated and "cameras" not in spec.kwargs else {}  # these two need no renderer
     if policy == "random":
-        return RandomActor(), factory(objects=objects, **blind)
+        return RandomActor(), spec.open(objects, **blind)
     if policy == "oracle":
         from toyshift.data.experts import make_expert
 
-        env = factory(objects=objects, **blind)
-        return OracleActor(make_expert(env.unwrapped)), env
+        env = spec.open(objects, **blind)
+        return OracleActor(make_expert(cast("GraspEnv", env))), env
     acting = load_acting_policy(policy)
-    env = factory(objects=objects, **env_arguments(acting, spec.kwargs))
+    env = spec.open(objects, **env_arguments(acting, spec.kwargs))
     actor = FolderActor(acting, spec.masks)
     actor.check(env)
     return actor, env
 
 
-def _open_remote(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions) -> tuple[Actor, Any]:
+def _open_remote(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions) -> tuple[Actor, World]:
     from toyshift.policies.lerobot_process import lerobot_process
     from toyshift.policies.remote import RemotePolicy
 
     url = lerobot_process(policy, remote).url if policy.startswith(LEROBOT) else policy
     acting = RemotePolicy(url, remote)
     kwargs = acting.env_arguments(spec.kwargs)
-    env = resolve(spec.factory)(objects=objects, **(env_arguments(acting, kwargs) if acting.observation_contract else kwargs))
+    env = spec.open(objects, **(env_arguments(acting, kwargs) if acting.observation_contract else kwargs))
     actor = RemoteActor(acting, spec.masks)
     actor.check(env)
     return actor, env

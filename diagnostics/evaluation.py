@@ -18,6 +18,7 @@ from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import worker_pool
+from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
     BUILTIN,
     Actor,
@@ -28,7 +29,6 @@ from toyshift.diagnostics.actors import (
     make_look,
     open_actor,
     policy_fingerprint,
-    resolve,
 )
 from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
 from toyshift.policies.remote_options import LEROBOT, RemoteOptions, is_remote
@@ -70,6 +70,10 @@ class EvaluateConfig:
         if self.trials < 1 or self.max_steps < 1 or self.seed < 0:
             raise ConfigError(f"trials={self.trials}, max_steps={self.max_steps}, seed={self.seed}: the first two must be at least 1, the seed at least 0")
 
+    def to_json(self) -> dict[str, Any]:
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return own | {"look": dict(self.look), "env": self.env.to_json(), "remote": dataclasses.asdict(self.remote)}
+
 
 def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str, int]:
     """Returns the object of an episode and how many earlier episodes had it: a pure function of (ids, seed, episode).
@@ -86,24 +90,23 @@ def reset_options(config: EvaluateConfig, object_id: str, episode: int) -> dict[
     return {"episode": episode, "object": object_id} | ({"shift": config.shift} if config.shift else {})
 
 
-def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
+def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
     """Plays one episode and returns the outcome columns of its row.
 
     Nothing is rendered unless the actor asks for an observation. A grasp that cannot be planned and a simulation
     that diverges are outcomes, not errors.
     """
     start = time.perf_counter()
-    world = env.unwrapped
     highest = height = 0.0
     steps, success, contact = 0, False, None
     try:
-        env.reset(seed=config.seed, options=reset_options(config, object_id, episode))
+        world.reset(seed=config.seed, options=reset_options(config, object_id, episode))
         if config.look:
-            world.set_look(make_look(config.env, look_of_episode(config.look, episode)))
-        actor.reset(env, config.seed, episode)
+            world.set_look(make_look(look_of_episode(config.look, episode)))
+        actor.reset(world, config.seed, episode)
         done = False
         while steps < config.max_steps and not done:
-            for action in actor.actions(env):
+            for action in actor.actions(world):
                 _, done, info = world.advance(action)
                 steps += 1
                 height = float(info["lift_height"])
@@ -114,8 +117,7 @@ def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, 
                 done = bool(done) or success
                 if done or steps >= config.max_steps:
                     break
-        threshold = float(getattr(getattr(world, "config", None), "lift_height", 0.3))
-        failure = failure_kind(success, highest, height, contact, threshold)
+        failure = failure_kind(success, highest, height, contact, world.lift_height)
         if steps and not success and info.get("lifted_object", "") not in ("", object_id):
             failure = "wrong_object"
         if steps and info.get("unstable"):
@@ -128,10 +130,10 @@ def run_episode(actor: Actor, env: Any, config: EvaluateConfig, object_id: str, 
 
 
 # A worker process keeps one environment; keyed by everything that made it.
-_session: dict[str, tuple[Actor, Any]] = {}
+_session: dict[str, tuple[Actor, World]] = {}
 
 
-def _open_session(config: EvaluateConfig) -> tuple[Actor, Any]:
+def _open_session(config: EvaluateConfig) -> tuple[Actor, World]:
     policy = [config.policy, dataclasses.asdict(config.remote)] if is_remote(config.policy) else policy_fingerprint(config.policy)
     key = json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
     if key not in _session:
@@ -227,7 +229,7 @@ def _served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
 
 def _gl_renderer(config: EvaluateConfig) -> str:
     """The GL renderer behind the policy's images; "none" where nothing was rendered."""
-    if config.policy in BUILTIN or config.env.factory != EnvSpec().factory:
+    if config.policy in BUILTIN or not config.env.simulated:
         return "none"
     from toyshift.envs.render import gl_renderer_name
 
@@ -235,16 +237,18 @@ def _gl_renderer(config: EvaluateConfig) -> str:
 
 
 def run_key(config: EvaluateConfig, fingerprint: str) -> str:
-    """Returns the hash of everything that decides an episode's row, except which episodes are asked for.
+    """Returns the hash of everything that decides an episode's row, except which episodes are asked for; defaults are left out.
 
     Args:
         config: of the evaluation.
         fingerprint: the object set's content hash.
     """
-    return json_hash({
-        "protocol": PROTOCOL, "policy": policy_fingerprint(config.policy, config.remote), "name": config.name, "objects": config.objects, "fingerprint": fingerprint,
-        "seed": config.seed, "max_steps": config.max_steps, "look": dict(config.look), "env": config.env.to_json(),
-    } | ({"shift": config.shift} if config.shift else {}) | ({"remote": config.remote.meaning()} if is_remote(config.policy) else {}))
+    facts = config.to_json()
+    usual = EvaluateConfig(config.policy, config.objects).to_json()
+    chosen = {name: facts[name] for name in facts if name not in ("trials", "remote") and facts[name] != usual[name]}
+    remote = {"remote": config.remote.meaning()} if is_remote(config.policy) else {}
+    policy = policy_fingerprint(config.policy, config.remote)
+    return json_hash(chosen | remote | {"protocol": PROTOCOL, "policy": policy, "objects": config.objects, "fingerprint": fingerprint})
 
 
 def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
@@ -281,9 +285,11 @@ def evaluate(
         ContractError: policy and environment disagree; raised before the first episode.
         FileError: no such policy.
     """
+    from toyshift.toys import load_objects
+
     out = Path(out)
     fingerprint_policy = policy_fingerprint(config.policy, config.remote)
-    objects = resolve(config.env.objects_factory)(config.objects)
+    objects = load_objects(config.objects)
     ids = tuple(objects.ids)
     if not ids:
         raise ConfigError(f"object set {config.objects!r} holds no object to evaluate on")
@@ -327,7 +333,7 @@ def evaluate(
     rows = [dataclasses.replace(done[i], trials=config.trials) for i in range(config.trials)]
     if missing or not out.exists() or len(read_rows(out)) != config.trials:
         facts = manifest(
-            config=dataclasses.asdict(dataclasses.replace(config, look=dict(config.look))), seed=config.seed, run_key=key,
+            config=config.to_json(), seed=config.seed, run_key=key,
             policy_hash=fingerprint_policy, objects_hash=str(objects.fingerprint), objects=len(ids), gl_renderer=_gl_renderer(config),
         )
         write_rows(out, rows, facts)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
+from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
     EnvSpec,
     FolderActor,
@@ -25,7 +26,6 @@ from toyshift.diagnostics.actors import (
     env_arguments,
     load_acting_policy,
     make_look,
-    resolve,
     with_task,
 )
 from toyshift.diagnostics.evaluation import object_of_episode
@@ -199,7 +199,7 @@ def analyse(
 
 def measure_leaning(
     predict: Predict,
-    env: Any,
+    world: World,
     ids: Sequence[str],
     config: LeaningConfig,
     look: Callable[[Mapping[str, Any]], Any],
@@ -212,7 +212,7 @@ def measure_leaning(
 
     Args:
         predict: observation -> (K, A) action chunk; must not depend on what it saw before.
-        env: has reset, sim_state, load_sim_state, move_object, set_look and observe.
+        world: where scenes are made.
         ids: object ids; scenes take turns through them as an evaluation does.
         config: scenes, factors and limits.
         look: makes an appearance from changed fields; {} is the training look.
@@ -221,12 +221,11 @@ def measure_leaning(
         pooling: its pooling.
         progress: show a bar.
     """
-    world = env.unwrapped
     chunks: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ("base", "moved", "repeated", *config.factors)}
     scenes = range(config.scenes)
     for scene in track(scenes, f"what {policy or 'the policy'} leans on", unit="scene") if progress else scenes:
         object_id, _ = object_of_episode(ids, config.seed, scene)
-        env.reset(seed=config.seed, options={"episode": scene, "object": object_id})
+        world.reset(seed=config.seed, options={"episode": scene, "object": object_id})
         world.set_look(look({}))
         state = np.array(world.sim_state())
 
@@ -268,9 +267,11 @@ def diagnose(policy: str, objects: str, config: LeaningConfig | None = None, spe
         spec: how to make the environment.
         progress: show a bar.
     """
+    from toyshift.toys import load_objects
+
     config, spec = config or LeaningConfig(), spec or EnvSpec()
     acting = load_acting_policy(policy)
-    env = resolve(spec.factory)(objects=objects, **env_arguments(acting, spec.kwargs))
+    env = spec.open(objects, **env_arguments(acting, spec.kwargs))
     actor = FolderActor(acting)
     actor.check(env)
 
@@ -279,11 +280,7 @@ def diagnose(policy: str, objects: str, config: LeaningConfig | None = None, spe
         return np.asarray(acting.act(with_task(obs, env)))
 
     try:
-        ids = resolve(spec.objects_factory)(objects).ids
-        def look(fields: Mapping[str, Any]) -> Any:
-            return make_look(spec, fields)
-
-        return measure_leaning(predict, env, ids, config, look, action_std(acting), actor.name, actor.pooling, progress)
+        return measure_leaning(predict, env, load_objects(objects).ids, config, make_look, action_std(acting), actor.name, actor.pooling, progress)
     finally:
         env.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -84,10 +85,8 @@ def mask_source(text: str) -> MaskSource:
             raise ConfigError(f"masks {text!r}: write noisy:IOU with an IoU above 0 and at most 1, such as noisy:0.6")
         return NoisyMasks(iou)
     if rest:
-        from toyshift.diagnostics.actors import resolve
-
         try:
-            return DetectedMasks(resolve(text))
+            return DetectedMasks(getattr(importlib.import_module(kind), rest))
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"masks {text!r} cannot be imported ({error}); available: {TRUTH}, {NOISY}:IOU, {DETECTOR}, or module:name of your own provider") from error
     raise ConfigError(f"masks {text!r} are unknown; available: {TRUTH}, {NOISY}:IOU, {DETECTOR}, or module:name of your own provider")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import ConfigError, GraspError, PhysicsError
 from toyshift.core.files import atomic_path
-from toyshift.diagnostics.actors import EnvSpec, look_of_episode, make_look, open_actor, resolve
+from toyshift.core.world import World
+from toyshift.diagnostics.actors import Actor, look_of_episode, make_look, open_actor
 from toyshift.diagnostics.evaluation import EvaluateConfig, reset_options
 from toyshift.diagnostics.rows import Row
 
@@ -118,12 +119,11 @@ def record_rollouts(
     if not todo:
         return out
     actor, env = open_actor(config.policy, config.objects, config.env, config.remote)
-    drawing = EnvSpec({**config.env.kwargs, **(SHOW if show is None else show)}, config.env.factory)
-    screen = resolve(drawing.factory)(objects=config.objects, **drawing.kwargs)
+    screen = config.env.open(config.objects, **(SHOW if show is None else show))
     try:
         for row, rollout in todo:
             frames = _play(actor, env, screen, config, row, size, camera)
-            rate = float(getattr(env.unwrapped.action_contract, "control_hz", 10.0))
+            rate = env.action_contract.control_hz
             write_mp4(rollout.path, frames + frames[-1:] * hold_frames, rate)
     finally:
         env.close()
@@ -131,17 +131,17 @@ def record_rollouts(
     return out
 
 
-def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row, size: int, camera: str) -> list[NDArray[np.uint8]]:
+def _play(actor: Actor, env: World, screen: World, config: EvaluateConfig, row: Row, size: int, camera: str) -> list[NDArray[np.uint8]]:
     """Plays one episode and returns its pictures, the first before any action."""
     options = reset_options(config, row.object_id, row.episode)
     for world in (env, screen):
         world.reset(seed=config.seed, options=options)
         if config.look:
-            world.unwrapped.set_look(make_look(config.env, look_of_episode(config.look, row.episode)))
+            world.set_look(make_look(look_of_episode(config.look, row.episode)))
 
     def picture() -> NDArray[np.uint8]:
-        screen.unwrapped.load_sim_state(row.object_id, env.unwrapped.sim_state())
-        return np.asarray(screen.unwrapped.picture(size, camera), dtype=np.uint8)
+        screen.load_sim_state(row.object_id, env.sim_state())
+        return np.asarray(screen.picture(size, camera), dtype=np.uint8)
 
     frames = [picture()]
     try:
@@ -149,7 +149,7 @@ def _play(actor: Any, env: Any, screen: Any, config: EvaluateConfig, row: Row, s
         done = False
         while len(frames) <= config.max_steps and not done:
             for action in actor.actions(env):
-                _, done, info = env.unwrapped.advance(action)
+                _, done, info = env.advance(action)
                 frames.append(picture())
                 done = bool(done) or bool(info["is_success"])
                 if done or len(frames) > config.max_steps:

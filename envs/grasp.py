@@ -133,6 +133,11 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """The instruction; LeRobot looks for it under this name and under `task_description`."""
         return self.task_description
 
+    @property
+    def lift_height(self) -> float:
+        """Rise that success asks for [m]."""
+        return self.config.lift_height
+
     # ---------------------------------------------------------------- episodes
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:

@@ -113,8 +113,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
     mask_source(cfg.masks)  # refuses what it does not know
-    own_masks = {} if cfg.masks == TRUTH else {"masks": cfg.masks}
-    names = {policy: f"{name} [masks {cfg.masks}]" if own_masks and policy not in REFERENCES else name for policy, name in row_names(policies).items()}
+    names = {policy: f"{name} [masks {cfg.masks}]" if cfg.masks != TRUTH and policy not in REFERENCES else name for policy, name in row_names(policies).items()}
     workers = cfg.workers or core_count()
     sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
@@ -127,12 +126,13 @@ def main(cfg: Config) -> dict[str, Any]:
     for objects in sets:
         for policy in policies:
             for shift in shifts:
-                seen = {} if policy in REFERENCES else own_masks
+                masks = TRUTH if policy in REFERENCES else cfg.masks
+                own = cfg.env_kwargs | ({} if masks == TRUTH else {"masks": masks})
                 config = EvaluateConfig(
-                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs, **seen), shift=shift,
+                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs, masks), shift=shift,
                     max_steps=cfg.max_steps, remote=cfg.remote,
                 )
-                rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, cfg.env_kwargs | seen, shift), workers=workers)
+                rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, own, shift), workers=workers)
     summaries = summarise(rows)
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)

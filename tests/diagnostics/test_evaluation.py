@@ -20,9 +20,9 @@ from toyshift.diagnostics.actors import (
     FolderActor,
     RandomActor,
     look_of_episode,
+    make_grasp_env,
     make_look,
     policy_fingerprint,
-    resolve,
 )
 from toyshift.diagnostics.evaluation import (
     EvaluateConfig,
@@ -34,32 +34,24 @@ from toyshift.diagnostics.evaluation import (
 )
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest
 from toyshift.envs.shifts import Shifts
+from toyshift.toys import load_objects
 
 FAKE = '''
-import dataclasses
 import numpy as np
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.seeds import episode_rng
+from toyshift.envs import Look
 
 CONTRACT = ActionContract("eef_delta", ("dx", "grip"), ("m", "1"), (-0.05, 0.0), (0.05, 1.0), 20.0, ("j1",))
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    table: int = 0
-
-class Objects:
-    ids, fingerprint = ("a", "b", "c"), "f00d"
-
-def load_objects(spec):
-    return Objects()
 
 class Env:
     """Height rises by the first action where it points up; the start is drawn from (seed, episode)."""
     action_contract = CONTRACT
     observation_contract = ObservationContract((("front", (8, 8)),), ("height",))
+    task_description, lift_height = "", 0.3
 
     def __init__(self, objects, gain=1.0):
-        self.gain, self.unwrapped, self.rendered, self.look = gain, self, 0, Look()
+        self.gain, self.rendered, self.look = gain, 0, Look()
 
     def reset(self, seed, options):
         self.height = self.start = float(episode_rng(seed, options["episode"]).uniform(0.0, 0.2))
@@ -92,7 +84,7 @@ def fake(tmp_path, monkeypatch) -> types.ModuleType:
     return importlib.import_module("fakeworld")
 
 
-SPEC = EnvSpec(factory="fakeworld:Env", objects_factory="fakeworld:load_objects", look_factory="fakeworld:Look")
+THREE = "toys:train?n=3"  # objects
 
 
 class Lifter:
@@ -126,7 +118,7 @@ def test_objects_take_even_turns_in_a_seeded_order():
 
 
 def test_an_episode_renders_only_for_new_chunks(fake):
-    env, config = fake.Env("x"), EvaluateConfig("lifter", "x", env=SPEC)
+    env, config = fake.Env("x"), EvaluateConfig("lifter", "x", env=EnvSpec(make_env=fake.Env))
     lifter = Lifter(fake.CONTRACT)
     outcome = run_episode(FolderActor(lifter), env, config, "a", 0)
     assert outcome["success"]
@@ -136,7 +128,7 @@ def test_an_episode_renders_only_for_new_chunks(fake):
 
 
 def test_outcomes_of_failures(fake):
-    env, config = fake.Env("x"), EvaluateConfig("lifter", "x", max_steps=5, env=SPEC)
+    env, config = fake.Env("x"), EvaluateConfig("lifter", "x", max_steps=5, env=EnvSpec(make_env=fake.Env))
     slow = run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), env, config, "a", 1)
     assert (slow["success"], slow["steps"], slow["failure"]) == (False, 5, "timeout")
 
@@ -165,7 +157,7 @@ def test_a_shift_reaches_the_environment_and_the_rows_and_keeps_the_initial_stat
     assert {r.shift for r in before} == {""}
     assert [(r.object_id, r.episode) for r in rows] == [(r.object_id, r.episode) for r in before]
     assert run_key(shifted, "f") != run_key(plain, "f")
-    world = resolve(env.factory)("toys:train?n=3", **env.kwargs)
+    world = env.open("toys:train?n=3")
     states = []
     for config in (plain, shifted):
         run_episode(RandomActor(), world, dataclasses.replace(config, max_steps=1), rows[0].object_id, 0)
@@ -179,16 +171,27 @@ def test_a_shift_reaches_the_environment_and_the_rows_and_keeps_the_initial_stat
 
 def test_looks_take_turns_over_episodes(fake, tmp_path):
     assert [look_of_episode({"table": (1, 2), "light": 0.5}, i) for i in (0, 1, 2)] == [{"table": t, "light": 0.5} for t in (1, 2, 1)]
-    config = EvaluateConfig("random", "x", trials=30, seed=5, look={"table": (0, 1)}, env=SPEC)
+    config = EvaluateConfig("random", THREE, trials=30, seed=5, look={"table": (0, 1)}, env=EnvSpec(make_env=fake.Env))
     rows = evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
     assert {r.look for r in rows} == {"table=0|1"}
     assert any(r.success for r in rows)
     assert not any(r.success for r in rows if r.episode % 2)  # the fake world never succeeds on table 1
 
 
-def test_unknown_looks_are_named(fake):
+def test_the_key_of_a_run_says_nothing_of_where_code_lies_and_leaves_defaults_out(fake):
+    plain = EvaluateConfig("random", THREE)
+    assert EnvSpec().to_json() == {}
+    assert run_key(plain, "f") == run_key(dataclasses.replace(plain, env=EnvSpec(make_env=make_grasp_env), trials=7), "f")
+    others = (EnvSpec(make_env=fake.Env), EnvSpec({"gain": 2.0}), EnvSpec(masks="noisy:0.5"))
+    changed = [dataclasses.replace(plain, env=env) for env in others]
+    changed += [dataclasses.replace(plain, **{k: v}) for k, v in (("seed", 1), ("max_steps", 9), ("look", {"table": 1}), ("shift", "camera-azimuth=1"))]
+    keys = {run_key(config, "f") for config in (plain, *changed)}
+    assert len(keys) == 1 + len(changed)
+
+
+def test_unknown_looks_are_named():
     with pytest.raises(UnknownNameError, match=r"'tabel'.*table"):
-        make_look(SPEC, {"tabel": 1})
+        make_look({"tabel": 1})
 
 
 def test_random_actions_fill_the_box_and_depend_on_the_episode_only(fake):
@@ -204,7 +207,7 @@ def test_random_actions_fill_the_box_and_depend_on_the_episode_only(fake):
 
 
 def test_a_killed_run_goes_on_and_equals_an_uninterrupted_one(fake, tmp_path, monkeypatch):
-    config = EvaluateConfig("random", "x", trials=50, seed=5, max_steps=30, env=SPEC)
+    config = EvaluateConfig("random", THREE, trials=50, seed=5, max_steps=30, env=EnvSpec(make_env=fake.Env))
     whole = evaluate(config, tmp_path / "whole.parquet", workers=0, progress=False)
     assert [r.episode for r in whole] == list(range(50))
     assert 0 < sum(r.success for r in whole) < 50
@@ -246,8 +249,8 @@ def test_a_killed_run_goes_on_and_equals_an_uninterrupted_one(fake, tmp_path, mo
 
 
 def test_damaged_parts_are_named_and_played_again(fake, tmp_path):
-    config = EvaluateConfig("random", "x", trials=4, env=SPEC)
-    key = evaluation.run_key(config, "f00d")
+    config = EvaluateConfig("random", THREE, trials=4, env=EnvSpec(make_env=fake.Env))
+    key = evaluation.run_key(config, load_objects(THREE).fingerprint)
     part = tmp_path / "rows.parquet.parts" / key / "0000000.parquet"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"PAR1 half a file")
@@ -256,7 +259,7 @@ def test_damaged_parts_are_named_and_played_again(fake, tmp_path):
 
 
 def test_worker_processes_give_the_same_rows(fake, tmp_path):
-    config = EvaluateConfig("random", "x", trials=6, seed=1, max_steps=20, env=SPEC)
+    config = EvaluateConfig("random", THREE, trials=6, seed=1, max_steps=20, env=EnvSpec(make_env=fake.Env))
     alone = evaluate(config, tmp_path / "a.parquet", workers=0, progress=False)
     with worker_pool(2) as pool:
         together = evaluate(config, tmp_path / "b.parquet", progress=False, pool=pool)
@@ -266,7 +269,7 @@ def test_worker_processes_give_the_same_rows(fake, tmp_path):
 
 
 def test_errors_in_workers_arrive_and_keep_what_is_done(fake, tmp_path):
-    config = EvaluateConfig("random", "x", trials=3, look={"colour": 1}, env=SPEC)
+    config = EvaluateConfig("random", THREE, trials=3, look={"colour": 1}, env=EnvSpec(make_env=fake.Env))
     with pytest.raises(UnknownNameError, match="colour"):
         evaluate(config, tmp_path / "rows.parquet", workers=1, progress=False)
 

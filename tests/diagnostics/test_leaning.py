@@ -22,7 +22,7 @@ class World:
     """A 16x16 picture: background brightness, and a mask that marks where the object is."""
 
     def __init__(self) -> None:
-        self.unwrapped, self.look, self.place = self, Look(), np.zeros(2)
+        self.look, self.place = Look(), np.zeros(2)
 
     def reset(self, seed, options):
         self.place = np.random.default_rng([seed, options["episode"]]).uniform(-0.1, 0.1, 2)

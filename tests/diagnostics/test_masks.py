@@ -54,10 +54,10 @@ def env():
 def shown(env, masks, episode=0):
     """Returns the true masks of an episode's first two observations and those that a policy was shown."""
     env.reset(seed=0, options={"episode": episode})
-    policy = Recorder(env.unwrapped.action_contract.size)
+    policy = Recorder(env.action_contract.size)
     actor = FolderActor(policy, masks)
     actor.reset(env, 0, episode)
-    truth = env.unwrapped.observe()["masks"]
+    truth = env.observe()["masks"]
     actor.actions(env)
     actor.actions(env)
     return truth, policy.seen
@@ -111,17 +111,17 @@ def test_protocol():
 def test_a_policy_is_told_picks_instruction_and_refuses_one_it_does_not_know(tmp_path):
     world = make_grasp_env("toys:test?n=4", image_size=32, task="pick", clutter=1)
     world.reset(seed=0, options={"episode": 0})
-    said = world.unwrapped.task_description
+    said = world.task_description
     config = PolicyConfig(pooling="mean", width=32, stem=16, hidden=32, instruction="table", vocabulary=(said, "fly"))
-    policy = Policy(config, world.unwrapped.action_contract, world.unwrapped.observation_contract)
+    policy = Policy(config, world.action_contract, world.observation_contract)
     actor = FolderActor(TorchPolicy("it", policy))
     actor.reset(world, 0, 0)
     assert said.startswith("pick up the ")
     ours = actor.actions(world)
-    world.unwrapped.task_description = "fly"
+    world.task_description = "fly"
     actor.reset(world, 0, 0)
     assert not np.allclose(actor.actions(world), ours)  # the same image, told something else
-    world.unwrapped.task_description = "swim"
+    world.task_description = "swim"
     with pytest.raises(UnknownNameError, match=r"instruction 'swim'.*fly.*pick up the"):
         actor.actions(world)
     world.close()

@@ -53,7 +53,7 @@ class Env:
     action_contract = ActionContract("eef_delta", ("dx",), ("m",), (0.0,), (0.1,), 10.0, ("j1",))
 
     def __init__(self, objects, screen=False):
-        self.unwrapped, self.screen, self.height = self, screen, 0.0
+        self.screen, self.height = screen, 0.0
 
     def reset(self, seed, options):
         self.height = 0.0
@@ -82,13 +82,12 @@ def test_a_film_repeats_its_row_and_is_made_once(tmp_path, monkeypatch):
     av = pytest.importorskip("av")
     (tmp_path / "filmworld.py").write_text(WORLD)
     monkeypatch.syspath_prepend(str(tmp_path))
-    config = EvaluateConfig("random", "x", trials=3, seed=4, env=EnvSpec(factory="filmworld:Env"))
+    config = EvaluateConfig("random", "x", trials=3, seed=4, env=EnvSpec(make_env=importlib.import_module("filmworld").Env))
     rows = [Row("random", "", "x", "a", 4, i, True, 0.4, 9, "", "", 0.0, i, 3) for i in range(3)]
     films = record_rollouts(config, rows, tmp_path / "films", successes=1, failures=1, size=64, show={"screen": True}, hold_frames=2)
     assert [(f.episode, f.success) for f in films] == [(0, True)]  # there is no failure to show
     actor, height, steps = RandomActor(), 0.0, 0
     env = type("E", (), {"action_contract": importlib.import_module("filmworld").Env.action_contract})()
-    env.unwrapped = env
     actor.reset(env, 4, 0)
     while height <= 0.4:
         height, steps = height + float(actor.actions(env)[0, 0]), steps + 1

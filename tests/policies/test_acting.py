@@ -39,10 +39,6 @@ class Scene:
 
     task_description = ""
 
-    @property
-    def unwrapped(self) -> Scene:
-        return self
-
     def observe(self) -> dict[str, Any]:
         return {"pixels": {c: np.zeros((32, 32, 3), np.uint8) for c in ("front", "wrist")}, "masks": {}, "agent_pos": np.zeros(3, np.float32)}
 
