@@ -1,16 +1,8 @@
-"""Floor 5: repairs that turn a dataset into another one; names are imported when first used."""
+"""Floor 5: repairs that turn a dataset into another one."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from toyshift.core.lazy import lazy_names
 
-_MODULES = {"ViewpointConfig": "viewpoint", "augment_viewpoint": "viewpoint"}
-
-__all__ = ["ViewpointConfig", "augment_viewpoint"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; available: {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+_PLACES = {"ViewpointConfig": "viewpoint", "augment_viewpoint": "viewpoint"}
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -17,13 +17,13 @@ from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import worker_pool
-from toyshift.data.dataset import Dataset, open_dataset
+from toyshift.data.collecting.replay import begin_again, environment_of
 from toyshift.data.episode import Episode, episode_indices, write_episode
-from toyshift.data.lerobot import finalize
-from toyshift.data.replay import begin_again, environment_of
-from toyshift.envs.grasp import GraspEnv
-from toyshift.envs.render import gl_renderer_name
+from toyshift.data.store.dataset import Dataset, open_dataset
+from toyshift.data.store.lerobot import finalize
+from toyshift.envs.render.renderer import gl_renderer_name
 from toyshift.envs.shifts import Look
+from toyshift.envs.tasks.grasp import GraspEnv
 
 CONFIG = "augment.json"
 CAMERA = "front"  # the camera that is moved; the wrist camera stays on the wrist

@@ -15,10 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from toyshift.data.convert import convert
-from toyshift.data.dataset import open_dataset
 from toyshift.data.episode import write_episode
-from toyshift.data.lerobot import finalize
+from toyshift.data.formats.convert import convert
+from toyshift.data.store.dataset import open_dataset
+from toyshift.data.store.lerobot import finalize
 
 LIMIT = 60.0  # seconds for 10,000 frames
 

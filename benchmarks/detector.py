@@ -9,9 +9,9 @@ import numpy as np
 
 from toyshift.core.contract import MASK_TARGET
 from toyshift.core.errors import GraspError
-from toyshift.data.experts import make_expert
+from toyshift.data.grasping.experts import make_expert
 from toyshift.envs import EnvConfig, GraspEnv
-from toyshift.policies.masks import ColourDetector
+from toyshift.policies.detectors import ColourDetector
 
 CASES = (("toys:test?n=40", ""), ("ycb-like", ""), ("ycb-like", "light-intensity=3"), ("ycb-like", "table-texture=3"))
 EPISODES, STEPS, EVERY = 24, 25, 5

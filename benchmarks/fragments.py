@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from toyshift.core.seeds import episode_rng
-from toyshift.data.factors import FACTORS
-from toyshift.data.fragment import Fragmentation, fragment
-from toyshift.data.fragmented import Dependence, measure
+from toyshift.data.collecting.factors import FACTORS
+from toyshift.data.collecting.fragmentation import Fragmentation, fragment
+from toyshift.data.collecting.fragments import Dependence, measure
 
 EPISODES = 50  # of each of two sub-datasets
 SIDE, MARGIN, SCALE = 230, 46, 2

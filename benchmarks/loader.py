@@ -19,10 +19,10 @@ import numpy as np
 
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key, mask_key
 from toyshift.core.files import write_json
-from toyshift.data import cache, loader
-from toyshift.data.batching import batches
-from toyshift.data.layout import Column
-from toyshift.data.loader import Windows
+from toyshift.data.loading import cache, loader
+from toyshift.data.loading.batching import batches
+from toyshift.data.loading.loader import Windows
+from toyshift.data.store.layout import Column
 
 SIZE, STATES, ACTIONS, LENGTH = 96, 24, 7, 30
 FRAMES_PER_S, WINDOWS_PER_S, GROWTH_MB = 20_000, 3_000, 500

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from toyshift.data.rlds import oxe_mixture_stream
-from toyshift.data.stream import open_stream
+from toyshift.data.formats.exchange import open_stream
+from toyshift.data.formats.rlds import oxe_mixture_stream
 
 NAME = "fractal20220817_data"
 STEPS, SHARD = 15, 5  # of an episode; episodes of a file

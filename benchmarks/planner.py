@@ -22,9 +22,9 @@ import numpy as np
 from toyshift.core.errors import GraspError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
-from toyshift.data.expert import GraspExpert
+from toyshift.data.grasping.expert import GraspExpert
 from toyshift.diagnostics import per_object, read_rows
-from toyshift.envs.grasp import GraspEnv
+from toyshift.envs.tasks.grasp import GraspEnv
 from toyshift.scripts.evaluate import Config
 from toyshift.scripts.evaluate import main as evaluate
 

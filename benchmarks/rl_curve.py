@@ -25,7 +25,7 @@ from toyshift.diagnostics import EvaluateConfig, evaluate
 from toyshift.diagnostics.report_charts import nice_ticks, short
 from toyshift.diagnostics.statistics import wilson
 from toyshift.scripts.options import parse
-from toyshift.scripts.study_charts import COLOURS, GRID, INK, SCALE, font, save
+from toyshift.scripts.studies.charts import COLOURS, GRID, INK, SCALE, font, save
 from toyshift.scripts.train_rl import main as train_rl
 
 GOAL = 0.8

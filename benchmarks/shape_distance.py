@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    from toyshift.toys.distance import surfaces_file
+    from toyshift.toys.compare.distance import surfaces_file
 
     a, b = load_objects(args.a), load_objects(args.b)
     with tempfile.TemporaryDirectory() as folder:

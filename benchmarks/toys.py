@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from toyshift.core.manifest import manifest
-from toyshift.toys.sampling import sample_toy, toy_rng
-from toyshift.toys.toy import Toy, toy_object
+from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.toys.random_toys.toy import Toy, toy_object
 
 WANTED = {"toys_per_s": 3000.0, "meshes_per_s": 60.0, "objects_per_s": 50.0}
 

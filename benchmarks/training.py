@@ -22,15 +22,15 @@ from safetensors.torch import save_file
 
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key, mask_key
 from toyshift.data.episode import Episode, write_episode
-from toyshift.data.lerobot import finalize
-from toyshift.policies.acting import TorchPolicy
-from toyshift.policies.backbones import VIT_SIZES
+from toyshift.data.store.lerobot import finalize
+from toyshift.policies.act.acting import TorchPolicy
 from toyshift.policies.config import PolicyConfig, TrainConfig
 from toyshift.policies.devices import cpu_has_bf16, torch_threads
-from toyshift.policies.policy import Policy
-from toyshift.policies.prefetch import Prefetch
-from toyshift.policies.run import Run
-from toyshift.policies.source import open_source
+from toyshift.policies.network.backbones import VIT_SIZES
+from toyshift.policies.network.policy import Policy
+from toyshift.policies.training.prefetch import Prefetch
+from toyshift.policies.training.run import Run
+from toyshift.policies.training.training_data import open_source
 from toyshift.scripts.recipe import STATE as STATE_NAMES
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 

@@ -20,9 +20,9 @@ from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.core.workers import worker_pool
 from toyshift.data import open_dataset
-from toyshift.data.dataset import Dataset
 from toyshift.data.episode import Episode, episode_indices, is_image, write_episode
-from toyshift.data.lerobot import finalize
+from toyshift.data.store.dataset import Dataset
+from toyshift.data.store.lerobot import finalize
 from toyshift.data.video import CODEC, KEY_EVERY, PIXELS, QUALITY, decode_clip, encode_clip
 from toyshift.diagnostics import EvaluateConfig, evaluate
 from toyshift.diagnostics.rows import Row

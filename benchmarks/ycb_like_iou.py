@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from overlap import aligned_iou
 
-from toyshift.toys.meshfile import read_mesh
-from toyshift.toys.overlap import aligned_iou
-from toyshift.toys.repair import repaired
-from toyshift.toys.table import ycb_table
-from toyshift.toys.ycb import find_objects
-from toyshift.toys.ycb_like import SHAPES, fitted
+from toyshift.toys.meshes.meshfile import read_mesh
+from toyshift.toys.meshes.repair import repaired
+from toyshift.toys.meshes.ycb import find_objects
+from toyshift.toys.ycb_like.ycb_like_set import SHAPES, fitted
+from toyshift.toys.ycb_table import ycb_table
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import FileError
+from toyshift.core.errors import ConfigError, FileError
 
 
 def cache_dir(*parts: str) -> Path:
@@ -114,3 +114,9 @@ def locked(path: Path) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def require_new(path: Path) -> None:
+    """Raises ConfigError where a file or a filled folder is in the way."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise ConfigError(f"{path} exists; choose another destination, or delete it")

@@ -1,56 +1,37 @@
-"""Demonstrations: planning, collection, storage as LeRobotDataset v3, and the training loader; names are imported when first used."""
+"""Demonstrations: grasp search, collection, storage as LeRobotDataset v3, and the training loader."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from toyshift.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from toyshift.data.batching import batches
-    from toyshift.data.collection import CollectConfig, collect
-    from toyshift.data.dataset import Dataset, open_dataset
-    from toyshift.data.episode import Episode, episode_indices, read_episode, write_episode
-    from toyshift.data.lerobot import finalize
-    from toyshift.data.loader import Windows
-    from toyshift.data.sampler import Sampler
+    from toyshift.data.collecting.collection import CollectConfig as CollectConfig
+    from toyshift.data.collecting.collection import collect as collect
+    from toyshift.data.episode import Episode as Episode
+    from toyshift.data.episode import episode_indices as episode_indices
+    from toyshift.data.episode import read_episode as read_episode
+    from toyshift.data.episode import write_episode as write_episode
+    from toyshift.data.loading.batching import batches as batches
+    from toyshift.data.loading.loader import Windows as Windows
+    from toyshift.data.loading.sampler import Sampler as Sampler
+    from toyshift.data.store.dataset import Dataset as Dataset
+    from toyshift.data.store.dataset import open_dataset as open_dataset
+    from toyshift.data.store.lerobot import finalize as finalize
 
-# name -> module: to add one, add a line here and below.
-_MODULES = {
-    "CollectConfig": "collection",
-    "Dataset": "dataset",
+_PLACES = {
+    "CollectConfig": "collecting.collection",
+    "Dataset": "store.dataset",
     "Episode": "episode",
-    "Sampler": "sampler",
-    "Windows": "loader",
-    "batches": "batching",
-    "collect": "collection",
+    "Sampler": "loading.sampler",
+    "Windows": "loading.loader",
+    "batches": "loading.batching",
+    "collect": "collecting.collection",
     "episode_indices": "episode",
-    "finalize": "lerobot",
-    "open_dataset": "dataset",
+    "finalize": "store.lerobot",
+    "open_dataset": "store.dataset",
     "read_episode": "episode",
     "write_episode": "episode",
 }
-
-__all__ = [
-    "CollectConfig",
-    "Dataset",
-    "Episode",
-    "Sampler",
-    "Windows",
-    "batches",
-    "collect",
-    "episode_indices",
-    "finalize",
-    "open_dataset",
-    "read_episode",
-    "write_episode",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; available: {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -27,6 +27,7 @@ Frames = dict[str, NDArray[Any]]
 EPISODES = "episodes"
 FINALIZING = ".finalize"
 INDEX_FILE = "toyshift_episodes.jsonl"
+EXECUTED = "executed_action"  # what the robot was given: the recorded action after its disturbance
 # LeRobot fills these columns itself.
 AUTO_FEATURES = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 DTYPES = ("float32", "float64", "int64", "int32", "uint8", "bool")

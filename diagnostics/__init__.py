@@ -1,11 +1,10 @@
-"""Evaluation protocol, statistics, shortcut measures and the report; names are imported when first used."""
+"""Evaluation protocol, statistics, shortcut measures and the report."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from toyshift.core.lazy import lazy_names
 
-_EXPORTS = {
+_PLACES = {
     "Estimate": "statistics",
     "PairedDifference": "statistics",
     "bootstrap_mean": "statistics",
@@ -41,15 +40,4 @@ _EXPORTS = {
     "ReportData": "report_data",
     "write_report": "report",
 }
-
-__all__ = sorted(_EXPORTS)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -19,12 +19,12 @@ from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
-from toyshift.diagnostics.masks import TRUTH, mask_source
-from toyshift.policies.remote_options import LEROBOT, RemoteOptions, is_remote
+from toyshift.diagnostics.mask_sources import TRUTH, mask_source
+from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 if TYPE_CHECKING:
-    from toyshift.envs.grasp import GraspEnv
     from toyshift.envs.shifts import Look
+    from toyshift.envs.tasks.grasp import GraspEnv
 
 BUILTIN = ("oracle", "random")
 
@@ -48,7 +48,7 @@ MakeEnv = Callable[..., World]  # called with objects=SPEC and further arguments
 def make_grasp_env(objects: str, **kwargs: Any) -> World:
     """Returns a `toyshift.envs.GraspEnv`; the arguments are fields of its `EnvConfig`."""
     from toyshift.envs.config import EnvConfig
-    from toyshift.envs.grasp import GraspEnv
+    from toyshift.envs.tasks.grasp import GraspEnv
 
     known = {f.name for f in dataclasses.fields(EnvConfig)}
     for name in kwargs:
@@ -131,11 +131,11 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
     if policy in BUILTIN:
         return policy
     if policy.startswith(LEROBOT):
-        from toyshift.policies.lerobot_process import lerobot_fingerprint
+        from toyshift.policies.remote.lerobot_process import lerobot_fingerprint
 
         return lerobot_fingerprint(policy)
     if is_remote(policy):
-        from toyshift.policies.remote import RemotePolicy
+        from toyshift.policies.remote.client import RemotePolicy
 
         asked = RemotePolicy(policy, remote)
         asked.close()
@@ -269,7 +269,7 @@ def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions |
     if policy == "random":
         return RandomActor(), spec.open(objects, **blind)
     if policy == "oracle":
-        from toyshift.data.experts import make_expert
+        from toyshift.data.grasping.experts import make_expert
 
         env = spec.open(objects, **blind)
         return OracleActor(make_expert(cast("GraspEnv", env))), env
@@ -281,8 +281,8 @@ def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions |
 
 
 def _open_remote(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions) -> tuple[Actor, World]:
-    from toyshift.policies.lerobot_process import lerobot_process
-    from toyshift.policies.remote import RemotePolicy
+    from toyshift.policies.remote.client import RemotePolicy
+    from toyshift.policies.remote.lerobot_process import lerobot_process
 
     url = lerobot_process(policy, remote).url if policy.startswith(LEROBOT) else policy
     acting = RemotePolicy(url, remote)

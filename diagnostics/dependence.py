@@ -92,7 +92,7 @@ def factors_of(metas: Sequence[Mapping[str, Any]], robot: str = "") -> tuple[dic
 
 def encode(name: str, values: Values) -> Codes:
     """Returns a whole number (N,) for each value: equal values or values of a bin have the same. Factors of `data.factors` have its bins."""
-    from toyshift.data.factors import FACTORS, bin_of
+    from toyshift.data.collecting.factors import FACTORS, bin_of
 
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     if not numeric or len(set(values)) <= BINS:

@@ -31,7 +31,7 @@ from toyshift.diagnostics.actors import (
     policy_fingerprint,
 )
 from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
-from toyshift.policies.remote_options import LEROBOT, RemoteOptions, is_remote
+from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 FLUSH_EVERY = 20  # episodes
 FLUSH_SECONDS = 10.0
@@ -216,7 +216,7 @@ def _served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
     if not config.policy.startswith(LEROBOT):
         yield config
         return
-    from toyshift.policies.lerobot_process import lerobot_process
+    from toyshift.policies.remote.lerobot_process import lerobot_process
 
     process = lerobot_process(config.policy, config.remote)
     try:
@@ -231,7 +231,7 @@ def _gl_renderer(config: EvaluateConfig) -> str:
     """The GL renderer behind the policy's images; "none" where nothing was rendered."""
     if config.policy in BUILTIN or not config.env.simulated:
         return "none"
-    from toyshift.envs.render import gl_renderer_name
+    from toyshift.envs.render.renderer import gl_renderer_name
 
     return gl_renderer_name()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from gymnasium.envs.registration import register
 
 from toyshift.core.graphics import check_mujoco_loads
+from toyshift.core.lazy import lazy_names
 
 check_mujoco_loads()  # every file of this room imports mujoco, which fails unclearly without the library that MUJOCO_GL names
 # id -> options of the one environment; add a variant here and every test of registered ids covers it
@@ -23,29 +23,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
 for _name, _options in VARIANTS.items():
     register(
         id=f"toyshift/{_name}",
-        entry_point="toyshift.envs.grasp:GraspEnv",
-        vector_entry_point="toyshift.envs.vector:ToyGraspVectorEnv",
+        entry_point="toyshift.envs.tasks.grasp:GraspEnv",
+        vector_entry_point="toyshift.envs.adapters.vector:ToyGraspVectorEnv",
         max_episode_steps=100,
         kwargs=_options,
     )
 
-_EXPORTS = {
-    "EnvConfig": "toyshift.envs.config",
-    "GraspEnv": "toyshift.envs.grasp",
-    "ToyGraspVectorEnv": "toyshift.envs.vector",
-    "Look": "toyshift.envs.shifts",
-    "FACTORS": "toyshift.envs.shifts",
-    "Shift": "toyshift.envs.shifts",
-    "Shifts": "toyshift.envs.shifts",
-    "SHIFT_FACTORS": "toyshift.envs.shift_table",
-    "ROBOTS": "toyshift.envs.robots",
-    "thumbnail": "toyshift.envs.thumbnails",
+_PLACES = {
+    "EnvConfig": "config",
+    "GraspEnv": "tasks.grasp",
+    "ToyGraspVectorEnv": "adapters.vector",
+    "Look": "shifts",
+    "FACTORS": "shifts",
+    "Shift": "shifts",
+    "Shifts": "shifts",
+    "SHIFT_FACTORS": "shift_table",
+    "ROBOTS": "robots",
+    "sb3": "adapters.sb3",
+    "thumbnail": "render.thumbnails",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name == "sb3":  # a module: `toyshift.envs.sb3.make(id)`
-        return importlib.import_module("toyshift.envs.sb3")
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'toyshift.envs' has no attribute {name!r}; it exports {', '.join(_EXPORTS)}")
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from toyshift.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from toyshift.policies.acting import ActingPolicy, load_policy
-    from toyshift.policies.bundle import export
-    from toyshift.policies.config import PolicyConfig, TrainConfig
-    from toyshift.policies.policy import Policy
-    from toyshift.policies.training import train
-    from toyshift.policies.verification import verify
+    from toyshift.policies.act.acting import ActingPolicy as ActingPolicy
+    from toyshift.policies.act.bundle import export as export
+    from toyshift.policies.act.loading import load_policy as load_policy
+    from toyshift.policies.act.verification import verify as verify
+    from toyshift.policies.config import PolicyConfig as PolicyConfig
+    from toyshift.policies.config import TrainConfig as TrainConfig
+    from toyshift.policies.network.policy import Policy as Policy
+    from toyshift.policies.training.train import train as train
 
-_EXPORTS = {
-    "ActingPolicy": "toyshift.policies.acting",
-    "Policy": "toyshift.policies.policy",
-    "PolicyConfig": "toyshift.policies.config",
-    "TrainConfig": "toyshift.policies.config",
-    "export": "toyshift.policies.bundle",
-    "load_policy": "toyshift.policies.acting",
-    "train": "toyshift.policies.training",
-    "verify": "toyshift.policies.verification",
+# No inner room may be called train, export or verify: importing it would put the module in the function's place.
+_PLACES = {
+    "ActingPolicy": "act.acting",
+    "Policy": "network.policy",
+    "PolicyConfig": "config",
+    "TrainConfig": "config",
+    "export": "act.bundle",
+    "load_policy": "act.loading",
+    "train": "training.train",
+    "verify": "act.verification",
 }
-
-__all__ = ["ActingPolicy", "Policy", "PolicyConfig", "TrainConfig", "export", "load_policy", "train", "verify"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # no submodule may be called train, export or verify: importing it would put the module in the function's place
-    value = getattr(importlib.import_module(_EXPORTS[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -15,37 +15,66 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
 
 
 class Command(NamedTuple):
-    """One line of the table: where a command lives, its one-line help, and its second words if it has any.
+    """One line of the table: where a command lives, its one-line help, and where its second words live if it has any.
 
     A command's module has `main(cfg) -> dict`, whose annotation names a frozen dataclass: the options. The module of a
-    command with second words has `command(word)` instead, which returns the `main` of that word.
+    command with second words has examples in its docstring instead.
     """
 
     module: str
     help: str
-    words: tuple[str, ...] = ()
+    words: Mapping[str, str] = {}
 
 
 # Adding a command is copying one file of this folder and adding one line here.
 COMMANDS: dict[str, Command] = {
-    "run": Command("toyshift.scripts.run", "runs a whole experiment: run quickstart", ("quickstart",)),
-    "study": Command("toyshift.scripts.study", "runs a study, cell by cell: lego-table, mask-iou, recipe", ("lego-table", "mask-iou", "recipe")),
-    "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", ("distance", "graspability", "grasps", "import", "list", "show", "print", "stats", "view")),
-    "envs": Command("toyshift.scripts.envs", "plays an environment, shows every shift and every robot, writes files for LeRobot's EnvHub", ("play", "shifts", "robots", "hub")),
-    "collect": Command("toyshift.scripts.collect", "collects demonstrations from the grasp planner into a dataset"),
-    "data": Command("toyshift.scripts.data", "converts, mixes, checks and shows datasets", ("check", "convert", "fragment", "info", "mix", "replay", "view")),
+    "run": Command("toyshift.scripts.quickstart", "runs a whole experiment", {
+        "quickstart": "toyshift.scripts.quickstart.experiment",
+    }),
+    "study": Command("toyshift.scripts.studies", "runs a study, cell by cell", {
+        "lego-table": "toyshift.scripts.studies.lego_table",
+        "mask-iou": "toyshift.scripts.studies.mask_iou",
+        "recipe": "toyshift.scripts.studies.recipe",
+    }),
+    "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", {
+        "distance": "toyshift.scripts.toys.distance",
+        "graspability": "toyshift.scripts.toys.graspability",
+        "grasps": "toyshift.scripts.toys.grasps",
+        "import": "toyshift.scripts.toys.import_meshes",
+        "list": "toyshift.scripts.toys.list",
+        "print": "toyshift.scripts.toys.print",
+        "show": "toyshift.scripts.toys.show",
+        "stats": "toyshift.scripts.toys.stats",
+        "view": "toyshift.scripts.toys.view",
+    }),
+    "envs": Command("toyshift.scripts.envs", "shows environments, and writes files for LeRobot's EnvHub", {
+        "hub": "toyshift.scripts.envs.hub",
+        "play": "toyshift.scripts.envs.play",
+        "robots": "toyshift.scripts.envs.robots",
+        "shifts": "toyshift.scripts.envs.shifts",
+    }),
+    "collect": Command("toyshift.scripts.collect", "collects demonstrations of the scripted expert into a dataset"),
+    "data": Command("toyshift.scripts.data", "converts, mixes, checks and shows datasets", {
+        "check": "toyshift.scripts.data.check",
+        "convert": "toyshift.scripts.data.convert",
+        "fragment": "toyshift.scripts.data.fragment",
+        "info": "toyshift.scripts.data.info",
+        "mix": "toyshift.scripts.data.mix",
+        "replay": "toyshift.scripts.data.replay",
+        "view": "toyshift.scripts.data.view",
+    }),
     "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
     "train-rl": Command("toyshift.scripts.train_rl", "trains a policy by reinforcement learning (PPO, SAC)"),
     "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),
     "diagnose": Command("toyshift.scripts.diagnose", "says what a policy leans on, or how datasets differ"),
-    "augment": Command("toyshift.scripts.augment", "makes a repaired copy of a dataset", ("viewpoint",)),
+    "augment": Command("toyshift.scripts.augment", "makes a repaired copy of a dataset", {"viewpoint": "toyshift.scripts.augment.viewpoint"}),
     "serve": Command("toyshift.scripts.serve", "answers over openpi's websocket protocol with a policy's actions"),
     "export": Command("toyshift.scripts.export", "packs a policy into a self-checking bundle (ONNX)"),
     "verify": Command("toyshift.scripts.verify", "re-runs the golden vectors of a bundle"),
@@ -75,7 +104,8 @@ Exit codes: 0 fine, 1 a check failed, 2 wrong input, 130 interrupted. TOYSHIFT_D
 def usage() -> str:
     """Returns the top-level help."""
     lines = ["usage: toyshift COMMAND [options]", "", "Measures, explains and repairs the generalization of robot grasping policies.", "", "commands:"]
-    lines += [f"  {name:<10} {command.help}" for name, command in COMMANDS.items()]
+    words = {name: f": {', '.join(command.words)}" if command.words else "" for name, command in COMMANDS.items()}
+    lines += [f"  {name:<10} {command.help}{words[name]}" for name, command in COMMANDS.items()]
     return "\n".join([*lines, "", EPILOG])
 
 
@@ -90,17 +120,17 @@ def find(argv: Sequence[str]) -> tuple[str, Callable[[Any], dict[str, Any]], lis
     if name not in COMMANDS:
         raise UnknownNameError("command", name, COMMANDS)
     command, rest = COMMANDS[name], list(argv[1:])
-    module = importlib.import_module(command.module)
     if not command.words:
-        return name, module.main, rest
+        return name, importlib.import_module(command.module).main, rest
     if rest and rest[0] in ("-h", "--help"):
+        module = importlib.import_module(command.module)
         print(f"usage: toyshift {name} {{{','.join(command.words)}}} [options]\n\n{(module.__doc__ or '').strip()}")
         raise SystemExit(0)
     if not rest or rest[0].startswith("-"):
         raise ConfigError(f"`toyshift {name}` needs a word behind it: {', '.join(command.words)}; see `toyshift {name} --help`")
     if rest[0] not in command.words:
         raise UnknownNameError(f"word after `toyshift {name}`", rest[0], command.words)
-    return f"{name} {rest[0]}", module.command(rest[0]), rest[1:]
+    return f"{name} {rest[0]}", importlib.import_module(command.words[rest[0]]).main, rest[1:]
 
 
 def to_json(value: dict[str, Any]) -> str:

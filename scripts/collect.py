@@ -16,7 +16,7 @@ from toyshift.core.workers import core_count
 from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
-    from toyshift.data.takeover import TakeOver
+    from toyshift.data.collecting.takeover import TakeOver
     from toyshift.envs.config import EnvConfig
 
 
@@ -84,7 +84,7 @@ def take_over(folder: str, env: EnvConfig) -> TakeOver | None:
     """Makes the option of a policy's folder, after its contracts have been compared with the environment's."""
     if not folder:
         return None
-    from toyshift.data.takeover import TakeOver
+    from toyshift.data.collecting.takeover import TakeOver
     from toyshift.diagnostics.actors import policy_fingerprint
     from toyshift.envs import GraspEnv
 

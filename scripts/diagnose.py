@@ -69,7 +69,7 @@ def of_policies(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics import LeaningConfig, diagnose, summary_table
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
     from toyshift.diagnostics.leaning import leaning_table
-    from toyshift.policies.remote_options import is_remote
+    from toyshift.policies.remote.options import is_remote
 
     for policy in cfg.policy:
         if policy in BUILTIN:

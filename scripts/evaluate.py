@@ -21,7 +21,7 @@ from toyshift.core.files import json_hash, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.core.workers import core_count
-from toyshift.policies.remote_options import LEROBOT, RemoteOptions
+from toyshift.policies.remote.options import LEROBOT, RemoteOptions
 from toyshift.scripts.options import Common
 
 REFERENCES = ("oracle", "random")
@@ -106,7 +106,7 @@ def main(cfg: Config) -> dict[str, Any]:
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
-    from toyshift.diagnostics.masks import TRUTH, mask_source
+    from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects

@@ -37,7 +37,7 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift serve --policy runs/detpool --port 8000
     """
     from toyshift.diagnostics.actors import BUILTIN, load_acting_policy, policy_fingerprint
-    from toyshift.policies.serving import PolicyServer, PolicySession, policy_metadata
+    from toyshift.policies.remote.server import PolicyServer, PolicySession, policy_metadata
 
     if str(cfg.policy) in BUILTIN:
         raise ConfigError(f"{cfg.policy} lives in the simulator; serve the folder of a trained policy or a bundle")

@@ -34,7 +34,7 @@ class Config:
     @classmethod
     def defaults(cls, argv: Sequence[str]) -> Self | None:
         """Returns the options that the command line's --config-file gives; None where it names none."""
-        from toyshift.policies.config_file import read_config_file
+        from toyshift.policies.training.config_file import read_config_file
 
         words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--config-file=") else [word])]
         if "--config-file" not in words[:-1]:
@@ -49,7 +49,7 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     from toyshift.policies import train
     from toyshift.policies.checkpoints import STATE_FILE
-    from toyshift.policies.config_file import UNSET
+    from toyshift.policies.training.config_file import UNSET
 
     if UNSET in cfg.train.data:
         raise ConfigError(f"no dataset was given: {cfg.config_file} names none under data, and there is no --data")

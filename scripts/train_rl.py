@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.errors import GraspError, MissingDependencyError, UnknownNameError
 from toyshift.core.graphics import gl_backend
-from toyshift.policies.rl_config import RlConfig
+from toyshift.policies.rl.config import RlConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Planners:
     """
 
     def __init__(self, envs: Any) -> None:
-        from toyshift.data.experts import make_expert
+        from toyshift.data.grasping.experts import make_expert
 
         self._envs = envs.envs.envs
         self._experts = [make_expert(env) for env in self._envs]
@@ -84,7 +84,7 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     make_env = env_maker(cfg.train)
     try:
-        from toyshift.policies.rl import train_rl
+        from toyshift.policies.rl.rounds import train_rl
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
 

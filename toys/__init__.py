@@ -2,61 +2,40 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from toyshift.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from toyshift.toys.distance import set_distance
-    from toyshift.toys.distribution import ToyDistribution
-    from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
-    from toyshift.toys.objectset import ObjectSet
-    from toyshift.toys.primitives import Primitive
-    from toyshift.toys.rest import compute_rest_poses
-    from toyshift.toys.sampling import sample_toy
-    from toyshift.toys.sources import SOURCES, load_objects
-    from toyshift.toys.toy import Toy, toy_object
+    from toyshift.toys.compare.distance import set_distance as set_distance
+    from toyshift.toys.geometry.rest import compute_rest_poses as compute_rest_poses
+    from toyshift.toys.model import Geom as Geom
+    from toyshift.toys.model import GraspObject as GraspObject
+    from toyshift.toys.model import RestPose as RestPose
+    from toyshift.toys.model import VisualMesh as VisualMesh
+    from toyshift.toys.objectset import ObjectSet as ObjectSet
+    from toyshift.toys.random_toys.distribution import ToyDistribution as ToyDistribution
+    from toyshift.toys.random_toys.primitives import Primitive as Primitive
+    from toyshift.toys.random_toys.sampling import sample_toy as sample_toy
+    from toyshift.toys.random_toys.toy import Toy as Toy
+    from toyshift.toys.random_toys.toy import toy_object as toy_object
+    from toyshift.toys.sources import SOURCES as SOURCES
+    from toyshift.toys.sources import load_objects as load_objects
 
-# Where each public name lives; imported on first use so that importing the room stays cheap.
 _PLACES = {
     "Geom": "model",
     "GraspObject": "model",
     "ObjectSet": "objectset",
-    "Primitive": "primitives",
+    "Primitive": "random_toys.primitives",
     "RestPose": "model",
     "SOURCES": "sources",
-    "Toy": "toy",
-    "ToyDistribution": "distribution",
+    "Toy": "random_toys.toy",
+    "ToyDistribution": "random_toys.distribution",
     "VisualMesh": "model",
-    "compute_rest_poses": "rest",
+    "compute_rest_poses": "geometry.rest",
     "load_objects": "sources",
-    "sample_toy": "sampling",
-    "set_distance": "distance",
-    "toy_object": "toy",
+    "sample_toy": "random_toys.sampling",
+    "set_distance": "compare.distance",
+    "toy_object": "random_toys.toy",
 }
-
-__all__ = [
-    "SOURCES",
-    "Geom",
-    "GraspObject",
-    "ObjectSet",
-    "Primitive",
-    "RestPose",
-    "Toy",
-    "ToyDistribution",
-    "VisualMesh",
-    "compute_rest_poses",
-    "load_objects",
-    "sample_toy",
-    "set_distance",
-    "toy_object",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; available: {', '.join(sorted(_PLACES))}")
-    return getattr(importlib.import_module(f"toyshift.toys.{_PLACES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(_PLACES)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -1,6 +1,6 @@
 """Reads the table of graspability: the share of sampled grasps of a toy that succeed in simulation, by toy id.
 
-data/graspability.py computes it, `toyshift toys graspability SET` fills it.
+data/grasping/graspability.py computes it, `toyshift toys graspability SET` fills it.
 """
 
 from __future__ import annotations

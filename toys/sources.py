@@ -34,13 +34,13 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "toys": Source("toyshift.toys.toysource:toy_set", "train, test or a distribution", ("n", "seed", "of", "select", "pool"), "toys:train?n=250"),
-    "ycb-like": Source("toyshift.toys.ycb_like:ycb_like_set", "", (), "ycb-like@maniskill"),
-    "ycb": Source("toyshift.toys.ycb:ycb_set", "a folder", (), "ycb:DIR?graspable"),
-    "meshes": Source("toyshift.toys.meshes:meshes_set", "a folder", ("unit", "scale", "density", "mass", "masses"), "meshes:DIR?unit=mm"),
-    "rgb-stacking": Source("toyshift.toys.rgb_stacking:rgb_stacking_set", "a wheel or folder", ("density",), "rgb-stacking:WHEEL@heldout"),
-    "random-urdfs": Source("toyshift.toys.random_urdfs:random_urdfs_set", "all, train or test", (), "random-urdfs:test"),
-    "robosuite": Source("toyshift.toys.robosuite_objects:robosuite_set", "", (), "robosuite?graspable"),
+    "toys": Source("toyshift.toys.random_toys.toy_set:toy_set", "train, test or a distribution", ("n", "seed", "of", "select", "pool"), "toys:train?n=250"),
+    "ycb-like": Source("toyshift.toys.ycb_like.ycb_like_set:ycb_like_set", "", (), "ycb-like@maniskill"),
+    "ycb": Source("toyshift.toys.meshes.ycb:ycb_set", "a folder", (), "ycb:DIR?graspable"),
+    "meshes": Source("toyshift.toys.meshes.mesh_folder:meshes_set", "a folder", ("unit", "scale", "density", "mass", "masses"), "meshes:DIR?unit=mm"),
+    "rgb-stacking": Source("toyshift.toys.meshes.rgb_stacking:rgb_stacking_set", "a wheel or folder", ("density",), "rgb-stacking:WHEEL@heldout"),
+    "random-urdfs": Source("toyshift.toys.meshes.random_urdfs:random_urdfs_set", "all, train or test", (), "random-urdfs:test"),
+    "robosuite": Source("toyshift.toys.meshes.robosuite_objects:robosuite_set", "", (), "robosuite?graspable"),
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.data.episode import Episode, write_episode
-from toyshift.data.lerobot import finalize
+from toyshift.data.store.lerobot import finalize
 
 ACTIONS = ActionContract("joint_pos", ("j0", "gripper"), ("rad", "1"), (-1.0, 0.0), (1.0, 1.0), 20.0, ("j0",))
 OBSERVATIONS = ObservationContract((("front", (8, 12)), ("wrist", (8, 12))), ("q0", "q1", "width"))

@@ -9,10 +9,10 @@ import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ContractError, FileError
-from toyshift.data.dataset import open_dataset
 from toyshift.data.episode import Episode, digest, encode_episode, read_episode, write_episode
-from toyshift.data.lerobot import finalize
-from toyshift.data.loader import Windows
+from toyshift.data.loading.loader import Windows
+from toyshift.data.store.dataset import open_dataset
+from toyshift.data.store.lerobot import finalize
 from toyshift.data.video import clip_crc, decode_clip, encode_clip, is_video_size
 
 ACTIONS = ActionContract("joint_pos", ("j0", "gripper"), ("rad", "1"), (-1.0, 0.0), (1.0, 1.0), 20.0, ("j0",))

@@ -13,8 +13,8 @@ import pytest
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
 from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate, run_key
-from toyshift.policies.remote_options import RemoteOptions
-from toyshift.policies.serving import PolicyServer
+from toyshift.policies.remote.options import RemoteOptions
+from toyshift.policies.remote.server import PolicyServer
 from toyshift.scripts.evaluate import Config, row_names
 
 pytest.importorskip("msgpack")

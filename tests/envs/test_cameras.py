@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 import toyshift.envs
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.envs import render as rendering
 from toyshift.envs import sb3
 from toyshift.envs.cameras import FAR, Camera
 from toyshift.envs.config import EnvConfig
-from toyshift.envs.grasp import GraspEnv
-from toyshift.envs.surroundings import TABLE
+from toyshift.envs.render import renderer as rendering
+from toyshift.envs.scene.surroundings import TABLE
+from toyshift.envs.tasks.grasp import GraspEnv
 
 OBJECTS = "toys:train?n=4"
 SIDE = Camera("side", position=(0.5, -0.7, 0.4), look_at=(0.5, 0.0, 0.1), fovy=50.0, size=(120, 200))

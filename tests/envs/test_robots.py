@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.errors import UnknownNameError
-from toyshift.data.experts import EXPERTS, make_expert
+from toyshift.data.grasping.experts import EXPERTS, make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.robots import ROBOTS, asset_path
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix

@@ -12,12 +12,12 @@ import pytest
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs import EnvConfig, GraspEnv, Look
-from toyshift.envs.action_noise import ActionChannel
-from toyshift.envs.image_noise import noisy_image
-from toyshift.envs.mask_noise import dilated, eroded, noisy_mask, with_iou, wrong_object
 from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS
+from toyshift.envs.shifted.action_noise import ActionChannel
+from toyshift.envs.shifted.image_noise import noisy_image
+from toyshift.envs.shifted.mask_noise import dilated, eroded, noisy_mask, with_iou, wrong_object
+from toyshift.envs.shifted.varied_object import varied_object
 from toyshift.envs.shifts import TRAINING, Shift, Shifts, Variation
-from toyshift.envs.varied_object import varied_object
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "shifts.md"
 

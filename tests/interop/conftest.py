@@ -5,7 +5,7 @@ import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.data.episode import Episode, write_episode
-from toyshift.data.lerobot import finalize
+from toyshift.data.store.lerobot import finalize
 
 NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
 ACTIONS = ActionContract("eef_delta", NAMES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.05,) * 3 + (-0.3,) * 3 + (0.0,), (0.05,) * 3 + (0.3,) * 3 + (1.0,), 10.0, ("j0", "j1"))

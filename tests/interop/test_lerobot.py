@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from toyshift.data.dataset import open_dataset
+from toyshift.data.store.dataset import open_dataset
 
 pytest.importorskip("lerobot")
 

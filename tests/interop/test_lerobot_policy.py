@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toyshift.data.dataset import open_dataset
-from toyshift.policies.lerobot_process import LeRobotProcess
-from toyshift.policies.remote import RemotePolicy
-from toyshift.policies.remote_options import RemoteOptions
+from toyshift.data.store.dataset import open_dataset
+from toyshift.policies.remote.client import RemotePolicy
+from toyshift.policies.remote.lerobot_process import LeRobotProcess
+from toyshift.policies.remote.options import RemoteOptions
 
 pytest.importorskip("lerobot")
 pytest.importorskip("msgpack")

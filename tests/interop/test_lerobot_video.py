@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.data.dataset import open_dataset
 from toyshift.data.episode import Episode, write_episode
-from toyshift.data.lerobot import finalize
+from toyshift.data.store.dataset import open_dataset
+from toyshift.data.store.lerobot import finalize
 
 pytest.importorskip("lerobot")
 

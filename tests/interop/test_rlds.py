@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ContractError, FileError
-from toyshift.data.convert import convert
-from toyshift.data.dataset import open_dataset
-from toyshift.data.rlds import oxe_mixture_stream
-from toyshift.data.rlds_write import oxe_action
-from toyshift.data.stream import ReadOptions
+from toyshift.data.formats.convert import convert
+from toyshift.data.formats.exchange import ReadOptions
+from toyshift.data.formats.rlds import oxe_mixture_stream
+from toyshift.data.formats.rlds_write import oxe_action
+from toyshift.data.store.dataset import open_dataset
 
 tfds = pytest.importorskip("tensorflow_datasets")
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from toyshift.data.convert import convert
-from toyshift.data.dataset import open_dataset
+from toyshift.data.formats.convert import convert
+from toyshift.data.store.dataset import open_dataset
 
 pytest.importorskip("robomimic")
 

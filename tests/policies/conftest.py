@@ -1,4 +1,4 @@
-"""A small synthetic dataset behind the interface of `toyshift.data.loader.Windows`, and a quick way to train on it."""
+"""A small synthetic dataset behind the interface of `toyshift.data.loading.loader.Windows`, and a quick way to train on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from toyshift.core.contract import (
 )
 from toyshift.core.files import write_json
 from toyshift.policies import Policy, PolicyConfig, TrainConfig, checkpoints, train
-from toyshift.policies.source import Source
+from toyshift.policies.training.training_data import Source
 
 SIZE = 32
 STATE_NAMES = ("x", "y", "opening")
@@ -133,7 +133,7 @@ def save_untrained() -> Callable[..., Path]:
 def store_dataset(folder: Path, episodes: int, length: int, scale: float = 1.0, offset: float = 0.0) -> Path:
     """Writes a dataset of fake frames; `scale` and `offset` act on states and on actions but the gripper's."""
     from toyshift.data.episode import Episode, write_episode
-    from toyshift.data.lerobot import finalize
+    from toyshift.data.store.lerobot import finalize
 
     windows = FakeWindows(episodes * length)
     windows.data[STATE] = np.float32(scale) * windows.data[STATE] + np.float32(offset)

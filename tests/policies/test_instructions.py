@@ -14,7 +14,7 @@ from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.policies import PolicyConfig, export, load_policy, train, verify
 from toyshift.policies.instructions import INSTRUCTION, Instructions
-from toyshift.policies.source import Source
+from toyshift.policies.training.training_data import Source
 
 Make = Callable[..., Any]
 SAID = ("pick up the blue one", "pick up the red one")

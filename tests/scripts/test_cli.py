@@ -239,7 +239,7 @@ def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsy
 
 def test_arguments_after_the_words_reach_the_command() -> None:
     name, main, rest = cli.find(["toys", "show", "ycb-like", "--out", "x.png"])
-    assert (name, main.__module__, rest) == ("toys show", "toyshift.scripts.toys_show", ["ycb-like", "--out", "x.png"])
+    assert (name, main.__module__, rest) == ("toys show", "toyshift.scripts.toys.show", ["ycb-like", "--out", "x.png"])
 
 
 def test_negative_angles_are_values_and_not_options() -> None:

@@ -100,7 +100,7 @@ def test_mujoco_gl_without_its_library_is_one_line_wherever_the_environment_is_i
 import ctypes.util
 ctypes.util.find_library = lambda name: None
 try:
-    from toyshift.envs.grasp import GraspEnv
+    from toyshift.envs.tasks.grasp import GraspEnv
 except ImportError as error:
     print(type(error).__name__, error)
 """

@@ -17,8 +17,8 @@ from toyshift.toys import load_objects
 from toyshift.toys.grammar import parse
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import PANDA_OPENING, ObjectSet
-from toyshift.toys.splits import split_of
-from toyshift.toys.toysource import ACCEPTED_WIDTH
+from toyshift.toys.random_toys.splits import split_of
+from toyshift.toys.random_toys.toy_set import ACCEPTED_WIDTH
 
 
 def test_grammar() -> None:

@@ -1,0 +1,1 @@
+"""Demonstrations played and recorded; sub-datasets with planted factors."""

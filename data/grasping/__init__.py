@@ -1,0 +1,1 @@
+"""Grasps: their search on an object's surface, and the scripted expert that executes them."""

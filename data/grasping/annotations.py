@@ -1,0 +1,178 @@
+"""Grasp annotations of objects: per object an NPZ with hand poses in the object's frame and a JSON that says what is in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ConfigError, GraspError
+from toyshift.core.files import atomic_path, json_hash, read_json, write_json
+from toyshift.core.progress import Progress
+from toyshift.core.seeds import episode_rng
+from toyshift.data.grasping.expert import ExpertConfig, GraspExpert
+from toyshift.data.grasping.six_dof import plan_six_dof, reachable
+from toyshift.data.grasping.top_down import Grasp, plan_grasps
+from toyshift.envs.tasks.grasp import GraspEnv
+
+Array = NDArray[np.float64]
+
+MAX_STEPS = 100
+# what every NPZ holds, n grasps each
+FIELDS = {
+    "pose": "(n, 4, 4) float64, gripper to object frame: x closes, z approaches, the origin lies between the finger tips [m]",
+    "width": "(n,) float64, distance between the contacts [m]",
+    "score": "(n,) float64, larger is better; of one planner comparable, of two not",
+    "alignment": "(n,) float64, mean cosine between contact normals and closing axis at the finger where it is less",
+    "six_dof": "(n,) bool, whether the 6-DoF planner found it; the other plans from above",
+    "object_pose": "(n, 4, 4) float64, object to base frame (table at z = 0), where it lay when this was planned [m]",
+    "outcome": "(n,) int8, in simulation: 1 lifted, 0 not, -1 not simulated",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotateConfig:
+    """What is annotated.
+
+    Attributes:
+        objects: object set.
+        out: folder of the files.
+        robot: whose gripper, and whose reach.
+        drops: times that each object is put on the table, in a rest pose each.
+        grasps: most grasps per drop and planner, spread over those found from best to worst.
+        simulate: whether each grasp is tried in simulation.
+        seed: root seed.
+    """
+
+    objects: str
+    out: Path
+    robot: str = "panda"
+    drops: int = 4
+    grasps: int = 16
+    simulate: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.drops, self.grasps) < 1:
+            raise ConfigError(f"drops is {self.drops} and grasps {self.grasps}; at least 1 each")
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that the files depend on, but where they lie."""
+        return json_hash({k: v for k, v in dataclasses.asdict(self).items() if k != "out"} | {"planner": dataclasses.asdict(ExpertConfig())})
+
+
+class GivenGraspExpert(GraspExpert):
+    """Executes one grasp, given in the object's frame."""
+
+    name = "given grasp"
+    given: Array
+
+    def _plan(self) -> Grasp:
+        position, rotation = self.env.object_pose()
+        self._planned_for = position, rotation
+        return Grasp(rotation @ self.given[:3, 3] + position, rotation @ self.given[:3, :3], 0.0, 0.0)
+
+
+def annotate(config: AnnotateConfig) -> dict[str, Any]:
+    """Writes `ID.npz` and `ID.json` for every object of a set; run again after a kill, it goes on.
+
+    Returns:
+        objects, grasps, none (ids without a grasp), lifted (share, None where nothing was simulated).
+
+    Raises:
+        ConfigError: the folder holds annotations made with other settings.
+    """
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    env = GraspEnv(objects=config.objects, robot=config.robot, cameras=())
+    facts = []
+    try:
+        with Progress("grasps", len(env.objects), "object") as bar:
+            for name in env.objects.ids:
+                path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", name) + ".json")
+                if path.exists():
+                    fact = read_json(path)
+                    if fact.get("key") != config.key:
+                        raise ConfigError(f"{path} was made with other settings; give another --out, or remove it")
+                else:
+                    fact = _annotate(env, name, path, config)
+                facts.append(fact)
+                bar.update(1, grasps=sum(f["grasps"] for f in facts))
+    finally:
+        env.close()
+    tried, lifted = sum(f["simulated"] for f in facts), sum(f["lifted"] for f in facts)
+    none = [f["id"] for f in facts if not f["grasps"]]
+    return {"objects": len(facts), "grasps": sum(f["grasps"] for f in facts), "none": none, "lifted": lifted / tried if tried else None, "out": out}
+
+
+def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> dict[str, Any]:
+    rows: dict[str, list[Any]] = {field: [] for field in FIELDS}
+    for drop in range(config.drops):
+        env.reset(seed=config.seed, options={"episode": drop, "object": name})
+        position, rotation = env.object_pose()
+        there = _matrix(position, rotation)
+        for grasp, six_dof in _plans(env, drop, config):
+            pose = np.linalg.inv(there) @ _matrix(grasp.position, grasp.rotation)
+            lifted = int(_lifts(env, name, pose, drop, config.seed)) if config.simulate else -1
+            for field, value in zip(FIELDS, (pose, grasp.width, grasp.score, grasp.alignment, six_dof, there, lifted), strict=True):
+                rows[field].append(value)
+    count = len(rows["width"])
+    kinds = {"six_dof": np.bool_, "outcome": np.int8}
+    arrays: dict[str, NDArray[Any]] = {f: np.array(v, dtype=kinds.get(f, np.float64)).reshape((count, 4, 4) if f.endswith("pose") else (count,)) for f, v in rows.items()}
+    with atomic_path(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    outcome = arrays["outcome"]
+    fact = {
+        "id": name, "name": env.object.name, "source": env.object.source, "robot": config.robot, "opening_m": env.robot.gripper.opening, "grasps": count,
+        "simulated": int(np.sum(outcome >= 0)), "lifted": int(np.sum(outcome == 1)), "drops": config.drops, "seed": config.seed, "key": config.key, "fields": FIELDS,
+    }  # fmt: skip
+    write_json(path, fact)  # after the NPZ: what has a JSON is complete
+    return fact
+
+
+def _plans(env: GraspEnv, drop: int, config: AnnotateConfig) -> list[tuple[Grasp, bool]]:
+    """Grasps of both planners that the arm reaches, each with whether it is the 6-DoF planner's."""
+    expert, gripper, home = GraspExpert(env), env.robot.gripper, env.commanded_pose()[1]
+    settings = expert.config
+    place = (*env.object_pose(), env.object_position(), gripper)
+    yaw, lift = float(np.arctan2(home[1, 0], home[0, 0])), env.config.lift_height + settings.lift
+    found: list[tuple[Grasp, bool]] = []
+    for six_dof in (False, True):
+        rng = episode_rng(config.seed, drop, f"annotate:{six_dof}")
+        try:
+            if six_dof:
+                grasps = plan_six_dof(expert.samples_of(env.object, settings.six_dof.points), *place, home, rng, settings.six_dof)
+            else:
+                grasps = plan_grasps(expert.samples_of(env.object), *place, yaw, rng, settings.planner)
+        except GraspError:
+            continue
+        spread = [grasps[i] for i in np.unique(np.linspace(0, len(grasps) - 1, config.grasps).astype(int))]
+        found += [(g, six_dof) for g in spread if reachable(g, env.inverse_kinematics(), env.commanded_joints(), settings.hover, lift)]
+    return found
+
+
+def _lifts(env: GraspEnv, name: str, pose: Array, drop: int, seed: int) -> bool:
+    """Whether a grasp (4, 4) in the object's frame lifts it, at the first attempt."""
+    env.reset(seed=seed, options={"episode": drop, "object": name})
+    expert = GivenGraspExpert(env)
+    expert.given = pose
+    expert.reset(seed, drop)
+    for _ in range(MAX_STEPS):
+        action = np.clip(expert.act(), env.action_contract.low, env.action_contract.high).astype(np.float32)
+        if expert.attempts > 1:
+            return False
+        _, over, info = env.advance(action)
+        if over:
+            return bool(info["is_success"])
+    return False
+
+
+def _matrix(position: Array, rotation: Array) -> Array:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation, position
+    return matrix

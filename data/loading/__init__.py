@@ -1,0 +1,1 @@
+"""Training windows from memory-mapped frames."""

@@ -1,0 +1,1 @@
+"""Datasets on disk: LeRobotDataset v3 written, read, checked, summed up and mixed."""

@@ -1,0 +1,92 @@
+"""Where the masks that a policy sees come from during an evaluation: the simulator, the simulator made worse, or a detector."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.seeds import episode_rng
+
+TRUTH, NOISY, DETECTOR = "truth", "noisy", "detector"
+
+Observation = Mapping[str, Any]
+
+
+class MaskSource(Protocol):
+    """Gives observations their masks; `reset` once an episode."""
+
+    def reset(self, seed: int, episode: int) -> None: ...
+
+    def shown(self, observation: Observation) -> Observation: ...
+
+
+class TrueMasks:
+    """The environment's own masks."""
+
+    def reset(self, seed: int, episode: int) -> None:
+        pass
+
+    def shown(self, observation: Observation) -> Observation:
+        return observation
+
+
+class NoisyMasks:
+    """The environment's masks, every one made worse until the target overlaps the true one by a given IoU (to within a pixel)."""
+
+    def __init__(self, iou: float) -> None:
+        self.iou = iou
+
+    def reset(self, seed: int, episode: int) -> None:
+        self._rng = episode_rng(seed, episode, "noisy-masks")
+
+    def shown(self, observation: Observation) -> Observation:
+        from toyshift.envs.shifted.mask_noise import with_iou
+
+        return {**observation, "masks": {c: with_iou(m, self.iou, self._rng) for c, m in observation["masks"].items()}}
+
+
+class DetectedMasks:
+    """Masks found in the images, by a new detector every episode; the environment's are not looked at."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def reset(self, seed: int, episode: int) -> None:
+        self._detector = self._make()
+
+    def shown(self, observation: Observation) -> Observation:
+        return {**observation, "masks": {c: np.asarray(m, dtype=np.uint8) for c, m in self._detector.masks(observation["pixels"]).items()}}
+
+
+def mask_source(text: str) -> MaskSource:
+    """Reads truth, noisy:IOU, detector, or module:name, a callable that returns a `toyshift.policies.detectors.MaskProvider`.
+
+    Raises:
+        ConfigError: nothing of these, or an IoU out of (0, 1].
+    """
+    kind, _, rest = text.partition(":")
+    if text == TRUTH:
+        return TrueMasks()
+    if text == DETECTOR:
+        from toyshift.policies.detectors import ColourDetector
+
+        return DetectedMasks(ColourDetector)
+    if kind == NOISY:
+        try:
+            iou = float(rest)
+        except ValueError:
+            iou = math.nan
+        if not 0.0 < iou <= 1.0:
+            raise ConfigError(f"masks {text!r}: write noisy:IOU with an IoU above 0 and at most 1, such as noisy:0.6")
+        return NoisyMasks(iou)
+    if rest:
+        try:
+            return DetectedMasks(getattr(importlib.import_module(kind), rest))
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"masks {text!r} cannot be imported ({error}); available: {TRUTH}, {NOISY}:IOU, {DETECTOR}, or module:name of your own provider") from error
+    raise ConfigError(f"masks {text!r} are unknown; available: {TRUTH}, {NOISY}:IOU, {DETECTOR}, or module:name of your own provider")

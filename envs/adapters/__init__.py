@@ -1,0 +1,1 @@
+"""The environments as others want them: vectorised, Stable-Baselines3, LeRobot's EnvHub, robosuite."""

@@ -1,0 +1,1 @@
+"""Pictures: offscreen rendering, portraits of objects, MuJoCo's viewer."""

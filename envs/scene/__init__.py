@@ -1,0 +1,1 @@
+"""The MuJoCo scene: table, robot, cameras, lights, and bodies for objects."""

@@ -1,0 +1,1 @@
+"""The tasks: how an episode begins, goes on and is judged."""

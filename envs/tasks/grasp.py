@@ -1,0 +1,498 @@
+"""Grasp one object from a table and lift it: the environments toyshift/Grasp-v0, toyshift/Pick-v0 and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.core.seeds import episode_rng
+from toyshift.envs.cameras import CAMERAS, camera_matrices, image_size
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.control.controllers import ArmController
+from toyshift.envs.control.kinematics import InverseKinematics
+from toyshift.envs.render.renderer import Renderer, View
+from toyshift.envs.render.window import Viewer, has_display
+from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
+from toyshift.envs.scene.scene import Scene, scene_hash
+from toyshift.envs.shifted.action_noise import ActionChannel
+from toyshift.envs.shifted.image_noise import noisy_image
+from toyshift.envs.shifted.mask_noise import noisy_mask
+from toyshift.envs.shifts import TRAINING, Look, Shifts
+from toyshift.envs.spaces import REACH_BOUND, action_contract, action_space, observation_contract, observation_space
+from toyshift.envs.tasks.pick import phrase
+from toyshift.envs.tasks.stage import Stage
+from toyshift.envs.tasks.success import Progress, low_point
+from toyshift.toys.model import GraspObject
+
+Array = NDArray[np.float64]
+Observation = dict[str, Any]
+
+STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
+FREE_BODY_STATE = 7 + 3 * 6 + 6  # numbers of a free body in it: position; velocity, warm start, joint forces; force on the body
+BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
+UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
+RESET_OPTIONS = {"episode", "object", "look", "shift"}
+RENDER_MODES = ("human", "rgb_array")
+
+
+class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
+    """## Description
+    A robot, a Panda with its hand by default, stands at a table on which objects lie in random poses. Grasp the target and lift it.
+
+    | id | what is on the table | what is seen |
+    |---|---|---|
+    | `toyshift/Grasp-v0` | one object; `clutter=N` or `clutter="2-6"` puts others of the set beside it | images, masks, state |
+    | `toyshift/Pick-v0` | 2-6 objects of the set, of which the instruction names the target | images, masks, state |
+    | `toyshift/GraspState-v0` | one object | state and the object's pose |
+
+    `GraspRelaxed-v0`, `GraspClutter-v0`, `PickTwo-v0` and `PickSix-v0` are variants in difficulty: see `toyshift.envs.VARIANTS`.
+
+    The instruction is `info["task"]` and `env.task_description`: "pick up the red toy", and in Pick, where no two objects are called
+    the same, "pick up the red toy made of a sphere and two cuboids" or "pick up the mustard bottle".
+
+    ## Action Space
+    All end with the gripper (1 open, 0 closed). `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in the
+    robot's base frame and added to the *commanded* hand pose. `eef_pose` (7): absolute position [m] and axis-angle [rad].
+    `joint_pos` (joints + 1): absolute joint angles [rad]. `joint_delta`: added to the commanded ones [rad].
+
+    ## Observation Space
+    `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
+    with `depth=True` `depth.<camera>` (H, W) float32 [m] along the optical axis (20 where there is nothing),
+    `agent_pos` (joints + 14,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
+    commanded minus measured hand position [m], commanded gripper opening 0..1. GraspState has no images but
+    `environment_state` (12,) float32: the target's centre of mass relative to the hand [m], first two columns of its rotation, the
+    sides of its bounding box in its own frame [m].
+
+    ## Rewards
+    `reward="dense"`: sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1] (height /
+    lift_height), success in {0, 1}, all of the target. "cost", GraspState's: minus 1 at every step, plus up to 1 for near and over in
+    [0, 1] (how close the hand is to where it should be on its way down to the target: `success.detour`), grasp in {0, 1} (parts of the
+    gripper touch the target from opposite sides), held and lift, so that success, which ends the episode, is worth most: "dense"
+    pays more for staying just below it. "sparse": success. See `success.REWARDS`; `info["reward_terms"]` has the terms unscaled. Success is
+    computed apart from the reward.
+
+    ## Starting State
+    Joints at home with Gaussian noise. Grasp: target in one of its rest poses, any yaw, its centre of mass uniform in a square; other
+    objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where they do not fit), the
+    target anywhere among them. Objects do not touch each other, and have come to rest.
+
+    ## Termination / Truncation
+    Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps (registration).
+    An episode in which another object is lifted goes on.
+
+    ## Success
+    The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it touches
+    nothing but the gripper, and the gripper holds no other object. `info["predicates"]`: `lifted`, `held`, `right_object`
+    (False while the gripper holds another object), `stable`.
+
+    ## Info
+    `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the last one
+    that the gripper held 5 cm above its start, "" for none. The target is drawn, or chosen by reset option "object".
+    """
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
+
+    def __init__(self, config: EnvConfig | None = None, render_mode: str | None = None, **overrides: Any) -> None:
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
+        try:
+            self.config = EnvConfig(**fields) if config is None else config
+        except TypeError as error:
+            raise UnknownNameError("environment option", str(error).split("'")[-2], EnvConfig.__dataclass_fields__) from error
+        if config is not None and overrides:
+            raise ConfigError("give either config= or single options, not both")
+        if render_mode not in (None, *RENDER_MODES):
+            raise UnknownNameError("render mode", render_mode, RENDER_MODES)
+        self.metadata = {"render_modes": [mode for mode in RENDER_MODES if mode != "human" or has_display()], "render_fps": round(self.config.control_hz)}
+        self.render_mode = render_mode
+        self._viewer = Viewer() if render_mode == "human" else None
+        self._stage = Stage(self.config)
+        self.objects = self._stage.objects
+        self.robot = self._stage.robot
+        self.scene: Scene = self._stage.load(0)
+        self._arm = ArmController(self.config.action_mode, self.scene)
+        self.action_contract = action_contract(self.config, self.robot, self._arm.limits)
+        self.observation_contract = observation_contract(self.config, self.robot)
+        box = action_space(self.action_contract)
+        self.action_space = cast("Any", box)
+        self.observation_space = observation_space(self.config, self.robot)
+        self._low, self._high = box.low.astype(np.float64), box.high.astype(np.float64)
+        self.look = Look()
+        self.shifts, self.variation = Shifts.parse(self.config.shift), TRAINING
+        self.task_description = ""
+        self._seed, self._episode = 0, -1
+        self._ready = False
+
+    @property
+    def task(self) -> str:
+        """The instruction; LeRobot looks for it under this name and under `task_description`."""
+        return self.task_description
+
+    @property
+    def lift_height(self) -> float:
+        """Rise that success asks for [m]."""
+        return self.config.lift_height
+
+    # ---------------------------------------------------------------- episodes
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+        """Starts an episode.
+
+        Args:
+            seed: root seed of the run; with it, counting starts again at episode 0.
+            options: "episode": index of the episode; "object": id or index in the set; "look": a Look; "shift": text
+                such as "table-texture=3", or Shifts, in place of the configuration's.
+
+        Returns:
+            observation and info. The same (seed, episode, object) gives the same episode, whatever was played before.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self._seed, self._episode = seed, -1
+        elif self._episode < 0:
+            self._seed = int(self.np_random.integers(2**31))
+        options = options or {}
+        unknown = set(options) - RESET_OPTIONS
+        if unknown:
+            raise UnknownNameError("reset option", sorted(unknown)[0], RESET_OPTIONS)
+        episode = options.get("episode", self._episode + 1)
+        if not isinstance(episode, int | np.integer) or episode < 0:
+            raise ConfigError(f"reset option episode is {episode!r}; it must be a whole number of at least 0")
+        self._episode = int(episode)
+        self.look = options.get("look", Look())
+        self.shifts = Shifts.parse(options.get("shift", self.config.shift))
+        self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
+        rng = episode_rng(self._seed, self._episode)
+        drawn = int(rng.integers(len(self.objects)))
+        which = options.get("object", drawn)
+        self._use(which, self._stage.draw_others(which, self._stream("others")))
+        self._stage.load_distractors(self._stream("distractors"))
+        self._place(rng)
+        self._finish_reset()
+        self._show()
+        return self.observe(), self._info()
+
+    def _stream(self, name: str) -> np.random.Generator:
+        """Returns a generator of the present episode; what shifts draw changes nothing of what the episode draws."""
+        return episode_rng(self._seed, self._episode, name)
+
+    def _use(self, which: int | str, others: Sequence[GraspObject]) -> None:
+        self.scene = self._stage.load(which, self.variation, others)
+        self.object = self._stage.object
+        self._arm.bind(self.scene)
+        self.task_description = f"pick up the {phrase(self.object) if self.config.task == 'pick' else self.object.name}"
+
+    def _place(self, rng: np.random.Generator) -> None:
+        """Draws rest pose, yaw, position and joint noise, always in this order, and writes them."""
+        scene, config = self.scene, self.config
+        poses = self.object.rest_poses
+        shares = np.cumsum([pose.probability for pose in poses])
+        pose = min(int(np.searchsorted(shares, rng.random() * shares[-1])), len(poses) - 1)
+        yaw = rng.random() * 2 * np.pi
+        half = config.settled_start * self.variation["object-pose"]
+        offset = (2 * rng.random(2) - 1) * half
+        noise = config.start_noise * rng.standard_normal(len(self.robot.joints))
+        quat, height = self._stage.settled(pose)
+        rotation = yaw_to_matrix(yaw) @ quat_to_matrix(quat)
+        position = np.array([*config.centre, height])
+        position[:2] += offset - (rotation @ self.object.com)[:2]
+        mujoco.mj_resetData(scene.model, scene.data)
+        joints = np.asarray(self.robot.home) + noise
+        if "robot-start" in self.variation:
+            direction = self._stream("robot-start").standard_normal(len(joints))
+            joints = joints + self.variation["robot-start"] * direction / np.linalg.norm(direction)
+        scene.data.qpos[scene.object_qpos] = [*position, *matrix_to_quat(rotation)]
+        if self._stage.others:
+            self._stage.place_others(half, self._stream("places"))
+        self._stage.write_robot(joints, opening=1.0)
+        self._stage.place_distractors(self._stream("distractor places"))
+        self._stage.apply(self.look)
+        mujoco.mj_forward(scene.model, scene.data)
+        self._stage.check_cameras()
+
+    def _finish_reset(self) -> None:
+        self._arm.set_joints(self.scene.data.ctrl[self.scene.arm_ctrl])
+        self._things = self._stage.things
+        self._progress = Progress(np.array([low_point(self.scene, thing) for thing in self._things]))
+        self._steps = 0
+        self._reward()
+        rest = np.append(self._arm.rest(), self._stage.commanded_opening)
+        seed, episode = self._seed, self._episode  # a snapshot of the channel goes on with its own episode's noise
+        self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: episode_rng(seed, episode, f"action:{step}"))
+        self._ready = True
+
+    # ---------------------------------------------------------------- stepping
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        reward, terminated, info = self.advance(action)
+        self._show()
+        return self.observe(), reward, terminated, False, info
+
+    def advance(self, action: NDArray[np.float32]) -> tuple[float, bool, dict[str, Any]]:
+        """Executes one action and renders nothing: for policies that execute several actions per observation.
+
+        Returns:
+            reward, terminated, info.
+
+        Raises:
+            ConfigError: see `command`.
+        """
+        self.command(action)
+        self.simulate()
+        return self.outcome()
+
+    def command(self, action: NDArray[np.float32]) -> None:
+        """First part of a control step: what the action makes of the commanded joints and gripper.
+
+        Raises:
+            ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is over.
+        """
+        if not self._ready:
+            raise ConfigError("the episode has not begun or is over: call reset() first")
+        try:
+            values = np.asarray(action, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"the action is no array of numbers: {error}") from error
+        if values.shape != self._low.shape:
+            raise ConfigError(f"action of shape {values.shape}; {self.action_contract.mode} takes {self._low.shape}: {', '.join(self.action_contract.names)}")
+        if not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
+        values = self._channel(np.minimum(np.maximum(values, self._low), self._high), self._steps)
+        self._arm.apply(values[:-1])
+        scene = self.scene
+        scene.data.ctrl[scene.arm_ctrl] = self._arm.joints
+        self._stage.command_gripper(values[-1], 1.0 / self.config.control_hz)
+
+    def simulate(self) -> None:
+        """Second part: physics, one call of MuJoCo, which lets go of Python's lock meanwhile."""
+        mujoco.mj_step(self.scene.model, self.scene.data, nstep=self.config.substeps)
+
+    def outcome(self) -> tuple[float, bool, dict[str, Any]]:
+        """Last part: returns reward, terminated and info."""
+        self._steps += 1
+        self._judge()
+        reward = self._reward()
+        terminated = bool(self._progress.success or self._progress.unstable)
+        self._ready = not terminated
+        return reward, terminated, self._info()
+
+    def _judge(self) -> None:
+        data = self.scene.data
+        started_over = data.warning.number[BAD_STATE].any()  # MuJoCo resets a state that it cannot go on from
+        if started_over or not np.abs(data.qpos).max() < np.inf or not np.abs(data.qvel).max() <= UNSTABLE_SPEED:  # NaN is neither
+            self._progress.blow_up()
+            mujoco.mj_resetData(self.scene.model, data)  # observations stay finite
+            self._stage.write_robot(np.asarray(self.robot.home), opening=1.0)
+            mujoco.mj_forward(self.scene.model, data)
+            self._progress.measure(self.scene, self._things[0])
+            return
+        # mj_step leaves poses as they were before its last integration: bring up to date what is judged and drawn
+        mujoco.mj_kinematics(self.scene.model, data)
+        mujoco.mj_camlight(self.scene.model, data)
+        self._progress.judge(self.scene, self._things, self.config)
+
+    def _reward(self) -> float:
+        data = self.scene.data
+        return self._progress.reward(data.xipos[self.scene.object_body] - data.site_xpos[self.scene.site], self.config)
+
+    # ---------------------------------------------------------------- what is seen
+
+    def observe(self) -> Observation:
+        """Renders every camera once and returns the observation."""
+        observation: Observation = {}
+        if self.config.cameras:
+            renderer = self.renderer()
+            views = {camera: renderer.render(camera, size, depth=self.config.depth) for camera, size in self.config.image_sizes.items()}
+            if self.variation.values:
+                views = {camera: self._as_sensed(camera, view) for camera, view in views.items()}
+            observation["pixels"] = {camera: view.image for camera, view in views.items()}
+            observation["masks"] = {camera: view.mask for camera, view in views.items()}
+            if self.config.depth:
+                observation["depth"] = {camera: view.depth for camera, view in views.items()}
+        observation["agent_pos"] = self._proprioception()
+        if self.config.environment_state:
+            observation["environment_state"] = self._environment_state()
+        return observation
+
+    def _environment_state(self) -> NDArray[np.float32]:
+        rotation = self.object_pose()[1]
+        relative = np.clip(self.object_position() - self.hand_pose()[0], -REACH_BOUND, REACH_BOUND)  # it may be thrown far away
+        extents = np.ptp(self._things[0].hull, axis=0)
+        return np.asarray(np.concatenate([relative, rotation[:, 0], rotation[:, 1], extents]), dtype=np.float32)
+
+    def _as_sensed(self, camera: str, view: View) -> View:
+        """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has none."""
+        image = noisy_image(view.image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
+        mask = view.mask
+        if mask is not None:
+            mask = noisy_mask(mask, self.variation, self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}"))
+        return View(image, mask, view.depth)
+
+    def renderer(self) -> Renderer:
+        """Returns the renderer of the present scene; GL starts here, not in the constructor."""
+        return self._stage.renderer()
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Returns an image (256, 256, 3) from the side in render mode "rgb_array"; in "human", shows the state in the viewer."""
+        self._show()
+        return self.picture(camera="film") if self.render_mode == "rgb_array" else None
+
+    def _show(self) -> None:
+        """Shows the present state in the viewer, in render mode "human"."""
+        if self._viewer is not None:
+            self._viewer.show(self.scene)
+
+    def picture(self, size: int | tuple[int, int] = 256, camera: str = "front") -> NDArray[np.uint8]:
+        """Returns an image (height, width, 3) of the present state, for people."""
+        return self.renderer().render(camera, size, mask=False)[0]
+
+    def _proprioception(self) -> NDArray[np.float32]:
+        scene, joints = self.scene, len(self.scene.arm_qpos)
+        position, rotation = self.hand_pose()
+        state = np.empty(joints + 14, np.float32)
+        state[:joints] = scene.data.qpos[scene.arm_qpos]
+        state[joints] = self.opening()
+        state[joints + 1 : joints + 4] = position
+        state[joints + 4 : joints + 7], state[joints + 7 : joints + 10] = rotation[:, 0], rotation[:, 1]
+        state[joints + 10 : joints + 13] = self._arm.position - position
+        state[-1] = self._stage.commanded_opening
+        return state
+
+    def opening(self) -> float:
+        """Gripper opening, 0 closed to 1 open."""
+        return self._stage.opening()
+
+    def hand_pose(self) -> tuple[Array, Array]:
+        """Measured hand position (3,) [m] and rotation (3, 3) of the grasp site, base frame."""
+        data = self.scene.data
+        return data.site_xpos[self.scene.site].copy(), data.site_xmat[self.scene.site].reshape(3, 3).copy()
+
+    def commanded_pose(self) -> tuple[Array, Array]:
+        """Commanded hand position (3,) [m] and rotation (3, 3): what eef_delta actions are added to."""
+        return self._arm.position.copy(), self._arm.rotation.copy()
+
+    def action_for(self, step: Array, turn: Array, opening: float) -> NDArray[np.float32]:
+        """Returns the action, under the action contract, that moves the commanded hand by a translation (3,) [m] and a rotation
+        vector (3,) [rad], base frame, and commands an opening (0..1)."""
+        return np.append(self._arm.action_for(step, turn), opening).astype(np.float32)
+
+    def inverse_kinematics(self) -> InverseKinematics:
+        """Returns the solver, for planners."""
+        return self._arm.ik
+
+    def commanded_joints(self) -> Array:
+        """Commanded joint angles (n,) [rad]."""
+        return self._arm.joints.copy()
+
+    def object_position(self) -> Array:
+        """Centre of mass of the object (3,), base frame [m]."""
+        return np.array(self.scene.data.xipos[self.scene.object_body])
+
+    def object_pose(self) -> tuple[Array, Array]:
+        """Position (3,) [m] and rotation (3, 3) of the object's frame in the base frame."""
+        qpos = self.scene.data.qpos[self.scene.object_qpos]
+        return qpos[:3].copy(), quat_to_matrix(qpos[3:])
+
+    @property
+    def other_ids(self) -> tuple[str, ...]:
+        """Ids of the objects beside the target that belong to the task."""
+        return tuple(obj.id for obj in self._stage.others)
+
+    def others(self) -> list[tuple[GraspObject, Array, Array]]:
+        """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base frame."""
+        data, stage = self.scene.data, self._stage
+        beside = zip((*stage.others, *stage.distractors), self.scene.distractors, strict=True)
+        return [(obj, data.qpos[slots.qpos][:3].copy(), quat_to_matrix(data.qpos[slots.qpos][3:])) for obj, slots in beside]
+
+    def _info(self) -> dict[str, Any]:
+        progress = self._progress
+        return {
+            "is_success": bool(progress.success),
+            "task": self.task_description,
+            "object_id": self.object.id,
+            "objects": tuple(thing.id for thing in self._things),
+            "object_set": self.config.objects,
+            "seed": self._seed,
+            "episode": self._episode,
+            "lift_height": 0.0 if progress.unstable else progress.height,
+            "max_height": float(progress.max_height),
+            "touched": bool(progress.touched),
+            "lifted_object": progress.lifted_object,
+            "predicates": dict(progress.predicates),
+            "reward_terms": dict(progress.terms),
+            "unstable": bool(progress.unstable),
+            "shift": str(self.shifts),
+            "shift_values": dict(self.variation.values),
+        }
+
+    # ---------------------------------------------------------------- states and looks
+
+    def model_hash(self) -> str:
+        """Hash of everything that the meaning of a stored simulator state depends on."""
+        return scene_hash(self.config, self.object, self.scene.others)
+
+    def sim_state(self) -> Array:
+        """Returns MuJoCo's integration state (N,) of the present scene.
+
+        N is the same in every episode: where fewer objects lie on the table than could, zeros follow.
+        """
+        state = np.zeros(mujoco.mj_stateSize(self.scene.model, STATE_SPEC))
+        mujoco.mj_getState(self.scene.model, self.scene.data, state, STATE_SPEC)
+        absent = max(0, self.config.others[1] - len(self._stage.others))
+        return np.pad(state, (0, absent * FREE_BODY_STATE)) if absent else state
+
+    def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None) -> None:
+        """Puts the simulation into a stored state, e.g. to render it again or to go on from it.
+
+        Args:
+            object_id: the target.
+            state: what `sim_state` returned.
+            model_hash: what `model_hash` returned then; None does not check it.
+            others: ids of the task's other objects; None leaves those on the table that are there.
+
+        Raises:
+            ContractError: the state was made with another model.
+        """
+        self._use(object_id, self._stage.others if others is None else [self._stage.find(other) for other in others])
+        if model_hash is not None and model_hash != self.model_hash():
+            raise ContractError(f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): it cannot be rendered again with this one")
+        size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)
+        if len(state) < size or np.any(state[size:]):
+            raise ContractError(f"the simulator state of {object_id} has {len(state)} numbers; this model has {size}")
+        mujoco.mj_setState(self.scene.model, self.scene.data, np.ascontiguousarray(state[:size], dtype=np.float64), STATE_SPEC)
+        self._stage.read_command()
+        self._stage.apply(self.look)
+        mujoco.mj_forward(self.scene.model, self.scene.data)
+        self._finish_reset()
+
+    def set_look(self, look: Look) -> None:
+        """Changes the appearance of the present and the following renders, until the next reset."""
+        self.look = look
+        self._stage.apply(look)
+        mujoco.mj_kinematics(self.scene.model, self.scene.data)
+        mujoco.mj_camlight(self.scene.model, self.scene.data)
+
+    def move_object(self, dx: float, dy: float) -> None:
+        """Moves the object on the table [m]."""
+        self.scene.data.qpos[self.scene.object_qpos][:2] += (dx, dy)
+        mujoco.mj_forward(self.scene.model, self.scene.data)
+
+    def camera_pose(self, camera: str) -> tuple[Array, Array]:
+        """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3) [pixels]."""
+        names = tuple(dict.fromkeys((*CAMERAS, *self.config.camera_names)))
+        if camera not in names:
+            raise UnknownNameError("camera", camera, names)
+        size = self.config.image_sizes.get(camera) or image_size(self.config.image_size)
+        return camera_matrices(self.scene.model, self.scene.data, camera, size)
+
+    def close(self) -> None:
+        """Frees the renderers and closes the viewer; may be called twice."""
+        if self._viewer is not None:
+            self._viewer.close()
+        self._stage.close()

@@ -1,0 +1,213 @@
+"""Export of a trained policy to a bundle that checks itself: ONNX with normalisation inside, contract and golden vectors.
+
+A bundle is a folder of four files: policy.onnx (the network), contract.json (what goes in and out, and what it means),
+golden.npz (inputs and outputs recorded at export) and bundle.json (SHA-256 of the other three, written last).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from toyshift.core.contract import HISTORY_IS_PAD, MASK_TARGET
+from toyshift.core.errors import FileError
+from toyshift.core.files import atomic_dir, read_json, write_json
+from toyshift.core.manifest import package_versions
+from toyshift.core.seeds import episode_rng
+from toyshift.policies import checkpoints
+from toyshift.policies.act.bundle_format import (
+    BUNDLE_FILE,
+    CONTRACT_FILE,
+    FEATURES,
+    FORMAT,
+    GOLDEN_FILE,
+    HISTORY,
+    MODEL_FILE,
+    OUTPUT,
+    TOLERANCE,
+    input_table,
+)
+from toyshift.policies.config import NOISE_HEADS, PolicyConfig
+from toyshift.policies.instructions import INSTRUCTION, SENTENCE_SIZE
+from toyshift.policies.network.policy import Policy
+from toyshift.policies.network.weights import load_network
+
+GOLDEN_CASES = 6
+OPSET = 18
+
+
+class _Flat(nn.Module):
+    """The policy with positional inputs and outputs, as ONNX has no dictionaries.
+
+    Args:
+        policy: to be exported.
+        names: of the inputs, in their order.
+    """
+
+    def __init__(self, policy: Policy, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.policy, self.names = policy, names
+        self.outputs = (OUTPUT, FEATURES) if HISTORY in names else (OUTPUT,)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        policy, given = self.policy, dict(zip(self.names, inputs, strict=True))
+        images, masks = ({c: given[f"{kind}.{c}"] for c in policy.cameras if f"{kind}.{c}" in given} for kind in ("image", "mask"))
+        features = policy.observe(images, masks, given["state"], given.get(INSTRUCTION))
+        if HISTORY not in given:
+            return (policy.decide(features.unsqueeze(1), given["state"], given.get("noise")),)
+        steps = torch.cat([given[HISTORY], features.unsqueeze(1)], dim=1)
+        is_pad = given[HISTORY_IS_PAD]
+        is_pad = torch.cat([is_pad, torch.zeros_like(is_pad[:, :1])], dim=1)
+        return policy.decide(steps, given["state"], given.get("noise"), is_pad), features
+
+
+def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Makes inputs that look like observations: gradients with a coloured block under the mask; the last case sees nothing.
+
+    Histories are the features of the other cases; the first case has a full one, the second none.
+    """
+    sizes = dict(policy.observation_contract.cameras)
+    rng = episode_rng(seed, 0, "golden")
+    inputs: dict[str, NDArray[Any]] = {}
+    masks: dict[str, NDArray[Any]] = {}
+    for camera in policy.cameras:
+        height, width = sizes[camera]
+        ramp = np.linspace(40, 200, height)[None, :, None, None] + np.zeros((GOLDEN_CASES, height, width, 3))
+        images = ramp + rng.normal(0, 12, ramp.shape)
+        labels = np.zeros((GOLDEN_CASES, height, width), dtype=np.uint8)
+        for i in range(GOLDEN_CASES - 1):
+            y, x = rng.integers(0, height * 3 // 4), rng.integers(0, width * 3 // 4)
+            h, w = rng.integers(3, height // 4 + 1), rng.integers(3, width // 4 + 1)
+            labels[i, y : y + h, x : x + w] = MASK_TARGET
+            images[i, y : y + h, x : x + w] = rng.uniform(0, 255, 3)
+        inputs[f"image.{camera}"] = images.clip(0, 255).astype(np.uint8)
+        masks[f"mask.{camera}"] = labels
+    if policy.config.needs_masks:
+        inputs |= masks
+    mean, std = policy.normalise_state.mean.numpy(), policy.normalise_state.std.numpy()
+    inputs["state"] = (mean + std * rng.standard_normal((GOLDEN_CASES, len(mean)))).astype(np.float32)
+    inputs |= _golden_instructions(policy.config, rng)
+    if policy.config.steps_seen > 1:
+        seen = {name: torch.from_numpy(array) for name, array in (inputs | masks).items()}
+        with torch.no_grad():
+            pixels, targets = ({c: seen[f"{kind}.{c}"] for c in policy.cameras} for kind in ("image", "mask"))
+            features = policy.observe(pixels, targets, seen["state"], seen.get(INSTRUCTION)).numpy()
+        before = policy.config.steps_seen - 1
+        known = np.array([before, 0, 1, before // 2, before, before])[:GOLDEN_CASES]
+        is_pad = np.arange(before) < before - known[:, None]  # (cases, T-1)
+        cases = (np.arange(GOLDEN_CASES)[:, None] + np.arange(before)) % GOLDEN_CASES
+        inputs[HISTORY], inputs[HISTORY_IS_PAD] = np.where(is_pad[..., None], np.float32(0), features[cases]), is_pad
+    if policy.config.head in NOISE_HEADS:
+        inputs["noise"] = rng.standard_normal((GOLDEN_CASES, policy.config.chunk, policy.action_contract.size), dtype=np.float32)
+    return inputs
+
+
+def _golden_instructions(config: PolicyConfig, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Returns rows of the table, or random directions in the place of sentences (an export needs no sentence encoder)."""
+    if config.instruction == "table":
+        return {INSTRUCTION: np.arange(GOLDEN_CASES, dtype=np.int64) % len(config.vocabulary)}
+    if config.instruction == "minilm":
+        directions = rng.standard_normal((GOLDEN_CASES, SENTENCE_SIZE), dtype=np.float32)
+        return {INSTRUCTION: directions / np.linalg.norm(directions, axis=1, keepdims=True)}
+    return {}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the exporter's progress report and deprecation notes off the screen."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _write_onnx(flat: _Flat, inputs: dict[str, NDArray[Any]], path: Path) -> None:
+    import onnx
+
+    tensors = tuple(torch.from_numpy(a) for a in inputs.values())
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            flat, tensors, str(path), input_names=list(inputs), output_names=list(flat.outputs), opset_version=OPSET, dynamo=False,
+            dynamic_axes={name: {0: "batch"} for name in (*inputs, *flat.outputs)},
+        )
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Writes an NPZ without object arrays and without dates, so that equal arrays give equal bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
+
+
+def export(folder: str | Path, out: str | Path) -> Path:
+    """Exports a trained folder to a bundle that runs in onnxruntime without torch.
+
+    Args:
+        folder: written by `train`, finished.
+        out: folder of the bundle; replaced as a whole.
+
+    Returns:
+        the bundle's folder.
+
+    Raises:
+        FileError: `folder` is half-trained, damaged or no trained folder, or `out` holds something that is no bundle.
+        ToyShiftError: the bundle does not reproduce its golden vectors.
+    """
+    from toyshift.policies.act.verification import verify
+
+    folder, out = Path(folder), Path(out)
+    if out.exists() and not (out / BUNDLE_FILE).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise FileError(f"{out} exists and is no bundle; it would be replaced as a whole: choose another --out")
+    policy: Policy = load_network(folder)
+    inputs = golden_inputs(policy)
+    flat = _Flat(policy, tuple(inputs))
+    with torch.no_grad():
+        outputs = [output.numpy() for output in flat(*(torch.from_numpy(a) for a in inputs.values()))]
+    config = policy.config
+    meanings = {
+        OUTPUT: {"shape": ["batch", config.chunk, policy.action_contract.size], "dtype": "float32", "units": list(policy.action_contract.units),
+                 "meaning": "physical actions, not clipped; clip to the action contract's low and high"},
+        FEATURES: {"shape": ["batch", outputs[-1].shape[-1]], "dtype": "float32", "units": "1", "meaning": f"of this observation, for the next inputs `{HISTORY}`"},
+    }
+    contract = {
+        "format": FORMAT,
+        "inputs": input_table(policy.observation_contract, config, policy.action_contract.size, outputs[-1].shape[-1]),
+        "outputs": {name: meanings[name] for name in flat.outputs},
+        "action": policy.action_contract.to_json(),
+        "observation": policy.observation_contract.to_json(),
+        "policy": config.to_json(),
+        "control_hz": policy.action_contract.control_hz,
+        "execute": config.execute,
+        "tolerance": TOLERANCE,
+        "versions": package_versions(),
+        "trained": {"folder": folder.name, "step": checkpoints.read_state(folder)["step"], "git": read_json(folder / checkpoints.CONFIG_FILE)["manifest"]["git"]},
+    }
+    with atomic_dir(out) as temporary:
+        _write_onnx(flat, inputs, temporary / MODEL_FILE)
+        write_arrays(temporary / GOLDEN_FILE, {f"in:{k}": v for k, v in inputs.items()} | {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)})
+        write_json(temporary / CONTRACT_FILE, contract)
+        files = {name: checkpoints.file_hash(temporary / name) for name in (MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE)}
+        write_json(temporary / BUNDLE_FILE, {"format": FORMAT, "sha256": files})
+        verify(temporary)
+    return out

@@ -1,0 +1,39 @@
+"""A folder becomes an acting policy: trained weights by torch, an exported bundle by onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toyshift.core.errors import FileError
+from toyshift.policies import checkpoints
+
+if TYPE_CHECKING:
+    from toyshift.policies.act.acting import ActingPolicy
+
+
+def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinished: bool = False) -> ActingPolicy:
+    """Loads a trained folder (torch) or an exported bundle (onnxruntime, without torch).
+
+    Args:
+        path: folder written by `train` or by `export`.
+        device: torch device for a trained folder.
+        name: name in tables; the folder's name by default.
+        unfinished: accept the last checkpoint of a run that is not finished.
+
+    Raises:
+        FileError: neither a trained folder nor a bundle, half-written, damaged, or pickled.
+        ConfigError: a device that is not there.
+    """
+    folder = Path(path)
+    if folder.suffix in checkpoints.PICKLES:
+        raise FileError(f"{folder} is a pickled checkpoint, which can run code and is never read; give a folder written by `toyshift train`")
+    name = name or folder.resolve().name
+    if (folder / "policy.onnx").exists() or (folder / "bundle.json").exists():
+        from toyshift.policies.act.onnx_policy import OnnxPolicy
+
+        return OnnxPolicy(folder, name)
+    from toyshift.policies.act.acting import TorchPolicy
+    from toyshift.policies.network.weights import load_network
+
+    return TorchPolicy(name, load_network(folder, unfinished), device)

@@ -1,0 +1,64 @@
+"""An exported bundle as an acting policy: onnxruntime and NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import HISTORY_IS_PAD, ActionContract, ObservationContract
+from toyshift.policies.act.acting import ActingPolicy, Float
+from toyshift.policies.act.bundle_format import FEATURES, HISTORY, OUTPUT, check_bundle, open_session
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.instructions import INSTRUCTION
+
+
+class OnnxPolicy(ActingPolicy):
+    """Acts from a bundle after checking its hashes.
+
+    Args:
+        folder: written by `export`.
+        name: name in tables.
+        threads: onnxruntime threads.
+    """
+
+    def __init__(self, folder: Path, name: str, threads: int = 1) -> None:
+        contract = check_bundle(folder)
+        super().__init__(
+            name, PolicyConfig.from_json(contract["policy"]), ActionContract.from_json(contract["action"]), ObservationContract.from_json(contract["observation"])
+        )
+        self.session = open_session(folder, threads)
+        self._features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
+        self._steps: list[Float] = []  # features of the latest observations
+
+    def reset(self) -> None:
+        super().reset()
+        self._steps = []
+
+    def predict(
+        self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float, instruction: NDArray[Any] | None = None
+    ) -> Float:
+        inputs: dict[str, NDArray[Any]] = {f"image.{c}": np.asarray(a) for c, a in images.items()}
+        if self.needs_masks:
+            inputs |= {f"mask.{c}": np.asarray(a) for c, a in masks.items()}
+        inputs["state"] = np.asarray(state, dtype=np.float32)
+        if instruction is not None:
+            inputs[INSTRUCTION] = instruction
+        if (noise := self.noise(len(state))) is not None:
+            inputs["noise"] = noise
+        before = self.config.steps_seen - 1
+        if not before:
+            return np.asarray(self.session.run([OUTPUT], inputs)[0], dtype=np.float32)
+        if self._steps and len(self._steps[-1]) != len(state):
+            self._steps = []  # another batch: other episodes
+        known = len(self._steps)
+        inputs[HISTORY] = np.zeros((len(state), before, self._features), np.float32)
+        inputs[HISTORY_IS_PAD] = np.repeat(np.arange(before)[None] < before - known, len(state), axis=0)
+        if known:
+            inputs[HISTORY][:, before - known :] = np.stack(self._steps, axis=1)
+        actions, features = self.session.run([OUTPUT, FEATURES], inputs)
+        self._steps = [*self._steps, features][-before:]
+        return np.asarray(actions, dtype=np.float32)

@@ -1,0 +1,213 @@
+"""ViT, ResNet-18 and EfficientNet-Lite0 encoders: networks of timm whose tokens are projected to the policy's width."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toyshift.core.errors import ConfigError, MissingDependencyError
+from toyshift.policies.config import VIT_NAMES, PolicyConfig
+from toyshift.policies.network.tokens import Jitter, TokenMLP, initial_position, standardise
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+STRIDE = 16  # pixels per token of the convolutional networks: their last stages are dilated instead of strided
+VIT_SIZES = {"vit-tiny": (192, 12, 3), "vit-small": (384, 12, 6), "vit-base": (768, 12, 12), "vit-large": (1024, 24, 16)}  # width, depth, heads
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What ViTs with weights of one origin have in common.
+
+    Attributes:
+        patch: side of a patch [pixels].
+        pixels: mean and standard deviation of the colour channels that the weights expect, for sRGB in [0, 1].
+        options: arguments of timm's VisionTransformer.
+    """
+
+    patch: int = 16
+    pixels: tuple[tuple[float, float, float], tuple[float, float, float]] = IMAGENET
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+PLAIN = Family()
+FAMILIES = {
+    "none": PLAIN,
+    "timm": PLAIN,
+    "mae": PLAIN,
+    "mvp": PLAIN,
+    "dinov2": Family(14, IMAGENET, {"init_values": 1e-5}),
+    "dinov2-reg": Family(14, IMAGENET, {"init_values": 1e-5, "reg_tokens": 4, "no_embed_class": True}),
+    "siglip": Family(16, HALF, {"class_token": False, "act_layer": "gelu_tanh"}),
+}
+
+
+def _timm(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError("timm is missing; run `pip install 'toyshift[vit]'`") from error
+
+
+class Backbone(nn.Module):
+    """A network of timm -> projection of its tokens to the policy's width -> learned position and token MLP.
+
+    BatchNorms keep the statistics that came with their weights, in training as well.
+
+    Args:
+        config: encoder, encoder_weights, freeze_encoder, width, coordinates and the mask channel are used.
+        size: image height and width [pixels], multiples of the patch.
+        net: the network.
+        channels: of its tokens.
+        family: pixel scale and patch.
+    """
+
+    scale: Tensor
+    shift: Tensor
+    local = False
+
+    def __init__(self, config: PolicyConfig, size: tuple[int, int], net: nn.Module, channels: int, family: Family) -> None:
+        super().__init__()
+        self.size, self.patch = size, family.patch
+        self.grid = (size[0] // family.patch, size[1] // family.patch)
+        self.tokens = self.grid[0] * self.grid[1]
+        self.mask_input, self.frozen = config.mask_channel, config.freeze_encoder
+        self.net = net
+        if self.frozen:
+            net.requires_grad_(False)
+        self.project = nn.Linear(channels, config.width)
+        self.position = nn.Parameter(initial_position(self.grid, config.width))
+        self.mlp = TokenMLP(config.width, config.token_hidden)
+        mean, std = (torch.tensor(t)[None, :, None, None] for t in family.pixels)
+        self.register_buffer("scale", 0.25 / std, persistent=False)  # standardised pixels are 4 * (sRGB - 0.5)
+        self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
+        y, x = torch.meshgrid(torch.linspace(-1, 1, size[0]), torch.linspace(-1, 1, size[1]), indexing="ij")
+        self.coordinates: Tensor | None
+        self.register_buffer("coordinates", torch.stack([x, y])[None] if config.coordinates else None, persistent=False)  # (1, 2, H, W)
+
+    def train(self, mode: bool = True) -> Backbone:
+        super().train(mode)
+        for module in self.net.modules():
+            if self.frozen or isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def net_tokens(self, x: Tensor, wanted: Tensor | None) -> Tensor:
+        """Returns the network's tokens (B, N, D) of x (B, C, H, W)."""
+        out: Tensor = self.net.forward_features(x)  # type: ignore[operator]  # (B, D, rows, columns)
+        return out.flatten(2).transpose(1, 2)
+
+    def raw_tokens(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None) -> Tensor:
+        """Returns the network's own tokens (B, N, D); arguments as those of `forward`."""
+        x = standardise(images, jitter) * self.scale + self.shift
+        extra = [] if self.coordinates is None else [self.coordinates.expand(x.shape[0], -1, -1, -1)]
+        if self.mask_input:
+            assert target is not None
+            extra.append(target[:, None] * 2.0 - 1.0)
+        x = torch.cat([x, *extra], dim=1) if extra else x
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self.net_tokens(x, wanted)
+
+    def forward(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None) -> Tensor:
+        """Encodes one view; arguments and result as those of `ConvEncoder`, with N tokens row by row.
+
+        `wanted` is the target's patches, for a ViT that keeps them from attending to the others.
+        """
+        tokens = self.project(self.raw_tokens(images, target, jitter, wanted))
+        if tokens.shape[1] == self.tokens:  # a class token has no place
+            tokens = tokens + self.position
+        out: Tensor = self.mlp(tokens)
+        return out
+
+
+class ViT(Backbone):
+    """A vision transformer; with masked attention, the target's patches and the others do not see each other in any block.
+
+    Class and register tokens, where there are any, count as the target's: what the target's tokens become depends on the
+    target's patches alone. With the pooling `cls`, a ViT that has a class token gives that as its only token.
+    """
+
+    def __init__(self, config: PolicyConfig, size: tuple[int, int]) -> None:
+        family = FAMILIES[config.weight_family]
+        width, depth, heads = VIT_SIZES[config.encoder]
+        channels = 3 + 2 * config.coordinates + config.mask_channel
+        net = _timm("timm.models.vision_transformer").VisionTransformer(
+            img_size=size, patch_size=family.patch, in_chans=channels, num_classes=0, global_pool="",
+            embed_dim=width, depth=depth, num_heads=heads, **family.options,
+        )
+        super().__init__(config, size, net, width, family)
+        if config.lora_rank:
+            _add_lora(net, config.lora_rank)
+        self.masked = config.masks_attention
+        self.prefix = int(net.num_prefix_tokens)
+        self.class_only = config.pooling == "cls" and net.cls_token is not None
+
+    def net_tokens(self, x: Tensor, wanted: Tensor | None) -> Tensor:
+        net: Any = self.net
+        allowed = None
+        if self.masked:
+            assert wanted is not None
+            side = torch.cat([torch.ones_like(wanted[:, :1]).expand(-1, self.prefix), wanted], dim=1)  # (B, P + N)
+            allowed = (side[:, :, None] == side[:, None, :])[:, None]  # (B, 1, P + N, P + N)
+        x = net.norm_pre(net._pos_embed(net.patch_embed(x)))
+        for block in net.blocks:
+            x = block(x, attn_mask=allowed)
+        out: Tensor = net.norm(x)
+        return out[:, :1] if self.class_only else out[:, self.prefix :]
+
+
+def _add_lora(net: nn.Module, rank: int) -> None:
+    """Adds low-rank changes, zero at first, to the linear layers of a ViT's blocks; nothing else of the network is trained.
+
+    Raises:
+        MissingDependencyError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise MissingDependencyError("peft is missing; run `pip install 'toyshift[lora]'`") from error
+    layers = r"blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers), net)
+
+
+def plain_names(net: nn.Module) -> dict[str, str]:
+    """Returns the names of a network's tensors without low-rank changes -> their names with them."""
+    return {name.replace(".base_layer.", "."): name for name in net.state_dict() if ".lora_" not in name}
+
+
+def _resnet18(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+    """BatchNorm with the statistics of the weights where there are weights, else GroupNorm, which needs none."""
+    norm = {} if config.encoder_weights != "none" else {"norm_layer": _timm("timm.layers").GroupNorm}
+    net = _timm("timm").create_model(
+        "resnet18", num_classes=0, global_pool="", output_stride=STRIDE, in_chans=3 + 2 * config.coordinates + config.mask_channel, **norm
+    )
+    return Backbone(config, size, net, 512, PLAIN)
+
+
+def _efficientnet_lite0(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+    net = _timm("timm").create_model(
+        "tf_efficientnet_lite0", num_classes=0, global_pool="", output_stride=STRIDE, in_chans=3 + 2 * config.coordinates + config.mask_channel
+    )
+    return Backbone(config, size, net, 1280, Family(STRIDE, HALF))
+
+
+def make_backbone(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+    """Builds a ViT, ResNet-18 or EfficientNet-Lite0 with random weights; `pretrained.py` loads others.
+
+    Raises:
+        ConfigError: the image is no multiple of the patch.
+        MissingDependencyError: timm is not installed.
+    """
+    patch = FAMILIES[config.weight_family].patch if config.encoder in VIT_NAMES else STRIDE
+    if size[0] % patch or size[1] % patch or min(size) < patch:
+        raise ConfigError(
+            f"images of {size[0]}x{size[1]} pixels are no multiple of the patch of {config.encoder} ({patch} pixels, weights {config.weight_family}); "
+            f"set --encoder-size to a multiple, e.g. {patch * max(1, round(max(size) / patch))}"
+        )
+    if config.encoder in VIT_NAMES:
+        return ViT(config, size)
+    return _resnet18(config, size) if config.encoder == "resnet18" else _efficientnet_lite0(config, size)

@@ -1,0 +1,301 @@
+"""The policy network: images, masks and proprioception in, a chunk of physical actions out, normalisers inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from toyshift.core.contract import (
+    ACTION,
+    ACTION_HISTORY,
+    ACTION_IS_PAD,
+    HISTORY_IS_PAD,
+    STATE,
+    ActionContract,
+    ObservationContract,
+    image_key,
+    mask_key,
+)
+from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.policies.config import MASKED_POOLINGS, PolicyConfig
+from toyshift.policies.instructions import INSTRUCTION
+from toyshift.policies.network.conditioning import Conditioning
+from toyshift.policies.network.encoders import make_encoder
+from toyshift.policies.network.frozen import finish_views, frozen_views
+from toyshift.policies.network.heads import make_head, masked_mean, sample_mean
+from toyshift.policies.network.history import HistoryTransformer
+from toyshift.policies.network.pooling import MeanPool, make_pooling, patch_coverage, target_pixels
+from toyshift.policies.network.tokens import Jitter
+from toyshift.policies.network.views import prepare
+from toyshift.policies.token_keys import FROZEN, token_key
+
+
+class Normaliser(nn.Module):
+    """Standardises and restores vectors; mean and standard deviation are buffers, saved and exported with the weights."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Any, std: Any, floor: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(np.asarray(mean, dtype=np.float32)).clone())
+        self.register_buffer("std", torch.as_tensor(np.asarray(std, dtype=np.float32)).clamp(min=floor))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.std
+
+    def restore(self, x: Tensor) -> Tensor:
+        return x * self.std + self.mean
+
+
+def state_to_action(action_contract: ActionContract, observation_contract: ObservationContract) -> NDArray[np.float32]:
+    """Returns the (S, A) matrix that copies state entries to the actions of the same name, and gives 0 for the others.
+
+    Raises:
+        ConfigError: no action bears the name of a state entry.
+    """
+    names = observation_contract.state_names
+    matrix = np.array([[float(s == a) for a in action_contract.names] for s in names], dtype=np.float32)
+    if not matrix.any():
+        raise ConfigError(f"relative needs an action with the name of a state entry; actions: {', '.join(action_contract.names)}; state: {', '.join(names)}")
+    return matrix
+
+
+class Policy(nn.Module):
+    """Encoder per view -> pooling -> concat with the state (-> transformer over the history) -> action-chunk head.
+
+    Args:
+        config: what the policy is made of.
+        action_contract: meaning of the predicted actions.
+        observation_contract: cameras, image sizes and state names it was recorded with.
+        stats: {"observation.state": {"mean", "std"}, "action": {"mean", "std"}}; identity when missing (weights follow).
+            With `config.relative` those of the action are of the relative action.
+    """
+
+    indices: Tensor
+    base: Tensor | None
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        action_contract: ActionContract,
+        observation_contract: ObservationContract,
+        stats: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.origin: dict[str, str] = {}  # file and SHA-256 that pretrained encoders started from
+        self.action_contract = action_contract
+        self.observation_contract = observation_contract
+        sizes = dict(observation_contract.cameras)
+        self.cameras = config.cameras or observation_contract.camera_names
+        for camera in self.cameras:
+            if camera not in sizes:
+                raise UnknownNameError("camera", camera, sizes)
+        names = observation_contract.state_seen(config.privileged)
+        for name in config.state_keep:
+            if name not in names:
+                raise UnknownNameError("state entry", name, names)
+        kept = [i for i, name in enumerate(names) if not config.state_keep or name in config.state_keep]
+        self.register_buffer("indices", torch.tensor(kept, dtype=torch.int64), persistent=False)
+        base = torch.from_numpy(state_to_action(action_contract, observation_contract)) if config.relative else None
+        self.register_buffer("base", base, persistent=False)  # (S, A)
+
+        zero_one = {STATE: len(names), ACTION: action_contract.size}
+        stats = stats or {key: {"mean": np.zeros(n), "std": np.ones(n)} for key, n in zero_one.items()}
+        for key, n in zero_one.items():
+            if np.shape(stats[key]["mean"]) != (n,):
+                raise ContractError(f"the statistics of {key} have shape {np.shape(stats[key]['mean'])}, the contract says ({n},)")
+        self.normalise_state = Normaliser(stats[STATE]["mean"], stats[STATE]["std"], config.std_floor)
+        self.normalise_action = Normaliser(stats[ACTION]["mean"], stats[ACTION]["std"], config.std_floor)
+
+        if config.share_encoder and len({sizes[c] for c in self.cameras}) > 1:
+            raise ContractError("share_encoder needs cameras of one image size")
+        owners = self.cameras[:1] if config.share_encoder else self.cameras
+        self.encoders = nn.ModuleDict({camera: make_encoder(config, sizes[camera]) for camera in owners})
+        self.pooling = self._make_pooling()
+        self.hidden_view = nn.Parameter(torch.zeros(len(self.cameras), config.width))  # stands for a dropped view
+        self.conditioning = None if config.instruction == "none" else Conditioning(config)
+        features = (len(self.cameras) + (self.conditioning is not None)) * config.width + len(kept)
+        self.history = None if config.policy_net == "mlp" else HistoryTransformer(features, config)
+        self.head = make_head(features if self.history is None else self.history.width, action_contract.size, config)
+        self.place = nn.Linear(4, config.width) if config.pooling == "crop" else None  # tells where a crop was cut out
+
+    def _make_pooling(self) -> nn.Module:
+        encoders: list[Any] = list(self.encoders.values())
+        grids = {encoder.grid for encoder in encoders}
+        if self.config.pooling == "spatial-softmax" and len(grids) > 1:
+            raise ConfigError(f"spatial-softmax needs one grid of patches for all cameras, got {sorted(grids)}; set encoder_size")
+        if all(getattr(encoder, "class_only", False) for encoder in encoders):
+            return MeanPool(self.config.width)  # of one token, the ViT's own class token
+        return make_pooling(self.config.pooling, self.config.width, encoders[0].grid)
+
+    def encoder_of(self, camera: str) -> nn.Module:
+        """Returns the encoder that looks through a camera."""
+        return self.encoders[camera if camera in self.encoders else self.cameras[0]]
+
+    def tell(self, instruction: Tensor | None) -> Tensor | None:
+        """Returns the vectors (B, C) of instructions, see `Instructions`; None for a policy that is told nothing."""
+        if self.conditioning is None:
+            return None
+        if instruction is None:
+            raise ContractError(f"the policy is conditioned on an instruction ({self.config.instruction}), and none was given")
+        out: Tensor = self.conditioning(instruction)
+        return out
+
+    def view(
+        self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """Returns what a camera's encoder is shown: image and target as `prepare` gives them, coverage (B, N) or (1, 1) ones, and the crop's place."""
+        encoder: Any = self.encoder_of(camera)
+        target = target_pixels(masks[camera]) if self.config.needs_masks else None
+        image, target, place = prepare(images[camera], target, self.config.pooling, encoder.size)
+        coverage = image.new_ones((1, 1), dtype=torch.float32) if target is None else patch_coverage(target, encoder.patch)
+        return image, target, coverage, place
+
+    def pool(
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None, told: Tensor | None = None
+    ) -> Tensor:
+        """Returns the pooled views (B, V, C) of images {camera: (B, H, W, 3) uint8} and masks {camera: (B, H, W) uint8}; `told` as `tell` gives it."""
+        if self.config.pool_first:
+            return finish_views(self, frozen_views(self, images, masks, jitter), told)
+        pooled = []
+        for camera in self.cameras:  # one view at a time: image sizes, and so token counts, may differ
+            encoder: Any = self.encoder_of(camera)
+            image, target, coverage, place = self.view(camera, images, masks)
+            # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all,
+            # but for encoders whose attention the mask restricts.
+            masked = self.config.masks_attention or (self.training and self.config.pooling in MASKED_POOLINGS)
+            wanted = coverage > 0 if masked else None
+            tokens = encoder(image, target if self.config.mask_channel else None, jitter[camera] if jitter else None, wanted)
+            if self.conditioning is not None and told is not None:
+                tokens = self.conditioning.modulate(tokens, told)
+            view = self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
+            pooled.append(view if place is None or self.place is None else view + self.place(place).unsqueeze(1))
+        return torch.cat(pooled, dim=1) if pooled else torch.empty(0, 0, self.config.width)
+
+    def features(self, pooled: Tensor, state: Tensor, told: Tensor | None = None) -> Tensor:
+        """Concatenates pooled views (B, V, C) with the standardised state entries that the policy sees, and what it is told: (B, F)."""
+        views = [pooled.flatten(1)] if self.cameras else []
+        parts = [*views, state.index_select(1, self.indices).to(pooled.dtype), *([] if told is None else [told.to(pooled.dtype)])]
+        return torch.cat(parts, dim=1)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the losses of a batch of the batch contract with the history that the policy sees.
+
+        Instead of images and masks the batch may hold what frozen encoders saw, with the keys of `token_keys.py`, (B, T, ...).
+        Augmentation travels in the batch (all optional, see `augmentation.py`): `augment.gain.<cam>` (B, 3),
+        `augment.bias.<cam>` (B,), `augment.state` (B, S) in standardised units, `augment.keep` (B, V) bool, the same for
+        all steps of a history; `instruction` (see `Instructions`) for a policy that is told one; `augment.noise` (B, T, K, A) and `augment.time` (B, T) for heads that start from noise.
+
+        Returns:
+            "loss", to be minimised; more entries are for the log.
+        """
+        _, errors, is_pad = self._errors(batch)
+        return {"loss": masked_mean(errors, is_pad)}
+
+    def losses(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Returns the loss of each sample (B,) of a batch that `forward` takes; its mean is the loss where nothing is padding."""
+        samples, errors, is_pad = self._errors(batch)
+        return sample_mean(errors.reshape(samples, -1, errors.shape[-1]), is_pad.reshape(samples, -1))
+
+    def _errors(self, batch: Mapping[str, Tensor]) -> tuple[int, Tensor, Tensor]:
+        """Returns the number of samples B, the head's errors (B*T, K, A) and which of them are padding (B*T, K)."""
+        samples, seen = batch[STATE].shape[:2]
+        steps = self.config.steps_seen
+        if seen < steps:
+            raise ContractError(f"the batch holds {seen} observations a window, the policy sees {steps}")
+
+        def each(x: Tensor) -> Tensor:
+            """Repeats what a sample has once for each of its steps: (B, ...) -> (B*T, ...)."""
+            return x if steps == 1 else x.repeat_interleave(steps, dim=0)
+
+        told = self.tell(each(batch[INSTRUCTION]) if INSTRUCTION in batch else None)
+        if token_key(self.cameras[0]) in batch:
+            pooled = finish_views(self, {k: v[:, -steps:].flatten(0, 1) for k, v in batch.items() if k.startswith(FROZEN)}, told)
+        else:
+            images = {c: batch[image_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras}
+            masks = {c: batch[mask_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras} if self.config.needs_masks else {}
+            jitter = None
+            if f"augment.gain.{self.cameras[0]}" in batch:
+                jitter = {c: Jitter(each(batch[f"augment.gain.{c}"]), each(batch[f"augment.bias.{c}"])) for c in self.cameras}
+            pooled = self.pool(images, masks, jitter, told)
+        if "augment.keep" in batch:
+            pooled = torch.where(each(batch["augment.keep"]).unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
+        state = batch[STATE][:, -steps:].flatten(0, 1)
+        if "augment.state" in batch:
+            state = state + each(batch["augment.state"]) * self.normalise_state.std
+        action, is_pad = action_windows(batch, self.config)  # (B*T, K, A), (B*T, K)
+        if self.base is not None:  # relative to the noisy state: the network learns to undo the noise
+            action = action - (state.float() @ self.base).unsqueeze(1)
+        features = self.features(pooled, self.normalise_state(state), told)
+        if self.history is not None:
+            features = self.history(features.reshape(samples, steps, -1), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
+        noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in ("augment.noise", "augment.time"))
+        return samples, self.head.errors(features, self.normalise_action(action), noise, time), is_pad  # type: ignore[operator]
+
+    def observe(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, instruction: Tensor | None = None) -> Tensor:
+        """Returns the features (B, F) of one observation, arguments as those of `predict`; `decide` takes a history of them."""
+        told = self.tell(instruction)
+        return self.features(self.pool(images, masks, told=told), self.normalise_state(state), told)
+
+    def decide(self, steps: Tensor, state: Tensor, noise: Tensor | None = None, is_pad: Tensor | None = None) -> Tensor:
+        """Predicts physical actions (B, K, A) from the features of the latest steps (B, T, F), the newest last.
+
+        Args:
+            steps: of `observe`, up to the history's length, `execute` control steps apart.
+            state: (B, S) of the newest step.
+            noise: (B, K, A) where diffusion and flow start; None = zeros.
+            is_pad: (B, T) bool, steps that were not; None = none of them.
+        """
+        features = steps[:, -1] if self.history is None else self.history(steps, is_pad)[:, -1]
+        action = self.normalise_action.restore(self.head(features, noise).float())
+        if self.base is not None:
+            action = action + (state @ self.base).unsqueeze(1)
+        if self.config.gripper_gain and "gripper" in self.action_contract.names:
+            place = self.action_contract.names.index("gripper")
+            decided = ((action[..., place : place + 1] - 0.5) * self.config.gripper_gain + 0.5).clamp(0.0, 1.0)
+            action = torch.cat([action[..., :place], decided, action[..., place + 1 :]], dim=-1)
+        return action
+
+    def predict(
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None, instruction: Tensor | None = None
+    ) -> Tensor:
+        """Predicts physical actions from one observation; a policy with a history takes it for an episode's first.
+
+        Args:
+            images: camera -> (B, H, W, 3) uint8 sRGB.
+            masks: camera -> (B, H, W) uint8 labels; may be empty for a policy that needs none.
+            state: (B, S) float32, all entries of the observation contract.
+            noise: (B, K, A) where diffusion and flow start; None = zeros.
+            instruction: (B,) int64 or (B, 384) float32, see `Instructions`; None for policies that are told nothing.
+
+        Returns:
+            (B, K, A) float32 in the action contract's units, not clipped.
+        """
+        return self.decide(self.observe(images, masks, state, instruction).unsqueeze(1), state, noise)
+
+
+def action_windows(batch: Mapping[str, Tensor], config: PolicyConfig) -> tuple[Tensor, Tensor]:
+    """Returns the chunk that each step of a history should answer with.
+
+    Args:
+        batch: `action` (B, K, A) from the newest step on and `action_is_pad` (B, K); with a history of T steps also
+            `action.history` (B, (T-1) * execute, A), those before it, and `history_is_pad` (B, T).
+
+    Returns:
+        actions (B*T, K, A) and which of them are padding (B*T, K).
+    """
+    action, is_pad = batch[ACTION], batch[ACTION_IS_PAD]
+    if config.steps_seen == 1:
+        return action, is_pad
+    past = batch[ACTION_HISTORY]
+    actions = torch.cat([past, action], dim=1).unfold(1, config.chunk, config.execute).transpose(2, 3)  # (B, T, K, A)
+    pads = torch.cat([is_pad.new_zeros(past.shape[:2]), is_pad], dim=1).unfold(1, config.chunk, config.execute)  # (B, T, K)
+    pads = pads | batch[HISTORY_IS_PAD].unsqueeze(-1)
+    return actions.flatten(0, 1), pads.flatten(0, 1)

@@ -1,0 +1,1 @@
+"""Policies behind a server, ours and other people's."""

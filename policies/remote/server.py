@@ -1,0 +1,167 @@
+"""A policy server that speaks openpi's websocket protocol; needs neither torch nor a simulator itself.
+
+On connection the server sends its metadata; then every binary frame is an observation, answered with {"actions": (K, A), "server_timing":
+{"infer_ms", "prev_total_ms"}}. An error is a text frame, after which the server closes the connection (1011). {"__ctrl__":
+"episode_start"} forgets the episode so far and is answered with {"__ack__": "episode_start"}. `GET /healthz` answers "OK".
+"""
+
+from __future__ import annotations
+
+import copy
+import http
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from toyshift.core.contract import ENVIRONMENT_STATE, IMAGE_PREFIX, MASK_PREFIX, STATE, TASK
+from toyshift.core.errors import ConfigError, ContractError, RemoteError, ToyShiftError
+from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
+
+PROTOCOL = 1  # of what `metadata["toyshift"]` says
+STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key -> the environment's
+CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
+
+
+class Session(Protocol):
+    """What one client talks to: histories are its own, weights are shared."""
+
+    def reset(self) -> None: ...
+
+    def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Returns the answer to an observation; it has "actions", (K, A)."""
+        ...
+
+
+class PolicySession:
+    """One client of an `ActingPolicy`; observations have the batch contract's keys, without batch and time ("prompt" may stand for "task").
+
+    Args:
+        policy: shared by all sessions; its `reset` replaces what belongs to an episode.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = copy.copy(policy)
+        self._policy.reset()
+
+    def reset(self) -> None:
+        self._policy.reset()
+
+    def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
+        states = {name: np.asarray(observation[key]) for key, name in STATES.items() if key in observation}
+        for name, state in states.items():
+            if state.dtype.kind not in "iuf" or not np.isfinite(state).all():
+                raise ContractError(f"{name} must be finite numbers, got {state.dtype} {np.array2string(state, threshold=8)}")
+        views = {
+            kind: {key.removeprefix(prefix): value for key, value in observation.items() if isinstance(key, str) and key.startswith(prefix)}
+            for kind, prefix in (("pixels", IMAGE_PREFIX), ("masks", MASK_PREFIX))
+        }
+        return {"actions": self._policy.act({**views, **states, TASK: str(observation.get(TASK, observation.get("prompt", "")))})}
+
+
+def policy_metadata(policy: Any, fingerprint: str) -> dict[str, Any]:
+    """Returns what the server of an `ActingPolicy` says about it.
+
+    Args:
+        policy: the policy.
+        fingerprint: hash of its weights and configuration.
+    """
+    return {
+        "toyshift": {
+            "protocol": PROTOCOL,
+            "name": policy.name,
+            "pooling": str(getattr(policy.config, "pooling", "")),
+            "fingerprint": fingerprint,
+            "action_contract": policy.action_contract.to_json(),
+            "observation_contract": policy.observation_contract.to_json(),
+            "cameras": list(policy.cameras),
+            "needs_masks": bool(policy.needs_masks),
+            "execute": int(policy.execute),
+            "episode_start": True,
+        }
+    }
+
+
+class PolicyServer:
+    """Listens from its construction on; every client has a thread, one of them computes at a time.
+
+    Args:
+        open_session: called once per client.
+        metadata: sent to every client first.
+        host: address to listen at; "0.0.0.0" lets other machines in, whom nothing here asks who they are.
+        port: 0 takes a free one.
+
+    Attributes:
+        port: where it listens.
+
+    Raises:
+        ConfigError: the address cannot be listened at.
+        MissingDependencyError: websockets or msgpack is not installed.
+    """
+
+    def __init__(self, open_session: Callable[[], Session], metadata: dict[str, Any], host: str = "127.0.0.1", port: int = 8000) -> None:
+        self._websockets = websockets_package()
+        self._open_session = open_session
+        self._greeting = pack(metadata)
+        self._one_at_a_time = threading.Lock()
+        try:
+            self._server = self._websockets.sync.server.serve(
+                self._talk, host, port, compression=None, max_size=MAX_BYTES, process_request=_health, ping_interval=None
+            )
+        except (OSError, OverflowError) as error:
+            raise ConfigError(f"cannot listen at {host}:{port} ({error}); choose another --port, 0 for any that is free") from error
+        self.port = int(self._server.socket.getsockname()[1])
+
+    def serve_forever(self) -> None:
+        """Serves until `shutdown` is called from another thread."""
+        self._server.serve_forever()
+
+    def shutdown(self) -> None:
+        self._server.shutdown()
+
+    def _talk(self, connection: Any) -> None:
+        """Serves one client; runs in a thread of its own."""
+        try:
+            connection.send(self._greeting)
+            session = self._open_session()
+            total_ms: dict[str, float] = {}
+            for frame in connection:
+                start = time.perf_counter()
+                answer = self._answer(session, frame)
+                if "actions" in answer:
+                    answer["server_timing"] = {"infer_ms": 1e3 * (time.perf_counter() - start), **total_ms}
+                connection.send(pack(answer))
+                total_ms = {"prev_total_ms": 1e3 * (time.perf_counter() - start)}
+        except ToyShiftError as error:
+            self._refuse(connection, f"{type(error).__name__}: {error}")
+        except self._websockets.exceptions.ConnectionClosed:
+            return  # the client has gone, politely or not
+        except Exception:
+            self._refuse(connection, traceback.format_exc())
+            raise
+
+    def _answer(self, session: Session, frame: bytes | str) -> dict[str, Any]:
+        if isinstance(frame, str):
+            raise RemoteError("the client sent text; observations are msgpack in binary frames")
+        message = unpack(frame, "the client")
+        with self._one_at_a_time:
+            if CONTROL not in message:
+                return session.infer(message)
+            if message[CONTROL] != START:
+                raise RemoteError(f"{CONTROL} is {message[CONTROL]!r}; this server knows {START!r}")
+            session.reset()
+            return {ACKNOWLEDGE: START}
+
+    def _refuse(self, connection: Any, text: str) -> None:
+        try:
+            connection.send(text)
+            connection.close(1011, "the frame before says why")
+        except self._websockets.exceptions.ConnectionClosed:
+            return
+
+
+def _health(connection: Any, request: Any) -> Any:
+    return connection.respond(http.HTTPStatus.OK, "OK\n") if request.path == "/healthz" else None

@@ -1,0 +1,196 @@
+"""One training run: the state that a checkpoint saves, how it is saved and restored, and one optimiser step."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toyshift.core.contract import STATE
+from toyshift.core.errors import ToyShiftError
+from toyshift.policies import checkpoints
+from toyshift.policies.checkpoints import BEST, EMA, MODEL, OPTIMIZER
+from toyshift.policies.config import TrainConfig
+from toyshift.policies.devices import choose_bf16, require_compiler
+from toyshift.policies.network.policy import action_windows
+from toyshift.policies.network.weights import load_weights
+from toyshift.policies.training.augmentation import Batch, augment
+from toyshift.policies.training.initial import initial_policy, signs_of_mirrored
+from toyshift.policies.training.optimisation import averaged, learning_rate, parameter_groups
+from toyshift.policies.training.processes import Processes, require_even
+from toyshift.policies.training.token_cache import source_of_tokens
+from toyshift.policies.training.training_data import Indices, Source
+
+VALIDATION_BATCHES = 8
+
+
+class DivergedError(ToyShiftError, RuntimeError):
+    """The loss is no longer a number."""
+
+
+def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    """Makes tensors of a batch's arrays; for a CUDA device in pinned memory, from where they are copied while the GPU computes."""
+    tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in batch.items()}
+    return {k: v.pin_memory() for k, v in tensors.items()} if device.type == "cuda" else tensors
+
+
+class Run:
+    """One training run in its folder.
+
+    Args:
+        config: what to train, and how.
+        source: its batches.
+        processes: those that train together; this one alone by default.
+    """
+
+    def __init__(self, config: TrainConfig, source: Source, processes: Processes | None = None) -> None:
+        self.config, self.source = config, source
+        self.folder = Path(config.out)
+        self.processes = processes or Processes(config.device)
+        self.device = self.processes.device
+        require_even(config.batch_size, config.accumulate, self.processes.count)
+        self.bf16 = choose_bf16(config.precision, self.device)
+        self.policy = initial_policy(config, source).to(self.device)
+        if config.policy.needs_masks:
+            source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}")
+        if config.caches_tokens:
+            with self.processes.in_turn():
+                self.source = source_of_tokens(source, self.policy, config, self.bf16)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.policy, config), lr=config.lr, betas=(0.9, 0.99))
+        self.ema = {k: v.clone() for k, v in self._trained().items()} if config.ema else {}
+        self.best: dict[str, Tensor] = {}
+        self.best_loss = math.inf
+        self.signs = signs_of_mirrored(self.policy) if config.mirror else None
+        self.step = 0
+        self.seconds = 0.0
+        self.validation: list[float] = []
+        self.network = self.processes.wrap(self.policy)  # what the gradients come from
+        if config.compile:
+            require_compiler(self.device)
+            self.network = torch.compile(self.network)  # type: ignore[assignment]
+
+    def _trained(self) -> dict[str, Tensor]:
+        return {k: p.detach() for k, p in self.policy.named_parameters() if p.requires_grad}
+
+    def _files(self) -> dict[str, checkpoints.Tensors]:
+        weights = self.policy.state_dict()
+        moments = {}
+        for name, parameter in self.policy.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                moments[f"{name}/{key}"] = value
+        files = {MODEL: weights, OPTIMIZER: moments}
+        if self.ema:
+            files[EMA] = {**weights, **self.ema}
+        if self.best:
+            files[BEST] = {**weights, **self.best}
+        return files
+
+    def save(self, finished: bool) -> None:
+        """Writes a checkpoint of this moment. Random state needs none: every draw is a function of (seed, step)."""
+        if self.processes.first:
+            facts: dict[str, Any] = {"seconds": self.seconds, "validation_loss": self.validation[-1] if self.validation else None}
+            if self.best:
+                facts["best_loss"] = self.best_loss
+            checkpoints.save_checkpoint(self.folder, self.step, self._files(), finished, facts)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Puts the run where a checkpoint left it."""
+        load_weights(self.policy, checkpoints.load_tensors(self.folder, state, MODEL), self.folder)
+        if self.ema:
+            stored = checkpoints.load_tensors(self.folder, state, EMA)
+            self.ema = {k: stored[k].to(self.device) for k in self.ema}
+        if BEST in state["files"]:
+            stored = checkpoints.load_tensors(self.folder, state, BEST)
+            self.best, self.best_loss = {k: stored[k] for k in self._trained()}, float(state["best_loss"])
+        moments = checkpoints.load_tensors(self.folder, state, OPTIMIZER)
+        for name, parameter in self.policy.named_parameters():
+            entries = {k.rsplit("/", 1)[1]: v for k, v in moments.items() if k.rsplit("/", 1)[0] == name}
+            if entries:
+                # AdamW keeps its step counter on the CPU
+                self.optimizer.state[parameter] = {k: v if k == "step" else v.to(self.device) for k, v in entries.items()}
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+    def batch(self, step: int) -> tuple[Indices, dict[str, Tensor]]:
+        """Returns the dataset frames (B,) that all processes train on at a step, and this process's share of them, augmented."""
+        indices = self.source.indices(step)
+        here = self.processes.share(len(indices))
+        arrays = self.source.batch(indices[here])
+        return indices, to_tensors(augment(arrays, self.policy.cameras, self.config, step, self.signs, (len(indices), here)), self.device)
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Returns the loss that is trained."""
+        return self._loss_of(self.network, batch)
+
+    def _loss_of(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            out: Tensor = network({k: v.to(self.device, non_blocking=True) for k, v in batch.items()})["loss"]
+        return out
+
+    def _backward(self, batch: dict[str, Tensor]) -> float:
+        """Adds the gradients of a batch's loss and returns that loss; of several passes and processes as if they were one."""
+        passes, count = self.config.accumulate, self.processes.count
+        if passes == count == 1:
+            loss = self.loss(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return float(loss.detach())
+        size = len(batch[STATE]) // passes
+        parts = [{k: v[i * size : (i + 1) * size] for k, v in batch.items()} for i in range(passes)]
+        supervised = [float((~action_windows(part, self.config.policy)[1]).sum()) for part in parts]  # the loss is the mean over these
+        (everywhere,) = self.processes.total(sum(supervised))
+        value = 0.0
+        for i, (part, weight) in enumerate(zip(parts, supervised, strict=True)):
+            last = i == passes - 1
+            with contextlib.nullcontext() if last else self.processes.unsynchronised(self.network):
+                loss = self.loss(part) * (weight * count / max(1.0, everywhere))  # gradients are averaged over the processes
+                loss.backward()  # type: ignore[no-untyped-call]
+            value += float(loss.detach())
+        return self.processes.total(value)[0] / count
+
+    def train_step(self, indices: Indices, batch: dict[str, Tensor]) -> float:
+        """Takes one optimiser step and returns its loss."""
+        config = self.config
+        rate = learning_rate(config, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        self.optimizer.zero_grad(set_to_none=True)
+        value = self._backward(batch)
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.grad_clip or math.inf)
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            shown = ", ".join(map(str, indices[:16])) + (", ..." if len(indices) > 16 else "")
+            raise DivergedError(
+                f"the loss is {value} and the gradient norm {float(norm)} at step {self.step} (dataset frames {shown}). The last checkpoint in "
+                f"{self.folder} is untouched; look at these frames for broken values, or lower lr ({config.lr}) or use precision f32"
+            )
+        self.optimizer.step()
+        if self.ema:
+            averaged(self.policy, self.ema, config.ema, self.step)
+        self.step += 1
+        return value
+
+    def validate(self) -> float | None:
+        """Returns the mean loss on held-out episodes of the weights that will act, and keeps the best ones; None without such episodes."""
+        batches = self.source.validation_batches(VALIDATION_BATCHES)
+        if not batches:
+            return None
+        own = {k: p.detach().clone() for k, p in self.policy.named_parameters()}
+        mine = batches[self.processes.rank :: self.processes.count]
+        with torch.no_grad():
+            try:
+                for key, parameter in self.policy.named_parameters():
+                    parameter.copy_(self.ema.get(key, parameter))
+                losses = [float(self._loss_of(self.policy, to_tensors(b, self.device))) * len(b[STATE]) for b in mine]
+            finally:
+                for key, parameter in self.policy.named_parameters():
+                    parameter.copy_(own[key])
+        value = self.processes.total(sum(losses))[0] / sum(len(b[STATE]) for b in batches)
+        self.validation.append(value)
+        if value < self.best_loss:
+            self.best_loss = value
+            self.best = {k: v.to("cpu", copy=True) for k, v in (self.ema or self._trained()).items()}
+        return value
+

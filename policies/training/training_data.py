@@ -1,0 +1,234 @@
+"""What training reads: batches and statistics of one or more datasets, with some episodes held out for validation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import (
+    ACTION,
+    ACTION_HISTORY,
+    ACTION_IS_PAD,
+    HISTORY_IS_PAD,
+    STATE,
+    TASK,
+    ActionContract,
+    ObservationContract,
+    mask_key,
+)
+from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.core.seeds import episode_rng
+from toyshift.policies import checkpoints
+from toyshift.policies.config import PolicyConfig, TrainConfig
+from toyshift.policies.instructions import INSTRUCTION, Instructions, instructions_of
+from toyshift.policies.token_keys import FROZEN
+
+Batch = dict[str, NDArray[Any]]
+Indices = NDArray[np.int64]
+Stats = Mapping[str, NDArray[Any]]
+
+
+class UnitsLike(Protocol):
+    """The part of `toyshift.data.loading.normalisation.Normalisation` that training uses."""
+
+    @property
+    def centre(self) -> NDArray[np.float32]: ...
+
+    @property
+    def scale(self) -> NDArray[np.float32]: ...
+
+    @property
+    def mask(self) -> NDArray[np.bool_]: ...
+
+    def restore(self, values: NDArray[Any]) -> NDArray[np.float32]: ...
+
+
+class SamplerLike(Protocol):
+    """A stream of index arrays; the array of a step depends on the seed and the step only."""
+
+    def batch_indices(self, step: int) -> Indices: ...
+
+
+class WindowsLike(Protocol):
+    """The part of `toyshift.data.loading.loader.Windows` that training uses."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Indices) -> dict[str, Any]: ...
+
+    @property
+    def arrays(self) -> list[tuple[Path, Mapping[str, NDArray[Any]]]]: ...
+
+    @property
+    def content_hashes(self) -> tuple[str, ...]: ...
+
+    def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str] = ()) -> Self: ...
+
+    def sampler(self, batch_size: int, seed: int) -> SamplerLike: ...
+
+    def dataset_of(self, indices: Indices) -> Indices: ...
+
+    @property
+    def stats(self) -> Mapping[str, Stats]: ...
+
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+
+    @property
+    def action_contract(self) -> ActionContract: ...
+
+    @property
+    def observation_contract(self) -> ObservationContract: ...
+
+
+class Source:
+    """Training and validation batches.
+
+    Args:
+        windows: frames to train on.
+        held_out: frames of other episodes to validate on, or None.
+        batch_size: samples per batch.
+        seed: root seed of the order.
+        units: where windows are normalised, each dataset by its own statistics: the normalisations of `observation.state` and `action` of the
+            dataset in whose units batches are given back. To the policy all datasets then look like that one, and its normaliser is that one's.
+        instructions: what the policy is told, None for nothing.
+    """
+
+    def __init__(
+        self, windows: WindowsLike, held_out: WindowsLike | None, batch_size: int, seed: int, units: Mapping[str, UnitsLike] | None = None,
+        instructions: Instructions | None = None,
+    ) -> None:
+        if not len(windows):
+            raise ConfigError("the datasets hold no frames; collect demonstrations first")
+        self.windows = windows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.instructions = instructions
+        self._held_out = held_out
+        self._units = units
+        self._sampler = windows.sampler(batch_size, seed)
+
+    def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str]) -> Source:
+        """Returns the same batches with other columns, see `Windows.with_columns`."""
+        held_out = None if self._held_out is None else self._held_out.with_columns(columns, without)
+        return Source(self.windows.with_columns(columns, without), held_out, self.batch_size, self.seed, self._units, self.instructions)
+
+    def indices(self, step: int) -> Indices:
+        """Returns the frames (B,) that a step trains on."""
+        return np.asarray(self._sampler.batch_indices(step), dtype=np.int64)
+
+    def batch(self, indices: Indices) -> Batch:
+        """Returns the arrays of some training frames, and their instructions as numbers for a policy that is told them."""
+        return self._physical(self.windows.batch(indices))
+
+    def _physical(self, batch: Mapping[str, Any]) -> Batch:
+        """Returns the arrays of a batch in physical units."""
+        arrays = _arrays(batch)
+        for key, kind in ((STATE, STATE), (ACTION, ACTION), (ACTION_HISTORY, ACTION)):
+            if self._units is not None and key in arrays:
+                arrays[key] = self._units[kind].restore(arrays[key])
+        return arrays if self.instructions is None else arrays | {INSTRUCTION: self.instructions(batch[TASK])}
+
+    def stats(self) -> dict[str, Stats]:
+        """Returns "mean" and "std" of `observation.state` and `action` for the policy's normaliser: what becomes 0, and the distance that becomes 1."""
+        if self._units is None:
+            return {key: self.windows.stats[key] for key in (STATE, ACTION)}
+        return {key: {"mean": np.where(u.mask, u.centre, np.float32(0)), "std": np.where(u.mask, u.scale, np.float32(1))} for key, u in self._units.items()}
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are held-out frames."""
+        return self._held_out is not None
+
+    def validation_batches(self, count: int) -> list[Batch]:
+        """Returns up to `count` batches of held-out frames, the same ones every time; none without held-out frames.
+
+        Frames with an instruction that a table does not know are left out.
+        """
+        if self._held_out is None:
+            return []
+        order = episode_rng(self.seed, 0, "validation").permutation(len(self._held_out))[: count * self.batch_size]
+        batches = [self._held_out.batch(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
+        if self.instructions is not None:
+            batches = [_some(batch, [self.instructions.knows(task) for task in batch[TASK]]) for batch in batches]
+        arrays = [self._physical(batch) for batch in batches if len(batch[STATE])]
+        return [{k: v[:, :, 0] if k.startswith(FROZEN) else v for k, v in batch.items()} for batch in arrays]  # of the images as they are
+
+    def relative_stats(self, matrix: NDArray[np.float32], frames: int = 4096) -> dict[str, NDArray[np.float32]]:
+        """Returns mean and std of the actions minus state @ matrix, over a random sample of the training frames.
+
+        Args:
+            matrix: (S, A), see `policy.state_to_action`.
+            frames: size of the sample; padding is left out.
+        """
+        order = episode_rng(self.seed, 0, "relative").permutation(len(self.windows))[:frames]
+        rows = []
+        for i in range(0, len(order), 256):
+            batch = self.batch(order[i : i + 256])
+            relative = batch[ACTION] - (batch[STATE][:, -1] @ matrix)[:, None]
+            rows.append(relative[~batch[ACTION_IS_PAD]])
+        actions = np.concatenate(rows).astype(np.float64)
+        return {"mean": actions.mean(axis=0).astype(np.float32), "std": actions.std(axis=0).astype(np.float32)}
+
+    def require_masks(self, cameras: tuple[str, ...], what: str) -> None:
+        """Raises ContractError where the datasets lack the masks of a camera."""
+        found = self.windows.batch(np.zeros(1, dtype=np.int64))
+        if missing := [c for c in cameras if mask_key(c) not in found]:
+            raise ContractError(f"{what} needs masks, but the datasets have none for camera {', '.join(missing)}; use a pooling that ignores masks, or add masks to the data")
+
+
+def _arrays(batch: Mapping[str, Any]) -> Batch:
+    """Keeps what the policy reads: numbers, not instructions, and not what is there for re-rendering only."""
+    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and (k == HISTORY_IS_PAD or k.startswith(("observation.", "masks.", "action", FROZEN)))}
+
+
+def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:
+    """Returns the samples of a batch that are to be kept."""
+    index = np.flatnonzero(keep)
+    return {k: v[index] if isinstance(v, np.ndarray) else [v[i] for i in index] for k, v in batch.items()}
+
+
+def _told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
+    """Returns the policy's configuration with the vocabulary of its table: its own, that of the policy it starts from, or the data's."""
+    policy = config.policy
+    if policy.instruction != "table" or policy.vocabulary:
+        return policy
+    vocabulary = checkpoints.read_policy_config(Path(config.init_from)).vocabulary if config.init_from else windows.tasks
+    return dataclasses.replace(policy, vocabulary=vocabulary)
+
+
+def open_source(config: TrainConfig) -> Source:
+    """Opens the dataset folders of a training run; builds their decoded caches where they are missing.
+
+    Raises:
+        ConfigError: `mirror` or a policy with `relative` is asked for together with normalisation by dataset of several.
+        UnknownNameError: `act_as` names none of the datasets.
+    """
+    from toyshift.data.loading.loader import Windows  # the only place of this room that touches data/
+
+    kind = None if config.normalise == "mixture" else config.normalise
+    windows = Windows(
+        [Path(f) for f in config.data], chunk=config.policy.chunk, weights=list(config.weights) or None, history=config.policy.steps_seen, stride=config.policy.execute, normalise=kind
+    )
+    held_out = None
+    if config.validation > 0 and windows.num_episodes >= 2 * len(config.data):
+        windows, held_out = windows.split(config.validation, config.seed)
+    return Source(windows, held_out, config.batch_size, config.seed, _units(config, windows.normalisations), instructions_of(_told(config, windows)))
+
+
+def _units(config: TrainConfig, found: Mapping[str, Mapping[str, UnitsLike]]) -> Mapping[str, UnitsLike] | None:
+    """Returns the normalisations of the dataset that the policy is to act as; None where the whole mixture is normalised as one."""
+    if not found:
+        return None
+    if len(found) > 1 and (config.mirror or config.policy.relative):
+        # each column gets its own centre and scale: a mirrored or relative vector of one dataset is none of another
+        raise ConfigError(f"normalise {config.normalise} of {len(found)} datasets excludes mirror and relative, which need one meaning of zero; use normalise mixture")
+    name = config.act_as or next(iter(found))
+    if name not in found:
+        raise UnknownNameError("dataset to act as", name, found)
+    return found[name]

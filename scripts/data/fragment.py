@@ -1,0 +1,96 @@
+"""Collects sub-datasets whose width, distance and dependence are set by dials.
+
+toyshift data fragment --m 2 --radius 0.5 --distance 0.8 --rho 1 --episodes 100 --out runs/fragments
+toyshift data info runs/fragments                           planted and measured dependence
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.graphics import gl_backend
+from toyshift.core.workers import core_count
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift data fragment`."""
+
+    m: int = 2
+    """How many sub-datasets."""
+    radius: float = 0.5
+    """Diversity: how far each reaches from its centre, in quarter spans of a factor (30 degrees of azimuth, 5 cm of position)."""
+    distance: float = 0.8
+    """Disparity: how far apart the outermost centres are, in half spans (60 degrees, 10 cm); they touch where it equals the radius (m = 2)."""
+    rho: float = 1.0
+    """Correlation: 0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both)."""
+    factor: str = "azimuth"
+    """Task-irrelevant factor: azimuth, light, table, background, object_colour or robot."""
+    relevant: str = "position"
+    """Task-relevant factor: position or object."""
+    relevant_radius: float | None = None
+    """Radius of the task-relevant factor; by default the same."""
+    relevant_distance: float | None = None
+    """Distance of the task-relevant factor; by default the same."""
+    bins: int = 9
+    """Into how many bins the dependence cuts each factor's span; odd."""
+    objects: str = "toys:train"
+    """Object set to play with."""
+    episodes: int = 100
+    """How many successful demonstrations in all, shared equally."""
+    out: Path
+    """Folder of the sub-datasets part-0, part-1, ...; an interrupted collection goes on where it was."""
+    workers: int = 0
+    """Processes; 0 takes one per core."""
+    action_mode: str = "eef_delta"
+    """eef_delta (movement of the hand) or joint_pos (joint angles)."""
+    image_size: int = 96
+    """Height and width of the images [pixels]."""
+    no_disturbance: bool = False
+    """Leave the expert undisturbed."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.workers < 0:
+            raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {self.episodes} and {self.workers}")
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Collects sub-datasets with a planted dependence between what matters and what does not.
+
+    Example: toyshift data fragment --m 2 --radius 0.5 --distance 0.8 --rho 1 --episodes 100 --out runs/fragments
+    """
+    from toyshift.data.collecting.fragmentation import fragment
+
+    design = fragment(
+        cfg.m, diversity=cfg.radius, disparity=cfg.distance, correlation=cfg.rho, factor=cfg.factor, relevant=cfg.relevant,
+        relevant_diversity=cfg.relevant_radius, relevant_disparity=cfg.relevant_distance, bins=cfg.bins,
+    )
+    gl_backend()  # nothing is written where nothing can be rendered
+    from toyshift.data.collecting.collection import CollectConfig
+    from toyshift.data.collecting.fragments import collect_fragments, dependence_of
+
+    config = CollectConfig(
+        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.workers or core_count(), seed=cfg.seed, action_mode=cfg.action_mode,
+        image_size=cfg.image_size, disturb=not cfg.no_disturbance,
+    )
+    result = collect_fragments(design, config)
+    _, dependence = dependence_of(cfg.out)
+    print(f"{cfg.m} sub-datasets: {cfg.out}   (toyshift data info {cfg.out})")
+    print(told(cfg.relevant, cfg.factor, dataclasses.asdict(dependence)))
+    return result | {"out": cfg.out, "dependence": dataclasses.asdict(dependence)}
+
+
+def told(relevant: str, factor: str, dependence: dict[str, Any]) -> str:
+    """Returns the planted and the measured dependence as a line for terminals."""
+    what = f"NMI({relevant}, {factor})"
+    if dependence["planted"] is None or dependence["measured"] is None:
+        return f"{what} is not defined: neither varies by more than a bin"
+    verdict = "they agree" if dependence["agrees"] else "THEY DISAGREE"
+    return (
+        f"{what} planted {dependence['planted']:.3f}, measured {dependence['measured']:.3f} [{dependence['low']:.3f}, {dependence['high']:.3f}]; {verdict}: "
+        f"{sum(dependence['episodes'])} such episodes measure {dependence['expected_low']:.3f} to {dependence['expected_high']:.3f} in 95 % of cases"
+    )

@@ -1,0 +1,55 @@
+"""Says what a dataset holds.
+
+toyshift data info runs/demos
+toyshift data info runs/fragments       a folder of sub-datasets: the dependence planted and measured as well
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from toyshift.scripts.data.options import DatasetConfig
+
+
+def main(cfg: DatasetConfig) -> dict[str, Any]:
+    """Says what a dataset holds: episodes, success, contract, cameras, columns, objects, factors, sizes, content hash.
+
+    Example: toyshift data info runs/demos
+    """
+    from toyshift.data.collecting.fragments import dependence_of, is_fragmented
+    from toyshift.scripts.data.fragment import told
+
+    if not is_fragmented(cfg.data):
+        return _tell(cfg.data)
+    design, dependence = dependence_of(cfg.data)
+    parts = {part.name: _tell(cfg.data / part.name) for part in design.parts}
+    measured = dataclasses.asdict(dependence)
+    print(told(design.relevant, design.factor, measured))
+    return {"folder": str(cfg.data), "design": design.to_json(), "dependence": measured, "parts": parts}
+
+
+def _tell(folder: Path) -> dict[str, Any]:
+    """Prints and returns what one dataset holds."""
+    from toyshift.data import open_dataset
+    from toyshift.data.store.summary import summarise
+
+    facts = summarise(open_dataset(folder))
+    action, rate = facts["action_contract"], facts["success"]["rate"]
+    print(f"{facts['folder']}: {facts['episodes']} episodes, {facts['frames']} frames at {action['control_hz']:g} Hz ({60 * facts['hours']:.1f} minutes), {facts['bytes']['total'] / 1e6:.1f} MB")
+    print(f"success   {_share(rate, facts['success']['known'])}")
+    print(f"action    {action['mode']} in {action['frame']}, {action['rotation']}: {', '.join(f'{n} [{u}]' for n, u in zip(action['names'], action['units'], strict=True))}; gripper {action['gripper']}")
+    print(f"cameras   {', '.join(f'{name} {size[0]}x{size[1]}' for name, size in facts['cameras'].items()) or 'none'}")
+    print(f"state     {', '.join(facts['observation_contract']['state_names'])}")
+    print(f"columns   {', '.join(facts['features'])}")
+    print(f"objects   {facts['objects']['count']} of {', '.join(facts['object_sets']) or 'unknown sets'}")
+    for name, row in facts["factors"].items():
+        told = f"{row['min']:g} to {row['max']:g}, mean {row['mean']:.3g}" if "min" in row else ", ".join(row.get("values", {})) or f"{row['distinct']} values"
+        print(f"factor    {name}: {told}")
+    print(f"hash      {facts['content_hash']}")
+    return facts
+
+
+def _share(rate: float | None, known: int) -> str:
+    return "not recorded" if rate is None else f"{rate:.1%} of {known} episodes"

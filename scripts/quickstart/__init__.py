@@ -1,0 +1,6 @@
+"""Runs a whole experiment.
+
+toyshift run quickstart                          toys, demonstrations, two policies, zero-shot test, one HTML report
+toyshift run quickstart --ycb DIR                the same, with real YCB objects
+toyshift run quickstart --out runs/second        another folder
+"""

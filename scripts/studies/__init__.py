@@ -1,0 +1,8 @@
+"""Runs a study: rows that are kept as they come, a table, a figure.
+
+toyshift study lego-table --budget small --ycb DIR           pooling x demonstrations x seeds, zero-shot success
+toyshift study lego-table --dry-run                          what it would run, and how long that takes
+toyshift study lego-table --tabulate                         table and figure of what there is so far
+toyshift study recipe --ycb DIR                              the best recipe, three seeds
+toyshift study mask-iou --policy runs/detpool                success against the masks' IoU
+"""

@@ -1,0 +1,200 @@
+"""Table and figure of `toyshift study lego-table`, made from the rows that are there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toyshift.core.errors import FileError
+from toyshift.core.files import read_json, write_json
+from toyshift.scripts.studies.cells import set_name, write_page
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics import Row
+
+FEW = 3  # seeds; fewer say nothing about other seeds
+UNDERTRAINED = 0.2  # success on training toys below which a policy has not learnt its own task
+TRAINING = "toys:train"
+TITLES = {"ycb": "real YCB objects", "ycb-like": "YCB-like objects", TRAINING: "training toys"}
+BEGIN, END = "<!-- made by `toyshift study lego-table --tabulate` -->", "<!-- end of what is made -->"
+
+
+def read_cells(folder: Path) -> list[tuple[dict[str, Any], list[Row]]]:
+    """Returns manifest and rows of every cell that is there; object sets go by their short names.
+
+    Raises:
+        FileError: there is none.
+    """
+    from toyshift.diagnostics import read_rows, read_rows_manifest
+
+    paths = sorted((folder / "rows").glob("*.parquet"))
+    if not paths:
+        raise FileError(f"{folder / 'rows'} holds no rows yet; run `toyshift study lego-table --results {folder}` first")
+    return [(read_rows_manifest(p), [dataclasses.replace(r, object_set=set_name(r.object_set)) for r in read_rows(p)]) for p in paths]
+
+
+def write_results(folder: Path, docs: Path, same: dict[str, str], missing: Sequence[str]) -> dict[str, Any]:
+    """Writes table.json, the generated part of lego_table.md and lego_table.png; returns what table.json holds.
+
+    Args:
+        folder: results of the study.
+        docs: where page and figure go.
+        same: pooling -> pooling that is the same network.
+        missing: names of the cells that have not been run.
+    """
+    from toyshift.scripts.studies.charts import Group, success_chart
+
+    cells = read_cells(folder)
+    table = tabulate(cells) | {"same": same, "missing": list(missing), "settings": read_json(folder / "settings.json")["settings"]}
+    write_json(folder / "table.json", table)
+    page = docs / "lego_table.md"
+    write_page(page, BEGIN, END, markdown(table))
+    groups = [
+        Group(TITLES[name], [(f"{line['pooling']} {line['demos'] or ''}", line["demos"], line) for line in table["success"] if line["set"] == name])
+        for name in TITLES
+        if any(line["set"] == name for line in table["success"])
+    ]
+    print(markdown(table))
+    print(f"table: {folder / 'table.json'}, {page}")
+    if groups:  # none while only learning rates have been tried
+        success_chart(docs / "lego_table.png", groups)
+        print(f"figure: {docs / 'lego_table.png'}")
+    return table
+
+
+# ---------------------------------------------------------------- figures from rows
+
+
+def tabulate(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> dict[str, Any]:
+    """Returns the search, success by (pooling, demonstrations, set) and the differences to detection pooling."""
+    groups: dict[tuple[str, int, str], list[Row]] = {}
+    for facts, rows in cells:
+        for row in rows if not facts["searched"] else []:
+            groups.setdefault((facts["pooling"], facts["demos"], row.object_set), []).append(row)
+    rates = {(facts["pooling"], facts["demos"]): facts.get("lr") for facts, _ in cells if not facts["searched"]}
+    success = [_line(*key, rows) | {"lr": rates[key[:2]]} for key, rows in sorted(groups.items(), key=lambda item: _order(*item[0]))]
+    return {
+        "search": _search(cells),
+        "success": success,
+        "differences": _differences(groups),
+        "undertrained": [f"{x['pooling']}, {x['demos']} demonstrations" for x in success if x["set"] == TRAINING and x["demos"] and x["rate"] < UNDERTRAINED],
+    }
+
+
+def _order(pooling: str, demos: int, spec: str) -> tuple[Any, ...]:
+    from toyshift.policies.config import POOLING_NAMES
+
+    known = (*POOLING_NAMES, "oracle", "random")
+    return list(TITLES).index(spec), known.index(pooling), -demos
+
+
+def _line(pooling: str, demos: int, spec: str, rows: list[Row]) -> dict[str, Any]:
+    from toyshift.diagnostics import clustered, wilson
+
+    wins, seeds = [r.success for r in rows], sorted({r.seed for r in rows})
+    k, n = sum(wins), len(rows)
+    objects, by_seed = clustered(wins, [r.object_id for r in rows]), clustered(wins, [r.seed for r in rows])
+    each = [[r.success for r in rows if r.seed == s] for s in seeds]
+    return {
+        "pooling": pooling, "demos": demos, "set": spec, "n": n, "k": k, "rate": k / n, "wilson_95": list(wilson(k, n)), "objects": objects.n,
+        "clustered_objects_95": [objects.low, objects.high], "seeds": len(seeds), "clustered_seeds_95": [by_seed.low, by_seed.high], "by_seed": [sum(e) / len(e) for e in each],
+    }
+
+
+def _search(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> list[dict[str, Any]]:
+    """Returns one line per try of a learning rate; the best of a pooling is marked, at the edge of the search as well."""
+    from toyshift.diagnostics import wilson
+
+    lines = []
+    for facts, rows in cells:
+        if facts["searched"]:
+            k, n = sum(r.success for r in rows), len(rows)
+            lines.append({"pooling": facts["pooling"], "lr": facts["lr"], "samples": facts["samples"], "k": k, "n": n, "rate": k / n, "wilson_95": list(wilson(k, n)), "validation_loss": facts["validation_loss"]})
+    lines.sort(key=lambda x: (_order(x["pooling"], 0, TRAINING), x["lr"]))
+    for pooling in {x["pooling"] for x in lines}:
+        tries = [x for x in lines if x["pooling"] == pooling]
+        best = max(tries, key=lambda x: (x["k"], -(x["validation_loss"] or math.inf), x["lr"]))
+        for x in tries:
+            x["best"] = x is best
+            x["edge"] = x is best and len(tries) > 1 and x["lr"] in (tries[0]["lr"], tries[-1]["lr"])
+    return lines
+
+
+def _differences(groups: dict[tuple[str, int, str], list[Row]]) -> list[dict[str, Any]]:
+    """Returns detpool minus every other pooling on the episodes that both have played, clustered by object and by seed."""
+    from toyshift.diagnostics import compare, paired_difference
+
+    lines = []
+    for (pooling, demos, spec), rows in sorted(groups.items(), key=lambda item: _order(*item[0])):
+        first = groups.get(("detpool", demos, spec))
+        if not demos or pooling == "detpool" or first is None:
+            continue
+        left, right = ({(r.seed, r.episode): r.success for r in x} for x in (first, rows))
+        shared = sorted(left.keys() & right.keys())
+        if not shared:
+            continue
+        by_seed = paired_difference([left[i] for i in shared], [right[i] for i in shared], [seed for seed, _ in shared]).difference
+        found = compare(first, rows)
+        lines.append({"pooling": pooling, "demos": demos, "set": spec, "n": len(shared), "p_value": found.p_value, "by_object": found.difference.to_json(), "by_seed": by_seed.to_json()})
+    return lines
+
+
+# ---------------------------------------------------------------- the page
+
+
+def _percent(low: float, high: float) -> str:
+    return f"{100 * low:.0f}-{100 * high:.0f}"
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """Returns the tables in Markdown."""
+    settings, out = table["settings"], []
+    samples = settings["steps"] * settings["batch"]
+    out.append(f"Encoder {settings['policy']['encoder']}, {settings['steps']} steps of {settings['batch']} ({samples:,} samples) in every cell; success in %, zero-shot.")
+    if table["missing"]:
+        out.append(f"**Not complete:** {len(table['missing'])} cells have not been run yet.")
+    for name in dict.fromkeys(line["set"] for line in table["success"]):
+        lines = [line for line in table["success"] if line["set"] == name]
+        out.append(f"### Success on {TITLES[name]}\n")
+        out[-1] += "\n| pooling | demonstrations | seeds | n | success | 95 % episodes | 95 % new objects | 95 % new seeds | each seed | lr |\n|---|---|---|---|---|---|---|---|---|---|\n"
+        out[-1] += "\n".join(_row(line) for line in lines)
+    if table["differences"]:
+        text = "### detpool minus the others, in points, on the same starts\n\n| on | pooling | demonstrations | n | difference | 95 % new objects | 95 % new seeds | McNemar p |\n|---|---|---|---|---|---|---|---|\n"
+        out.append(text + "\n".join(_difference(line) for line in table["differences"]))
+    for other, first in table["same"].items():
+        out.append(f"`{other}` is not a row of its own: {settings['policy']['encoder']} has no attention to mask, so that it is the same network as `{first}`, trained once.")
+    flagged = table["undertrained"]
+    out.append(
+        f"**Undertrained** (below {100 * UNDERTRAINED:.0f} % on training toys; says nothing about pooling out of distribution): {'; '.join(flagged)}."
+        if flagged else f"No cell that was run is below {100 * UNDERTRAINED:.0f} % on training toys."
+    )
+    if table["search"]:
+        text = "### Learning rates, judged by success on training toys\n\n| pooling | lr | samples | n | success | 95 % episodes | validation loss | |\n|---|---|---|---|---|---|---|---|\n"
+        out.append(text + "\n".join(_try(line) for line in table["search"]))
+    return "\n\n".join(out)
+
+
+def _row(x: dict[str, Any]) -> str:
+    seeds = ", ".join(f"{100 * rate:.0f}" for rate in x["by_seed"])
+    of_seeds = _percent(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["demos"] else "-"
+    return (
+        f"| `{x['pooling']}` | {x['demos'] or '-'} | {x['seeds']} | {x['n']} | {100 * x['rate']:.1f} | {_percent(*x['wilson_95'])} | {_percent(*x['clustered_objects_95'])} | "
+        f"{of_seeds} | {seeds} | {x['lr'] or '-'} |"
+    )
+
+
+def _difference(x: dict[str, Any]) -> str:
+    def span(value: dict[str, Any]) -> str:
+        return f"{100 * value['low']:+.0f} to {100 * value['high']:+.0f}"
+
+    of_seeds = span(x["by_seed"]) if x["by_seed"]["n"] >= FEW else "-"
+    return f"| {TITLES[x['set']]} | `{x['pooling']}` | {x['demos']} | {x['n']} | {100 * x['by_object']['value']:+.1f} | {span(x['by_object'])} | {of_seeds} | {x['p_value']:.2g} |"
+
+
+def _try(x: dict[str, Any]) -> str:
+    mark = ("chosen, at the edge of the search" if x["edge"] else "chosen") if x["best"] else ""
+    loss = "-" if x["validation_loss"] is None else f"{x['validation_loss']:.4f}"
+    return f"| `{x['pooling']}` | {x['lr']:g} | {x['samples']:,} | {x['n']} | {100 * x['rate']:.0f} | {_percent(*x['wilson_95'])} | {loss} | {mark} |"

@@ -1,0 +1,46 @@
+"""Writes grasp annotations: per object an NPZ of hand poses in its frame, and a JSON that says what the fields are.
+
+toyshift toys grasps ycb-like --out runs/grasps --simulate
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.errors import ConfigError
+from toyshift.scripts.toys.options import SetConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(SetConfig):
+    """Options of `toyshift toys grasps`."""
+
+    out: Path
+    """Folder of the files; an interrupted run goes on where it was."""
+    robot: str = "panda"
+    """Whose gripper, and whose reach."""
+    drops: int = 4
+    """Times that each object is put on the table, in a rest pose each."""
+    grasps: int = 16
+    """Most grasps per drop and planner, spread over those found from best to worst."""
+    simulate: bool = False
+    """Try each grasp in simulation (about a second each)."""
+
+    def __post_init__(self) -> None:
+        if min(self.drops, self.grasps) < 1:
+            raise ConfigError(f"--drops and --grasps must be at least 1, got {self.drops} and {self.grasps}")
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Writes grasps of every object of a set, as poses in its frame; goes on where an earlier run ended.
+
+    Example: toyshift toys grasps ycb-like --out runs/grasps --simulate
+    """
+    from toyshift.data.grasping.annotations import AnnotateConfig, annotate
+
+    result = annotate(AnnotateConfig(cfg.objects, cfg.out, cfg.robot, cfg.drops, cfg.grasps, cfg.simulate, cfg.seed))
+    lifted = "" if result["lifted"] is None else f", {result['lifted']:.1%} lift it in simulation"
+    print(f"{result['grasps']} grasps of {result['objects']} objects of {cfg.objects}{lifted}; without any: {', '.join(result['none']) or 'none'}; {cfg.out}")
+    return result

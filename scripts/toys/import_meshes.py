@@ -1,0 +1,63 @@
+"""Checks a folder of one's own meshes.
+
+toyshift toys import my_meshes --unit mm
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from toyshift.core.progress import track
+from toyshift.scripts.options import Common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Common):
+    """Options of `toyshift toys import`."""
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder or zip file with OBJ, STL, PLY, GLB or OFF files, or with objects in the YCB layout."""
+    unit: str = ""
+    """Unit of the files: m, cm, mm or in; inferred where it is not given."""
+    scale: str = ""
+    """A further factor for the sizes."""
+    density: str = ""
+    """Density of objects without a mass [kg/m^3]; 500 where it is not given."""
+    mass: str = ""
+    """Mass of every object [kg]."""
+    masses: str = ""
+    """CSV file with the columns id and mass_g."""
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Checks meshes: says what each object is, what was repaired, and what is wrong; exit code 1 if one cannot be used.
+
+    Example: toyshift toys import my_meshes --unit mm
+    """
+    from toyshift.toys.meshes.inspection import check, plan_folder
+
+    options = {key: getattr(cfg, key) for key in ("unit", "scale", "density", "mass", "masses") if getattr(cfg, key)}
+    plan, ycb = plan_folder(cfg.folder, options)
+    if plan.inferred:
+        print(f"{plan.inferred}; give --unit to say so")
+    rows = []
+    for row in track(check(plan, ycb), "checking", total=len(plan.recipes)):
+        rows.append(dataclasses.asdict(row))
+        if not row.ok:
+            print(f"{row.id:<28} FAILED: {row.error}")
+            continue
+        box = " x ".join(f"{edge * 1000:.0f}" for edge in row.box)
+        print(
+            f"{row.id:<28} {row.faces:>7} faces  {box:>15} mm  {row.volume * 1e6:7.1f} cm3  {row.mass * 1000:7.1f} g ({row.mass_from})  "
+            f"width {row.width * 1000:5.1f} mm{'' if row.graspable else ' (too wide)'}  {row.parts} parts"
+        )
+        for text in row.repairs:
+            print(f"{'':<28} {text}")
+    failed = [row["id"] for row in rows if not row["ok"]]
+    spec = f"{'ycb' if ycb else 'meshes'}:{cfg.folder}" + ("?" + "&".join(f"{k}={v}" for k, v in options.items()) if options else "")
+    print(f"{len(rows) - len(failed)} of {len(rows)} objects can be used as {spec}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return {"ok": not failed, "objects": spec, "unit": plan.unit, "inferred": plan.inferred, "count": len(rows), "failed": failed, "rows": rows}

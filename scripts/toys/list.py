@@ -1,0 +1,28 @@
+"""Lists the objects of a set.
+
+toyshift toys list ycb-like
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from toyshift.core.progress import track
+from toyshift.scripts.toys.options import SetConfig
+
+
+def main(cfg: SetConfig) -> dict[str, Any]:
+    """Lists the objects of a set: id, name, smallest width, mass, and whether a Panda hand can hold it.
+
+    Example: toyshift toys list ycb-like
+    """
+    from toyshift.toys import load_objects
+    from toyshift.toys.objectset import PANDA_OPENING
+
+    objects = load_objects(cfg.objects)
+    rows = []
+    for obj in track(objects, "objects"):
+        rows.append({"id": obj.id, "name": obj.name, "width_m": obj.width, "mass_kg": obj.mass, "graspable": obj.graspable(PANDA_OPENING)})
+        print(f"{obj.id:<32} {obj.name:<28} width {obj.width * 1000:6.1f} mm  mass {obj.mass * 1000:7.1f} g  {'graspable' if rows[-1]['graspable'] else 'too wide'}")
+    print(f"{len(rows)} objects in {objects.spec}")
+    return {"objects": objects.spec, "fingerprint": objects.fingerprint, "count": len(rows), "rows": rows}

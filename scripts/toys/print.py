@@ -1,0 +1,65 @@
+"""Writes objects of a set for a 3-D printer, with a sheet of labels.
+
+toyshift toys print toys:train --n 20 --out prints
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.files import write_text
+from toyshift.core.progress import track
+from toyshift.scripts.toys.options import SetConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(SetConfig):
+    """Options of `toyshift toys print`."""
+
+    out: Path
+    """Folder for the 3MF and STL files, manifest.json and labels.html."""
+    n: int = 20
+    """How many objects, the first of the set."""
+    bed: tuple[float, float, float] = (220.0, 220.0, 250.0)
+    """Largest x, y and z of a print [mm]."""
+    wall: float = 1.2
+    """Thinnest wall that comes out well [mm]."""
+    density: float = 1240.0
+    """Density of the solid filament [kg/m^3]; 1240 is PLA."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ConfigError(f"--n must be at least 1, got {self.n}")
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Writes objects as 3MF and STL in millimetres, lying on a flat stable side, and a sheet of labels.
+
+    Example: toyshift toys print toys:train --n 20 --out prints
+    """
+    from PIL import Image
+
+    from toyshift.envs import thumbnail
+    from toyshift.toys import load_objects
+    from toyshift.toys.show.printing import PrintConfig, label_sheet, prepare, write_prints
+
+    printer = PrintConfig(cfg.bed, cfg.wall, cfg.density)
+    objects = load_objects(cfg.objects)
+    chosen = [objects.by_id(name) for name in objects.ids[: cfg.n]]
+    ready = [(found, prepare(found, printer)) for found in track(chosen, "checking", unit="object")]
+    manifest = write_prints(cfg.out, objects.spec, ready, printer)
+    pictures = {}
+    for found in track(chosen, "labels", unit="object"):
+        png = io.BytesIO()
+        Image.fromarray(thumbnail(found, 160)).save(png, format="PNG")
+        pictures[found.id] = png.getvalue()
+    write_text(cfg.out / "labels.html", label_sheet(manifest, pictures))
+    for row in manifest["prints"]:
+        x, y, z = row["size_mm"]
+        print(f"{row['id']:<28} {x:6.1f} x {y:5.1f} x {z:5.1f} mm  wall {row['wall_mm']:5.1f} mm  solid {row['solid_mass_g']:6.1f} g  {'; '.join(row['warnings'])}".rstrip())
+    print(f"{len(ready)} objects as 3MF and STL, manifest.json and labels.html: {cfg.out}")
+    return {**manifest, "out": cfg.out, "labels": cfg.out / "labels.html"}

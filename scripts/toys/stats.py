@@ -1,0 +1,150 @@
+"""Measures the objects of a set.
+
+toyshift toys stats ycb:DIR
+toyshift toys stats 'toys:lego?n=10000' --json
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.progress import track
+from toyshift.core.seeds import episode_rng
+from toyshift.scripts.toys.options import SetConfig
+
+if TYPE_CHECKING:
+    from toyshift.toys.random_toys.toy import Toy
+
+BINS = 24
+UNITS = {"m": (1000.0, "mm"), "kg": (1000.0, "g")}  # how lengths and masses are shown
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(SetConfig):
+    """Options of `toyshift toys stats`."""
+
+    sample: int = 500
+    """At most so many objects are meshed for mass, width and extent: a seeded sample. Counts, sizes and colours of toys cover the whole set."""
+
+    def __post_init__(self) -> None:
+        if self.sample < 1:
+            raise ConfigError(f"--sample must be at least 1, got {self.sample}")
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Measures a set: how width, mass and extent are distributed, what its toys are made of, and what is too wide for a Panda hand.
+
+    Example: toyshift toys stats 'toys:lego?n=10000'
+    """
+    from toyshift.toys import load_objects
+    from toyshift.toys.objectset import PANDA_OPENING
+    from toyshift.toys.random_toys.toy import Toy
+    from toyshift.toys.random_toys.toy_set import ToySet
+
+    objects = load_objects(cfg.objects)
+    count = len(objects)
+    chosen = range(count) if count <= cfg.sample else np.sort(episode_rng(cfg.seed, 0, "stats").choice(count, cfg.sample, replace=False)).tolist()
+    measures: dict[str, list[float]] = {"width_m": [], "mass_kg": [], "longest_m": []}
+    wide: dict[str, float] = {}
+    toys: list[Toy] = []
+    for i in track(chosen, "objects"):
+        obj = objects[i]
+        measures["width_m"].append(obj.width)
+        measures["mass_kg"].append(obj.mass)
+        measures["longest_m"].append(float(obj.mesh.extents.max()))
+        if not obj.graspable(PANDA_OPENING):
+            wide[obj.id] = obj.width
+        if "toy" in obj.info:
+            toys.append(Toy.from_json(obj.info["toy"]))
+    measured = {name: distribution_of(values) for name, values in measures.items()}
+    result: dict[str, Any] = {
+        "objects": objects.spec, "fingerprint": objects.fingerprint, "count": count,
+        "ids": {"distinct": len(set(objects.ids)), "first": list(objects.ids[:3]), "last": objects.ids[-1]},
+        "measured": {"objects": len(chosen), "seed": cfg.seed, "of_all": len(chosen) == count}, "ungraspable": wide, **measured,
+    }
+    if isinstance(objects, ToySet):
+        result["toys"] = made_of(objects.toy(name) for name in track(objects.ids, "toys"))
+    elif toys:
+        result["toys"] = made_of(toys)
+    show(result, PANDA_OPENING)
+    return result
+
+
+def distribution_of(values: list[float]) -> dict[str, Any]:
+    """Quantiles, extremes and histogram of numbers."""
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    counts, edges = np.histogram(values, BINS)
+    return {
+        "min": float(np.min(values)), "q05": float(low), "median": float(middle), "q95": float(high), "max": float(np.max(values)), "mean": float(np.mean(values)),
+        "histogram": {"from": float(edges[0]), "to": float(edges[-1]), "counts": counts.tolist()},
+    }
+
+
+def made_of(toys: Iterable[Toy]) -> dict[str, Any]:
+    """What toys are made of: numbers of primitives, their kinds and sizes, colours, densities and frictions."""
+    from toyshift.toys.random_toys.primitives import SIZE_NAMES
+
+    parts: collections.Counter[int] = collections.Counter()
+    kinds: collections.Counter[str] = collections.Counter()
+    colours: collections.Counter[str] = collections.Counter()
+    sizes: dict[str, list[float]] = {f"{kind}_{name}": [] for kind, names in SIZE_NAMES.items() for name in names}
+    others: dict[str, list[float]] = {"density_kg_m3": [], "friction": []}
+    number = 0
+    for toy in toys:
+        number += 1
+        parts[len(toy.primitives)] += 1
+        colours.update([toy.colour] if isinstance(toy.colour, str) else toy.colour)
+        others["density_kg_m3"].append(toy.density)
+        others["friction"].append(toy.friction)
+        for part in toy.primitives:
+            kinds[part.kind] += 1
+            for name, value in zip(SIZE_NAMES[part.kind], part.size, strict=True):
+                sizes[f"{part.kind}_{name}"].append(value)
+    named = {k: v for k, v in colours.items() if not k.startswith("#")}
+    if len(named) < len(colours):
+        named["without a name"] = sum(colours.values()) - sum(named.values())
+    return {
+        "count": number, "primitives": {str(k): parts[k] for k in sorted(parts)}, "kinds": {k: kinds[k] for k in SIZE_NAMES if kinds[k]},
+        "colours": dict(sorted(named.items())),
+        "sizes_m": {name: distribution_of(values) for name, values in sizes.items() if values},
+        **{name: distribution_of(values) for name, values in others.items()},
+    }
+
+
+def show(result: dict[str, Any], opening: float) -> None:
+    """Prints a result as tables with small histograms."""
+    measured = result["measured"]
+    which = "all" if measured["of_all"] else f"a sample of {measured['objects']} (seed {measured['seed']})"
+    print(f"{result['count']} objects in {result['objects']}; fingerprint {result['fingerprint']}\n\nmeasured on {which}:")
+    rows = [(name.rsplit("_", 1)[0], result[name], *UNITS[name.rsplit("_", 1)[1]]) for name in ("width_m", "mass_kg", "longest_m")]
+    _table(rows)
+    wide = result["ungraspable"]
+    some = f": {', '.join(list(wide)[:8])}{' ...' if len(wide) > 8 else ''}" if wide else ""
+    print(f"too wide for {opening * 1000:.0f} mm: {len(wide)} of {measured['objects']}{some}")
+    if "toys" not in result:
+        return
+    toys = result["toys"]
+    print(f"\nsizes of the primitives of {toys['count']} toys:")
+    _table([(name.replace("_", " "), entry, *UNITS["m"]) for name, entry in toys["sizes_m"].items()])
+    for title in ("primitives", "kinds", "colours"):
+        total = sum(toys[title].values())
+        print(f"\n{title}:")
+        for name, value in toys[title].items():
+            print(f"  {name:<16} {value:>8} {value / total:>6.1%} {'#' * round(40 * value / max(toys[title].values()))}")
+
+
+def _table(rows: list[tuple[str, dict[str, Any], float, str]]) -> None:
+    ramp = " ▁▂▃▄▅▆▇█" if (sys.stdout.encoding or "").lower().startswith("utf") else " .:-=+*#@"
+    print(f"  {'':<20}{'5 %':>9}{'median':>9}{'95 %':>9}")
+    for name, entry, scale, unit in rows:
+        counts, histogram = entry["histogram"]["counts"], entry["histogram"]
+        bars = "".join(ramp[-(-8 * c // max(counts))] for c in counts)
+        numbers = "".join(f"{entry[q] * scale:>9.1f}" for q in ("q05", "median", "q95"))
+        print(f"  {name:<20}{numbers} {unit:<3} {histogram['from'] * scale:>7.1f} |{bars}| {histogram['to'] * scale:.1f}")

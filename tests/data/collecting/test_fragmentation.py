@@ -1,0 +1,275 @@
+"""Sub-datasets with a dial: closed forms of the planted dependence, what the dials do alone, and samples that measure what was planted."""
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given as hypothesis_given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.core.information import entropy, estimated_mutual_information, normalised_mutual_information
+from toyshift.core.seeds import episode_rng
+from toyshift.data.collecting.collection import CollectConfig
+from toyshift.data.collecting.factors import FACTORS, bin_of, range_in_bins
+from toyshift.data.collecting.fragmentation import Fragmentation, Range, SubDataset, fragment
+from toyshift.data.collecting.fragments import PLAN, Dependence, collect_fragments, dependence_of, measure, read_plan
+from toyshift.data.store.dataset import open_dataset
+from toyshift.scripts.data import info as data_info
+from toyshift.scripts.data.options import DatasetConfig
+
+
+def given(*strategies: st.SearchStrategy[object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Tries 40 examples, however slow the machine is."""
+    return lambda test: settings(max_examples=40, deadline=None)(hypothesis_given(*strategies)(test))
+
+
+DIAL = st.floats(0.0, 1.0, allow_nan=False)
+
+
+def made(radius: float = 0.5, distance: float = 0.8, rho: float = 1.0, m: int = 2, **options: object) -> Fragmentation:
+    return fragment(m, diversity=radius, disparity=distance, correlation=rho, **options)  # type: ignore[arg-type]
+
+
+def sampled(design: Fragmentation, episodes: int, seed: int) -> Dependence:
+    """Draws episodes from the sub-datasets as collection does, and measures them."""
+    values = []
+    for i, part in enumerate(design.parts):
+        drawn = [part.draw(episode_rng(seed, 10_000 * i + k, "sub-dataset")) for k in range(episodes)]
+        values.append(tuple(np.array([row[name] for row in drawn], dtype=float) for name in (design.relevant, design.factor)))
+    return measure(design, values, objects=30, samples=300, seed=seed)
+
+
+def test_information_has_its_textbook_values() -> None:
+    assert entropy(np.full(8, 1 / 8)) == pytest.approx(3 * math.log(2))
+    assert normalised_mutual_information(np.outer([0.2, 0.8], [0.5, 0.3, 0.2])) == pytest.approx(0.0, abs=1e-12)
+    assert normalised_mutual_information(np.diag([0.1, 0.6, 0.3])) == pytest.approx(1.0)
+    # binary symmetric channel with flips at 0.1: I = log 2 - H(0.1), both entropies log 2
+    channel = np.array([[0.45, 0.05], [0.05, 0.45]])
+    assert normalised_mutual_information(channel) == pytest.approx(1 - float(entropy(np.array([0.1, 0.9]))) / math.log(2))
+    assert math.isnan(normalised_mutual_information(np.array([[1.0]])))
+
+
+def test_the_correction_removes_most_of_the_bias_of_counting() -> None:
+    joint = np.outer(np.full(6, 1 / 6), np.full(6, 1 / 6))
+    counts = np.random.default_rng(0).multinomial(200, joint.ravel(), size=500).reshape(500, 6, 6)
+    raw, corrected = normalised_mutual_information(counts / 200).mean(), estimated_mutual_information(counts).mean()
+    assert raw > 0.03
+    assert abs(corrected) < 0.1 * raw
+
+
+@given(DIAL, DIAL, st.integers(2, 5), st.sampled_from(["azimuth", "light", "table"]))
+def test_without_correlation_nothing_is_planted(radius: float, distance: float, m: int, factor: str) -> None:
+    planted = made(radius, distance, 0.0, m, factor=factor).planted()
+    assert planted is None or planted == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("m", [2, 3, 4])
+def test_points_far_apart_determine_each_other(m: int) -> None:
+    assert made(0.0, 1.0, 1.0, m).planted() == pytest.approx(1.0)
+    assert made(0.0, 0.0, 1.0, m).planted() is None  # neither varies
+    assert made(0.0, 0.2).planted() is None  # not by more than a bin
+    assert made(0.0, 0.2, bins=21).planted() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("m", [2, 3])
+def test_disjoint_ranges_have_the_closed_form(m: int, rho: float) -> None:
+    design = made(1 / 9, 4 / 3, rho, m)  # each range is half a bin wide, around the middle of a bin of its own
+    shares = np.full(m, (1 - rho) / m) + np.eye(m)[0] * rho
+    assert design.planted() == pytest.approx((math.log(m) - float(entropy(shares))) / math.log(m))
+
+
+def test_width_lowers_the_dependence_as_proposition_a_says() -> None:
+    design = made(4 / 9, 10 / 9)  # ranges of exactly two bins: H(u|i) = H(v|i) = log 2
+    within = [float(entropy(part.masses(name, edges))) for part in design.parts for name, edges in zip(("position", "azimuth"), design.edges(), strict=True)]
+    np.testing.assert_allclose(within, math.log(2))
+    bits = sum(within) / math.log(2)
+    assert design.planted() == pytest.approx(4 / (bits + 4))  # the paper's form for m = 2
+
+
+@given(st.floats(0.05, 1.0), st.floats(0.3, 1.0), st.integers(2, 4))
+def test_dependence_grows_with_correlation(radius: float, distance: float, m: int) -> None:
+    values = [made(radius, distance, rho, m).planted() for rho in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert all(b >= a - 1e-12 for a, b in itertools.pairwise(values))  # type: ignore[operator]
+
+
+@given(DIAL, DIAL, DIAL)
+def test_overlap_bounds_the_dependence(radius: float, distance: float, rho: float) -> None:
+    """Proposition B: I(u; v) <= min(TV_u, TV_v) bits for two sub-datasets."""
+    design = made(radius, distance, rho, relevant_diversity=1 - radius)
+    joint = design.joint()
+    bits = float(entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint)) / math.log(2)
+    (u0, u1), (v0, v1) = ([part.masses(name, edges) for part in design.parts] for name, edges in zip(("position", "azimuth"), design.edges(), strict=True))
+    assert bits <= min(np.abs(u0 - u1).sum(), np.abs(v0 - v1).sum()) / 2 + 1e-9
+
+
+@given(st.floats(0.0, 0.9), st.floats(0.0, 1.0), st.floats(0.0, 0.9), st.floats(0.0, 1.0))
+def test_radius_and_distance_are_crossed(radius: float, distance: float, other_radius: float, other_distance: float) -> None:
+    def geometry(design: Fragmentation) -> tuple[np.ndarray, np.ndarray]:
+        ranges = [(part.position[0], part.azimuth[0]) for part in design.parts]
+        low, high = (np.array([[getattr(r, end) for r in row] for row in ranges]) for end in ("low", "high"))
+        return high - low, (high + low) / 2
+
+    widths, centres = geometry(made(radius, distance))
+    np.testing.assert_allclose(geometry(made(radius, other_distance))[0], widths, atol=1e-9)
+    np.testing.assert_allclose(geometry(made(other_radius, distance))[1], centres, atol=1e-9)
+    np.testing.assert_allclose(widths, radius * np.array([[0.1, 60.0]] * 2), atol=1e-9)
+    np.testing.assert_allclose(centres[1] - centres[0], distance * np.array([0.1, 60.0]), atol=1e-9)
+
+
+def test_every_factor_is_drawn_from_its_own_numbers() -> None:
+    """Turning one dial changes no other factor's draws."""
+    narrow, wide = made(0.2).parts[0], made(1.0, relevant_diversity=0.2).parts[0]
+    for k in range(20):
+        a, b = narrow.draw(episode_rng(0, k)), wide.draw(episode_rng(0, k))
+        assert a["azimuth"] != b["azimuth"]
+        assert a | {"azimuth": 0} == b | {"azimuth": 0}
+
+
+@given(st.floats(-1.0, 1.0), st.floats(0.0, 1.0))
+def test_masses_of_bins_are_those_of_draws(low: float, width: float) -> None:
+    edges, high = np.linspace(-1, 1, 10), min(1.0, low + width)
+    masses = range_in_bins(low, high, edges)
+    assert masses.sum() == pytest.approx(1.0)
+    counted = np.bincount(bin_of(np.linspace(low, high, 4001), edges), minlength=9) / 4001
+    np.testing.assert_allclose(counted, masses, atol=2e-3)
+
+
+CASES = [
+    made(), made(0.5, 0.8, 0.0), made(0.5, 0.8, 0.6), made(1.0, 0.3, 1.0), made(0.0, 1.0, 0.5), made(0.3, 1.2, 0.8, 4, factor="light"),
+    made(0.5, 0.8, 1.0, factor="table"), made(0.5, 0.8, 0.7, relevant="object"), made(0.4, 0.6, 1.0, relevant_diversity=0.0, relevant_disparity=1.0),
+]
+
+
+@pytest.mark.parametrize("design", CASES, ids=range(len(CASES)))
+def test_samples_measure_what_was_planted(design: Fragmentation) -> None:
+    results = [sampled(design, 120 // len(design.parts), seed) for seed in range(20)]
+    # each agrees with probability 0.95: fewer than 15 of 20 would happen once in 2,500 cases
+    assert sum(r.agrees for r in results) >= 15
+    planted = design.planted(objects=30)
+    assert results[0].planted == planted
+    assert np.mean([r.measured for r in results]) == pytest.approx(planted, abs=0.04)
+
+
+def test_another_dependence_than_the_planted_one_is_noticed() -> None:
+    dependent, independent = made(rho=1.0), made(rho=0.0)
+    values = []
+    for i, part in enumerate(independent.parts):
+        drawn = [part.draw(episode_rng(0, 10_000 * i + k)) for k in range(50)]
+        values.append((np.array([d["position"] for d in drawn]), np.array([d["azimuth"] for d in drawn])))
+    assert not measure(dependent, values).agrees
+    assert measure(independent, values).agrees
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"m": 1}, ConfigError, "at least 2"),
+        ({"rho": 1.1}, ConfigError, "correlation is 1.1"),
+        ({"rho": math.nan}, ConfigError, "correlation"),
+        ({"radius": -0.1}, ConfigError, "position: diversity is -0.1"),
+        ({"radius": 1.5}, ConfigError, "at most 2"),
+        ({"distance": math.nan}, ConfigError, "disparity nan"),
+        ({"bins": 10}, ConfigError, "bins is 10"),
+        ({"factor": "azimut"}, UnknownNameError, "Did you mean 'azimuth'"),
+        ({"factor": "position"}, UnknownNameError, "task-irrelevant factor"),
+        ({"relevant": "light"}, UnknownNameError, "task-relevant factor"),
+        ({"factor": "robot"}, ConfigError, "one robot"),
+    ],
+)
+def test_dials_out_of_range_are_refused(changes: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        made(**changes)  # type: ignore[arg-type]
+
+
+def test_sub_datasets_state_ranges_that_exist() -> None:
+    with pytest.raises(ConfigError, match="azimuth has the range 0 to 90"):
+        SubDataset("a", azimuth=(Range(0, 90),))
+    with pytest.raises(ConfigError, match=r"shares add up to 1, got \[0.5\]"):
+        SubDataset("a", light=(Range(1, 1, 0.5),))
+    with pytest.raises(ConfigError, match="lie within"):
+        SubDataset("a", position=(Range(0.05, -0.05),))
+
+
+def test_robots_are_a_factor_of_points() -> None:
+    design = fragment(2, diversity=0.0, disparity=1.0, correlation=1.0, factor="robot")
+    assert len({part.robot_name for part in design.parts}) == 2
+    assert design.planted() == pytest.approx(1.0)
+
+
+def test_normal_sub_datasets_draw_what_collection_draws() -> None:
+    drawn = [SubDataset("a").draw(episode_rng(0, i)) for i in range(50)]
+    assert max(abs(d["position"]) for d in drawn) <= FACTORS["position"].high
+    assert {(d["azimuth"], d["light"], d["table"], d["background"], d["object_colour"], d["robot"]) for d in drawn} == {(0.0, 1.0, 0, 0, 0, 0)}
+
+
+# ---------------------------------------------------------------- collected
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fragmentation, CollectConfig]:
+    out = tmp_path_factory.mktemp("fragments") / "d"
+    design = made(0.4, 1.0, 1.0, factor="azimuth")
+    config = CollectConfig("toys:train?n=6", 6, out, workers=0, seed=3, image_size=32, cameras=("front",))
+    collect_fragments(design, config)
+    return out, design, config
+
+
+def test_episodes_are_what_their_sub_dataset_says(folder: tuple[Path, Fragmentation, CollectConfig]) -> None:
+    out, design, _ = folder
+    poses = []
+    for part in design.parts:
+        dataset = open_dataset(out / part.name)
+        assert dataset.num_episodes == 3
+        for episode in dataset:
+            found = episode.meta["factors"]["sub_dataset"]
+            assert part.azimuth[0].low <= found["azimuth"] <= part.azimuth[0].high
+            assert part.position[0].low - 1e-9 <= found["position"] <= part.position[0].high + 1e-9
+            assert episode.meta["factors"]["look"]["azimuth"] == found["azimuth"]
+            pose = np.array(episode.meta["object_pose"])
+            assert abs(pose[1, 3] - found["position"]) < 0.08  # the frame's origin is not far from the centre of mass
+            poses.append(episode.frames["camera.front.extrinsics"][0])
+    # the camera stands where the azimuth says: turned about the table's vertical, between sub-datasets by more than within them
+    assert np.abs(poses[0] - poses[3]).max() > 0.3
+
+
+def test_the_measured_dependence_agrees_and_a_rerun_changes_nothing(folder: tuple[Path, Fragmentation, CollectConfig], capsys: pytest.CaptureFixture[str]) -> None:
+    out, design, config = folder
+    before = [open_dataset(out / part.name).content_hash() for part in design.parts]
+    assert collect_fragments(design, config)["episodes"] == 6
+    assert [open_dataset(out / part.name).content_hash() for part in design.parts] == before
+    assert len(set(before)) == 2
+    _, dependence = dependence_of(out)
+    assert dependence.agrees
+    told = data_info.main(DatasetConfig(data=out))
+    assert told["dependence"]["planted"] == design.planted()
+    assert "they agree" in capsys.readouterr().out
+
+
+def test_another_design_or_a_damaged_plan_is_refused(folder: tuple[Path, Fragmentation, CollectConfig], tmp_path: Path) -> None:
+    out, design, config = folder
+    with pytest.raises(ConfigError, match="another design"):
+        collect_fragments(made(0.3, 1.0), config)
+    with pytest.raises(ConfigError, match="take 8"):
+        collect_fragments(design, dataclasses.replace(config, episodes=7))
+    with pytest.raises(ConfigError, match="one object, the robot panda"):
+        dataclasses.replace(config, sub_dataset=design.parts[0], clutter=2)
+    plan = json.loads((out / PLAN).read_text())
+    for change, message in (({"version": 9}, "version 9"), ({"m": "two"}, "no plan"), ({"diversity": 0.1}, "not those of its dials")):
+        (tmp_path / PLAN).write_text(json.dumps(plan | change))
+        with pytest.raises(FileError, match=message):
+            read_plan(tmp_path)
+
+
+def test_ordinary_datasets_keep_their_keys() -> None:
+    """A dataset begun before there were sub-datasets goes on."""
+    config = CollectConfig("toys:train?n=6", 3, Path("x"), seed=3)
+    assert config.key != dataclasses.replace(config, sub_dataset=SubDataset("a")).key
+

@@ -1,0 +1,63 @@
+"""The power grasp of a hand: where it takes hold, what it refuses, and that it lifts a can and a ball."""
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import GraspError
+from toyshift.data.grasping.experts import make_expert
+from toyshift.data.grasping.power import PowerGraspExpert, plan_power_grasps
+from toyshift.envs import EnvConfig, GraspEnv
+from toyshift.envs.robots.inspire import INSPIRE_HAND
+
+
+def block(x: float, y: float, z: float) -> np.ndarray:
+    """Corners of a box (8, 3) that stands on the table at (0.5, 0.1) [m]."""
+    corners = np.stack(np.meshgrid((-0.5, 0.5), (-0.5, 0.5), (0.0, 1.0)), axis=-1).reshape(-1, 3)
+    return np.asarray(corners * (x, y, z) + (0.5, 0.1, 0.0))
+
+
+def test_it_closes_across_the_narrow_side() -> None:
+    best = plan_power_grasps(block(0.2, 0.06, 0.08), np.array([0.5, 0.1, 0.04]), INSPIRE_HAND, hand_yaw=0.3)[0]
+    assert abs(best.rotation[1, 0]) == pytest.approx(1.0)
+    assert best.width == pytest.approx(0.06)
+    assert best.position[:2] == pytest.approx((0.5, 0.1))
+    assert np.linalg.det(best.rotation) == pytest.approx(1.0)
+
+
+def test_neither_palm_nor_tips_touch_at_the_grasp() -> None:
+    for height in (0.03, 0.08, 0.2):
+        points = block(0.07, 0.07, height)
+        best = plan_power_grasps(points, points.mean(axis=0), INSPIRE_HAND, hand_yaw=np.pi / 2)[0]
+        assert best.position[2] - INSPIRE_HAND.tip_offset > 0
+        assert best.position[2] - INSPIRE_HAND.palm_offset > height
+
+
+def test_what_is_wider_than_the_mouth_is_refused() -> None:
+    with pytest.raises(GraspError, match="wider"):
+        plan_power_grasps(block(0.15, 0.15, 0.05), np.array([0.5, 0.1, 0.02]), INSPIRE_HAND, hand_yaw=0.0)
+
+
+def test_a_neighbour_turns_the_hand() -> None:
+    can, com = block(0.07, 0.07, 0.1), np.array([0.5, 0.1, 0.05])
+    free = plan_power_grasps(can, com, INSPIRE_HAND, hand_yaw=np.pi / 2)[0]
+    neighbour = np.array([[0.5, 0.1 + 0.06, 0.08]])  # where the fingers of the free grasp would be
+    turned = plan_power_grasps(can, com, INSPIRE_HAND, np.pi / 2, neighbour)[0]
+    assert abs(free.rotation[1, 0]) == pytest.approx(1.0)
+    assert abs(turned.rotation[1, 0]) < 0.9
+
+
+@pytest.mark.parametrize("thing", ["005_tomato_soup_can", "055_baseball", "054_softball"])
+def test_it_lifts_a_can_and_balls(thing: str) -> None:
+    env = GraspEnv(EnvConfig(objects="ycb-like", robot="inspire", cameras=()))
+    expert = make_expert(env)
+    assert isinstance(expert, PowerGraspExpert)
+    for episode in (0, 1):
+        env.reset(seed=0, options={"object": thing, "episode": episode})
+        expert.reset(0, episode)
+        for _ in range(100):
+            _, over, info = env.advance(expert.act())
+            if over:
+                break
+        assert info["is_success"]
+        assert info["predicates"]["held"]
+        assert info["lift_height"] > 0.3

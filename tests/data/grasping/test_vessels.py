@@ -1,0 +1,88 @@
+"""Mugs, cups and bowls are held at rim or handle: what is in an object set, upright on the table, with the planners in the expert's order."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import GraspError
+from toyshift.data.grasping.expert import ExpertConfig
+from toyshift.data.grasping.six_dof import plan_six_dof
+from toyshift.data.grasping.top_down import Grasp, SurfaceSamples, plan_grasps
+from toyshift.envs.robots.panda import PANDA_HAND
+from toyshift.toys import GraspObject, load_objects
+
+SCANS = Path(os.environ.get("TOYSHIFT_YCB", "/work/shared/ycb"))
+PLACE = np.array([0.5, 0.0])
+HOME = np.diag([1.0, -1.0, -1.0])
+CONFIG = ExpertConfig()
+RIM = 0.03  # wall that is held, from the outside of the vessel inwards (a bowl's wall leans) [m]
+
+
+def load(spec: str, name: str) -> GraspObject:
+    if spec.startswith("ycb:") and not SCANS.is_dir():
+        pytest.skip(f"no YCB scans at {SCANS}; TOYSHIFT_YCB names another folder")
+    objects = load_objects(spec)
+    if name not in objects.ids:
+        pytest.skip(f"{spec} has no {name}")
+    return objects[objects.ids.index(name)]
+
+
+def axis_and_radius(obj: GraspObject) -> tuple[np.ndarray, float]:
+    """Centre (2,) and radius of the circle through the vessel's rim [m], by least squares; the handle ends below it."""
+    vertices = obj.mesh.vertices
+    rim = vertices[vertices[:, 2] > obj.mesh.bounds[1, 2] - 0.004, :2]
+    solution = np.linalg.lstsq(np.column_stack([2 * rim, np.ones(len(rim))]), (rim**2).sum(axis=1), rcond=None)[0]
+    return solution[:2], float(np.sqrt(solution[2] + solution[:2] @ solution[:2]))
+
+
+def upright_grasps(obj: GraspObject, seed: int) -> list[Grasp]:
+    """What the expert's planners find, in its order."""
+    mesh = obj.mesh
+    position = np.array([*PLACE, -mesh.bounds[0, 2]])
+    place = position, np.eye(3), position + obj.com, PANDA_HAND
+    for planner in (CONFIG.planner, CONFIG.second_try):
+        try:
+            return plan_grasps(SurfaceSamples(mesh, planner.points), *place, 0.0, np.random.default_rng(seed), planner)
+        except GraspError:
+            continue
+    return plan_six_dof(SurfaceSamples(mesh, CONFIG.six_dof.points), *place, HOME, np.random.default_rng(seed), CONFIG.six_dof)
+
+
+def part_held(grasp: Grasp, centre: np.ndarray, radius: float) -> str:
+    """Names what lies between the contacts: "rim", "handle", or "" for neither (a chord through the vessel)."""
+    middle = grasp.position[:2] - PLACE - centre
+    contacts = np.stack([middle + 0.5 * side * grasp.width * grasp.rotation[:2, 0] for side in (-1.0, 1.0)])
+    inner, outer = np.sort(np.linalg.norm(contacts, axis=1))
+    if inner > radius - 0.002:
+        return "handle"
+    # across the wall, not along it: one finger is inside, the other outside, and closing goes along the radius
+    radial = abs(grasp.rotation[:2, 0] @ middle) / np.linalg.norm(middle)
+    return "rim" if radius - RIM < inner < outer < radius + 0.005 and radial > 0.7 and outer - inner > 0.5 * grasp.width else ""
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("spec", "name"), [("ycb-like", "025_mug"), ("ycb-like", "024_bowl"), ("ycb-like", "065-j_cups"), (f"ycb:{SCANS}", "025_mug"), (f"ycb:{SCANS}", "024_bowl")]
+)
+def test_an_upright_vessel_is_held_at_its_rim_or_handle(spec: str, name: str, seed: int) -> None:
+    obj = load(spec, name)
+    centre, radius = axis_and_radius(obj)
+    assert 2 * radius > PANDA_HAND.opening  # the hand cannot span it
+    best = upright_grasps(obj, seed)[0]
+    assert part_held(best, centre, radius)
+    assert best.width < 0.03
+    height = obj.mesh.extents[2]
+    assert best.position[2] - PANDA_HAND.palm_offset > height  # the palm stays above the rim
+    assert best.position[2] - PANDA_HAND.tip_offset < height  # the tips are below it
+
+
+def test_a_mug_can_be_held_at_its_handle_too() -> None:
+    obj = load("ycb-like", "025_mug")
+    centre, radius = axis_and_radius(obj)
+    position = np.array([*PLACE, -obj.mesh.bounds[0, 2]])
+    samples = SurfaceSamples(obj.mesh, CONFIG.six_dof.points)
+    found = plan_six_dof(samples, position, np.eye(3), position + obj.com, PANDA_HAND, HOME, np.random.default_rng(0), CONFIG.six_dof)
+    parts = [part_held(grasp, centre, radius) for grasp in found]
+    assert {"rim", "handle"} <= set(parts)

@@ -1,0 +1,271 @@
+"""The layout on disk is LeRobot's, column by column, and a killed `finalize` completes."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from toyshift.core.errors import ContractError, FileError
+from toyshift.data.episode import episode_indices, episode_path, write_episode
+from toyshift.data.store import lerobot
+from toyshift.data.store.dataset import open_dataset
+from toyshift.data.store.lerobot import finalize
+from toyshift.data.store.statistics import RunningStats, array_stats, histogram_stats
+
+AUTO = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+
+
+def tables(folder):
+    return pa.concat_tables([pq.read_table(p) for p in sorted((folder / "data").rglob("*.parquet"))])
+
+
+def test_info_has_lerobots_fields(tmp_path, maker):
+    maker.dataset(tmp_path)
+    info = json.loads((tmp_path / "meta/info.json").read_text())
+    total = sum(4 + i % 4 for i in range(5))
+    assert info["codebase_version"] == "v3.0"
+    assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (5, total, 2)
+    assert (info["fps"], info["chunks_size"], info["data_files_size_in_mb"], info["splits"]) == (20, 1000, 100, {"train": "0:5"})
+    assert info["data_path"].format(chunk_index=0, file_index=0) == "data/chunk-000/file-000.parquet"
+    features = info["features"]
+    assert features["observation.images.front"] == {"dtype": "image", "shape": [8, 12, 3], "names": ["height", "width", "channels"]}
+    assert features["action"] == {"dtype": "float32", "shape": [2], "names": ["j0", "gripper"]}
+    assert features["camera.front.extrinsics"]["shape"] == [4, 4]
+    assert {k: features[k]["dtype"] for k in AUTO} == AUTO
+    assert set(features) == set(tables(tmp_path).column_names)
+
+
+def test_only_images_become_cameras_and_only_observations_inputs(tmp_path, maker):
+    maker.dataset(tmp_path)
+    features = json.loads((tmp_path / "meta/info.json").read_text())["features"]
+    cameras = {k for k, f in features.items() if f["dtype"] in ("image", "video")}
+    assert cameras == {"observation.images.front", "observation.images.wrist"}
+    assert features["masks.front"] == {"dtype": "string", "shape": [1], "names": None}
+    assert {k for k in features if k.startswith(("observation", "action"))} == cameras | {"observation.state", "action"}
+
+
+def test_columns_hold_the_recorded_values(tmp_path, maker):
+    maker.dataset(tmp_path)
+    table = tables(tmp_path)
+    episodes = [maker.episode(i, 4 + i % 4) for i in range(5)]
+    wanted = np.concatenate([e.frames["action"] for e in episodes])
+    np.testing.assert_array_equal(np.array(table["action"].to_pylist(), np.float32), wanted)
+    assert table.schema.field("action").type == pa.list_(pa.float32(), 2)
+    assert table.schema.field("camera.front.extrinsics").type == pa.list_(pa.list_(pa.float32()))
+    assert table.schema.field("pressure").type == pa.float32()
+    item = table["observation.images.wrist"][5].as_py()
+    assert set(item) == {"bytes", "path"}
+    with Image.open(io.BytesIO(item["bytes"])) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), episodes[1].frames["observation.images.wrist"][1])
+    lengths = [len(e) for e in episodes]
+    np.testing.assert_array_equal(table["index"], np.arange(sum(lengths)))
+    np.testing.assert_array_equal(table["episode_index"], np.repeat(np.arange(5), lengths))
+    np.testing.assert_array_equal(table["frame_index"], np.concatenate([np.arange(n) for n in lengths]))
+    np.testing.assert_array_equal(table["task_index"], np.repeat([0, 1, 0, 1, 0], lengths))
+    np.testing.assert_allclose(table["timestamp"], table["frame_index"].to_numpy() / 20.0, rtol=1e-6)
+
+
+def test_the_schema_tells_hugging_face_what_is_an_image(tmp_path, maker):
+    maker.dataset(tmp_path)
+    schema = pq.read_schema(tmp_path / "data/chunk-000/file-000.parquet")
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert set(features) == set(schema.names)
+    assert features["observation.images.front"] == {"_type": "Image"}
+    assert features["action"] == {"feature": {"dtype": "float32", "_type": "Value"}, "length": 2, "_type": "Sequence"}
+    assert features["camera.front.intrinsics"] == {"shape": [3, 3], "dtype": "float32", "_type": "Array2D"}
+    assert features["masks.front"] == {"dtype": "string", "_type": "Value"}
+
+
+def test_files_roll_over_with_one_row_group_per_episode(tmp_path, maker):
+    maker.dataset(tmp_path, data_file_mb=0.01)
+    files = sorted((tmp_path / "data/chunk-000").glob("*.parquet"))
+    assert len(files) > 1
+    assert sum(pq.ParquetFile(p).num_row_groups for p in files) == 5
+    rows = pq.read_table(tmp_path / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
+    for row in rows:
+        table = pq.read_table(tmp_path / f"data/chunk-{row['data/chunk_index']:03d}/file-{row['data/file_index']:03d}.parquet")
+        mask = table["episode_index"].to_numpy() == row["episode_index"]
+        np.testing.assert_array_equal(table["index"].to_numpy()[mask], np.arange(row["dataset_from_index"], row["dataset_to_index"]))
+
+
+def test_tasks_are_indexed_as_pandas_writes_them(tmp_path, maker):
+    pandas = pytest.importorskip("pandas")
+    maker.dataset(tmp_path)
+    tasks = pandas.read_parquet(tmp_path / "meta/tasks.parquet")
+    assert tasks.index.name == "task"
+    assert tasks.loc["lift 1"].task_index == 1
+    assert list(tasks.columns) == ["task_index"]
+
+
+def test_statistics_are_numpys(tmp_path, maker):
+    maker.dataset(tmp_path)
+    stats = json.loads((tmp_path / "meta/stats.json").read_text())
+    actions = np.concatenate([maker.episode(i, 4 + i % 4).frames["action"] for i in range(5)]).astype(float)
+    images = np.concatenate([maker.episode(i, 4 + i % 4).frames["observation.images.front"] for i in range(5)]) / 255.0
+    np.testing.assert_allclose(stats["action"]["mean"], actions.mean(0))
+    np.testing.assert_allclose(stats["action"]["std"], actions.std(0))
+    np.testing.assert_allclose(stats["action"]["q99"], np.quantile(actions, 0.99, axis=0), rtol=1e-6)
+    assert stats["action"]["count"] == [len(actions)]
+    assert np.shape(stats["observation.images.front"]["mean"]) == (3, 1, 1)
+    np.testing.assert_allclose(np.ravel(stats["observation.images.front"]["mean"]), images.mean((0, 1, 2)))
+    np.testing.assert_allclose(np.ravel(stats["observation.images.front"]["std"]), images.std((0, 1, 2)))
+    assert not any(k.startswith("masks") for k in stats)
+    row = pq.read_table(tmp_path / "meta/episodes/chunk-000/file-000.parquet").to_pylist()[2]
+    np.testing.assert_allclose(row["stats/action/max"], maker.episode(2, 6).frames["action"].max(0))
+    assert (row["tasks"], row["length"], row["stats/action/count"]) == (["lift 0"], 6, [6])
+
+
+def test_running_statistics_equal_those_of_all_rows(monkeypatch):
+    monkeypatch.setattr("toyshift.data.store.statistics.MAX_ROWS", 50)
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(3, 2, (int(n), 2)) for n in rng.integers(1, 60, 30)]
+    running = RunningStats()
+    for part in parts:
+        running.add(part)
+    wanted, got = array_stats(np.concatenate(parts)), running.result()
+    for name in ("min", "max", "mean", "std", "count"):
+        np.testing.assert_allclose(got[name], wanted[name])
+    np.testing.assert_allclose(got["q50"], wanted["q50"], atol=1.0)
+
+
+def test_histogram_quantiles_are_pixel_values():
+    image = np.repeat(np.arange(100, dtype=np.uint8)[:, None], 3, axis=1)
+    histogram = np.stack([np.bincount(image[:, c], minlength=256) for c in range(3)])
+    stats = histogram_stats(histogram, 1)
+    np.testing.assert_allclose(np.ravel(stats["q50"]) * 255, 49)
+    np.testing.assert_allclose(np.ravel(stats["max"]) * 255, 99)
+
+
+def test_finalize_twice_does_nothing_the_second_time(tmp_path, maker):
+    maker.dataset(tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"}
+    finalize(tmp_path, maker.actions, maker.observations, {})
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"} == before
+    assert not (tmp_path / "episodes").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".cache", "data", "meta"]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: no handler may catch it."""
+
+
+@pytest.mark.parametrize("victim", ["_write_rows", "_read_back", "write_text", "file_crc", "_swap_in", "episode_table"])
+def test_killed_in_between_and_run_again_it_completes(tmp_path, maker, monkeypatch, victim):
+    maker.collect(tmp_path / "a", range(4))
+    maker.dataset(tmp_path / "b", range(4))
+    real, calls = getattr(lerobot, victim), []
+
+    def die(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2 or victim in ("_write_rows", "_read_back"):
+            raise Killed
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot, victim, die)
+        with pytest.raises(Killed):
+            finalize(tmp_path / "a", maker.actions, maker.observations, {"seed": 0})
+    assert episode_indices(tmp_path / "a") == set(range(4))
+    with pytest.raises(FileError, match="not finished"):
+        open_dataset(tmp_path / "a")
+    finalize(tmp_path / "a", maker.actions, maker.observations, {"seed": 0})
+    assert open_dataset(tmp_path / "a").content_hash(recompute=True) == open_dataset(tmp_path / "b").content_hash()
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [".cache", "data", "meta"]
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_killed_between_the_renames_nothing_is_lost(tmp_path, maker, monkeypatch, after):
+    maker.dataset(tmp_path, range(3))
+    maker.collect(tmp_path, range(3, 6))
+    real, calls = lerobot.shutil.rmtree, []
+
+    def die(path, *args, **kwargs):
+        if (tmp_path / ".finalize/READY").exists():
+            calls.append(path)
+            if len(calls) == after:
+                raise Killed
+        real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot.shutil, "rmtree", die)
+        try:
+            finalize(tmp_path, maker.actions, maker.observations, {})
+        except Killed:
+            assert episode_indices(tmp_path) == set(range(6))
+    finalize(tmp_path, maker.actions, maker.observations, {})
+    dataset = open_dataset(tmp_path)
+    assert dataset.collected_indices == tuple(range(6))
+    dataset.content_hash(recompute=True)
+
+
+def test_more_episodes_join_a_finished_dataset(tmp_path, maker):
+    maker.dataset(tmp_path / "a", [0, 2, 5])
+    maker.collect(tmp_path / "a", [1, 7])
+    assert episode_indices(tmp_path / "a") == {0, 1, 2, 5, 7}
+    finalize(tmp_path / "a", maker.actions, maker.observations, {})
+    maker.dataset(tmp_path / "b", [0, 1, 2, 5, 7])
+    a, b = open_dataset(tmp_path / "a"), open_dataset(tmp_path / "b")
+    assert a.collected_indices == (0, 1, 2, 5, 7)
+    assert a.content_hash(recompute=True) == b.content_hash()
+    assert (tmp_path / "a/meta/stats.json").read_text() == (tmp_path / "b/meta/stats.json").read_text()
+
+
+def test_a_truncated_episode_stops_finalize_and_is_named(tmp_path, maker):
+    maker.collect(tmp_path, range(3))
+    path = episode_path(tmp_path, 1)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(FileError, match=r"episode-000001.*other 2 episodes are whole"):
+        finalize(tmp_path, maker.actions, maker.observations, {})
+    path.unlink()
+    finalize(tmp_path, maker.actions, maker.observations, {})
+    assert open_dataset(tmp_path).collected_indices == (0, 2)
+
+
+def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, maker, monkeypatch):
+    maker.collect(tmp_path, range(3))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot, "_write_rows", full)
+        with pytest.raises(FileError, match=r"No space left.*run the command again"):
+            finalize(tmp_path, maker.actions, maker.observations, {})
+    finalize(tmp_path, maker.actions, maker.observations, {})
+    assert open_dataset(tmp_path).num_episodes == 3
+
+
+def test_nothing_to_finalize_is_an_error(tmp_path, maker):
+    with pytest.raises(FileError, match="no episodes"):
+        finalize(tmp_path, maker.actions, maker.observations, {})
+    with pytest.raises(FileError, match="does not exist"):
+        finalize(tmp_path / "nowhere", maker.actions, maker.observations, {})
+
+
+def test_episodes_that_do_not_fit_the_contract_are_refused(tmp_path, maker):
+    maker.collect(tmp_path, range(2))
+    wide = dataclasses.replace(maker.actions, names=("a", "b", "c"), units=("1",) * 3, low=(0.0,) * 3, high=(1.0,) * 3)
+    with pytest.raises(ContractError, match="'action'"):
+        finalize(tmp_path, wide, maker.observations, {})
+    assert episode_indices(tmp_path) == {0, 1}
+
+
+def test_an_episode_with_other_columns_is_named(tmp_path, maker):
+    maker.collect(tmp_path, range(2))
+    odd = maker.episode(2)
+    write_episode(tmp_path, dataclasses.replace(odd, frames={k: v for k, v in odd.frames.items() if k != "masks.wrist"}))
+    with pytest.raises(ContractError, match=r"episode-000002.*masks\.wrist"):
+        finalize(tmp_path, maker.actions, maker.observations, {})
+    assert episode_indices(tmp_path) == {0, 1, 2}
+
+
+def test_new_episodes_under_another_contract_are_refused(tmp_path, maker):
+    maker.dataset(tmp_path, range(2))
+    maker.collect(tmp_path, [2])
+    with pytest.raises(ContractError, match="control_hz"):
+        finalize(tmp_path, dataclasses.replace(maker.actions, control_hz=10.0), maker.observations, {})

@@ -1,0 +1,127 @@
+"""Where masks come from in an evaluation: the simulator, the simulator made worse by a given IoU, or a detector."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.diagnostics.actors import EnvSpec, FolderActor, make_grasp_env
+from toyshift.diagnostics.evaluation import EvaluateConfig, run_key
+from toyshift.diagnostics.mask_sources import mask_source
+from toyshift.policies import Policy, PolicyConfig
+from toyshift.policies.act.acting import TorchPolicy
+from toyshift.policies.detectors import ColourDetector
+
+
+def iou(a, b):
+    return ((a == 1) & (b == 1)).sum() / ((a == 1) | (b == 1)).sum()
+
+
+class Everything:
+    """A provider of one's own: all is target."""
+
+    def masks(self, images):
+        return {c: np.ones(i.shape[:2]) for c, i in images.items()}
+
+
+class Recorder:
+    """A policy that keeps what it was shown."""
+
+    name, execute, config = "recorder", 1, None
+
+    def __init__(self, size):
+        self.size, self.seen = size, []
+
+    def reset(self):
+        pass
+
+    def act(self, obs):
+        self.seen.append(obs["masks"])
+        return np.zeros((1, self.size))
+
+
+@pytest.fixture(scope="module")
+def env():
+    out = make_grasp_env("toys:test?n=4", image_size=96)
+    yield out
+    out.close()
+
+
+def shown(env, masks, episode=0):
+    """Returns the true masks of an episode's first two observations and those that a policy was shown."""
+    env.reset(seed=0, options={"episode": episode})
+    policy = Recorder(env.action_contract.size)
+    actor = FolderActor(policy, masks)
+    actor.reset(env, 0, episode)
+    truth = env.observe()["masks"]
+    actor.actions(env)
+    actor.actions(env)
+    return truth, policy.seen
+
+
+def test_noisy_masks_have_the_iou_that_was_asked_for_and_differ_from_image_to_image(env):
+    truth, (first, second) = shown(env, "noisy:0.6")
+    for camera, mask in truth.items():
+        assert iou(first[camera], mask) == pytest.approx(0.6, abs=0.05)  # a few pixels of a small target
+        assert not np.array_equal(first[camera], second[camera])
+        assert np.array_equal(first[camera] == 3, (mask == 3) & (first[camera] != 1))  # the robot stays the robot
+    again = shown(env, "noisy:0.6")[1]
+    assert all(np.array_equal(again[0][c], first[c]) for c in truth)
+
+
+def test_truth_is_untouched(env):
+    truth, (first, _) = shown(env, "truth")
+    assert all(np.array_equal(first[c], truth[c]) for c in truth)
+
+
+@pytest.mark.parametrize("episode", range(4))
+def test_the_detector_finds_toys(env, episode):
+    truth, (first, _) = shown(env, "detector", episode)
+    assert all(iou(first[c], truth[c]) > 0.9 for c in truth)
+    assert {int(v) for c in truth for v in np.unique(first[c])} <= {0, 1}  # no labels but its own: the environment's are not looked at
+
+
+def test_a_provider_of_ones_own(env, monkeypatch):
+    monkeypatch.setitem(sys.modules, "my_detector", types.SimpleNamespace(Everything=Everything))
+    _, (first, _) = shown(env, "my_detector:Everything")
+    assert all(m.all() and m.dtype == np.uint8 for m in first.values())
+
+
+def test_masks_are_part_of_the_run(env):
+    keys = {run_key(EvaluateConfig("random", "toys:test", env=EnvSpec(masks=m)), "f") for m in ("truth", "noisy:0.5", "detector")}
+    assert len(keys) == 3
+    assert run_key(EvaluateConfig("random", "toys:test", env=EnvSpec(masks="truth")), "f") == run_key(EvaluateConfig("random", "toys:test"), "f")
+
+
+@pytest.mark.parametrize("text", ["noisy", "noisy:0", "noisy:1.5", "noisy:half", "detektor", "no.such.module:thing", "toyshift.policies.detectors:Nothing"])
+def test_bad_input(text):
+    with pytest.raises(ConfigError, match=r"masks '"):
+        mask_source(text)
+
+
+def test_protocol():
+    provider = ColourDetector()
+    assert set(provider.masks({"a": np.zeros((8, 8, 3), np.uint8), "b": np.zeros((9, 7, 3), np.uint8)})) == {"a", "b"}
+
+
+def test_a_policy_is_told_picks_instruction_and_refuses_one_it_does_not_know(tmp_path):
+    world = make_grasp_env("toys:test?n=4", image_size=32, task="pick", clutter=1)
+    world.reset(seed=0, options={"episode": 0})
+    said = world.task_description
+    config = PolicyConfig(pooling="mean", width=32, stem=16, hidden=32, instruction="table", vocabulary=(said, "fly"))
+    policy = Policy(config, world.action_contract, world.observation_contract)
+    actor = FolderActor(TorchPolicy("it", policy))
+    actor.reset(world, 0, 0)
+    assert said.startswith("pick up the ")
+    ours = actor.actions(world)
+    world.task_description = "fly"
+    actor.reset(world, 0, 0)
+    assert not np.allclose(actor.actions(world), ours)  # the same image, told something else
+    world.task_description = "swim"
+    with pytest.raises(UnknownNameError, match=r"instruction 'swim'.*fly.*pick up the"):
+        actor.actions(world)
+    world.close()

@@ -1,0 +1,132 @@
+"""What LeRobot's evaluation asks of environments: attributes, calls, final_info under SAME_STEP, and the files of a Hub repository."""
+
+import importlib.util
+import types
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+import toyshift.envs  # noqa: F401  registers
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.data.grasping.expert import GraspExpert
+from toyshift.envs.adapters.envhub import make_env, write_hub_files
+from toyshift.scripts.cli import run
+
+TOYS = "toys:test?n=5"
+SMALL = {"image_size": 32, "cameras": ("front",)}
+
+
+def only(envs):
+    ((name, tasks),) = envs.items()
+    assert list(tasks) == [0]
+    return name, tasks[0]
+
+
+@pytest.mark.parametrize("use_async_envs", [False, True])
+def test_first_success_of_each_episode_is_in_final_info(use_async_envs):
+    """The loop of an evaluation: the last environment waits and fails, the others are played by the expert and succeed."""
+    name, env = only(make_env(3, use_async_envs, objects=(TOYS,), max_episode_steps=60, **SMALL))
+    assert name == TOYS
+    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    observation, info = env.reset(seed=[1000, 1001, 1002])
+    assert info["is_success"].tolist() == [False] * 3
+    assert env.call("_max_episode_steps") == (60, 60, 60)
+    assert all(hasattr(env.envs[0], word) for word in ("task", "task_description"))  # LeRobot looks at the outermost wrapper
+    assert env.call("task_description") == env.call("task") == tuple(info["task"])
+    assert all(isinstance(task, str) and task.startswith("pick up the ") for task in env.call("task"))
+    assert observation["pixels"]["front"].shape == (3, 32, 32, 3)
+    assert observation["agent_pos"].shape[0] == 3
+    assert env.call("render")[0].ndim == 3
+    experts = [GraspExpert(one.unwrapped) for one in env.envs[:2]]
+    for expert, seed in zip(experts, (1000, 1001), strict=True):
+        expert.reset(seed, 0)
+    done, success = np.zeros(3, bool), np.zeros(3, bool)
+    before = env.call("task")
+    for step in range(60):  # noqa: B007
+        waiting = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
+        actions = [waiting if over else expert.act() for expert, over in zip(experts, done[:2], strict=True)]
+        _, _, terminated, truncated, info = env.step(np.stack([*actions, waiting]))
+        now = (terminated | truncated) & ~done
+        assert ("final_info" in info) == bool((terminated | truncated).any())
+        if now.any():
+            success[now] = info["final_info"]["is_success"][now]
+            np.testing.assert_array_equal(info["final_info"]["is_success"][now], terminated[now])
+            assert not info["is_success"][now].any()  # of the next episode
+            assert [info["final_info"]["task"][i] for i in np.flatnonzero(now)] == [before[i] for i in np.flatnonzero(now)]
+        done |= now
+        if done.all():
+            break
+    assert step == 59
+    assert success.tolist() == [True, True, False]
+    env.close()
+
+
+def test_threads_play_what_single_environments_play():
+    frames = []
+    for use_async_envs in (False, True):
+        _, env = only(make_env(2, use_async_envs, objects=(TOYS,), max_episode_steps=3, **SMALL))
+        env.reset(seed=[7, 8])
+        for _ in range(4):  # into the second episodes
+            observation, *_ = env.step(np.tile(np.float32([0.01, 0, -0.01, 0, 0, 0, 1]), (2, 1)))
+        frames.append((observation["pixels"]["front"], observation["agent_pos"], env.call("task")))
+        env.close()
+    for one, other in zip(*frames, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_registered_environments_answer_by_lerobots_names():
+    env = gym.make("toyshift/Grasp-v0", objects=TOYS, cameras=(), max_episode_steps=12)
+    _, info = env.reset(seed=0)
+    assert env.unwrapped.task == env.unwrapped.task_description == info["task"]
+    assert env.get_wrapper_attr("_max_episode_steps") == 12
+    env.close()
+    for mode in ("vector_entry_point", "sync"):
+        vector = gym.make_vec("toyshift/Grasp-v0", 2, mode, objects=TOYS, cameras=())
+        _, info = vector.reset(seed=0)
+        assert vector.call("_max_episode_steps") == (100, 100)
+        assert vector.call("task") == vector.get_attr("task_description") == tuple(info["task"])
+        vector.close()
+
+
+def test_suites_come_from_the_configuration():
+    envs = make_env(1, cfg=types.SimpleNamespace(task="toys:test?n=2, toys:train?n=2"), cameras=())
+    assert list(envs) == ["toys:test?n=2", "toys:train?n=2"]
+    for tasks in envs.values():
+        tasks[0].close()
+    _, env = only(make_env(1, cfg=types.SimpleNamespace(task=None), env_id="toyshift/GraspState-v0", objects=[TOYS]))
+    assert "pixels" not in env.single_observation_space.spaces
+    assert "environment_state" in env.single_observation_space.spaces
+    env.close()
+
+
+@pytest.mark.parametrize("wrong", [{"n_envs": 0}, {"objects": ()}, {"objects": (TOYS, TOYS)}])
+def test_wrong_arguments(wrong):
+    with pytest.raises(ConfigError, match="at least one of each"):
+        make_env(**wrong)
+
+
+def test_unknown_id_names_the_registered_ones(tmp_path):
+    for call in (lambda: make_env(env_id="toyshift/Grsp-v0"), lambda: write_hub_files(tmp_path, env_id="toyshift/Grsp-v0", objects=(TOYS,))):
+        with pytest.raises(UnknownNameError, match="Did you mean 'toyshift/Grasp-v0'"):
+            call()
+
+
+def test_hub_repository(tmp_path, capsys):
+    assert run(["envs", "hub", "--out", str(tmp_path), "--objects", TOYS]) == 0
+    assert "hf upload" in capsys.readouterr().out
+    spec = importlib.util.spec_from_file_location("hub_env_user_repository", tmp_path / "env.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    name, env = only(module.make_env(n_envs=2, use_async_envs=False))
+    assert (name, env.num_envs) == (TOYS, 2)
+    env.close()
+    readme = (tmp_path / "README.md").read_text()
+    assert "toyshift/Grasp-v0" in readme
+    assert "OBJECTS" not in readme
+    with pytest.raises(ConfigError, match="exists already"):
+        write_hub_files(tmp_path, env_id="toyshift/Grasp-v0", objects=(TOYS,))
+    with pytest.raises(ValueError, match="unknown object"):
+        run(["envs", "hub", "--out", str(tmp_path / "other"), "--objects", "tyos:x"])
+    assert not (tmp_path / "other").exists()

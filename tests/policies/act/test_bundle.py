@@ -1,0 +1,255 @@
+"""Acting and export: protocol, chunk blending, parity with onnxruntime, and refusal of what was tampered with."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError, UnknownNameError
+from toyshift.core.files import read_json, write_json
+from toyshift.policies import ActingPolicy, export, load_policy, verify
+from toyshift.policies.act.acting import blend
+from toyshift.policies.act.bundle import write_arrays
+from toyshift.policies.act.bundle_format import BUNDLE_FILE, read_golden
+from toyshift.policies.checkpoints import file_hash
+from toyshift.policies.config import POOLING_NAMES
+from toyshift.policies.network import backbones
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(trained, tmp_path_factory.mktemp("exported") / "bundle")
+
+
+@pytest.fixture
+def copy(bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def observation(policy: ActingPolicy, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    sizes = dict(policy.observation_contract.cameras)
+    masks = {c: np.zeros(s, np.uint8) for c, s in sizes.items()}
+    for mask in masks.values():
+        mask[5:14, 3:17] = 1
+    return {
+        "pixels": {c: rng.integers(0, 256, (*s, 3), dtype=np.uint8) for c, s in sizes.items()}, "masks": masks,
+        "agent_pos": rng.normal(size=len(policy.observation_contract.state_names)).astype(np.float32),
+    }
+
+
+def test_a_bundle_acts_like_the_folder(trained: Path, bundle: Path) -> None:
+    ours, theirs = load_policy(trained), load_policy(bundle, name="exported")
+    assert (ours.name, theirs.name) == ("run", "exported")
+    assert ours.needs_masks
+    assert theirs.needs_masks
+    assert ours.execute == theirs.execute == 2
+    for seed in range(3):
+        obs = observation(ours, seed)
+        chunk = ours.act(obs)
+        assert chunk.shape == (4, 3)
+        assert chunk.dtype == np.float32
+        assert (chunk >= ours.action_contract.low).all()
+        assert (chunk <= ours.action_contract.high).all()
+        np.testing.assert_allclose(chunk, theirs.act(obs), atol=1e-5)
+
+
+def test_verify_passes_and_counts_the_empty_mask(bundle: Path) -> None:
+    result = verify(bundle)
+    assert result["passed"]
+    assert result["largest_difference"] <= 1e-5
+    inputs, actions = read_golden(bundle)
+    assert not inputs["mask.front"][-1].any()
+    assert inputs["mask.front"][0].any()
+    assert len(actions["actions"]) == result["cases"] >= 3
+    assert np.ptp(actions["actions"], axis=0).max() > 0.01  # golden vectors that never vary would prove nothing
+    assert sorted(p.name for p in bundle.iterdir()) == ["bundle.json", "contract.json", "golden.npz", "policy.onnx"]
+
+
+def test_contract_says_what_goes_in(bundle: Path) -> None:
+    contract = read_json(bundle / "contract.json")
+    assert list(contract["inputs"]["image.front"]["shape"]) == ["batch", 32, 32, 3]
+    assert contract["inputs"]["state"]["names"] == ["x", "y", "opening"]
+    assert contract["control_hz"] == 10.0
+    assert contract["execute"] == 2
+    assert contract["action"]["units"] == ["m", "m", "1"]
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "contract.json", "golden.npz"])
+def test_a_changed_file_is_refused_by_name(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(bytes(data))
+    with pytest.raises(FileError, match=rf"{name} was changed"):
+        verify(copy)
+    with pytest.raises(FileError, match=rf"{name} was changed"):
+        load_policy(copy)
+    (copy / name).unlink()
+    with pytest.raises(FileError, match=name):
+        verify(copy)
+
+
+def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
+    inputs, actions = read_golden(copy)
+    write_arrays(copy / "golden.npz", {f"in:{k}": v for k, v in inputs.items()} | {"out:actions": actions["actions"] + np.float32(1e-3)})
+    recorded = read_json(copy / BUNDLE_FILE)
+    recorded["sha256"]["golden.npz"] = file_hash(copy / "golden.npz")
+    write_json(copy / BUNDLE_FILE, recorded)
+    with pytest.raises(ToyShiftError, match=r"largest difference 0\.001"):
+        verify(copy)
+
+
+@pytest.mark.parametrize("pooling", POOLING_NAMES)
+@pytest.mark.parametrize("encoder", ["conv-small", "vit-tiny"])
+def test_every_pooling_exports(pooling: str, encoder: str, save_untrained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if encoder == "vit-tiny":
+        pytest.importorskip("timm")
+        monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (48, 3, 3))
+    folder = save_untrained(tmp_path / "run", policy={"pooling": pooling, "encoder": encoder})
+    assert difference(folder, export(folder, tmp_path / "bundle")) <= 1e-5
+
+
+@pytest.mark.parametrize("policy", [
+    {"pooling": "mean", "share_encoder": True}, {"pooling": "cls", "coordinates": True}, {"pooling": "attention", "norm": "group", "mask_input": True},
+    {"encoder": "conv-classic", "cameras": ("wrist",), "state_keep": ("y",)}, {"pooling": "detpool", "encoder": "resnet18"},
+    {"pooling": "crop", "encoder": "efficientnet-lite0"}, {"pooling": "crop", "encoder_size": 48}, {"instruction": "minilm"}, {"mask_input": True},
+])
+def test_every_kind_of_policy_exports(policy: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:
+    if policy.get("encoder") in ("resnet18", "efficientnet-lite0"):
+        pytest.importorskip("timm")
+    folder = save_untrained(tmp_path / "run", policy=policy)
+    assert difference(folder, export(folder, tmp_path / "bundle"), acts=policy.get("instruction") != "minilm") <= 1e-5
+
+
+def difference(folder: Path, bundle: Path, acts: bool = True) -> float:
+    """Returns how far a bundle's actions are from its folder's, on golden vectors and on an observation that is not one of them."""
+    verified = float(verify(bundle)["largest_difference"])
+    _, golden = read_golden(bundle)
+    assert np.ptp(golden["actions"], axis=0).max() > 1e-3
+    ours, theirs = load_policy(folder), load_policy(bundle)
+    obs = observation(ours)
+    if not ours.needs_masks:
+        del obs["masks"]
+    return max(verified, float(np.abs(ours.act(obs) - theirs.act(obs)).max())) if acts else verified
+
+
+def test_a_bundle_needs_no_torch(bundle: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; import toyshift.policies as p; "
+        f"assert p.verify({str(bundle)!r})['passed']; p.load_policy({str(bundle)!r}); p.TrainConfig; assert 'mujoco' not in sys.modules; print('fine')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_importing_the_room_is_light() -> None:
+    code = "import sys, toyshift.policies; print(sorted({'torch', 'mujoco', 'onnxruntime'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_overlapping_chunks_are_blended() -> None:
+    old, new = np.zeros((4, 1), np.float32), np.ones((4, 1), np.float32)
+    out = blend([(0, old), (2, new)], 2, decay=np.log(3.0) / 2)  # an age of two steps weighs a third
+    np.testing.assert_allclose(out[:, 0], [0.75, 0.75, 1.0, 1.0], atol=1e-6)
+
+
+def test_ensembling_forgets_at_reset(trained: Path) -> None:
+    policy = load_policy(trained)
+    policy.config = dataclasses.replace(policy.config, ensemble=0.1)
+    obs = observation(policy)
+    first = policy.act(obs)
+    assert not np.array_equal(policy.act(observation(policy, 1)), policy.predict(*batched(observation(policy, 1)))[0])
+    policy.reset()
+    np.testing.assert_array_equal(policy.act(obs), first)
+
+
+def batched(obs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    return {c: a[None] for c, a in obs["pixels"].items()}, {c: a[None] for c, a in obs["masks"].items()}, obs["agent_pos"][None]
+
+
+def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None:
+    policy = load_policy(trained)
+    policy.check(policy.action_contract, policy.observation_contract)
+    with pytest.raises(ContractError, match=r"control_hz: 10\.0 in policy run, 20.0 in the environment"):
+        policy.check(dataclasses.replace(policy.action_contract, control_hz=20.0), policy.observation_contract)
+    with pytest.raises(ContractError, match="observation contracts"):
+        policy.check(policy.action_contract, dataclasses.replace(policy.observation_contract, state_names=("x", "y", "z")))
+    for change, message in (
+        ({"masks": {}}, "needs masks of camera 'front'"),
+        ({"pixels": {c: a[:16] for c, a in observation(policy)["pixels"].items()}}, r"\(16, 32, 3\) uint8, the contract says"),
+        ({"agent_pos": np.zeros(7, np.float32)}, "agent_pos has shape"),
+    ):
+        with pytest.raises(ContractError, match=message):
+            policy.act(observation(policy) | change)
+
+
+def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="not a folder"):
+        load_policy(tmp_path / "nowhere")
+    with pytest.raises(FileError, match=r"no state\.json"):
+        load_policy(tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"\x80\x04.")
+    with pytest.raises(FileError, match="pickled"):
+        load_policy(tmp_path)
+    with pytest.raises(FileError, match="pickled"):
+        load_policy(tmp_path / "model.pt")
+    folder = Path(shutil.copytree(trained, tmp_path / "cut"))
+    weights = folder / "ema.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(FileError, match=r"ema.safetensors is not the file that state.json describes"):
+        load_policy(folder)
+    weights.unlink()
+    with pytest.raises(FileError, match=r"cannot read .*ema.safetensors"):
+        load_policy(folder)
+    stored = read_json(folder / "config.json")
+    write_json(folder / "config.json", stored | {"policy": stored["policy"] | {"later": 1}})
+    with pytest.raises(ConfigError, match="later"):
+        load_policy(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("config.json", "[]", r"config\.json describes no policy"),
+        ("state.json", '{"step": 1, "finished": true, "files": []}', r"state\.json is not the state"),
+        ("state.json", '{"step": 1, "finished": true, "files": {"model.safetensors": 1}}', r"state\.json is not the state"),
+        ("contract.json", '{"action": [], "observation": {}}', r"contract\.json: not an action contract"),
+    ],
+)
+def test_json_of_another_shape_is_an_error_that_names_the_file(trained: Path, tmp_path: Path, name: str, text: str, words: str) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "spoilt"))
+    (folder / name).write_text(text)
+    with pytest.raises(ToyShiftError, match=words):
+        load_policy(folder)
+
+
+def test_export_replaces_bundles_and_nothing_else(trained: Path, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for out in (tmp_path / "mine", trained):
+        with pytest.raises(FileError, match="is no bundle"):
+            export(trained, out)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    assert (trained / "state.json").is_file()
+    with pytest.raises(FileError, match="toyshift export"):
+        verify(tmp_path / "mine")
+    again = Path(shutil.copytree(bundle, tmp_path / "again"))
+    assert verify(export(trained, again))["cases"] > 0
+
+
+def test_a_device_that_is_not_there_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match="sees no CUDA device; use --device cpu"):
+        load_policy(trained, device="cuda")
+    with pytest.raises(UnknownNameError, match="Available: auto, cpu, cuda"):
+        load_policy(trained, device="gpu")

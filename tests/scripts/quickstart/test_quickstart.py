@@ -1,0 +1,52 @@
+"""The quickstart end to end, as small as it gets: every stage runs, results hold what they promise, a second run does nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from toyshift.core.errors import ConfigError
+from toyshift.scripts.quickstart.experiment import Config, main
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return Config(
+        out=tmp_path_factory.mktemp("quick") / "run", episodes=2, steps=2, batch=4, trials=2, factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1,
+    )
+
+
+def test_every_stage_runs_and_a_second_run_does_nothing(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    first = main(config)
+    results = json.loads((config.out / "results.json").read_text())
+    sets = {"toys:train", "toys:test", "ycb-like?graspable"}
+    assert {(row["policy"], row["set"]) for row in results["success"]} == {(p, s) for p in ("detpool", "mean", "oracle", "random") for s in sets}
+    assert all(len(row["wilson_95"]) == 2 and row["n"] == 2 for row in results["success"])
+    for pooling in ("detpool", "mean"):
+        assert {"table", "background", "azimuth", "light", "object_colour"} == set(results["leaning"][pooling]["factors"])
+        assert all("ratio" in f and "success" in f for f in results["leaning"][pooling]["factors"].values())
+        assert results["training"][pooling]["samples"] == 8
+    assert results["bundle"]["passed"]
+    assert results["bundle"]["largest_difference"] <= 1e-5
+    assert "repaired_minus_control" in results["repair_viewpoint"]["azimuth"]
+    page = (config.out / "report.html").read_text()
+    assert "Detection pooling" in page
+    made = {path: path.stat().st_mtime_ns for path in config.out.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    second = main(config)
+    assert second["cached"]
+    assert not first["cached"]
+    assert "nothing to do" in capsys.readouterr().out
+    assert made == {path: path.stat().st_mtime_ns for path in config.out.rglob("*") if path.is_file()}
+
+
+def test_another_configuration_in_the_same_folder_is_refused(config: Config) -> None:
+    import dataclasses
+
+    with pytest.raises(ConfigError, match="another configuration"):
+        main(dataclasses.replace(config, seed=5))
+
+
+def test_more_repaired_than_collected_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="only 3 demonstrations"):
+        Config(out=tmp_path, episodes=3, repair_episodes=4)

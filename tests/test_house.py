@@ -1,0 +1,220 @@
+"""The rule of the house: imports go down, from room to room and inside each; nothing goes in a circle, loads early, or hides.
+
+Read from the sources, imports inside functions included. CONTRIBUTING draws the same order.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="the tests run against an installed wheel")
+
+# Floors, the lowest first: a room may import those before it.
+FLOORS = ("core", "toys", "envs", "data", "policies", "augment", "diagnostics", "scripts")
+NEVER = {"policies": {"envs", "toys"}}  # an exported policy runs without a simulator
+# Room -> inner room -> inner rooms that it may import. All may import their room's root (""), but for those that the root imports.
+INNER: dict[str, dict[str, tuple[str, ...]]] = {
+    "toys": {
+        "": (),
+        "geometry": (),
+        "random_toys": ("geometry",),
+        "meshes": ("geometry",),
+        "ycb_like": ("geometry",),
+        "compare": ("geometry",),
+        "show": ("geometry",),
+    },
+    "envs": {
+        "robots": (),
+        "": ("robots",),
+        "scene": ("robots",),
+        "control": ("scene", "robots"),
+        "render": ("scene", "robots"),
+        "shifted": ("scene", "robots"),
+        "tasks": ("scene", "control", "render", "shifted", "robots"),
+        "adapters": ("tasks", "scene", "robots"),
+    },
+    "data": {"": (), "grasping": (), "store": (), "collecting": ("grasping", "store"), "loading": ("store",), "formats": ("store",)},
+    "policies": {
+        "": (),
+        "network": (),
+        "training": ("network",),
+        "rl": ("training", "network"),
+        "act": ("network",),
+        "remote": (),
+    },
+    "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "studies": ("quickstart",), "quickstart": ()},
+}
+LAZY_MODULES = {"sb3"}  # public names that are modules
+NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@functools.cache
+def sources() -> dict[str, Path]:
+    """Returns module name without "toyshift." -> file; a package is named by its folder."""
+    found = {}
+    for room in FLOORS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def nodes(tree: ast.AST, *, lazy: bool = True) -> Iterator[ast.AST]:
+    """Walks a tree without what stands under TYPE_CHECKING, and without functions unless `lazy`."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        if not lazy and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        yield child
+        yield from nodes(child, lazy=lazy)
+
+
+def imported(module: str, *, lazy: bool = True) -> set[str]:
+    """Returns the modules of ours that a module imports, without "toyshift."."""
+    found = set()
+    for node in nodes(tree_of(sources()[module]), lazy=lazy):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import; write toyshift.{module.split('.')[0]}..."
+            base = node.module or ""
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            # a name may be a module or something inside one
+            found |= {name if name.removeprefix("toyshift.") in sources() else base for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name.removeprefix("toyshift.") for name in found if name.startswith("toyshift.")}
+
+
+def inner_of(module: str) -> str:
+    """Returns the inner room of a module: "" for one at its room's root."""
+    room, *rest = module.split(".")
+    return rest[0] if rest and rest[0] in INNER.get(room, ()) else ""
+
+
+def up(module: str, other: str) -> bool:
+    """Whether an import goes up, to a room or an inner room above."""
+    room, there = module.split(".")[0], other.split(".")[0]
+    if room != there:
+        return there not in FLOORS[: FLOORS.index(room)] or there in NEVER.get(room, set())
+    mine, its = inner_of(module), inner_of(other)
+    table = INNER.get(room, {"": ()})
+    if mine == its or its in table[mine]:
+        return False
+    return not (its == "" and mine not in table[""])
+
+
+def circle(edges: Mapping[str, set[str]]) -> list[str]:
+    """Returns one circle of a graph, [] where there is none."""
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for following in sorted(edges.get(node, ())):
+            if found := visit(following, [*path, node]):
+                return found
+        done.add(node)
+        return []
+
+    return next((found for node in sorted(edges) if (found := visit(node, []))), [])
+
+
+def test_imports_go_down() -> None:
+    wrong = [f"{module} imports {other}" for module in sources() for other in sorted(imported(module)) if up(module, other)]
+    assert not wrong, f"not below it: {'; '.join(wrong)}"
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_no_imports_go_in_a_circle(room: str) -> None:
+    mine = {module for module in sources() if module.split(".")[0] == room}
+    # a package is loaded before what is in it: only what its __init__ holds counts as an import of it
+    found = circle({module: (imported(module) & mine) - {module} for module in mine})
+    assert not found, f"a circle: {' -> '.join(found)}"
+
+
+def test_the_table_is_the_house() -> None:
+    for room in FLOORS:
+        folders = {path.parent.name for path in (ROOT / room).glob("*/__init__.py")}
+        assert folders == set(INNER.get(room, ())) - {""}, f"inner rooms of {room}/ and the table at the top of this file differ"
+        order = {inner: set(below) for inner, below in INNER.get(room, {}).items()}
+        assert not circle(order)
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_rooms_are_lazy(room: str) -> None:
+    packages = [module for module in sources() if module.split(".")[0] == room and sources()[module].name == "__init__.py"]
+    for package in packages:
+        early = {name for name in imported(package, lazy=False) if name.split(".")[0] == room}
+        assert not early or package == "envs.robots", f"{package} loads {', '.join(sorted(early))} at once; name it in its table of places"
+    folders = {path.parent.name for path in (ROOT / room).glob("*/__init__.py")}
+    files = {path.stem for path in (ROOT / room).glob("*.py")}
+    tables = [node.value for node in tree_of(sources()[room]).body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_PLACES"]
+    public = {ast.literal_eval(key) for table in tables if isinstance(table, ast.Dict) for key in table.keys if key} - LAZY_MODULES
+    assert not public & (folders | files), "importing a module of that name would put it in the public name's place"
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_nothing_hides(room: str) -> None:
+    """No pickle, no swallowed error, no global random state."""
+    wrong = []
+    for module, path in sources().items():
+        if module.split(".")[0] != room:
+            continue
+        for node in ast.walk(tree_of(path)):
+            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name.split(".")[0] for alias in node.names} | {(getattr(node, "module", "") or "").split(".")[0]}
+                if names & {"pickle", "dill", "cloudpickle"}:
+                    wrong.append(f"{where}: pickle")
+            if isinstance(node, ast.ExceptHandler) and all(isinstance(line, ast.Pass) for line in node.body):
+                kind = "" if node.type is None else ast.unparse(node.type)
+                if kind in ("", "Exception", "BaseException"):
+                    wrong.append(f"{where}: an error is swallowed")
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                if called == "torch.load" and options.get("weights_only") != "True":
+                    wrong.append(f"{where}: torch.load without weights_only=True")
+                if called in ("np.load", "numpy.load") and options.get("allow_pickle") == "True":
+                    wrong.append(f"{where}: np.load with allow_pickle=True")
+                if called.startswith(("np.random.", "numpy.random.")) and called.split(".")[-1] not in NOT_GLOBAL:
+                    wrong.append(f"{where}: {called} uses the global random state")
+    assert not wrong, "; ".join(wrong)
+
+
+def test_every_test_checks_something() -> None:
+    words = ("assert", "raises", "check_", "approx", "warns")
+    empty = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in tree_of(path).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test") and not any(word in ast.unparse(node) for word in words)
+    ]
+    assert not empty, "; ".join(empty)
+
+
+def test_a_move_up_and_a_circle_are_found() -> None:
+    assert up("toys.geometry.solid", "toys.meshes.repair")
+    assert up("toys.model", "toys.geometry.solid")
+    assert up("core.files", "toys.model")
+    assert up("policies.act.acting", "envs.shifts")
+    assert up("envs.robots.panda", "envs.config")
+    assert not up("envs.config", "envs.robots.panda")
+    assert not up("data.store.checks", "data.episode")
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert all(a != b for a, b in itertools.pairwise(FLOORS))

@@ -1,0 +1,1 @@
+"""How far apart in shape objects are."""

@@ -1,0 +1,1 @@
+"""Geometry of solids: mass properties, rest poses, convex parts, self-intersections."""

@@ -1,0 +1,1 @@
+"""Other people's objects: mesh files read, repaired, and named as sets."""

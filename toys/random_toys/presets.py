@@ -1,0 +1,56 @@
+"""Named toy distributions: LEGO's, simpler and harder ones, and the ablations of the paper; or one read from a JSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toyshift.core.errors import UnknownNameError
+from toyshift.core.files import read_json
+from toyshift.toys.random_toys.distribution import ToyDistribution
+from toyshift.toys.random_toys.primitives import KINDS
+
+
+def _without(kind: str) -> ToyDistribution:
+    return ToyDistribution(kinds=tuple(0.0 if other == kind else 1 / 3 for other in KINDS))
+
+
+def _only(count: int) -> ToyDistribution:
+    return ToyDistribution(counts=(0.0,) * (count - 1) + (1.0,))
+
+
+# The ablation over the number of toys is no distribution but `?n=1`, `?n=25`, ...
+PRESETS: dict[str, ToyDistribution] = {
+    "lego": ToyDistribution(),
+    "single": _only(1),
+    "pairs": _only(2),
+    "complex": ToyDistribution(counts=(0.0, 0.0, 0.0, 0.5, 0.5), connection="surface"),
+    # Proportions of things in a household: mostly one or two slabs, boxes, bars and cans, straight to each other, flatter, longer and up to seven
+    # times as heavy as LEGO's toys, in any colour. Where the ranges come from: docs/recipe.md.
+    "household": ToyDistribution(
+        counts=(0.6, 0.25, 0.1, 0.05), kinds=(0.12, 0.45, 0.37, 0.06), sphere_radius=(0.008, 0.035), cuboid_edge=(0.008, 0.23),
+        cylinder_radius=(0.006, 0.036), cylinder_height=(0.01, 0.22), density=(200.0, 1800.0), friction=(0.6, 1.0), rotation="axis-aligned",
+        asymmetry=0.5, colour="random",
+    ),
+    **{f"without-{kind}": _without(kind) for kind in KINDS},
+    **{f"only-{count}": _only(count) for count in range(1, 6)},
+}
+
+
+def is_file(name: str) -> bool:
+    """Whether a name stands for a JSON file rather than for a preset."""
+    return name.endswith(".json")
+
+
+def distribution_named(name: str) -> ToyDistribution:
+    """The preset of a name, or the distribution in a .json file (fields left out keep their defaults).
+
+    Raises:
+        UnknownNameError: there is no such preset.
+        FileError: the file cannot be read.
+        ConfigError: the file holds no toy distribution.
+    """
+    if is_file(name):
+        return ToyDistribution.from_json(read_json(Path(name)))
+    if name not in PRESETS:
+        raise UnknownNameError("toy distribution (or FILE.json)", name, PRESETS)
+    return PRESETS[name]

@@ -1,0 +1,84 @@
+"""YCB-like toys and small things: foam brick, die, marbles, blocks, peg test, Rubik cube and golf ball, in millimetres with z up."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toyshift.toys.model import Array
+from toyshift.toys.ycb_like.shapes import (
+    Point,
+    ball,
+    box,
+    combine,
+    cylinder,
+    warped,
+)
+
+if TYPE_CHECKING:
+    from manifold3d import Manifold
+
+
+def foam_brick() -> Manifold:
+    body = box(52, 78, 51, 1)
+    for y in (-20.0, 0.0, 20.0):
+        body = body - cylinder(5, 120).translate([0, y, 0])
+    return body
+
+
+def die() -> Manifold:
+    body = box(17, 17, 17, 2)
+    pips: dict[tuple[float, float, float], list[Point]] = {
+        (0, 0, 0): [(0, 0)], (180, 0, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)], (90, 0, 0): [(-1, -1), (1, 1)],
+        (-90, 0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)], (0, 90, 0): [(-1, -1), (0, 0), (1, 1)], (0, -90, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
+    }
+    for turn, places in pips.items():
+        for x, y in places:
+            body = body - ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn))
+    return body
+
+
+def marbles() -> Manifold:
+    """A pile of marbles, each touching its neighbours: one rigid body like the scan."""
+    spots = [(0.0, 0.0, 12.0, 18.0)]
+    spots += [(24 * math.cos(t), 24 * math.sin(t), -2.0, 9.0) for t in np.linspace(0, 2 * math.pi, 9)[:-1]]
+    spots += [(20 * math.cos(t), 20 * math.sin(t), -16.0, 11.0) for t in np.linspace(0.2, 0.2 + 2 * math.pi, 7)[:-1]]
+    spots += [(0.0, 0.0, -14.0, 14.0), (4.0, 6.0, 34.0, 8.0), (31.0, 8.0, -12.0, 6.0), (-31.0, -6.0, -14.0, 6.0), (0.0, 0.0, -30.0, 8.0)]
+    return combine(*[ball(r, 16).translate([x, y, z]) for x, y, z, r in spots])
+
+
+def block_box() -> Manifold:
+    """A crate heaped with wooden blocks under a round lid."""
+    crate = box(142, 141, 112, 2).translate([0, 0, 56])
+    blocks = [box(26, 26, 26, 1).rotate([0, 0, 20 * k]).translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k in range(6)]
+    return combine(crate, *blocks, cylinder(40, 40).translate([0, 0, 130]), cylinder(62, 14, 58).translate([0, 0, 152]), cylinder(58, 7).translate([0, 0, 161]))
+
+
+def peg_test() -> Manifold:
+    body = box(131, 118, 40, 2)
+    for x, y in itertools.product((-32, 0, 32), (-32, 0, 32)):
+        body = body - cylinder(3.6, 24).translate([x, y, 14])
+    return combine(body, box(48, 36, 28, 2).translate([-38, 74, 4]))
+
+
+def rubiks_cube() -> Manifold:
+    cells = [box(18.6, 18.6, 18.6, 1.2).translate([19.4 * i, 19.4 * j, 19.4 * k]) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
+    return combine(box(56, 56, 56), *cells)
+
+
+def dimpled_ball(diameter: float) -> Manifold:
+    """A golf ball: shallow dimples on a Fibonacci sphere."""
+    n = 90
+    k = np.arange(n)
+    z = 1 - (2 * k + 1) / n
+    spots = np.column_stack([np.sqrt(1 - z * z) * np.cos(2.399963 * k), np.sqrt(1 - z * z) * np.sin(2.399963 * k), z])
+
+    def press(p: Array) -> Array:
+        unit = p / np.linalg.norm(p, axis=1, keepdims=True)
+        near = (unit @ spots.T).max(axis=1)
+        return np.asarray(p * (1 - 0.012 * np.clip((near - 0.99) / 0.01, 0, 1))[:, None])
+
+    return warped(ball(diameter / 2, 64), press)
