@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import multiprocessing
 import multiprocessing.util
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Generic, TypeVar
 
-from toyshift.core.errors import ConfigError, MissingDependencyError
+from toyshift.core.errors import ConfigError, MissingDependencyError, ToyShiftError
 
 # one thread for linear algebra; software rendering (llvmpipe) in the thread that asks for it
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
@@ -65,37 +68,144 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Processes that work elsewhere.
+
+    Attributes:
+        submit: begins a function of a module with its arguments.
+        workers: how many pieces of work run at once.
+        died: what a future raises when a worker is lost for good.
+    """
+
+    submit: Callable[..., Future[Any]]
+    workers: int
+    died: type[Exception]
+
+
 @contextlib.contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(workers: int) -> Iterator[Pool]:
     """Yields a pool of `workers` processes, which several calls may share so that libraries are imported once.
 
     Each process uses one thread, ends with this one however it ends, and starts by `spawn`: guard scripts with
     `if __name__ == "__main__"`. Work that has not begun when the block ends is cancelled.
     """
+    context = multiprocessing.get_context("spawn")
     with _one_thread_each():
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
         try:
-            yield pool
+            yield Pool(executor.submit, workers, BrokenProcessPool)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
-class RayPool:
-    """Work on a Ray cluster, with `submit` as executors have it; `died` is what a future raises when a worker is lost for good.
+# ---------------------------------------------------------------- the same work for many items
+
+Session = TypeVar("Session")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job(Generic[Session, Item, Result]):
+    """What is done for every item, with something that takes long to open (an environment, say) and is kept between items.
 
     Attributes:
-        workers: how many pieces of work run at once.
+        key: hash of everything that decides what is opened; a process keeps what it opened for the latest key.
+        open: a context manager of a module, such as `functools.partial(opened, config)`; what it yields goes to `work`.
+        work: a function of a module: (what was opened, item) -> result.
+        name: what is done, for the error of a worker that died, e.g. "collecting toys:train".
     """
 
-    def __init__(self, ray: Any, workers: int) -> None:
-        self.workers, self.died = workers, ray.exceptions.RayError
-        # A worker that dies is replaced and its work done again, three times; a worker process is kept between pieces of work.
-        self._remote = ray.remote(num_cpus=1, max_retries=3)(_call)
+    key: str
+    open: Callable[[], contextlib.AbstractContextManager[Session]]
+    work: Callable[[Session, Item], Result]
+    name: str
 
-    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Runs a function that every node can import."""
-        future: Future[Any] = self._remote.remote(function, *args).future()
-        return future
+
+_kept: dict[str, tuple[contextlib.ExitStack, Any]] = {}  # of this process: key of a job -> what it has opened
+
+
+def _leave_session() -> None:
+    while _kept:
+        _kept.popitem()[1][0].close()
+
+
+def _do(job: Job[Session, Item, Result], item: Item) -> Result:
+    if job.key not in _kept:
+        _leave_session()
+        stack = contextlib.ExitStack()
+        _kept[job.key] = stack, stack.enter_context(job.open())
+    return job.work(_kept[job.key][1], item)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Failed:
+    """A ToyShiftError on its way out of a worker: some take other arguments than their message, and so cannot be sent themselves."""
+
+    kind: type[ToyShiftError]
+    message: str
+
+    def error(self) -> ToyShiftError:
+        error = self.kind.__new__(self.kind)
+        error.args = (self.message,)
+        return error
+
+
+def _do_elsewhere(job: Job[Session, Item, Result], item: Item) -> Result | _Failed:
+    try:
+        return _do(job, item)
+    except ToyShiftError as error:
+        return _Failed(type(error), str(error))
+
+
+def play(items: Iterable[Item], job: Job[Session, Item, Result], workers: int = 0, pool: Pool | None = None) -> Iterator[Result]:
+    """Does a job for every item, and yields the results as they are finished: in order without workers, in any order with them.
+
+    Items are taken when there is room for them, two for each worker, so that they may be endless; work that has begun is finished,
+    and the rest left, when the caller stops asking.
+
+    Args:
+        items: sent to the workers.
+        job: what is done.
+        workers: processes; 0 works in this one. Not used with `pool`.
+        pool: processes of `worker_pool` or `ray_pool`, shared by several calls.
+
+    Raises:
+        ToyShiftError: raised by the job, or a worker died.
+    """
+    if pool is None and workers <= 0:
+        try:
+            for item in items:
+                yield _do(job, item)
+        finally:
+            _leave_session()
+        return
+    with contextlib.nullcontext(pool) if pool is not None else worker_pool(workers) as processes:
+        waiting: set[Future[Any]] = set()
+        coming = iter(items)
+        try:
+            while True:
+                waiting |= {processes.submit(_do_elsewhere, job, item) for item in itertools.islice(coming, 2 * processes.workers - len(waiting))}
+                if not waiting:
+                    return
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    result = future.result()
+                    if isinstance(result, _Failed):
+                        raise result.error()
+                    yield result
+        except processes.died as error:
+            raise ToyShiftError(
+                f"a worker process died while {job.name} (out of memory?); what is finished is kept: run the same command again, "
+                f"with --workers 1 if it repeats"
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+# ---------------------------------------------------------------- Ray
 
 
 def _call(function: Callable[..., Any], *args: Any) -> Any:
@@ -112,7 +222,7 @@ def ray_package() -> Any:
 
 
 @contextlib.contextmanager
-def ray_pool(address: str, workers: int) -> Iterator[RayPool]:
+def ray_pool(address: str, workers: int) -> Iterator[Pool]:
     """Yields the workers of a Ray cluster, where ToyShift must be installed on every node; leaves it when the block ends.
 
     Args:
@@ -124,13 +234,16 @@ def ray_pool(address: str, workers: int) -> Iterator[RayPool]:
         ConfigError: there is no cluster at this address.
     """
     ray = ray_package()
-    local = {"num_cpus": workers or os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+    local = {"num_cpus": workers or core_count(), "include_dashboard": False} if address == "local" else {}
     with _one_thread_each():
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": _THREADS}, **local)
         except (ConnectionError, OSError, ValueError, RuntimeError) as error:
             raise ConfigError(f"no Ray cluster at {address!r} ({error}); start one with `ray start --head`, or write 'local'") from error
         try:
-            yield RayPool(ray, min(workers or 10**9, int(ray.cluster_resources().get("CPU", 1))))
+            # A worker that dies is replaced and its work done again, three times; a worker process is kept between pieces of work.
+            remote = ray.remote(num_cpus=1, max_retries=3)(_call)
+            cores = int(ray.cluster_resources().get("CPU", 1))
+            yield Pool(lambda function, *args: remote.remote(function, *args).future(), min(workers or cores, cores), ray.exceptions.RayError)
         finally:
             ray.shutdown()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures as futures
 import contextlib
 import dataclasses
+import functools
 import shutil
 import time
 import warnings
@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, GraspError, PhysicsError, RemoteError, ToyShiftError
+from toyshift.core.errors import ConfigError, FileError, GraspError, PhysicsError, RemoteError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import worker_pool
+from toyshift.core.workers import Job, Pool, play
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
     BUILTIN,
@@ -129,81 +129,36 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     return {"success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": time.perf_counter() - start}
 
 
-# A worker process keeps one environment; keyed by everything that made it.
-_session: dict[str, tuple[Actor, World]] = {}
-
-
-def _open_session(config: EvaluateConfig) -> tuple[Actor, World]:
-    policy = [config.policy, dataclasses.asdict(config.remote)] if is_remote(config.policy) else policy_fingerprint(config.policy)
-    key = json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
-    if key not in _session:
-        _close_session()
-        _session[key] = open_actor(config.policy, config.objects, config.env, config.remote)
-    return _session[key]
-
-
-def _close_session() -> None:
-    for actor, env in _session.values():
-        env.close()
+@contextlib.contextmanager
+def _opened(config: EvaluateConfig) -> Iterator[tuple[Actor, World]]:
+    """Yields the actor and its environment, which a process keeps between episodes."""
+    actor, world = open_actor(config.policy, config.objects, config.env, config.remote)
+    try:
+        yield actor, world
+    finally:
+        world.close()
         if isinstance(actor, RemoteActor):
             actor.policy.close()
-    _session.clear()
 
 
-def _play(config: EvaluateConfig, ids: tuple[str, ...], episode: int) -> Row:
-    actor, env = _open_session(config)
+def _play(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, World], episode: int) -> Row:
+    actor, world = opened
     object_id, trial = object_of_episode(ids, config.seed, episode)
-    outcome = run_episode(actor, env, config, object_id, episode)
+    outcome = run_episode(actor, world, config, object_id, episode)
     return Row(
         policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id, seed=config.seed,
         episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials, shift=config.shift, **outcome,
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Failed:
-    """A ToyShiftError on its way out of a worker: some take other arguments than their message, and so cannot be sent themselves."""
-
-    kind: type[ToyShiftError]
-    message: str
-
-    def error(self) -> ToyShiftError:
-        error = self.kind.__new__(self.kind)
-        error.args = (self.message,)
-        return error
-
-
-def _play_in_worker(config: EvaluateConfig, ids: tuple[str, ...], episode: int) -> Row | _Failed:
-    try:
-        return _play(config, ids, episode)
-    except ToyShiftError as error:
-        return _Failed(type(error), str(error))
-
-
-def _results(config: EvaluateConfig, ids: tuple[str, ...], episodes: Sequence[int], pool: futures.ProcessPoolExecutor | None) -> Iterator[Row]:
-    """Yields rows as they are finished, in this process or in those of the pool."""
-    if pool is None:
-        try:
-            for episode in episodes:
-                yield _play(config, ids, episode)
-        finally:
-            _close_session()
-        return
-    waiting = [pool.submit(_play_in_worker, config, ids, episode) for episode in episodes]
-    try:
-        for future in futures.as_completed(waiting):
-            outcome = future.result()
-            if isinstance(outcome, _Failed):
-                raise outcome.error()
-            yield outcome
-    except futures.process.BrokenProcessPool as error:
-        raise ToyShiftError(
-            f"a worker process died while evaluating {config.policy} on {config.objects} (out of memory?); finished episodes are kept: "
-            f"run the same command again, with --workers 1 if it repeats"
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
+def _job(config: EvaluateConfig, ids: tuple[str, ...]) -> Job[tuple[Actor, World], int, Row]:
+    """What worker processes do: they keep an actor and an environment for everything that made them."""
+    remote = is_remote(config.policy)
+    policy = [config.policy, dataclasses.asdict(config.remote)] if remote else policy_fingerprint(config.policy)
+    key = json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
+    return Job(
+        key, functools.partial(_opened, config), functools.partial(_play, config, ids), f"evaluating {config.policy} on {config.objects}"
+    )
 
 
 @contextlib.contextmanager
@@ -267,7 +222,7 @@ def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
 
 
 def evaluate(
-    config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True, pool: futures.ProcessPoolExecutor | None = None
+    config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True, pool: Pool | None = None
 ) -> list[Row]:
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
@@ -314,11 +269,8 @@ def evaluate(
         bar = Progress(label, config.trials, "ep", config.trials - len(missing)) if progress else None
         played = config.trials - len(missing)
         try:
-            with (
-                _served(config) as playing,
-                contextlib.nullcontext(pool) if pool is not None or workers <= 0 else worker_pool(min(workers, len(missing))) as processes,
-            ):
-                for row in _results(playing, ids, missing, processes):
+            with _served(config) as playing:
+                for row in play(missing, _job(playing, ids), min(workers, len(missing)), pool):
                     done[row.episode] = row
                     pending.append(row)
                     wins, played = wins + row.success, played + 1

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import os
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
-from toyshift.core.workers import core_count, worker_pool
+from toyshift.core.errors import ToyShiftError, UnknownNameError
+from toyshift.core.workers import Job, core_count, play, worker_pool
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
@@ -32,3 +38,55 @@ def test_the_error_that_ends_a_worker_is_told(capfd: pytest.CaptureFixture[str])
     with worker_pool(1) as pool, pytest.raises(BrokenProcessPool):
         pool.submit(NotThere()).result()  # type: ignore[arg-type]
     assert "No module named 'no_such_module'" in capfd.readouterr().err
+
+
+@contextlib.contextmanager
+def opened(log: Path) -> Iterator[Path]:
+    (log / f"open-{os.getpid()}").touch()
+    yield log
+    (log / f"closed-{os.getpid()}").touch()
+
+
+def doubled(log: Path, item: int) -> int:
+    if item == 13:
+        raise UnknownNameError("number", "13", ["12", "14"])
+    if item == 14:
+        os._exit(1)
+    return 2 * item
+
+
+def job(log: Path) -> Job[Path, int, int]:
+    return Job("k", functools.partial(opened, log), doubled, "doubling numbers")
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # so that workers find this module, by the name pytest gives it
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.usefixtures("importable")
+def test_every_item_is_done_by_few_sessions_and_the_caller_may_stop(tmp_path: Path, workers: int) -> None:
+    assert sorted(play(range(12), job(tmp_path), workers)) == list(range(0, 24, 2))
+    assert 1 <= len(list(tmp_path.glob("open-*"))) <= max(1, workers)
+    assert workers or len(list(tmp_path.glob("closed-*"))) == 1
+    endless = play(itertools.count(), Job("other", functools.partial(opened, tmp_path), times_two, "doubling"), workers)
+    assert {next(endless), next(endless)} <= {0, 2, 4, 6}
+    endless.close()
+
+
+def times_two(log: Path, item: int) -> int:
+    return 2 * item
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.usefixtures("importable")
+def test_an_error_arrives_as_what_it_is(tmp_path: Path, workers: int) -> None:
+    with pytest.raises(UnknownNameError, match=r"'13'.*Did you mean '12'|'13'"):
+        list(play([1, 13], job(tmp_path), workers))
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_worker_that_dies_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ToyShiftError, match=r"died while doubling numbers.*run the same command again"):
+        list(play([14], job(tmp_path), 1))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import trimesh
 from toyshift.core.errors import ConfigError, FileError, MeshError
 from toyshift.core.files import atomic_path, cache_dir, json_hash, locked, read_json, write_json
 from toyshift.core.progress import Progress, track
-from toyshift.core.workers import worker_pool
+from toyshift.core.workers import Pool, core_count, worker_pool
 from toyshift.toys.compare.alignment import coarse_distance, fit, overlap_where
 from toyshift.toys.compare.descriptor import Shape, sample_shape
 from toyshift.toys.objectset import ObjectSet
@@ -117,7 +116,7 @@ def _job(queries: Path, targets: Path, indices: list[int], leave_out: bool) -> l
     return out
 
 
-def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_out: bool, pool: Executor | None) -> list[Found]:
+def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_out: bool, pool: Pool | None) -> list[Found]:
     """The nearest targets of some queries, from the cache where they were searched before."""
     key = json_hash([RULE, CANDIDATES, FITTED, queries.fingerprint, targets.fingerprint, indices, leave_out])
     path = cache_dir("distances") / f"{key}.json"
@@ -179,7 +178,7 @@ def set_distance(a: ObjectSet, b: ObjectSet, workers: int | None = None) -> dict
     """
     if len(a) < 2:
         raise ConfigError(f"{a.spec!r} has {len(a)} object; distances are judged by those inside the first set, so it needs at least 2")
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or core_count()
     sampled = _sample(len(a))
     with worker_pool(workers) if workers > 1 else contextlib.nullcontext() as pool:  # starts no process before the first job
         forward = _search(b, a, list(range(len(b))), False, pool)

@@ -11,8 +11,7 @@ from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
-from toyshift.scripts import data
-from toyshift.scripts.cli import COMMANDS, main
+from toyshift.scripts.cli import main
 
 ACTIONS = ActionContract("joint_pos", ("j0", "gripper"), ("rad", "1"), (-1.0, 0.0), (1.0, 1.0), 10.0, ("j0",))
 
@@ -33,10 +32,6 @@ def make(folder: Path, count: int = 3, *, hz: float = 10.0, spoil: int = -1, wid
 def call(capsys: Any, *words: object) -> tuple[int, dict[str, Any]]:
     code = main([str(w) for w in words] + ["--json"])
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
-
-
-def test_the_words_are_those_of_the_table() -> None:
-    assert tuple(data.WORDS) == COMMANDS["data"].words
 
 
 def test_info(tmp_path: Path, capsys: Any) -> None:

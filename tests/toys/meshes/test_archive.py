@@ -12,8 +12,8 @@ import pytest
 
 from toyshift.core.errors import FileError
 from toyshift.core.files import cache_dir
+from toyshift.toys.meshes import archive
 from toyshift.toys.meshes.archive import folder_of, unpacked
-from toyshift.toys.meshes.mesh_folder import archive
 
 Fill = Callable[[zipfile.ZipFile], object]
 

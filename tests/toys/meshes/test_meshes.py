@@ -22,8 +22,8 @@ from toyshift.core.errors import ConfigError, FileError, MeshError, ToyShiftErro
 from toyshift.core.files import cache_dir
 from toyshift.toys import load_objects, store
 from toyshift.toys.geometry.self_intersection import crossing_faces, misfilled
+from toyshift.toys.meshes import meshfile
 from toyshift.toys.meshes.inspection import check, plan_folder
-from toyshift.toys.meshes.mesh_folder import meshfile
 from toyshift.toys.meshes.meshobject import surface_of
 from toyshift.toys.units import infer_unit
 

@@ -7,8 +7,8 @@ import pytest
 import trimesh
 
 from toyshift.toys.model import VisualMesh
+from toyshift.toys.ycb_like import paint as like_paint
 from toyshift.toys.ycb_like.ycb_like_set import SHAPES
-from toyshift.toys.ycb_like.ycb_like_set import paint as like_paint
 from toyshift.toys.ycb_table import ycb_table
 
 

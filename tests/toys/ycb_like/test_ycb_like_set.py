@@ -16,7 +16,7 @@ from toyshift.toys.geometry.solid import trimesh_to_manifold
 from toyshift.toys.meshes.meshfile import read_mesh
 from toyshift.toys.meshes.repair import repaired
 from toyshift.toys.meshes.ycb import find_objects
-from toyshift.toys.ycb_like.ycb_like_set import ycb_like_set as ycb_like
+from toyshift.toys.ycb_like import ycb_like_set as ycb_like
 from toyshift.toys.ycb_table import display_name, ycb_table
 
 ALL = sorted(ycb_like.SHAPES)
