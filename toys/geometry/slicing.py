@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toyshift.toys.model import Array
+from toyshift.toys.solid import vertices_of
 
 if TYPE_CHECKING:
     import manifold3d
@@ -105,4 +106,4 @@ def sliced_parts(body: manifold3d.Manifold, axes: Array, axis: Array | None, cen
     first = [body] if axis is None else _sectors(body, axis, centre, SECTORS)
     pieces = [c for piece in first for c in _components(piece, DUST * volume)]
     pieces = _refine(pieces, axes, volume, cap)
-    return [np.asarray(p.hull.to_mesh64().vert_properties)[:, :3] for p in pieces]
+    return [vertices_of(p.hull.to_mesh64()) for p in pieces]

@@ -69,7 +69,16 @@ def mass_properties(vertices: Array, faces: NDArray[Any]) -> tuple[float, Array,
 def manifold_to_trimesh(body: manifold3d.Manifold) -> trimesh.Trimesh:
     """Mesh of a manifold, in double precision and with its vertices as they are."""
     mesh = body.to_mesh64()
-    return trimesh.Trimesh(np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts, dtype=np.int64), process=False)
+    return trimesh.Trimesh(vertices_of(mesh), np.asarray(mesh.tri_verts, dtype=np.int64), process=False)
+
+
+def vertices_of(mesh: manifold3d.Mesh64) -> Array:
+    """Vertices (n, 3) of a mesh of manifold3d, copied.
+
+    What manifold3d hands out is a view that keeps its mesh alive, so every object that still lives when Python ends, in a cache or in
+    the traceback of an error, would be reported by nanobind as a leak.
+    """
+    return np.array(mesh.vert_properties, dtype=np.float64)[:, :3]
 
 
 def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:

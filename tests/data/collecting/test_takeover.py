@@ -11,22 +11,24 @@ import pytest
 from numpy.typing import NDArray
 
 from toyshift.core.contract import SIM_STATE
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.core.errors import ToyShiftError
+from toyshift.data.collecting.collection import CollectConfig, close_session, collect
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.takeover import Starter, TakeOver
 from toyshift.data.grasping.experts import make_expert
 from toyshift.data.store.dataset import open_dataset
+from toyshift.envs.tasks.success import Progress
 
 
 class Downwards:
-    """Goes down and closes, wherever the object is."""
+    """Goes down a little and closes, on nothing: in 14 steps the hand comes to no object."""
 
     def reset(self, env: Any, seed: int, episode: int) -> None:
         self.calls = 0
 
     def actions(self, env: Any) -> NDArray[np.float32]:
         self.calls += 1
-        return np.array([[0.01, 0.0, -0.03, 0.0, 0.0, 0.0, float(self.calls < 3)]] * 4, np.float32)
+        return np.array([[0.01, 0.0, -0.008, 0.0, 0.0, 0.0, float(self.calls < 3)]] * 4, np.float32)
 
 
 class Masterly:
@@ -70,10 +72,21 @@ def test_episodes_begin_where_the_expert_took_over(tmp_path: Path, monkeypatch: 
     assert parallel["content_hash"] == result["content_hash"]
 
 
-def test_what_the_beginner_does_alone_is_not_recorded(tmp_path: Path) -> None:
-    made = dataclasses.replace(config(tmp_path / "a", TakeOver(Plays("masterly"), 99, 99)), cameras=())
-    with pytest.raises(Exception, match="not taken over"):
+@pytest.mark.parametrize("alone", ["holds", "lifts"])
+def test_what_the_beginner_does_alone_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: str) -> None:
+    """Neither where it still holds the object when the expert is due, nor where it has lifted it before."""
+    judge = Progress.judge
+
+    def planted(progress: Progress, *args: Any) -> None:
+        judge(progress, *args)
+        progress.predicates["held"] = alone == "holds"
+        progress.success = alone == "lifts"
+
+    monkeypatch.setattr(Progress, "judge", planted)
+    made = dataclasses.replace(config(tmp_path / "a", TakeOver(Plays("masterly"), 3, 3)), cameras=())
+    with pytest.raises(ToyShiftError, match=r"all failed.*not taken over"):
         collect(made, progress=False)
+    close_session()
 
 
 def test_a_dataset_belongs_to_its_beginner(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ def _spec(folder: Path, **fields: object) -> str:
 
 def test_a_cube_that_fits_the_hand_is_graspable_and_one_that_does_not_is_not(tmp_path: Path) -> None:
     small = measure_graspability(_spec(tmp_path, cuboid_edge=[0.04, 0.041]), tries=3, workers=0)
-    assert min(small.values()) > 0.6
+    assert min(small.values()) > 0
+    assert sum(small.values()) >= len(small) / 2
     large = measure_graspability(_spec(tmp_path, cuboid_edge=[0.11, 0.12]), tries=1, workers=0)
     assert set(large.values()) == {0.0}
 

@@ -111,7 +111,7 @@ def test_the_buffer_holds_the_experts_episodes_and_no_return_runs_into_another(t
     try:
         buffer = run.learner.replay_buffer
         assert buffer.pos == 60
-        assert buffer.dones[:60].sum() >= 2  # lifted well before 100 steps, in both environments
+        assert buffer.dones[:60].sum() >= 1  # lifted well before 100 steps
         assert not (buffer.dones * buffer.timeouts)[:60].any()
         assert buffer.rewards[:60].max() > -0.05
         rl.end_episodes(run.learner)

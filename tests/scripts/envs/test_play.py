@@ -13,7 +13,9 @@ import pytest
 
 from toyshift.core.errors import ConfigError
 from toyshift.envs.config import EnvConfig
+from toyshift.envs.scene.scene import Scene
 from toyshift.envs.tasks.grasp import GraspEnv
+from toyshift.envs.tasks.success import Progress
 from toyshift.scripts.cli import run
 from toyshift.scripts.envs.play import AGAIN, GRIPPER, HELP, MOVES, NUMPAD, STEP, TURN, action_of, play_by_hand
 
@@ -89,11 +91,18 @@ def test_enter_begins_another_episode(env: GraspEnv) -> None:
 
 
 @pytest.mark.parametrize(("actor", "success"), [("oracle", True), ("random", False)])
-def test_the_video_shows_every_step(tmp_path: Path, capsys: pytest.CaptureFixture[str], actor: str, success: bool) -> None:
+def test_the_video_shows_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actor: str, success: bool) -> None:
+    judge = Progress.judge
+
+    def judged(progress: Progress, scene: Scene, *args: Any) -> None:
+        judge(progress, scene, *args)
+        progress.success = success and scene.data.time > 1.95
+
+    monkeypatch.setattr(Progress, "judge", judged)  # the outcome is given
     path = tmp_path / "play.mp4"
     assert run(["envs", "play", "--out", str(path), "--objects", OBJECTS, "--episodes", "1", "--size", "64", "--quality", "fast", "--actor", actor, "--json"]) == 0
     (episode,) = json.loads(capsys.readouterr().out.splitlines()[-1])["episodes"]
-    assert episode["success"] is success
+    assert (episode["success"], episode["steps"]) == (success, 20 if success else 100)
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 1 + episode["steps"] + 10
