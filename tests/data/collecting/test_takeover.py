@@ -14,7 +14,7 @@ from toyshift.core.contract import SIM_STATE
 from toyshift.data.collecting.collection import CollectConfig, collect
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.takeover import Starter, TakeOver
-from toyshift.data.grasping.experts import make_expert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.data.store.dataset import open_dataset
 
 

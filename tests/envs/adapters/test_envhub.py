@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 
 import toyshift.envs  # noqa: F401  registers
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.data.grasping.expert import GraspExpert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.envs.adapters.envhub import make_env, write_hub_files
 from toyshift.scripts.cli import run
 
@@ -39,7 +39,7 @@ def test_first_success_of_each_episode_is_in_final_info(use_async_envs):
     assert observation["pixels"]["front"].shape == (3, 32, 32, 3)
     assert observation["agent_pos"].shape[0] == 3
     assert env.call("render")[0].ndim == 3
-    experts = [GraspExpert(one.unwrapped) for one in env.envs[:2]]
+    experts = [make_expert(one.unwrapped) for one in env.envs[:2]]
     for expert, seed in zip(experts, (1000, 1001), strict=True):
         expert.reset(seed, 0)
     done, success = np.zeros(3, bool), np.zeros(3, bool)

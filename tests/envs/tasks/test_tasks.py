@@ -16,7 +16,7 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.collection import CollectConfig, collect
 from toyshift.data.collecting.replay import replay
-from toyshift.data.grasping.expert import GraspExpert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.data.grasping.top_down import SurfaceSamples, plan_grasps
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs import VARIANTS, EnvConfig, GraspEnv
@@ -131,7 +131,7 @@ def test_bad_input_of_every_id(name: str) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_the_expert_succeeds_and_random_actions_fail(name: str) -> None:
     env = gym.make(name, objects=OBJECTS, cameras=()).unwrapped
-    expert, wins = GraspExpert(env), 0
+    expert, wins = make_expert(env), 0
     for episode in range(3):
         env.reset(seed=5, options={"episode": episode})
         expert.reset(5, episode)
