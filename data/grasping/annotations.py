@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, GraspError
@@ -111,7 +112,9 @@ def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> d
     count = len(rows["width"])
     kinds = {"six_dof": np.bool_, "outcome": np.int8}
     shapes = {"pose": (count, 4, 4), "object_pose": (count, 4, 4)}
-    arrays = {f: np.array(v, kinds.get(f, np.float64)).reshape(shapes.get(f, (count,))) for f, v in rows.items()}
+    arrays: dict[str, NDArray[Any]] = {
+        f: np.array(v, kinds.get(f, np.float64)).reshape(shapes.get(f, (count,))) for f, v in rows.items()
+    }
     with atomic_path(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
     outcome = arrays["outcome"]

@@ -103,7 +103,7 @@ def frames_about(closing: Array, angles: Array, upright: bool) -> Array:
     side = np.cross(closing, steepest)
     z = np.cos(angles)[:, None, None] * steepest + np.sin(angles)[:, None, None] * side  # (a, k, 3)
     x = np.broadcast_to(closing, z.shape)
-    return np.stack([x, np.cross(z, x), z], axis=3).reshape(-1, 3, 3)
+    return np.asarray(np.stack([x, np.cross(z, x), z], axis=3).reshape(-1, 3, 3))
 
 
 def in_hands(points: Array, centres: Array, frames: Array) -> tuple[Array, Array, Array]:
@@ -118,7 +118,8 @@ def in_hands(points: Array, centres: Array, frames: Array) -> tuple[Array, Array
 
 def sites_above(centres: Array, frames: Array, u: Array, height: Array) -> Array:
     """Returns sites (k, 3), u (k,) along the closing axis and height (k,) against the approach from centres [m]."""
-    return centres + np.einsum("kij,kj->ki", frames, np.column_stack([u, np.zeros(len(u)), -height]))
+    local = np.column_stack([u, np.zeros(len(u)), -height])
+    return np.asarray(centres + np.einsum("kij,kj->ki", frames, local))
 
 
 def clear(situation: Situation, sites: Array, frames: Array) -> NDArray[np.bool_]:

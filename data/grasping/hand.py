@@ -66,7 +66,8 @@ def in_the_way(points: Array, gripper: Gripper) -> NDArray[np.bool_]:
     u, v, depth = np.abs(points[..., 0]), np.abs(points[..., 1]), points[..., 2]
 
     def at(half_u: float, half_v: float, front: float) -> NDArray[np.bool_]:
-        return (u < half_u + OBSTACLE_CLEARANCE) & (v < half_v + OBSTACLE_CLEARANCE) & (depth < front)
+        inside = (u < half_u + OBSTACLE_CLEARANCE) & (v < half_v + OBSTACLE_CLEARANCE)
+        return np.asarray(inside & (depth < front))
 
     half_finger, thickness = gripper.finger
     fingers = at(gripper.opening / 2 + thickness, half_finger, gripper.tip_offset)

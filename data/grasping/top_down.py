@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.data.grasping.hand import PALM_CLEARANCE, TABLE_CLEARANCE, close_hand, in_the_way, nearest_turn
@@ -95,7 +96,7 @@ def _along(surface: Surface, rotation: Array, situation: Situation, config: TopD
     return grasps
 
 
-def _thickness(u: Array, slab: Array, picks: Indices, side: Array, opening: float) -> Array:
+def _thickness(u: Array, slab: NDArray[np.bool_], picks: Indices, side: Array, opening: float) -> Array:
     """How far the object reaches behind each picked point along the closing axis, within the gripper's opening [m]."""
     depth = side[:, None] * (u[picks][:, None] - u[None])  # (k, n), positive behind the surface
     inside = slab & (depth > -0.002) & (depth < opening)
