@@ -9,7 +9,7 @@ import numpy as np
 
 from toyshift.core.contract import MASK_TARGET
 from toyshift.core.errors import GraspError
-from toyshift.data.grasping.experts import make_expert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.policies.detectors import ColourDetector
 

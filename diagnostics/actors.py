@@ -269,7 +269,7 @@ def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions |
     if policy == "random":
         return RandomActor(), spec.open(objects, **blind)
     if policy == "oracle":
-        from toyshift.data.grasping.experts import make_expert
+        from toyshift.data.grasping.choose import make_expert
 
         env = spec.open(objects, **blind)
         return OracleActor(make_expert(cast("GraspEnv", env))), env

@@ -55,7 +55,7 @@ class Planners:
     """
 
     def __init__(self, envs: Any) -> None:
-        from toyshift.data.grasping.experts import make_expert
+        from toyshift.data.grasping.choose import make_expert
 
         self._envs = envs.envs.envs
         self._experts = [make_expert(env) for env in self._envs]

@@ -38,8 +38,8 @@ from toyshift.data.episode import (
     write_encoded,
     write_episode,
 )
-from toyshift.data.grasping.expert import PLANNERS, ExpertConfig, GraspExpert
-from toyshift.data.grasping.experts import make_expert
+from toyshift.data.grasping.choose import GRASP_SEARCHES, make_expert
+from toyshift.data.grasping.expert import ExpertConfig, GraspExpert
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
 from toyshift.envs.cameras import CAMERAS, Camera
@@ -74,7 +74,7 @@ class CollectConfig:
         task: "grasp" or "pick"; see EnvConfig.
         clutter: how many other objects lie on the table, e.g. 4 or "2-6"; None is the task's own number.
         shift: how far the episodes are from the training distribution, e.g. "camera-azimuth=3"; see `envs.shifts`.
-        planner: name in `expert.PLANNERS`: whether the 6-DoF planner helps out ("auto"), is never asked ("top-down") or asked first ("6dof").
+        planner: name in `choose.GRASP_SEARCHES`: whether the 6-DoF planner helps out ("auto"), is never asked ("top-down") or asked first ("6dof").
         variety: how far demonstrations differ in pace, approach and start pose, 0 to 1; see `variety.Variety`.
         ray: address of a Ray cluster that plays instead of local processes, or "local"; see `core.workers.ray_pool`.
         keep: "successes", or "failed" to store the attempts that failed on the way as well, with `success` false and their `cause`.
@@ -109,8 +109,8 @@ class CollectConfig:
             raise ConfigError(f"seed is {self.seed}; it must be at least 0")
         if self.keep not in KEEP:
             raise UnknownNameError("choice for keep", self.keep, KEEP)
-        if self.planner not in PLANNERS:
-            raise UnknownNameError("planner", self.planner, PLANNERS)
+        if self.planner not in GRASP_SEARCHES:
+            raise UnknownNameError("planner", self.planner, GRASP_SEARCHES)
         config = self.env_config()  # refuses an unknown action mode, camera or shift before anything is written
         if self.planner != "auto" and ROBOTS[self.robot].gripper.kind != "parallel":
             raise ConfigError(f"planner {self.planner!r} is for two fingers; the robot {self.robot!r} has a hand, which is planned for in a way of its own")
@@ -199,7 +199,7 @@ def record(env: GraspEnv, expert: GraspExpert, config: CollectConfig, index: int
     else:
         observation, info, factors["sub_dataset"] = begin(env, config.sub_dataset, config.seed, index)
     start_position, start_rotation = env.object_pose()
-    expert.config = Variety(config.variety).expert(ExpertConfig(six_dof_from=PLANNERS[config.planner]), episode_rng(config.seed, index, "variety"))
+    expert.config = Variety(config.variety).expert(ExpertConfig(six_dof_from=GRASP_SEARCHES[config.planner]), episode_rng(config.seed, index, "variety"))
     try:
         expert.reset(config.seed, index)
         if config.take_over and starter:

@@ -1,7 +1,8 @@
-"""Grasp annotations of objects: per object an NPZ with hand poses in the object's frame and a JSON that says what is in it."""
+"""Grasp annotations of objects: per object an NPZ of hand poses in the object's frame, and a JSON that describes it."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from pathlib import Path
@@ -10,25 +11,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import atomic_path, json_hash, read_json, write_json
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.data.grasping.expert import ExpertConfig, GraspExpert
-from toyshift.data.grasping.six_dof import plan_six_dof, reachable
-from toyshift.data.grasping.top_down import Grasp, plan_grasps
+from toyshift.data.grasping.choose import given
+from toyshift.data.grasping.expert import ExpertConfig, GraspExpert, lifts_at_once, present_situation
+from toyshift.data.grasping.situation import Grasp
+from toyshift.data.grasping.six_dof import search_six_dof
+from toyshift.data.grasping.top_down import search_top_down
 from toyshift.envs.tasks.grasp import GraspEnv
 
-Array = NDArray[np.float64]
-
-MAX_STEPS = 100
 # what every NPZ holds, n grasps each
 FIELDS = {
-    "pose": "(n, 4, 4) float64, gripper to object frame: x closes, z approaches, the origin lies between the finger tips [m]",
+    "pose": "(n, 4, 4) float64, gripper to object frame: x closes, z approaches, origin between the finger tips [m]",
     "width": "(n,) float64, distance between the contacts [m]",
-    "score": "(n,) float64, larger is better; of one planner comparable, of two not",
+    "score": "(n,) float64, larger is better; of one search comparable, of two not",
     "alignment": "(n,) float64, mean cosine between contact normals and closing axis at the finger where it is less",
-    "six_dof": "(n,) bool, whether the 6-DoF planner found it; the other plans from above",
+    "six_dof": "(n,) bool, whether the 6-DoF search found it; the other searches from above",
     "object_pose": "(n, 4, 4) float64, object to base frame (table at z = 0), where it lay when this was planned [m]",
     "outcome": "(n,) int8, in simulation: 1 lifted, 0 not, -1 not simulated",
 }
@@ -43,7 +44,7 @@ class AnnotateConfig:
         out: folder of the files.
         robot: whose gripper, and whose reach.
         drops: times that each object is put on the table, in a rest pose each.
-        grasps: most grasps per drop and planner, spread over those found from best to worst.
+        grasps: most grasps per drop and grasp search, spread over those found from best to worst.
         simulate: whether each grasp is tried in simulation.
         seed: root seed.
     """
@@ -63,19 +64,8 @@ class AnnotateConfig:
     @property
     def key(self) -> str:
         """Hash of everything that the files depend on, but where they lie."""
-        return json_hash({k: v for k, v in dataclasses.asdict(self).items() if k != "out"} | {"planner": dataclasses.asdict(ExpertConfig())})
-
-
-class GivenGraspExpert(GraspExpert):
-    """Executes one grasp, given in the object's frame."""
-
-    name = "given grasp"
-    given: Array
-
-    def _plan(self) -> Grasp:
-        position, rotation = self.env.object_pose()
-        self._planned_for = position, rotation
-        return Grasp(rotation @ self.given[:3, 3] + position, rotation @ self.given[:3, :3], 0.0, 0.0)
+        own = {k: v for k, v in dataclasses.asdict(self).items() if k != "out"}
+        return json_hash(own | {"planner": dataclasses.asdict(ExpertConfig())})
 
 
 def annotate(config: AnnotateConfig) -> dict[str, Any]:
@@ -89,25 +79,22 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
     """
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    env = GraspEnv(objects=config.objects, robot=config.robot, cameras=())
     facts = []
-    try:
-        with Progress("grasps", len(env.objects), "object") as bar:
-            for name in env.objects.ids:
-                path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", name) + ".json")
-                if path.exists():
-                    fact = read_json(path)
-                    if fact.get("key") != config.key:
-                        raise ConfigError(f"{path} was made with other settings; give another --out, or remove it")
-                else:
-                    fact = _annotate(env, name, path, config)
-                facts.append(fact)
-                bar.update(1, grasps=sum(f["grasps"] for f in facts))
-    finally:
-        env.close()
+    opened = contextlib.closing(GraspEnv(objects=config.objects, robot=config.robot, cameras=()))
+    with opened as env, Progress("grasps", len(env.objects), "object") as bar:
+        for name in env.objects.ids:
+            path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", name) + ".json")
+            fact = read_json(path) if path.exists() else _annotate(env, name, path, config)
+            if fact.get("key") != config.key:
+                raise ConfigError(f"{path} was made with other settings; give another --out, or remove it")
+            facts.append(fact)
+            bar.update(1, grasps=sum(f["grasps"] for f in facts))
     tried, lifted = sum(f["simulated"] for f in facts), sum(f["lifted"] for f in facts)
     none = [f["id"] for f in facts if not f["grasps"]]
-    return {"objects": len(facts), "grasps": sum(f["grasps"] for f in facts), "none": none, "lifted": lifted / tried if tried else None, "out": out}
+    return {
+        "objects": len(facts), "grasps": sum(f["grasps"] for f in facts), "none": none,
+        "lifted": lifted / tried if tried else None, "out": out,
+    }  # fmt: skip
 
 
 def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> dict[str, Any]:
@@ -116,60 +103,51 @@ def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> d
         env.reset(seed=config.seed, options={"episode": drop, "object": name})
         position, rotation = env.object_pose()
         there = _matrix(position, rotation)
-        for grasp, six_dof in _plans(env, drop, config):
+        for grasp, six_dof in _found(env, drop, config):
             pose = np.linalg.inv(there) @ _matrix(grasp.position, grasp.rotation)
             lifted = int(_lifts(env, name, pose, drop, config.seed)) if config.simulate else -1
-            for field, value in zip(FIELDS, (pose, grasp.width, grasp.score, grasp.alignment, six_dof, there, lifted), strict=True):
+            values = pose, grasp.width, grasp.score, grasp.alignment, six_dof, there, lifted
+            for field, value in zip(FIELDS, values, strict=True):
                 rows[field].append(value)
     count = len(rows["width"])
     kinds = {"six_dof": np.bool_, "outcome": np.int8}
-    arrays: dict[str, NDArray[Any]] = {f: np.array(v, dtype=kinds.get(f, np.float64)).reshape((count, 4, 4) if f.endswith("pose") else (count,)) for f, v in rows.items()}
+    shapes = {"pose": (count, 4, 4), "object_pose": (count, 4, 4)}
+    arrays: dict[str, NDArray[Any]] = {
+        f: np.array(v, kinds.get(f, np.float64)).reshape(shapes.get(f, (count,))) for f, v in rows.items()
+    }
     with atomic_path(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
     outcome = arrays["outcome"]
     fact = {
-        "id": name, "name": env.object.name, "source": env.object.source, "robot": config.robot, "opening_m": env.robot.gripper.opening, "grasps": count,
-        "simulated": int(np.sum(outcome >= 0)), "lifted": int(np.sum(outcome == 1)), "drops": config.drops, "seed": config.seed, "key": config.key, "fields": FIELDS,
+        "id": name, "name": env.object.name, "source": env.object.source, "robot": config.robot,
+        "opening_m": env.robot.gripper.opening, "grasps": count, "simulated": int(np.sum(outcome >= 0)),
+        "lifted": int(np.sum(outcome == 1)), "drops": config.drops, "seed": config.seed, "key": config.key,
+        "fields": FIELDS,
     }  # fmt: skip
     write_json(path, fact)  # after the NPZ: what has a JSON is complete
     return fact
 
 
-def _plans(env: GraspEnv, drop: int, config: AnnotateConfig) -> list[tuple[Grasp, bool]]:
-    """Grasps of both planners that the arm reaches, each with whether it is the 6-DoF planner's."""
-    expert, gripper, home = GraspExpert(env), env.robot.gripper, env.commanded_pose()[1]
-    settings = expert.config
-    place = (*env.object_pose(), env.object_position(), gripper)
-    yaw, lift = float(np.arctan2(home[1, 0], home[0, 0])), env.config.lift_height + settings.lift
+def _found(env: GraspEnv, drop: int, config: AnnotateConfig) -> list[tuple[Grasp, bool]]:
+    """Grasps of both searches that the arm reaches, each with whether it is the 6-DoF search's."""
     found: list[tuple[Grasp, bool]] = []
     for six_dof in (False, True):
-        rng = episode_rng(config.seed, drop, f"annotate:{six_dof}")
+        situation = present_situation(env, ExpertConfig(), episode_rng(config.seed, drop, f"annotate:{six_dof}"))
         try:
-            if six_dof:
-                grasps = plan_six_dof(expert.samples_of(env.object, settings.six_dof.points), *place, home, rng, settings.six_dof)
-            else:
-                grasps = plan_grasps(expert.samples_of(env.object), *place, yaw, rng, settings.planner)
+            grasps = search_six_dof(situation) if six_dof else search_top_down(situation)
         except GraspError:
             continue
-        spread = [grasps[i] for i in np.unique(np.linspace(0, len(grasps) - 1, config.grasps).astype(int))]
-        found += [(g, six_dof) for g in spread if reachable(g, env.inverse_kinematics(), env.commanded_joints(), settings.hover, lift)]
+        spread = np.unique(np.linspace(0, len(grasps) - 1, config.grasps).astype(int))
+        found += [(grasps[i], six_dof) for i in spread if situation.reach(grasps[i])]
     return found
 
 
 def _lifts(env: GraspEnv, name: str, pose: Array, drop: int, seed: int) -> bool:
     """Whether a grasp (4, 4) in the object's frame lifts it, at the first attempt."""
     env.reset(seed=seed, options={"episode": drop, "object": name})
-    expert = GivenGraspExpert(env)
-    expert.given = pose
+    expert = GraspExpert(env, given(pose))
     expert.reset(seed, drop)
-    for _ in range(MAX_STEPS):
-        action = np.clip(expert.act(), env.action_contract.low, env.action_contract.high).astype(np.float32)
-        if expert.attempts > 1:
-            return False
-        _, over, info = env.advance(action)
-        if over:
-            return bool(info["is_success"])
-    return False
+    return lifts_at_once(expert)
 
 
 def _matrix(position: Array, rotation: Array) -> Array:

@@ -2,98 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
-from collections.abc import Iterator
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from toyshift.core.errors import ConfigError, GraspError, ToyShiftError
+from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import locked
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import worker_pool
-from toyshift.data.grasping.expert import GraspExpert
-from toyshift.data.grasping.top_down import Grasp, SurfaceSamples, plan_grasps
+from toyshift.core.workers import Job, play
+from toyshift.data.grasping.choose import any_feasible
+from toyshift.data.grasping.expert import GraspExpert, lifts_at_once
 from toyshift.envs.tasks.grasp import GraspEnv
 from toyshift.toys.graspability import TRIES, read_table, table_path
 from toyshift.toys.random_toys.toy_set import ToySet
 from toyshift.toys.sources import load_objects
 
-MAX_STEPS = 100
-
-
-class AnyGraspExpert(GraspExpert):
-    """Takes any feasible grasp in place of the best one, so that the share of successes says how forgiving the shape is."""
-
-    name = "any grasp"
-
-    def reset(self, seed: int, episode: int) -> None:
-        self._pick = episode_rng(seed, episode, "pick")
-        self._surface = SurfaceSamples(self.env.object.mesh, self.config.planner.points)
-        super().reset(seed, episode)
-
-    def _plan(self) -> Grasp:
-        env = self.env
-        position, rotation = env.object_pose()
-        self._planned_for = position, rotation
-        grasps = plan_grasps(self._surface, position, rotation, env.object_position(), env.robot.gripper, self._yaw(), self._rng, self.config.planner)
-        return grasps[int(self._pick.integers(len(grasps)))]
-
 
 def count_successes(env: GraspEnv, toy_id: str, tries: int, seed: int = 0) -> int:
     """How many of `tries` grasps lift a toy; each in another of its rest poses, at another place.
 
-    A pose in which the planner finds no grasp counts as a failure; so does a grasp that the toy slips out of, whatever a
+    A pose in which the search finds no grasp counts as a failure; so does a grasp that the toy slips out of, whatever a
     second one would do. Try k depends on (seed, k) and the toy alone.
     """
-    expert = AnyGraspExpert(env)
     successes = 0
     for k in range(tries):
         env.reset(seed=seed, options={"episode": k, "object": toy_id})
-        try:
+        expert = GraspExpert(env, any_feasible(env, episode_rng(seed, k, "pick")))
+        with contextlib.suppress(GraspError):
             expert.reset(seed, k)
-        except GraspError:
-            continue
-        for _ in range(MAX_STEPS):
-            action = np.clip(expert.act(), env.action_contract.low, env.action_contract.high).astype(np.float32)
-            if expert.attempts > 1:
-                break
-            _, over, info = env.advance(action)
-            if over:
-                successes += bool(info["is_success"])
-                break
+            successes += lifts_at_once(expert)
     return successes
 
 
-_session: dict[str, GraspEnv] = {}  # one environment per worker process, kept between toys
+def _opened(spec: str) -> contextlib.closing[GraspEnv]:
+    return contextlib.closing(GraspEnv(objects=spec, cameras=()))
 
 
-def _measure(spec: str, toy_id: str, tries: int, seed: int) -> tuple[str, int]:
-    if spec not in _session:
-        _session[spec] = GraspEnv(objects=spec, cameras=())
-    return toy_id, count_successes(_session[spec], toy_id, tries, seed)
-
-
-def _measured(spec: str, ids: list[str], tries: int, seed: int, workers: int) -> Iterator[tuple[str, int]]:
-    if workers == 0:
-        try:
-            yield from (_measure(spec, name, tries, seed) for name in ids)
-        finally:  # a file behind the same spec may hold other toys next time
-            for env in _session.values():
-                env.close()
-            _session.clear()
-        return
-    with worker_pool(max(1, min(workers, len(ids)))) as pool:
-        try:
-            for future in as_completed([pool.submit(_measure, spec, name, tries, seed) for name in ids]):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise ToyShiftError(f"a worker process died while measuring {spec} (out of memory?); what is measured is kept: run the same command again") from error
+def _measure(tries: int, seed: int, env: GraspEnv, toy_id: str) -> tuple[str, int]:
+    return toy_id, count_successes(env, toy_id, tries, seed)
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
@@ -132,7 +82,8 @@ def measure_graspability(spec: str, tries: int = TRIES, seed: int = 0, workers: 
     missing = [name for name in objects.ids if name not in known]
     total = 0.0
     with Progress("graspability", len(objects), "toy", initial=len(objects) - len(missing)) as bar:
-        for done, (name, successes) in enumerate(_measured(spec, missing, tries, seed, workers), start=1):
+        job = Job(spec, functools.partial(_opened, spec), functools.partial(_measure, tries, seed), f"measuring {spec}")
+        for done, (name, successes) in enumerate(play(missing, job, min(workers, len(missing))), start=1):
             _append(path, {"id": name, "successes": successes, "tries": tries})
             total += successes / tries
             bar.update(1, mean=total / done)

@@ -182,11 +182,11 @@ def write_video(env: Any, path: Path, cfg: Config, limit: int) -> list[dict[str,
         cfg: actor, seed, number of episodes and size of the video.
         limit: time limit of an episode [control steps].
     """
-    from toyshift.data.grasping.expert import GraspExpert
+    from toyshift.data.grasping.choose import make_expert
     from toyshift.diagnostics.actors import OracleActor, RandomActor
     from toyshift.diagnostics.video import write_mp4
 
-    actor: Any = OracleActor(GraspExpert(env)) if cfg.actor == "oracle" else RandomActor()
+    actor: Any = OracleActor(make_expert(env)) if cfg.actor == "oracle" else RandomActor()
     outcomes, frames = [], []
     for episode in track(range(cfg.episodes), "episodes"):
         _, info = env.reset(seed=cfg.seed, options={"episode": episode})

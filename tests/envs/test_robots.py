@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.errors import UnknownNameError
-from toyshift.data.grasping.experts import EXPERTS, make_expert
+from toyshift.data.grasping.choose import CHOOSERS, make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.robots import ROBOTS, asset_path
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
@@ -192,7 +192,7 @@ def test_the_scripted_expert_lifts_a_toy(robot: str) -> None:
 
 
 def test_every_kind_of_gripper_has_an_expert() -> None:
-    assert {robot.gripper.kind for robot in ROBOTS.values()} <= set(EXPERTS)
+    assert {robot.gripper.kind for robot in ROBOTS.values()} <= set(CHOOSERS)
 
 
 def test_robots_are_named_and_their_files_are_installed() -> None:

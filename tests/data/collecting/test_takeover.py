@@ -15,7 +15,7 @@ from toyshift.core.errors import ToyShiftError
 from toyshift.data.collecting.collection import CollectConfig, close_session, collect
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.takeover import Starter, TakeOver
-from toyshift.data.grasping.experts import make_expert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.tasks.success import Progress
 

@@ -2,22 +2,30 @@
 
 import numpy as np
 import pytest
+import trimesh
 
 from toyshift.core.errors import GraspError
-from toyshift.data.grasping.experts import make_expert
-from toyshift.data.grasping.power import PowerGraspExpert, plan_power_grasps
+from toyshift.data.grasping.choose import make_expert
+from toyshift.data.grasping.power import search_power
+from toyshift.data.grasping.situation import Situation
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.robots.inspire import INSPIRE_HAND
+from toyshift.toys import GraspObject
+
+HOME = np.diag([1.0, -1.0, -1.0])
+NOTHING = np.zeros((0, 3))
 
 
-def block(x: float, y: float, z: float) -> np.ndarray:
-    """Corners of a box (8, 3) that stands on the table at (0.5, 0.1) [m]."""
-    corners = np.stack(np.meshgrid((-0.5, 0.5), (-0.5, 0.5), (0.0, 1.0)), axis=-1).reshape(-1, 3)
-    return np.asarray(corners * (x, y, z) + (0.5, 0.1, 0.0))
+def block(x: float, y: float, z: float, yaw: float, obstacles: np.ndarray = NOTHING) -> Situation:
+    """A box that stands on the table at (0.5, 0.1) [m], and a hand with its closing axis at `yaw` [rad]."""
+    mesh, position = trimesh.creation.box((x, y, z)), np.array([0.5, 0.1, z / 2])
+    obj = GraspObject("mesh", "mesh", "test", mesh, (), (), None, 0.1, np.zeros(3), np.eye(3), ())
+    place = obj, position, np.eye(3), position
+    return Situation(*place, INSPIRE_HAND, HOME, yaw, np.random.default_rng(0), obstacles)
 
 
 def test_it_closes_across_the_narrow_side() -> None:
-    best = plan_power_grasps(block(0.2, 0.06, 0.08), np.array([0.5, 0.1, 0.04]), INSPIRE_HAND, hand_yaw=0.3)[0]
+    best = search_power(block(0.2, 0.06, 0.08, yaw=0.3))[0]
     assert abs(best.rotation[1, 0]) == pytest.approx(1.0)
     assert best.width == pytest.approx(0.06)
     assert best.position[:2] == pytest.approx((0.5, 0.1))
@@ -26,22 +34,20 @@ def test_it_closes_across_the_narrow_side() -> None:
 
 def test_neither_palm_nor_tips_touch_at_the_grasp() -> None:
     for height in (0.03, 0.08, 0.2):
-        points = block(0.07, 0.07, height)
-        best = plan_power_grasps(points, points.mean(axis=0), INSPIRE_HAND, hand_yaw=np.pi / 2)[0]
+        best = search_power(block(0.07, 0.07, height, yaw=np.pi / 2))[0]
         assert best.position[2] - INSPIRE_HAND.tip_offset > 0
         assert best.position[2] - INSPIRE_HAND.palm_offset > height
 
 
 def test_what_is_wider_than_the_mouth_is_refused() -> None:
     with pytest.raises(GraspError, match="wider"):
-        plan_power_grasps(block(0.15, 0.15, 0.05), np.array([0.5, 0.1, 0.02]), INSPIRE_HAND, hand_yaw=0.0)
+        search_power(block(0.15, 0.15, 0.05, yaw=0.0))
 
 
 def test_a_neighbour_turns_the_hand() -> None:
-    can, com = block(0.07, 0.07, 0.1), np.array([0.5, 0.1, 0.05])
-    free = plan_power_grasps(can, com, INSPIRE_HAND, hand_yaw=np.pi / 2)[0]
+    free = search_power(block(0.07, 0.07, 0.1, yaw=np.pi / 2))[0]
     neighbour = np.array([[0.5, 0.1 + 0.06, 0.08]])  # where the fingers of the free grasp would be
-    turned = plan_power_grasps(can, com, INSPIRE_HAND, np.pi / 2, neighbour)[0]
+    turned = search_power(block(0.07, 0.07, 0.1, np.pi / 2, neighbour))[0]
     assert abs(free.rotation[1, 0]) == pytest.approx(1.0)
     assert abs(turned.rotation[1, 0]) < 0.9
 
@@ -50,7 +56,6 @@ def test_a_neighbour_turns_the_hand() -> None:
 def test_it_lifts_a_can_and_balls(thing: str) -> None:
     env = GraspEnv(EnvConfig(objects="ycb-like", robot="inspire", cameras=()))
     expert = make_expert(env)
-    assert isinstance(expert, PowerGraspExpert)
     wins = 0
     for episode in range(6):
         env.reset(seed=0, options={"object": thing, "episode": episode})

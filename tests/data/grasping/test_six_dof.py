@@ -1,4 +1,4 @@
-"""The 6-DoF planner on shapes whose good grasps are known, and the expert's motion along a slanted approach."""
+"""The 6-DoF grasp search on shapes whose good grasps are known, and the expert's motion along a slanted approach."""
 
 import dataclasses
 
@@ -7,22 +7,27 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import GraspError
-from toyshift.data.grasping.expert import ALIKE, BLOCKED, PLANNERS, ExpertConfig, GraspExpert
-from toyshift.data.grasping.six_dof import SixDofConfig, hand_corners, plan_six_dof, reachable
-from toyshift.data.grasping.top_down import SurfaceSamples
+from toyshift.data.grasping.choose import GRASP_SEARCHES, make_expert
+from toyshift.data.grasping.expert import BLOCKED, ExpertConfig, reachable
+from toyshift.data.grasping.hand import hand_corners
+from toyshift.data.grasping.situation import ALIKE, Situation
+from toyshift.data.grasping.six_dof import SixDofConfig, search_six_dof
 from toyshift.envs.robots.panda import PANDA_HAND
 from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.envs.tasks.grasp import GraspEnv
+from toyshift.toys import GraspObject
 
 HOME = np.diag([1.0, -1.0, -1.0])
 PLACE = np.array([0.5, 0.0, 0.0])
 CONFIG = SixDofConfig(points=2000)
+NOTHING = np.zeros((0, 3))
 
 
 def vessel(radius: float, wall: float, height: float) -> trimesh.Trimesh:
     """A cup that stands on its bottom at z = 0, open above."""
     inner = radius - wall
-    return trimesh.creation.revolve(np.array([[0, 0], [radius, 0], [radius, height], [inner, height], [inner, wall], [0, wall]]), sections=48)
+    profile = [[0, 0], [radius, 0], [radius, height], [inner, height], [inner, wall], [0, wall]]
+    return trimesh.creation.revolve(np.array(profile), sections=48)
 
 
 def bowl(radius: float, wall: float) -> trimesh.Trimesh:
@@ -34,11 +39,12 @@ def bowl(radius: float, wall: float) -> trimesh.Trimesh:
     return trimesh.creation.revolve(profile, sections=48)
 
 
-def grasps_of(mesh, height=0.0, turn=0.0, seed=0, obstacles=None, config=CONFIG):
+def grasps_of(mesh, height=0.0, turn=0.0, seed=0, obstacles=NOTHING, config=CONFIG):
     position = PLACE + np.array([0, 0, height])
     com = position + np.array([0, 0, 0 if height else mesh.bounds[1, 2] / 2])
-    samples = SurfaceSamples(mesh, config.points)
-    return plan_six_dof(samples, position, yaw_to_matrix(turn), com, PANDA_HAND, HOME, np.random.default_rng(seed), config, obstacles)
+    obj = GraspObject("mesh", "mesh", "test", mesh, (), (), None, 0.1, np.zeros(3), np.eye(3), ())
+    place = obj, position, yaw_to_matrix(turn), com
+    return search_six_dof(Situation(*place, PANDA_HAND, HOME, 0.0, np.random.default_rng(seed), obstacles), config)
 
 
 def radius_of(grasp) -> float:
@@ -62,7 +68,14 @@ def test_a_box_is_closed_on_across_opposite_faces_that_the_opening_spans() -> No
         assert 0.039 < grasp.width < PANDA_HAND.opening
 
 
-@pytest.mark.parametrize(("mesh", "low", "high"), [(vessel(0.06, 0.004, 0.1), 0.045, 0.065), (trimesh.creation.annulus(0.05, 0.056, 0.03), 0.04, 0.065), (bowl(0.08, 0.003), 0.06, 0.09)])
+@pytest.mark.parametrize(
+    ("mesh", "low", "high"),
+    [
+        (vessel(0.06, 0.004, 0.1), 0.045, 0.065),
+        (trimesh.creation.annulus(0.05, 0.056, 0.03), 0.04, 0.065),
+        (bowl(0.08, 0.003), 0.06, 0.09),
+    ],
+)
 def test_what_is_wider_than_the_hand_is_held_at_its_rim(mesh: trimesh.Trimesh, low: float, high: float) -> None:
     height = -float(mesh.bounds[0, 2])
     for grasp in grasps_of(mesh, height):
@@ -80,14 +93,22 @@ def test_a_lid_is_held_at_its_knob() -> None:
         assert 0.025 < grasp.width < 0.04
 
 
-@pytest.mark.parametrize("mesh", [trimesh.creation.icosphere(3, 0.06), trimesh.creation.box((0.12, 0.12, 0.12)), trimesh.creation.box((0.1, 0.17, 0.04))])
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        trimesh.creation.icosphere(3, 0.06),
+        trimesh.creation.box((0.12, 0.12, 0.12)),
+        trimesh.creation.box((0.1, 0.17, 0.04)),
+    ],
+)
 def test_nothing_to_grasp_is_an_error(mesh: trimesh.Trimesh) -> None:
     with pytest.raises(GraspError, match="no feasible 6-DoF grasp"):
         grasps_of(mesh, -float(mesh.bounds[0, 2]))
 
 
 def test_no_corner_of_the_hand_meets_the_table() -> None:
-    for mesh in (trimesh.creation.icosphere(3, 0.02), trimesh.creation.cylinder(0.01, 0.15, transform=trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0]))):
+    lying = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 1, 0])
+    for mesh in (trimesh.creation.icosphere(3, 0.02), trimesh.creation.cylinder(0.01, 0.15, transform=lying)):
         for grasp in grasps_of(mesh, -float(mesh.bounds[0, 2])):
             assert (hand_corners(PANDA_HAND) @ grasp.rotation.T + grasp.position)[:, 2].min() > 0.0019
 
@@ -144,12 +165,13 @@ def test_the_arm_reaches_what_is_before_it_but_not_what_is_far(env: GraspEnv) ->
     near = grasps_of(trimesh.creation.icosphere(3, 0.03), 0.03)[0]
     ik, joints = env.inverse_kinematics(), env.commanded_joints()
     assert reachable(near, ik, joints, 0.08, 0.3)
-    assert not reachable(dataclasses.replace(near, position=near.position + np.array([0.8, 0, 0])), ik, joints, 0.08, 0.3)
+    far = dataclasses.replace(near, position=near.position + np.array([0.8, 0, 0]))
+    assert not reachable(far, ik, joints, 0.08, 0.3)
 
 
 def test_the_expert_comes_along_a_slanted_approach_and_lifts(env: GraspEnv) -> None:
     slanted = dataclasses.replace(SixDofConfig(), tilt=-2.0, largest_tilt=0.9)  # prefers what others avoid
-    expert = GraspExpert(env, ExpertConfig(six_dof=slanted, six_dof_from=1))
+    expert = make_expert(env, ExpertConfig(six_dof=slanted, six_dof_from=1))
     seen = lifted = 0
     for episode in range(8):
         env.reset(seed=0, options={"episode": episode})
@@ -159,7 +181,8 @@ def test_the_expert_comes_along_a_slanted_approach_and_lifts(env: GraspEnv) -> N
         seen += 1
         grasp = expert.grasp
         for _ in range(100):
-            _, over, info = env.advance(np.clip(expert.act(), env.action_contract.low, env.action_contract.high).astype(np.float32))
+            action = np.clip(expert.act(), env.action_contract.low, env.action_contract.high).astype(np.float32)
+            _, over, info = env.advance(action)
             if over:
                 break
             if expert.attempts == 1 and expert._phase == "close":
@@ -172,7 +195,7 @@ def test_the_expert_comes_along_a_slanted_approach_and_lifts(env: GraspEnv) -> N
 
 
 def test_a_hand_that_is_blocked_takes_another_grasp(env: GraspEnv) -> None:
-    expert = GraspExpert(env)
+    expert = make_expert(env)
     env.reset(seed=0)
     expert.reset(0, 0)
     first = expert.grasp
@@ -187,7 +210,7 @@ def test_a_hand_that_is_blocked_takes_another_grasp(env: GraspEnv) -> None:
 
 
 def test_what_was_blocked_is_recognised_however_the_object_has_turned(env: GraspEnv) -> None:
-    expert = GraspExpert(env)
+    expert = make_expert(env)
     env.reset(seed=0)
     expert.reset(0, 0)
     (position, rotation), grasp = env.object_pose(), expert.grasp
@@ -195,18 +218,19 @@ def test_what_was_blocked_is_recognised_however_the_object_has_turned(env: Grasp
     env.reset(seed=0, options={"episode": 4, "object": env.object.id})
     position_now, rotation_now = env.object_pose()
     turn = rotation_now @ rotation.T
-    carried = dataclasses.replace(grasp, position=position_now + turn @ (grasp.position - position), rotation=turn @ grasp.rotation)
+    place = position_now + turn @ (grasp.position - position)
+    carried = dataclasses.replace(grasp, position=place, rotation=turn @ grasp.rotation)
     elsewhere = dataclasses.replace(carried, position=carried.position + 2 * ALIKE[0] * rotation_now[:, 0])
     across = dataclasses.replace(carried, rotation=carried.rotation[:, [1, 0, 2]])
-    assert expert._not_blocked([carried, elsewhere, across]) == [elsewhere, across]
+    assert expert.situation().unblocked([carried, elsewhere, across]) == [elsewhere, across]
 
 
-def test_which_planner_is_asked_is_a_choice(env: GraspEnv) -> None:
+def test_which_search_is_asked_is_a_choice(env: GraspEnv) -> None:
     env.reset(seed=0)
     nothing = dataclasses.replace(ExpertConfig().planner, min_alignment=1.1)  # from above, nothing is good enough
     rotations = {}
-    for name, six_dof_from in PLANNERS.items():
-        expert = GraspExpert(env, ExpertConfig(planner=nothing, second_try=nothing, six_dof_from=six_dof_from))
+    for name, six_dof_from in GRASP_SEARCHES.items():
+        expert = make_expert(env, ExpertConfig(planner=nothing, second_try=nothing, six_dof_from=six_dof_from))
         if name == "top-down":
             with pytest.raises(GraspError, match="from above"):
                 expert.reset(0, 0)
@@ -214,8 +238,8 @@ def test_which_planner_is_asked_is_a_choice(env: GraspEnv) -> None:
             expert.reset(0, 0)
             rotations[name] = expert.grasp.rotation
     np.testing.assert_array_equal(rotations["auto"], rotations["6dof"])
-    for name, six_dof_from in PLANNERS.items():  # with grasps from above, only "6dof" does not take them
-        expert = GraspExpert(env, ExpertConfig(six_dof_from=six_dof_from))
+    for name, six_dof_from in GRASP_SEARCHES.items():  # with grasps from above, only "6dof" does not take them
+        expert = make_expert(env, ExpertConfig(six_dof_from=six_dof_from))
         expert.reset(0, 0)
         rotations[name] = expert.grasp.rotation
     np.testing.assert_array_equal(rotations["auto"], rotations["top-down"])

@@ -1,28 +1,32 @@
-"""The grasp planner on shapes whose good grasps are known."""
+"""The grasp search from above on shapes whose good grasps are known."""
 
 import numpy as np
 import pytest
 import trimesh
 
 from toyshift.core.errors import GraspError
-from toyshift.data.grasping.top_down import UNDER_TABLE, PlannerConfig, SurfaceSamples, nearest_turn, plan_grasps
+from toyshift.data.grasping.hand import nearest_turn
+from toyshift.data.grasping.situation import Grasp, Situation
+from toyshift.data.grasping.top_down import UNDER_TABLE, TopDownConfig, search_top_down
 from toyshift.envs.robots.panda import PANDA_HAND
+from toyshift.toys import GraspObject
 
-CONFIG = PlannerConfig()
-UPRIGHT = np.eye(3)
+CONFIG = TopDownConfig()
+HOME = np.diag([1.0, -1.0, -1.0])
 
 
-def grasps_of(mesh: trimesh.Trimesh, height: float, yaw: float = 0.0, config: PlannerConfig = CONFIG) -> list:
-    samples = SurfaceSamples(mesh, config.points)
+def grasps_of(mesh: trimesh.Trimesh, height: float, yaw: float = 0.0, config: TopDownConfig = CONFIG) -> list[Grasp]:
     position = np.array([0.5, 0.0, height])
-    return plan_grasps(samples, position, UPRIGHT, position, PANDA_HAND, yaw, np.random.default_rng(0), config)
+    obj = GraspObject("mesh", "mesh", "test", mesh, (), (), None, 0.1, np.zeros(3), np.eye(3), ())
+    place = obj, position, np.eye(3), position
+    return search_top_down(Situation(*place, PANDA_HAND, HOME, yaw, np.random.default_rng(0)), config)
 
 
 def test_a_beam_is_grasped_across_its_short_side_near_its_middle() -> None:
     best = grasps_of(trimesh.creation.box((0.15, 0.03, 0.04)), 0.02, yaw=1.4)[0]
     closing = best.rotation[:, 0]
     assert abs(closing[1]) > 0.97
-    assert 0.029 < best.width < 0.03 / abs(closing[1]) + 0.006  # a little wider where the hand is not quite square to it
+    assert 0.029 < best.width < 0.03 / abs(closing[1]) + 0.006  # wider where the hand is not quite square to it
     assert abs(best.position[0] - 0.5) < 0.03
     assert abs(best.position[1]) < 0.004
 
@@ -51,7 +55,8 @@ def test_the_palm_stays_above_a_tall_object() -> None:
 def test_the_fingers_of_a_hoop_grasp_do_not_pass_through_its_wall() -> None:
     hoop = trimesh.creation.annulus(0.045, 0.05, 0.03)
     for grasp in grasps_of(hoop, 0.015):
-        assert grasp.width < 0.02  # the hoop is wider than the hand opens: only its 5 mm wall can be held, if not quite squarely
+        # the hoop is wider than the hand opens: only its 5 mm wall can be held, if not quite squarely
+        assert grasp.width < 0.02
         radius = np.linalg.norm(grasp.position[:2] - [0.5, 0.0])
         assert 0.04 < radius < 0.055
 
@@ -80,10 +85,11 @@ def test_a_grasp_is_never_further_than_a_quarter_turn(yaw: float) -> None:
 @pytest.mark.parametrize("yaw", [0.0, 1.5])
 def test_no_tilted_hand_is_planned_through_the_table(yaw: float) -> None:
     """Far from the origin: heights along a tilted approach are not heights above the table."""
-    config = PlannerConfig(yaws=24, tries=60, tilts=(-0.35, 0.35), min_alignment=0.55)
+    config = TopDownConfig(yaws=24, tries=60, tilts=(-0.35, 0.35), min_alignment=0.55)
     found = grasps_of(trimesh.creation.box((0.06, 0.09, 0.02)), 0.01, yaw, config)
     half_finger = PANDA_HAND.finger[0]
     for grasp in found:
         assert grasp.rotation[2, 2] > -0.95
-        corners = [grasp.position + grasp.rotation @ [0.0, side, PANDA_HAND.tip_offset] for side in (-half_finger, half_finger)]
+        tips = [[0.0, side, PANDA_HAND.tip_offset] for side in (-half_finger, half_finger)]
+        corners = [grasp.position + grasp.rotation @ tip for tip in tips]
         assert min(corner[2] for corner in corners) > -UNDER_TABLE

@@ -1,4 +1,4 @@
-"""Mugs, cups and bowls are held at rim or handle: what is in an object set, upright on the table, with the planners in the expert's order."""
+"""Mugs, cups and bowls of object sets are held at rim or handle: upright, with the searches in the expert's order."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,9 @@ import pytest
 
 from toyshift.core.errors import GraspError
 from toyshift.data.grasping.expert import ExpertConfig
-from toyshift.data.grasping.six_dof import plan_six_dof
-from toyshift.data.grasping.top_down import Grasp, SurfaceSamples, plan_grasps
+from toyshift.data.grasping.situation import Grasp, Situation
+from toyshift.data.grasping.six_dof import search_six_dof
+from toyshift.data.grasping.top_down import search_top_down
 from toyshift.envs.robots.panda import PANDA_HAND
 from toyshift.toys import GraspObject, load_objects
 
@@ -37,17 +38,20 @@ def axis_and_radius(obj: GraspObject) -> tuple[np.ndarray, float]:
     return solution[:2], float(np.sqrt(solution[2] + solution[:2] @ solution[:2]))
 
 
+def upright(obj: GraspObject, seed: int) -> Situation:
+    position = np.array([*PLACE, -obj.mesh.bounds[0, 2]])
+    place = obj, position, np.eye(3), position + obj.com
+    return Situation(*place, PANDA_HAND, HOME, 0.0, np.random.default_rng(seed))
+
+
 def upright_grasps(obj: GraspObject, seed: int) -> list[Grasp]:
-    """What the expert's planners find, in its order."""
-    mesh = obj.mesh
-    position = np.array([*PLACE, -mesh.bounds[0, 2]])
-    place = position, np.eye(3), position + obj.com, PANDA_HAND
-    for planner in (CONFIG.planner, CONFIG.second_try):
+    """What the expert's searches find, in its order."""
+    for config in (CONFIG.planner, CONFIG.second_try):
         try:
-            return plan_grasps(SurfaceSamples(mesh, planner.points), *place, 0.0, np.random.default_rng(seed), planner)
+            return search_top_down(upright(obj, seed), config)
         except GraspError:
             continue
-    return plan_six_dof(SurfaceSamples(mesh, CONFIG.six_dof.points), *place, HOME, np.random.default_rng(seed), CONFIG.six_dof)
+    return search_six_dof(upright(obj, seed), CONFIG.six_dof)
 
 
 def part_held(grasp: Grasp, centre: np.ndarray, radius: float) -> str:
@@ -59,12 +63,20 @@ def part_held(grasp: Grasp, centre: np.ndarray, radius: float) -> str:
         return "handle"
     # across the wall, not along it: one finger is inside, the other outside, and closing goes along the radius
     radial = abs(grasp.rotation[:2, 0] @ middle) / np.linalg.norm(middle)
-    return "rim" if radius - RIM < inner < outer < radius + 0.005 and radial > 0.7 and outer - inner > 0.5 * grasp.width else ""
+    across = radial > 0.7 and outer - inner > 0.5 * grasp.width
+    return "rim" if across and radius - RIM < inner < outer < radius + 0.005 else ""
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    ("spec", "name"), [("ycb-like", "025_mug"), ("ycb-like", "024_bowl"), ("ycb-like", "065-j_cups"), (f"ycb:{SCANS}", "025_mug"), (f"ycb:{SCANS}", "024_bowl")]
+    ("spec", "name"),
+    [
+        ("ycb-like", "025_mug"),
+        ("ycb-like", "024_bowl"),
+        ("ycb-like", "065-j_cups"),
+        (f"ycb:{SCANS}", "025_mug"),
+        (f"ycb:{SCANS}", "024_bowl"),
+    ],
 )
 def test_an_upright_vessel_is_held_at_its_rim_or_handle(spec: str, name: str, seed: int) -> None:
     obj = load(spec, name)
@@ -81,8 +93,6 @@ def test_an_upright_vessel_is_held_at_its_rim_or_handle(spec: str, name: str, se
 def test_a_mug_can_be_held_at_its_handle_too() -> None:
     obj = load("ycb-like", "025_mug")
     centre, radius = axis_and_radius(obj)
-    position = np.array([*PLACE, -obj.mesh.bounds[0, 2]])
-    samples = SurfaceSamples(obj.mesh, CONFIG.six_dof.points)
-    found = plan_six_dof(samples, position, np.eye(3), position + obj.com, PANDA_HAND, HOME, np.random.default_rng(0), CONFIG.six_dof)
+    found = search_six_dof(upright(obj, 0), CONFIG.six_dof)
     parts = [part_held(grasp, centre, radius) for grasp in found]
     assert {"rim", "handle"} <= set(parts)

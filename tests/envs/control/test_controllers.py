@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ACTION_MODES
-from toyshift.data.grasping.expert import GraspExpert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.control.controllers import MODES
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
@@ -89,7 +89,7 @@ def test_forces_stay_within_the_actuators_limits(env: GraspEnv) -> None:
 
 
 def test_the_expert_grasps_in_every_mode(env: GraspEnv) -> None:
-    expert, wins, episode = GraspExpert(env), 0, 0
+    expert, wins, episode = make_expert(env), 0, 0
     while wins < 2 and episode < 5:  # two of at most five
         _, info = env.reset(seed=0, options={"episode": episode})
         expert.reset(0, episode)

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
-from toyshift.data.grasping.expert import GraspExpert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.envs import EnvConfig, GraspEnv, Look
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
 from toyshift.envs.shifts import FACTORS
@@ -83,7 +83,7 @@ def test_mask_shows_the_target_where_its_colour_is(env: GraspEnv) -> None:
 
 
 def test_expert_succeeds_and_random_actions_fail(blind: GraspEnv) -> None:
-    expert = GraspExpert(blind)
+    expert = make_expert(blind)
     wins = 0
     for episode in range(6):
         blind.reset(seed=0, options={"episode": episode, "object": episode})
@@ -248,7 +248,7 @@ def test_looks_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_no_step_of_the_cost_reward_pays_and_success_ends_the_costs(blind: GraspEnv) -> None:
     env = GraspEnv(EnvConfig(objects=blind.config.objects, cameras=(), reward="cost"))
-    expert = GraspExpert(env)
+    expert = make_expert(env)
     for episode in range(1, 7):  # as far as the first that succeeds
         env.reset(seed=0, options={"episode": episode})
         expert.reset(0, episode)

@@ -17,8 +17,9 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.collection import CollectConfig, collect
 from toyshift.data.collecting.replay import replay
-from toyshift.data.grasping.expert import GraspExpert
-from toyshift.data.grasping.top_down import SurfaceSamples, plan_grasps
+from toyshift.data.grasping.choose import make_expert
+from toyshift.data.grasping.situation import Situation
+from toyshift.data.grasping.top_down import TopDownConfig, search_top_down
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs import VARIANTS, EnvConfig, GraspEnv
 from toyshift.envs.rotations import quat_to_matrix
@@ -132,7 +133,7 @@ def test_bad_input_of_every_id(name: str) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_the_expert_succeeds_and_random_actions_fail(name: str) -> None:
     env = gym.make(name, objects=OBJECTS, cameras=()).unwrapped
-    expert, wins, episode = GraspExpert(env), 0, 0
+    expert, wins, episode = make_expert(env), 0, 0
     while wins < 2 and episode < 5:  # two of at most five
         env.reset(seed=5, options={"episode": episode})
         expert.reset(5, episode)
@@ -343,10 +344,11 @@ def test_environment_state_is_where_the_object_is() -> None:
 def test_grasps_keep_clear_of_obstacles(six: GraspEnv) -> None:
     six.reset(seed=0)
     toy = toy_object(Toy((Primitive("cuboid", (0.03, 0.03, 0.03)),), "red"), "x")
-    place = (SurfaceSamples(toy.mesh, 800), np.array([0.5, 0.0, 0.015]), np.eye(3), np.array([0.5, 0.0, 0.015]), six.robot.gripper, 0.0)
+    position, home = np.array([0.5, 0.0, 0.015]), six.commanded_pose()[1]
+    place = toy, position, np.eye(3), position, six.robot.gripper, home, 0.0
     wall = np.array([[0.5 + x, 0.04, z] for x in np.linspace(-0.1, 0.1, 41) for z in np.linspace(0.0, 0.1, 11)])  # beside it, in +y
-    free = plan_grasps(*place, np.random.default_rng(0))
-    clear = plan_grasps(*place, np.random.default_rng(0), obstacles=wall)
+    free = search_top_down(Situation(*place, np.random.default_rng(0)), TopDownConfig(points=800))
+    clear = search_top_down(Situation(*place, np.random.default_rng(0), wall), TopDownConfig(points=800))
     assert {grasp.position.tobytes() for grasp in clear} < {grasp.position.tobytes() for grasp in free}
     half = six.robot.gripper.opening / 2
     for grasp in clear:  # no open finger reaches the wall

@@ -1,13 +1,14 @@
-"""How often the planner lifts the objects of each set, with Wilson intervals and the failures, and how long it thinks; writes results/planner.json.
+r"""How often the expert lifts the objects of each set, with intervals and failures, and how long it searches for grasps.
 
 examples:
-  python benchmarks/planner.py                                                 toys:train, toys:test, ycb-like, seed 2: the file in results/
-  python benchmarks/planner.py --objects ycb-like 'ycb:DIR?graspable'          real YCB objects as well (DIR: their folder)
-  python benchmarks/planner.py --objects toys:train --trials 20 --plans 20 --seed 3 --rows runs/try --out runs/try/planner.json
+  python benchmarks/grasp_search.py                                        toys:train, toys:test, ycb-like, seed 2
+  python benchmarks/grasp_search.py --objects ycb-like 'ycb:DIR?graspable'   real YCB objects too (DIR: their folder)
+  python benchmarks/grasp_search.py --objects toys:train --trials 20 --plans 20 --seed 3 --rows runs/try \
+      --out runs/try/planner.json
 
-The rows are those of `toyshift evaluate --policy oracle`; an interrupted run goes on. The planner was tuned on seed 0, so measure on another.
-Times are of the first plan of an episode, processor time of one thread: the busy neighbours of a shared machine still make it longer, but do
-not count as such.
+The rows are those of `toyshift evaluate --policy oracle`; an interrupted run goes on. The searches were tuned on seed 0,
+so measure on another. Times are of the first plan of an episode, processor time of one thread: the busy neighbours of a
+shared machine still make it longer, but do not count as such.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 from toyshift.core.errors import GraspError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
-from toyshift.data.grasping.expert import GraspExpert
+from toyshift.data.grasping.choose import make_expert
 from toyshift.diagnostics import per_object, read_rows
 from toyshift.envs.tasks.grasp import GraspEnv
 from toyshift.scripts.evaluate import Config
@@ -32,7 +33,7 @@ from toyshift.scripts.evaluate import main as evaluate
 def planning_ms(objects: str, episodes: int, seed: int) -> list[float]:
     """Processor time of the first plan of each episode [ms]; an episode without a plan counts."""
     env = GraspEnv(objects=objects, cameras=())
-    expert, times = GraspExpert(env), []
+    expert, times = make_expert(env), []
     for episode in range(-1, episodes):  # the first one warms up and is not counted
         env.reset(seed=seed, options={"episode": max(episode, 0), "object": max(episode, 0) % len(env.objects)})
         begun = time.process_time()
@@ -55,7 +56,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/planner.json"), help="file to write")
     args = parser.parse_args()
     sets = tuple(args.objects)
-    config = Config(policy=("oracle",), objects=sets, trials=args.trials, seed=args.seed, out=args.rows, workers=args.workers, no_references=True)
+    config = Config(
+        policy=("oracle",), objects=sets, trials=args.trials, seed=args.seed, out=args.rows, workers=args.workers,
+        no_references=True,
+    )  # fmt: skip
     summaries = evaluate(config)["summaries"]
     rows = read_rows(args.rows / "rows.parquet")
     for summary in summaries:
@@ -63,7 +67,8 @@ def main() -> None:
         lifted = per_object(row for row in rows if row.object_set == objects)
         summary["not_always_lifted"] = {name: f"{k} of {n}" for name, (k, n) in lifted.items() if k < n}
         times = planning_ms(objects, args.plans, args.seed)
-        summary["planning_ms"] = {name: round(float(np.percentile(times, share)), 1) for name, share in (("median", 50), ("p90", 90), ("max", 100))}
+        shares = {"median": 50, "p90": 90, "max": 100}
+        summary["planning_ms"] = {name: round(float(np.percentile(times, share)), 1) for name, share in shares.items()}
         print(objects, summary["planning_ms"], summary["not_always_lifted"])
     facts = manifest({"objects": args.objects, "trials": args.trials, "plans": args.plans}, args.seed)
     write_json(args.out, {"sets": summaries, "manifest": facts})
