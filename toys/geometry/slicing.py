@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toyshift.toys.geometry.solid import vertices_of
 from toyshift.toys.model import Array
-from toyshift.toys.solid import vertices_of
 
 if TYPE_CHECKING:
     import manifold3d

@@ -22,6 +22,7 @@ from toyshift.data.collecting.collection import CollectConfig, attempt, close_se
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.variety import Variety
 from toyshift.data.episode import episode_indices
+from toyshift.data.grasping.choose import jaws
 from toyshift.data.grasping.expert import ExpertConfig, GraspExpert
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.config import EnvConfig
@@ -98,7 +99,7 @@ class Clumsy(GraspExpert):
 
 
 def test_failures_are_kept_on_request_and_change_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collection, "make_expert", Clumsy)
+    monkeypatch.setattr(collection, "make_expert", lambda env: Clumsy(env, jaws))
     hard = config_of(tmp_path / "all", episodes=2, keep="failed", seed=1)
     result = collect(hard)
     dataset = open_dataset(tmp_path / "all")
