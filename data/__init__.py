@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from toyshift.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from toyshift.data.collecting.collection import CollectConfig as CollectConfig
     from toyshift.data.collecting.collection import collect as collect
+    from toyshift.data.collecting.config import CollectConfig as CollectConfig
     from toyshift.data.episode import Episode as Episode
     from toyshift.data.episode import episode_indices as episode_indices
     from toyshift.data.episode import read_episode as read_episode
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from toyshift.data.store.lerobot import finalize as finalize
 
 _PLACES = {
-    "CollectConfig": "collecting.collection",
+    "CollectConfig": "collecting.config",
     "Dataset": "store.dataset",
     "Episode": "episode",
     "Sampler": "loading.sampler",

@@ -16,7 +16,8 @@ from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import read_json, write_json
 from toyshift.core.information import estimated_mutual_information
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.factors import bin_of
 from toyshift.data.collecting.fragmentation import Fragmentation, fragment, recorded
 from toyshift.data.store.dataset import open_dataset

@@ -70,7 +70,7 @@ def main(cfg: Config) -> dict[str, Any]:
         relevant_diversity=cfg.relevant_radius, relevant_disparity=cfg.relevant_distance, bins=cfg.bins,
     )
     gl_backend()  # nothing is written where nothing can be rendered
-    from toyshift.data.collecting.collection import CollectConfig
+    from toyshift.data.collecting.config import CollectConfig
     from toyshift.data.collecting.fragments import collect_fragments, dependence_of
 
     config = CollectConfig(

@@ -17,11 +17,13 @@ import pytest
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError
 from toyshift.core.workers import ray_pool
-from toyshift.data.collecting import collection
-from toyshift.data.collecting.collection import CollectConfig, attempt, close_session, collect, play
+from toyshift.data.collecting import collection, ledger
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
+from toyshift.data.collecting.play import attempt, opened
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.variety import Variety
-from toyshift.data.episode import episode_indices
+from toyshift.data.episode import episode_indices, write_episode
 from toyshift.data.grasping.expert import ExpertConfig
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.config import EnvConfig
@@ -118,9 +120,9 @@ def test_no_variety_changes_nothing_and_full_variety_keeps_to_its_ranges() -> No
 
 def test_varied_demonstrations_differ_from_each_other_and_are_the_same_again(tmp_path: Path) -> None:
     config = config_of(tmp_path, variety=1.0, disturb=False, objects="toys:train?n=1")
-    episodes = [play(config, i)[1] for i in range(4)]
-    again = play(config, 2)[1]
-    close_session()
+    with opened(config) as players:
+        episodes = [attempt(config, players, i)[1] for i in range(4)]
+        again = attempt(config, players, 2)[1]
     styles = [e.meta["factors"]["style"] for e in episodes if e is not None]
     assert len(styles) >= 3
     assert len({s["speed"] for s in styles}) == len(styles)
@@ -136,7 +138,7 @@ def test_varied_demonstrations_differ_from_each_other_and_are_the_same_again(tmp
 
 def start(out: Path) -> subprocess.Popen[bytes]:
     code = (
-        "from pathlib import Path; from toyshift.data.collecting.collection import CollectConfig, collect; "
+        "from pathlib import Path; from toyshift.data import CollectConfig, collect; "
         f"collect(CollectConfig({OBJECTS!r}, 6, Path({str(out)!r}), workers=2, seed=3, image_size=32, cameras=('front',)))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
@@ -148,8 +150,8 @@ def until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
 
 
 def lines(out: Path) -> int:
-    ledger = out / collection.LEDGER
-    return len(ledger.read_text().splitlines()) if ledger.exists() else 0
+    path = out / ledger.LEDGER
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def workers_of(pid: int) -> list[int]:
@@ -174,20 +176,20 @@ def test_kill_9_of_a_worker_and_of_the_parent_cost_only_what_was_in_flight(plain
     second.kill()  # SIGKILL
     second.communicate()
     assert len(episode_indices(out)) >= finished + 1  # what was finished is whole
-    begun = (out / collection.LEDGER).read_text()
+    begun = (out / ledger.LEDGER).read_text()
     assert collect(config_of(out, episodes=6))["content_hash"] == open_dataset(plain).content_hash()
-    assert (out / collection.LEDGER).read_text().startswith(begun[: begun.rindex("\n") + 1])  # and was not played again
+    assert (out / ledger.LEDGER).read_text().startswith(begun[: begun.rindex("\n") + 1])  # and was not played again
     assert open_dataset(out).content_hash(recompute=True) == open_dataset(plain).content_hash()
 
 
 def test_a_kill_just_before_the_end_plays_nothing_again(plain: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path / "d", episodes=2)
     whole = collect(config)
-    facts = json.loads((config.out / collection.CONFIG).read_text())
-    (config.out / collection.CONFIG).write_text(json.dumps(facts | {"finished": None}))  # killed between the layout and the last note
-    ledger = (config.out / collection.LEDGER).read_text()
+    facts = json.loads((config.out / collection.MARKER).read_text())
+    (config.out / collection.MARKER).write_text(json.dumps(facts | {"finished": None}))  # killed between the layout and the last note
+    noted = (config.out / ledger.LEDGER).read_text()
     assert collect(config)["content_hash"] == whole["content_hash"]
-    assert (config.out / collection.LEDGER).read_text() == ledger
+    assert (config.out / ledger.LEDGER).read_text() == noted
 
 
 def test_two_ray_workers_make_the_same_dataset(plain: Path, tmp_path: Path) -> None:
@@ -206,10 +208,12 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path / "d", episodes=6)
     config.out.mkdir()
-    (config.out / collection.CONFIG).write_text(json.dumps({"key": config.key, "finished": None}))
-    done = attempt(config, 0)
-    close_session()
-    (config.out / collection.LEDGER).write_text(json.dumps(dataclasses.asdict(done)) + "\n")
+    (config.out / collection.MARKER).write_text(json.dumps({"key": config.key, "finished": None}))
+    with opened(config) as players:
+        done, episode = attempt(config, players, 0)
+    assert episode is not None
+    write_episode(config.out, episode)
+    (config.out / ledger.LEDGER).write_text(json.dumps(dataclasses.asdict(done)) + "\n")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # the system refuses to write more into any file
     try:
@@ -217,7 +221,6 @@ def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Pa
             collect(config)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        close_session()
     assert episode_indices(config.out) == {0}
     assert not list(config.out.rglob("*.tmp*"))
     assert collect(config)["content_hash"] == open_dataset(plain).content_hash()
@@ -225,9 +228,8 @@ def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Pa
 
 
 def test_a_full_disk_while_noting_an_attempt_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collection, "_load_ledger", lambda out: {})  # /dev/full reads as zeros without end
-    monkeypatch.setattr(collection, "LEDGER", "../full")
+    monkeypatch.setattr(collection, "read_ledger", lambda out: {})  # /dev/full reads as zeros without end
+    monkeypatch.setattr(ledger, "LEDGER", "../full")
     (tmp_path / "full").symlink_to("/dev/full")  # writing there fails with "No space left on device"
     with pytest.raises(FileError, match=r"No space left on device.*make room"):
         collect(config_of(tmp_path / "d"))
-    close_session()

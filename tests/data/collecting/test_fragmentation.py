@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.information import entropy, estimated_mutual_information, normalised_mutual_information
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.collection import CollectConfig
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.factors import FACTORS, bin_of, range_in_bins
 from toyshift.data.collecting.fragmentation import Fragmentation, Range, SubDataset, fragment
 from toyshift.data.collecting.fragments import PLAN, Dependence, collect_fragments, dependence_of, measure, read_plan

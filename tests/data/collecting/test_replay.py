@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError, ContractError
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.replay import EXECUTED, replay
 from toyshift.data.store.dataset import open_dataset
 

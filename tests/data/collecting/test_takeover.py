@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from toyshift.core.contract import SIM_STATE
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.takeover import Starter, TakeOver
 from toyshift.data.grasping.experts import make_expert
