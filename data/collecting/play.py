@@ -17,7 +17,7 @@ from toyshift.core.errors import GraspError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.disturbance import Disturbance, Disturber
-from toyshift.data.collecting.fragmentation import begin
+from toyshift.data.collecting.dials import begin
 from toyshift.data.collecting.ledger import Attempt
 from toyshift.data.collecting.takeover import Starter
 from toyshift.data.collecting.variety import Variety

@@ -35,8 +35,10 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
         raise ConfigError(f"{dataset.folder} mixes the object sets {sorted(map(str, sets))}; take its parts one by one")
     observation, action = dataset.observation_contract, dataset.action_contract
     cameras = tuple(Camera(name, size=size) for name, size in observation.cameras if name in CAMERAS)
-    robot = str(dataset.info.get("robot_type", "panda"))
-    config: dict[str, Any] = {"objects": sets.pop(), "robot": robot, "action_mode": action.mode, "cameras": cameras, "control_hz": action.control_hz}
+    config: dict[str, Any] = {
+        "objects": sets.pop(), "robot": dataset.robot_type, "action_mode": action.mode, "cameras": cameras,
+        "control_hz": action.control_hz,
+    }  # fmt: skip
     config |= dataset.meta(0).get("environment", {})  # the task, where several objects lie on the table
     env = GraspEnv(EnvConfig(**(config | overrides)))
     if env.action_contract.joint_names != action.joint_names:

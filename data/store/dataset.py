@@ -101,6 +101,15 @@ class Dataset:
             raise FileError(f"{self.folder} holds no episodes; collect some, or leave it out")
 
     @property
+    def robot_type(self) -> str:
+        """Name of the robot."""
+        return str(self.info.get("robot_type", "panda"))
+
+    def facts(self) -> dict[str, Any]:
+        """Returns episodes, frames and content_hash, for results and manifests."""
+        return {"episodes": self.num_episodes, "frames": self.num_frames, "content_hash": self.content_hash()}
+
+    @property
     def num_episodes(self) -> int:
         return len(self._rows)
 

@@ -18,8 +18,8 @@ from toyshift.core.information import entropy, estimated_mutual_information, nor
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.factors import FACTORS, bin_of, range_in_bins
-from toyshift.data.collecting.fragmentation import Fragmentation, Range, SubDataset, fragment
-from toyshift.data.collecting.fragments import PLAN, Dependence, collect_fragments, dependence_of, measure, read_plan
+from toyshift.data.collecting.dials import Fragmentation, Range, SubDataset, fragment
+from toyshift.data.collecting.fragment_folder import PLAN, Dependence, collect_fragments, dependence_of, measure, read_plan
 from toyshift.data.store.dataset import open_dataset
 from toyshift.scripts.data import info as data_info
 from toyshift.scripts.data.options import DatasetConfig
@@ -255,7 +255,7 @@ def test_the_measured_dependence_agrees_and_a_rerun_changes_nothing(folder: tupl
 
 def test_another_design_or_a_damaged_plan_is_refused(folder: tuple[Path, Fragmentation, CollectConfig], tmp_path: Path) -> None:
     out, design, config = folder
-    with pytest.raises(ConfigError, match="another design"):
+    with pytest.raises(ConfigError, match=r"another configuration \(diversity: 0.3 now, 0.4 there"):
         collect_fragments(made(0.3, 1.0), config)
     with pytest.raises(ConfigError, match="take 8"):
         collect_fragments(design, dataclasses.replace(config, episodes=7))
