@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.factors import FACTORS
 from toyshift.data.collecting.dials import Fragmentation, fragment
+from toyshift.data.collecting.factors import FACTORS
 from toyshift.data.collecting.fragment_folder import Dependence, measure
 
 EPISODES = 50  # of each of two sub-datasets

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from toyshift.data.episode import episode_indices as episode_indices
     from toyshift.data.episode import read_episode as read_episode
     from toyshift.data.episode import write_episode as write_episode
-    from toyshift.data.loading.batching import batches as batches
     from toyshift.data.loading.loader import Windows as Windows
     from toyshift.data.loading.sampler import Sampler as Sampler
     from toyshift.data.store.dataset import Dataset as Dataset
@@ -26,7 +25,6 @@ _PLACES = {
     "Episode": "episode",
     "Sampler": "loading.sampler",
     "Windows": "loading.loader",
-    "batches": "loading.batching",
     "collect": "collecting.collection",
     "episode_indices": "episode",
     "finalize": "store.lerobot",

@@ -9,8 +9,8 @@ from typing import Any
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
-from toyshift.data.collecting.disturbance import Disturbance
 from toyshift.data.collecting.dials import SubDataset
+from toyshift.data.collecting.disturbance import Disturbance
 from toyshift.data.collecting.takeover import TakeOver
 from toyshift.data.collecting.variety import Variety
 from toyshift.data.grasping.expert import PLANNERS as GRASP_SEARCHES

@@ -19,8 +19,8 @@ from toyshift.core.runs import differences, refuse_other
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.collection import collect
 from toyshift.data.collecting.config import CollectConfig
-from toyshift.data.collecting.factors import bin_of
 from toyshift.data.collecting.dials import Fragmentation, fragment, recorded
+from toyshift.data.collecting.factors import bin_of
 from toyshift.data.store.dataset import open_dataset
 
 PLAN = "fragment.json"

@@ -16,8 +16,8 @@ from toyshift.core.contract import ACTION, SIM_STATE, STATE, image_key, mask_key
 from toyshift.core.errors import GraspError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.config import CollectConfig
-from toyshift.data.collecting.disturbance import Disturbance, Disturber
 from toyshift.data.collecting.dials import begin
+from toyshift.data.collecting.disturbance import Disturbance, Disturber
 from toyshift.data.collecting.ledger import Attempt
 from toyshift.data.collecting.takeover import Starter
 from toyshift.data.collecting.variety import Variety

@@ -17,9 +17,16 @@ from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.information import entropy, estimated_mutual_information, normalised_mutual_information
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.config import CollectConfig
-from toyshift.data.collecting.factors import FACTORS, bin_of, range_in_bins
 from toyshift.data.collecting.dials import Fragmentation, Range, SubDataset, fragment
-from toyshift.data.collecting.fragment_folder import PLAN, Dependence, collect_fragments, dependence_of, measure, read_plan
+from toyshift.data.collecting.factors import FACTORS, bin_of, range_in_bins
+from toyshift.data.collecting.fragment_folder import (
+    PLAN,
+    Dependence,
+    collect_fragments,
+    dependence_of,
+    measure,
+    read_plan,
+)
 from toyshift.data.store.dataset import open_dataset
 from toyshift.scripts.data import info as data_info
 from toyshift.scripts.data.options import DatasetConfig
