@@ -126,6 +126,7 @@ class Windows:
     normalise: str | None = None
     act_as: str | None = None
     _parts: tuple[_Part, ...] = ()  # what was opened; `dataclasses.replace` passes it on
+    _without: tuple[str, ...] = ()  # columns that batches leave out
     _fixed: Normalisations = dataclasses.field(default_factory=dict)  # those of other frames, to be used for these
 
     def __post_init__(self) -> None:
@@ -200,7 +201,8 @@ class Windows:
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:
         """Columns that `batch` returns: those that every folder has (masks may be missing in data from elsewhere)."""
-        return tuple(k for k in self._parts[0].arrays if all(k in part.arrays for part in self._parts))
+        everywhere = set.intersection(*(set(part.arrays) for part in self._parts)).difference(self._without)
+        return tuple(key for key in self._parts[0].arrays if key in everywhere)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -217,13 +219,13 @@ class Windows:
 
         Args:
             columns: for each folder, arrays with a row for each of its frames; gathered by `batch` like the stored ones.
-            without: columns that are left out.
+            without: columns that `batch` leaves out.
         """
-        parts = [
-            dataclasses.replace(part, arrays={k: v for k, v in {**part.arrays, **more}.items() if k not in without})
+        parts = tuple(
+            dataclasses.replace(part, arrays={**part.arrays, **more})
             for part, more in zip(self._parts, columns, strict=True)
-        ]
-        return dataclasses.replace(self, _parts=tuple(parts))
+        )
+        return dataclasses.replace(self, _parts=parts, _without=(*self._without, *without))
 
     def batch(self, indices: Indices | Sequence[int]) -> Batch:
         """Gathers windows.
