@@ -113,7 +113,7 @@ def test_sheets_hold_every_frame_where_the_page_looks_for_it():
 def test_the_page_is_whole_and_needs_no_network(maker, tmp_path):
     dataset = open_dataset(maker.dataset(tmp_path / "a", range(3), 6))
     page = viewer_page(dataset, [0, 2], {2: ["empty masks: </script><b>x"]})
-    assert "__DATA__" not in page
+    assert "{{" not in page
     assert not re.search(r"(src|href)=[\"']?https?:|@import|fetch\(", page)
     scripts = []
 
