@@ -47,9 +47,11 @@ class Episode:
 
     Attributes:
         index: its number; while collecting, that of the attempt (gaps are failures), in a finished dataset 0..n-1.
-        frames: arrays with leading dimension T, under the batch contract's names: `observation.images.<cam>` (T, H, W, 3) uint8,
-            `masks.<cam>` (T, H, W) uint8, `observation.state` (T, S) float32, `action` (T, A) float32, `sim.state` (T, N) float64, ...
-        meta: JSON-able facts (task, success, seed, object_id, factors, ...). Keys that begin with "_" do not count as content.
+        frames: arrays with leading dimension T, under the batch contract's names: `observation.images.<cam>` (T, H, W,
+            3) uint8, `masks.<cam>` (T, H, W) uint8, `observation.state` (T, S) float32, `action` (T, A) float32,
+            `sim.state` (T, N) float64, ...
+        meta: JSON-able facts (task, success, seed, object_id, factors, ...). Keys that begin with "_" do not count as
+            content.
     """
 
     index: int

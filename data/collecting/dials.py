@@ -1,8 +1,8 @@
 """Sub-datasets with a dial: how wide each is, how far apart they lie, and how much what is seen tells of what to do.
 
-Within a sub-dataset the task-relevant factor u and the task-irrelevant factor v are independent; the dependence that a policy
-can mistake for a rule arises in the mixture. Both are drawn from ranges that state it exactly, so that it is known before
-anything is recorded: see `Fragmentation.joint`.
+Within a sub-dataset the task-relevant factor u and the task-irrelevant factor v are independent; the dependence that a
+policy can mistake for a rule arises in the mixture. Both are drawn from ranges that state it exactly, so that it is
+known before anything is recorded: see `Fragmentation.joint`.
 """
 
 from __future__ import annotations
@@ -142,10 +142,10 @@ class Fragmentation:
     def joint(self, objects: int = 0) -> Array:
         """Returns the joint distribution of binned u and v in the mixture, exactly: (A, B).
 
-        P(a, b) = 1/m sum_i p_i(a) [rho q_i(b) + (1 - rho)/m sum_j q_j(b)] with rho the correlation, where p_i and q_i are
-        the shares of the ranges of u and v that lie in a bin. Where ranges of different sub-datasets share no bin,
-        I(u; v) = log m - H(rho + (1-rho)/m, (1-rho)/m, ...) and H(u) = log m + mean_i H(p_i), the same for v: with rho = 1,
-        NMI = 2 log m / (2 log m + mean_i [H(p_i) + H(q_i)]).
+        P(a, b) = 1/m sum_i p_i(a) [rho q_i(b) + (1 - rho)/m sum_j q_j(b)] with rho the correlation, where p_i and q_i
+        are the shares of the ranges of u and v that lie in a bin. Where ranges of different sub-datasets share no bin,
+        I(u; v) = log m - H(rho + (1-rho)/m, (1-rho)/m, ...) and H(u) = log m + mean_i H(p_i), the same for v: with
+        rho = 1, NMI = 2 log m / (2 log m + mean_i [H(p_i) + H(q_i)]).
         """
         return np.asarray(self.cells(objects).mean(axis=0))
 
@@ -168,17 +168,18 @@ def fragment(
 ) -> Fragmentation:
     """Makes m sub-datasets whose width, distance and dependence are set independently of each other.
 
-    Centres lie evenly on the factor's span, the outermost `disparity` half spans apart; every range reaches `diversity` / 2 half
-    spans to either side. So two sub-datasets touch where diversity = disparity, and overlap beyond. With "azimuth" the
-    half span is the 60 degrees in which the published settings of MiniVLA are measured; those keep disparity = 1 -
-    diversity.
+    Centres lie evenly on the factor's span, the outermost `disparity` half spans apart; every range reaches `diversity`
+    / 2 half spans to either side. So two sub-datasets touch where diversity = disparity, and overlap beyond. With
+    "azimuth" the half span is the 60 degrees in which the published settings of MiniVLA are measured; those keep
+    disparity = 1 - diversity.
 
     Args:
         m: how many, at least 2.
         diversity: how wide the ranges are, at least 0.
         disparity: how far apart the outermost centres are, at least 0; diversity + disparity is at most 2.
         correlation: 0 to 1. Episodes of sub-dataset i draw v from range i with this probability, else from the range of
-            a sub-dataset chosen at random. It is Cramer's V of (range of u, range of v), for m = 2 Pearson's correlation.
+            a sub-dataset chosen at random. It is Cramer's V of (range of u, range of v), for m = 2 Pearson's
+            correlation.
         factor: the task-irrelevant v.
         relevant: the task-relevant u.
         relevant_diversity: that of u, or None: the same.

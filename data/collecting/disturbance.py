@@ -23,8 +23,8 @@ class Disturbance:
         push_turn: standard deviation of a push's turn about the vertical per action [rad].
         push_steps: shortest and longest push [actions].
         squeeze: chance that the gripper is closed during a push.
-        start_turn: largest turn about the vertical that the hand begins with, drawn uniformly on both sides [rad]: without it,
-            most demonstrations need no turn at all, and a policy never learns to turn.
+        start_turn: largest turn about the vertical that the hand begins with, drawn uniformly on both sides [rad]:
+            without it, most demonstrations need no turn at all, and a policy never learns to turn.
         start_steps: actions that this turn takes.
     """
 

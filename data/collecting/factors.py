@@ -27,7 +27,8 @@ class DatasetFactor:
         high: upper end.
         normal: range of an ordinary collection.
         unit: unit of the value.
-        count: number of choices, numbered from 0, where there is no continuum: choice k is [k, k + 1); 0 for a continuum.
+        count: number of choices, numbered from 0, where there is no continuum: choice k is [k, k + 1); 0 for a
+            continuum.
         what: in words.
     """
 

@@ -35,7 +35,8 @@ class Dependence:
     Attributes:
         planted: normalised mutual information of the design, exact; None where neither u nor v varies by more than a
             bin, for which it is not defined.
-        measured: the same estimated from the recorded factors: counted, with Miller and Madow's correction, minus `bias`.
+        measured: the same estimated from the recorded factors: counted, with Miller and Madow's correction, minus
+            `bias`.
         bias: what the correction leaves: by how much datasets of this size, drawn from the design, measure more than
             `planted` on average.
         low: end of the 95 % interval of `measured` (1.96 standard errors, bootstrap within sub-datasets).

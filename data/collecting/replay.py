@@ -102,8 +102,8 @@ def replay(dataset: Dataset, episodes: Sequence[int] | None = None) -> dict[str,
 
     Returns:
         episodes, recorded (successes among them), again (of those, how many succeeded again), share = again / recorded,
-        actions ("executed_action", or "action" where the dataset does not keep what disturbances made of it), max_drift, failed (episodes
-        that did not succeed again, with their object).
+        actions ("executed_action", or "action" where the dataset does not keep what disturbances made of it),
+        max_drift, failed (episodes that did not succeed again, with their object).
     """
     numbers = list(range(dataset.num_episodes)) if episodes is None else [int(i) for i in episodes]
     env = environment_of(dataset, cameras=())

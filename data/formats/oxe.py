@@ -2,11 +2,13 @@
 
 Standardised, as the published loaders (Octo, OpenVLA) do it:
     images  primary (external), secondary (external), wrist
-    state   8 numbers: POS_EULER x y z, roll pitch yaw, pad, gripper; POS_QUAT x y z, quaternion, gripper; JOINT 7 joints (padded), gripper
-    action  EEF_POS: change of x y z, change of roll pitch yaw, gripper; JOINT_POS: change of 7 joints, gripper. The gripper is absolute:
-            1 open, 0 closed.
-The datasets differ in units and frames of their movements, and the published loaders leave these as they are; so the frame in the action
-contract reads "as recorded in NAME", and two of them never pass for the same contract: mix them normalised by their own statistics.
+    state   8 numbers: POS_EULER x y z, roll pitch yaw, pad, gripper; POS_QUAT x y z, quaternion, gripper; JOINT
+            7 joints (padded), gripper
+    action  EEF_POS: change of x y z, change of roll pitch yaw, gripper; JOINT_POS: change of 7 joints, gripper. The
+            gripper is absolute: 1 open, 0 closed.
+The datasets differ in units and frames of their movements, and the published loaders leave these as they are; so the
+frame in the action contract reads "as recorded in NAME", and two of them never pass for the same contract: mix them
+normalised by their own statistics.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ class OxeDataset:
         state_encoding, action_encoding: what the entries mean.
         task: column of the instruction.
         drop_first: whether the first step is dropped (Bridge's holds an all-zero action).
-        reached: whether the movement is replaced by the change of `observation/state[:6]` that it led to; the last step is dropped.
+        reached: whether the movement is replaced by the change of `observation/state[:6]` that it led to; the last step
+            is dropped.
     """
 
     images: Mapping[str, str]
@@ -169,7 +172,8 @@ _SOUP: dict[str, float] = {
     "berkeley_fanuc_manipulation": 2.0, "cmu_stretch": 1.0,
 }  # fmt: skip
 
-# Published weights (OpenVLA's; the soup is `papers.md` 1.1): how often a dataset is drawn, per dataset, beside its size.
+# Published weights (OpenVLA's; the soup is `papers.md` 1.1): how often a dataset is drawn, per dataset, beside its
+# size.
 OXE_MIXTURES: dict[str, dict[str, float]] = {
     "bridge": {"bridge_orig": 1.0},
     "bridge_rt_1": {"bridge_orig": 1.0, "fractal20220817_data": 1.0},
@@ -203,7 +207,8 @@ def standardise(name: str, steps: Steps) -> tuple[dict[str, Array], slice]:
         steps: flat columns of the episode, (T, ...) each; images need not be among them.
 
     Returns:
-        {"observation.state": (T', S), "action": (T', A)} (no state where the dataset has none), and the slice of T that leaves T'.
+        {"observation.state": (T', S), "action": (T', A)} (no state where the dataset has none), and the slice of T that
+        leaves T'.
 
     Raises:
         ContractError: a column is missing, or what comes out has not the size of its encoding.

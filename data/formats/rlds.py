@@ -1,11 +1,13 @@
 """RLDS (TFDS folders of episodes of steps) in and out, through tensorflow_datasets itself (extra `oxe`).
 
 Written, so that Open X-Embodiment code reads it:
-    steps[]            observation {image, wrist_image, <camera>_mask, state}, action (7,), discount, reward (1 at the last step of a success),
-                       is_first, is_last, is_terminal, language_instruction, toyshift {every other column, the exact action among them}
+    steps[]            observation {image, wrist_image, <camera>_mask, state}, action (7,), discount,
+                       reward (1 at the last step of a success), is_first, is_last, is_terminal, language_instruction,
+                       toyshift {every other column, the exact action among them}
     episode_metadata   file_path, toyshift_meta (JSON)
-`action` is the OXE encoding of ours: change of position [m], of roll, pitch, yaw [rad], gripper 1 open, 0 closed, in the robot's base frame; or, for
-joint modes, our action as it is. The exact columns come back from `toyshift`, so nothing is lost in a round trip.
+`action` is the OXE encoding of ours: change of position [m], of roll, pitch, yaw [rad], gripper 1 open, 0 closed, in
+the robot's base frame; or, for joint modes, our action as it is. The exact columns come back from `toyshift`, so
+nothing is lost in a round trip.
 
 Read: folders that we wrote, and the sub-datasets in `oxe.OXE_DATASETS`, standardised.
 """
@@ -47,7 +49,8 @@ def _folder(path: Path) -> Path | None:
 def read(path: Path, options: ReadOptions) -> Stream:
     """Opens a TFDS folder: one that we wrote, or a sub-dataset of Open X-Embodiment (by the builder's name, or `options.oxe`).
 
-    Episodes are streamed; one is in memory at a time. For a sub-dataset the actions are read once beforehand, for their bounds.
+    Episodes are streamed; one is in memory at a time. For a sub-dataset the actions are read once beforehand, for their
+    bounds.
 
     Raises:
         FileError: a TFRecord file is truncated or damaged (named), or a split is empty.
@@ -82,7 +85,8 @@ def _builder(folder: Path) -> Any:
 def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tuple[int, tuple[dict[str, NDArray[Any]], dict[str, Any]] | FileError]]:
     """Yields (number, (flat steps, episode metadata)) in the order of the files, from `first` on.
 
-    Where a file is damaged its error comes once, and the next file follows: what a TFRecord file holds behind the damage cannot be found.
+    Where a file is damaged its error comes once, and the next file follows: what a TFRecord file holds behind the
+    damage cannot be found.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
@@ -204,10 +208,12 @@ def oxe_mixture_stream(data_dir: Path, weights: Mapping[str, float], seed: int =
     Args:
         data_dir: folder with one folder per sub-dataset.
         weights: relative shares, e.g. `oxe_mixture("oxe_magic_soup")`.
-        seed: of the order in which datasets are drawn; episodes of one dataset come in the order of its files, again and again.
+        seed: of the order in which datasets are drawn; episodes of one dataset come in the order of its files, again
+            and again.
 
     Yields:
-        (dataset, standardised episode); movements are in that dataset's own units: normalise them by its own statistics.
+        (dataset, standardised episode); movements are in that dataset's own units: normalise them by its own
+        statistics.
 
     Raises:
         FileError: a sub-dataset is missing (all that are missing are named).

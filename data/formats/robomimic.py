@@ -2,7 +2,7 @@
 
     data                          attributes total, env_args (JSON: env_name, env_type, env_kwargs), toyshift_contracts
       demo_i                      attributes num_samples, toyshift_meta (JSON)
-        actions (N, A) float64    [-1, 1] through the action contract's bounds; double, so that physical float32 come back exactly
+        actions (N, A) float64    [-1, 1] through the action contract's bounds; double: physical float32 come back
         states (N, D)             the simulator's state of each frame
         rewards, dones (N,)       1 at the last frame (rewards: of a success)
         obs/<cam>_image           (N, H, W, 3) uint8, upright
@@ -153,8 +153,9 @@ def _require_room(path: Path, size: int) -> None:
 def read(path: Path, options: ReadOptions) -> Stream:
     """Opens a robomimic file: one of ours, or another one together with an action contract (`options.contract`).
 
-    In a file of other origin, (N, H, W, 3) uint8 observations become cameras (the name without `_image`), and the other numbers, in the order of
-    their names, the state; pictures are taken as they lie in the file (robosuite under the opengl convention stores them upside down).
+    In a file of other origin, (N, H, W, 3) uint8 observations become cameras (the name without `_image`), and the other
+    numbers, in the order of their names, the state; pictures are taken as they lie in the file (robosuite under the
+    opengl convention stores them upside down).
 
     Raises:
         FileError: the file is truncated or damaged, or no robomimic file; says which demonstration.

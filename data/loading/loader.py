@@ -218,7 +218,7 @@ class Windows:
         """Returns these windows with other columns; not to be sent to other processes.
 
         Args:
-            columns: for each folder, arrays with a row for each of its frames; gathered by `batch` like the stored ones.
+            columns: for each folder, arrays with a row for each of its frames; `batch` gathers them as well.
             without: columns that `batch` leaves out.
         """
         parts = tuple(

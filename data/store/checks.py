@@ -22,7 +22,8 @@ from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.data.store.lerobot import finalize
 
 DROPPED = "dropped.json"
-# An absolute target (joint angles, poses) that moves this many times as far as is usual, and this far [m or rad], jumps.
+# An absolute target (joint angles, poses) that moves this many times as far as is usual, and this far [m or rad],
+# jumps.
 JUMP_TIMES, JUMP_LEAST = 15.0, 0.3
 FROZEN = 8  # identical images in a row, while the robot moves, that make a frozen camera
 MOVED = 0.05  # change of the state [rad, m] that a camera must show

@@ -380,7 +380,8 @@ def open_dataset(folder: Path, *, lenient: bool = False) -> Dataset:
 
     Args:
         folder: where it lies.
-        lenient: go on where single data files are missing or info.json is wrong (see `complaints`), to save the episodes that are whole.
+        lenient: go on where single data files are missing or info.json is wrong (see `complaints`), to save the
+            episodes that are whole.
 
     Raises:
         FileError: a file is missing, truncated, damaged or of another version; the message says which and what to do.

@@ -1,7 +1,8 @@
 """How columns of frames look in LeRobotDataset v3: features, Parquet types, and the arrays behind them.
 
-Images are struct columns `{bytes, path}` of PNG files, as the Hugging Face library writes them; large ones are no columns but videos. Masks are base64 text of PNG files: LeRobot
-makes a camera of every image column, and cannot turn binary columns into tensors, but hands text through untouched.
+Images are struct columns `{bytes, path}` of PNG files, as the Hugging Face library writes them; large ones are no
+columns but videos. Masks are base64 text of PNG files: LeRobot makes a camera of every image column, and cannot turn
+binary columns into tensors, but hands text through untouched.
 """
 
 from __future__ import annotations

@@ -72,9 +72,10 @@ def finalize(
 ) -> None:
     """Turns `<folder>/episodes` into the LeRobot v3 layout in the same folder; one episode in memory at a time.
 
-    Episodes are numbered 0..n-1 in the order of their collected numbers. Killed at any moment and run again it completes; run on a finished
-    folder it does nothing; run after more episodes were collected it writes the layout again with all of them. The files of single
-    episodes are removed once the layout has been written and read back. Images above 160 pixels are video (lossy), all others PNG.
+    Episodes are numbered 0..n-1 in the order of their collected numbers. Killed at any moment and run again it
+    completes; run on a finished folder it does nothing; run after more episodes were collected it writes the layout
+    again with all of them. The files of single episodes are removed once the layout has been written and read back.
+    Images above 160 pixels are video (lossy), all others PNG.
 
     Args:
         folder: folder of the dataset.
@@ -86,7 +87,8 @@ def finalize(
 
     Raises:
         FileError: there is no episode, a file is truncated or damaged (named), or the disk is full.
-        ContractError: an episode does not fit the contracts or differs in its columns, or the folder was written under others.
+        ContractError: an episode does not fit the contracts or differs in its columns, or the folder was written under
+            others.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -194,7 +196,8 @@ class _DataFiles:
         self._writer.close()
         self._handle.close()
         self._writer = None
-        # where each episode lies is written at a file's end: a second copy saves the episodes before the place where it is cut off
+        # where each episode lies is written at a file's end: a second copy saves the episodes before the place where it
+        # is cut off
         copy = self._root / FOOTERS / self._path.relative_to(self._root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         pq.read_metadata(self._path).write_metadata_file(str(copy))

@@ -46,7 +46,8 @@ def open_alike(folders: Sequence[Path]) -> list[Dataset]:
     """Opens datasets that belong together.
 
     Raises:
-        ContractError: two of them differ in what actions mean (frame rate among it) or in cameras and state; both are named.
+        ContractError: two of them differ in what actions mean (frame rate among it) or in cameras and state; both are
+            named.
         FileError: one is damaged or empty.
     """
     datasets = [open_dataset(folder) for folder in folders]

@@ -243,7 +243,8 @@ def test_episodes_are_what_their_sub_dataset_says(folder: tuple[Path, Fragmentat
             pose = np.array(episode.meta["object_pose"])
             assert abs(pose[1, 3] - found["position"]) < 0.08  # the frame's origin is not far from the centre of mass
             poses.append(episode.frames["camera.front.extrinsics"][0])
-    # the camera stands where the azimuth says: turned about the table's vertical, between sub-datasets by more than within them
+    # the camera stands where the azimuth says: turned about the table's vertical, between sub-datasets by more than
+    # within them
     assert np.abs(poses[0] - poses[3]).max() > 0.3
 
 

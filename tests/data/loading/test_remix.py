@@ -27,7 +27,8 @@ def test_two_updates_without_smoothing_add_up_in_the_exponent() -> None:
 
 
 def test_excess_is_clipped_sample_by_sample() -> None:
-    # dataset 0: max(2 - 1, 0) and max(0 - 3, 0): mean 0.5, although the mean loss is below the reference's; dataset 2 has no sample
+    # dataset 0: max(2 - 1, 0) and max(0 - 3, 0): mean 0.5, although the mean loss is below the reference's; dataset 2
+    # has no sample
     excess = mean_excess(np.array([2.0, 0.0, 5.0]), np.array([1.0, 3.0, 1.0]), np.array([0, 0, 1]), 3)
     np.testing.assert_allclose(excess, [0.5, 4.0, 0.0])
 
