@@ -69,7 +69,9 @@ def digest(frames: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> str:
         array = np.ascontiguousarray(frames[key])
         sha.update(f"{key}|{array.dtype.str}|{array.shape}|".encode())
         sha.update(array.data if array.size else b"")
-    sha.update(json.dumps({k: v for k, v in meta.items() if not k.startswith("_")}, sort_keys=True, allow_nan=False).encode())
+    sha.update(
+        json.dumps({k: v for k, v in meta.items() if not k.startswith("_")}, sort_keys=True, allow_nan=False).encode()
+    )
     return sha.hexdigest()
 
 
@@ -130,14 +132,21 @@ def checked_frames(episode: Episode) -> Frames:
     for key, value in episode.frames.items():
         array = np.ascontiguousarray(value)
         if key in AUTO_FEATURES or "/" in key or ":" in key:
-            raise ConfigError(f"{where}: {key!r} cannot be a column: {', '.join(AUTO_FEATURES)} are filled in when the dataset is written, and names hold no '/' or ':'")
+            raise ConfigError(
+                f"{where}: {key!r} cannot be a column: {', '.join(AUTO_FEATURES)} are filled in when the dataset is "
+                "written, and names hold no '/' or ':'"
+            )
         if array.ndim == 0 or len(array) != length or length == 0:
-            raise ConfigError(f"{where}: {key!r} has shape {array.shape}; every column must have the same number of frames ({length}), at least 1")
+            remedy = f"every column must have the same number of frames ({length}), at least 1"
+            raise ConfigError(f"{where}: {key!r} has shape {array.shape}; {remedy}")
         if str(array.dtype) not in DTYPES:
             raise ConfigError(f"{where}: {key!r} is {array.dtype}; available: {', '.join(DTYPES)}")
-        ok = (array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3) if is_image(key) else (array.dtype == np.uint8 and array.ndim == 3) if is_mask(key) else array.ndim <= 4
+        ok = (
+            array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3
+        ) if is_image(key) else (array.dtype == np.uint8 and array.ndim == 3) if is_mask(key) else array.ndim <= 4
         if not ok or 0 in array.shape:
-            raise ConfigError(f"{where}: {key!r} is {array.dtype} {array.shape}; images are (T, H, W, 3) uint8, masks (T, H, W) uint8, other columns have at most 4 dimensions")
+            remedy = "images are (T, H, W, 3) uint8, masks (T, H, W) uint8, other columns have at most 4 dimensions"
+            raise ConfigError(f"{where}: {key!r} is {array.dtype} {array.shape}; {remedy}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             frame = int(np.argwhere(~np.isfinite(array))[0][0])
             raise ConfigError(f"{where}: {key!r} is not finite in frame {frame}; drop the episode")
@@ -165,13 +174,16 @@ def encode_episode(episode: Episode, *, video: bool = True) -> Encoded:
         shapes[key] = frames[key].shape[1:]
         if video and is_image(key) and is_video_size(shapes[key]):
             videos[key] = encode_clip(frames[key])
-            frames[key] = decode_clip(videos[key], shapes[key], f"episode {episode.index}, {key}")  # what readers will see
+            # what readers will see
+            frames[key] = decode_clip(videos[key], shapes[key], f"episode {episode.index}, {key}")
         else:
             pngs[key] = [encode_png(frame) for frame in frames[key]]
         if is_image(key):
             histograms[key] = pixel_histogram(frames[key])
     arrays = {k: v for k, v in frames.items() if k not in shapes}
-    return Encoded(episode.index, pngs, shapes, arrays, histograms, meta, digest(frames, meta), f"episode {episode.index}", videos)
+    return Encoded(
+        episode.index, pngs, shapes, arrays, histograms, meta, digest(frames, meta), f"episode {episode.index}", videos
+    )
 
 
 def pixel_histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -201,7 +213,9 @@ def write_encoded(folder: Path, encoded: Encoded) -> Path:
         members[f"ends:{key}"] = np.cumsum([len(f) for f in files], dtype=np.int64)
         members[f"shape:{key}"] = np.asarray(encoded.shapes[key], np.int64)
     for key, clip in encoded.videos.items():
-        members[f"video:{key}"], members[f"shape:{key}"] = np.frombuffer(clip, np.uint8), np.asarray(encoded.shapes[key], np.int64)
+        members[f"video:{key}"], members[f"shape:{key}"] = np.frombuffer(clip, np.uint8), np.asarray(
+            encoded.shapes[key], np.int64
+        )
     members |= {f"histogram:{k}": v for k, v in encoded.histograms.items()}
     head = {"index": encoded.index, "digest": encoded.digest, "meta": encoded.meta}
     members["head:"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
@@ -212,7 +226,8 @@ def write_encoded(folder: Path, encoded: Encoded) -> Path:
         with atomic_path(path) as temporary:
             temporary.write_bytes(archive.getbuffer())
     except OSError as error:
-        raise FileError(f"cannot write {path} ({error}); episodes written before it are whole: make room and run the command again") from error
+        remedy = "episodes written before it are whole: make room and run the command again"
+        raise FileError(f"cannot write {path} ({error}); {remedy}") from error
     return path
 
 
@@ -223,7 +238,9 @@ def read_encoded(folder: Path, index: int) -> Encoded:
         with np.load(path, allow_pickle=False) as archive:  # the archive checks the CRC of every member
             members = {name: archive[name] for name in archive.files}
         head = json.loads(members.pop("head:").tobytes())
-        parts: dict[str, dict[str, NDArray[Any]]] = {"array": {}, "png": {}, "ends": {}, "shape": {}, "histogram": {}, "video": {}}
+        parts: dict[str, dict[str, NDArray[Any]]] = {
+            "array": {}, "png": {}, "ends": {}, "shape": {}, "histogram": {}, "video": {}
+        }
         for name, value in members.items():
             kind, key = name.split(":", 1)
             parts[kind][key] = value
@@ -233,11 +250,16 @@ def read_encoded(folder: Path, index: int) -> Encoded:
             pngs[key] = [data[a:b] for a, b in itertools.pairwise(ends)]
         shapes = {k: tuple(int(n) for n in v) for k, v in parts["shape"].items()}
         videos = {k: v.tobytes() for k, v in parts["video"].items()}
-        return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"], str(path), videos)
+        return Encoded(
+            int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"],
+            str(path), videos,
+        )
     except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist (finished datasets are read with open_dataset); whole episodes there: {sorted(episode_indices(folder))[:20]}") from error
+        remedy = f"whole episodes there: {sorted(episode_indices(folder))[:20]}"
+        raise FileError(f"{path} does not exist (finished datasets are read with open_dataset); {remedy}") from error
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, EOFError) as error:
-        raise FileError(f"{path} is truncated or damaged ({error}); delete it and collect again: every other episode stays usable") from error
+        remedy = "delete it and collect again: every other episode stays usable"
+        raise FileError(f"{path} is truncated or damaged ({error}); {remedy}") from error
 
 
 def read_episode(folder: Path, index: int) -> Episode:
@@ -257,7 +279,8 @@ def stored_index(folder: Path) -> list[dict[str, Any]]:
             try:
                 return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             except (ValueError, OSError) as error:
-                raise FileError(f"{path} is damaged ({error}); restore it from a copy or delete the folder {folder} and collect again") from error
+                remedy = f"restore it from a copy or delete the folder {folder} and collect again"
+                raise FileError(f"{path} is damaged ({error}); {remedy}") from error
     return []
 
 

@@ -66,9 +66,12 @@ def decode_png(data: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
             array: NDArray[Any] = np.asarray(picture)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise FileError(f"{where}: the stored image cannot be decoded ({error}); restore the file from a copy or collect again") from error
+        remedy = "restore the file from a copy or collect again"
+        raise FileError(f"{where}: the stored image cannot be decoded ({error}); {remedy}") from error
     if array.dtype != np.uint8 or array.shape != tuple(shape):
-        raise FileError(f"{where}: the stored image is {array.dtype} {array.shape}, but {tuple(shape)} uint8 was announced")
+        raise FileError(
+            f"{where}: the stored image is {array.dtype} {array.shape}, but {tuple(shape)} uint8 was announced"
+        )
     return array
 
 

@@ -78,7 +78,8 @@ def _collect(config: CollectConfig, out: Path, progress: bool) -> dict[str, Any]
         seconds = time.perf_counter() - begun
     first = [attempts[i] for i in range(complete(attempts, config.episodes))]
     used = {a.index for a in first if a.stored}
-    for index in episode_indices(out) - used:  # attempts beyond the last one needed, those in flight at the end among them
+    # attempts beyond the last one needed, those in flight at the end among them
+    for index in episode_indices(out) - used:
         episode_path(out, index).unlink(missing_ok=True)
     env = GraspEnv(config.env_config())
     facts = manifest(config.to_json(), config.seed, gl_renderer=gl_renderer_name() if config.cameras else "none")

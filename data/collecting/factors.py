@@ -13,7 +13,8 @@ from toyshift.envs.shifts import OBJECT_COLOURS
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 
 BINS = 9  # of a factor, unless said otherwise
-ROUNDING = 1e-6  # bin widths within which a value below an edge counts as on it: positions come back from the simulation
+# bin widths within which a value below an edge counts as on it: positions come back from the simulation
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +69,17 @@ def _choices(name: str, count: int, unit: str, what: str) -> DatasetFactor:
 FACTORS: dict[str, DatasetFactor] = {
     row.name: row
     for row in (
-        DatasetFactor("position", True, -0.1, 0.1, (-0.1, 0.1), "m", 0, "target's place across the table, from its middle (base frame's y)"),
-        DatasetFactor("object", True, 0.0, 1.0, (0.0, 1.0), "1", 0, "place of the target in the object set's order, as a share of it"),
-        DatasetFactor("azimuth", False, -60.0, 60.0, (0.0, 0.0), "deg", 0, "front camera turned about the table's vertical"),
+        DatasetFactor(
+            "position", True, -0.1, 0.1, (-0.1, 0.1), "m", 0,
+            "target's place across the table, from its middle (base frame's y)",
+        ),
+        DatasetFactor(
+            "object", True, 0.0, 1.0, (0.0, 1.0), "1", 0,
+            "place of the target in the object set's order, as a share of it",
+        ),
+        DatasetFactor(
+            "azimuth", False, -60.0, 60.0, (0.0, 0.0), "deg", 0, "front camera turned about the table's vertical"
+        ),
         DatasetFactor("light", False, 0.4, 1.6, (1.0, 1.0), "1", 0, "lights' intensity, as a factor"),
         _choices("table", len(TABLES), "texture", "table's texture"),
         _choices("background", len(BACKGROUNDS), "texture", "texture of floor and wall"),

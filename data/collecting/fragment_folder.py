@@ -25,7 +25,9 @@ from toyshift.data.store.dataset import open_dataset
 
 PLAN = "fragment.json"
 VERSION = 1
-DIALS = ("diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity", "bins")
+DIALS = (
+    "diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity", "bins"
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,8 @@ def read_ledger(folder: Path) -> dict[int, Attempt]:
     attempts: dict[int, Attempt] = {}
     path = folder / LEDGER
     if path.exists():
-        there = episode_indices(folder)  # in files of their own, or already in the layout when the kill came at the very end
+        # in files of their own, or already in the layout when the kill came at the very end
+        there = episode_indices(folder)
         for line in path.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(json.JSONDecodeError, TypeError):  # torn, or of an older version
                 found = Attempt(**json.loads(line))

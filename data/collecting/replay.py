@@ -30,7 +30,10 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
     dataset.require_episodes()
     sets = {dataset.meta(i).get("object_set") for i in range(dataset.num_episodes)}
     if None in sets:
-        raise ConfigError(f"{dataset.folder} does not say from which object set its objects are: it was not recorded in this simulation")
+        raise ConfigError(
+            f"{dataset.folder} does not say from which object set its objects are: it was not recorded in this "
+            "simulation"
+        )
     if len(sets) != 1:
         raise ConfigError(f"{dataset.folder} mixes the object sets {sorted(map(str, sets))}; take its parts one by one")
     observation, action = dataset.observation_contract, dataset.action_contract
@@ -43,7 +46,10 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
     env = GraspEnv(EnvConfig(**(config | overrides)))
     if env.action_contract.joint_names != action.joint_names:
         env.close()
-        raise ContractError(f"{dataset.folder} was recorded with another robot: joints {', '.join(action.joint_names)}, here {', '.join(env.action_contract.joint_names)}")
+        raise ContractError(
+            f"{dataset.folder} was recorded with another robot: joints {', '.join(action.joint_names)}, here "
+            f"{', '.join(env.action_contract.joint_names)}"
+        )
     return env
 
 
@@ -69,7 +75,10 @@ class Replayed:
 def begin_again(env: GraspEnv, meta: Mapping[str, Any], index: int) -> None:
     """Resets the environment to a recorded episode: what is not in the simulator's state (its shift, distractors, what the object is made
     of) comes from there; the look is the training one."""
-    options = {"episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look(), "shift": meta.get("factors", {}).get("shift", "")}
+    options = {
+        "episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look(),
+        "shift": meta.get("factors", {}).get("shift", ""),
+    }
     env.reset(seed=int(meta.get("seed", 0)), options=options)
 
 
@@ -81,7 +90,9 @@ def replay_episode(dataset: Dataset, env: GraspEnv, index: int) -> Replayed:
     """
     key = EXECUTED if EXECUTED in dataset.columns else ACTION
     if SIM_STATE not in dataset.columns:
-        raise ContractError(f"{dataset.folder} does not keep the simulator's state ({SIM_STATE}): where its episodes began is unknown")
+        raise ContractError(
+            f"{dataset.folder} does not keep the simulator's state ({SIM_STATE}): where its episodes began is unknown"
+        )
     episode = dataset.episode(index, [key, SIM_STATE])
     meta, states, actions = episode.meta, episode.frames[SIM_STATE], episode.frames[key]
     begin_again(env, meta, index)

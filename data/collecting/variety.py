@@ -50,7 +50,9 @@ class Variety:
         return dataclasses.replace(
             config, speed=config.speed * pace, turn_speed=config.turn_speed * pace, hover=config.hover * hover, funnel=config.funnel * funnel,
             planner=dataclasses.replace(config.planner, tilts=(tilt,)),
-            second_try=dataclasses.replace(config.second_try, tilts=tuple(dict.fromkeys((0.0, *config.second_try.tilts)))),
+            second_try=dataclasses.replace(
+                config.second_try, tilts=tuple(dict.fromkeys((0.0, *config.second_try.tilts)))
+            ),
         )
 
     def environment(self, config: EnvConfig) -> EnvConfig:

@@ -12,7 +12,9 @@ from toyshift.data.episode import Episode, checked_frames
 from toyshift.data.formats.exchange import ReadOptions, Stream, module_of, open_stream, recognise, require_episode
 
 
-def convert(src: Path, dst: Path, to: str, options: ReadOptions | None = None, *, skip_damaged: bool = False) -> dict[str, Any]:
+def convert(
+    src: Path, dst: Path, to: str, options: ReadOptions | None = None, *, skip_damaged: bool = False
+) -> dict[str, Any]:
     """Converts a dataset; one episode is in memory at a time.
 
     Between our own datasets nothing is lost: back in LeRobot's layout they have the same content hash.

@@ -58,7 +58,10 @@ class ReadOptions:
 
 
 # format -> module with recognises(path), read(path, options) and, but for lerobot, write(path, stream, skip_damaged).
-FORMATS = {"lerobot": "toyshift.data.formats.lerobot_folder", "rlds": "toyshift.data.formats.rlds", "robomimic": "toyshift.data.formats.robomimic"}
+FORMATS = {
+    "lerobot": "toyshift.data.formats.lerobot_folder", "rlds": "toyshift.data.formats.rlds",
+    "robomimic": "toyshift.data.formats.robomimic",
+}
 
 
 def module_of(name: str) -> Any:
@@ -80,7 +83,10 @@ def recognise(path: Path) -> str:
     for name in FORMATS:
         if module_of(name).recognises(path):
             return name
-    raise FileError(f"{path} is no dataset that is known here: a LeRobot folder has meta/info.json, an RLDS folder features.json and dataset_info.json, a robomimic file ends in .hdf5")
+    raise FileError(
+        f"{path} is no dataset that is known here: a LeRobot folder has meta/info.json, an RLDS folder features.json "
+        "and dataset_info.json, a robomimic file ends in .hdf5"
+    )
 
 
 def open_stream(path: Path, options: ReadOptions | None = None) -> Stream:
@@ -93,7 +99,10 @@ def open_stream(path: Path, options: ReadOptions | None = None) -> Stream:
 
 def contracts_json(stream: Stream) -> str:
     """Returns both contracts as one line of JSON."""
-    return json.dumps({"action_contract": stream.action.to_json(), "observation_contract": stream.observation.to_json(), "robot_type": stream.robot_type}, sort_keys=True)
+    return json.dumps({
+        "action_contract": stream.action.to_json(), "observation_contract": stream.observation.to_json(),
+        "robot_type": stream.robot_type,
+    }, sort_keys=True)
 
 
 def contracts_from(text: str, where: str) -> tuple[ActionContract, ObservationContract, str]:
@@ -104,7 +113,9 @@ def contracts_from(text: str, where: str) -> tuple[ActionContract, ObservationCo
     """
     try:
         value = json.loads(text)
-        return ActionContract.from_json(value["action_contract"]), ObservationContract.from_json(value["observation_contract"]), str(value.get("robot_type", ""))
+        return ActionContract.from_json(value["action_contract"]), ObservationContract.from_json(
+            value["observation_contract"]
+        ), str(value.get("robot_type", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise ContractError(f"{where}: the contracts in it are damaged ({error})") from error
 
@@ -116,7 +127,10 @@ def given_contract(options: ReadOptions, where: str, why: str) -> ActionContract
         ContractError: there is none; guessing what actions mean is refused.
     """
     if options.contract is None:
-        raise ContractError(f"{where} {why}, so what its actions mean is unknown, and guessing is refused: name a JSON file with the action contract (--contract FILE; `toyshift data info DIR --json` shows one)")
+        raise ContractError(
+            f"{where} {why}, so what its actions mean is unknown, and guessing is refused: name a JSON file with the "
+            "action contract (--contract FILE; `toyshift data info DIR --json` shows one)"
+        )
     value = read_json(options.contract)
     if not isinstance(value, dict):
         raise ContractError(f"{options.contract} is no action contract: {type(value).__name__} instead of an object")
@@ -146,11 +160,17 @@ def unit_actions(contract: ActionContract, actions: NDArray[np.floating[Any]], w
     """
     low, high = np.asarray(contract.low), np.asarray(contract.high)
     if not np.isfinite(low).all() or not np.isfinite(high).all() or (high <= low).any():
-        raise ContractError(f"{where}: the action contract has no proper bounds (low {contract.low}, high {contract.high}); [-1, 1] needs them")
+        raise ContractError(
+            f"{where}: the action contract has no proper bounds (low {contract.low}, high {contract.high}); "
+            "[-1, 1] needs them"
+        )
     unit: NDArray[np.float64] = 2.0 * (np.asarray(actions, dtype=np.float64) - low) / (high - low) - 1.0
     if np.abs(unit).max(initial=0.0) > 1.0 + 1e-6:
         t, entry = (int(v) for v in np.argwhere(np.abs(unit) > 1.0 + 1e-6)[0])
-        raise ContractError(f"{where}, frame {t}: action {contract.names[entry]} is {actions[t, entry]:.4g}, outside the contract's {low[entry]:g} to {high[entry]:g}; [-1, 1] cannot hold it")
+        raise ContractError(
+            f"{where}, frame {t}: action {contract.names[entry]} is {actions[t, entry]:.4g}, outside the contract's "
+            f"{low[entry]:g} to {high[entry]:g}; [-1, 1] cannot hold it"
+        )
     return unit
 
 

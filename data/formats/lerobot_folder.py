@@ -21,7 +21,9 @@ MARKER = "convert.json"
 
 def recognises(path: Path) -> bool:
     """Whether a folder is in the LeRobot layout."""
-    return any((path / "meta" / name).exists() for name in ("info.json", "toyshift.json")) or (path / "episodes").is_dir()
+    return any(
+        (path / "meta" / name).exists() for name in ("info.json", "toyshift.json")
+    ) or (path / "episodes").is_dir()
 
 
 def read(path: Path, options: ReadOptions) -> Stream:
@@ -63,7 +65,8 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
     first = max([-1, *episode_indices(path), *map(int, dropped)]) + 1
     number = first - 1
     for episode in track(stream.episodes(first), "convert", stream.total - first, "episode"):
-        number = number + 1 if isinstance(episode, FileError) else episode.index  # behind damage, numbers may be missing
+        # behind damage, numbers may be missing
+        number = number + 1 if isinstance(episode, FileError) else episode.index
         if isinstance(episode, FileError):
             if not skip_damaged:
                 raise episode

@@ -103,62 +103,124 @@ _ACTION = column("action")
 _LAST = column("action", -1)
 _STATE6 = (_seen("state", 0, 6), _PAD, _seen("state", -1))
 _CLOSED_LAST = (column("action", 0, 6), inverted(clipped(_LAST)))
-_BRIDGE = OxeDataset(_views("image_0", "image_1"), _STATE6, (column("action", 0, 6), settled(_LAST)), 5.0, EULER, reached=True)
+_BRIDGE = OxeDataset(
+    _views("image_0", "image_1"), _STATE6, (column("action", 0, 6), settled(_LAST)), 5.0, EULER, reached=True
+)
 
 # Adding a sub-dataset is adding a row.
 OXE_DATASETS: dict[str, OxeDataset] = {
-    "fractal20220817_data": OxeDataset(_views("image"), (_seen("base_pose_tool_reached"), _seen("gripper_closed")), _moved(from_relative(_CLOSEDNESS)), 3.0, QUAT, task=_IN_OBSERVATION),
+    "fractal20220817_data": OxeDataset(
+        _views("image"), (_seen("base_pose_tool_reached"), _seen("gripper_closed")),
+        _moved(from_relative(_CLOSEDNESS)), 3.0, QUAT, task=_IN_OBSERVATION,
+    ),
     "kuka": OxeDataset(
-        _views("image"), (unpacked("observation/clip_function_input/base_pose_tool_reached", 7), unpacked("observation/gripper_closed", 1)),
+        _views("image"), (
+            unpacked("observation/clip_function_input/base_pose_tool_reached", 7),
+            unpacked("observation/gripper_closed", 1),
+        ),
         _moved(from_relative(_CLOSEDNESS)), 10.0, QUAT, task=_IN_OBSERVATION,
     ),
     "bridge_dataset": _BRIDGE,
     "bridge_orig": dataclasses.replace(_BRIDGE, drop_first=True),
     "taco_play": OxeDataset(
         _views("rgb_static", wrist="rgb_gripper"), (_seen("robot_obs", 0, 6), _PAD, _seen("robot_obs", 7, 8)),
-        (column("action/rel_actions_world", 0, 6), clipped(column("action/rel_actions_world", -1))), 15.0, EULER, task=_IN_OBSERVATION,
+        (
+            column("action/rel_actions_world", 0, 6), clipped(column("action/rel_actions_world", -1))
+        ), 15.0, EULER, task=_IN_OBSERVATION,
     ),
     "jaco_play": OxeDataset(
-        _views("image", wrist="image_wrist"), (_seen("end_effector_cartesian_pos", 0, 6), _PAD, _seen("end_effector_cartesian_pos", -1)),
-        (column("action/world_vector"), constant(0.0, 3), from_relative(_CLOSEDNESS)), 10.0, EULER, task=_IN_OBSERVATION,
+        _views("image", wrist="image_wrist"), (
+            _seen("end_effector_cartesian_pos", 0, 6), _PAD, _seen("end_effector_cartesian_pos", -1)
+        ),
+        (
+            column("action/world_vector"), constant(0.0, 3), from_relative(_CLOSEDNESS)
+        ), 10.0, EULER, task=_IN_OBSERVATION,
     ),
-    "berkeley_cable_routing": OxeDataset(_views("image", "top_image", "wrist45_image"), (_seen("robot_state"), _PAD), _moved(_PAD), 10.0, JOINT, task=_IN_OBSERVATION),
-    "roboturk": OxeDataset(_views("front_rgb"), (), _moved(inverted(clipped(_CLOSEDNESS))), 10.0, NONE, task=_IN_OBSERVATION),
-    "nyu_door_opening_surprising_effectiveness": OxeDataset(_views(wrist="image"), (), _moved(from_relative(_CLOSEDNESS)), 3.0, NONE, task=_IN_OBSERVATION),
+    "berkeley_cable_routing": OxeDataset(
+        _views("image", "top_image", "wrist45_image"), (_seen("robot_state"), _PAD), _moved(_PAD), 10.0, JOINT,
+        task=_IN_OBSERVATION,
+    ),
+    "roboturk": OxeDataset(
+        _views("front_rgb"), (), _moved(inverted(clipped(_CLOSEDNESS))), 10.0, NONE, task=_IN_OBSERVATION
+    ),
+    "nyu_door_opening_surprising_effectiveness": OxeDataset(
+        _views(wrist="image"), (), _moved(from_relative(_CLOSEDNESS)), 3.0, NONE, task=_IN_OBSERVATION
+    ),
     "viola": OxeDataset(
-        _views("agentview_rgb", wrist="eye_in_hand_rgb"), (_seen("joint_states"), _seen("gripper_states")), _moved(inverted(clipped(_CLOSEDNESS))), 20.0, JOINT, task=_IN_OBSERVATION,
+        _views("agentview_rgb", wrist="eye_in_hand_rgb"), (
+            _seen("joint_states"), _seen("gripper_states")
+        ), _moved(inverted(clipped(_CLOSEDNESS))), 20.0, JOINT, task=_IN_OBSERVATION,
     ),
-    "berkeley_autolab_ur5": OxeDataset(_views("image", wrist="hand_image"), (_seen("robot_state", 6, 14),), _moved(from_relative(_CLOSEDNESS)), 5.0, QUAT, task=_IN_OBSERVATION),
-    "toto": OxeDataset(_views("image"), (_seen("state"), _PAD), _moved(column("action/open_gripper")), 30.0, JOINT, task=_IN_OBSERVATION),
+    "berkeley_autolab_ur5": OxeDataset(
+        _views("image", wrist="hand_image"), (_seen("robot_state", 6, 14),), _moved(from_relative(_CLOSEDNESS)), 5.0,
+        QUAT, task=_IN_OBSERVATION,
+    ),
+    "toto": OxeDataset(
+        _views("image"), (_seen("state"), _PAD), _moved(column("action/open_gripper")), 30.0, JOINT,
+        task=_IN_OBSERVATION,
+    ),
     "language_table": OxeDataset(
-        _views("rgb"), (_seen("effector_translation"), constant(0.0, 6)), (_ACTION, constant(0.0, 4), constant(1.0)), 10.0, EULER, task="observation/instruction",
+        _views("rgb"), (
+            _seen("effector_translation"), constant(0.0, 6)
+        ), (_ACTION, constant(0.0, 4), constant(1.0)), 10.0, EULER, task="observation/instruction",
     ),
     "stanford_hydra_dataset_converted_externally_to_rlds": OxeDataset(
-        _views("image", wrist="wrist_image"), (_seen("state", 0, 3), _seen("state", 7, 10), _PAD, _seen("state", -3, -2)), (column("action", 0, 6), inverted(_LAST)), 10.0, EULER,
+        _views("image", wrist="wrist_image"), (
+            _seen("state", 0, 3), _seen("state", 7, 10), _PAD, _seen("state", -3, -2)
+        ), (column("action", 0, 6), inverted(_LAST)), 10.0, EULER,
     ),
-    "austin_buds_dataset_converted_externally_to_rlds": OxeDataset(_views("image", wrist="wrist_image"), (_seen("state", 0, 8),), _CLOSED_LAST, 20.0, JOINT),
+    "austin_buds_dataset_converted_externally_to_rlds": OxeDataset(
+        _views("image", wrist="wrist_image"), (_seen("state", 0, 8),), _CLOSED_LAST, 20.0, JOINT
+    ),
     "nyu_franka_play_dataset_converted_externally_to_rlds": OxeDataset(
-        _views("image", "image_additional_view"), (_seen("state", -6), constant(0.0, 2)), (column("action", -8, -2), clipped(column("action", -2, -1))), 3.0, EULER,
+        _views("image", "image_additional_view"), (_seen("state", -6), constant(0.0, 2)), (
+            column("action", -8, -2), clipped(column("action", -2, -1))
+        ), 3.0, EULER,
     ),
     "furniture_bench_dataset_converted_externally_to_rlds": OxeDataset(
-        _views("image", wrist="wrist_image"), (_seen("state", 0, 7), _seen("state", -1)), (column("action", 0, 3), euler(column("action", 3, 7)), inverted(clipped(_LAST))), 10.0, QUAT,
+        _views("image", wrist="wrist_image"), (_seen("state", 0, 7), _seen("state", -1)), (
+            column("action", 0, 3), euler(column("action", 3, 7)), inverted(clipped(_LAST))
+        ), 10.0, QUAT,
     ),
-    "ucsd_kitchen_dataset_converted_externally_to_rlds": OxeDataset(_views("image"), (_seen("state", 0, 7), _PAD), (column("action", 0, -1),), 2.0, JOINT),
-    "austin_sailor_dataset_converted_externally_to_rlds": OxeDataset(_views("image", wrist="wrist_image"), (_seen("state"),), _CLOSED_LAST, 20.0, QUAT),
-    "austin_sirius_dataset_converted_externally_to_rlds": OxeDataset(_views("image", wrist="wrist_image"), (_seen("state"),), _CLOSED_LAST, 20.0, QUAT),
+    "ucsd_kitchen_dataset_converted_externally_to_rlds": OxeDataset(
+        _views("image"), (_seen("state", 0, 7), _PAD), (column("action", 0, -1),), 2.0, JOINT
+    ),
+    "austin_sailor_dataset_converted_externally_to_rlds": OxeDataset(
+        _views("image", wrist="wrist_image"), (_seen("state"),), _CLOSED_LAST, 20.0, QUAT
+    ),
+    "austin_sirius_dataset_converted_externally_to_rlds": OxeDataset(
+        _views("image", wrist="wrist_image"), (_seen("state"),), _CLOSED_LAST, 20.0, QUAT
+    ),
     "bc_z": OxeDataset(
         _views("image"), (_seen("present/xyz"), _seen("present/axis_angle"), _PAD, _seen("present/sensed_close")),
-        (column("action/future/xyz_residual", 0, 3), column("action/future/axis_angle_residual", 0, 3), inverted(column("action/future/target_close", 0, 1))), 10.0, EULER, task=_IN_OBSERVATION,
+        (
+            column("action/future/xyz_residual", 0, 3), column("action/future/axis_angle_residual", 0, 3),
+            inverted(column("action/future/target_close", 0, 1)),
+        ), 10.0, EULER, task=_IN_OBSERVATION,
     ),
-    "dlr_edan_shared_control_converted_externally_to_rlds": OxeDataset(_views("image"), (_seen("state"), _PAD), (column("action", 0, 6), inverted(_LAST)), 5.0, EULER),
+    "dlr_edan_shared_control_converted_externally_to_rlds": OxeDataset(
+        _views("image"), (_seen("state"), _PAD), (column("action", 0, 6), inverted(_LAST)), 5.0, EULER
+    ),
     "iamlab_cmu_pickup_insert_converted_externally_to_rlds": OxeDataset(
-        _views("image", wrist="wrist_image"), (_seen("state", 0, 8),), (column("action", 0, 3), euler(column("action", 3, 7)), column("action", 7, 8)), 20.0, JOINT,
+        _views("image", wrist="wrist_image"), (_seen("state", 0, 8),), (
+            column("action", 0, 3), euler(column("action", 3, 7)), column("action", 7, 8)
+        ), 20.0, JOINT,
     ),
-    "utaustin_mutex": OxeDataset(_views("image", wrist="wrist_image"), (_seen("state", 0, 8),), _CLOSED_LAST, 20.0, JOINT),
-    "berkeley_fanuc_manipulation": OxeDataset(_views("image", wrist="wrist_image"), (_seen("state", 0, 6), _PAD, _seen("state", 6, 7)), (_ACTION, inverted(_seen("state", 6, 7))), 10.0, JOINT),
-    "cmu_stretch": OxeDataset(_views("image"), (_seen("state", 0, 3), constant(0.0, 4), _seen("state", -1)), (column("action", 0, -1),), 10.0, EULER),
+    "utaustin_mutex": OxeDataset(
+        _views("image", wrist="wrist_image"), (_seen("state", 0, 8),), _CLOSED_LAST, 20.0, JOINT
+    ),
+    "berkeley_fanuc_manipulation": OxeDataset(
+        _views("image", wrist="wrist_image"), (_seen("state", 0, 6), _PAD, _seen("state", 6, 7)),
+        (_ACTION, inverted(_seen("state", 6, 7))), 10.0, JOINT,
+    ),
+    "cmu_stretch": OxeDataset(
+        _views("image"), (_seen("state", 0, 3), constant(0.0, 4), _seen("state", -1)), (column("action", 0, -1),),
+        10.0, EULER,
+    ),
     "berkeley_rpt_converted_externally_to_rlds": OxeDataset(
-        _views(wrist="hand_image"), (_seen("joint_pos"), _seen("gripper")), (_ACTION,), 30.0, JOINT, ActionEncoding.JOINT_POS,
+        _views(wrist="hand_image"), (
+            _seen("joint_pos"), _seen("gripper")
+        ), (_ACTION,), 30.0, JOINT, ActionEncoding.JOINT_POS,
     ),
 }
 
@@ -217,7 +279,8 @@ def standardise(name: str, steps: Steps) -> tuple[dict[str, Array], slice]:
     length = len(next(iter(steps.values())))
     keep = slice(int(row.drop_first), length - int(row.reached))
     if keep.stop - keep.start < 1:
-        raise ContractError(f"an episode of {name} has {length} steps; {length - keep.stop + keep.start} of them are dropped, so none is left")
+        remedy = f"{length - keep.stop + keep.start} of them are dropped, so none is left"
+        raise ContractError(f"an episode of {name} has {length} steps; {remedy}")
     rest = {key: values[keep.start :] for key, values in steps.items()}
     action = joined(row.action, rest)
     if row.reached:
@@ -228,7 +291,10 @@ def standardise(name: str, steps: Steps) -> tuple[dict[str, Array], slice]:
         out[STATE] = joined(row.state, rest)[: len(action)]
     for key, names in ((ACTION, row.action_encoding.value), (STATE, row.state_encoding.value)):
         if key in out and out[key].shape[1] != len(names):
-            raise ContractError(f"{name}: {key} has {out[key].shape[1]} entries, its encoding has {len(names)} ({', '.join(names)}): is this folder another dataset, or another version of it?")
+            raise ContractError(
+                f"{name}: {key} has {out[key].shape[1]} entries, its encoding has {len(names)} ({', '.join(names)}): "
+                "is this folder another dataset, or another version of it?"
+            )
     return out, keep
 
 
@@ -241,7 +307,11 @@ def oxe_contract(name: str, low: Array, high: Array, control_hz: float = 0.0) ->
         raise ConfigError(f"bounds of {name} must be {len(names)} finite numbers each")
     units = ("rad",) * (len(names) - 1) if joints else ("m",) * 3 + ("rad",) * 3
     return ActionContract(
-        mode="joint_delta" if joints else "eef_delta", names=names, units=(*units, "1"), low=tuple(float(v) for v in low), high=tuple(float(v) for v in high),
-        control_hz=control_hz or row.control_hz, joint_names=tuple(n.removeprefix("d") for n in names[:-1]) if joints else (),
+        mode="joint_delta" if joints else "eef_delta", names=names, units=(*units, "1"), low=tuple(
+            float(v) for v in low
+        ), high=tuple(float(v) for v in high),
+        control_hz=control_hz or row.control_hz, joint_names=tuple(
+            n.removeprefix("d") for n in names[:-1]
+        ) if joints else (),
         frame=f"as recorded in {name}", rotation="none" if joints else "roll, pitch, yaw about fixed x, y, z",
     )

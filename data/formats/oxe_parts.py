@@ -72,7 +72,8 @@ def from_relative(part: Part) -> Part:
         moves = np.where(values < -RELATIVE, 1.0, np.where(values > RELATIVE, 0.0, np.nan))
         told = np.flatnonzero(~np.isnan(moves))
         before = 1.0 - moves[told[0]] if len(told) else 1.0
-        last = np.maximum.accumulate(np.where(np.isnan(moves), -1, np.arange(len(moves))))  # (T,), index of the latest one
+        # (T,), index of the latest one
+        last = np.maximum.accumulate(np.where(np.isnan(moves), -1, np.arange(len(moves))))
         return np.where(last < 0, before, moves[np.maximum(last, 0)]).astype(np.float32)[:, None]
 
     return absolute

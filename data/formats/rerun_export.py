@@ -32,8 +32,12 @@ def write_rerun(path: Path, dataset: Dataset, episodes: Sequence[int]) -> None:
                     if is_image(key):
                         recording.log(f"episode_{i}/{key.removeprefix(IMAGE_PREFIX)}", rr.Image(values[t]))
                     elif is_mask(key):
-                        recording.log(f"episode_{i}/{key.removeprefix(MASK_PREFIX)}/mask", rr.SegmentationImage(values[t]))
-                for key, names in ((ACTION, dataset.action_contract.names), (STATE, dataset.observation_contract.state_names)):
+                        recording.log(
+                            f"episode_{i}/{key.removeprefix(MASK_PREFIX)}/mask", rr.SegmentationImage(values[t])
+                        )
+                for key, names in (
+                    (ACTION, dataset.action_contract.names), (STATE, dataset.observation_contract.state_names)
+                ):
                     for name, value in zip(names, episode.frames[key][t], strict=True):
                         recording.log(f"episode_{i}/{key}/{name}", rr.Scalars(float(value)))
         recording.flush()

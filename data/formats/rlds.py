@@ -42,7 +42,10 @@ def recognises(path: Path) -> bool:
 
 def _folder(path: Path) -> Path | None:
     """The folder with the TFRecord files: `path` itself, or its version folder (the last by number)."""
-    versions = sorted((p for p in path.glob("*.*.*") if p.is_dir()), key=lambda p: [int(n) if n.isdigit() else -1 for n in p.name.split(".")])
+    versions = sorted(
+        (p for p in path.glob("*.*.*") if p.is_dir()),
+        key=lambda p: [int(n) if n.isdigit() else -1 for n in p.name.split(".")],
+    )
     return next((p for p in [path, *reversed(versions)] if (p / "features.json").exists()), None)
 
 
@@ -66,10 +69,16 @@ def read(path: Path, options: ReadOptions) -> Stream:
     facts = {"source": str(path), "name": builder.name}
     if (folder / FILE).exists():
         action, observation, robot = contracts_from(json.dumps(read_json(folder / FILE)), str(folder / FILE))
-        return Stream(action, observation, total, lambda first: (f if isinstance(f, FileError) else _ours(*f, i) for i, f in _numbered(builder, first)), facts, robot)
+        return Stream(
+            action, observation, total,
+            lambda first: (f if isinstance(f, FileError) else _ours(*f, i) for i, f in _numbered(builder, first)),
+            facts, robot,
+        )
     name = options.oxe or builder.name
     if name not in OXE_DATASETS:
-        raise ContractError(str(UnknownNameError("Open X-Embodiment dataset", name, OXE_DATASETS)) + f" ({folder} does not say what its actions mean: name the sub-dataset with --oxe)")
+        raise ContractError(str(
+            UnknownNameError("Open X-Embodiment dataset", name, OXE_DATASETS)
+        ) + f" ({folder} does not say what its actions mean: name the sub-dataset with --oxe)")
     return _oxe_stream(builder, folder, name, total, options, facts)
 
 
@@ -78,11 +87,16 @@ def _builder(folder: Path) -> Any:
     try:
         builder = tfds.builder_from_directory(str(folder))
     except Exception as error:  # tfds raises whatever its JSON and protobuf readers raise
-        raise FileError(f"{folder}: features.json or dataset_info.json is damaged ({type(error).__name__}: {error}); restore it from a copy") from error
+        raise FileError(
+            f"{folder}: features.json or dataset_info.json is damaged ({type(error).__name__}: {error}); "
+            "restore it from a copy"
+        ) from error
     return builder
 
 
-def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tuple[int, tuple[dict[str, NDArray[Any]], dict[str, Any]] | FileError]]:
+def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[
+    tuple[int, tuple[dict[str, NDArray[Any]], dict[str, Any]] | FileError]
+]:
     """Yields (number, (flat steps, episode metadata)) in the order of the files, from `first` on.
 
     Where a file is damaged its error comes once, and the next file follows: what a TFRecord file holds behind the
@@ -91,7 +105,10 @@ def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tu
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    decoders = None if pictures else {"steps": {"observation": {k: tfds.decode.SkipDecoding() for k, v in builder.info.features["steps"]["observation"].items() if isinstance(v, tfds.features.Image)}}}
+    decoders = None if pictures else {"steps": {"observation": {
+        k: tfds.decode.SkipDecoding()
+        for k, v in builder.info.features["steps"]["observation"].items() if isinstance(v, tfds.features.Image)
+    }}}
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     start = 0  # number of the file's first episode
     for split, facts in builder.info.splits.items():
@@ -100,7 +117,9 @@ def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tu
             if number >= start:
                 continue
             where = tfds.core.ReadInstruction(split, from_=shard, to=shard + 1, unit="shard")
-            dataset = builder.as_dataset(split=where, read_config=config, decoders=decoders, shuffle_files=False).skip(number - (start - length))
+            dataset = builder.as_dataset(
+                split=where, read_config=config, decoders=decoders, shuffle_files=False
+            ).skip(number - (start - length))
             try:
                 for example in dataset:
                     yield number, _arrays(example)
@@ -126,7 +145,9 @@ def _arrays(example: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[s
     steps = list(example["steps"].as_numpy_iterator())
     flat = [_flat(step) for step in steps]
     metadata = {k: v.numpy() for k, v in _flat(example.get("episode_metadata", {})).items()}
-    return {key: np.stack([row[key] for row in flat]) if not isinstance(flat[0][key], bytes) else np.array([row[key] for row in flat], object) for key in (flat[0] if flat else ())}, metadata
+    return {key: np.stack([row[key] for row in flat]) if not isinstance(flat[0][key], bytes) else np.array(
+        [row[key] for row in flat], object
+    ) for key in (flat[0] if flat else ())}, metadata
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -152,7 +173,9 @@ def _ours(steps: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], number
     return Episode(number, frames, json.loads(metadata["toyshift_meta"]))
 
 
-def _oxe_stream(builder: Any, folder: Path, name: str, total: int, options: ReadOptions, facts: dict[str, Any]) -> Stream:
+def _oxe_stream(
+    builder: Any, folder: Path, name: str, total: int, options: ReadOptions, facts: dict[str, Any]
+) -> Stream:
     row = oxe_dataset(name)
     if not (options.control_hz or row.control_hz):
         raise ConfigError(f"how many actions per second {name} has is not recorded: say it with --control-hz")
@@ -178,17 +201,23 @@ def _oxe_stream(builder: Any, folder: Path, name: str, total: int, options: Read
     state = row.state_encoding.value or ("none",)
     contract = oxe_contract(name, low, high, options.control_hz)
     observation = ObservationContract(tuple(sizes.items()), tuple(state))
-    return Stream(contract, observation, total, lambda first: (f if isinstance(f, FileError) else oxe_episode(name, f[0], i) for i, f in _numbered(builder, first)), facts | {"oxe": name}, "oxe")
+    return Stream(contract, observation, total, lambda first: (
+        f if isinstance(f, FileError) else oxe_episode(name, f[0], i) for i, f in _numbered(builder, first)
+    ), facts | {"oxe": name}, "oxe")
 
 
 def oxe_episode(name: str, steps: Mapping[str, NDArray[Any]], number: int) -> Episode:
     """One episode of a sub-dataset, standardised: cameras primary, secondary, wrist; a dataset without state gets one zero."""
     row = oxe_dataset(name)
     columns, keep = standardise(name, steps)
-    frames: Frames = {image_key(role): np.asarray(steps[f"observation/{key}"][keep]) for role, key in row.images.items()}
+    frames: Frames = {
+        image_key(role): np.asarray(steps[f"observation/{key}"][keep]) for role, key in row.images.items()
+    }
     frames |= {ACTION: columns[ACTION], STATE: columns.get(STATE, np.zeros((len(columns[ACTION]), 1), np.float32))}
     reward = steps.get("reward")
-    meta = {"task": _text(steps.get(row.task)), "dataset_name": name} | ({} if reward is None else {"success": bool(np.asarray(reward).max() > 0)})
+    meta = {"task": _text(steps.get(row.task)), "dataset_name": name} | (
+        {} if reward is None else {"success": bool(np.asarray(reward).max() > 0)}
+    )
     return Episode(number, frames, meta)
 
 
@@ -220,7 +249,9 @@ def oxe_mixture_stream(data_dir: Path, weights: Mapping[str, float], seed: int =
     """
     missing = [name for name in weights if not recognises(Path(data_dir) / name)]
     if missing:
-        raise FileError(f"{data_dir} lacks {len(missing)} of the {len(weights)} datasets of the mixture: {', '.join(missing)}")
+        raise FileError(
+            f"{data_dir} lacks {len(missing)} of the {len(weights)} datasets of the mixture: {', '.join(missing)}"
+        )
     names = list(weights)
     shares = np.array([weights[n] for n in names], float)
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))

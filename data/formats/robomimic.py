@@ -92,10 +92,15 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
                     dropped[str(number)] = str(episode)
                     continue
                 names.append(f"demo_{len(names)}")
-                _write_demo(data.create_group(names[-1]), stream, require_episode(stream, episode, str(stream.facts.get("source", ""))))
+                _write_demo(
+                    data.create_group(names[-1]), stream,
+                    require_episode(stream, episode, str(stream.facts.get("source", ""))),
+                )
                 frames += len(episode)
             data.attrs["total"] = frames
-            data.attrs["env_args"] = json.dumps({"env_name": "toyshift/Grasp-v0", "env_type": ENV_TYPE, "env_kwargs": _env_kwargs(stream)})
+            data.attrs["env_args"] = json.dumps(
+                {"env_name": "toyshift/Grasp-v0", "env_type": ENV_TYPE, "env_kwargs": _env_kwargs(stream)}
+            )
             data.attrs[CONTRACTS] = contracts_json(stream)
             valid = names[VALID_EVERY - 1 :: VALID_EVERY] or names[-1:]
             train = [n for n in names if n not in valid] or names
@@ -165,7 +170,8 @@ def read(path: Path, options: ReadOptions) -> Stream:
     try:
         with h5py.File(path, "r") as file:
             if "data" not in file or "total" not in file["data"].attrs:
-                raise FileError(f"{path} is no robomimic file: it has no group data with an attribute total; there is {', '.join(file) or 'nothing'}")
+                remedy = f"there is {', '.join(file) or 'nothing'}"
+                raise FileError(f"{path} is no robomimic file: it has no group data with an attribute total; {remedy}")
             names = sorted((n for n in file["data"] if n.startswith("demo")), key=lambda n: (len(n), n))
             ours = file["data"].attrs.get(CONTRACTS)
             env_args = str(file["data"].attrs.get("env_args", ""))
@@ -189,7 +195,10 @@ def read(path: Path, options: ReadOptions) -> Stream:
                 except (OSError, KeyError, RuntimeError, ValueError) as error:
                     yield FileError(f"{path}, {name} (episode {number}): truncated or damaged ({error}); restore it from a copy, or pass --skip-damaged: the other episodes are usable")
 
-    return Stream(action, observation, len(names), episodes, {"source": str(path), "env_args": env_args, "foreign": ours is None}, robot)
+    return Stream(
+        action, observation, len(names), episodes,
+        {"source": str(path), "env_args": env_args, "foreign": ours is None}, robot,
+    )
 
 
 def _low_dim(obs: Any) -> list[str]:
@@ -199,25 +208,40 @@ def _low_dim(obs: Any) -> list[str]:
 def _foreign_contracts(demo: Any, path: Path, options: ReadOptions) -> tuple[ActionContract, ObservationContract]:
     action = given_contract(options, str(path), f"has no attribute {CONTRACTS}")
     obs = demo["obs"]
-    cameras = tuple((k.removesuffix("_image"), (int(v.shape[1]), int(v.shape[2]))) for k, v in sorted(obs.items()) if v.ndim == 4 and v.shape[3] == 3)
+    cameras = tuple(
+        (k.removesuffix("_image"), (int(v.shape[1]), int(v.shape[2])))
+        for k, v in sorted(obs.items()) if v.ndim == 4 and v.shape[3] == 3
+    )
     names = tuple(f"{k}.{j}" for k in _low_dim(obs) for j in range(obs[k].shape[1] if obs[k].ndim == 2 else 1))
     return action, ObservationContract(cameras, names)
 
 
-def _read_demo(demo: Any, number: int, name: str, path: Path, action: ActionContract, observation: ObservationContract, *, foreign: bool) -> Episode:
+def _read_demo(
+    demo: Any, number: int, name: str, path: Path, action: ActionContract, observation: ObservationContract, *,
+    foreign: bool,
+) -> Episode:
     units: NDArray[Any] = demo["actions"][()]
     if units.ndim != 2 or units.shape[1] != action.size:
-        raise ContractError(f"{path}, {name} (episode {number}): actions have shape {units.shape}; {action.mode} takes {action.size}: {', '.join(action.names)}")
+        remedy = f"{action.mode} takes {action.size}: {', '.join(action.names)}"
+        raise ContractError(f"{path}, {name} (episode {number}): actions have shape {units.shape}; {remedy}")
     if np.abs(units).max(initial=0.0) > 1.0 + 1e-6 or not np.isfinite(units).all():
-        raise ContractError(f"{path}, {name} (episode {number}): actions reach {np.abs(units).max():.4g}; robomimic's lie within -1 and 1")
+        remedy = "robomimic's lie within -1 and 1"
+        raise ContractError(f"{path}, {name} (episode {number}): actions reach {np.abs(units).max():.4g}; {remedy}")
     obs = demo["obs"]
     frames: Frames = {ACTION: action.from_unit(units.astype(np.float64))}
     if foreign:
-        frames |= {image_key(camera): obs[camera if camera in obs else f"{camera}_image"][()] for camera in observation.camera_names}
-        frames[STATE] = np.concatenate([np.asarray(obs[k][()], np.float32).reshape(len(units), -1) for k in _low_dim(obs)], axis=1)
+        frames |= {
+            image_key(camera): obs[camera if camera in obs else f"{camera}_image"][()]
+            for camera in observation.camera_names
+        }
+        frames[STATE] = np.concatenate(
+            [np.asarray(obs[k][()], np.float32).reshape(len(units), -1) for k in _low_dim(obs)], axis=1
+        )
         if "states" in demo:
             frames[SIM_STATE] = np.asarray(demo["states"][()], np.float64)
-        meta: dict[str, Any] = {"task": "", "success": bool(demo["rewards"][()].max() > 0) if "rewards" in demo else True, "demo": name}
+        meta: dict[str, Any] = {
+            "task": "", "success": bool(demo["rewards"][()].max() > 0) if "rewards" in demo else True, "demo": name
+        }
     else:
         frames |= {image_key(k.removesuffix("_image")): obs[k][()] for k in obs if k.endswith("_image")}
         frames |= {mask_key(k.removesuffix("_mask")): obs[k][()][..., 0] for k in obs if k.endswith("_mask")}

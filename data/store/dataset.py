@@ -76,7 +76,9 @@ class Dataset:
         self._files: dict[str, dict[str, int]] = ours["files"]
         check_contracts(self.columns, self.action_contract, self.observation_contract, str(self.folder))
         self._check_files()
-        self._rows: list[dict[str, Any]] = [json.loads(line) for line in (self.folder / "meta" / INDEX_FILE).read_text(encoding="utf-8").splitlines()]
+        self._rows: list[dict[str, Any]] = [
+            json.loads(line) for line in (self.folder / "meta" / INDEX_FILE).read_text(encoding="utf-8").splitlines()
+        ]
         self._places = self._read_places()
         self._check_info()
 
@@ -93,7 +95,10 @@ class Dataset:
     def _rebuilt_info(self) -> dict[str, Any]:
         """Returns what is read of info.json, from what else the folder says."""
         kinds = {k: "video" if (self.folder / "videos" / k).is_dir() else c.dtype for k, c in self.columns.items()}
-        return {"fps": self.action_contract.control_hz, "data_path": DATA_PATH, "features": {k: {"dtype": v} for k, v in kinds.items()}}
+        return {
+            "fps": self.action_contract.control_hz, "data_path": DATA_PATH,
+            "features": {k: {"dtype": v} for k, v in kinds.items()},
+        }
 
     def require_episodes(self) -> None:
         """Raises FileError where there is no episode."""
@@ -184,7 +189,8 @@ class Dataset:
         where = f"{self.folder / name}, episode {i}"
         clip = cut_clip(self.folder / name, self.info["fps"], begin, self._places[i][3], where)
         if clip_crc(clip) != self._rows[i]["videos"][key]:
-            raise FileError(f"{where}: the video changed since it was written (CRC-32 differs); {_RESTORE}. {self._others()}")
+            remedy = f"{_RESTORE}. {self._others()}"
+            raise FileError(f"{where}: the video changed since it was written (CRC-32 differs); {remedy}")
         return clip
 
     def _others(self) -> str:
@@ -193,7 +199,8 @@ class Dataset:
     def _open(self, path: Path) -> pq.ParquetFile:
         """Opens a data file; one that is cut off, by the copy of its end in meta/."""
         try:
-            return pq.ParquetFile(path, page_checksum_verification=True)  # checksums of pages tell a flipped bit from a value
+            # checksums of pages tell a flipped bit from a value
+            return pq.ParquetFile(path, page_checksum_verification=True)
         except pa.ArrowInvalid:
             copy = self.folder / FOOTERS / path.relative_to(self.folder)
             if not copy.exists():
@@ -211,7 +218,8 @@ class Dataset:
         except FileNotFoundError as error:
             raise FileError(f"{where}: the file is missing; {_RESTORE}. {self._others()}") from error
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {_RESTORE}. {self._others()}") from error
+            remedy = f"{_RESTORE}. {self._others()}"
+            raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {remedy}") from error
         if table.num_rows != length or table["episode_index"][0].as_py() != i or table["index"][0].as_py() != first:
             raise FileError(f"{where}: row group {group} holds other rows than {EPISODES_PATH} says; {_RESTORE}")
         return table
@@ -249,7 +257,10 @@ class Dataset:
             for i in range(self.num_episodes):
                 episode = self.episode(i)
                 if digest(episode.frames, episode.meta) != self.episode_digest(i):
-                    raise FileError(f"{self.folder / self._places[i][0]}: episode {i} decodes to other values than were recorded; {_RESTORE}")
+                    raise FileError(
+                        f"{self.folder / self._places[i][0]}: episode {i} decodes to other values than were recorded; "
+                        f"{_RESTORE}"
+                    )
         return content_hash(*(str(row["digest"]) for row in self._rows))
 
     def verify(self) -> None:
@@ -298,21 +309,32 @@ class Dataset:
         """Returns (file, row group, first global frame, length) of each episode."""
         path = self.folder / EPISODES_PATH
         try:
-            wanted = [f"videos/{key}/{name}" for key in self.videos for name in ("chunk_index", "file_index", "from_timestamp")]
-            table = pq.read_table(path, columns=["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", *wanted])
+            wanted = [
+                f"videos/{key}/{name}"
+                for key in self.videos
+                for name in ("chunk_index", "file_index", "from_timestamp")
+            ]
+            table = pq.read_table(path, columns=[
+                "episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", *wanted
+            ])
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise FileError(f"{path} is unreadable ({error}); {_RESTORE}") from error
         places: list[tuple[str, int, int, int]] = []
         groups: dict[str, int] = {}
         self._video_places: dict[str, list[tuple[str, float]]] = {key: [] for key in self.videos}
         for row in table.to_pylist():
-            name = str(self.info["data_path"]).format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+            name = str(self.info["data_path"]).format(
+                chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+            )
             group = groups.get(name, 0)
             groups[name] = group + 1
             places.append((name, group, row["dataset_from_index"], row["length"]))
             for key, found in self._video_places.items():
                 chunk, file = row[f"videos/{key}/chunk_index"], row[f"videos/{key}/file_index"]
-                found.append((VIDEO_PATH.format(video_key=key, chunk_index=chunk, file_index=file), row[f"videos/{key}/from_timestamp"]))
+                found.append((
+                    VIDEO_PATH.format(video_key=key, chunk_index=chunk, file_index=file),
+                    row[f"videos/{key}/from_timestamp"],
+                ))
         return places
 
     def _check_info(self) -> None:
@@ -328,7 +350,9 @@ class Dataset:
         if missing:
             self._complain(f"{path}: the features {', '.join(missing)} are missing")
         if self.info["fps"] != self.action_contract.control_hz:
-            self._complain(f"{path}: fps is {self.info['fps']}, the action contract says {self.action_contract.control_hz:g}")
+            self._complain(
+                f"{path}: fps is {self.info['fps']}, the action contract says {self.action_contract.control_hz:g}"
+            )
 
 
 def file_crc(path: Path) -> int:
@@ -343,9 +367,15 @@ def file_crc(path: Path) -> int:
 def _read_info(folder: Path) -> dict[str, Any]:
     path = folder / "meta" / "info.json"
     if (folder / FINALIZING / "READY").exists() or (not path.exists() and (folder / EPISODES).is_dir()):
-        raise FileError(f"{folder} is not finished: its episodes are not in the LeRobot layout yet. Run the command that collects it again: it goes on where it was")
+        raise FileError(
+            f"{folder} is not finished: its episodes are not in the LeRobot layout yet. Run the command that collects "
+            "it again: it goes on where it was"
+        )
     if folder.is_file():
-        raise FileError(f"{folder} is a file; datasets are folders: `toyshift data convert {folder} DIR --to lerobot` makes one of a robomimic file")
+        raise FileError(
+            f"{folder} is a file; datasets are folders: `toyshift data convert {folder} DIR --to lerobot` makes one of "
+            "a robomimic file"
+        )
     if not path.exists():
         raise FileError(f"{folder} is no dataset: {path} does not exist")
     remedy = f"restore it from a copy, or let `toyshift data check {folder} --repair NEW` make it again from the rest of the folder"
@@ -358,16 +388,23 @@ def _read_info(folder: Path) -> dict[str, Any]:
     if missing:
         raise FileError(f"{path}: {', '.join(missing)} missing; {remedy}")
     if info["codebase_version"] != CODEBASE_VERSION:
-        raise FileError(f"{path}: version {info['codebase_version']!r} of the LeRobot layout; only {CODEBASE_VERSION} is read")
+        remedy = f"only {CODEBASE_VERSION} is read"
+        raise FileError(f"{path}: version {info['codebase_version']!r} of the LeRobot layout; {remedy}")
     return dict(info)
 
 
 def _read_ours(folder: Path) -> dict[str, Any]:
     path = folder / "meta" / "toyshift.json"
     if not path.exists():
-        raise ContractError(f"{folder} has no {path.name} in meta/ and so no action contract: what its actions mean is unknown, and guessing is refused. Write it with `toyshift.data.finalize`")
+        raise ContractError(
+            f"{folder} has no {path.name} in meta/ and so no action contract: what its actions mean is unknown, and "
+            "guessing is refused. Write it with `toyshift.data.finalize`"
+        )
     ours = read_json(path)
-    missing = [k for k in ("version", "action_contract", "observation_contract", "manifest", "columns", "files") if k not in ours]
+    missing = [
+        k
+        for k in ("version", "action_contract", "observation_contract", "manifest", "columns", "files") if k not in ours
+    ]
     if missing:
         raise ContractError(f"{path}: {', '.join(missing)} missing; {_RESTORE}")
     if ours["version"] != TOYSHIFT_VERSION:

@@ -110,7 +110,8 @@ def finalize(
                 raise FileError(f"{folder} holds no episodes; collect some first")
             shutil.rmtree(folder / EPISODES, ignore_errors=True)
     except OSError as error:
-        raise FileError(f"cannot write the dataset in {folder} ({error}); no episode is lost: make room and run the command again") from error
+        remedy = "no episode is lost: make room and run the command again"
+        raise FileError(f"cannot write the dataset in {folder} ({error}); {remedy}") from error
 
 
 def _swap_in(folder: Path) -> None:
@@ -131,10 +132,13 @@ def _refuse_damaged(folder: Path, files: set[int]) -> None:
     whole = {episode_path(folder, i) for i in files}
     damaged = sorted(str(p) for p in (folder / EPISODES).glob("episode-*.npz") if p not in whole)
     if damaged:
-        raise FileError(f"truncated: {', '.join(damaged[:5])}. Delete and collect again; the other {len(whole)} episodes are whole")
+        remedy = f"the other {len(whole)} episodes are whole"
+        raise FileError(f"truncated: {', '.join(damaged[:5])}. Delete and collect again; {remedy}")
 
 
-def _sources(folder: Path, files: set[int], action: ActionContract, observation: ObservationContract) -> dict[int, Source]:
+def _sources(
+    folder: Path, files: set[int], action: ActionContract, observation: ObservationContract
+) -> dict[int, Source]:
     """Returns what to write, by collected number; nothing when the layout already holds every file."""
 
     def from_file(i: int) -> Source:
@@ -167,7 +171,10 @@ class _DataFiles:
         leaves = [f"{k}.bytes" if is_image(k) else k for k in pngs]
         paths = [name for k in columns if k not in pngs for name in [_leaf(k, columns[k])]] + list(AUTO_DTYPES)
         self._options: dict[str, Any] = {
-            "compression": {**dict.fromkeys(paths, "zstd"), **dict.fromkeys(leaves, "none"), **{f"{k}.path": "zstd" for k in pngs if is_image(k)}},
+            "compression": {
+                **dict.fromkeys(paths, "zstd"), **dict.fromkeys(leaves, "none"),
+                **{f"{k}.path": "zstd" for k in pngs if is_image(k)}
+            },
             "use_dictionary": [*AUTO_DTYPES, *(f"{k}.path" for k in pngs if is_image(k))],
             "write_statistics": list(AUTO_DTYPES),
             "write_page_checksum": True,
@@ -183,7 +190,9 @@ class _DataFiles:
             self.close()
         if self._writer is None:
             self._number += 1
-            self._path = self._root / DATA_PATH.format(chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
+            self._path = self._root / DATA_PATH.format(
+                chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE
+            )
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = pa.OSFile(str(self._path), "wb")
             self._writer = pq.ParquetWriter(self._handle, self._schema, **self._options)
@@ -217,10 +226,15 @@ class _VideoFiles:
             self.close()
         if self._file is None:
             self._number += 1
-            path = VIDEO_PATH.format(video_key=self._key, chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
+            path = VIDEO_PATH.format(
+                video_key=self._key, chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE
+            )
             self._file = VideoFile(self._root / path, self._fps)
         begin, end = self._file.add(clip)
-        place = {"chunk_index": self._number // CHUNKS_SIZE, "file_index": self._number % CHUNKS_SIZE, "from_timestamp": begin, "to_timestamp": end}
+        place = {
+            "chunk_index": self._number // CHUNKS_SIZE, "file_index": self._number % CHUNKS_SIZE,
+            "from_timestamp": begin, "to_timestamp": end,
+        }
         return {f"videos/{self._key}/{k}": v for k, v in place.items()}
 
     def close(self) -> None:
@@ -262,20 +276,33 @@ def _write(
                     stack.callback(files.close)
             if episode.videos.keys() != videos.keys():
                 different = sorted(episode.videos.keys() ^ videos.keys())
-                raise ContractError(f"{episode.source}: {different} are video here or in the first episode, and PNG in the other; collect again into another folder")
+                raise ContractError(
+                    f"{episode.source}: {different} are video here or in the first episode, and PNG in the other; "
+                    "collect again into another folder"
+                )
             if columns_of(episode) != columns:
-                different = sorted(k for k in columns.keys() | columns_of(episode).keys() if columns.get(k) != columns_of(episode).get(k))
-                raise ContractError(f"{episode.source}: columns {different} differ from those of the first episode; delete the file and collect again")
+                different = sorted(
+                    k
+                    for k in columns.keys() | columns_of(episode).keys() if columns.get(k) != columns_of(episode).get(k)
+                )
+                raise ContractError(
+                    f"{episode.source}: columns {different} differ from those of the first episode; "
+                    "delete the file and collect again"
+                )
             task = str(episode.meta.get("task", ""))
             task_index = tasks.setdefault(task, len(tasks))
-            table = episode_table(episode, stored, episode_index=number, first_index=frames, task_index=task_index, fps=fps)
+            table = episode_table(
+                episode, stored, episode_index=number, first_index=frames, task_index=task_index, fps=fps
+            )
             chunk, file = data.add(table)
             stats = _episode_stats(episode, number, frames, task_index, fps, running, histograms)
             places: dict[str, Any] = {}
             for key, clip in episode.videos.items():
                 places |= videos[key].add(clip)
             rows.append(_episode_row(number, task, frames, len(episode), chunk, file, stats) | places)
-            facts = {"episode_index": number, "collected_index": collected, "digest": episode.digest, "meta": episode.meta}
+            facts = {
+                "episode_index": number, "collected_index": collected, "digest": episode.digest, "meta": episode.meta
+            }
             if videos:
                 facts["videos"] = {key: clip_crc(clip) for key, clip in episode.videos.items()}
             index.append(json.dumps(facts, sort_keys=True))
@@ -329,7 +356,9 @@ def _episode_stats(
     return out
 
 
-def _episode_row(number: int, task: str, first: int, length: int, chunk: int, file: int, stats: Mapping[str, Stats]) -> dict[str, Any]:
+def _episode_row(
+    number: int, task: str, first: int, length: int, chunk: int, file: int, stats: Mapping[str, Stats]
+) -> dict[str, Any]:
     row: dict[str, Any] = {
         "episode_index": number,
         "tasks": [task],
@@ -341,7 +370,9 @@ def _episode_row(number: int, task: str, first: int, length: int, chunk: int, fi
         "meta/episodes/chunk_index": 0,
         "meta/episodes/file_index": 0,
     }
-    return row | {f"stats/{key}/{name}": value.tolist() for key, values in stats.items() for name, value in values.items()}
+    return row | {
+        f"stats/{key}/{name}": value.tolist() for key, values in stats.items() for name, value in values.items()
+    }
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -351,11 +382,22 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
     """Writes the task table as pandas would, with the task as index, without needing pandas."""
-    table = pa.table({"task_index": pa.array(list(tasks.values()), pa.int64()), "task": pa.array(list(tasks), pa.string())})
-    column = {"field_name": "task_index", "name": "task_index", "pandas_type": "int64", "numpy_type": "int64", "metadata": None}
+    table = pa.table(
+        {"task_index": pa.array(list(tasks.values()), pa.int64()), "task": pa.array(list(tasks), pa.string())}
+    )
+    column = {
+        "field_name": "task_index", "name": "task_index", "pandas_type": "int64", "numpy_type": "int64",
+        "metadata": None,
+    }
     label = {"field_name": "task", "name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
-    levels = {"field_name": None, "name": None, "pandas_type": "unicode", "numpy_type": "object", "metadata": {"encoding": "UTF-8"}}
-    pandas = {"index_columns": ["task"], "column_indexes": [levels], "columns": [column, label], "creator": {"library": "pyarrow", "version": pa.__version__}, "pandas_version": "2.0.0"}
+    levels = {
+        "field_name": None, "name": None, "pandas_type": "unicode", "numpy_type": "object",
+        "metadata": {"encoding": "UTF-8"},
+    }
+    pandas = {
+        "index_columns": ["task"], "column_indexes": [levels], "columns": [column, label],
+        "creator": {"library": "pyarrow", "version": pa.__version__}, "pandas_version": "2.0.0",
+    }
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
 
 

@@ -81,12 +81,18 @@ def test_failures_are_kept_on_request_and_change_no_success(tmp_path: Path) -> N
     dataset = open_dataset(tmp_path / "all")
     outcomes = [dataset.meta(i)["success"] for i in range(dataset.num_episodes)]
     assert result["episodes"] == sum(outcomes) == 2
-    assert result["failed"] == outcomes.count(False) == sum(n for cause, n in result["causes"].items() if cause != "no grasp found") > 0
+    assert result["failed"] == outcomes.count(False) == sum(
+        n for cause, n in result["causes"].items() if cause != "no grasp found"
+    ) > 0
     assert outcomes[-1]
-    assert {dataset.meta(i).get("cause") for i in range(len(outcomes)) if not outcomes[i]} <= {"missed", "dropped", "unstable"}
+    assert {
+        dataset.meta(i).get("cause") for i in range(len(outcomes)) if not outcomes[i]
+    } <= {"missed", "dropped", "unstable"}
     collect(dataclasses.replace(hard, keep="successes", out=tmp_path / "good"))
     good = open_dataset(tmp_path / "good")
-    assert [good.episode_digest(i) for i in range(2)] == [dataset.episode_digest(i) for i, ok in enumerate(outcomes) if ok]
+    assert [good.episode_digest(i) for i in range(2)] == [
+        dataset.episode_digest(i) for i, ok in enumerate(outcomes) if ok
+    ]
 
 
 def test_a_wrong_choice_for_keep_and_a_wrong_shift_are_named(tmp_path: Path) -> None:
@@ -186,7 +192,8 @@ def test_a_kill_just_before_the_end_plays_nothing_again(plain: Path, tmp_path: P
     config = config_of(tmp_path / "d", episodes=2)
     whole = collect(config)
     facts = json.loads((config.out / collection.MARKER).read_text())
-    (config.out / collection.MARKER).write_text(json.dumps(facts | {"finished": None}))  # killed between the layout and the last note
+    # killed between the layout and the last note
+    (config.out / collection.MARKER).write_text(json.dumps(facts | {"finished": None}))
     noted = (config.out / ledger.LEDGER).read_text()
     assert collect(config)["content_hash"] == whole["content_hash"]
     assert (config.out / ledger.LEDGER).read_text() == noted
@@ -204,7 +211,8 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # zipfile complains about the file it could not end
+# zipfile complains about the file it could not end
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path / "d", episodes=6)
     config.out.mkdir()

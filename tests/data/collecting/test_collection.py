@@ -26,7 +26,9 @@ OBJECTS = "toys:train?n=6"
 
 
 def config_of(out: Path, **changes: object) -> CollectConfig:
-    return dataclasses.replace(CollectConfig(OBJECTS, 3, out, workers=0, seed=3, image_size=32, cameras=("front",)), **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(
+        CollectConfig(OBJECTS, 3, out, workers=0, seed=3, image_size=32, cameras=("front",)), **changes
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,10 @@ def test_cameras_of_any_pose_and_size_are_recorded(tmp_path: Path) -> None:
     assert dict(dataset.observation_contract.cameras) == {"front": (32, 32), "side": (24, 40)}
     frames = dataset.episode(0).frames
     assert frames["observation.images.side"].shape[1:] == (24, 40, 3)
-    np.testing.assert_allclose(frames["camera.side.intrinsics"][0], [[12 / np.tan(np.radians(22.5)), 0, 20], [0, 12 / np.tan(np.radians(22.5)), 12], [0, 0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(
+        frames["camera.side.intrinsics"][0],
+        [[12 / np.tan(np.radians(22.5)), 0, 20], [0, 12 / np.tan(np.radians(22.5)), 12], [0, 0, 1]], rtol=1e-6,
+    )
     assert dataset.manifest["config"]["cameras"][1]["position"] == [0.5, -0.7, 0.4]
     # its built-in cameras can be rendered again
     env = environment_of(dataset)

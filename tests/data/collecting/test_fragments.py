@@ -49,7 +49,9 @@ def sampled(design: Fragmentation, episodes: int, seed: int) -> Dependence:
     values = []
     for i, part in enumerate(design.parts):
         drawn = [part.draw(episode_rng(seed, 10_000 * i + k, "sub-dataset")) for k in range(episodes)]
-        values.append(tuple(np.array([row[name] for row in drawn], dtype=float) for name in (design.relevant, design.factor)))
+        values.append(
+            tuple(np.array([row[name] for row in drawn], dtype=float) for name in (design.relevant, design.factor))
+        )
     return measure(design, values, objects=30, samples=300, seed=seed)
 
 
@@ -59,7 +61,9 @@ def test_information_has_its_textbook_values() -> None:
     assert normalised_mutual_information(np.diag([0.1, 0.6, 0.3])) == pytest.approx(1.0)
     # binary symmetric channel with flips at 0.1: I = log 2 - H(0.1), both entropies log 2
     channel = np.array([[0.45, 0.05], [0.05, 0.45]])
-    assert normalised_mutual_information(channel) == pytest.approx(1 - float(entropy(np.array([0.1, 0.9]))) / math.log(2))
+    assert normalised_mutual_information(channel) == pytest.approx(
+        1 - float(entropy(np.array([0.1, 0.9]))) / math.log(2)
+    )
     assert math.isnan(normalised_mutual_information(np.array([[1.0]])))
 
 
@@ -95,7 +99,11 @@ def test_disjoint_ranges_have_the_closed_form(m: int, rho: float) -> None:
 
 def test_width_lowers_the_dependence_as_proposition_a_says() -> None:
     design = made(4 / 9, 10 / 9)  # ranges of exactly two bins: H(u|i) = H(v|i) = log 2
-    within = [float(entropy(part.masses(name, edges))) for part in design.parts for name, edges in zip(("position", "azimuth"), design.edges(), strict=True)]
+    within = [
+        float(entropy(part.masses(name, edges)))
+        for part in design.parts
+        for name, edges in zip(("position", "azimuth"), design.edges(), strict=True)
+    ]
     np.testing.assert_allclose(within, math.log(2))
     bits = sum(within) / math.log(2)
     assert design.planted() == pytest.approx(4 / (bits + 4))  # the paper's form for m = 2
@@ -113,12 +121,17 @@ def test_overlap_bounds_the_dependence(radius: float, distance: float, rho: floa
     design = made(radius, distance, rho, relevant_diversity=1 - radius)
     joint = design.joint()
     bits = float(entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint)) / math.log(2)
-    (u0, u1), (v0, v1) = ([part.masses(name, edges) for part in design.parts] for name, edges in zip(("position", "azimuth"), design.edges(), strict=True))
+    (u0, u1), (v0, v1) = (
+        [part.masses(name, edges) for part in design.parts]
+        for name, edges in zip(("position", "azimuth"), design.edges(), strict=True)
+    )
     assert bits <= min(np.abs(u0 - u1).sum(), np.abs(v0 - v1).sum()) / 2 + 1e-9
 
 
 @given(st.floats(0.0, 0.9), st.floats(0.0, 1.0), st.floats(0.0, 0.9), st.floats(0.0, 1.0))
-def test_radius_and_distance_are_crossed(radius: float, distance: float, other_radius: float, other_distance: float) -> None:
+def test_radius_and_distance_are_crossed(
+    radius: float, distance: float, other_radius: float, other_distance: float
+) -> None:
     def geometry(design: Fragmentation) -> tuple[np.ndarray, np.ndarray]:
         ranges = [(part.position[0], part.azimuth[0]) for part in design.parts]
         low, high = (np.array([[getattr(r, end) for r in row] for row in ranges]) for end in ("low", "high"))
@@ -150,8 +163,12 @@ def test_masses_of_bins_are_those_of_draws(low: float, width: float) -> None:
 
 
 CASES = [
-    made(), made(0.5, 0.8, 0.0), made(0.5, 0.8, 0.6), made(1.0, 0.3, 1.0), made(0.0, 1.0, 0.5), made(0.3, 1.2, 0.8, 4, factor="light"),
-    made(0.5, 0.8, 1.0, factor="table"), made(0.5, 0.8, 0.7, relevant="object"), made(0.4, 0.6, 1.0, relevant_diversity=0.0, relevant_disparity=1.0),
+    made(), made(0.5, 0.8, 0.0), made(0.5, 0.8, 0.6), made(1.0, 0.3, 1.0), made(0.0, 1.0, 0.5), made(
+        0.3, 1.2, 0.8, 4, factor="light"
+    ),
+    made(0.5, 0.8, 1.0, factor="table"), made(0.5, 0.8, 0.7, relevant="object"), made(
+        0.4, 0.6, 1.0, relevant_diversity=0.0, relevant_disparity=1.0
+    ),
 ]
 
 
@@ -214,7 +231,9 @@ def test_robots_are_a_factor_of_points() -> None:
 def test_normal_sub_datasets_draw_what_collection_draws() -> None:
     drawn = [SubDataset("a").draw(episode_rng(0, i)) for i in range(50)]
     assert max(abs(d["position"]) for d in drawn) <= FACTORS["position"].high
-    assert {(d["azimuth"], d["light"], d["table"], d["background"], d["object_colour"], d["robot"]) for d in drawn} == {(0.0, 1.0, 0, 0, 0, 0)}
+    assert {
+        (d["azimuth"], d["light"], d["table"], d["background"], d["object_colour"], d["robot"]) for d in drawn
+    } == {(0.0, 1.0, 0, 0, 0, 0)}
 
 
 # ---------------------------------------------------------------- collected
@@ -248,7 +267,9 @@ def test_episodes_are_what_their_sub_dataset_says(folder: tuple[Path, Fragmentat
     assert np.abs(poses[0] - poses[3]).max() > 0.3
 
 
-def test_the_measured_dependence_agrees_and_a_rerun_changes_nothing(folder: tuple[Path, Fragmentation, CollectConfig], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_measured_dependence_agrees_and_a_rerun_changes_nothing(
+    folder: tuple[Path, Fragmentation, CollectConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
     out, design, config = folder
     before = [open_dataset(out / part.name).content_hash() for part in design.parts]
     assert collect_fragments(design, config)["episodes"] == 6
@@ -261,7 +282,9 @@ def test_the_measured_dependence_agrees_and_a_rerun_changes_nothing(folder: tupl
     assert "they agree" in capsys.readouterr().out
 
 
-def test_another_design_or_a_damaged_plan_is_refused(folder: tuple[Path, Fragmentation, CollectConfig], tmp_path: Path) -> None:
+def test_another_design_or_a_damaged_plan_is_refused(
+    folder: tuple[Path, Fragmentation, CollectConfig], tmp_path: Path
+) -> None:
     out, design, config = folder
     with pytest.raises(ConfigError, match=r"another configuration \(diversity: 0.3 now, 0.4 there"):
         collect_fragments(made(0.3, 1.0), config)
@@ -270,7 +293,9 @@ def test_another_design_or_a_damaged_plan_is_refused(folder: tuple[Path, Fragmen
     with pytest.raises(ConfigError, match="one object, the robot panda"):
         dataclasses.replace(config, sub_dataset=design.parts[0], clutter=2)
     plan = json.loads((out / PLAN).read_text())
-    for change, message in (({"version": 9}, "version 9"), ({"m": "two"}, "no plan"), ({"diversity": 0.1}, "not those of its dials")):
+    for change, message in (
+        ({"version": 9}, "version 9"), ({"m": "two"}, "no plan"), ({"diversity": 0.1}, "not those of its dials")
+    ):
         (tmp_path / PLAN).write_text(json.dumps(plan | change))
         with pytest.raises(FileError, match=message):
             read_plan(tmp_path)

@@ -36,7 +36,9 @@ def test_another_action_leads_elsewhere(demos, monkeypatch):
     from toyshift.envs.tasks.grasp import GraspEnv
 
     advance = GraspEnv.advance
-    monkeypatch.setattr(GraspEnv, "advance", lambda env, action: advance(env, action + np.array([0.01, 0, 0, 0, 0, 0, 0], np.float32)))
+    monkeypatch.setattr(
+        GraspEnv, "advance", lambda env, action: advance(env, action + np.array([0.01, 0, 0, 0, 0, 0, 0], np.float32))
+    )
     assert replay(demos, [0])["max_drift"] > 0.01
 
 

@@ -50,11 +50,14 @@ class Plays:
 
 
 def config(out: Path, take_over: TakeOver | None, **options: Any) -> CollectConfig:
-    return CollectConfig("toys:train?n=4", 3, out, image_size=32, cameras=("front",), take_over=take_over, **{"workers": 0, **options})
+    return CollectConfig(
+        "toys:train?n=4", 3, out, image_size=32, cameras=("front",), take_over=take_over, **{"workers": 0, **options}
+    )
 
 
 def test_episodes_begin_where_the_expert_took_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # so that workers find this module, by the name pytest gives it
+    # so that workers find this module, by the name pytest gives it
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])
     made = config(tmp_path / "a", TakeOver(Plays("downwards"), 6, 14))
     result = collect(made, progress=False)
     dataset = open_dataset(made.out)
@@ -78,5 +81,7 @@ def test_what_the_beginner_does_alone_is_not_recorded(tmp_path: Path) -> None:
 
 
 def test_a_dataset_belongs_to_its_beginner(tmp_path: Path) -> None:
-    plain, downwards, later = (config(tmp_path, t) for t in (None, TakeOver(Plays("downwards")), TakeOver(Plays("downwards"), 10)))
+    plain, downwards, later = (
+        config(tmp_path, t) for t in (None, TakeOver(Plays("downwards")), TakeOver(Plays("downwards"), 10))
+    )
     assert len({plain.key, downwards.key, later.key, config(tmp_path, TakeOver(Plays("masterly"))).key}) == 4

@@ -96,7 +96,9 @@ def test_kill_9_during_the_build_loses_the_episodes_in_flight_only(tmp_path, mak
 
 @pytest.mark.skipif(not BENCHMARK.is_file(), reason="the tests run against an installed wheel")
 def test_private_memory_does_not_grow_with_20_gb():
-    done = subprocess.run([sys.executable, str(BENCHMARK), "--only", "memory", "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK), "--only", "memory", "--json"], capture_output=True, text=True, check=True
+    )
     memory = json.loads(done.stdout.splitlines()[-1])["memory"]
     assert memory["cache_gb"] >= 20
     assert memory["disk_mb"] < 100

@@ -32,7 +32,10 @@ def test_every_window_equals_the_recorded_frames(tmp_path, maker):
         length = len(frames["action"])
         for t in range(length):
             row -= 1
-            for key in ("observation.images.front", "observation.images.wrist", "masks.front", "masks.wrist", "observation.state"):
+            for key in (
+                "observation.images.front", "observation.images.wrist", "masks.front", "masks.wrist",
+                "observation.state",
+            ):
                 np.testing.assert_array_equal(batch[key][row, 0], frames[key][t])
             steps = np.arange(t, t + 3)
             np.testing.assert_array_equal(batch["action"][row], frames["action"][np.minimum(steps, length - 1)])
@@ -59,7 +62,9 @@ def test_a_history_holds_the_frames_before_and_says_what_is_padding(tmp_path, ma
         rows = index - frame + np.maximum(steps, 0)
         for key in ("observation.images.front", "masks.wrist", "observation.state"):
             np.testing.assert_array_equal(batch[key][row], every[key][rows, 0])
-        np.testing.assert_array_equal(batch["action.history"][row], every["action"][index - frame + np.maximum(frame + np.arange(-4, 0), 0), 0])
+        np.testing.assert_array_equal(
+            batch["action.history"][row], every["action"][index - frame + np.maximum(frame + np.arange(-4, 0), 0), 0]
+        )
     for key in ("action", "action_is_pad", "episode_index", "frame_index"):
         np.testing.assert_array_equal(batch[key], newest[key])
     there = ForkingPickler.loads(ForkingPickler.dumps(seen))
@@ -99,7 +104,9 @@ def test_the_cache_is_built_once_and_follows_the_content(tmp_path, maker, monkey
     maker.dataset(tmp_path, range(3))
     assert len(Windows([tmp_path], chunk=1)) == 4 + 5 + 6
     assert not first.exists()
-    assert [p.name for p in (tmp_path / ".cache").iterdir() if p.is_dir()] == [cache.cache_path(open_dataset(tmp_path)).name]
+    assert [
+        p.name for p in (tmp_path / ".cache").iterdir() if p.is_dir()
+    ] == [cache.cache_path(open_dataset(tmp_path)).name]
 
 
 def test_a_killed_build_goes_on_where_it_was(tmp_path, maker, monkeypatch):
@@ -120,7 +127,9 @@ def test_a_killed_build_goes_on_where_it_was(tmp_path, maker, monkeypatch):
     monkeypatch.setattr(dataset, "episode", lambda i: decoded.append(i) or real(i))
     arrays = cache.cached_arrays(dataset, threads=1)
     assert sorted(decoded) == list(range(6))
-    np.testing.assert_array_equal(arrays["masks.wrist"], np.concatenate([real(i).frames["masks.wrist"] for i in range(6)]))
+    np.testing.assert_array_equal(
+        arrays["masks.wrist"], np.concatenate([real(i).frames["masks.wrist"] for i in range(6)])
+    )
 
 
 def test_a_truncated_cache_says_to_delete_it(tmp_path, maker):
@@ -170,7 +179,9 @@ def test_folders_under_different_contracts_are_both_named(tmp_path, maker):
 
 def test_bad_arguments_are_refused(tmp_path, maker):
     folder = maker.dataset(tmp_path, range(2))
-    for options in ({"folders": []}, {"chunk": 0}, {"weights": [0.0]}, {"weights": [1.0, 1.0]}, {"weights": [float("nan")]}):
+    for options in (
+        {"folders": []}, {"chunk": 0}, {"weights": [0.0]}, {"weights": [1.0, 1.0]}, {"weights": [float("nan")]}
+    ):
         with pytest.raises(ConfigError):
             Windows(**({"folders": [folder], "chunk": 2} | options))
 

@@ -21,7 +21,9 @@ def test_statistics_agree_with_numpy_in_blocks_too(monkeypatch):
         monkeypatch.setattr("toyshift.data.loading.normalisation.BLOCK_ROWS", block)
         stats = stats_of(rows)
         exact = rows.astype(np.float64)
-        for name, value in {"mean": exact.mean(0), "std": exact.std(0), "min": exact.min(0), "max": exact.max(0)}.items():
+        for name, value in {
+            "mean": exact.mean(0), "std": exact.std(0), "min": exact.min(0), "max": exact.max(0)
+        }.items():
             np.testing.assert_allclose(stats[name], value, rtol=2e-6, err_msg=name)
         for name, q in (("q01", 0.01), ("q99", 0.99)):
             np.testing.assert_array_equal(stats[name], np.quantile(rows, q, axis=0, method="inverted_cdf"))
@@ -42,7 +44,9 @@ def test_bounds_q99_is_the_published_formula_and_comes_back_inside_the_bounds():
     rows = np.random.default_rng(2).normal([5, -2], [0.3, 4], (2000, 2)).astype(np.float32)
     bounds = Normalisation.of("bounds_q99", stats_of(rows))
     low, high = (np.quantile(rows.astype(float), q, axis=0, method="inverted_cdf") for q in (0.01, 0.99))
-    np.testing.assert_allclose(bounds.apply(rows), np.clip(2 * (rows - low) / (high - low + 1e-8) - 1, -1, 1), atol=2e-5)
+    np.testing.assert_allclose(
+        bounds.apply(rows), np.clip(2 * (rows - low) / (high - low + 1e-8) - 1, -1, 1), atol=2e-5
+    )
     np.testing.assert_allclose(bounds.restore(bounds.apply(rows)), np.clip(rows, low, high), atol=1e-5)
     assert ((rows >= low) & (rows <= high)).mean() >= 0.975
 
@@ -61,7 +65,10 @@ def test_constant_entries_and_entries_outside_the_mask():
         Normalisation.of("minmax", stats_of(rows))
     with pytest.raises(ContractError):
         Normalisation.of("normal", stats_of(rows), np.array([True]))
-    for bad in ({}, {"kind": "normal", "centre": [0], "scale": [1, 2], "mask": [True]}, {"kind": "x", "centre": [], "scale": [], "mask": []}):
+    for bad in (
+        {}, {"kind": "normal", "centre": [0], "scale": [1, 2], "mask": [True]},
+        {"kind": "x", "centre": [], "scale": [], "mask": []},
+    ):
         with pytest.raises((ContractError, UnknownNameError)):
             Normalisation.from_json(bad)
 
@@ -83,15 +90,21 @@ def test_each_dataset_is_normalised_by_its_own_statistics(tmp_path, maker, kind)
         np.testing.assert_array_equal(batch["action.history"][mine], own["action"].apply(raw["action.history"][mine]))
     np.testing.assert_array_equal(batch["action"][..., 1], raw["action"][..., 1])  # the gripper's entry stays physical
     np.testing.assert_array_equal(batch["observation.images.front"], raw["observation.images.front"])
-    np.testing.assert_allclose(windows.stats["observation.state"]["mean"], batch["observation.state"][:, -1].mean(0), atol=1e-6)
+    np.testing.assert_allclose(
+        windows.stats["observation.state"]["mean"], batch["observation.state"][:, -1].mean(0), atol=1e-6
+    )
     twice = Windows([folders[0], folders[0]], chunk=2, normalise=kind)
-    np.testing.assert_allclose(twice.stats["action"]["mean"], Windows(folders[:1], chunk=2, normalise=kind).stats["action"]["mean"], atol=1e-6)
+    np.testing.assert_allclose(
+        twice.stats["action"]["mean"], Windows(folders[:1], chunk=2, normalise=kind).stats["action"]["mean"], atol=1e-6
+    )
     with pytest.raises(UnknownNameError, match="normal"):
         Windows(folders, chunk=2, normalise="minmax")
 
 
 def test_both_parts_of_a_split_have_the_training_parts_normalisation(tmp_path, maker):
-    train, held = Windows([maker.dataset(tmp_path, range(6), length=20)], chunk=1, normalise="normal").split(0.3, seed=0)
+    train, held = Windows(
+        [maker.dataset(tmp_path, range(6), length=20)], chunk=1, normalise="normal"
+    ).split(0.3, seed=0)
     assert held.normalisations is train.normalisations
     rows = train.batch(np.arange(len(train)))["observation.state"][:, 0]
     np.testing.assert_allclose(rows.mean(0), 0, atol=1e-5)
