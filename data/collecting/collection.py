@@ -60,9 +60,8 @@ def _finished(config: CollectConfig, out: Path) -> dict[str, Any] | None:
     if result is None:
         return None
     if result["episodes"] != config.episodes:
-        raise ConfigError(
-            f"{out} is finished with {result['episodes']} episodes, {config.episodes} were asked for; choose another --out"
-        )
+        finished = f"{out} is finished with {result['episodes']} episodes"
+        raise ConfigError(f"{finished}, {config.episodes} were asked for; choose another --out")
     if damaged := open_dataset(out).damaged_files():
         raise FileError(f"{out} was finished, but {', '.join(damaged)} is damaged; delete {out} and collect again")
     return result
@@ -131,7 +130,7 @@ def _play_missing(
 
 
 def _work(config: CollectConfig, players: Players, index: int) -> tuple[Attempt, Encoded | None]:
-    """Plays attempt `index` and writes its episode; on a Ray cluster, which may not see these files, the episode travels."""
+    """Plays attempt `index` and writes its episode; from a Ray cluster, which may not see these files, it travels."""
     done, episode = attempt(config, players, index)
     encoded = None if episode is None else encode_episode(episode)
     if encoded is None or config.ray:

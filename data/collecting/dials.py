@@ -29,7 +29,7 @@ SLACK = 1e-9  # of a span: rounding
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """A uniform range of a factor, in its unit, and the share of the episodes that draw from it; low = high is a fixed value."""
+    """A uniform range of a factor, in its unit, and the share of the episodes that draw from it; or one value."""
 
     low: float
     high: float
@@ -42,7 +42,7 @@ def _normal(name: str) -> tuple[Range, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class SubDataset:
-    """The ranges of every factor: what episodes of this sub-dataset are drawn from. Factors are drawn independently of each other.
+    """The ranges of every factor: what episodes of this sub-dataset are drawn from, independently of each other.
 
     Attributes:
         name: its folder.
@@ -94,7 +94,7 @@ class SubDataset:
         return list(ROBOTS)[_choice(self.robot[0].low, "robot")]
 
     def draw(self, rng: np.random.Generator) -> dict[str, float]:
-        """Draws a value of every factor, choices as whole numbers. Each takes two numbers of `rng` whatever its ranges are."""
+        """Draws a value of every factor, choices as whole numbers; each takes two numbers of `rng`, whatever its ranges."""
         drawn: dict[str, float] = {}
         for name, factor in FACTORS.items():
             which, where = rng.random(2)

@@ -1,15 +1,13 @@
-"""Disturbances while demonstrating: the executed action is pushed aside, the clean one is recorded, so that policies see recoveries."""
+"""Disturbances while demonstrating: the executed action is pushed aside, the clean one recorded: policies see recoveries."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.contract import ActionContract
-
-Array = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Disturber:
         self._starting = disturbance.start_steps
         self._start_turn = disturbance.start_turn * (2.0 * rng.random() - 1.0) / max(1, disturbance.start_steps)
 
-    def __call__(self, action: NDArray[np.float32], approaching: bool) -> NDArray[np.float32]:
+    def __call__(self, action: Float32, approaching: bool) -> Float32:
         """Returns the action (A,) to execute in place of the clean one."""
         if self._contract.mode != "eef_delta":
             return action

@@ -1,4 +1,4 @@
-"""A folder of collected sub-datasets: how it is collected, and whether the dependence measured in it is the one planted."""
+"""A folder of sub-datasets: how it is collected, and whether the dependence measured in it is the one planted."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def measure(
 
 
 def _drawn(cells: Array, size: int, samples: int, rng: np.random.Generator) -> Array:
-    """Returns the estimates (samples,) from datasets with `size` episodes of each sub-dataset, drawn from cells (m, A, B)."""
+    """Returns estimates (samples,) from datasets with `size` episodes of each sub-dataset, drawn from cells (m, A, B)."""
     counts = sum(rng.multinomial(size, part.ravel(), size=samples) for part in cells)
     return estimated_mutual_information(np.asarray(counts).reshape(samples, *cells.shape[1:]))
 
@@ -119,9 +119,8 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
     """
     out, m = Path(config.out), len(design.parts)
     if rest := config.episodes % m:
-        raise ConfigError(
-            f"{config.episodes} episodes cannot be shared equally among {m} sub-datasets; take {config.episodes + m - rest}"
-        )
+        remedy = f"take {config.episodes + m - rest}"
+        raise ConfigError(f"{config.episodes} episodes cannot be shared equally among {m} sub-datasets; {remedy}")
     count = _count(config.objects)
     plan = {
         "version": VERSION, **{name: getattr(design, name) for name in DIALS}, "m": m, "planted": design.planted(count),
@@ -130,7 +129,8 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
     seeds = [int(episode_rng(config.seed, i, "sub-dataset").integers(2**31)) for i in range(m)]  # they share no draws
     configs = [
         dataclasses.replace(
-            config, out=out / part.name, episodes=config.episodes // m, seed=seed, robot=part.robot_name, sub_dataset=part
+            config, out=out / part.name, episodes=config.episodes // m, seed=seed, robot=part.robot_name,
+            sub_dataset=part,
         )
         for part, seed in zip(design.parts, seeds, strict=True)
     ]

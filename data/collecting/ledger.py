@@ -1,4 +1,4 @@
-"""The ledger of a collection: a line for every attempt, appended when it is done, so that a kill costs only what was in flight."""
+"""The ledger of a collection: a line for every attempt that is done, so that a kill costs only what was in flight."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Attempt:
 
 
 def read_ledger(folder: Path) -> dict[int, Attempt]:
-    """Reads the ledger; a last line cut short by a kill, and attempts whose episode is missing, are to be played again."""
+    """Reads the ledger; a line cut short by a kill, and attempts whose episode is missing, are to be played again."""
     attempts: dict[int, Attempt] = {}
     path = folder / LEDGER
     if path.exists():
@@ -60,7 +60,7 @@ def _line(attempt: Attempt) -> str:
 
 
 def complete(attempts: Mapping[int, Attempt], episodes: int) -> int:
-    """Returns how many of the attempts 0, 1, 2, ... hold the first `episodes` successes; 0 while one is missing or in flight."""
+    """Returns how many of the attempts 0, 1, 2, ... hold the first `episodes` successes; 0 while one is missing."""
     successes = 0
     for index in range(len(attempts)):
         if index not in attempts:

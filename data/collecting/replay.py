@@ -21,7 +21,9 @@ from toyshift.envs.tasks.grasp import GraspEnv
 
 
 def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
-    """Returns the environment in which a dataset was recorded; of its cameras only the built-in ones, the others have a pose of their own.
+    """Returns the environment in which a dataset was recorded, of its cameras only the built-in ones.
+
+    Others have a pose of their own.
 
     Raises:
         ConfigError: the dataset mixes object sets, or was not recorded in a simulation of ours.
@@ -30,10 +32,8 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
     dataset.require_episodes()
     sets = {dataset.meta(i).get("object_set") for i in range(dataset.num_episodes)}
     if None in sets:
-        raise ConfigError(
-            f"{dataset.folder} does not say from which object set its objects are: it was not recorded in this "
-            "simulation"
-        )
+        why = "it was not recorded in this simulation"
+        raise ConfigError(f"{dataset.folder} does not say from which object set its objects are: {why}")
     if len(sets) != 1:
         raise ConfigError(f"{dataset.folder} mixes the object sets {sorted(map(str, sets))}; take its parts one by one")
     observation, action = dataset.observation_contract, dataset.action_contract
@@ -46,10 +46,8 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
     env = GraspEnv(EnvConfig(**(config | overrides)))
     if env.action_contract.joint_names != action.joint_names:
         env.close()
-        raise ContractError(
-            f"{dataset.folder} was recorded with another robot: joints {', '.join(action.joint_names)}, here "
-            f"{', '.join(env.action_contract.joint_names)}"
-        )
+        there, here = (", ".join(contract.joint_names) for contract in (action, env.action_contract))
+        raise ContractError(f"{dataset.folder} was recorded with another robot: joints {there}, here {here}")
     return env
 
 
@@ -73,8 +71,10 @@ class Replayed:
 
 
 def begin_again(env: GraspEnv, meta: Mapping[str, Any], index: int) -> None:
-    """Resets the environment to a recorded episode: what is not in the simulator's state (its shift, distractors, what the object is made
-    of) comes from there; the look is the training one."""
+    """Resets the environment to a recorded episode, under the training look.
+
+    What is not in the simulator's state (its shift, distractors, what the object is made of) comes from there.
+    """
     options = {
         "episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look(),
         "shift": meta.get("factors", {}).get("shift", ""),
@@ -90,9 +90,8 @@ def replay_episode(dataset: Dataset, env: GraspEnv, index: int) -> Replayed:
     """
     key = EXECUTED if EXECUTED in dataset.columns else ACTION
     if SIM_STATE not in dataset.columns:
-        raise ContractError(
-            f"{dataset.folder} does not keep the simulator's state ({SIM_STATE}): where its episodes began is unknown"
-        )
+        why = f"it does not keep the simulator's state ({SIM_STATE})"
+        raise ContractError(f"{dataset.folder}: where its episodes began is unknown, {why}")
     episode = dataset.episode(index, [key, SIM_STATE])
     meta, states, actions = episode.meta, episode.frames[SIM_STATE], episode.frames[key]
     begin_again(env, meta, index)

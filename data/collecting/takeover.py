@@ -1,4 +1,4 @@
-"""Demonstrations that begin where a policy has got to: a beginner plays first, then the expert takes over and is recorded.
+"""Demonstrations that begin where a policy has got to: a beginner plays, then the expert takes over and is recorded.
 
 Behaviour cloning shows a policy no way out of its own mistakes. What the expert does from there is what it lacks
 (DAgger, Ross et al. 2011; with the expert in command once it has taken over, as in HG-DAgger, Kelly et al. 2019).
@@ -26,7 +26,7 @@ class Starter(Protocol):
 
 
 class Beginner(Protocol):
-    """What a process makes its own Starter of; a frozen dataclass whose fields say all about it, for they are hashed and sent to workers."""
+    """What a process makes its Starter of: a frozen dataclass whose fields say all, for they are hashed and sent there."""
 
     def load(self) -> Starter: ...
 

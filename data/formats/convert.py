@@ -45,7 +45,10 @@ def convert(
 
 
 def _checked(stream: Stream, src: Path) -> Stream:
-    """Returns the stream with episodes that are not finite, or do not fit the contracts, among those that cannot be read: the others can be kept."""
+    """Returns the stream with episodes that are not finite, or do not fit the contracts, among those that cannot be read.
+
+    The others can be kept.
+    """
 
     def episodes(first: int) -> Iterator[Episode | FileError]:
         bad: FileError | None = None
@@ -56,7 +59,8 @@ def _checked(stream: Stream, src: Path) -> Stream:
                 try:
                     checked_frames(require_episode(stream, found, str(src)))
                 except (ConfigError, ContractError) as error:
-                    item = FileError(f"{str(error) if str(src) in str(error) else f'{src}, {error}'}; or pass --skip-damaged: the other episodes are usable")
+                    text = str(error) if str(src) in str(error) else f"{src}, {error}"
+                    item = FileError(f"{text}; or pass --skip-damaged: the other episodes are usable")
             bad = bad or (item if isinstance(item, FileError) else None)
             kept = kept or not isinstance(item, FileError)
             yield item

@@ -21,9 +21,7 @@ MARKER = "convert.json"
 
 def recognises(path: Path) -> bool:
     """Whether a folder is in the LeRobot layout."""
-    return any(
-        (path / "meta" / name).exists() for name in ("info.json", "toyshift.json")
-    ) or (path / "episodes").is_dir()
+    return any((path / name).exists() for name in ("meta/info.json", "meta/toyshift.json", "episodes"))
 
 
 def read(path: Path, options: ReadOptions) -> Stream:
@@ -65,15 +63,15 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
     first = max([-1, *episode_indices(path), *map(int, dropped)]) + 1
     number = first - 1
     for episode in track(stream.episodes(first), "convert", stream.total - first, "episode"):
-        # behind damage, numbers may be missing
-        number = number + 1 if isinstance(episode, FileError) else episode.index
         if isinstance(episode, FileError):
+            number += 1
             if not skip_damaged:
                 raise episode
             dropped[str(number)] = str(episode)
             claim(marker, key, {"dropped": dropped})
             continue
-        require_episode(stream, episode, str(stream.facts.get("source", "")))
+        number = episode.index  # behind damage, numbers may be missing
+        require_episode(stream, episode, stream.source)
         write_episode(path, Episode(number, episode.frames, episode.meta))
     facts = manifest({"converted": True}) | {"source": stream.facts}
     finalize(path, stream.action, stream.observation, facts, robot_type=stream.robot_type)
