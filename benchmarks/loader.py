@@ -23,8 +23,9 @@ import numpy as np
 
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key, mask_key
 from toyshift.core.files import write_json
-from toyshift.data.loading import cache, loader
+from toyshift.data.loading import cache
 from toyshift.data.loading.loader import Batch, Windows
+from toyshift.data.store import mixture
 from toyshift.data.store.layout import Column
 
 SIZE, STATES, ACTIONS, LENGTH = 96, 24, 7, 30
@@ -60,7 +61,7 @@ def made_up(folder: Path, frames: int, *, sparse: bool) -> Windows:
         if not sparse:
             array[:] = rng.integers(0, 256, shape, np.uint8) if column.dtype == "uint8" else rng.normal(size=shape)
     write_json(place / "cache.json", {"version": cache.CACHE_VERSION})
-    with mock.patch.object(loader, "open_dataset", return_value=dataset):
+    with mock.patch.object(mixture, "open_dataset", return_value=dataset):
         return Windows([folder], chunk=16)
 
 

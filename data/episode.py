@@ -263,7 +263,7 @@ def read_episode(folder: Path, index: int) -> Episode:
 
 
 def stored_index(folder: Path) -> list[dict[str, Any]]:
-    """Returns the rows about episodes that are in the LeRobot layout (also of a `finalize` that was killed at the end)."""
+    """Returns the rows about episodes in the LeRobot layout (also of a `finalize` that was killed at the end)."""
     for meta in (Path(folder) / "meta", Path(folder) / FINALIZING / "meta"):
         path = meta / INDEX_FILE
         if path.exists() and (meta / "info.json").exists():
@@ -276,7 +276,7 @@ def stored_index(folder: Path) -> list[dict[str, Any]]:
 
 
 def episode_files(folder: Path) -> set[int]:
-    """Returns the indices of whole files in `<folder>/episodes`; of truncated ones the directory, at the end, is gone."""
+    """Returns the indices of whole files in `<folder>/episodes`; of truncated ones the end, the directory, is gone."""
     whole = set()
     for path in (Path(folder) / EPISODES).glob("episode-*.npz"):
         try:

@@ -69,9 +69,8 @@ def decode_png(data: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint
         remedy = "restore the file from a copy or collect again"
         raise FileError(f"{where}: the stored image cannot be decoded ({error}); {remedy}") from error
     if array.dtype != np.uint8 or array.shape != tuple(shape):
-        raise FileError(
-            f"{where}: the stored image is {array.dtype} {array.shape}, but {tuple(shape)} uint8 was announced"
-        )
+        found = f"the stored image is {array.dtype} {array.shape}"
+        raise FileError(f"{where}: {found}, but {tuple(shape)} uint8 was announced")
     return array
 
 

@@ -94,7 +94,7 @@ class SubDataset:
         return list(ROBOTS)[_choice(self.robot[0].low, "robot")]
 
     def draw(self, rng: np.random.Generator) -> dict[str, float]:
-        """Draws a value of every factor, choices as whole numbers; each takes two numbers of `rng`, whatever its ranges."""
+        """Draws a value of every factor, choices as whole numbers; each takes two numbers of `rng` in any case."""
         drawn: dict[str, float] = {}
         for name, factor in FACTORS.items():
             which, where = rng.random(2)

@@ -1,4 +1,4 @@
-"""Disturbances while demonstrating: the executed action is pushed aside, the clean one recorded: policies see recoveries."""
+"""Disturbances while demonstrating: the executed action is pushed aside, the clean one recorded, with its recovery."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def measure(
 
 
 def _drawn(cells: Array, size: int, samples: int, rng: np.random.Generator) -> Array:
-    """Returns estimates (samples,) from datasets with `size` episodes of each sub-dataset, drawn from cells (m, A, B)."""
+    """Returns estimates (samples,) from datasets of `size` episodes of each sub-dataset, drawn from cells (m, A, B)."""
     counts = sum(rng.multinomial(size, part.ravel(), size=samples) for part in cells)
     return estimated_mutual_information(np.asarray(counts).reshape(samples, *cells.shape[1:]))
 

@@ -26,7 +26,7 @@ class Starter(Protocol):
 
 
 class Beginner(Protocol):
-    """What a process makes its Starter of: a frozen dataclass whose fields say all, for they are hashed and sent there."""
+    """What a process makes its Starter of: a frozen dataclass whose fields say all, for they are hashed and sent."""
 
     def load(self) -> Starter: ...
 

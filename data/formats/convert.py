@@ -45,7 +45,7 @@ def convert(
 
 
 def _checked(stream: Stream, src: Path) -> Stream:
-    """Returns the stream with episodes that are not finite, or do not fit the contracts, among those that cannot be read.
+    """Returns the stream with episodes that are not finite, or fit no contract, among those that cannot be read.
 
     The others can be kept.
     """

@@ -77,7 +77,7 @@ class ReadOptions:
     control_hz: float = 0.0
 
 
-# format -> module beside this one, with recognises(path), read(path, options) and, but for lerobot, write(path, stream, skip_damaged).
+# format -> module beside this one, with recognises(path), read(path, options) and write(path, stream, skip_damaged)
 FORMATS = {"lerobot": "lerobot_folder", "rlds": "rlds", "robomimic": "robomimic"}
 
 
@@ -141,7 +141,7 @@ def given_contract(options: ReadOptions, where: str, why: str) -> ActionContract
         ContractError: there is none; guessing what actions mean is refused.
     """
     if options.contract is None:
-        remedy = "name a JSON file with the action contract (--contract FILE; `toyshift data info DIR --json` shows one)"
+        remedy = "name a JSON file with the action contract (--contract FILE; `toyshift data info --json` shows one)"
         raise ContractError(f"{where} {why}, so what its actions mean is unknown, and guessing is refused: {remedy}")
     value = read_json(options.contract)
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Pieces from which Open X-Embodiment datasets are standardised: functions from an episode's columns to (T, n) numbers."""
+"""Pieces from which Open X-Embodiment datasets are standardised: functions from columns to (T, n) numbers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def inverted(part: Part) -> Part:
 
 
 def settled(part: Part) -> Part:
-    """A continuous gripper made binary: values on the way take what is reached next; at the end, the last value (Bridge)."""
+    """A continuous gripper made binary: on the way it is what is reached next; at the end, the last value (Bridge)."""
 
     def settle(steps: Steps) -> Float32:
         values = part(steps)[:, 0]

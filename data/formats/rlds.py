@@ -126,7 +126,8 @@ def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tu
                 yield number, FileError(
                     f"{file}, record {number - (start - length)}: episode {number}, "
                     f"and so the rest of the file ({start - number} episodes), cannot be read "
-                    f"({_DEVICE.sub('', str(error.message))[:160]}); restore the file from a copy, or pass --skip-damaged"
+                    f"({_DEVICE.sub('', str(error.message))[:160]}); "
+                    f"restore the file from a copy, or pass --skip-damaged"
                 )
 
 
@@ -213,7 +214,7 @@ def _oxe_stream(
 
 
 def oxe_episode(name: str, steps: Mapping[str, NDArray[Any]], number: int) -> Episode:
-    """One episode of a sub-dataset, standardised: cameras primary, secondary, wrist; where there is no state, one zero."""
+    """One episode of a sub-dataset, standardised: cameras primary, secondary, wrist; without a state, one zero."""
     row = oxe_dataset(name)
     columns, keep = standardise(name, steps)
     frames: Frames = {image_key(role): np.asarray(steps[f"observation/{k}"][keep]) for role, k in row.images.items()}

@@ -105,9 +105,10 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
         for key in (STATE, ACTION):
             if not np.isfinite(frames[key]).all():
                 t = int(np.argwhere(~np.isfinite(frames[key]))[0][0])
+                remedy = f"`toyshift data check {dataset.folder} --repair NEW` copies the dataset without such episodes"
                 raise FileError(
                     f"{dataset.file_of(i)}, episode {i}: {key} is not finite in frame {t}, "
-                    f"and so nothing to learn from; `toyshift data check {dataset.folder} --repair NEW` copies the dataset without such episodes"
+                    f"and so nothing to learn from; {remedy}"
                 )
         for key, array in arrays.items():
             array[starts[i] : starts[i + 1]] = frames[key]

@@ -22,8 +22,6 @@ from toyshift.core.contract import (
     TASK,
     ActionContract,
     ObservationContract,
-    require_same_contract,
-    require_same_observations,
 )
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.seeds import stream
@@ -31,7 +29,7 @@ from toyshift.data.loading.cache import THREADS, cached_arrays
 from toyshift.data.loading.normalisation import NORMALISATIONS, Normalisation, Stats, action_mask, weighted_stats
 from toyshift.data.loading.sampler import Sampler
 from toyshift.data.store.dataset import Dataset, open_dataset
-from toyshift.data.store.mixture import is_mixture, read_mixture
+from toyshift.data.store.mixture import is_mixture, open_alike, read_mixture
 
 Batch = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
@@ -72,7 +70,6 @@ class _Part:
         Raises:
             FileError: there is no episode to choose, or the dataset is damaged.
         """
-        dataset.require_episodes()
         metas = [dataset.meta(i) for i in range(dataset.num_episodes)]
         if episodes is None:
             # A policy imitates what it is shown: what `collect --keep failed` recorded as a failure is left out.
@@ -157,12 +154,7 @@ class Windows:
                 count = len(folders)
                 raise ConfigError(f"weights must be {count} positive numbers, one per folder; got {list(weights)}")
             weights = tuple(float(w) for w in weights)
-        first, *others = datasets = [open_dataset(folder) for folder in folders]
-        for other in others:
-            names = str(folders[0]), str(other.folder)
-            require_same_contract(first.action_contract, other.action_contract, *names)
-            require_same_observations(first.observation_contract, other.observation_contract, *names)
-        parts = tuple(_Part.of(dataset, self.threads) for dataset in datasets)
+        parts = tuple(_Part.of(dataset, self.threads) for dataset in open_alike(folders))
         for name, value in {"folders": folders, "weights": weights, "_parts": parts}.items():
             object.__setattr__(self, name, value)
 

@@ -98,7 +98,7 @@ def viewer_page(dataset: Dataset, episodes: Sequence[int], problems: dict[int, l
         })  # fmt: skip
     contract = dataset.action_contract
     facts = [
-        f"{dataset.num_episodes} episodes, {dataset.num_frames} frames at {contract.control_hz:g} Hz; {len(shown)} shown",
+        f"{len(dataset)} episodes, {dataset.num_frames} frames at {contract.control_hz:g} Hz; {len(shown)} shown",
         f"Actions: {contract.mode} in {contract.frame}, {contract.rotation}; gripper {contract.gripper}",
     ]
     data = json.dumps({"hz": contract.control_hz, "episodes": shown}, allow_nan=False)
