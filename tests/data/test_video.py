@@ -29,7 +29,8 @@ def episode(index: int, length: int = 5, size: tuple[int, int] = SIZE) -> Episod
     rng = np.random.default_rng(index)
     frames = {
         IMAGE: images.clip(0, 255).astype(np.uint8), MASK: rng.integers(0, 4, (length, *size), dtype=np.uint8),
-        "observation.state": rng.normal(size=(length, 2)).astype(np.float32), "action": rng.uniform(0, 1, (length, 2)).astype(np.float32),
+        "observation.state": rng.normal(size=(length, 2)).astype(np.float32),
+        "action": rng.uniform(0, 1, (length, 2)).astype(np.float32),
     }
     return Episode(index, frames, {"task": "lift", "success": True, "seed": 0})
 

@@ -145,7 +145,8 @@ def test_varied_demonstrations_differ_from_each_other_and_are_the_same_again(tmp
 def start(out: Path) -> subprocess.Popen[bytes]:
     code = (
         "from pathlib import Path; from toyshift.data import CollectConfig, collect; "
-        f"collect(CollectConfig({OBJECTS!r}, 6, Path({str(out)!r}), workers=2, seed=3, image_size=32, cameras=('front',)))"
+        f"collect(CollectConfig({OBJECTS!r}, 6, Path({str(out)!r}), "
+        "workers=2, seed=3, image_size=32, cameras=('front',)))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
 

@@ -1,4 +1,4 @@
-"""Sub-datasets with a dial: closed forms of the planted dependence, what the dials do alone, and samples that measure what was planted."""
+"""Sub-datasets with dials: closed forms of the planted dependence, what dials do alone, samples that measure it."""
 
 import dataclasses
 import itertools
@@ -28,8 +28,11 @@ from toyshift.data.collecting.fragment_folder import (
     read_plan,
 )
 from toyshift.data.store.dataset import open_dataset
+from toyshift.scripts import collect as scripts_collect
+from toyshift.scripts.data import fragment as data_fragment
 from toyshift.scripts.data import info as data_info
 from toyshift.scripts.data.options import DatasetConfig
+from toyshift.scripts.options import parse
 
 
 def given(*strategies: st.SearchStrategy[object]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -40,8 +43,11 @@ def given(*strategies: st.SearchStrategy[object]) -> Callable[[Callable[..., Non
 DIAL = st.floats(0.0, 1.0, allow_nan=False)
 
 
-def made(radius: float = 0.5, distance: float = 0.8, rho: float = 1.0, m: int = 2, **options: object) -> Fragmentation:
-    return fragment(m, diversity=radius, disparity=distance, correlation=rho, **options)  # type: ignore[arg-type]
+def made(
+    diversity: float = 0.5, disparity: float = 0.8, correlation: float = 1.0, m: int = 2, **options: object
+) -> Fragmentation:
+    dials = {"diversity": diversity, "disparity": disparity, "correlation": correlation}
+    return fragment(m, **dials, **options)  # type: ignore[arg-type]
 
 
 def sampled(design: Fragmentation, episodes: int, seed: int) -> Dependence:
@@ -76,8 +82,8 @@ def test_the_correction_removes_most_of_the_bias_of_counting() -> None:
 
 
 @given(DIAL, DIAL, st.integers(2, 5), st.sampled_from(["azimuth", "light", "table"]))
-def test_without_correlation_nothing_is_planted(radius: float, distance: float, m: int, factor: str) -> None:
-    planted = made(radius, distance, 0.0, m, factor=factor).planted()
+def test_without_correlation_nothing_is_planted(diversity: float, disparity: float, m: int, factor: str) -> None:
+    planted = made(diversity, disparity, 0.0, m, factor=factor).planted()
     assert planted is None or planted == pytest.approx(0.0, abs=1e-12)
 
 
@@ -89,11 +95,11 @@ def test_points_far_apart_determine_each_other(m: int) -> None:
     assert made(0.0, 0.2, bins=21).planted() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.7, 1.0])
 @pytest.mark.parametrize("m", [2, 3])
-def test_disjoint_ranges_have_the_closed_form(m: int, rho: float) -> None:
-    design = made(1 / 9, 4 / 3, rho, m)  # each range is half a bin wide, around the middle of a bin of its own
-    shares = np.full(m, (1 - rho) / m) + np.eye(m)[0] * rho
+def test_disjoint_ranges_have_the_closed_form(m: int, correlation: float) -> None:
+    design = made(1 / 9, 4 / 3, correlation, m)  # each range is half a bin wide, around the middle of a bin of its own
+    shares = np.full(m, (1 - correlation) / m) + np.eye(m)[0] * correlation
     assert design.planted() == pytest.approx((math.log(m) - float(entropy(shares))) / math.log(m))
 
 
@@ -110,15 +116,15 @@ def test_width_lowers_the_dependence_as_proposition_a_says() -> None:
 
 
 @given(st.floats(0.05, 1.0), st.floats(0.3, 1.0), st.integers(2, 4))
-def test_dependence_grows_with_correlation(radius: float, distance: float, m: int) -> None:
-    values = [made(radius, distance, rho, m).planted() for rho in (0.0, 0.25, 0.5, 0.75, 1.0)]
+def test_dependence_grows_with_correlation(diversity: float, disparity: float, m: int) -> None:
+    values = [made(diversity, disparity, correlation, m).planted() for correlation in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert all(b >= a - 1e-12 for a, b in itertools.pairwise(values))  # type: ignore[operator]
 
 
 @given(DIAL, DIAL, DIAL)
-def test_overlap_bounds_the_dependence(radius: float, distance: float, rho: float) -> None:
+def test_overlap_bounds_the_dependence(diversity: float, disparity: float, correlation: float) -> None:
     """Proposition B: I(u; v) <= min(TV_u, TV_v) bits for two sub-datasets."""
-    design = made(radius, distance, rho, relevant_diversity=1 - radius)
+    design = made(diversity, disparity, correlation, relevant_diversity=1 - diversity)
     joint = design.joint()
     bits = float(entropy(joint.sum(1)) + entropy(joint.sum(0)) - entropy(joint)) / math.log(2)
     (u0, u1), (v0, v1) = (
@@ -129,19 +135,19 @@ def test_overlap_bounds_the_dependence(radius: float, distance: float, rho: floa
 
 
 @given(st.floats(0.0, 0.9), st.floats(0.0, 1.0), st.floats(0.0, 0.9), st.floats(0.0, 1.0))
-def test_radius_and_distance_are_crossed(
-    radius: float, distance: float, other_radius: float, other_distance: float
+def test_diversity_and_disparity_are_crossed(
+    diversity: float, disparity: float, other_diversity: float, other_disparity: float
 ) -> None:
     def geometry(design: Fragmentation) -> tuple[np.ndarray, np.ndarray]:
         ranges = [(part.position[0], part.azimuth[0]) for part in design.parts]
         low, high = (np.array([[getattr(r, end) for r in row] for row in ranges]) for end in ("low", "high"))
         return high - low, (high + low) / 2
 
-    widths, centres = geometry(made(radius, distance))
-    np.testing.assert_allclose(geometry(made(radius, other_distance))[0], widths, atol=1e-9)
-    np.testing.assert_allclose(geometry(made(other_radius, distance))[1], centres, atol=1e-9)
-    np.testing.assert_allclose(widths, radius * np.array([[0.1, 60.0]] * 2), atol=1e-9)
-    np.testing.assert_allclose(centres[1] - centres[0], distance * np.array([0.1, 60.0]), atol=1e-9)
+    widths, centres = geometry(made(diversity, disparity))
+    np.testing.assert_allclose(geometry(made(diversity, other_disparity))[0], widths, atol=1e-9)
+    np.testing.assert_allclose(geometry(made(other_diversity, disparity))[1], centres, atol=1e-9)
+    np.testing.assert_allclose(widths, diversity * np.array([[0.1, 60.0]] * 2), atol=1e-9)
+    np.testing.assert_allclose(centres[1] - centres[0], disparity * np.array([0.1, 60.0]), atol=1e-9)
 
 
 def test_every_factor_is_drawn_from_its_own_numbers() -> None:
@@ -163,13 +169,11 @@ def test_masses_of_bins_are_those_of_draws(low: float, width: float) -> None:
 
 
 CASES = [
-    made(), made(0.5, 0.8, 0.0), made(0.5, 0.8, 0.6), made(1.0, 0.3, 1.0), made(0.0, 1.0, 0.5), made(
-        0.3, 1.2, 0.8, 4, factor="light"
-    ),
-    made(0.5, 0.8, 1.0, factor="table"), made(0.5, 0.8, 0.7, relevant="object"), made(
-        0.4, 0.6, 1.0, relevant_diversity=0.0, relevant_disparity=1.0
-    ),
-]
+    made(), made(0.5, 0.8, 0.0), made(0.5, 0.8, 0.6), made(1.0, 0.3, 1.0), made(0.0, 1.0, 0.5),
+    made(0.3, 1.2, 0.8, 4, factor="light"), made(0.5, 0.8, 1.0, factor="table"),
+    made(0.5, 0.8, 0.7, relevant="object"),
+    made(0.4, 0.6, 1.0, relevant_diversity=0.0, relevant_disparity=1.0),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("design", CASES, ids=range(len(CASES)))
@@ -183,7 +187,7 @@ def test_samples_measure_what_was_planted(design: Fragmentation) -> None:
 
 
 def test_another_dependence_than_the_planted_one_is_noticed() -> None:
-    dependent, independent = made(rho=1.0), made(rho=0.0)
+    dependent, independent = made(correlation=1.0), made(correlation=0.0)
     values = []
     for i, part in enumerate(independent.parts):
         drawn = [part.draw(episode_rng(0, 10_000 * i + k)) for k in range(50)]
@@ -196,11 +200,11 @@ def test_another_dependence_than_the_planted_one_is_noticed() -> None:
     ("changes", "error", "message"),
     [
         ({"m": 1}, ConfigError, "at least 2"),
-        ({"rho": 1.1}, ConfigError, "correlation is 1.1"),
-        ({"rho": math.nan}, ConfigError, "correlation"),
-        ({"radius": -0.1}, ConfigError, "position: diversity is -0.1"),
-        ({"radius": 1.5}, ConfigError, "at most 2"),
-        ({"distance": math.nan}, ConfigError, "disparity nan"),
+        ({"correlation": 1.1}, ConfigError, "correlation is 1.1"),
+        ({"correlation": math.nan}, ConfigError, "correlation"),
+        ({"diversity": -0.1}, ConfigError, "position: diversity is -0.1"),
+        ({"diversity": 1.5}, ConfigError, "at most 2"),
+        ({"disparity": math.nan}, ConfigError, "disparity nan"),
         ({"bins": 10}, ConfigError, "bins is 10"),
         ({"factor": "azimut"}, UnknownNameError, "Did you mean 'azimuth'"),
         ({"factor": "position"}, UnknownNameError, "task-irrelevant factor"),
@@ -306,3 +310,22 @@ def test_ordinary_datasets_keep_their_keys() -> None:
     config = CollectConfig("toys:train?n=6", 3, Path("x"), seed=3)
     assert config.key != dataclasses.replace(config, sub_dataset=SubDataset("a")).key
 
+
+
+def test_plans_of_older_versions_are_read_and_the_old_names_of_options_understood(tmp_path: Path) -> None:
+    plan = {
+        "version": 1, "diversity": 0.4, "disparity": 1.0, "correlation": 1.0, "factor": "azimuth",
+        "relevant": "position", "relevant_diversity": 0.4, "relevant_disparity": 1.0, "bins": 9, "m": 2, "planted": 0.4406,
+        "parts": json.loads(json.dumps(made(0.4, 1.0).to_json()["parts"])), "objects": "toys:train?n=6",
+        "object_count": 6, "seed": 3,
+    }  # fmt: skip
+    (tmp_path / PLAN).write_text(json.dumps(plan))
+    assert read_plan(tmp_path)[0] == made(0.4, 1.0)
+    words = ["--radius", "0.3", "--distance", "0.9", "--rho", "0.5", "--relevant-radius", "0.1"]
+    words += ["--relevant-distance", "0.2", "--out", "x"]
+    old = parse(data_fragment.main, words, "data fragment")
+    assert (old.diversity, old.disparity, old.correlation) == (0.3, 0.9, 0.5)
+    assert (old.relevant_diversity, old.relevant_disparity) == (0.1, 0.2)
+    collect = parse(scripts_collect.main, ["--env", "pick", "--planner", "6dof", "--out", "x"], "collect")
+    assert collect == parse(scripts_collect.main, ["--task", "pick", "--grasp-search", "6dof", "--out", "x"], "collect")
+    assert (collect.task, collect.grasp_search) == ("pick", "6dof")

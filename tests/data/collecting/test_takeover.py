@@ -1,4 +1,4 @@
-"""A beginner plays first, then the expert is recorded: from where it took over, and only where there was something to take over."""
+"""A beginner plays first, then the expert is recorded: from where it took over, if there was something to take over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversions without TensorFlow: robomimic there and back, foreign files, bad input; the registry of Open X-Embodiment."""
+"""Conversions without TensorFlow: robomimic there and back, foreign files, bad input; Open X-Embodiment's registry."""
 
 import json
 import zlib
@@ -235,7 +235,8 @@ def test_kukas_packed_states_are_unpacked():
             [zlib.compress(p.tobytes()) for p in pose], object
         ),
         "observation/gripper_closed": np.array([zlib.compress(c.tobytes()) for c in closed], object),
-        "action/world_vector": np.ones((4, 3)), "action/rotation_delta": np.zeros((4, 3)), "action/gripper_closedness_action": np.zeros((4, 1)),
+        "action/world_vector": np.ones((4, 3)), "action/rotation_delta": np.zeros((4, 3)),
+        "action/gripper_closedness_action": np.zeros((4, 1)),
     }  # fmt: skip
     out, keep = standardise("kuka", steps)
     np.testing.assert_array_equal(out["observation.state"], np.hstack([pose, closed]))

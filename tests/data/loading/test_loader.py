@@ -1,4 +1,4 @@
-"""Windows equal the recorded frames, padding and contracts are respected, and the order of draws is a pure function of seed and step."""
+"""Windows equal the recorded frames, padding and contracts are respected, draws are a function of seed and step."""
 
 import dataclasses
 import shutil
@@ -301,7 +301,10 @@ def test_bad_samplers_are_refused():
 
 
 def test_the_loader_needs_neither_simulator_nor_torch():
-    code = "import sys, toyshift.data; a = set(sys.modules); import toyshift.data.loading.loader; b = set(sys.modules); print(*({'numpy', 'pyarrow', 'PIL'} & a), '|', *({'mujoco', 'torch', 'pandas', 'trimesh'} & b))"
+    code = (
+        "import sys, toyshift.data; a = set(sys.modules); import toyshift.data.loading.loader; b = set(sys.modules); "
+        "print(*({'numpy', 'pyarrow', 'PIL'} & a), '|', *({'mujoco', 'torch', 'pandas', 'trimesh'} & b))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["|"]
     with pytest.raises(AttributeError, match="available"):
