@@ -55,8 +55,7 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
 
 def _finished(config: CollectConfig, out: Path) -> dict[str, Any] | None:
     """Returns what came of an earlier run; None where it did not get to the end, or there was none."""
-    result: dict[str, Any] | None
-    result = found(out / MARKER, config.key, "a dataset", "toyshift collect", config.decisive)
+    result: dict[str, Any] | None = found(out / MARKER, config.key, "a dataset", "toyshift collect", config.decisive)
     if result is None:
         return None
     if result["episodes"] != config.episodes:

@@ -80,7 +80,7 @@ def test_the_result_is_the_average_over_steps_and_each_step_learns_with_its_own_
 
 
 class Regression:
-    """Gradient descent on a parameter of each dataset's own: one learns fast, one slowly, one is noise for everybody."""
+    """Gradient descent on a parameter per dataset: one learns fast, one slowly, one is noise that nobody can learn."""
 
     def __init__(self) -> None:
         self.left = np.array([1.0, 1.0, 1.0])  # excess that is left
