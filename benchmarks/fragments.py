@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from toyshift.core.seeds import episode_rng
+from toyshift.data.collecting.dials import Fragmentation, fragment
 from toyshift.data.collecting.factors import FACTORS
-from toyshift.data.collecting.fragmentation import Fragmentation, fragment
-from toyshift.data.collecting.fragments import Dependence, measure
+from toyshift.data.collecting.fragment_folder import Dependence, measure
 
 EPISODES = 50  # of each of two sub-datasets
 SIDE, MARGIN, SCALE = 230, 46, 2
@@ -52,7 +52,7 @@ def panel(design: Fragmentation, picture: ImageDraw.ImageDraw, left: int, font: 
     result = measure(design, values)
     assert result.planted is not None
     assert result.measured is not None
-    title = f"radius {design.diversity:g}, distance {design.disparity:g}, rho {design.correlation:g}"
+    title = f"diversity {design.diversity:g}, disparity {design.disparity:g}, correlation {design.correlation:g}"
     picture.text((x0, 6 * SCALE), f"{title}\nNMI {result.planted:.2f} planted, {result.measured:.2f} measured", fill=(20, 20, 20), font=font, spacing=4 * SCALE)
     picture.text((x0 + side / 2, y0 + side + 5 * SCALE), f"azimuth {v.low:g} to {v.high:g} deg", fill=(20, 20, 20), font=font, anchor="ma")
     return result
@@ -63,8 +63,8 @@ def figure(out: Path) -> None:
     gap = 24 * SCALE
     sheet = Image.new("RGB", (gap + len(PANELS) * (SIDE * SCALE + gap), (MARGIN + SIDE + 26) * SCALE), (255, 255, 255))
     picture, font = ImageDraw.Draw(sheet), ImageFont.load_default(12 * SCALE)
-    for k, (radius, distance, rho) in enumerate(PANELS):
-        panel(fragment(2, diversity=radius, disparity=distance, correlation=rho), picture, gap + k * (SIDE * SCALE + gap), font)
+    for k, (diversity, disparity, correlation) in enumerate(PANELS):
+        panel(fragment(2, diversity=diversity, disparity=disparity, correlation=correlation), picture, gap + k * (SIDE * SCALE + gap), font)
     label = Image.new("RGB", (SIDE * SCALE, 18 * SCALE), (255, 255, 255))
     ImageDraw.Draw(label).text((SIDE * SCALE / 2, 0), "position -10 to 10 cm", fill=(20, 20, 20), font=font, anchor="ma")
     sheet.paste(label.rotate(90, expand=True), (2 * SCALE, MARGIN * SCALE))
@@ -73,20 +73,20 @@ def figure(out: Path) -> None:
 
 
 def table() -> None:
-    """Prints planted / measured NMI (rho = 1) over radius and distance, and over rho."""
-    distances = (0.2, 0.4, 0.8, 1.0)
-    print("radius | " + " | ".join(f"distance {d:g}" for d in distances))
-    for radius in (0.0, 0.25, 0.5, 0.75, 1.0):
+    """Prints planted / measured NMI (correlation 1) over diversity and disparity, and over the correlation."""
+    disparities = (0.2, 0.4, 0.8, 1.0)
+    print("diversity | " + " | ".join(f"disparity {d:g}" for d in disparities))
+    for diversity in (0.0, 0.25, 0.5, 0.75, 1.0):
         cells = []
-        for distance in distances:
-            design = fragment(2, diversity=radius, disparity=distance, correlation=1.0)
+        for disparity in disparities:
+            design = fragment(2, diversity=diversity, disparity=disparity, correlation=1.0)
             result = measure(design, drawn(design))
             cells.append("undefined" if result.planted is None else f"{result.planted:.3f} / {result.measured:.3f}")
-        print(f"{radius:g} | " + " | ".join(cells))
-    for rho in (0.0, 0.25, 0.5, 0.75, 1.0):
-        design = fragment(2, diversity=0.5, disparity=0.8, correlation=rho)
+        print(f"{diversity:g} | " + " | ".join(cells))
+    for correlation in (0.0, 0.25, 0.5, 0.75, 1.0):
+        design = fragment(2, diversity=0.5, disparity=0.8, correlation=correlation)
         result = measure(design, drawn(design))
-        print(f"rho {rho:g}: planted {result.planted:.3f}, measured {result.measured:.3f}, agrees {result.agrees}")
+        print(f"correlation {correlation:g}: planted {result.planted:.3f}, measured {result.measured:.3f}, agrees {result.agrees}")
 
 
 if __name__ == "__main__":

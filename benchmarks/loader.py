@@ -7,9 +7,13 @@ python benchmarks/loader.py --data DIR    frames of a dataset of ours instead (i
 from __future__ import annotations
 
 import argparse
+import collections
+import dataclasses
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +23,9 @@ import numpy as np
 
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key, mask_key
 from toyshift.core.files import write_json
-from toyshift.data.loading import cache, loader
-from toyshift.data.loading.batching import batches
-from toyshift.data.loading.loader import Windows
+from toyshift.data.loading import cache
+from toyshift.data.loading.loader import Batch, Windows
+from toyshift.data.store import mixture
 from toyshift.data.store.layout import Column
 
 SIZE, STATES, ACTIONS, LENGTH = 96, 24, 7, 30
@@ -57,15 +61,13 @@ def made_up(folder: Path, frames: int, *, sparse: bool) -> Windows:
         if not sparse:
             array[:] = rng.integers(0, 256, shape, np.uint8) if column.dtype == "uint8" else rng.normal(size=shape)
     write_json(place / "cache.json", {"version": cache.CACHE_VERSION})
-    with mock.patch.object(loader, "open_dataset", return_value=dataset):
+    with mock.patch.object(mixture, "open_dataset", return_value=dataset):
         return Windows([folder], chunk=16)
 
 
 def with_history(windows: Windows, history: int) -> Windows:
     """Returns the same windows with a longer history."""
-    view = windows._view(windows._episodes)
-    view.history = history
-    return view
+    return dataclasses.replace(windows, history=history)
 
 
 def rate(windows: Windows, batch_size: int, seconds: float) -> dict[str, float]:
@@ -80,11 +82,23 @@ def rate(windows: Windows, batch_size: int, seconds: float) -> dict[str, float]:
     return {"per_cpu_s": round(drawn / (time.process_time() - begun)), "per_wall_s": round(drawn / (time.perf_counter() - wall))}
 
 
+def batches(windows: Windows, batch_size: int, steps: int, workers: int = 2) -> Iterator[Batch]:
+    """Yields the batches of so many steps, gathered ahead by several threads: NumPy copies pixels without holding Python's lock."""
+    sampler = windows.sampler(batch_size, seed=0)
+    pending: collections.deque[Future[Batch]] = collections.deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for step in range(steps):
+            pending.append(pool.submit(windows.batch, sampler.batch_indices(step)))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        yield from (future.result() for future in pending)
+
+
 def rate_of_threads(windows: Windows, batch_size: int, seconds: float) -> dict[str, float]:
     """As `rate`, with the batches that two threads make ahead, as for training."""
     begun = wall = 0.0
     drawn = 0
-    for step, batch in enumerate(batches(windows, windows.sampler(batch_size, seed=0), 0, 10**6, workers=2)):
+    for step, batch in enumerate(batches(windows, batch_size, 10**6)):
         if step == 20:
             begun, wall, drawn = time.process_time(), time.perf_counter(), 0
         drawn += len(batch[ACTION])
@@ -95,8 +109,7 @@ def rate_of_threads(windows: Windows, batch_size: int, seconds: float) -> dict[s
 
 def speed(windows: Windows, seconds: float) -> dict[str, dict[str, float]]:
     """Single frames with one action each, and windows of 16 observations, on one thread and on two."""
-    single = windows._view(windows._episodes)
-    single.chunk = 1
+    single = dataclasses.replace(windows, chunk=1)
     return {
         "frames": rate(single, 64, seconds), "windows_of_16": rate(with_history(windows, 16), 16, seconds), "frames_chunk_16": rate(windows, 64, seconds),
         "frames, 2 threads": rate_of_threads(single, 64, seconds), "windows_of_16, 2 threads": rate_of_threads(with_history(windows, 16), 16, seconds),
@@ -110,7 +123,7 @@ def memory(folder: Path, gigabytes: float) -> dict[str, float]:
     windows = made_up(folder, -(-int(gigabytes * 1e9) // frame // LENGTH + 1) * LENGTH, sparse=True)
     taken = sum(f.stat().st_blocks * 512 for f in folder.rglob("*.npy")) / 1e6
     drawn = 0
-    for batch in batches(with_history(windows, 16), windows.sampler(32, seed=0), 0, 40, workers=2):
+    for batch in batches(with_history(windows, 16), 32, 40):
         drawn += len(batch[ACTION])
         highest = max(highest, anonymous_mb())
     assert windows.stats[STATE]["max"].shape == (STATES,)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from toyshift.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from toyshift.data.collecting.collection import CollectConfig as CollectConfig
     from toyshift.data.collecting.collection import collect as collect
+    from toyshift.data.collecting.config import CollectConfig as CollectConfig
     from toyshift.data.episode import Episode as Episode
     from toyshift.data.episode import episode_indices as episode_indices
     from toyshift.data.episode import read_episode as read_episode
     from toyshift.data.episode import write_episode as write_episode
-    from toyshift.data.loading.batching import batches as batches
     from toyshift.data.loading.loader import Windows as Windows
     from toyshift.data.loading.sampler import Sampler as Sampler
     from toyshift.data.store.dataset import Dataset as Dataset
@@ -21,12 +20,11 @@ if TYPE_CHECKING:
     from toyshift.data.store.lerobot import finalize as finalize
 
 _PLACES = {
-    "CollectConfig": "collecting.collection",
+    "CollectConfig": "collecting.config",
     "Dataset": "store.dataset",
     "Episode": "episode",
     "Sampler": "loading.sampler",
     "Windows": "loading.loader",
-    "batches": "loading.batching",
     "collect": "collecting.collection",
     "episode_indices": "episode",
     "finalize": "store.lerobot",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import io
@@ -47,9 +48,11 @@ class Episode:
 
     Attributes:
         index: its number; while collecting, that of the attempt (gaps are failures), in a finished dataset 0..n-1.
-        frames: arrays with leading dimension T, under the batch contract's names: `observation.images.<cam>` (T, H, W, 3) uint8,
-            `masks.<cam>` (T, H, W) uint8, `observation.state` (T, S) float32, `action` (T, A) float32, `sim.state` (T, N) float64, ...
-        meta: JSON-able facts (task, success, seed, object_id, factors, ...). Keys that begin with "_" do not count as content.
+        frames: arrays with leading dimension T, under the batch contract's names: `observation.images.<cam>` (T, H, W,
+            3) uint8, `masks.<cam>` (T, H, W) uint8, `observation.state` (T, S) float32, `action` (T, A) float32,
+            `sim.state` (T, N) float64, ...
+        meta: JSON-able facts (task, success, seed, object_id, factors, ...). Keys that begin with "_" do not count as
+            content.
     """
 
     index: int
@@ -67,7 +70,8 @@ def digest(frames: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> str:
         array = np.ascontiguousarray(frames[key])
         sha.update(f"{key}|{array.dtype.str}|{array.shape}|".encode())
         sha.update(array.data if array.size else b"")
-    sha.update(json.dumps({k: v for k, v in meta.items() if not k.startswith("_")}, sort_keys=True, allow_nan=False).encode())
+    content = {k: v for k, v in meta.items() if not k.startswith("_")}
+    sha.update(json.dumps(content, sort_keys=True, allow_nan=False).encode())
     return sha.hexdigest()
 
 
@@ -128,14 +132,19 @@ def checked_frames(episode: Episode) -> Frames:
     for key, value in episode.frames.items():
         array = np.ascontiguousarray(value)
         if key in AUTO_FEATURES or "/" in key or ":" in key:
-            raise ConfigError(f"{where}: {key!r} cannot be a column: {', '.join(AUTO_FEATURES)} are filled in when the dataset is written, and names hold no '/' or ':'")
+            rule = f"{', '.join(AUTO_FEATURES)} are filled in when the dataset is written"
+            raise ConfigError(f"{where}: {key!r} cannot be a column: {rule}, and names hold no '/' or ':'")
         if array.ndim == 0 or len(array) != length or length == 0:
-            raise ConfigError(f"{where}: {key!r} has shape {array.shape}; every column must have the same number of frames ({length}), at least 1")
+            rule = f"every column must have the same number of frames ({length}), at least 1"
+            raise ConfigError(f"{where}: {key!r} has shape {array.shape}; {rule}")
         if str(array.dtype) not in DTYPES:
             raise ConfigError(f"{where}: {key!r} is {array.dtype}; available: {', '.join(DTYPES)}")
-        ok = (array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] == 3) if is_image(key) else (array.dtype == np.uint8 and array.ndim == 3) if is_mask(key) else array.ndim <= 4
+        byte, channels = array.dtype == np.uint8, array.shape[3:]
+        image, mask = byte and channels == (3,), byte and array.ndim == 3
+        ok = image if is_image(key) else mask if is_mask(key) else array.ndim <= 4
         if not ok or 0 in array.shape:
-            raise ConfigError(f"{where}: {key!r} is {array.dtype} {array.shape}; images are (T, H, W, 3) uint8, masks (T, H, W) uint8, other columns have at most 4 dimensions")
+            rule = "images are (T, H, W, 3) uint8, masks (T, H, W) uint8, other columns have at most 4 dimensions"
+            raise ConfigError(f"{where}: {key!r} is {array.dtype} {array.shape}; {rule}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             frame = int(np.argwhere(~np.isfinite(array))[0][0])
             raise ConfigError(f"{where}: {key!r} is not finite in frame {frame}; drop the episode")
@@ -150,11 +159,11 @@ def encode_episode(episode: Episode, *, video: bool = True) -> Encoded:
         episode: of any length.
         video: whether images above 160 pixels become video, which is lossy; masks never do.
     """
-    frames = checked_frames(episode)
+    frames, where = checked_frames(episode), f"episode {episode.index}"
     try:
         meta = json.loads(json.dumps(episode.meta, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"episode {episode.index}: the meta data cannot be written as JSON ({error})") from error
+        raise ConfigError(f"{where}: the meta data cannot be written as JSON ({error})") from error
     pngs: dict[str, list[bytes]] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     histograms: dict[str, NDArray[np.int64]] = {}
@@ -163,13 +172,13 @@ def encode_episode(episode: Episode, *, video: bool = True) -> Encoded:
         shapes[key] = frames[key].shape[1:]
         if video and is_image(key) and is_video_size(shapes[key]):
             videos[key] = encode_clip(frames[key])
-            frames[key] = decode_clip(videos[key], shapes[key], f"episode {episode.index}, {key}")  # what readers will see
+            frames[key] = decode_clip(videos[key], shapes[key], f"{where}, {key}")  # what readers will see
         else:
             pngs[key] = [encode_png(frame) for frame in frames[key]]
         if is_image(key):
             histograms[key] = pixel_histogram(frames[key])
     arrays = {k: v for k, v in frames.items() if k not in shapes}
-    return Encoded(episode.index, pngs, shapes, arrays, histograms, meta, digest(frames, meta), f"episode {episode.index}", videos)
+    return Encoded(episode.index, pngs, shapes, arrays, histograms, meta, digest(frames, meta), where, videos)
 
 
 def pixel_histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -199,7 +208,8 @@ def write_encoded(folder: Path, encoded: Encoded) -> Path:
         members[f"ends:{key}"] = np.cumsum([len(f) for f in files], dtype=np.int64)
         members[f"shape:{key}"] = np.asarray(encoded.shapes[key], np.int64)
     for key, clip in encoded.videos.items():
-        members[f"video:{key}"], members[f"shape:{key}"] = np.frombuffer(clip, np.uint8), np.asarray(encoded.shapes[key], np.int64)
+        members[f"video:{key}"] = np.frombuffer(clip, np.uint8)
+        members[f"shape:{key}"] = np.asarray(encoded.shapes[key], np.int64)
     members |= {f"histogram:{k}": v for k, v in encoded.histograms.items()}
     head = {"index": encoded.index, "digest": encoded.digest, "meta": encoded.meta}
     members["head:"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
@@ -210,7 +220,8 @@ def write_encoded(folder: Path, encoded: Encoded) -> Path:
         with atomic_path(path) as temporary:
             temporary.write_bytes(archive.getbuffer())
     except OSError as error:
-        raise FileError(f"cannot write {path} ({error}); episodes written before it are whole: make room and run the command again") from error
+        remedy = "episodes written before it are whole: make room and run the command again"
+        raise FileError(f"cannot write {path} ({error}); {remedy}") from error
     return path
 
 
@@ -221,7 +232,7 @@ def read_encoded(folder: Path, index: int) -> Encoded:
         with np.load(path, allow_pickle=False) as archive:  # the archive checks the CRC of every member
             members = {name: archive[name] for name in archive.files}
         head = json.loads(members.pop("head:").tobytes())
-        parts: dict[str, dict[str, NDArray[Any]]] = {"array": {}, "png": {}, "ends": {}, "shape": {}, "histogram": {}, "video": {}}
+        parts: dict[str, Frames] = collections.defaultdict(dict)
         for name, value in members.items():
             kind, key = name.split(":", 1)
             parts[kind][key] = value
@@ -231,11 +242,15 @@ def read_encoded(folder: Path, index: int) -> Encoded:
             pngs[key] = [data[a:b] for a, b in itertools.pairwise(ends)]
         shapes = {k: tuple(int(n) for n in v) for k, v in parts["shape"].items()}
         videos = {k: v.tobytes() for k, v in parts["video"].items()}
-        return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], head["meta"], head["digest"], str(path), videos)
+        about = head["meta"], head["digest"], str(path)
+        return Encoded(int(head["index"]), pngs, shapes, parts["array"], parts["histogram"], *about, videos)
     except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist (finished datasets are read with open_dataset); whole episodes there: {sorted(episode_indices(folder))[:20]}") from error
+        there = sorted(episode_indices(folder))[:20]
+        hint = f"finished datasets are read with open_dataset; whole episodes there: {there}"
+        raise FileError(f"{path} does not exist ({hint})") from error
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, KeyError, EOFError) as error:
-        raise FileError(f"{path} is truncated or damaged ({error}); delete it and collect again: every other episode stays usable") from error
+        remedy = "delete it and collect again: every other episode stays usable"
+        raise FileError(f"{path} is truncated or damaged ({error}); {remedy}") from error
 
 
 def read_episode(folder: Path, index: int) -> Episode:
@@ -248,19 +263,20 @@ def read_episode(folder: Path, index: int) -> Episode:
 
 
 def stored_index(folder: Path) -> list[dict[str, Any]]:
-    """Returns the rows about episodes that are already in the LeRobot layout (also of a `finalize` that was killed at the end)."""
+    """Returns the rows about episodes in the LeRobot layout (also of a `finalize` that was killed at the end)."""
     for meta in (Path(folder) / "meta", Path(folder) / FINALIZING / "meta"):
         path = meta / INDEX_FILE
         if path.exists() and (meta / "info.json").exists():
             try:
                 return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             except (ValueError, OSError) as error:
-                raise FileError(f"{path} is damaged ({error}); restore it from a copy or delete the folder {folder} and collect again") from error
+                remedy = f"restore it from a copy or delete the folder {folder} and collect again"
+                raise FileError(f"{path} is damaged ({error}); {remedy}") from error
     return []
 
 
 def episode_files(folder: Path) -> set[int]:
-    """Returns the indices of whole files in `<folder>/episodes`; truncated ones are left out (their directory, at the end, is gone)."""
+    """Returns the indices of whole files in `<folder>/episodes`; of truncated ones the end, the directory, is gone."""
     whole = set()
     for path in (Path(folder) / EPISODES).glob("episode-*.npz"):
         try:
@@ -274,5 +290,5 @@ def episode_files(folder: Path) -> set[int]:
 
 
 def episode_indices(folder: Path) -> set[int]:
-    """Returns the numbers of the episodes that are safely stored: whole files, and those already in the LeRobot layout."""
+    """Returns the numbers of the episodes that are safely stored: whole files, and those in the LeRobot layout."""
     return episode_files(folder) | {int(row["collected_index"]) for row in stored_index(folder)}

@@ -21,8 +21,9 @@ _NO_FILTER, _SUB = 0, 1
 def encode_png(image: NDArray[np.uint8]) -> bytes:
     """Encodes one (H, W, 3) sRGB image or one (H, W) mask as a PNG file.
 
-    Written by hand because Pillow tries every filter on every row: on a rendered 96x96 image, differences to the left pixel with zlib's
-    run-length strategy took 0.34 ms and 12.7 kB, Pillow at its fastest level 1.7 ms and 13.1 kB. Masks are flat: unfiltered is best.
+    Written by hand because Pillow tries every filter on every row: on a rendered 96x96 image, differences to the left
+    pixel with zlib's run-length strategy took 0.34 ms and 12.7 kB, Pillow at its fastest level 1.7 ms and 13.1 kB.
+    Masks are flat: unfiltered is best.
 
     Args:
         image: uint8.
@@ -65,9 +66,11 @@ def decode_png(data: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
             array: NDArray[Any] = np.asarray(picture)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise FileError(f"{where}: the stored image cannot be decoded ({error}); restore the file from a copy or collect again") from error
+        remedy = "restore the file from a copy or collect again"
+        raise FileError(f"{where}: the stored image cannot be decoded ({error}); {remedy}") from error
     if array.dtype != np.uint8 or array.shape != tuple(shape):
-        raise FileError(f"{where}: the stored image is {array.dtype} {array.shape}, but {tuple(shape)} uint8 was announced")
+        found = f"the stored image is {array.dtype} {array.shape}"
+        raise FileError(f"{where}: {found}, but {tuple(shape)} uint8 was announced")
     return array
 
 

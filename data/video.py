@@ -1,4 +1,4 @@
-"""Lossy storage of large images: one H.264 clip per episode, clips joined into files and cut out of them without encoding again."""
+"""Lossy storage of large images: one H.264 clip per episode, joined into files and cut out of them as they are."""
 
 from __future__ import annotations
 
@@ -23,20 +23,25 @@ _NOMINAL_RATE = 10  # of a clip on its own; files have the dataset's
 
 
 def is_video_size(shape: Sequence[int]) -> bool:
-    """Whether images (H, W, 3) of this size are stored as video: larger than 160 pixels, and both sides even, as yuv420p needs it."""
+    """Whether images (H, W, 3) are stored as video: larger than 160 pixels, and both sides even, as yuv420p needs."""
     height, width = shape[:2]
     return max(height, width) > LARGEST_PNG and height % 2 == 0 and width % 2 == 0
 
 
 def encode_clip(frames: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
-    """Encodes (T, H, W, 3) sRGB images as an MP4 file that begins with a key frame and has no frames out of order; the same images give the same bytes."""
+    """Encodes (T, H, W, 3) sRGB images as an MP4 file that begins with a key frame and has no frames out of order.
+
+    The same images give the same bytes.
+    """
     buffer = io.BytesIO()
     # one thread: with several, x264's decisions depend on their timing
-    options = {"crf": str(quality), "preset": "medium", "g": str(KEY_EVERY), "bf": "0", "threads": "1", "sc_threshold": "0"}
+    options = {"crf": str(quality), "preset": "medium", "g": str(KEY_EVERY)}
+    options |= {"bf": "0", "threads": "1", "sc_threshold": "0"}
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=_NOMINAL_RATE, options=options)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], PIXELS
-        stream.codec_context.colorspace, stream.codec_context.color_range = 5, 1  # BT.601 in limited range, which players assume where nothing is said
+        # BT.601 in limited range, which players assume where nothing is said
+        stream.codec_context.colorspace, stream.codec_context.color_range = 5, 1
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
@@ -55,14 +60,16 @@ def decode_clip(clip: bytes, shape: Sequence[int], where: str) -> NDArray[np.uin
             container.streams.video[0].thread_count = 1
             images.extend(_rgb(frame) for frame in container.decode(video=0))
     except (av.FFmpegError, IndexError, ValueError) as error:
-        raise FileError(f"{where}: the video cannot be decoded ({error}); restore the file from a copy or collect again") from error
+        remedy = "restore the file from a copy or collect again"
+        raise FileError(f"{where}: the video cannot be decoded ({error}); {remedy}") from error
     if not images or images[0].shape != tuple(shape):
-        raise FileError(f"{where}: the video shows {images[0].shape if images else 'nothing'}, but {tuple(shape)} was announced")
+        shown = images[0].shape if images else "nothing"
+        raise FileError(f"{where}: the video shows {shown}, but {tuple(shape)} was announced")
     return np.stack(images)
 
 
 def _rgb(frame: Any) -> NDArray[np.uint8]:
-    """Converts yuv420p, BT.601 in limited range, in whole numbers: libraries' own conversions differ from version to version."""
+    """Converts yuv420p, BT.601 in limited range, in whole numbers: libraries' own conversions differ by version."""
     height, width = frame.height, frame.width
     planes = frame.to_ndarray(format=PIXELS).reshape(-1)
     luma = planes[: height * width].reshape(height, width).astype(np.int32)
@@ -151,9 +158,11 @@ def cut_clip(path: Path, fps: float, begin: float, length: int, where: str) -> b
                     _put(out, stream, packet, found, Fraction(1, _NOMINAL_RATE))
                     found += 1
     except FileNotFoundError as error:
-        raise FileError(f"{where}: the file is missing; restore it from a copy, or delete the folder and run the command that made it again") from error
+        remedy = "restore it from a copy, or delete the folder and run the command that made it again"
+        raise FileError(f"{where}: the file is missing; {remedy}") from error
     except (av.FFmpegError, IndexError, OSError, ValueError, TypeError) as error:
-        raise FileError(f"{where}: unreadable, the video file is truncated or damaged ({error}); restore it from a copy") from error
+        why = f"the video file is truncated or damaged ({error})"
+        raise FileError(f"{where}: unreadable, {why}; restore it from a copy") from error
     if found != length:
         raise FileError(f"{where}: the video holds {found} of the episode's {length} frames; restore it from a copy")
     return buffer.getvalue()

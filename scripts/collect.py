@@ -1,4 +1,4 @@
-"""Collects demonstrations from the grasp planner into a LeRobot v3 dataset.
+"""Collects demonstrations of the scripted expert into a LeRobot v3 dataset.
 
 toyshift collect --objects toys:train --episodes 500 --out runs/demos
 toyshift collect --objects toys:train --episodes 500 --seed 1 --beginner runs/detpool --out runs/corrections
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
@@ -26,7 +28,7 @@ class Config(Common):
 
     objects: str = "toys:train"
     """Object set to play with."""
-    env: str = "grasp"
+    task: Annotated[str, tyro.conf.arg(aliases=["--env"])] = "grasp"
     """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
     clutter: str = ""
     """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
@@ -39,7 +41,7 @@ class Config(Common):
     ray: str = ""
     """Address of a Ray cluster that does the work instead of local processes, or local for one on this machine; needs toyshift[ray]."""
     action_mode: str = "eef_delta"
-    """eef_delta (movement of the hand) or joint_pos (joint angles)."""
+    """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     robot: str = "panda"
     """Which robot plays: panda, panda-robotiq, ur5e, xarm7, kinova3, sawyer, iiwa or inspire."""
     image_size: int = 96
@@ -48,8 +50,8 @@ class Config(Common):
     """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2; factors: docs/shifts.md."""
     keep: Literal["successes", "failed"] = "successes"
     """failed stores the attempts that failed as well, with success=false."""
-    planner: Literal["auto", "top-down", "6dof"] = "auto"
-    """auto plans from above, and in six degrees of freedom where that finds nothing that holds; top-down and 6dof take one (first): docs/planner.md."""
+    grasp_search: Annotated[Literal["auto", "top-down", "6dof"], tyro.conf.arg(aliases=["--planner"])] = "auto"
+    """Which grasps are shown: auto searches from above, and in six degrees of freedom where that finds nothing that holds; top-down and 6dof take one (first): docs/grasping.md."""
     variety: float = 0.0
     """How far demonstrations differ from each other in pace, approach and start pose, 0 to 1."""
     no_disturbance: bool = False
@@ -96,7 +98,7 @@ def take_over(folder: str, env: EnvConfig) -> TakeOver | None:
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Collects demonstrations from the grasp planner into a LeRobot v3 dataset.
+    """Collects demonstrations of the scripted expert into a LeRobot v3 dataset.
 
     Example: toyshift collect --objects toys:train --episodes 500 --out runs/demos
     """
@@ -105,9 +107,9 @@ def main(cfg: Config) -> dict[str, Any]:
 
     workers = cfg.workers if cfg.ray else cfg.workers or core_count()
     config = CollectConfig(
-        objects=cfg.objects, task=cfg.env, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
+        objects=cfg.objects, task=cfg.task, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
         action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
-        shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, planner=cfg.planner, variety=cfg.variety,
+        shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, grasp_search=cfg.grasp_search, variety=cfg.variety,
     )
     config = dataclasses.replace(config, take_over=take_over(cfg.beginner, config.env_config()))  # refuses wrong options before --out belongs to them
     result: dict[str, Any] = collect(config)

@@ -1,15 +1,13 @@
-"""Disturbances while demonstrating: the executed action is pushed aside, the clean one is recorded, so that policies see recoveries."""
+"""Disturbances while demonstrating: the executed action is pushed aside, the clean one recorded, with its recovery."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.contract import ActionContract
-
-Array = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +21,8 @@ class Disturbance:
         push_turn: standard deviation of a push's turn about the vertical per action [rad].
         push_steps: shortest and longest push [actions].
         squeeze: chance that the gripper is closed during a push.
-        start_turn: largest turn about the vertical that the hand begins with, drawn uniformly on both sides [rad]: without it,
-            most demonstrations need no turn at all, and a policy never learns to turn.
+        start_turn: largest turn about the vertical that the hand begins with, drawn uniformly on both sides [rad]:
+            without it, most demonstrations need no turn at all, and a policy never learns to turn.
         start_steps: actions that this turn takes.
     """
 
@@ -55,7 +53,7 @@ class Disturber:
         self._starting = disturbance.start_steps
         self._start_turn = disturbance.start_turn * (2.0 * rng.random() - 1.0) / max(1, disturbance.start_steps)
 
-    def __call__(self, action: NDArray[np.float32], approaching: bool) -> NDArray[np.float32]:
+    def __call__(self, action: Float32, approaching: bool) -> Float32:
         """Returns the action (A,) to execute in place of the clean one."""
         if self._contract.mode != "eef_delta":
             return action

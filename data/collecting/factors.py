@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import UnknownNameError
 from toyshift.envs.robots import ROBOTS
 from toyshift.envs.shifts import OBJECT_COLOURS
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 
 BINS = 9  # of a factor, unless said otherwise
-ROUNDING = 1e-6  # bin widths within which a value below an edge counts as on it: positions come back from the simulation
+# bin widths within which a value below an edge counts as on it: positions come back from the simulation
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
-class Factor:
+class DatasetFactor:
     """One row of the table.
 
     Attributes:
@@ -27,7 +28,8 @@ class Factor:
         high: upper end.
         normal: range of an ordinary collection.
         unit: unit of the value.
-        count: number of choices, numbered from 0, where there is no continuum: choice k is [k, k + 1); 0 for a continuum.
+        count: number of choices, numbered from 0, where there is no continuum: choice k is [k, k + 1); 0 for a
+            continuum.
         what: in words.
     """
 
@@ -42,10 +44,10 @@ class Factor:
 
     @property
     def half(self) -> float:
-        """Half the span: the unit of a dial's distance, and twice that of its radius."""
+        """Half the span: the unit of disparity, and twice that of diversity."""
         return (self.high - self.low) / 2
 
-    def edges(self, bins: int = BINS, objects: int = 0) -> NDArray[np.float64]:
+    def edges(self, bins: int = BINS, objects: int = 0) -> Array:
         """Returns the edges of the bins; bins of choices hold whole choices, one or more.
 
         Args:
@@ -59,18 +61,26 @@ class Factor:
         return np.asarray(self.low + np.ceil(np.arange(bins + 1) * count / bins) * (self.high - self.low) / count)
 
 
-def _choices(name: str, count: int, unit: str, what: str) -> Factor:
-    return Factor(name, False, 0.0, float(count), (0.0, 0.0), unit, count, what)
+def _choices(name: str, count: int, unit: str, what: str) -> DatasetFactor:
+    return DatasetFactor(name, False, 0.0, float(count), (0.0, 0.0), unit, count, what)
 
 
-# To add one: a row here, a field of SubDataset, and, where it is no field of Look, a line in `fragment.begin`.
-FACTORS: dict[str, Factor] = {
+# To add one: a row here, a field of SubDataset, and, where it is no field of Look, a line in `dials.begin`.
+FACTORS: dict[str, DatasetFactor] = {
     row.name: row
     for row in (
-        Factor("position", True, -0.1, 0.1, (-0.1, 0.1), "m", 0, "target's place across the table, from its middle (base frame's y)"),
-        Factor("object", True, 0.0, 1.0, (0.0, 1.0), "1", 0, "place of the target in the object set's order, as a share of it"),
-        Factor("azimuth", False, -60.0, 60.0, (0.0, 0.0), "deg", 0, "front camera turned about the table's vertical"),
-        Factor("light", False, 0.4, 1.6, (1.0, 1.0), "1", 0, "lights' intensity, as a factor"),
+        DatasetFactor(
+            "position", True, -0.1, 0.1, (-0.1, 0.1), "m", 0,
+            "target's place across the table, from its middle (base frame's y)",
+        ),
+        DatasetFactor(
+            "object", True, 0.0, 1.0, (0.0, 1.0), "1", 0,
+            "place of the target in the object set's order, as a share of it",
+        ),
+        DatasetFactor(
+            "azimuth", False, -60.0, 60.0, (0.0, 0.0), "deg", 0, "front camera turned about the table's vertical"
+        ),
+        DatasetFactor("light", False, 0.4, 1.6, (1.0, 1.0), "1", 0, "lights' intensity, as a factor"),
         _choices("table", len(TABLES), "texture", "table's texture"),
         _choices("background", len(BACKGROUNDS), "texture", "texture of floor and wall"),
         _choices("object_colour", len(OBJECT_COLOURS), "colour", "colour of the target; 0 is its own"),
@@ -79,7 +89,7 @@ FACTORS: dict[str, Factor] = {
 }
 
 
-def factor_of(name: str, relevant: bool) -> Factor:
+def factor_of(name: str, relevant: bool) -> DatasetFactor:
     """Returns a factor by name and kind, or raises UnknownNameError with the choices of that kind."""
     choices = [row.name for row in FACTORS.values() if row.relevant == relevant]
     if name not in choices:
@@ -87,13 +97,13 @@ def factor_of(name: str, relevant: bool) -> Factor:
     return FACTORS[name]
 
 
-def bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+def bin_of(values: Array, edges: Array) -> Indices:
     """Returns the bin of each value; values beyond the ends count to the first and the last."""
     slack = ROUNDING * np.diff(edges).min()
     return np.asarray(np.clip(np.searchsorted(edges, np.asarray(values) + slack, side="right") - 1, 0, len(edges) - 2))
 
 
-def range_in_bins(low: float, high: float, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+def range_in_bins(low: float, high: float, edges: Array) -> Array:
     """Returns the probability of each bin under the uniform distribution on [low, high], which may be a point."""
     if high - low <= ROUNDING * np.diff(edges).min():
         masses = np.zeros(len(edges) - 1)

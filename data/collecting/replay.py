@@ -21,7 +21,9 @@ from toyshift.envs.tasks.grasp import GraspEnv
 
 
 def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
-    """Returns the environment in which a dataset was recorded; of its cameras only the built-in ones, the others have a pose of their own.
+    """Returns the environment in which a dataset was recorded, of its cameras only the built-in ones.
+
+    Others have a pose of their own.
 
     Raises:
         ConfigError: the dataset mixes object sets, or was not recorded in a simulation of ours.
@@ -30,18 +32,22 @@ def environment_of(dataset: Dataset, **overrides: Any) -> GraspEnv:
     dataset.require_episodes()
     sets = {dataset.meta(i).get("object_set") for i in range(dataset.num_episodes)}
     if None in sets:
-        raise ConfigError(f"{dataset.folder} does not say from which object set its objects are: it was not recorded in this simulation")
+        why = "it was not recorded in this simulation"
+        raise ConfigError(f"{dataset.folder} does not say from which object set its objects are: {why}")
     if len(sets) != 1:
         raise ConfigError(f"{dataset.folder} mixes the object sets {sorted(map(str, sets))}; take its parts one by one")
     observation, action = dataset.observation_contract, dataset.action_contract
     cameras = tuple(Camera(name, size=size) for name, size in observation.cameras if name in CAMERAS)
-    robot = str(dataset.info.get("robot_type", "panda"))
-    config: dict[str, Any] = {"objects": sets.pop(), "robot": robot, "action_mode": action.mode, "cameras": cameras, "control_hz": action.control_hz}
+    config: dict[str, Any] = {
+        "objects": sets.pop(), "robot": dataset.robot_type, "action_mode": action.mode, "cameras": cameras,
+        "control_hz": action.control_hz,
+    }  # fmt: skip
     config |= dataset.meta(0).get("environment", {})  # the task, where several objects lie on the table
     env = GraspEnv(EnvConfig(**(config | overrides)))
     if env.action_contract.joint_names != action.joint_names:
         env.close()
-        raise ContractError(f"{dataset.folder} was recorded with another robot: joints {', '.join(action.joint_names)}, here {', '.join(env.action_contract.joint_names)}")
+        there, here = (", ".join(contract.joint_names) for contract in (action, env.action_contract))
+        raise ContractError(f"{dataset.folder} was recorded with another robot: joints {there}, here {here}")
     return env
 
 
@@ -65,9 +71,14 @@ class Replayed:
 
 
 def begin_again(env: GraspEnv, meta: Mapping[str, Any], index: int) -> None:
-    """Resets the environment to a recorded episode: what is not in the simulator's state (its shift, distractors, what the object is made
-    of) comes from there; the look is the training one."""
-    options = {"episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look(), "shift": meta.get("factors", {}).get("shift", "")}
+    """Resets the environment to a recorded episode, under the training look.
+
+    What is not in the simulator's state (its shift, distractors, what the object is made of) comes from there.
+    """
+    options = {
+        "episode": int(meta.get("attempt", index)), "object": meta["object_id"], "look": Look(),
+        "shift": meta.get("factors", {}).get("shift", ""),
+    }
     env.reset(seed=int(meta.get("seed", 0)), options=options)
 
 
@@ -79,7 +90,8 @@ def replay_episode(dataset: Dataset, env: GraspEnv, index: int) -> Replayed:
     """
     key = EXECUTED if EXECUTED in dataset.columns else ACTION
     if SIM_STATE not in dataset.columns:
-        raise ContractError(f"{dataset.folder} does not keep the simulator's state ({SIM_STATE}): where its episodes began is unknown")
+        why = f"it does not keep the simulator's state ({SIM_STATE})"
+        raise ContractError(f"{dataset.folder}: where its episodes began is unknown, {why}")
     episode = dataset.episode(index, [key, SIM_STATE])
     meta, states, actions = episode.meta, episode.frames[SIM_STATE], episode.frames[key]
     begin_again(env, meta, index)
@@ -100,8 +112,8 @@ def replay(dataset: Dataset, episodes: Sequence[int] | None = None) -> dict[str,
 
     Returns:
         episodes, recorded (successes among them), again (of those, how many succeeded again), share = again / recorded,
-        actions ("executed_action", or "action" where the dataset does not keep what disturbances made of it), max_drift, failed (episodes
-        that did not succeed again, with their object).
+        actions ("executed_action", or "action" where the dataset does not keep what disturbances made of it),
+        max_drift, failed (episodes that did not succeed again, with their object).
     """
     numbers = list(range(dataset.num_episodes)) if episodes is None else [int(i) for i in episodes]
     env = environment_of(dataset, cameras=())

@@ -1,7 +1,7 @@
-"""Demonstrations that begin where a policy has got to: a beginner plays first, then the expert takes over and is recorded.
+"""Demonstrations that begin where a policy has got to: a beginner plays, then the expert takes over and is recorded.
 
-Behaviour cloning shows a policy no way out of its own mistakes. What the expert does from there is what it lacks (DAgger, Ross et al. 2011;
-with the expert in command once it has taken over, as in HG-DAgger, Kelly et al. 2019).
+Behaviour cloning shows a policy no way out of its own mistakes. What the expert does from there is what it lacks
+(DAgger, Ross et al. 2011; with the expert in command once it has taken over, as in HG-DAgger, Kelly et al. 2019).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Starter(Protocol):
 
 
 class Beginner(Protocol):
-    """What a process makes its own Starter of; a frozen dataclass whose fields say all about it, for they are hashed and sent to workers."""
+    """What a process makes its Starter of: a frozen dataclass whose fields say all, for they are hashed and sent."""
 
     def load(self) -> Starter: ...
 
@@ -37,8 +37,8 @@ class TakeOver:
 
     Attributes:
         beginner: what plays first.
-        shortest, longest: bounds of the number of control steps after which the expert takes over, drawn uniformly. While the beginner
-            holds the target it goes on: an expert that lets go of it would teach to.
+        shortest, longest: bounds of the number of control steps after which the expert takes over, drawn uniformly.
+            While the beginner holds the target it goes on: an expert that lets go of it would teach to.
     """
 
     beginner: Beginner
@@ -49,7 +49,8 @@ class TakeOver:
         """Plays the beginning of an episode that has just been reset.
 
         Returns:
-            the number of control steps, or None where the episode ended, or the target was still held, before the expert was to take over.
+            the number of control steps, or None where the episode ended, or the target was still held, before the
+            expert was to take over.
         """
         due = int(rng.integers(self.shortest, self.longest + 1))
         starter.reset(env, seed, episode)

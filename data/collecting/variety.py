@@ -1,4 +1,4 @@
-"""How demonstrations differ from each other as people's do: pace, height, steepness and direction of the approach, and the start pose."""
+"""How demonstrations differ as people's do: pace, height, steepness and direction of the approach, and start pose."""
 
 from __future__ import annotations
 
@@ -48,9 +48,12 @@ class Variety:
         funnel = rng.uniform(1.0 - self.amount * (1.0 - self.gentlest), 1.0 + self.amount * (self.steepest - 1.0))
         tilt = float(rng.uniform(-1.0, 1.0) * self.amount * self.tilt)
         return dataclasses.replace(
-            config, speed=config.speed * pace, turn_speed=config.turn_speed * pace, hover=config.hover * hover, funnel=config.funnel * funnel,
+            config, speed=config.speed * pace, turn_speed=config.turn_speed * pace, hover=config.hover * hover,
+            funnel=config.funnel * funnel,
             planner=dataclasses.replace(config.planner, tilts=(tilt,)),
-            second_try=dataclasses.replace(config.second_try, tilts=tuple(dict.fromkeys((0.0, *config.second_try.tilts)))),
+            second_try=dataclasses.replace(
+                config.second_try, tilts=tuple(dict.fromkeys((0.0, *config.second_try.tilts)))
+            ),
         )
 
     def environment(self, config: EnvConfig) -> EnvConfig:

@@ -12,7 +12,9 @@ from toyshift.data.episode import Episode, checked_frames
 from toyshift.data.formats.exchange import ReadOptions, Stream, module_of, open_stream, recognise, require_episode
 
 
-def convert(src: Path, dst: Path, to: str, options: ReadOptions | None = None, *, skip_damaged: bool = False) -> dict[str, Any]:
+def convert(
+    src: Path, dst: Path, to: str, options: ReadOptions | None = None, *, skip_damaged: bool = False
+) -> dict[str, Any]:
     """Converts a dataset; one episode is in memory at a time.
 
     Between our own datasets nothing is lost: back in LeRobot's layout they have the same content hash.
@@ -43,7 +45,10 @@ def convert(src: Path, dst: Path, to: str, options: ReadOptions | None = None, *
 
 
 def _checked(stream: Stream, src: Path) -> Stream:
-    """Returns the stream with episodes that are not finite, or do not fit the contracts, among those that cannot be read: the others can be kept."""
+    """Returns the stream with episodes that are not finite, or fit no contract, among those that cannot be read.
+
+    The others can be kept.
+    """
 
     def episodes(first: int) -> Iterator[Episode | FileError]:
         bad: FileError | None = None
@@ -54,7 +59,8 @@ def _checked(stream: Stream, src: Path) -> Stream:
                 try:
                     checked_frames(require_episode(stream, found, str(src)))
                 except (ConfigError, ContractError) as error:
-                    item = FileError(f"{str(error) if str(src) in str(error) else f'{src}, {error}'}; or pass --skip-damaged: the other episodes are usable")
+                    text = str(error) if str(src) in str(error) else f"{src}, {error}"
+                    item = FileError(f"{text}; or pass --skip-damaged: the other episodes are usable")
             bad = bad or (item if isinstance(item, FileError) else None)
             kept = kept or not isinstance(item, FileError)
             yield item

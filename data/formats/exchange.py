@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key
 from toyshift.core.errors import ContractError, FileError, MissingDependencyError, UnknownNameError
 from toyshift.core.files import read_json
+from toyshift.core.progress import track
 from toyshift.data.episode import Episode
 
 # What a converted file or folder says about itself, as JSON, so that nothing has to be guessed when it comes back.
@@ -41,6 +42,25 @@ class Stream:
     facts: dict[str, Any]
     robot_type: str = "panda"
 
+    @property
+    def source(self) -> str:
+        """What to call it in errors."""
+        return str(self.facts.get("source", ""))
+
+    def readable(self, skip_damaged: bool, dropped: dict[str, str]) -> Iterator[Episode]:
+        """Yields the episodes that can be read and fit the contracts; notes the number and the error of the others.
+
+        Raises:
+            FileError: an episode cannot be read and `skip_damaged` is off.
+        """
+        for number, episode in enumerate(track(self.episodes(0), "convert", self.total, "episode")):
+            if not isinstance(episode, FileError):
+                yield require_episode(self, episode, self.source)
+            elif skip_damaged:
+                dropped[str(number)] = str(episode)
+            else:
+                raise episode
+
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
@@ -57,15 +77,15 @@ class ReadOptions:
     control_hz: float = 0.0
 
 
-# format -> module with recognises(path), read(path, options) and, but for lerobot, write(path, stream, skip_damaged).
-FORMATS = {"lerobot": "toyshift.data.formats.lerobot_folder", "rlds": "toyshift.data.formats.rlds", "robomimic": "toyshift.data.formats.robomimic"}
+# format -> module beside this one, with recognises(path), read(path, options) and write(path, stream, skip_damaged)
+FORMATS = {"lerobot": "lerobot_folder", "rlds": "rlds", "robomimic": "robomimic"}
 
 
 def module_of(name: str) -> Any:
     """Returns the module of a format."""
     if name not in FORMATS:
         raise UnknownNameError("dataset format", name, FORMATS)
-    return importlib.import_module(FORMATS[name])
+    return importlib.import_module(f"toyshift.data.formats.{FORMATS[name]}")
 
 
 def recognise(path: Path) -> str:
@@ -80,7 +100,9 @@ def recognise(path: Path) -> str:
     for name in FORMATS:
         if module_of(name).recognises(path):
             return name
-    raise FileError(f"{path} is no dataset that is known here: a LeRobot folder has meta/info.json, an RLDS folder features.json and dataset_info.json, a robomimic file ends in .hdf5")
+    rlds = "an RLDS folder features.json and dataset_info.json"
+    known = f"a LeRobot folder has meta/info.json, {rlds}, a robomimic file ends in .hdf5"
+    raise FileError(f"{path} is no dataset that is known here: {known}")
 
 
 def open_stream(path: Path, options: ReadOptions | None = None) -> Stream:
@@ -93,7 +115,8 @@ def open_stream(path: Path, options: ReadOptions | None = None) -> Stream:
 
 def contracts_json(stream: Stream) -> str:
     """Returns both contracts as one line of JSON."""
-    return json.dumps({"action_contract": stream.action.to_json(), "observation_contract": stream.observation.to_json(), "robot_type": stream.robot_type}, sort_keys=True)
+    contracts = {"action_contract": stream.action.to_json(), "observation_contract": stream.observation.to_json()}
+    return json.dumps(contracts | {"robot_type": stream.robot_type}, sort_keys=True)
 
 
 def contracts_from(text: str, where: str) -> tuple[ActionContract, ObservationContract, str]:
@@ -104,7 +127,9 @@ def contracts_from(text: str, where: str) -> tuple[ActionContract, ObservationCo
     """
     try:
         value = json.loads(text)
-        return ActionContract.from_json(value["action_contract"]), ObservationContract.from_json(value["observation_contract"]), str(value.get("robot_type", ""))
+        action = ActionContract.from_json(value["action_contract"])
+        observation = ObservationContract.from_json(value["observation_contract"])
+        return action, observation, str(value.get("robot_type", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise ContractError(f"{where}: the contracts in it are damaged ({error})") from error
 
@@ -116,7 +141,8 @@ def given_contract(options: ReadOptions, where: str, why: str) -> ActionContract
         ContractError: there is none; guessing what actions mean is refused.
     """
     if options.contract is None:
-        raise ContractError(f"{where} {why}, so what its actions mean is unknown, and guessing is refused: name a JSON file with the action contract (--contract FILE; `toyshift data info DIR --json` shows one)")
+        remedy = "name a JSON file with the action contract (--contract FILE; `toyshift data info --json` shows one)"
+        raise ContractError(f"{where} {why}, so what its actions mean is unknown, and guessing is refused: {remedy}")
     value = read_json(options.contract)
     if not isinstance(value, dict):
         raise ContractError(f"{options.contract} is no action contract: {type(value).__name__} instead of an object")
@@ -146,11 +172,13 @@ def unit_actions(contract: ActionContract, actions: NDArray[np.floating[Any]], w
     """
     low, high = np.asarray(contract.low), np.asarray(contract.high)
     if not np.isfinite(low).all() or not np.isfinite(high).all() or (high <= low).any():
-        raise ContractError(f"{where}: the action contract has no proper bounds (low {contract.low}, high {contract.high}); [-1, 1] needs them")
+        bounds = f"low {contract.low}, high {contract.high}"
+        raise ContractError(f"{where}: the action contract has no proper bounds ({bounds}); [-1, 1] needs them")
     unit: NDArray[np.float64] = 2.0 * (np.asarray(actions, dtype=np.float64) - low) / (high - low) - 1.0
     if np.abs(unit).max(initial=0.0) > 1.0 + 1e-6:
         t, entry = (int(v) for v in np.argwhere(np.abs(unit) > 1.0 + 1e-6)[0])
-        raise ContractError(f"{where}, frame {t}: action {contract.names[entry]} is {actions[t, entry]:.4g}, outside the contract's {low[entry]:g} to {high[entry]:g}; [-1, 1] cannot hold it")
+        outside = f"outside the contract's {low[entry]:g} to {high[entry]:g}; [-1, 1] cannot hold it"
+        raise ContractError(f"{where}, frame {t}: action {contract.names[entry]} is {actions[t, entry]:.4g}, {outside}")
     return unit
 
 

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.core.files import json_hash, read_json, write_json
+from toyshift.core.files import json_hash, read_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
+from toyshift.core.runs import claim, finish, found
 from toyshift.data.episode import Episode, episode_indices, write_episode
 from toyshift.data.formats.exchange import ReadOptions, Stream, require_episode
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
 
-CONFIG = "convert.json"
+MARKER = "convert.json"
 
 
 def recognises(path: Path) -> bool:
     """Whether a folder is in the LeRobot layout."""
-    return any((path / "meta" / name).exists() for name in ("info.json", "toyshift.json")) or (path / "episodes").is_dir()
+    return any((path / name).exists() for name in ("meta/info.json", "meta/toyshift.json", "episodes"))
 
 
 def read(path: Path, options: ReadOptions) -> Stream:
@@ -35,7 +36,8 @@ def read(path: Path, options: ReadOptions) -> Stream:
                 yield error
 
     facts = {"source": str(path), "content_hash": dataset.content_hash(), "manifest": dataset.manifest}
-    return Stream(dataset.action_contract, dataset.observation_contract, dataset.num_episodes, episodes, facts, str(dataset.info.get("robot_type", "panda")))
+    action, observation = dataset.action_contract, dataset.observation_contract
+    return Stream(action, observation, dataset.num_episodes, episodes, facts, dataset.robot_type)
 
 
 def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str, Any]:
@@ -48,39 +50,31 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
         FileError: an episode cannot be read and `skip_damaged` is off.
         ConfigError: the folder holds something else.
     """
+    if path.is_file():
+        raise ConfigError(f"{path} is a file; choose another destination")
     key = json_hash({"facts": stream.facts, "total": stream.total, "skip_damaged": skip_damaged})
-    before = _before(path, key)
-    if before.get("finished"):
-        finished: dict[str, Any] = before["finished"]
+    marker = path / MARKER
+    finished: dict[str, Any] | None = found(marker, key, "a conversion", "toyshift data convert")
+    if finished is not None:
         return finished
-    dropped: dict[str, str] = dict(before.get("dropped", {}))
-    path.mkdir(parents=True, exist_ok=True)
-    write_json(path / CONFIG, {"key": key, "dropped": dropped, "finished": None})
+    before = read_json(marker) if marker.exists() else {}
+    dropped: dict[str, str] = dict(before.get("dropped") or before.get("settings", {}).get("dropped", {}))
+    claim(marker, key, {"dropped": dropped})
     first = max([-1, *episode_indices(path), *map(int, dropped)]) + 1
     number = first - 1
     for episode in track(stream.episodes(first), "convert", stream.total - first, "episode"):
-        number = number + 1 if isinstance(episode, FileError) else episode.index  # behind damage, numbers may be missing
         if isinstance(episode, FileError):
+            number += 1
             if not skip_damaged:
                 raise episode
             dropped[str(number)] = str(episode)
-            write_json(path / CONFIG, {"key": key, "dropped": dropped, "finished": None})
+            claim(marker, key, {"dropped": dropped})
             continue
-        require_episode(stream, episode, str(stream.facts.get("source", "")))
+        number = episode.index  # behind damage, numbers may be missing
+        require_episode(stream, episode, stream.source)
         write_episode(path, Episode(number, episode.frames, episode.meta))
-    finalize(path, stream.action, stream.observation, manifest({"converted": True}) | {"source": stream.facts}, robot_type=stream.robot_type)
-    made = open_dataset(path)
-    result = {"episodes": made.num_episodes, "frames": made.num_frames, "content_hash": made.content_hash(), "dropped": dropped}
-    write_json(path / CONFIG, {"key": key, "dropped": dropped, "finished": result})
+    facts = manifest({"converted": True}) | {"source": stream.facts}
+    finalize(path, stream.action, stream.observation, facts, robot_type=stream.robot_type)
+    result = open_dataset(path).facts() | {"dropped": dropped}
+    finish(marker, result)
     return result
-
-
-def _before(path: Path, key: str) -> dict[str, Any]:
-    if not (path / CONFIG).exists():
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise ConfigError(f"{path} exists and was not made by `toyshift data convert`; choose another destination")
-        return {}
-    before = read_json(path / CONFIG)
-    if before.get("key") != key:
-        raise ConfigError(f"{path} holds another conversion; choose another destination, or delete it")
-    return dict(before)

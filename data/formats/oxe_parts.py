@@ -1,4 +1,4 @@
-"""Pieces from which Open X-Embodiment datasets are standardised: functions from an episode's flat columns to (T, n) numbers."""
+"""Pieces from which Open X-Embodiment datasets are standardised: functions from columns to (T, n) numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32
 from toyshift.core.errors import ContractError
 
-Array = NDArray[np.float32]
 Steps = Mapping[str, NDArray[Any]]  # "observation/state" -> (T, ...), as tfds names them
-Part = Callable[[Steps], Array]
+Part = Callable[[Steps], Float32]
 
 CLOSED_BELOW, OPEN_ABOVE = 0.05, 0.95  # what counts as closed and as open in Bridge's continuous gripper
 RELATIVE = 0.1  # smallest relative gripper action that means something
@@ -22,7 +22,7 @@ RELATIVE = 0.1  # smallest relative gripper action that means something
 def column(key: str, start: int | None = None, stop: int | None = None) -> Part:
     """Entries start:stop of a column; (T,) counts as (T, 1)."""
 
-    def part(steps: Steps) -> Array:
+    def part(steps: Steps) -> Float32:
         if key not in steps:
             raise ContractError(f"the dataset has no column {key!r}; available: {', '.join(sorted(steps))}")
         values = np.asarray(steps[key], dtype=np.float32)
@@ -47,9 +47,9 @@ def inverted(part: Part) -> Part:
 
 
 def settled(part: Part) -> Part:
-    """A continuous gripper made binary: values on the way take what is reached after them; at the end, the last value (Bridge)."""
+    """A continuous gripper made binary: on the way it is what is reached next; at the end, the last value (Bridge)."""
 
-    def settle(steps: Steps) -> Array:
+    def settle(steps: Steps) -> Float32:
         values = part(steps)[:, 0]
         out, reached = np.empty_like(values), values[-1]
         for t in range(len(values) - 1, -1, -1):
@@ -67,12 +67,13 @@ def from_relative(part: Part) -> Part:
     Before the first of them the gripper is taken to be in the other state; without any, open.
     """
 
-    def absolute(steps: Steps) -> Array:
+    def absolute(steps: Steps) -> Float32:
         values = part(steps)[:, 0]
         moves = np.where(values < -RELATIVE, 1.0, np.where(values > RELATIVE, 0.0, np.nan))
         told = np.flatnonzero(~np.isnan(moves))
         before = 1.0 - moves[told[0]] if len(told) else 1.0
-        last = np.maximum.accumulate(np.where(np.isnan(moves), -1, np.arange(len(moves))))  # (T,), index of the latest one
+        # (T,), index of the latest one
+        last = np.maximum.accumulate(np.where(np.isnan(moves), -1, np.arange(len(moves))))
         return np.where(last < 0, before, moves[np.maximum(last, 0)]).astype(np.float32)[:, None]
 
     return absolute
@@ -81,7 +82,7 @@ def from_relative(part: Part) -> Part:
 def euler(part: Part) -> Part:
     """Quaternions xyzw to roll, pitch, yaw [rad] (rotation about the fixed x, then y, then z axis)."""
 
-    def angles(steps: Steps) -> Array:
+    def angles(steps: Steps) -> Float32:
         from scipy.spatial.transform import Rotation
 
         return np.asarray(Rotation.from_quat(part(steps)).as_euler("xyz"), dtype=np.float32)
@@ -92,7 +93,7 @@ def euler(part: Part) -> Part:
 def unpacked(key: str, count: int) -> Part:
     """A column of zlib-compressed float32 bytes (Kuka), `count` numbers each."""
 
-    def unpack(steps: Steps) -> Array:
+    def unpack(steps: Steps) -> Float32:
         if key not in steps:
             raise ContractError(f"the dataset has no column {key!r}; available: {', '.join(sorted(steps))}")
         try:
@@ -103,6 +104,6 @@ def unpacked(key: str, count: int) -> Part:
     return unpack
 
 
-def joined(parts: tuple[Part, ...], steps: Steps) -> Array:
+def joined(parts: tuple[Part, ...], steps: Steps) -> Float32:
     """The parts side by side: (T, n) float32."""
     return np.concatenate([part(steps) for part in parts], axis=1).astype(np.float32)

@@ -21,6 +21,7 @@ def write_rerun(path: Path, dataset: Dataset, episodes: Sequence[int]) -> None:
         FileError: an episode is damaged.
     """
     rr = require_package("rerun", "rerun", "a Rerun recording")
+    vectors = {ACTION: dataset.action_contract.names, STATE: dataset.observation_contract.state_names}
     with atomic_path(Path(path)) as temporary:
         recording = rr.RecordingStream(f"toyshift {dataset.folder.resolve().name}")
         recording.save(str(temporary))
@@ -32,8 +33,9 @@ def write_rerun(path: Path, dataset: Dataset, episodes: Sequence[int]) -> None:
                     if is_image(key):
                         recording.log(f"episode_{i}/{key.removeprefix(IMAGE_PREFIX)}", rr.Image(values[t]))
                     elif is_mask(key):
-                        recording.log(f"episode_{i}/{key.removeprefix(MASK_PREFIX)}/mask", rr.SegmentationImage(values[t]))
-                for key, names in ((ACTION, dataset.action_contract.names), (STATE, dataset.observation_contract.state_names)):
+                        camera = key.removeprefix(MASK_PREFIX)
+                        recording.log(f"episode_{i}/{camera}/mask", rr.SegmentationImage(values[t]))
+                for key, names in vectors.items():
                     for name, value in zip(names, episode.frames[key][t], strict=True):
                         recording.log(f"episode_{i}/{key}/{name}", rr.Scalars(float(value)))
         recording.flush()

@@ -1,20 +1,23 @@
 """RLDS (TFDS folders of episodes of steps) in and out, through tensorflow_datasets itself (extra `oxe`).
 
 Written, so that Open X-Embodiment code reads it:
-    steps[]            observation {image, wrist_image, <camera>_mask, state}, action (7,), discount, reward (1 at the last step of a success),
-                       is_first, is_last, is_terminal, language_instruction, toyshift {every other column, the exact action among them}
+    steps[]            observation {image, wrist_image, <camera>_mask, state}, action (7,), discount,
+                       reward (1 at the last step of a success), is_first, is_last, is_terminal, language_instruction,
+                       toyshift {every other column, the exact action among them}
     episode_metadata   file_path, toyshift_meta (JSON)
-`action` is the OXE encoding of ours: change of position [m], of roll, pitch, yaw [rad], gripper 1 open, 0 closed, in the robot's base frame; or, for
-joint modes, our action as it is. The exact columns come back from `toyshift`, so nothing is lost in a round trip.
+`action` is the OXE encoding of ours: change of position [m], of roll, pitch, yaw [rad], gripper 1 open, 0 closed, in
+the robot's base frame; or, for joint modes, our action as it is. The exact columns come back from `toyshift`, so
+nothing is lost in a round trip.
 
 Read: folders that we wrote, and the sub-datasets in `oxe.OXE_DATASETS`, standardised.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +27,14 @@ from numpy.typing import NDArray
 from toyshift.core.contract import ACTION, STATE, ObservationContract, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError, UnknownNameError
 from toyshift.core.files import read_json
+from toyshift.core.seeds import stream
 from toyshift.data.episode import Episode, Frames
 from toyshift.data.formats.exchange import ReadOptions, Stream, contracts_from
 from toyshift.data.formats.oxe import OXE_DATASETS, oxe_contract, oxe_dataset, standardise
 from toyshift.data.formats.rlds_write import EXTRA, FILE, IMAGES, tfds_package
 from toyshift.data.formats.rlds_write import write as write
 
+Steps = tuple[dict[str, NDArray[Any]], dict[str, Any]]  # flat columns (T, ...) of an episode's steps, and its metadata
 _DEVICE = re.compile(r"\{\{.*?\}\}\s*")  # where TensorFlow ran what failed
 
 
@@ -40,14 +45,20 @@ def recognises(path: Path) -> bool:
 
 def _folder(path: Path) -> Path | None:
     """The folder with the TFRecord files: `path` itself, or its version folder (the last by number)."""
-    versions = sorted((p for p in path.glob("*.*.*") if p.is_dir()), key=lambda p: [int(n) if n.isdigit() else -1 for n in p.name.split(".")])
+    def version(folder: Path) -> list[int]:
+        return [int(n) if n.isdigit() else -1 for n in folder.name.split(".")]
+
+    versions = sorted((p for p in path.glob("*.*.*") if p.is_dir()), key=version)
     return next((p for p in [path, *reversed(versions)] if (p / "features.json").exists()), None)
 
 
 def read(path: Path, options: ReadOptions) -> Stream:
-    """Opens a TFDS folder: one that we wrote, or a sub-dataset of Open X-Embodiment (by the builder's name, or `options.oxe`).
+    """Opens a TFDS folder: one that we wrote, or a sub-dataset of Open X-Embodiment.
 
-    Episodes are streamed; one is in memory at a time. For a sub-dataset the actions are read once beforehand, for their bounds.
+    The builder's name, or `options.oxe`, says which.
+
+    Episodes are streamed; one is in memory at a time. For a sub-dataset the actions are read once beforehand, for their
+    bounds.
 
     Raises:
         FileError: a TFRecord file is truncated or damaged (named), or a split is empty.
@@ -63,10 +74,12 @@ def read(path: Path, options: ReadOptions) -> Stream:
     facts = {"source": str(path), "name": builder.name}
     if (folder / FILE).exists():
         action, observation, robot = contracts_from(json.dumps(read_json(folder / FILE)), str(folder / FILE))
-        return Stream(action, observation, total, lambda first: (f if isinstance(f, FileError) else _ours(*f, i) for i, f in _numbered(builder, first)), facts, robot)
+        return Stream(action, observation, total, functools.partial(_episodes, builder, _ours), facts, robot)
     name = options.oxe or builder.name
     if name not in OXE_DATASETS:
-        raise ContractError(str(UnknownNameError("Open X-Embodiment dataset", name, OXE_DATASETS)) + f" ({folder} does not say what its actions mean: name the sub-dataset with --oxe)")
+        unknown = UnknownNameError("Open X-Embodiment dataset", name, OXE_DATASETS)
+        remedy = "name the sub-dataset with --oxe"
+        raise ContractError(f"{unknown} ({folder} does not say what its actions mean: {remedy})")
     return _oxe_stream(builder, folder, name, total, options, facts)
 
 
@@ -75,19 +88,25 @@ def _builder(folder: Path) -> Any:
     try:
         builder = tfds.builder_from_directory(str(folder))
     except Exception as error:  # tfds raises whatever its JSON and protobuf readers raise
-        raise FileError(f"{folder}: features.json or dataset_info.json is damaged ({type(error).__name__}: {error}); restore it from a copy") from error
+        why = f"{type(error).__name__}: {error}"
+        raise FileError(
+            f"{folder}: features.json or dataset_info.json is damaged ({why}); restore it from a copy"
+        ) from error
     return builder
 
 
-def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tuple[int, tuple[dict[str, NDArray[Any]], dict[str, Any]] | FileError]]:
+def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tuple[int, Steps | FileError]]:
     """Yields (number, (flat steps, episode metadata)) in the order of the files, from `first` on.
 
-    Where a file is damaged its error comes once, and the next file follows: what a TFRecord file holds behind the damage cannot be found.
+    Where a file is damaged its error comes once, and the next file follows: what a TFRecord file holds behind the
+    damage cannot be found.
     """
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    decoders = None if pictures else {"steps": {"observation": {k: tfds.decode.SkipDecoding() for k, v in builder.info.features["steps"]["observation"].items() if isinstance(v, tfds.features.Image)}}}
+    seen = builder.info.features["steps"]["observation"]
+    images = {k: tfds.decode.SkipDecoding() for k, v in seen.items() if isinstance(v, tfds.features.Image)}
+    decoders = None if pictures else {"steps": {"observation": images}}
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     start = 0  # number of the file's first episode
     for split, facts in builder.info.splits.items():
@@ -96,7 +115,8 @@ def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tu
             if number >= start:
                 continue
             where = tfds.core.ReadInstruction(split, from_=shard, to=shard + 1, unit="shard")
-            dataset = builder.as_dataset(split=where, read_config=config, decoders=decoders, shuffle_files=False).skip(number - (start - length))
+            dataset = builder.as_dataset(split=where, read_config=config, decoders=decoders, shuffle_files=False)
+            dataset = dataset.skip(number - (start - length))
             try:
                 for example in dataset:
                     yield number, _arrays(example)
@@ -104,9 +124,17 @@ def _numbered(builder: Any, first: int, *, pictures: bool = True) -> Iterator[tu
             except tf.errors.OpError as error:
                 file = facts.filepaths[shard]
                 yield number, FileError(
-                    f"{file}, record {number - (start - length)}: episode {number}, and so the rest of the file ({start - number} episodes), cannot be read "
-                    f"({_DEVICE.sub('', str(error.message))[:160]}); restore the file from a copy, or pass --skip-damaged"
+                    f"{file}, record {number - (start - length)}: episode {number}, "
+                    f"and so the rest of the file ({start - number} episodes), cannot be read "
+                    f"({_DEVICE.sub('', str(error.message))[:160]}); "
+                    f"restore the file from a copy, or pass --skip-damaged"
                 )
+
+
+def _episodes(
+    builder: Any, make: Callable[[dict[str, NDArray[Any]], dict[str, Any], int], Episode], first: int
+) -> Iterator[Episode | FileError]:
+    return (found if isinstance(found, FileError) else make(*found, i) for i, found in _numbered(builder, first))
 
 
 def _whole(builder: Any) -> Iterator[tuple[int, dict[str, NDArray[Any]], dict[str, Any]]]:
@@ -117,12 +145,14 @@ def _whole(builder: Any) -> Iterator[tuple[int, dict[str, NDArray[Any]], dict[st
         yield number, *found
 
 
-def _arrays(example: Mapping[str, Any]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _arrays(example: Mapping[str, Any]) -> Steps:
     """One episode as flat columns of steps (T, ...), and its metadata."""
     steps = list(example["steps"].as_numpy_iterator())
     flat = [_flat(step) for step in steps]
     metadata = {k: v.numpy() for k, v in _flat(example.get("episode_metadata", {})).items()}
-    return {key: np.stack([row[key] for row in flat]) if not isinstance(flat[0][key], bytes) else np.array([row[key] for row in flat], object) for key in (flat[0] if flat else ())}, metadata
+    columns = {key: [row[key] for row in flat] for key in (flat[0] if flat else ())}
+    arrays = {k: np.array(v, object) if isinstance(v[0], bytes) else np.stack(v) for k, v in columns.items()}
+    return arrays, metadata
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -148,7 +178,9 @@ def _ours(steps: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], number
     return Episode(number, frames, json.loads(metadata["toyshift_meta"]))
 
 
-def _oxe_stream(builder: Any, folder: Path, name: str, total: int, options: ReadOptions, facts: dict[str, Any]) -> Stream:
+def _oxe_stream(
+    builder: Any, folder: Path, name: str, total: int, options: ReadOptions, facts: dict[str, Any]
+) -> Stream:
     row = oxe_dataset(name)
     if not (options.control_hz or row.control_hz):
         raise ConfigError(f"how many actions per second {name} has is not recorded: say it with --control-hz")
@@ -174,17 +206,22 @@ def _oxe_stream(builder: Any, folder: Path, name: str, total: int, options: Read
     state = row.state_encoding.value or ("none",)
     contract = oxe_contract(name, low, high, options.control_hz)
     observation = ObservationContract(tuple(sizes.items()), tuple(state))
-    return Stream(contract, observation, total, lambda first: (f if isinstance(f, FileError) else oxe_episode(name, f[0], i) for i, f in _numbered(builder, first)), facts | {"oxe": name}, "oxe")
+    def standard(steps: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any], number: int) -> Episode:
+        return oxe_episode(name, steps, number)
+
+    episodes = functools.partial(_episodes, builder, standard)
+    return Stream(contract, observation, total, episodes, facts | {"oxe": name}, "oxe")
 
 
 def oxe_episode(name: str, steps: Mapping[str, NDArray[Any]], number: int) -> Episode:
-    """One episode of a sub-dataset, standardised: cameras primary, secondary, wrist; a dataset without state gets one zero."""
+    """One episode of a sub-dataset, standardised: cameras primary, secondary, wrist; without a state, one zero."""
     row = oxe_dataset(name)
     columns, keep = standardise(name, steps)
-    frames: Frames = {image_key(role): np.asarray(steps[f"observation/{key}"][keep]) for role, key in row.images.items()}
+    frames: Frames = {image_key(role): np.asarray(steps[f"observation/{k}"][keep]) for role, k in row.images.items()}
     frames |= {ACTION: columns[ACTION], STATE: columns.get(STATE, np.zeros((len(columns[ACTION]), 1), np.float32))}
     reward = steps.get("reward")
-    meta = {"task": _text(steps.get(row.task)), "dataset_name": name} | ({} if reward is None else {"success": bool(np.asarray(reward).max() > 0)})
+    success = {} if reward is None else {"success": bool(np.asarray(reward).max() > 0)}
+    meta = {"task": _text(steps.get(row.task)), "dataset_name": name} | success
     return Episode(number, frames, meta)
 
 
@@ -204,20 +241,23 @@ def oxe_mixture_stream(data_dir: Path, weights: Mapping[str, float], seed: int =
     Args:
         data_dir: folder with one folder per sub-dataset.
         weights: relative shares, e.g. `oxe_mixture("oxe_magic_soup")`.
-        seed: of the order in which datasets are drawn; episodes of one dataset come in the order of its files, again and again.
+        seed: of the order in which datasets are drawn; episodes of one dataset come in the order of its files, again
+            and again.
 
     Yields:
-        (dataset, standardised episode); movements are in that dataset's own units: normalise them by its own statistics.
+        (dataset, standardised episode); movements are in that dataset's own units: normalise them by its own
+        statistics.
 
     Raises:
         FileError: a sub-dataset is missing (all that are missing are named).
     """
     missing = [name for name in weights if not recognises(Path(data_dir) / name)]
     if missing:
-        raise FileError(f"{data_dir} lacks {len(missing)} of the {len(weights)} datasets of the mixture: {', '.join(missing)}")
+        count = f"{len(missing)} of the {len(weights)} datasets of the mixture"
+        raise FileError(f"{data_dir} lacks {count}: {', '.join(missing)}")
     names = list(weights)
     shares = np.array([weights[n] for n in names], float)
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    rng = stream(seed)
     opened: dict[str, Iterator[Any]] = {}
     while True:
         name = names[int(rng.choice(len(names), p=shares / shares.sum()))]

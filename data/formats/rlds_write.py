@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from toyshift.core.contract import ACTION, IMAGE_PREFIX, MASK_PREFIX, STATE
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.core.files import atomic_dir, require_new, write_json
-from toyshift.core.progress import track
 from toyshift.data.episode import Encoded, encode_episode, is_image
 from toyshift.data.formats.exchange import (
     CONTRACTS,
     Stream,
     contracts_json,
-    require_episode,
     require_package,
 )
 
@@ -27,7 +25,8 @@ VERSION = "1.0.0"
 EPISODES_PER_SHARD = 100
 EXTRA = "toyshift"
 FILE = f"{CONTRACTS}.json"
-IMAGES = {"front": "image", "wrist": "wrist_image"}  # OXE's names of our cameras; others keep theirs, with _image behind
+# OXE's names of our cameras; others keep theirs, with _image behind
+IMAGES = {"front": "image", "wrist": "wrist_image"}
 
 
 def tfds_package() -> Any:
@@ -37,7 +36,11 @@ def tfds_package() -> Any:
     return tfds
 
 
-def _image_name(camera: str) -> str:
+def _picture_name(key: str) -> str:
+    """Returns what OXE calls an image or a mask of ours."""
+    if not is_image(key):
+        return f"{key.removeprefix(MASK_PREFIX)}_mask"
+    camera = key.removeprefix(IMAGE_PREFIX)
     return IMAGES.get(camera, f"{camera}_image")
 
 
@@ -76,22 +79,19 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
         with atomic_dir(path) as temporary:
             folder = temporary / VERSION
             folder.mkdir()
-            for number, found in enumerate(track(stream.episodes(0), "convert", stream.total, "episode")):
-                if isinstance(found, FileError):
-                    if not skip_damaged:
-                        raise found
-                    dropped[str(number)] = str(found)
-                    continue
-                encoded = encode_episode(require_episode(stream, found, str(stream.facts.get("source", ""))), video=False)
+            for found in stream.readable(skip_damaged, dropped):
+                encoded = encode_episode(found, video=False)
                 if writer is None:
                     columns = _columns(encoded)
                     writer = _writer(tfds, name, folder, encoded, stream)
                 if _columns(encoded) != columns:
-                    raise ContractError(f"episode {number} of {stream.facts.get('source', '')} has other columns than the first: {sorted(_columns(encoded).items() ^ columns.items())[:4]}")
+                    different = sorted(_columns(encoded).items() ^ columns.items())[:4]
+                    where = f"episode {found.index} of {stream.source}"
+                    raise ContractError(f"{where} has other columns than the first: {different}")
                 writer.add_examples({"train": [_example(encoded, stream)]})
                 episodes, frames = episodes + 1, frames + len(encoded)
             if writer is None:
-                raise FileError(f"{stream.facts.get('source', 'the source')} holds no episode that can be read")
+                raise FileError(f"{stream.source or 'the source'} holds no episode that can be read")
             writer.close_all()
             write_json(folder / FILE, json.loads(contracts_json(stream)))
     except (OSError, OpError) as error:
@@ -100,32 +100,38 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
 
 
 def _columns(encoded: Encoded) -> dict[str, tuple[str, tuple[int, ...]]]:
-    return {k: ("png", s) for k, s in encoded.shapes.items()} | {k: (str(v.dtype), v.shape[1:]) for k, v in encoded.arrays.items()}
+    arrays = {k: (str(v.dtype), v.shape[1:]) for k, v in encoded.arrays.items()}
+    return {k: ("png", s) for k, s in encoded.shapes.items()} | arrays
 
 
 def _writer(tfds: Any, name: str, folder: Path, encoded: Encoded, stream: Stream) -> Any:
     import tensorflow as tf
 
     features = tfds.features
-    observation: dict[str, Any] = {"state": features.Tensor(shape=(len(stream.observation.state_names),), dtype=np.float32)}
+    states = len(stream.observation.state_names)
+    observation: dict[str, Any] = {"state": features.Tensor(shape=(states,), dtype=np.float32)}
     for key, shape in encoded.shapes.items():
-        if is_image(key):
-            observation[_image_name(key.removeprefix(IMAGE_PREFIX))] = features.Image(shape=shape, encoding_format="png")
-        else:
-            observation[f"{key.removeprefix(MASK_PREFIX)}_mask"] = features.Image(shape=(*shape, 1), encoding_format="png")
+        whole = shape if is_image(key) else (*shape, 1)
+        observation[_picture_name(key)] = features.Image(shape=whole, encoding_format="png")
     # TFRecords know no double precision: such columns are stored as bytes
+    encodings = {"float64": "bytes"}
     extra = {
-        k: features.Tensor(shape=v.shape[1:], dtype=tf.as_dtype(v.dtype), encoding="bytes" if v.dtype == np.float64 else "none")
+        k: features.Tensor(shape=v.shape[1:], dtype=tf.as_dtype(v.dtype), encoding=encodings.get(str(v.dtype), "none"))
         for k, v in encoded.arrays.items() if k != STATE
     }  # fmt: skip
     width = oxe_action(stream.action.mode, encoded.arrays[ACTION][:1]).shape[1]
-    scalars = {"discount": np.float32, "reward": np.float32, "is_first": np.bool_, "is_last": np.bool_, "is_terminal": np.bool_}
-    steps = {"observation": observation, "action": features.Tensor(shape=(width,), dtype=np.float32), "language_instruction": features.Text(), EXTRA: extra}
+    scalars: dict[str, Any] = dict.fromkeys(("discount", "reward"), np.float32)
+    scalars |= dict.fromkeys(("is_first", "is_last", "is_terminal"), np.bool_)
+    steps = {
+        "observation": observation, "action": features.Tensor(shape=(width,), dtype=np.float32),
+        "language_instruction": features.Text(), EXTRA: extra,
+    }
     steps |= {k: features.Scalar(dtype=v) for k, v in scalars.items()}
     metadata = {"file_path": features.Text(), "toyshift_meta": features.Text()}
-    whole = features.FeaturesDict({"steps": features.Dataset(steps), "episode_metadata": metadata})
-    identity = tfds.core.DatasetIdentity(name=name, version=tfds.core.Version(VERSION), data_dir=str(folder), module_name="")
-    info = tfds.core.DatasetInfo(builder=identity, description="Grasping demonstrations from ToyShift; contracts in " + FILE, features=whole)
+    shown = {"steps": features.Dataset(steps), "episode_metadata": metadata}
+    version, about = tfds.core.Version(VERSION), f"Grasping demonstrations from ToyShift; contracts in {FILE}"
+    identity = tfds.core.DatasetIdentity(name=name, version=version, data_dir=str(folder), module_name="")
+    info = tfds.core.DatasetInfo(builder=identity, description=about, features=features.FeaturesDict(shown))
     writer = tfds.core.SequentialWriter(info, max_examples_per_shard=EPISODES_PER_SHARD, overwrite=False)
     writer.initialize_splits(["train"])
     return writer
@@ -140,10 +146,11 @@ def _example(encoded: Encoded, stream: Stream) -> dict[str, Any]:
         last = t == length - 1
         observation: dict[str, Any] = {"state": arrays[STATE][t]}
         for key, files in encoded.pngs.items():
-            name = _image_name(key.removeprefix(IMAGE_PREFIX)) if is_image(key) else f"{key.removeprefix(MASK_PREFIX)}_mask"
-            observation[name] = io.BytesIO(files[t])
+            observation[_picture_name(key)] = io.BytesIO(files[t])
         steps.append({
-            "observation": observation, "action": actions[t], "language_instruction": task, "discount": np.float32(1.0), "reward": np.float32(last and success),
-            "is_first": t == 0, "is_last": last, "is_terminal": last and success, EXTRA: {k: v[t] for k, v in arrays.items() if k != STATE},
+            "observation": observation, "action": actions[t], "language_instruction": task,
+            "discount": np.float32(1.0), "reward": np.float32(last and success), "is_first": t == 0, "is_last": last,
+            "is_terminal": last and success, EXTRA: {k: v[t] for k, v in arrays.items() if k != STATE},
         })  # fmt: skip
-    return {"steps": steps, "episode_metadata": {"file_path": encoded.source, "toyshift_meta": json.dumps(encoded.meta, sort_keys=True)}}
+    metadata = {"file_path": encoded.source, "toyshift_meta": json.dumps(encoded.meta, sort_keys=True)}
+    return {"steps": steps, "episode_metadata": metadata}

@@ -1,8 +1,8 @@
-"""robomimic HDF5 in and out: `data/demo_i` with actions in [-1, 1], observations by robomimic's names, and train/valid filters.
+"""robomimic HDF5 in and out: `data/demo_i` with actions in [-1, 1], robomimic's names, and train/valid filters.
 
     data                          attributes total, env_args (JSON: env_name, env_type, env_kwargs), toyshift_contracts
       demo_i                      attributes num_samples, toyshift_meta (JSON)
-        actions (N, A) float64    [-1, 1] through the action contract's bounds; double, so that physical float32 come back exactly
+        actions (N, A) float64    [-1, 1] through the action contract's bounds; double: physical float32 come back
         states (N, D)             the simulator's state of each frame
         rewards, dones (N,)       1 at the last frame (rewards: of a success)
         obs/<cam>_image           (N, H, W, 3) uint8, upright
@@ -40,7 +40,6 @@ from toyshift.core.contract import (
 )
 from toyshift.core.errors import ContractError, FileError
 from toyshift.core.files import atomic_path, require_new
-from toyshift.core.progress import track
 from toyshift.data.episode import Episode, Frames, checked_frames, is_image, is_mask
 from toyshift.data.formats.exchange import (
     CONTRACTS,
@@ -49,7 +48,6 @@ from toyshift.data.formats.exchange import (
     contracts_from,
     contracts_json,
     given_contract,
-    require_episode,
     require_package,
     unit_actions,
 )
@@ -85,17 +83,13 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
     try:
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
             data = file.create_group("data")
-            for number, episode in enumerate(track(stream.episodes(0), "convert", stream.total, "episode")):
-                if isinstance(episode, FileError):
-                    if not skip_damaged:
-                        raise episode
-                    dropped[str(number)] = str(episode)
-                    continue
+            for episode in stream.readable(skip_damaged, dropped):
                 names.append(f"demo_{len(names)}")
-                _write_demo(data.create_group(names[-1]), stream, require_episode(stream, episode, str(stream.facts.get("source", ""))))
+                _write_demo(data.create_group(names[-1]), stream, episode)
                 frames += len(episode)
             data.attrs["total"] = frames
-            data.attrs["env_args"] = json.dumps({"env_name": "toyshift/Grasp-v0", "env_type": ENV_TYPE, "env_kwargs": _env_kwargs(stream)})
+            environment = {"env_name": "toyshift/Grasp-v0", "env_type": ENV_TYPE, "env_kwargs": _env_kwargs(stream)}
+            data.attrs["env_args"] = json.dumps(environment)
             data.attrs[CONTRACTS] = contracts_json(stream)
             valid = names[VALID_EVERY - 1 :: VALID_EVERY] or names[-1:]
             train = [n for n in names if n not in valid] or names
@@ -107,10 +101,10 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
 
 
 def _env_kwargs(stream: Stream) -> dict[str, Any]:
+    action, cameras = stream.action, list(stream.observation.camera_names)
     sizes = {size for _, size in stream.observation.cameras}
-    return {"action_mode": stream.action.mode, "control_hz": stream.action.control_hz, "cameras": list(stream.observation.camera_names)} | (
-        {"image_size": min(sizes)[0]} if len(sizes) == 1 else {}
-    )
+    one_size = {"image_size": min(sizes)[0]} if len(sizes) == 1 else {}
+    return {"action_mode": action.mode, "control_hz": action.control_hz, "cameras": cameras} | one_size
 
 
 def _write_demo(group: Any, stream: Stream, episode: Episode) -> None:
@@ -119,7 +113,7 @@ def _write_demo(group: Any, stream: Stream, episode: Episode) -> None:
     group.attrs["num_samples"] = length
     group.attrs[META] = json.dumps(episode.meta, sort_keys=True)
     group.attrs[HAS_STATE] = SIM_STATE in frames
-    where = f"{stream.facts.get('source', '')}, episode {episode.index}"
+    where = f"{stream.source}, episode {episode.index}"
     done = np.arange(length) == length - 1
     columns = {
         "actions": unit_actions(stream.action, frames[ACTION], where),
@@ -145,7 +139,7 @@ def _write_demo(group: Any, stream: Stream, episode: Episode) -> None:
 
 
 def _require_room(path: Path, size: int) -> None:
-    """Raises OSError where the disk has no room for `size` more bytes: on a full one HDF5 brings the process down instead of raising."""
+    """Raises OSError where the disk has no room for `size` more bytes: on a full one HDF5 brings the process down."""
     if shutil.disk_usage(path.parent).free < size + ROOM_LEFT:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -153,8 +147,9 @@ def _require_room(path: Path, size: int) -> None:
 def read(path: Path, options: ReadOptions) -> Stream:
     """Opens a robomimic file: one of ours, or another one together with an action contract (`options.contract`).
 
-    In a file of other origin, (N, H, W, 3) uint8 observations become cameras (the name without `_image`), and the other numbers, in the order of
-    their names, the state; pictures are taken as they lie in the file (robosuite under the opengl convention stores them upside down).
+    In a file of other origin, (N, H, W, 3) uint8 observations become cameras (the name without `_image`), and the other
+    numbers, in the order of their names, the state; pictures are taken as they lie in the file (robosuite under the
+    opengl convention stores them upside down).
 
     Raises:
         FileError: the file is truncated or damaged, or no robomimic file; says which demonstration.
@@ -164,7 +159,8 @@ def read(path: Path, options: ReadOptions) -> Stream:
     try:
         with h5py.File(path, "r") as file:
             if "data" not in file or "total" not in file["data"].attrs:
-                raise FileError(f"{path} is no robomimic file: it has no group data with an attribute total; there is {', '.join(file) or 'nothing'}")
+                there = ", ".join(file) or "nothing"
+                raise FileError(f"{path} is no robomimic file: no group data with an attribute total; there is {there}")
             names = sorted((n for n in file["data"] if n.startswith("demo")), key=lambda n: (len(n), n))
             ours = file["data"].attrs.get(CONTRACTS)
             env_args = str(file["data"].attrs.get("env_args", ""))
@@ -182,13 +178,16 @@ def read(path: Path, options: ReadOptions) -> Stream:
         with h5py.File(path, "r") as file:
             for number, name in enumerate(names[start:], start=start):
                 try:
-                    yield _read_demo(file["data"][name], number, name, path, action, observation, foreign=ours is None)
+                    demo, where = file["data"][name], f"{path}, {name} (episode {number})"
+                    yield _read_demo(demo, number, where, action, observation, foreign=ours is None)
                 except ContractError as error:
                     yield FileError(f"{error}; correct the demonstration, or pass --skip-damaged to leave it out")
                 except (OSError, KeyError, RuntimeError, ValueError) as error:
-                    yield FileError(f"{path}, {name} (episode {number}): truncated or damaged ({error}); restore it from a copy, or pass --skip-damaged: the other episodes are usable")
+                    remedy = "restore it from a copy, or pass --skip-damaged: the other episodes are usable"
+                    yield FileError(f"{path}, {name} (episode {number}): truncated or damaged ({error}); {remedy}")
 
-    return Stream(action, observation, len(names), episodes, {"source": str(path), "env_args": env_args, "foreign": ours is None}, robot)
+    facts = {"source": str(path), "env_args": env_args, "foreign": ours is None}
+    return Stream(action, observation, len(names), episodes, facts, robot)
 
 
 def _low_dim(obs: Any) -> list[str]:
@@ -198,25 +197,33 @@ def _low_dim(obs: Any) -> list[str]:
 def _foreign_contracts(demo: Any, path: Path, options: ReadOptions) -> tuple[ActionContract, ObservationContract]:
     action = given_contract(options, str(path), f"has no attribute {CONTRACTS}")
     obs = demo["obs"]
-    cameras = tuple((k.removesuffix("_image"), (int(v.shape[1]), int(v.shape[2]))) for k, v in sorted(obs.items()) if v.ndim == 4 and v.shape[3] == 3)
+    cameras = tuple(
+        (k.removesuffix("_image"), (int(v.shape[1]), int(v.shape[2])))
+        for k, v in sorted(obs.items()) if v.ndim == 4 and v.shape[3] == 3
+    )
     names = tuple(f"{k}.{j}" for k in _low_dim(obs) for j in range(obs[k].shape[1] if obs[k].ndim == 2 else 1))
     return action, ObservationContract(cameras, names)
 
 
-def _read_demo(demo: Any, number: int, name: str, path: Path, action: ActionContract, observation: ObservationContract, *, foreign: bool) -> Episode:
+def _read_demo(
+    demo: Any, number: int, where: str, action: ActionContract, observation: ObservationContract, *, foreign: bool
+) -> Episode:
     units: NDArray[Any] = demo["actions"][()]
     if units.ndim != 2 or units.shape[1] != action.size:
-        raise ContractError(f"{path}, {name} (episode {number}): actions have shape {units.shape}; {action.mode} takes {action.size}: {', '.join(action.names)}")
+        names = ", ".join(action.names)
+        raise ContractError(f"{where}: actions have shape {units.shape}; {action.mode} takes {action.size}: {names}")
     if np.abs(units).max(initial=0.0) > 1.0 + 1e-6 or not np.isfinite(units).all():
-        raise ContractError(f"{path}, {name} (episode {number}): actions reach {np.abs(units).max():.4g}; robomimic's lie within -1 and 1")
+        raise ContractError(f"{where}: actions reach {np.abs(units).max():.4g}; robomimic's lie within -1 and 1")
     obs = demo["obs"]
     frames: Frames = {ACTION: action.from_unit(units.astype(np.float64))}
     if foreign:
-        frames |= {image_key(camera): obs[camera if camera in obs else f"{camera}_image"][()] for camera in observation.camera_names}
-        frames[STATE] = np.concatenate([np.asarray(obs[k][()], np.float32).reshape(len(units), -1) for k in _low_dim(obs)], axis=1)
+        frames |= {image_key(c): obs[c if c in obs else f"{c}_image"][()] for c in observation.camera_names}
+        parts = [np.asarray(obs[k][()], np.float32).reshape(len(units), -1) for k in _low_dim(obs)]
+        frames[STATE] = np.concatenate(parts, axis=1)
         if "states" in demo:
             frames[SIM_STATE] = np.asarray(demo["states"][()], np.float64)
-        meta: dict[str, Any] = {"task": "", "success": bool(demo["rewards"][()].max() > 0) if "rewards" in demo else True, "demo": name}
+        success = bool(demo["rewards"][()].max() > 0) if "rewards" in demo else True
+        meta: dict[str, Any] = {"task": "", "success": success, "demo": demo.name.rpartition("/")[2]}
     else:
         frames |= {image_key(k.removesuffix("_image")): obs[k][()] for k in obs if k.endswith("_image")}
         frames |= {mask_key(k.removesuffix("_mask")): obs[k][()][..., 0] for k in obs if k.endswith("_mask")}

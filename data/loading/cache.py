@@ -1,4 +1,4 @@
-"""The decoded, memory-mapped copy of a dataset that training reads: built once beside it, resumable, never half there."""
+"""The decoded, memory-mapped copy of a dataset that training reads: built once, resumable, never half there."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ THREADS = 2
 
 
 def cached_arrays(dataset: Dataset, *, threads: int = THREADS) -> dict[str, NDArray[Any]]:
-    """Returns read-only memory maps of a dataset's images, masks, state and action, each (N, ...), building them if needed.
+    """Returns read-only memory maps of a dataset's images, masks, state and action, each (N, ...), made if need be.
 
-    They lie in `<folder>/.cache/<hash>/`, or in the user's cache folder where the dataset cannot be written. A killed build goes on where it was.
+    They lie in `<folder>/.cache/<hash>/`, or in the user's cache folder where the dataset cannot be written. A killed
+    build goes on where it was.
 
     Args:
         dataset: an open dataset.
@@ -65,8 +66,8 @@ def open_arrays(dataset: Dataset, place: Path) -> dict[str, NDArray[Any]]:
     """
     facts = read_json(place / "cache.json")
     remedy = f"delete {place}: it is made again from the dataset"
-    if (found := facts.get("version")) != CACHE_VERSION:
-        raise FileError(f"{place} is a cache of version {found}, this ToyShift reads {CACHE_VERSION}; {remedy}")
+    if (version := facts.get("version")) != CACHE_VERSION:
+        raise FileError(f"{place} is a cache of version {version}, this ToyShift reads {CACHE_VERSION}; {remedy}")
     arrays: dict[str, NDArray[Any]] = {}
     for key in cached_keys(dataset):
         path = place / f"{key}.npy"
@@ -75,8 +76,10 @@ def open_arrays(dataset: Dataset, place: Path) -> dict[str, NDArray[Any]]:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise FileError(f"{path} is missing or truncated ({error}); {remedy}") from error
-        if array.shape != (dataset.num_frames, *column.shape) or str(array.dtype) != column.dtype:
-            raise FileError(f"{path} has shape {array.shape} {array.dtype}, expected {(dataset.num_frames, *column.shape)} {column.dtype}; {remedy}")
+        expected = (dataset.num_frames, *column.shape)
+        if array.shape != expected or str(array.dtype) != column.dtype:
+            found = f"{path} has shape {array.shape} {array.dtype}"
+            raise FileError(f"{found}, expected {expected} {column.dtype}; {remedy}")
         arrays[key] = array
     return arrays
 
@@ -84,21 +87,28 @@ def open_arrays(dataset: Dataset, place: Path) -> dict[str, NDArray[Any]]:
 def _build(dataset: Dataset, place: Path, threads: int) -> None:
     partial = place.with_name(place.name + ".partial")
     starts = np.cumsum([0, *dataset.lengths])
+    columns = {key: dataset.columns[key] for key in cached_keys(dataset)}
     try:
         partial.mkdir(parents=True, exist_ok=True)
-        arrays = {k: writable_map(partial / f"{k}.npy", (dataset.num_frames, *dataset.columns[k].shape), dataset.columns[k].dtype) for k in cached_keys(dataset)}
+        arrays = {
+            key: writable_map(partial / f"{key}.npy", (dataset.num_frames, *column.shape), column.dtype)
+            for key, column in columns.items()
+        }
         done = writable_map(partial / "done.npy", (dataset.num_episodes,), "uint8")
     except OSError as error:
-        size = sum(int(np.prod(dataset.columns[k].shape)) * np.dtype(dataset.columns[k].dtype).itemsize for k in cached_keys(dataset)) * dataset.num_frames
-        raise FileError(f"cannot make the cache {partial} ({error}); {dataset.num_frames} decoded frames take {size / 1e6:,.0f} MB: make room and run this again") from error
+        frame = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in columns.values())
+        size = f"{dataset.num_frames} decoded frames take {frame * dataset.num_frames / 1e6:,.0f} MB"
+        raise FileError(f"cannot make the cache {partial} ({error}); {size}: make room and run this again") from error
 
     def decode(i: int) -> int:
         frames = dataset.episode(i).frames
         for key in (STATE, ACTION):
             if not np.isfinite(frames[key]).all():
                 t = int(np.argwhere(~np.isfinite(frames[key]))[0][0])
+                remedy = f"`toyshift data check {dataset.folder} --repair NEW` copies the dataset without such episodes"
                 raise FileError(
-                    f"{dataset.file_of(i)}, episode {i}: {key} is not finite in frame {t}, and so nothing to learn from; `toyshift data check {dataset.folder} --repair NEW` copies the dataset without such episodes"
+                    f"{dataset.file_of(i)}, episode {i}: {key} is not finite in frame {t}, "
+                    f"and so nothing to learn from; {remedy}"
                 )
         for key, array in arrays.items():
             array[starts[i] : starts[i + 1]] = frames[key]
@@ -111,7 +121,8 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
         for frames in _in_parallel(decode, todo, threads):
             bar.update(frames)
     (partial / "done.npy").unlink()
-    write_json(partial / "cache.json", {"version": CACHE_VERSION, "content_hash": dataset.content_hash(), "episodes": dataset.num_episodes})
+    facts = {"content_hash": dataset.content_hash(), "episodes": dataset.num_episodes}
+    write_json(partial / "cache.json", {"version": CACHE_VERSION} | facts)
     shutil.rmtree(place, ignore_errors=True)
     partial.replace(place)
     _remove_stale(place)

@@ -1,14 +1,15 @@
-"""Statistics of states and actions, and the two published normalisations made of them, with one meaning for every dataset."""
+"""Statistics of states and actions, and the two published normalisations made of them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32, Indices
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ContractError, UnknownNameError
 
@@ -19,15 +20,16 @@ QUANTILE_ROWS = 1 << 19
 # Below this range an entry is taken as constant (float32 values of order one are not told apart closer than 1e-7).
 CONSTANT = 1e-6
 
-Stats = dict[str, NDArray[np.float32]]
+Stats = dict[str, Float32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Normalisation:
     """Maps physical vectors (..., n) to what a network trains on, and back.
 
-    "normal" is (x - mean) / std; "bounds_q99" maps the 1 % and 99 % quantiles to -1 and 1 and clips beyond them. Entries outside `mask` stay physical
-    (the gripper's command: 0 and 1 mean the same in every dataset); entries that never change become 0 and come back as their constant.
+    "normal" is (x - mean) / std; "bounds_q99" maps the 1 % and 99 % quantiles to -1 and 1 and clips beyond them.
+    Entries outside `mask` stay physical (the gripper's command: 0 and 1 mean the same in every dataset); entries that
+    never change become 0 and come back as their constant.
 
     Attributes:
         kind: one of NORMALISATIONS.
@@ -37,8 +39,8 @@ class Normalisation:
     """
 
     kind: str
-    centre: NDArray[np.float32]
-    scale: NDArray[np.float32]
+    centre: Float32
+    scale: Float32
     mask: NDArray[np.bool_]
 
     @classmethod
@@ -65,20 +67,26 @@ class Normalisation:
             centre, scale = (stats["q99"] + stats["q01"]) / 2, (stats["q99"] - stats["q01"]) / 2
         return cls(kind, centre, np.where(scale < CONSTANT, np.float32(0), scale), chosen)
 
-    def apply(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    def apply(self, values: NDArray[np.floating[Any]]) -> Float32:
         """Normalises physical values (..., n)."""
         out = np.where(self.scale > 0, (values - self.centre) / np.where(self.scale > 0, self.scale, 1), 0)
         if self.kind == "bounds_q99":
             out = np.clip(out, -1, 1)
         return np.where(self.mask, out, values).astype(np.float32)
 
-    def restore(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    def restore(self, values: NDArray[np.floating[Any]]) -> Float32:
         """Returns physical values (..., n) of normalised ones."""
         return np.where(self.mask, values * self.scale + self.centre, values).astype(np.float32)
 
+    @property
+    def scaling(self) -> Stats:
+        """What becomes 0 ("mean") and the distance that becomes 1 ("std"); 0 and 1 outside the mask."""
+        zero, one = np.float32(0), np.float32(1)
+        return {"mean": np.where(self.mask, self.centre, zero), "std": np.where(self.mask, self.scale, one)}
+
     def to_json(self) -> dict[str, Any]:
         """Returns what a checkpoint or a manifest keeps; `from_json` reads it."""
-        return {"kind": self.kind, "centre": self.centre.tolist(), "scale": self.scale.tolist(), "mask": self.mask.tolist()}
+        return {"kind": self.kind} | {name: getattr(self, name).tolist() for name in ("centre", "scale", "mask")}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Normalisation:
@@ -100,12 +108,13 @@ class Normalisation:
 
 
 def action_mask(contract: ActionContract) -> NDArray[np.bool_]:
-    """Returns the action entries (A,) that are normalised: all but the gripper's, as the Open X-Embodiment mixtures do."""
+    """Returns the action entries (A,) that are normalised: all but the gripper's, as Open X-Embodiment mixtures do."""
     return np.array(["gripper" not in name for name in contract.names])
 
 
 def weighted_stats(
-    columns: Sequence[NDArray[Any]], frames: Sequence[NDArray[np.int64]], shares: Sequence[float], maps: Sequence[Normalisation] | None = None
+    columns: Sequence[NDArray[Any]], frames: Sequence[Indices], shares: Sequence[float],
+    maps: Sequence[Callable[[NDArray[Any]], NDArray[Any]]] | None = None,
 ) -> Stats:
     """Returns statistics of some rows of several datasets' columns, each dataset counting by its share.
 
@@ -113,18 +122,22 @@ def weighted_stats(
         columns: (N_d, n) each, memory maps: blocks of rows are read.
         frames: (F_d,) each, the rows that count.
         shares: one each, any scale.
-        maps: what the rows are normalised by first, one each; None: physical values.
+        maps: what is done to the rows first, one each; None: nothing.
 
     Returns:
-        mean, std, min, max, q01, q99, each (n,) float32. A quantile is the smallest value below or at which that share of the weight lies,
-        exact up to QUANTILE_ROWS rows of a dataset and of evenly spaced rows beyond.
+        mean, std, min, max, q01, q99, each (n,) float32. A quantile is the smallest value below or at which that share
+        of the weight lies, exact up to QUANTILE_ROWS rows of a dataset and of evenly spaced rows beyond.
     """
 
-    def read(d: int, rows: NDArray[np.int64]) -> NDArray[Any]:
-        return columns[d][rows] if maps is None else maps[d].apply(columns[d][rows])
+    def read(d: int, rows: Indices) -> NDArray[Any]:
+        return columns[d][rows] if maps is None else maps[d](columns[d][rows])
 
     total = float(sum(shares))
-    blocks = [(d, f[i : i + BLOCK_ROWS], share / len(f) / total) for d, (f, share) in enumerate(zip(frames, shares, strict=True)) for i in range(0, len(f), BLOCK_ROWS)]
+    blocks = [
+        (d, f[i : i + BLOCK_ROWS], share / len(f) / total)
+        for d, (f, share) in enumerate(zip(frames, shares, strict=True))
+        for i in range(0, len(f), BLOCK_ROWS)
+    ]
     size = columns[0].shape[1]
     mean, variance = np.zeros(size), np.zeros(size)
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
@@ -143,7 +156,7 @@ def weighted_stats(
     return {k: v.astype(np.float32) for k, v in (out | {"q01": quantiles[:, 0], "q99": quantiles[:, 1]}).items()}
 
 
-def _quantiles(values: NDArray[Any], weights: NDArray[np.float64]) -> list[float]:
+def _quantiles(values: NDArray[Any], weights: Array) -> list[float]:
     """Returns the 1 % and 99 % quantiles of weighted values."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order])

@@ -1,7 +1,8 @@
-"""Re-Mix (2408.14037): weights of datasets by distributionally robust optimisation of what a policy can still learn from each.
+"""Re-Mix (2408.14037): weights of datasets by distributionally robust optimisation of what is left to learn.
 
-A reference policy is trained on the datasets as they are. Then a robust one is trained on a mixture whose weights rise wherever
-it is still worse than the reference: a dataset that is noise for both has no such excess, and neither has one that is learnt already.
+A reference policy is trained on the datasets as they are. Then a robust one is trained on a mixture whose weights rise
+wherever it is still worse than the reference: a dataset that is noise for both has no such excess, and neither has one
+that is learnt already.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError
 
-Floats = NDArray[np.float64]
 ETA = 0.2
 SMOOTHING = 0.05
 
@@ -23,11 +23,11 @@ SMOOTHING = 0.05
 class Learner(Protocol):
     """The robust policy in training."""
 
-    def losses(self, step: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        """Returns, for the samples of a step's batch: the robust policy's losses, the reference's, and the number of the dataset, (B,) each."""
+    def losses(self, step: int) -> tuple[Array, Array, Indices]:
+        """Returns losses of the robust policy and of the reference, and the dataset, of a step's samples: (B,) each."""
         ...
 
-    def learn(self, weights: Floats) -> None:
+    def learn(self, weights: Array) -> None:
         """Takes one optimiser step on that batch: on the sum over datasets of weight times mean loss."""
         ...
 
@@ -42,19 +42,19 @@ class Remix:
         excess: (m,) mean excess loss of each dataset over all steps.
     """
 
-    weights: Floats
-    history: Floats
-    excess: Floats
+    weights: Array
+    history: Array
+    excess: Array
 
 
-def mean_excess(losses: Floats, reference: Floats, dataset: NDArray[np.int64], m: int) -> Floats:
-    """Returns each dataset's mean of max(loss - reference loss, 0) over its samples: (m,); 0 for a dataset without samples."""
+def mean_excess(losses: Array, reference: Array, dataset: Indices, m: int) -> Array:
+    """Returns each dataset's mean of max(loss - reference loss, 0) over its samples: (m,); 0 where it has none."""
     excess = np.maximum(np.asarray(losses, np.float64) - np.asarray(reference, np.float64), 0.0)
     counts = np.bincount(dataset, minlength=m)
     return np.asarray(np.bincount(dataset, excess, minlength=m) / np.maximum(counts, 1))
 
 
-def remix_step(weights: Floats, excess: Floats, prior: Floats, eta: float = ETA, smoothing: float = SMOOTHING) -> Floats:
+def remix_step(weights: Array, excess: Array, prior: Array, eta: float = ETA, smoothing: float = SMOOTHING) -> Array:
     """Returns the weights after one step: a <- a exp(eta excess), normalised, then (1 - s) a + s a0.
 
     Args:
@@ -69,7 +69,8 @@ def remix_step(weights: Floats, excess: Floats, prior: Floats, eta: float = ETA,
 
 
 def remix_weights(
-    learner: Learner, prior: Sequence[float], steps: int, eta: float = ETA, smoothing: float = SMOOTHING, report: Callable[[Floats], None] | None = None
+    learner: Learner, prior: Sequence[float], steps: int, eta: float = ETA, smoothing: float = SMOOTHING,
+    report: Callable[[Array], None] | None = None,
 ) -> Remix:
     """Trains the robust policy, moving the weights before each of its steps.
 
@@ -95,9 +96,10 @@ def remix_weights(
     for step in range(steps):
         losses, reference, dataset = learner.losses(step)
         if not (np.all(np.isfinite(losses)) and np.all(np.isfinite(reference))):
-            raise ConfigError(f"step {step}: a loss is not finite; lower the learning rate, or look at the data with `toyshift data check`")
+            remedy = "lower the learning rate, or look at the data with `toyshift data check`"
+            raise ConfigError(f"step {step}: a loss is not finite; {remedy}")
         if np.min(dataset) < 0 or np.max(dataset) >= m:
-            raise ConfigError(f"step {step}: samples of dataset {int(np.max(dataset))}; there are datasets 0 to {m - 1}")
+            raise ConfigError(f"step {step}: samples of dataset {int(np.max(dataset))}; there are 0 to {m - 1}")
         excess = mean_excess(losses, reference, dataset, m)
         weights = remix_step(weights, excess, start, eta, smoothing)
         history[step] = weights

@@ -22,7 +22,8 @@ from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.data.store.lerobot import finalize
 
 DROPPED = "dropped.json"
-# An absolute target (joint angles, poses) that moves this many times as far as is usual, and this far [m or rad], jumps.
+# An absolute target (joint angles, poses) that moves this many times as far as is usual, and this far [m or rad],
+# jumps.
 JUMP_TIMES, JUMP_LEAST = 15.0, 0.3
 FROZEN = 8  # identical images in a row, while the robot moves, that make a frozen camera
 MOVED = 0.05  # change of the state [rad, m] that a camera must show
@@ -49,9 +50,11 @@ class Problem:
     file: str
 
     def __str__(self) -> str:
-        if self.kind == "unreadable" or self.detail.startswith(self.file):  # the error of reading names the place itself
+        # the error of reading names the place itself
+        if self.kind == "unreadable" or self.detail.startswith(self.file):
             return f"{self.kind}: {self.detail}"
-        place = f"{self.file}" + ("" if self.episode is None else f", episode {self.episode}") + ("" if self.frame is None else f", frame {self.frame}")
+        numbers = {"episode": self.episode, "frame": self.frame}
+        place = ", ".join([self.file, *(f"{k} {v}" for k, v in numbers.items() if v is not None)])
         return f"{self.kind}: {place}: {self.detail}"
 
 
@@ -77,7 +80,8 @@ def _outside_contract(episode: Episode, dataset: Dataset) -> list[Finding]:
     if not outside.any():
         return []
     t, entry = (int(v) for v in np.argwhere(outside)[0])
-    return [(t, f"action {contract.names[entry]} is {actions[t, entry]:.4g}, the contract says {low[entry]:g} to {high[entry]:g} ({int(outside.any(1).sum())} frames)")]
+    said = f"the contract says {low[entry]:g} to {high[entry]:g} ({int(outside.any(1).sum())} frames)"
+    return [(t, f"action {contract.names[entry]} is {actions[t, entry]:.4g}, {said}")]
 
 
 def _gripper_sign(episode: Episode, dataset: Dataset) -> list[Finding]:
@@ -93,12 +97,17 @@ def _gripper_sign(episode: Episode, dataset: Dataset) -> list[Finding]:
     limit = 0.5 if EXECUTED in episode.frames else 0.9
     if not total >= 1e-3 or along > -limit * total:  # not: NaN is another check's finding
         return []
-    return [(None, f"{names[found[0]]} moves against its command ({-along:.3g} of {total:.3g} in all); 1 must mean open")]
+    share = f"{-along:.3g} of {total:.3g} in all"
+    return [(None, f"{names[found[0]]} moves against its command ({share}); 1 must mean open")]
 
 
 def movement(actions: NDArray[np.floating[Any]], contract: ActionContract) -> NDArray[np.float64]:
-    """Returns (T, n) of what must be smooth in time: absolute targets as they are, deltas summed up; gripper and axis-angles left out."""
-    entries = [i for i, unit in enumerate(contract.units) if unit in ("m", "rad") and not (contract.mode.startswith("eef") and unit == "rad")]
+    """Returns (T, n) of what must be smooth in time: absolute targets as they are, deltas summed up.
+
+    Gripper and axis-angles are left out.
+    """
+    smooth = ("m",) if contract.mode.startswith("eef") else ("m", "rad")
+    entries = [i for i, unit in enumerate(contract.units) if unit in smooth]
     values = np.asarray(actions, dtype=np.float64)[:, entries]
     return np.cumsum(values, axis=0) if contract.mode.endswith("delta") else values
 
@@ -110,7 +119,9 @@ def _jumps(episode: Episode, dataset: Dataset) -> list[Finding]:
     steps = np.abs(np.diff(path, axis=0)).max(axis=1)  # (T-1,)
     limit = max(JUMP_LEAST, JUMP_TIMES * float(np.median(steps)))
     t = int(steps.argmax())
-    return [(t + 1, f"the commanded position jumps by {steps[t]:.3g} (usual: {np.median(steps):.3g})")] if steps[t] > limit else []
+    if not steps[t] > limit:  # not: NaN is another check's finding
+        return []
+    return [(t + 1, f"the commanded position jumps by {steps[t]:.3g} (usual: {np.median(steps):.3g})")]
 
 
 def _still(frames: NDArray[Any]) -> NDArray[np.bool_]:
@@ -147,13 +158,18 @@ def _duplicated(episode: Episode, dataset: Dataset) -> list[Finding]:
     same = np.logical_and.reduce([_still(v) for v in columns])
     moving = np.abs(movement(episode.frames[ACTION], dataset.action_contract)[1:]).max(initial=0.0) > 0
     count = int(same.sum())
-    return [(int(same.argmax()) + 1, f"{count} frames repeat the one before them in images, state and action")] if count > max(2, 0.05 * len(episode)) and moving else []
+    if count <= max(2, 0.05 * len(episode)) or not moving:
+        return []
+    return [(int(same.argmax()) + 1, f"{count} frames repeat the one before them in images, state and action")]
 
 
 def _timestamps(episode: Episode, dataset: Dataset) -> list[Finding]:
     times = dataset.timestamps(episode.index).astype(np.float64)
     wrong = np.abs(times - np.arange(len(times)) / dataset.action_contract.control_hz) > TIME_TOLERANCE
-    return [(int(wrong.argmax()), f"frame {int(wrong.argmax())} is said to be at {times[wrong.argmax()]:.4f} s; at {dataset.action_contract.control_hz:g} Hz it is not")] if wrong.any() else []
+    if not wrong.any():
+        return []
+    t = int(wrong.argmax())
+    return [(t, f"frame {t} is said to be at {times[t]:.4f} s; at {dataset.action_contract.control_hz:g} Hz it is not")]
 
 
 def _masks(episode: Episode, dataset: Dataset) -> list[Finding]:
@@ -164,7 +180,8 @@ def _masks(episode: Episode, dataset: Dataset) -> list[Finding]:
             t = int((mask > MASK_ROBOT).any(axis=(1, 2)).argmax())
             out.append((t, f"{key} holds {int(mask.max())}; masks are 0 (background) to {MASK_ROBOT} (robot)"))
     if masks and not any((mask == MASK_TARGET).any() for mask in masks.values()):
-        out.append((None, f"no mask of any camera ({', '.join(k.removeprefix(MASK_PREFIX) for k in masks)}) ever shows the target"))
+        cameras = ", ".join(k.removeprefix(MASK_PREFIX) for k in masks)
+        out.append((None, f"no mask of any camera ({cameras}) ever shows the target"))
     elif masks and not any((mask[0] == MASK_TARGET).any() for mask in masks.values()):
         out.append((0, "no camera's mask shows the target in the first frame"))
     return out
@@ -196,7 +213,11 @@ def check_episode(dataset: Dataset, i: int) -> tuple[Episode | None, list[Proble
     file = str(dataset.file_of(i))
     try:
         episode = dataset.episode(i)
-        problems = [Problem(kind, i, frame, detail, file) for kind, check in CHECKS.items() for frame, detail in check(episode, dataset)]
+        problems = [
+            Problem(kind, i, frame, detail, file)
+            for kind, check in CHECKS.items()
+            for frame, detail in check(episode, dataset)
+        ]
     except FileError as error:
         return None, [Problem("unreadable", i, None, str(error), file)]
     return episode, problems
@@ -227,22 +248,24 @@ class CheckResult:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "ok": not self.problems, "folder": str(self.folder), "episodes": self.episodes, "frames": self.frames, "bad": list(self.bad),
-            "kinds": dict(collections.Counter(p.kind for p in self.problems)), "problems": [dataclasses.asdict(p) for p in self.problems],
+            "ok": not self.problems, "folder": str(self.folder), "episodes": self.episodes, "frames": self.frames,
+            "bad": list(self.bad),
+            "kinds": dict(collections.Counter(p.kind for p in self.problems)),
+            "problems": [dataclasses.asdict(p) for p in self.problems],
             "repaired": None if self.repaired is None else str(self.repaired),
         }
 
 
 def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
-    """Checks every episode; with `repair` the good ones are written to another folder, with `dropped.json` about the others.
+    """Checks every episode; with `repair` copies the good ones, with `dropped.json` about the others.
 
     Raises:
         FileError: the folder is no dataset, its metadata are damaged, or no episode is left to repair.
         ContractError: it has no action contract.
         ConfigError: the folder for the copy is not empty.
     """
-    folder = Path(folder)
-    if repair is not None and Path(repair).exists() and (Path(repair).resolve() == folder.resolve() or any(Path(repair).iterdir())):
+    folder, repair = Path(folder), None if repair is None else Path(repair)
+    if repair is not None and repair.exists() and (repair.resolve() == folder.resolve() or any(repair.iterdir())):
         raise ConfigError(f"{repair} is not empty; delete it, or choose another folder for the repaired copy")
     dataset = open_dataset(folder, lenient=True)
     complaints = [*dataset.complaints, *([] if dataset.num_episodes else ["holds no episodes"])]
@@ -253,18 +276,22 @@ def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
         episode, found = check_episode(dataset, i)
         content = digest(episode.frames, {}) if episode is not None else ""
         if content and content in seen:
-            found.append(Problem("duplicated episode", i, None, f"the same frames as episode {seen[content]}", str(dataset.file_of(i))))
+            same = f"the same frames as episode {seen[content]}"
+            found.append(Problem("duplicated episode", i, None, same, str(dataset.file_of(i))))
         seen.setdefault(content, i)
         problems += found
         if repair is not None and episode is not None and not found:
-            write_episode(Path(repair), dataclasses.replace(episode, index=dataset.collected_indices[i]))
+            write_episode(repair, dataclasses.replace(episode, index=dataset.collected_indices[i]))
             kept += 1
-    result = CheckResult(folder, dataset.num_episodes, dataset.num_frames, tuple(problems), None if repair is None else Path(repair))
+    result = CheckResult(folder, dataset.num_episodes, dataset.num_frames, tuple(problems), repair)
     if repair is not None:
         if not kept:
-            raise FileError(f"{folder}: none of its {dataset.num_episodes} episodes is good, nothing is left; the first: {problems[0]}")
+            none = f"none of its {dataset.num_episodes} episodes is good, nothing is left"
+            raise FileError(f"{folder}: {none}; the first: {problems[0]}")
         facts = manifest({"repaired_from": str(folder), "dropped": len(result.bad)}) | {"source": dataset.manifest}
-        finalize(Path(repair), dataset.action_contract, dataset.observation_contract, facts, robot_type=str(dataset.info.get("robot_type", "panda")))
-        dropped = [{"episode": i, "collected_index": dataset.collected_indices[i], "why": [str(p) for p in problems if p.episode == i]} for i in result.bad]
-        write_json(Path(repair) / DROPPED, {"source": str(folder), "kept": kept, "dropped": dropped})
+        action, observation = dataset.action_contract, dataset.observation_contract
+        finalize(repair, action, observation, facts, robot_type=dataset.robot_type)
+        why = {i: [str(p) for p in problems if p.episode == i] for i in result.bad}
+        dropped = [{"episode": i, "collected_index": dataset.collected_indices[i], "why": why[i]} for i in result.bad]
+        write_json(repair / DROPPED, {"source": str(folder), "kept": kept, "dropped": dropped})
     return result

@@ -42,6 +42,7 @@ from toyshift.data.store.layout import (
 from toyshift.data.video import clip_crc, cut_clip
 
 _RESTORE = "restore it from a copy, or delete the folder and run the command that made it again"
+FROM = "from_timestamp"
 ESSENTIAL = (f"meta/{INDEX_FILE}", EPISODES_PATH)  # without these files no episode is found
 
 
@@ -76,12 +77,13 @@ class Dataset:
         self._files: dict[str, dict[str, int]] = ours["files"]
         check_contracts(self.columns, self.action_contract, self.observation_contract, str(self.folder))
         self._check_files()
-        self._rows: list[dict[str, Any]] = [json.loads(line) for line in (self.folder / "meta" / INDEX_FILE).read_text(encoding="utf-8").splitlines()]
+        lines = (self.folder / "meta" / INDEX_FILE).read_text(encoding="utf-8").splitlines()
+        self._rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self._places = self._read_places()
         self._check_info()
 
     def _info_or_complaint(self) -> dict[str, Any]:
-        """Returns info.json; for a lenient reader nothing where it is missing or wrong beside a toyshift.json, which says the same."""
+        """Returns info.json; for a lenient reader nothing where it is missing or wrong: toyshift.json says the same."""
         try:
             return _read_info(self.folder)
         except FileError as error:
@@ -92,13 +94,23 @@ class Dataset:
 
     def _rebuilt_info(self) -> dict[str, Any]:
         """Returns what is read of info.json, from what else the folder says."""
-        kinds = {k: "video" if (self.folder / "videos" / k).is_dir() else c.dtype for k, c in self.columns.items()}
-        return {"fps": self.action_contract.control_hz, "data_path": DATA_PATH, "features": {k: {"dtype": v} for k, v in kinds.items()}}
+        videos = self.folder / "videos"
+        kinds = {k: {"dtype": "video" if (videos / k).is_dir() else c.dtype} for k, c in self.columns.items()}
+        return {"fps": self.action_contract.control_hz, "data_path": DATA_PATH, "features": kinds}
 
     def require_episodes(self) -> None:
         """Raises FileError where there is no episode."""
         if not self.num_frames:
             raise FileError(f"{self.folder} holds no episodes; collect some, or leave it out")
+
+    @property
+    def robot_type(self) -> str:
+        """Name of the robot."""
+        return str(self.info.get("robot_type", "panda"))
+
+    def facts(self) -> dict[str, Any]:
+        """Returns episodes, frames and content_hash, for results and manifests."""
+        return {"episodes": self.num_episodes, "frames": self.num_frames, "content_hash": self.content_hash()}
 
     @property
     def num_episodes(self) -> int:
@@ -175,16 +187,17 @@ class Dataset:
         where = f"{self.folder / name}, episode {i}"
         clip = cut_clip(self.folder / name, self.info["fps"], begin, self._places[i][3], where)
         if clip_crc(clip) != self._rows[i]["videos"][key]:
-            raise FileError(f"{where}: the video changed since it was written (CRC-32 differs); {_RESTORE}. {self._others()}")
+            raise FileError(f"{where}: the video changed since it was written (CRC-32 differs); {self._remedy()}")
         return clip
 
-    def _others(self) -> str:
-        return f"Other episodes stay usable: `toyshift data check {self.folder} --repair NEW` copies them"
+    def _remedy(self) -> str:
+        return f"{_RESTORE}. Other episodes stay usable: `toyshift data check {self.folder} --repair NEW` copies them"
 
     def _open(self, path: Path) -> pq.ParquetFile:
         """Opens a data file; one that is cut off, by the copy of its end in meta/."""
         try:
-            return pq.ParquetFile(path, page_checksum_verification=True)  # checksums of pages tell a flipped bit from a value
+            # checksums of pages tell a flipped bit from a value
+            return pq.ParquetFile(path, page_checksum_verification=True)
         except pa.ArrowInvalid:
             copy = self.folder / FOOTERS / path.relative_to(self.folder)
             if not copy.exists():
@@ -200,9 +213,10 @@ class Dataset:
             with self._open(path) as file:
                 table = file.read_row_group(group, columns=[*columns, "episode_index", "index"])
         except FileNotFoundError as error:
-            raise FileError(f"{where}: the file is missing; {_RESTORE}. {self._others()}") from error
+            raise FileError(f"{where}: the file is missing; {self._remedy()}") from error
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileError(f"{where}: unreadable, the file is truncated or damaged ({error}); {_RESTORE}. {self._others()}") from error
+            why = f"the file is truncated or damaged ({error})"
+            raise FileError(f"{where}: unreadable, {why}; {self._remedy()}") from error
         if table.num_rows != length or table["episode_index"][0].as_py() != i or table["index"][0].as_py() != first:
             raise FileError(f"{where}: row group {group} holds other rows than {EPISODES_PATH} says; {_RESTORE}")
         return table
@@ -240,7 +254,10 @@ class Dataset:
             for i in range(self.num_episodes):
                 episode = self.episode(i)
                 if digest(episode.frames, episode.meta) != self.episode_digest(i):
-                    raise FileError(f"{self.folder / self._places[i][0]}: episode {i} decodes to other values than were recorded; {_RESTORE}")
+                    raise FileError(
+                        f"{self.folder / self._places[i][0]}: episode {i} decodes to other values than were recorded; "
+                        f"{_RESTORE}"
+                    )
         return content_hash(*(str(row["digest"]) for row in self._rows))
 
     def verify(self) -> None:
@@ -283,27 +300,31 @@ class Dataset:
 
     def damaged_files(self) -> list[str]:
         """Returns the data files whose size is not the one written (truncated), without reading them."""
-        return [n for n, facts in self._files.items() if not (self.folder / n).is_file() or (self.folder / n).stat().st_size != facts["bytes"]]
+        sizes = {name: path.stat().st_size for name in self._files if (path := self.folder / name).is_file()}
+        return [name for name, facts in self._files.items() if sizes.get(name) != facts["bytes"]]
 
     def _read_places(self) -> list[tuple[str, int, int, int]]:
         """Returns (file, row group, first global frame, length) of each episode."""
         path = self.folder / EPISODES_PATH
         try:
-            wanted = [f"videos/{key}/{name}" for key in self.videos for name in ("chunk_index", "file_index", "from_timestamp")]
-            table = pq.read_table(path, columns=["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", *wanted])
+            wanted = ["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index"]
+            wanted += [f"videos/{k}/{name}" for k in self.videos for name in ("chunk_index", "file_index", FROM)]
+            table = pq.read_table(path, columns=wanted)
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise FileError(f"{path} is unreadable ({error}); {_RESTORE}") from error
         places: list[tuple[str, int, int, int]] = []
         groups: dict[str, int] = {}
         self._video_places: dict[str, list[tuple[str, float]]] = {key: [] for key in self.videos}
         for row in table.to_pylist():
-            name = str(self.info["data_path"]).format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+            chunk, file = row["data/chunk_index"], row["data/file_index"]
+            name = str(self.info["data_path"]).format(chunk_index=chunk, file_index=file)
             group = groups.get(name, 0)
             groups[name] = group + 1
             places.append((name, group, row["dataset_from_index"], row["length"]))
             for key, found in self._video_places.items():
                 chunk, file = row[f"videos/{key}/chunk_index"], row[f"videos/{key}/file_index"]
-                found.append((VIDEO_PATH.format(video_key=key, chunk_index=chunk, file_index=file), row[f"videos/{key}/from_timestamp"]))
+                video = VIDEO_PATH.format(video_key=key, chunk_index=chunk, file_index=file)
+                found.append((video, row[f"videos/{key}/{FROM}"]))
         return places
 
     def _check_info(self) -> None:
@@ -314,12 +335,14 @@ class Dataset:
         found = (len(self._rows), len(self._places), frames)
         said = (self.info["total_episodes"], self.info["total_episodes"], self.info["total_frames"])
         if found != said:
-            self._complain(f"{path} announces {said[0]} episodes and {said[2]} frames, but the folder holds {found[0]} and {frames}", fatal=found[0] != found[1])
+            there = f"but the folder holds {found[0]} and {frames}"
+            message = f"{path} announces {said[0]} episodes and {said[2]} frames, {there}"
+            self._complain(message, fatal=found[0] != found[1])
         missing = sorted(set(self.columns) - set(self.info["features"]))
         if missing:
             self._complain(f"{path}: the features {', '.join(missing)} are missing")
-        if self.info["fps"] != self.action_contract.control_hz:
-            self._complain(f"{path}: fps is {self.info['fps']}, the action contract says {self.action_contract.control_hz:g}")
+        if (fps := self.info["fps"]) != (hz := self.action_contract.control_hz):
+            self._complain(f"{path}: fps is {fps}, the action contract says {hz:g}")
 
 
 def file_crc(path: Path) -> int:
@@ -334,12 +357,14 @@ def file_crc(path: Path) -> int:
 def _read_info(folder: Path) -> dict[str, Any]:
     path = folder / "meta" / "info.json"
     if (folder / FINALIZING / "READY").exists() or (not path.exists() and (folder / EPISODES).is_dir()):
-        raise FileError(f"{folder} is not finished: its episodes are not in the LeRobot layout yet. Run the command that collects it again: it goes on where it was")
+        remedy = "Run the command that collects it again: it goes on where it was"
+        raise FileError(f"{folder} is not finished: its episodes are not in the LeRobot layout yet. {remedy}")
     if folder.is_file():
-        raise FileError(f"{folder} is a file; datasets are folders: `toyshift data convert {folder} DIR --to lerobot` makes one of a robomimic file")
+        remedy = f"`toyshift data convert {folder} DIR --to lerobot` makes one of a robomimic file"
+        raise FileError(f"{folder} is a file; datasets are folders: {remedy}")
     if not path.exists():
         raise FileError(f"{folder} is no dataset: {path} does not exist")
-    remedy = f"restore it from a copy, or let `toyshift data check {folder} --repair NEW` make it again from the rest of the folder"
+    remedy = f"restore it from a copy, or let `toyshift data check {folder} --repair NEW` make it from the other files"
     try:
         info = read_json(path)
     except FileError as error:
@@ -349,16 +374,23 @@ def _read_info(folder: Path) -> dict[str, Any]:
     if missing:
         raise FileError(f"{path}: {', '.join(missing)} missing; {remedy}")
     if info["codebase_version"] != CODEBASE_VERSION:
-        raise FileError(f"{path}: version {info['codebase_version']!r} of the LeRobot layout; only {CODEBASE_VERSION} is read")
+        version = f"version {info['codebase_version']!r} of the LeRobot layout"
+        raise FileError(f"{path}: {version}; only {CODEBASE_VERSION} is read")
     return dict(info)
 
 
 def _read_ours(folder: Path) -> dict[str, Any]:
     path = folder / "meta" / "toyshift.json"
     if not path.exists():
-        raise ContractError(f"{folder} has no {path.name} in meta/ and so no action contract: what its actions mean is unknown, and guessing is refused. Write it with `toyshift.data.finalize`")
+        raise ContractError(
+            f"{folder} has no {path.name} in meta/ and so no action contract: what its actions mean is unknown, and "
+            "guessing is refused. Write it with `toyshift.data.finalize`"
+        )
     ours = read_json(path)
-    missing = [k for k in ("version", "action_contract", "observation_contract", "manifest", "columns", "files") if k not in ours]
+    missing = [
+        k
+        for k in ("version", "action_contract", "observation_contract", "manifest", "columns", "files") if k not in ours
+    ]
     if missing:
         raise ContractError(f"{path}: {', '.join(missing)} missing; {_RESTORE}")
     if ours["version"] != TOYSHIFT_VERSION:
@@ -371,7 +403,8 @@ def open_dataset(folder: Path, *, lenient: bool = False) -> Dataset:
 
     Args:
         folder: where it lies.
-        lenient: go on where single data files are missing or info.json is wrong (see `complaints`), to save the episodes that are whole.
+        lenient: go on where single data files are missing or info.json is wrong (see `complaints`), to save the
+            episodes that are whole.
 
     Raises:
         FileError: a file is missing, truncated, damaged or of another version; the message says which and what to do.

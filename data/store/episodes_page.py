@@ -1,14 +1,13 @@
-"""One self-contained HTML page that shows sampled episodes: pictures with masks over them, and the actions as curves. No network."""
+"""One self-contained HTML page that shows sampled episodes: pictures with masks over them, the actions as curves."""
 
 from __future__ import annotations
 
 import base64
-import html
-import importlib.resources
 import io
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,13 @@ from toyshift.core.progress import track
 from toyshift.data.episode import Episode
 from toyshift.data.store.dataset import Dataset
 
+ASSETS = Path(__file__).parents[1] / "assets"
 # of masks: value -> (name, colour)
-LEGEND = {MASK_TARGET: ("target", (255, 64, 64)), MASK_OTHER: ("other object", (255, 200, 0)), MASK_ROBOT: ("robot", (64, 128, 255))}
+LEGEND = {
+    MASK_TARGET: ("target", (255, 64, 64)),
+    MASK_OTHER: ("other object", (255, 200, 0)),
+    MASK_ROBOT: ("robot", (64, 128, 255)),
+}
 COLUMNS = 10  # frames side by side in a sheet of pictures
 QUALITY = 88  # of the JPEG sheets: they are for looking at
 GROUPS = {"m": "Position [m]", "rad": "Angle [rad]", "1": "Gripper (1 open)"}
@@ -47,14 +51,16 @@ def _view(episode: Episode, camera: str) -> dict[str, Any]:
 
     images = episode.frames[image_key(camera)]
     height, width = images.shape[1:3]
-    out: dict[str, Any] = {"camera": camera, "width": width, "height": height, "columns": min(COLUMNS, len(images))}
+    columns = min(COLUMNS, len(images))
+    out: dict[str, Any] = {"camera": camera, "width": width, "height": height, "columns": columns}
     out["images"] = _uri(Image.fromarray(sheet(images)), "JPEG", quality=QUALITY, subsampling=0)
     masks = episode.frames.get(mask_key(camera))
     if masks is not None:
         picture = Image.fromarray(sheet(masks))
         palette = [LEGEND[v][1] if v in LEGEND else (0, 0, 0) for v in range(256)]
         picture.putpalette([c for colour in palette for c in colour])  # turns it into an image of palette entries
-        out["masks"] = _uri(picture, "PNG", optimize=True, transparency=bytes(255 if v in LEGEND else 0 for v in range(256)))
+        opaque = bytes(255 * (v in LEGEND) for v in range(256))
+        out["masks"] = _uri(picture, "PNG", optimize=True, transparency=opaque)
     return out
 
 
@@ -64,7 +70,8 @@ def _plots(episode: Episode, dataset: Dataset) -> list[dict[str, Any]]:
     for unit in dict.fromkeys(contract.units):
         entries = [i for i, u in enumerate(contract.units) if u == unit]
         values = [[round(float(v), 5) if math.isfinite(v) else 0.0 for v in actions[:, i]] for i in entries]
-        groups.append({"title": GROUPS.get(unit, f"[{unit}]"), "names": [contract.names[i] for i in entries], "values": values})
+        names = [contract.names[i] for i in entries]
+        groups.append({"title": GROUPS.get(unit, f"[{unit}]"), "names": names, "values": values})
     return groups
 
 
@@ -76,24 +83,30 @@ def viewer_page(dataset: Dataset, episodes: Sequence[int], problems: dict[int, l
         episodes: numbers of the episodes to show.
         problems: what to say about an episode in red, by number.
     """
+    import jinja2
+
     dataset.require_episodes()
     shown = []
     for i in track(episodes, "view", len(episodes), "episode"):
         episode = dataset.episode(i)
         shown.append({
-            "index": i, "length": len(episode), "task": str(episode.meta.get("task", "")), "object": str(episode.meta.get("object_id", "unknown object")),
+            "index": i, "length": len(episode), "task": str(episode.meta.get("task", "")),
+            "object": str(episode.meta.get("object_id", "unknown object")),
             "success": episode.meta.get("success"), "problems": (problems or {}).get(i, []),
-            "views": [_view(episode, camera) for camera in dataset.observation_contract.camera_names], "plots": _plots(episode, dataset),
+            "views": [_view(episode, camera) for camera in dataset.observation_contract.camera_names],
+            "plots": _plots(episode, dataset),
         })  # fmt: skip
     contract = dataset.action_contract
     facts = [
-        f"{dataset.num_episodes} episodes, {dataset.num_frames} frames at {contract.control_hz:g} Hz; {len(shown)} shown",
+        f"{len(dataset)} episodes, {dataset.num_frames} frames at {contract.control_hz:g} Hz; {len(shown)} shown",
         f"Actions: {contract.mode} in {contract.frame}, {contract.rotation}; gripper {contract.gripper}",
     ]
-    keys = "".join(f'<span style="white-space:nowrap"><span class="key" style="background:rgb{colour}"></span>{name}</span> &nbsp; ' for name, colour in LEGEND.values())
-    page = importlib.resources.files("toyshift.data").joinpath("assets/viewer.html").read_text(encoding="utf-8")
-    data = json.dumps({"hz": contract.control_hz, "episodes": shown}, allow_nan=False).replace("<", "\\u003c")  # text of an episode cannot end the script
-    texts = {"TITLE": html.escape(dataset.folder.resolve().name), "FACTS": "".join(f"<p>{html.escape(f)}</p>" for f in facts), "MASK_KEY": keys, "DATA": data}
-    for name, text in texts.items():
-        page = page.replace(f"__{name}__", text)
-    return page
+    data = json.dumps({"hz": contract.control_hz, "episodes": shown}, allow_nan=False)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.get_template("episodes_page.html").render(
+        title=dataset.folder.resolve().name, facts=facts, legend=LEGEND.values(),
+        data=data.replace("<", "\\u003c"),  # text of an episode cannot end the script
+    )

@@ -1,7 +1,8 @@
 """How columns of frames look in LeRobotDataset v3: features, Parquet types, and the arrays behind them.
 
-Images are struct columns `{bytes, path}` of PNG files, as the Hugging Face library writes them; large ones are no columns but videos. Masks are base64 text of PNG files: LeRobot
-makes a camera of every image column, and cannot turn binary columns into tensors, but hands text through untouched.
+Images are struct columns `{bytes, path}` of PNG files, as the Hugging Face library writes them; large ones are no
+columns but videos. Masks are base64 text of PNG files: LeRobot makes a camera of every image column, and cannot turn
+binary columns into tensors, but hands text through untouched.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ FOOTERS = "meta/toyshift_footers"  # a copy of the end of every data file
 CHUNKS_SIZE = 1000
 DATA_FILE_MB = 100
 VIDEO_FILE_MB = 200
-AUTO_DTYPES = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+AUTO_DTYPES = {
+    "timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"
+}
 
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -50,17 +53,22 @@ def columns_of(episode: Encoded) -> dict[str, Column]:
     return dict(sorted(columns.items()))
 
 
-def check_contracts(columns: Mapping[str, Column], action: ActionContract, observation: ObservationContract, where: str) -> None:
+def check_contracts(
+    columns: Mapping[str, Column], action: ActionContract, observation: ObservationContract, where: str
+) -> None:
     """Raises ContractError when columns lack what the contracts promise or have another size."""
     wanted = {ACTION: Column("float32", (action.size,)), STATE: Column("float32", (len(observation.state_names),))}
     wanted |= {image_key(name): Column("uint8", (*size, 3)) for name, size in observation.cameras}
     for key, column in wanted.items():
         if columns.get(key) != column:
-            raise ContractError(f"{where}: column {key!r} is {columns.get(key)}, the contracts say {column}. Collect again, or pass the contracts it was collected with")
+            found = f"column {key!r} is {columns.get(key)}, the contracts say {column}"
+            remedy = "Collect again, or pass the contracts it was collected with"
+            raise ContractError(f"{where}: {found}. {remedy}")
 
 
 def features(
-    columns: Mapping[str, Column], action: ActionContract, observation: ObservationContract, videos: Collection[str] = (), fps: float = 0.0
+    columns: Mapping[str, Column], action: ActionContract, observation: ObservationContract,
+    videos: Collection[str] = (), fps: float = 0.0,
 ) -> dict[str, dict[str, Any]]:
     """Returns the `features` of info.json; `videos` are the images that are stored as video, at `fps` [Hz]."""
     names: dict[str, list[str]] = {ACTION: list(action.names), STATE: list(observation.state_names)}
@@ -69,8 +77,10 @@ def features(
         if is_image(key):
             out[key] = {"dtype": "image", "shape": list(column.shape), "names": ["height", "width", "channels"]}
             if key in videos:
-                facts = {"height": column.shape[0], "width": column.shape[1], "codec": CODEC, "pix_fmt": PIXELS, "is_depth_map": False, "fps": fps, "channels": 3}
-                out[key] |= {"dtype": "video", "info": {f"video.{k}": v for k, v in facts.items()} | {"has_audio": False}}
+                facts = {"height": column.shape[0], "width": column.shape[1], "codec": CODEC, "pix_fmt": PIXELS}
+                facts |= {"is_depth_map": False, "fps": fps, "channels": 3}
+                info = {f"video.{k}": v for k, v in facts.items()} | {"has_audio": False}
+                out[key] |= {"dtype": "video", "info": info}
         elif is_mask(key):
             out[key] = {"dtype": "string", "shape": [1], "names": None}
         else:
@@ -145,19 +155,24 @@ def from_arrow(array: Any, column: Column, where: str) -> NDArray[Any]:
     while pa.types.is_nested(array.type):
         array = array.flatten()
     if array.null_count or len(array) != rows * int(np.prod(column.shape, dtype=np.int64)):
-        raise FileError(f"{where}: {len(array)} values ({array.null_count} missing) in {rows} frames, but a frame has shape {column.shape}; restore the file from a copy")
+        found = f"{len(array)} values ({array.null_count} missing) in {rows} frames"
+        raise FileError(f"{where}: {found}, but a frame has shape {column.shape}; restore the file from a copy")
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return np.ascontiguousarray(values, dtype=column.dtype).reshape(rows, *column.shape)
 
 
-def episode_table(episode: Encoded, columns: Mapping[str, Column], *, episode_index: int, first_index: int, task_index: int, fps: float) -> Any:
+def episode_table(
+    episode: Encoded, columns: Mapping[str, Column], *, episode_index: int, first_index: int, task_index: int,
+    fps: float,
+) -> Any:
     """Returns the rows of one episode, automatic columns included."""
     length = len(episode)
     arrays = []
     for key in columns:
         if is_image(key):
             data = pa.array(episode.pngs[key], pa.binary())
-            arrays.append(pa.StructArray.from_arrays([data, pa.array([f"frame-{t:06d}.png" for t in range(length)])], fields=list(_IMAGE_TYPE)))
+            names = pa.array([f"frame-{t:06d}.png" for t in range(length)])
+            arrays.append(pa.StructArray.from_arrays([data, names], fields=list(_IMAGE_TYPE)))
         elif is_mask(key):
             arrays.append(pa.array([to_text(data) for data in episode.pngs[key]]))
         else:
@@ -166,7 +181,9 @@ def episode_table(episode: Encoded, columns: Mapping[str, Column], *, episode_in
     return pa.Table.from_arrays(arrays, schema=schema(columns))
 
 
-def auto_columns(length: int, episode_index: int, first_index: int, task_index: int, fps: float) -> dict[str, NDArray[Any]]:
+def auto_columns(
+    length: int, episode_index: int, first_index: int, task_index: int, fps: float
+) -> dict[str, NDArray[Any]]:
     """Returns LeRobot's automatic columns, each (T,)."""
     frame = np.arange(length, dtype=np.int64)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ from toyshift.data.store.layout import (
 from toyshift.data.store.statistics import RunningStats, Stats, array_stats, histogram_stats
 from toyshift.data.video import VideoFile, clip_crc
 
-Source = Callable[[], Encoded]
+Load = Callable[[], Encoded]
 
 
 def finalize(
@@ -72,9 +73,10 @@ def finalize(
 ) -> None:
     """Turns `<folder>/episodes` into the LeRobot v3 layout in the same folder; one episode in memory at a time.
 
-    Episodes are numbered 0..n-1 in the order of their collected numbers. Killed at any moment and run again it completes; run on a finished
-    folder it does nothing; run after more episodes were collected it writes the layout again with all of them. The files of single
-    episodes are removed once the layout has been written and read back. Images above 160 pixels are video (lossy), all others PNG.
+    Episodes are numbered 0..n-1 in the order of their collected numbers. Killed at any moment and run again it
+    completes; run on a finished folder it does nothing; run after more episodes were collected it writes the layout
+    again with all of them. The files of single episodes are removed once the layout has been written and read back.
+    Images above 160 pixels are video (lossy), all others PNG.
 
     Args:
         folder: folder of the dataset.
@@ -86,7 +88,8 @@ def finalize(
 
     Raises:
         FileError: there is no episode, a file is truncated or damaged (named), or the disk is full.
-        ContractError: an episode does not fit the contracts or differs in its columns, or the folder was written under others.
+        ContractError: an episode does not fit the contracts or differs in its columns, or the folder was written under
+            others.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -108,7 +111,8 @@ def finalize(
                 raise FileError(f"{folder} holds no episodes; collect some first")
             shutil.rmtree(folder / EPISODES, ignore_errors=True)
     except OSError as error:
-        raise FileError(f"cannot write the dataset in {folder} ({error}); no episode is lost: make room and run the command again") from error
+        remedy = "no episode is lost: make room and run the command again"
+        raise FileError(f"cannot write the dataset in {folder} ({error}); {remedy}") from error
 
 
 def _swap_in(folder: Path) -> None:
@@ -129,16 +133,16 @@ def _refuse_damaged(folder: Path, files: set[int]) -> None:
     whole = {episode_path(folder, i) for i in files}
     damaged = sorted(str(p) for p in (folder / EPISODES).glob("episode-*.npz") if p not in whole)
     if damaged:
-        raise FileError(f"truncated: {', '.join(damaged[:5])}. Delete and collect again; the other {len(whole)} episodes are whole")
+        others = f"the other {len(whole)} episodes are whole"
+        raise FileError(f"truncated: {', '.join(damaged[:5])}. Delete and collect again; {others}")
 
 
-def _sources(folder: Path, files: set[int], action: ActionContract, observation: ObservationContract) -> dict[int, Source]:
+def _sources(
+    folder: Path, files: set[int], action: ActionContract, observation: ObservationContract
+) -> dict[int, Load]:
     """Returns what to write, by collected number; nothing when the layout already holds every file."""
 
-    def from_file(i: int) -> Source:
-        return lambda: read_encoded(folder, i)
-
-    sources = {i: from_file(i) for i in files}
+    sources: dict[int, Load] = {i: functools.partial(read_encoded, folder, i) for i in files}
     if not (folder / "meta" / "info.json").exists():
         return dict(sorted(sources.items()))
     old = open_dataset(folder)
@@ -148,10 +152,8 @@ def _sources(folder: Path, files: set[int], action: ActionContract, observation:
     if all(i in stored and read_encoded(folder, i).digest == old.episode_digest(stored[i]) for i in files):
         return {}
 
-    def from_layout(row: int) -> Source:
-        return lambda: old.encoded_with_histograms(row)
-
-    return dict(sorted(({i: from_layout(row) for i, row in stored.items()} | sources).items()))
+    old_ones: dict[int, Load] = {i: functools.partial(old.encoded_with_histograms, row) for i, row in stored.items()}
+    return dict(sorted((old_ones | sources).items()))
 
 
 class _DataFiles:
@@ -163,10 +165,11 @@ class _DataFiles:
         # PNG files neither compress nor repeat; numbers do both.
         pngs = [k for k in columns if is_image(k) or is_mask(k)]
         leaves = [f"{k}.bytes" if is_image(k) else k for k in pngs]
-        paths = [name for k in columns if k not in pngs for name in [_leaf(k, columns[k])]] + list(AUTO_DTYPES)
+        names = [f"{k}.path" for k in pngs if is_image(k)]
+        paths = [_leaf(k, column) for k, column in columns.items() if k not in pngs] + list(AUTO_DTYPES)
         self._options: dict[str, Any] = {
-            "compression": {**dict.fromkeys(paths, "zstd"), **dict.fromkeys(leaves, "none"), **{f"{k}.path": "zstd" for k in pngs if is_image(k)}},
-            "use_dictionary": [*AUTO_DTYPES, *(f"{k}.path" for k in pngs if is_image(k))],
+            "compression": dict.fromkeys(paths + names, "zstd") | dict.fromkeys(leaves, "none"),
+            "use_dictionary": [*AUTO_DTYPES, *names],
             "write_statistics": list(AUTO_DTYPES),
             "write_page_checksum": True,
         }
@@ -175,18 +178,18 @@ class _DataFiles:
         self._handle: Any = None
         self._writer: Any = None
 
-    def add(self, table: Any) -> tuple[int, int]:
-        """Writes one episode; returns the (chunk, file) that it is in."""
+    def add(self, table: Any) -> dict[str, int]:
+        """Writes one episode; returns the columns that say where it is."""
         if self._writer is not None and self._handle.tell() >= self._bytes:
             self.close()
         if self._writer is None:
             self._number += 1
-            self._path = self._root / DATA_PATH.format(chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
+            self._path = self._root / DATA_PATH.format(**_place(self._number))
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = pa.OSFile(str(self._path), "wb")
             self._writer = pq.ParquetWriter(self._handle, self._schema, **self._options)
         self._writer.write_table(table, row_group_size=table.num_rows)
-        return self._number // CHUNKS_SIZE, self._number % CHUNKS_SIZE
+        return {f"data/{k}": v for k, v in _place(self._number).items()}
 
     def close(self) -> None:
         if self._writer is None:
@@ -194,7 +197,7 @@ class _DataFiles:
         self._writer.close()
         self._handle.close()
         self._writer = None
-        # where each episode lies is written at a file's end: a second copy saves the episodes before the place where it is cut off
+        # where each episode lies is written at a file's end: of one that is cut off, a copy saves the episodes before
         copy = self._root / FOOTERS / self._path.relative_to(self._root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         pq.read_metadata(self._path).write_metadata_file(str(copy))
@@ -214,10 +217,10 @@ class _VideoFiles:
             self.close()
         if self._file is None:
             self._number += 1
-            path = VIDEO_PATH.format(video_key=self._key, chunk_index=self._number // CHUNKS_SIZE, file_index=self._number % CHUNKS_SIZE)
+            path = VIDEO_PATH.format(video_key=self._key, **_place(self._number))
             self._file = VideoFile(self._root / path, self._fps)
         begin, end = self._file.add(clip)
-        place = {"chunk_index": self._number // CHUNKS_SIZE, "file_index": self._number % CHUNKS_SIZE, "from_timestamp": begin, "to_timestamp": end}
+        place = _place(self._number) | {"from_timestamp": begin, "to_timestamp": end}
         return {f"videos/{self._key}/{k}": v for k, v in place.items()}
 
     def close(self) -> None:
@@ -226,13 +229,19 @@ class _VideoFiles:
             self._file = None
 
 
+def _place(number: int) -> dict[str, int]:
+    """Returns the chunk of a file, and its number there."""
+    return {"chunk_index": number // CHUNKS_SIZE, "file_index": number % CHUNKS_SIZE}
+
+
 def _leaf(key: str, column: Column) -> str:
     """Returns Parquet's path of a number column, which names each level of lists."""
     return key if column.shape in ((), (1,)) else key + ".list.element" * len(column.shape)
 
 
 def _write(
-    work: Path, sources: Mapping[int, Source], action: ActionContract, observation: ObservationContract, manifest: Mapping[str, Any], megabytes: float, robot_type: str
+    work: Path, sources: Mapping[int, Load], action: ActionContract, observation: ObservationContract,
+    manifest: Mapping[str, Any], megabytes: float, robot_type: str,
 ) -> None:
     fps = int(action.control_hz) if float(action.control_hz).is_integer() else action.control_hz
     columns: dict[str, Column] = {}
@@ -259,20 +268,24 @@ def _write(
                     stack.callback(files.close)
             if episode.videos.keys() != videos.keys():
                 different = sorted(episode.videos.keys() ^ videos.keys())
-                raise ContractError(f"{episode.source}: {different} are video here or in the first episode, and PNG in the other; collect again into another folder")
-            if columns_of(episode) != columns:
-                different = sorted(k for k in columns.keys() | columns_of(episode).keys() if columns.get(k) != columns_of(episode).get(k))
-                raise ContractError(f"{episode.source}: columns {different} differ from those of the first episode; delete the file and collect again")
+                what = f"{different} are video here or in the first episode, and PNG in the other"
+                raise ContractError(f"{episode.source}: {what}; collect again into another folder")
+            if (its := columns_of(episode)) != columns:
+                different = sorted(k for k in columns.keys() | its.keys() if columns.get(k) != its.get(k))
+                what = f"columns {different} differ from those of the first episode"
+                raise ContractError(f"{episode.source}: {what}; delete the file and collect again")
             task = str(episode.meta.get("task", ""))
             task_index = tasks.setdefault(task, len(tasks))
-            table = episode_table(episode, stored, episode_index=number, first_index=frames, task_index=task_index, fps=fps)
-            chunk, file = data.add(table)
+            table = episode_table(
+                episode, stored, episode_index=number, first_index=frames, task_index=task_index, fps=fps
+            )
+            place = data.add(table)
             stats = _episode_stats(episode, number, frames, task_index, fps, running, histograms)
-            places: dict[str, Any] = {}
+            rows.append(_episode_row(number, task, frames, len(episode), place, stats))
             for key, clip in episode.videos.items():
-                places |= videos[key].add(clip)
-            rows.append(_episode_row(number, task, frames, len(episode), chunk, file, stats) | places)
-            facts = {"episode_index": number, "collected_index": collected, "digest": episode.digest, "meta": episode.meta}
+                rows[-1] |= videos[key].add(clip)
+            facts: dict[str, Any] = {"episode_index": number, "collected_index": collected}
+            facts |= {"digest": episode.digest, "meta": episode.meta}
             if videos:
                 facts["videos"] = {key: clip_crc(clip) for key, clip in episode.videos.items()}
             index.append(json.dumps(facts, sort_keys=True))
@@ -284,34 +297,25 @@ def _write(
     write_json(work / "meta" / "stats.json", {k: {n: v.tolist() for n, v in s.items()} for k, s in total.items()})
     written = sorted(p for p in work.rglob("*") if p.is_file())
     ours = {
-        "version": TOYSHIFT_VERSION,
-        "action_contract": action.to_json(),
-        "observation_contract": observation.to_json(),
+        "version": TOYSHIFT_VERSION, "action_contract": action.to_json(), "observation_contract": observation.to_json(),
         "manifest": dict(manifest),
         "columns": {k: {"dtype": c.dtype, "shape": list(c.shape)} for k, c in columns.items()},
         "files": {str(p.relative_to(work)): {"bytes": p.stat().st_size, "crc32": file_crc(p)} for p in written},
     }
     write_json(work / "meta" / "toyshift.json", ours)
     info = {
-        "codebase_version": CODEBASE_VERSION,
-        "robot_type": robot_type,
-        "fps": fps,
+        "codebase_version": CODEBASE_VERSION, "robot_type": robot_type, "fps": fps,
         "features": features(columns, action, observation, videos, fps),
-        "total_episodes": len(rows),
-        "total_frames": frames,
-        "total_tasks": len(tasks),
-        "chunks_size": CHUNKS_SIZE,
-        "data_files_size_in_mb": max(1, round(megabytes)),
-        "video_files_size_in_mb": VIDEO_FILE_MB,
-        "splits": {"train": f"0:{len(rows)}"},
-        "data_path": DATA_PATH,
-        "video_path": VIDEO_PATH,
+        "total_episodes": len(rows), "total_frames": frames, "total_tasks": len(tasks), "chunks_size": CHUNKS_SIZE,
+        "data_files_size_in_mb": max(1, round(megabytes)), "video_files_size_in_mb": VIDEO_FILE_MB,
+        "splits": {"train": f"0:{len(rows)}"}, "data_path": DATA_PATH, "video_path": VIDEO_PATH,
     }
     write_json(work / "meta" / "info.json", info)
 
 
 def _episode_stats(
-    episode: Encoded, number: int, first: int, task_index: int, fps: float, running: dict[str, RunningStats], histograms: dict[str, Any]
+    episode: Encoded, number: int, first: int, task_index: int, fps: float, running: dict[str, RunningStats],
+    histograms: dict[str, Any],
 ) -> dict[str, Stats]:
     """Returns one episode's statistics, and adds it to those of the dataset."""
     columns = {k: v[:, None] for k, v in auto_columns(len(episode), number, first, task_index, fps).items()}
@@ -326,19 +330,13 @@ def _episode_stats(
     return out
 
 
-def _episode_row(number: int, task: str, first: int, length: int, chunk: int, file: int, stats: Mapping[str, Stats]) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "episode_index": number,
-        "tasks": [task],
-        "length": length,
-        "data/chunk_index": chunk,
-        "data/file_index": file,
-        "dataset_from_index": first,
-        "dataset_to_index": first + length,
-        "meta/episodes/chunk_index": 0,
-        "meta/episodes/file_index": 0,
-    }
-    return row | {f"stats/{key}/{name}": value.tolist() for key, values in stats.items() for name, value in values.items()}
+def _episode_row(
+    number: int, task: str, first: int, length: int, place: dict[str, int], stats: Mapping[str, Stats]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"episode_index": number, "tasks": [task], "length": length, **place}
+    row |= {"dataset_from_index": first, "dataset_to_index": first + length}
+    row |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
+    return row | {f"stats/{key}/{name}": v.tolist() for key, values in stats.items() for name, v in values.items()}
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -348,11 +346,18 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
     """Writes the task table as pandas would, with the task as index, without needing pandas."""
-    table = pa.table({"task_index": pa.array(list(tasks.values()), pa.int64()), "task": pa.array(list(tasks), pa.string())})
-    column = {"field_name": "task_index", "name": "task_index", "pandas_type": "int64", "numpy_type": "int64", "metadata": None}
-    label = {"field_name": "task", "name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None}
-    levels = {"field_name": None, "name": None, "pandas_type": "unicode", "numpy_type": "object", "metadata": {"encoding": "UTF-8"}}
-    pandas = {"index_columns": ["task"], "column_indexes": [levels], "columns": [column, label], "creator": {"library": "pyarrow", "version": pa.__version__}, "pandas_version": "2.0.0"}
+    numbers, names = pa.array(list(tasks.values()), pa.int64()), pa.array(list(tasks), pa.string())
+    table = pa.table({"task_index": numbers, "task": names})
+
+    def about(name: str | None, pandas: str, numpy: str, metadata: dict[str, str] | None = None) -> dict[str, Any]:
+        said = {"field_name": name, "name": name, "pandas_type": pandas, "numpy_type": numpy}
+        return said | {"metadata": metadata}
+
+    pandas = {
+        "index_columns": ["task"], "column_indexes": [about(None, "unicode", "object", {"encoding": "UTF-8"})],
+        "columns": [about("task_index", "int64", "int64"), about("task", "unicode", "object")],
+        "creator": {"library": "pyarrow", "version": pa.__version__}, "pandas_version": "2.0.0",
+    }
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
 
 

@@ -38,7 +38,10 @@ class Mixture:
     hashes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        rows = [{"folder": str(f), "weight": w, "content_hash": h} for f, w, h in zip(self.folders, self.weights, self.hashes, strict=True)]
+        rows = [
+            {"folder": str(f), "weight": w, "content_hash": h}
+            for f, w, h in zip(self.folders, self.weights, self.hashes, strict=True)
+        ]
         return {"version": VERSION, "kind": self.kind, "datasets": rows}
 
 
@@ -46,13 +49,15 @@ def open_alike(folders: Sequence[Path]) -> list[Dataset]:
     """Opens datasets that belong together.
 
     Raises:
-        ContractError: two of them differ in what actions mean (frame rate among it) or in cameras and state; both are named.
+        ContractError: two of them differ in what actions mean (frame rate among it) or in cameras and state; both are
+            named.
         FileError: one is damaged or empty.
     """
-    datasets = [open_dataset(folder) for folder in folders]
-    for other in datasets[1:]:
-        require_same_contract(datasets[0].action_contract, other.action_contract, str(datasets[0].folder), str(other.folder))
-        require_same_observations(datasets[0].observation_contract, other.observation_contract, str(datasets[0].folder), str(other.folder))
+    first, *others = datasets = [open_dataset(folder) for folder in folders]
+    for other in others:
+        names = str(first.folder), str(other.folder)
+        require_same_contract(first.action_contract, other.action_contract, *names)
+        require_same_observations(first.observation_contract, other.observation_contract, *names)
     for dataset in datasets:
         dataset.require_episodes()
     return datasets
@@ -74,12 +79,15 @@ def mix(folders: Sequence[Path], kind: str = "proportional", given: Sequence[flo
         raise UnknownNameError("kind of weights", kind, KINDS)
     if not folders or len({Path(f).resolve() for f in folders}) != len(folders):
         raise ConfigError(f"a mixture needs datasets, each once; got {', '.join(map(str, folders)) or 'none'}")
-    if (kind == "given") != bool(given) or (given and (len(given) != len(folders) or not all(math.isfinite(w) and w > 0 for w in given))):
-        raise ConfigError(f"weights must be {len(folders)} positive numbers, one per dataset; got {list(given)} with kind {kind!r}")
+    fit = not given or (len(given) == len(folders) and all(math.isfinite(w) and w > 0 for w in given))
+    if (kind == "given") != bool(given) or not fit:
+        got = f"got {list(given)} with kind {kind!r}"
+        raise ConfigError(f"weights must be {len(folders)} positive numbers, one per dataset; {got}")
     datasets = open_alike(folders)
-    raw = {"uniform": [1.0] * len(datasets), "proportional": [float(d.num_frames) for d in datasets], "given": [float(w) for w in given]}[kind]
-    total = sum(raw)
-    return Mixture(tuple(Path(f) for f in folders), tuple(w / total for w in raw), kind, tuple(d.content_hash() for d in datasets))
+    frames = [d.num_frames for d in datasets]
+    raw = [float(w) for w in {"uniform": [1] * len(datasets), "proportional": frames, "given": given}[kind]]
+    weights, hashes = tuple(w / sum(raw) for w in raw), tuple(d.content_hash() for d in datasets)
+    return Mixture(tuple(map(Path, folders)), weights, kind, hashes)
 
 
 def write_mixture(path: Path, mixture: Mixture) -> None:
@@ -98,12 +106,14 @@ def read_mixture(path: Path) -> Mixture:
         if value["version"] != VERSION:
             raise FileError(f"{path}: version {value['version']} of mixture files; this ToyShift reads {VERSION}")
         rows = value["datasets"]
-        mixture = Mixture(tuple(Path(r["folder"]) for r in rows), tuple(float(r["weight"]) for r in rows), str(value["kind"]), tuple(str(r["content_hash"]) for r in rows))
+        folders, weights = tuple(Path(r["folder"]) for r in rows), tuple(float(r["weight"]) for r in rows)
+        mixture = Mixture(folders, weights, str(value["kind"]), tuple(str(r["content_hash"]) for r in rows))
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} is no mixture file ({error!r}); make it with `toyshift data mix`") from error
     for folder, expected in zip(mixture.folders, mixture.hashes, strict=True):
         if open_dataset(folder).content_hash() != expected:
-            raise FileError(f"{folder} is not the dataset that was mixed in {path} (its content hash is another); run `toyshift data mix` again")
+            why = f"it is not the dataset that was mixed in {path}: its content hash is another"
+            raise FileError(f"{folder}: {why}; run `toyshift data mix` again")
     return mixture
 
 
@@ -127,10 +137,11 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     number = 0
     for dataset in datasets:
         for episode in track(dataset, f"merge {dataset.folder.name}", dataset.num_episodes, "episode"):
-            meta = episode.meta | {"merged_from": {"dataset": dataset.folder.resolve().name, "content_hash": dataset.content_hash(), "episode": episode.index}}
+            origin = {"dataset": dataset.folder.resolve().name, "content_hash": dataset.content_hash()}
+            meta = episode.meta | {"merged_from": origin | {"episode": episode.index}}
             write_episode(Path(out), Episode(number, episode.frames, meta))
             number += 1
     first = datasets[0]
-    finalize(Path(out), first.action_contract, first.observation_contract, manifest({"merged": [str(d.folder) for d in datasets]}), robot_type=str(first.info.get("robot_type", "panda")))
-    made = open_dataset(Path(out))
-    return {"episodes": made.num_episodes, "frames": made.num_frames, "content_hash": made.content_hash()}
+    facts = manifest({"merged": [str(d.folder) for d in datasets]})
+    finalize(Path(out), first.action_contract, first.observation_contract, facts, robot_type=first.robot_type)
+    return open_dataset(Path(out)).facts()

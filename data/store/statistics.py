@@ -17,7 +17,8 @@ MAX_ROWS = 400_000
 def array_stats(rows: NDArray[Any]) -> Stats:
     """Returns min, max, mean, std, count and quantiles of (T, n) rows; each (n,), count (1,)."""
     values = rows.astype(np.float64)
-    out: Stats = {"min": values.min(0), "max": values.max(0), "mean": values.mean(0), "std": values.std(0), "count": np.array([len(rows)])}
+    out: Stats = {name: getattr(values, name)(0) for name in ("min", "max", "mean", "std")}
+    out["count"] = np.array([len(rows)])
     quantiles = np.quantile(values, list(QUANTILES.values()), axis=0)
     return out | dict(zip(QUANTILES, quantiles, strict=True))
 
@@ -74,6 +75,8 @@ class RunningStats:
 
     def result(self) -> Stats:
         """Returns what `array_stats` returns; quantiles are exact up to MAX_ROWS rows."""
-        out: Stats = {"min": self._low, "max": self._high, "mean": self._mean, "std": np.sqrt(self._square / self._count), "count": np.array([self._count])}
+        std = np.sqrt(self._square / self._count)
+        out: Stats = {"min": self._low, "max": self._high, "mean": self._mean, "std": std}
+        out["count"] = np.array([self._count])
         quantiles = np.quantile(np.concatenate(self._rows), list(QUANTILES.values()), axis=0)
         return out | dict(zip(QUANTILES, quantiles, strict=True))

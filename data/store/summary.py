@@ -15,7 +15,7 @@ SHOWN = 12  # values of a factor that are listed; of more there are only counts
 
 
 def summarise(dataset: Dataset) -> dict[str, Any]:
-    """Returns episodes, frames, seconds, success, contracts, cameras, features, objects, tasks, factors, sizes and content hash.
+    """Returns episodes, frames, hours, success, contracts, cameras, features, objects, tasks, factors, sizes and hash.
 
     Raises:
         FileError: it holds no episode.
@@ -35,7 +35,7 @@ def summarise(dataset: Dataset) -> dict[str, Any]:
         "action_contract": dataset.action_contract.to_json(),
         "observation_contract": dataset.observation_contract.to_json(),
         "cameras": {name: list(size) for name, size in dataset.observation_contract.cameras},
-        "features": {key: {"dtype": column.dtype, "shape": list(column.shape)} for key, column in dataset.columns.items()},
+        "features": {key: {"dtype": c.dtype, "shape": list(c.shape)} for key, c in dataset.columns.items()},
         "object_sets": sorted({str(m["object_set"]) for m in metas if "object_set" in m}),
         "objects": {"count": len(objects), "ids": dict(objects.most_common())},
         "tasks": dict(collections.Counter(str(m.get("task", "")) for m in metas).most_common()),
@@ -76,5 +76,8 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _sizes(folder: Path) -> dict[str, int]:
     """Bytes on disk, by part; the cache can be made again."""
-    parts = {name: sum(p.stat().st_size for p in (folder / name).rglob("*") if p.is_file()) for name in ("data", "meta", "videos", ".cache")}
+    parts = {
+        name: sum(p.stat().st_size for p in (folder / name).rglob("*") if p.is_file())
+        for name in ("data", "meta", "videos", ".cache")
+    }
     return {k: v for k, v in parts.items() if v} | {"total": sum(parts.values())}

@@ -16,17 +16,17 @@ from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig, TrainConfig
 from toyshift.policies.network.policy import Policy, state_to_action
 from toyshift.policies.network.weights import load_weights
 from toyshift.policies.training.augmentation import MIRRORED_ACTION, MIRRORED_STATE, mirror_signs
-from toyshift.policies.training.training_data import Source
+from toyshift.policies.training.training_data import TrainingData
 
 
-def _with_vocabulary(config: PolicyConfig, source: Source) -> PolicyConfig:
+def _with_vocabulary(config: PolicyConfig, source: TrainingData) -> PolicyConfig:
     """Returns the configuration with the instructions that the data's batches are coded by."""
     if config.instruction != ("none" if source.instructions is None else source.instructions.kind):
         raise ConfigError(f"the policy's instruction is {config.instruction}, but the batches are made for another one")
     return config if source.instructions is None else dataclasses.replace(config, vocabulary=source.instructions.vocabulary)
 
 
-def initial_policy(config: TrainConfig, source: Source) -> Policy:
+def initial_policy(config: TrainConfig, source: TrainingData) -> Policy:
     """Makes the policy at its start: random weights from the seed, or those of `init_from`."""
     windows = source.windows
     stats = source.stats()

@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from toyshift.core.arrays import Indices
 from toyshift.core.errors import ConfigError
 from toyshift.policies.config import TrainConfig
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.training.processes import open_processes
 from toyshift.policies.training.run import Run
 from toyshift.policies.training.train import train
-from toyshift.policies.training.training_data import Indices, Source, open_source
+from toyshift.policies.training.training_data import TrainingData, open_source
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ class RobustRun(Run):
         reference: folder of the trained reference policy.
     """
 
-    def __init__(self, config: TrainConfig, source: Source, reference: Path) -> None:
+    def __init__(self, config: TrainConfig, source: TrainingData, reference: Path) -> None:
         super().__init__(config, source)
         self.reference = load_network(reference).to(self.device)
         self._indices: Indices = np.empty(0, np.int64)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from toyshift.core.arrays import Indices
 from toyshift.core.contract import STATE
 from toyshift.core.errors import ToyShiftError
 from toyshift.policies import checkpoints
@@ -24,7 +25,7 @@ from toyshift.policies.training.initial import initial_policy, signs_of_mirrored
 from toyshift.policies.training.optimisation import averaged, learning_rate, parameter_groups
 from toyshift.policies.training.processes import Processes, require_even
 from toyshift.policies.training.token_cache import source_of_tokens
-from toyshift.policies.training.training_data import Indices, Source
+from toyshift.policies.training.training_data import TrainingData
 
 VALIDATION_BATCHES = 8
 
@@ -48,7 +49,7 @@ class Run:
         processes: those that train together; this one alone by default.
     """
 
-    def __init__(self, config: TrainConfig, source: Source, processes: Processes | None = None) -> None:
+    def __init__(self, config: TrainConfig, source: TrainingData, processes: Processes | None = None) -> None:
         self.config, self.source = config, source
         self.folder = Path(config.out)
         self.processes = processes or Processes(config.device)

@@ -24,7 +24,7 @@ from toyshift.policies.network.frozen import frozen_views
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.tokens import Jitter
 from toyshift.policies.training.augmentation import augment
-from toyshift.policies.training.training_data import Source
+from toyshift.policies.training.training_data import TrainingData
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -33,7 +33,7 @@ BLOCK = 64  # frames that are encoded at once, and marked as done
 FACTS = "tokens.json"
 
 
-def source_of_tokens(source: Source, policy: Policy, config: TrainConfig, bf16: bool) -> Source:
+def source_of_tokens(source: TrainingData, policy: Policy, config: TrainConfig, bf16: bool) -> TrainingData:
     """Returns the same batches with pooled tokens of the policy's frozen encoders for the images; encodes what is in no cache yet.
 
     The caches lie beside those of the decoded frames, under a hash of all that the tokens depend on. Tokens are float16.

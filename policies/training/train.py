@@ -19,14 +19,14 @@ from toyshift.policies.devices import choose_device, memory_advice, torch_thread
 from toyshift.policies.training.loop import METRICS, VALIDATIONS, run_loop
 from toyshift.policies.training.processes import Processes, open_processes
 from toyshift.policies.training.run import Run
-from toyshift.policies.training.training_data import Source, open_source
+from toyshift.policies.training.training_data import TrainingData, open_source
 
 TRIAL_STEPS = 12
 # Where a run is computed or written does not change what is learnt, so a resume may change these.
 NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes", "log_every", "act", "wandb")
 
 
-def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
+def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, Any]:
     """Trains a policy into `config.out`, going on where an earlier run of the same configuration was stopped.
 
     Under torchrun or `accelerate launch` all processes train together, see `processes.py`; their folder must be the same one.
@@ -78,7 +78,7 @@ def train(config: TrainConfig, source: Source | None = None) -> dict[str, Any]:
         return _summary(config, checkpoints.read_state(folder), did_nothing)
 
 
-def _planned(config: TrainConfig, source: Source, folder: Path, processes: Processes) -> TrainConfig:
+def _planned(config: TrainConfig, source: TrainingData, folder: Path, processes: Processes) -> TrainConfig:
     """Turns `minutes` into a number of steps, measured on a throw-away run and kept in plan.json for every resume."""
     if not config.minutes:
         return config

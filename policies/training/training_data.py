@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -10,9 +11,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Indices
 from toyshift.core.contract import (
     ACTION,
-    ACTION_HISTORY,
     ACTION_IS_PAD,
     HISTORY_IS_PAD,
     STATE,
@@ -21,7 +22,7 @@ from toyshift.core.contract import (
     ObservationContract,
     mask_key,
 )
-from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.config import PolicyConfig, TrainConfig
@@ -29,23 +30,7 @@ from toyshift.policies.instructions import INSTRUCTION, Instructions, instructio
 from toyshift.policies.token_keys import FROZEN
 
 Batch = dict[str, NDArray[Any]]
-Indices = NDArray[np.int64]
 Stats = Mapping[str, NDArray[Any]]
-
-
-class UnitsLike(Protocol):
-    """The part of `toyshift.data.loading.normalisation.Normalisation` that training uses."""
-
-    @property
-    def centre(self) -> NDArray[np.float32]: ...
-
-    @property
-    def scale(self) -> NDArray[np.float32]: ...
-
-    @property
-    def mask(self) -> NDArray[np.bool_]: ...
-
-    def restore(self, values: NDArray[Any]) -> NDArray[np.float32]: ...
 
 
 class SamplerLike(Protocol):
@@ -74,7 +59,7 @@ class WindowsLike(Protocol):
     def dataset_of(self, indices: Indices) -> Indices: ...
 
     @property
-    def stats(self) -> Mapping[str, Stats]: ...
+    def scaling(self) -> Mapping[str, Stats]: ...
 
     @property
     def tasks(self) -> tuple[str, ...]: ...
@@ -86,37 +71,36 @@ class WindowsLike(Protocol):
     def observation_contract(self) -> ObservationContract: ...
 
 
-class Source:
-    """Training and validation batches.
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Training and validation batches, in the physical units that the policy takes and gives.
 
-    Args:
+    Attributes:
         windows: frames to train on.
         held_out: frames of other episodes to validate on, or None.
         batch_size: samples per batch.
         seed: root seed of the order.
-        units: where windows are normalised, each dataset by its own statistics: the normalisations of `observation.state` and `action` of the
-            dataset in whose units batches are given back. To the policy all datasets then look like that one, and its normaliser is that one's.
         instructions: what the policy is told, None for nothing.
     """
 
-    def __init__(
-        self, windows: WindowsLike, held_out: WindowsLike | None, batch_size: int, seed: int, units: Mapping[str, UnitsLike] | None = None,
-        instructions: Instructions | None = None,
-    ) -> None:
-        if not len(windows):
-            raise ConfigError("the datasets hold no frames; collect demonstrations first")
-        self.windows = windows
-        self.batch_size = batch_size
-        self.seed = seed
-        self.instructions = instructions
-        self._held_out = held_out
-        self._units = units
-        self._sampler = windows.sampler(batch_size, seed)
+    windows: WindowsLike
+    held_out: WindowsLike | None
+    batch_size: int
+    seed: int
+    instructions: Instructions | None = None
 
-    def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str]) -> Source:
+    def __post_init__(self) -> None:
+        if not len(self.windows):
+            raise ConfigError("the datasets hold no frames; collect demonstrations first")
+
+    @functools.cached_property
+    def _sampler(self) -> SamplerLike:
+        return self.windows.sampler(self.batch_size, self.seed)
+
+    def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str]) -> TrainingData:
         """Returns the same batches with other columns, see `Windows.with_columns`."""
-        held_out = None if self._held_out is None else self._held_out.with_columns(columns, without)
-        return Source(self.windows.with_columns(columns, without), held_out, self.batch_size, self.seed, self._units, self.instructions)
+        held_out = None if self.held_out is None else self.held_out.with_columns(columns, without)
+        return dataclasses.replace(self, windows=self.windows.with_columns(columns, without), held_out=held_out)
 
     def indices(self, step: int) -> Indices:
         """Returns the frames (B,) that a step trains on."""
@@ -124,40 +108,35 @@ class Source:
 
     def batch(self, indices: Indices) -> Batch:
         """Returns the arrays of some training frames, and their instructions as numbers for a policy that is told them."""
-        return self._physical(self.windows.batch(indices))
+        return self._told(self.windows.batch(indices))
 
-    def _physical(self, batch: Mapping[str, Any]) -> Batch:
-        """Returns the arrays of a batch in physical units."""
+    def _told(self, batch: Mapping[str, Any]) -> Batch:
         arrays = _arrays(batch)
-        for key, kind in ((STATE, STATE), (ACTION, ACTION), (ACTION_HISTORY, ACTION)):
-            if self._units is not None and key in arrays:
-                arrays[key] = self._units[kind].restore(arrays[key])
         return arrays if self.instructions is None else arrays | {INSTRUCTION: self.instructions(batch[TASK])}
 
     def stats(self) -> dict[str, Stats]:
-        """Returns "mean" and "std" of `observation.state` and `action` for the policy's normaliser: what becomes 0, and the distance that becomes 1."""
-        if self._units is None:
-            return {key: self.windows.stats[key] for key in (STATE, ACTION)}
-        return {key: {"mean": np.where(u.mask, u.centre, np.float32(0)), "std": np.where(u.mask, u.scale, np.float32(1))} for key, u in self._units.items()}
+        """Returns "mean" and "std" of `observation.state` and `action` for the policy's normaliser."""
+        return {key: self.windows.scaling[key] for key in (STATE, ACTION)}
 
     @property
     def validates(self) -> bool:
         """Whether there are held-out frames."""
-        return self._held_out is not None
+        return self.held_out is not None
 
     def validation_batches(self, count: int) -> list[Batch]:
         """Returns up to `count` batches of held-out frames, the same ones every time; none without held-out frames.
 
         Frames with an instruction that a table does not know are left out.
         """
-        if self._held_out is None:
+        if self.held_out is None:
             return []
-        order = episode_rng(self.seed, 0, "validation").permutation(len(self._held_out))[: count * self.batch_size]
-        batches = [self._held_out.batch(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
+        order = episode_rng(self.seed, 0, "validation").permutation(len(self.held_out))[: count * self.batch_size]
+        batches = [self.held_out.batch(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
         if self.instructions is not None:
             batches = [_some(batch, [self.instructions.knows(task) for task in batch[TASK]]) for batch in batches]
-        arrays = [self._physical(batch) for batch in batches if len(batch[STATE])]
-        return [{k: v[:, :, 0] if k.startswith(FROZEN) else v for k, v in batch.items()} for batch in arrays]  # of the images as they are
+        arrays = [self._told(batch) for batch in batches if len(batch[STATE])]
+        # of the images as they are
+        return [{k: v[:, :, 0] if k.startswith(FROZEN) else v for k, v in batch.items()} for batch in arrays]
 
     def relative_stats(self, matrix: NDArray[np.float32], frames: int = 4096) -> dict[str, NDArray[np.float32]]:
         """Returns mean and std of the actions minus state @ matrix, over a random sample of the training frames.
@@ -179,12 +158,16 @@ class Source:
         """Raises ContractError where the datasets lack the masks of a camera."""
         found = self.windows.batch(np.zeros(1, dtype=np.int64))
         if missing := [c for c in cameras if mask_key(c) not in found]:
-            raise ContractError(f"{what} needs masks, but the datasets have none for camera {', '.join(missing)}; use a pooling that ignores masks, or add masks to the data")
+            raise ContractError(
+                f"{what} needs masks, but the datasets have none for camera {', '.join(missing)}; "
+                f"use a pooling that ignores masks, or add masks to the data"
+            )
 
 
 def _arrays(batch: Mapping[str, Any]) -> Batch:
     """Keeps what the policy reads: numbers, not instructions, and not what is there for re-rendering only."""
-    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and (k == HISTORY_IS_PAD or k.startswith(("observation.", "masks.", "action", FROZEN)))}
+    read = (HISTORY_IS_PAD, "observation.", "masks.", "action", FROZEN)
+    return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and k.startswith(read)}
 
 
 def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:
@@ -193,17 +176,20 @@ def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:
     return {k: v[index] if isinstance(v, np.ndarray) else [v[i] for i in index] for k, v in batch.items()}
 
 
-def _told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
-    """Returns the policy's configuration with the vocabulary of its table: its own, that of the policy it starts from, or the data's."""
+def _policy_told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
+    """Returns the policy's configuration with the vocabulary of its table: its own, that of `init_from`, or the data's."""
     policy = config.policy
     if policy.instruction != "table" or policy.vocabulary:
         return policy
-    vocabulary = checkpoints.read_policy_config(Path(config.init_from)).vocabulary if config.init_from else windows.tasks
+    start = config.init_from
+    vocabulary = checkpoints.read_policy_config(Path(start)).vocabulary if start else windows.tasks
     return dataclasses.replace(policy, vocabulary=vocabulary)
 
 
-def open_source(config: TrainConfig) -> Source:
+def open_source(config: TrainConfig) -> TrainingData:
     """Opens the dataset folders of a training run; builds their decoded caches where they are missing.
+
+    Where each dataset is normalised by its own statistics, all look like the one that the policy is to act as.
 
     Raises:
         ConfigError: `mirror` or a policy with `relative` is asked for together with normalisation by dataset of several.
@@ -211,24 +197,20 @@ def open_source(config: TrainConfig) -> Source:
     """
     from toyshift.data.loading.loader import Windows  # the only place of this room that touches data/
 
-    kind = None if config.normalise == "mixture" else config.normalise
+    policy = config.policy
     windows = Windows(
-        [Path(f) for f in config.data], chunk=config.policy.chunk, weights=list(config.weights) or None, history=config.policy.steps_seen, stride=config.policy.execute, normalise=kind
+        [Path(f) for f in config.data], chunk=policy.chunk, weights=list(config.weights) or None,
+        history=policy.steps_seen, stride=policy.execute,
+        normalise=None if config.normalise == "mixture" else config.normalise, act_as=config.act_as,
     )
     held_out = None
     if config.validation > 0 and windows.num_episodes >= 2 * len(config.data):
         windows, held_out = windows.split(config.validation, config.seed)
-    return Source(windows, held_out, config.batch_size, config.seed, _units(config, windows.normalisations), instructions_of(_told(config, windows)))
-
-
-def _units(config: TrainConfig, found: Mapping[str, Mapping[str, UnitsLike]]) -> Mapping[str, UnitsLike] | None:
-    """Returns the normalisations of the dataset that the policy is to act as; None where the whole mixture is normalised as one."""
-    if not found:
-        return None
-    if len(found) > 1 and (config.mirror or config.policy.relative):
+    if (count := len(windows.normalisations)) > 1 and (config.mirror or policy.relative):
         # each column gets its own centre and scale: a mirrored or relative vector of one dataset is none of another
-        raise ConfigError(f"normalise {config.normalise} of {len(found)} datasets excludes mirror and relative, which need one meaning of zero; use normalise mixture")
-    name = config.act_as or next(iter(found))
-    if name not in found:
-        raise UnknownNameError("dataset to act as", name, found)
-    return found[name]
+        raise ConfigError(
+            f"normalise {config.normalise} of {count} datasets excludes mirror and relative, "
+            f"which need one meaning of zero; use normalise mixture"
+        )
+    told = instructions_of(_policy_told(config, windows))
+    return TrainingData(windows, held_out, config.batch_size, config.seed, told)

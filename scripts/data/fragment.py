@@ -1,6 +1,6 @@
 """Collects sub-datasets whose width, distance and dependence are set by dials.
 
-toyshift data fragment --m 2 --radius 0.5 --distance 0.8 --rho 1 --episodes 100 --out runs/fragments
+toyshift data fragment --m 2 --diversity 0.5 --disparity 0.8 --correlation 1 --episodes 100 --out runs/fragments
 toyshift data info runs/fragments                           planted and measured dependence
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
@@ -22,20 +24,20 @@ class Config(Common):
 
     m: int = 2
     """How many sub-datasets."""
-    radius: float = 0.5
-    """Diversity: how far each reaches from its centre, in quarter spans of a factor (30 degrees of azimuth, 5 cm of position)."""
-    distance: float = 0.8
-    """Disparity: how far apart the outermost centres are, in half spans (60 degrees, 10 cm); they touch where it equals the radius (m = 2)."""
-    rho: float = 1.0
-    """Correlation: 0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both)."""
+    diversity: Annotated[float, tyro.conf.arg(aliases=["--radius"])] = 0.5
+    """How far each reaches from its centre, in quarter spans of a factor (30 degrees of azimuth, 5 cm of position)."""
+    disparity: Annotated[float, tyro.conf.arg(aliases=["--distance"])] = 0.8
+    """How far apart the outermost centres are, in half spans (60 degrees, 10 cm); they touch where it equals the diversity (m = 2)."""
+    correlation: Annotated[float, tyro.conf.arg(aliases=["--rho"])] = 1.0
+    """0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both)."""
     factor: str = "azimuth"
     """Task-irrelevant factor: azimuth, light, table, background, object_colour or robot."""
     relevant: str = "position"
     """Task-relevant factor: position or object."""
-    relevant_radius: float | None = None
-    """Radius of the task-relevant factor; by default the same."""
-    relevant_distance: float | None = None
-    """Distance of the task-relevant factor; by default the same."""
+    relevant_diversity: Annotated[float | None, tyro.conf.arg(aliases=["--relevant-radius"])] = None
+    """Diversity of the task-relevant factor; by default the same."""
+    relevant_disparity: Annotated[float | None, tyro.conf.arg(aliases=["--relevant-distance"])] = None
+    """Disparity of the task-relevant factor; by default the same."""
     bins: int = 9
     """Into how many bins the dependence cuts each factor's span; odd."""
     objects: str = "toys:train"
@@ -47,7 +49,7 @@ class Config(Common):
     workers: int = 0
     """Processes; 0 takes one per core."""
     action_mode: str = "eef_delta"
-    """eef_delta (movement of the hand) or joint_pos (joint angles)."""
+    """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     image_size: int = 96
     """Height and width of the images [pixels]."""
     no_disturbance: bool = False
@@ -61,17 +63,17 @@ class Config(Common):
 def main(cfg: Config) -> dict[str, Any]:
     """Collects sub-datasets with a planted dependence between what matters and what does not.
 
-    Example: toyshift data fragment --m 2 --radius 0.5 --distance 0.8 --rho 1 --episodes 100 --out runs/fragments
+    Example: toyshift data fragment --m 2 --diversity 0.5 --disparity 0.8 --correlation 1 --episodes 100 --out runs/fragments
     """
-    from toyshift.data.collecting.fragmentation import fragment
+    from toyshift.data.collecting.dials import fragment
 
     design = fragment(
-        cfg.m, diversity=cfg.radius, disparity=cfg.distance, correlation=cfg.rho, factor=cfg.factor, relevant=cfg.relevant,
-        relevant_diversity=cfg.relevant_radius, relevant_disparity=cfg.relevant_distance, bins=cfg.bins,
+        cfg.m, diversity=cfg.diversity, disparity=cfg.disparity, correlation=cfg.correlation, factor=cfg.factor,
+        relevant=cfg.relevant, relevant_diversity=cfg.relevant_diversity, relevant_disparity=cfg.relevant_disparity, bins=cfg.bins,
     )
     gl_backend()  # nothing is written where nothing can be rendered
-    from toyshift.data.collecting.collection import CollectConfig
-    from toyshift.data.collecting.fragments import collect_fragments, dependence_of
+    from toyshift.data.collecting.config import CollectConfig
+    from toyshift.data.collecting.fragment_folder import collect_fragments, dependence_of
 
     config = CollectConfig(
         objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.workers or core_count(), seed=cfg.seed, action_mode=cfg.action_mode,

@@ -18,7 +18,7 @@ def main(cfg: DatasetConfig) -> dict[str, Any]:
 
     Example: toyshift data info runs/demos
     """
-    from toyshift.data.collecting.fragments import dependence_of, is_fragmented
+    from toyshift.data.collecting.fragment_folder import dependence_of, is_fragmented
     from toyshift.scripts.data.fragment import told
 
     if not is_fragmented(cfg.data):

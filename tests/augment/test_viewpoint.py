@@ -8,7 +8,8 @@ import pytest
 from toyshift.augment import ViewpointConfig, augment_viewpoint
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.store.dataset import open_dataset
 
 FRONT, WRIST = "observation.images.front", "observation.images.wrist"

@@ -13,7 +13,10 @@ OBSERVATIONS = ObservationContract((("front", (8, 12)), ("wrist", (8, 12))), ("q
 
 def make_episode(index: int, length: int = 6, seed: int = 0) -> Episode:
     rng = np.random.default_rng([seed, index])
-    frames = {"observation.state": rng.normal(size=(length, 3)).astype(np.float32), "action": rng.normal(size=(length, 2)).astype(np.float32)}
+    frames = {
+        "observation.state": rng.normal(size=(length, 3)).astype(np.float32),
+        "action": rng.normal(size=(length, 2)).astype(np.float32),
+    }
     for camera in ("front", "wrist"):
         frames[f"observation.images.{camera}"] = rng.integers(0, 256, (length, 8, 12, 3), dtype=np.uint8)
         frames[f"masks.{camera}"] = rng.integers(0, 4, (length, 8, 12), dtype=np.uint8)
@@ -22,7 +25,9 @@ def make_episode(index: int, length: int = 6, seed: int = 0) -> Episode:
     frames["sim.state"] = rng.normal(size=(length, 5))
     frames["next.done"] = np.arange(length) == length - 1
     frames["pressure"] = rng.normal(size=(length, 1)).astype(np.float32)
-    return Episode(index, frames, {"task": f"lift {index % 2}", "success": True, "seed": seed, "object_id": f"toy-{index}"})
+    return Episode(
+        index, frames, {"task": f"lift {index % 2}", "success": True, "seed": seed, "object_id": f"toy-{index}"}
+    )
 
 
 class Maker:

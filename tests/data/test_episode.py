@@ -55,7 +55,9 @@ def test_writing_again_replaces_and_leaves_nothing_behind(tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.booleans(), st.integers(0, 2**32 - 1))
 def test_png_is_lossless_and_real_png(height, width, colour, seed):
-    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3) if colour else (height, width), dtype=np.uint8)
+    image = np.random.default_rng(seed).integers(
+        0, 256, (height, width, 3) if colour else (height, width), dtype=np.uint8
+    )
     data = encode_png(image)
     np.testing.assert_array_equal(decode_png(data, image.shape, "here"), image)
     with Image.open(io.BytesIO(data)) as picture:

@@ -22,12 +22,15 @@ IMAGE, MASK = "observation.images.front", "masks.front"
 
 def episode(index: int, length: int = 5, size: tuple[int, int] = SIZE) -> Episode:
     y, x = np.mgrid[: size[0], : size[1]]
-    images = np.stack([np.stack([128 + 90 * np.sin((x + 4 * t) / 25 + index), 128 + 90 * np.cos((y - 3 * t) / 30), (x + y) / 2.0], axis=-1) for t in range(length)])
+    images = np.stack([np.stack(
+        [128 + 90 * np.sin((x + 4 * t) / 25 + index), 128 + 90 * np.cos((y - 3 * t) / 30), (x + y) / 2.0], axis=-1
+    ) for t in range(length)])
     images[:, 40:80, 60:100] = (200, 40, 30)
     rng = np.random.default_rng(index)
     frames = {
         IMAGE: images.clip(0, 255).astype(np.uint8), MASK: rng.integers(0, 4, (length, *size), dtype=np.uint8),
-        "observation.state": rng.normal(size=(length, 2)).astype(np.float32), "action": rng.uniform(0, 1, (length, 2)).astype(np.float32),
+        "observation.state": rng.normal(size=(length, 2)).astype(np.float32),
+        "action": rng.uniform(0, 1, (length, 2)).astype(np.float32),
     }
     return Episode(index, frames, {"task": "lift", "success": True, "seed": 0})
 
@@ -58,7 +61,9 @@ def test_the_same_images_give_the_same_clip_and_colours_survive() -> None:
     np.testing.assert_allclose(decoded[:, 50:70, 70:90].mean(axis=(0, 1, 2)), (200, 40, 30), atol=4)
 
 
-@pytest.mark.parametrize(("size", "video"), [((160, 160), False), ((96, 162), True), ((224, 224), True), ((225, 224), False)])
+@pytest.mark.parametrize(
+    ("size", "video"), [((160, 160), False), ((96, 162), True), ((224, 224), True), ((225, 224), False)]
+)
 def test_images_up_to_160_pixels_and_of_odd_sides_stay_png(size: tuple[int, int], video: bool) -> None:
     assert is_video_size((*size, 3)) == video
     encoded = encode_episode(episode(0, 1, size))
@@ -80,7 +85,9 @@ def test_a_collected_file_gives_what_the_layout_gives(dataset: Path, tmp_path: P
 def test_the_layout_is_lerobots(dataset: Path) -> None:
     info = json.loads((dataset / "meta" / "info.json").read_text())
     feature = info["features"][IMAGE]
-    assert (feature["dtype"], feature["shape"], feature["info"]["video.codec"], feature["info"]["video.fps"]) == ("video", [*SIZE, 3], "h264", 20)
+    assert (
+        feature["dtype"], feature["shape"], feature["info"]["video.codec"], feature["info"]["video.fps"]
+    ) == ("video", [*SIZE, 3], "h264", 20)
     assert info["features"][MASK]["dtype"] == "string"
     assert IMAGE not in pq.read_schema(dataset / "data/chunk-000/file-000.parquet").names
     rows = pq.read_table(dataset / "meta/episodes/chunk-000/file-000.parquet").to_pylist()

@@ -9,7 +9,7 @@ import pytest
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.information import normalised_mutual_information
-from toyshift.data.collecting.fragmentation import fragment
+from toyshift.data.collecting.dials import fragment
 from toyshift.diagnostics.dependence import dependence_table, encode, factors_of, measure_dependence
 
 

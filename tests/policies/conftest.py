@@ -21,7 +21,7 @@ from toyshift.core.contract import (
 )
 from toyshift.core.files import write_json
 from toyshift.policies import Policy, PolicyConfig, TrainConfig, checkpoints, train
-from toyshift.policies.training.training_data import Source
+from toyshift.policies.training.training_data import TrainingData
 
 SIZE = 32
 STATE_NAMES = ("x", "y", "opening")
@@ -68,6 +68,10 @@ class FakeWindows:
         }
 
     @property
+    def scaling(self) -> dict[str, dict[str, Any]]:
+        return self.stats
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         return tuple(sorted(set(self.task)))
 
@@ -99,9 +103,9 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def source_of(config: TrainConfig, frames: int = 64, **kwargs: Any) -> Source:
+def source_of(config: TrainConfig, frames: int = 64, **kwargs: Any) -> TrainingData:
     windows = FakeWindows(frames, config.policy.chunk, **kwargs)
-    return Source(windows, FakeWindows(8, config.policy.chunk, seed=9), config.batch_size, config.seed)
+    return TrainingData(windows, FakeWindows(8, config.policy.chunk, seed=9), config.batch_size, config.seed)
 
 
 def tiny_config(out: Path, policy: dict[str, Any] | None = None, **kwargs: Any) -> TrainConfig:
@@ -163,7 +167,7 @@ def make_config() -> Callable[..., TrainConfig]:
 
 
 @pytest.fixture(scope="session")
-def make_source() -> Callable[..., Source]:
+def make_source() -> Callable[..., TrainingData]:
     return source_of
 
 

@@ -14,7 +14,7 @@ from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.policies import PolicyConfig, export, load_policy, train, verify
 from toyshift.policies.instructions import INSTRUCTION, Instructions
-from toyshift.policies.training.training_data import Source
+from toyshift.policies.training.training_data import TrainingData
 
 Make = Callable[..., Any]
 SAID = ("pick up the blue one", "pick up the red one")
@@ -55,7 +55,7 @@ def test_what_is_said_decides_which_object(two_objects: Any, make_config: Make, 
         tmp_path / "run", {"pooling": "mean", "instruction": kind, "gripper_gain": 0.0}, steps=250, batch_size=64, lr=3e-3, warmup=20, ema=0.9,
         brightness=0.0, contrast=0.0, color=0.0, log_every=50,
     )
-    source = Source(two_objects, two_objects, 64, 0, instructions=Instructions(kind, two_objects.tasks if kind == "table" else ()))
+    source = TrainingData(two_objects, two_objects, 64, 0, instructions=Instructions(kind, two_objects.tasks if kind == "table" else ()))
     train(config, source)
     policy = load_policy(tmp_path / "run")
     assert policy.config.vocabulary == (SAID if kind == "table" else ())
@@ -83,10 +83,10 @@ def test_an_unknown_instruction_is_refused_with_those_known(save_untrained: Make
 def test_the_data_names_the_vocabulary_and_validation_keeps_to_it(fake_windows: Make) -> None:
     windows, held_out = fake_windows(8), fake_windows(8)
     windows.task[0], held_out.task[3] = "lift", "never seen"
-    source = Source(windows, held_out, 4, 0, instructions=Instructions("table", windows.tasks))
+    source = TrainingData(windows, held_out, 4, 0, instructions=Instructions("table", windows.tasks))
     assert source.batch(np.arange(3))[INSTRUCTION].tolist() == [1, 0, 0]
     assert sum(len(b[INSTRUCTION]) for b in source.validation_batches(2)) == 7
-    assert INSTRUCTION not in Source(windows, None, 4, 0).batch(np.arange(3))
+    assert INSTRUCTION not in TrainingData(windows, None, 4, 0).batch(np.arange(3))
 
 
 def test_a_policy_told_nothing_has_the_weights_it_always_had(save_untrained: Make, tmp_path: Path) -> None:

@@ -17,11 +17,13 @@ import pytest
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import ConfigError, FileError, MissingDependencyError, UnknownNameError
 from toyshift.core.workers import ray_pool
-from toyshift.data.collecting import collection
-from toyshift.data.collecting.collection import CollectConfig, attempt, close_session, collect, play
+from toyshift.data.collecting import collection, ledger, play
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
+from toyshift.data.collecting.play import attempt, opened
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.variety import Variety
-from toyshift.data.episode import episode_indices
+from toyshift.data.episode import episode_indices, write_episode
 from toyshift.data.grasping.choose import jaws
 from toyshift.data.grasping.expert import ExpertConfig, GraspExpert
 from toyshift.data.store.dataset import open_dataset
@@ -54,7 +56,9 @@ def test_shifts_are_stored_with_what_they_came_to(shifted: Path, plain: Path) ->
     for i in range(2):
         episode = dataset.episode(i)
         # the same attempt without the shift, kept whatever comes of it
-        usual = play(config_of(plain, keep="failed"), episode.meta["attempt"])[1]
+        kept = config_of(plain, keep="failed")
+        with opened(kept) as players:
+            usual = attempt(kept, players, episode.meta["attempt"])[1]
         assert usual is not None
         factors = episode.meta["factors"]
         assert factors["shift"] == "camera-azimuth=4,object-mass=3"
@@ -67,7 +71,6 @@ def test_shifts_are_stored_with_what_they_came_to(shifted: Path, plain: Path) ->
         np.testing.assert_array_equal(start[STATE][0], other[STATE][0])  # the same initial state
         assert (start["observation.images.front"][0] != other["observation.images.front"][0]).any()
         assert "shift" not in usual.meta["factors"]
-    close_session()
     assert json.loads((shifted / "meta/info.json").read_text())["features"]["factor.object-mass"]["shape"] == [1]
 
 
@@ -99,19 +102,22 @@ class Clumsy(GraspExpert):
 
 
 def test_failures_are_kept_on_request_and_change_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collection, "make_expert", lambda env: Clumsy(env, jaws))
+    monkeypatch.setattr(play, "make_expert", lambda env: Clumsy(env, jaws))
     hard = config_of(tmp_path / "all", episodes=2, keep="failed", seed=1)
     result = collect(hard)
     dataset = open_dataset(tmp_path / "all")
     outcomes = [dataset.meta(i)["success"] for i in range(dataset.num_episodes)]
     assert result["episodes"] == sum(outcomes) == 2
-    assert result["failed"] == outcomes.count(False) == sum(n for cause, n in result["causes"].items() if cause != "no grasp found")
+    failures = sum(n for cause, n in result["causes"].items() if cause != "no grasp found")
+    assert result["failed"] == outcomes.count(False) == failures
     assert outcomes[-1]
     assert [dataset.meta(i).get("cause") for i in range(3)] == list(Clumsy.PLANNED)
     assert all(("cause" in dataset.meta(i)) is not ok for i, ok in enumerate(outcomes))
     collect(dataclasses.replace(hard, keep="successes", out=tmp_path / "good"))
     good = open_dataset(tmp_path / "good")
-    assert [good.episode_digest(i) for i in range(2)] == [dataset.episode_digest(i) for i, ok in enumerate(outcomes) if ok]
+    assert [good.episode_digest(i) for i in range(2)] == [
+        dataset.episode_digest(i) for i, ok in enumerate(outcomes) if ok
+    ]
 
 
 def test_a_wrong_choice_for_keep_and_a_wrong_shift_are_named(tmp_path: Path) -> None:
@@ -144,10 +150,11 @@ def test_no_variety_changes_nothing_and_full_variety_keeps_to_its_ranges() -> No
 
 
 def test_varied_demonstrations_differ_from_each_other_and_are_the_same_again(tmp_path: Path) -> None:
-    config = config_of(tmp_path, variety=1.0, disturb=False, objects="toys:train?n=1", keep="failed")  # whatever comes of them
-    episodes = [play(config, i)[1] for i in range(4)]
-    again = play(config, 2)[1]
-    close_session()
+    # whatever comes of them
+    config = config_of(tmp_path, variety=1.0, disturb=False, objects="toys:train?n=1", keep="failed")
+    with opened(config) as players:
+        episodes = [attempt(config, players, i)[1] for i in range(4)]
+        again = attempt(config, players, 2)[1]
     styles = [e.meta["factors"]["style"] for e in episodes if e is not None]
     assert len(styles) == 4
     assert len({s["speed"] for s in styles}) == len(styles)
@@ -163,8 +170,9 @@ def test_varied_demonstrations_differ_from_each_other_and_are_the_same_again(tmp
 
 def start(out: Path) -> subprocess.Popen[bytes]:
     code = (
-        "from pathlib import Path; from toyshift.data.collecting.collection import CollectConfig, collect; "
-        f"collect(CollectConfig({OBJECTS!r}, 6, Path({str(out)!r}), workers=2, seed=3, image_size=32, cameras=('front',)))"
+        "from pathlib import Path; from toyshift.data import CollectConfig, collect; "
+        f"collect(CollectConfig({OBJECTS!r}, 6, Path({str(out)!r}), "
+        "workers=2, seed=3, image_size=32, cameras=('front',)))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
 
@@ -175,8 +183,8 @@ def until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
 
 
 def lines(out: Path) -> int:
-    ledger = out / collection.LEDGER
-    return len(ledger.read_text().splitlines()) if ledger.exists() else 0
+    path = out / ledger.LEDGER
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def workers_of(pid: int) -> list[int]:
@@ -200,23 +208,24 @@ def test_kill_9_of_a_worker_and_of_the_parent_cost_only_what_was_in_flight(plain
     until(lambda: lines(out) > finished, second)
     second.kill()  # SIGKILL
     second.communicate()
-    begun = (out / collection.LEDGER).read_text()
+    begun = (out / ledger.LEDGER).read_text()
     noted = [json.loads(line) for line in begun.splitlines(keepends=True) if line.endswith("\n")]
     assert len(noted) > finished
     assert {row["index"] for row in noted if row["stored"]} <= episode_indices(out)  # what was finished is whole
     assert collect(config_of(out, episodes=6))["content_hash"] == open_dataset(plain).content_hash()
-    assert (out / collection.LEDGER).read_text().startswith(begun[: begun.rindex("\n") + 1])  # and was not played again
+    assert (out / ledger.LEDGER).read_text().startswith(begun[: begun.rindex("\n") + 1])  # and was not played again
     assert open_dataset(out).content_hash(recompute=True) == open_dataset(plain).content_hash()
 
 
 def test_a_kill_just_before_the_end_plays_nothing_again(plain: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path / "d", episodes=2)
     whole = collect(config)
-    facts = json.loads((config.out / collection.CONFIG).read_text())
-    (config.out / collection.CONFIG).write_text(json.dumps(facts | {"finished": None}))  # killed between the layout and the last note
-    ledger = (config.out / collection.LEDGER).read_text()
+    facts = json.loads((config.out / collection.MARKER).read_text())
+    # killed between the layout and the last note
+    (config.out / collection.MARKER).write_text(json.dumps(facts | {"finished": None}))
+    noted = (config.out / ledger.LEDGER).read_text()
     assert collect(config)["content_hash"] == whole["content_hash"]
-    assert (config.out / collection.LEDGER).read_text() == ledger
+    assert (config.out / ledger.LEDGER).read_text() == noted
 
 
 def test_two_ray_workers_make_the_same_dataset(plain: Path, tmp_path: Path) -> None:
@@ -231,15 +240,19 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # zipfile complains about the file it could not end
+# zipfile complains about the file it could not end
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path / "d", episodes=6)
     config.out.mkdir()
-    (config.out / collection.CONFIG).write_text(json.dumps({"key": config.key, "finished": None}))
+    (config.out / collection.MARKER).write_text(json.dumps({"key": config.key, "finished": None}))
     first, second = (open_dataset(plain).meta(i)["attempt"] for i in range(2))
-    done = [attempt(config, i) for i in range(first + 1)]
-    close_session()
-    (config.out / collection.LEDGER).write_text("".join(json.dumps(dataclasses.asdict(one)) + "\n" for one in done))
+    with opened(config) as players, open(config.out / ledger.LEDGER, "w", encoding="utf-8") as file:
+        for index in range(first + 1):
+            done, episode = attempt(config, players, index)
+            file.write(json.dumps(dataclasses.asdict(done)) + "\n")
+            if episode is not None:
+                write_episode(config.out, episode)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # the system refuses to write more into any file
     try:
@@ -247,7 +260,6 @@ def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Pa
             collect(config)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        close_session()
     assert episode_indices(config.out) == {first}
     assert not list(config.out.rglob("*.tmp*"))
     assert collect(config)["content_hash"] == open_dataset(plain).content_hash()
@@ -255,9 +267,8 @@ def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Pa
 
 
 def test_a_full_disk_while_noting_an_attempt_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collection, "_load_ledger", lambda out: {})  # /dev/full reads as zeros without end
-    monkeypatch.setattr(collection, "LEDGER", "../full")
+    monkeypatch.setattr(collection, "read_ledger", lambda out: {})  # /dev/full reads as zeros without end
+    monkeypatch.setattr(ledger, "LEDGER", "../full")
     (tmp_path / "full").symlink_to("/dev/full")  # writing there fails with "No space left on device"
     with pytest.raises(FileError, match=r"No space left on device.*make room"):
         collect(config_of(tmp_path / "d"))
-    close_session()

@@ -10,10 +10,13 @@ import pytest
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting import collection
-from toyshift.data.collecting.collection import CollectConfig, attempt, collect
+from toyshift.data.collecting.collection import MARKER, collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.disturbance import Disturbance, Disturber
+from toyshift.data.collecting.ledger import LEDGER
+from toyshift.data.collecting.play import attempt, opened
 from toyshift.data.collecting.replay import environment_of
+from toyshift.data.episode import write_episode
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.cameras import Camera
 from toyshift.envs.config import EnvConfig
@@ -23,7 +26,9 @@ OBJECTS = "toys:train?n=6"
 
 
 def config_of(out: Path, **changes: object) -> CollectConfig:
-    return dataclasses.replace(CollectConfig(OBJECTS, 3, out, workers=0, seed=3, image_size=32, cameras=("front",)), **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(
+        CollectConfig(OBJECTS, 3, out, workers=0, seed=3, image_size=32, cameras=("front",)), **changes
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +66,14 @@ def test_recorded_states_render_the_recorded_pictures(dataset: Path) -> None:
 def test_an_interrupted_collection_ends_with_the_same_content(dataset: Path, tmp_path: Path) -> None:
     config = config_of(tmp_path / "killed")
     config.out.mkdir()
-    (config.out / collection.CONFIG).write_text(json.dumps({"key": config.key, "finished": None}))
-    done = attempt(config, 0)
-    attempt(config, 4)  # one that was in flight, further on
-    collection.close_session()
-    (config.out / collection.LEDGER).write_text(json.dumps(dataclasses.asdict(done)) + '\n{"index": 1, "succ')  # torn by the kill
+    # as older versions marked it
+    (config.out / MARKER).write_text(json.dumps({"key": config.key, "config": {"out": "x"}, "finished": None}))
+    with opened(config) as players:
+        (done, first), (_, in_flight) = attempt(config, players, 0), attempt(config, players, 4)
+    for episode in (first, in_flight):
+        assert episode is not None
+        write_episode(config.out, episode)
+    (config.out / LEDGER).write_text(json.dumps(dataclasses.asdict(done)) + '\n{"index": 1, "succ')  # torn by the kill
     assert collect(config)["content_hash"] == open_dataset(dataset).content_hash()
     assert open_dataset(config.out).num_episodes == 3
 
@@ -119,24 +127,24 @@ def test_a_demonstration_begins_with_a_turn_of_its_own_that_the_clean_action_kno
     assert max(turns) > 0.5 * disturbance.start_turn
 
 
-@pytest.mark.parametrize("changes", [{"episodes": 0}, {"workers": -1}, {"planner": "6dof", "robot": "inspire"}])
+@pytest.mark.parametrize("changes", [{"episodes": 0}, {"workers": -1}, {"grasp_search": "6dof", "robot": "inspire"}])
 def test_nonsense_is_refused(changes: dict, tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         config_of(tmp_path, **changes)
     with pytest.raises(UnknownNameError, match="6dof, auto, top-down"):
-        config_of(tmp_path, planner="best")
+        config_of(tmp_path, grasp_search="best")
 
 
-def test_another_planner_makes_another_dataset(dataset: Path, tmp_path: Path) -> None:
-    collect(config_of(tmp_path / "six", planner="6dof"))
+def test_another_grasp_search_makes_another_dataset(dataset: Path, tmp_path: Path) -> None:
+    collect(config_of(tmp_path / "six", grasp_search="6dof"))
     usual, other = open_dataset(dataset), open_dataset(tmp_path / "six")
     assert usual.content_hash() != other.content_hash()
     grasps = [[ds.meta(i)["grasp"] for i in range(3) if ds.meta(i)["attempts"] == 1] for ds in (usual, other)]  # as first planned
     upright = [[abs(grasp["rotation"][2][2]) for grasp in found] for found in grasps]
     assert min(upright[0]) > 1 - 1e-5  # straight down
     assert min(upright[1]) < 1 - 1e-5
-    with pytest.raises(ConfigError, match="another configuration"):
-        collect(config_of(dataset, planner="top-down"))
+    with pytest.raises(ConfigError, match=r"another configuration \(grasp_search: 'top-down' now, 'auto' there\)"):
+        collect(config_of(dataset, grasp_search="top-down"))
 
 
 def test_cameras_of_any_pose_and_size_are_recorded(tmp_path: Path) -> None:
@@ -147,9 +155,18 @@ def test_cameras_of_any_pose_and_size_are_recorded(tmp_path: Path) -> None:
     assert dict(dataset.observation_contract.cameras) == {"front": (32, 32), "side": (24, 40)}
     frames = dataset.episode(0).frames
     assert frames["observation.images.side"].shape[1:] == (24, 40, 3)
-    np.testing.assert_allclose(frames["camera.side.intrinsics"][0], [[12 / np.tan(np.radians(22.5)), 0, 20], [0, 12 / np.tan(np.radians(22.5)), 12], [0, 0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(
+        frames["camera.side.intrinsics"][0],
+        [[12 / np.tan(np.radians(22.5)), 0, 20], [0, 12 / np.tan(np.radians(22.5)), 12], [0, 0, 1]], rtol=1e-6,
+    )
     assert dataset.manifest["config"]["cameras"][1]["position"] == [0.5, -0.7, 0.4]
     # its built-in cameras can be rendered again
     env = environment_of(dataset)
     assert env.config.image_sizes == {"front": (32, 32)}
     env.close()
+
+
+def test_keys_are_those_of_older_versions(tmp_path: Path) -> None:
+    """Keys that the version before the option `planner` was called `grasp_search` gave."""
+    assert config_of(tmp_path).key == "e1fecb973f66fe72"
+    assert config_of(tmp_path, grasp_search="6dof").key == "4dd2eeff24d78d66"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError, ContractError
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.replay import EXECUTED, replay
 from toyshift.data.store.dataset import open_dataset
 
@@ -35,7 +36,9 @@ def test_another_action_leads_elsewhere(demos, monkeypatch):
     from toyshift.envs.tasks.grasp import GraspEnv
 
     advance = GraspEnv.advance
-    monkeypatch.setattr(GraspEnv, "advance", lambda env, action: advance(env, action + np.array([0.01, 0, 0, 0, 0, 0, 0], np.float32)))
+    monkeypatch.setattr(
+        GraspEnv, "advance", lambda env, action: advance(env, action + np.array([0.01, 0, 0, 0, 0, 0, 0], np.float32))
+    )
     assert replay(demos, [0])["max_drift"] > 0.01
 
 

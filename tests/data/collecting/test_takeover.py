@@ -1,4 +1,4 @@
-"""A beginner plays first, then the expert is recorded: from where it took over, and only where there was something to take over."""
+"""A beginner plays first, then the expert is recorded: from where it took over, if there was something to take over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import SIM_STATE
 from toyshift.core.errors import ToyShiftError
-from toyshift.data.collecting.collection import CollectConfig, close_session, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.takeover import Starter, TakeOver
 from toyshift.data.grasping.choose import make_expert
@@ -51,11 +52,14 @@ class Plays:
 
 
 def config(out: Path, take_over: TakeOver | None, **options: Any) -> CollectConfig:
-    return CollectConfig("toys:train?n=4", 3, out, image_size=32, cameras=("front",), take_over=take_over, **{"workers": 0, **options})
+    return CollectConfig(
+        "toys:train?n=4", 3, out, image_size=32, cameras=("front",), take_over=take_over, **{"workers": 0, **options}
+    )
 
 
 def test_episodes_begin_where_the_expert_took_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # so that workers find this module, by the name pytest gives it
+    # so that workers find this module, by the name pytest gives it
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])
     made = config(tmp_path / "a", TakeOver(Plays("downwards"), 6, 14))
     result = collect(made, progress=False)
     dataset = open_dataset(made.out)
@@ -86,9 +90,10 @@ def test_what_the_beginner_does_alone_is_not_recorded(tmp_path: Path, monkeypatc
     made = dataclasses.replace(config(tmp_path / "a", TakeOver(Plays("masterly"), 3, 3)), cameras=())
     with pytest.raises(ToyShiftError, match=r"all failed.*not taken over"):
         collect(made, progress=False)
-    close_session()
 
 
 def test_a_dataset_belongs_to_its_beginner(tmp_path: Path) -> None:
-    plain, downwards, later = (config(tmp_path, t) for t in (None, TakeOver(Plays("downwards")), TakeOver(Plays("downwards"), 10)))
+    plain, downwards, later = (
+        config(tmp_path, t) for t in (None, TakeOver(Plays("downwards")), TakeOver(Plays("downwards"), 10))
+    )
     assert len({plain.key, downwards.key, later.key, config(tmp_path, TakeOver(Plays("masterly"))).key}) == 4

@@ -1,4 +1,4 @@
-"""Conversions without TensorFlow: robomimic there and back, foreign files, bad input; the registry of Open X-Embodiment."""
+"""Conversions without TensorFlow: robomimic there and back, foreign files, bad input; Open X-Embodiment's registry."""
 
 import json
 import zlib
@@ -26,8 +26,12 @@ def demos(maker, tmp_path):
     """Five episodes whose actions keep to the contract (-1..1 rad, gripper 0..1)."""
     for i in range(5):
         episode = maker.episode(i, 6)
-        action = np.stack([np.tanh(episode.frames["action"][:, 0]), np.abs(np.tanh(episode.frames["action"][:, 1]))], axis=1)
-        write_episode(tmp_path / "demos", Episode(i, episode.frames | {"action": action.astype(np.float32)}, episode.meta))
+        action = np.stack(
+            [np.tanh(episode.frames["action"][:, 0]), np.abs(np.tanh(episode.frames["action"][:, 1]))], axis=1
+        )
+        write_episode(
+            tmp_path / "demos", Episode(i, episode.frames | {"action": action.astype(np.float32)}, episode.meta)
+        )
     finalize(tmp_path / "demos", maker.actions, maker.observations, {}, data_file_mb=0.001)
     return tmp_path / "demos"
 
@@ -99,7 +103,9 @@ def test_a_foreign_file_needs_a_contract_and_then_opens(maker, tmp_path):
     dataset = open_dataset(tmp_path / "out")
     episode = dataset.episode(0)
     np.testing.assert_allclose(episode.frames["action"], [[0, 0], [1, 1], [-1, 0.5]])  # gripper -1..1 became 0..1
-    assert dataset.observation_contract.state_names == ("object.0", "object.1", "robot0_eef_pos.0", "robot0_eef_pos.1", "robot0_eef_pos.2")
+    assert dataset.observation_contract.state_names == (
+        "object.0", "object.1", "robot0_eef_pos.0", "robot0_eef_pos.1", "robot0_eef_pos.2"
+    )
     assert dataset.observation_contract.camera_names == ("agentview",)
     assert episode.meta["success"] is True
 
@@ -182,7 +188,10 @@ def test_a_conversion_goes_on_where_it_was(demos, tmp_path, monkeypatch):
         convert(tmp_path / "d.hdf5", tmp_path / "back", "lerobot")
     assert episode_path(tmp_path / "back", 1).exists()
     written.clear()
-    monkeypatch.setattr(module, "write_episode", lambda folder, episode: (written.append(episode.index), write_episode(folder, episode)))
+    monkeypatch.setattr(
+        module, "write_episode", lambda folder,
+        episode: (written.append(episode.index), write_episode(folder, episode)),
+    )
     result = convert(tmp_path / "d.hdf5", tmp_path / "back", "lerobot")
     assert written == [2, 3, 4]
     assert result["content_hash"] == open_dataset(demos).content_hash()
@@ -222,9 +231,12 @@ def test_kukas_packed_states_are_unpacked():
     rng = np.random.default_rng(0)
     pose, closed = rng.normal(size=(4, 7)).astype("<f4"), rng.random((4, 1)).astype("<f4")
     steps = {
-        "observation/clip_function_input/base_pose_tool_reached": np.array([zlib.compress(p.tobytes()) for p in pose], object),
+        "observation/clip_function_input/base_pose_tool_reached": np.array(
+            [zlib.compress(p.tobytes()) for p in pose], object
+        ),
         "observation/gripper_closed": np.array([zlib.compress(c.tobytes()) for c in closed], object),
-        "action/world_vector": np.ones((4, 3)), "action/rotation_delta": np.zeros((4, 3)), "action/gripper_closedness_action": np.zeros((4, 1)),
+        "action/world_vector": np.ones((4, 3)), "action/rotation_delta": np.zeros((4, 3)),
+        "action/gripper_closedness_action": np.zeros((4, 1)),
     }  # fmt: skip
     out, keep = standardise("kuka", steps)
     np.testing.assert_array_equal(out["observation.state"], np.hstack([pose, closed]))
@@ -236,7 +248,9 @@ def test_wrong_columns_name_themselves():
     with pytest.raises(ContractError, match=r"no column 'action/world_vector'; available: action"):
         standardise("viola", {"action": np.zeros((3, 7))})
     with pytest.raises(ContractError, match="8 entries, its encoding has 7"):
-        standardise("language_table", {"action": np.zeros((3, 3)), "observation/effector_translation": np.zeros((3, 2))})
+        standardise(
+            "language_table", {"action": np.zeros((3, 3)), "observation/effector_translation": np.zeros((3, 2))}
+        )
     with pytest.raises(UnknownNameError, match="Did you mean 'viola'"):
         standardise("violla", {"action": np.zeros((3, 7))})
 
@@ -246,7 +260,9 @@ def test_the_magic_soup_has_the_published_weights():
     assert len(soup) == 23
     assert soup["fractal20220817_data"] == pytest.approx(0.5409, abs=5e-5)
     assert soup["kuka"] == pytest.approx(0.8341, abs=5e-5)
-    assert {n for n, w in soup.items() if w == 0.1} == {"language_table", "furniture_bench_dataset_converted_externally_to_rlds"}
+    assert {n for n, w in soup.items() if w == 0.1} == {
+        "language_table", "furniture_bench_dataset_converted_externally_to_rlds"
+    }
     assert soup["nyu_franka_play_dataset_converted_externally_to_rlds"] == 3.0
     for mixture in OXE_MIXTURES.values():
         assert set(mixture) <= set(OXE_DATASETS)

@@ -21,20 +21,25 @@ def test_one_update_by_hand() -> None:
 
 def test_two_updates_without_smoothing_add_up_in_the_exponent() -> None:
     prior = np.array([0.2, 0.3, 0.5])
-    once = remix_step(remix_step(prior, np.array([0.5, 0.0, 1.0]), prior, 0.4, 0.0), np.array([0.5, 2.0, 0.0]), prior, 0.4, 0.0)
+    once = remix_step(
+        remix_step(prior, np.array([0.5, 0.0, 1.0]), prior, 0.4, 0.0), np.array([0.5, 2.0, 0.0]), prior, 0.4, 0.0
+    )
     expected = prior * np.exp(0.4 * np.array([1.0, 2.0, 1.0]))
     np.testing.assert_allclose(once, expected / expected.sum())
 
 
 def test_excess_is_clipped_sample_by_sample() -> None:
-    # dataset 0: max(2 - 1, 0) and max(0 - 3, 0): mean 0.5, although the mean loss is below the reference's; dataset 2 has no sample
+    # dataset 0: max(2 - 1, 0) and max(0 - 3, 0): mean 0.5, although the mean loss is below the reference's; dataset 2
+    # has no sample
     excess = mean_excess(np.array([2.0, 0.0, 5.0]), np.array([1.0, 3.0, 1.0]), np.array([0, 0, 1]), 3)
     np.testing.assert_allclose(excess, [0.5, 4.0, 0.0])
 
 
 @settings(max_examples=40, deadline=None)
 @given(POSITIVE, POSITIVE, POSITIVE, st.floats(0.0, 5.0))
-def test_an_update_is_a_distribution_that_ignores_what_all_have_in_common(weights: list[float], excess: list[float], prior: list[float], common: float) -> None:
+def test_an_update_is_a_distribution_that_ignores_what_all_have_in_common(
+    weights: list[float], excess: list[float], prior: list[float], common: float
+) -> None:
     a, e, p = np.array(weights) / sum(weights), np.array(excess), np.array(prior) / sum(prior)
     out = remix_step(a, e, p)
     assert out.sum() == pytest.approx(1.0)
@@ -75,7 +80,7 @@ def test_the_result_is_the_average_over_steps_and_each_step_learns_with_its_own_
 
 
 class Regression:
-    """Gradient descent on a parameter of each dataset's own: one learns fast, one slowly, one is noise that nobody can learn."""
+    """Gradient descent on a parameter per dataset: one learns fast, one slowly, one is noise that nobody can learn."""
 
     def __init__(self) -> None:
         self.left = np.array([1.0, 1.0, 1.0])  # excess that is left
@@ -99,8 +104,12 @@ def test_what_is_hard_but_learnable_is_drawn_most_and_noise_least() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([], 1), "one per dataset"), (([1.0, 0.0], 1), "positive"), (([1.0, math.nan], 1), "positive"), (([1.0, 1.0], 0), "steps=0"),
-        (([1.0, 1.0], 1, -0.1), "eta=-0.1"), (([1.0, 1.0], 1, 0.2, 1.0), "smoothing=1.0"), (([1.0], 1), "samples of dataset 1"),
+        (([], 1), "one per dataset"), (([1.0, 0.0], 1), "positive"), (
+            ([1.0, math.nan], 1), "positive"
+        ), (([1.0, 1.0], 0), "steps=0"),
+        (([1.0, 1.0], 1, -0.1), "eta=-0.1"), (
+            ([1.0, 1.0], 1, 0.2, 1.0), "smoothing=1.0"
+        ), (([1.0], 1), "samples of dataset 1"),
     ],
 )
 def test_bad_input_is_refused(arguments: tuple[object, ...], message: str) -> None:

@@ -20,7 +20,10 @@ from toyshift.data.store.lerobot import finalize
 from toyshift.data.store.summary import summarise
 
 NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
-ACTIONS = ActionContract("eef_delta", NAMES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.5,) * 3 + (-0.3,) * 3 + (0.0,), (0.5,) * 3 + (0.3,) * 3 + (1.0,), 10.0, ("j0",))
+ACTIONS = ActionContract(
+    "eef_delta", NAMES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.5,) * 3 + (-0.3,) * 3 + (0.0,),
+    (0.5,) * 3 + (0.3,) * 3 + (1.0,), 10.0, ("j0",),
+)
 OBSERVATIONS = ObservationContract((("front", (8, 8)),), ("j0", "gripper.opening"))
 LENGTH = 24
 
@@ -35,7 +38,9 @@ def good_episode(index):
     masks = np.zeros((LENGTH, 8, 8), np.uint8)
     masks[:, 2:4, 3:5], masks[:, 6:] = 1, 3
     frames = {
-        "observation.images.front": rng.integers(0, 256, (LENGTH, 8, 8, 3), dtype=np.uint8), "masks.front": masks, "action": action,
+        "observation.images.front": rng.integers(
+            0, 256, (LENGTH, 8, 8, 3), dtype=np.uint8
+        ), "masks.front": masks, "action": action,
         "observation.state": np.stack([np.linspace(0, 1, LENGTH), opening], axis=1).astype(np.float32),
     }  # fmt: skip
     return Episode(index, frames, {"task": "lift", "success": True, "object_id": f"toy-{index}"})
@@ -81,7 +86,9 @@ def test_a_good_dataset_has_no_problems(tmp_path):
     assert result.to_json()["ok"] is True
 
 
-@pytest.mark.parametrize("kind", ["outside contract", "gripper sign", "action jump", "frozen camera", "duplicated frames", "empty masks"])
+@pytest.mark.parametrize(
+    "kind", ["outside contract", "gripper sign", "action jump", "frozen camera", "duplicated frames", "empty masks"]
+)
 def test_what_was_planted_is_found_and_nothing_else(tmp_path, kind):
     episodes = [good_episode(i) for i in range(3)]
     episodes[1] = planted(kind, episodes[1])
@@ -95,7 +102,9 @@ def test_nan_and_wrong_times_of_another_writer_are_found(tmp_path):
     folder = make(tmp_path / "d", [good_episode(i) for i in range(3)])
 
     def set_column(name, values):
-        return lambda table: table.set_column(table.column_names.index(name), name, pa.array(values, table.schema.field(name).type))
+        return lambda table: table.set_column(
+            table.column_names.index(name), name, pa.array(values, table.schema.field(name).type)
+        )
 
     state = open_dataset(folder).episode(0).frames["observation.state"].copy()
     state[7, 1] = np.nan
@@ -208,7 +217,10 @@ def test_a_dataset_without_episodes_is_named(tmp_path):
     (folder / "meta" / INDEX_FILE).write_text("")
     for name, change in (("toyshift.json", {"files": {}}), ("info.json", {"total_episodes": 0, "total_frames": 0})):
         write_json(folder / "meta" / name, read_json(folder / "meta" / name) | change)
-    for use in (lambda: summarise(open_dataset(folder)), lambda: Windows([folder], chunk=1), lambda: convert(folder, tmp_path / "c", "lerobot"), lambda: check_dataset(folder, tmp_path / "e")):
+    for use in (
+        lambda: summarise(open_dataset(folder)), lambda: Windows([folder], chunk=1),
+        lambda: convert(folder, tmp_path / "c", "lerobot"), lambda: check_dataset(folder, tmp_path / "e"),
+    ):
         with pytest.raises(FileError, match=r"no episodes|none of its 0 episodes"):
             use()
     assert [str(p) for p in check_dataset(folder).problems] == [f"dataset: {folder}: holds no episodes"]
@@ -238,4 +250,7 @@ def test_actions_of_another_size_are_refused(tmp_path):
 
 
 def test_every_check_is_listed():
-    assert set(json.loads(json.dumps(list(CHECKS)))) == {"not finite", "outside contract", "gripper sign", "action jump", "frozen camera", "duplicated frames", "timestamps", "empty masks", "changed"}
+    assert set(json.loads(json.dumps(list(CHECKS)))) == {
+        "not finite", "outside contract", "gripper sign", "action jump", "frozen camera", "duplicated frames",
+        "timestamps", "empty masks", "changed",
+    }

@@ -42,7 +42,10 @@ def test_some_columns_can_be_read_alone(tmp_path, maker):
 
 def test_scalars_and_columns_of_one_entry_keep_their_shapes(tmp_path, maker):
     episode = maker.episode(0)
-    extra = {"scalar": np.arange(6, dtype=np.float32), "one": np.arange(6, dtype=np.int64)[:, None], "cube": np.arange(48, dtype=np.uint8).reshape(6, 2, 2, 2)}
+    extra = {
+        "scalar": np.arange(6, dtype=np.float32), "one": np.arange(6, dtype=np.int64)[:, None],
+        "cube": np.arange(48, dtype=np.uint8).reshape(6, 2, 2, 2),
+    }
     write_episode(tmp_path, Episode(0, episode.frames | extra, episode.meta))
     finalize(tmp_path, maker.actions, maker.observations, {})
     frames = open_dataset(tmp_path).episode(0).frames
@@ -56,7 +59,9 @@ def test_reading_an_episode_reads_one_row_group(tmp_path, maker, monkeypatch):
     dataset = open_dataset(tmp_path)
     read = []
     real = pq.ParquetFile.read_row_group
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda self, i, **options: read.append(i) or real(self, i, **options))
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_group", lambda self, i, **options: read.append(i) or real(self, i, **options)
+    )
     dataset.episode(3)
     assert read == [3]
 
@@ -65,7 +70,9 @@ def test_the_hash_is_of_values_not_of_files(tmp_path, maker):
     maker.dataset(tmp_path / "one")
     maker.dataset(tmp_path / "many", data_file_mb=0.01)
     maker.dataset(tmp_path / "sparse", [0, 1, 2, 3, 4])
-    hashes = {open_dataset(tmp_path / n).content_hash(recompute=r) for n in ("one", "many", "sparse") for r in (False, True)}
+    hashes = {
+        open_dataset(tmp_path / n).content_hash(recompute=r) for n in ("one", "many", "sparse") for r in (False, True)
+    }
     assert len(hashes) == 1
 
 
@@ -75,7 +82,9 @@ def test_one_pixel_or_one_order_changes_the_hash(tmp_path, maker):
     episode = maker.episode(1, 5)
     pixels = episode.frames["observation.images.wrist"].copy()
     pixels[2, 3, 4, 1] ^= 1
-    write_episode(tmp_path / "b", dataclasses.replace(episode, frames=episode.frames | {"observation.images.wrist": pixels}))
+    write_episode(
+        tmp_path / "b", dataclasses.replace(episode, frames=episode.frames | {"observation.images.wrist": pixels})
+    )
     finalize(tmp_path / "b", maker.actions, maker.observations, {"seed": 0})
     assert open_dataset(tmp_path / "b").content_hash() != reference
     for i, source in enumerate((0, 2, 1)):
@@ -108,7 +117,9 @@ def test_every_flipped_bit_in_a_page_is_found(tmp_path, maker):
     dataset = open_dataset(tmp_path)
     for c in range(group.num_columns):
         column = group.column(c)
-        if column.path_in_schema.split(".")[0] in ("timestamp", "frame_index", "task_index") or column.path_in_schema.endswith(".path"):
+        if column.path_in_schema.split(".")[0] in (
+            "timestamp", "frame_index", "task_index"
+        ) or column.path_in_schema.endswith(".path"):
             continue  # not read: they follow from the others
         data = bytearray(whole)
         first = column.dictionary_page_offset or column.data_page_offset
@@ -131,7 +142,9 @@ def test_missing_files_are_named(tmp_path, maker):
         open_dataset(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["tasks.parquet", "stats.json", "toyshift_episodes.jsonl", "episodes/chunk-000/file-000.parquet"])
+@pytest.mark.parametrize(
+    "name", ["tasks.parquet", "stats.json", "toyshift_episodes.jsonl", "episodes/chunk-000/file-000.parquet"]
+)
 def test_damaged_meta_files_are_named(tmp_path, maker, name):
     maker.dataset(tmp_path)
     path = tmp_path / "meta" / name

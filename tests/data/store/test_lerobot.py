@@ -17,7 +17,9 @@ from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
 from toyshift.data.store.statistics import RunningStats, array_stats, histogram_stats
 
-AUTO = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+AUTO = {
+    "timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"
+}
 
 
 def tables(folder):
@@ -30,10 +32,14 @@ def test_info_has_lerobots_fields(tmp_path, maker):
     total = sum(4 + i % 4 for i in range(5))
     assert info["codebase_version"] == "v3.0"
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (5, total, 2)
-    assert (info["fps"], info["chunks_size"], info["data_files_size_in_mb"], info["splits"]) == (20, 1000, 100, {"train": "0:5"})
+    assert (
+        info["fps"], info["chunks_size"], info["data_files_size_in_mb"], info["splits"]
+    ) == (20, 1000, 100, {"train": "0:5"})
     assert info["data_path"].format(chunk_index=0, file_index=0) == "data/chunk-000/file-000.parquet"
     features = info["features"]
-    assert features["observation.images.front"] == {"dtype": "image", "shape": [8, 12, 3], "names": ["height", "width", "channels"]}
+    assert features["observation.images.front"] == {
+        "dtype": "image", "shape": [8, 12, 3], "names": ["height", "width", "channels"]
+    }
     assert features["action"] == {"dtype": "float32", "shape": [2], "names": ["j0", "gripper"]}
     assert features["camera.front.extrinsics"]["shape"] == [4, 4]
     assert {k: features[k]["dtype"] for k in AUTO} == AUTO
@@ -88,9 +94,13 @@ def test_files_roll_over_with_one_row_group_per_episode(tmp_path, maker):
     assert sum(pq.ParquetFile(p).num_row_groups for p in files) == 5
     rows = pq.read_table(tmp_path / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
     for row in rows:
-        table = pq.read_table(tmp_path / f"data/chunk-{row['data/chunk_index']:03d}/file-{row['data/file_index']:03d}.parquet")
+        table = pq.read_table(
+            tmp_path / f"data/chunk-{row['data/chunk_index']:03d}/file-{row['data/file_index']:03d}.parquet"
+        )
         mask = table["episode_index"].to_numpy() == row["episode_index"]
-        np.testing.assert_array_equal(table["index"].to_numpy()[mask], np.arange(row["dataset_from_index"], row["dataset_to_index"]))
+        np.testing.assert_array_equal(
+            table["index"].to_numpy()[mask], np.arange(row["dataset_from_index"], row["dataset_to_index"])
+        )
 
 
 def test_tasks_are_indexed_as_pandas_writes_them(tmp_path, maker):
@@ -258,7 +268,9 @@ def test_episodes_that_do_not_fit_the_contract_are_refused(tmp_path, maker):
 def test_an_episode_with_other_columns_is_named(tmp_path, maker):
     maker.collect(tmp_path, range(2))
     odd = maker.episode(2)
-    write_episode(tmp_path, dataclasses.replace(odd, frames={k: v for k, v in odd.frames.items() if k != "masks.wrist"}))
+    write_episode(
+        tmp_path, dataclasses.replace(odd, frames={k: v for k, v in odd.frames.items() if k != "masks.wrist"})
+    )
     with pytest.raises(ContractError, match=r"episode-000002.*masks\.wrist"):
         finalize(tmp_path, maker.actions, maker.observations, {})
     assert episode_indices(tmp_path) == {0, 1, 2}

@@ -28,7 +28,9 @@ def test_weights(maker, tmp_path):
     assert mix([a, b], "uniform").weights == (0.5, 0.5)
     assert mix([a, b]).weights == (24 / 32, 8 / 32)
     assert mix([a, b], "given", [1, 4]).weights == (0.2, 0.8)
-    for kind, given in (("given", [1.0]), ("given", [1.0, 0.0]), ("given", [1.0, float("nan")]), ("uniform", [1.0, 2.0]), ("given", [])):
+    for kind, given in (
+        ("given", [1.0]), ("given", [1.0, 0.0]), ("given", [1.0, float("nan")]), ("uniform", [1.0, 2.0]), ("given", [])
+    ):
         with pytest.raises(ConfigError, match="weights must be 2 positive"):
             mix([a, b], kind, given)
     with pytest.raises(ConfigError, match="each once"):
@@ -95,8 +97,12 @@ def test_the_summary_counts(maker, tmp_path):
 
 
 def test_factors_are_ranges_or_counts():
-    found = factor_values([{"look": {"azimuth": 3.0, "table": "oak"}, "disturbed": True}, {"look": {"azimuth": -1.0, "table": "oak"}}])
-    assert found["look.azimuth"] == {"episodes": 2, "distinct": 2, "min": -1.0, "mean": 1.0, "max": 3.0, "values": {"3.0": 1, "-1.0": 1}}
+    found = factor_values(
+        [{"look": {"azimuth": 3.0, "table": "oak"}, "disturbed": True}, {"look": {"azimuth": -1.0, "table": "oak"}}]
+    )
+    assert found["look.azimuth"] == {
+        "episodes": 2, "distinct": 2, "min": -1.0, "mean": 1.0, "max": 3.0, "values": {"3.0": 1, "-1.0": 1}
+    }
     assert found["look.table"] == {"episodes": 2, "distinct": 1, "values": {"oak": 2}}
     assert found["disturbed"]["episodes"] == 1
 
@@ -113,7 +119,7 @@ def test_sheets_hold_every_frame_where_the_page_looks_for_it():
 def test_the_page_is_whole_and_needs_no_network(maker, tmp_path):
     dataset = open_dataset(maker.dataset(tmp_path / "a", range(3), 6))
     page = viewer_page(dataset, [0, 2], {2: ["empty masks: </script><b>x"]})
-    assert "__DATA__" not in page
+    assert "{{" not in page
     assert not re.search(r"(src|href)=[\"']?https?:|@import|fetch\(", page)
     scripts = []
 

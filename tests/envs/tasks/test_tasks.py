@@ -15,7 +15,8 @@ from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.replay import replay
 from toyshift.data.grasping.choose import make_expert
 from toyshift.data.grasping.situation import Situation

@@ -31,7 +31,7 @@ from toyshift.policies.training.augmentation import augment, shifted
 from toyshift.policies.training.optimisation import learning_rate
 from toyshift.policies.training.prefetch import Prefetch
 from toyshift.policies.training.run import DivergedError, Run
-from toyshift.policies.training.training_data import Source
+from toyshift.policies.training.training_data import TrainingData
 
 Make = Callable[..., Any]
 WEIGHTS = ("model.safetensors", "ema.safetensors", "best.safetensors", "optimizer.safetensors")
@@ -194,7 +194,7 @@ def test_the_best_weights_are_kept_and_chosen(make_config: Make, make_source: Ma
 def test_the_best_weights_need_held_out_episodes(make_config: Make, fake_windows: Make, tmp_path: Path) -> None:
     config = make_config(tmp_path / "run", act="best")
     with pytest.raises(ConfigError, match="act best needs held-out episodes"):
-        train(config, Source(fake_windows(), None, config.batch_size, config.seed))
+        train(config, TrainingData(fake_windows(), None, config.batch_size, config.seed))
 
 
 def test_encoders_learn_at_their_own_rate(make_config: Make, make_source: Make, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.policies import load_policy, train
 from toyshift.policies.network.weights import load_network
-from toyshift.policies.training.training_data import Source, open_source
+from toyshift.policies.training.training_data import TrainingData, open_source
 
 Make = Callable[..., Any]
 EPISODES, LENGTH = 6, 7
@@ -65,7 +65,7 @@ def test_no_frames(make_config: Make, fake_windows: Make) -> None:
     windows = fake_windows(8)
     windows.data = {k: v[:0] for k, v in windows.data.items()}
     with pytest.raises(ConfigError, match="no frames"):
-        Source(windows, None, 4, 0)
+        TrainingData(windows, None, 4, 0)
 
 
 @pytest.mark.parametrize("kind", ["normal", "bounds_q99"])

@@ -1,8 +1,8 @@
 """Sub-datasets with a dial: how wide each is, how far apart they lie, and how much what is seen tells of what to do.
 
-Within a sub-dataset the task-relevant factor u and the task-irrelevant factor v are independent; the dependence that a policy
-can mistake for a rule arises in the mixture. Both are drawn from ranges that state it exactly, so that it is known before
-anything is recorded: see `Fragmentation.joint`.
+Within a sub-dataset the task-relevant factor u and the task-irrelevant factor v are independent; the dependence that a
+policy can mistake for a rule arises in the mixture. Both are drawn from ranges that state it exactly, so that it is
+known before anything is recorded: see `Fragmentation.joint`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.information import normalised_mutual_information
 from toyshift.core.seeds import episode_rng
@@ -24,13 +24,12 @@ from toyshift.envs.shifts import FACTORS as LOOK_FACTORS
 from toyshift.envs.shifts import Look
 from toyshift.envs.tasks.grasp import GraspEnv
 
-Floats = NDArray[np.float64]
 SLACK = 1e-9  # of a span: rounding
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """A uniform range of a factor, in its unit, and the share of the episodes that draw from it; low = high is a fixed value."""
+    """A uniform range of a factor, in its unit, and the share of the episodes that draw from it; or one value."""
 
     low: float
     high: float
@@ -43,7 +42,7 @@ def _normal(name: str) -> tuple[Range, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class SubDataset:
-    """The ranges of every factor: what episodes of this sub-dataset are drawn from. Factors are drawn independently of each other.
+    """The ranges of every factor: what episodes of this sub-dataset are drawn from, independently of each other.
 
     Attributes:
         name: its folder.
@@ -71,13 +70,18 @@ class SubDataset:
         for name, factor in FACTORS.items():
             ranges, slack = self.ranges(name), SLACK * factor.half
             who = f"sub-dataset {self.name!r}: {name}"
-            if not ranges or abs(sum(r.share for r in ranges) - 1.0) > 1e-6 or not all(r.share > 0 for r in ranges):
-                raise ConfigError(f"{who} needs ranges whose positive shares add up to 1, got {[r.share for r in ranges]}")
+            shares = [r.share for r in ranges]
+            if not ranges or abs(sum(shares) - 1.0) > 1e-6 or not all(share > 0 for share in shares):
+                raise ConfigError(f"{who} needs ranges whose positive shares add up to 1, got {shares}")
             for r in ranges:
                 if not factor.low - slack <= r.low <= r.high <= factor.high + slack:  # refuses NaN as well
-                    raise ConfigError(f"{who} has the range {r.low:g} to {r.high:g}; ranges lie within {factor.low:g} to {factor.high:g} {factor.unit}")
+                    span = f"{factor.low:g} to {factor.high:g} {factor.unit}"
+                    raise ConfigError(f"{who} has the range {r.low:g} to {r.high:g}; ranges lie within {span}")
         if len(self.robot) > 1 or self.robot[0].high > _choice(self.robot[0].low, "robot") + 1:
-            raise ConfigError(f"sub-dataset {self.name!r}: a dataset has one action contract, so one robot; with factor 'robot' use correlation 1 and diversity 0")
+            raise ConfigError(
+                f"sub-dataset {self.name!r}: a dataset has one action contract, so one robot; "
+                f"with factor 'robot' use correlation 1 and diversity 0"
+            )
 
     def ranges(self, factor: str) -> tuple[Range, ...]:
         """Returns the ranges of a factor."""
@@ -90,17 +94,18 @@ class SubDataset:
         return list(ROBOTS)[_choice(self.robot[0].low, "robot")]
 
     def draw(self, rng: np.random.Generator) -> dict[str, float]:
-        """Draws a value of every factor, choices as whole numbers. Each takes two numbers of `rng` whatever its ranges are."""
+        """Draws a value of every factor, choices as whole numbers; each takes two numbers of `rng` in any case."""
         drawn: dict[str, float] = {}
         for name, factor in FACTORS.items():
             which, where = rng.random(2)
             ranges = self.ranges(name)
-            r = ranges[min(int(np.searchsorted(np.cumsum([r.share for r in ranges]), which, side="right")), len(ranges) - 1)]
+            reached = np.cumsum([r.share for r in ranges])
+            r = ranges[min(int(np.searchsorted(reached, which, side="right")), len(ranges) - 1)]
             value = r.low + where * (r.high - r.low)
             drawn[name] = _choice(value, name) if factor.count else value
         return drawn
 
-    def masses(self, factor: str, edges: Floats) -> Floats:
+    def masses(self, factor: str, edges: Array) -> Array:
         """Returns the probability of each bin of a factor."""
         return np.asarray(sum(r.share * range_in_bins(r.low, r.high, edges) for r in self.ranges(factor)))
 
@@ -124,26 +129,31 @@ class Fragmentation:
     bins: int
     parts: tuple[SubDataset, ...]
 
-    def edges(self, objects: int = 0) -> tuple[Floats, Floats]:
+    def edges(self, objects: int = 0) -> tuple[Array, Array]:
         """Returns the edges of the bins of u and of v; `objects` is the size of the object set."""
-        return FACTORS[self.relevant].edges(self.bins, objects), FACTORS[self.factor].edges(self.bins, objects)
+        u, v = (FACTORS[name].edges(self.bins, objects) for name in (self.relevant, self.factor))
+        return u, v
 
-    def cells(self, objects: int = 0) -> Floats:
+    def cells(self, objects: int = 0) -> Array:
         """Returns the joint distribution of binned u and v within each sub-dataset, a product: (m, A, B)."""
         u, v = self.edges(objects)
         return np.stack([np.outer(part.masses(self.relevant, u), part.masses(self.factor, v)) for part in self.parts])
 
-    def joint(self, objects: int = 0) -> Floats:
+    def joint(self, objects: int = 0) -> Array:
         """Returns the joint distribution of binned u and v in the mixture, exactly: (A, B).
 
-        P(a, b) = 1/m sum_i p_i(a) [rho q_i(b) + (1 - rho)/m sum_j q_j(b)], where p_i and q_i are the shares of the ranges of u and v
-        that lie in a bin. Where ranges of different sub-datasets share no bin, I(u; v) = log m - H(rho + (1-rho)/m, (1-rho)/m, ...) and
-        H(u) = log m + mean_i H(p_i), the same for v: with rho = 1, NMI = 2 log m / (2 log m + mean_i [H(p_i) + H(q_i)]).
+        P(a, b) = 1/m sum_i p_i(a) [rho q_i(b) + (1 - rho)/m sum_j q_j(b)] with rho the correlation, where p_i and q_i
+        are the shares of the ranges of u and v that lie in a bin. Where ranges of different sub-datasets share no bin,
+        I(u; v) = log m - H(rho + (1-rho)/m, (1-rho)/m, ...) and H(u) = log m + mean_i H(p_i), the same for v: with
+        rho = 1, NMI = 2 log m / (2 log m + mean_i [H(p_i) + H(q_i)]).
         """
         return np.asarray(self.cells(objects).mean(axis=0))
 
     def planted(self, objects: int = 0) -> float | None:
-        """Returns the normalised mutual information of binned u and v in the mixture; None where neither varies by more than a bin."""
+        """Returns the normalised mutual information of binned u and v in the mixture.
+
+        None where neither varies by more than a bin.
+        """
         value = float(normalised_mutual_information(self.joint(objects)))
         return None if math.isnan(value) else max(0.0, value)
 
@@ -152,27 +162,31 @@ class Fragmentation:
 
 
 def fragment(
-    m: int, *, diversity: float, disparity: float, correlation: float, factor: str = "azimuth", relevant: str = "position",
-    relevant_diversity: float | None = None, relevant_disparity: float | None = None, bins: int = BINS,
+    m: int, *, diversity: float, disparity: float, correlation: float, factor: str = "azimuth",
+    relevant: str = "position", relevant_diversity: float | None = None, relevant_disparity: float | None = None,
+    bins: int = BINS,
 ) -> Fragmentation:
     """Makes m sub-datasets whose width, distance and dependence are set independently of each other.
 
-    Centres lie evenly on the factor's span, the outermost `disparity` half spans apart; every range reaches `diversity` / 2 half
-    spans to either side. So two sub-datasets touch where diversity = disparity, and overlap beyond. With "azimuth" the half
-    span is the 60 degrees in which the published settings of MiniVLA are measured; those keep disparity = 1 - diversity.
+    Centres lie evenly on the factor's span, the outermost `disparity` half spans apart; every range reaches `diversity`
+    / 2 half spans to either side. So two sub-datasets touch where diversity = disparity, and overlap beyond. With
+    "azimuth" the half span is the 60 degrees in which the published settings of MiniVLA are measured; those keep
+    disparity = 1 - diversity.
 
     Args:
         m: how many, at least 2.
-        diversity: radius of the ranges, at least 0.
-        disparity: distance of the outermost centres, at least 0; diversity + disparity is at most 2.
-        correlation: rho, 0 to 1. Episodes of sub-dataset i draw v from range i with probability rho, else from the range of a
-            sub-dataset chosen at random. It is Cramer's V of (range of u, range of v), for m = 2 Pearson's correlation.
+        diversity: how wide the ranges are, at least 0.
+        disparity: how far apart the outermost centres are, at least 0; diversity + disparity is at most 2.
+        correlation: 0 to 1. Episodes of sub-dataset i draw v from range i with this probability, else from the range of
+            a sub-dataset chosen at random. It is Cramer's V of (range of u, range of v), for m = 2 Pearson's
+            correlation.
         factor: the task-irrelevant v.
         relevant: the task-relevant u.
-        relevant_diversity: radius for u, or None: the same.
-        relevant_disparity: distance for u, or None: the same.
-        bins: of u and of v, for the dependence; odd, so that the middle of the span is the middle of a bin. With 9, values less than 2/9 half
-            spans apart (13 degrees, 2.2 cm) may count as the same; more bins tell them apart and need more episodes.
+        relevant_diversity: that of u, or None: the same.
+        relevant_disparity: that of u, or None: the same.
+        bins: of u and of v, for the dependence; odd, so that the middle of the span is the middle of a bin. With 9,
+            values less than 2/9 half spans apart (13 degrees, 2.2 cm) may count as the same; more bins tell them apart
+            and need more episodes.
 
     Raises:
         UnknownNameError: of a factor.
@@ -184,9 +198,9 @@ def fragment(
         raise ConfigError(f"correlation is {correlation}; it must be between 0 and 1")
     if bins < 3 or bins % 2 == 0:
         raise ConfigError(f"bins is {bins}; it must be an odd number of at least 3")
-    u_radius = diversity if relevant_diversity is None else relevant_diversity
-    u_distance = disparity if relevant_disparity is None else relevant_disparity
-    u = _spread(m, relevant, True, u_radius, u_distance)
+    u_diversity = diversity if relevant_diversity is None else relevant_diversity
+    u_disparity = disparity if relevant_disparity is None else relevant_disparity
+    u = _spread(m, relevant, True, u_diversity, u_disparity)
     v = _spread(m, factor, False, diversity, disparity)
     parts = []
     for i in range(m):
@@ -194,19 +208,27 @@ def fragment(
         seen = tuple(Range(*v[j], share) for j, share in enumerate(shares) if share > 0)
         ranges = {relevant: (Range(*u[i]),), factor: seen}
         parts.append(SubDataset(f"part-{i}", **ranges))
-    return Fragmentation(diversity, disparity, correlation, factor, relevant, u_radius, u_distance, bins, tuple(parts))
+    return Fragmentation(
+        diversity, disparity, correlation, factor, relevant, u_diversity, u_disparity, bins, tuple(parts)
+    )
 
 
-def _spread(m: int, name: str, relevant: bool, radius: float, distance: float) -> list[tuple[float, float]]:
+def _spread(m: int, name: str, relevant: bool, diversity: float, disparity: float) -> list[tuple[float, float]]:
     factor = factor_of(name, relevant)
-    if not (radius >= 0.0 and distance >= 0.0 and radius + distance <= 2.0 + SLACK):
-        raise ConfigError(f"{name}: diversity is {radius} and disparity {distance}; neither may be negative, and together they are at most 2: the whole span")
-    centres = (factor.low + factor.high) / 2 + np.linspace(-0.5, 0.5, m) * distance * factor.half
-    return [(float(max(c - radius / 2 * factor.half, factor.low)), float(min(c + radius / 2 * factor.half, factor.high))) for c in centres]
+    if not (diversity >= 0.0 and disparity >= 0.0 and diversity + disparity <= 2.0 + SLACK):
+        raise ConfigError(
+            f"{name}: diversity is {diversity} and disparity {disparity}; "
+            f"neither may be negative, and together they are at most 2: the whole span"
+        )
+    centres = (factor.low + factor.high) / 2 + np.linspace(-0.5, 0.5, m) * disparity * factor.half
+    reach = diversity / 2 * factor.half
+    return [(float(max(c - reach, factor.low)), float(min(c + reach, factor.high))) for c in centres]
 
 
-def begin(env: GraspEnv, part: SubDataset, seed: int, index: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
-    """Starts episode `index` of a sub-dataset: resets the environment to factors drawn from (seed, index), and moves the target.
+def begin(
+    env: GraspEnv, part: SubDataset, seed: int, index: int
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
+    """Starts episode `index` of a sub-dataset: resets to factors drawn from (seed, index), and moves the target.
 
     Returns:
         observation, info, and the factors as they are in the environment.
@@ -224,7 +246,7 @@ def begin(env: GraspEnv, part: SubDataset, seed: int, index: int) -> tuple[dict[
     return env.observe(), info, found
 
 
-def recorded(metas: Sequence[Mapping[str, Any]], factor: str, where: str) -> Floats:
+def recorded(metas: Sequence[Mapping[str, Any]], factor: str, where: str) -> Array:
     """Returns a factor's value in each episode (N,), from the episodes' meta data.
 
     Raises:
@@ -232,5 +254,8 @@ def recorded(metas: Sequence[Mapping[str, Any]], factor: str, where: str) -> Flo
     """
     values = [meta.get("factors", {}).get("sub_dataset", {}).get(factor) for meta in metas]
     if None in values:
-        raise ConfigError(f"{where}: episode {values.index(None)} does not tell the factor {factor!r} it was drawn with; collect it with `toyshift data fragment`")
+        raise ConfigError(
+            f"{where}: episode {values.index(None)} does not tell the factor {factor!r} it was drawn with; "
+            f"collect it with `toyshift data fragment`"
+        )
     return np.asarray(values, dtype=np.float64)

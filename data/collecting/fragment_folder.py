@@ -1,4 +1,4 @@
-"""A folder of collected sub-datasets: how it is collected, and whether the dependence measured in it is the one planted."""
+"""A folder of sub-datasets: how it is collected, and whether the dependence measured in it is the one planted."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.core.files import read_json, write_json
+from toyshift.core.files import read_json, require_new, write_json
 from toyshift.core.information import estimated_mutual_information
+from toyshift.core.runs import differences, refuse_other
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.collection import CollectConfig, collect
+from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.config import CollectConfig
+from toyshift.data.collecting.dials import Fragmentation, fragment, recorded
 from toyshift.data.collecting.factors import bin_of
-from toyshift.data.collecting.fragmentation import Fragmentation, fragment, recorded
 from toyshift.data.store.dataset import open_dataset
 
-Counts = NDArray[np.int64]
 PLAN = "fragment.json"
 VERSION = 1
-DIALS = ("diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity", "bins")
+DIALS = (
+    "diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity", "bins"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +35,12 @@ class Dependence:
     """The dependence between u and v in a mixture of sub-datasets, planted and measured.
 
     Attributes:
-        planted: normalised mutual information of the design, exact; None where neither u nor v varies by more than a bin, for which it is not defined.
-        measured: the same estimated from the recorded factors: counted, with Miller and Madow's correction, minus `bias`.
-        bias: what the correction leaves: by how much datasets of this size, drawn from the design, measure more than `planted` on average.
+        planted: normalised mutual information of the design, exact; None where neither u nor v varies by more than a
+            bin, for which it is not defined.
+        measured: the same estimated from the recorded factors: counted, with Miller and Madow's correction, minus
+            `bias`.
+        bias: what the correction leaves: by how much datasets of this size, drawn from the design, measure more than
+            `planted` on average.
         low: end of the 95 % interval of `measured` (1.96 standard errors, bootstrap within sub-datasets).
         high: the other end.
         expected_low: 2.5 % quantile of what datasets of this size, drawn from the design, measure.
@@ -56,7 +62,9 @@ class Dependence:
     bins: tuple[int, ...]
 
 
-def measure(design: Fragmentation, values: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], objects: int = 0, samples: int = 2000, seed: int = 0) -> Dependence:
+def measure(
+    design: Fragmentation, values: Sequence[tuple[Array, Array]], objects: int = 0, samples: int = 2000, seed: int = 0
+) -> Dependence:
     """Measures the dependence between u and v, and how far it may be off.
 
     Args:
@@ -78,18 +86,20 @@ def measure(design: Fragmentation, values: Sequence[tuple[NDArray[np.float64], N
     estimate = float(estimated_mutual_information(counts.sum(0)))
     planted, rest = design.planted(objects), (tuple(sizes), cells.shape[1:])
     if planted is None or math.isnan(estimate):
-        return Dependence(planted, None if math.isnan(estimate) else estimate, None, None, None, None, None, math.isnan(estimate) == (planted is None), *rest)
+        found = None if math.isnan(estimate) else estimate
+        return Dependence(planted, found, None, None, None, None, None, (found is None) == (planted is None), *rest)
     expected = _drawn(cells, sizes[0], samples, rng)
     bias = float(np.nanmean(expected)) - planted
     error = 1.96 * float(np.nanstd(_drawn(counts / sizes[0], sizes[0], samples, rng)))
     low, high = (float(q) - bias for q in np.nanquantile(expected, [0.025, 0.975]))
     value = estimate - bias
     rounding = 1e-9  # where nothing varies but the sub-dataset, all samples measure the same
-    return Dependence(planted, value, value - error, value + error, low, high, bias, low - rounding <= value <= high + rounding, *rest)
+    agrees = low - rounding <= value <= high + rounding
+    return Dependence(planted, value, value - error, value + error, low, high, bias, agrees, *rest)
 
 
-def _drawn(cells: NDArray[np.float64], size: int, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Returns the estimates (samples,) from datasets with `size` episodes of each sub-dataset, drawn from cells (m, A, B)."""
+def _drawn(cells: Array, size: int, samples: int, rng: np.random.Generator) -> Array:
+    """Returns estimates (samples,) from datasets of `size` episodes of each sub-dataset, drawn from cells (m, A, B)."""
     counts = sum(rng.multinomial(size, part.ravel(), size=samples) for part in cells)
     return estimated_mutual_information(np.asarray(counts).reshape(samples, *cells.shape[1:]))
 
@@ -98,7 +108,7 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
     """Collects the sub-datasets into `config.out`/part-0, part-1, ...; run again after a kill, it goes on.
 
     Args:
-        design: see `fragment`.
+        design: see `dials.fragment`.
         config: of the collection; `episodes` is the number in all, and `sub_dataset` and `robot` are the design's.
 
     Returns:
@@ -108,23 +118,30 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
         ConfigError: the episodes cannot be shared equally, or the folder holds another design.
     """
     out, m = Path(config.out), len(design.parts)
-    if config.episodes % m:
-        raise ConfigError(f"{config.episodes} episodes cannot be shared equally among {m} sub-datasets; take {config.episodes + m - config.episodes % m}")
+    if rest := config.episodes % m:
+        remedy = f"take {config.episodes + m - rest}"
+        raise ConfigError(f"{config.episodes} episodes cannot be shared equally among {m} sub-datasets; {remedy}")
+    count = _count(config.objects)
     plan = {
-        "version": VERSION, **{name: getattr(design, name) for name in DIALS}, "m": m, "planted": design.planted(_count(config.objects)),
-        "parts": _plain(design), "objects": config.objects, "object_count": _count(config.objects), "seed": config.seed,
+        "version": VERSION, **{name: getattr(design, name) for name in DIALS}, "m": m, "planted": design.planted(count),
+        "parts": _plain(design), "objects": config.objects, "object_count": count, "seed": config.seed,
     }
-    if (out / PLAN).exists():
-        if read_json(out / PLAN) != plan:
-            raise ConfigError(f"{out} holds sub-datasets of another design; choose another --out, or delete it")
-    elif out.exists() and any(out.iterdir()):
-        raise ConfigError(f"{out} is not empty and was not made by `toyshift data fragment`; choose another --out")
+    seeds = [int(episode_rng(config.seed, i, "sub-dataset").integers(2**31)) for i in range(m)]  # they share no draws
+    configs = [
+        dataclasses.replace(
+            config, out=out / part.name, episodes=config.episodes // m, seed=seed, robot=part.robot_name,
+            sub_dataset=part,
+        )
+        for part, seed in zip(design.parts, seeds, strict=True)
+    ]
+    if not is_fragmented(out):
+        require_new(out)
+    elif different := differences(plan, read_json(out / PLAN), but=("parts", "planted")):
+        raise refuse_other(out, "sub-datasets", different)
     write_json(out / PLAN, plan)
-    results = []
-    for i, part in enumerate(design.parts):
-        seed = int(episode_rng(config.seed, i, "sub-dataset").integers(2**31))  # sub-datasets share no draws
-        results.append(collect(dataclasses.replace(config, out=out / part.name, episodes=config.episodes // m, seed=seed, robot=part.robot_name, sub_dataset=part)))
-    return {"out": str(out), "episodes": config.episodes, "attempts": sum(r["attempts"] for r in results), "parts": results}
+    results = [collect(part) for part in configs]
+    attempts = sum(result["attempts"] for result in results)
+    return {"out": str(out), "episodes": config.episodes, "attempts": attempts, "parts": results}
 
 
 def _count(objects: str) -> int:
@@ -154,7 +171,9 @@ def read_plan(folder: Path) -> tuple[Fragmentation, Mapping[str, Any]]:
     except (KeyError, TypeError) as error:
         raise FileError(f"{path} is no plan ({error!r}); make it with `toyshift data fragment`") from error
     if not same:
-        raise FileError(f"{path}: its sub-datasets are not those of its dials; restore it, or run `toyshift data fragment` again")
+        raise FileError(
+            f"{path}: its sub-datasets are not those of its dials; restore it, or run `toyshift data fragment` again"
+        )
     return design, plan
 
 
@@ -175,5 +194,6 @@ def dependence_of(folder: Path) -> tuple[Fragmentation, Dependence]:
     for part in design.parts:
         dataset = open_dataset(Path(folder) / part.name)
         metas = [dataset.meta(i) for i in range(dataset.num_episodes)]
-        values.append((recorded(metas, design.relevant, str(dataset.folder)), recorded(metas, design.factor, str(dataset.folder))))
+        u, v = (recorded(metas, factor, str(dataset.folder)) for factor in (design.relevant, design.factor))
+        values.append((u, v))
     return design, measure(design, values, int(plan["object_count"]))
