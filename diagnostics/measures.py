@@ -31,12 +31,12 @@ class Asked:
 
     policy: str = ""
     datasets: tuple[Path, ...] = ()
-    objects: str = "toys:test"
-    scenes: int = 40
-    trials: int = 20
-    camera: str = "front"
-    seed: int = 0
-    out: Path = Path("runs/diagnosis")
+    objects: str
+    scenes: int
+    trials: int
+    camera: str
+    seed: int
+    out: Path
 
 
 @dataclasses.dataclass(frozen=True)
