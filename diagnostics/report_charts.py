@@ -49,8 +49,9 @@ def percent(rate: float, digits: int = 0) -> str:
     return f"{100 * rate:.{digits}f}\u00a0%"
 
 
-def span(low: float, high: float) -> str:
+def span(interval: tuple[float, float]) -> str:
     """Returns an interval of rates as "54\u201367 %"."""
+    low, high = interval
     return f"{100 * low:.0f}\u2013{100 * high:.0f}\u00a0%"
 
 

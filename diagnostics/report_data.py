@@ -111,6 +111,11 @@ class ObjectPanel:
     object_set: str
     bars: Sequence[ObjectBar]
 
+    @property
+    def policies(self) -> list[str]:
+        """Names of the policies that have bars, in order of appearance."""
+        return list(dict.fromkeys(policy for bar in self.bars for policy in bar.counts))
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
