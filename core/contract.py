@@ -12,7 +12,7 @@ Batch (LeRobot's key names; B batch, T history, K action chunk, S state size, A 
 
     With T > 1, at steps of `stride` frames, the newest last:
     action.history                  float32 (B, (T - 1) * stride, A)   actions since the oldest observation
-    history_is_pad                  bool    (B, T)            True before the start of the episode, whose first is repeated
+    history_is_pad                  bool    (B, T)            True before the episode's start: its first frame again
 
     For training, drawn by (seed, step) and applied where the policy runs:
     augment.gain.<cam>              float32 (B, 3)            factor of each colour
@@ -199,7 +199,7 @@ class ObservationContract:
 
 
 def require_same_observations(a: ObservationContract, b: ObservationContract, name_a: str, name_b: str) -> None:
-    """Raises ContractError naming every camera, image size and state entry in which two observation contracts differ."""
+    """Raises ContractError naming every camera, image size and state entry in which two contracts differ."""
     if a == b:
         return
     ours, theirs = dict(a.cameras), dict(b.cameras)

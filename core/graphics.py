@@ -1,4 +1,4 @@
-"""Which OpenGL library renders offscreen here, found without loading MuJoCo, which fails unclearly where one is missing."""
+"""Which OpenGL library renders offscreen here, found without MuJoCo, which fails unclearly where one is missing."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ T = TypeVar("T")
 class Progress:
     """A counter with a bar: `with Progress("collect", total=500) as bar: bar.update(1, yield_=0.9)`.
 
-    Where stderr is no terminal (CI, a log file), one line is written about every 10 seconds instead; nothing unless `shown`.
+    Where stderr is no terminal (CI, a log file), one line is written about every 10 seconds instead. Nothing is drawn
+    unless `shown`.
     """
 
     def __init__(

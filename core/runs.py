@@ -31,7 +31,8 @@ def refuse_other(folder: Path, what: str, different: Collection[str] = ()) -> Co
         different: of `differences`.
     """
     which = f" ({'; '.join(different)})" if different else ""
-    return ConfigError(f"{folder} holds {what} of another configuration{which}; choose another folder, or delete this one")
+    remedy = "choose another folder, or delete this one"
+    return ConfigError(f"{folder} holds {what} of another configuration{which}; {remedy}")
 
 
 def found(marker: Path, key: str, what: str, made_by: str, settings: Mapping[str, Any] | None = None) -> Any | None:

@@ -37,7 +37,7 @@ def _leave() -> None:
 
 
 def _die_with_parent() -> None:
-    """Ends this worker when the main process is killed (it would wait for work for ever otherwise), and ends it quietly.
+    """Ends this worker when the main process is killed (else it would wait for work for ever), and ends it quietly.
 
     Leaving without Python's teardown spares the terminal the complaints of native libraries (manifold3d, GL drivers)
     about objects that are alive at that moment; a worker has nothing to save.
@@ -106,7 +106,7 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class Job(Generic[Session, Item, Result]):
-    """What is done for every item, with something that takes long to open (an environment, say) and is kept between items.
+    """What is done for every item, with something that takes long to open (an environment, say) and is kept.
 
     Attributes:
         key: hash of everything that decides what is opened; a process keeps what it opened for the latest key.
@@ -218,13 +218,14 @@ def ray_package() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise MissingDependencyError(f'work on a Ray cluster needs Ray ({error}); run: pip install "toyshift[ray]"') from error
+        told = f'work on a Ray cluster needs Ray ({error}); run: pip install "toyshift[ray]"'
+        raise MissingDependencyError(told) from error
     return ray
 
 
 @contextlib.contextmanager
 def ray_pool(address: str, workers: int) -> Iterator[Pool]:
-    """Yields the workers of a Ray cluster, where ToyShift must be installed on every node; leaves it when the block ends.
+    """Yields the workers of a Ray cluster, whose nodes must all have ToyShift; leaves it when the block ends.
 
     Args:
         address: "local" starts a cluster of `workers` workers on this machine; otherwise where one runs, e.g. "auto"

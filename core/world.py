@@ -1,4 +1,4 @@
-"""What evaluation asks of an environment: actions in, observations and outcomes out, and a state that can be put back."""
+"""What evaluation asks of an environment: actions in, observations and outcomes out, a state that can be put back."""
 
 from __future__ import annotations
 

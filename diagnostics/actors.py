@@ -110,7 +110,7 @@ def look_label(look: Mapping[str, Any]) -> str:
 
 
 def look_of_episode(look: Mapping[str, Any], episode: int) -> dict[str, Any]:
-    """Returns the look of one episode: where a factor has several levels, episode i takes level i modulo their number."""
+    """Returns the look of one episode: of several levels of a factor, episode i takes level i modulo their number."""
     return {name: _levels(value)[episode % len(_levels(value))] for name, value in look.items()}
 
 
@@ -151,7 +151,8 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
     parts = ("config.json", "model.safetensors", "contract.json")
     files = sorted(p for p in folder.iterdir() if p.name in parts or p.suffix == ".onnx")
     if not files:
-        raise FileError(f"{folder} holds no {', '.join(parts)} or *.onnx: it is no policy folder and no exported bundle")
+        absent = f"{folder} holds no {', '.join(parts)} or *.onnx"
+        raise FileError(f"{absent}: it is no policy folder and no exported bundle")
     return content_hash(*(part for p in files for part in (p.name, p.read_bytes())))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,7 +128,9 @@ def _counts(u: Indices, v: Indices) -> Indices:
     return np.bincount(u * shape[1] + v, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def measure_pair(names: tuple[str, str], u: Indices, v: Indices, rng: np.random.Generator, resamples: int = RESAMPLES) -> Pair:
+def measure_pair(
+    names: tuple[str, str], u: Indices, v: Indices, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Pair:
     """Measures the dependence of two factors that both vary, (N,) codes each."""
     counts = _counts(u, v)
     value = float(estimated_mutual_information(counts))
@@ -176,17 +177,16 @@ def measure_dependence(
     return Dependences(sum(lengths), tuple(pairs), tuple(name for side in sides for name in side if name not in kept))
 
 
-def episode_factors(folder: Path) -> tuple[dict[str, Values], dict[str, Values]]:
-    """Returns the relevant and the irrelevant factors of a dataset folder's episodes."""
-    from toyshift.data import open_dataset
-
-    dataset = open_dataset(Path(folder))
-    return factors_of([dataset.meta(i) for i in range(dataset.num_episodes)], str(dataset.info.get("robot_type", "")))
-
-
 def dependence_of(asked: Asked) -> Dependences:
     """Measures the factors of datasets' episodes."""
-    return measure_dependence({str(folder): episode_factors(folder) for folder in asked.datasets}, asked.seed)
+    from toyshift.data import open_dataset
+
+    factors = {}
+    for folder in asked.datasets:
+        dataset = open_dataset(folder)
+        metas = [dataset.meta(i) for i in range(dataset.num_episodes)]
+        factors[str(folder)] = factors_of(metas, str(dataset.info.get("robot_type", "")))
+    return measure_dependence(factors, asked.seed)
 
 
 def dependence_table(result: Dependences) -> str:

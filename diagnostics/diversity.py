@@ -98,8 +98,11 @@ def image_features(images: NDArray[np.uint8]) -> Array:
         colours = [cell.mean(axis=(0, 1)) for cell in _cells(pixels, 8)]
         out.append((np.concatenate(colours), np.concatenate(edges)))
     colour, edge = (np.stack([pair[i] for pair in out]) for i in range(2))
-    spreads = (max(float(np.sqrt(np.mean((part - part.mean(0)) ** 2))), 1e-9) for part in (colour, edge))
-    return np.concatenate([part / spread for part, spread in zip((colour, edge), spreads, strict=True)], axis=1)
+
+    def scaled(part: Array) -> Array:
+        return part / max(float(np.sqrt(np.mean((part - part.mean(0)) ** 2))), 1e-9)
+
+    return np.concatenate([scaled(colour), scaled(edge)], axis=1)
 
 
 def _cells(image: NDArray[Any], count: int) -> list[NDArray[Any]]:
@@ -118,7 +121,7 @@ def whiten(vectors: Array, components: int = COMPONENTS) -> Array:
 
 
 def _potentials(kernel: Array, weights: list[Array], slices: list[slice]) -> tuple[Array, Array]:
-    """Returns mean potentials under bootstrap weights: within (R, m), across (R, m, m); a point never pairs with itself."""
+    """Returns mean potentials under bootstrap weights, within (R, m), across (R, m, m); no point meets itself."""
     m, resamples = len(slices), len(weights[0])
     within, across = np.empty((resamples, m)), np.full((resamples, m, m), np.nan)
     for i, a in enumerate(slices):

@@ -142,7 +142,8 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
             failure, success = "unstable", False
     except GraspError:
         failure = "no_plan"
-    return {"success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": time.perf_counter() - start}
+    seconds = time.perf_counter() - start
+    return {"success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds}
 
 
 @contextlib.contextmanager
@@ -162,8 +163,9 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, Wor
     object_id, trial = object_of_episode(ids, config.seed, episode)
     outcome = run_episode(actor, world, config, object_id, episode)
     return Row(
-        policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id, seed=config.seed,
-        episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials, shift=config.shift, **outcome,
+        policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id,
+        seed=config.seed, episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials,
+        shift=config.shift, **outcome,
     )
 
 
@@ -178,7 +180,7 @@ def _job(config: EvaluateConfig, ids: tuple[str, ...]) -> Job[tuple[Actor, World
 
 @contextlib.contextmanager
 def _served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
-    """Yields the configuration with which workers play: a LeRobot policy is loaded once, and all of them ask its server.
+    """Yields the configuration with which workers play: a LeRobot policy is loaded once, and all ask its server.
 
     Raises:
         RemoteError: the policy's process ended while it was asked; its last words are in the message.

@@ -1,4 +1,4 @@
-"""What a policy leans on: how far its actions move when one irrelevant factor changes, measured against its target moving 5 cm.
+"""What a policy leans on: how far its actions move with one irrelevant factor, against how far with its target.
 
 A scene is rendered twice with exactly one factor changed. The *shift* is the mean absolute difference of the two
 predicted action chunks, each action entry divided by its standard deviation over the policy's training actions (or,
@@ -20,15 +20,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
-from toyshift.diagnostics.actors import (
-    EnvSpec,
-    FolderActor,
-    action_std,
-    env_arguments,
-    load_acting_policy,
-    make_look,
-    with_task,
-)
+from toyshift.diagnostics.actors import EnvSpec, FolderActor, action_std, make_look, open_actor, with_task
 from toyshift.diagnostics.evaluation import object_of_episode
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, bootstrap_ratio
 
@@ -260,20 +252,22 @@ def diagnose(
         config: scenes, factors and limits.
         spec: how to make the environment.
         progress: show a bar.
+
+    Raises:
+        ConfigError: the oracle or the random policy, which look at no images.
     """
     from toyshift.toys import load_objects
 
-    config, spec = config or LeaningConfig(), spec or EnvSpec()
-    acting = load_acting_policy(policy)
-    env = spec.open(objects, **env_arguments(acting, spec.kwargs))
-    actor = FolderActor(acting)
-    actor.check(env)
-
-    def predict(obs: Any) -> NDArray[np.floating[Any]]:
-        acting.reset()
-        return np.asarray(acting.act(with_task(obs, env)))
-
+    actor, env = open_actor(policy, objects, spec or EnvSpec())
     try:
+        if not isinstance(actor, FolderActor):
+            raise ConfigError(f"{policy} looks at no images and leans on none of their factors; name a trained policy")
+        acting, config = actor.policy, config or LeaningConfig()
+
+        def predict(obs: Any) -> NDArray[np.floating[Any]]:
+            acting.reset()
+            return np.asarray(acting.act(with_task(obs, env)))
+
         ids, std = load_objects(objects).ids, action_std(acting)
         return measure_leaning(predict, env, ids, config, make_look, std, actor.name, actor.pooling, progress)
     finally:

@@ -1,4 +1,4 @@
-"""Where the masks that a policy sees come from in an evaluation: the simulator, the simulator made worse, a detector."""
+"""Where the masks that a policy sees in an evaluation come from: the simulator, the same made worse, a detector."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class DetectedMasks:
 
 
 def mask_source(text: str) -> MaskSource:
-    """Reads truth, noisy:IOU, detector, or module:name, a callable that returns a `toyshift.policies.detectors.MaskProvider`.
+    """Reads truth, noisy:IOU, detector, or module:name, a callable that returns a `policies.detectors.MaskProvider`.
 
     Raises:
         ConfigError: nothing of these, or an IoU out of (0, 1].

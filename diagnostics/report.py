@@ -54,7 +54,7 @@ class _Names:
     def __init__(self, data: ReportData) -> None:
         self._data = data
         seen = [*(s.policy for s in data.success), *(p.result.policy for p in data.leaning)]
-        seen += [*(c.policy for c in data.curves), *(p for panel in data.objects for bar in panel.bars for p in bar.counts)]
+        seen += [*(c.policy for c in data.curves), *(policy for panel in data.objects for policy in panel.policies)]
         trained = [p for p in dict.fromkeys(seen) if p not in REFERENCES]
         self._colours = {p: f"c{i % 6}" for i, p in enumerate(trained)} | {name: name for name in REFERENCES}
         sets = dict.fromkeys([*(s.object_set for s in data.success), *(p.object_set for p in data.objects)])
@@ -86,7 +86,7 @@ def _sets(data: ReportData) -> list[str]:
 
 
 def derive_headlines(data: ReportData) -> list[Headline]:
-    """Returns big numbers from the results: the best trained policy on each set, and the first line of the first repair.
+    """Returns big numbers from the results: the best trained policy on each set, the first line of the first repair.
 
     The first line, not the largest: choosing by outcome would flatter. Put the condition the repair was made for first.
     """
@@ -166,8 +166,9 @@ def _curves(data: ReportData, names: _Names) -> list[dict[str, Any]]:
 def _measures(d: Diversity) -> list[tuple[str, Estimate, str]]:
     """Returns title, value and meaning of what was measured."""
     mixed = f"nearest {d.neighbours} from the own sub-dataset; mixed would be {d.purity_mixed or 0:.2f}, fragmented 1"
+    within = "pairs inside one sub-dataset; larger is more diverse, 1 is a single picture"
     told = {
-        "diversity": ("Diversity within", "pairs inside one sub-dataset; larger is more diverse, 1 is a single picture"),
+        "diversity": ("Diversity within", within),
         "disparity": ("Disparity between", "pairs across sub-datasets; larger is further apart"),
         "fragmentation": ("Fragmentation", "disparity over diversity; 1 when all sub-datasets look alike"),
         "purity": ("Neighbour purity", mixed),

@@ -53,13 +53,6 @@ class Row:
     shift: str = ""
 
 
-def _schema() -> Any:
-    import pyarrow as pa
-
-    kinds = {"str": pa.string(), "int": pa.int64(), "bool": pa.bool_(), "float": pa.float64()}
-    return pa.schema([(f.name, kinds[str(f.type)]) for f in dataclasses.fields(Row)])
-
-
 def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Path:
     """Writes rows and the manifest atomically as one Parquet file, sorted as they are given.
 
@@ -71,8 +64,10 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Pat
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {f.name: [getattr(row, f.name) for row in rows] for f in dataclasses.fields(Row)}
-    schema = _schema().with_metadata({MANIFEST_KEY: json.dumps(manifest, sort_keys=True).encode()})
+    kinds = {"str": pa.string(), "int": pa.int64(), "bool": pa.bool_(), "float": pa.float64()}
+    schema = pa.schema([(f.name, kinds[str(f.type)]) for f in dataclasses.fields(Row)])
+    schema = schema.with_metadata({MANIFEST_KEY: json.dumps(manifest, sort_keys=True).encode()})
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     with atomic_path(Path(path)) as temporary:
         pq.write_table(pa.table(columns, schema=schema), temporary)
     return Path(path)

@@ -90,8 +90,9 @@ def _sums_by_cluster(values: Array, clusters: Sequence[Any]) -> tuple[Array, Arr
 
 
 def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> Estimate:
-    """Returns a success rate with an interval for *new objects*, clustered by object (design effect, t-corrected Wilson).
+    """Returns a success rate with an interval for *new objects*, clustered by object.
 
+    It is Wilson's interval with a design effect, corrected by Student's t.
     Variance of the rate: m / (m-1) * sum_j (k_j - p n_j)^2 / n^2 over m clusters. The design effect is its ratio to
     p (1-p) / n, not below 1. Where all outcomes agree it cannot be estimated, and each object counts once. One
     object alone says nothing about other objects: the interval is (0, 1).

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import PairedDifference, clustered, paired_difference, wilson
-
-K = TypeVar("K", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,23 +67,23 @@ def summarise(rows: Iterable[Row], confidence: float = 0.95) -> list[Summary]:
     return out
 
 
-def _counts(rows: Iterable[tuple[K, bool]]) -> dict[K, tuple[int, int]]:
-    counts: dict[K, tuple[int, int]] = {}
-    for key, success in rows:
-        k, n = counts.get(key, (0, 0))
-        counts[key] = k + success, n + 1
+def _counts(rows: Iterable[Row], column: str) -> dict[Any, tuple[int, int]]:
+    counts: dict[Any, tuple[int, int]] = {}
+    for row in rows:
+        k, n = counts.get(getattr(row, column), (0, 0))
+        counts[getattr(row, column)] = k + row.success, n + 1
     return counts
 
 
 def per_object(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
     """Returns object id -> (successes, episodes), best first, ties by id."""
-    counts = _counts((row.object_id, row.success) for row in rows)
+    counts = _counts(rows, "object_id")
     return dict(sorted(counts.items(), key=lambda item: (-item[1][0] / item[1][1], item[0])))
 
 
 def per_seed(rows: Iterable[Row]) -> dict[int, tuple[int, int]]:
     """Returns root seed -> (successes, episodes), in order of the seeds."""
-    return dict(sorted(_counts((row.seed, row.success) for row in rows).items()))
+    return dict(sorted(_counts(rows, "seed").items()))
 
 
 def compare(a: Sequence[Row], b: Sequence[Row], confidence: float = 0.95) -> PairedDifference:
@@ -98,15 +96,12 @@ def compare(a: Sequence[Row], b: Sequence[Row], confidence: float = 0.95) -> Pai
     for rows in (a, b):
         index = {(r.object_set, r.object_id, r.seed, r.episode, r.look, r.shift): r.success for r in rows}
         if len(index) != len(rows):
-            raise ConfigError(
-                "a paired comparison takes the rows of one policy on each side; some (object, seed, episode) occurs twice"
-            )
+            told = "a paired comparison takes the rows of one policy on each side"
+            raise ConfigError(f"{told}; some (object, seed, episode) occurs twice")
         keyed.append(index)
     shared = sorted(keyed[0].keys() & keyed[1].keys())
     if not shared:
-        raise ConfigError(
-            "the two policies share no (object set, object, seed, episode); "
-            "evaluate both with the same sets, seed and trials"
-        )
+        told = "the two policies share no (object set, object, seed, episode)"
+        raise ConfigError(f"{told}; evaluate both with the same sets, seed and trials")
     left, right = (np.array([index[key] for key in shared]) for index in keyed)
     return paired_difference(left, right, [f"{key[0]}/{key[1]}" for key in shared], confidence)

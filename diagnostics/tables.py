@@ -30,7 +30,7 @@ def interval(low: float, high: float, digits: int = 2) -> str:
 
 
 def shift_table(summaries: Iterable[Summary]) -> str:
-    """Returns success by factor and level: a line per policy, set and factor, a column per level, successes of episodes.
+    """Returns success by factor and level, rate and counts: a line per policy, set and factor, a column per level.
 
     Summaries of several factors at once have no place in it; "" where there is none.
     """

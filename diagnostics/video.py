@@ -1,4 +1,4 @@
-"""Rollout videos: episodes of a finished evaluation played again, drawn at high quality, written as MP4 for browsers."""
+"""Rollout films: episodes of a finished evaluation played again, drawn at high quality, written as MP4 for browsers."""
 
 from __future__ import annotations
 
@@ -80,11 +80,8 @@ def choose(rows: Sequence[Row], successes: int, failures: int) -> list[Row]:
     chosen: list[Row] = []
     for wanted, count in ((True, successes), (False, failures)):
         group = sorted((r for r in rows if r.success == wanted), key=lambda r: (r.object_trial, r.episode))
-        first: dict[str, Row] = {}
-        for row in group:
-            first.setdefault(row.object_id, row)
-        fresh = list(first.values())
-        chosen += (fresh + [r for r in group if r not in fresh])[:count]
+        first = {r.object_id: r for r in reversed(group)}
+        chosen += sorted(group, key=lambda r: first[r.object_id] is not r)[:count]
     return chosen
 
 

@@ -65,7 +65,8 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift diagnose --data runs/left runs/right
     """
     result = of_policies(cfg) if cfg.policy else of_datasets(cfg)
-    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "data": [str(path) for path in cfg.data]}, cfg.seed)
+    given = dataclasses.asdict(cfg) | {"out": str(cfg.out), "data": [str(path) for path in cfg.data]}
+    facts = manifest(given, cfg.seed)
     path = cfg.out / ("leaning.json" if cfg.policy else "diversity.json")
     write_json(path, result | {"manifest": facts})
     print(f"results: {path}")

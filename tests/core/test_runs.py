@@ -51,4 +51,5 @@ def test_markers_of_older_versions_are_understood(tmp_path: Path) -> None:
 
 
 def test_differences_name_what_either_side_lacks_and_take_tuples_for_lists() -> None:
-    assert differences({"a": 1, "b": (1, 2), "c": 3}, {"a": 1, "b": [1, 2], "d": 4}, but=("d",)) == ["c: 3 now, None there"]
+    now, there = {"a": 1, "b": (1, 2), "c": 3}, {"a": 1, "b": [1, 2], "d": 4}
+    assert differences(now, there, but=("d",)) == ["c: 3 now, None there"]

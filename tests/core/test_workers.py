@@ -61,7 +61,8 @@ def job(log: Path) -> Job[Path, int, int]:
 
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # so that workers find this module, by the name pytest gives it
+    # so that workers find this module, by the name pytest gives it
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
 
 
 @pytest.mark.parametrize("workers", [0, 2])

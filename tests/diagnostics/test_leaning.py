@@ -106,7 +106,8 @@ def test_a_mixed_policy_gets_the_analytic_ratio():
 
 def test_a_constant_policy_is_ignorant_not_robust():
     for std in ((0.1, 0.1, 0.0), None):
-        result = measure_leaning(constant, World(), ("a",), CONFIG, lambda f: Look(**f), None if std is None else np.array(std))
+        scale = None if std is None else np.array(std)
+        result = measure_leaning(constant, World(), ("a",), CONFIG, lambda f: Look(**f), scale)
         assert result.verdict == "ignorant"
         assert {f.label for f in result.factors} == {"ignorant"}
     assert "ignorant" in leaning_table(result)
