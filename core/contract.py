@@ -129,7 +129,8 @@ class ActionContract:
     def from_json(cls, value: dict[str, Any]) -> ActionContract:
         known = {f.name for f in dataclasses.fields(cls)}
         try:
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known})
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known}
+            return cls(**fields)
         except (TypeError, AttributeError) as error:
             raise ContractError(f"not an action contract: {error}") from error
 

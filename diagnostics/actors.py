@@ -170,7 +170,7 @@ def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return filled | dict(kwargs)
 
 
-def with_task(observation: Mapping[str, Any], world: World) -> dict[str, Any]:
+def with_instruction(observation: Mapping[str, Any], world: World) -> dict[str, Any]:
     """Returns an observation with the environment's instruction, which policies may be told."""
     return {**observation, TASK: world.task_description}
 
@@ -207,7 +207,7 @@ class FolderActor:
         self.masks.reset(seed, episode)
 
     def actions(self, env: World) -> Float32:
-        chunk = np.asarray(self.policy.act(with_task(self.masks.shown(env.observe()), env)), dtype=np.float32)
+        chunk = np.asarray(self.policy.act(with_instruction(self.masks.shown(env.observe()), env)), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute or len(chunk)))]
 
 

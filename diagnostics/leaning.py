@@ -20,7 +20,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
-from toyshift.diagnostics.actors import EnvSpec, FolderActor, action_std, make_look, open_actor, with_task
+from toyshift.diagnostics.actors import EnvSpec, FolderActor, action_std, make_look, open_actor, with_instruction
 from toyshift.diagnostics.evaluation import object_of_episode
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, bootstrap_ratio
 
@@ -69,7 +69,7 @@ class LeaningConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class FactorShift:
+class FactorEffect:
     """One factor's effect on one policy.
 
     Attributes:
@@ -105,7 +105,7 @@ class LeaningResult:
     pooling: str
     target: Estimate
     repeat: float
-    factors: tuple[FactorShift, ...]
+    factors: tuple[FactorEffect, ...]
     verdict: str
     unit: str
     scenes: int
@@ -124,14 +124,14 @@ class LeaningResult:
     def from_json(cls, value: Mapping[str, Any]) -> LeaningResult:
         """Returns the result that `to_json` wrote; factors come in alphabetical order from a file with sorted keys."""
         factors = tuple(
-            FactorShift(name, Estimate.from_json(f["shift"]), Estimate.from_json(f["ratio"]), f["label"])
+            FactorEffect(name, Estimate.from_json(f["shift"]), Estimate.from_json(f["ratio"]), f["label"])
             for name, f in value["factors"].items()
         )
         return cls(**{**value, "target": Estimate.from_json(value["target"]), "factors": factors})
 
 
 def label_factor(ratio: Estimate, shift: Estimate, target: Estimate, limit: float, ignorant_below: float) -> str:
-    """Names a factor's effect; see `FactorShift.label`.
+    """Names a factor's effect; see `FactorEffect.label`.
 
     A policy that its target hardly moves leans on whatever does move it: the ratio's size then says nothing.
     """
@@ -142,7 +142,7 @@ def label_factor(ratio: Estimate, shift: Estimate, target: Estimate, limit: floa
     return "robust" if ratio.high < limit else "unclear"
 
 
-def _verdict(factors: Sequence[FactorShift], target: Estimate, ignorant_below: float) -> str:
+def _verdict(factors: Sequence[FactorEffect], target: Estimate, ignorant_below: float) -> str:
     leans = [f.factor for f in factors if f.label == "leans on"]
     if leans:
         return "leans on " + ", ".join(leans)
@@ -180,7 +180,7 @@ def analyse(
         shift = bootstrap_mean(by_scene, seed=config.seed)
         ratio = bootstrap_ratio(by_scene, by_target, seed=config.seed)
         label = label_factor(ratio, shift, target, config.leans_above, config.ignorant_below)
-        factors.append(FactorShift(name, shift, ratio, label))
+        factors.append(FactorEffect(name, shift, ratio, label))
     limits = {name: getattr(config, name) for name in ("leans_above", "ignorant_below")}
     limits["target_shift_m"] = config.target_shift
     verdict, repeat = _verdict(factors, target, config.ignorant_below), float(shifts(repeated).mean())
@@ -266,7 +266,7 @@ def diagnose(
 
         def predict(obs: Any) -> NDArray[np.floating[Any]]:
             acting.reset()
-            return np.asarray(acting.act(with_task(obs, env)))
+            return np.asarray(acting.act(with_instruction(obs, env)))
 
         ids, std = load_objects(objects).ids, action_std(acting)
         return measure_leaning(predict, env, ids, config, make_look, std, actor.name, actor.pooling, progress)

@@ -10,7 +10,7 @@ from typing import Any
 from toyshift.core.files import write_text
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.failures import FAILURES
-from toyshift.diagnostics.leaning import FactorShift, LeaningResult
+from toyshift.diagnostics.leaning import FactorEffect, LeaningResult
 from toyshift.diagnostics.report_charts import curve_panel, image_uri, percent, points, short, span, video_uri
 from toyshift.diagnostics.report_data import Headline, LeaningPanel, ReportData
 from toyshift.diagnostics.statistics import Estimate
@@ -131,7 +131,7 @@ def _scale(panels: Sequence[LeaningPanel]) -> Callable[[float], float]:
     return lambda ratio: 0.0 if math.isnan(ratio) else 100 * min(max(ratio, 0.0), top) / top
 
 
-def _in_order(factors: Sequence[FactorShift]) -> list[FactorShift]:
+def _in_order(factors: Sequence[FactorEffect]) -> list[FactorEffect]:
     order = {name: i for i, name in enumerate(FACTOR_TITLES)}
     return sorted(factors, key=lambda f: order.get(f.factor, len(order)))
 

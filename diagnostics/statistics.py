@@ -86,7 +86,7 @@ def _sums_by_cluster(values: Array, clusters: Sequence[Any]) -> tuple[Array, Arr
     if len(values) != len(clusters):
         raise ConfigError(f"{len(values)} values but {len(clusters)} cluster labels; there must be one label per value")
     _, which = np.unique(np.asarray([str(c) for c in clusters]), return_inverse=True)
-    return np.bincount(which, weights=values), np.bincount(which).astype(np.float64)
+    return np.bincount(which, weights=values).astype(np.float64), np.bincount(which).astype(np.float64)
 
 
 def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> Estimate:
