@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.leaning import LeaningConfig, LeaningResult, leaning_table, measure_leaning
+from toyshift.diagnostics.leaning import LeaningConfig, LeaningResult, diagnose, leaning_table, measure_leaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +122,8 @@ def test_bad_settings_are_named():
         LeaningConfig(scenes=1)
     with pytest.raises(ConfigError, match="'light'"):
         LeaningConfig(factors={"light": ()})
+
+
+def test_policies_that_look_at_nothing_are_refused():
+    with pytest.raises(ConfigError, match="random looks at no images"):
+        diagnose("random", "toys:train?n=3")
