@@ -28,6 +28,6 @@ def writable_map(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]
 
 
 def _reserve(path: Path) -> None:
-    """Takes the room of a sparse file: on a full disk a write through a memory map would kill the process without a word."""
+    """Takes the room of a sparse file: on a full disk a write through a memory map would kill the process unheard."""
     with open(path, "r+b") as file:
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)

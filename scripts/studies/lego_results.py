@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.errors import FileError
 from toyshift.core.files import read_json, write_json
 from toyshift.scripts.studies.cells import set_name, write_page
+from toyshift.scripts.studies.figures import figures, percents
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -92,27 +93,26 @@ def _order(pooling: str, demos: int, spec: str) -> tuple[Any, ...]:
 
 
 def _line(pooling: str, demos: int, spec: str, rows: list[Row]) -> dict[str, Any]:
-    from toyshift.diagnostics import clustered, wilson
+    from toyshift.diagnostics import clustered, per_seed, summarise
 
-    wins, seeds = [r.success for r in rows], sorted({r.seed for r in rows})
-    k, n = sum(wins), len(rows)
-    objects, by_seed = clustered(wins, [r.object_id for r in rows]), clustered(wins, [r.seed for r in rows])
-    each = [[r.success for r in rows if r.seed == s] for s in seeds]
+    found, by_seed = summarise(rows)[0], per_seed(rows)
+    new_seeds = clustered([r.success for r in rows], [r.seed for r in rows])
     return {
-        "pooling": pooling, "demos": demos, "set": spec, "n": n, "k": k, "rate": k / n, "wilson_95": list(wilson(k, n)), "objects": objects.n,
-        "clustered_objects_95": [objects.low, objects.high], "seeds": len(seeds), "clustered_seeds_95": [by_seed.low, by_seed.high], "by_seed": [sum(e) / len(e) for e in each],
+        "pooling": pooling, "demos": demos, "set": spec, **figures(found), "objects": found.objects, "seeds": len(by_seed),
+        "clustered_seeds_95": [new_seeds.low, new_seeds.high], "by_seed": [k / n for k, n in by_seed.values()],
     }
 
 
 def _search(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> list[dict[str, Any]]:
     """Returns one line per try of a learning rate; the best of a pooling is marked, at the edge of the search as well."""
-    from toyshift.diagnostics import wilson
+    from toyshift.diagnostics import summarise
 
-    lines = []
+    lines: list[dict[str, Any]] = []
     for facts, rows in cells:
         if facts["searched"]:
-            k, n = sum(r.success for r in rows), len(rows)
-            lines.append({"pooling": facts["pooling"], "lr": facts["lr"], "samples": facts["samples"], "k": k, "n": n, "rate": k / n, "wilson_95": list(wilson(k, n)), "validation_loss": facts["validation_loss"]})
+            of_cell = {name: facts[name] for name in ("pooling", "lr", "samples", "validation_loss")}
+            of_rows = {k: v for k, v in figures(summarise(rows)[0]).items() if k != "clustered_objects_95"}
+            lines.append(of_cell | of_rows)
     lines.sort(key=lambda x: (_order(x["pooling"], 0, TRAINING), x["lr"]))
     for pooling in {x["pooling"] for x in lines}:
         tries = [x for x in lines if x["pooling"] == pooling]
@@ -145,10 +145,6 @@ def _differences(groups: dict[tuple[str, int, str], list[Row]]) -> list[dict[str
 # ---------------------------------------------------------------- the page
 
 
-def _percent(low: float, high: float) -> str:
-    return f"{100 * low:.0f}-{100 * high:.0f}"
-
-
 def markdown(table: dict[str, Any]) -> str:
     """Returns the tables in Markdown."""
     settings, out = table["settings"], []
@@ -179,9 +175,9 @@ def markdown(table: dict[str, Any]) -> str:
 
 def _row(x: dict[str, Any]) -> str:
     seeds = ", ".join(f"{100 * rate:.0f}" for rate in x["by_seed"])
-    of_seeds = _percent(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["demos"] else "-"
+    of_seeds = percents(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["demos"] else "-"
     return (
-        f"| `{x['pooling']}` | {x['demos'] or '-'} | {x['seeds']} | {x['n']} | {100 * x['rate']:.1f} | {_percent(*x['wilson_95'])} | {_percent(*x['clustered_objects_95'])} | "
+        f"| `{x['pooling']}` | {x['demos'] or '-'} | {x['seeds']} | {x['n']} | {100 * x['rate']:.1f} | {percents(*x['wilson_95'])} | {percents(*x['clustered_objects_95'])} | "
         f"{of_seeds} | {seeds} | {x['lr'] or '-'} |"
     )
 
@@ -197,4 +193,4 @@ def _difference(x: dict[str, Any]) -> str:
 def _try(x: dict[str, Any]) -> str:
     mark = ("chosen, at the edge of the search" if x["edge"] else "chosen") if x["best"] else ""
     loss = "-" if x["validation_loss"] is None else f"{x['validation_loss']:.4f}"
-    return f"| `{x['pooling']}` | {x['lr']:g} | {x['samples']:,} | {x['n']} | {100 * x['rate']:.0f} | {_percent(*x['wilson_95'])} | {loss} | {mark} |"
+    return f"| `{x['pooling']}` | {x['lr']:g} | {x['samples']:,} | {x['n']} | {100 * x['rate']:.0f} | {percents(*x['wilson_95'])} | {loss} | {mark} |"

@@ -19,6 +19,7 @@ from toyshift.core.workers import core_count
 from toyshift.scripts.evaluate import row_names
 from toyshift.scripts.options import Common
 from toyshift.scripts.studies.cells import Cell, plan, run_cells, set_name, write_page
+from toyshift.scripts.studies.figures import figures, percents
 from toyshift.scripts.studies.lego_table import PLAY, TEST_SEED
 
 FACTOR = "mask-iou"
@@ -144,8 +145,8 @@ def write_results(folder: Path, docs: Path) -> dict[str, Any]:
             if level and 0 in levels:
                 loss = compare([dataclasses.replace(r, shift="") for r in rows], [dataclasses.replace(r, shift="") for r in levels[0]]).to_json()
             lines.append({
-                "policy": policy, "set": spec, "level": level, "iou": iou_of(level), "n": found.n, "k": found.k, "rate": found.rate, "wilson_95": list(found.wilson),
-                "objects": found.objects, "clustered_objects_95": list(found.clustered), "minus_true_masks": loss, "failures": found.failures,
+                "policy": policy, "set": spec, "level": level, "iou": iou_of(level), **figures(found),
+                "objects": found.objects, "minus_true_masks": loss, "failures": found.failures,
             })
     table = {"rows": lines}
     write_json(folder / "table.json", table)
@@ -162,7 +163,7 @@ def markdown(lines: list[dict[str, Any]]) -> str:
     text = "| policy | objects | IoU | n | success % | 95 % episodes | 95 % new objects | minus true masks, points |\n|---|---|---|---|---|---|---|---|\n"
     rows = []
     for x in lines:
-        spans = [f"{100 * low:.0f}-{100 * high:.0f}" for low, high in (x["wilson_95"], x["clustered_objects_95"])]
+        spans = [percents(*x[key]) for key in ("wilson_95", "clustered_objects_95")]
         loss = x["minus_true_masks"]["difference"] if x["minus_true_masks"] else None
         less = "-" if loss is None else f"{100 * loss['value']:+.0f} ({100 * loss['low']:+.0f} to {100 * loss['high']:+.0f})"
         rows.append(f"| `{x['policy']}` | {x['set']} | {x['iou']:g} | {x['n']} | {100 * x['rate']:.1f} | {spans[0]} | {spans[1]} | {less} |")

@@ -20,6 +20,7 @@ from toyshift.core.workers import core_count, worker_pool
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import best_recipe
 from toyshift.scripts.studies.cells import Cell, claim, plan, run_cells, write_page
+from toyshift.scripts.studies.figures import figures, percents
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -148,7 +149,7 @@ def _run(cfg: Config, cell: Cell) -> None:
 
 def _tabulate(cfg: Config) -> dict[str, Any]:
     """Makes table.json and the generated part of recipe.md of the rows that are there."""
-    from toyshift.diagnostics import clustered, read_rows, read_rows_manifest, wilson
+    from toyshift.diagnostics import per_seed, read_rows, read_rows_manifest, summarise
 
     paths = sorted((cfg.results / "rows").glob("s*.parquet"))
     if not paths:
@@ -156,16 +157,12 @@ def _tabulate(cfg: Config) -> dict[str, Any]:
     rows = [row for path in paths for row in read_rows(path)]
     minutes = [round(sum(read_rows_manifest(path)["seconds"].values()) / 60, 1) for path in paths]
     lines = []
-    for who, spec in dict.fromkeys((row.policy, row.object_set) for row in rows):
-        chosen = [row for row in rows if (row.policy, row.object_set) == (who, spec)]
-        wins, k = [row.success for row in chosen], sum(row.success for row in chosen)
-        objects = clustered(wins, [row.object_id for row in chosen])
-        each = [[row.success for row in chosen if row.seed == seed] for seed in sorted({row.seed for row in chosen})]
-        failures = {kind: sum(row.failure == kind for row in chosen) for kind in sorted({row.failure for row in chosen}) if kind}
+    for found in summarise(rows):
+        by_seed = per_seed(row for row in rows if (row.policy, row.object_set) == (found.policy, found.object_set))
         lines.append({
-            "policy": who, "set": spec, "k": k, "n": len(chosen), "rate": k / len(chosen), "wilson_95": list(wilson(k, len(chosen))),
-            "clustered_objects_95": [objects.low, objects.high], "by_seed": [sum(e) / len(e) for e in each], "failures": failures,
-        })  # fmt: skip
+            "policy": found.policy, "set": found.object_set, **figures(found),
+            "by_seed": [k / n for k, n in by_seed.values()], "failures": found.failures,
+        })
     table = {"success": lines, "minutes": minutes, "settings": read_json(cfg.results / "settings.json")["settings"]}
     write_json(cfg.results / "table.json", table)
     made = _markdown(table)
@@ -181,6 +178,6 @@ def _markdown(table: dict[str, Any]) -> str:
 
 
 def _line(x: dict[str, Any]) -> str:
-    spans = [f"{100 * low:.0f}-{100 * high:.0f}" for low, high in (x["wilson_95"], x["clustered_objects_95"])]
+    spans = [percents(*x[key]) for key in ("wilson_95", "clustered_objects_95")]
     failures = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in x["failures"].items()) or "-"
     return f"| {x['policy']} | {x['set']} | {x['n']} | {100 * x['rate']:.1f} % | {spans[0]} | {spans[1]} | {', '.join(f'{100 * r:.0f}' for r in x['by_seed'])} | {failures} |"

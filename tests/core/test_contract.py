@@ -11,7 +11,8 @@ from toyshift.core.contract import ActionContract, ObservationContract, require_
 from toyshift.core.errors import ContractError, UnknownNameError
 
 CONTRACT = ActionContract(
-    mode="eef_delta", names=("dx", "gripper"), units=("m", "1"), low=(-0.05, 0.0), high=(0.05, 1.0), control_hz=10.0, joint_names=("joint1",)
+    mode="eef_delta", names=("dx", "gripper"), units=("m", "1"), low=(-0.05, 0.0), high=(0.05, 1.0), control_hz=10.0,
+    joint_names=("joint1",),
 )
 
 
@@ -30,7 +31,9 @@ def test_contract_survives_json() -> None:
     assert ObservationContract.from_json(observation.to_json()) == observation
 
 
-@pytest.mark.parametrize("change", [{"control_hz": 20.0}, {"frame": "world"}, {"high": (0.1, 1.0)}, {"gripper": "1 = closed"}])
+@pytest.mark.parametrize(
+    "change", [{"control_hz": 20.0}, {"frame": "world"}, {"high": (0.1, 1.0)}, {"gripper": "1 = closed"}]
+)
 def test_any_difference_between_contracts_is_an_error_that_names_it(change: dict) -> None:
     with pytest.raises(ContractError, match=next(iter(change))):
         require_same_contract(CONTRACT, dataclasses.replace(CONTRACT, **change), "dataset", "policy")
@@ -61,7 +64,10 @@ def test_contracts_of_other_modes_are_told_apart_by_their_mode() -> None:
     ("other", "named"),
     [
         (ObservationContract((("front", (48, 48)),), ("x",)), "camera front: 32 x 32 pixels in a, 48 x 48 pixels in b"),
-        (ObservationContract((("front", (32, 32)), ("wrist", (32, 32))), ("x",)), "camera wrist: absent in a, 32 x 32 pixels in b"),
+        (
+            ObservationContract((("front", (32, 32)), ("wrist", (32, 32))), ("x",)),
+            "camera wrist: absent in a, 32 x 32 pixels in b",
+        ),
         (ObservationContract((("front", (32, 32)),), ("x", "y")), "state entries only in b: y"),
     ],
 )

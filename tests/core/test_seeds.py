@@ -11,7 +11,8 @@ from toyshift.core.seeds import episode_rng
 def test_streams_repeat_and_differ() -> None:
     first = episode_rng(3, 5, "planner").random()
     assert first == episode_rng(3, 5, "planner").random()
-    assert len({first, *(episode_rng(*key).random() for key in ((3, 5), (3, 6, "planner"), (4, 5, "planner"), (3, 5, "other")))}) == 5
+    others = ((3, 5), (3, 6, "planner"), (4, 5, "planner"), (3, 5, "other"))
+    assert len({first, *(episode_rng(*key).random() for key in others)}) == 5
 
 
 @pytest.mark.parametrize(("seed", "episode"), [(-1, 0), (0, -1)])

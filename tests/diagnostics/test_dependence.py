@@ -15,7 +15,8 @@ from toyshift.diagnostics.dependence import dependence_table, encode, factors_of
 
 def meta(object_id="a", x=0.5, y=0.0, task="pick up the toy", factors=None, **look):
     pose = [[1, 0, 0, x], [0, 1, 0, y], [0, 0, 1, 0.0], [0, 0, 0, 1]]
-    return {"object_id": object_id, "object_pose": pose, "task": task, "factors": {"look": {"azimuth": 0.0, "table": 0} | look} | (factors or {})}
+    factors = {"look": {"azimuth": 0.0, "table": 0} | look} | (factors or {})
+    return {"object_id": object_id, "object_pose": pose, "task": task, "factors": factors}
 
 
 def test_what_was_planted_is_measured():
@@ -40,12 +41,18 @@ def test_what_was_planted_is_measured():
 
 def test_independent_factors_measure_nothing_beyond_chance_and_equal_ones_everything():
     rng = np.random.default_rng(1)
-    metas = [meta(object_id=f"o{rng.integers(100)}", task=str(k := int(rng.integers(3))), table=k, azimuth=float(rng.uniform(-60, 60))) for _ in range(200)]
+    metas = [
+        meta(
+            object_id=f"o{rng.integers(100)}", task=str(k := int(rng.integers(3))), table=k,
+            azimuth=float(rng.uniform(-60, 60)),
+        )
+        for _ in range(200)
+    ]
     result = measure_dependence({"d": factors_of(metas)}, resamples=100)
     pairs = {(p.relevant, p.irrelevant): p for p in result.pairs}
     assert (result.pairs[0].relevant, result.pairs[0].irrelevant) == ("instruction", "table")
     assert result.pairs[0].nmi == pytest.approx(1.0)
-    crowded = pairs["object", "azimuth"]  # 100 x 9 cells for 200 episodes: the estimate says a lot, chance says the same
+    crowded = pairs["object", "azimuth"]  # 100 x 9 cells for 200 episodes: the estimate says a lot, chance the same
     assert crowded.nmi > 0.2
     assert crowded.nmi == pytest.approx(crowded.chance, abs=0.05)
     assert crowded.p_value > 0.01
@@ -62,7 +69,8 @@ def test_three_by_two_by_hand():
 
 
 def test_shifts_of_the_object_are_relevant_and_others_are_not():
-    metas = [meta(factors={"object-size": 1.2, "light-intensity": 0.8, "shift": "object-size=2,light-intensity=1"}), meta()]
+    shifted = {"object-size": 1.2, "light-intensity": 0.8, "shift": "object-size=2,light-intensity=1"}
+    metas = [meta(factors=shifted), meta()]
     relevant, irrelevant = factors_of(metas, "ur5e")
     assert relevant["object-size"] == [1.2, 1.0]  # the training value where nothing was shifted
     assert irrelevant["light-intensity"] == [0.8, 1.0]

@@ -36,7 +36,10 @@ def test_alike_sub_datasets_are_mixed():
 
 
 def test_disjoint_sub_datasets_are_fragmented():
-    result = measure_vectors({"a": sphere(60, 0, towards=0, pull=20), "b": sphere(60, 1, towards=0, pull=-20), "c": sphere(60, 2, towards=1, pull=20)})
+    places = {"a": (0, 20), "b": (0, -20), "c": (1, 20)}
+    result = measure_vectors({
+        name: sphere(60, i, towards=axis, pull=pull) for i, (name, (axis, pull)) in enumerate(places.items())
+    })
     assert result.purity.value == 1.0
     assert result.probe.value == 1.0
     assert result.fragmentation.low > 5.0

@@ -67,7 +67,8 @@ class Env:
     def advance(self, action):
         self.height += self.gain * float(action[0])
         done = self.height > 0.3
-        return 0.0, done, {"lift_height": self.height, "is_success": done and self.look.table == 0, "touched": self.height > self.start}
+        success, touched = done and self.look.table == 0, self.height > self.start
+        return 0.0, done, {"lift_height": self.height, "is_success": success, "touched": touched}
 
     def close(self):
         pass
@@ -142,7 +143,8 @@ def test_outcomes_of_failures(fake):
             reward, done, info = super().advance(action)
             return reward, done, info | {"lifted_object": "b"}
 
-    assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), Swapped("x"), config, "a", 1)["failure"] == "wrong_object"
+    swapped = run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), Swapped("x"), config, "a", 1)
+    assert swapped["failure"] == "wrong_object"
     changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
     assert run_episode(FolderActor(Lifter(fake.CONTRACT)), env, changed, "a", 0)["failure"] == "not_held"
 
@@ -170,7 +172,8 @@ def test_a_shift_reaches_the_environment_and_the_rows_and_keeps_the_initial_stat
 
 
 def test_looks_take_turns_over_episodes(fake, tmp_path):
-    assert [look_of_episode({"table": (1, 2), "light": 0.5}, i) for i in (0, 1, 2)] == [{"table": t, "light": 0.5} for t in (1, 2, 1)]
+    looks = [look_of_episode({"table": (1, 2), "light": 0.5}, i) for i in (0, 1, 2)]
+    assert looks == [{"table": t, "light": 0.5} for t in (1, 2, 1)]
     config = EvaluateConfig("random", THREE, trials=30, seed=5, look={"table": (0, 1)}, env=EnvSpec(make_env=fake.Env))
     rows = evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
     assert {r.look for r in rows} == {"table=0|1"}
@@ -181,10 +184,12 @@ def test_looks_take_turns_over_episodes(fake, tmp_path):
 def test_the_key_of_a_run_says_nothing_of_where_code_lies_and_leaves_defaults_out(fake):
     plain = EvaluateConfig("random", THREE)
     assert EnvSpec().to_json() == {}
-    assert run_key(plain, "f") == run_key(dataclasses.replace(plain, env=EnvSpec(make_env=make_grasp_env), trials=7), "f")
+    same = dataclasses.replace(plain, env=EnvSpec(make_env=make_grasp_env), trials=7)
+    assert run_key(plain, "f") == run_key(same, "f")
     others = (EnvSpec(make_env=fake.Env), EnvSpec({"gain": 2.0}), EnvSpec(masks="noisy:0.5"))
     changed = [dataclasses.replace(plain, env=env) for env in others]
-    changed += [dataclasses.replace(plain, **{k: v}) for k, v in (("seed", 1), ("max_steps", 9), ("look", {"table": 1}), ("shift", "camera-azimuth=1"))]
+    changes = {"seed": 1, "max_steps": 9, "look": {"table": 1}, "shift": "camera-azimuth=1"}
+    changed += [dataclasses.replace(plain, **{k: v}) for k, v in changes.items()]
     keys = {run_key(config, "f") for config in (plain, *changed)}
     assert len(keys) == 1 + len(changed)
 
@@ -263,7 +268,8 @@ def test_worker_processes_give_the_same_rows(fake, tmp_path):
     alone = evaluate(config, tmp_path / "a.parquet", workers=0, progress=False)
     with worker_pool(2) as pool:
         together = evaluate(config, tmp_path / "b.parquet", progress=False, pool=pool)
-        other = evaluate(dataclasses.replace(config, look={"table": 1}), tmp_path / "c.parquet", progress=False, pool=pool)
+        changed = dataclasses.replace(config, look={"table": 1})
+        other = evaluate(changed, tmp_path / "c.parquet", progress=False, pool=pool)
     assert without_time(alone) == without_time(together)
     assert not any(r.success for r in other)
 

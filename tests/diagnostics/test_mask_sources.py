@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import types
 
@@ -82,7 +83,8 @@ def test_truth_is_untouched(env):
 def test_the_detector_finds_toys(env, episode):
     truth, (first, _) = shown(env, "detector", episode)
     assert all(iou(first[c], truth[c]) > 0.9 for c in truth)
-    assert {int(v) for c in truth for v in np.unique(first[c])} <= {0, 1}  # no labels but its own: the environment's are not looked at
+    # no labels but its own: the environment's are not looked at
+    assert {int(v) for c in truth for v in np.unique(first[c])} <= {0, 1}
 
 
 def test_a_provider_of_ones_own(env, monkeypatch):
@@ -92,12 +94,20 @@ def test_a_provider_of_ones_own(env, monkeypatch):
 
 
 def test_masks_are_part_of_the_run(env):
-    keys = {run_key(EvaluateConfig("random", "toys:test", env=EnvSpec(masks=m)), "f") for m in ("truth", "noisy:0.5", "detector")}
+    plain = EvaluateConfig("random", "toys:test")
+    masked = {m: dataclasses.replace(plain, env=EnvSpec(masks=m)) for m in ("truth", "noisy:0.5", "detector")}
+    keys = {run_key(config, "f") for config in masked.values()}
     assert len(keys) == 3
-    assert run_key(EvaluateConfig("random", "toys:test", env=EnvSpec(masks="truth")), "f") == run_key(EvaluateConfig("random", "toys:test"), "f")
+    assert run_key(masked["truth"], "f") == run_key(plain, "f")
 
 
-@pytest.mark.parametrize("text", ["noisy", "noisy:0", "noisy:1.5", "noisy:half", "detektor", "no.such.module:thing", "toyshift.policies.detectors:Nothing"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "noisy", "noisy:0", "noisy:1.5", "noisy:half", "detektor", "no.such.module:thing",
+        "toyshift.policies.detectors:Nothing",
+    ],
+)
 def test_bad_input(text):
     with pytest.raises(ConfigError, match=r"masks '"):
         mask_source(text)

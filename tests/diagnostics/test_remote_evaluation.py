@@ -1,4 +1,4 @@
-"""Evaluation of a policy behind a server: rows like any other's, kept when the server dies, gone on with when it is back."""
+"""Evaluation of a policy behind a server: rows like any other's, kept when it dies, gone on with when it is back."""
 
 from __future__ import annotations
 
@@ -62,14 +62,16 @@ def options(tmp_path) -> RemoteOptions:
 
 def config_of(port: int, options: RemoteOptions, trials: int) -> EvaluateConfig:
     env = EnvSpec({"cameras": ()})
-    return EvaluateConfig(f"ws://127.0.0.1:{port}", "toys:train?n=3", trials, max_steps=8, env=env, name="hand", remote=options)
+    url = f"ws://127.0.0.1:{port}"
+    return EvaluateConfig(url, "toys:train?n=3", trials, max_steps=8, env=env, name="hand", remote=options)
 
 
 def test_rows_survive_the_death_of_the_server_and_are_not_played_again(tmp_path, options):
     hand = Hand(last=5)  # two answers an episode: it fails in the third one
     with Server(hand) as server:
         port, config = server.port, config_of(server.port, options, 4)
-        with pytest.raises(RemoteError, match=rf"127.0.0.1:{port} answered with an error: ContractError: the hand is tired"):
+        told = rf"127.0.0.1:{port} answered with an error: ContractError: the hand is tired"
+        with pytest.raises(RemoteError, match=told):
             evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
     with pytest.raises(RemoteError, match=r"no policy server answers at 127.0.0.1.*the same command goes on"):
         evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)

@@ -19,7 +19,7 @@ from toyshift.core.errors import FileError
 from toyshift.core.manifest import manifest
 from toyshift.diagnostics.diversity import measure_vectors
 from toyshift.diagnostics.leaning import LeaningConfig, analyse
-from toyshift.diagnostics.report import derive_headlines, render_report, write_report
+from toyshift.diagnostics.report import NAVIGATION, derive_headlines, render_report, write_report
 from toyshift.diagnostics.report_charts import curve_panel, nice_ticks, percent, points, short, thin
 from toyshift.diagnostics.report_data import (
     Curve,
@@ -32,30 +32,40 @@ from toyshift.diagnostics.report_data import (
     object_panel,
     read_curves,
 )
-from toyshift.diagnostics.rows import Row, compare, summarise
+from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.summaries import compare, summarise
 from toyshift.diagnostics.video import write_mp4
 
-SETS = {"toys:test": "New toys", "ycb-like": "YCB-like objects", "ycb:YCB?graspable": "Real YCB scans", "toys:train": "Training toys"}
+SETS = {
+    "toys:test": "New toys", "ycb-like": "YCB-like objects", "ycb:YCB?graspable": "Real YCB scans",
+    "toys:train": "Training toys",
+}
 RATES = {
-    "detpool": (0.72, 0.61, 0.56, 0.78), "mean": (0.34, 0.19, 0.17, 0.49), "oracle": (0.95, 0.93, 0.90, 0.96), "random": (0.0, 0.0, 0.0, 0.0),
+    "detpool": (0.72, 0.61, 0.56, 0.78), "mean": (0.34, 0.19, 0.17, 0.49), "oracle": (0.95, 0.93, 0.90, 0.96),
+    "random": (0.0, 0.0, 0.0, 0.0),
 }
 OBJECTS = [
-    "master chef can", "cracker box", "sugar box", "tomato soup can", "mustard bottle", "tuna fish can", "pudding box", "gelatin box", "potted meat can",
-    "banana", "strawberry", "apple", "lemon", "peach", "pear", "orange", "plum", "pitcher base", "bleach cleanser", "bowl", "mug", "sponge", "spatula",
-    "power drill", "wood block", "scissors", "large marker", "adjustable wrench", "clamp", "baseball", "tennis ball", "foam brick",
+    "master chef can", "cracker box", "sugar box", "tomato soup can", "mustard bottle", "tuna fish can", "pudding box",
+    "gelatin box", "potted meat can", "banana", "strawberry", "apple", "lemon", "peach", "pear", "orange", "plum",
+    "pitcher base", "bleach cleanser", "bowl", "mug", "sponge", "spatula", "power drill", "wood block", "scissors",
+    "large marker", "adjustable wrench", "clamp", "baseball", "tennis ball", "foam brick",
 ]
+FAILED, SHARES = ["not_lifted", "dropped", "no_contact", "timeout"], [0.5, 0.25, 0.15, 0.1]
 
 
-def play(policy: str, object_set: str, rate: float, look: str = "", trials: int = 96, episode_seed: int = 0) -> list[Row]:
+def play(
+    policy: str, object_set: str, rate: float, look: str = "", trials: int = 96, episode_seed: int = 0
+) -> list[Row]:
     rng = np.random.default_rng([len(policy), len(object_set), len(look), episode_seed])
     ease = {o: float(np.clip(rate + rng.normal(0, 0.18 if 0 < rate < 1 else 0), 0, 1)) for o in OBJECTS}
     rows = []
     for i in range(trials):
         o = OBJECTS[i % len(OBJECTS)]
         success = bool(rng.random() < ease[o])
-        failure = "" if success else str(rng.choice(["not_lifted", "dropped", "no_contact", "timeout"], p=[0.5, 0.25, 0.15, 0.1]))
+        failure = "" if success else str(rng.choice(FAILED, p=SHARES))
         pooling = policy.split("-")[0] if policy not in ("oracle", "random") else ""
-        rows.append(Row(policy, pooling, object_set, o.replace(" ", "_"), 7, i, success, 0.3 if success else 0.05, 70, failure, look, 0.4, i // 32, trials))
+        outcome = (success, 0.3 if success else 0.05, 70, failure, look, 0.4, i // 32, trials)
+        rows.append(Row(policy, pooling, object_set, o.replace(" ", "_"), 7, i, *outcome))
     return rows
 
 
@@ -65,7 +75,8 @@ def picture(seed: int, size: int = 96) -> np.ndarray:
     image = np.ones((size, size, 3)) * (0.80 + 0.08 * y[..., None])
     for _ in range(int(rng.integers(1, 4))):
         centre, radius = rng.uniform(-0.14, 0.14, 2), rng.uniform(0.12, 0.24)
-        inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 < radius**2 if rng.random() < 0.5 else np.maximum(abs(x - centre[0]), abs(y - centre[1])) < radius * 0.8
+        dx, dy = abs(x - centre[0]), abs(y - centre[1])
+        inside = dx**2 + dy**2 < radius**2 if rng.random() < 0.5 else np.maximum(dx, dy) < radius * 0.8
         colour = np.array([[0.85, 0.25, 0.2], [0.2, 0.45, 0.85], [0.95, 0.75, 0.2], [0.25, 0.65, 0.35]][seed % 4])
         image[inside] = colour * (0.85 - 0.4 * (x + y)[inside][:, None])
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)
@@ -80,7 +91,14 @@ def leaning(policy: str, effects: dict[str, float], target: float):
         return base + amount * direction * rng.gamma(4, 0.25, size=(40, 1, 1))
 
     unit = "standard deviations of the training actions"
-    return analyse(base, {f: moved(e) for f, e in effects.items()}, moved(target), base, np.ones(7), LeaningConfig(), policy, policy, unit)
+    changed = {factor: moved(effect) for factor, effect in effects.items()}
+    return analyse(base, changed, moved(target), base, np.ones(7), LeaningConfig(), policy, policy, unit)
+
+
+REPAIRED = (
+    "The demonstrations were drawn again from cameras turned by up to 20 degrees, actions untouched, and the policy "
+    "was trained on them for two more minutes. The control was trained as long on plain copies."
+)
 
 
 def sample(folder: Path) -> ReportData:
@@ -91,45 +109,67 @@ def sample(folder: Path) -> ReportData:
         "detpool": ({"table": 0.03, "background": 0.02, "azimuth": 0.21, "light": 0.05, "object_colour": 0.09}, 0.30),
         "mean": ({"table": 0.24, "background": 0.31, "azimuth": 0.40, "light": 0.16, "object_colour": 0.13}, 0.22),
     }
-    drops = {"table": (0.0, 0.10), "background": (0.01, 0.14), "azimuth": (0.30, 0.16), "light": (0.02, 0.06), "object_colour": (0.03, 0.05)}
+    drops = {
+        "table": (0.0, 0.10), "background": (0.01, 0.14), "azimuth": (0.30, 0.16), "light": (0.02, 0.06),
+        "object_colour": (0.03, 0.05),
+    }
     panels = []
     for i, (policy, (effect, target)) in enumerate(effects.items()):
-        under = {f: summarise(play(policy, "ycb-like", max(0.01, RATES[policy][1] - d[i]), f"{f}=1"))[0] for f, d in drops.items()}
+        rates = {f: max(0.01, RATES[policy][1] - drop[i]) for f, drop in drops.items()}
+        under = {f: summarise(play(policy, "ycb-like", rate, f"{f}=1"))[0] for f, rate in rates.items()}
         panels.append(LeaningPanel(leaning(policy, effect, target), base[policy], under))
     lines = []
     for title, repaired, control in (("Camera turned by 15°", 0.54, 0.31), ("Training camera", 0.60, 0.62)):
         a, b = play("detpool-view", "ycb-like", repaired, title), play("detpool-plain", "ycb-like", control, title)
-        lines.append(RepairLine(title, summarise(a)[0], summarise(b)[0], compare(a, b), summarise(play("detpool", "ycb-like", control, title))[0]))
+        before = summarise(play("detpool", "ycb-like", control, title))[0]
+        lines.append(RepairLine(title, summarise(a)[0], summarise(b)[0], compare(a, b), before))
     steps = np.arange(0, 6000, 20)
+
+    def losses(policy: str, floor: float) -> list[float]:
+        noise = 0.02 * np.random.default_rng(len(policy)).normal(size=len(steps))
+        return list(np.exp(-steps / 900) + floor + noise * np.exp(-steps / 2000))
+
     curves = [
-        Curve(metric, p, list(steps), list(np.exp(-steps / 900) + floor + 0.02 * np.random.default_rng(len(p)).normal(size=len(steps)) * np.exp(-steps / 2000)))
-        for metric, scale in (("loss", 1.0), ("validation loss", 1.2)) for p, floor in (("detpool", 0.08 * scale), ("mean", 0.13 * scale))
+        Curve(metric, policy, list(steps), losses(policy, floor * scale))
+        for metric, scale in (("loss", 1.0), ("validation loss", 1.2))
+        for policy, floor in (("detpool", 0.08), ("mean", 0.13))
     ]
     films = []
     for i, ok in enumerate((True, True, False, False)):
         frames = [np.roll(picture(i, 320), 3 * t, axis=0 if ok else 1) for t in range(30)]
         path = write_mp4(folder / f"film{i}.mp4", frames)
-        films.append(Video(path, ok, f"Detection pooling, {OBJECTS[i * 4]}", "episode 12" if ok else "dropped it, episode 31"))
+        caption = "episode 12" if ok else "dropped it, episode 31"
+        films.append(Video(path, ok, f"Detection pooling, {OBJECTS[i * 4]}", caption))
     thumbs = {o.replace(" ", "_"): picture(i) for i, o in enumerate(OBJECTS)}
     names = {o.replace(" ", "_"): o for o in OBJECTS}
     trained = [r for r in rows if r.policy in ("detpool", "mean")]
     rng = np.random.default_rng(0)
-    vectors = {name: (lambda v: v / np.linalg.norm(v, axis=1, keepdims=True))(rng.normal(size=(60, 8)) + shift) for name, shift in (("left", 0.0), ("right", 0.4))}
+    vectors = {name: rng.normal(size=(60, 8)) + shift for name, shift in (("left", 0.0), ("right", 0.4))}
+    vectors = {name: v / np.linalg.norm(v, axis=1, keepdims=True) for name, v in vectors.items()}
     return ReportData(
         title="Sample report with made-up numbers",
-        subtitle="Two policies learned to grasp on random toys only. How well do they lift objects they have never seen, and what do they look at when they fail?",
+        subtitle="Two policies learned to grasp on random toys only. How well do they lift objects they have never "
+        "seen, and what do they look at when they fail?",
         ran=(
-            "Two policies were trained on the same 500 demonstrations with 250 random toys; they differ only in how the image is pooled.",
-            "Each was tested on 96 episodes per object set, from the same initial states, at the 0.3 m threshold, beside the planner that made the demonstrations and a random policy.",
+            "Two policies were trained on the same 500 demonstrations with 250 random toys; they differ only in how "
+            "the image is pooled.",
+            "Each was tested on 96 episodes per object set, from the same initial states, at the 0.3 m threshold, "
+            "beside the expert that made the demonstrations and a random policy.",
         ),
         success=success, training_sets=("toys:train",), set_titles=SETS, leaning=panels,
-        repair=(Repair("Viewpoint augmentation", "The demonstrations were drawn again from cameras turned by up to 20 degrees, actions untouched, and the policy was trained on them for two more minutes. The control was trained as long on plain copies.", lines),),
+        repair=(Repair("Viewpoint augmentation", REPAIRED, lines),),
         objects=[object_panel(s, trained, names, thumbs) for s in ("ycb-like", "ycb:YCB?graspable")], curves=curves,
         sheets=(
-            Sheet("Training toys", "One to five primitives stuck together, in one of four colours.", [(f"toy {i}", picture(100 + i)) for i in range(40)]),
-            Sheet("Test objects", "YCB-like objects, never seen in training.", [(o, thumbs[o.replace(" ", "_")]) for o in OBJECTS]),
+            Sheet(
+                "Training toys", "One to five primitives stuck together, in one of four colours.",
+                [(f"toy {i}", picture(100 + i)) for i in range(40)],
+            ),
+            Sheet(
+                "Test objects", "YCB-like objects, never seen in training.", [(names[i], p) for i, p in thumbs.items()]
+            ),
         ),
-        videos=films, diversity=measure_vectors(vectors, resamples=100), manifest=manifest({}, 7, gl_renderer="llvmpipe (LLVM 15.0.6, 256 bits)"),
+        videos=films, diversity=measure_vectors(vectors, resamples=100),
+        manifest=manifest({}, 7, gl_renderer="llvmpipe (LLVM 15.0.6, 256 bits)"),
         commands=("toyshift run quickstart --ycb YCB --seed 7", "toyshift report runs/quickstart"),
     )
 
@@ -184,10 +224,13 @@ def test_the_page_is_whole_and_needs_no_network(page):
 
 
 def test_every_section_is_there(page):
-    assert {"headlines", "ran", "success", "leaning", "repair", "videos", "objects", "diversity", "curves", "sheets", "provenance"} <= set(Parsed(page).ids)
-    assert "left-out" not in Parsed(page).ids
-    for text in ("Oracle (planner)", "Random actions", "Detection pooling", "trained on these", "zero-shot", "llvmpipe", "toyshift run quickstart", "Leans on"):
+    ids = set(Parsed(page).ids)
+    assert {"headlines", "ran", *NAVIGATION} <= ids
+    assert "left-out" not in ids
+    for text in ("Oracle (expert)", "Random actions", "Detection pooling", "trained on these", "zero-shot", "llvmpipe"):
         assert text in page
+    assert "toyshift run quickstart" in page
+    assert "Leans on" in page
 
 
 def test_numbers_on_the_page_are_those_of_the_rows(data, page):
@@ -204,7 +247,8 @@ def test_headlines_come_from_zero_shot_sets_first(data):
     assert heads[0].value == percent(best.rate)
     assert "zero-shot" in heads[0].label
     assert heads[-1].label == "points of success from viewpoint augmentation"
-    trained = derive_headlines(dataclasses.replace(data, success=[s for s in data.success if s.object_set == "toys:train"], repair=()))
+    training = [s for s in data.success if s.object_set == "toys:train"]
+    trained = derive_headlines(dataclasses.replace(data, success=training, repair=()))
     assert "zero-shot" not in trained[0].label
 
 
@@ -212,7 +256,8 @@ def test_sets_without_titles_get_readable_ones_that_stay_apart(data):
     strings = ["toys:test?n=12", "ycb-like", "ycb:DIR", "ycb:DIR?graspable", "meshes:DIR"]
     success = [dataclasses.replace(data.success[0], object_set=s) for s in strings]
     page = render_report(ReportData("x", success=success))
-    for title in ("New toys", "YCB-like objects", "Real YCB scans (ycb:DIR)", "Real YCB scans (ycb:DIR?graspable)", "meshes:DIR"):
+    scans = (f"Real YCB scans ({name})" for name in ("ycb:DIR", "ycb:DIR?graspable"))
+    for title in ("New toys", "YCB-like objects", *scans, "meshes:DIR"):
         assert f"<h3>{title} <" in page
 
 
@@ -232,7 +277,7 @@ def test_writing_is_atomic_and_missing_films_are_named(data, tmp_path):
     path = write_report(data, tmp_path / "run" / "report.html")
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
     with pytest.raises(FileError, match=r"gone\.mp4"):
-        write_report(dataclasses.replace(data, videos=(Video(tmp_path / "gone.mp4", True, "x"),)), tmp_path / "run" / "report.html")
+        write_report(dataclasses.replace(data, videos=(Video(tmp_path / "gone.mp4", True, "x"),)), path)
     assert path.read_text(encoding="utf-8").endswith("</html>")
 
 

@@ -99,7 +99,8 @@ def test_paired_difference():
     assert result.difference.low > 0.2
     assert result.p_value == pytest.approx(0.000121117, rel=1e-4)  # 2 * P(Binomial(22, 1/2) <= 2)
     swapped = paired_difference(b, a, labels)
-    assert (swapped.difference.low, swapped.difference.high) == pytest.approx((-result.difference.high, -result.difference.low))
+    mirrored = (-result.difference.high, -result.difference.low)
+    assert (swapped.difference.low, swapped.difference.high) == pytest.approx(mirrored)
     same = paired_difference(a, a, labels)
     assert same.difference.low < 0 < same.difference.high
     assert same.p_value == 1.0

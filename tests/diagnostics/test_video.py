@@ -39,7 +39,9 @@ def test_mixed_sizes_and_no_frames_are_refused_and_leave_no_file(tmp_path):
 
 
 def test_distinct_objects_are_chosen_first():
-    rows = [Row("p", "", "s", "ab"[i % 2] if i < 6 else "c", 0, i, i != 3, 0.3, 10, "", "", 0.0, i // 3) for i in range(7)]
+    rows = [
+        Row("p", "", "s", "ab"[i % 2] if i < 6 else "c", 0, i, i != 3, 0.3, 10, "", "", 0.0, i // 3) for i in range(7)
+    ]
     assert [r.object_id for r in choose(rows, 3, 1)] == ["a", "b", "c", "b"]
     assert [r.success for r in choose(rows, 3, 5)] == [True, True, True, False]
 
@@ -49,7 +51,7 @@ import numpy as np
 from toyshift.core.contract import ActionContract
 
 class Env:
-    """Rises by the first action; its picture is as bright as it is high, its colour says which of two environments it is."""
+    """Rises by the first action; its picture is as bright as it is high; only the screen's are looked at."""
     action_contract = ActionContract("eef_delta", ("dx",), ("m",), (0.0,), (0.1,), 10.0, ("j1",))
 
     def __init__(self, objects, screen=False):
@@ -82,9 +84,11 @@ def test_a_film_repeats_its_row_and_is_made_once(tmp_path, monkeypatch):
     av = pytest.importorskip("av")
     (tmp_path / "filmworld.py").write_text(WORLD)
     monkeypatch.syspath_prepend(str(tmp_path))
-    config = EvaluateConfig("random", "x", trials=3, seed=4, env=EnvSpec(make_env=importlib.import_module("filmworld").Env))
+    spec = EnvSpec(make_env=importlib.import_module("filmworld").Env)
+    config = EvaluateConfig("random", "x", trials=3, seed=4, env=spec)
     rows = [Row("random", "", "x", "a", 4, i, True, 0.4, 9, "", "", 0.0, i, 3) for i in range(3)]
-    films = record_rollouts(config, rows, tmp_path / "films", successes=1, failures=1, size=64, show={"screen": True}, hold_frames=2)
+    shown = {"size": 64, "show": {"screen": True}, "hold_frames": 2}
+    films = record_rollouts(config, rows, tmp_path / "films", successes=1, failures=1, **shown)
     assert [(f.episode, f.success) for f in films] == [(0, True)]  # there is no failure to show
     actor, height, steps = RandomActor(), 0.0, 0
     env = type("E", (), {"action_contract": importlib.import_module("filmworld").Env.action_contract})()

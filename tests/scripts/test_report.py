@@ -10,7 +10,7 @@ import pytest
 from toyshift.core.errors import FileError
 from toyshift.core.files import write_json
 from toyshift.diagnostics import Estimate, LeaningResult, Row, write_rows
-from toyshift.diagnostics.leaning import FactorShift
+from toyshift.diagnostics.leaning import FactorEffect
 from toyshift.scripts import cli
 from toyshift.scripts.report import find_rows, gather
 
@@ -21,7 +21,7 @@ def row(policy: str, episode: int, success: bool, look: str = "") -> Row:
 
 LEANING = LeaningResult(
     policy="detpool", pooling="detpool", target=Estimate(0.4, 0.3, 0.5, 40), repeat=0.0,
-    factors=(FactorShift("light", Estimate(0.1, 0.05, 0.2, 40), Estimate(0.25, 0.1, float("inf"), 40), "unclear"),),
+    factors=(FactorEffect("light", Estimate(0.1, 0.05, 0.2, 40), Estimate(0.25, 0.1, float("inf"), 40), "unclear"),),
     verdict="unclear", unit="standard deviations", scenes=40, limits={"leans_above": 0.5, "target_shift_m": 0.05},
 )
 
