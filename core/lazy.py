@@ -12,7 +12,8 @@ def lazy_names(room: str, places: Mapping[str, str]) -> tuple[Callable[[str], An
 
     Args:
         room: the room's import name.
-        places: public name -> module inside the room that holds it; a name that ends its own place is that module.
+        places: public name -> module inside the room that holds it; a name that ends its own place, and is not in it,
+            is that module.
 
     Raises:
         AttributeError: by `__getattr__`, for a name that is not public.
@@ -22,6 +23,6 @@ def lazy_names(room: str, places: Mapping[str, str]) -> tuple[Callable[[str], An
         if name not in places:
             raise AttributeError(f"module {room!r} has no attribute {name!r}; available: {', '.join(sorted(places))}")
         module = importlib.import_module(f"{room}.{places[name]}")
-        return module if places[name].rpartition(".")[2] == name else getattr(module, name)
+        return getattr(module, name, module) if places[name].rpartition(".")[2] == name else getattr(module, name)
 
     return get, lambda: sorted(places)
