@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import dataclasses
 import fnmatch
 import math
@@ -11,10 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.core.files import json_hash, read_json, write_json, write_text
+from toyshift.core.errors import FileError, UnknownNameError
+from toyshift.core.files import json_hash, locked, read_json, write_json, write_text
+from toyshift.core.runs import claim, found
+from toyshift.core.workers import Pool, worker_pool
+from toyshift.scripts.studies.options import StudyConfig
 
 BAR = 24
+PLAY = 0.35  # seconds per episode, for estimates until cells have been measured
+TEST_SEED = 1000  # of test episodes, apart from the demonstrations'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,22 +126,63 @@ def run_cells(
     return {"ran": ran, "missing": left_over}
 
 
-def claim(folder: Path, settings: Mapping[str, Any], key: str) -> None:
-    """Writes a folder's settings, or refuses a folder that holds a study with others.
+class Study(abc.ABC):
+    """A study's cells, and what is there of them.
 
     Args:
-        folder: of results or of work.
-        settings: JSON-able, for readers.
-        key: hash of those that decide the results.
+        cfg: what is asked for.
+        usual: how many times as long as estimated cells take, until some have been measured; nan where nobody knows.
     """
-    path = folder / "settings.json"
-    if path.exists():
-        found = read_json(path)
-        if found["key"] != key:
-            differ = [k for k, v in settings.items() if json_hash(found["settings"].get(k)) != json_hash(v)]
-            raise ConfigError(f"{folder} holds a study with other settings ({', '.join(differ) or 'of another version'}); choose another folder, or delete it")
-        return
-    write_json(path, {"key": key, "settings": dict(settings)})
+
+    def __init__(self, cfg: StudyConfig, usual: float = 1.0) -> None:
+        self.folders, self.clock, self.usual = (cfg.results, cfg.out), cfg.out / "seconds.json", usual
+
+    @abc.abstractmethod
+    def cells(self) -> list[Cell]:
+        """Returns all cells in the order in which they run."""
+
+    @abc.abstractmethod
+    def is_done(self, cell: Cell) -> bool:
+        """Says whether a cell's rows are there."""
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Finds what is missing before hours are spent, and marks the folders."""
+
+    @abc.abstractmethod
+    def run(self, cell: Cell) -> None:
+        """Runs a cell and keeps its rows; every part of it goes on where it was."""
+
+    @abc.abstractmethod
+    def tabulate(self) -> dict[str, Any]:
+        """Makes table, page and figure of the rows that are there; returns the table."""
+
+    def conduct(self, cfg: StudyConfig, only: Sequence[str] = ()) -> dict[str, Any]:
+        """Plans, runs or tabulates the study, as its options say; `only` as of `choose`."""
+        if cfg.tabulate:
+            return self.tabulate()
+        cells = choose(self.cells(), only)
+        if cfg.dry_run:
+            return plan(cells, self.is_done, self.clock, self.usual)
+        self.check()
+        with locked(cfg.out / "study"):
+            done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
+        return done | {"table": self.tabulate()}
+
+    def claim(self, settings: Mapping[str, Any], made_by: str) -> None:
+        """Marks the folders as this study's, if none of them belongs to another; `settings` decide the results."""
+        key = json_hash(settings)
+        markers = [folder / "settings.json" for folder in self.folders]
+        for marker in markers:
+            found(marker, key, "a study", made_by, settings)
+        for marker in markers:
+            if not marker.exists():
+                claim(marker, key, settings)
+
+
+def pool_of(processes: int) -> contextlib.AbstractContextManager[Pool | None]:
+    """Returns so many processes for a cell's evaluations; none for one, which plays in this one."""
+    return worker_pool(processes) if processes > 1 else contextlib.nullcontext()
 
 
 def write_page(page: Path, begin: str, end: str, made: str) -> None:

@@ -8,27 +8,26 @@ toyshift study lego-table --budget paper --dry-run
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.core.files import json_hash, locked
+from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
-from toyshift.core.workers import core_count, worker_pool
+from toyshift.core.runs import found
 from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig, TrainConfig
-from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
-from toyshift.scripts.studies.cells import Cell, choose, claim, plan, run_cells, set_name
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of, set_name
+from toyshift.scripts.studies.options import StudyConfig
 
 TRAINING_TOYS, YCB_LIKE = "toys:train", "ycb-like?graspable"
 REFERENCES = ("oracle", "random")
-TEST_SEED, SEARCH_SEED = 1000, 3000  # apart from the demonstrations' and from each other: rates are not chosen on the starts that are reported
-# samples/s of training on two cores, whole batches of 128, and seconds per episode: for estimates until cells have been measured
+MADE_BY = "toyshift study lego-table"
+SEARCH_SEED = 3000  # apart from TEST_SEED: rates are not chosen on the starts that are reported
+# samples/s of training on two cores, whole batches of 128: for estimates until cells have been measured
 SPEED = {"conv-small": 650.0, "vit-tiny": 60.0}
-PLAY = 0.35
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +73,11 @@ BUDGETS = {
 }
 
 
+NUMBERS = ("seeds", "steps", "batch", "trials", "tune_steps", "tune_trials")  # of a budget, changed by options
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(StudyConfig):
     """Options of `toyshift study lego-table`."""
 
     budget: str = "small"
@@ -83,21 +85,9 @@ class Config(Common):
     ycb: Path | None = None
     """Folder with real YCB objects in the official layout; they are tested when it is given."""
     out: Path = Path("runs/lego-table")
-    """Folder of demonstrations and policies."""
     results: Path = Path("results/lego_table")
-    """Folder of the rows and of table.json, small enough to commit."""
-    docs: Path = Path("docs")
-    """Folder of lego_table.md, whose generated part is written, and lego_table.png."""
     only: tuple[str, ...] = ()
     """Cells to run, with * for anything, e.g. "mean-1000-*"; the search for their learning rate is run first."""
-    cells: int = 0
-    """Stop after so many cells; 0 = all."""
-    minutes: float = 0.0
-    """Start no cell after so many minutes; 0 = no limit."""
-    dry_run: bool = False
-    """Print the plan with estimated times, run nothing."""
-    tabulate: bool = False
-    """Make table and figure of the rows that are there, run nothing."""
     encoder: str = ""
     """Another encoder than the budget's."""
     encoder_weights: str = ""
@@ -122,20 +112,15 @@ class Config(Common):
     """Other optimiser steps of a try; 0 = the budget's."""
     tune_trials: int = 0
     """Other episodes of a try; 0 = the budget's."""
-    workers: int = 0
-    """Processes; 0 takes one per core, 1 plays in this one."""
 
     def __post_init__(self) -> None:
         if self.budget not in BUDGETS:
             raise UnknownNameError("budget", self.budget, BUDGETS)
         if self.encoder and self.encoder not in ENCODER_NAMES:
             raise UnknownNameError("encoder", self.encoder, ENCODER_NAMES)
-        if min(self.cells, self.seeds, self.steps, self.batch, self.trials, self.tune_steps, self.tune_trials, self.workers, self.minutes, *self.demos, *self.rates) < 0:
+        numbers = (self.cells, self.minutes, self.workers, *(getattr(self, name) for name in NUMBERS))
+        if min(*numbers, *self.demos, *self.rates) < 0:
             raise ConfigError("numbers must be at least 0, where 0 takes the budget's")
-
-    @property
-    def processes(self) -> int:
-        return self.workers or core_count()
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -145,7 +130,7 @@ class Config(Common):
     def grid(self) -> Budget:
         """The budget with this command's changes."""
         budget = BUDGETS[self.budget]
-        changes = {k: v for k in ("poolings", "demos", "seeds", "steps", "batch", "trials", "rates", "tune_steps", "tune_trials") if (v := getattr(self, k))}
+        changes = {k: v for k in ("poolings", "demos", "rates", *NUMBERS) if (v := getattr(self, k))}
         policy = {k: v for k in ("encoder", "encoder_weights", "freeze_encoder") if (v := getattr(self, k))}
         return dataclasses.replace(budget, **changes, policy=dataclasses.replace(budget.policy, **policy))
 
@@ -156,19 +141,10 @@ def main(cfg: Config) -> dict[str, Any]:
     First some learning rates are tried for each pooling at equal compute, judged by success on training toys. Killed and run again, it goes on.
     Example: toyshift study lego-table --budget small --ycb DIR --minutes 120
     """
-    study = Study(cfg)
-    if cfg.tabulate:
-        return study.tabulate()
-    cells = choose(study.cells(), cfg.only)
-    if cfg.dry_run:
-        return plan(cells, study.is_done, study.clock, study.usual)
-    study.check()
-    with locked(cfg.out / "study"):
-        found = run_cells(cells, study.run, study.is_done, study.clock, cfg.cells, cfg.minutes, study.usual)
-    return found | {"table": study.tabulate()}
+    return LegoTable(cfg).conduct(cfg, cfg.only)
 
 
-class Study:
+class LegoTable(Study):
     """The grid, and what is there of it."""
 
     def __init__(self, cfg: Config) -> None:
@@ -179,8 +155,7 @@ class Study:
         for pooling in self.poolings:  # refuses a pooling that the encoder cannot have before anything runs
             dataclasses.replace(self.grid.policy, pooling=pooling)
         self.kinds = self._kinds()
-        self.clock = cfg.out / "seconds.json"
-        self.usual = 1.0 if self.grid.policy.encoder in SPEED else math.nan
+        super().__init__(cfg, usual=1.0 if self.grid.policy.encoder in SPEED else math.nan)
 
     def _kinds(self) -> dict[str, tuple[str, int, int, float]]:
         """Returns pooling, demonstrations, seed and learning rate (0: the best of the search) by cell, in the order in which they run."""
@@ -192,18 +167,19 @@ class Study:
 
     def cells(self) -> list[Cell]:
         """Returns all cells: references, searches, then seed by seed."""
-        grid, found = self.grid, []
+        grid, cells = self.grid, []
         speed = SPEED.get(grid.policy.encoder, 1.0)
+        play = PLAY * grid.trials * len(self.cfg.sets)
         for name, (pooling, demos, seed, rate) in self.kinds.items():
+            text, needs = f"{pooling}, {demos} demonstrations, seed {seed}", tuple(search_name(pooling, r) for r in grid.rates)
+            seconds = grid.steps * grid.batch / speed + play
             if pooling in REFERENCES:
-                found.append(Cell(name, f"the reference {name}", 0.5 * PLAY * grid.trials * len(self.cfg.sets) * grid.seeds))
+                text, seconds, needs = f"the reference {name}", 0.5 * play * grid.seeds, ()
             elif rate:
-                found.append(Cell(name, f"{pooling} with learning rate {rate:g}", grid.tune_steps * grid.batch / speed + PLAY * grid.tune_trials))
-            else:
-                needs = tuple(search_name(pooling, r) for r in grid.rates)
-                play = PLAY * grid.trials * len(self.cfg.sets)
-                found.append(Cell(name, f"{pooling}, {demos} demonstrations, seed {seed}", grid.steps * grid.batch / speed + play, needs))
-        return found
+                text, needs = f"{pooling} with learning rate {rate:g}", ()
+                seconds = grid.tune_steps * grid.batch / speed + PLAY * grid.tune_trials
+            cells.append(Cell(name, text, seconds, needs))
+        return cells
 
     # ---------------------------------------------------------------- what is there
 
@@ -225,12 +201,7 @@ class Study:
         gl_backend()
         for spec in self.cfg.sets:
             load_objects(spec)
-        for folder in (self.cfg.results, self.cfg.out):
-            self.claim(folder)
-
-    def claim(self, folder: Path) -> None:
-        settings = self.settings()
-        claim(folder, settings, json_hash(settings))
+        self.claim(self.settings(), MADE_BY)
 
     def path(self, name: str) -> Path:
         return self.cfg.results / "rows" / f"{name}.parquet"
@@ -271,11 +242,11 @@ class Study:
             facts = self.train(pooling, self.demonstrations(demos), folder, seed, rate)
         name = pooling if pooling in REFERENCES else f"{pooling} lr {rate:g}" if rate else f"{pooling}-{demos}"
         rows = []
-        with worker_pool(self.cfg.processes) if self.cfg.processes > 1 else contextlib.nullcontext() as pool:
+        with pool_of(self.cfg.processes) as pool:
             for spec, (seeds, trials) in self.wanted(cell.name).items():
                 for s in seeds:
-                    config = EvaluateConfig(folder, spec, trials, seed=s, name=name)
-                    rows += evaluate(config, self.cfg.out / "rows" / f"{cell.name}_{set_name(spec).replace(':', '-')}_{s}.parquet", pool=pool)
+                    path = self.cfg.out / "rows" / f"{cell.name}_{set_name(spec).replace(':', '-')}_{s}.parquet"
+                    rows += evaluate(EvaluateConfig(folder, spec, trials, seed=s, name=name), path, pool=pool)
         kept = {"cell": cell.name, "pooling": pooling, "demos": demos, "training_seed": seed, "searched": bool(rate), **facts}
         write_rows(self.path(cell.name), rows, manifest(self.settings(), self.cfg.seed, **kept))
 
@@ -321,8 +292,8 @@ class Study:
         """
         from toyshift.scripts.studies.lego_results import write_results
 
-        if (self.cfg.results / "settings.json").exists():
-            self.claim(self.cfg.results)
+        if (marker := self.cfg.results / "settings.json").exists():
+            found(marker, json_hash(self.settings()), "a study", MADE_BY, self.settings())
         missing = [cell.name for cell in self.cells() if not self.is_done(cell)]
         return write_results(self.cfg.results, self.cfg.docs, self.same, missing)
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.errors import ConfigError
-from toyshift.core.files import json_hash, locked, read_json, write_json
+from toyshift.core.files import read_json, write_json
+from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.core.workers import core_count, worker_pool
-from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import best_recipe
-from toyshift.scripts.studies.cells import Cell, claim, plan, run_cells, write_page
+from toyshift.scripts.studies.cells import Cell, Study, pool_of, write_page
+from toyshift.scripts.studies.options import StudyConfig
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -31,7 +32,7 @@ BEGIN, END = "<!-- made by `toyshift study recipe --tabulate` -->", "<!-- end of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(StudyConfig):
     """Options of `toyshift study recipe`."""
 
     ycb: Path | None = None
@@ -47,27 +48,14 @@ class Config(Common):
     trials: int = 100
     """Episodes per object set and seed."""
     out: Path = Path("runs/recipe")
-    """Folder of demonstrations and policies."""
     results: Path = Path("results/recipe")
-    """Folder of the rows and of table.json, small enough to commit."""
-    docs: Path = Path("docs")
-    """Folder of recipe.md, whose generated part is written."""
-    cells: int = 0
-    """Stop after so many seeds; 0 = all."""
-    dry_run: bool = False
-    """Print the plan with estimated times, run nothing."""
-    tabulate: bool = False
-    """Make the table of the rows that are there, run nothing."""
-    workers: int = 0
-    """Processes; 0 takes one per core, 1 plays in this one."""
 
     def __post_init__(self) -> None:
-        if min(self.seeds, self.demos, self.steps, self.batch, self.trials) < 1 or min(self.cells, self.workers) < 0:
-            raise ConfigError("seeds, demos, steps, batch and trials must be at least 1, cells and workers at least 0")
-
-    @property
-    def processes(self) -> int:
-        return self.workers or core_count()
+        positive, others = (self.seeds, self.demos, self.steps, self.batch, self.trials), (self.cells, self.minutes, self.workers)
+        if min(positive) < 1 or min(others) < 0:
+            raise ConfigError(
+                "seeds, demos, steps, batch and trials must be at least 1, cells, minutes and workers at least 0"
+            )
 
     @property
     def sets(self) -> dict[str, str]:
@@ -85,65 +73,71 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift study recipe --ycb DIR
     """
-    cells = [Cell(f"s{seed}", f"seed {seed}", cfg.demos / 2.0 + cfg.steps * cfg.batch / 900.0 + 40.0 * len(cfg.sets)) for seed in range(cfg.seeds)]
-    clock = cfg.out / "seconds.json"
+    made = RecipeStudy(cfg).conduct(cfg)
+    return {"table": made} if cfg.tabulate else made
 
-    def is_done(cell: Cell) -> bool:
-        return _rows(cfg, cell).exists()
 
-    if cfg.dry_run:
-        return plan(cells, is_done, clock)
-    found: dict[str, Any] = {}
-    if not cfg.tabulate:
-        from toyshift.core.graphics import gl_backend
+class RecipeStudy(Study):
+    """One cell a seed."""
 
+    def __init__(self, cfg: Config) -> None:
+        super().__init__(cfg)
+        self.cfg = cfg
+
+    def cells(self) -> list[Cell]:
+        cfg = self.cfg
+        seconds = cfg.demos / 2.0 + cfg.steps * cfg.batch / 900.0 + 40.0 * len(cfg.sets)
+        return [Cell(f"s{seed}", f"seed {seed}", seconds) for seed in range(cfg.seeds)]
+
+    def path(self, cell: Cell) -> Path:
+        return self.cfg.results / "rows" / f"{cell.name}.parquet"
+
+    def is_done(self, cell: Cell) -> bool:
+        return self.path(cell).exists()
+
+    def check(self) -> None:
         gl_backend()
-        for folder in (cfg.results, cfg.out):
-            claim(folder, cfg.settings(), json_hash(cfg.settings()))
-        with locked(cfg.out / "study"):
-            found = run_cells(cells, lambda cell: _run(cfg, cell), is_done, clock, cfg.cells)
-    return found | {"table": _tabulate(cfg)}
+        self.claim(self.cfg.settings(), "toyshift study recipe")
 
+    def run(self, cell: Cell) -> None:
+        """Collects, trains and evaluates one seed."""
+        from toyshift.data import CollectConfig, collect
+        from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
+        from toyshift.policies import train
 
-def _rows(cfg: Config, cell: Cell) -> Path:
-    return cfg.results / "rows" / f"{cell.name}.parquet"
-
-
-def _run(cfg: Config, cell: Cell) -> None:
-    """Collects, trains and evaluates one seed; every part goes on where it was."""
-    from toyshift.data import CollectConfig, collect
-    from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
-    from toyshift.policies import train
-
-    folder, seed = cfg.out / cell.name, cfg.seed + int(cell.name[1:])
-    seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def timed(part: str) -> Any:
-        start = time.monotonic()
-        yield
+        cfg = self.cfg
+        folder, seed = cfg.out / cell.name, cfg.seed + int(cell.name[1:])
         clock = folder / "seconds.json"
-        before = read_json(clock) if clock.exists() else {}
-        seconds.update(before | {part: round(before.get(part, 0.0) + time.monotonic() - start, 1)})  # of all calls that an interrupted part took
-        write_json(clock, seconds)
+        workers = cfg.processes if cfg.processes > 1 else 0
+        data = []
+        for name, (objects, first) in PLAYED.items():
+            played = CollectConfig(objects, cfg.demos, folder / name, workers=workers, seed=first + seed)
+            with timed(clock, f"demonstrations {name}"):
+                collect(played)
+            data.append(str(played.out))
+        policy = str(folder / "policy")
+        with timed(clock, "training"):
+            done = train(best_recipe(tuple(data), policy, cfg.steps, cfg.batch, seed))
+        rows: list[Row] = []
+        with pool_of(cfg.processes) as pool:
+            for name, spec in cfg.sets.items():
+                config = EvaluateConfig(policy, spec, cfg.trials, seed=TEST_SEED + seed, name="recipe")
+                path = folder / "rows" / f"{name.replace(' ', '-').replace(',', '')}.parquet"
+                rows += [dataclasses.replace(row, object_set=name) for row in evaluate(config, path, pool=pool)]
+        facts = {k: done[k] for k in ("loss", "validation_loss", "samples")}
+        write_rows(self.path(cell), rows, manifest(cfg.settings(), seed, seconds=read_json(clock), **facts))
 
-    data = []
-    for name, (objects, first) in PLAYED.items():
-        played = CollectConfig(objects, cfg.demos, folder / name, workers=cfg.processes if cfg.processes > 1 else 0, seed=first + seed)
-        with timed(f"demonstrations {name}"):
-            collect(played)
-        data.append(str(played.out))
-    policy = folder / "policy"
-    with timed("training"):
-        done = train(best_recipe(tuple(data), str(policy), cfg.steps, cfg.batch, seed))
-    rows: list[Row] = []
-    with worker_pool(cfg.processes) if cfg.processes > 1 else contextlib.nullcontext() as pool:
-        for name, spec in cfg.sets.items():
-            config = EvaluateConfig(str(policy), spec, cfg.trials, seed=TEST_SEED + seed, name="recipe")
-            found = evaluate(config, folder / "rows" / f"{name.replace(' ', '-').replace(',', '')}.parquet", pool=pool)
-            rows += [dataclasses.replace(row, object_set=name) for row in found]
-    facts = {k: done[k] for k in ("loss", "validation_loss", "samples")}
-    write_rows(_rows(cfg, cell), rows, manifest(cfg.settings(), seed, seconds=seconds, **facts))
+    def tabulate(self) -> dict[str, Any]:
+        return _tabulate(self.cfg)
+
+
+@contextlib.contextmanager
+def timed(clock: Path, part: str) -> Iterator[None]:
+    """Adds how long a part takes to a file of seconds; an interrupted part's calls add up."""
+    start = time.monotonic()
+    yield
+    before = read_json(clock) if clock.exists() else {}
+    write_json(clock, before | {part: round(before.get(part, 0.0) + time.monotonic() - start, 1)})
 
 
 def _tabulate(cfg: Config) -> dict[str, Any]:

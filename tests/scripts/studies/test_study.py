@@ -14,7 +14,7 @@ from toyshift.scripts.studies import lego_results as study_lego_results
 from toyshift.scripts.studies import mask_iou as study_mask_iou
 from toyshift.scripts.studies import recipe as study_recipe
 from toyshift.scripts.studies.cells import Cell, choose, duration, plan, run_cells, write_page
-from toyshift.scripts.studies.lego_table import Config, Study, main, set_name
+from toyshift.scripts.studies.lego_table import Config, LegoTable, main, set_name
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_cell_brings_its_search_and_a_stopped_study_goes_on(config: Config) ->
 
 def test_a_longer_search_runs_cells_again_whose_best_rate_is_another_one(config: Config) -> None:
     main(config)
-    study = Study(config)
+    study = LegoTable(config)
     cell = next(c for c in study.cells() if c.name == "mean-2-s0")
     assert study.is_done(cell)
     best, path = study.best_rate("mean"), study.path("lr-mean-0.004")
@@ -62,29 +62,29 @@ def test_a_longer_search_runs_cells_again_whose_best_rate_is_another_one(config:
 
 def test_other_settings_in_the_same_folder_are_refused(config: Config) -> None:
     main(dataclasses.replace(config, only=("lr-mean-0.001",)))
-    with pytest.raises(ConfigError, match="other settings \\(steps\\)"):
+    with pytest.raises(ConfigError, match=r"another configuration \(steps: 3 now, 2 there\)"):
         main(dataclasses.replace(config, steps=3))
 
 
 def test_the_grid_holds_what_the_budget_says() -> None:
-    study = Study(Config())
+    study = LegoTable(Config())
     names = [cell.name for cell in study.cells()]
     assert len(names) == 2 + 5 * 4 + 5 * 2 * 3
     assert names[2 + 5 * 4] == "detpool-1000-s0"  # one seed of every pooling with all demonstrations first
     assert study.same == {"detpool-post": "detpool"}  # no attention in a conv encoder
-    vit = Study(Config(encoder="vit-tiny"))
+    vit = LegoTable(Config(encoder="vit-tiny"))
     assert vit.same == {}
     assert "detpool-post-250-s2" in vit.kinds
-    paper = Study(Config(budget="paper"))
+    paper = LegoTable(Config(budget="paper"))
     assert len(paper.cells()) == 2 + 8 * 3 + 8 * 6 * 3
     assert paper.recipe("box", "d", "o", 1, 1e-4).policy.policy_net == "transformer-base"
 
 
 def test_a_pooling_that_the_encoder_cannot_have_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="mask-channel"):
-        Study(Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True))
+        LegoTable(Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True))
     poolings = ("detpool", "mean")
-    assert len(Study(Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True, poolings=poolings)).cells()) == 2 + 2 * 3 + 2 * 6 * 3
+    assert len(LegoTable(Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True, poolings=poolings)).cells()) == 2 + 2 * 3 + 2 * 6 * 3
 
 
 def test_dry_run_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,5 +187,5 @@ def test_the_recipe_plays_with_both_kinds_of_toys_and_is_tabulated(tmp_path: Pat
     assert "| recipe | YCB-like | 1 |" in (config.docs / "recipe.md").read_text()
     again = study_recipe.main(dataclasses.replace(config, tabulate=True))
     assert again["table"] == first["table"]
-    with pytest.raises(ConfigError, match="other settings"):
+    with pytest.raises(ConfigError, match=r"another configuration \(steps: 3 now, 2 there\)"):
         study_recipe.main(dataclasses.replace(config, steps=3))
