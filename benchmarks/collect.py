@@ -1,4 +1,4 @@
-"""Recorded demonstrations per second of `toyshift collect` (96x96, two cameras with masks, planner included) on two workers.
+"""Recorded demonstrations per second of `toyshift collect` (96x96, two cameras with masks, grasp search included) on two workers.
 
 python benchmarks/collect.py --json       the clock, and processor seconds too: on a shared machine only those mean anything
 """

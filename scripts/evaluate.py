@@ -35,8 +35,8 @@ class Config(Common):
     """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR; several times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set to test on; give it several times for several; none is ycb-like."""
-    env: str = "grasp"
-    """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
+    task: Annotated[str, tyro.conf.arg(aliases=["--env"])] = "grasp"
+    """grasp (one object) or pick (2-6 objects; the instruction names the target); --env is its old name."""
     clutter: str = ""
     """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     shift: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -80,7 +80,7 @@ class Config(Common):
     @property
     def env_kwargs(self) -> dict[str, Any]:
         """What the environment is given besides the object set; empty for the default task."""
-        return ({} if self.env == "grasp" else {"task": self.env}) | ({"clutter": self.clutter} if self.clutter else {})
+        return ({} if self.task == "grasp" else {"task": self.task}) | ({"clutter": self.clutter} if self.clutter else {})
 
 
 def row_names(policies: Sequence[str]) -> dict[str, str]:
@@ -99,7 +99,7 @@ def rows_file(folder: Path, policy: str, name: str, objects: str, env_kwargs: Ma
 def main(cfg: Config) -> dict[str, Any]:
     """Measures success by object set: one row per episode, a table with intervals, the same initial states for every policy.
 
-    An oracle (the planner) and a random policy are in every table.
+    An oracle (the expert) and a random policy are in every table.
     Example: toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
     """
     if any(policy not in REFERENCES for policy in cfg.policy):

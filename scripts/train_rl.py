@@ -47,8 +47,8 @@ def env_maker(config: RlConfig) -> Any:
     return lambda count: sb3.make_vec(config.env, count, **options)
 
 
-class Planners:
-    """The scripted expert of every environment of a VecEnv; where it finds no grasp, it stays where it is.
+class Experts:
+    """The scripted expert of every environment of a VecEnv; where no grasp is found, it stays where it is.
 
     Args:
         envs: made by `env_maker`.
@@ -88,6 +88,6 @@ def main(cfg: Config) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
 
-    result = train_rl(cfg.train, make_env, Planners)
+    result = train_rl(cfg.train, make_env, Experts)
     print(f"policy: {cfg.train.out}, success {100 * result['success']:.0f} % of its best evaluation (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
     return result

@@ -224,8 +224,9 @@ class LegoTable(Study):
         if demos and not rate and read_rows_manifest(self.path(cell.name))["lr"] != self.best_rate(pooling):
             return False
         rows = read_rows(self.path(cell.name))
-        found = {(set_name(r.object_set), r.seed, r.episode) for r in rows}
-        return all((set_name(spec), s, i) in found for spec, (seeds, trials) in self.wanted(cell.name).items() for s in seeds for i in range(trials))
+        played = {(set_name(r.object_set), r.seed, r.episode) for r in rows}
+        wanted = self.wanted(cell.name).items()
+        return all((set_name(spec), s, i) in played for spec, (seeds, n) in wanted for s in seeds for i in range(n))
 
     # ---------------------------------------------------------------- running
 

@@ -24,7 +24,7 @@ class Config(SetConfig):
     drops: int = 4
     """Times that each object is put on the table, in a rest pose each."""
     grasps: int = 16
-    """Most grasps per drop and planner, spread over those found from best to worst."""
+    """Most grasps per drop and search (from above, in 6 degrees of freedom), spread over those found from best to worst."""
     simulate: bool = False
     """Try each grasp in simulation (about a second each)."""
 
