@@ -26,7 +26,9 @@ CONTROL_HZ = 20.0  # robosuite's default, so that the figures compare
 IMAGE_SIZE = 128  # [pixels]
 OBJECTS = "toys:train?n=4"
 # In this order: onnxruntime crashes when it is loaded after coacd.
-IMPORTED = ("numpy", "mujoco", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d", "scipy", "coacd")
+IMPORTED = (
+    "numpy", "mujoco", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d", "scipy", "coacd",
+)
 
 
 def steps_per_second(step: Callable[[], object], seconds: float) -> float:
@@ -53,7 +55,8 @@ class Stepper:
         from toyshift.envs import EnvConfig, GraspEnv
 
         cameras = ("front",) if images else ()
-        self._env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=cameras, image_size=IMAGE_SIZE, control_hz=CONTROL_HZ, physics_dt=physics_dt))
+        times: dict[str, Any] = {"control_hz": CONTROL_HZ, "physics_dt": physics_dt}
+        self._env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=cameras, image_size=IMAGE_SIZE, **times))
         self._env.reset(seed=seed)
         contract, rng = self._env.action_contract, np.random.default_rng(seed)
         self._actions = rng.uniform(contract.low, contract.high, size=(256, contract.size)).astype(np.float32)  # (256, A)
@@ -135,7 +138,7 @@ def isolated(*words: str, backend: str = "", timeout: float = 120.0) -> tuple[di
     if done.returncode == 0 and done.stdout.strip():
         answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return answer, ""
-    lines = [line for line in done.stderr.strip().splitlines() if line.strip() and not line.startswith("Exception ignored")]
+    lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Exception ignored")]
     ended = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
     return None, lines[-1].strip() if lines else ended
 

@@ -9,25 +9,55 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import math
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import tyro
 
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
+from toyshift.core.workers import core_count
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Common:
-    """What every sub-command takes."""
+    """What every sub-command takes.
 
+    Options of a class that are numbers are held to their least value, or to their least and largest, by words behind its
+    base: `class Config(Common, trials=1, size=(64, 512))`.
+    """
+
+    _limits: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
     seed: int = 0
     """Root seed: the same seed gives the same result."""
     json: bool = False
     """Print one JSON object as the last line of stdout; everything else goes to stderr."""
+
+    def __init_subclass__(cls, **limits: float | tuple[float, float]) -> None:
+        super().__init_subclass__()
+        cls._limits = {**cls._limits, **limits}
+
+    def __post_init__(self) -> None:
+        for name, limit in self._limits.items():
+            low, high = limit if isinstance(limit, tuple) else (limit, math.inf)
+            if not low <= (value := getattr(self, name)) <= high:
+                wanted = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+                raise ConfigError(f"--{name.replace('_', '-')} must be {wanted}, got {value:g}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parallel(Common, workers=0):
+    """What a sub-command takes that works in several processes."""
+
+    workers: int = 0
+    """Processes; 0 takes one per core."""
+
+    @property
+    def processes(self) -> int:
+        return self.workers or core_count()
 
 
 def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str) -> Any:

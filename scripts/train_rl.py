@@ -89,5 +89,6 @@ def main(cfg: Config) -> dict[str, Any]:
         raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
 
     result = train_rl(cfg.train, make_env, Experts)
-    print(f"policy: {cfg.train.out}, success {100 * result['success']:.0f} % of its best evaluation (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
+    out, best = cfg.train.out, f"success {100 * result['success']:.0f} % of its best evaluation"
+    print(f"policy: {out}, {best} (curves: tensorboard --logdir {out}/tensorboard)")
     return result

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
-from toyshift.core.workers import core_count
-from toyshift.scripts.options import Common
+from toyshift.scripts.options import Parallel
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import EvaluateConfig
@@ -22,7 +21,9 @@ REPAIRED_TURN = 20.0  # the repair renders from cameras turned by up to this muc
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(
+    Parallel, episodes=1, steps=1, batch=1, trials=1, factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1
+):
     """Options of `toyshift run quickstart`; the defaults take about 25 minutes on two cores."""
 
     out: Path = Path("runs/quickstart")
@@ -45,21 +46,13 @@ class Config(Common):
     """Demonstrations that the repair renders again."""
     repair_steps: int = 500
     """Optimiser steps of the fine-tune, and of the control beside it."""
-    workers: int = 0
-    """Processes; 0 takes one per core."""
 
     def __post_init__(self) -> None:
-        positive = ("episodes", "steps", "batch", "trials", "factor_trials", "repair_episodes", "repair_steps")
-        if min(getattr(self, name) for name in positive) < 1 or self.scenes < 2:
-            raise ConfigError(f"{', '.join(positive[:-1])} and {positive[-1]} must be at least 1, scenes at least 2")
+        super().__post_init__()
         if self.repair_episodes > self.episodes:
             raise ConfigError(
-                f"repair_episodes is {self.repair_episodes}, but there are only {self.episodes} demonstrations"
+                f"--repair-episodes is {self.repair_episodes}, but there are only {self.episodes} demonstrations"
             )
-
-    @property
-    def processes(self) -> int:
-        return self.workers or core_count()
 
     @property
     def test_sets(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Cells of a study: each is run once and its rows are kept; a study that was stopped goes on with the first cell that is missing."""
+"""Cells of a study: each is run once and its rows are kept; a stopped study goes on with the first that is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import fnmatch
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Cell:
 
 
 def choose(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Returns the cells whose names match one of the patterns, and those that they need, in the study's order; all without a pattern.
+    """Returns the cells whose names match a pattern, and those that they need, in the study's order; all without one.
 
     Raises:
         UnknownNameError: a pattern matches no cell.
@@ -75,7 +75,7 @@ def measured(clock: Path) -> dict[str, float]:
 
 
 def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, usual: float = 1.0) -> dict[str, Any]:
-    """Prints what would be run and how long it would take, by the times in `clock`; returns the same. Arguments as of `run_cells`."""
+    """Prints what would be run, and how long by the times in `clock`; returns the same. Arguments as of `run_cells`."""
     factor = pace(cells, measured(clock), usual)
     missing = [cell for cell in cells if not is_done(cell)]
     for cell in cells:
@@ -83,11 +83,13 @@ def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, us
         print(f"{cell.name:<34} {state:<14} {cell.text}")
     left = factor * sum(cell.estimate for cell in missing)
     print(f"{len(missing)} of {len(cells)} cells to run, about {duration(left)}")
-    return {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing], "seconds_left": None if math.isnan(left) else round(left)}
+    names = {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing]}
+    return {**names, "seconds_left": None if math.isnan(left) else round(left)}
 
 
 def run_cells(
-    cells: Sequence[Cell], run: Callable[[Cell], None], is_done: Callable[[Cell], bool], clock: Path, most: int = 0, minutes: float = 0.0,
+    cells: Sequence[Cell], run: Callable[[Cell], None], is_done: Callable[[Cell], bool], clock: Path, most: int = 0,
+    minutes: float = 0.0,
     usual: float = 1.0,
 ) -> dict[str, Any]:
     """Runs the cells that are missing, in order.
@@ -113,16 +115,16 @@ def run_cells(
         factor = pace(cells, measured(clock), usual)
         left = factor * sum(c.estimate for c in missing)
         filled = BAR * done // len(cells)
-        print(
-            f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left; now {cell.name}: {cell.text} "
-            f"(about {duration(factor * cell.estimate)})", file=sys.stderr, flush=True,
-        )
+        bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left"
+        now = f"{cell.name}: {cell.text} (about {duration(factor * cell.estimate)})"
+        print(f"{bar}; now {now}", file=sys.stderr, flush=True)
         start = time.monotonic()
         run(cell)
         write_json(clock, measured(clock) | {cell.name: round(time.monotonic() - start, 1)})
         ran.append(cell.name)
     left_over = [cell.name for cell in cells if not is_done(cell)]
-    print(f"{len(ran)} cells run, {len(left_over)} of {len(cells)} still missing" + (": the same command goes on" if left_over else ""))
+    then = ": the same command goes on" if left_over else ""
+    print(f"{len(ran)} cells run, {len(left_over)} of {len(cells)} still missing{then}")
     return {"ran": ran, "missing": left_over}
 
 
@@ -196,6 +198,22 @@ def write_page(page: Path, begin: str, end: str, made: str) -> None:
         raise FileError(f"{page} lacks the lines {begin!r} and {end!r}, between which the table goes")
     before, _, rest = text.partition(begin)
     write_text(page, f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")
+
+
+def percent(low: float, high: float) -> str:
+    """Returns an interval of shares as "24-68"."""
+    return f"{100 * low:.0f}-{100 * high:.0f}"
+
+
+def points(value: dict[str, Any]) -> str:
+    """Returns the interval of a difference, as its JSON has it, as "-3 to +12"."""
+    return f"{100 * value['low']:+.0f} to {100 * value['high']:+.0f}"
+
+
+def markdown_table(head: str, rows: Iterable[Sequence[object]]) -> str:
+    """Returns a table in Markdown: its first line, "| a | b |", and a line for each row."""
+    rule = "|---" * (head.count("|") - 1) + "|"
+    return "\n".join((head, rule, *(f"| {' | '.join(map(str, row))} |" for row in rows)))
 
 
 def set_name(spec: str) -> str:

@@ -28,7 +28,9 @@ def font(size: int) -> Any:
 
 def save(sheet: Image.Image, out: Path) -> None:
     with atomic_path(out) as temporary:
-        sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS).quantize(64).save(temporary, optimize=True)
+        sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS).quantize(64).save(
+            temporary, optimize=True
+        )
 
 
 def success_chart(out: Path, groups: Sequence[Group]) -> None:
@@ -65,13 +67,17 @@ def _ring(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: tuple
     draw.ellipse([x - r, y - r, x + r, y + r], fill=colour if fill else None, outline=colour, width=SCALE)
 
 
-def curve_chart(out: Path, title: str, axis: str, curves: Sequence[tuple[str, list[tuple[float, float, float, float]]]]) -> None:
+def curve_chart(
+    out: Path, title: str, axis: str, curves: Sequence[tuple[str, list[tuple[float, float, float, float]]]]
+) -> None:
     """Draws success against a figure: curves of (x, rate, low, high); x falls from left to right, from better to worse."""
     left, top, side, tall = 58, 40, 460, 250
     xs = [x for _, points in curves for x, *_ in points]
     low_x, high_x = min(xs), max(xs)
     span = (high_x - low_x) or 1.0
-    sheet = Image.new("RGB", ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE), (255, 255, 255))
+    sheet = Image.new(
+        "RGB", ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE), (255, 255, 255)
+    )
     draw = ImageDraw.Draw(sheet)
 
     def place(x: float, rate: float) -> tuple[float, float]:

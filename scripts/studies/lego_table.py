@@ -61,13 +61,19 @@ class Budget:
 
 BUDGETS = {
     "small": Budget(
-        ("detpool", "mean", "mask-channel", "attention", "cls", "detpool-post"), (1000, 250), 3, quickstart_policy("detpool"), 1100, 128, 56,
+        ("detpool", "mean", "mask-channel", "attention", "cls", "detpool-post"), (1000, 250), 3,
+        quickstart_policy("detpool"), 1100, 128, 56,
         (1e-3, 2.5e-3, 5e-3, 1e-2), 550, 56,
     ),
-    # LEGO: ViT-L, history and chunk of 16, a transformer of 86M, 65 objects x 16; steps, batch and rates are not published, the joint angles are seen
+    # LEGO: ViT-L, history and chunk of 16, a transformer of 86M, 65 objects x 16; steps, batch and rates are not
+    # published, the joint angles are seen
     "paper": Budget(
-        ("detpool", "detpool-post", "mean", "cls", "attention", "mask-channel", "crop", "box"), (2500, 1000, 250, 500, 1500, 2000), 3,
-        dataclasses.replace(quickstart_policy("detpool"), encoder="vit-large", encoder_size=224, policy_net="transformer-base", chunk=16, execute=8),
+        ("detpool", "detpool-post", "mean", "cls", "attention", "mask-channel", "crop", "box"),
+        (2500, 1000, 250, 500, 1500, 2000), 3,
+        dataclasses.replace(
+            quickstart_policy("detpool"), encoder="vit-large", encoder_size=224, policy_net="transformer-base",
+            chunk=16, execute=8
+        ),
         10_000, 256, 1040, (3e-5, 1e-4, 3e-4), 2_500, 260,
     ),
 }
@@ -77,7 +83,7 @@ NUMBERS = ("seeds", "steps", "batch", "trials", "tune_steps", "tune_trials")  # 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig):
+class Config(StudyConfig, seeds=0, steps=0, batch=0, trials=0, tune_steps=0, tune_trials=0):
     """Options of `toyshift study lego-table`."""
 
     budget: str = "small"
@@ -114,13 +120,13 @@ class Config(StudyConfig):
     """Other episodes of a try; 0 = the budget's."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.budget not in BUDGETS:
             raise UnknownNameError("budget", self.budget, BUDGETS)
         if self.encoder and self.encoder not in ENCODER_NAMES:
             raise UnknownNameError("encoder", self.encoder, ENCODER_NAMES)
-        numbers = (self.cells, self.minutes, self.workers, *(getattr(self, name) for name in NUMBERS))
-        if min(*numbers, *self.demos, *self.rates) < 0:
-            raise ConfigError("numbers must be at least 0, where 0 takes the budget's")
+        if min((0, *self.demos, *self.rates)) < 0:
+            raise ConfigError("--demos and --rates must not be negative")
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -138,7 +144,8 @@ class Config(StudyConfig):
 def main(cfg: Config) -> dict[str, Any]:
     """Trains and tests every pooling on every number of demonstrations with every seed; rows are kept cell by cell.
 
-    First some learning rates are tried for each pooling at equal compute, judged by success on training toys. Killed and run again, it goes on.
+    First some learning rates are tried for each pooling at equal compute, judged by success on training toys. Killed
+    and run again, it goes on.
     Example: toyshift study lego-table --budget small --ycb DIR --minutes 120
     """
     return LegoTable(cfg).conduct(cfg, cfg.only)
@@ -162,7 +169,10 @@ class LegoTable(Study):
         grid, most = self.grid, max(self.grid.demos)
         kinds: dict[str, tuple[str, int, int, float]] = {name: (name, 0, 0, 0.0) for name in REFERENCES}
         kinds |= {search_name(p, rate): (p, most, 0, rate) for p in self.poolings for rate in grid.rates}
-        kinds |= {f"{p}-{demos}-s{seed}": (p, demos, seed, 0.0) for seed in range(grid.seeds) for demos in grid.demos for p in self.poolings}
+        kinds |= {
+            f"{p}-{demos}-s{seed}": (p, demos, seed, 0.0) for seed in range(grid.seeds) for demos in grid.demos
+            for p in self.poolings
+        }
         return kinds
 
     def cells(self) -> list[Cell]:
@@ -171,7 +181,9 @@ class LegoTable(Study):
         speed = SPEED.get(grid.policy.encoder, 1.0)
         play = PLAY * grid.trials * len(self.cfg.sets)
         for name, (pooling, demos, seed, rate) in self.kinds.items():
-            text, needs = f"{pooling}, {demos} demonstrations, seed {seed}", tuple(search_name(pooling, r) for r in grid.rates)
+            text, needs = f"{pooling}, {demos} demonstrations, seed {seed}", tuple(
+                search_name(pooling, r) for r in grid.rates
+            )
             seconds = grid.steps * grid.batch / speed + play
             if pooling in REFERENCES:
                 text, seconds, needs = f"the reference {name}", 0.5 * play * grid.seeds, ()
@@ -187,7 +199,9 @@ class LegoTable(Study):
         """What decides a cell's result; how many cells, tries and episodes there are does not."""
         grid, usual = self.grid, PolicyConfig().to_json()
         # what differs from the defaults: an option that is added later must not make an old study another one
-        changed = {k: v for k, v in grid.policy.to_json().items() if k == "encoder" or (k != "pooling" and v != usual[k])}
+        changed = {
+            k: v for k, v in grid.policy.to_json().items() if k == "encoder" or (k != "pooling" and v != usual[k])
+        }
         return {
             "policy": changed, "steps": grid.steps, "batch": grid.batch,
             "tune_steps": grid.tune_steps, "tune_demos": max(grid.demos), "seed": self.cfg.seed,
@@ -248,7 +262,10 @@ class LegoTable(Study):
                 for s in seeds:
                     path = self.cfg.out / "rows" / f"{cell.name}_{set_name(spec).replace(':', '-')}_{s}.parquet"
                     rows += evaluate(EvaluateConfig(folder, spec, trials, seed=s, name=name), path, pool=pool)
-        kept = {"cell": cell.name, "pooling": pooling, "demos": demos, "training_seed": seed, "searched": bool(rate), **facts}
+        kept = {
+            "cell": cell.name, "pooling": pooling, "demos": demos, "training_seed": seed, "searched": bool(rate),
+            **facts
+        }
         write_rows(self.path(cell.name), rows, manifest(self.settings(), self.cfg.seed, **kept))
 
     def demonstrations(self, demos: int) -> str:
@@ -262,8 +279,12 @@ class LegoTable(Study):
     def recipe(self, pooling: str, data: str, out: str, seed: int, rate: float) -> TrainConfig:
         """Returns how a policy is trained: as the quickstart's, with this pooling and learning rate; a search has fewer steps."""
         grid = self.grid
-        recipe = quickstart_recipe("detpool", (data,), out, grid.tune_steps if rate else grid.steps, grid.batch, self.cfg.seed + seed)
-        return dataclasses.replace(recipe, policy=dataclasses.replace(grid.policy, pooling=pooling), lr=rate or self.best_rate(pooling))
+        recipe = quickstart_recipe(
+            "detpool", (data,), out, grid.tune_steps if rate else grid.steps, grid.batch, self.cfg.seed + seed
+        )
+        return dataclasses.replace(
+            recipe, policy=dataclasses.replace(grid.policy, pooling=pooling), lr=rate or self.best_rate(pooling)
+        )
 
     def train(self, pooling: str, data: str, out: str, seed: int, rate: float) -> dict[str, Any]:
         from toyshift.policies import train
@@ -280,9 +301,13 @@ class LegoTable(Study):
         for path in self.path("any").parent.glob(f"lr-{pooling}-*.parquet"):
             facts = read_rows_manifest(path)
             if facts["pooling"] == pooling:  # not detpool-post when detpool is meant
-                tries.append((sum(row.success for row in read_rows(path)), -(facts["validation_loss"] or math.inf), facts["lr"]))
+                tries.append(
+                    (sum(row.success for row in read_rows(path)), -(facts["validation_loss"] or math.inf), facts["lr"])
+                )
         if not tries:
-            raise FileError(f"{self.cfg.results} holds no try of a learning rate for {pooling}; the cells lr-{pooling}-* make them")
+            raise FileError(
+                f"{self.cfg.results} holds no try of a learning rate for {pooling}; the cells lr-{pooling}-* make them"
+            )
         return float(max(tries)[2])
 
     def tabulate(self) -> dict[str, Any]:

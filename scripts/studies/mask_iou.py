@@ -18,7 +18,17 @@ from toyshift.core.files import json_hash, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.evaluate import row_names
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, set_name, write_page
+from toyshift.scripts.studies.cells import (
+    PLAY,
+    TEST_SEED,
+    Cell,
+    Study,
+    markdown_table,
+    percent,
+    points,
+    set_name,
+    write_page,
+)  # fmt: skip
 from toyshift.scripts.studies.options import StudyConfig
 
 FACTOR = "mask-iou"
@@ -26,7 +36,7 @@ BEGIN, END = "<!-- made by `toyshift study mask-iou --tabulate` -->", "<!-- end 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig):
+class Config(StudyConfig, trials=1):
     """Options of `toyshift study mask-iou`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -41,10 +51,11 @@ class Config(StudyConfig):
     results: Path = Path("results/mask_iou")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.policy and not self.tabulate:
-            raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), or --tabulate for the rows that are there")
-        if self.trials < 1 or min(self.workers, self.cells, self.minutes) < 0 or not self.levels:
-            raise ConfigError("trials must be at least 1, workers, cells and minutes at least 0, and there must be a level")
+            raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), or --tabulate what is there")
+        if not self.levels:
+            raise ConfigError("--levels needs at least one level")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -84,7 +95,9 @@ class MaskIou(Study):
         gl_backend()
 
     def cells(self) -> list[Cell]:
-        texts = {cell: f"{name}, masks with an IoU of {iou_of(level):g}" for cell, (_, name, level) in self.parts.items()}
+        texts = {
+            cell: f"{name}, masks with an IoU of {iou_of(level):g}" for cell, (_, name, level) in self.parts.items()
+        }
         return [Cell(cell, text, PLAY * self.cfg.trials) for cell, text in texts.items()]
 
     def path(self, cell: str) -> Path:
@@ -130,39 +143,54 @@ def write_results(folder: Path, docs: Path) -> dict[str, Any]:
 
     paths = sorted((folder / "rows").glob("*.parquet"))
     if not paths:
-        raise FileError(f"{folder / 'rows'} holds no rows yet; run `toyshift study mask-iou --policy DIR --results {folder}` first")
+        raise FileError(
+            f"{folder / 'rows'} holds no rows yet; run `toyshift study mask-iou --policy DIR --results {folder}` first"
+        )
     groups: dict[tuple[str, str], dict[int, list[Any]]] = {}
     for path in paths:
         rows = read_rows(path)
-        groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), {})[int(read_rows_manifest(path)["level"])] = rows
+        groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), {})[
+            int(read_rows_manifest(path)["level"])
+        ] = rows
     lines = []
     for (policy, spec), levels in groups.items():
         for level, rows in sorted(levels.items()):
             found = summarise(rows)[0]
             loss = None
             if level and 0 in levels:
-                loss = compare([dataclasses.replace(r, shift="") for r in rows], [dataclasses.replace(r, shift="") for r in levels[0]]).to_json()
+                loss = compare([dataclasses.replace(r, shift="") for r in rows], [
+                    dataclasses.replace(r, shift="") for r in levels[0]
+                ]).to_json()
             lines.append({
-                "policy": policy, "set": spec, "level": level, "iou": iou_of(level), "n": found.n, "k": found.k, "rate": found.rate, "wilson_95": list(found.wilson),
-                "objects": found.objects, "clustered_objects_95": list(found.clustered), "minus_true_masks": loss, "failures": found.failures,
+                "policy": policy, "set": spec, "level": level, "iou": iou_of(level), "n": found.n, "k": found.k,
+                "rate": found.rate, "wilson_95": list(found.wilson),
+                "objects": found.objects, "clustered_objects_95": list(found.clustered), "minus_true_masks": loss,
+                "failures": found.failures,
             })
     table = {"rows": lines}
     write_json(folder / "table.json", table)
     write_page(docs / "mask_iou.md", BEGIN, END, markdown(lines))
-    curves = [(f"{policy} on {spec}", [(x["iou"], x["rate"], *x["clustered_objects_95"]) for x in lines if (x["policy"], x["set"]) == (policy, spec)]) for policy, spec in groups]
-    curve_chart(docs / "mask_iou.png", "Success against the masks' IoU", "IoU of the target's mask with the true one (lines: 95 % for new objects)", curves)
+    curves = []
+    for policy, spec in groups:
+        own = [x for x in lines if (x["policy"], x["set"]) == (policy, spec)]
+        drawn = [(x["iou"], x["rate"], *x["clustered_objects_95"]) for x in own]
+        curves.append((f"{policy} on {spec}", drawn))
+    axis = "IoU of the target's mask with the true one (lines: 95 % for new objects)"
+    curve_chart(docs / "mask_iou.png", "Success against the masks' IoU", axis, curves)
     print(markdown(lines))
     print(f"table: {folder / 'table.json'}, {docs / 'mask_iou.md'}\nfigure: {docs / 'mask_iou.png'}")
     return table
 
 
+HEAD = "| policy | objects | IoU | n | success % | 95 % episodes | 95 % new objects | minus true masks, points |"
+
+
 def markdown(lines: list[dict[str, Any]]) -> str:
     """Returns the table in Markdown."""
-    text = "| policy | objects | IoU | n | success % | 95 % episodes | 95 % new objects | minus true masks, points |\n|---|---|---|---|---|---|---|---|\n"
     rows = []
     for x in lines:
-        spans = [f"{100 * low:.0f}-{100 * high:.0f}" for low, high in (x["wilson_95"], x["clustered_objects_95"])]
-        loss = x["minus_true_masks"]["difference"] if x["minus_true_masks"] else None
-        less = "-" if loss is None else f"{100 * loss['value']:+.0f} ({100 * loss['low']:+.0f} to {100 * loss['high']:+.0f})"
-        rows.append(f"| `{x['policy']}` | {x['set']} | {x['iou']:g} | {x['n']} | {100 * x['rate']:.1f} | {spans[0]} | {spans[1]} | {less} |")
-    return text + "\n".join(rows)
+        loss = x["minus_true_masks"] and x["minus_true_masks"]["difference"]
+        less = f"{100 * loss['value']:+.0f} ({points(loss)})" if loss else "-"
+        head = (f"`{x['policy']}`", x["set"], f"{x['iou']:g}", x["n"], f"{100 * x['rate']:.1f}")
+        rows.append((*head, percent(*x["wilson_95"]), percent(*x["clustered_objects_95"]), less))
+    return markdown_table(HEAD, rows)

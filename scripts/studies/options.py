@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from toyshift.core.workers import core_count
-from toyshift.scripts.options import Common
+from toyshift.scripts.options import Parallel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StudyConfig(Common):
-    """Options of a study."""
+class StudyConfig(Parallel, cells=0, minutes=0):
+    """Options of a study; with one worker it plays in this process."""
 
     out: Path
     """Folder of work: demonstrations, policies, unfinished rows."""
@@ -27,9 +26,3 @@ class StudyConfig(Common):
     """Print the plan with estimated times, run nothing."""
     tabulate: bool = False
     """Make table and figure of the rows that are there, run nothing."""
-    workers: int = 0
-    """Processes; 0 takes one per core, 1 plays in this one."""
-
-    @property
-    def processes(self) -> int:
-        return self.workers or core_count()

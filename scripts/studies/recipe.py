@@ -19,7 +19,7 @@ from toyshift.core.files import read_json, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.recipe import best_recipe
-from toyshift.scripts.studies.cells import Cell, Study, pool_of, write_page
+from toyshift.scripts.studies.cells import Cell, Study, markdown_table, percent, pool_of, write_page
 from toyshift.scripts.studies.options import StudyConfig
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ BEGIN, END = "<!-- made by `toyshift study recipe --tabulate` -->", "<!-- end of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig):
+class Config(StudyConfig, seeds=1, demos=1, steps=1, batch=1, trials=1):
     """Options of `toyshift study recipe`."""
 
     ycb: Path | None = None
@@ -49,13 +49,6 @@ class Config(StudyConfig):
     """Episodes per object set and seed."""
     out: Path = Path("runs/recipe")
     results: Path = Path("results/recipe")
-
-    def __post_init__(self) -> None:
-        positive, others = (self.seeds, self.demos, self.steps, self.batch, self.trials), (self.cells, self.minutes, self.workers)
-        if min(positive) < 1 or min(others) < 0:
-            raise ConfigError(
-                "seeds, demos, steps, batch and trials must be at least 1, cells, minutes and workers at least 0"
-            )
 
     @property
     def sets(self) -> dict[str, str]:
@@ -155,10 +148,14 @@ def _tabulate(cfg: Config) -> dict[str, Any]:
         wins, k = [row.success for row in chosen], sum(row.success for row in chosen)
         objects = clustered(wins, [row.object_id for row in chosen])
         each = [[row.success for row in chosen if row.seed == seed] for seed in sorted({row.seed for row in chosen})]
-        failures = {kind: sum(row.failure == kind for row in chosen) for kind in sorted({row.failure for row in chosen}) if kind}
+        failures = {
+            kind: sum(row.failure == kind for row in chosen) for kind in sorted({row.failure for row in chosen}) if kind
+        }
         lines.append({
-            "policy": who, "set": spec, "k": k, "n": len(chosen), "rate": k / len(chosen), "wilson_95": list(wilson(k, len(chosen))),
-            "clustered_objects_95": [objects.low, objects.high], "by_seed": [sum(e) / len(e) for e in each], "failures": failures,
+            "policy": who, "set": spec, "k": k, "n": len(chosen), "rate": k / len(chosen),
+            "wilson_95": list(wilson(k, len(chosen))),
+            "clustered_objects_95": [objects.low, objects.high], "by_seed": [sum(e) / len(e) for e in each],
+            "failures": failures,
         })  # fmt: skip
     table = {"success": lines, "minutes": minutes, "settings": read_json(cfg.results / "settings.json")["settings"]}
     write_json(cfg.results / "table.json", table)
@@ -168,13 +165,17 @@ def _tabulate(cfg: Config) -> dict[str, Any]:
     return table
 
 
+HEAD = "| policy | on | n | success | 95 % episodes | 95 % new objects | each seed | failures |"
+
+
 def _markdown(table: dict[str, Any]) -> str:
-    head = f"{len(table['minutes'])} seeds, {', '.join(f'{m:g}' for m in table['minutes'])} minutes each for collecting and training.\n\n"
-    head += "| policy | on | n | success | 95 % episodes | 95 % new objects | each seed | failures |\n|---|---|---|---|---|---|---|---|\n"
-    return head + "\n".join(_line(x) for x in table["success"])
+    minutes = ", ".join(f"{m:g}" for m in table["minutes"])
+    made = markdown_table(HEAD, map(_line, table["success"]))
+    return f"{len(table['minutes'])} seeds, {minutes} minutes each for collecting and training.\n\n{made}"
 
 
-def _line(x: dict[str, Any]) -> str:
-    spans = [f"{100 * low:.0f}-{100 * high:.0f}" for low, high in (x["wilson_95"], x["clustered_objects_95"])]
+def _line(x: dict[str, Any]) -> tuple[object, ...]:
     failures = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in x["failures"].items()) or "-"
-    return f"| {x['policy']} | {x['set']} | {x['n']} | {100 * x['rate']:.1f} % | {spans[0]} | {spans[1]} | {', '.join(f'{100 * r:.0f}' for r in x['by_seed'])} | {failures} |"
+    spans = percent(*x["wilson_95"]), percent(*x["clustered_objects_95"])
+    each = ", ".join(f"{100 * r:.0f}" for r in x["by_seed"])
+    return (x["policy"], x["set"], x["n"], f"{100 * x['rate']:.1f} %", *spans, each, failures)
