@@ -1,22 +1,24 @@
-"""Viewpoint augmentation: a dataset rendered again from sampled cameras, actions untouched (exact, because frames keep their state)."""
+"""Viewpoint augmentation: a dataset rendered again from sampled cameras; exact, because frames keep their state."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toyshift.core import runs
 from toyshift.core.contract import SIM_STATE, image_key, mask_key
-from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError
-from toyshift.core.files import json_hash, read_json, write_json
+from toyshift.core.errors import ConfigError, ContractError
+from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import worker_pool
+from toyshift.core.workers import Job, play
 from toyshift.data.collecting.replay import begin_again, environment_of
 from toyshift.data.episode import Episode, episode_indices, write_episode
 from toyshift.data.store.dataset import Dataset, open_dataset
@@ -57,38 +59,37 @@ class ViewpointConfig:
             raise ConfigError(f"source and destination are both {self.src}; choose another destination")
 
 
-_session: dict[str, tuple[Dataset, GraspEnv]] = {}  # one environment per worker process and dataset
+@contextlib.contextmanager
+def _opened(src: Path) -> Iterator[tuple[Dataset, GraspEnv]]:
+    """Yields a dataset and its environment, which a process keeps between episodes."""
+    dataset = open_dataset(src)
+    with contextlib.closing(environment_of(dataset)) as env:
+        yield dataset, env
 
 
-def _open(src: Path) -> tuple[Dataset, GraspEnv]:
-    key = str(src)
-    if key not in _session:
-        dataset = open_dataset(src)
-        _session[key] = dataset, environment_of(dataset)
-    return _session[key]
-
-
-def _rerender(config: ViewpointConfig, index: int) -> int:
+def _rerender(config: ViewpointConfig, opened: tuple[Dataset, GraspEnv], index: int) -> None:
     """Writes episode `index` of the new dataset."""
-    dataset, env = _open(config.src)
+    dataset, env = opened
     episode = dataset.episode(index)
-    if SIM_STATE not in episode.frames:
-        raise ContractError(f"{config.src} does not keep the simulator's state ({SIM_STATE}); it cannot be rendered again")
     low, high = config.azimuth
     azimuth = float(low + (high - low) * episode_rng(config.seed, index, "viewpoint").random())
     frames = {k: np.array(v) for k, v in episode.frames.items()}
-    if episode.meta.get("factors", {}).get("shift") or env.shifts.items:
+    factors = episode.meta.get("factors", {})
+    if factors.get("shift") or env.shifts.items:
         begin_again(env, episode.meta, index)
     env.look = Look(azimuth=azimuth)
     for t, state in enumerate(frames[SIM_STATE]):
         env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"], episode.meta.get("others"))
         image, mask, _ = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])
-        frames[image_key(CAMERA)][t], frames[mask_key(CAMERA)][t] = image, mask
         extrinsics, intrinsics = env.camera_pose(CAMERA)
-        frames[f"camera.{CAMERA}.extrinsics"][t], frames[f"camera.{CAMERA}.intrinsics"][t] = extrinsics, intrinsics
-    factors = dict(episode.meta.get("factors", {})) | {"look": dataclasses.asdict(env.look)}
-    write_episode(config.dst, Episode(index, frames, episode.meta | {"factors": factors, "source_episode": index}))
-    return index
+        drawn = {
+            image_key(CAMERA): image, mask_key(CAMERA): mask,
+            f"camera.{CAMERA}.extrinsics": extrinsics, f"camera.{CAMERA}.intrinsics": intrinsics,
+        }
+        for key, value in drawn.items():
+            frames[key][t] = value
+    meta = episode.meta | {"factors": factors | {"look": dataclasses.asdict(env.look)}, "source_episode": index}
+    write_episode(config.dst, Episode(index, frames, meta))
 
 
 def augment_viewpoint(config: ViewpointConfig) -> dict[str, Any]:
@@ -101,52 +102,32 @@ def augment_viewpoint(config: ViewpointConfig) -> dict[str, Any]:
         ContractError: the dataset keeps no simulator state, or was recorded with another model.
         ConfigError: dst holds something else.
     """
-    src, dst = Path(config.src), Path(config.dst)
-    dataset = open_dataset(src)
-    if CAMERA not in dataset.observation_contract.camera_names:
-        raise ConfigError(f"{src} has no camera {CAMERA!r} to move; it has {', '.join(dataset.observation_contract.camera_names)}")
-    key = json_hash({"source": dataset.content_hash(), "azimuth": list(config.azimuth), "seed": config.seed, "kind": "viewpoint", "episodes": config.episodes})
-    finished = _finished(dst, key)
+    src, dst, marker = Path(config.src), Path(config.dst), Path(config.dst) / CONFIG
+    dataset, azimuth = open_dataset(src), list(config.azimuth)
+    cameras = dataset.observation_contract.camera_names
+    settings = {"azimuth": azimuth, "seed": config.seed, "kind": "viewpoint", "episodes": config.episodes}
+    settings["source"] = dataset.content_hash()
+    key = json_hash(settings)
+    finished: dict[str, Any] | None = runs.found(marker, key, "an augmentation", "toyshift augment", settings)
     if finished is not None:
         return finished
-    dst.mkdir(parents=True, exist_ok=True)
-    write_json(dst / CONFIG, {"key": key, "finished": None})
+    if CAMERA not in cameras:
+        raise ConfigError(f"{src} has no camera {CAMERA!r} to move; it has {', '.join(cameras)}")
+    if SIM_STATE not in dataset.columns:
+        raise ContractError(f"{src} does not keep the simulator's state ({SIM_STATE}); it cannot be rendered again")
+    runs.claim(marker, key, settings)
     count = min(config.episodes or dataset.num_episodes, dataset.num_episodes)
     todo = sorted(set(range(count)) - episode_indices(dst))
+    job = Job(key, functools.partial(_opened, src), functools.partial(_rerender, config), f"rendering {src} again")
     with Progress("augment viewpoint", count, "episode", count - len(todo)) as bar:
-        if config.workers == 0:
-            for index in todo:
-                _rerender(config, index)
-                bar.update()
-            for _, env in _session.values():
-                env.close()
-            _session.clear()
-        else:
-            with worker_pool(config.workers) as pool:
-                try:
-                    for future in as_completed([pool.submit(_rerender, config, index) for index in todo]):
-                        future.result()
-                        bar.update()
-                except BrokenProcessPool as error:
-                    raise ToyShiftError("a worker process died while rendering (out of memory?); finished episodes are kept: run the same command again") from error
-    facts = manifest({"src": str(src), "azimuth": list(config.azimuth), "source_hash": dataset.content_hash()}, config.seed, gl_renderer=gl_renderer_name())
-    finalize(dst, dataset.action_contract, dataset.observation_contract, facts, robot_type=str(dataset.info.get("robot_type", "panda")))
+        for _ in play(todo, job, config.workers):
+            bar.update()
+    facts = {"src": str(src), "azimuth": azimuth, "source_hash": settings["source"]}
+    made_by = manifest(facts, config.seed, gl_renderer=gl_renderer_name())
+    robot = str(dataset.info.get("robot_type", "panda"))
+    finalize(dst, dataset.action_contract, dataset.observation_contract, made_by, robot_type=robot)
     made = open_dataset(dst)
-    result = {"out": str(dst), "episodes": made.num_episodes, "frames": made.num_frames, "azimuth": list(config.azimuth), "content_hash": made.content_hash()}
-    write_json(dst / CONFIG, {"key": key, "finished": result})
+    sizes = {"episodes": made.num_episodes, "frames": made.num_frames}
+    result = {"out": str(dst), **sizes, "azimuth": azimuth, "content_hash": made.content_hash()}
+    runs.finish(marker, result)
     return result
-
-
-def _finished(dst: Path, key: str) -> dict[str, Any] | None:
-    if not (dst / CONFIG).exists():
-        if dst.exists() and any(dst.iterdir()):
-            raise ConfigError(f"{dst} is not empty and was not made by `toyshift augment`; choose another destination")
-        return None
-    try:
-        before = read_json(dst / CONFIG)
-    except FileError as error:
-        raise FileError(f"{error} (or delete {dst})") from error
-    if before.get("key") != key:
-        raise ConfigError(f"{dst} holds another augmentation; choose another destination, or delete it")
-    finished: dict[str, Any] | None = before.get("finished")
-    return finished

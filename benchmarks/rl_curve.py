@@ -21,9 +21,8 @@ from PIL import Image, ImageDraw
 
 from toyshift.core.files import read_json, write_json
 from toyshift.core.manifest import manifest
-from toyshift.diagnostics import EvaluateConfig, evaluate
+from toyshift.diagnostics import EvaluateConfig, evaluate, summarise
 from toyshift.diagnostics.report_charts import nice_ticks, short
-from toyshift.diagnostics.statistics import wilson
 from toyshift.scripts.options import parse
 from toyshift.scripts.studies.charts import COLOURS, GRID, INK, SCALE, font, save
 from toyshift.scripts.train_rl import main as train_rl
@@ -38,13 +37,13 @@ def measure(name: str, seed: int, work: Path, out: Path, options: list[str]) -> 
     config = parse(train_rl, [*options, "--seed", str(seed), "--out", str(folder)], "train-rl")
     facts = manifest(config.train.to_json(), seed)
     trained = train_rl(config)
-    tested = evaluate(EvaluateConfig(str(folder), config.train.objects, trials=100, seed=TEST_SEED), folder / "test.parquet")
-    wins = sum(row.success for row in tested)
+    test = EvaluateConfig(str(folder), config.train.objects, trials=100, seed=TEST_SEED)
+    tested = summarise(evaluate(test, folder / "test.parquet"))[0]
     write_json(out, {
         "name": name, "seed": seed, "config": config.train.to_json(), "step": trained["step"], "seconds": trained["seconds"],
         "curve": [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()],
-        "test": {"success": wins / len(tested), "wilson_95": list(wilson(wins, len(tested))), "trials": len(tested), "seed": TEST_SEED,
-                 "failures": {kind: sum(row.failure == kind for row in tested) for kind in sorted({row.failure for row in tested} - {""})}},
+        "test": {"success": tested.rate, "wilson_95": list(tested.wilson), "trials": tested.n, "seed": TEST_SEED,
+                 "failures": tested.failures},
         "manifest": facts,
     })  # fmt: skip
 

@@ -2,12 +2,31 @@
 
 Batch (LeRobot's key names; B batch, T history, K action chunk, S state size, A action size):
 
-    observation.images.<cam>   uint8   (B, T, H, W, 3)   sRGB; cam in {front, wrist, ...}
-    masks.<cam>                uint8   (B, T, H, W)      0 background, 1 target, 2 other object, 3 robot
-    observation.state          float32 (B, T, S)         proprioception, names in the contract
-    action                     float32 (B, K, A)         semantics in the action contract
-    action_is_pad              bool    (B, K)            True past the end of the episode
-    task                       list[str]                 the instruction
+    observation.images.<cam>        uint8   (B, T, H, W, 3)   sRGB; cam in {front, wrist, side, film, ...}
+    masks.<cam>                     uint8   (B, T, H, W)      0 background, 1 target, 2 other object, 3 robot
+    observation.state               float32 (B, T, S)         proprioception, names in the contract
+    observation.environment_state   float32 (B, T, E)         privileged: the target's pose, where a policy may see it
+    action                          float32 (B, K, A)         semantics in the action contract
+    action_is_pad                   bool    (B, K)            True past the end of the episode
+    task                            list[str]                 the instruction
+
+    With T > 1, at steps of `stride` frames, the newest last:
+    action.history                  float32 (B, (T - 1) * stride, A)   actions since the oldest observation
+    history_is_pad                  bool    (B, T)            True before the start of the episode, whose first is repeated
+
+    For training, drawn by (seed, step) and applied where the policy runs:
+    augment.gain.<cam>              float32 (B, 3)            factor of each colour
+    augment.bias.<cam>              float32 (B)               added to standardised pixels
+    augment.state                   float32 (B, S)            added to the state [its standard deviations]
+    augment.keep                    bool    (B, cameras)      False hides a view
+    augment.noise, augment.time     float32 (B, T, K, A), (B, T)   of heads that learn to take noise away; T steps seen
+
+    Of datasets, beside what a policy may eat:
+    dataset_name, episode_index, frame_index   list[str], int64 (B), int64 (B)   where a window was cut out
+    camera.<cam>.extrinsics         float32 (4, 4)            pose of the camera in the base frame
+    camera.<cam>.intrinsics         float32 (3, 3)            [pixels]
+    factor.<name>                   float32 (1)               what was asked of this episode's shift or sub-dataset
+    sim.state                       float64 (N)               mjSTATE_INTEGRATION; whose, the episode's meta data say
 
 Only what a policy may eat starts with `observation.` or `action`.
 """
@@ -55,8 +74,8 @@ class ActionContract:
     only at the borders that need it (Stable-Baselines3, robomimic).
 
     Attributes:
-        mode: "joint_pos" (absolute joint angles), "joint_delta" (added to the commanded ones), "eef_delta" (dx, dy, dz, axis-angle;
-            added to the commanded pose) or "eef_pose" (absolute position and axis-angle).
+        mode: "joint_pos" (absolute joint angles), "joint_delta" (added to the commanded ones), "eef_delta" (dx, dy, dz,
+            axis-angle; added to the commanded pose) or "eef_pose" (absolute position and axis-angle).
         names: one name per action entry, in order.
         units: one unit per action entry ("m", "rad", "1").
         low: lower bounds, physical units.
@@ -84,7 +103,9 @@ class ActionContract:
             raise UnknownNameError("action mode", self.mode, ACTION_MODES)
         sizes = {len(self.names), len(self.units), len(self.low), len(self.high)}
         if len(sizes) != 1:
-            raise ContractError(f"action contract: names, units, low and high have lengths {sorted(sizes)}; they must agree")
+            raise ContractError(
+                f"action contract: names, units, low and high have lengths {sorted(sizes)}; they must agree"
+            )
 
     @property
     def size(self) -> int:
@@ -108,8 +129,7 @@ class ActionContract:
     def from_json(cls, value: dict[str, Any]) -> ActionContract:
         known = {f.name for f in dataclasses.fields(cls)}
         try:
-            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known}
-            return cls(**fields)
+            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known})
         except (TypeError, AttributeError) as error:
             raise ContractError(f"not an action contract: {error}") from error
 
@@ -124,7 +144,12 @@ def require_same_contract(a: ActionContract, b: ActionContract, name_a: str, nam
     if len(fields) > len(shown):
         different.append(f"and so {', '.join(k for k in fields if k not in shown)}")
     if different:
-        raise ContractError(f"the action contracts of {name_a} and {name_b} differ ({'; '.join(different)}). Collect or train again under one contract")
+        raise _differ("action", name_a, name_b, different)
+
+
+def _differ(kind: str, name_a: str, name_b: str, different: list[str]) -> ContractError:
+    told = f"the {kind} contracts of {name_a} and {name_b} differ ({'; '.join(different)})"
+    return ContractError(f"{told}. Collect or train again under one contract")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +159,8 @@ class ObservationContract:
     Attributes:
         cameras: camera name -> (height, width) [pixels], as a tuple of pairs in order.
         state_names: one name per entry of `observation.state`; units are in the names' documentation (m, rad).
-        environment_state_names: one name per entry of the privileged `observation.environment_state`; empty where there is none.
+        environment_state_names: one name per entry of the privileged `observation.environment_state`; empty where there
+            is none.
     """
 
     cameras: tuple[tuple[str, tuple[int, int]], ...]
@@ -146,18 +172,22 @@ class ObservationContract:
         return tuple(name for name, _ in self.cameras)
 
     def state_seen(self, privileged: bool) -> tuple[str, ...]:
-        """Returns the names of the state entries that a policy sees, those of the privileged state last, where it sees them.
+        """Returns the names of the state entries that a policy sees, those of the privileged state last, if it does.
 
         Raises:
             ContractError: it does, and there are none.
         """
         if privileged and not self.environment_state_names:
-            raise ContractError("the policy sees the target's pose, but the observations have no environment_state; make the environment with environment_state=True")
+            raise ContractError(
+                "the policy sees the target's pose, but the observations have no environment_state; "
+                "make the environment with environment_state=True"
+            )
         return (*self.state_names, *(self.environment_state_names if privileged else ()))
 
     def to_json(self) -> dict[str, Any]:
-        privileged = {"environment_state_names": list(self.environment_state_names)} if self.environment_state_names else {}
-        return {"cameras": {name: list(size) for name, size in self.cameras}, "state_names": list(self.state_names), **privileged}
+        names = {"state_names": self.state_names, "environment_state_names": self.environment_state_names}
+        listed = {key: list(value) for key, value in names.items() if value or key == "state_names"}
+        return {"cameras": {name: list(size) for name, size in self.cameras}} | listed
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ObservationContract:
@@ -169,7 +199,7 @@ class ObservationContract:
 
 
 def require_same_observations(a: ObservationContract, b: ObservationContract, name_a: str, name_b: str) -> None:
-    """Raises ContractError when two observation contracts differ in a camera, an image size or a state entry; names those."""
+    """Raises ContractError naming every camera, image size and state entry in which two observation contracts differ."""
     if a == b:
         return
     ours, theirs = dict(a.cameras), dict(b.cameras)
@@ -177,11 +207,10 @@ def require_same_observations(a: ObservationContract, b: ObservationContract, na
     def size(cameras: dict[str, tuple[int, int]], camera: str) -> str:
         return f"{cameras[camera][0]} x {cameras[camera][1]} pixels" if camera in cameras else "absent"
 
-    different = [f"camera {c}: {size(ours, c)} in {name_a}, {size(theirs, c)} in {name_b}" for c in dict.fromkeys((*ours, *theirs)) if ours.get(c) != theirs.get(c)]
+    cameras = [c for c in dict.fromkeys((*ours, *theirs)) if ours.get(c) != theirs.get(c)]
+    different = [f"camera {c}: {size(ours, c)} in {name_a}, {size(theirs, c)} in {name_b}" for c in cameras]
     for mine, other, name in ((a, b, name_a), (b, a, name_b)):
         entries = (*other.state_names, *other.environment_state_names)
         if extra := [entry for entry in (*mine.state_names, *mine.environment_state_names) if entry not in entries]:
             different.append(f"state entries only in {name}: {', '.join(extra)}")
-    if not different:
-        different = ["the order of cameras or state entries"]
-    raise ContractError(f"the observation contracts of {name_a} and {name_b} differ ({'; '.join(different)}). Collect or train again under one contract")
+    raise _differ("observation", name_a, name_b, different or ["the order of cameras or state entries"])

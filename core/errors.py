@@ -54,9 +54,5 @@ class GraspError(ToyShiftError):
     """No grasp could be planned for an object."""
 
 
-class PhysicsError(ToyShiftError, RuntimeError):
-    """The simulation became unstable."""
-
-
 class RemoteError(ToyShiftError, RuntimeError):
     """A policy server that cannot be reached, breaks off, answers with an error, or speaks another protocol."""

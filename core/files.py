@@ -23,13 +23,17 @@ def cache_dir(*parts: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"cannot make the cache folder {path} ({error}); set TOYSHIFT_CACHE to a folder you can write") from error
+        remedy = "set TOYSHIFT_CACHE to a folder you can write"
+        raise FileError(f"cannot make the cache folder {path} ({error}); {remedy}") from error
     return path
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renamed to it when the block ends well, removed when it does not. A full disk's error names `path`."""
+    """Yields a temporary path beside `path`; renamed to it when the block ends well, removed when it does not.
+
+    A full disk's error names `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=f".tmp{path.suffix}", dir=path.parent)
@@ -85,7 +89,8 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} is not valid JSON ({error}); it may be truncated: delete it and run the command that made it again") from error
+        remedy = "it may be truncated: delete it and run the command that made it again"
+        raise FileError(f"{path} is not valid JSON ({error}); {remedy}") from error
 
 
 def content_hash(*parts: bytes | str) -> str:
@@ -116,7 +121,12 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_UN)
 
 
+def in_the_way(path: Path) -> bool:
+    """Whether a file or a filled folder lies there."""
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
 def require_new(path: Path) -> None:
     """Raises ConfigError where a file or a filled folder is in the way."""
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    if in_the_way(path):
         raise ConfigError(f"{path} exists; choose another destination, or delete it")

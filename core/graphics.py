@@ -22,13 +22,18 @@ def gl_backend() -> str:
     """
     wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
     if wanted and wanted not in BACKENDS:
-        raise ConfigError(f"MUJOCO_GL={wanted}; ToyShift renders offscreen with one of: {', '.join(BACKENDS)}; unset MUJOCO_GL to let it choose")
+        raise ConfigError(
+            f"MUJOCO_GL={wanted}; ToyShift renders offscreen with one of: {', '.join(BACKENDS)}; "
+            f"unset MUJOCO_GL to let it choose"
+        )
     for backend in (wanted,) if wanted else BACKENDS:
         if ctypes.util.find_library(LIBRARIES[backend]):
             return backend
+    install = f"run `apt-get install -y {PACKAGES[wanted or 'egl']}`"
     if wanted:
-        raise MissingDependencyError(f"MUJOCO_GL={wanted}, but lib{LIBRARIES[wanted]} is not installed: run `apt-get install -y {PACKAGES[wanted]}`, or unset MUJOCO_GL")
-    raise MissingDependencyError(f"no library for offscreen rendering was found: run `apt-get install -y {PACKAGES['egl']}` (or {PACKAGES['osmesa']})")
+        absent = f"MUJOCO_GL={wanted}, but lib{LIBRARIES[wanted]} is not installed"
+        raise MissingDependencyError(f"{absent}: {install}, or unset MUJOCO_GL")
+    raise MissingDependencyError(f"no library for offscreen rendering was found: {install} (or {PACKAGES['osmesa']})")
 
 
 def check_mujoco_loads() -> None:

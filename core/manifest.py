@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("toyshift", "numpy", "mujoco", "robosuite", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d", "coacd", "scipy")
+PACKAGES = (
+    "toyshift", "numpy", "mujoco", "robosuite", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d",
+    "coacd", "scipy",
+)
 
 
 def package_versions() -> dict[str, str]:
@@ -30,12 +33,15 @@ def git_revision() -> str:
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return "none"
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
     try:
-        revision = subprocess.run(["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
-        status = subprocess.run(["git", "-C", str(root), "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10, check=True)
+        return git("rev-parse", "--short=12", "HEAD") + ("+dirty" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):
         return "none"
-    return revision.stdout.strip() + ("+dirty" if status.stdout.strip() else "")
 
 
 def cpu_name() -> str:

@@ -12,16 +12,18 @@ T = TypeVar("T")
 class Progress:
     """A counter with a bar: `with Progress("collect", total=500) as bar: bar.update(1, yield_=0.9)`.
 
-    Where stderr is no terminal (CI, a log file), one line is written about every 10 seconds instead.
+    Where stderr is no terminal (CI, a log file), one line is written about every 10 seconds instead; nothing unless `shown`.
     """
 
-    def __init__(self, label: str, total: int | None, unit: str = "it", initial: int = 0) -> None:
+    def __init__(
+        self, label: str, total: int | None, unit: str = "it", initial: int = 0, *, shown: bool = True
+    ) -> None:
         from tqdm import tqdm  # imported here: `toyshift --help` must not pay for it
 
         live = sys.stderr.isatty()
         self._bar = tqdm(
             total=total, desc=label, unit=unit, initial=initial, file=sys.stderr, dynamic_ncols=live,
-            mininterval=0.2 if live else 10.0, ascii=not live, leave=True, delay=1.0,
+            mininterval=0.2 if live else 10.0, ascii=not live, leave=True, delay=1.0, disable=not shown,
         )
 
     def update(self, n: int = 1, **figures: float | str) -> None:
@@ -41,11 +43,13 @@ class Progress:
         self.close()
 
 
-def track(items: Iterable[T], label: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Iterates over items behind a progress bar."""
+def track(
+    items: Iterable[T], label: str, total: int | None = None, unit: str = "it", *, shown: bool = True
+) -> Iterator[T]:
+    """Iterates over items behind a progress bar; nothing is drawn unless `shown`."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    with Progress(label, total, unit) as bar:
+    with Progress(label, total, unit, shown=shown) as bar:
         for item in items:
             yield item
             bar.update()

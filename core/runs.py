@@ -1,17 +1,18 @@
 """Runs that can be taken up again: a marker file says whose the folder is, and what came of it.
 
-A command looks for what an earlier run of the same settings left (`found`), checks all it needs, marks the folder as its own
-(`claim`), works, and says what came of it (`finish`). Killed in between and run again, it goes on.
+A command looks for what an earlier run of the same settings left (`found`), checks all it needs, marks the folder
+as its own (`claim`), works, and says what came of it (`finish`). Killed in between and run again, it goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.core.files import json_hash, read_json, write_json
+from toyshift.core.files import in_the_way, json_hash, read_json, write_json
 
 
 def differences(now: Mapping[str, Any], there: Mapping[str, Any], but: Collection[str] = ()) -> list[str]:
@@ -34,7 +35,9 @@ def refuse_other(folder: Path, what: str, different: Collection[str] = ()) -> Co
 
 
 def found(marker: Path, key: str, what: str, made_by: str, settings: Mapping[str, Any] | None = None) -> Any | None:
-    """Returns what `finish` wrote in an earlier run with the same key; None where it did not get so far, or there was none.
+    """Returns what `finish` wrote in an earlier run with the same key; None where it did not get so far or none was.
+
+    Markers of older versions, which lack `settings`, are understood: the key decides.
 
     Args:
         marker: the folder's marker file.
@@ -49,10 +52,12 @@ def found(marker: Path, key: str, what: str, made_by: str, settings: Mapping[str
     """
     folder = marker.parent
     if not marker.exists():
-        if folder.exists() and any(folder.iterdir()):
+        if in_the_way(folder):
             raise ConfigError(f"{folder} is not empty and was not made by `{made_by}`; choose another folder")
         return None
-    before = read_json(marker)
+    before = None
+    with contextlib.suppress(FileError):  # its remedy, to delete the marker, would leave a folder of nobody
+        before = read_json(marker)
     if not isinstance(before, dict) or "key" not in before:
         raise FileError(f"{marker} is not what `{made_by}` writes; restore it, or delete {folder}")
     if before["key"] != key:

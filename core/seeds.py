@@ -10,7 +10,10 @@ from toyshift.core.errors import ConfigError
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
-    """Returns the generator of SeedSequence(seed, spawn_key=key): independent streams for different keys, the same in any process."""
+    """Returns the generator of SeedSequence(seed, spawn_key=key).
+
+    Streams of different keys are independent, and the same in any process.
+    """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 

@@ -1,4 +1,4 @@
-"""Worker processes that are spawned, use one thread each, end when the main process is killed, and leave quietly; or those of a Ray cluster."""
+"""Worker processes that are spawned, use one thread each, end with the main process and leave quietly; or Ray's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def core_count() -> int:
 
 
 def _leave() -> None:
-    """Ends this worker without teardown; an error that ends it is still told, which multiprocessing would do only after this."""
+    """Ends this worker without teardown; an error that ends it is told here, as multiprocessing would after this."""
     error = sys.exc_info()[1]
     if error is not None:
         traceback.print_exception(error)
@@ -56,16 +56,14 @@ def _die_with_parent() -> None:
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Lets worker processes started inside use one thread for linear algebra and software rendering."""
-    before = {name: os.environ.get(name) for name in _THREADS}
+    before = {name: os.environ[name] for name in _THREADS if name in os.environ}
     os.environ.update(_THREADS)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in _THREADS:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _do(job: Job[Session, Item, Result], item: Item) -> Result:
 
 @dataclasses.dataclass(frozen=True)
 class _Failed:
-    """A ToyShiftError on its way out of a worker: some take other arguments than their message, and so cannot be sent themselves."""
+    """A ToyShiftError on its way out of a worker: those that take more than a message cannot be sent themselves."""
 
     kind: type[ToyShiftError]
     message: str
@@ -159,11 +157,13 @@ def _do_elsewhere(job: Job[Session, Item, Result], item: Item) -> Result | _Fail
         return _Failed(type(error), str(error))
 
 
-def play(items: Iterable[Item], job: Job[Session, Item, Result], workers: int = 0, pool: Pool | None = None) -> Iterator[Result]:
-    """Does a job for every item, and yields the results as they are finished: in order without workers, in any order with them.
+def play(
+    items: Iterable[Item], job: Job[Session, Item, Result], workers: int = 0, pool: Pool | None = None
+) -> Iterator[Result]:
+    """Does a job for every item, and yields the results as they are finished: in order without workers, else in any.
 
-    Items are taken when there is room for them, two for each worker, so that they may be endless; work that has begun is finished,
-    and the rest left, when the caller stops asking.
+    Items are taken when there is room for them, two for each worker, so that they may be endless; work that has begun
+    is finished, and the rest left, when the caller stops asking.
 
     Args:
         items: sent to the workers.
@@ -186,7 +186,8 @@ def play(items: Iterable[Item], job: Job[Session, Item, Result], workers: int = 
         coming = iter(items)
         try:
             while True:
-                waiting |= {processes.submit(_do_elsewhere, job, item) for item in itertools.islice(coming, 2 * processes.workers - len(waiting))}
+                room = 2 * processes.workers - len(waiting)
+                waiting |= {processes.submit(_do_elsewhere, job, item) for item in itertools.islice(coming, room)}
                 if not waiting:
                     return
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -197,8 +198,8 @@ def play(items: Iterable[Item], job: Job[Session, Item, Result], workers: int = 
                     yield result
         except processes.died as error:
             raise ToyShiftError(
-                f"a worker process died while {job.name} (out of memory?); what is finished is kept: run the same command again, "
-                f"with --workers 1 if it repeats"
+                f"a worker process died while {job.name} (out of memory?); what is finished is kept: "
+                f"run the same command again, with --workers 1 if it repeats"
             ) from error
         finally:
             for future in waiting:
@@ -226,7 +227,8 @@ def ray_pool(address: str, workers: int) -> Iterator[Pool]:
     """Yields the workers of a Ray cluster, where ToyShift must be installed on every node; leaves it when the block ends.
 
     Args:
-        address: "local" starts a cluster of `workers` workers on this machine; otherwise where one runs, e.g. "auto" or "ray://HOST:10001".
+        address: "local" starts a cluster of `workers` workers on this machine; otherwise where one runs, e.g. "auto"
+            or "ray://HOST:10001".
         workers: most pieces of work at once; 0 takes as many as the cluster has cores.
 
     Raises:
@@ -237,13 +239,16 @@ def ray_pool(address: str, workers: int) -> Iterator[Pool]:
     local = {"num_cpus": workers or core_count(), "include_dashboard": False} if address == "local" else {}
     with _one_thread_each():
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": _THREADS}, **local)
+            quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+            ray.init(address=address, runtime_env={"env_vars": _THREADS}, **quiet, **local)
         except (ConnectionError, OSError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"no Ray cluster at {address!r} ({error}); start one with `ray start --head`, or write 'local'") from error
+            remedy = "start one with `ray start --head`, or write 'local'"
+            raise ConfigError(f"no Ray cluster at {address!r} ({error}); {remedy}") from error
         try:
-            # A worker that dies is replaced and its work done again, three times; a worker process is kept between pieces of work.
+            # A worker that dies is replaced and its work done again, three times; it is kept between pieces of work.
             remote = ray.remote(num_cpus=1, max_retries=3)(_call)
             cores = int(ray.cluster_resources().get("CPU", 1))
-            yield Pool(lambda function, *args: remote.remote(function, *args).future(), min(workers or cores, cores), ray.exceptions.RayError)
+            most = min(workers or cores, cores)
+            yield Pool(lambda function, *args: remote.remote(function, *args).future(), most, ray.exceptions.RayError)
         finally:
             ray.shutdown()

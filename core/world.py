@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from toyshift.core.arrays import Array, Float32, Image
 from toyshift.core.contract import ActionContract, ObservationContract
 
 
@@ -32,7 +30,7 @@ class World(Protocol):
         """Starts the episode that (seed, options["episode"], options["object"]) names, under options["shift"]."""
         ...
 
-    def advance(self, action: NDArray[np.float32]) -> tuple[float, bool, dict[str, Any]]:
+    def advance(self, action: Float32) -> tuple[float, bool, dict[str, Any]]:
         """Executes one action (A,) without rendering; returns reward, terminated and info."""
         ...
 
@@ -44,11 +42,11 @@ class World(Protocol):
         """Changes the appearance until the next reset; takes a `toyshift.envs.Look`."""
         ...
 
-    def sim_state(self) -> NDArray[np.float64]:
+    def sim_state(self) -> Array:
         """Returns the simulator's state (N,)."""
         ...
 
-    def load_sim_state(self, object_id: str, state: NDArray[np.float64]) -> None:
+    def load_sim_state(self, object_id: str, state: Array) -> None:
         """Puts the simulator into a state that `sim_state` returned while this object was the target."""
         ...
 
@@ -56,7 +54,7 @@ class World(Protocol):
         """Moves the target on the table [m]."""
         ...
 
-    def picture(self, size: int, camera: str) -> NDArray[np.uint8]:
+    def picture(self, size: int, camera: str) -> Image:
         """Returns an image (size, size, 3) of the present state, for people."""
         ...
 

@@ -1,4 +1,4 @@
-"""What evaluation runs: one small interface over a trained policy, the planner ("oracle") and the random policy.
+"""What evaluation runs: one small interface over a trained policy, the expert ("oracle") and the random policy.
 
 This file is the only place that knows how the other rooms spell their constructors.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.contract import TASK, ActionContract, require_same_contract, require_same_observations
 from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import content_hash
@@ -37,7 +37,7 @@ class Actor(Protocol):
 
     def reset(self, env: World, seed: int, episode: int) -> None: ...
 
-    def actions(self, env: World) -> NDArray[np.float32]:
+    def actions(self, env: World) -> Float32:
         """Returns the (K, A) physical actions to execute next, K >= 1."""
         ...
 
@@ -50,11 +50,16 @@ def make_grasp_env(objects: str, **kwargs: Any) -> World:
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.tasks.grasp import GraspEnv
 
-    known = {f.name for f in dataclasses.fields(EnvConfig)}
-    for name in kwargs:
-        if name not in known:
-            raise UnknownNameError("environment option", name, known)
+    _require_fields(EnvConfig, "environment option", kwargs)
     return GraspEnv(EnvConfig(objects=objects, **kwargs))
+
+
+def _require_fields(kind: Any, what: str, names: Collection[str]) -> None:
+    """Raises UnknownNameError for the first name that is no field of a dataclass."""
+    known = {f.name for f in dataclasses.fields(kind)}
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(what, name, known)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +100,7 @@ def make_look(look: Mapping[str, Any]) -> Look:
     """
     from toyshift.envs.shifts import Look
 
-    known = {f.name for f in dataclasses.fields(Look)}
-    for name in look:
-        if name not in known:
-            raise UnknownNameError("appearance factor", name, known)
+    _require_fields(Look, "appearance factor", look)
     return Look(**look)
 
 
@@ -117,7 +119,7 @@ def _levels(value: Any) -> tuple[Any, ...]:
 
 
 def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
-    """Returns a hash of what a policy folder holds (its configuration and weights), or the built-in's name; a server is asked.
+    """Returns a hash of a policy folder's configuration and weights, or the built-in's name; a server is asked.
 
     Args:
         policy: see `open_actor`.
@@ -144,10 +146,12 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
     if not folder.is_dir():
         close = difflib.get_close_matches(policy, BUILTIN, n=1)
         hint = f" did you mean {close[0]!r}?" if close else f" `toyshift train --out {policy}` makes one"
-        raise FileError(f"policy {policy!r} is neither a folder nor one of {', '.join(BUILTIN)}, ws://HOST:PORT, lerobot:DIR;{hint}")
-    files = sorted(p for p in folder.iterdir() if p.name in {"config.json", "contract.json"} or p.suffix in {".onnx"} or p.name == "model.safetensors")
+        others = f"one of {', '.join(BUILTIN)}, ws://HOST:PORT, lerobot:DIR"
+        raise FileError(f"policy {policy!r} is neither a folder nor {others};{hint}")
+    parts = ("config.json", "model.safetensors", "contract.json")
+    files = sorted(p for p in folder.iterdir() if p.name in parts or p.suffix == ".onnx")
     if not files:
-        raise FileError(f"{folder} holds no config.json, model.safetensors, contract.json or *.onnx: it is no policy folder and no exported bundle")
+        raise FileError(f"{folder} holds no {', '.join(parts)} or *.onnx: it is no policy folder and no exported bundle")
     return content_hash(*(part for p in files for part in (p.name, p.read_bytes())))
 
 
@@ -170,8 +174,8 @@ def with_task(observation: Mapping[str, Any], world: World) -> dict[str, Any]:
     return {**observation, TASK: world.task_description}
 
 
-def action_std(policy: Any) -> NDArray[np.float64] | None:
-    """Returns the (A,) standard deviation of a policy's training actions, None where it does not keep them (a bundle)."""
+def action_std(policy: Any) -> Array | None:
+    """Returns the (A,) standard deviation of a policy's training actions, None where it keeps none (a bundle)."""
     normaliser = getattr(getattr(policy, "policy", None), "normalise_action", None)
     return None if normaliser is None else np.asarray(normaliser.std.detach().cpu().numpy(), dtype=np.float64)
 
@@ -188,18 +192,20 @@ class FolderActor:
         self.policy = policy
         self.masks = mask_source(masks)
         self.name = str(policy.name)
-        self.pooling = str(getattr(policy, "pooling", None) or getattr(getattr(policy, "config", None), "pooling", None) or "")
+        places = (policy, getattr(policy, "config", None))  # a bundle says it itself
+        self.pooling = next((str(p) for place in places if (p := getattr(place, "pooling", None))), "")
 
     def check(self, env: World) -> None:
         """Raises ContractError where the environment acts or looks otherwise than the policy was trained for."""
-        require_same_contract(self.policy.action_contract, env.action_contract, f"policy {self.name}", "the environment")
-        require_same_observations(self.policy.observation_contract, env.observation_contract, f"policy {self.name}", "the environment")
+        names = f"policy {self.name}", "the environment"
+        require_same_contract(self.policy.action_contract, env.action_contract, *names)
+        require_same_observations(self.policy.observation_contract, env.observation_contract, *names)
 
     def reset(self, env: World, seed: int, episode: int) -> None:
         self.policy.reset()
         self.masks.reset(seed, episode)
 
-    def actions(self, env: World) -> NDArray[np.float32]:
+    def actions(self, env: World) -> Float32:
         chunk = np.asarray(self.policy.act(with_task(self.masks.shown(env.observe()), env)), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute or len(chunk)))]
 
@@ -219,7 +225,7 @@ class RandomActor:
     def reset(self, env: World, seed: int, episode: int) -> None:
         self._rng = episode_rng(seed, episode, "random-policy")
 
-    def actions(self, env: World) -> NDArray[np.float32]:
+    def actions(self, env: World) -> Float32:
         contract: ActionContract = env.action_contract
         return self._rng.uniform(contract.low, contract.high, size=(1, contract.size)).astype(np.float32)
 
@@ -228,19 +234,19 @@ class OracleActor:
     """The scripted expert that also collects demonstrations; it sees the simulator's state.
 
     Args:
-        planner: has `reset(seed, episode)`, called after the environment's, and `act() -> (A,)`.
+        expert: has `reset(seed, episode)`, called after the environment's, and `act() -> (A,)`.
     """
 
     name, pooling = "oracle", ""
 
-    def __init__(self, planner: Any) -> None:
-        self._planner = planner
+    def __init__(self, expert: Any) -> None:
+        self._expert = expert
 
     def reset(self, env: World, seed: int, episode: int) -> None:
-        self._planner.reset(seed, episode)
+        self._expert.reset(seed, episode)
 
-    def actions(self, env: World) -> NDArray[np.float32]:
-        return np.asarray(self._planner.act(), dtype=np.float32)[None]  # one action at a time: it looks at every step
+    def actions(self, env: World) -> Float32:
+        return np.asarray(self._expert.act(), dtype=np.float32)[None]  # one at a time: it looks at every step
 
 
 def load_acting_policy(folder: str, device: str = "cpu") -> Any:
@@ -257,7 +263,8 @@ def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions |
     """Returns an actor and the environment it acts in, their contracts checked against each other.
 
     Args:
-        policy: "oracle", "random", the path of a policy folder or exported bundle, ws://HOST:PORT (a server) or lerobot:DIR.
+        policy: "oracle", "random", the path of a policy folder or exported bundle, ws://HOST:PORT (a server) or
+            lerobot:DIR.
         objects: object set string.
         spec: how to make the environment.
         remote: how policies behind a server are asked and understood.

@@ -12,16 +12,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean
 
-Floats = NDArray[np.float64]
-Features = Callable[[NDArray[np.uint8]], Floats]
+if TYPE_CHECKING:
+    from toyshift.diagnostics.measures import Asked
+
+Features = Callable[[NDArray[np.uint8]], Array]
+ESTIMATES = ("diversity", "disparity", "fragmentation", "purity", "probe")
 TEMPERATURE = 2.0  # Wang and Isola's t
 COMPONENTS = 24
 NEIGHBOURS = 20
@@ -58,28 +62,28 @@ class Diversity:
     features: str
 
     def to_json(self) -> dict[str, Any]:
-        out = dataclasses.asdict(self)
-        for name in ("diversity", "disparity", "fragmentation", "purity", "probe"):
-            value: Estimate | None = getattr(self, name)
-            out[name] = None if value is None else value.to_json()
-        return out
+        estimates = {name: value and value.to_json() for name, value in self.estimates().items()}
+        return dataclasses.asdict(self) | estimates
+
+    def estimates(self) -> dict[str, Estimate | None]:
+        """Returns the measures that have an interval, by name."""
+        return {name: getattr(self, name) for name in ESTIMATES}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Diversity:
         """Returns the measures that `to_json` wrote."""
-        read = {
-            name: None if value[name] is None else Estimate.from_json(value[name]) for name in ("diversity", "disparity", "fragmentation", "purity", "probe")
-        }
+        read = {name: value[name] and Estimate.from_json(value[name]) for name in ESTIMATES}
         return cls(**{**value, **read, "names": tuple(value["names"]), "episodes": tuple(value["episodes"])})
 
 
-def image_features(images: NDArray[np.uint8]) -> Floats:
+def image_features(images: NDArray[np.uint8]) -> Array:
     """Returns colour and edge statistics of images: (N, H, W, 3) uint8 -> (N, 320).
 
-    The 192 colour values and the 128 edge values each have unit mean square over the images, so that neither drowns the other.
+    The 192 colour values and the 128 edge values each have unit mean square over the images, so that neither drowns
+    the other.
     """
     if images.ndim != 4 or images.shape[-1] != 3 or min(images.shape[1:3]) < 8:
-        raise ConfigError(f"features need images of shape (N, H, W, 3), at least 8 pixels high and wide, got {images.shape}")
+        raise ConfigError(f"features need images (N, H, W, 3), at least 8 pixels high and wide, got {images.shape}")
     out = []
     for image in images:
         pixels = image.astype(np.float64) / 255.0
@@ -94,7 +98,8 @@ def image_features(images: NDArray[np.uint8]) -> Floats:
         colours = [cell.mean(axis=(0, 1)) for cell in _cells(pixels, 8)]
         out.append((np.concatenate(colours), np.concatenate(edges)))
     colour, edge = (np.stack([pair[i] for pair in out]) for i in range(2))
-    return np.concatenate([part / max(float(np.sqrt(np.mean((part - part.mean(0)) ** 2))), 1e-9) for part in (colour, edge)], axis=1)
+    spreads = (max(float(np.sqrt(np.mean((part - part.mean(0)) ** 2))), 1e-9) for part in (colour, edge))
+    return np.concatenate([part / spread for part, spread in zip((colour, edge), spreads, strict=True)], axis=1)
 
 
 def _cells(image: NDArray[Any], count: int) -> list[NDArray[Any]]:
@@ -102,16 +107,17 @@ def _cells(image: NDArray[Any], count: int) -> list[NDArray[Any]]:
     return [cell for row in np.array_split(image, count, axis=0) for cell in np.array_split(row, count, axis=1)]
 
 
-def whiten(vectors: Floats, components: int = COMPONENTS) -> Floats:
+def whiten(vectors: Array, components: int = COMPONENTS) -> Array:
     """Returns unit vectors of the leading whitened principal components: (N, D) -> (N, <= components)."""
     centred = vectors - vectors.mean(axis=0)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
-    keep = min(components, int(np.sum(singular > 1e-6 * max(float(singular[0]), 1e-12))), max(1, len(vectors) // 4))
+    varying = int(np.sum(singular > 1e-6 * max(float(singular[0]), 1e-12)))
+    keep = min(components, varying, max(1, len(vectors) // 4))
     scores = left[:, : max(1, keep)] * np.sqrt(len(vectors))
     return np.asarray(scores / np.maximum(np.linalg.norm(scores, axis=1, keepdims=True), 1e-12))
 
 
-def _potentials(kernel: Floats, weights: list[Floats], slices: list[slice]) -> tuple[Floats, Floats]:
+def _potentials(kernel: Array, weights: list[Array], slices: list[slice]) -> tuple[Array, Array]:
     """Returns mean potentials under bootstrap weights: within (R, m), across (R, m, m); a point never pairs with itself."""
     m, resamples = len(slices), len(weights[0])
     within, across = np.empty((resamples, m)), np.full((resamples, m, m), np.nan)
@@ -126,13 +132,16 @@ def _potentials(kernel: Floats, weights: list[Floats], slices: list[slice]) -> t
     return within, across
 
 
-def _interval(value: float, samples: Floats, n: int) -> Estimate:
+def _interval(value: float, samples: Array, n: int) -> Estimate:
     low, high = np.quantile(samples, [0.025, 0.975])
     return Estimate(value, float(low), float(high), n)
 
 
-def probe_correct(vectors: Floats, labels: NDArray[np.int64], folds: int = 5, ridge: float = 1e-2, seed: int = 0) -> Floats:
-    """Returns 1 where a linear classifier that has not seen the point names its sub-dataset (class-balanced ridge on one-hot targets)."""
+def probe_correct(vectors: Array, labels: Indices, folds: int = 5, ridge: float = 1e-2, seed: int = 0) -> Array:
+    """Returns 1 where a linear classifier that has not seen the point names its sub-dataset, else 0.
+
+    It is a class-balanced ridge regression on one-hot targets.
+    """
     n, m = len(vectors), int(labels.max()) + 1
     inputs = np.concatenate([vectors, np.ones((n, 1))], axis=1)
     balance = 1.0 / np.bincount(labels, minlength=m)[labels]
@@ -149,12 +158,15 @@ def probe_correct(vectors: Floats, labels: NDArray[np.int64], folds: int = 5, ri
             continue
         weighted = inputs[train] * balance[train, None]
         targets = 2.0 * np.eye(m)[labels[train]] - 1.0
-        solution = np.linalg.solve(weighted.T @ inputs[train] + ridge * m / n * np.eye(inputs.shape[1]), weighted.T @ targets)
+        normal = weighted.T @ inputs[train] + ridge * m / n * np.eye(inputs.shape[1])
+        solution = np.linalg.solve(normal, weighted.T @ targets)
         correct[test] = np.argmax(inputs[test] @ solution, axis=1) == labels[test]
     return correct
 
 
-def measure_vectors(groups: Mapping[str, Floats], described: str = "given vectors", seed: int = 0, resamples: int = 1000) -> Diversity:
+def measure_vectors(
+    groups: Mapping[str, Array], described: str = "given vectors", seed: int = 0, resamples: int = 1000
+) -> Diversity:
     """Measures unit vectors, one per episode, grouped by sub-dataset.
 
     Args:
@@ -182,24 +194,27 @@ def measure_vectors(groups: Mapping[str, Floats], described: str = "given vector
     within_r, across_r = _potentials(kernel, weights, slices)
     m, n = len(sizes), int(sum(sizes))
     diversity, diversity_r = 1.0 / float(within.mean()), 1.0 / within_r.mean(axis=1)
-    common: dict[str, Any] = {
-        "names": tuple(groups), "episodes": tuple(sizes), "within": {name: 1.0 / float(v) for name, v in zip(groups, within[0], strict=True)},
-        "diversity": _interval(diversity, diversity_r, n), "features": described,
-    }
+    alone = Diversity(
+        names=tuple(groups), episodes=tuple(sizes), features=described,
+        within={name: 1.0 / float(v) for name, v in zip(groups, within[0], strict=True)},
+        diversity=_interval(diversity, diversity_r, n),
+        disparity=None, fragmentation=None, purity=None, purity_mixed=None, neighbours=0, probe=None,
+    )
     if m == 1:
-        return Diversity(**common, disparity=None, fragmentation=None, purity=None, purity_mixed=None, neighbours=0, probe=None)
+        return alone
     off = ~np.eye(m, dtype=bool)
     disparity, disparity_r = 1.0 / float(across[0][off].mean()), 1.0 / across_r[:, off].mean(axis=1)
     labels = np.repeat(np.arange(m), sizes)
     k = min(NEIGHBOURS, min(sizes) - 1)
-    alone = distance + np.where(np.eye(n, dtype=bool), np.inf, 0.0)
-    nearest = np.argsort(alone, axis=1, kind="stable")[:, :k]
+    to_others = distance + np.where(np.eye(n, dtype=bool), np.inf, 0.0)
+    nearest = np.argsort(to_others, axis=1, kind="stable")[:, :k]
     share = (labels[nearest] == labels[:, None]).mean(axis=1)
-    correct = probe_correct(vectors, labels, seed=seed) * (n / m / np.asarray(sizes, dtype=np.float64)[labels])  # balanced
-    return Diversity(
-        **common, disparity=_interval(disparity, disparity_r, n),
+    own = np.asarray(sizes)[labels]
+    correct = probe_correct(vectors, labels, seed=seed) * (n / m / own)  # balanced
+    return dataclasses.replace(
+        alone, disparity=_interval(disparity, disparity_r, n), neighbours=k,
         fragmentation=_interval(disparity / diversity, disparity_r / diversity_r, n),
-        purity=bootstrap_mean(share, seed=seed), purity_mixed=float(np.mean((np.asarray(sizes)[labels] - 1) / (n - 1))), neighbours=k,
+        purity=bootstrap_mean(share, seed=seed), purity_mixed=float(np.mean((own - 1) / (n - 1))),
         probe=bootstrap_mean(correct, seed=seed),
     )
 
@@ -219,7 +234,8 @@ def measure_diversity(
         raise ConfigError("no sub-dataset to measure")
     shapes = {images.shape[1:] for images in datasets.values()}
     if len(shapes) != 1:
-        raise ConfigError(f"sub-datasets have images of different shapes ({sorted(shapes)}); collect or re-render them at one size")
+        told = f"sub-datasets have images of different shapes ({sorted(shapes)})"
+        raise ConfigError(f"{told}; collect or re-render them at one size")
     vectors = whiten(np.asarray(features(np.concatenate(list(datasets.values()))), dtype=np.float64))
     ends = np.cumsum([len(images) for images in datasets.values()])[:-1]
     what = getattr(features, "__name__", "features")
@@ -244,22 +260,30 @@ def episode_frames(folder: Path, camera: str = "front", limit: int = 500) -> NDA
         raise UnknownNameError(f"camera of {folder}", camera, cameras)
     count = int(dataset.num_episodes)
     chosen = np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
-    return np.stack([np.asarray(dataset.episode(int(i)).frames[image_key(camera)][0], dtype=np.uint8) for i in chosen])
+    firsts = (dataset.episode(int(i)).frames[image_key(camera)][0] for i in chosen)
+    return np.stack([np.asarray(first, dtype=np.uint8) for first in firsts])
+
+
+def diversity_of(asked: Asked) -> Diversity:
+    """Measures datasets by the first image of each episode."""
+    images = {str(folder): episode_frames(folder, asked.camera) for folder in asked.datasets}
+    return measure_diversity(images, seed=asked.seed)
 
 
 def diversity_table(result: Diversity) -> str:
     """Returns the measures as text for terminals, each with what it means."""
-    from toyshift.diagnostics.rows import render_table
+    from toyshift.diagnostics.tables import interval, render_table
 
-    lines = [[f"diversity of {name}", f"{value:.2f}", "", f"{n} episodes"] for (name, value), n in zip(result.within.items(), result.episodes, strict=True)]
+    each = zip(result.within.items(), result.episodes, strict=True)
+    lines = [[f"diversity of {name}", f"{value:.2f}", "", f"{n} episodes"] for (name, value), n in each]
     meanings = {
-        "diversity": "pairs within a sub-dataset; larger is more diverse", "disparity": "pairs across sub-datasets; larger is further apart",
+        "diversity": "pairs within a sub-dataset; larger is more diverse",
+        "disparity": "pairs across sub-datasets; larger is further apart",
         "fragmentation": "disparity / diversity; 1 = alike",
         "purity": f"neighbours from the own sub-dataset; mixed would be {result.purity_mixed or 0:.2f}, fragmented 1",
         "probe": f"a linear guess of the sub-dataset is right; chance {1 / len(result.names):.2f}",
     }
-    for name, meaning in meanings.items():
-        value: Estimate | None = getattr(result, name)
+    for name, value in result.estimates().items():
         if value is not None:
-            lines.append([name, f"{value.value:.2f}", f"[{value.low:.2f}, {value.high:.2f}]", meaning])
+            lines.append([name, f"{value.value:.2f}", interval(value.low, value.high), meanings[name]])
     return render_table(["measure", "value", "95 %", "meaning"], lines)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, GraspError, PhysicsError, RemoteError
+from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
@@ -30,7 +30,8 @@ from toyshift.diagnostics.actors import (
     open_actor,
     policy_fingerprint,
 )
-from toyshift.diagnostics.rows import Row, failure_kind, read_rows, read_rows_manifest, write_rows
+from toyshift.diagnostics.failures import failure_kind
+from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 FLUSH_EVERY = 20  # episodes
@@ -48,10 +49,12 @@ class EvaluateConfig:
         trials: episodes in total; the set's objects take turns, so each gets trials / len(set), give or take one.
         seed: root seed; episode i of seed s starts in the same state for every policy.
         max_steps: control steps after which an episode ends.
-        look: changed appearance, e.g. {"table": 1}, or {"table": (1, 2, 3)} to let episodes take turns; {} is the training look.
+        look: changed appearance, e.g. {"table": 1}, or {"table": (1, 2, 3)} to let episodes take turns; {} is the
+            training look.
         env: how to make the environment.
         name: what to call the policy in the rows; "" takes its own name.
-        shift: distance from the training distribution, e.g. "camera-azimuth=3"; the initial states stay those without it. See `envs.shifts`.
+        shift: distance from the training distribution, e.g. "camera-azimuth=3"; the initial states stay those without
+            it. See `envs.shifts`.
         remote: how a policy behind a server is asked and understood; not used with others.
     """
 
@@ -68,7 +71,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         if self.trials < 1 or self.max_steps < 1 or self.seed < 0:
-            raise ConfigError(f"trials={self.trials}, max_steps={self.max_steps}, seed={self.seed}: the first two must be at least 1, the seed at least 0")
+            given = f"trials={self.trials}, max_steps={self.max_steps}, seed={self.seed}"
+            raise ConfigError(f"{given}: the first two must be at least 1, the seed at least 0")
 
     def to_json(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -90,6 +94,30 @@ def reset_options(config: EvaluateConfig, object_id: str, episode: int) -> dict[
     return {"episode": episode, "object": object_id} | ({"shift": config.shift} if config.shift else {})
 
 
+def begin_episode(world: World, config: EvaluateConfig, object_id: str, episode: int) -> None:
+    """Puts a world into an episode's first state, with its look."""
+    world.reset(seed=config.seed, options=reset_options(config, object_id, episode))
+    if config.look:
+        world.set_look(make_look(look_of_episode(config.look, episode)))
+
+
+def act_out(actor: Actor, world: World, config: EvaluateConfig, episode: int) -> Iterator[dict[str, Any]]:
+    """Lets an actor act until it succeeds, the episode ends or time is up; yields the world's info after every action.
+
+    Raises:
+        GraspError: the expert finds no grasp.
+    """
+    actor.reset(world, config.seed, episode)
+    steps = 0
+    while True:
+        for action in actor.actions(world):
+            _, done, info = world.advance(action)
+            steps += 1
+            yield info
+            if done or info["is_success"] or steps >= config.max_steps:
+                return
+
+
 def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
     """Plays one episode and returns the outcome columns of its row.
 
@@ -100,32 +128,20 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     highest = height = 0.0
     steps, success, contact = 0, False, None
     try:
-        world.reset(seed=config.seed, options=reset_options(config, object_id, episode))
-        if config.look:
-            world.set_look(make_look(look_of_episode(config.look, episode)))
-        actor.reset(world, config.seed, episode)
-        done = False
-        while steps < config.max_steps and not done:
-            for action in actor.actions(world):
-                _, done, info = world.advance(action)
-                steps += 1
-                height = float(info["lift_height"])
-                highest = max(highest, height, float(info.get("max_height", height)))
-                touched = info.get("touched")
-                contact = contact if touched is None else bool(touched) or bool(contact)
-                success = bool(info["is_success"])
-                done = bool(done) or success
-                if done or steps >= config.max_steps:
-                    break
+        begin_episode(world, config, object_id, episode)
+        for steps, info in enumerate(act_out(actor, world, config, episode), 1):  # noqa: B007
+            height = float(info["lift_height"])
+            highest = max(highest, height, float(info.get("max_height", height)))
+            touched = info.get("touched")
+            contact = contact if touched is None else bool(touched) or bool(contact)
+            success = bool(info["is_success"])
         failure = failure_kind(success, highest, height, contact, world.lift_height)
-        if steps and not success and info.get("lifted_object", "") not in ("", object_id):
+        if not success and info.get("lifted_object", "") not in ("", object_id):
             failure = "wrong_object"
-        if steps and info.get("unstable"):
+        if info.get("unstable"):
             failure, success = "unstable", False
     except GraspError:
         failure = "no_plan"
-    except PhysicsError:
-        failure, success = "unstable", False
     return {"success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": time.perf_counter() - start}
 
 
@@ -156,9 +172,8 @@ def _job(config: EvaluateConfig, ids: tuple[str, ...]) -> Job[tuple[Actor, World
     remote = is_remote(config.policy)
     policy = [config.policy, dataclasses.asdict(config.remote)] if remote else policy_fingerprint(config.policy)
     key = json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
-    return Job(
-        key, functools.partial(_opened, config), functools.partial(_play, config, ids), f"evaluating {config.policy} on {config.objects}"
-    )
+    name = f"evaluating {config.policy} on {config.objects}"
+    return Job(key, functools.partial(_opened, config), functools.partial(_play, config, ids), name)
 
 
 @contextlib.contextmanager
@@ -179,7 +194,8 @@ def _served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
     except RemoteError as error:
         if (code := process.exit_code) is None:
             raise
-        raise RemoteError(f"{error}. The process of {config.policy} ended with code {code}: {process.last_words()}") from error
+        ended = f"The process of {config.policy} ended with code {code}: {process.last_words()}"
+        raise RemoteError(f"{error}. {ended}") from error
 
 
 def _gl_renderer(config: EvaluateConfig) -> str:
@@ -192,7 +208,9 @@ def _gl_renderer(config: EvaluateConfig) -> str:
 
 
 def run_key(config: EvaluateConfig, fingerprint: str) -> str:
-    """Returns the hash of everything that decides an episode's row, except which episodes are asked for; defaults are left out.
+    """Returns the hash of everything that decides an episode's row, except which episodes are asked for.
+
+    Defaults are left out.
 
     Args:
         config: of the evaluation.
@@ -203,7 +221,8 @@ def run_key(config: EvaluateConfig, fingerprint: str) -> str:
     chosen = {name: facts[name] for name in facts if name not in ("trials", "remote") and facts[name] != usual[name]}
     remote = {"remote": config.remote.meaning()} if is_remote(config.policy) else {}
     policy = policy_fingerprint(config.policy, config.remote)
-    return json_hash(chosen | remote | {"protocol": PROTOCOL, "policy": policy, "objects": config.objects, "fingerprint": fingerprint})
+    always = {"protocol": PROTOCOL, "policy": policy, "objects": config.objects, "fingerprint": fingerprint}
+    return json_hash(chosen | remote | always)
 
 
 def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
@@ -226,8 +245,9 @@ def evaluate(
 ) -> list[Row]:
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
-    Finished episodes are written every 20, or every 10 seconds, to `<out>.parts/`, then merged into `out` in one step, so that a run killed
-    at any moment loses at most the last few, and asking for more trials later plays only the new ones.
+    Finished episodes are written every 20, or every 10 seconds, to `<out>.parts/`, then merged into `out` in one step,
+    so that a run killed at any moment loses at most the last few, and asking for more trials later plays only the new
+    ones.
 
     Args:
         config: what to evaluate.
@@ -253,9 +273,8 @@ def evaluate(
     done = _finished(out, parts, key)
     missing = [i for i in range(config.trials) if i not in done]
     if missing:
+        label = f"{config.name or Path(config.policy).name} on {config.objects}{config.shift and f', {config.shift}'}"
         pending: list[Row] = []
-        label = f"{config.name or Path(config.policy).name} on {config.objects}" + (f", {config.shift}" if config.shift else "")
-
         flushed = time.monotonic()
 
         def flush() -> None:
@@ -266,27 +285,24 @@ def evaluate(
                 pending.clear()
 
         wins = sum(row.success for i, row in done.items() if i < config.trials)
-        bar = Progress(label, config.trials, "ep", config.trials - len(missing)) if progress else None
-        played = config.trials - len(missing)
-        try:
-            with _served(config) as playing:
-                for row in play(missing, _job(playing, ids), min(workers, len(missing)), pool):
+        before = config.trials - len(missing)
+        with Progress(label, config.trials, "ep", before, shown=progress) as bar, _served(config) as playing:
+            try:
+                results = play(missing, _job(playing, ids), min(workers, len(missing)), pool)
+                for played, row in enumerate(results, before + 1):
                     done[row.episode] = row
                     pending.append(row)
-                    wins, played = wins + row.success, played + 1
-                    if bar:
-                        bar.update(1, success=wins / played)
+                    wins += row.success
+                    bar.update(success=wins / played)
                     if len(pending) >= FLUSH_EVERY or time.monotonic() - flushed > FLUSH_SECONDS:
                         flush()
-        finally:
-            flush()
-            if bar:
-                bar.close()
+            finally:
+                flush()
     rows = [dataclasses.replace(done[i], trials=config.trials) for i in range(config.trials)]
     if missing or not out.exists() or len(read_rows(out)) != config.trials:
         facts = manifest(
-            config=config.to_json(), seed=config.seed, run_key=key,
-            policy_hash=fingerprint_policy, objects_hash=str(objects.fingerprint), objects=len(ids), gl_renderer=_gl_renderer(config),
+            config=config.to_json(), seed=config.seed, run_key=key, policy_hash=fingerprint_policy,
+            objects_hash=str(objects.fingerprint), objects=len(ids), gl_renderer=_gl_renderer(config),
         )
         write_rows(out, rows, facts)
     shutil.rmtree(parts, ignore_errors=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
@@ -30,6 +31,9 @@ from toyshift.diagnostics.actors import (
 )
 from toyshift.diagnostics.evaluation import object_of_episode
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, bootstrap_ratio
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics.measures import Asked
 
 # Several levels a factor: scenes take turns, so that one odd texture does not decide.
 DEFAULT_FACTORS: dict[str, tuple[Any, ...]] = {
@@ -118,21 +122,20 @@ class LeaningResult:
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {
             "target": self.target.to_json(),
-            "factors": {f.factor: {"shift": f.shift.to_json(), "ratio": f.ratio.to_json(), "label": f.label} for f in self.factors},
+            "factors": {
+                f.factor: {"shift": f.shift.to_json(), "ratio": f.ratio.to_json(), "label": f.label}
+                for f in self.factors
+            },
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> LeaningResult:
         """Returns the result that `to_json` wrote; factors come in alphabetical order from a file with sorted keys."""
         factors = tuple(
-            FactorShift(name, Estimate.from_json(f["shift"]), Estimate.from_json(f["ratio"]), f["label"]) for name, f in value["factors"].items()
+            FactorShift(name, Estimate.from_json(f["shift"]), Estimate.from_json(f["ratio"]), f["label"])
+            for name, f in value["factors"].items()
         )
         return cls(**{**value, "target": Estimate.from_json(value["target"]), "factors": factors})
-
-
-def chunk_shift(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]], scale: NDArray[np.float64]) -> float:
-    """Returns the mean over a chunk (K, A) of |a - b| / scale."""
-    return float(np.mean(np.abs(np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)) / scale))
 
 
 def label_factor(ratio: Estimate, shift: Estimate, target: Estimate, limit: float, ignorant_below: float) -> str:
@@ -157,15 +160,8 @@ def _verdict(factors: Sequence[FactorShift], target: Estimate, ignorant_below: f
 
 
 def analyse(
-    base: NDArray[np.float64],
-    changed: Mapping[str, NDArray[np.float64]],
-    moved: NDArray[np.float64],
-    repeated: NDArray[np.float64],
-    scale: NDArray[np.float64],
-    config: LeaningConfig,
-    policy: str = "",
-    pooling: str = "",
-    unit: str = "standard deviations of an action",
+    base: Array, changed: Mapping[str, Array], moved: Array, repeated: Array, scale: Array, config: LeaningConfig,
+    policy: str = "", pooling: str = "", unit: str = "standard deviations of an action",
 ) -> LeaningResult:
     """Turns predicted chunks into shifts, ratios, intervals (bootstrap over scenes) and labels.
 
@@ -181,7 +177,7 @@ def analyse(
         unit: what `scale` is, in words.
     """
 
-    def shifts(other: NDArray[np.float64]) -> NDArray[np.float64]:
+    def shifts(other: Array) -> Array:
         return np.asarray(np.mean(np.abs(other - base) / scale, axis=(1, 2)))  # (N,)
 
     by_target = shifts(moved)
@@ -189,24 +185,19 @@ def analyse(
     factors = []
     for name, chunks in changed.items():
         by_scene = shifts(chunks)
-        shift, ratio = bootstrap_mean(by_scene, seed=config.seed), bootstrap_ratio(by_scene, by_target, seed=config.seed)
+        shift = bootstrap_mean(by_scene, seed=config.seed)
+        ratio = bootstrap_ratio(by_scene, by_target, seed=config.seed)
         label = label_factor(ratio, shift, target, config.leans_above, config.ignorant_below)
         factors.append(FactorShift(name, shift, ratio, label))
-    limits = {"leans_above": config.leans_above, "ignorant_below": config.ignorant_below, "target_shift_m": config.target_shift}
-    verdict = _verdict(factors, target, config.ignorant_below)
-    return LeaningResult(policy, pooling, target, float(shifts(repeated).mean()), tuple(factors), verdict, unit, len(base), limits)
+    limits = {name: getattr(config, name) for name in ("leans_above", "ignorant_below")}
+    limits["target_shift_m"] = config.target_shift
+    verdict, repeat = _verdict(factors, target, config.ignorant_below), float(shifts(repeated).mean())
+    return LeaningResult(policy, pooling, target, repeat, tuple(factors), verdict, unit, len(base), limits)
 
 
 def measure_leaning(
-    predict: Predict,
-    world: World,
-    ids: Sequence[str],
-    config: LeaningConfig,
-    look: Callable[[Mapping[str, Any]], Any],
-    action_std: NDArray[np.floating[Any]] | None = None,
-    policy: str = "",
-    pooling: str = "",
-    progress: bool = False,
+    predict: Predict, world: World, ids: Sequence[str], config: LeaningConfig, look: Callable[[Mapping[str, Any]], Any],
+    action_std: NDArray[np.floating[Any]] | None = None, policy: str = "", pooling: str = "", progress: bool = False,
 ) -> LeaningResult:
     """Renders scenes with one factor changed at a time and measures how far `predict` moves.
 
@@ -221,43 +212,46 @@ def measure_leaning(
         pooling: its pooling.
         progress: show a bar.
     """
-    chunks: dict[str, list[NDArray[np.float64]]] = {name: [] for name in ("base", "moved", "repeated", *config.factors)}
-    scenes = range(config.scenes)
-    for scene in track(scenes, f"what {policy or 'the policy'} leans on", unit="scene") if progress else scenes:
+    chunks: dict[str, list[Array]] = {name: [] for name in ("base", "moved", "repeated", *config.factors)}
+    label = f"what {policy or 'the policy'} leans on"
+    for scene in track(range(config.scenes), label, unit="scene", shown=progress):
         object_id, _ = object_of_episode(ids, config.seed, scene)
         world.reset(seed=config.seed, options={"episode": scene, "object": object_id})
         world.set_look(look({}))
         state = np.array(world.sim_state())
 
-        def seen() -> NDArray[np.float64]:
-            return np.asarray(predict(world.observe()), dtype=np.float64)
+        def see(name: str) -> None:
+            chunks[name].append(np.asarray(predict(world.observe()), dtype=np.float64))
 
-        chunks["base"].append(seen())
+        see("base")
         for name, levels in config.factors.items():
             world.set_look(look({name: levels[scene % len(levels)]}))
-            chunks[name].append(seen())
+            see(name)
         world.set_look(look({}))
         angle = float(episode_rng(config.seed, scene, "target-move").uniform(0.0, 2.0 * np.pi))
         world.move_object(config.target_shift * float(np.cos(angle)), config.target_shift * float(np.sin(angle)))
-        chunks["moved"].append(seen())
+        see("moved")
         world.load_sim_state(object_id, state)
-        chunks["repeated"].append(seen())
-    stacked = {name: np.stack(values) for name, values in chunks.items()}
-    scale, unit = _scale(action_std, stacked["base"])
-    changed = {name: stacked[name] for name in config.factors}
-    return analyse(stacked["base"], changed, stacked["moved"], stacked["repeated"], scale, config, policy, pooling, unit)
+        see("repeated")
+    base, moved, repeated, *others = (np.stack(values) for values in chunks.values())
+    scale, unit = _scale(action_std, base)
+    changed = dict(zip(config.factors, others, strict=True))
+    return analyse(base, changed, moved, repeated, scale, config, policy, pooling, unit)
 
 
-def _scale(action_std: NDArray[np.floating[Any]] | None, base: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
+def _scale(action_std: NDArray[np.floating[Any]] | None, base: Array) -> tuple[Array, str]:
     """Returns the unit of each action entry (A,); entries that never vary get 1, in their own physical unit."""
     if action_std is not None:
         std, unit = np.asarray(action_std, dtype=np.float64), "standard deviations of the training actions"
     else:
-        std, unit = base.reshape(-1, base.shape[-1]).std(axis=0), "standard deviations of the actions predicted for unchanged scenes"
+        std = base.reshape(-1, base.shape[-1]).std(axis=0)
+        unit = "standard deviations of the actions predicted for unchanged scenes"
     return np.where(std > 1e-6, std, 1.0), unit
 
 
-def diagnose(policy: str, objects: str, config: LeaningConfig | None = None, spec: EnvSpec | None = None, progress: bool = True) -> LeaningResult:
+def diagnose(
+    policy: str, objects: str, config: LeaningConfig | None = None, spec: EnvSpec | None = None, progress: bool = True
+) -> LeaningResult:
     """Measures what a policy folder or exported bundle leans on, on the objects of a set.
 
     Args:
@@ -280,18 +274,25 @@ def diagnose(policy: str, objects: str, config: LeaningConfig | None = None, spe
         return np.asarray(acting.act(with_task(obs, env)))
 
     try:
-        return measure_leaning(predict, env, load_objects(objects).ids, config, make_look, action_std(acting), actor.name, actor.pooling, progress)
+        ids, std = load_objects(objects).ids, action_std(acting)
+        return measure_leaning(predict, env, ids, config, make_look, std, actor.name, actor.pooling, progress)
     finally:
         env.close()
 
 
+def leaning_of(asked: Asked) -> LeaningResult:
+    """Measures what a policy leans on."""
+    return diagnose(asked.policy, asked.objects, LeaningConfig(scenes=asked.scenes, seed=asked.seed))
+
+
 def leaning_table(result: LeaningResult) -> str:
     """Returns the result as a text table for terminals."""
-    from toyshift.diagnostics.rows import render_table
+    from toyshift.diagnostics.tables import interval, render_table
 
     lines = [
-        [f.factor, f"{f.shift.value:.3f}", f"{f.ratio.value:.2f}", f"[{f.ratio.low:.2f}, {f.ratio.high:.2f}]", f.label] for f in result.factors
+        [f.factor, f"{f.shift.value:.3f}", f"{f.ratio.value:.2f}", interval(f.ratio.low, f.ratio.high), f.label]
+        for f in result.factors
     ]
-    move = 100 * result.limits["target_shift_m"]
-    head = f"{result.policy}: {result.verdict} (target moved {move:g} cm: {result.target.value:.3f} {result.unit}; {result.scenes} scenes)"
+    move = f"target moved {100 * result.limits['target_shift_m']:g} cm: {result.target.value:.3f} {result.unit}"
+    head = f"{result.policy}: {result.verdict} ({move}; {result.scenes} scenes)"
     return head + "\n" + render_table(["factor", "shift", "ratio", "95 %", "label"], lines)

@@ -1,4 +1,4 @@
-"""Where the masks that a policy sees come from during an evaluation: the simulator, the simulator made worse, or a detector."""
+"""Where the masks that a policy sees come from in an evaluation: the simulator, the simulator made worse, a detector."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TrueMasks:
 
 
 class NoisyMasks:
-    """The environment's masks, every one made worse until the target overlaps the true one by a given IoU (to within a pixel)."""
+    """The environment's masks, made worse until the target overlaps the true one by a given IoU (to within a pixel)."""
 
     def __init__(self, iou: float) -> None:
         self.iou = iou
@@ -60,7 +60,8 @@ class DetectedMasks:
         self._detector = self._make()
 
     def shown(self, observation: Observation) -> Observation:
-        return {**observation, "masks": {c: np.asarray(m, dtype=np.uint8) for c, m in self._detector.masks(observation["pixels"]).items()}}
+        masks = self._detector.masks(observation["pixels"])
+        return {**observation, "masks": {c: np.asarray(m, dtype=np.uint8) for c, m in masks.items()}}
 
 
 def mask_source(text: str) -> MaskSource:
@@ -70,6 +71,7 @@ def mask_source(text: str) -> MaskSource:
         ConfigError: nothing of these, or an IoU out of (0, 1].
     """
     kind, _, rest = text.partition(":")
+    available = f"available: {TRUTH}, {NOISY}:IOU, {DETECTOR}, or module:name of your own provider"
     if text == TRUTH:
         return TrueMasks()
     if text == DETECTOR:
@@ -88,5 +90,5 @@ def mask_source(text: str) -> MaskSource:
         try:
             return DetectedMasks(getattr(importlib.import_module(kind), rest))
         except (ImportError, AttributeError) as error:
-            raise ConfigError(f"masks {text!r} cannot be imported ({error}); available: {TRUTH}, {NOISY}:IOU, {DETECTOR}, or module:name of your own provider") from error
-    raise ConfigError(f"masks {text!r} are unknown; available: {TRUTH}, {NOISY}:IOU, {DETECTOR}, or module:name of your own provider")
+            raise ConfigError(f"masks {text!r} cannot be imported ({error}); {available}") from error
+    raise ConfigError(f"masks {text!r} are unknown; {available}")

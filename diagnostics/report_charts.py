@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Image
 from toyshift.core.errors import ConfigError, FileError
 
 MAX_POINTS = 240
 
 
-def image_uri(image: NDArray[np.uint8], size: int | None = None, quality: int = 86) -> str:
+def image_uri(image: Image, size: int | None = None, quality: int = 86) -> str:
     """Returns an image (H, W, 3) uint8 as a JPEG data URI, shrunk so that its longer side is at most `size` pixels."""
-    from PIL import Image
+    import PIL.Image
 
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ConfigError(f"a picture must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
-    picture = Image.fromarray(image)
+    picture = PIL.Image.fromarray(image)
     if size and max(picture.size) > size:
-        picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+        picture.thumbnail((size, size), PIL.Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -36,7 +36,8 @@ def video_uri(path: Path) -> str:
     try:
         return "data:video/mp4;base64," + base64.b64encode(Path(path).read_bytes()).decode()
     except OSError as error:
-        raise FileError(f"the video {path} cannot be read ({error}); record it again, or leave it out of the report") from error
+        remedy = "record it again, or leave it out of the report"
+        raise FileError(f"the video {path} cannot be read ({error}); {remedy}") from error
 
 
 def percent(rate: float, digits: int = 0) -> str:
@@ -53,9 +54,9 @@ def span(low: float, high: float) -> str:
     return f"{100 * low:.0f}\u2013{100 * high:.0f}\u00a0%"
 
 
-def points(value: float, sign: bool = True) -> str:
-    """Returns a difference of rates in percentage points with a true minus sign."""
-    text = f"{100 * value:+.0f}" if sign else f"{100 * value:.0f}"
+def points(value: float) -> str:
+    """Returns a difference of rates in percentage points with its sign, a true minus."""
+    text = f"{100 * value:+.0f}"
     return ("0" if text in {"+0", "-0"} else text).replace("-", "\u2212")
 
 
@@ -80,13 +81,13 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def thin(steps: Sequence[float], values: Sequence[float], limit: int = MAX_POINTS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def thin(steps: Sequence[float], values: Sequence[float], limit: int = MAX_POINTS) -> tuple[Array, Array]:
     """Returns at most `limit` points of a curve, each the mean of the points it stands for."""
     x, y = np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if len(x) <= limit:
         return x, y
-    groups = [(part_x.mean(), part_y.mean()) for part_x, part_y in zip(np.array_split(x, limit), np.array_split(y, limit), strict=True)]
-    return np.array([g[0] for g in groups]), np.array([g[1] for g in groups])
+    x, y = (np.array([part.mean() for part in np.array_split(column, limit)]) for column in (x, y))
+    return x, y
 
 
 def curve_panel(title: str, curves: Sequence[tuple[str, str, Sequence[float], Sequence[float]]]) -> dict[str, Any]:
@@ -94,7 +95,8 @@ def curve_panel(title: str, curves: Sequence[tuple[str, str, Sequence[float], Se
 
     Args:
         title: the metric.
-        curves: (label, colour class, steps, values); a logarithmic axis is used where all values are positive and span more than a factor of 8.
+        curves: (label, colour class, steps, values); the axis is logarithmic where all values are positive and span
+            more than a factor of 8.
     """
     thinned = [(label, colour, *thin(steps, values)) for label, colour, steps, values in curves if len(steps)]
     if not thinned:
@@ -105,7 +107,8 @@ def curve_panel(title: str, curves: Sequence[tuple[str, str, Sequence[float], Se
     logarithmic = low > 0 and high / low > 8
     if logarithmic:
         ends = (math.floor(math.log10(low) * 3) / 3, math.ceil(math.log10(high) * 3) / 3)
-        candidates = [m * 10.0**e for e in range(math.floor(ends[0]), math.ceil(ends[1]) + 1) for m in (1, 2, 5)]
+        decades = range(math.floor(ends[0]), math.ceil(ends[1]) + 1)
+        candidates = [m * 10.0**e for e in decades for m in (1, 2, 5)]
         marks = [c for c in candidates if ends[0] - 1e-9 <= math.log10(c) <= ends[1] + 1e-9]
         while len(marks) > 6:
             marks = marks[::2]
@@ -120,7 +123,8 @@ def curve_panel(title: str, curves: Sequence[tuple[str, str, Sequence[float], Se
     x_marks = [t for t in nice_ticks(0.0, last) if t <= last * 1.0001]
     lines = []
     for label, colour, x, y in thinned:
-        path = " ".join(f"{'M' if i == 0 else 'L'}{100 * a / (last or 1):.2f} {place(float(b)):.2f}" for i, (a, b) in enumerate(zip(x, y, strict=True)))
+        places = (f"{100 * a / (last or 1):.2f} {place(float(b)):.2f}" for a, b in zip(x, y, strict=True))
+        path = "M" + " L".join(places)
         lines.append({"label": label, "colour": colour, "path": path, "final": short(float(y[-1]))})
     return {
         "title": title, "log": logarithmic, "lines": lines,

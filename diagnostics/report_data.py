@@ -9,16 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from toyshift.core.arrays import Image
 from toyshift.core.errors import FileError
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.leaning import LeaningResult
-from toyshift.diagnostics.rows import Row, Summary, per_object
+from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import PairedDifference
-
-Image = NDArray[np.uint8]  # (H, W, 3) sRGB
+from toyshift.diagnostics.summaries import Summary, per_object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +205,8 @@ class ReportData:
 
 
 def object_panel(
-    object_set: str, rows: Sequence[Row], names: Mapping[str, str] | None = None, thumbnails: Mapping[str, Image] | None = None
+    object_set: str, rows: Sequence[Row], names: Mapping[str, str] | None = None,
+    thumbnails: Mapping[str, Image] | None = None,
 ) -> ObjectPanel:
     """Makes a per-object panel from the rows of one or more policies on one set, sorted by the first policy's success.
 
@@ -223,16 +221,16 @@ def object_panel(
     mine = [r for r in rows if r.object_set == object_set and not r.look and not r.shift and r.policy != "random"]
     policies = list(dict.fromkeys(r.policy for r in mine))
     counts = {policy: per_object(r for r in mine if r.policy == policy) for policy in policies}
-    ids = list(dict.fromkeys(r.object_id for r in mine))
 
-    def order(object_id: str) -> tuple[float | str, ...]:
-        rates = [k / n for k, n in (counts[p].get(object_id, (0, 1)) for p in policies)]
-        return (*(-rate for rate in rates), object_id)
+    def bar(object_id: str) -> ObjectBar:
+        own = {p: counts[p][object_id] for p in policies if object_id in counts[p]}
+        return ObjectBar(object_id, (names or {}).get(object_id, object_id), own, (thumbnails or {}).get(object_id))
 
-    bars = [
-        ObjectBar(i, (names or {}).get(i, i), {p: counts[p][i] for p in policies if i in counts[p]}, (thumbnails or {}).get(i)) for i in sorted(ids, key=order)
-    ]
-    return ObjectPanel(object_set, bars)
+    def order(bar: ObjectBar) -> tuple[float | str, ...]:
+        rates = [k / n for k, n in (bar.counts.get(p, (0, 1)) for p in policies)]
+        return (*(-rate for rate in rates), bar.object_id)
+
+    return ObjectPanel(object_set, sorted(map(bar, dict.fromkeys(r.object_id for r in mine)), key=order))
 
 
 def read_curves(path: Path, policy: str, metrics: Mapping[str, str] | None = None) -> list[Curve]:

@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 
 CONFIDENCE = 0.95
@@ -80,12 +81,12 @@ def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, f
     return float(max(0.0, low)), float(min(1.0, high))
 
 
-def _sums_by_cluster(values: NDArray[np.float64], clusters: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _sums_by_cluster(values: Array, clusters: Sequence[Any]) -> tuple[Array, Array]:
     """Returns the sum and the count of each cluster."""
     if len(values) != len(clusters):
         raise ConfigError(f"{len(values)} values but {len(clusters)} cluster labels; there must be one label per value")
     _, which = np.unique(np.asarray([str(c) for c in clusters]), return_inverse=True)
-    return np.bincount(which, weights=values).astype(np.float64), np.bincount(which).astype(np.float64)
+    return np.bincount(which, weights=values), np.bincount(which).astype(np.float64)
 
 
 def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> Estimate:
@@ -121,7 +122,7 @@ def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float =
     return Estimate(rate, low, high, m)
 
 
-def _resampled_sums(columns: NDArray[np.float64], rng: np.random.Generator, resamples: int) -> NDArray[np.float64]:
+def _resampled_sums(columns: Array, rng: np.random.Generator, resamples: int) -> Array:
     """Returns sums over bootstrap samples of the rows: (n, c) -> (resamples, c)."""
     n = len(columns)
     out = np.empty((resamples, columns.shape[1]))
@@ -133,31 +134,17 @@ def _resampled_sums(columns: NDArray[np.float64], rng: np.random.Generator, resa
     return out
 
 
-def _percentiles(samples: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    low, high = np.quantile(samples, [0.5 - confidence / 2.0, 0.5 + confidence / 2.0])
-    return float(low), float(high)
-
-
-def _clustered_columns(columns: list[NDArray[np.float64]], clusters: Sequence[Any] | None) -> NDArray[np.float64]:
-    if clusters is None:
-        return np.stack(columns, axis=1)
-    return np.stack([_sums_by_cluster(c, clusters)[0] for c in columns], axis=1)
-
-
 def bootstrap_mean(
-    values: ArrayLike, clusters: Sequence[Any] | None = None, confidence: float = CONFIDENCE, seed: int = 0, resamples: int = RESAMPLES
+    values: ArrayLike, clusters: Sequence[Any] | None = None, confidence: float = CONFIDENCE, seed: int = 0,
+    resamples: int = RESAMPLES,
 ) -> Estimate:
     """Returns a mean with a seeded percentile bootstrap over values, or over clusters of them."""
     return bootstrap_ratio(values, np.ones(np.shape(np.asarray(values))), clusters, confidence, seed, resamples)
 
 
 def bootstrap_ratio(
-    numerator: ArrayLike,
-    denominator: ArrayLike,
-    clusters: Sequence[Any] | None = None,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
+    numerator: ArrayLike, denominator: ArrayLike, clusters: Sequence[Any] | None = None,
+    confidence: float = CONFIDENCE, seed: int = 0, resamples: int = RESAMPLES,
 ) -> Estimate:
     """Returns mean(numerator) / mean(denominator) with a seeded percentile bootstrap; pairs stay together.
 
@@ -174,19 +161,19 @@ def bootstrap_ratio(
         raise ConfigError(f"a ratio needs two vectors of one length, got shapes {top.shape} and {bottom.shape}")
     if top.size == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    columns = _clustered_columns([top, bottom], clusters)
+    pair = (top, bottom) if clusters is None else [_sums_by_cluster(c, clusters)[0] for c in (top, bottom)]
+    columns = np.stack(pair, axis=1)
     sums = _resampled_sums(columns, np.random.default_rng(seed), resamples)
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(top.sum() / bottom.sum())
         ratios = sums[:, 0] / sums[:, 1]
     ratios = ratios[~np.isnan(ratios)]
-    if not len(ratios) or not np.isfinite(ratios).all():
-        # Interpolating between finite and infinite order statistics gives nan: take order statistics themselves.
-        if not len(ratios):
-            return Estimate(value, float("nan"), float("nan"), len(columns))
-        low, high = np.quantile(ratios, [0.5 - confidence / 2, 0.5 + confidence / 2], method="nearest")
-        return Estimate(value, float(low), float(high), len(columns))
-    return Estimate(value, *_percentiles(ratios, confidence), len(columns))
+    if not len(ratios):
+        return Estimate(value, float("nan"), float("nan"), len(columns))
+    # Interpolating between finite and infinite order statistics gives nan: take order statistics themselves there.
+    method = "linear" if np.isfinite(ratios).all() else "nearest"
+    low, high = np.quantile(ratios, [0.5 - confidence / 2, 0.5 + confidence / 2], method=method)  # type: ignore[call-overload]
+    return Estimate(value, float(low), float(high), len(columns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +205,9 @@ class PairedDifference:
         return cls(**{**value, "difference": Estimate.from_json(value["difference"])})
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> PairedDifference:
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE
+) -> PairedDifference:
     """Compares two policies on the same (object, seed, episode) triples.
 
     The interval is the wider hull of two: cluster-robust (differences summed by object, Student's t with one degree
@@ -233,7 +222,8 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Any], confi
     """
     first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
-        raise ConfigError(f"a paired comparison needs two equally long, non-empty vectors, got shapes {first.shape} and {second.shape}")
+        shapes = f"{first.shape} and {second.shape}"
+        raise ConfigError(f"a paired comparison needs two equally long, non-empty vectors, got shapes {shapes}")
     from scipy.stats import binomtest, norm, t
 
     n = first.size
@@ -251,4 +241,5 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Any], confi
         low, high = min(low, value - reach), max(high, value + reach)
     p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
     estimate = Estimate(value, max(-1.0, low), min(1.0, high), m)
-    return PairedDifference(estimate, only_a, only_b, int(np.sum(first & second)), int(np.sum(~first & ~second)), p_value)
+    both, neither = int(np.sum(first & second)), int(np.sum(~first & ~second))
+    return PairedDifference(estimate, only_a, only_b, both, neither, p_value)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toyshift.core.errors import ConfigError, GraspError, PhysicsError
+from toyshift.core.arrays import Image
+from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import atomic_path
 from toyshift.core.world import World
-from toyshift.diagnostics.actors import Actor, look_of_episode, make_look, open_actor
-from toyshift.diagnostics.evaluation import EvaluateConfig, reset_options
+from toyshift.diagnostics.actors import Actor, open_actor
+from toyshift.diagnostics.evaluation import EvaluateConfig, act_out, begin_episode
 from toyshift.diagnostics.rows import Row
 
 SHOW = {"quality": "high", "cameras": ("front",)}
@@ -40,7 +40,7 @@ class Rollout:
     failure: str
 
 
-def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float = 10.0, quality: int = 26) -> Path:
+def write_mp4(path: Path, frames: Iterable[Image], fps: float = 10.0, quality: int = 26) -> Path:
     """Writes an H.264 (yuv420p, moov atom first) MP4 atomically.
 
     Args:
@@ -66,7 +66,8 @@ def write_mp4(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float = 10.0
                     size = (even.shape[0], even.shape[1])
                     stream.height, stream.width = size
                 if even.shape[:2] != size:
-                    raise ConfigError(f"{path}: a frame of {even.shape[:2]} pixels after one of {size}; a video has one size")
+                    told = f"{path}: a frame of {even.shape[:2]} pixels after one of {size}"
+                    raise ConfigError(f"{told}; a video has one size")
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
             if size is None:
                 raise ConfigError(f"{path}: a video needs at least one frame")
@@ -88,8 +89,8 @@ def choose(rows: Sequence[Row], successes: int, failures: int) -> list[Row]:
 
 
 def record_rollouts(
-    config: EvaluateConfig, rows: Sequence[Row], folder: Path, successes: int = 2, failures: int = 2, size: int = 320, camera: str = "front",
-    show: Mapping[str, Any] | None = None, hold_frames: int = 6,
+    config: EvaluateConfig, rows: Sequence[Row], folder: Path, successes: int = 2, failures: int = 2, size: int = 320,
+    camera: str = "front", show: Mapping[str, Any] | None = None, hold_frames: int = 6,
 ) -> list[Rollout]:
     """Plays chosen episodes again and writes one MP4 each into `folder`; files that exist already are kept.
 
@@ -107,53 +108,40 @@ def record_rollouts(
         show: environment arguments for drawing; None takes high quality. Its `picture(size, camera)` is drawn.
         hold_frames: the last picture is repeated so often, so that a loop can be read.
     """
-    folder = Path(folder)
-    chosen = choose(rows, successes, failures)
-    out, todo = [], []
-    for row in chosen:
-        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{row.policy}-{row.object_set}-{row.episode:05d}-{row.object_id}")
-        rollout = Rollout(folder / f"{name[:150]}.mp4", row.success, row.object_id, row.episode, row.failure)
-        out.append(rollout)
-        if not rollout.path.exists():
-            todo.append((row, rollout))
+    out: list[Rollout] = []
+    for row in choose(rows, successes, failures):
+        text = f"{row.policy}-{row.object_set}-{row.episode:05d}-{row.object_id}"
+        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in text)
+        path = Path(folder) / f"{name[:150]}.mp4"
+        out.append(Rollout(path, row.success, row.object_id, row.episode, row.failure))
+    todo = [rollout for rollout in out if not rollout.path.exists()]
     if not todo:
         return out
     actor, env = open_actor(config.policy, config.objects, config.env, config.remote)
     screen = config.env.open(config.objects, **(SHOW if show is None else show))
     try:
-        for row, rollout in todo:
-            frames = _play(actor, env, screen, config, row, size, camera)
-            rate = env.action_contract.control_hz
-            write_mp4(rollout.path, frames + frames[-1:] * hold_frames, rate)
+        for rollout in todo:
+            frames = _film(actor, env, screen, config, rollout, size, camera)
+            write_mp4(rollout.path, frames + frames[-1:] * hold_frames, env.action_contract.control_hz)
     finally:
         env.close()
         screen.close()
     return out
 
 
-def _play(actor: Actor, env: World, screen: World, config: EvaluateConfig, row: Row, size: int, camera: str) -> list[NDArray[np.uint8]]:
+def _film(
+    actor: Actor, env: World, screen: World, config: EvaluateConfig, rollout: Rollout, size: int, camera: str
+) -> list[Image]:
     """Plays one episode and returns its pictures, the first before any action."""
-    options = reset_options(config, row.object_id, row.episode)
-    for world in (env, screen):
-        world.reset(seed=config.seed, options=options)
-        if config.look:
-            world.set_look(make_look(look_of_episode(config.look, row.episode)))
 
-    def picture() -> NDArray[np.uint8]:
-        screen.load_sim_state(row.object_id, env.sim_state())
+    def picture() -> Image:
+        screen.load_sim_state(rollout.object_id, env.sim_state())
         return np.asarray(screen.picture(size, camera), dtype=np.uint8)
 
+    for world in (env, screen):
+        begin_episode(world, config, rollout.object_id, rollout.episode)
     frames = [picture()]
-    try:
-        actor.reset(env, config.seed, row.episode)
-        done = False
-        while len(frames) <= config.max_steps and not done:
-            for action in actor.actions(env):
-                _, done, info = env.advance(action)
-                frames.append(picture())
-                done = bool(done) or bool(info["is_success"])
-                if done or len(frames) > config.max_steps:
-                    break
-    except (GraspError, PhysicsError):
-        return frames  # a planner that gives up ends the film where it gave up
+    with contextlib.suppress(GraspError):  # an expert that gives up ends the film where it gave up
+        for _ in act_out(actor, env, config, rollout.episode):
+            frames.append(picture())  # noqa: PERF401  # an error must not lose the pictures before it
     return frames

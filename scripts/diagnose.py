@@ -15,7 +15,7 @@ import tyro
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
-from toyshift.core.workers import core_count, worker_pool
+from toyshift.diagnostics.measures import DATASETS, MEASURES, POLICY, Asked
 from toyshift.scripts.options import Common
 
 
@@ -40,11 +40,19 @@ class Config(Common):
 
     def __post_init__(self) -> None:
         if bool(self.policy) == bool(self.data):
-            raise ConfigError("give either --policy DIR (what does it lean on?) or --data DIR DIR ... (how do they differ?)")
+            asks = {needs: " ".join(m.question for m in MEASURES if m.needs == needs) for needs in (POLICY, DATASETS)}
+            raise ConfigError(f"give either --policy DIR ({asks[POLICY]}) or --data DIR DIR ... ({asks[DATASETS]})")
         if self.scenes < 2:
             raise ConfigError(f"--scenes must be at least 2, got {self.scenes}")
         if self.trials < 0:
             raise ConfigError(f"--trials must be at least 0, got {self.trials}")
+
+    def asked(self, policy: str = "") -> Asked:
+        """What the questions are asked about: the datasets, or one of the policies."""
+        return Asked(
+            policy=policy, datasets=self.data, objects=self.objects, scenes=self.scenes, trials=self.trials,
+            camera=self.camera, seed=self.seed, out=self.out,
+        )
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -65,53 +73,36 @@ def main(cfg: Config) -> dict[str, Any]:
 
 
 def of_policies(cfg: Config) -> dict[str, Any]:
-    """Measures what each policy leans on."""
-    from toyshift.diagnostics import LeaningConfig, diagnose, summary_table
+    """Answers every question about each policy: name of the measure -> policy -> result."""
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
-    from toyshift.diagnostics.leaning import leaning_table
     from toyshift.policies.remote.options import is_remote
 
     for policy in cfg.policy:
         if policy in BUILTIN:
-            raise ConfigError(f"{policy} looks at no images and leans on none of their factors; give the folder of a trained policy")
+            raise ConfigError(
+                f"{policy} looks at no images and leans on none of their factors; give the folder of a trained policy"
+            )
         if is_remote(policy):
-            raise ConfigError(f"{policy} is asked over a connection; diagnose looks at the folder of a trained policy (evaluate takes both)")
+            raise ConfigError(
+                f"{policy} is asked over a connection; diagnose looks at the folder of a trained policy "
+                f"(evaluate takes both)"
+            )
         policy_fingerprint(policy)
-    results: dict[str, Any] = {}
-    success: dict[str, Any] = {}  # policy -> factor, "" for none -> summary
+    measures = [measure for measure in MEASURES if measure.needs == POLICY]
+    results: dict[str, Any] = {measure.name: {} for measure in measures}
     for policy in cfg.policy:
-        leaning = diagnose(policy, cfg.objects, LeaningConfig(scenes=cfg.scenes, seed=cfg.seed))
-        print(leaning_table(leaning))
-        results[policy] = leaning.to_json()
-        if cfg.trials:
-            under = success_under_changes(cfg, policy)
-            print(summary_table(list(under.values())))
-            success[policy] = {factor: summary.to_json() for factor, summary in under.items()}
-    return {"leaning": results, "success": success}
-
-
-def success_under_changes(cfg: Config, policy: str) -> dict[str, Any]:
-    """Returns the summary of episodes with each factor changed as in the measurement, and with none ("")."""
-    from toyshift.diagnostics import DEFAULT_FACTORS, EvaluateConfig, evaluate, summarise
-
-    found = {}
-    with worker_pool(core_count()) as pool:
-        for factor, levels in {"": (), **DEFAULT_FACTORS}.items():
-            look = {factor: levels} if factor else {}
-            config = EvaluateConfig(policy, cfg.objects, trials=cfg.trials, seed=cfg.seed + 1000, look=look)
-            rows = evaluate(config, cfg.out / "rows" / f"{Path(policy).name}_{factor or 'plain'}.parquet", pool=pool)
-            found[factor] = summarise(rows)[0]
-    return found
+        for measure in measures:
+            if (answer := measure.answer(cfg.asked(policy))) is not None:
+                print(measure.show(answer))
+                results[measure.name][policy] = answer.to_json()
+    return results
 
 
 def of_datasets(cfg: Config) -> dict[str, Any]:
-    """Measures diversity within and disparity between datasets, and how much what is seen in them tells of what to do."""
-    from toyshift.diagnostics import measure_diversity
-    from toyshift.diagnostics.dependence import dependence_table, episode_factors, measure_dependence
-    from toyshift.diagnostics.diversity import diversity_table, episode_frames
-
-    diversity = measure_diversity({str(folder): episode_frames(folder, cfg.camera) for folder in cfg.data}, seed=cfg.seed)
-    print(diversity_table(diversity))
-    dependence = measure_dependence({str(folder): episode_factors(folder) for folder in cfg.data}, seed=cfg.seed)
-    print(f"\n{dependence_table(dependence)}")
-    return {"diversity": diversity.to_json(), "dependence": dependence.to_json()}
+    """Answers every question about the datasets together: name of the measure -> result."""
+    results: dict[str, Any] = {}
+    for measure in MEASURES:
+        if measure.needs == DATASETS and (answer := measure.answer(cfg.asked())) is not None:
+            print(("\n" if results else "") + measure.show(answer))
+            results[measure.name] = answer.to_json()
+    return results

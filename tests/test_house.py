@@ -196,6 +196,18 @@ def test_nothing_hides(room: str) -> None:
     assert not wrong, "; ".join(wrong)
 
 
+@pytest.mark.xfail(strict=False, reason="classes are being renamed")
+def test_no_class_name_occurs_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for module, path in sources().items():
+        for node in ast.walk(tree_of(path)):
+            # `Config` holds the options of a sub-command, and is never seen beside another one
+            if isinstance(node, ast.ClassDef) and not (node.name == "Config" and module.startswith("scripts.")):
+                places.setdefault(node.name, []).append(module)
+    twice = [f"{name} in {', '.join(modules)}" for name, modules in sorted(places.items()) if len(modules) > 1]
+    assert not twice, f"two classes of one name; rename one: {'; '.join(twice)}"
+
+
 def test_every_test_checks_something() -> None:
     words = ("assert", "raises", "check_", "approx", "warns")
     empty = [

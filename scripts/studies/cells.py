@@ -9,7 +9,7 @@ import fnmatch
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,20 +200,9 @@ def write_page(page: Path, begin: str, end: str, made: str) -> None:
     write_text(page, f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")
 
 
-def percent(low: float, high: float) -> str:
-    """Returns an interval of shares as "24-68"."""
-    return f"{100 * low:.0f}-{100 * high:.0f}"
-
-
-def points(value: dict[str, Any]) -> str:
-    """Returns the interval of a difference, as its JSON has it, as "-3 to +12"."""
-    return f"{100 * value['low']:+.0f} to {100 * value['high']:+.0f}"
-
-
-def markdown_table(head: str, rows: Iterable[Sequence[object]]) -> str:
-    """Returns a table in Markdown: its first line, "| a | b |", and a line for each row."""
-    rule = "|---" * (head.count("|") - 1) + "|"
-    return "\n".join((head, rule, *(f"| {' | '.join(map(str, row))} |" for row in rows)))
+def no_rows(folder: Path, word: str) -> FileError:
+    """Returns the error that there is nothing to tabulate yet."""
+    return FileError(f"{folder / 'rows'} holds no rows yet; run `toyshift study {word} --results {folder}` first")
 
 
 def set_name(spec: str) -> str:

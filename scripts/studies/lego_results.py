@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.errors import FileError
 from toyshift.core.files import read_json, write_json
-from toyshift.scripts.studies.cells import markdown_table, percent, points, set_name, write_page
+from toyshift.scripts.studies.cells import no_rows, set_name, write_page
+from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -32,13 +32,12 @@ def read_cells(folder: Path) -> list[tuple[dict[str, Any], list[Row]]]:
 
     paths = sorted((folder / "rows").glob("*.parquet"))
     if not paths:
-        raise FileError(
-            f"{folder / 'rows'} holds no rows yet; run `toyshift study lego-table --results {folder}` first"
-        )
-    return [
-        (read_rows_manifest(p), [dataclasses.replace(r, object_set=set_name(r.object_set)) for r in read_rows(p)])
-        for p in paths
-    ]
+        raise no_rows(folder, "lego-table")
+
+    def short(path: Path) -> list[Row]:
+        return [dataclasses.replace(row, object_set=set_name(row.object_set)) for row in read_rows(path)]
+
+    return [(read_rows_manifest(path), short(path)) for path in paths]
 
 
 def write_results(folder: Path, docs: Path, same: dict[str, str], missing: Sequence[str]) -> dict[str, Any]:
@@ -53,9 +52,8 @@ def write_results(folder: Path, docs: Path, same: dict[str, str], missing: Seque
     from toyshift.scripts.studies.charts import Group, success_chart
 
     cells = read_cells(folder)
-    table = tabulate(cells) | {
-        "same": same, "missing": list(missing), "settings": read_json(folder / "settings.json")["settings"]
-    }
+    settings = read_json(folder / "settings.json")["settings"]
+    table = tabulate(cells) | {"same": same, "missing": list(missing), "settings": settings}
     write_json(folder / "table.json", table)
     page = docs / "lego_table.md"
     write_page(page, BEGIN, END, markdown(table))
@@ -107,32 +105,27 @@ def _order(pooling: str, demos: int, spec: str) -> tuple[Any, ...]:
 
 
 def _line(pooling: str, demos: int, spec: str, rows: list[Row]) -> dict[str, Any]:
-    from toyshift.diagnostics import clustered, wilson
+    from toyshift.diagnostics import clustered, per_seed, summarise
 
-    wins, seeds = [r.success for r in rows], sorted({r.seed for r in rows})
-    k, n = sum(wins), len(rows)
-    objects, by_seed = clustered(wins, [r.object_id for r in rows]), clustered(wins, [r.seed for r in rows])
-    each = [[r.success for r in rows if r.seed == s] for s in seeds]
+    found, by_seed = summarise(rows)[0], per_seed(rows)
+    new_seeds = clustered([r.success for r in rows], [r.seed for r in rows])
     return {
-        "pooling": pooling, "demos": demos, "set": spec, "n": n, "k": k, "rate": k / n, "wilson_95": list(wilson(k, n)),
-        "objects": objects.n,
-        "clustered_objects_95": [objects.low, objects.high], "seeds": len(seeds),
-        "clustered_seeds_95": [by_seed.low, by_seed.high], "by_seed": [sum(e) / len(e) for e in each],
+        "pooling": pooling, "demos": demos, "set": spec, **figures(found), "objects": found.objects,
+        "seeds": len(by_seed), "clustered_seeds_95": [new_seeds.low, new_seeds.high],
+        "by_seed": [k / n for k, n in by_seed.values()],
     }
 
 
 def _search(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> list[dict[str, Any]]:
-    """Returns one line per try of a learning rate; the best of a pooling is marked, at the edge of the search as well."""
-    from toyshift.diagnostics import wilson
+    """Returns one line per try of a learning rate; the best of a pooling is marked, and whether it is at an edge."""
+    from toyshift.diagnostics import summarise
 
-    lines = []
+    lines: list[dict[str, Any]] = []
     for facts, rows in cells:
         if facts["searched"]:
-            k, n = sum(r.success for r in rows), len(rows)
-            lines.append({
-                "pooling": facts["pooling"], "lr": facts["lr"], "samples": facts["samples"], "k": k, "n": n,
-                "rate": k / n, "wilson_95": list(wilson(k, n)), "validation_loss": facts["validation_loss"]
-            })
+            of_cell = {name: facts[name] for name in ("pooling", "lr", "samples", "validation_loss")}
+            of_rows = {k: v for k, v in figures(summarise(rows)[0]).items() if k != "clustered_objects_95"}
+            lines.append(of_cell | of_rows)
     lines.sort(key=lambda x: (_order(x["pooling"], 0, TRAINING), x["lr"]))
     for pooling in {x["pooling"] for x in lines}:
         tries = [x for x in lines if x["pooling"] == pooling]
@@ -154,16 +147,11 @@ def _differences(groups: dict[tuple[str, int, str], list[Row]]) -> list[dict[str
             continue
         left, right = ({(r.seed, r.episode): r.success for r in x} for x in (first, rows))
         shared = sorted(left.keys() & right.keys())
-        if not shared:
-            continue
-        by_seed = paired_difference(
-            [left[i] for i in shared], [right[i] for i in shared], [seed for seed, _ in shared]
-        ).difference
-        found = compare(first, rows)
-        lines.append({
-            "pooling": pooling, "demos": demos, "set": spec, "n": len(shared), "p_value": found.p_value,
-            "by_object": found.difference.to_json(), "by_seed": by_seed.to_json()
-        })
+        if shared:
+            both, seeds = [[wins[i] for i in shared] for wins in (left, right)], [seed for seed, _ in shared]
+            by_seed, found = paired_difference(*both, seeds).difference, compare(first, rows)
+            of_cell = {"pooling": pooling, "demos": demos, "set": spec, "n": len(shared), "p_value": found.p_value}
+            lines.append({**of_cell, "by_object": found.difference.to_json(), "by_seed": by_seed.to_json()})
     return lines
 
 
@@ -205,11 +193,11 @@ def markdown(table: dict[str, Any]) -> str:
 
 
 def _row(x: dict[str, Any]) -> tuple[object, ...]:
-    of_seeds = percent(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["demos"] else "-"
+    of_seeds = percents(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["demos"] else "-"
     each = ", ".join(f"{100 * rate:.0f}" for rate in x["by_seed"])
     return (
-        f"`{x['pooling']}`", x["demos"] or "-", x["seeds"], x["n"], f"{100 * x['rate']:.1f}", percent(*x["wilson_95"]),
-        percent(*x["clustered_objects_95"]), of_seeds, each, x["lr"] or "-",
+        f"`{x['pooling']}`", x["demos"] or "-", x["seeds"], x["n"], f"{100 * x['rate']:.1f}", percents(*x["wilson_95"]),
+        percents(*x["clustered_objects_95"]), of_seeds, each, x["lr"] or "-",
     )  # fmt: skip
 
 
@@ -223,4 +211,4 @@ def _try(x: dict[str, Any]) -> tuple[object, ...]:
     mark = ("chosen, at the edge of the search" if x["edge"] else "chosen") if x["best"] else ""
     loss = "-" if x["validation_loss"] is None else f"{x['validation_loss']:.4f}"
     head = (f"`{x['pooling']}`", f"{x['lr']:g}", f"{x['samples']:,}", x["n"], f"{100 * x['rate']:.0f}")
-    return (*head, percent(*x["wilson_95"]), loss, mark)
+    return (*head, percents(*x["wilson_95"]), loss, mark)

@@ -229,7 +229,10 @@ class LegoTable(Study):
         return {spec: (tuple(self.cfg.seed + TEST_SEED + s for s in seeds), self.grid.trials) for spec in self.cfg.sets}
 
     def is_done(self, cell: Cell) -> bool:
-        """Says whether a cell's rows hold all episodes on all sets, trained with the rate that is the best by now; where real objects lie does not matter."""
+        """Says whether a cell's rows hold all episodes on all sets, trained with the rate that is the best by now.
+
+        Where real objects lie does not matter.
+        """
         from toyshift.diagnostics import read_rows, read_rows_manifest
 
         if not self.path(cell.name).exists():

@@ -13,22 +13,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.evaluate import row_names
-from toyshift.scripts.studies.cells import (
-    PLAY,
-    TEST_SEED,
-    Cell,
-    Study,
-    markdown_table,
-    percent,
-    points,
-    set_name,
-    write_page,
-)  # fmt: skip
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, set_name, write_page
+from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.options import StudyConfig
 
 FACTOR = "mask-iou"
@@ -53,7 +44,7 @@ class Config(StudyConfig, trials=1):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.policy and not self.tabulate:
-            raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), or --tabulate what is there")
+            raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), or --tabulate")
         if not self.levels:
             raise ConfigError("--levels needs at least one level")
 
@@ -137,35 +128,31 @@ def iou_of(level: int) -> float:
 
 
 def write_results(folder: Path, docs: Path) -> dict[str, Any]:
-    """Writes table.json, the generated part of mask_iou.md and mask_iou.png of the rows that are there; returns what table.json holds."""
+    """Writes table.json, the generated part of mask_iou.md and mask_iou.png of the rows that are there.
+
+    Returns:
+        what table.json holds.
+    """
     from toyshift.diagnostics import compare, read_rows, read_rows_manifest, summarise
     from toyshift.scripts.studies.charts import curve_chart
 
     paths = sorted((folder / "rows").glob("*.parquet"))
     if not paths:
-        raise FileError(
-            f"{folder / 'rows'} holds no rows yet; run `toyshift study mask-iou --policy DIR --results {folder}` first"
-        )
+        raise no_rows(folder, "mask-iou")
     groups: dict[tuple[str, str], dict[int, list[Any]]] = {}
     for path in paths:
         rows = read_rows(path)
-        groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), {})[
-            int(read_rows_manifest(path)["level"])
-        ] = rows
+        levels = groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), {})
+        levels[int(read_rows_manifest(path)["level"])] = rows
     lines = []
     for (policy, spec), levels in groups.items():
+        plain = {level: [dataclasses.replace(row, shift="") for row in rows] for level, rows in levels.items()}
         for level, rows in sorted(levels.items()):
             found = summarise(rows)[0]
-            loss = None
-            if level and 0 in levels:
-                loss = compare([dataclasses.replace(r, shift="") for r in rows], [
-                    dataclasses.replace(r, shift="") for r in levels[0]
-                ]).to_json()
+            loss = compare(plain[level], plain[0]).to_json() if level and 0 in levels else None
             lines.append({
-                "policy": policy, "set": spec, "level": level, "iou": iou_of(level), "n": found.n, "k": found.k,
-                "rate": found.rate, "wilson_95": list(found.wilson),
-                "objects": found.objects, "clustered_objects_95": list(found.clustered), "minus_true_masks": loss,
-                "failures": found.failures,
+                "policy": policy, "set": spec, "level": level, "iou": iou_of(level), **figures(found),
+                "objects": found.objects, "minus_true_masks": loss, "failures": found.failures,
             })
     table = {"rows": lines}
     write_json(folder / "table.json", table)
@@ -192,5 +179,5 @@ def markdown(lines: list[dict[str, Any]]) -> str:
         loss = x["minus_true_masks"] and x["minus_true_masks"]["difference"]
         less = f"{100 * loss['value']:+.0f} ({points(loss)})" if loss else "-"
         head = (f"`{x['policy']}`", x["set"], f"{x['iou']:g}", x["n"], f"{100 * x['rate']:.1f}")
-        rows.append((*head, percent(*x["wilson_95"]), percent(*x["clustered_objects_95"]), less))
+        rows.append((*head, percents(*x["wilson_95"]), percents(*x["clustered_objects_95"]), less))
     return markdown_table(HEAD, rows)

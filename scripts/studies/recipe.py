@@ -1,4 +1,4 @@
-"""The best recipe: 500 demonstrations on LEGO's toys, 500 on toys with the proportions of household things, and a longer training.
+"""The best recipe: 500 demonstrations on LEGO's toys, 500 on toys shaped like household things, and a longer training.
 
 toyshift study recipe --ycb DIR
 toyshift study recipe --ycb DIR --cells 1            one seed; the same command goes on with the next
@@ -14,19 +14,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.recipe import best_recipe
-from toyshift.scripts.studies.cells import Cell, Study, markdown_table, percent, pool_of, write_page
+from toyshift.scripts.studies.cells import Cell, Study, no_rows, pool_of, write_page
+from toyshift.scripts.studies.figures import figures, markdown_table, percents
 from toyshift.scripts.studies.options import StudyConfig
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
 
 TOYS = "toys:train"
-PLAYED = {"toys": (TOYS, 0), "household": ("toys:train?of=household&n=500", 1000)}  # object set and first root seed of the demonstrations in each folder
+# object set and first root seed of the demonstrations in each folder
+PLAYED = {"toys": (TOYS, 0), "household": ("toys:train?of=household&n=500", 1000)}
 TEST_SEED = 5000  # apart from the demonstrations' and the other studies'
 BEGIN, END = "<!-- made by `toyshift study recipe --tabulate` -->", "<!-- end of what is made -->"
 
@@ -36,7 +37,7 @@ class Config(StudyConfig, seeds=1, demos=1, steps=1, batch=1, trials=1):
     """Options of `toyshift study recipe`."""
 
     ycb: Path | None = None
-    """Folder with real YCB objects in the official layout. Half a of the graspable ones was tuned on, half b is what counts."""
+    """Folder with real YCB objects in the official layout. Half a of the graspable ones was tuned on, half b counts."""
     seeds: int = 3
     """Seeds; each collects, trains and is tested on its own."""
     demos: int = 500
@@ -121,7 +122,27 @@ class RecipeStudy(Study):
         write_rows(self.path(cell), rows, manifest(cfg.settings(), seed, seconds=read_json(clock), **facts))
 
     def tabulate(self) -> dict[str, Any]:
-        return _tabulate(self.cfg)
+        from toyshift.diagnostics import per_seed, read_rows, read_rows_manifest, summarise
+
+        folder, page = self.cfg.results, self.cfg.docs / "recipe.md"
+        paths = sorted((folder / "rows").glob("s*.parquet"))
+        if not paths:
+            raise no_rows(folder, "recipe")
+        rows = [row for path in paths for row in read_rows(path)]
+        minutes = [round(sum(read_rows_manifest(path)["seconds"].values()) / 60, 1) for path in paths]
+        lines = []
+        for found in summarise(rows):
+            by_seed = per_seed(row for row in rows if (row.policy, row.object_set) == (found.policy, found.object_set))
+            lines.append({
+                "policy": found.policy, "set": found.object_set, **figures(found),
+                "by_seed": [k / n for k, n in by_seed.values()], "failures": found.failures,
+            })
+        table = {"success": lines, "minutes": minutes, "settings": read_json(folder / "settings.json")["settings"]}
+        write_json(folder / "table.json", table)
+        made = _markdown(table)
+        write_page(page, BEGIN, END, made)
+        print(made)
+        return table
 
 
 @contextlib.contextmanager
@@ -131,38 +152,6 @@ def timed(clock: Path, part: str) -> Iterator[None]:
     yield
     before = read_json(clock) if clock.exists() else {}
     write_json(clock, before | {part: round(before.get(part, 0.0) + time.monotonic() - start, 1)})
-
-
-def _tabulate(cfg: Config) -> dict[str, Any]:
-    """Makes table.json and the generated part of recipe.md of the rows that are there."""
-    from toyshift.diagnostics import clustered, read_rows, read_rows_manifest, wilson
-
-    paths = sorted((cfg.results / "rows").glob("s*.parquet"))
-    if not paths:
-        raise ConfigError(f"{cfg.results / 'rows'} holds no rows yet; run `toyshift study recipe --ycb DIR` first")
-    rows = [row for path in paths for row in read_rows(path)]
-    minutes = [round(sum(read_rows_manifest(path)["seconds"].values()) / 60, 1) for path in paths]
-    lines = []
-    for who, spec in dict.fromkeys((row.policy, row.object_set) for row in rows):
-        chosen = [row for row in rows if (row.policy, row.object_set) == (who, spec)]
-        wins, k = [row.success for row in chosen], sum(row.success for row in chosen)
-        objects = clustered(wins, [row.object_id for row in chosen])
-        each = [[row.success for row in chosen if row.seed == seed] for seed in sorted({row.seed for row in chosen})]
-        failures = {
-            kind: sum(row.failure == kind for row in chosen) for kind in sorted({row.failure for row in chosen}) if kind
-        }
-        lines.append({
-            "policy": who, "set": spec, "k": k, "n": len(chosen), "rate": k / len(chosen),
-            "wilson_95": list(wilson(k, len(chosen))),
-            "clustered_objects_95": [objects.low, objects.high], "by_seed": [sum(e) / len(e) for e in each],
-            "failures": failures,
-        })  # fmt: skip
-    table = {"success": lines, "minutes": minutes, "settings": read_json(cfg.results / "settings.json")["settings"]}
-    write_json(cfg.results / "table.json", table)
-    made = _markdown(table)
-    write_page(cfg.docs / "recipe.md", BEGIN, END, made)
-    print(made)
-    return table
 
 
 HEAD = "| policy | on | n | success | 95 % episodes | 95 % new objects | each seed | failures |"
@@ -176,6 +165,6 @@ def _markdown(table: dict[str, Any]) -> str:
 
 def _line(x: dict[str, Any]) -> tuple[object, ...]:
     failures = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in x["failures"].items()) or "-"
-    spans = percent(*x["wilson_95"]), percent(*x["clustered_objects_95"])
+    spans = percents(*x["wilson_95"]), percents(*x["clustered_objects_95"])
     each = ", ".join(f"{100 * r:.0f}" for r in x["by_seed"])
     return (x["policy"], x["set"], x["n"], f"{100 * x['rate']:.1f} %", *spans, each, failures)

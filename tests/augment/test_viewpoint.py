@@ -1,4 +1,4 @@
-"""Viewpoint augmentation: only the front camera changes, by the angle that was asked for; a turn of zero changes nothing."""
+"""Viewpoint augmentation: only the front camera changes, by the angle asked for; a turn of zero changes nothing."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 from toyshift.augment import ViewpointConfig, augment_viewpoint
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError
+from toyshift.core.files import read_json, write_json
 from toyshift.data.collecting.collection import CollectConfig, collect
 from toyshift.data.store.dataset import open_dataset
 
@@ -45,8 +46,25 @@ def test_only_the_front_camera_moves_and_by_the_sampled_angle(source: Path, tmp_
     angle = np.degrees(np.arctan2(*forward[1][::-1]) - np.arctan2(*forward[0][::-1]))
     assert (angle + 180) % 360 - 180 == pytest.approx(turn, abs=0.01)
     assert augment_viewpoint(config) == result
-    with pytest.raises(ConfigError, match="another augmentation"):
+    with pytest.raises(ConfigError, match=r"an augmentation of another configuration \(azimuth: \[0.0, 5.0\] now"):
         augment_viewpoint(ViewpointConfig(source, tmp_path / "turned", (0.0, 5.0), workers=0))
+
+
+def test_a_run_that_an_older_version_began_goes_on(source: Path, tmp_path: Path) -> None:
+    config = ViewpointConfig(source, tmp_path / "turned", (10.0, 30.0), workers=0, episodes=1)
+    result = augment_viewpoint(config)
+    marker = tmp_path / "turned" / "augment.json"
+    write_json(marker, {"key": read_json(marker)["key"], "finished": None})
+    assert augment_viewpoint(config) == result
+    assert read_json(marker)["finished"] == result
+
+
+def test_what_cannot_be_rendered_again_is_refused_and_takes_no_folder(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    collect(CollectConfig("toys:train?n=6", 1, plain, workers=0, image_size=32, cameras=("wrist",)))
+    with pytest.raises(ConfigError, match="no camera 'front' to move; it has wrist"):
+        augment_viewpoint(ViewpointConfig(plain, tmp_path / "turned", (10.0, 30.0), workers=0))
+    assert not (tmp_path / "turned").exists()
 
 
 @pytest.mark.parametrize("azimuth", [(10.0, -10.0), (-200.0, 0.0)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.files import write_json
 from toyshift.core.runs import claim, differences, finish, found
 
 
@@ -33,9 +34,20 @@ def test_another_run_and_a_folder_of_something_else_are_refused(tmp_path: Path) 
     (tmp_path / "photos" / "cat.png").touch()
     with pytest.raises(ConfigError, match="not empty and was not made by `toyshift collect`"):
         look(tmp_path / "photos" / "run.json")
-    marker.write_text("[1]")
-    with pytest.raises(FileError, match="is not what `toyshift collect` writes"):
-        look(marker)
+    with pytest.raises(ConfigError, match="was not made by `toyshift collect`"):
+        look(tmp_path / "photos" / "cat.png" / "run.json")  # a file where the folder would be
+    for damaged in ("[1]", '{"key": '):
+        marker.write_text(damaged)
+        with pytest.raises(FileError, match="is not what `toyshift collect` writes; restore it, or delete"):
+            look(marker)
+
+
+def test_markers_of_older_versions_are_understood(tmp_path: Path) -> None:
+    marker = tmp_path / "run.json"
+    write_json(marker, {"key": "k", "config": {"seed": 2}, "finished": {"episodes": 3}})
+    assert look(marker, seed=1) == {"episodes": 3}
+    with pytest.raises(ConfigError, match="a dataset of another configuration; choose"):
+        look(marker, "other", seed=1)
 
 
 def test_differences_name_what_either_side_lacks_and_take_tuples_for_lists() -> None:

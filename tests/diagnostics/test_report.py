@@ -32,7 +32,8 @@ from toyshift.diagnostics.report_data import (
     object_panel,
     read_curves,
 )
-from toyshift.diagnostics.rows import Row, compare, summarise
+from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.summaries import compare, summarise
 from toyshift.diagnostics.video import write_mp4
 
 SETS = {"toys:test": "New toys", "ycb-like": "YCB-like objects", "ycb:YCB?graspable": "Real YCB scans", "toys:train": "Training toys"}
@@ -186,7 +187,7 @@ def test_the_page_is_whole_and_needs_no_network(page):
 def test_every_section_is_there(page):
     assert {"headlines", "ran", "success", "leaning", "repair", "videos", "objects", "diversity", "curves", "sheets", "provenance"} <= set(Parsed(page).ids)
     assert "left-out" not in Parsed(page).ids
-    for text in ("Oracle (planner)", "Random actions", "Detection pooling", "trained on these", "zero-shot", "llvmpipe", "toyshift run quickstart", "Leans on"):
+    for text in ("Oracle (expert)", "Random actions", "Detection pooling", "trained on these", "zero-shot", "llvmpipe", "toyshift run quickstart", "Leans on"):
         assert text in page
 
 

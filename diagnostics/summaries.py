@@ -1,0 +1,112 @@
+"""What many rows say together: success with both intervals by group, by object and by seed, and paired comparisons."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from toyshift.core.errors import ConfigError
+from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.statistics import PairedDifference, clustered, paired_difference, wilson
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """Success of one policy on one object set under one look and one shift.
+
+    Attributes:
+        policy, pooling, object_set, look, shift: the group.
+        n: episodes.
+        k: successes.
+        objects: distinct objects.
+        rate: k / n.
+        wilson: interval for episodes as independent draws.
+        clustered: interval for new objects.
+        failures: failure kind -> count, successes left out.
+    """
+
+    policy: str
+    pooling: str
+    object_set: str
+    look: str
+    n: int
+    k: int
+    objects: int
+    rate: float
+    wilson: tuple[float, float]
+    clustered: tuple[float, float]
+    failures: dict[str, int]
+    shift: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"wilson": list(self.wilson), "clustered": list(self.clustered)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Summary:
+        """Returns the summary that `to_json` wrote."""
+        return cls(**{**value, "wilson": tuple(value["wilson"]), "clustered": tuple(value["clustered"])})
+
+
+def summarise(rows: Iterable[Row], confidence: float = 0.95) -> list[Summary]:
+    """Returns one summary per (policy, pooling, object set, look, shift), in order of first appearance."""
+    groups: dict[tuple[str, str, str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.policy, row.pooling, row.object_set, row.look, row.shift), []).append(row)
+    out = []
+    for (policy, pooling, object_set, look, shift), group in groups.items():
+        k, n = sum(r.success for r in group), len(group)
+        by_object = clustered([r.success for r in group], [r.object_id for r in group], confidence)
+        failures = dict(sorted(collections.Counter(r.failure for r in group if r.failure).items()))
+        intervals = wilson(k, n, confidence), (by_object.low, by_object.high)
+        figures = n, k, by_object.n, k / n
+        out.append(Summary(policy, pooling, object_set, look, *figures, *intervals, failures, shift))
+    return out
+
+
+def _counts(rows: Iterable[tuple[K, bool]]) -> dict[K, tuple[int, int]]:
+    counts: dict[K, tuple[int, int]] = {}
+    for key, success in rows:
+        k, n = counts.get(key, (0, 0))
+        counts[key] = k + success, n + 1
+    return counts
+
+
+def per_object(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
+    """Returns object id -> (successes, episodes), best first, ties by id."""
+    counts = _counts((row.object_id, row.success) for row in rows)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1][0] / item[1][1], item[0])))
+
+
+def per_seed(rows: Iterable[Row]) -> dict[int, tuple[int, int]]:
+    """Returns root seed -> (successes, episodes), in order of the seeds."""
+    return dict(sorted(_counts((row.seed, row.success) for row in rows).items()))
+
+
+def compare(a: Sequence[Row], b: Sequence[Row], confidence: float = 0.95) -> PairedDifference:
+    """Compares two policies on the episodes both have played: same set, object, seed, episode, look and shift.
+
+    Raises:
+        ConfigError: they share no episode, or one side holds an episode twice.
+    """
+    keyed: list[dict[tuple[str, str, int, int, str, str], bool]] = []
+    for rows in (a, b):
+        index = {(r.object_set, r.object_id, r.seed, r.episode, r.look, r.shift): r.success for r in rows}
+        if len(index) != len(rows):
+            raise ConfigError(
+                "a paired comparison takes the rows of one policy on each side; some (object, seed, episode) occurs twice"
+            )
+        keyed.append(index)
+    shared = sorted(keyed[0].keys() & keyed[1].keys())
+    if not shared:
+        raise ConfigError(
+            "the two policies share no (object set, object, seed, episode); "
+            "evaluate both with the same sets, seed and trials"
+        )
+    left, right = (np.array([index[key] for key in shared]) for index in keyed)
+    return paired_difference(left, right, [f"{key[0]}/{key[1]}" for key in shared], confidence)

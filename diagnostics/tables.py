@@ -1,0 +1,65 @@
+"""Tables as plain text for terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from toyshift.diagnostics.summaries import Summary
+
+
+def render_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Returns a plain-text table for terminals: words left, figures right."""
+    cells = [list(header), *[list(line) for line in lines]]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+
+    def numeric(text: str) -> bool:
+        return text[:1].isdigit() or text[:1] in "-+["
+
+    right = [bool(lines) and all(numeric(line[i]) or not line[i] for line in lines) for i in range(len(header))]
+
+    def text(line: list[str]) -> str:
+        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True))
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([text(cells[0]), "  ".join("-" * w for w in widths), *map(text, cells[1:])])
+
+
+def interval(low: float, high: float, digits: int = 2) -> str:
+    """Returns an interval as "[0.12, 0.34]"."""
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def shift_table(summaries: Iterable[Summary]) -> str:
+    """Returns success by factor and level: a line per policy, set and factor, a column per level, successes of episodes.
+
+    Summaries of several factors at once have no place in it; "" where there is none.
+    """
+    cells: dict[tuple[str, str, str], dict[int, str]] = {}
+    for s in summaries:
+        if s.shift and "," not in s.shift:
+            factor, _, level = s.shift.partition("=")
+            line = cells.setdefault((s.policy, s.object_set, factor), {})
+            line[int(level)] = f"{100 * s.rate:.1f} ({s.k}/{s.n})"
+    levels = sorted({level for line in cells.values() for level in line})
+    if not levels:
+        return ""
+    lines = [[*names, *(line.get(level, "") for level in levels)] for names, line in cells.items()]
+    return render_table(["policy", "objects of", "factor", *(f"level {level}" for level in levels)], lines)
+
+
+def summary_table(summaries: Sequence[Summary]) -> str:
+    """Returns the success table: policy, set, episodes, objects, rate and both intervals in percent, failures.
+
+    Look and shift have a column where any summary has one.
+    """
+    changes = [name for name in ("look", "shift") if any(getattr(s, name) for s in summaries)]
+    header = ["policy", "pooling", "objects of", *changes, "n", "objects", "success %", "95 % episodes", "95 % objects"]
+    lines = []
+    for s in summaries:
+        spans = (interval(100 * low, 100 * high, 1) for low, high in (s.wilson, s.clustered))
+        most_first = sorted(s.failures.items(), key=lambda item: -item[1])
+        failures = ", ".join(f"{kind} {count}" for kind, count in most_first) or "none"
+        changed = (getattr(s, name) or "-" for name in changes)
+        figures = (str(s.n), str(s.objects), f"{100 * s.rate:.1f}", *spans)
+        lines.append([s.policy, s.pooling or "-", s.object_set, *changed, *figures, failures])
+    return render_table([*header, "failures"], lines)
