@@ -64,7 +64,7 @@ ABOUT = "Measures, explains and repairs the generalization of robot grasping pol
 EPILOG = """examples:
   toyshift run quickstart                                the whole chain, ends with the path of the report
   toyshift toys show toys:train --out toys.png           a contact sheet of toys
-  toyshift study lego-table --dry-run                    what a study would run; without --dry-run it runs it, cell by cell
+  toyshift study lego-table --dry-run                    what a study would run, cell by cell
   toyshift collect --objects toys:train --episodes 500 --out runs/demos
   toyshift data info runs/demos                          what it holds; data check, view, convert, mix, replay
   toyshift train --data runs/demos --pooling detpool --out runs/detpool
@@ -77,7 +77,7 @@ EPILOG = """examples:
 
 Every command takes --help, --seed and --json (one JSON object as the last line of stdout).
 Object sets: toys:train, toys:test?n=50, ycb-like, ycb:DIR?graspable; several are joined by +.
-Exit codes: 0 fine, 1 a check failed, 2 wrong input, 130 interrupted. TOYSHIFT_DEBUG=1 shows the traceback of an error."""
+Exit codes: 0 fine, 1 a check failed, 2 wrong input, 130 interrupted. TOYSHIFT_DEBUG=1 shows tracebacks."""
 
 
 def usage() -> str:

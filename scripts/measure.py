@@ -59,7 +59,8 @@ class Stepper:
         self._env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=cameras, image_size=IMAGE_SIZE, **times))
         self._env.reset(seed=seed)
         contract, rng = self._env.action_contract, np.random.default_rng(seed)
-        self._actions = rng.uniform(contract.low, contract.high, size=(256, contract.size)).astype(np.float32)  # (256, A)
+        drawn = rng.uniform(contract.low, contract.high, size=(256, contract.size))
+        self._actions = drawn.astype(np.float32)  # (256, A)
         self._next = 0
         steps_per_second(self.step, 0.2)  # fills caches
 
@@ -127,7 +128,7 @@ def isolated(*words: str, backend: str = "", timeout: float = 120.0) -> tuple[di
     if backend:
         environment["MUJOCO_GL"] = backend
         environment.pop("PYOPENGL_PLATFORM", None)
-    if words[0] == "imports":  # MuJoCo does not load where MUJOCO_GL names a library that is missing; that is no fault of its package
+    if words[0] == "imports":  # MuJoCo does not load where MUJOCO_GL names a missing library: no fault of its package
         environment.pop("MUJOCO_GL", None)
     environment.setdefault("LP_NUM_THREADS", "1")  # one thread of software rendering, so that figures compare
     command = [sys.executable, "-m", "toyshift.scripts.measure", *words]
@@ -158,7 +159,9 @@ def find_gl() -> tuple[dict[str, Any], list[str]]:
 
 
 def fixed_gl() -> dict[str, Any]:
-    """Has this process and its children render with one thread and the first GL backend that works, so that figures compare; returns its facts.
+    """Has this process and its children render with one thread and the first GL backend that works.
+
+    Figures compare then. Returns the backend's facts.
 
     Raises:
         MissingDependencyError: no backend works.

@@ -26,8 +26,8 @@ from toyshift.core.workers import core_count
 class Common:
     """What every sub-command takes.
 
-    Options of a class that are numbers are held to their least value, or to their least and largest, by words behind its
-    base: `class Config(Common, trials=1, size=(64, 512))`.
+    Options of a class that are numbers are held to their least value, or to their least and largest, by words behind
+    its base: `class Config(Common, trials=1, size=(64, 512))`.
     """
 
     _limits: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
@@ -107,7 +107,7 @@ def options_of(main: Callable[[Any], dict[str, Any]]) -> Any:
 
 
 def _own_error(left: BaseException) -> ToyShiftError | None:
-    """Returns the error of a dataclass of ours that tyro was handling when it left; None where it left for other reasons."""
+    """Returns the error of a dataclass of ours that tyro was handling when it left, if it was."""
     error: BaseException | None = left
     while error is not None and not isinstance(error, ToyShiftError):
         error = error.__cause__ or error.__context__

@@ -82,28 +82,20 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     plain = [summary for summary in summaries if not summary.look and not summary.shift]
     paths = {name: sorted(run.rglob(name)) for name in ("leaning.json", "diversity.json", "metrics.jsonl")}
     leaning = [result for path in paths["leaning.json"] for result in read_results(path, leanings)]
-    diversities = [read_results(p, lambda value: Diversity.from_json(value["diversity"])) for p in paths["diversity.json"]]
+    diversities = [read_results(p, lambda v: Diversity.from_json(v["diversity"])) for p in paths["diversity.json"]]
     curves = [curve for path in paths["metrics.jsonl"] for curve in read_curves(path, path.parent.name)]
     if not rows and not leaning and not diversities and not curves:
         wanted = ", ".join(("rows *.parquet", *paths))
         raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
     sets = list(dict.fromkeys(summary.object_set for summary in plain))
     panels, sheets = object_pictures(sets, rows, pictures)
-    policies = len({row.policy for row in rows})
+    ran = f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
     return ReportData(
-        title=title or run.resolve().name,
-        ran=[f"{len(rows)} episodes of {policies} policies on {len(sets)} object sets."] if rows else [],
-        success=plain,
-        training_sets=[training_set] if training_set else [],
-        leaning=leaning,
-        objects=panels,
-        curves=curves,
-        sheets=sheets,
-        videos=find_videos(run, rows),
-        diversity=diversities[0] if diversities else None,
-        manifest=facts,
-        commands=[facts["command"]] if facts.get("command") else [],
-    )
+        title=title or run.resolve().name, ran=[ran] if rows else [], success=plain,
+        training_sets=[training_set] if training_set else [], leaning=leaning, objects=panels, curves=curves,
+        sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
+        manifest=facts, commands=[facts["command"]] if facts.get("command") else [],
+    )  # fmt: skip
 
 
 def read_results(path: Path, parse: Callable[[Any], T]) -> T:
@@ -137,7 +129,7 @@ def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:
 
 
 def find_videos(run: Path, rows: Sequence[Row], most: int = 8) -> list[Video]:
-    """Returns the films that `record_rollouts` made of these rows; one of another episode says nothing about success and is left out."""
+    """Returns the films that `record_rollouts` made of these rows; one of another episode is left out."""
     from toyshift.diagnostics.report_data import Video
 
     films = {path.stem: path for path in sorted(run.rglob("*.mp4"))}

@@ -78,7 +78,7 @@ class Experts:
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Trains a policy by reinforcement learning (Stable-Baselines3); the same command goes on where an interrupted one was.
+    """Trains a policy by reinforcement learning (Stable-Baselines3); the same command goes on with an interrupted one.
 
     Example: toyshift train-rl --algo sac --objects "toys:train?n=1" --out runs/rl
     """

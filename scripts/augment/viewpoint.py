@@ -30,7 +30,7 @@ class Config(Parallel):
         super().__post_init__()
         low, high = self.azimuth
         if not -180 <= low <= high <= 180:
-            raise ConfigError(f"--azimuth takes the lower angle first, within -180 to 180 degrees, got {low:g} {high:g}")
+            raise ConfigError(f"--azimuth takes the lower angle first, from -180 to 180 degrees, not {low:g} {high:g}")
         if self.src.resolve() == self.dst.resolve():
             raise ConfigError(f"{self.src} cannot be both source and destination")
 

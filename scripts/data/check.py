@@ -24,8 +24,8 @@ class Config(DatasetConfig):
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Looks for damage, NaN, values outside the contract, a gripper of the wrong sign, jumps, frozen or repeated frames,
-    wrong times, empty masks.
+    """Looks for damage, NaN, values outside the contract, a gripper of the wrong sign, jumps, frozen or repeated
+    frames, wrong times, empty masks.
 
     Exit code 1 when something is found. Example: toyshift data check runs/demos --repair runs/clean
     """

@@ -8,6 +8,7 @@ toyshift data mix runs/a runs/b --merge --out runs/both
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,9 +92,11 @@ def _remix(cfg: Config) -> list[float]:
     )
     run = robust_run(train)
     with Progress("remix", cfg.steps, "step") as bar:
-        found = remix_weights(
-            run, [1.0] * len(cfg.data), cfg.steps, report=lambda w: bar.update(1, weights=" ".join(f"{x:.2f}" for x in w))
-        )
+
+        def report(weights: Iterable[float]) -> None:
+            bar.update(1, weights=" ".join(f"{w:.2f}" for w in weights))
+
+        found = remix_weights(run, [1.0] * len(cfg.data), cfg.steps, report=report)
     for folder, excess in zip(cfg.data, found.excess, strict=True):
         print(f"mean excess loss {excess:.4f}  {folder}")
     return [float(w) for w in found.weights]

@@ -89,7 +89,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
 
 def observed(observation: dict[str, Any], name: str) -> Any:
-    """Returns the front image (H, W, 3); for mask factors darkened, with the target's label in green and others' in blue."""
+    """Returns the front image (H, W, 3); for mask factors darkened, the target in green and others in blue."""
     import numpy as np
 
     image, mask = observation["pixels"]["front"], observation["masks"]["front"]
@@ -151,7 +151,9 @@ def draw(rows: list[tuple[Any, list[Any], list[float]]], title: str, size: int) 
                 pen.text((x, head - 0.4 * letters), name, "#666", small, anchor="mb")
         pen.text((left, top + 0.2 * letters), factor.name, "#111", big)
         letters_per_line = int(label / small.getlength("n"))
-        notes = [factor.what, *([] if factor.visual else [f"red: {TRACES[factor.name.split('-')[0]]}, 1.2 s; grey: training"])]
+        notes = [factor.what]
+        if not factor.visual:
+            notes.append(f"red: {TRACES[factor.name.split('-')[0]]}, 1.2 s; grey: training")
         text = [line for note in notes for line in textwrap.wrap(note, letters_per_line)]
         split = len(text)
         text += textwrap.wrap(factor.source, letters_per_line)

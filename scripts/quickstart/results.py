@@ -131,21 +131,15 @@ def report_data(cfg: Config, results: Results) -> ReportData:
     tests = [spec for spec in cfg.test_sets if spec != TRAINING_TOYS]
     sheets, pictures, names = _pictures(cfg)
     trained = [row for row in results.rows if row.policy in POOLINGS]
+    command = f"toyshift run quickstart --out {cfg.out}" + (f" --ycb {cfg.ycb}" if cfg.ycb else "")
     return ReportData(
-        title="ToyShift quickstart",
+        title="ToyShift quickstart", ran=_sentences(cfg), success=summaries, training_sets=[TRAINING_TOYS],
         subtitle="Policies that played with random toys, tested zero-shot on objects they have never seen.",
-        ran=_sentences(cfg),
-        success=summaries,
-        training_sets=[TRAINING_TOYS],
-        leaning=panels,
-        repair=[_repair(cfg, results)],
+        leaning=panels, repair=[_repair(cfg, results)], sheets=sheets, videos=_videos(cfg, results),
         objects=[object_panel(spec, trained, names[spec], pictures[spec]) for spec in reversed(tests)],
         curves=[curve for name in POOLINGS for curve in read_curves(cfg.policy(name) / "metrics.jsonl", name)],
-        sheets=sheets,
-        videos=_videos(cfg, results),
-        manifest=_facts(cfg, results),
-        commands=[f"toyshift run quickstart --out {cfg.out}" + (f" --ycb {cfg.ycb}" if cfg.ycb else "")],
-    )
+        manifest=_facts(cfg, results), commands=[command],
+    )  # fmt: skip
 
 
 def _sentences(cfg: Config) -> list[str]:

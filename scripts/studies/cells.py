@@ -60,7 +60,9 @@ def duration(seconds: float) -> str:
     """Returns a time as "45 s", "12 min" or "3.4 h"; "an unknown time" for nan."""
     if math.isnan(seconds):
         return "an unknown time"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def pace(cells: Sequence[Cell], seconds: Mapping[str, float], usual: float) -> float:

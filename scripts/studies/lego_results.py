@@ -137,7 +137,7 @@ def _search(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> list[dict[str,
 
 
 def _differences(groups: dict[tuple[str, int, str], list[Row]]) -> list[dict[str, Any]]:
-    """Returns detpool minus every other pooling on the episodes that both have played, clustered by object and by seed."""
+    """Returns detpool minus every other pooling on the episodes that both played, clustered by object and by seed."""
     from toyshift.diagnostics import compare, paired_difference
 
     lines = []

@@ -9,6 +9,7 @@ toyshift study lego-table --budget paper --dry-run
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -165,14 +166,12 @@ class LegoTable(Study):
         super().__init__(cfg, usual=1.0 if self.grid.policy.encoder in SPEED else math.nan)
 
     def _kinds(self) -> dict[str, tuple[str, int, int, float]]:
-        """Returns pooling, demonstrations, seed and learning rate (0: the best of the search) by cell, in the order in which they run."""
+        """Returns pooling, demonstrations, seed and learning rate (0: the best of the search) by cell, in order."""
         grid, most = self.grid, max(self.grid.demos)
         kinds: dict[str, tuple[str, int, int, float]] = {name: (name, 0, 0, 0.0) for name in REFERENCES}
         kinds |= {search_name(p, rate): (p, most, 0, rate) for p in self.poolings for rate in grid.rates}
-        kinds |= {
-            f"{p}-{demos}-s{seed}": (p, demos, seed, 0.0) for seed in range(grid.seeds) for demos in grid.demos
-            for p in self.poolings
-        }
+        for seed, demos in itertools.product(range(grid.seeds), grid.demos):
+            kinds |= {f"{p}-{demos}-s{seed}": (p, demos, seed, 0.0) for p in self.poolings}
         return kinds
 
     def cells(self) -> list[Cell]:
@@ -181,16 +180,15 @@ class LegoTable(Study):
         speed = SPEED.get(grid.policy.encoder, 1.0)
         play = PLAY * grid.trials * len(self.cfg.sets)
         for name, (pooling, demos, seed, rate) in self.kinds.items():
-            text, needs = f"{pooling}, {demos} demonstrations, seed {seed}", tuple(
-                search_name(pooling, r) for r in grid.rates
-            )
-            seconds = grid.steps * grid.batch / speed + play
             if pooling in REFERENCES:
-                text, seconds, needs = f"the reference {name}", 0.5 * play * grid.seeds, ()
+                cells.append(Cell(name, f"the reference {name}", 0.5 * play * grid.seeds))
             elif rate:
-                text, needs = f"{pooling} with learning rate {rate:g}", ()
                 seconds = grid.tune_steps * grid.batch / speed + PLAY * grid.tune_trials
-            cells.append(Cell(name, text, seconds, needs))
+                cells.append(Cell(name, f"{pooling} with learning rate {rate:g}", seconds))
+            else:
+                needs = [search_name(pooling, tried) for tried in grid.rates]
+                text = f"{pooling}, {demos} demonstrations, seed {seed}"
+                cells.append(Cell(name, text, grid.steps * grid.batch / speed + play, tuple(needs)))
         return cells
 
     # ---------------------------------------------------------------- what is there
@@ -199,13 +197,10 @@ class LegoTable(Study):
         """What decides a cell's result; how many cells, tries and episodes there are does not."""
         grid, usual = self.grid, PolicyConfig().to_json()
         # what differs from the defaults: an option that is added later must not make an old study another one
-        changed = {
-            k: v for k, v in grid.policy.to_json().items() if k == "encoder" or (k != "pooling" and v != usual[k])
-        }
-        return {
-            "policy": changed, "steps": grid.steps, "batch": grid.batch,
-            "tune_steps": grid.tune_steps, "tune_demos": max(grid.demos), "seed": self.cfg.seed,
-        }
+        policy = grid.policy.to_json()
+        changed = {k: v for k, v in policy.items() if k == "encoder" or (k != "pooling" and v != usual[k])}
+        steps = {"steps": grid.steps, "batch": grid.batch, "tune_steps": grid.tune_steps}
+        return {"policy": changed, **steps, "tune_demos": max(grid.demos), "seed": self.cfg.seed}
 
     def check(self) -> None:
         """Finds what is missing before hours are spent: GL, every object set, folders of another study."""
@@ -252,12 +247,12 @@ class LegoTable(Study):
         from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
 
         pooling, demos, seed, rate = self.kinds[cell.name]
-        facts: dict[str, Any] = {}
-        folder = pooling
+        folder, facts = pooling, {"cell": cell.name, "pooling": pooling, "demos": demos, "training_seed": seed}
+        facts["searched"] = bool(rate)
         if pooling not in REFERENCES:
             rate_text = "" if rate else f"-lr{self.best_rate(pooling):g}"  # a longer search may find a better one
             folder = str(self.cfg.out / "policies" / f"{cell.name}{rate_text}")
-            facts = self.train(pooling, self.demonstrations(demos), folder, seed, rate)
+            facts |= self.train(pooling, self.demonstrations(demos), folder, seed, rate)
         name = pooling if pooling in REFERENCES else f"{pooling} lr {rate:g}" if rate else f"{pooling}-{demos}"
         rows = []
         with pool_of(self.cfg.processes) as pool:
@@ -265,11 +260,7 @@ class LegoTable(Study):
                 for s in seeds:
                     path = self.cfg.out / "rows" / f"{cell.name}_{set_name(spec).replace(':', '-')}_{s}.parquet"
                     rows += evaluate(EvaluateConfig(folder, spec, trials, seed=s, name=name), path, pool=pool)
-        kept = {
-            "cell": cell.name, "pooling": pooling, "demos": demos, "training_seed": seed, "searched": bool(rate),
-            **facts
-        }
-        write_rows(self.path(cell.name), rows, manifest(self.settings(), self.cfg.seed, **kept))
+        write_rows(self.path(cell.name), rows, manifest(self.settings(), self.cfg.seed, **facts))
 
     def demonstrations(self, demos: int) -> str:
         """Collects demonstrations, once: fewer of them are the first of more, and the seeds of training share them."""
@@ -280,14 +271,11 @@ class LegoTable(Study):
         return str(folder)
 
     def recipe(self, pooling: str, data: str, out: str, seed: int, rate: float) -> TrainConfig:
-        """Returns how a policy is trained: as the quickstart's, with this pooling and learning rate; a search has fewer steps."""
-        grid = self.grid
-        recipe = quickstart_recipe(
-            "detpool", (data,), out, grid.tune_steps if rate else grid.steps, grid.batch, self.cfg.seed + seed
-        )
-        return dataclasses.replace(
-            recipe, policy=dataclasses.replace(grid.policy, pooling=pooling), lr=rate or self.best_rate(pooling)
-        )
+        """Returns how a policy is trained: as the quickstart's, but for pooling and rate; a search has fewer steps."""
+        grid, steps = self.grid, self.grid.tune_steps if rate else self.grid.steps
+        recipe = quickstart_recipe("detpool", (data,), out, steps, grid.batch, self.cfg.seed + seed)
+        policy = dataclasses.replace(grid.policy, pooling=pooling)
+        return dataclasses.replace(recipe, policy=policy, lr=rate or self.best_rate(pooling))
 
     def train(self, pooling: str, data: str, out: str, seed: int, rate: float) -> dict[str, Any]:
         from toyshift.policies import train
@@ -297,7 +285,7 @@ class LegoTable(Study):
         return {"lr": recipe.lr, **{k: done[k] for k in ("loss", "validation_loss", "samples", "samples_per_second")}}
 
     def best_rate(self, pooling: str) -> float:
-        """Returns the learning rate with the most successes on training toys of all that were tried; ties go to the lower validation loss."""
+        """Returns the learning rate with the most successes on training toys; ties go to the lower validation loss."""
         from toyshift.diagnostics import read_rows, read_rows_manifest
 
         tries = []

@@ -50,7 +50,7 @@ class Config(StudyConfig, trials=1):
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Tests policies with masks that overlap the true ones less and less; the same starts at every level, rows kept cell by cell.
+    """Tests policies with masks that overlap the true ones less and less, from the same starts at every level.
 
     The other pixels of the scene stay as they are. Killed and run again, it goes on.
     Example: toyshift study mask-iou --policy runs/detpool --objects ycb-like?graspable

@@ -35,7 +35,7 @@ class Config(SetConfig, sample=1):
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Measures a set: how width, mass and extent are distributed, what its toys are made of, and what is too wide for a Panda hand.
+    """Measures a set: how width, mass and extent are distributed, what its toys are made of, what a Panda cannot hold.
 
     Example: toyshift toys stats 'toys:lego?n=10000'
     """
