@@ -68,10 +68,8 @@ def measure_leakage(encoder: nn.Module, images: int = 8, seed: int = 0) -> Leaka
 
 
 def main() -> None:
-    print(
-        "| encoder | pooling | pixels beyond the patch | share of the sensitivity outside the patch "
-        "|\n|---|---|---|---|"
-    )
+    print("| encoder | pooling | pixels beyond the patch | share of the sensitivity outside the patch |")
+    print("|---|---|---|---|")
     for encoder, pooling in CASES:
         net: Any = make_encoder(PolicyConfig(encoder=encoder, pooling=pooling), (SIDE, SIDE)).eval()
         if encoder == "efficientnet-lite0":

@@ -30,9 +30,8 @@ CAMERAS = ("front", "wrist")
 NAMES = tuple(f"a{i}" for i in range(ACTIONS))
 CONTRACT = ActionContract("eef_delta", NAMES, ("m",) * ACTIONS, (-1.0,) * ACTIONS, (1.0,) * ACTIONS, 20.0, ())
 SEEN = ObservationContract(tuple((c, (SIZE, SIZE)) for c in CAMERAS), tuple(f"s{i}" for i in range(STATES)))
-COLUMNS = {image_key(c): Column("uint8", (SIZE, SIZE, 3)) for c in CAMERAS} | {
-    mask_key(c): Column("uint8", (SIZE, SIZE)) for c in CAMERAS
-}
+COLUMNS = {image_key(c): Column("uint8", (SIZE, SIZE, 3)) for c in CAMERAS}
+COLUMNS |= {mask_key(c): Column("uint8", (SIZE, SIZE)) for c in CAMERAS}
 COLUMNS |= {STATE: Column("float32", (STATES,)), ACTION: Column("float32", (ACTIONS,))}
 
 
@@ -44,8 +43,8 @@ def made_up(folder: Path, frames: int, *, sparse: bool) -> Windows:
     lengths = (LENGTH,) * (frames // LENGTH)
     dataset: Any = SimpleNamespace(
         folder=folder, columns=COLUMNS, lengths=lengths, num_episodes=len(lengths), num_frames=sum(lengths),
-        action_contract=CONTRACT, observation_contract=SEEN,
-        content_hash=lambda: "made up", meta=lambda i: {"task": "lift"}, require_episodes=lambda: None,
+        action_contract=CONTRACT, observation_contract=SEEN, content_hash=lambda: "made up",
+        meta=lambda i: {"task": "lift"}, require_episodes=lambda: None,
     )  # fmt: skip
     folder.mkdir()
     place = cache.cache_path(dataset)  # in the folder, which can be written
@@ -95,11 +94,11 @@ def speed(windows: Windows, seconds: float) -> dict[str, dict[str, float]]:
     """Single frames with one action each, and windows of 16 observations, on one thread and on two."""
     single = windows._view(windows._episodes)
     single.chunk = 1
+    long = with_history(windows, 16)
     return {
-        "frames": rate(single, 64, seconds), "windows_of_16": rate(with_history(windows, 16), 16, seconds),
-        "frames_chunk_16": rate(windows, 64, seconds),
-        "frames, 2 threads": rate_of_threads(single, 64, seconds),
-        "windows_of_16, 2 threads": rate_of_threads(with_history(windows, 16), 16, seconds),
+        "frames": rate(single, 64, seconds), "windows_of_16": rate(long, 16, seconds),
+        "frames_chunk_16": rate(windows, 64, seconds), "frames, 2 threads": rate_of_threads(single, 64, seconds),
+        "windows_of_16, 2 threads": rate_of_threads(long, 16, seconds),
     }  # fmt: skip
 
 
@@ -120,10 +119,8 @@ def memory(folder: Path, gigabytes: float) -> dict[str, float]:
     assert windows.stats[STATE]["max"].shape == (STATES,)
     highest = max(highest, clocks.private_mb())
     size = sum(f.stat().st_size for f in folder.rglob("*.npy")) / 1e9
-    return {
-        "cache_gb": round(size, 1), "disk_mb": round(taken, 1), "frames": len(windows), "windows": drawn,
-        "anonymous_growth_mb": round(highest - before, 1)
-    }
+    facts = {"cache_gb": round(size, 1), "disk_mb": round(taken, 1), "frames": len(windows), "windows": drawn}
+    return facts | {"anonymous_growth_mb": round(highest - before, 1)}
 
 
 def main() -> None:
@@ -137,24 +134,20 @@ def main() -> None:
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         if args.only != "memory":
-            windows = Windows([args.data], chunk=16) if args.data else made_up(
-                Path(temporary) / "noise", args.frames, sparse=False
-            )
+            noise = Path(temporary) / "noise"
+            windows = Windows([args.data], chunk=16) if args.data else made_up(noise, args.frames, sparse=False)
             out["speed"] = speed(windows, args.seconds)
             limits = {"frames, 2 threads": FRAMES_PER_S, "windows_of_16, 2 threads": WINDOWS_PER_S}  # of two cores
             for name, found in out["speed"].items():
                 asked = f", {limits[name]:,} asked for" if name in limits else ""
-                print(
-                    f"{name:>24}: {found['per_cpu_s']:8,} per processor second, {found['per_wall_s']:8,} on the "
-                    f"clock{asked}"
-                )
+                both = f"{found['per_cpu_s']:8,} per processor second, {found['per_wall_s']:8,} on the clock"
+                print(f"{name:>24}: {both}{asked}")
         if args.only != "speed":
             out["memory"] = memory(Path(temporary) / "sparse", args.gigabytes)
             m = out["memory"]
-            print(
-                f"sparse cache of {m['cache_gb']} GB ({m['disk_mb']} MB on the disk), {m['windows']} windows: private "
-                f"memory grew by {m['anonymous_growth_mb']} MB, {GROWTH_MB} allowed"
-            )
+            grown = f"private memory grew by {m['anonymous_growth_mb']} MB, {GROWTH_MB} allowed"
+            held = f"{m['cache_gb']} GB ({m['disk_mb']} MB on the disk)"
+            print(f"sparse cache of {held}, {m['windows']} windows: {grown}")
     if args.json:
         print(json.dumps(out))
 

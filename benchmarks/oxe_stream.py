@@ -3,9 +3,9 @@
 PYTHONPATH=.typing .venv-interop/bin/python benchmarks/oxe_stream.py --json
 
 It needs tensorflow_datasets (`make test-interop` makes that environment). The data are noise, so that nothing is
-compressed. The large dataset has the small one's files again and again, by hard links: on the disk it takes no room, but
-nothing of TensorFlow or ToyShift knows that. Each measurement is a process of its own, and draws as many episodes: the
-small dataset comes round 50 times.
+compressed. The large dataset has the small one's files again and again, by hard links: on the disk it takes no room,
+but nothing of TensorFlow or ToyShift knows that. Each measurement is a process of its own, and draws as many episodes:
+the small dataset comes round 50 times.
 """
 
 from __future__ import annotations
@@ -51,12 +51,10 @@ def write_small(root: Path, episodes: int, side: int) -> Path:
     }  # fmt: skip
     folder = root / NAME / "0.1.0"
     folder.mkdir(parents=True)
-    identity = tfds.core.DatasetIdentity(
-        name=NAME, version=tfds.core.Version("0.1.0"), data_dir=str(folder), module_name=""
-    )
-    info = tfds.core.DatasetInfo(builder=identity, features=f.FeaturesDict(
-        {"steps": f.Dataset(step), "episode_metadata": {"file_path": f.Text()}}
-    ))
+    version = tfds.core.Version("0.1.0")
+    identity = tfds.core.DatasetIdentity(name=NAME, version=version, data_dir=str(folder), module_name="")
+    features = f.FeaturesDict({"steps": f.Dataset(step), "episode_metadata": {"file_path": f.Text()}})
+    info = tfds.core.DatasetInfo(builder=identity, features=features)
     writer = tfds.core.SequentialWriter(info, max_examples_per_shard=SHARD, overwrite=False)
     writer.initialize_splits(["train"])
     rng = np.random.default_rng(0)
@@ -134,10 +132,8 @@ def main() -> None:
         print(json.dumps(watch(Path(root), way, int(draws), int(warm))))
         return
     draws = args.episodes * args.times
-    out: dict[str, Any] = {
-        "episodes": [args.episodes, draws], "decoded_mb": round(draws * STEPS * 3 * args.side**2 / 1e6, 1),
-        "allowed_mb": ALLOWED_MB
-    }
+    decoded = round(draws * STEPS * 3 * args.side**2 / 1e6, 1)
+    out: dict[str, Any] = {"episodes": [args.episodes, draws], "decoded_mb": decoded, "allowed_mb": ALLOWED_MB}
     with tempfile.TemporaryDirectory() as temporary:
         roots = {"small": Path(temporary) / "small", "large": Path(temporary) / "large"}
         write_large(write_small(roots["small"], args.episodes, args.side), roots["large"], args.times)
@@ -145,14 +141,12 @@ def main() -> None:
             found = {}
             for name, root in roots.items():
                 command = [sys.executable, __file__, "--watch", str(root), way, str(draws), str(args.episodes)]
-                found[name] = json.loads(
-                    subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-                )
-            out[way] = found | {"more_mb": round(found["large"]["most_mb"] - found["small"]["most_mb"], 1)}
-            print(
-                f"{way}: {draws} episodes, {found['small']['most_mb']} MB from {args.episodes} that come again, "
-                f"{found['large']['most_mb']} MB from {draws}; {out['decoded_mb']} MB decoded"
-            )
+                told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                found[name] = json.loads(told.splitlines()[-1])
+            small, large = (found[name]["most_mb"] for name in ("small", "large"))
+            out[way] = found | {"more_mb": round(large - small, 1)}
+            both = f"{small} MB from {args.episodes} that come again, {large} MB from {draws}"
+            print(f"{way}: {draws} episodes, {both}; {decoded} MB decoded")
     if args.json:
         print(json.dumps(out))
 

@@ -64,41 +64,33 @@ def figure(results: list[dict[str, Any]], out: Path) -> None:
     def place(step: float, rate: float) -> tuple[float, float]:
         return (left + side * step / last) * SCALE, (top + tall * (1 - rate)) * SCALE
 
-    draw.text(
-        ((left + side / 2) * SCALE, 8 * SCALE), "success of evaluations (0.3 m, not exploring)", fill=INK,
-        font=font(13), anchor="ma"
-    )
+    middle, title = (left + side / 2) * SCALE, "success of evaluations (0.3 m, not exploring)"
+    draw.text((middle, 8 * SCALE), title, fill=INK, font=font(13), anchor="ma")
     for share in (0, 25, 50, 75, 100):
         draw.line([place(0, share / 100), place(last, share / 100)], fill=GRID, width=SCALE)
         draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
     draw.line([place(0, GOAL), place(last, GOAL)], fill=(200, 60, 60), width=SCALE)
     for step in (tick for tick in nice_ticks(0, last) if tick <= last):
         draw.text((place(step, 0)[0], (top + tall + 5) * SCALE), short(step), fill=INK, font=font(10), anchor="ma")
-    draw.text(
-        ((left + side / 2) * SCALE, (top + tall + 20) * SCALE), "control steps", fill=INK, font=font(11), anchor="ma"
-    )
+    draw.text((middle, (top + tall + 20) * SCALE), "control steps", fill=INK, font=font(11), anchor="ma")
     for i, name in enumerate(names):
         curves = [result["curve"] for result in results if result["name"] == name]
         count = min(map(len, curves))
         steps = [row["step"] for row in curves[0][:count]]
         rates = np.array([[row["success"] for row in curve[:count]] for curve in curves])  # (seeds, rounds)
         colour = COLOURS[i % len(COLOURS)]
-        band = [place(s, r) for s, r in zip(steps, rates.max(axis=0), strict=True)] + [
-            place(s, r) for s, r in zip(steps[::-1], rates.min(axis=0)[::-1], strict=True)
-        ]
+        band = [*map(place, steps, rates.max(axis=0)), *map(place, steps[::-1], rates.min(axis=0)[::-1])]
         if count > 1:
             draw.polygon(band, fill=(*colour, 40))
         for curve in curves:
             draw.line([place(row["step"], row["success"]) for row in curve], fill=colour, width=SCALE)
-        draw.line([place(s, r) for s, r in zip(steps, rates.mean(axis=0), strict=True)], fill=colour, width=3 * SCALE)
+        draw.line([*map(place, steps, rates.mean(axis=0))], fill=colour, width=3 * SCALE)
         y = (top + tall + 46 + 16 * i) * SCALE
         draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=3 * SCALE)
         minutes = np.mean([result["seconds"] for result in results if result["name"] == name]) / 60
         seeds = f"mean, worst to best and each of {len(curves)} seeds" if len(curves) > 1 else "1 seed"
-        draw.text(
-            ((left + 28) * SCALE, y), f"{name}: {seeds}, {minutes:.0f} minutes a seed", fill=INK, font=font(11),
-            anchor="lm"
-        )
+        told = f"{name}: {seeds}, {minutes:.0f} minutes a seed"
+        draw.text(((left + 28) * SCALE, y), told, fill=INK, font=font(11), anchor="lm")
     save(sheet, out)
 
 

@@ -38,9 +38,7 @@ def _rate(work: Callable[[int], object], n: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = clocks.options(__doc__)
-    parser.add_argument(
-        "--toys", type=int, default=100_000, help="toys generated for the memory figure (default 100,000)"
-    )
+    parser.add_argument("--toys", type=int, default=100_000, help="toys of the memory figure (default 100,000)")
     args = parser.parse_args()
     pool = [_toy(i) for i in range(200)]
     jobs: dict[str, tuple[Callable[[int], object], int]] = {
@@ -62,10 +60,8 @@ def main() -> None:
         print(json.dumps(result | {"toys": args.toys, "wanted": WANTED, "manifest": manifest({}, 0)}))
         return
     for name, wanted in WANTED.items():
-        print(
-            f"{name:<14} {result[name]:>10.1f}   (processor time {result[f'{name}_of_processor_time']:.1f}; wanted "
-            f"{wanted:.0f})"
-        )
+        processor = result[f"{name}_of_processor_time"]
+        print(f"{name:<14} {result[name]:>10.1f}   (processor time {processor:.1f}; wanted {wanted:.0f})")
     print(f"memory grows by {result['memory_growth_mb']:.2f} MB while {args.toys} toys are generated")
 
 

@@ -36,9 +36,8 @@ from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 SIZE, EPISODES, LENGTH, TARGET = 96, 20, 30, 22  # the target is a square of so many pixels: a tenth of the patches
 CAMERAS = ("front", "wrist")
 NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
-CONTRACT = ActionContract(
-    "eef_delta", NAMES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-1.0,) * 6 + (0.0,), (1.0,) * 7, 20.0, ()
-)
+UNITS = ("m", "m", "m", "rad", "rad", "rad", "1")
+CONTRACT = ActionContract("eef_delta", NAMES, UNITS, (-1.0,) * 6 + (0.0,), (1.0,) * 7, 20.0, ())
 SEEN = ObservationContract(tuple((c, (SIZE, SIZE)) for c in CAMERAS), STATE_NAMES)
 # samples/s, supervised steps/s on two cores; ms per chunk on one
 ASKED = {"conv": 700, "tokens": 2000, "inference": 4.0}
@@ -49,21 +48,17 @@ def made_up(folder: Path) -> Path:
     """Writes a dataset of noise in which a square is the target."""
     rng = np.random.default_rng(0)
     for i in range(EPISODES):
-        frames: dict[str, Any] = {
-            image_key(c): rng.integers(0, 256, (LENGTH, SIZE, SIZE, 3), np.uint8) for c in CAMERAS
-        }
+        shape = (LENGTH, SIZE, SIZE)
+        frames: dict[str, Any] = {image_key(c): rng.integers(0, 256, (*shape, 3), np.uint8) for c in CAMERAS}
         for camera in CAMERAS:
-            masks = np.zeros((LENGTH, SIZE, SIZE), np.uint8)
+            masks = np.zeros(shape, np.uint8)
             y, x = rng.integers(0, SIZE - TARGET, 2)
             masks[:, y : y + TARGET, x : x + TARGET] = 1
             frames[mask_key(camera)] = masks
-        frames |= {
-            STATE: rng.normal(size=(LENGTH, len(STATE_NAMES))).astype(np.float32),
-            ACTION: rng.uniform(0, 1, (LENGTH, len(NAMES))).astype(np.float32)
-        }
-        write_episode(folder, Episode(
-            i, frames, {"task": "lift", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"}
-        ))
+        frames[STATE] = rng.normal(size=(LENGTH, len(STATE_NAMES))).astype(np.float32)
+        frames[ACTION] = rng.uniform(0, 1, (LENGTH, len(NAMES))).astype(np.float32)
+        meta = {"task": "lift", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"}
+        write_episode(folder, Episode(i, frames, meta))
     finalize(folder, CONTRACT, SEEN, {})
     return folder
 
@@ -88,12 +83,8 @@ def random_weights(path: Path, encoder: str) -> str:
     from timm.models.vision_transformer import VisionTransformer
 
     width, depth, heads = VIT_SIZES[encoder]
-    save_file(
-        VisionTransformer(
-            img_size=SIZE, patch_size=16, num_classes=0, embed_dim=width, depth=depth, num_heads=heads
-        ).state_dict(),
-        str(path)
-    )
+    sizes = {"img_size": SIZE, "embed_dim": width, "depth": depth, "num_heads": heads}
+    save_file(VisionTransformer(patch_size=16, num_classes=0, **sizes).state_dict(), str(path))
     return f"timm:{path}"
 
 
@@ -123,9 +114,7 @@ def main() -> None:
     parser = clocks.options(__doc__)
     parser.add_argument("--data", type=Path, help="a dataset; made-up frames without it")
     parser.add_argument("--only", choices=tuple(ASKED))
-    parser.add_argument(
-        "--encoder", choices=tuple(VIT_SIZES), default="vit-base", help="frozen encoder of the cached tokens"
-    )
+    parser.add_argument("--encoder", choices=tuple(VIT_SIZES), default="vit-base", help="frozen, of the cached tokens")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of a training")
     parser.add_argument("--seconds", type=float, default=10.0, help="processor seconds of each measurement")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
@@ -144,9 +133,7 @@ def main() -> None:
                 freeze_encoder=True, pool_first=True,
                 policy_net="transformer-small", chunk=16, history=16,
             )  # fmt: skip
-            configs["tokens"] = TrainConfig(
-                data=data, policy=policy, steps=100_000, batch_size=125, threads=args.threads
-            )
+            configs["tokens"] = TrainConfig(data, policy=policy, steps=100_000, batch_size=125, threads=args.threads)
         for name, config in configs.items():
             if args.only not in (None, name):
                 continue
@@ -157,17 +144,14 @@ def main() -> None:
                     found = {k: round(v * seen) for k, v in found.items()}
                     label = f"{name}_{precision}" + "_compiled" * compiled
                     out[label] = found
-                    print(
-                        f"{label:>20}: {found['per_cpu_s']:7,} supervised steps per processor second, "
-                        f"{found['per_wall_s']:7,} on the clock ({ASKED[name]:,} asked for on two cores)",
-                        flush=True
-                    )
+                    cpu, wall = (f"{found[key]:7,}" for key in ("per_cpu_s", "per_wall_s"))
+                    both = f"{cpu} supervised steps per processor second, {wall} on the clock"
+                    print(f"{label:>20}: {both} ({ASKED[name]:,} asked for on two cores)", flush=True)
         if args.only in (None, "inference"):
             out["inference"] = inference(min(5.0, args.seconds))
-            print(
-                f"{'inference':>20}: {out['inference']['cpu_ms']} ms of a processor per chunk, "
-                f"{out['inference']['wall_ms']} on the clock ({ASKED['inference']} asked for on one core)"
-            )
+            cpu, wall = out["inference"]["cpu_ms"], out["inference"]["wall_ms"]
+            both = f"{cpu} ms of a processor per chunk, {wall} on the clock"
+            print(f"{'inference':>20}: {both} ({ASKED['inference']} asked for on one core)")
     if args.json:
         print(json.dumps(out))
 

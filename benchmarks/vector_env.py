@@ -56,9 +56,8 @@ def threads(options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(options.repeats):
             for n, envs in sides.items():
                 turns = itertools.cycle(drawn)
-                rates[n].append(options.envs * steps_per_second(
-                    lambda envs=envs, turns=turns: envs.step(next(turns)), options.seconds
-                ))
+                rate = steps_per_second(lambda envs=envs, turns=turns: envs.step(next(turns)), options.seconds)
+                rates[n].append(options.envs * rate)
         for envs in sides.values():
             envs.close()
         answer[name] = compared(rates)
@@ -77,9 +76,8 @@ def ceiling(options: argparse.Namespace) -> dict[str, float]:
     long = 10 * envs[0].config.substeps
 
     def physics(env: GraspEnv) -> float:
-        return 10 * steps_per_second(
-            lambda: mujoco.mj_step(env.scene.model, env.scene.data, nstep=long), options.seconds
-        )
+        model, data = env.scene.model, env.scene.data
+        return 10 * steps_per_second(lambda: mujoco.mj_step(model, data, nstep=long), options.seconds)
 
     rates: dict[int, list[float]] = {1: [], 2: []}
     with ThreadPoolExecutor(2) as pool:
@@ -107,12 +105,10 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     for action in actions(envs, 10):
         envs.step(action)
     different = len({env.scene.loaded for env in envs.envs})
-    answer = {
-        "environments": 64, "toys": different, "imports_mb": round(before), "total_mb": round(clocks.resident_mb()),
-        "made_s": round(made, 1), "first_images_s": round(begun, 1)
-    }
+    sizes = {"imports_mb": round(before), "total_mb": round(clocks.resident_mb())}
     envs.close()
-    return answer
+    times = {"made_s": round(made, 1), "first_images_s": round(begun, 1)}
+    return {"environments": 64, "toys": different, **sizes, **times}
 
 
 def contexts(options: argparse.Namespace) -> dict[str, Any]:
@@ -125,10 +121,9 @@ def contexts(options: argparse.Namespace) -> dict[str, Any]:
             envs = ToyGraspVectorEnv(10, objects="toys:train?n=64", cameras=("front",), image_size=32)
             envs.reset(seed=0)
             envs.close()
-            counts.append({
-                "threads": len(os.listdir("/proc/self/task")), "files": len(os.listdir("/proc/self/fd")),
-                "rss_mb": round(clocks.resident_mb())
-            })
+            places = (("threads", "task"), ("files", "fd"))
+            held = {name: len(os.listdir(f"/proc/self/{folder}")) for name, folder in places}
+            counts.append(held | {"rss_mb": round(clocks.resident_mb())})
             bar.update(10)
     return {"first": counts[0], "last": counts[-1]}
 
@@ -141,9 +136,8 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
 
     warnings.simplefilter("error")
     cameras = ("front",) if options.images else ()
-    envs = ToyGraspVectorEnv(
-        options.envs, 100, cameras=cameras, image_size=IMAGE_SIZE, autoreset_mode=AutoresetMode.SAME_STEP
-    )
+    mode = AutoresetMode.SAME_STEP
+    envs = ToyGraspVectorEnv(options.envs, 100, cameras=cameras, image_size=IMAGE_SIZE, autoreset_mode=mode)
     envs.reset(seed=0)
     drawn, turns = actions(envs, 997), -(-options.steps // options.envs)
     samples, physics, unstable, bad = [], 0, 0, 0
@@ -160,14 +154,12 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
             bar.update(options.envs)
     elapsed = time.perf_counter() - start
     envs.close()
-    early, late = statistics.median(samples[len(samples) // 10 : len(samples) // 5 + 1]), statistics.median(
-        samples[-5:]
-    )
+    early = statistics.median(samples[len(samples) // 10 : len(samples) // 5 + 1])
+    late = statistics.median(samples[-5:])
     return {
         "steps": turns * options.envs, "steps_per_s": round(turns * options.envs / elapsed, 1), "not_finite": bad,
-        "unstable_episodes": unstable,
-        "mujoco_warnings": physics, "rss_early_mb": round(early, 1), "rss_late_mb": round(late, 1),
-        "growth_percent": round(100 * (late / early - 1), 2),
+        "unstable_episodes": unstable, "mujoco_warnings": physics, "rss_early_mb": round(early, 1),
+        "rss_late_mb": round(late, 1), "growth_percent": round(100 * (late / early - 1), 2),
     }  # fmt: skip
 
 
@@ -198,9 +190,8 @@ def main() -> int:
         for name, value in answer.items():
             print(f"{part:<10}{name:<20}{value}")
     if options.json:
-        print(json.dumps({"results": results, "load_before": load, "manifest": manifest(
-            {k: v for k, v in vars(options).items() if k != "parts"}, seed=0
-        )}))
+        facts = manifest({k: v for k, v in vars(options).items() if k != "parts"}, seed=0)
+        print(json.dumps({"results": results, "load_before": load, "manifest": facts}))
     return 0
 
 

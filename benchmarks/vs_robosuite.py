@@ -83,29 +83,25 @@ def main() -> int:
     gl = fixed_gl()
 
     load = clocks.load()
-    pythons = {
-        name: options.peers if name in PEERS else sys.executable for name in SIDES if options.peers or name not in PEERS
-    }
+    names = [name for name in SIDES if options.peers or name not in PEERS]
+    pythons = {name: options.peers if name in PEERS else sys.executable for name in names}
     runs = measure(pythons, options.repeats, options.seconds)
     figures = {name: [run["rate"] for run in values] for name, values in runs.items()}
     memory = {name: max(run["peak_mb"] for run in values) for name, values in runs.items()}
     medians = {name: statistics.median(values) for name, values in figures.items()}
     ratios: dict[str, Any] = {name: medians[ours] / medians[theirs] for name, (ours, theirs) in RATIOS.items()}
 
-    print(
-        f"control steps/s at {CONTROL_HZ:.0f} Hz, median of {options.repeats} turns of {options.seconds:g} s; "
-        f"renderer: {gl['renderer']}"
-    )
+    turns = f"median of {options.repeats} turns of {options.seconds:g} s"
+    print(f"control steps/s at {CONTROL_HZ:.0f} Hz, {turns}; renderer: {gl['renderer']}")
     print(f"{'':<22}{'median':>9}{'lowest':>9}{'highest':>9}{'peak MB':>9}")
     for name, values in figures.items():
         print(f"{name:<22}{medians[name]:>9.1f}{min(values):>9.1f}{max(values):>9.1f}{memory[name]:>9.0f}")
     for name, ratio in ratios.items():
         print(f"{name:<22}{ratio:>8.1f}x robosuite")
     if options.json:
-        result = {
-            "ratios": ratios, "medians": medians, "peak_mb": memory, "runs": figures, "gl": gl, "load_before": load
-        }
-        print(json.dumps(result | {"manifest": manifest(vars(options), seed=0)}))
+        measured = {"ratios": ratios, "medians": medians, "peak_mb": memory, "runs": figures}
+        facts = {"gl": gl, "load_before": load, "manifest": manifest(vars(options), seed=0)}
+        print(json.dumps(measured | facts))
     return 0
 
 

@@ -14,7 +14,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import tyro
 
@@ -114,7 +114,8 @@ def _own_error(left: BaseException) -> ToyShiftError | None:
     return error
 
 
-class Option(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Option:
     """An option as its dataclass has it.
 
     Attributes:

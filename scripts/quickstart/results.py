@@ -164,8 +164,11 @@ def _repair(cfg: Config, results: Results) -> Repair:
     by_policy = [results.repair[name] for name in ("detpool-viewpoint", "detpool-control", "detpool")]
     for factor in by_policy[0]:
         repaired, control, before = (rows[factor] for rows in by_policy)
-        sums = [summarise(rows)[0] for rows in (repaired, control, before)]
-        lines.append(RepairLine(CONDITIONS[factor], *sums[:2], compare(repaired, control), sums[2]))
+        line = RepairLine(
+            CONDITIONS[factor], summarise(repaired)[0], summarise(control)[0], compare(repaired, control),
+            summarise(before)[0],
+        )
+        lines.append(line)
     text = (
         f"{cfg.repair_episodes} demonstrations were rendered again from front cameras turned by up to "
         f"{REPAIRED_TURN:g} degrees, actions untouched, and detpool was tuned on them and the originals for "
