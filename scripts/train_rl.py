@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32
 from toyshift.core.errors import GraspError, MissingDependencyError, UnknownNameError
 from toyshift.core.graphics import gl_backend
 from toyshift.policies.rl.config import RlConfig
@@ -71,7 +71,7 @@ class Experts:
         else:
             self._planned[i] = True
 
-    def act(self, i: int) -> NDArray[np.float32]:
+    def act(self, i: int) -> Float32:
         """Returns the expert's action (A,), physical units."""
         env = self._envs[i]
         return self._experts[i].act() if self._planned[i] else env.action_for(np.zeros(3), np.zeros(3), 1.0)

@@ -21,8 +21,7 @@ from toyshift.core.progress import track
 from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from toyshift.core.arrays import Float32
 
 STEP, TURN = 0.02, 0.15  # what one key press moves [m] and turns [rad]
 GRIPPER, AGAIN = 32, 257  # GLFW's codes of space and enter
@@ -110,7 +109,7 @@ def main(cfg: Config) -> dict[str, Any]:
 # ---------------------------------------------------------------- by hand
 
 
-def action_of(keys: Collection[int], opening: float, contract: ActionContract) -> NDArray[np.float32]:
+def action_of(keys: Collection[int], opening: float, contract: ActionContract) -> Float32:
     """Returns the eef_delta action (A,) of the keys that were pressed; several at once add up, others do nothing.
 
     Args:
