@@ -1,57 +1,53 @@
-"""Recorded demonstrations per second of `toyshift collect` (96x96, two cameras with masks, grasp search included) on two workers.
+"""Recorded demonstrations/s of `toyshift collect` on two workers: 96x96, two cameras with masks, grasp search included.
 
-python benchmarks/collect.py --json       the clock, and processor seconds too: on a shared machine only those mean anything
+python benchmarks/collect.py --json       the clock, and processor seconds: on a shared machine only those mean anything
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+import clocks
 
 ASKED = 4.0  # recorded demonstrations/s on two cores
 
 
-def collect(episodes: int, workers: int, out: Path) -> tuple[float, float]:
-    """Collects into a new folder; returns seconds on the clock and of processors, of the program and its workers."""
-    command = [sys.executable, "-m", "toyshift.scripts.cli", "collect", "--objects", "toys:train", "--episodes", str(episodes), "--out", str(out), "--workers", str(workers)]
-    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.perf_counter() - begun, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def collect(episodes: int, workers: int, out: Path) -> clocks.Times:
+    """Collects into a new folder; returns how long it took; the program and its workers are children."""
+    command = [sys.executable, "-m", "toyshift.scripts.cli", "collect", "--objects", "toys:train"]
+    command += ["--episodes", str(episodes), "--out", str(out), "--workers", str(workers)]
+    one_thread = os.environ | {"LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    clock = clocks.Clock()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=one_thread)
+    return clock.stopped()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("--episodes", type=int, default=120)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        # The second collection's extra episodes, without starting up (imports, the first model), which a long collection does once.
+        # The second's extra episodes, without starting up (imports, the first model): a long collection does that once.
         few, many = max(1, args.episodes // 4), max(2, args.episodes)
-        wall_few, cpu_few = collect(few, args.workers, Path(temporary) / "few")
-        wall_many, cpu_many = collect(many, args.workers, Path(temporary) / "many")
-    extra = many - few
+        short, long = (collect(count, args.workers, Path(temporary) / str(count)) for count in (few, many))
+    extra, cpu = many - few, long.children - short.children
     out = {
-        "episodes": extra,
-        "workers": args.workers,
-        "cpu_s_per_demonstration": round((cpu_many - cpu_few) / extra, 3),
-        "per_s_of_two_processors": round(2 * extra / (cpu_many - cpu_few), 2),
-        "per_s_on_the_clock": round(extra / (wall_many - wall_few), 2) if wall_many > wall_few else None,  # None: too few episodes for this machine's noise
-        "per_s_with_start": round(many / wall_many, 2),
-        "start_cpu_s": round(cpu_few - few * (cpu_many - cpu_few) / extra, 1),
+        "episodes": extra, "workers": args.workers, "cpu_s_per_demonstration": round(cpu / extra, 3),
+        "per_s_of_two_processors": round(2 * extra / cpu, 2),
+        # None: too few episodes for this machine's noise
+        "per_s_on_the_clock": round(extra / (long.wall - short.wall), 2) if long.wall > short.wall else None,
+        "per_s_with_start": round(many / long.wall, 2), "start_cpu_s": round(short.children - few * cpu / extra, 1),
         "load": round(os.getloadavg()[0], 1),
     }
     print(
-        f"{out['per_s_on_the_clock']} demonstrations/s on the clock at load {out['load']} ({out['per_s_with_start']} with starting up), "
-        f"{out['per_s_of_two_processors']} of two processors; {ASKED} asked for"
+        f"{out['per_s_on_the_clock']} demonstrations/s on the clock at load {out['load']} ({out['per_s_with_start']} "
+        f"with starting up), {out['per_s_of_two_processors']} of two processors; {ASKED} asked for"
     )
     if args.json:
         print(json.dumps(out))

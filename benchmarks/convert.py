@@ -1,7 +1,7 @@
-"""Time to convert 10,000 frames (96x96, two cameras with masks) between formats, in processor seconds: the machine may be shared.
+"""Processor seconds to convert 10,000 frames (96x96, two cameras with masks) between formats.
 
 python benchmarks/convert.py --data runs/demos          any dataset of ours; its episodes are repeated up to --frames
-.venv-interop/bin/python benchmarks/convert.py ...      with RLDS too (PYTHONPATH=.typing); without tensorflow_datasets RLDS is left out
+.venv-interop/bin/python benchmarks/convert.py ...      with RLDS too (PYTHONPATH=.typing)
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import importlib.util
 import json
 import resource
 import tempfile
-import time
 from pathlib import Path
+
+import clocks
 
 from toyshift.data.episode import write_episode
 from toyshift.data.formats.convert import convert
@@ -47,19 +48,24 @@ def main() -> None:
         ways += [("lerobot", "rlds"), ("rlds", "lerobot")]
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        begun = time.process_time()
+        clock = clocks.Clock()
         frames = make(args.data, root / "source", args.frames)
-        print(f"made {frames} frames in {time.process_time() - begun:.1f} s")
+        print(f"made {frames} frames in {clock.stopped().cpu:.1f} s")
         places = {"robomimic": root / "file.hdf5", "rlds": root / "folder"}
         rows = []
         for source, target in ways:
             src = root / "source" if source == "lerobot" else places[source]
             dst = root / f"from_{source}" if target == "lerobot" else places[target]
-            begun, wall = time.process_time(), time.perf_counter()
+            clock = clocks.Clock()
             convert(src, dst, target)
-            cpu, wall = time.process_time() - begun, time.perf_counter() - wall
-            rows.append({"from": source, "to": target, "frames": frames, "cpu_s": round(cpu, 1), "cpu_s_per_10000": round(cpu * 1e4 / frames, 1), "wall_s": round(wall, 1), "ok": cpu * 1e4 / frames < LIMIT})
-            print(f"{source:>10} -> {target:<10} {rows[-1]['cpu_s_per_10000']:6.1f} s of processor per 10,000 frames ({wall:.1f} s on the clock), {frames / cpu:,.0f} frames/s")
+            times = clock.stopped()
+            cpu = times.cpu * 1e4 / frames  # of 10,000 frames
+            rows.append({
+                "from": source, "to": target, "frames": frames, "cpu_s": round(times.cpu, 1), "ok": cpu < LIMIT,
+                "cpu_s_per_10000": round(cpu, 1), "wall_s": round(times.wall, 1),
+            })  # fmt: skip
+            pace = f"{cpu:6.1f} s of processor per 10,000 frames ({times.wall:.1f} s on the clock)"
+            print(f"{source:>10} -> {target:<10} {pace}, {frames / times.cpu:,.0f} frames/s")
         print(json.dumps({"rows": rows, "max_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
 
 

@@ -2,20 +2,19 @@
 
 python benchmarks/import_ycb.py ../shared/ycb --json
 
-Each turn is a process of its own and loads every object of `ycb:DIR`. Processor time counts the worker processes too and
-hardly depends on what else the machine does; wall time does.
+Each turn is a process of its own and loads every object of `ycb:DIR`. Processor time counts the worker processes too
+and hardly depends on what else the machine does; wall time does.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
+
+import clocks
 
 from toyshift.core.manifest import manifest
 
@@ -30,31 +29,30 @@ print(len([o for o in objects]), time.perf_counter() - start - imported, importe
 
 
 def turn(folder: str, cache: str) -> dict[str, float]:
-    """Loads all objects in a process of its own; wall time [s] and processor time [s] without and with starting Python."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
-    out = subprocess.run([sys.executable, "-c", CODE, folder], env=os.environ | {"TOYSHIFT_CACHE": cache}, check=True, stdout=subprocess.PIPE, text=True)
-    wall = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Loads all objects in a process of its own; wall and processor time [s] without and with starting Python."""
+    command, environment = [sys.executable, "-c", CODE, folder], os.environ | {"TOYSHIFT_CACHE": cache}
+    clock = clocks.Clock()
+    out = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    times = clock.stopped()
     count, loading, _ = (float(v) for v in out.stdout.split())
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"objects": count, "load_s": loading, "process_s": wall, "processor_s": cpu}
+    return {"objects": count, "load_s": loading, "process_s": times.wall, "processor_s": times.children}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("folder", help="objects in the official YCB layout")
     parser.add_argument("--repeats", type=int, default=3, help="how often it is read from the cache")
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="toyshift-import-") as cache:
         first = turn(options.folder, cache)
         again = [turn(options.folder, cache) for _ in range(options.repeats)]
     best = min(again, key=lambda run: run["load_s"])
-    print(f"{first['objects']:.0f} objects, first time   {first['load_s']:7.1f} s   processor {first['processor_s']:7.1f} s   (target 180 s)")
-    print(f"{best['objects']:.0f} objects, from cache   {best['load_s']:7.2f} s   processor {best['processor_s']:7.2f} s   (target 2 s; best of {len(again)})")
+    for run, when, target in ((first, "first time", "180 s"), (best, "from cache", f"2 s; best of {len(again)}")):
+        times = f"{run['load_s']:7.2f} s   processor {run['processor_s']:7.2f} s"
+        print(f"{run['objects']:.0f} objects, {when}   {times}   (target {target})")
     if options.json:
-        print(json.dumps({"first": first, "from_cache": again, "manifest": manifest({"benchmark": "import_ycb", "folder": options.folder})}))
+        facts = manifest({"benchmark": "import_ycb", "folder": options.folder})
+        print(json.dumps({"first": first, "from_cache": again, "manifest": facts}))
 
 
 if __name__ == "__main__":

@@ -19,18 +19,23 @@ from toyshift.policies.instructions import INSTRUCTION, Instructions
 
 OBJECTS = "toys:train?n=8"
 HELD_OUT = 0.2
-CASES = (("mean", "none"), ("mean", "table"), ("mean", "minilm"), ("attention", "none"), ("attention", "table"), ("detpool", "none"))
+CASES = (
+    ("mean", "none"), ("mean", "table"), ("mean", "minilm"), ("attention", "none"), ("attention", "table"),
+    ("detpool", "none"),
+)  # fmt: skip
 
 Batch = dict[str, Tensor]
 
 
 def looks(samples: int) -> tuple[Any, Batch, list[str]]:
-    """Returns an environment, the first images of its episodes with the target's x and y [m] as the action, and the instructions."""
+    """Returns an environment, first images of episodes with the target's x, y [m] as the action, and instructions."""
     env = GraspEnv(EnvConfig(objects=OBJECTS, task="pick", clutter=1))
     rows: dict[str, list[Any]] = {}
     said = []
     for episode in range(samples):
-        observation, _ = env.reset(seed=0, options={"episode": episode, "object": env.objects.ids[episode % len(env.objects.ids)]})
+        observation, _ = env.reset(
+            seed=0, options={"episode": episode, "object": env.objects.ids[episode % len(env.objects.ids)]}
+        )
         for camera in observation["pixels"]:
             rows.setdefault(image_key(camera), []).append(observation["pixels"][camera])
             rows.setdefault(mask_key(camera), []).append(observation["masks"][camera])
@@ -44,11 +49,13 @@ def looks(samples: int) -> tuple[Any, Batch, list[str]]:
 
 
 def errors(env: Any, batch: Batch, said: list[str], pooling: str, kind: str, steps: int) -> tuple[float, float]:
-    """Trains on the first samples and returns the median distance [cm] on the others: as told, and told another sentence."""
+    """Trains on the first samples; returns the median distance [cm] on the others: as told, and told another thing."""
     torch.manual_seed(0)
     known = tuple(sorted(set(said)))
-    config = PolicyConfig(pooling=pooling, instruction=kind, vocabulary=known if kind == "table" else (), chunk=1, execute=1, gripper_gain=0.0)
-    stats = {key: {"mean": batch[key].mean((0, 1)).numpy(), "std": batch[key].std((0, 1)).numpy()} for key in (STATE, ACTION)}
+    words = known if kind == "table" else ()
+    config = PolicyConfig(pooling=pooling, instruction=kind, vocabulary=words, chunk=1, execute=1, gripper_gain=0.0)
+    numbers = {key: batch[key] for key in (STATE, ACTION)}
+    stats = {k: {"mean": v.mean((0, 1)).numpy(), "std": v.std((0, 1)).numpy()} for k, v in numbers.items()}
     policy = Policy(config, env.action_contract, env.observation_contract, stats)
     own: Batch = {}
     wrong: Batch = {}
@@ -84,7 +91,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     env, batch, said = looks(args.samples)
-    print("| pooling | instruction | median error [cm] | told another toy's instruction [cm] |\n|---|---|---|---|", flush=True)
+    print("| pooling | instruction | median error [cm] | told another toy's instruction [cm] |\n" + "|---" * 4 + "|")
     for pooling, kind in CASES:
         right, wrong = errors(env, batch, said, pooling, kind, args.steps)
         print(f"| {pooling} | {kind} | {right:.1f} | {wrong:.1f} |".replace("nan", "-"), flush=True)

@@ -1,4 +1,6 @@
-"""How far background leaks into detection pooling, per encoder (random weights; EfficientNet-Lite0 ImageNet's): the table in docs/policies.md.
+"""How far background leaks into detection pooling, per encoder: the table in docs/policies.md.
+
+Weights are random, EfficientNet-Lite0's those of ImageNet.
 
 .venv/bin/python benchmarks/leakage.py
 """
@@ -66,7 +68,8 @@ def measure_leakage(encoder: nn.Module, images: int = 8, seed: int = 0) -> Leaka
 
 
 def main() -> None:
-    print("| encoder | pooling | pixels beyond the patch | share of the sensitivity outside the patch |\n|---|---|---|---|")
+    print("| encoder | pooling | pixels beyond the patch | share of the sensitivity outside the patch |")
+    print("|---|---|---|---|")
     for encoder, pooling in CASES:
         net: Any = make_encoder(PolicyConfig(encoder=encoder, pooling=pooling), (SIDE, SIDE)).eval()
         if encoder == "efficientnet-lite0":

@@ -1,4 +1,4 @@
-"""Frames and windows per second from the decoded cache, in processor seconds (machines are shared), and private memory beside a 20 GB cache.
+"""Frames and windows per processor second from the decoded cache, and private memory beside a cache of 20 GB.
 
 python benchmarks/loader.py               96x96, two cameras with RGB and masks, made-up frames: all parts
 python benchmarks/loader.py --data DIR    frames of a dataset of ours instead (its cache is built if need be)
@@ -6,12 +6,11 @@ python benchmarks/loader.py --data DIR    frames of a dataset of ours instead (i
 
 from __future__ import annotations
 
-import argparse
 import collections
 import dataclasses
+import itertools
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import clocks
 import numpy as np
 
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key, mask_key
@@ -34,22 +34,21 @@ CAMERAS = ("front", "wrist")
 NAMES = tuple(f"a{i}" for i in range(ACTIONS))
 CONTRACT = ActionContract("eef_delta", NAMES, ("m",) * ACTIONS, (-1.0,) * ACTIONS, (1.0,) * ACTIONS, 20.0, ())
 SEEN = ObservationContract(tuple((c, (SIZE, SIZE)) for c in CAMERAS), tuple(f"s{i}" for i in range(STATES)))
-COLUMNS = {image_key(c): Column("uint8", (SIZE, SIZE, 3)) for c in CAMERAS} | {mask_key(c): Column("uint8", (SIZE, SIZE)) for c in CAMERAS}
+COLUMNS = {image_key(c): Column("uint8", (SIZE, SIZE, 3)) for c in CAMERAS}
+COLUMNS |= {mask_key(c): Column("uint8", (SIZE, SIZE)) for c in CAMERAS}
 COLUMNS |= {STATE: Column("float32", (STATES,)), ACTION: Column("float32", (ACTIONS,))}
 
 
-def anonymous_mb() -> float:
-    """Returns this process's private memory (RssAnon)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
-
-
 def made_up(folder: Path, frames: int, *, sparse: bool) -> Windows:
-    """Opens windows on a finished cache without the dataset that it was made from: of zeros that take no room on the disk, or of noise."""
+    """Opens windows on a finished cache without the dataset that it was made from.
+
+    It holds zeros that take no room on the disk, or noise.
+    """
     lengths = (LENGTH,) * (frames // LENGTH)
     dataset: Any = SimpleNamespace(
-        folder=folder, columns=COLUMNS, lengths=lengths, num_episodes=len(lengths), num_frames=sum(lengths), action_contract=CONTRACT, observation_contract=SEEN,
-        content_hash=lambda: "made up", meta=lambda i: {"task": "lift"}, require_episodes=lambda: None,
+        folder=folder, columns=COLUMNS, lengths=lengths, num_episodes=len(lengths), num_frames=sum(lengths),
+        action_contract=CONTRACT, observation_contract=SEEN, content_hash=lambda: "made up",
+        meta=lambda i: {"task": "lift"}, require_episodes=lambda: None,
     )  # fmt: skip
     folder.mkdir()
     place = cache.cache_path(dataset)  # in the folder, which can be written
@@ -75,11 +74,10 @@ def rate(windows: Windows, batch_size: int, seconds: float) -> dict[str, float]:
     sampler = windows.sampler(batch_size, seed=0)
     for step in range(20):  # the pages of the files, and NumPy's own first time
         windows.batch(sampler.batch_indices(step))
-    begun, wall, drawn, step = time.process_time(), time.perf_counter(), 0, 0
-    while time.process_time() - begun < seconds:
-        windows.batch(sampler.batch_indices(step))
-        step, drawn = step + 1, drawn + batch_size
-    return {"per_cpu_s": round(drawn / (time.process_time() - begun)), "per_wall_s": round(drawn / (time.perf_counter() - wall))}
+    clock, steps = clocks.Clock(), itertools.count()
+    while clock.stopped().cpu < seconds:
+        windows.batch(sampler.batch_indices(next(steps)))
+    return clock.stopped().rates(next(steps) * batch_size)
 
 
 def batches(windows: Windows, batch_size: int, steps: int, workers: int = 2) -> Iterator[Batch]:
@@ -96,64 +94,72 @@ def batches(windows: Windows, batch_size: int, steps: int, workers: int = 2) -> 
 
 def rate_of_threads(windows: Windows, batch_size: int, seconds: float) -> dict[str, float]:
     """As `rate`, with the batches that two threads make ahead, as for training."""
-    begun = wall = 0.0
-    drawn = 0
+    clock, drawn = clocks.Clock(), 0
     for step, batch in enumerate(batches(windows, batch_size, 10**6)):
         if step == 20:
-            begun, wall, drawn = time.process_time(), time.perf_counter(), 0
+            clock, drawn = clocks.Clock(), 0
         drawn += len(batch[ACTION])
-        if step > 20 and time.process_time() - begun > seconds:
+        if step > 20 and clock.stopped().cpu > seconds:
             break
-    return {"per_cpu_s": round(drawn / (time.process_time() - begun)), "per_wall_s": round(drawn / (time.perf_counter() - wall))}
+    return clock.stopped().rates(drawn)
 
 
 def speed(windows: Windows, seconds: float) -> dict[str, dict[str, float]]:
     """Single frames with one action each, and windows of 16 observations, on one thread and on two."""
-    single = dataclasses.replace(windows, chunk=1)
+    single, long = dataclasses.replace(windows, chunk=1), with_history(windows, 16)
     return {
-        "frames": rate(single, 64, seconds), "windows_of_16": rate(with_history(windows, 16), 16, seconds), "frames_chunk_16": rate(windows, 64, seconds),
-        "frames, 2 threads": rate_of_threads(single, 64, seconds), "windows_of_16, 2 threads": rate_of_threads(with_history(windows, 16), 16, seconds),
+        "frames": rate(single, 64, seconds), "windows_of_16": rate(long, 16, seconds),
+        "frames_chunk_16": rate(windows, 64, seconds), "frames, 2 threads": rate_of_threads(single, 64, seconds),
+        "windows_of_16, 2 threads": rate_of_threads(long, 16, seconds),
     }  # fmt: skip
 
 
 def memory(folder: Path, gigabytes: float) -> dict[str, float]:
-    """Opens a sparse cache, draws windows with a history of 16 on two threads, takes the statistics; returns the growth of private memory."""
+    """Opens a sparse cache, draws windows with a history of 16 on two threads, and takes the statistics.
+
+    Returns:
+        the growth of private memory, and what was drawn.
+    """
     frame = sum(int(np.prod(c.shape)) * np.dtype(c.dtype).itemsize for c in COLUMNS.values())
-    before = highest = anonymous_mb()
+    before = highest = clocks.private_mb()
     windows = made_up(folder, -(-int(gigabytes * 1e9) // frame // LENGTH + 1) * LENGTH, sparse=True)
     taken = sum(f.stat().st_blocks * 512 for f in folder.rglob("*.npy")) / 1e6
     drawn = 0
     for batch in batches(with_history(windows, 16), 32, 40):
         drawn += len(batch[ACTION])
-        highest = max(highest, anonymous_mb())
+        highest = max(highest, clocks.private_mb())
     assert windows.stats[STATE]["max"].shape == (STATES,)
-    highest = max(highest, anonymous_mb())
+    highest = max(highest, clocks.private_mb())
     size = sum(f.stat().st_size for f in folder.rglob("*.npy")) / 1e9
-    return {"cache_gb": round(size, 1), "disk_mb": round(taken, 1), "frames": len(windows), "windows": drawn, "anonymous_growth_mb": round(highest - before, 1)}
+    facts = {"cache_gb": round(size, 1), "disk_mb": round(taken, 1), "frames": len(windows), "windows": drawn}
+    return facts | {"anonymous_growth_mb": round(highest - before, 1)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("--data", type=Path, help="a dataset; made-up frames without it")
     parser.add_argument("--only", choices=("speed", "memory"))
     parser.add_argument("--frames", type=int, default=6000, help="made-up frames (74 kB each)")
     parser.add_argument("--seconds", type=float, default=5.0, help="processor seconds of each measurement")
     parser.add_argument("--gigabytes", type=float, default=20.0, help="size of the sparse cache")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     args = parser.parse_args()
     out: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         if args.only != "memory":
-            windows = Windows([args.data], chunk=16) if args.data else made_up(Path(temporary) / "noise", args.frames, sparse=False)
+            noise = Path(temporary) / "noise"
+            windows = Windows([args.data], chunk=16) if args.data else made_up(noise, args.frames, sparse=False)
             out["speed"] = speed(windows, args.seconds)
             limits = {"frames, 2 threads": FRAMES_PER_S, "windows_of_16, 2 threads": WINDOWS_PER_S}  # of two cores
             for name, found in out["speed"].items():
                 asked = f", {limits[name]:,} asked for" if name in limits else ""
-                print(f"{name:>24}: {found['per_cpu_s']:8,} per processor second, {found['per_wall_s']:8,} on the clock{asked}")
+                both = f"{found['per_cpu_s']:8,} per processor second, {found['per_wall_s']:8,} on the clock"
+                print(f"{name:>24}: {both}{asked}")
         if args.only != "speed":
             out["memory"] = memory(Path(temporary) / "sparse", args.gigabytes)
             m = out["memory"]
-            print(f"sparse cache of {m['cache_gb']} GB ({m['disk_mb']} MB on the disk), {m['windows']} windows: private memory grew by {m['anonymous_growth_mb']} MB, {GROWTH_MB} allowed")
+            grown = f"private memory grew by {m['anonymous_growth_mb']} MB, {GROWTH_MB} allowed"
+            held = f"{m['cache_gb']} GB ({m['disk_mb']} MB on the disk)"
+            print(f"sparse cache of {held}, {m['windows']} windows: {grown}")
     if args.json:
         print(json.dumps(out))
 

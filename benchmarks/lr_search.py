@@ -1,9 +1,11 @@
 """The small search behind the learning rates of scripts/recipe.py: every pooling gets the same number of short runs.
 
 python benchmarks/lr_search.py --data runs/quickstart/demos --out runs/lr-search
-python benchmarks/lr_search.py --data runs/quickstart/demos --out runs/lr-search-long --steps 1100 --trials 100 --rates 2.5e-3 5e-3 1e-2 --results results/lr_search_long.json
-Writes results/lr_search.json: pooling, learning rate, training and validation loss, success on training toys. The second command
-compares the better rates at the length of the quickstart, since short runs favour high rates.
+python benchmarks/lr_search.py --data runs/quickstart/demos --out runs/lr-search-long --steps 1100 --trials 100 \\
+    --rates 2.5e-3 5e-3 1e-2 --results results/lr_search_long.json
+
+Writes results/lr_search.json: pooling, learning rate, training and validation loss, success on training toys. The
+second command compares the better rates at the length of the quickstart, since short runs favour high rates.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations")
     parser.add_argument("--out", type=Path, default=Path("runs/lr-search"), help="folder of the policies")
-    parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=POOLINGS, help="which poolings (default: all)")
+    parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=POOLINGS, help="all by default")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="peak learning rates")
     parser.add_argument("--steps", type=int, default=250, help="optimiser steps of each run")
     parser.add_argument("--batch", type=int, default=128, help="samples per step")
@@ -40,7 +42,8 @@ def main() -> None:
             folder = args.out / f"{pooling}-{rate:g}"
             recipe = quickstart_recipe(pooling, (str(args.data),), str(folder), args.steps, args.batch, seed=0)
             found = train(dataclasses.replace(recipe, lr=rate))
-            summary = summarise(evaluate(EvaluateConfig(str(folder), "toys:train", args.trials, seed=3000), args.out / "rows" / f"{folder.name}.parquet"))[0]
+            config = EvaluateConfig(str(folder), "toys:train", args.trials, seed=3000)
+            summary = summarise(evaluate(config, args.out / "rows" / f"{folder.name}.parquet"))[0]
             row = {
                 "pooling": pooling, "lr": rate, "loss": found["loss"], "validation_loss": found["validation_loss"],
                 "success_training_toys": summary.rate, "wilson_95": list(summary.wilson), "n": summary.n,

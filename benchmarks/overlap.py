@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from toyshift.core.arrays import Array
 from toyshift.toys.geometry.solid import trimesh_to_manifold
-from toyshift.toys.model import Array
 
 SAMPLES = 600  # surface points matched by ICP
 ICP_STEPS = 25
@@ -39,15 +39,18 @@ def _box(mesh: trimesh.Trimesh) -> tuple[Array, Array, Array]:
 
 def _starts(a: trimesh.Trimesh, b: trimesh.Trimesh) -> list[Array]:
     """Poses (4, 4) that lay the oriented box, and the principal axes, of b on those of a in every way."""
-    turns = [
-        np.eye(3)[list(order)].T * signs for order in itertools.permutations(range(3)) for signs in itertools.product((1.0, -1.0), repeat=3)
-    ]
+    orders, signs = itertools.permutations(range(3)), list(itertools.product((1.0, -1.0), repeat=3))
+    turns = [np.eye(3)[list(order)].T * sign for order in orders for sign in signs]
     turns = [t for t in turns if np.linalg.det(t) > 0]  # 24 rotations
     (axes_a, size_a, mid_a), (axes_b, size_b, mid_b) = _box(a), _box(b)
-    poses = [(axes_a @ t @ axes_b.T, mid_a, mid_b) for t in turns if np.abs(np.abs(t @ size_b) - size_a).max() < NEAR * size_a.max()]
+    poses = [
+        (axes_a @ t @ axes_b.T, mid_a, mid_b) for t in turns
+        if np.abs(np.abs(t @ size_b) - size_a).max() < NEAR * size_a.max()
+    ]
     main_a, main_b = (np.linalg.eigh(m.moment_inertia)[1] for m in (a, b))
     main_a, main_b = (v * np.sign(np.linalg.det(v)) for v in (main_a, main_b))
-    poses += [(main_a @ np.diag(s) @ main_b.T, a.center_mass, b.center_mass) for s in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))]
+    halves = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+    poses += [(main_a @ np.diag(half) @ main_b.T, a.center_mass, b.center_mass) for half in halves]
     out = []
     for turn, to, origin in poses:
         pose = np.eye(4)
@@ -57,7 +60,7 @@ def _starts(a: trimesh.Trimesh, b: trimesh.Trimesh) -> list[Array]:
 
 
 def _icp(pose: Array, points: Array, normals: Array, tree: cKDTree, moving: Array) -> Array:
-    """Point-to-plane ICP of points (n, 3) onto a sampled surface, from a pose; the worst tenth of the pairs is left out."""
+    """Point-to-plane ICP of points (n, 3) onto a sampled surface, from a pose; the worst tenth of pairs is left out."""
     for _ in range(ICP_STEPS):
         here = moving @ pose[:3, :3].T + pose[:3, 3]
         distance, index = tree.query(here)
@@ -77,7 +80,9 @@ def _icp(pose: Array, points: Array, normals: Array, tree: cKDTree, moving: Arra
     return pose
 
 
-def aligned_iou(fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: int = 150, enough: float = 1.0) -> tuple[float, Array]:
+def aligned_iou(
+    fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: int = 150, enough: float = 1.0
+) -> tuple[float, Array]:
     """The largest volumetric IoU found over rigid motions (no scaling, no mirror image) of one solid onto another.
 
     Starts from all ways to lay the smallest oriented boxes and the principal axes on each other, follows each by ICP,
@@ -123,10 +128,11 @@ def aligned_iou(fixed: trimesh.Trimesh, moving: trimesh.Trimesh, evaluations: in
 
     tried.sort(key=lambda t: -t[0])  # stable: of equals the first tried
     best = tried[0]
+    simplex = np.vstack([np.zeros(6), 0.02 * size * np.eye(6)])
     for found, start in tried[: REFINED if evaluations else 0]:
         answer = minimize(
             lambda step, start=start: -score(moved(step, start)), np.zeros(6), method="Nelder-Mead",
-            options={"initial_simplex": np.vstack([np.zeros(6), 0.02 * size * np.eye(6)]), "maxfev": evaluations, "xatol": 1e-6, "fatol": 1e-5},
+            options={"initial_simplex": simplex, "maxfev": evaluations, "xatol": 1e-6, "fatol": 1e-5},
         )
         if -answer.fun > max(found, best[0]):
             best = (float(-answer.fun), moved(answer.x, start))

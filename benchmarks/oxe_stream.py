@@ -1,9 +1,11 @@
-"""Private memory while an RLDS dataset of RT-1's encoding is streamed, beside the same for one that is 50 times as large: it must not grow with the dataset.
+"""Private memory while an RLDS dataset of RT-1's encoding is streamed: one 50 times as large must not take more.
 
-PYTHONPATH=.typing .venv-interop/bin/python benchmarks/oxe_stream.py --json        needs tensorflow_datasets (`make test-interop` makes that environment)
+PYTHONPATH=.typing .venv-interop/bin/python benchmarks/oxe_stream.py --json
 
-Noise, so that nothing compresses. The large dataset has the small one's files again and again, by hard links: on the disk it takes no room, but nothing of
-TensorFlow or ToyShift knows that. Each measurement is a process of its own, and draws as many episodes: the small dataset comes round 50 times.
+It needs tensorflow_datasets (`make test-interop` makes that environment). The data are noise, so that nothing is
+compressed. The large dataset has the small one's files again and again, by hard links: on the disk it takes no room,
+but nothing of TensorFlow or ToyShift knows that. Each measurement is a process of its own, and draws as many episodes:
+the small dataset comes round 50 times.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import clocks
 import numpy as np
 
 from toyshift.data.formats.exchange import open_stream
@@ -39,15 +42,19 @@ def write_small(root: Path, episodes: int, side: int) -> Path:
 
     step = {
         "observation": {
-            "image": f.Image(shape=(side, side, 3), encoding_format="png"), "base_pose_tool_reached": vector(7), "gripper_closed": vector(1),
+            "image": f.Image(shape=(side, side, 3), encoding_format="png"), "base_pose_tool_reached": vector(7),
+            "gripper_closed": vector(1),
             "natural_language_instruction": f.Text(),
         },
-        "action": {"world_vector": vector(3), "rotation_delta": vector(3), "gripper_closedness_action": vector(1)}, "reward": f.Scalar(np.float32),
+        "action": {"world_vector": vector(3), "rotation_delta": vector(3), "gripper_closedness_action": vector(1)},
+        "reward": f.Scalar(np.float32),
     }  # fmt: skip
     folder = root / NAME / "0.1.0"
     folder.mkdir(parents=True)
-    identity = tfds.core.DatasetIdentity(name=NAME, version=tfds.core.Version("0.1.0"), data_dir=str(folder), module_name="")
-    info = tfds.core.DatasetInfo(builder=identity, features=f.FeaturesDict({"steps": f.Dataset(step), "episode_metadata": {"file_path": f.Text()}}))
+    version = tfds.core.Version("0.1.0")
+    identity = tfds.core.DatasetIdentity(name=NAME, version=version, data_dir=str(folder), module_name="")
+    features = f.FeaturesDict({"steps": f.Dataset(step), "episode_metadata": {"file_path": f.Text()}})
+    info = tfds.core.DatasetInfo(builder=identity, features=features)
     writer = tfds.core.SequentialWriter(info, max_examples_per_shard=SHARD, overwrite=False)
     writer.initialize_splits(["train"])
     rng = np.random.default_rng(0)
@@ -55,11 +62,13 @@ def write_small(root: Path, episodes: int, side: int) -> Path:
         steps = [
             {
                 "observation": {
-                    "image": rng.integers(0, 256, (side, side, 3), np.uint8), "base_pose_tool_reached": rng.normal(size=7).astype(np.float32),
+                    "image": rng.integers(0, 256, (side, side, 3), np.uint8),
+                    "base_pose_tool_reached": rng.normal(size=7).astype(np.float32),
                     "gripper_closed": rng.random(1, np.float32), "natural_language_instruction": "pick coke can",
                 },
                 "action": {
-                    "world_vector": rng.normal(size=3).astype(np.float32), "rotation_delta": rng.normal(size=3).astype(np.float32),
+                    "world_vector": rng.normal(size=3).astype(np.float32),
+                    "rotation_delta": rng.normal(size=3).astype(np.float32),
                     "gripper_closedness_action": rng.uniform(-1, 1, 1).astype(np.float32),
                 },
                 "reward": 0.0,
@@ -87,12 +96,6 @@ def write_large(small: Path, root: Path, times: int) -> Path:
     return folder
 
 
-def anonymous_mb() -> float:
-    """Returns this process's private memory (RssAnon)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1024
-
-
 def draw(root: Path, way: str) -> Iterator[Any]:
     """Yields episodes for ever: drawn for training, or as a conversion reads them."""
     if way == "mixture":
@@ -110,19 +113,18 @@ def watch(root: Path, way: str, draws: int, warm: int) -> dict[str, float]:
     before = most = 0.0
     for i, _ in zip(range(draws), draw(root, way), strict=False):
         if i == warm:
-            before = anonymous_mb()
+            before = clocks.private_mb()
         if i >= warm and i % 5 == 0:
-            most = max(most, anonymous_mb())
+            most = max(most, clocks.private_mb())
     return {"after_warming_mb": round(before, 1), "most_mb": round(most, 1)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("--episodes", type=int, default=20, help="of the small dataset")
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--side", type=int, default=96, help="of the pictures [pixels]")
     parser.add_argument("--way", choices=("mixture", "convert"), action="append", help="both without it")
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--watch", nargs=4, metavar=("ROOT", "WAY", "DRAWS", "WARM"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.watch:
@@ -130,7 +132,8 @@ def main() -> None:
         print(json.dumps(watch(Path(root), way, int(draws), int(warm))))
         return
     draws = args.episodes * args.times
-    out: dict[str, Any] = {"episodes": [args.episodes, draws], "decoded_mb": round(draws * STEPS * 3 * args.side**2 / 1e6, 1), "allowed_mb": ALLOWED_MB}
+    decoded = round(draws * STEPS * 3 * args.side**2 / 1e6, 1)
+    out: dict[str, Any] = {"episodes": [args.episodes, draws], "decoded_mb": decoded, "allowed_mb": ALLOWED_MB}
     with tempfile.TemporaryDirectory() as temporary:
         roots = {"small": Path(temporary) / "small", "large": Path(temporary) / "large"}
         write_large(write_small(roots["small"], args.episodes, args.side), roots["large"], args.times)
@@ -138,9 +141,12 @@ def main() -> None:
             found = {}
             for name, root in roots.items():
                 command = [sys.executable, __file__, "--watch", str(root), way, str(draws), str(args.episodes)]
-                found[name] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-            out[way] = found | {"more_mb": round(found["large"]["most_mb"] - found["small"]["most_mb"], 1)}
-            print(f"{way}: {draws} episodes, {found['small']['most_mb']} MB from {args.episodes} that come again, {found['large']['most_mb']} MB from {draws}; {out['decoded_mb']} MB decoded")
+                told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                found[name] = json.loads(told.splitlines()[-1])
+            small, large = (found[name]["most_mb"] for name in ("small", "large"))
+            out[way] = found | {"more_mb": round(large - small, 1)}
+            both = f"{small} MB from {args.episodes} that come again, {large} MB from {draws}"
+            print(f"{way}: {draws} episodes, {both}; {decoded} MB decoded")
     if args.json:
         print(json.dumps(out))
 

@@ -1,10 +1,11 @@
-"""The learning curve of `toyshift train-rl`: several seeds trained, then tested on 100 episodes; results/rl_<name>_<seed>.json and a figure.
+"""The learning curve of `toyshift train-rl`: several seeds trained, then tested on 100 episodes, and a figure.
 
 python benchmarks/rl_curve.py                                   SAC's defaults, seeds 0 1 2
 python benchmarks/rl_curve.py --name ppo -- --algo ppo          what stands behind -- goes to train-rl
 python benchmarks/rl_curve.py --figure                          only the figure, of all results there are
 
-A seed whose results are there is not trained again; one that was interrupted goes on where it was.
+It writes results/rl_<name>_<seed>.json. A seed whose results are there is not trained again; one that was interrupted
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def measure(name: str, seed: int, work: Path, out: Path, options: list[str]) -> 
     test = EvaluateConfig(str(folder), config.train.objects, trials=100, seed=TEST_SEED)
     tested = summarise(evaluate(test, folder / "test.parquet"))[0]
     write_json(out, {
-        "name": name, "seed": seed, "config": config.train.to_json(), "step": trained["step"], "seconds": trained["seconds"],
+        "name": name, "seed": seed, "config": config.train.to_json(), "step": trained["step"],
+        "seconds": trained["seconds"],
         "curve": [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()],
         "test": {"success": tested.rate, "wilson_95": list(tested.wilson), "trials": tested.n, "seed": TEST_SEED,
                  "failures": tested.failures},
@@ -49,7 +51,10 @@ def measure(name: str, seed: int, work: Path, out: Path, options: list[str]) -> 
 
 
 def figure(results: list[dict[str, Any]], out: Path) -> None:
-    """Draws success of the evaluations against control steps: each seed thin, and as far as all seeds went their mean and the band from worst to best."""
+    """Draws success of the evaluations against control steps.
+
+    Each seed is thin; as far as all seeds went there are their mean and the band from worst to best.
+    """
     left, top, side, tall = 58, 34, 520, 260
     names = sorted({result["name"] for result in results})
     last = max(row["step"] for result in results for row in result["curve"])
@@ -59,31 +64,33 @@ def figure(results: list[dict[str, Any]], out: Path) -> None:
     def place(step: float, rate: float) -> tuple[float, float]:
         return (left + side * step / last) * SCALE, (top + tall * (1 - rate)) * SCALE
 
-    draw.text(((left + side / 2) * SCALE, 8 * SCALE), "success of evaluations (0.3 m, not exploring)", fill=INK, font=font(13), anchor="ma")
+    middle, title = (left + side / 2) * SCALE, "success of evaluations (0.3 m, not exploring)"
+    draw.text((middle, 8 * SCALE), title, fill=INK, font=font(13), anchor="ma")
     for share in (0, 25, 50, 75, 100):
         draw.line([place(0, share / 100), place(last, share / 100)], fill=GRID, width=SCALE)
         draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
     draw.line([place(0, GOAL), place(last, GOAL)], fill=(200, 60, 60), width=SCALE)
     for step in (tick for tick in nice_ticks(0, last) if tick <= last):
         draw.text((place(step, 0)[0], (top + tall + 5) * SCALE), short(step), fill=INK, font=font(10), anchor="ma")
-    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), "control steps", fill=INK, font=font(11), anchor="ma")
+    draw.text((middle, (top + tall + 20) * SCALE), "control steps", fill=INK, font=font(11), anchor="ma")
     for i, name in enumerate(names):
         curves = [result["curve"] for result in results if result["name"] == name]
         count = min(map(len, curves))
         steps = [row["step"] for row in curves[0][:count]]
         rates = np.array([[row["success"] for row in curve[:count]] for curve in curves])  # (seeds, rounds)
         colour = COLOURS[i % len(COLOURS)]
-        band = [place(s, r) for s, r in zip(steps, rates.max(axis=0), strict=True)] + [place(s, r) for s, r in zip(steps[::-1], rates.min(axis=0)[::-1], strict=True)]
+        band = [*map(place, steps, rates.max(axis=0)), *map(place, steps[::-1], rates.min(axis=0)[::-1])]
         if count > 1:
             draw.polygon(band, fill=(*colour, 40))
         for curve in curves:
             draw.line([place(row["step"], row["success"]) for row in curve], fill=colour, width=SCALE)
-        draw.line([place(s, r) for s, r in zip(steps, rates.mean(axis=0), strict=True)], fill=colour, width=3 * SCALE)
+        draw.line([*map(place, steps, rates.mean(axis=0))], fill=colour, width=3 * SCALE)
         y = (top + tall + 46 + 16 * i) * SCALE
         draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=3 * SCALE)
         minutes = np.mean([result["seconds"] for result in results if result["name"] == name]) / 60
         seeds = f"mean, worst to best and each of {len(curves)} seeds" if len(curves) > 1 else "1 seed"
-        draw.text(((left + 28) * SCALE, y), f"{name}: {seeds}, {minutes:.0f} minutes a seed", fill=INK, font=font(11), anchor="lm")
+        told = f"{name}: {seeds}, {minutes:.0f} minutes a seed"
+        draw.text(((left + 28) * SCALE, y), told, fill=INK, font=font(11), anchor="lm")
     save(sheet, out)
 
 
@@ -110,8 +117,10 @@ def main() -> None:
     for result in results:
         test = result["test"]
         reached = next((f"{row['seconds'] / 60:.0f} min" for row in result["curve"] if row["success"] >= GOAL), "never")
-        print(f"{result['name']} seed {result['seed']}: {100 * test['success']:.0f} % of {test['trials']} (95 %: {100 * test['wilson_95'][0]:.0f} to "
-              f"{100 * test['wilson_95'][1]:.0f} %), {result['step']} steps, {result['seconds'] / 60:.0f} min, 80 % first after {reached}")  # fmt: skip
+        low, high = test["wilson_95"]
+        success = f"{100 * test['success']:.0f} % of {test['trials']} (95 %: {100 * low:.0f} to {100 * high:.0f} %)"
+        length = f"{result['step']} steps, {result['seconds'] / 60:.0f} min, 80 % first after {reached}"
+        print(f"{result['name']} seed {result['seed']}: {success}, {length}")
     figure(results, args.out)
     print(args.out)
 

@@ -8,23 +8,24 @@ Loading the sets is timed apart: what they cost is the business of their sources
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
 import tempfile
 import time
 
+import clocks
+
 from toyshift.core.files import cache_dir
+from toyshift.core.workers import core_count
 from toyshift.toys import load_objects, set_distance
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("a", nargs="?", default="toys:train")
     parser.add_argument("b", nargs="?", default="ycb-like")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--workers", type=int, default=core_count())
     args = parser.parse_args()
     from toyshift.toys.compare.distance import surfaces_file
 
@@ -34,11 +35,12 @@ def main() -> None:
         os.environ["TOYSHIFT_CACHE"] = folder
         (cache_dir() / "objects").symlink_to(objects.resolve(), target_is_directory=True)
         clock = [time.perf_counter()]
-        for step in (lambda: [surfaces_file(s) for s in (a, b)], lambda: set_distance(a, b, args.workers), lambda: set_distance(a, b, args.workers)):
+        for step in (lambda: [surfaces_file(s) for s in (a, b)], *[lambda: set_distance(a, b, args.workers)] * 2):
             step()
             clock.append(time.perf_counter())
     surfaces, first, again = (round(end - start, 3) for start, end in itertools.pairwise(clock))
-    result = {"a": args.a, "b": args.b, "n_a": len(a), "n_b": len(b), "workers": args.workers, "surfaces_s": surfaces, "first_s": first, "cached_s": again}
+    asked = {"a": args.a, "b": args.b, "n_a": len(a), "n_b": len(b), "workers": args.workers}
+    result = {**asked, "surfaces_s": surfaces, "first_s": first, "cached_s": again}
     print(json.dumps(result) if args.json else "\n".join(f"{name:<11} {value}" for name, value in result.items()))
 
 

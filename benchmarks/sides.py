@@ -1,8 +1,8 @@
 """Environments that are timed beside each other, each in a process of its own: makes one and steps it when asked.
 
-python benchmarks/sides.py NAME reads a number of seconds per line and answers with one JSON object per line: control steps
-per second, and the most memory that the process has held [MB]. ManiSkill and Gymnasium-Robotics live in an environment of
-their own, whose Python runs this file: see README.md.
+python benchmarks/sides.py NAME reads a number of seconds per line and answers with one JSON object per line: control
+steps per second, and the most memory that the process has held [MB]. ManiSkill and Gymnasium-Robotics live in an
+environment of their own, whose Python runs this file: see README.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def lift(images: bool) -> Step:
     import robosuite
 
     # Absent switches keep robosuite's defaults; cameras also bring the renderer with them.
-    cameras = {"camera_names": "agentview", "camera_heights": IMAGE_SIZE, "camera_widths": IMAGE_SIZE, "camera_segmentations": "instance"} if images else {}
+    size = {"camera_heights": IMAGE_SIZE, "camera_widths": IMAGE_SIZE}
+    cameras = {"camera_names": "agentview", "camera_segmentations": "instance", **size} if images else {}
     env = robosuite.make(
         "Lift", robots="Panda", has_renderer=False, has_offscreen_renderer=images, use_camera_obs=images,
         control_freq=int(CONTROL_HZ), horizon=10**9, ignore_done=True, **cameras,
@@ -49,7 +50,8 @@ def pick_cube(images: bool) -> Step:
     import mani_skill.envs  # noqa: F401  registers
 
     sensors = {"sensor_configs": {"width": IMAGE_SIZE, "height": IMAGE_SIZE}} if images else {}
-    env = gym.make("PickCube-v1", num_envs=1, sim_backend="cpu", obs_mode="rgb+segmentation" if images else "state", max_episode_steps=10**9, **sensors)
+    mode = "rgb+segmentation" if images else "state"
+    env = gym.make("PickCube-v1", num_envs=1, sim_backend="cpu", obs_mode=mode, max_episode_steps=10**9, **sensors)
     env.reset(seed=0)
     actions = iter(drawn(env.action_space.low, env.action_space.high))
     return lambda: env.step(next(actions).astype(np.float32))
@@ -93,7 +95,8 @@ def main() -> None:
     for line in sys.stdin:
         with contextlib.redirect_stdout(sys.stderr):
             rate = steps_per_second(step, float(line))
-        print(json.dumps({"rate": rate, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}), flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        print(json.dumps({"rate": rate, "peak_mb": peak}), flush=True)
 
 
 if __name__ == "__main__":

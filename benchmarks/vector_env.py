@@ -4,9 +4,9 @@ python benchmarks/vector_env.py                       threads, memory, 200 envir
 python benchmarks/vector_env.py threads --json        one part, with one JSON object as the last line
 python benchmarks/vector_env.py soak --steps 1000000  random control; RSS must stay flat, nothing may be NaN or warn
 
-Threads: environment steps/s with one and two worker threads, with and without images (one camera, RGB and mask), in turns
-in one process, medians; every thread draws its own images. Beside it what the machine allows: control steps/s of `mj_step` alone in one
-and in two threads (two virtual cores may share one real one). Memory: resident set of a
+Threads: environment steps/s with one and two worker threads, with and without images (one camera, RGB and mask), in
+turns in one process, medians; every thread draws its own images. Beside it what the machine allows: control steps/s of
+`mj_step` alone in one and in two threads (two virtual cores may share one real one). Memory: resident set of a
 process with 64 environments, each with a toy of its own, after every one of them has rendered both cameras.
 """
 
@@ -24,6 +24,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import clocks
 import numpy as np
 
 from toyshift.core.manifest import manifest
@@ -32,12 +33,6 @@ from toyshift.scripts.measure import steps_per_second
 
 PARTS = ("threads", "memory", "contexts", "soak")
 IMAGE_SIZE = 96  # [pixels]
-
-
-def rss() -> float:
-    """Resident set of this process [MB]."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def actions(envs: Any, count: int) -> list[np.ndarray]:
@@ -61,11 +56,11 @@ def threads(options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(options.repeats):
             for n, envs in sides.items():
                 turns = itertools.cycle(drawn)
-                rates[n].append(options.envs * steps_per_second(lambda envs=envs, turns=turns: envs.step(next(turns)), options.seconds))
+                rate = steps_per_second(lambda envs=envs, turns=turns: envs.step(next(turns)), options.seconds)
+                rates[n].append(options.envs * rate)
         for envs in sides.values():
             envs.close()
-        medians = {n: statistics.median(values) for n, values in rates.items()}
-        answer[name] = {"one_thread": round(medians[1], 1), "two_threads": round(medians[2], 1), "ratio": round(medians[2] / medians[1], 2)}
+        answer[name] = compared(rates)
     return answer | {"ceiling": ceiling(options)}
 
 
@@ -81,22 +76,28 @@ def ceiling(options: argparse.Namespace) -> dict[str, float]:
     long = 10 * envs[0].config.substeps
 
     def physics(env: GraspEnv) -> float:
-        return 10 * steps_per_second(lambda: mujoco.mj_step(env.scene.model, env.scene.data, nstep=long), options.seconds)
+        model, data = env.scene.model, env.scene.data
+        return 10 * steps_per_second(lambda: mujoco.mj_step(model, data, nstep=long), options.seconds)
 
     rates: dict[int, list[float]] = {1: [], 2: []}
     with ThreadPoolExecutor(2) as pool:
         for _ in range(options.repeats):
             for n, values in rates.items():
                 values.append(sum(pool.map(physics, envs[:n])))
-    medians = {n: statistics.median(values) for n, values in rates.items()}
-    return {"one_thread": round(medians[1], 1), "two_threads": round(medians[2], 1), "ratio": round(medians[2] / medians[1], 2)}
+    return compared(rates)
+
+
+def compared(rates: dict[int, list[float]]) -> dict[str, float]:
+    """Medians of one thread and of two, and their ratio."""
+    one, two = (statistics.median(rates[n]) for n in (1, 2))
+    return {"one_thread": round(one, 1), "two_threads": round(two, 1), "ratio": round(two / one, 2)}
 
 
 def memory(options: argparse.Namespace) -> dict[str, Any]:
     """Resident set [MB] of 64 environments with 64 different toys and two cameras each."""
     from toyshift.envs import ToyGraspVectorEnv
 
-    before, start = rss(), time.perf_counter()
+    before, start = clocks.resident_mb(), time.perf_counter()
     envs = ToyGraspVectorEnv(64, objects="toys:train?n=64", image_size=IMAGE_SIZE)
     made = time.perf_counter() - start
     envs.reset(seed=0, options={"object": list(range(64))})
@@ -104,13 +105,14 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     for action in actions(envs, 10):
         envs.step(action)
     different = len({env.scene.loaded for env in envs.envs})
-    answer = {"environments": 64, "toys": different, "imports_mb": round(before), "total_mb": round(rss()), "made_s": round(made, 1), "first_images_s": round(begun, 1)}
+    sizes = {"imports_mb": round(before), "total_mb": round(clocks.resident_mb())}
     envs.close()
-    return answer
+    times = {"made_s": round(made, 1), "first_images_s": round(begun, 1)}
+    return {"environments": 64, "toys": different, **sizes, **times}
 
 
 def contexts(options: argparse.Namespace) -> dict[str, Any]:
-    """200 environments made, rendered and closed; threads and file descriptors after the first and after the last ten."""
+    """200 environments made, rendered and closed; threads and file descriptors after the first and the last ten."""
     from toyshift.envs import ToyGraspVectorEnv
 
     counts = []
@@ -119,7 +121,9 @@ def contexts(options: argparse.Namespace) -> dict[str, Any]:
             envs = ToyGraspVectorEnv(10, objects="toys:train?n=64", cameras=("front",), image_size=32)
             envs.reset(seed=0)
             envs.close()
-            counts.append({"threads": len(os.listdir("/proc/self/task")), "files": len(os.listdir("/proc/self/fd")), "rss_mb": round(rss())})
+            places = (("threads", "task"), ("files", "fd"))
+            held = {name: len(os.listdir(f"/proc/self/{folder}")) for name, folder in places}
+            counts.append(held | {"rss_mb": round(clocks.resident_mb())})
             bar.update(10)
     return {"first": counts[0], "last": counts[-1]}
 
@@ -132,7 +136,8 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
 
     warnings.simplefilter("error")
     cameras = ("front",) if options.images else ()
-    envs = ToyGraspVectorEnv(options.envs, 100, cameras=cameras, image_size=IMAGE_SIZE, autoreset_mode=AutoresetMode.SAME_STEP)
+    mode = AutoresetMode.SAME_STEP
+    envs = ToyGraspVectorEnv(options.envs, 100, cameras=cameras, image_size=IMAGE_SIZE, autoreset_mode=mode)
     envs.reset(seed=0)
     drawn, turns = actions(envs, 997), -(-options.steps // options.envs)
     samples, physics, unstable, bad = [], 0, 0, 0
@@ -144,15 +149,17 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
             if "final_info" in infos:
                 unstable += int(np.sum(infos["final_info"]["unstable"]))
             if turn % max(1, turns // 100) == 0:
-                samples.append(rss())
+                samples.append(clocks.resident_mb())
                 physics = sum(int(env.scene.data.warning.number.sum()) for env in envs.envs)
             bar.update(options.envs)
     elapsed = time.perf_counter() - start
     envs.close()
-    early, late = statistics.median(samples[len(samples) // 10 : len(samples) // 5 + 1]), statistics.median(samples[-5:])
+    early = statistics.median(samples[len(samples) // 10 : len(samples) // 5 + 1])
+    late = statistics.median(samples[-5:])
     return {
-        "steps": turns * options.envs, "steps_per_s": round(turns * options.envs / elapsed, 1), "not_finite": bad, "unstable_episodes": unstable,
-        "mujoco_warnings": physics, "rss_early_mb": round(early, 1), "rss_late_mb": round(late, 1), "growth_percent": round(100 * (late / early - 1), 2),
+        "steps": turns * options.envs, "steps_per_s": round(turns * options.envs / elapsed, 1), "not_finite": bad,
+        "unstable_episodes": unstable, "mujoco_warnings": physics, "rss_early_mb": round(early, 1),
+        "rss_late_mb": round(late, 1), "growth_percent": round(100 * (late / early - 1), 2),
     }  # fmt: skip
 
 
@@ -167,18 +174,15 @@ def isolated(part: str) -> dict[str, Any]:
 
 def main() -> int:
     """Prints a line per figure, and with --json one JSON object as the last line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)}; all by default")
     parser.add_argument("--envs", type=int, default=8, help="environments in threads and soak (default 8)")
     parser.add_argument("--repeats", type=int, default=7, help="turns per side in threads (default 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one turn [s] (default 1)")
     parser.add_argument("--steps", type=int, default=20_000, help="environment steps of the soak (default 20,000)")
     parser.add_argument("--images", action="store_true", help="the soak renders one camera")
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"the machine is busy (load {load:.1f}): figures will be lower and noisier than on an idle one", file=sys.stderr)
+    load = clocks.load()
     parts = options.parts or list(PARTS)
     functions = {"threads": threads, "memory": memory, "contexts": contexts, "soak": soak}
     results = {part: functions[part](options) if len(parts) == 1 else isolated(part) for part in parts}
@@ -186,7 +190,8 @@ def main() -> int:
         for name, value in answer.items():
             print(f"{part:<10}{name:<20}{value}")
     if options.json:
-        print(json.dumps({"results": results, "load_before": load, "manifest": manifest({k: v for k, v in vars(options).items() if k != "parts"}, seed=0)}))
+        facts = manifest({k: v for k, v in vars(options).items() if k != "parts"}, seed=0)
+        print(json.dumps({"results": results, "load_before": load, "manifest": facts}))
     return 0
 
 

@@ -1,9 +1,10 @@
-"""What storing images as video costs in success: the quickstart's detection pooling, trained on a dataset's PNG images and on the same through H.264.
+"""What storing images as video costs in success: detection pooling, trained on PNG images and on the same in H.264.
 
-python benchmarks/video_cost.py --data runs/quickstart/demos --out results/video_cost.json       about 20 minutes on two idle cores
+python benchmarks/video_cost.py --data runs/quickstart/demos --out results/video_cost.json
 
-The video is the one that images above 160 pixels get (`data/video.py`); all else is the same: actions, masks, initial weights, order of the
-samples, test episodes (whose images never were video). Both parts are kept in --work, and a second run goes on where the first was.
+It takes about 20 minutes on two idle cores. The video is the one that images above 160 pixels get (`data/video.py`);
+all else is the same: actions, masks, initial weights, order of samples, test episodes (whose images were no video).
+Both parts are kept in --work, and a second run goes on where the first was.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ from toyshift.policies import train
 from toyshift.scripts.recipe import quickstart_recipe
 
 SETS = ("ycb-like?graspable", "toys:test")
+VIDEO = {"codec": CODEC, "pixels": PIXELS, "crf": QUALITY, "key_every": KEY_EVERY}
 SEED = 1000  # of test episodes, apart from those of demonstrations, as in the quickstart
 
 
 def through_video(source: Dataset, out: Path) -> dict[str, float]:
-    """Writes the dataset with each image replaced by what the video of its episode decodes to (stored as PNG: nothing more is lost); resumable.
+    """Writes the dataset with each image replaced by what the video of its episode decodes to; resumable.
+
+    It is stored as PNG: nothing more is lost.
 
     Returns:
         bytes per image as PNG and as video, peak signal-to-noise ratio of all images [dB].
@@ -51,14 +55,16 @@ def through_video(source: Dataset, out: Path) -> dict[str, float]:
             decoded = decode_clip(clip, frames[key].shape[1:], f"episode {i}, {key}")
             squares += int(((decoded.astype(np.int32) - frames[key]) ** 2).sum())
             pixels += decoded.size
-            png_bytes, clip_bytes, images = png_bytes + sum(map(len, encoded.pngs[key])), clip_bytes + len(clip), images + len(decoded)
+            png_bytes, clip_bytes = png_bytes + sum(map(len, encoded.pngs[key])), clip_bytes + len(clip)
+            images += len(decoded)
             frames[key] = decoded
         if not done and i not in there:
             write_episode(out, Episode(i, frames, encoded.meta))
     if not done:
-        facts = manifest({"source_hash": source.content_hash(), "codec": CODEC, "pixels": PIXELS, "crf": QUALITY, "key_every": KEY_EVERY})
-        finalize(out, source.action_contract, source.observation_contract, facts, robot_type=str(source.info["robot_type"]))
-    return {"png_bytes": round(png_bytes / images), "video_bytes": round(clip_bytes / images), "psnr_db": round(10 * float(np.log10(255**2 * pixels / squares)), 2)}
+        facts, robot = manifest({"source_hash": source.content_hash(), **VIDEO}), str(source.info["robot_type"])
+        finalize(out, source.action_contract, source.observation_contract, facts, robot_type=robot)
+    ratio = round(10 * float(np.log10(255**2 * pixels / squares)), 2)
+    return {"png_bytes": round(png_bytes / images), "video_bytes": round(clip_bytes / images), "psnr_db": ratio}
 
 
 def compare(rows: dict[str, list[Row]]) -> dict[str, Any]:
@@ -68,7 +74,9 @@ def compare(rows: dict[str, list[Row]]) -> dict[str, Any]:
     if objects != [row.object_id for row in by["video"]]:
         raise AssertionError("the two policies met different episodes")
     success = {name: [row.success for row in found] for name, found in by.items()}
-    return {name: clustered(values, objects).to_json() for name, values in success.items()} | {"video_minus_png": paired_difference(success["video"], success["png"], objects).to_json()}
+    difference = paired_difference(success["video"], success["png"], objects).to_json()
+    rates = {name: clustered(values, objects).to_json() for name, values in success.items()}
+    return rates | {"video_minus_png": difference}
 
 
 def main() -> None:
@@ -84,24 +92,29 @@ def main() -> None:
     args = parser.parse_args()
     source = open_dataset(args.data)
     if source.videos:
-        parser.error(f"{args.data} holds video already ({', '.join(source.videos)}); give a dataset of images up to 160 pixels")
+        held = ", ".join(source.videos)
+        parser.error(f"{args.data} holds video already ({held}); give a dataset of images up to 160 pixels")
     images = through_video(source, args.work / "video")
     folders = {"png": args.data, "video": args.work / "video"}
     policies = {name: args.work / f"policy-{name}-{args.seed}" for name in folders}
-    losses = {name: train(quickstart_recipe("detpool", (str(folder),), str(policies[name]), args.steps, args.batch, args.seed))["validation_loss"] for name, folder in folders.items()}
+    losses = {}
+    for name, folder in folders.items():
+        data, policy = (str(folder),), str(policies[name])
+        recipe = quickstart_recipe("detpool", data, policy, args.steps, args.batch, args.seed)
+        losses[name] = train(recipe)["validation_loss"]
     sets: dict[str, Any] = {}
     with worker_pool(args.workers) as pool:
         for objects in SETS:
             rows: dict[str, list[Row]] = {}
-            for name, policy in policies.items():
-                config = EvaluateConfig(str(policy), objects, trials=args.trials, seed=SEED, name=name)
-                path = args.work / "rows" / f"{name}-{args.seed}-{objects.translate(str.maketrans(':?', '__'))}-{args.trials}.parquet"
-                rows[name] = list(evaluate(config, path, workers=args.workers, pool=pool))
+            for name, trained in policies.items():
+                config = EvaluateConfig(str(trained), objects, trials=args.trials, seed=SEED, name=name)
+                file = f"{name}-{args.seed}-{objects.translate(str.maketrans(':?', '__'))}-{args.trials}.parquet"
+                rows[name] = list(evaluate(config, args.work / "rows" / file, workers=args.workers, pool=pool))
             sets[objects] = compare(rows)
             print(objects, json.dumps(sets[objects]["video_minus_png"]))
-    facts = manifest({"data": source.content_hash(), "steps": args.steps, "batch": args.batch, "trials": args.trials}, args.seed)
-    video = {"codec": CODEC, "pixels": PIXELS, "crf": QUALITY, "key_every": KEY_EVERY}
-    write_json(args.out, {"video": video, "episodes": source.num_episodes, "images": images, "validation_loss": losses, "sets": sets, "manifest": facts})
+    asked = {"data": source.content_hash(), "steps": args.steps, "batch": args.batch, "trials": args.trials}
+    found = {"images": images, "validation_loss": losses, "sets": sets, "manifest": manifest(asked, args.seed)}
+    write_json(args.out, {"video": VIDEO, "episodes": source.num_episodes, **found})
     print(f"results: {args.out}")
 
 

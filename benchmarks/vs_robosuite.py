@@ -6,20 +6,19 @@ python benchmarks/vs_robosuite.py --peers peers/bin/python   also ManiSkill and 
 
 All sides: 20 Hz control (Fetch: 25 Hz), random actions, no resets, one process that renders with one thread
 (LP_NUM_THREADS=1). Short runs of the sides take turns, so that a slow spell of the machine meets all; figures are
-medians. "State" renders nothing; "images" is one camera at 128x128 with RGB and mask (robosuite: instance segmentation).
+medians. "State" renders nothing; "images" is one camera at 128x128 with RGB and mask (robosuite: instance masks).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import clocks
 from sides import PEERS, SIDES
 
 from toyshift.core.manifest import manifest
@@ -75,34 +74,34 @@ def answer(worker: subprocess.Popen[str], name: str) -> str:
 
 def main() -> int:
     """Prints a table, and with --json one JSON object as the last line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="turns per side (default 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one turn [s] (default 1)")
     parser.add_argument("--peers", default="", help="Python of an environment with mani_skill and gymnasium-robotics")
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     options = parser.parse_args()
 
     gl = fixed_gl()
 
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"the machine is busy (load {load:.1f}): figures will be lower and noisier than on an idle one", file=sys.stderr)
-    pythons = {name: options.peers if name in PEERS else sys.executable for name in SIDES if options.peers or name not in PEERS}
+    load = clocks.load()
+    names = [name for name in SIDES if options.peers or name not in PEERS]
+    pythons = {name: options.peers if name in PEERS else sys.executable for name in names}
     runs = measure(pythons, options.repeats, options.seconds)
     figures = {name: [run["rate"] for run in values] for name, values in runs.items()}
     memory = {name: max(run["peak_mb"] for run in values) for name, values in runs.items()}
     medians = {name: statistics.median(values) for name, values in figures.items()}
     ratios: dict[str, Any] = {name: medians[ours] / medians[theirs] for name, (ours, theirs) in RATIOS.items()}
 
-    print(f"control steps/s at {CONTROL_HZ:.0f} Hz, median of {options.repeats} turns of {options.seconds:g} s; renderer: {gl['renderer']}")
+    turns = f"median of {options.repeats} turns of {options.seconds:g} s"
+    print(f"control steps/s at {CONTROL_HZ:.0f} Hz, {turns}; renderer: {gl['renderer']}")
     print(f"{'':<22}{'median':>9}{'lowest':>9}{'highest':>9}{'peak MB':>9}")
     for name, values in figures.items():
         print(f"{name:<22}{medians[name]:>9.1f}{min(values):>9.1f}{max(values):>9.1f}{memory[name]:>9.0f}")
     for name, ratio in ratios.items():
         print(f"{name:<22}{ratio:>8.1f}x robosuite")
     if options.json:
-        result = {"ratios": ratios, "medians": medians, "peak_mb": memory, "runs": figures, "gl": gl, "load_before": load}
-        print(json.dumps(result | {"manifest": manifest(vars(options), seed=0)}))
+        measured = {"ratios": ratios, "medians": medians, "peak_mb": memory, "runs": figures}
+        facts = {"gl": gl, "load_before": load, "manifest": manifest(vars(options), seed=0)}
+        print(json.dumps(measured | facts))
     return 0
 
 

@@ -3,22 +3,21 @@
 python benchmarks/where_time_goes.py
 python benchmarks/where_time_goes.py --json
 
-Step: the environment's step without images and with one camera of 128x128 (RGB and mask), beside MuJoCo alone (`mj_step` for
-the same physics steps from the same states) and GL alone (drawing and reading back the same scene twice, without updating
-it). Reset: a new episode with the object that is loaded, with another toy that was played before, and with a toy never seen
-before. One process, one thread (LP_NUM_THREADS=1); the kinds take turns; medians.
+Step: the environment's step without images and with one camera of 128x128 (RGB and mask), beside MuJoCo alone
+(`mj_step` for the same physics steps from the same states) and GL alone (drawing and reading back the same scene twice,
+without updating it). Reset: a new episode with the object that is loaded, with another toy that was played before, and
+with a toy never seen before. One process, one thread (LP_NUM_THREADS=1); the kinds take turns; medians.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
+import clocks
 import numpy as np
 
 from toyshift.core.manifest import manifest
@@ -42,14 +41,15 @@ def steps(physics_dt: float, control_hz: float) -> dict[str, float]:
 
     from toyshift.envs import EnvConfig, GraspEnv
 
-    options: dict[str, Any] = {"objects": "toys:train?n=4", "image_size": IMAGE_SIZE, "control_hz": control_hz, "physics_dt": physics_dt}
+    options: dict[str, Any] = {"objects": "toys:train?n=4", "image_size": IMAGE_SIZE}
+    options |= {"control_hz": control_hz, "physics_dt": physics_dt}
     blind, seeing = GraspEnv(EnvConfig(cameras=(), **options)), GraspEnv(EnvConfig(cameras=("front",), **options))
     rng = np.random.default_rng(0)
     contract = blind.action_contract
     actions = iter(rng.uniform(contract.low, contract.high, (200_000, contract.size)).astype(np.float32))
     for env in (blind, seeing):
         env.reset(seed=0)
-    model, data = blind.scene.model, blind.scene.data
+    model, data, kinematics = blind.scene.model, blind.scene.data, blind.inverse_kinematics
     renderer = seeing.renderer()
     renderer.render("front", IMAGE_SIZE)
 
@@ -60,7 +60,7 @@ def steps(physics_dt: float, control_hz: float) -> dict[str, float]:
     parts: dict[str, Callable[[], Any]] = {
         "step, no images": lambda: blind.step(next(actions)),
         "mj_step alone": physics,
-        "inverse kinematics": lambda: blind.inverse_kinematics().solve(blind.commanded_joints(), *blind.commanded_pose()),
+        "inverse kinematics": lambda: kinematics().solve(blind.commanded_joints(), *blind.commanded_pose()),
         "judging, contacts, reward, info": lambda: (blind._judge(), blind._reward(), blind._info()),
         "step, one camera": lambda: seeing.step(next(actions)),
         "image and mask": lambda: renderer.render("front", IMAGE_SIZE),
@@ -81,11 +81,14 @@ def draw_alone(renderer: Any) -> None:
 
     viewport = mujoco.MjrRect(0, 0, IMAGE_SIZE, IMAGE_SIZE)
     image = np.empty((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    flags, switches = renderer._view.flags, (mujoco.mjtRndFlag.mjRND_SEGMENT, mujoco.mjtRndFlag.mjRND_IDCOLOR)
     for flat in (False, True):
-        renderer._view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = renderer._view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = flat
+        for switch in switches:
+            flags[switch] = flat
         mujoco.mjr_render(viewport, renderer._view, renderer._context)
         mujoco.mjr_readPixels(image, None, viewport, renderer._context)
-    renderer._view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = renderer._view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
+    for switch in switches:
+        flags[switch] = False
 
 
 def resets() -> dict[str, float]:
@@ -107,18 +110,19 @@ def resets() -> dict[str, float]:
     fresh = GraspEnv(EnvConfig(objects="toys:train?n=4", cameras=()))
     made = 1000 * (time.perf_counter() - start)
     fresh.close()
-    return {name: statistics.median(values) for name, values in figures.items()} | {"toy never seen, slowest": max(figures["toy never seen"]), "environment made": made}
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    return medians | {"toy never seen, slowest": max(figures["toy never seen"]), "environment made": made}
 
 
 def main() -> int:
     """Prints tables, and with --json one JSON object as the last line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser = clocks.options(__doc__)
     options = parser.parse_args()
     gl = fixed_gl()
-    load = os.getloadavg()[0]
+    load = clocks.load()
     results: dict[str, dict[str, float]] = {}
-    for name, dt, rate in (("20 Hz, 2 ms", 0.002, 20.0), ("10 Hz, 4 ms (default)", 0.004, 10.0), ("20 Hz, 5 ms", 0.005, 20.0)):
+    kinds = {"20 Hz, 2 ms": (0.002, 20.0), "10 Hz, 4 ms (default)": (0.004, 10.0), "20 Hz, 5 ms": (0.005, 20.0)}
+    for name, (dt, rate) in kinds.items():
         results[name] = steps(dt, rate)
     results["reset"] = resets()
     for title, parts in results.items():
@@ -126,7 +130,8 @@ def main() -> int:
         for name, value in parts.items():
             print(f"  {name:<34}{value:8.3f}")
     if options.json:
-        print(json.dumps({"results": results, "gl": gl, "load_before": load, "manifest": manifest(vars(options), seed=0)}))
+        facts = {"gl": gl, "load_before": load, "manifest": manifest(vars(options), seed=0)}
+        print(json.dumps({"results": results, **facts}))
     return 0
 
 

@@ -3,18 +3,18 @@
 python benchmarks/ycb_like_iou.py ../shared/ycb
 python benchmarks/ycb_like_iou.py ../shared/ycb --json --only 024_bowl 029_plate
 
-Both are solids: the shape as built, and the scan's surface as `ycb:DIR` uses it for physics (split vertices joined, small
-holes closed). Volumes come from exact Boolean operations, not voxels, so walls of 1 mm count as what they are.
+Both are solids: the shape as built, and the scan's surface as `ycb:DIR` uses it for physics (split vertices joined,
+small holes closed). Volumes come from exact Boolean operations, not voxels, so walls of 1 mm count as what they are.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from pathlib import Path
 
+import clocks
 import numpy as np
 from overlap import aligned_iou
 
@@ -26,11 +26,10 @@ from toyshift.toys.ycb_table import ycb_table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = clocks.options(__doc__)
     parser.add_argument("folder", type=Path, help="folder with the scans")
     parser.add_argument("--only", nargs="+", metavar="ID", help="these objects only")
-    parser.add_argument("--evaluations", type=int, default=150, help="Boolean operations of each of two refinements an object")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--evaluations", type=int, default=150, help="Boolean operations of each of two refinements")
     args = parser.parse_args()
     started = time.perf_counter()
     rows = []
@@ -43,12 +42,15 @@ def main() -> None:
             continue
         shape = fitted(SHAPES[name][1](), ycb_table()[name].box)
         value, _ = aligned_iou(scan, shape, args.evaluations)
-        rows.append({"id": name, "iou": round(value, 4), "scan_cm3": round(scan.volume * 1e6, 1), "shape_cm3": round(shape.volume * 1e6, 1)})
+        cm3 = {"scan_cm3": round(scan.volume * 1e6, 1), "shape_cm3": round(shape.volume * 1e6, 1)}
+        rows.append({"id": name, "iou": round(value, 4), **cm3})
         if not args.json:
-            print(f"{name:28} {value:6.3f}  scan {scan.volume * 1e6:7.1f} cm3, shape {shape.volume * 1e6:7.1f} cm3", flush=True)
+            volumes = f"scan {cm3['scan_cm3']:7.1f} cm3, shape {cm3['shape_cm3']:7.1f} cm3"
+            print(f"{name:28} {value:6.3f}  {volumes}", flush=True)
     rows.sort(key=lambda row: float(str(row["iou"])))
     values = np.array([row["iou"] for row in rows], dtype=np.float64)
-    summary = {"n": len(rows), "median": float(np.median(values)), "min": float(values.min()), "below_0.4": int((values < 0.4).sum()), "seconds": round(time.perf_counter() - started, 1)}
+    found = {"median": float(np.median(values)), "min": float(values.min()), "below_0.4": int((values < 0.4).sum())}
+    summary = {"n": len(rows), **found, "seconds": round(time.perf_counter() - started, 1)}
     if args.json:
         print(json.dumps({"objects": rows, **summary}, indent=1))
     else:

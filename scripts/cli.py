@@ -15,77 +15,56 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
 
 
 class Command(NamedTuple):
-    """One line of the table: where a command lives, its one-line help, and where its second words live if it has any.
+    """One line of the table: where a command lives, its one-line help, and its second words if it has any.
 
     A command's module has `main(cfg) -> dict`, whose annotation names a frozen dataclass: the options. The module of a
-    command with second words has examples in its docstring instead.
+    command with second words has examples in its docstring instead, and a module for each of them inside.
     """
 
     module: str
     help: str
-    words: Mapping[str, str] = {}
+    words: tuple[str, ...] = ()
+
+    def place(self, word: str) -> str:
+        """Returns the module of a second word."""
+        file = {"quickstart": "experiment", "import": "import_meshes"}.get(word, word.replace("-", "_"))
+        return f"{self.module}.{file}"
 
 
-# Adding a command is copying one file of this folder and adding one line here.
-COMMANDS: dict[str, Command] = {
-    "run": Command("toyshift.scripts.quickstart", "runs a whole experiment", {
-        "quickstart": "toyshift.scripts.quickstart.experiment",
-    }),
-    "study": Command("toyshift.scripts.studies", "runs a study, cell by cell", {
-        "lego-table": "toyshift.scripts.studies.lego_table",
-        "mask-iou": "toyshift.scripts.studies.mask_iou",
-        "recipe": "toyshift.scripts.studies.recipe",
-    }),
-    "toys": Command("toyshift.scripts.toys", "lists, shows and measures the objects of a set", {
-        "distance": "toyshift.scripts.toys.distance",
-        "graspability": "toyshift.scripts.toys.graspability",
-        "grasps": "toyshift.scripts.toys.grasps",
-        "import": "toyshift.scripts.toys.import_meshes",
-        "list": "toyshift.scripts.toys.list",
-        "print": "toyshift.scripts.toys.print",
-        "show": "toyshift.scripts.toys.show",
-        "stats": "toyshift.scripts.toys.stats",
-        "view": "toyshift.scripts.toys.view",
-    }),
-    "envs": Command("toyshift.scripts.envs", "shows environments, and writes files for LeRobot's EnvHub", {
-        "hub": "toyshift.scripts.envs.hub",
-        "play": "toyshift.scripts.envs.play",
-        "robots": "toyshift.scripts.envs.robots",
-        "shifts": "toyshift.scripts.envs.shifts",
-    }),
-    "collect": Command("toyshift.scripts.collect", "collects demonstrations of the scripted expert into a dataset"),
-    "data": Command("toyshift.scripts.data", "converts, mixes, checks and shows datasets", {
-        "check": "toyshift.scripts.data.check",
-        "convert": "toyshift.scripts.data.convert",
-        "fragment": "toyshift.scripts.data.fragment",
-        "info": "toyshift.scripts.data.info",
-        "mix": "toyshift.scripts.data.mix",
-        "replay": "toyshift.scripts.data.replay",
-        "view": "toyshift.scripts.data.view",
-    }),
-    "train": Command("toyshift.scripts.train", "trains a policy on datasets"),
-    "train-rl": Command("toyshift.scripts.train_rl", "trains a policy by reinforcement learning (PPO, SAC)"),
-    "evaluate": Command("toyshift.scripts.evaluate", "measures success by object set, beside an oracle and a random policy"),
-    "diagnose": Command("toyshift.scripts.diagnose", "says what a policy leans on, or how datasets differ"),
-    "augment": Command("toyshift.scripts.augment", "makes a repaired copy of a dataset", {"viewpoint": "toyshift.scripts.augment.viewpoint"}),
-    "serve": Command("toyshift.scripts.serve", "answers over openpi's websocket protocol with a policy's actions"),
-    "export": Command("toyshift.scripts.export", "packs a policy into a self-checking bundle (ONNX)"),
-    "verify": Command("toyshift.scripts.verify", "re-runs the golden vectors of a bundle"),
-    "report": Command("toyshift.scripts.report", "writes the HTML report of a run"),
-    "doctor": Command("toyshift.scripts.doctor", "says what this machine has, how fast it is, and what is missing"),
-}
+# Adding a command is copying one file of this folder and adding one line, or one second word, here.
+TABLE = (
+    ("run", "quickstart", "runs a whole experiment", "quickstart"),
+    ("study", "studies", "runs a study, cell by cell", "lego-table mask-iou recipe"),
+    ("toys", "toys", "lists, shows and measures the objects of a set",
+     "distance graspability grasps import list print show stats view"),
+    ("envs", "envs", "shows environments, and writes files for LeRobot's EnvHub", "hub play robots shifts"),
+    ("collect", "collect", "collects demonstrations of the scripted expert into a dataset", ""),
+    ("data", "data", "converts, mixes, checks and shows datasets", "check convert fragment info mix replay view"),
+    ("train", "train", "trains a policy on datasets", ""),
+    ("train-rl", "train_rl", "trains a policy by reinforcement learning (PPO, SAC)", ""),
+    ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
+    ("diagnose", "diagnose", "says what a policy leans on, or how datasets differ", ""),
+    ("augment", "augment", "makes a repaired copy of a dataset", "viewpoint"),
+    ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
+    ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
+    ("verify", "verify", "re-runs the golden vectors of a bundle", ""),
+    ("report", "report", "writes the HTML report of a run", ""),
+    ("doctor", "doctor", "says what this machine has, how fast it is, and what is missing", ""),
+)  # fmt: skip
+COMMANDS = {name: Command(f"toyshift.scripts.{file}", text, tuple(words.split())) for name, file, text, words in TABLE}
 
+ABOUT = "Measures, explains and repairs the generalization of robot grasping policies."
 EPILOG = """examples:
   toyshift run quickstart                                the whole chain, ends with the path of the report
   toyshift toys show toys:train --out toys.png           a contact sheet of toys
-  toyshift study lego-table --dry-run                    what a study would run; without --dry-run it runs it, cell by cell
+  toyshift study lego-table --dry-run                    what a study would run, cell by cell
   toyshift collect --objects toys:train --episodes 500 --out runs/demos
   toyshift data info runs/demos                          what it holds; data check, view, convert, mix, replay
   toyshift train --data runs/demos --pooling detpool --out runs/detpool
@@ -98,12 +77,12 @@ EPILOG = """examples:
 
 Every command takes --help, --seed and --json (one JSON object as the last line of stdout).
 Object sets: toys:train, toys:test?n=50, ycb-like, ycb:DIR?graspable; several are joined by +.
-Exit codes: 0 fine, 1 a check failed, 2 wrong input, 130 interrupted. TOYSHIFT_DEBUG=1 shows the traceback of an error."""
+Exit codes: 0 fine, 1 a check failed, 2 wrong input, 130 interrupted. TOYSHIFT_DEBUG=1 shows tracebacks."""
 
 
 def usage() -> str:
     """Returns the top-level help."""
-    lines = ["usage: toyshift COMMAND [options]", "", "Measures, explains and repairs the generalization of robot grasping policies.", "", "commands:"]
+    lines = ["usage: toyshift COMMAND [options]", "", ABOUT, "", "commands:"]
     words = {name: f": {', '.join(command.words)}" if command.words else "" for name, command in COMMANDS.items()}
     lines += [f"  {name:<10} {command.help}{words[name]}" for name, command in COMMANDS.items()]
     return "\n".join([*lines, "", EPILOG])
@@ -127,10 +106,11 @@ def find(argv: Sequence[str]) -> tuple[str, Callable[[Any], dict[str, Any]], lis
         print(f"usage: toyshift {name} {{{','.join(command.words)}}} [options]\n\n{(module.__doc__ or '').strip()}")
         raise SystemExit(0)
     if not rest or rest[0].startswith("-"):
-        raise ConfigError(f"`toyshift {name}` needs a word behind it: {', '.join(command.words)}; see `toyshift {name} --help`")
+        words = ", ".join(command.words)
+        raise ConfigError(f"`toyshift {name}` needs a word behind it: {words}; see `toyshift {name} --help`")
     if rest[0] not in command.words:
         raise UnknownNameError(f"word after `toyshift {name}`", rest[0], command.words)
-    return f"{name} {rest[0]}", importlib.import_module(command.words[rest[0]]).main, rest[1:]
+    return f"{name} {rest[0]}", importlib.import_module(command.place(rest[0])).main, rest[1:]
 
 
 def to_json(value: dict[str, Any]) -> str:
@@ -192,19 +172,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # a folder that may not be written, a file where a folder belongs, a full disk
         place = error.filename2 or error.filename
         remedy = _REMEDIES.get(error.errno or 0, "check that path" if place else "")
-        return fail(error, "; ".join(filter(None, (f"{place}: {error.strerror}" if place else str(error), remedy))), argv)
+        what = f"{place}: {error.strerror}" if place else str(error)
+        return fail(error, f"{what}; {remedy}" if remedy else what, argv)
     finally:
         warnings.formatwarning = before
 
 
+_READABLE = "choose a place where you may read and write"
+_FILE_THERE = "there is a file where a folder is wanted: choose another place, or move the file away"
 _REMEDIES = {
-    errno.EACCES: "choose a place where you may read and write",
-    errno.EROFS: "choose a place where you may read and write",
-    errno.EEXIST: "there is a file where a folder is wanted: choose another place, or move the file away",
-    errno.ENOTDIR: "there is a file where a folder is wanted: choose another place, or move the file away",
+    errno.EACCES: _READABLE, errno.EROFS: _READABLE, errno.EEXIST: _FILE_THERE, errno.ENOTDIR: _FILE_THERE,
     errno.EISDIR: "there is a folder where a file is wanted: choose another place",
     errno.ENOSPC: "the disk is full: free some space, then run the same command again",
-}
+}  # fmt: skip
 
 
 def fail(error: Exception, message: str, argv: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ from toyshift.core.errors import ToyShiftError
 from toyshift.core.files import cache_dir
 from toyshift.core.graphics import PACKAGES, gl_backend
 from toyshift.core.manifest import cpu_name, package_versions
+from toyshift.core.workers import core_count
 from toyshift.scripts.measure import IMAGE_SIZE, find_gl, isolated
 from toyshift.scripts.options import Common
 
@@ -46,7 +47,8 @@ def gpus() -> list[str]:
     """Returns the names of NVIDIA GPUs, [] where there is none."""
     if not shutil.which("nvidia-smi"):
         return []
-    done = subprocess.run(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"], capture_output=True, text=True, timeout=30, check=False)
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
 
 
@@ -70,19 +72,23 @@ def main(cfg: Config) -> dict[str, Any]:
     broken, reason = isolated("imports")
     if broken is None:
         broken = {"one of the packages": reason}
-    problems += [f"{name} is installed but does not load ({why}): pip install --force-reinstall {name}=={versions.get(name, '...')}" for name, why in broken.items()]
+    for name, why in broken.items():
+        remedy = f"pip install --force-reinstall {name}=={versions.get(name, '...')}"
+        problems.append(f"{name} is installed but does not load ({why}): {remedy}")
 
     memory = memory_gb()
-    cpu = {"name": cpu_name(), "cores": len(os.sched_getaffinity(0)), "memory_gb": memory}
+    cpu = {"name": cpu_name(), "cores": core_count(), "memory_gb": memory}
     if memory < LITTLE_MEMORY_GB:
         problems.append(f"little memory ({memory} GB): collect with --workers 1")
     free = shutil.disk_usage(cache_dir()).free / 1e9
     if free < LITTLE_DISK_GB:
-        problems.append(f"little disk space ({free:.1f} GB) in {cache_dir()}: free some, or set TOYSHIFT_CACHE to another folder")
+        remedy = "free some, or set TOYSHIFT_CACHE to another folder"
+        problems.append(f"little disk space ({free:.1f} GB) in {cache_dir()}: {remedy}")
     names = gpus()
     cuda = bool(names) and "torch" not in {*missing, *broken} and cuda_works()
     if names and not cuda:
-        problems.append("there is a GPU, but this torch cannot use it: pip install --force-reinstall torch (the CPU build has +cpu in its version)")
+        remedy = "pip install --force-reinstall torch (the CPU build has +cpu in its version)"
+        problems.append(f"there is a GPU, but this torch cannot use it: {remedy}")
 
     gl, reasons = find_gl()
     refused = ""
@@ -93,9 +99,11 @@ def main(cfg: Config) -> dict[str, Any]:
             refused = str(error)
             problems.append(refused)
     if gl["backend"] is None:
-        problems.append(f"no OpenGL for rendering ({'; '.join(reasons)}): apt install {PACKAGES['egl']} (or {PACKAGES['osmesa']})")
+        remedy = f"apt install {PACKAGES['egl']} (or {PACKAGES['osmesa']})"
+        problems.append(f"no OpenGL for rendering ({'; '.join(reasons)}): {remedy}")
     elif gl["software"]:
-        remedy = "install NVIDIA's GL libraries (libnvidia-gl; in a container NVIDIA_DRIVER_CAPABILITIES=all)" if names else "works, but a GPU renders faster"
+        libraries = "NVIDIA's GL libraries (libnvidia-gl; in a container NVIDIA_DRIVER_CAPABILITIES=all)"
+        remedy = f"install {libraries}" if names else "works, but a GPU renders faster"
         problems.append(f"software rendering ({gl['renderer']}): {remedy}")
 
     speed: dict[str, float] | None = None
@@ -108,9 +116,12 @@ def main(cfg: Config) -> dict[str, Any]:
     print("versions   " + "  ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"processor  {cpu['name']}, {cpu['cores']} cores, {memory} GB")
     print("GPU        " + (", ".join(names) + ("" if cuda else " (torch cannot use it)") if names else "none found"))
-    print(f"OpenGL     {gl['backend'] or 'none'}" + (f": {gl['renderer']}{' (software)' if gl['software'] else ''}" if gl["backend"] else ""))
+    renderer = f": {gl['renderer']}{' (software)' if gl['software'] else ''}" if gl["backend"] else ""
+    print(f"OpenGL     {gl['backend'] or 'none'}{renderer}")
     if speed:
-        print(f"speed      {speed['state_only']:.0f} control steps/s without images, {speed[f'rgb_mask_{IMAGE_SIZE}']:.0f} with RGB + mask {IMAGE_SIZE}x{IMAGE_SIZE} (20 Hz control, 2 ms physics, one process, LP_NUM_THREADS={os.environ.get('LP_NUM_THREADS', '1')})")
+        conditions = "20 Hz control, 2 ms physics, one process, LP_NUM_THREADS=" + os.environ.get("LP_NUM_THREADS", "1")
+        images = f"{speed[f'rgb_mask_{IMAGE_SIZE}']:.0f} with RGB + mask {IMAGE_SIZE}x{IMAGE_SIZE}"
+        print(f"speed      {speed['state_only']:.0f} control steps/s without images, {images} ({conditions})")
     print("\n".join(f"to do      {problem}" for problem in problems) or "nothing is missing")
-    gpu = {"names": names, "cuda": cuda}
-    return {"ok": ok, "versions": versions, "gl": gl, "cpu": cpu, "gpu": gpu, "control_steps_per_s": speed, "problems": problems}
+    found = {"ok": ok, "versions": versions, "gl": gl, "cpu": cpu, "gpu": {"names": names, "cuda": cuda}}
+    return {**found, "control_steps_per_s": speed, "problems": problems}

@@ -3,14 +3,15 @@
 toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
 toyshift evaluate --policy runs/detpool --shift camera-azimuth=1 --shift camera-azimuth=3 --out runs/eval
 toyshift evaluate --policy ws://localhost:8000 --remote-keys libero --remote-actions libero --out runs/eval
-toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable --out runs/eval
+toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,35 +21,35 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.core.workers import core_count
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions
-from toyshift.scripts.options import Common
+from toyshift.scripts.options import Parallel
 
 REFERENCES = ("oracle", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Parallel, trials=1, max_steps=1):
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-    """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR; several times for several."""
+    """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR; several
+    times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set to test on; give it several times for several; none is ycb-like."""
-    env: str = "grasp"
-    """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
+    task: Annotated[str, tyro.conf.arg(aliases=["--env"])] = "grasp"
+    """grasp (one object) or pick (2-6 objects; the instruction names the target); --env is its old name."""
     clutter: str = ""
-    """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
+    """How many others lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     shift: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Distance from the training distribution, e.g. camera-azimuth=3; several times for several, factor=0 is unshifted; factors: docs/shifts.md."""
+    """Distance from the training distribution, e.g. camera-azimuth=3; several times for several, factor=0 is unshifted;
+    factors: docs/shifts.md."""
     masks: str = "truth"
-    """Masks that policies see: truth, noisy:IOU (such as noisy:0.6), detector (by colour, from the images), or module:name of your own detector."""
+    """Masks that policies see: truth, noisy:IOU (such as noisy:0.6), detector (by colour, from the images), or
+    module:name of your own detector."""
     trials: int = 100
     """Episodes per policy, set and shift; the objects take turns."""
     out: Path = Path("runs/evaluation")
     """Folder of the rows; an interrupted evaluation goes on where it was."""
-    workers: int = 0
-    """Processes; 0 takes one per core."""
     no_references: bool = False
     """Leave out the oracle and the random policy."""
     max_steps: int = 100
@@ -56,7 +57,8 @@ class Config(Common):
     remote_keys: str = ""
     """How a server calls observations: libero, droid, lerobot or FILE.json; by default what it says itself."""
     remote_actions: str = ""
-    """What a server's actions mean: a mode such as eef_delta (physical units), libero, droid or FILE.json; by default what it says itself."""
+    """What a server's actions mean: a mode such as eef_delta (physical units), libero, droid or FILE.json; by default
+    what it says itself."""
     remote_execute: int = 0
     """Actions of a server's chunk to execute; 0 is what it or the preset says, or all."""
     remote_timeout: float = 120.0
@@ -65,41 +67,44 @@ class Config(Common):
     """Python of an environment with LeRobot, for lerobot:DIR; by default TOYSHIFT_LEROBOT_PYTHON."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.policy:
-            raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), --policy oracle or --policy random")
-        if self.trials < 1 or self.workers < 0 or self.max_steps < 1:
-            raise ConfigError(f"--trials and --max-steps must be at least 1 and --workers at least 0, got {self.trials}, {self.max_steps} and {self.workers}")
-
+            raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), oracle or random")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
 
     @property
     def remote(self) -> RemoteOptions:
         """How policies behind a server are asked and understood."""
-        return RemoteOptions(self.remote_keys, self.remote_actions, self.remote_execute, self.remote_timeout, self.lerobot_python)
+        asked = (self.remote_keys, self.remote_actions, self.remote_execute, self.remote_timeout, self.lerobot_python)
+        return RemoteOptions(*asked)
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
         """What the environment is given besides the object set; empty for the default task."""
-        return ({} if self.env == "grasp" else {"task": self.env}) | ({"clutter": self.clutter} if self.clutter else {})
+        given = {"task": "" if self.task == "grasp" else self.task, "clutter": self.clutter}
+        return {name: value for name, value in given.items() if value}
 
 
-def row_names(policies: Sequence[str]) -> dict[str, str]:
-    """Returns what each policy is called in the rows: its folder's name, or the whole path where two names are equal."""
-    short = {policy: policy if policy in REFERENCES else Path(policy.removeprefix(LEROBOT)).resolve().name for policy in policies}
+def row_names(policies: Collection[str]) -> dict[str, str]:
+    """Returns what each policy is called in the rows: its folder's name, or the whole path where two are equal."""
+    short = {p: p if p in REFERENCES else Path(p.removeprefix(LEROBOT)).resolve().name for p in policies}
     names = list(short.values())
     return {policy: name if names.count(name) == 1 else policy for policy, name in short.items()}
 
 
-def rows_file(folder: Path, policy: str, name: str, objects: str, env_kwargs: Mapping[str, Any] | None = None, shift: str = "") -> Path:
+def rows_file(
+    folder: Path, policy: str, name: str, objects: str, env_kwargs: Mapping[str, Any] | None = None, shift: str = ""
+) -> Path:
     """Returns where the rows of one policy on one set, in one task and under one shift, are kept."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{name}-{objects}{shift and '-' + shift}")[:80]
-    return folder / "rows" / f"{readable}-{json_hash([policy, objects, *([dict(env_kwargs)] if env_kwargs else []), *([shift] if shift else [])])[:6]}.parquet"
+    facts = [policy, objects, *([dict(env_kwargs)] if env_kwargs else []), *([shift] if shift else [])]
+    return folder / "rows" / f"{readable}-{json_hash(facts)[:6]}.parquet"
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Measures success by object set: one row per episode, a table with intervals, the same initial states for every policy.
+    """Measures success by object set: one row per episode, a table with intervals, the same starts for every policy.
 
-    An oracle (the planner) and a random policy are in every table.
+    An oracle (the expert) and a random policy are in every table.
     Example: toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
     """
     if any(policy not in REFERENCES for policy in cfg.policy):
@@ -111,28 +116,25 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
 
-    policies = tuple(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
+    names = row_names(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
     mask_source(cfg.masks)  # refuses what it does not know
-    names = {policy: f"{name} [masks {cfg.masks}]" if cfg.masks != TRUTH and policy not in REFERENCES else name for policy, name in row_names(policies).items()}
-    workers = cfg.workers or core_count()
     sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
-    for policy in policies:  # the last name that is wrong must not wait for hours of the first
+    for policy in names:  # the last name that is wrong must not wait for hours of the first
         policy_fingerprint(policy, cfg.remote)
     for objects in sets:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)
     rows = []
-    for objects in sets:
-        for policy in policies:
-            for shift in shifts:
-                masks = TRUTH if policy in REFERENCES else cfg.masks
-                own = cfg.env_kwargs | ({} if masks == TRUTH else {"masks": masks})
-                config = EvaluateConfig(
-                    policy=policy, objects=objects, trials=cfg.trials, seed=cfg.seed, name=names[policy], env=EnvSpec(cfg.env_kwargs, masks), shift=shift,
-                    max_steps=cfg.max_steps, remote=cfg.remote,
-                )
-                rows += evaluate(config, rows_file(cfg.out, policy, names[policy], objects, own, shift), workers=workers)
+    for objects, (policy, plain), shift in itertools.product(sets, names.items(), shifts):
+        masks = TRUTH if policy in REFERENCES else cfg.masks
+        name, own = (plain, {}) if masks == TRUTH else (f"{plain} [masks {masks}]", {"masks": masks})
+        config = EvaluateConfig(
+            policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=EnvSpec(cfg.env_kwargs, masks),
+            shift=shift, max_steps=cfg.max_steps, remote=cfg.remote,
+        )
+        path = rows_file(cfg.out, policy, name, objects, cfg.env_kwargs | own, shift)
+        rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)

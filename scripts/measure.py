@@ -26,7 +26,9 @@ CONTROL_HZ = 20.0  # robosuite's default, so that the figures compare
 IMAGE_SIZE = 128  # [pixels]
 OBJECTS = "toys:train?n=4"
 # In this order: onnxruntime crashes when it is loaded after coacd.
-IMPORTED = ("numpy", "mujoco", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d", "scipy", "coacd")
+IMPORTED = (
+    "numpy", "mujoco", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d", "scipy", "coacd",
+)
 
 
 def steps_per_second(step: Callable[[], object], seconds: float) -> float:
@@ -53,10 +55,12 @@ class Stepper:
         from toyshift.envs import EnvConfig, GraspEnv
 
         cameras = ("front",) if images else ()
-        self._env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=cameras, image_size=IMAGE_SIZE, control_hz=CONTROL_HZ, physics_dt=physics_dt))
+        times: dict[str, Any] = {"control_hz": CONTROL_HZ, "physics_dt": physics_dt}
+        self._env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=cameras, image_size=IMAGE_SIZE, **times))
         self._env.reset(seed=seed)
         contract, rng = self._env.action_contract, np.random.default_rng(seed)
-        self._actions = rng.uniform(contract.low, contract.high, size=(256, contract.size)).astype(np.float32)  # (256, A)
+        drawn = rng.uniform(contract.low, contract.high, size=(256, contract.size))
+        self._actions = drawn.astype(np.float32)  # (256, A)
         self._next = 0
         steps_per_second(self.step, 0.2)  # fills caches
 
@@ -124,7 +128,7 @@ def isolated(*words: str, backend: str = "", timeout: float = 120.0) -> tuple[di
     if backend:
         environment["MUJOCO_GL"] = backend
         environment.pop("PYOPENGL_PLATFORM", None)
-    if words[0] == "imports":  # MuJoCo does not load where MUJOCO_GL names a library that is missing; that is no fault of its package
+    if words[0] == "imports":  # MuJoCo does not load where MUJOCO_GL names a missing library: no fault of its package
         environment.pop("MUJOCO_GL", None)
     environment.setdefault("LP_NUM_THREADS", "1")  # one thread of software rendering, so that figures compare
     command = [sys.executable, "-m", "toyshift.scripts.measure", *words]
@@ -135,7 +139,7 @@ def isolated(*words: str, backend: str = "", timeout: float = 120.0) -> tuple[di
     if done.returncode == 0 and done.stdout.strip():
         answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return answer, ""
-    lines = [line for line in done.stderr.strip().splitlines() if line.strip() and not line.startswith("Exception ignored")]
+    lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Exception ignored")]
     ended = f"killed by signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
     return None, lines[-1].strip() if lines else ended
 
@@ -155,7 +159,9 @@ def find_gl() -> tuple[dict[str, Any], list[str]]:
 
 
 def fixed_gl() -> dict[str, Any]:
-    """Has this process and its children render with one thread and the first GL backend that works, so that figures compare; returns its facts.
+    """Has this process and its children render with one thread and the first GL backend that works.
+
+    Figures compare then. Returns the backend's facts.
 
     Raises:
         MissingDependencyError: no backend works.

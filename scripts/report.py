@@ -54,7 +54,8 @@ def main(cfg: Config) -> dict[str, Any]:
     data = gather(cfg.run, cfg.title, cfg.training_set, pictures=not cfg.no_pictures)
     write_report(data, path)
     print(f"report: {path}")
-    return {"out": path, "policies": sorted({s.policy for s in data.success}), "object_sets": list(dict.fromkeys(s.object_set for s in data.success))}
+    sets = list(dict.fromkeys(s.object_set for s in data.success))
+    return {"out": path, "policies": sorted({s.policy for s in data.success}), "object_sets": sets}
 
 
 def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = True) -> ReportData:
@@ -64,41 +65,37 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         FileError: the folder is missing or holds no results.
     """
     from toyshift.diagnostics import Diversity, LeaningResult, ReportData, Summary, summarise
-    from toyshift.diagnostics.report_data import Curve, LeaningPanel, read_curves
+    from toyshift.diagnostics.report_data import LeaningPanel, read_curves
 
     def leanings(value: Any) -> list[LeaningPanel]:
         panels = []
         for policy, entry in value["leaning"].items():
-            under = {factor: Summary.from_json(found) for factor, found in value.get("success", {}).get(policy, {}).items()}
+            success = value.get("success", {}).get(policy, {})
+            under = {factor: Summary.from_json(found) for factor, found in success.items()}
             panels.append(LeaningPanel(LeaningResult.from_json(entry), under.pop("", None), under))
         return panels
 
     if not run.is_dir():
-        raise FileError(f"{run} is not a folder; name the one that `toyshift evaluate --out` or `toyshift run` wrote to")
+        raise FileError(f"{run} is not a folder; name one that `toyshift evaluate --out` or `toyshift run` wrote to")
     rows, facts = find_rows(run)
     summaries = summarise(rows)
     plain = [summary for summary in summaries if not summary.look and not summary.shift]
-    leaning = [result for path in sorted(run.rglob("leaning.json")) for result in read_results(path, leanings)]
-    diversities = [read_results(path, lambda value: Diversity.from_json(value["diversity"])) for path in sorted(run.rglob("diversity.json"))]
-    curves: list[Curve] = [c for path in sorted(run.rglob("metrics.jsonl")) for c in read_curves(path, path.parent.name)]
+    paths = {name: sorted(run.rglob(name)) for name in ("leaning.json", "diversity.json", "metrics.jsonl")}
+    leaning = [result for path in paths["leaning.json"] for result in read_results(path, leanings)]
+    diversities = [read_results(p, lambda v: Diversity.from_json(v["diversity"])) for p in paths["diversity.json"]]
+    curves = [curve for path in paths["metrics.jsonl"] for curve in read_curves(path, path.parent.name)]
     if not rows and not leaning and not diversities and not curves:
-        raise FileError(f"{run} holds no results (rows *.parquet, leaning.json, diversity.json, metrics.jsonl); run `toyshift evaluate --out {run}` first")
+        wanted = ", ".join(("rows *.parquet", *paths))
+        raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
     sets = list(dict.fromkeys(summary.object_set for summary in plain))
     panels, sheets = object_pictures(sets, rows, pictures)
+    ran = f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
     return ReportData(
-        title=title or run.resolve().name,
-        ran=[f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."] if rows else [],
-        success=plain,
-        training_sets=[training_set] if training_set else [],
-        leaning=leaning,
-        objects=panels,
-        curves=curves,
-        sheets=sheets,
-        videos=find_videos(run, rows),
-        diversity=diversities[0] if diversities else None,
-        manifest=facts,
-        commands=[facts["command"]] if facts.get("command") else [],
-    )
+        title=title or run.resolve().name, ran=[ran] if rows else [], success=plain,
+        training_sets=[training_set] if training_set else [], leaning=leaning, objects=panels, curves=curves,
+        sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
+        manifest=facts, commands=[facts["command"]] if facts.get("command") else [],
+    )  # fmt: skip
 
 
 def read_results(path: Path, parse: Callable[[Any], T]) -> T:
@@ -111,7 +108,8 @@ def read_results(path: Path, parse: Callable[[Any], T]) -> T:
     try:
         return parse(value)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise FileError(f"{path} does not hold what `toyshift diagnose` writes ({type(error).__name__}: {error}); delete it and diagnose again") from error
+        what = f"does not hold what `toyshift diagnose` writes ({type(error).__name__}: {error})"
+        raise FileError(f"{path} {what}; delete it and diagnose again") from error
 
 
 def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:
@@ -119,7 +117,8 @@ def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:
     from toyshift.diagnostics import read_rows, read_rows_manifest
 
     merged = sorted(run.rglob("rows.parquet"))
-    files = merged or [path for path in sorted(run.rglob("*.parquet")) if ".parts" not in str(path) and "rows" in str(path.relative_to(run))]
+    single = (path for path in sorted(run.rglob("*.parquet")) if ".parts" not in str(path))
+    files = merged or [path for path in single if "rows" in str(path.relative_to(run))]
     rows: dict[tuple[Any, ...], Row] = {}
     facts: dict[str, Any] = {}
     for path in files:
@@ -130,15 +129,17 @@ def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:
 
 
 def find_videos(run: Path, rows: Sequence[Row], most: int = 8) -> list[Video]:
-    """Returns the films that `record_rollouts` made of these rows; one of another episode says nothing about success and is left out."""
+    """Returns the films that `record_rollouts` made of these rows; one of another episode is left out."""
     from toyshift.diagnostics.report_data import Video
 
     films = {path.stem: path for path in sorted(run.rglob("*.mp4"))}
     found = []
     for row in rows:
-        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{row.policy}-{row.object_set}-{row.episode:05d}-{row.object_id}")[:150]
+        told = f"{row.policy}-{row.object_set}-{row.episode:05d}-{row.object_id}"
+        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in told)[:150]
         if name in films:
-            found.append(Video(films[name], row.success, f"{row.policy}, {row.object_id}", row.failure.replace("_", " ")))
+            title, failure = f"{row.policy}, {row.object_id}", row.failure.replace("_", " ")
+            found.append(Video(films[name], row.success, title, failure))
     return found[:most]
 
 
@@ -164,5 +165,6 @@ def object_pictures(sets: Iterable[str], rows: Sequence[Row], pictures: bool) ->
             print(f"no pictures of {spec}: {error}", file=sys.stderr)
         panels.append(object_panel(spec, rows, names, thumbnails))
         if thumbnails:
-            sheets.append(Sheet(spec, f"{len(thumbnails)} objects of the test.", [(names[i], picture) for i, picture in thumbnails.items()]))
+            named = [(names[i], picture) for i, picture in thumbnails.items()]
+            sheets.append(Sheet(spec, f"{len(thumbnails)} objects of the test.", named))
     return panels, sheets

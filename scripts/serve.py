@@ -14,7 +14,7 @@ from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, port=(0, 65535)):
     """Options of `toyshift serve`."""
 
     policy: Path
@@ -25,10 +25,6 @@ class Config(Common):
     """Address to listen at; 0.0.0.0 lets in every machine that reaches this one, and none is asked who it is."""
     device: str = "cpu"
     """Where a trained folder computes: cpu, cuda or auto."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ConfigError(f"--port must be from 0 to 65535, got {self.port}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -44,7 +40,8 @@ def main(cfg: Config) -> dict[str, Any]:
     fingerprint = policy_fingerprint(str(cfg.policy))
     policy = load_acting_policy(str(cfg.policy), cfg.device)
     server = PolicyServer(lambda: PolicySession(policy), policy_metadata(policy, fingerprint), cfg.host, cfg.port)
-    print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: toyshift evaluate --policy ws://localhost:{server.port}", flush=True)
+    trial = f"toyshift evaluate --policy ws://localhost:{server.port}"
+    print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: {trial}", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -25,9 +25,11 @@ class Config:
 
     train: tyro.conf.OmitArgPrefixes[TrainConfig]
     config_file: Path | None = None
-    """YAML or JSON with any of these options, e.g. config.json of a trained folder; what stands on the command line goes before it."""
+    """YAML or JSON with any of these options, e.g. config.json of a trained folder; what stands on the command line
+    goes before it."""
     resume: bool = False
-    """Go on from a checkpoint and from nothing else: an error where there is none. Without it the same command starts or goes on."""
+    """Go on from a checkpoint and from nothing else: an error where there is none. Without it the same command starts
+    or goes on."""
     json: bool = False
     """Print one JSON object as the last line of stdout; everything else goes to stderr."""
 
@@ -36,7 +38,8 @@ class Config:
         """Returns the options that the command line's --config-file gives; None where it names none."""
         from toyshift.policies.training.config_file import read_config_file
 
-        words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--config-file=") else [word])]
+        named = "--config-file="
+        words = [part for word in argv for part in (word.split("=", 1) if word.startswith(named) else [word])]
         if "--config-file" not in words[:-1]:
             return None
         return cls(train=read_config_file(Path(words[words.index("--config-file") + 1])))
@@ -54,7 +57,8 @@ def main(cfg: Config) -> dict[str, Any]:
     if UNSET in cfg.train.data:
         raise ConfigError(f"no dataset was given: {cfg.config_file} names none under data, and there is no --data")
     if cfg.resume and not (Path(cfg.train.out) / STATE_FILE).is_file():
-        raise ConfigError(f"--resume: there is no checkpoint in {cfg.train.out} to go on from; without --resume the same command starts the training")
+        remedy = "without --resume the same command starts the training"
+        raise ConfigError(f"--resume: there is no checkpoint in {cfg.train.out} to go on from; {remedy}")
     result: dict[str, Any] = train(cfg.train)
     print(f"policy: {cfg.train.out} (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
     return result | {"out": cfg.train.out}

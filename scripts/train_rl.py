@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import tyro
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32
 from toyshift.core.errors import GraspError, MissingDependencyError, UnknownNameError
 from toyshift.core.graphics import gl_backend
 from toyshift.policies.rl.config import RlConfig
@@ -47,8 +47,8 @@ def env_maker(config: RlConfig) -> Any:
     return lambda count: sb3.make_vec(config.env, count, **options)
 
 
-class Planners:
-    """The scripted expert of every environment of a VecEnv; where it finds no grasp, it stays where it is.
+class Experts:
+    """The scripted expert of every environment of a VecEnv; where no grasp is found, it stays where it is.
 
     Args:
         envs: made by `env_maker`.
@@ -71,14 +71,14 @@ class Planners:
         else:
             self._planned[i] = True
 
-    def act(self, i: int) -> NDArray[np.float32]:
+    def act(self, i: int) -> Float32:
         """Returns the expert's action (A,), physical units."""
         env = self._envs[i]
         return self._experts[i].act() if self._planned[i] else env.action_for(np.zeros(3), np.zeros(3), 1.0)
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Trains a policy by reinforcement learning (Stable-Baselines3); the same command goes on where an interrupted one was.
+    """Trains a policy by reinforcement learning (Stable-Baselines3); the same command goes on with an interrupted one.
 
     Example: toyshift train-rl --algo sac --objects "toys:train?n=1" --out runs/rl
     """
@@ -88,6 +88,7 @@ def main(cfg: Config) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
 
-    result = train_rl(cfg.train, make_env, Planners)
-    print(f"policy: {cfg.train.out}, success {100 * result['success']:.0f} % of its best evaluation (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
+    result = train_rl(cfg.train, make_env, Experts)
+    out, best = cfg.train.out, f"success {100 * result['success']:.0f} % of its best evaluation"
+    print(f"policy: {out}, {best} (curves: tensorboard --logdir {out}/tensorboard)")
     return result

@@ -30,8 +30,8 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.policies import verify
 
     result: dict[str, Any] = verify(cfg.bundle)
-    print(
-        f"{cfg.bundle}: {'passed' if result['passed'] else 'FAILED'}, {result['cases']} cases, largest difference "
-        f"{result['largest_difference']:.1e} (allowed {result['tolerance']:.0e}), {result['milliseconds']:.1f} ms per chunk"
-    )
+    passed, largest = "passed" if result["passed"] else "FAILED", f"{result['largest_difference']:.1e}"
+    difference = f"largest difference {largest} (allowed {result['tolerance']:.0e})"
+    pace = f"{result['milliseconds']:.1f} ms per chunk"
+    print(f"{cfg.bundle}: {passed}, {result['cases']} cases, {difference}, {pace}")
     return result | {"ok": result["passed"]}

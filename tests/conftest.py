@@ -15,7 +15,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 @pytest.fixture(scope="session")
 def benchmark_file() -> Callable[[str], ModuleType]:
-    """Returns what imports a file of `benchmarks/`; skips where the tests run against an installed wheel, which has none."""
+    """Returns what imports a file of `benchmarks/`; skips where the tests run against a wheel, which has none."""
 
     def load(name: str) -> ModuleType:
         path = BENCHMARKS / f"{name}.py"

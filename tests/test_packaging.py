@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("core", "toys", "envs", "data", "policies", "augment", "diagnostics", "scripts")
 HEAVY = {"torch", "mujoco", "robosuite"}
-in_checkout = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="the tests run against an installed wheel")
+in_checkout = pytest.mark.skipif(
+    not (ROOT / "pyproject.toml").is_file(), reason="the tests run against an installed wheel"
+)
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -28,7 +30,9 @@ def loaded_by(statement: str) -> set[str]:
 @in_checkout
 def test_every_package_is_shipped() -> None:
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    on_disk = {"toyshift." + ".".join(i.parent.relative_to(ROOT).parts) for f in FOLDERS for i in (ROOT / f).rglob("__init__.py")}
+    on_disk = {"toyshift." + ".".join(i.parent.relative_to(ROOT).parts) for f in FOLDERS for i in (ROOT / f).rglob(
+        "__init__.py"
+    )}
     assert set(setuptools["packages"]) == on_disk
     assert setuptools["package-dir"] == {name: name.removeprefix("toyshift.").replace(".", "/") for name in on_disk}
 
@@ -48,7 +52,9 @@ def test_there_is_no_root_package() -> None:
 @in_checkout
 def test_every_dependency_has_a_tested_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    wanted = [
+        *project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)
+    ]
     names = {re.split(r"[\[<>=!~ ]", line)[0].lower().replace("_", "-") for line in wanted} - {"toyshift"}
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
@@ -60,7 +66,9 @@ def test_every_dependency_has_a_tested_version() -> None:
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 def test_make_demo_runs_the_quickstart() -> None:
     plain, with_ycb = (
-        subprocess.run(["make", "-n", "-C", str(ROOT), "demo", *words], capture_output=True, text=True, timeout=60, check=True).stdout
+        subprocess.run(
+            ["make", "-n", "-C", str(ROOT), "demo", *words], capture_output=True, text=True, timeout=60, check=True
+        ).stdout
         for words in ([], ["YCB=my objects"])
     )
     assert "toyshift run quickstart" in plain
@@ -84,6 +92,9 @@ def test_importing_the_environments_registers_them_and_prints_nothing() -> None:
 
 
 def test_the_command_is_installed() -> None:
-    done = subprocess.run([str(Path(sys.executable).with_name("toyshift")), "--version"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("toyshift")), "--version"], capture_output=True, text=True, timeout=60,
+        check=False
+    )
     assert done.returncode == 0
     assert done.stdout.startswith("toyshift ")

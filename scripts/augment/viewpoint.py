@@ -12,12 +12,11 @@ from typing import Annotated, Any
 import tyro
 
 from toyshift.core.errors import ConfigError
-from toyshift.core.workers import core_count
-from toyshift.scripts.options import Common
+from toyshift.scripts.options import Parallel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Parallel):
     """Options of `augment viewpoint`."""
 
     src: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SRC")]
@@ -26,12 +25,12 @@ class Config(Common):
     """Dataset to write."""
     azimuth: tuple[float, float]
     """Lowest and highest turn of the front camera about the table [deg]."""
-    workers: int = 0
-    """Processes; 0 takes one per core."""
 
     def __post_init__(self) -> None:
-        if not -180 <= self.azimuth[0] <= self.azimuth[1] <= 180:
-            raise ConfigError(f"--azimuth takes the lower angle first, within -180 to 180 degrees, got {self.azimuth[0]:g} {self.azimuth[1]:g}")
+        super().__post_init__()
+        low, high = self.azimuth
+        if not -180 <= low <= high <= 180:
+            raise ConfigError(f"--azimuth takes the lower angle first, from -180 to 180 degrees, not {low:g} {high:g}")
         if self.src.resolve() == self.dst.resolve():
             raise ConfigError(f"{self.src} cannot be both source and destination")
 
@@ -43,7 +42,7 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     import toyshift.augment as repairs
 
-    config = repairs.ViewpointConfig(cfg.src, cfg.dst, cfg.azimuth, cfg.seed, cfg.workers or core_count())
+    config = repairs.ViewpointConfig(cfg.src, cfg.dst, cfg.azimuth, cfg.seed, cfg.processes)
     result: dict[str, Any] = repairs.augment_viewpoint(config)
     print(f"dataset: {cfg.dst}")
     return result | {"out": cfg.dst}

@@ -24,7 +24,8 @@ class Config(DatasetConfig):
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Looks for damage, NaN, values outside the contract, a gripper of the wrong sign, jumps, frozen or repeated frames, wrong times, empty masks.
+    """Looks for damage, NaN, values outside the contract, a gripper of the wrong sign, jumps, frozen or repeated
+    frames, wrong times, empty masks.
 
     Exit code 1 when something is found. Example: toyshift data check runs/demos --repair runs/clean
     """
@@ -37,5 +38,6 @@ def main(cfg: Config) -> dict[str, Any]:
         print(f"... and {len(result.problems) - SHOWN} more (--json lists all)")
     print(f"{cfg.data}: {result.episodes} episodes, {result.frames} frames, {len(result.bad)} bad episodes")
     if result.repaired is not None:
-        print(f"repaired copy with {result.episodes - len(result.bad)} episodes: {result.repaired} (dropped.json says what was left out)")
+        kept = result.episodes - len(result.bad)
+        print(f"repaired copy with {kept} episodes: {result.repaired} (dropped.json says what was left out)")
     return result.to_json()

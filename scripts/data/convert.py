@@ -13,12 +13,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError
 from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, control_hz=0):
     """Options of `toyshift data convert`."""
 
     src: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SRC")]
@@ -36,10 +35,6 @@ class Config(Common):
     skip_damaged: bool = False
     """Leave out episodes that cannot be read, and say which."""
 
-    def __post_init__(self) -> None:
-        if self.control_hz < 0:
-            raise ConfigError(f"--control-hz must not be negative, got {self.control_hz:g}")
-
 
 def main(cfg: Config) -> dict[str, Any]:
     """Converts a dataset; between our own formats nothing is lost.
@@ -49,7 +44,9 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.data.formats.convert import convert
     from toyshift.data.formats.exchange import ReadOptions
 
-    result = convert(cfg.src, cfg.dst, cfg.to, ReadOptions(cfg.contract, cfg.oxe, cfg.control_hz), skip_damaged=cfg.skip_damaged)
+    result = convert(
+        cfg.src, cfg.dst, cfg.to, ReadOptions(cfg.contract, cfg.oxe, cfg.control_hz), skip_damaged=cfg.skip_damaged
+    )
     for number, why in result["dropped"].items():
         print(f"left out episode {number}: {why}")
     print(f"{result['episodes']} episodes, {result['frames']} frames, {result['from']} to {result['to']}: {cfg.dst}")

@@ -8,6 +8,7 @@ toyshift data mix runs/a runs/b --merge --out runs/both
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, steps=1, batch_size=1):
     """Options of `toyshift data mix`."""
 
     data: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="DIR")]
@@ -26,8 +27,8 @@ class Config(Common):
     out: Path
     """Mixture file (.json), or with --merge the folder of the new dataset."""
     weights: tuple[str, ...] = ("proportional",)
-    """uniform (each dataset the same), proportional (each frame the same), one number per dataset, or remix (Re-Mix: where a small policy
-    still has something to learn; trains two of them beside --out)."""
+    """uniform (each dataset the same), proportional (each frame the same), one number per dataset, or remix (Re-Mix:
+    where a small policy still has something to learn; trains two of them beside --out)."""
     steps: int = 1000
     """remix: training steps of the reference policy, and of the robust one."""
     batch_size: int = 64
@@ -36,10 +37,9 @@ class Config(Common):
     """Copy all episodes into one dataset instead; weights do not apply."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.merge and self.weights != ("proportional",):
             raise ConfigError("--merge copies every episode once: leave --weights out")
-        if self.steps < 1 or self.batch_size < 1:
-            raise ConfigError(f"--steps and --batch-size must be at least 1, got {self.steps} and {self.batch_size}")
         if not self.merge and self.out.suffix != ".json":
             raise ConfigError(f"--out {self.out}: a mixture file ends in .json (or did you mean --merge?)")
 
@@ -65,7 +65,8 @@ def main(cfg: Config) -> dict[str, Any]:
         except ValueError as error:
             if isinstance(error, ConfigError):
                 raise
-            raise ConfigError(f"--weights takes uniform, proportional, remix or one number per dataset, got {' '.join(cfg.weights)}") from error
+            kinds = "uniform, proportional, remix or one number per dataset"
+            raise ConfigError(f"--weights takes {kinds}, got {' '.join(cfg.weights)}") from error
     write_mixture(cfg.out, mixture)
     for folder, weight in zip(mixture.folders, mixture.weights, strict=True):
         print(f"{weight:7.1%}  {folder}")
@@ -86,11 +87,16 @@ def _remix(cfg: Config) -> list[float]:
     open_alike(cfg.data)  # refuses what does not belong together before anything is trained
     policy = PolicyConfig(pooling="mean", width=32, stem=16, token_hidden=32, hidden=128)
     train = TrainConfig(
-        data=tuple(map(str, cfg.data)), out=str(cfg.out.with_suffix(".remix")), policy=policy, steps=cfg.steps, batch_size=cfg.batch_size, seed=cfg.seed, validation=0.0,
+        data=tuple(map(str, cfg.data)), out=str(cfg.out.with_suffix(".remix")), policy=policy, steps=cfg.steps,
+        batch_size=cfg.batch_size, seed=cfg.seed, validation=0.0,
     )
     run = robust_run(train)
     with Progress("remix", cfg.steps, "step") as bar:
-        found = remix_weights(run, [1.0] * len(cfg.data), cfg.steps, report=lambda weights: bar.update(1, weights=" ".join(f"{w:.2f}" for w in weights)))
+
+        def report(weights: Iterable[float]) -> None:
+            bar.update(1, weights=" ".join(f"{w:.2f}" for w in weights))
+
+        found = remix_weights(run, [1.0] * len(cfg.data), cfg.steps, report=report)
     for folder, excess in zip(cfg.data, found.excess, strict=True):
         print(f"mean excess loss {excess:.4f}  {folder}")
     return [float(w) for w in found.weights]

@@ -13,17 +13,13 @@ from toyshift.scripts.data.options import DatasetConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(DatasetConfig):
+class Config(DatasetConfig, episodes=0, at_least=(0, 1)):
     """Options of `toyshift data replay`."""
 
     episodes: int = 0
     """At most so many episodes, evenly spread; 0 takes all."""
     at_least: float = 0.98
     """Share of the recorded successes that must succeed again; below it the exit code is 1."""
-
-    def __post_init__(self) -> None:
-        if self.episodes < 0 or not 0 <= self.at_least <= 1:
-            raise ConfigError(f"--episodes must not be negative and --at-least within 0 and 1, got {self.episodes} and {self.at_least:g}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -44,5 +40,7 @@ def main(cfg: Config) -> dict[str, Any]:
     share = result["share"]
     if share is None:
         raise ConfigError(f"{cfg.data}: none of the {result['episodes']} replayed episodes was recorded as a success")
-    print(f"{result['again']} of {result['recorded']} succeed again ({share:.1%}), executing {result['actions']}; positions drift by at most {result['max_drift']:.2g}")
+    drift = f"positions drift by at most {result['max_drift']:.2g}"
+    again = f"{result['again']} of {result['recorded']} succeed again ({share:.1%})"
+    print(f"{again}, executing {result['actions']}; {drift}")
     return {"ok": share >= cfg.at_least} | result

@@ -10,13 +10,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_text
 from toyshift.scripts.data.options import DatasetConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(DatasetConfig):
+class Config(DatasetConfig, episodes=1):
     """Options of `toyshift data view`."""
 
     out: Path
@@ -28,13 +27,9 @@ class Config(DatasetConfig):
     rerun: Path | None = None
     """Also write the episodes as a Rerun recording (.rrd; needs the extra rerun)."""
 
-    def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
-
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Makes one HTML page: pictures to play and scrub through, masks over them, actions as curves, and what `data check` finds.
+    """Makes one HTML page: pictures to play and scrub through, masks over them, actions as curves, and problems found.
 
     Example: toyshift data view runs/demos --out demos.html
     """

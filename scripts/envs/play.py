@@ -21,8 +21,7 @@ from toyshift.core.progress import track
 from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from toyshift.core.arrays import Float32
 
 STEP, TURN = 0.02, 0.15  # what one key press moves [m] and turns [rad]
 GRIPPER, AGAIN = 32, 257  # GLFW's codes of space and enter
@@ -44,7 +43,7 @@ HOLD = 10  # how often a video repeats an episode's last picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, episodes=1, size=(64, 512)):
     """Options of `toyshift envs play`."""
 
     env: str = "toyshift/Grasp-v0"
@@ -67,8 +66,9 @@ class Config(Common):
     """How the video is drawn: high has shadows and the robot's full meshes."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 1 or not 64 <= self.size <= 512 or self.size % 2:
-            raise ConfigError(f"--episodes must be at least 1 and --size an even number of 64..512, got {self.episodes} and {self.size}")
+        super().__post_init__()
+        if self.size % 2:
+            raise ConfigError(f"--size must be even, got {self.size}")
         if self.out is not None and self.out.suffix != ".mp4":
             raise ConfigError(f"--out must end in .mp4, got {self.out}")
 
@@ -87,7 +87,8 @@ def main(cfg: Config) -> dict[str, Any]:
         gl_backend()  # a clear error before anything is built
     given = {name: value for name in ("objects", "robot", "shift") if (value := getattr(cfg, name))}
     try:
-        made = gym.make(cfg.env, cameras=(), quality="fast" if by_hand else cfg.quality, action_mode="eef_delta", **given)
+        given["quality"] = "fast" if by_hand else cfg.quality
+        made = gym.make(cfg.env, cameras=(), action_mode="eef_delta", **given)
     except gym.error.Error as error:
         raise ConfigError(f"--env {cfg.env}: {error}") from error
     env: Any = made.unwrapped
@@ -108,7 +109,7 @@ def main(cfg: Config) -> dict[str, Any]:
 # ---------------------------------------------------------------- by hand
 
 
-def action_of(keys: Collection[int], opening: float, contract: ActionContract) -> NDArray[np.float32]:
+def action_of(keys: Collection[int], opening: float, contract: ActionContract) -> Float32:
     """Returns the eef_delta action (A,) of the keys that were pressed; several at once add up, others do nothing.
 
     Args:
@@ -128,7 +129,9 @@ def action_of(keys: Collection[int], opening: float, contract: ActionContract) -
     return action
 
 
-def play_by_hand(env: Any, viewer: Any, keys: SimpleQueue[int], seed: int, sleep: Callable[[float], None] = time.sleep) -> list[dict[str, Any]]:
+def play_by_hand(
+    env: Any, viewer: Any, keys: SimpleQueue[int], seed: int, sleep: Callable[[float], None] = time.sleep
+) -> list[dict[str, Any]]:
     """Plays at the control rate until the window is closed; returns what became of the episodes.
 
     Args:
@@ -167,7 +170,8 @@ def play_by_hand(env: Any, viewer: Any, keys: SimpleQueue[int], seed: int, sleep
 
 def outcome(info: dict[str, Any], steps: int) -> dict[str, Any]:
     """Returns what an episode's last info says."""
-    return {"episode": info["episode"], "object": info["object_id"], "task": info["task"], "success": info["is_success"], "steps": steps}
+    said = {"episode": "episode", "object": "object_id", "task": "task", "success": "is_success"}
+    return {name: info[key] for name, key in said.items()} | {"steps": steps}
 
 
 # ---------------------------------------------------------------- as a video

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.files import atomic_path
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -21,7 +20,7 @@ VIEWS = ("film", "front", "wrist")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, size=(64, 512), columns=1):
     """Options of `toyshift envs robots`."""
 
     out: Path
@@ -36,10 +35,6 @@ class Config(Common):
     """Robots side by side."""
     quality: str = "high"
     """high: shadows and full meshes; fast: what policies see."""
-
-    def __post_init__(self) -> None:
-        if not 64 <= self.size <= 512 or self.columns < 1:
-            raise ConfigError(f"--size must be 64..512 and --columns at least 1, got {self.size} and {self.columns}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -67,7 +62,8 @@ def main(cfg: Config) -> dict[str, Any]:
         finally:
             env.close()
         x, y = i % cfg.columns * wide, i // cfg.columns * high
-        draw.text((x + 4, y + 3), f"{robot.name}: {len(robot.joints)} joints, {Path(robot.gripper.file).stem}", "black", font)
+        told = f"{robot.name}: {len(robot.joints)} joints, {Path(robot.gripper.file).stem}"
+        draw.text((x + 4, y + 3), told, "black", font)
         sheet.paste(Image.fromarray(views), (x, y + label))
     with atomic_path(cfg.out) as temporary:
         sheet.save(temporary, format="PNG")

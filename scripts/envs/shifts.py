@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import UnknownNameError
 from toyshift.core.files import atomic_path, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -21,12 +21,12 @@ from toyshift.scripts.options import Common
 
 LABEL = 1.75  # width of a row's label [widths of a picture]
 TRACE_STEPS = 12  # control steps of a trace
-TRACES = {"object": "red: its way after the same push, 1.2 s; grey: training", "action": "red: the hand, told to rise and stay, 1.2 s; grey: training"}
+TRACES = {"object": "its way after the same push", "action": "the hand, told to rise and stay"}  # red; grey: training
 PUSH = 0.6  # speed that the push of a trace gives the unshifted object [m/s]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, episode=0, size=(64, 512)):
     """Options of `toyshift envs shifts`."""
 
     out: Path
@@ -41,10 +41,6 @@ class Config(Common):
     """Factor to draw; give it several times for several; none is all."""
     size: int = 128
     """Width of one picture [pixels]."""
-
-    def __post_init__(self) -> None:
-        if self.episode < 0 or not 64 <= self.size <= 512:
-            raise ConfigError(f"--episode must be at least 0 and --size 64..512, got {self.episode} and {self.size}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -82,8 +78,9 @@ def main(cfg: Config) -> dict[str, Any]:
     path = cfg.out / "shifts.png"
     with atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG")
-    table = {factor.name: {"unit": factor.unit, "values": values, "what": factor.what, "source": factor.source} for factor, _, values in rows}
-    write_json(cfg.out / "shifts.json", {"objects": cfg.objects, "object": shown, "seed": cfg.seed, "episode": cfg.episode, "factors": table})
+    table = {f.name: {"unit": f.unit, "values": values, "what": f.what, "source": f.source} for f, _, values in rows}
+    facts = {"objects": cfg.objects, "object": shown, "seed": cfg.seed, "episode": cfg.episode}
+    write_json(cfg.out / "shifts.json", facts | {"factors": table})
     print(f"{len(rows)} factors: {path}")
     return {"out": path, "object": shown, "factors": table}
 
@@ -92,7 +89,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
 
 def observed(observation: dict[str, Any], name: str) -> Any:
-    """Returns the front image (H, W, 3); for mask factors darkened, with the target's label in green and others' in blue."""
+    """Returns the front image (H, W, 3); for mask factors darkened, the target in green and others in blue."""
     import numpy as np
 
     image, mask = observation["pixels"]["front"], observation["masks"]["front"]
@@ -107,7 +104,7 @@ def observed(observation: dict[str, Any], name: str) -> Any:
 def trace(env: Any, name: str) -> list[float]:
     """Returns how far something moved after every control step [m].
 
-    For mass and friction the object, after the same push; for shifts of actions the hand, told to go up and then to stay.
+    For mass and friction the object, after the same push; for shifts of actions the hand, told to go up and stay.
     """
     import numpy as np
 
@@ -150,10 +147,13 @@ def draw(rows: list[tuple[Any, list[Any], list[float]]], title: str, size: int) 
         left, top = 2 * gap + index // lines * block, head + index % lines * high
         if index % lines == 0:
             for level in range(len(cells)):
-                pen.text((left + label + level * wide + size / 2, head - 0.4 * letters), "training" if level == 0 else f"level {level}", "#666", small, anchor="mb")
+                x, name = left + label + level * wide + size / 2, f"level {level}" if level else "training"
+                pen.text((x, head - 0.4 * letters), name, "#666", small, anchor="mb")
         pen.text((left, top + 0.2 * letters), factor.name, "#111", big)
         letters_per_line = int(label / small.getlength("n"))
-        notes = [factor.what, *([] if factor.visual else [TRACES[factor.name.split("-")[0]]])]
+        notes = [factor.what]
+        if not factor.visual:
+            notes.append(f"red: {TRACES[factor.name.split('-')[0]]}, 1.2 s; grey: training")
         text = [line for note in notes for line in textwrap.wrap(note, letters_per_line)]
         split = len(text)
         text += textwrap.wrap(factor.source, letters_per_line)
@@ -171,7 +171,9 @@ def draw(rows: list[tuple[Any, list[Any], list[float]]], title: str, size: int) 
     return sheet
 
 
-def _plot(pen: Any, values: list[float], training: list[float], highest: float, corner: tuple[int, int], size: int, font: Any) -> None:
+def _plot(
+    pen: Any, values: list[float], training: list[float], highest: float, corner: tuple[int, int], size: int, font: Any
+) -> None:
     """Draws a trace, with the training level's in grey behind it; time to the right, movement up."""
     x, y = corner
     pen.rectangle((x, y, x + size - 1, y + size - 1), fill="#f6f6f6", outline="#ccc")

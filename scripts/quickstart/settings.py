@@ -1,6 +1,83 @@
-"""What is fixed in the quickstart, and told in its report."""
+"""What the quickstart is asked for, what is fixed in it, and where its parts lie."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toyshift.core.errors import ConfigError
+from toyshift.core.files import json_hash
+from toyshift.scripts.options import Parallel
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics import EvaluateConfig
 
 POOLINGS = ("detpool", "mean")
 TRAINING_TOYS, NEW_TOYS, YCB_LIKE = "toys:train", "toys:test", "ycb-like?graspable"
 DIAGNOSED_SET = NEW_TOYS
 REPAIRED_TURN = 20.0  # the repair renders from cameras turned by up to this much [deg]; the tests turn them by 15
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(
+    Parallel, episodes=1, steps=1, batch=1, trials=1, factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1
+):
+    """Options of `toyshift run quickstart`; the defaults take about 25 minutes on two cores."""
+
+    out: Path = Path("runs/quickstart")
+    """Folder of everything that is made; a stage that is there already is not made again."""
+    ycb: Path | None = None
+    """Folder with real YCB objects in the official layout; they are tested when it is given."""
+    episodes: int = 500
+    """Demonstrations."""
+    steps: int = 1100
+    """Optimiser steps of each policy."""
+    batch: int = 128
+    """Samples per step."""
+    trials: int = 100
+    """Test episodes per policy and object set."""
+    factor_trials: int = 32
+    """Test episodes per policy and changed factor."""
+    scenes: int = 40
+    """Scenes in which the action change is measured."""
+    repair_episodes: int = 150
+    """Demonstrations that the repair renders again."""
+    repair_steps: int = 500
+    """Optimiser steps of the fine-tune, and of the control beside it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.repair_episodes > self.episodes:
+            raise ConfigError(
+                f"--repair-episodes is {self.repair_episodes}, but there are only {self.episodes} demonstrations"
+            )
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """The object sets that success is measured on, the training toys first."""
+        return (TRAINING_TOYS, NEW_TOYS, YCB_LIKE, *([f"ycb:{self.ycb}?graspable"] if self.ycb else []))
+
+    def to_json(self) -> dict[str, str]:
+        """Returns all options as text."""
+        return {k: str(v) for k, v in dataclasses.asdict(self).items()}
+
+    def identity(self) -> str:
+        """Hash of what decides the results."""
+        return json_hash({k: v for k, v in self.to_json().items() if k not in ("out", "workers", "json")})
+
+    @property
+    def demos(self) -> Path:
+        return self.out / "demos"
+
+    def policy(self, name: str) -> Path:
+        return self.out / "policies" / name
+
+    def evaluation(self, policy: str, objects: str, trials: int, look: Mapping[str, Any] | None) -> EvaluateConfig:
+        """Returns how a policy, by its name, is tested on an object set, with the training look or another."""
+        from toyshift.diagnostics import EvaluateConfig
+
+        path = policy if policy in ("oracle", "random") else str(self.policy(policy))
+        # seeds of tests lie apart from those of demonstrations, so that no start is seen in both
+        return EvaluateConfig(path, objects, trials=trials, seed=self.seed + 1000, look=look or {}, name=policy)

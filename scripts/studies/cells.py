@@ -1,7 +1,9 @@
-"""Cells of a study: each is run once and its rows are kept; a study that was stopped goes on with the first cell that is missing."""
+"""Cells of a study: each is run once and its rows are kept; a stopped study goes on with the first that is missing."""
 
 from __future__ import annotations
 
+import abc
+import contextlib
 import dataclasses
 import fnmatch
 import math
@@ -11,10 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.core.files import json_hash, read_json, write_json, write_text
+from toyshift.core.errors import FileError, UnknownNameError
+from toyshift.core.files import json_hash, locked, read_json, write_json, write_text
+from toyshift.core.runs import claim, found
+from toyshift.core.workers import Pool, worker_pool
+from toyshift.scripts.studies.options import StudyConfig
 
 BAR = 24
+PLAY = 0.35  # seconds per episode, for estimates until cells have been measured
+TEST_SEED = 1000  # of test episodes, apart from the demonstrations'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Cell:
 
 
 def choose(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Returns the cells whose names match one of the patterns, and those that they need, in the study's order; all without a pattern.
+    """Returns the cells whose names match a pattern, and those that they need, in the study's order; all without one.
 
     Raises:
         UnknownNameError: a pattern matches no cell.
@@ -53,7 +60,9 @@ def duration(seconds: float) -> str:
     """Returns a time as "45 s", "12 min" or "3.4 h"; "an unknown time" for nan."""
     if math.isnan(seconds):
         return "an unknown time"
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def pace(cells: Sequence[Cell], seconds: Mapping[str, float], usual: float) -> float:
@@ -68,7 +77,7 @@ def measured(clock: Path) -> dict[str, float]:
 
 
 def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, usual: float = 1.0) -> dict[str, Any]:
-    """Prints what would be run and how long it would take, by the times in `clock`; returns the same. Arguments as of `run_cells`."""
+    """Prints what would be run, and how long by the times in `clock`; returns the same. Arguments as of `run_cells`."""
     factor = pace(cells, measured(clock), usual)
     missing = [cell for cell in cells if not is_done(cell)]
     for cell in cells:
@@ -76,11 +85,13 @@ def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, us
         print(f"{cell.name:<34} {state:<14} {cell.text}")
     left = factor * sum(cell.estimate for cell in missing)
     print(f"{len(missing)} of {len(cells)} cells to run, about {duration(left)}")
-    return {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing], "seconds_left": None if math.isnan(left) else round(left)}
+    names = {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing]}
+    return {**names, "seconds_left": None if math.isnan(left) else round(left)}
 
 
 def run_cells(
-    cells: Sequence[Cell], run: Callable[[Cell], None], is_done: Callable[[Cell], bool], clock: Path, most: int = 0, minutes: float = 0.0,
+    cells: Sequence[Cell], run: Callable[[Cell], None], is_done: Callable[[Cell], bool], clock: Path, most: int = 0,
+    minutes: float = 0.0,
     usual: float = 1.0,
 ) -> dict[str, Any]:
     """Runs the cells that are missing, in order.
@@ -106,35 +117,76 @@ def run_cells(
         factor = pace(cells, measured(clock), usual)
         left = factor * sum(c.estimate for c in missing)
         filled = BAR * done // len(cells)
-        print(
-            f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left; now {cell.name}: {cell.text} "
-            f"(about {duration(factor * cell.estimate)})", file=sys.stderr, flush=True,
-        )
+        bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left"
+        now = f"{cell.name}: {cell.text} (about {duration(factor * cell.estimate)})"
+        print(f"{bar}; now {now}", file=sys.stderr, flush=True)
         start = time.monotonic()
         run(cell)
         write_json(clock, measured(clock) | {cell.name: round(time.monotonic() - start, 1)})
         ran.append(cell.name)
     left_over = [cell.name for cell in cells if not is_done(cell)]
-    print(f"{len(ran)} cells run, {len(left_over)} of {len(cells)} still missing" + (": the same command goes on" if left_over else ""))
+    then = ": the same command goes on" if left_over else ""
+    print(f"{len(ran)} cells run, {len(left_over)} of {len(cells)} still missing{then}")
     return {"ran": ran, "missing": left_over}
 
 
-def claim(folder: Path, settings: Mapping[str, Any], key: str) -> None:
-    """Writes a folder's settings, or refuses a folder that holds a study with others.
+class Study(abc.ABC):
+    """A study's cells, and what is there of them.
 
     Args:
-        folder: of results or of work.
-        settings: JSON-able, for readers.
-        key: hash of those that decide the results.
+        cfg: what is asked for.
+        usual: how many times as long as estimated cells take, until some have been measured; nan where nobody knows.
     """
-    path = folder / "settings.json"
-    if path.exists():
-        found = read_json(path)
-        if found["key"] != key:
-            differ = [k for k, v in settings.items() if json_hash(found["settings"].get(k)) != json_hash(v)]
-            raise ConfigError(f"{folder} holds a study with other settings ({', '.join(differ) or 'of another version'}); choose another folder, or delete it")
-        return
-    write_json(path, {"key": key, "settings": dict(settings)})
+
+    def __init__(self, cfg: StudyConfig, usual: float = 1.0) -> None:
+        self.folders, self.clock, self.usual = (cfg.results, cfg.out), cfg.out / "seconds.json", usual
+
+    @abc.abstractmethod
+    def cells(self) -> list[Cell]:
+        """Returns all cells in the order in which they run."""
+
+    @abc.abstractmethod
+    def is_done(self, cell: Cell) -> bool:
+        """Says whether a cell's rows are there."""
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Finds what is missing before hours are spent, and marks the folders."""
+
+    @abc.abstractmethod
+    def run(self, cell: Cell) -> None:
+        """Runs a cell and keeps its rows; every part of it goes on where it was."""
+
+    @abc.abstractmethod
+    def tabulate(self) -> dict[str, Any]:
+        """Makes table, page and figure of the rows that are there; returns the table."""
+
+    def conduct(self, cfg: StudyConfig, only: Sequence[str] = ()) -> dict[str, Any]:
+        """Plans, runs or tabulates the study, as its options say; `only` as of `choose`."""
+        if cfg.tabulate:
+            return self.tabulate()
+        cells = choose(self.cells(), only)
+        if cfg.dry_run:
+            return plan(cells, self.is_done, self.clock, self.usual)
+        self.check()
+        with locked(cfg.out / "study"):
+            done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
+        return done | {"table": self.tabulate()}
+
+    def claim(self, settings: Mapping[str, Any], made_by: str) -> None:
+        """Marks the folders as this study's, if none of them belongs to another; `settings` decide the results."""
+        key = json_hash(settings)
+        markers = [folder / "settings.json" for folder in self.folders]
+        for marker in markers:
+            found(marker, key, "a study", made_by, settings)
+        for marker in markers:
+            if not marker.exists():
+                claim(marker, key, settings)
+
+
+def pool_of(processes: int) -> contextlib.AbstractContextManager[Pool | None]:
+    """Returns so many processes for a cell's evaluations; none for one, which plays in this one."""
+    return worker_pool(processes) if processes > 1 else contextlib.nullcontext()
 
 
 def write_page(page: Path, begin: str, end: str, made: str) -> None:
@@ -148,6 +200,11 @@ def write_page(page: Path, begin: str, end: str, made: str) -> None:
         raise FileError(f"{page} lacks the lines {begin!r} and {end!r}, between which the table goes")
     before, _, rest = text.partition(begin)
     write_text(page, f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")
+
+
+def no_rows(folder: Path, word: str) -> FileError:
+    """Returns the error that there is nothing to tabulate yet."""
+    return FileError(f"{folder / 'rows'} holds no rows yet; run `toyshift study {word} --results {folder}` first")
 
 
 def set_name(spec: str) -> str:

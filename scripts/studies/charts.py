@@ -16,7 +16,10 @@ INK, GRID = (25, 25, 25), (225, 225, 225)
 
 
 class Group(NamedTuple):
-    """A panel: its title, and (label, number that picks the colour, line with rate, interval and each seed's rate) from top to bottom."""
+    """A panel: its title, and its lines from top to bottom.
+
+    Each line is (label, number that picks the colour, what the study's table says: rate, interval, each seed's rate).
+    """
 
     title: str
     lines: list[tuple[str, int, dict[str, Any]]]
@@ -28,11 +31,12 @@ def font(size: int) -> Any:
 
 def save(sheet: Image.Image, out: Path) -> None:
     with atomic_path(out) as temporary:
-        sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS).quantize(64).save(temporary, optimize=True)
+        small = sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS)
+        small.quantize(64).save(temporary, optimize=True)
 
 
 def success_chart(out: Path, groups: Sequence[Group]) -> None:
-    """Draws one panel per object set: a dot with the interval for new objects per line, small rings for single seeds."""
+    """Draws one panel per object set: on each line a dot with the interval for new objects, rings for seeds."""
     label, side, row, top, gap = 128, 230, 20, 34, 22
     numbers = sorted({number for group in groups for _, number, _ in group.lines if number}, reverse=True)
     colours = {number: COLOURS[i % len(COLOURS)] for i, number in enumerate(numbers)} | {0: COLOURS[4]}
@@ -56,7 +60,8 @@ def success_chart(out: Path, groups: Sequence[Group]) -> None:
             for rate in line["by_seed"]:
                 _ring(draw, (left + side * rate) * SCALE, y, 3 * SCALE, colour, fill=False)
             _ring(draw, (left + side * line["rate"]) * SCALE, y, 4 * SCALE, colour, fill=True)
-    note = "dot: success over all seeds; line: 95 % for new objects; rings: single seeds; numbers behind a name: demonstrations"
+    note = "dot: success over all seeds; line: 95 % for new objects; rings: single seeds"
+    note += "; numbers behind a name: demonstrations"
     draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=font(10))
     save(sheet, out)
 
@@ -65,13 +70,17 @@ def _ring(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: tuple
     draw.ellipse([x - r, y - r, x + r, y + r], fill=colour if fill else None, outline=colour, width=SCALE)
 
 
-def curve_chart(out: Path, title: str, axis: str, curves: Sequence[tuple[str, list[tuple[float, float, float, float]]]]) -> None:
-    """Draws success against a figure: curves of (x, rate, low, high); x falls from left to right, from better to worse."""
+Curve = tuple[str, list[tuple[float, float, float, float]]]  # name and points
+
+
+def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve]) -> None:
+    """Draws success against a figure: curves of (x, rate, low, high); x falls from left to right."""
     left, top, side, tall = 58, 40, 460, 250
     xs = [x for _, points in curves for x, *_ in points]
     low_x, high_x = min(xs), max(xs)
     span = (high_x - low_x) or 1.0
-    sheet = Image.new("RGB", ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE), (255, 255, 255))
+    size = ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE)
+    sheet = Image.new("RGB", size, (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
 
     def place(x: float, rate: float) -> tuple[float, float]:
@@ -85,7 +94,8 @@ def curve_chart(out: Path, title: str, axis: str, curves: Sequence[tuple[str, li
         draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:g}", fill=INK, font=font(10), anchor="ma")
     draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=font(11), anchor="ma")
     for i, (name, points) in enumerate(curves):
-        colour, nudge = COLOURS[i % len(COLOURS)], (i - (len(curves) - 1) / 2) * 5 * SCALE  # intervals beside each other, not on top
+        colour = COLOURS[i % len(COLOURS)]
+        nudge = (i - (len(curves) - 1) / 2) * 5 * SCALE  # intervals beside each other, not on top
         centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
         draw.line(centre, fill=colour, width=2 * SCALE)
         for (x, _, low, high), (cx, cy) in zip(points, centre, strict=True):

@@ -10,26 +10,19 @@ from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError
-from toyshift.scripts.options import Common
+from toyshift.scripts.options import Parallel
 
 _BAR = 30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Parallel):
     """Options of `toyshift toys distance`."""
 
     a: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="A")]
     """What distances are measured to, e.g. the training toys: toys:train."""
     b: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="B")]
     """What is measured, e.g. the test objects: ycb-like."""
-    workers: int = 0
-    """Processes; 0 takes one per core."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise ConfigError(f"--workers must be at least 0, got {self.workers}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -52,7 +45,9 @@ def main(cfg: Config) -> dict[str, Any]:
         bar = list(("#" * round(_BAR * row["chamfer"]["distance"] / longest)).ljust(_BAR))
         bar[mark] = "|"
         iou = f"{row['iou']['distance']:.3f}" if "iou" in row else "    -"
-        print(f"{row['id'][:28]:<28} {row['chamfer']['distance'] * 1000:5.1f} mm  {''.join(bar)}  {row['chamfer_scaled']['distance']:6.3f}  {iou}  {row['chamfer']['nearest']}")
+        nearest, scaled = row["chamfer"], row["chamfer_scaled"]["distance"]
+        head = f"{row['id'][:28]:<28} {nearest['distance'] * 1000:5.1f} mm  {''.join(bar)}"
+        print(f"{head}  {scaled:6.3f}  {iou}  {nearest['nearest']}")
     for name, entry in summary.items():
         if "farther" not in entry:
             print(f"{name}: no pair of closed surfaces to compare")

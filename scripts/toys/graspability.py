@@ -1,6 +1,7 @@
 """Measures how often sampled grasps of each toy succeed.
 
-toyshift toys graspability 'toys:train?n=500'      then: toyshift collect --objects 'toys:train?select=top-graspable&pool=500' ...
+toyshift toys graspability 'toys:train?n=500'
+toyshift collect --objects 'toys:train?select=top-graspable&pool=500' --out runs/demos     then
 """
 
 from __future__ import annotations
@@ -8,23 +9,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.scripts.toys.options import SetConfig
 from toyshift.toys.graspability import TRIES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(SetConfig):
+class Config(SetConfig, tries=1, workers=0):
     """Options of `toyshift toys graspability`."""
 
     tries: int = TRIES
     """Grasps per toy; the selection of top-graspable toys reads the tables of the default and of seed 0."""
     workers: int = 2
     """Processes; 0 works in this one."""
-
-    def __post_init__(self) -> None:
-        if self.tries < 1 or self.workers < 0:
-            raise ConfigError(f"--tries must be at least 1 and --workers at least 0, got {self.tries} and {self.workers}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -38,5 +34,8 @@ def main(cfg: Config) -> dict[str, Any]:
     shares = measure_graspability(cfg.objects, cfg.tries, cfg.seed, cfg.workers)
     mean = sum(shares.values()) / len(shares)
     never, always = (sum(share == limit for share in shares.values()) for limit in (0.0, 1.0))
-    print(f"{len(shares)} toys of {cfg.objects}: {mean:.1%} of {cfg.tries} sampled grasps succeed; never {never} toys, always {always}; table {table_path(cfg.tries, cfg.seed)}")
-    return {"objects": cfg.objects, "count": len(shares), "tries": cfg.tries, "mean": mean, "never": never, "always": always, "table": table_path(cfg.tries, cfg.seed), "shares": shares}
+    told = f"{mean:.1%} of {cfg.tries} sampled grasps succeed; never {never} toys, always {always}"
+    table = table_path(cfg.tries, cfg.seed)
+    print(f"{len(shares)} toys of {cfg.objects}: {told}; table {table}")
+    facts = {"objects": cfg.objects, "count": len(shares), "tries": cfg.tries, "mean": mean}
+    return {**facts, "never": never, "always": always, "table": table, "shares": shares}

@@ -9,12 +9,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.scripts.toys.options import SetConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(SetConfig):
+class Config(SetConfig, drops=1, grasps=1):
     """Options of `toyshift toys grasps`."""
 
     out: Path
@@ -24,13 +23,9 @@ class Config(SetConfig):
     drops: int = 4
     """Times that each object is put on the table, in a rest pose each."""
     grasps: int = 16
-    """Most grasps per drop and planner, spread over those found from best to worst."""
+    """Most grasps per drop and search (from above, in 6 degrees of freedom), spread over those found, best to worst."""
     simulate: bool = False
     """Try each grasp in simulation (about a second each)."""
-
-    def __post_init__(self) -> None:
-        if min(self.drops, self.grasps) < 1:
-            raise ConfigError(f"--drops and --grasps must be at least 1, got {self.drops} and {self.grasps}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -42,5 +37,6 @@ def main(cfg: Config) -> dict[str, Any]:
 
     result = annotate(AnnotateConfig(cfg.objects, cfg.out, cfg.robot, cfg.drops, cfg.grasps, cfg.simulate, cfg.seed))
     lifted = "" if result["lifted"] is None else f", {result['lifted']:.1%} lift it in simulation"
-    print(f"{result['grasps']} grasps of {result['objects']} objects of {cfg.objects}{lifted}; without any: {', '.join(result['none']) or 'none'}; {cfg.out}")
+    told = f"{result['grasps']} grasps of {result['objects']} objects of {cfg.objects}{lifted}"
+    print(f"{told}; without any: {', '.join(result['none']) or 'none'}; {cfg.out}")
     return result

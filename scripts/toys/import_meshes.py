@@ -50,14 +50,16 @@ def main(cfg: Config) -> dict[str, Any]:
         if not row.ok:
             print(f"{row.id:<28} FAILED: {row.error}")
             continue
-        box = " x ".join(f"{edge * 1000:.0f}" for edge in row.box)
-        print(
-            f"{row.id:<28} {row.faces:>7} faces  {box:>15} mm  {row.volume * 1e6:7.1f} cm3  {row.mass * 1000:7.1f} g ({row.mass_from})  "
-            f"width {row.width * 1000:5.1f} mm{'' if row.graspable else ' (too wide)'}  {row.parts} parts"
-        )
+        box, wide = " x ".join(f"{edge * 1000:.0f}" for edge in row.box), "" if row.graspable else " (too wide)"
+        size = f"{row.faces:>7} faces  {box:>15} mm  {row.volume * 1e6:7.1f} cm3"
+        mass = f"{row.mass * 1000:7.1f} g ({row.mass_from})"
+        print(f"{row.id:<28} {size}  {mass}  width {row.width * 1000:5.1f} mm{wide}  {row.parts} parts")
         for text in row.repairs:
             print(f"{'':<28} {text}")
     failed = [row["id"] for row in rows if not row["ok"]]
-    spec = f"{'ycb' if ycb else 'meshes'}:{cfg.folder}" + ("?" + "&".join(f"{k}={v}" for k, v in options.items()) if options else "")
-    print(f"{len(rows) - len(failed)} of {len(rows)} objects can be used as {spec}" + (f"; failed: {', '.join(failed)}" if failed else ""))
-    return {"ok": not failed, "objects": spec, "unit": plan.unit, "inferred": plan.inferred, "count": len(rows), "failed": failed, "rows": rows}
+    suffix = "?" + "&".join(f"{k}={v}" for k, v in options.items()) if options else ""
+    spec = f"{'ycb' if ycb else 'meshes'}:{cfg.folder}{suffix}"
+    lost = f"; failed: {', '.join(failed)}" if failed else ""
+    print(f"{len(rows) - len(failed)} of {len(rows)} objects can be used as {spec}{lost}")
+    facts = {"ok": not failed, "objects": spec, "unit": plan.unit, "inferred": plan.inferred}
+    return {**facts, "count": len(rows), "failed": failed, "rows": rows}

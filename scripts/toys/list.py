@@ -22,7 +22,10 @@ def main(cfg: SetConfig) -> dict[str, Any]:
     objects = load_objects(cfg.objects)
     rows = []
     for obj in track(objects, "objects"):
-        rows.append({"id": obj.id, "name": obj.name, "width_m": obj.width, "mass_kg": obj.mass, "graspable": obj.graspable(PANDA_OPENING)})
-        print(f"{obj.id:<32} {obj.name:<28} width {obj.width * 1000:6.1f} mm  mass {obj.mass * 1000:7.1f} g  {'graspable' if rows[-1]['graspable'] else 'too wide'}")
+        fits = obj.graspable(PANDA_OPENING)
+        row = {"id": obj.id, "name": obj.name, "width_m": obj.width, "mass_kg": obj.mass, "graspable": fits}
+        rows.append(row)
+        size = f"width {obj.width * 1000:6.1f} mm  mass {obj.mass * 1000:7.1f} g"
+        print(f"{obj.id:<32} {obj.name:<28} {size}  {'graspable' if fits else 'too wide'}")
     print(f"{len(rows)} objects in {objects.spec}")
     return {"objects": objects.spec, "fingerprint": objects.fingerprint, "count": len(rows), "rows": rows}

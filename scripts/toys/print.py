@@ -10,14 +10,13 @@ import io
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_text
 from toyshift.core.progress import track
 from toyshift.scripts.toys.options import SetConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(SetConfig):
+class Config(SetConfig, n=1):
     """Options of `toyshift toys print`."""
 
     out: Path
@@ -30,10 +29,6 @@ class Config(SetConfig):
     """Thinnest wall that comes out well [mm]."""
     density: float = 1240.0
     """Density of the solid filament [kg/m^3]; 1240 is PLA."""
-
-    def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ConfigError(f"--n must be at least 1, got {self.n}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -59,7 +54,8 @@ def main(cfg: Config) -> dict[str, Any]:
         pictures[found.id] = png.getvalue()
     write_text(cfg.out / "labels.html", label_sheet(manifest, pictures))
     for row in manifest["prints"]:
-        x, y, z = row["size_mm"]
-        print(f"{row['id']:<28} {x:6.1f} x {y:5.1f} x {z:5.1f} mm  wall {row['wall_mm']:5.1f} mm  solid {row['solid_mass_g']:6.1f} g  {'; '.join(row['warnings'])}".rstrip())
+        size = " x ".join(f"{edge:5.1f}" for edge in row["size_mm"])
+        told = f"wall {row['wall_mm']:5.1f} mm  solid {row['solid_mass_g']:6.1f} g  {'; '.join(row['warnings'])}"
+        print(f"{row['id']:<28} {size} mm  {told}".rstrip())
     print(f"{len(ready)} objects as 3MF and STL, manifest.json and labels.html: {cfg.out}")
     return {**manifest, "out": cfg.out, "labels": cfg.out / "labels.html"}

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.files import atomic_path
 from toyshift.core.progress import track
 from toyshift.scripts.toys.options import SetConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(SetConfig):
+class Config(SetConfig, limit=1, size=(16, 1024)):
     """Options of `toyshift toys show`."""
 
     out: Path
@@ -27,10 +26,6 @@ class Config(SetConfig):
     """At most so many objects, the first of the set."""
     size: int = 160
     """Width of one thumbnail [pixels]."""
-
-    def __post_init__(self) -> None:
-        if self.limit < 1 or not 16 <= self.size <= 1024:
-            raise ConfigError(f"--limit must be at least 1 and --size 16..1024, got {self.limit} and {self.size}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -54,12 +49,13 @@ def main(cfg: Config) -> dict[str, Any]:
     sheet = Image.new("RGB", (columns * wide + gap, lines * high + gap), "white")
     draw = ImageDraw.Draw(sheet)
     for index, name in enumerate(track(chosen, "thumbnails")):
-        line, column = divmod(index, columns)
-        left, top = gap + column * wide, gap + line * high
+        left, top = gap + index % columns * wide, gap + index // columns * high
         found = objects.by_id(name)
         sheet.paste(Image.fromarray(thumbnail(found, size=cfg.size)), (left, top))
-        for k, (text, colour) in enumerate(((found.id, "#111"), (f"{found.width * 1000:.0f} mm, {found.mass * 1000:.0f} g", "#666"))):
-            draw.text((left + cfg.size / 2, top + cfg.size + (0.2 + 1.25 * k) * letters), fitting(text, font.getlength, cfg.size), colour, font, anchor="ma")
+        size = f"{found.width * 1000:.0f} mm, {found.mass * 1000:.0f} g"
+        for text, colour, line in ((found.id, "#111", 0.2), (size, "#666", 1.45)):
+            place = (left + cfg.size / 2, top + cfg.size + line * letters)
+            draw.text(place, fitting(text, font.getlength, cfg.size), colour, font, anchor="ma")
     with atomic_path(cfg.out) as temporary:
         sheet.save(temporary, format="PNG")
     print(f"{len(chosen)} of {len(objects)} objects: {cfg.out}")
@@ -68,7 +64,8 @@ def main(cfg: Config) -> dict[str, Any]:
 
 def fitting(text: str, length: Callable[[str], float], room: float) -> str:
     """The text, shortened in its middle until it fits `room` [pixels]."""
-    kept = len(text)
-    while kept > 2 and length(shown := text if kept == len(text) else f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}") > room:
+    shown, kept = text, len(text)
+    while kept > 2 and length(shown) > room:
         kept -= 1
+        shown = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
     return shown if kept > 2 else text[:2]

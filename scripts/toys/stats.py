@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
 from toyshift.scripts.toys.options import SetConfig
@@ -27,19 +26,16 @@ UNITS = {"m": (1000.0, "mm"), "kg": (1000.0, "g")}  # how lengths and masses are
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(SetConfig):
+class Config(SetConfig, sample=1):
     """Options of `toyshift toys stats`."""
 
     sample: int = 500
-    """At most so many objects are meshed for mass, width and extent: a seeded sample. Counts, sizes and colours of toys cover the whole set."""
-
-    def __post_init__(self) -> None:
-        if self.sample < 1:
-            raise ConfigError(f"--sample must be at least 1, got {self.sample}")
+    """At most so many objects are meshed for mass, width and extent: a seeded sample. Counts, sizes and colours of toys
+    cover the whole set."""
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Measures a set: how width, mass and extent are distributed, what its toys are made of, and what is too wide for a Panda hand.
+    """Measures a set: how width, mass and extent are distributed, what its toys are made of, what a Panda cannot hold.
 
     Example: toyshift toys stats 'toys:lego?n=10000'
     """
@@ -50,7 +46,8 @@ def main(cfg: Config) -> dict[str, Any]:
 
     objects = load_objects(cfg.objects)
     count = len(objects)
-    chosen = range(count) if count <= cfg.sample else np.sort(episode_rng(cfg.seed, 0, "stats").choice(count, cfg.sample, replace=False)).tolist()
+    drawn = episode_rng(cfg.seed, 0, "stats").choice(count, min(count, cfg.sample), replace=False)
+    chosen = np.sort(drawn).tolist()
     measures: dict[str, list[float]] = {"width_m": [], "mass_kg": [], "longest_m": []}
     wide: dict[str, float] = {}
     toys: list[Toy] = []
@@ -67,7 +64,8 @@ def main(cfg: Config) -> dict[str, Any]:
     result: dict[str, Any] = {
         "objects": objects.spec, "fingerprint": objects.fingerprint, "count": count,
         "ids": {"distinct": len(set(objects.ids)), "first": list(objects.ids[:3]), "last": objects.ids[-1]},
-        "measured": {"objects": len(chosen), "seed": cfg.seed, "of_all": len(chosen) == count}, "ungraspable": wide, **measured,
+        "measured": {"objects": len(chosen), "seed": cfg.seed, "of_all": len(chosen) == count}, "ungraspable": wide,
+        **measured,
     }
     if isinstance(objects, ToySet):
         result["toys"] = made_of(objects.toy(name) for name in track(objects.ids, "toys"))
@@ -82,7 +80,8 @@ def distribution_of(values: list[float]) -> dict[str, Any]:
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
     counts, edges = np.histogram(values, BINS)
     return {
-        "min": float(np.min(values)), "q05": float(low), "median": float(middle), "q95": float(high), "max": float(np.max(values)), "mean": float(np.mean(values)),
+        "min": min(values), "q05": float(low), "median": float(middle), "q95": float(high), "max": max(values),
+        "mean": float(np.mean(values)),
         "histogram": {"from": float(edges[0]), "to": float(edges[-1]), "counts": counts.tolist()},
     }
 
@@ -111,7 +110,8 @@ def made_of(toys: Iterable[Toy]) -> dict[str, Any]:
     if len(named) < len(colours):
         named["without a name"] = sum(colours.values()) - sum(named.values())
     return {
-        "count": number, "primitives": {str(k): parts[k] for k in sorted(parts)}, "kinds": {k: kinds[k] for k in SIZE_NAMES if kinds[k]},
+        "count": number, "primitives": {str(k): parts[k] for k in sorted(parts)},
+        "kinds": {k: kinds[k] for k in SIZE_NAMES if kinds[k]},
         "colours": dict(sorted(named.items())),
         "sizes_m": {name: distribution_of(values) for name, values in sizes.items() if values},
         **{name: distribution_of(values) for name, values in others.items()},
@@ -122,9 +122,10 @@ def show(result: dict[str, Any], opening: float) -> None:
     """Prints a result as tables with small histograms."""
     measured = result["measured"]
     which = "all" if measured["of_all"] else f"a sample of {measured['objects']} (seed {measured['seed']})"
-    print(f"{result['count']} objects in {result['objects']}; fingerprint {result['fingerprint']}\n\nmeasured on {which}:")
-    rows = [(name.rsplit("_", 1)[0], result[name], *UNITS[name.rsplit("_", 1)[1]]) for name in ("width_m", "mass_kg", "longest_m")]
-    _table(rows)
+    print(f"{result['count']} objects in {result['objects']}; fingerprint {result['fingerprint']}")
+    print(f"\nmeasured on {which}:")
+    measures = (("width", "m"), ("mass", "kg"), ("longest", "m"))
+    _table([(name, result[f"{name}_{unit}"], *UNITS[unit]) for name, unit in measures])
     wide = result["ungraspable"]
     some = f": {', '.join(list(wide)[:8])}{' ...' if len(wide) > 8 else ''}" if wide else ""
     print(f"too wide for {opening * 1000:.0f} mm: {len(wide)} of {measured['objects']}{some}")
@@ -137,7 +138,8 @@ def show(result: dict[str, Any], opening: float) -> None:
         total = sum(toys[title].values())
         print(f"\n{title}:")
         for name, value in toys[title].items():
-            print(f"  {name:<16} {value:>8} {value / total:>6.1%} {'#' * round(40 * value / max(toys[title].values()))}")
+            bar = "#" * round(40 * value / max(toys[title].values()))
+            print(f"  {name:<16} {value:>8} {value / total:>6.1%} {bar}")
 
 
 def _table(rows: list[tuple[str, dict[str, Any], float, str]]) -> None:
@@ -147,4 +149,5 @@ def _table(rows: list[tuple[str, dict[str, Any], float, str]]) -> None:
         counts, histogram = entry["histogram"]["counts"], entry["histogram"]
         bars = "".join(ramp[-(-8 * c // max(counts))] for c in counts)
         numbers = "".join(f"{entry[q] * scale:>9.1f}" for q in ("q05", "median", "q95"))
-        print(f"  {name:<20}{numbers} {unit:<3} {histogram['from'] * scale:>7.1f} |{bars}| {histogram['to'] * scale:.1f}")
+        low, high = histogram["from"] * scale, histogram["to"] * scale
+        print(f"  {name:<20}{numbers} {unit:<3} {low:>7.1f} |{bars}| {high:.1f}")

@@ -9,24 +9,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_text
 from toyshift.core.progress import track
 from toyshift.scripts.toys.options import SetConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(SetConfig):
+class Config(SetConfig, limit=1):
     """Options of `toyshift toys view`."""
 
     out: Path
     """HTML file to write; it needs nothing else, not even a network."""
     limit: int = 300
     """At most so many objects, the first of the set."""
-
-    def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise ConfigError(f"--limit must be at least 1, got {self.limit}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -40,7 +35,8 @@ def main(cfg: Config) -> dict[str, Any]:
     objects = load_objects(cfg.objects)
     chosen = objects.ids[: cfg.limit]
     count = str(len(chosen)) if len(chosen) == len(objects) else f"{len(chosen)} of {len(objects)}"
-    page = viewer_page(f"{objects.spec}: {count} objects", track((objects.by_id(name) for name in chosen), "models", len(chosen), "object"))
+    models = track((objects.by_id(name) for name in chosen), "models", len(chosen), "object")
+    page = viewer_page(f"{objects.spec}: {count} objects", models)
     write_text(cfg.out, page)
     print(f"{count} objects, {len(page) / 1e6:.1f} MB: {cfg.out}")
     return {"objects": objects.spec, "shown": list(chosen), "bytes": len(page.encode()), "out": cfg.out}

@@ -8,21 +8,29 @@ from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.lerobot import finalize
 
 NAMES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
-ACTIONS = ActionContract("eef_delta", NAMES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.05,) * 3 + (-0.3,) * 3 + (0.0,), (0.05,) * 3 + (0.3,) * 3 + (1.0,), 10.0, ("j0", "j1"))
+ACTIONS = ActionContract(
+    "eef_delta", NAMES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.05,) * 3 + (-0.3,) * 3 + (0.0,),
+    (0.05,) * 3 + (0.3,) * 3 + (1.0,), 10.0, ("j0", "j1")
+)
 OBSERVATIONS = ObservationContract((("front", (32, 48)), ("wrist", (32, 48))), ("q0", "q1", "gripper.opening"))
 
 
 def make_episode(index, length):
     rng = np.random.default_rng([7, index])
     low, high = np.asarray(ACTIONS.low), np.asarray(ACTIONS.high)
-    frames = {"observation.state": rng.normal(size=(length, 3)).astype(np.float32), "action": rng.uniform(low, high, (length, 7)).astype(np.float32)}
+    frames = {
+        "observation.state": rng.normal(size=(length, 3)).astype(np.float32),
+        "action": rng.uniform(low, high, (length, 7)).astype(np.float32)
+    }
     for camera in ("front", "wrist"):
         frames[f"observation.images.{camera}"] = rng.integers(0, 256, (length, 32, 48, 3), dtype=np.uint8)
         frames[f"masks.{camera}"] = rng.integers(0, 4, (length, 32, 48), dtype=np.uint8)
         frames[f"camera.{camera}.extrinsics"] = rng.normal(size=(length, 4, 4)).astype(np.float32)
     frames["sim.state"] = rng.normal(size=(length, 5))  # double precision
     frames["executed_action"] = frames["action"] + np.float32(0.001)
-    return Episode(index, frames, {"task": f"pick up toy {index % 2}", "success": index != 2, "seed": 7, "object_id": f"toy-{index}"})
+    return Episode(index, frames, {
+        "task": f"pick up toy {index % 2}", "success": index != 2, "seed": 7, "object_id": f"toy-{index}"
+    })
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ def test_every_frame_comes_back(demos):
             np.testing.assert_array_equal(frame["sim.state"].numpy(), episode.frames["sim.state"][t].astype(np.float32))
             for camera in ("front", "wrist"):
                 image = frame[f"observation.images.{camera}"].numpy()  # (3, H, W), 0..1
-                np.testing.assert_array_equal(np.round(image * 255).astype(np.uint8), np.moveaxis(episode.frames[f"observation.images.{camera}"][t], 2, 0))
+                np.testing.assert_array_equal(np.round(image * 255).astype(np.uint8), np.moveaxis(
+                    episode.frames[f"observation.images.{camera}"][t], 2, 0
+                ))
             assert frame["task"] == episode.meta["task"]
             assert int(frame["episode_index"]) == episode.index
             assert float(frame["timestamp"]) == pytest.approx(t / 10.0)
@@ -50,9 +52,12 @@ def test_statistics_are_those_of_the_frames(demos):
 def test_two_steps_of_lerobot_train_with_act(demos, tmp_path):
     out = tmp_path / "act"
     command = [
-        os.path.join(os.path.dirname(sys.executable), "lerobot-train"), "--dataset.repo_id=toyshift/demos", f"--dataset.root={demos}", "--policy.type=act", "--policy.device=cpu",
-        "--policy.push_to_hub=false", "--policy.chunk_size=4", "--policy.n_action_steps=4", "--policy.dim_model=64", "--policy.dim_feedforward=64", "--policy.n_heads=2",
-        "--policy.pretrained_backbone_weights=null", "--steps=2", "--batch_size=2", "--num_workers=0", "--save_freq=2", "--log_freq=1", "--wandb.enable=false", f"--output_dir={out}",
+        os.path.join(os.path.dirname(sys.executable), "lerobot-train"), "--dataset.repo_id=toyshift/demos",
+        f"--dataset.root={demos}", "--policy.type=act", "--policy.device=cpu",
+        "--policy.push_to_hub=false", "--policy.chunk_size=4", "--policy.n_action_steps=4", "--policy.dim_model=64",
+        "--policy.dim_feedforward=64", "--policy.n_heads=2",
+        "--policy.pretrained_backbone_weights=null", "--steps=2", "--batch_size=2", "--num_workers=0", "--save_freq=2",
+        "--log_freq=1", "--wandb.enable=false", f"--output_dir={out}",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

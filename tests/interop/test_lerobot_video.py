@@ -19,7 +19,10 @@ def videos(tmp_path_factory):
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     for i, length in enumerate((7, 5, 6)):
         shift = 9 * np.arange(length)[:, None, None] + 40 * i
-        images = np.stack([128 + 90 * np.sin((x + shift) / 25), 128 + 90 * np.cos((y - shift) / 30), (x + y) / 2.0 + 0 * shift], axis=-1)
+        images = np.stack(
+            [128 + 90 * np.sin((x + shift) / 25), 128 + 90 * np.cos((y - shift) / 30), (x + y) / 2.0 + 0 * shift],
+            axis=-1
+        )
         frames = {
             "observation.images.front": images.astype(np.uint8), "masks.front": np.ones((length, *SIZE), np.uint8),
             "observation.state": np.zeros((length, 2), np.float32), "action": np.full((length, 2), i, np.float32),
@@ -33,7 +36,8 @@ def videos(tmp_path_factory):
 def test_every_frame_of_every_episode_is_found(videos):
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    theirs = LeRobotDataset("toyshift/videos", root=videos, video_backend="pyav")  # torchcodec needs the system's FFmpeg
+    # torchcodec needs the system's FFmpeg
+    theirs = LeRobotDataset("toyshift/videos", root=videos, video_backend="pyav")
     ours = [(episode, t) for episode in open_dataset(videos) for t in range(len(episode))]
     assert len(theirs) == len(ours)
     for row, (episode, t) in reversed(list(enumerate(ours))):

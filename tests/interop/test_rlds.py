@@ -27,8 +27,12 @@ def write_tfds(folder, name, steps, episodes):
     folder = folder / name / "1.0.0"
     folder.mkdir(parents=True)
     features = F.FeaturesDict({"steps": F.Dataset(steps), "episode_metadata": {"file_path": F.Text()}})
-    identity = tfds.core.DatasetIdentity(name=name, version=tfds.core.Version("1.0.0"), data_dir=str(folder), module_name="")
-    writer = tfds.core.SequentialWriter(tfds.core.DatasetInfo(builder=identity, features=features), max_examples_per_shard=2, overwrite=False)
+    identity = tfds.core.DatasetIdentity(
+        name=name, version=tfds.core.Version("1.0.0"), data_dir=str(folder), module_name=""
+    )
+    writer = tfds.core.SequentialWriter(
+        tfds.core.DatasetInfo(builder=identity, features=features), max_examples_per_shard=2, overwrite=False
+    )
     writer.initialize_splits(["train"])
     writer.add_examples({"train": [{"steps": e, "episode_metadata": {"file_path": "x"}} for e in episodes]})
     writer.close_all()
@@ -53,39 +57,67 @@ def rt1(tmp_path):
     rng = np.random.default_rng(0)
     raw, episodes = [], []
     for length in (6, 9, 7):
-        columns = {"image": random_pictures(rng, length), "pose": rng.normal(size=(length, 7)).astype(np.float32), "closed": rng.random((length, 1), np.float32)}
-        columns |= {"move": rng.normal(size=(length, 3)).astype(np.float32), "turn": rng.normal(size=(length, 3)).astype(np.float32)}
+        columns = {
+            "image": random_pictures(rng, length), "pose": rng.normal(size=(length, 7)).astype(np.float32),
+            "closed": rng.random((length, 1), np.float32)
+        }
+        columns |= {
+            "move": rng.normal(size=(length, 3)).astype(np.float32),
+            "turn": rng.normal(size=(length, 3)).astype(np.float32)
+        }
         columns["close"] = np.zeros((length, 1), np.float32)
         columns["close"][2], columns["close"][4] = 1.0, -1.0
         raw.append(columns)
         episodes.append([
             {
-                "observation": {"image": columns["image"][t], "base_pose_tool_reached": columns["pose"][t], "gripper_closed": columns["closed"][t], "natural_language_instruction": "pick coke can"},
-                "action": {"world_vector": columns["move"][t], "rotation_delta": columns["turn"][t], "gripper_closedness_action": columns["close"][t]}, "reward": float(t == length - 1),
+                "observation": {
+                    "image": columns["image"][t], "base_pose_tool_reached": columns["pose"][t],
+                    "gripper_closed": columns["closed"][t], "natural_language_instruction": "pick coke can"
+                },
+                "action": {
+                    "world_vector": columns["move"][t], "rotation_delta": columns["turn"][t],
+                    "gripper_closedness_action": columns["close"][t]
+                },
+                "reward": float(t == length - 1),
             } for t in range(length)
         ])  # fmt: skip
     steps = {
-        "observation": {"image": picture(), "base_pose_tool_reached": tensor(7), "gripper_closed": tensor(1), "natural_language_instruction": F.Text()},
-        "action": {"world_vector": tensor(3), "rotation_delta": tensor(3), "gripper_closedness_action": tensor(1)}, "reward": F.Scalar(dtype=np.float32),
+        "observation": {
+            "image": picture(), "base_pose_tool_reached": tensor(7), "gripper_closed": tensor(1),
+            "natural_language_instruction": F.Text()
+        },
+        "action": {"world_vector": tensor(3), "rotation_delta": tensor(3), "gripper_closedness_action": tensor(1)},
+        "reward": F.Scalar(dtype=np.float32),
     }  # fmt: skip
     return write_tfds(tmp_path, "fractal20220817_data", steps, episodes), raw
 
 
 @pytest.fixture
 def bridge(tmp_path):
-    """Bridge: flat actions, continuous gripper, an all-zero first action, movement relabelled from the reached state."""
+    """Bridge: flat actions, continuous gripper, a first action of zeros, movement relabelled from the reached state."""
     rng = np.random.default_rng(1)
     raw, episodes = [], []
     for length in (8, 6):
-        columns = {"image": random_pictures(rng, length), "state": rng.normal(size=(length, 7)).astype(np.float32), "action": rng.normal(size=(length, 7)).astype(np.float32)}
+        columns = {
+            "image": random_pictures(rng, length), "state": rng.normal(size=(length, 7)).astype(np.float32),
+            "action": rng.normal(size=(length, 7)).astype(np.float32)
+        }
         columns["action"][0] = 0.0
         columns["action"][:, 6] = np.linspace(1.0, 0.0, length)
         raw.append(columns)
         episodes.append([
-            {"observation": {"image_0": columns["image"][t], "image_1": columns["image"][t], "state": columns["state"][t]}, "action": columns["action"][t], "language_instruction": "put carrot on plate"}
+            {
+                "observation": {
+                    "image_0": columns["image"][t], "image_1": columns["image"][t], "state": columns["state"][t]
+                },
+                "action": columns["action"][t], "language_instruction": "put carrot on plate"
+            }
             for t in range(length)
         ])  # fmt: skip
-    steps = {"observation": {"image_0": picture(), "image_1": picture(), "state": tensor(7)}, "action": tensor(7), "language_instruction": F.Text()}
+    steps = {
+        "observation": {"image_0": picture(), "image_1": picture(), "state": tensor(7)}, "action": tensor(7),
+        "language_instruction": F.Text()
+    }
     return write_tfds(tmp_path, "bridge_orig", steps, episodes), raw
 
 
@@ -93,11 +125,22 @@ def bridge(tmp_path):
 def franka(tmp_path):
     """A Franka in joint space: changes of seven joints and a gripper."""
     rng = np.random.default_rng(2)
-    raw = [{"image": random_pictures(rng, 5), "joint": rng.normal(size=(5, 7)).astype(np.float32), "grip": rng.random((5, 1), np.float32), "action": rng.normal(size=(5, 8)).astype(np.float32)} for _ in range(3)]
-    episodes = [
-        [{"observation": {"hand_image": c["image"][t], "joint_pos": c["joint"][t], "gripper": c["grip"][t]}, "action": c["action"][t], "language_instruction": "stack"} for t in range(5)] for c in raw
-    ]
-    steps = {"observation": {"hand_image": picture(), "joint_pos": tensor(7), "gripper": tensor(1)}, "action": tensor(8), "language_instruction": F.Text()}
+    raw = [
+        {
+            "image": random_pictures(rng, 5), "joint": rng.normal(size=(5, 7)).astype(np.float32),
+            "grip": rng.random((5, 1), np.float32), "action": rng.normal(size=(5, 8)).astype(np.float32),
+        } for _ in range(3)
+    ]  # fmt: skip
+
+    def step(c, t):
+        observation = {"hand_image": c["image"][t], "joint_pos": c["joint"][t], "gripper": c["grip"][t]}
+        return {"observation": observation, "action": c["action"][t], "language_instruction": "stack"}
+
+    episodes = [[step(c, t) for t in range(5)] for c in raw]
+    steps = {
+        "observation": {"hand_image": picture(), "joint_pos": tensor(7), "gripper": tensor(1)}, "action": tensor(8),
+        "language_instruction": F.Text()
+    }
     return write_tfds(tmp_path, "berkeley_rpt_converted_externally_to_rlds", steps, episodes), raw
 
 
@@ -115,7 +158,9 @@ def test_tfds_returns_our_frames(demos, tmp_path):
         action = oxe_action("eef_delta", episode.frames["action"])
         for t, step in enumerate(steps):
             np.testing.assert_array_equal(step["observation"]["image"], episode.frames["observation.images.front"][t])
-            np.testing.assert_array_equal(step["observation"]["wrist_image"], episode.frames["observation.images.wrist"][t])
+            np.testing.assert_array_equal(
+                step["observation"]["wrist_image"], episode.frames["observation.images.wrist"][t]
+            )
             np.testing.assert_array_equal(step["observation"]["front_mask"][..., 0], episode.frames["masks.front"][t])
             np.testing.assert_array_equal(step["action"], action[t])
             assert step["language_instruction"].decode() == episode.meta["task"]
@@ -147,7 +192,9 @@ def test_rt1(rt1, tmp_path):
         np.testing.assert_array_equal(episode.frames["action"][:, :6], np.hstack([columns["move"], columns["turn"]]))
         # open until told to close at 2, open again from 4 on
         np.testing.assert_array_equal(episode.frames["action"][:, 6], [1, 1, 0, 0] + [1] * (len(episode) - 4))
-        np.testing.assert_array_equal(episode.frames["observation.state"], np.hstack([columns["pose"], columns["closed"]]))
+        np.testing.assert_array_equal(
+            episode.frames["observation.state"], np.hstack([columns["pose"], columns["closed"]])
+        )
         assert episode.meta["task"] == "pick coke can"
         assert episode.meta["success"] is True
 
@@ -171,7 +218,9 @@ def test_franka_joints(franka, tmp_path):
     assert dataset.action_contract.mode == "joint_delta"
     for episode, columns in zip(dataset, raw, strict=True):
         np.testing.assert_array_equal(episode.frames["action"], columns["action"])
-        np.testing.assert_array_equal(episode.frames["observation.state"], np.hstack([columns["joint"], columns["grip"]]))
+        np.testing.assert_array_equal(
+            episode.frames["observation.state"], np.hstack([columns["joint"], columns["grip"]])
+        )
         np.testing.assert_array_equal(episode.frames["observation.images.wrist"], columns["image"])
 
 

@@ -27,7 +27,10 @@ def sequences(file, **options):
 
     ObsUtils.initialize_obs_utils_with_obs_specs([OBS])
     keys = ["state", "front_image", "wrist_image"]
-    return SequenceDataset(str(file), obs_keys=keys, dataset_keys=("actions", "rewards", "dones"), load_next_obs=False, hdf5_cache_mode=None, **options)
+    return SequenceDataset(
+        str(file), obs_keys=keys, dataset_keys=("actions", "rewards", "dones"), load_next_obs=False,
+        hdf5_cache_mode=None, **options
+    )
 
 
 def test_their_dataset_returns_our_frames(demos, file):
@@ -51,7 +54,10 @@ def test_filters_split_the_demonstrations(file, demos):
 
 
 def test_their_info_script_accepts_it(file):
-    done = subprocess.run([sys.executable, "-m", "robomimic.scripts.get_dataset_info", "--dataset", str(file)], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "robomimic.scripts.get_dataset_info", "--dataset", str(file)], capture_output=True,
+        text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "total trajectories: 5" in done.stdout
 

@@ -41,7 +41,10 @@ def echo(cfg: EchoConfig) -> dict[str, Any]:
     if cfg.fail == "bug":
         raise AssertionError("a bug")
     print("chatter")
-    return {"text": cfg.text, "seed": cfg.seed, "path": Path("a/b"), "nan": float("nan"), "array": np.arange(3), "ok": cfg.fail != "check"}
+    return {
+        "text": cfg.text, "seed": cfg.seed, "path": Path("a/b"), "nan": float("nan"), "array": np.arange(3),
+        "ok": cfg.fail != "check"
+    }
 
 
 @pytest.fixture
@@ -58,7 +61,8 @@ def in_process(code: str) -> str:
 
 
 def test_top_level_help_imports_nothing_heavy() -> None:
-    code = "import sys; from toyshift.scripts.cli import main; main(['--help']); print(sorted({m.split('.')[0] for m in sys.modules}))"
+    code = "import sys; from toyshift.scripts.cli import main; main(['--help']); "
+    code += "print(sorted({m.split('.')[0] for m in sys.modules}))"
     out = in_process(code)
     loaded = set(out.splitlines()[-1].replace("'", "").strip("[]").split(", "))
     assert not loaded & {"torch", "mujoco", "numpy", "tyro", "gymnasium", "trimesh", "scipy", "pyarrow"}
@@ -67,7 +71,10 @@ def test_top_level_help_imports_nothing_heavy() -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
-    for name in ("run", "toys", "collect", "train", "evaluate", "diagnose", "augment", "serve", "export", "verify", "report", "doctor"):
+    for name in (
+        "run", "toys", "collect", "train", "evaluate", "diagnose", "augment", "serve", "export", "verify", "report",
+        "doctor"
+    ):
         assert f"  {name} " in text
         assert name in cli.COMMANDS
 
@@ -94,7 +101,9 @@ def test_unknown_second_word_names_the_nearest(capsys: pytest.CaptureFixture[str
 def test_json_is_the_only_thing_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["echo", "--json", "--seed", "7", "--text", "hi"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"text": "hi", "seed": 7, "path": "a/b", "nan": None, "array": [0, 1, 2], "ok": True}
+    assert json.loads(captured.out) == {
+        "text": "hi", "seed": 7, "path": "a/b", "nan": None, "array": [0, 1, 2], "ok": True
+    }
     assert captured.out.count("\n") == 1
     assert "chatter" in captured.err
 
@@ -113,7 +122,9 @@ def test_exit_codes(fail: str, code: int, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.usefixtures("with_echo")
-def test_an_error_is_one_line_and_json_when_asked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_one_line_and_json_when_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert cli.main(["echo", "--fail", "input", "--json"]) == 2
     captured = capsys.readouterr()
     assert captured.err == "toyshift: the text is wrong; try another\n"
@@ -124,13 +135,16 @@ def test_an_error_is_one_line_and_json_when_asked(capsys: pytest.CaptureFixture[
 
 
 def test_a_warning_is_one_line_without_the_code_that_gave_it() -> None:
-    code = "from toyshift.scripts import cli; import warnings; cli.run = lambda argv: warnings.warn('look out') or 0; cli.main(['echo'])"
+    code = "from toyshift.scripts import cli; import warnings; "
+    code += "cli.run = lambda argv: warnings.warn('look out') or 0; cli.main(['echo'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == "toyshift: warning: look out\n"
 
 
 @pytest.mark.usefixtures("with_echo")
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
 
     def write(cfg: EchoConfig) -> dict[str, Any]:
@@ -145,9 +159,14 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pyte
     assert "a file where a folder is wanted" in json.loads(captured.out)["error"]["message"]
 
 
-@pytest.mark.parametrize(("number", "remedy"), [(errno.EACCES, "where you may read and write"), (errno.ENOSPC, "free some space"), (errno.EISDIR, "there is a folder")])
+@pytest.mark.parametrize(("number", "remedy"), [
+    (errno.EACCES, "where you may read and write"), (errno.ENOSPC, "free some space"),
+    (errno.EISDIR, "there is a folder")
+])
 @pytest.mark.usefixtures("with_echo")
-def test_what_the_system_refuses_comes_with_a_remedy(number: int, remedy: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_system_refuses_comes_with_a_remedy(
+    number: int, remedy: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def write(cfg: EchoConfig) -> dict[str, Any]:
         raise OSError(number, os.strerror(number), "/place")
 
@@ -168,7 +187,9 @@ def test_what_the_system_refuses_comes_with_a_remedy(number: int, remedy: str, c
         (["diagnose", "--policy", "oracle"], "trained policy"),
     ],
 )
-def test_what_is_wrong_is_found_before_anything_is_written(words: list[str], culprit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_is_found_before_anything_is_written(
+    words: list[str], culprit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("ctypes.util.find_library", lambda name: f"lib{name}.so")
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 2
     assert culprit in capsys.readouterr().err
@@ -184,7 +205,8 @@ def test_a_bug_is_not_hidden() -> None:
 @pytest.mark.usefixtures("with_echo")
 def test_unknown_option_exits_with_two(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["echo", "--txt", "hi"]) == 2
-    assert capsys.readouterr().err == "toyshift: unknown option of `toyshift echo` '--txt'. Did you mean '--text'? Available: --fail, --json, --seed, --text\n"
+    said = "unknown option of `toyshift echo` '--txt'. Did you mean '--text'? Available: --fail, --json, --seed, --text"
+    assert capsys.readouterr().err == f"toyshift: {said}\n"
 
 
 @pytest.mark.parametrize(
@@ -215,8 +237,13 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["toys", "stats", "toys:train", "--seed", "-1"], "--seed"),
         (["toys", "stats", "toys:train", "--seed", "one"], "--seed"),
         (["toys", "stats"], "SET"),
-        (["toys"], "list, show, print"),
+        (["toys"], "list, print, show"),
         (["verify", "a", "b"], "'b'"),
+        (["data", "mix", "a", "--out"], "--out takes a value behind it, got none"),
+        (["augment", "viewpoint", "a", "b", "--azimuth", "3"], "--azimuth takes 2 values behind it, got 3;"),
+        (["envs", "play", "--actor", "human"], "--actor is 'human'; it must be one of oracle, random"),
+        (["train", "--data", "x", "--mirror=yes"], "--mirror takes no value behind it"),
+        (["train", "--data", "x", "--lr=fast"], "--lr is 'fast'; it must be a number"),
         (["collect"], "--out PATH"),
         (["train", "--data", "x", "--poling", "mean"], "'--pooling'"),
         (["train", "--data", "x", "--pooling", "detpol"], "'detpool'"),
@@ -248,7 +275,9 @@ def test_negative_angles_are_values_and_not_options() -> None:
 
 
 def test_repeated_options_add_up() -> None:
-    words, main, rest = cli.find(["evaluate", "--policy", "a", "--policy", "oracle", "--objects", "ycb-like", "--objects", "ycb:/x?graspable"])
+    words, main, rest = cli.find(
+        ["evaluate", "--policy", "a", "--policy", "oracle", "--objects", "ycb-like", "--objects", "ycb:/x?graspable"]
+    )
     config = parse(main, rest, words)
     assert config.policy == ("a", "oracle")
     assert config.objects == ("ycb-like", "ycb:/x?graspable")
@@ -264,11 +293,14 @@ def test_an_option_of_several_values_is_not_dropped_where_it_is_given_twice(word
 def test_several_values_stand_behind_one_option() -> None:
     name, main, rest = cli.find(["train", "--data", "a", "b", "--pooling", "detpool", "--pooling", "mean"])
     config = parse(main, rest, name).train
-    assert (config.data, config.policy.pooling) == (("a", "b"), "mean")  # of a single value the last one counts, as in any shell
+    assert config.data == ("a", "b")
+    assert config.policy.pooling == "mean"  # of a single value the last one counts, as in any shell
 
 
 def test_policies_with_one_folder_name_are_told_apart() -> None:
-    assert row_names(["a/detpool", "b/detpool", "a/mean", "random"]) == {"a/detpool": "a/detpool", "b/detpool": "b/detpool", "a/mean": "mean", "random": "random"}
+    assert row_names(["a/detpool", "b/detpool", "a/mean", "random"]) == {
+        "a/detpool": "a/detpool", "b/detpool": "b/detpool", "a/mean": "mean", "random": "random"
+    }
 
 
 def test_every_second_word_is_a_command() -> None:
@@ -277,3 +309,27 @@ def test_every_second_word_is_a_command() -> None:
             words, main, rest = cli.find([name, word, "--seed", "1"])
             assert (words, rest) == (f"{name} {word}", ["--seed", "1"])
             assert dataclasses.is_dataclass(next(iter(typing.get_type_hints(main).values())))
+
+
+@pytest.mark.parametrize("words", [["--task", "pick"], ["--env", "pick"], ["--env=pick"]])
+def test_the_task_of_evaluate_still_goes_by_its_old_name(words: list[str]) -> None:
+    name, main, rest = cli.find(["evaluate", "--policy", "a", *words])
+    assert parse(main, rest, name).env_kwargs == {"task": "pick"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NumberConfig(Common, size=(1, 3)):
+    size: int = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MoreNumberConfig(NumberConfig, share=0.5):
+    share: float = 1.0
+
+
+def test_numbers_are_held_to_the_limits_of_their_class_and_of_its_base() -> None:
+    assert (MoreNumberConfig(size=3, share=0.5).size, NumberConfig().size) == (3, 2)
+    with pytest.raises(ConfigError, match="--size must be from 1 to 3, got 4"):
+        MoreNumberConfig(size=4)
+    with pytest.raises(ConfigError, match=r"--share must be at least 0\.5, got nan"):
+        MoreNumberConfig(share=float("nan"))

@@ -39,7 +39,9 @@ def test_a_package_that_does_not_load_is_a_problem(monkeypatch: pytest.MonkeyPat
     assert measure.imports() == {"json": "json needs NumPy 2", "toyshift_not_there": "toyshift_not_there needs NumPy 2"}
 
 
-def test_no_opengl_is_a_problem_with_a_remedy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_opengl_is_a_problem_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(measure, "isolated", lambda *words, **options: (None, "killed by signal 11"))
     assert cli.main(["doctor", "--quick", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -55,7 +57,9 @@ def test_software_rendering_is_recognised(monkeypatch: pytest.MonkeyPatch) -> No
 
     def fake(*words: str, backend: str, timeout: float) -> tuple[dict[str, str] | None, str]:
         asked.append(backend)
-        return ({"renderer": "llvmpipe (LLVM 19.1.7, 256 bits)", "vendor": "Mesa", "version": "4.5"}, "") if backend == "osmesa" else (None, "no libEGL")
+        return (
+            {"renderer": "llvmpipe (LLVM 19.1.7, 256 bits)", "vendor": "Mesa", "version": "4.5"}, ""
+        ) if backend == "osmesa" else (None, "no libEGL")
 
     monkeypatch.setattr(measure, "isolated", fake)
     gl, reasons = measure.find_gl()
@@ -71,18 +75,27 @@ def test_a_measurement_that_fails_says_why() -> None:
     assert "nonsense" in reason or "MUJOCO_GL" in reason
 
 
-def test_a_backend_that_is_asked_for_and_missing_is_a_problem(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backend_that_is_asked_for_and_missing_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
-    monkeypatch.setattr(measure, "isolated", lambda *words, **options: ({}, "") if words[0] == "imports" else ({"renderer": "a GPU"}, ""))
+    monkeypatch.setattr(measure, "isolated", lambda *words, **options: ({}, "") if words[0] == "imports" else (
+        {"renderer": "a GPU"}, ""
+    ))
     assert cli.main(["doctor", "--quick", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert any("apt-get install -y libosmesa6" in problem for problem in answer["problems"])
     assert not any("does not load" in problem for problem in answer["problems"])
 
 
-@pytest.mark.parametrize("words", [["collect", "--episodes", "1", "--out", "OUT"], ["evaluate", "--policy", "DIR", "--out", "OUT"]], ids=lambda words: words[0])
-def test_commands_that_render_name_the_package_before_they_start(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words", [["collect", "--episodes", "1", "--out", "OUT"], ["evaluate", "--policy", "DIR", "--out", "OUT"]],
+    ids=lambda words: words[0]
+)
+def test_commands_that_render_name_the_package_before_they_start(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
     out = tmp_path / "out"
@@ -104,5 +117,10 @@ try:
 except ImportError as error:
     print(type(error).__name__, error)
 """
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"MUJOCO_GL": "osmesa"}, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.startswith("MissingDependencyError MUJOCO_GL=osmesa, but libOSMesa is not installed: run `apt-get install -y libosmesa6`")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"MUJOCO_GL": "osmesa"}, capture_output=True, text=True,
+        timeout=60, check=True
+    )
+    assert done.stdout.startswith(
+        "MissingDependencyError MUJOCO_GL=osmesa, but libOSMesa is not installed: run `apt-get install -y libosmesa6`"
+    )

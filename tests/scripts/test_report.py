@@ -16,7 +16,10 @@ from toyshift.scripts.report import find_rows, gather
 
 
 def row(policy: str, episode: int, success: bool, look: str = "") -> Row:
-    return Row(policy, "", "toys:test", f"toy{episode % 3}", 0, episode, success, 0.3, 50, "" if success else "timeout", look, 0.1)
+    return Row(
+        policy, "", "toys:test", f"toy{episode % 3}", 0, episode, success, 0.3, 50, "" if success else "timeout", look,
+        0.1
+    )
 
 
 LEANING = LeaningResult(
@@ -27,7 +30,9 @@ LEANING = LeaningResult(
 
 
 def test_rows_of_several_files_count_once(tmp_path: Path) -> None:
-    write_rows(tmp_path / "a" / "rows.parquet", [row("detpool", i, i % 2 == 0) for i in range(4)], {"versions": {}, "command": "toyshift evaluate"})
+    write_rows(tmp_path / "a" / "rows.parquet", [row("detpool", i, i % 2 == 0) for i in range(4)], {
+        "versions": {}, "command": "toyshift evaluate"
+    })
     write_rows(tmp_path / "b" / "rows.parquet", [row("detpool", i, i % 2 == 0) for i in range(6)], {})
     rows, facts = find_rows(tmp_path)
     assert sorted(r.episode for r in rows) == list(range(6))
@@ -41,7 +46,10 @@ def test_changed_looks_are_not_counted_as_success_on_the_set(tmp_path: Path) -> 
 
 
 def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_rows(tmp_path / "rows.parquet", [row(policy, i, policy == "oracle") for policy in ("mine", "oracle") for i in range(4)], {})
+    write_rows(
+        tmp_path / "rows.parquet",
+        [row(policy, i, policy == "oracle") for policy in ("mine", "oracle") for i in range(4)], {}
+    )
     write_json(tmp_path / "leaning.json", {"leaning": {"runs/detpool": LEANING.to_json()}})
     assert cli.main(["report", str(tmp_path), "--no-pictures", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -58,7 +66,10 @@ def test_a_folder_without_results_says_what_was_looked_for(tmp_path: Path) -> No
         gather(tmp_path / "missing")
 
 
-@pytest.mark.parametrize(("name", "value"), [("leaning.json", []), ("leaning.json", {"leaning": {"a": {}}}), ("diversity.json", {}), ("diversity.json", {"diversity": 1})])
+@pytest.mark.parametrize(("name", "value"), [
+    ("leaning.json", []), ("leaning.json", {"leaning": {"a": {}}}), ("diversity.json", {}),
+    ("diversity.json", {"diversity": 1})
+])
 def test_results_of_another_shape_are_named(tmp_path: Path, name: str, value: object) -> None:
     write_json(tmp_path / name, value)
     with pytest.raises(FileError, match=f"{name} does not hold what"):

@@ -22,13 +22,18 @@ def parsed(*words: str) -> Config:
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
     path = tmp_path / "run.yaml"
-    path.write_text("data: [a, b]\nlr: 1e-4\nmirror: true\nminutes: 5\nsteps: 7\npooling: mean\npolicy:\n  chunk: 16\n  cameras: [front]\n")
+    path.write_text(
+        "data: [a, b]\nlr: 1e-4\nmirror: true\nminutes: 5\nsteps: 7\npooling: mean\npolicy:\n  chunk: 16\n  cameras: "
+        "[front]\n"
+    )
     return path
 
 
 def test_a_file_gives_values_and_the_command_line_goes_before_it(settings: Path) -> None:
     config = parsed("--config-file", str(settings), "--lr", "0.5", "--pooling", "cls", "--no-mirror").train
-    expected = TrainConfig(data=("a", "b"), lr=0.5, minutes=5.0, steps=7, policy=PolicyConfig(pooling="cls", chunk=16, cameras=("front",)))
+    expected = TrainConfig(
+        data=("a", "b"), lr=0.5, minutes=5.0, steps=7, policy=PolicyConfig(pooling="cls", chunk=16, cameras=("front",))
+    )
     assert config == expected
     assert isinstance(config.minutes, float)
     assert parsed(f"--config-file={settings}").train.lr == 1e-4
@@ -36,7 +41,9 @@ def test_a_file_gives_values_and_the_command_line_goes_before_it(settings: Path)
 
 
 def test_the_configuration_of_a_trained_folder_is_accepted(tmp_path: Path) -> None:
-    config = TrainConfig(data=("a",), weights=(2.0,), policy=PolicyConfig(encoder="vit-tiny", history=4, policy_net="transformer-tiny"))
+    config = TrainConfig(
+        data=("a",), weights=(2.0,), policy=PolicyConfig(encoder="vit-tiny", history=4, policy_net="transformer-tiny")
+    )
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"train": config.to_json(), "policy": config.policy.to_json(), "manifest": {}}))
     assert parsed("--config-file", str(path)).train == config
@@ -70,7 +77,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         parsed("--config-file", str(tmp_path / "nowhere.json"))
 
 
-def test_a_file_without_datasets_needs_them_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_datasets_needs_them_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("steps: 3\n")
     assert parsed("--config-file", str(path), "--data", "here").train.data == ("here",)

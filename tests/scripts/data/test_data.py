@@ -21,11 +21,16 @@ def make(folder: Path, count: int = 3, *, hz: float = 10.0, spoil: int = -1, wid
         rng = np.random.default_rng(i)
         masks = np.ones((10, 8, width), np.uint8) * (i != spoil)
         frames = {
-            "observation.images.front": rng.integers(0, 256, (10, 8, width, 3), dtype=np.uint8), "masks.front": masks.astype(np.uint8),
-            "observation.state": rng.normal(size=(10, 1)).astype(np.float32), "action": np.full((10, 2), 0.5, np.float32),
+            "observation.images.front": rng.integers(0, 256, (10, 8, width, 3), dtype=np.uint8),
+            "masks.front": masks.astype(np.uint8),
+            "observation.state": rng.normal(size=(10, 1)).astype(np.float32),
+            "action": np.full((10, 2), 0.5, np.float32),
         }  # fmt: skip
         write_episode(folder, Episode(i, frames, {"task": "lift", "success": True, "object_id": f"toy-{i}"}))
-    finalize(folder, ActionContract.from_json(ACTIONS.to_json() | {"control_hz": hz}), ObservationContract((("front", (8, width)),), ("q0",)), {})
+    finalize(
+        folder, ActionContract.from_json(ACTIONS.to_json() | {"control_hz": hz}),
+        ObservationContract((("front", (8, width)),), ("q0",)), {}
+    )
     return folder
 
 

@@ -53,7 +53,9 @@ def test_keys_become_actions(env: GraspEnv) -> None:
     np.testing.assert_array_equal(action_of((), 1.0, contract), still)
     np.testing.assert_array_equal(action_of((65, 999), 1.0, contract), still)  # keys without a meaning
     np.testing.assert_allclose(action_of((UP,), 1.0, contract), [-STEP, 0, 0, 0, 0, 0, 1], atol=1e-7)
-    np.testing.assert_allclose(action_of((RIGHT, PAGE_UP, HOME), 0.0, contract), [0, STEP, STEP, 0, 0, TURN, 0], atol=1e-7)
+    np.testing.assert_allclose(
+        action_of((RIGHT, PAGE_UP, HOME), 0.0, contract), [0, STEP, STEP, 0, 0, TURN, 0], atol=1e-7
+    )
     np.testing.assert_allclose(action_of((LEFT, RIGHT), 1.0, contract), still, atol=1e-7)  # they cancel
     np.testing.assert_array_equal(action_of((UP, UP), 1.0, contract), action_of((UP,), 1.0, contract))
     assert action_of((GRIPPER,), 1.0, contract)[-1] == 0.0
@@ -91,7 +93,9 @@ def test_enter_begins_another_episode(env: GraspEnv) -> None:
 
 
 @pytest.mark.parametrize(("actor", "success"), [("oracle", True), ("random", False)])
-def test_the_video_shows_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actor: str, success: bool) -> None:
+def test_the_video_shows_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actor: str, success: bool
+) -> None:
     judge = Progress.judge
 
     def judged(progress: Progress, scene: Scene, *args: Any) -> None:
@@ -100,7 +104,10 @@ def test_the_video_shows_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Progress, "judge", judged)  # the outcome is given
     path = tmp_path / "play.mp4"
-    assert run(["envs", "play", "--out", str(path), "--objects", OBJECTS, "--episodes", "1", "--size", "64", "--quality", "fast", "--actor", actor, "--json"]) == 0
+    assert run([
+        "envs", "play", "--out", str(path), "--objects", OBJECTS, "--episodes", "1", "--size", "64", "--quality",
+        "fast", "--actor", actor, "--json"
+    ]) == 0
     (episode,) = json.loads(capsys.readouterr().out.splitlines()[-1])["episodes"]
     assert (episode["success"], episode["steps"]) == (success, 20 if success else 100)
     with av.open(str(path)) as container:
@@ -124,7 +131,7 @@ def test_without_a_display_the_video_has_a_name_of_its_own(tmp_path: Path, monke
         (["--robot", "pandaa"], "Did you mean 'panda'"),
         (["--shift", "camera-azimut=3"], "camera-azimuth"),
         (["--actor", "me"], "oracle"),
-        (["--size", "63"], "64..512"),
+        (["--size", "63"], "from 64 to 512"),
         (["--episodes", "0"], "at least 1"),
     ],
 )

@@ -13,7 +13,9 @@ SHOWN = ("sawyer", "inspire")
 
 
 def test_the_sheet_shows_one_row_per_robot(tmp_path: Path) -> None:
-    found = main(Config(out=tmp_path / "robots.png", robot=SHOWN, objects="toys:train?n=2", size=64, columns=1, quality="fast"))
+    found = main(
+        Config(out=tmp_path / "robots.png", robot=SHOWN, objects="toys:train?n=2", size=64, columns=1, quality="fast")
+    )
     assert found["robots"] == list(SHOWN)
     sheet = np.asarray(Image.open(found["out"]))
     high = sheet.shape[0] // len(SHOWN)

@@ -13,7 +13,10 @@ from toyshift.scripts.envs.shifts import LABEL
 
 
 def test_sheet_shows_each_level_and_its_value(tmp_path: Path, capsys: Any) -> None:
-    words = ["envs", "shifts", "--out", str(tmp_path), "--objects", "toys:train?n=2", "--size", "64", "--factor", "light-intensity", "--factor", "action-latency"]
+    words = [
+        "envs", "shifts", "--out", str(tmp_path), "--objects", "toys:train?n=2", "--size", "64", "--factor",
+        "light-intensity", "--factor", "action-latency"
+    ]
     assert run(words) == 0
     assert "2 factors" in capsys.readouterr().out
     table = json.loads((tmp_path / "shifts.json").read_text())["factors"]
@@ -25,7 +28,10 @@ def test_sheet_shows_each_level_and_its_value(tmp_path: Path, capsys: Any) -> No
     assert (np.diff(brightness) * np.sign(values[5] - values[0]) > 0).all()
 
 
-@pytest.mark.parametrize(("option", "message"), [(["--factor", "light-intensty"], "Did you mean 'light-intensity'"), (["--size", "9"], "64..512"), (["--object", "x"], "unknown object")])
+@pytest.mark.parametrize(("option", "message"), [
+    (["--factor", "light-intensty"], "Did you mean 'light-intensity'"), (["--size", "9"], "from 64 to 512"),
+    (["--object", "x"], "unknown object")
+])
 def test_wrong_options_are_refused_before_anything_is_written(tmp_path: Path, option: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(["envs", "shifts", "--out", str(tmp_path / "out"), "--objects", "toys:train?n=2", *option])

@@ -1,18 +1,22 @@
-"""The quickstart end to end, as small as it gets: every stage runs, results hold what they promise, a second run does nothing."""
+"""The quickstart end to end, as small as it gets: all stages run, and a second run does nothing."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.scripts.quickstart.experiment import Config, main
+from toyshift.core.files import write_json
+from toyshift.scripts.quickstart.experiment import Quickstart, main
+from toyshift.scripts.quickstart.settings import Config
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return Config(
-        out=tmp_path_factory.mktemp("quick") / "run", episodes=2, steps=2, batch=4, trials=2, factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1,
+        out=tmp_path_factory.mktemp("quick") / "run", episodes=2, steps=2, batch=4, trials=2, factor_trials=1, scenes=2,
+        repair_episodes=1, repair_steps=1,
     )
 
 
@@ -20,11 +24,13 @@ def test_every_stage_runs_and_a_second_run_does_nothing(config: Config, capsys: 
     first = main(config)
     results = json.loads((config.out / "results.json").read_text())
     sets = {"toys:train", "toys:test", "ycb-like?graspable"}
-    assert {(row["policy"], row["set"]) for row in results["success"]} == {(p, s) for p in ("detpool", "mean", "oracle", "random") for s in sets}
+    policies = ("detpool", "mean", "oracle", "random")
+    assert {(row["policy"], row["set"]) for row in results["success"]} == {(p, s) for p in policies for s in sets}
     assert all(len(row["wilson_95"]) == 2 and row["n"] == 2 for row in results["success"])
     for pooling in ("detpool", "mean"):
-        assert {"table", "background", "azimuth", "light", "object_colour"} == set(results["leaning"][pooling]["factors"])
-        assert all("ratio" in f and "success" in f for f in results["leaning"][pooling]["factors"].values())
+        factors = results["leaning"][pooling]["factors"]
+        assert set(factors) == {"table", "background", "azimuth", "light", "object_colour"}
+        assert all("ratio" in f and "success" in f for f in factors.values())
         assert results["training"][pooling]["samples"] == 8
     assert results["bundle"]["passed"]
     assert results["bundle"]["largest_difference"] <= 1e-5
@@ -41,10 +47,28 @@ def test_every_stage_runs_and_a_second_run_does_nothing(config: Config, capsys: 
 
 
 def test_another_configuration_in_the_same_folder_is_refused(config: Config) -> None:
-    import dataclasses
-
-    with pytest.raises(ConfigError, match="another configuration"):
+    with pytest.raises(ConfigError, match=r"another configuration \(seed: '5' now, '0' there\)"):
         main(dataclasses.replace(config, seed=5))
+
+
+def test_a_folder_of_an_earlier_version_is_understood(config: Config, tmp_path: Path) -> None:
+    older, key = dataclasses.replace(config, out=tmp_path / "run"), config.identity()
+    write_json(older.out / "quickstart.json", {"key": key, "config": config.to_json()})
+    assert Quickstart(older).finished() is None  # half done: the same command goes on
+    for name in ("report.html", "results.json"):
+        (older.out / name).write_text("")
+    assert Quickstart(older).finished() is None
+    write_json(older.out / "finished.json", {"key": key, "result": {"success": {}}})
+    assert main(older) == {"success": {}, "cached": True}
+    with pytest.raises(ConfigError, match="another configuration; choose another folder"):
+        main(dataclasses.replace(older, steps=3))
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="was not made by `toyshift run quickstart`"):
+        main(dataclasses.replace(config, out=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_more_repaired_than_collected_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from toyshift.scripts.cli import main
 SCANS = Path(os.environ.get("TOYSHIFT_YCB", "/work/shared/ycb"))
 
 
-def test_a_bad_mesh_does_not_hide_the_good_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_mesh_does_not_hide_the_good_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -41,7 +43,9 @@ def test_a_wrong_unit_is_refused_before_anything_is_built(tmp_path: Path, capsys
 
 
 @pytest.mark.skipif(not SCANS.is_dir(), reason="no YCB scans here; set TOYSHIFT_YCB to a folder of them")
-def test_a_scan_in_the_ycb_layout_has_the_tables_mass_and_box(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_in_the_ycb_layout_has_the_tables_mass_and_box(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "ycb").mkdir()
     for name in ("004_sugar_box", "058_golf_ball"):
