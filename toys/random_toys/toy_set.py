@@ -11,6 +11,7 @@ from pathlib import Path
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import cache_dir, json_hash, locked, read_json, write_json
 from toyshift.core.progress import Progress
+from toyshift.core.seeds import stream
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import mass_properties
 from toyshift.toys.grammar import Term, whole
@@ -19,7 +20,7 @@ from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import ObjectSet, in_narrow_poses
 from toyshift.toys.random_toys.distribution import ToyDistribution
 from toyshift.toys.random_toys.presets import PRESETS, distribution_named, is_file
-from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.splits import HELD_OUT_PAIRS, LONGEST_SPAN, MOST_PARTS, SPLITS, TEST_DIGITS
 from toyshift.toys.random_toys.toy import Toy, toy_object
 
@@ -65,7 +66,7 @@ class Recipe:
         Raises:
             ConfigError: the distribution yields no such toys.
         """
-        rng = toy_rng(self.seed, SIDES.get(self.side, 0), index)
+        rng = stream(self.seed, SIDES.get(self.side, 0), index)
         for k in itertools.count():
             toy = sample_toy(rng, self.distribution)
             if k == attempt if attempt is not None else self._accepts(toy):

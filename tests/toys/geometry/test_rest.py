@@ -10,10 +10,11 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import MeshError
+from toyshift.core.seeds import stream
 from toyshift.toys.geometry.rest import compute_rest_poses, min_width
 from toyshift.toys.geometry.solid import quat_between, quat_to_matrix
 from toyshift.toys.model import GraspObject, RestPose
-from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.toy import toy_object
 
 
@@ -74,7 +75,7 @@ def test_upright_pose_is_kept_although_rare() -> None:
 
 
 def test_poses_touch_the_table_and_do_not_depend_on_the_frame() -> None:
-    toy = toy_object(sample_toy(toy_rng(5)), "test")
+    toy = toy_object(sample_toy(stream(5)), "test")
     turn = quat_to_matrix((0.2, 0.5, -0.4, 0.7))
     again = compute_rest_poses(toy.mesh.vertices @ turn.T, turn @ toy.com)
     for pose in toy.rest_poses:
@@ -131,7 +132,7 @@ def test_toys_stay_in_their_most_probable_rest_pose_in_mujoco() -> None:
     stayed, tried, i = 0, 0, 0
     while tried < 20:
         i += 1
-        toy = sample_toy(toy_rng(9, i))
+        toy = sample_toy(stream(9, i))
         if any(p.kind in ("sphere", "cylinder", "ring") for p in toy.primitives):
             continue
         found = toy_object(toy, "test")

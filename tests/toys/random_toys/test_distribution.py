@@ -14,17 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
+from toyshift.core.seeds import stream
 from toyshift.toys import load_objects
 from toyshift.toys.geometry.solid import quat_to_matrix, union
 from toyshift.toys.random_toys.distribution import COLOURINGS, CONNECTIONS, ROTATIONS, ToyDistribution
 from toyshift.toys.random_toys.presets import PRESETS, distribution_named
 from toyshift.toys.random_toys.primitives import KINDS
-from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.toy import COLOURS, LEGO_COLOURS, Toy, rgba_of, toy_object
 
 
 def _toys(distribution: ToyDistribution, n: int = 200) -> list[Toy]:
-    return [sample_toy(toy_rng(11, i), distribution) for i in range(n)]
+    return [sample_toy(stream(11, i), distribution) for i in range(n)]
 
 
 @st.composite
@@ -48,7 +49,7 @@ def distributions(draw: st.DrawFn) -> ToyDistribution:
 @settings(max_examples=60, deadline=None)
 @given(distributions(), st.integers(0, 2**63))
 def test_every_toy_of_every_distribution_is_one_sound_solid_and_survives_json(distribution: ToyDistribution, seed: int) -> None:
-    toy = sample_toy(toy_rng(seed), distribution)
+    toy = sample_toy(stream(seed), distribution)
     again = Toy.from_json(json.loads(json.dumps(toy.to_json())))
     assert again == toy
     assert again.id == toy.id

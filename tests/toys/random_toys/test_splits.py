@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError
+from toyshift.core.seeds import stream
 from toyshift.toys import load_objects
 from toyshift.toys.graspability import read_table, table_path
 from toyshift.toys.random_toys.primitives import KINDS
-from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.splits import LONGEST_SPAN, SPLITS, span
 from toyshift.toys.random_toys.toy import Toy
 from toyshift.toys.random_toys.toy_set import MAX_N, ToySet
@@ -34,7 +35,7 @@ def _sides(split: str) -> tuple[list[Toy], list[Toy]]:
 
 @pytest.mark.parametrize("split", sorted(SPLITS))
 def test_every_toy_has_one_side_and_both_sides_are_common(split: str) -> None:
-    sides = [SPLITS[split](sample_toy(toy_rng(9, i))) for i in range(120)]
+    sides = [SPLITS[split](sample_toy(stream(9, i))) for i in range(120)]
     assert set(sides) == {"train", "test"}
     assert 0.15 < sides.count("test") / 120 < 0.75
     train, test = _sides(split)

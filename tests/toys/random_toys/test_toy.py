@@ -12,22 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.seeds import stream
 from toyshift.toys.geometry.solid import quat_to_matrix, union
 from toyshift.toys.random_toys.distribution import ToyDistribution
 from toyshift.toys.random_toys.primitives import KINDS, Primitive
-from toyshift.toys.random_toys.sampling import random_quat, sample_toy, toy_rng
+from toyshift.toys.random_toys.sampling import random_quat, sample_toy
 from toyshift.toys.random_toys.toy import COLOURS, LEGO_COLOURS, Toy, toy_object
 
 GOLDEN = "14f49006389eb2dd"  # of the first toy of seed 0: must never change
 
 
 def _lego(i: int) -> Toy:
-    return sample_toy(toy_rng(0, 0, i))
+    return sample_toy(stream(0, 0, i))
 
 
 def test_golden_id_and_second_process() -> None:
     assert _lego(0).id == GOLDEN
-    code = "from toyshift.toys import sample_toy; from toyshift.toys.random_toys.sampling import toy_rng; print(sample_toy(toy_rng(0, 0, 0)).id)"
+    code = "from toyshift.toys import sample_toy; from toyshift.core.seeds import stream; print(sample_toy(stream(0, 0, 0)).id)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == GOLDEN
 
@@ -35,7 +36,7 @@ def test_golden_id_and_second_process() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63))
 def test_json_round_trip_keeps_the_id(seed: int) -> None:
-    toy = sample_toy(toy_rng(seed))
+    toy = sample_toy(stream(seed))
     again = Toy.from_json(json.loads(json.dumps(toy.to_json())))
     assert again == toy
     assert again.id == toy.id
@@ -45,7 +46,7 @@ def test_json_round_trip_keeps_the_id(seed: int) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**63))
 def test_every_toy_is_connected_watertight_and_positive(seed: int) -> None:
-    toy = sample_toy(toy_rng(seed))
+    toy = sample_toy(stream(seed))
     body = union([p.manifold() for p in toy.primitives])
     # A negative piece is the inside of a cavity (a ring whose hole two others close), not a second body.
     assert sum(piece.volume() > 0 for piece in body.decompose()) == 1
@@ -84,7 +85,7 @@ def test_counts_kinds_colours_and_sizes_follow_the_distribution() -> None:
 
 
 def test_rotations_are_uniform() -> None:
-    rng = toy_rng(1)
+    rng = stream(1)
     z = np.array([quat_to_matrix(random_quat(rng))[:, 2] for _ in range(4000)])
     assert np.abs(z.mean(axis=0)).max() < 0.04
     np.testing.assert_allclose(z.T @ z / len(z), np.eye(3) / 3, atol=0.03)
@@ -114,7 +115,7 @@ def test_object_has_the_mass_and_inertia_of_the_union() -> None:
 
 def test_no_toy_has_more_than_a_hundred_geoms() -> None:
     only_rings = ToyDistribution(counts=(0, 0, 0, 0, 1), kinds=(0, 0, 0, 1))
-    toy = sample_toy(toy_rng(3), only_rings)
+    toy = sample_toy(stream(3), only_rings)
     assert len(toy_object(toy, "test").geoms) == 100
 
 
