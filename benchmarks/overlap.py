@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from toyshift.core.arrays import Array
 from toyshift.toys.geometry.solid import trimesh_to_manifold
-from toyshift.toys.model import Array
 
 SAMPLES = 600  # surface points matched by ICP
 ICP_STEPS = 25

@@ -105,20 +105,3 @@ def cached(key: str, build: Callable[[], GraspObject]) -> GraspObject:
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
         raise FileError(f"cannot write to the cache folder {path.parent} ({error.strerror or error}): {remedy}, or set TOYSHIFT_CACHE to another folder") from error
     return value
-
-
-def scaled(value: GraspObject, scale: float) -> GraspObject:
-    """The same object `scale` times as large, of the same density."""
-    if scale == 1.0:
-        return value
-    mesh = trimesh.Trimesh(value.mesh.vertices * scale, value.mesh.faces, process=False)
-    visual = value.visual and dataclasses.replace(value.visual, vertices=(value.visual.vertices * scale).astype(np.float32))
-    return dataclasses.replace(
-        value, mesh=mesh, parts=tuple(p * scale for p in value.parts), visual=visual,
-        geoms=tuple(
-            dataclasses.replace(g, size=(g.size[0] * scale, g.size[1] * scale, g.size[2] * scale), pos=(g.pos[0] * scale, g.pos[1] * scale, g.pos[2] * scale))
-            for g in value.geoms
-        ),
-        mass=value.mass * scale**3, com=value.com * scale, inertia=value.inertia * scale**5,
-        rest_poses=tuple(dataclasses.replace(p, height=p.height * scale, width=p.width * scale) for p in value.rest_poses),
-    )

@@ -13,7 +13,7 @@ _SINGULAR = {"cups": "cup", "colored wood blocks": "colored wood block", "lego d
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class YcbRow:
     """Facts of one object, in SI units.
 
     Attributes:
@@ -48,13 +48,13 @@ def display_name(object_id: str) -> str:
 
 
 @functools.cache
-def ycb_table() -> dict[str, Row]:
+def ycb_table() -> dict[str, YcbRow]:
     """The table by id, in the official order."""
     rows = {}
     with TABLE.open(encoding="utf-8", newline="") as handle:
         for raw in csv.DictReader(handle):
             a, b, c = (float(v) / 1000 for v in raw["obb"].split("x"))
-            rows[raw["id"]] = Row(
+            rows[raw["id"]] = YcbRow(
                 raw["id"], float(raw["mass_g"]) / 1000, (a, b, c), float(raw["mesh_cm3"]) * 1e-6, float(raw["hull_cm3"]) * 1e-6,
                 float(raw["min_horiz_width"]) / 1000, float(raw["ms_scale"] or 1.0), raw["fit80"] == "1",
             )

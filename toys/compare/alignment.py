@@ -9,9 +9,9 @@ import itertools
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from toyshift.core.arrays import Array
 from toyshift.toys.compare.descriptor import FIELD_CELLS, FIELD_EXTENT, Shape, cells
 from toyshift.toys.geometry.solid import trimesh_to_manifold
-from toyshift.toys.model import Array
 
 COARSE = 96  # samples per shape on the coarse fields
 MATCHED = 256  # samples per shape matched by ICP

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
-from concurrent.futures import as_completed
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, FileError, MeshError
 from toyshift.core.files import atomic_path, cache_dir, json_hash, locked, read_json, write_json
-from toyshift.core.progress import Progress, track
-from toyshift.core.workers import Pool, core_count, worker_pool
+from toyshift.core.progress import track
+from toyshift.core.workers import Job, Pool, core_count, play, worker_pool
 from toyshift.toys.compare.alignment import coarse_distance, fit, overlap_where
 from toyshift.toys.compare.descriptor import Shape, sample_shape
 from toyshift.toys.objectset import ObjectSet
@@ -30,12 +30,12 @@ RULE = 1  # change it when the same sets give other numbers
 CANDIDATES = 32  # nearest by descriptor, tried on coarse distance fields; all where the set has no more
 FITTED = 3  # best of them, aligned by ICP and measured
 REFERENCE = 100  # most objects of a that are searched in b, and in the rest of a
-CHUNK = 5  # queries per job of a worker
 
+Shapes = tuple[Shape, ...]
 Found = dict[str, tuple[int, float]]  # measure -> index of the nearest, and how far it is
 
 
-def prefilter_distances(query: Shape, targets: Sequence[Shape], metric: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+def prefilter_distances(query: Shape, targets: Sequence[Shape], metric: bool) -> Array:
     """Pose-invariant distances (n,) that choose the candidates: of the D2 distributions, and of the radii along the principal axes."""
     unit = np.array([t.radius if metric else 1.0 for t in targets])
     own = query.radius if metric else 1.0
@@ -96,7 +96,7 @@ def surfaces_file(objects: ObjectSet) -> Path:
 
 
 @functools.lru_cache(maxsize=4)
-def read_shapes(path: Path) -> tuple[Shape, ...]:
+def read_shapes(path: Path) -> Shapes:
     """The shapes of a file of surfaces."""
     try:
         with np.load(path) as data:
@@ -105,15 +105,17 @@ def read_shapes(path: Path) -> tuple[Shape, ...]:
         raise FileError(f"{path} cannot be read ({error}); delete it, it is made again") from error
 
 
-def _job(queries: Path, targets: Path, indices: list[int], leave_out: bool) -> list[Found]:
-    """What one worker does: the nearest targets of some queries, which are targets to be left out themselves where asked."""
-    shapes = read_shapes(targets)
-    out = []
-    for i in indices:
-        kept = [j for j in range(len(shapes)) if not (leave_out and j == i)]
-        found = nearest(read_shapes(queries)[i], [shapes[j] for j in kept])
-        out.append({name: (kept[j], value) for name, (j, value) in found.items()})
-    return out
+@contextlib.contextmanager
+def _opened(queries: Path, targets: Path) -> Iterator[tuple[Shapes, Shapes]]:
+    yield read_shapes(queries), read_shapes(targets)
+
+
+def _nearest_of(opened: tuple[Shapes, Shapes], item: tuple[int, bool]) -> tuple[int, Found]:
+    """An index and the nearest targets of that query, which is a target to be left out itself where asked."""
+    (queries, targets), (i, leave_out) = opened, item
+    kept = [j for j in range(len(targets)) if not (leave_out and j == i)]
+    found = nearest(queries[i], [targets[j] for j in kept])
+    return i, {name: (kept[j], value) for name, (j, value) in found.items()}
 
 
 def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_out: bool, pool: Pool | None) -> list[Found]:
@@ -122,21 +124,12 @@ def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_ou
     path = cache_dir("distances") / f"{key}.json"
     if path.exists():
         return [{name: (int(i), float(value)) for name, (i, value) in row.items()} for row in read_json(path)]
-    files = surfaces_file(queries), surfaces_file(targets)
-    chunks = [indices[k : k + CHUNK] for k in range(0, len(indices), CHUNK)]
-    done: dict[int, list[Found]] = {}
     label = f"{queries.spec}: {'leaving one out' if leave_out else f'nearest in {targets.spec}'}"
-    with Progress(label, len(indices), "object") as bar:
-        if pool is None:
-            for k, chunk in enumerate(chunks):
-                done[k] = _job(*files, chunk, leave_out)
-                bar.update(len(chunk))
-        else:
-            jobs = {pool.submit(_job, *files, chunk, leave_out): k for k, chunk in enumerate(chunks)}
-            for job in as_completed(jobs):
-                done[jobs[job]] = job.result()
-                bar.update(len(chunks[jobs[job]]))
-    rows = [row for k in range(len(chunks)) for row in done[k]]
+    opened = functools.partial(_opened, surfaces_file(queries), surfaces_file(targets))
+    job = Job(key, opened, _nearest_of, f"searching {label}")
+    items = [(i, leave_out) for i in indices]
+    found = dict(track(play(items, job, pool=pool), label, len(indices), "object"))
+    rows = [found[i] for i in indices]
     write_json(path, rows)
     return rows
 

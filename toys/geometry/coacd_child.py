@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import MeshError, MissingDependencyError
-from toyshift.toys.model import Array
 
 MISSING = 3  # exit code of the child where coacd does not load
 

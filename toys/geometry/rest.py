@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import MeshError
 from toyshift.toys.geometry.solid import quat_between, quat_to_matrix
-from toyshift.toys.model import Array, RestPose
+from toyshift.toys.model import RestPose
 
 MERGE_DEGREES = 5.0  # orientations closer than this are one pose
 ROLL_DEGREES = 25.0  # neighbouring poses at most this far apart ...
@@ -42,7 +42,7 @@ def _solid_angles(triangles: Array) -> Array:
     return np.asarray(2 * np.arctan2(top, bottom))
 
 
-def _groups(a: NDArray[np.int64], b: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def _groups(a: Indices, b: Indices, n: int) -> Indices:
     """Labels (n,) of the connected components of a graph with edges a-b."""
     graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toyshift.toys.model import Array
+from toyshift.core.arrays import Array
 
 if TYPE_CHECKING:
     import manifold3d

@@ -9,8 +9,8 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import MeshError
-from toyshift.toys.model import Array
 
 if TYPE_CHECKING:
     import manifold3d
@@ -64,6 +64,15 @@ def mass_properties(vertices: Array, faces: NDArray[Any]) -> tuple[float, Array,
     second = second - volume * np.outer(centroid, centroid)
     inertia = np.trace(second) * np.eye(3) - second
     return volume, centroid + shift, inertia
+
+
+def decimated(vertices: NDArray[Any], faces: NDArray[Any], most: int) -> tuple[Array, Indices]:
+    """A surface with about `most` faces, in single precision; its vertices must be merged, or it is torn."""
+    import fast_simplification
+
+    points = np.asarray(vertices, dtype=np.float32)
+    found = fast_simplification.simplify(points, np.asarray(faces, dtype=np.int32), target_count=most)
+    return np.asarray(found[0], dtype=np.float64), np.asarray(found[1], dtype=np.int64)
 
 
 def manifold_to_trimesh(body: manifold3d.Manifold) -> trimesh.Trimesh:

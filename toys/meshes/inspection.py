@@ -13,8 +13,8 @@ from toyshift.toys.grammar import Term
 from toyshift.toys.meshes.archive import folder_of
 from toyshift.toys.meshes.mesh_folder import COMPANIONS, Plan, plan_meshes
 from toyshift.toys.meshes.meshfile import SUFFIXES, read_mesh
-from toyshift.toys.meshes.meshobject import Recipe, build, surface_of
-from toyshift.toys.meshes.meshset import build_missing
+from toyshift.toys.meshes.meshobject import MeshRecipe, build, surface_of
+from toyshift.toys.meshes.meshset import build_missing, hashed
 from toyshift.toys.meshes.ycb import find_objects, mesh_file, object_key, recipe
 from toyshift.toys.objectset import PANDA_OPENING
 from toyshift.toys.store import cached
@@ -80,14 +80,9 @@ def plan_folder(argument: Path, options: Mapping[str, str]) -> tuple[Plan, bool]
     folder = folder_of(argument.expanduser(), (*SUFFIXES, *COMPANIONS))
     if options or not is_ycb_layout(folder):
         return plan_meshes(str(argument), "meshes", options, term), False
-    recipes, keys, unreadable = [], {}, {}
-    for name, path in find_objects(folder).items():
-        recipes.append(recipe(path, name))
-        try:
-            keys[name] = object_key(path, name)
-        except ToyShiftError as error:
-            unreadable[name] = error
-    return Plan(tuple(recipes), keys, unreadable, "m", ""), True
+    files = find_objects(folder)
+    keys, unreadable = hashed(files, lambda name: object_key(files[name], name))
+    return Plan(tuple(recipe(path, name) for name, path in files.items()), keys, unreadable, "m", ""), True
 
 
 def check(plan: Plan, ycb: bool) -> Iterator[Checked]:
@@ -105,7 +100,7 @@ def check(plan: Plan, ycb: bool) -> Iterator[Checked]:
                 yield Checked(one.id, one.path, False, str(error))
 
 
-def _facts(one: Recipe, plan: Plan, ycb: bool) -> Checked:
+def _facts(one: MeshRecipe, plan: Plan, ycb: bool) -> Checked:
     raw = read_mesh(Path(one.path), one.scale, one.textures, one.option)
     surface, repairs, closed = surface_of(raw, one.unite)
     found = cached(plan.keys[one.id], lambda: build(one))

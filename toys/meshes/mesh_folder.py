@@ -10,11 +10,11 @@ from pathlib import Path
 
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
 from toyshift.core.files import cache_dir, json_hash, read_json, write_json
-from toyshift.toys.grammar import Term, number
+from toyshift.toys.grammar import Term, check_variant, number
 from toyshift.toys.meshes.archive import folder_of
 from toyshift.toys.meshes.meshfile import SUFFIXES, load_raw, longest_edge
-from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, Recipe
-from toyshift.toys.meshes.meshset import mesh_set
+from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, MeshRecipe
+from toyshift.toys.meshes.meshset import hashed, mesh_set
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import ObjectSet
 from toyshift.toys.units import UNITS, infer_unit
@@ -34,7 +34,7 @@ class Plan:
         inferred: how the unit was found, or "" where it was given.
     """
 
-    recipes: tuple[Recipe, ...]
+    recipes: tuple[MeshRecipe, ...]
     keys: Mapping[str, str]
     unreadable: Mapping[str, ToyShiftError]
     unit: str
@@ -120,15 +120,10 @@ def plan_meshes(argument: str, source: str, options: Mapping[str, str], term: Te
     density = number(term, "density", DEFAULT_DENSITY)
     masses = read_masses(Path(options["masses"]).expanduser()) if options.get("masses") else {}
     recipes = {
-        name: Recipe(str(path.resolve()), name, name.replace("_", " "), source, mass=masses.get(name, mass), density=density, option=True)
+        name: MeshRecipe(str(path.resolve()), name, name.replace("_", " "), source, mass=masses.get(name, mass), density=density, option=True)
         for name, path in files.items()
     }
-    keys, unreadable = {}, {}
-    for name, one in recipes.items():
-        try:
-            keys[name] = one.key()
-        except ToyShiftError as error:
-            unreadable[name] = error
+    keys, unreadable = hashed(recipes, lambda name: recipes[name].key())
     inferred = ""
     if not unit:
         unit, inferred = _infer({name: files[name] for name in keys}, keys)
@@ -148,8 +143,7 @@ def meshes_set(term: Term) -> ObjectSet:
         FileError, MeshError: no meshes, or one that cannot be used; names the file and the remedy.
         ConfigError, UnknownNameError: an option that is out of range.
     """
-    if term.variant:
-        raise UnknownNameError("variant of meshes", term.variant, [])
+    check_variant(term)
     options = dict(term.options)
     plan = plan_meshes(term.argument, "meshes", options, term)
     if plan.unreadable:

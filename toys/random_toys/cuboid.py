@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from toyshift.toys.random_toys.kind import Kind, Piece, Size, Vec3, log_uniform
+from toyshift.toys.random_toys.kind import CollisionPart, Kind, Size, Vec3, log_uniform
 
 
 def _inside(size: Size, spread: float, u: float, v: float, w: float) -> Vec3:
@@ -34,6 +34,6 @@ CUBOID = Kind(
     volume=lambda size: size[0] * size[1] * size[2],
     contains=lambda size, points, tolerance: (np.abs(points) <= np.asarray(size) / 2 + tolerance).all(axis=1),
     solid=lambda size, manifold, segments: manifold.cube(list(size), True),
-    pieces=lambda size: (Piece("box", (size[0] / 2, size[1] / 2, size[2] / 2)),),
+    collision=lambda size: (CollisionPart("box", (size[0] / 2, size[1] / 2, size[2] / 2)),),
     inside=_inside, surface=_surface, farthest=_farthest, round=False,
 )

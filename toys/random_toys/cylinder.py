@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.toys.random_toys.kind import Kind, Piece, Size, Vec3, log_uniform, uniform, widening
+from toyshift.toys.random_toys.kind import CollisionPart, Kind, Size, Vec3, log_uniform, uniform, widening
 
 
 def contains(size: Size, points: Array, tolerance: float) -> Any:
@@ -52,7 +52,7 @@ CYLINDER = Kind(
     solid=lambda size, manifold, segments: manifold.cylinder(
         size[1], size[0] * widening(segments), circular_segments=segments, center=True
     ),
-    pieces=lambda size: (Piece("cylinder", (size[0], size[1] / 2, 0.0)),),
+    collision=lambda size: (CollisionPart("cylinder", (size[0], size[1] / 2, 0.0)),),
     inside=lambda size, spread, u, v, w: inside(size, _radius(size, spread, u), spread, v, w),
     surface=lambda size, spread, u, v, w: surface(size, _radius(size, spread, u), spread, u, v, w),
     farthest=farthest,

@@ -30,7 +30,7 @@ def log_uniform(rng: np.random.Generator, bounds: Range) -> float:
     return bounds[0] * math.exp(math.log(bounds[1] / bounds[0]) * rng.random())
 
 
-class Piece(NamedTuple):
+class CollisionPart(NamedTuple):
     """A collision shape in a primitive's frame: in its middle, or turned about its z axis and then moved along its own x.
 
     Attributes:
@@ -60,7 +60,7 @@ class Kind:
         volume: exact volume [m^3].
         contains: (size, points (n, 3), tolerance) -> (n,) bool, whether they lie in the material.
         solid: (size, manifold3d.Manifold, facets around the axis) -> a polyhedron of the exact volume.
-        pieces: collision shapes.
+        collision: collision shapes.
         inside: (size, spread, u, v, w) -> a uniform point of the material, kept 10 % away from the surface.
         surface: (size, spread, u, v, w) -> a point of the outer surface, 10 % away from edges, and the outward normal
             there. Faces have equal shares, points are uniform on the face. Holes are left out: they stay open.
@@ -78,7 +78,7 @@ class Kind:
     volume: Callable[[Size], float]
     contains: Callable[[Size, Array, float], Any]
     solid: Callable[[Size, type[Manifold], int], Manifold]
-    pieces: Callable[[Size], tuple[Piece, ...]]
+    collision: Callable[[Size], tuple[CollisionPart, ...]]
     inside: Callable[[Size, float, float, float, float], Vec3]
     surface: Callable[[Size, float, float, float, float], tuple[Vec3, Vec3]]
     farthest: Callable[[Size, Vec3], Vec3]

@@ -11,7 +11,7 @@ import numpy as np
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.toys.geometry.solid import quat_to_matrix
-from toyshift.toys.model import Geom
+from toyshift.toys.model import RGBA, Geom
 from toyshift.toys.random_toys.cuboid import CUBOID
 from toyshift.toys.random_toys.cylinder import CYLINDER
 from toyshift.toys.random_toys.kind import Kind, Quat, Size, Vec3
@@ -98,11 +98,11 @@ class Primitive:
         placed = np.column_stack([quat_to_matrix(self.quat), self.pos])
         return KINDS[self.kind].solid(self.size, Manifold, segments).transform(placed)
 
-    def geoms(self, rgba: tuple[float, float, float, float]) -> tuple[Geom, ...]:
+    def geoms(self, rgba: RGBA) -> tuple[Geom, ...]:
         """MuJoCo collision shapes in the toy's frame: one, or many around a ring."""
         matrix, (w, x, y, z) = quat_to_matrix(self.quat), unit(self.quat)
         out = []
-        for kind, size, angle, distance in KINDS[self.kind].pieces(self.size):
+        for kind, size, angle, distance in KINDS[self.kind].collision(self.size):
             along = matrix @ np.array([math.cos(angle), math.sin(angle), 0.0])
             i, j, k = (np.asarray(self.pos) + along * distance).tolist()
             c, d = math.cos(angle / 2), math.sin(angle / 2)

@@ -14,7 +14,7 @@ import numpy as np
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.toys.random_toys import cylinder
-from toyshift.toys.random_toys.kind import Kind, Piece, Range, Size, Vec3, uniform, widening
+from toyshift.toys.random_toys.kind import CollisionPart, Kind, Range, Size, Vec3, uniform, widening
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
@@ -35,9 +35,9 @@ def _solid(size: Size, manifold: type[Manifold], segments: int) -> Manifold:
     return filled(size[0], size[2]) - filled(size[0] - size[1], 2 * size[2])
 
 
-def _pieces(size: Size) -> tuple[Piece, ...]:
+def _collision(size: Size) -> tuple[CollisionPart, ...]:
     half = (size[1] / 2, size[0] * math.tan(math.pi / BOXES), size[2] / 2)
-    return tuple(Piece("box", half, 2 * math.pi * k / BOXES, size[0] - size[1] / 2) for k in range(BOXES))
+    return tuple(CollisionPart("box", half, 2 * math.pi * k / BOXES, size[0] - size[1] / 2) for k in range(BOXES))
 
 
 def _inside(size: Size, spread: float, u: float, v: float, w: float) -> Vec3:
@@ -64,6 +64,6 @@ RING = Kind(
     ranges={"radius": (0.022, 0.034), "wall": (0.004, 0.006), "height": (0.006, 0.035)},
     draw=lambda rng, *ranges: tuple(uniform(rng, bounds) for bounds in ranges),
     volume=lambda size: math.pi * (size[0] ** 2 - (size[0] - size[1]) ** 2) * size[2],
-    contains=_contains, solid=_solid, pieces=_pieces, inside=_inside, surface=_surface, farthest=cylinder.farthest,
+    contains=_contains, solid=_solid, collision=_collision, inside=_inside, surface=_surface, farthest=cylinder.farthest,
     check=_check, check_ranges=_check_ranges, hollow=True,
 )

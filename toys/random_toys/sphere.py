@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toyshift.toys.random_toys.kind import Kind, Piece, Size, Vec3, uniform
+from toyshift.toys.random_toys.kind import CollisionPart, Kind, Size, Vec3, uniform
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
@@ -46,6 +46,6 @@ SPHERE = Kind(
     volume=_volume,
     contains=lambda size, points, tolerance: np.linalg.norm(points, axis=1) <= size[0] + tolerance,
     solid=_solid,
-    pieces=lambda size: (Piece("sphere", (size[0], 0.0, 0.0)),),
+    collision=lambda size: (CollisionPart("sphere", (size[0], 0.0, 0.0)),),
     inside=_inside, surface=_surface, farthest=_farthest,
 )

@@ -13,10 +13,8 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import manifold_to_trimesh, mass_properties, union
-from toyshift.toys.model import GraspObject
+from toyshift.toys.model import RGBA, GraspObject
 from toyshift.toys.random_toys.primitives import Primitive, rounded
-
-RGBA = tuple[float, float, float, float]
 
 # Named colours; the first four are LEGO's. Colours without a name are written #rrggbb.
 COLOURS: dict[str, RGBA] = {

@@ -14,7 +14,7 @@ from toyshift.core.progress import Progress
 from toyshift.core.seeds import stream
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import mass_properties
-from toyshift.toys.grammar import Term, whole
+from toyshift.toys.grammar import Term, check_variant, whole
 from toyshift.toys.graspability import most_graspable
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import ObjectSet, in_narrow_poses
@@ -40,7 +40,7 @@ def least_width(toy: Toy) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class ToyRecipe:
     """What the toys of a set are.
 
     Attributes:
@@ -124,7 +124,7 @@ class ToySet(ObjectSet):
         places: index and accepted draw of each id, in the set's order.
     """
 
-    def __init__(self, spec: str, source: str, recipe: Recipe, places: dict[str, tuple[int, int]]) -> None:
+    def __init__(self, spec: str, source: str, recipe: ToyRecipe, places: dict[str, tuple[int, int]]) -> None:
         ids = tuple(places)
         self._source, self._recipe = source, recipe
         self._places = array("l", itertools.chain.from_iterable(places.values()))
@@ -153,12 +153,11 @@ def toy_set(term: Term) -> ToySet:
     side = term.argument if term.argument in SIDES else ""
     if not side and not is_file(term.argument) and term.argument not in PRESETS:
         raise UnknownNameError("toy set (toys:<name>)", term.argument, (*SIDES, *PRESETS))
-    if term.variant and (not side or term.variant not in SPLITS):
-        raise UnknownNameError(f"variant of toys:{term.argument}", term.variant, SPLITS if side else [])
+    check_variant(term, SPLITS if side else ())
     if "of" in options and not side:
         raise ConfigError(f"object set {term.text!r}: of=DISTRIBUTION goes with toys:train and toys:test, e.g. 'toys:train?of=without-ring'")
     distribution = distribution_named((options.get("of") or "lego") if side else term.argument)
-    recipe = Recipe(distribution, side, term.variant or "random", whole(term, "seed", 0))
+    recipe = ToyRecipe(distribution, side, term.variant or "random", whole(term, "seed", 0))
     n = whole(term, "n", DEFAULT_N.get(side, 1000), low=1)
     chosen = "select" in options
     if chosen and options["select"] not in SELECTIONS:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toyshift.toys.model import Array
+from toyshift.core.arrays import Array
 from toyshift.toys.ycb_like.shapes import (
     ball,
     bent,

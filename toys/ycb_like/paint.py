@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import trimesh
 
-from toyshift.toys.model import Array, VisualMesh
+from toyshift.core.arrays import Array
+from toyshift.toys.model import RGBA, VisualMesh
 
 Colour = tuple[float, float, float]
 Rule = Callable[[Array, int], Array]
@@ -32,7 +33,7 @@ WHITE, STEEL, BLACK, WOOD, ORANGE = (0.92, 0.92, 0.9), (0.62, 0.64, 0.66), (0.12
 PLANES = ((1, 2), (0, 2), (0, 1))  # the axes seen in a view along x, y, z
 
 
-def banded(mesh: trimesh.Trimesh, paint: Bands, rgba: tuple[float, float, float, float]) -> VisualMesh:
+def banded(mesh: trimesh.Trimesh, paint: Bands, rgba: RGBA) -> VisualMesh:
     """The shape cut into bands, each of one colour."""
     middle, half = mesh.bounds.mean(axis=0), mesh.extents / 2
     creased = trimesh.graph.smooth_shade(mesh, angle=SHARP, facet_minarea=None)  # renderers smooth over shared vertices
@@ -57,7 +58,7 @@ def banded(mesh: trimesh.Trimesh, paint: Bands, rgba: tuple[float, float, float,
     )
 
 
-def painted(mesh: trimesh.Trimesh, rule: Rule, rgba: tuple[float, float, float, float]) -> VisualMesh:
+def painted(mesh: trimesh.Trimesh, rule: Rule, rgba: RGBA) -> VisualMesh:
     """The shape with a texture: each face shows the view along the axis nearest to its normal.
 
     Args:
@@ -173,7 +174,7 @@ def stickers(p: Array, axis: int) -> Array:
 
 
 def dots(p: Array, axis: int) -> Array:
-    """A die's dark pips, where `like_things.die` has its hollows: a spot of each pattern of one to six."""
+    """A die's dark pips, where `things.die` has its hollows: a spot of each pattern of one to six."""
     patterns = {
         (2, 1): [(0, 0)], (2, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)], (1, 0): [(-1, -1), (1, 1)],
         (1, 1): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)], (0, 1): [(-1, -1), (0, 0), (1, 1)], (0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],

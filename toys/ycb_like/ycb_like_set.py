@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import trimesh
 
-from toyshift.core.errors import UnknownNameError
 from toyshift.core.files import content_hash, json_hash
 from toyshift.toys.building import build_in_processes
 from toyshift.toys.geometry.decompose import convex_parts
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import manifold_to_trimesh, mass_properties
-from toyshift.toys.grammar import Term
+from toyshift.toys.grammar import Term, check_variant
 from toyshift.toys.model import GraspObject, VisualMesh
 from toyshift.toys.objectset import ObjectSet
-from toyshift.toys.store import cached, scaled, store_path
+from toyshift.toys.store import cached, store_path
 from toyshift.toys.ycb_like import bricks, cutlery, kitchen, shapes, things, tools, vessels
 from toyshift.toys.ycb_like.paint import (
     BLACK,
@@ -175,8 +174,7 @@ def ensure_built(_: str, object_id: str) -> None:
 
 def ycb_like_set(term: Term) -> ObjectSet:
     """All objects of the YCB table as shapes built here, at real size; `@maniskill` shrinks the nine that ManiSkill shrinks."""
-    if term.variant not in ("", "maniskill"):
-        raise UnknownNameError("variant of ycb-like", term.variant, ["maniskill"])
+    check_variant(term, ["maniskill"])
     table = ycb_table()
     keys = {name: object_key(name) for name in table if name in SHAPES}
     missing = [name for name in keys if not store_path(keys[name]).exists()]
@@ -185,6 +183,6 @@ def ycb_like_set(term: Term) -> ObjectSet:
 
     def load(name: str) -> GraspObject:
         found = cached(keys[name], lambda: build_object(name))
-        return scaled(found, table[name].scale) if term.variant else found
+        return found.scaled(table[name].scale) if term.variant else found
 
     return ObjectSet(term.text, tuple(keys), json_hash(["ycb-like", term.variant, keys]), load)

@@ -22,7 +22,7 @@ from toyshift.toys.meshes.meshvisual import MAX_VISUAL_FACES, visual_mesh
 from toyshift.toys.meshes.repair import repaired
 from toyshift.toys.meshes.ycb import object_key, recipe
 from toyshift.toys.model import GraspObject
-from toyshift.toys.store import cached, read_object, save_object, scaled, store_path
+from toyshift.toys.store import cached, read_object, save_object, store_path
 
 Writer = Callable[..., Path]
 SCANS = Path(os.environ.get("TOYSHIFT_YCB", "/work/shared/ycb"))
@@ -231,7 +231,7 @@ def test_store_round_trip_with_geoms(tmp_path: Path) -> None:
     assert again.geoms == toy.geoms
     assert again.rest_poses == toy.rest_poses
     assert (again.visual, again.parts) == (None, ())
-    double = scaled(toy, 2.0)
+    double = toy.scaled(2.0)
     assert double.mass == pytest.approx(8 * toy.mass)
     assert double.geoms[0].size[0] == pytest.approx(2 * toy.geoms[0].size[0])
 
