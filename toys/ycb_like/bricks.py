@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from toyshift.toys.ycb_like.shapes import (
-    arc,
-    ball,
-    box,
-    combine,
-    cylinder,
-    loft,
-    outline,
-    revolve,
-    spun,
-    stack_of_sections,
-    tube,
-)
+from toyshift.toys.ycb_like.sections import loft, revolve, spun, stack, tube
+from toyshift.toys.ycb_like.shapes import arc, ball, box, combine, cut, cylinder, outline
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
 
 def airplane() -> Manifold:
-    fuselage = stack_of_sections([(20, 24, -130), (44, 52, -110), (60, 70, -40), (74, 84, 40), (66, 74, 100), (30, 34, 128)], 28, 0.9).rotate([0, 90, 0])
+    fuselage = stack([(20, 24, -130), (44, 52, -110), (60, 70, -40), (74, 84, 40), (66, 74, 100), (30, 34, 128)], 28, 0.9).rotate([0, 90, 0])
     wing = outline([(-35, -126), (15, -126), (38, -20), (38, 20), (15, 126), (-35, 126), (-28, 0)], 22, 8).translate([10, 0, -12])
     tail = combine(
         outline([(-128, -58), (-98, -58), (-88, 0), (-98, 58), (-128, 58)], 14, 5).translate([0, 0, 8]),
@@ -82,11 +71,8 @@ def arch_brick() -> Manifold:
     side = outline([(-48, 0), (-48, 14), (-34, 38), (34, 38), (48, 14), (48, 0), (20, 0), (16, 18), (-16, 18), (-20, 0)], 32).rotate([90, 0, 0])
     inner = box(26, 28, 24).translate([0, 0, 24])
     feet = [box(22, 28, 24).translate([x, 0, 6]) for x in (-33, 33)]
-    body = side - inner
-    for foot in feet:
-        body = body - foot
     studs = [cylinder(4.8, 6, segments=20).translate([a, b, 40]) for a in (-24, -8, 8, 24) for b in (-8, 8)]
-    return combine(body, *studs)
+    return combine(cut(side, inner, *feet), *studs)
 
 
 def brick_car() -> Manifold:
@@ -94,8 +80,7 @@ def brick_car() -> Manifold:
     base = box(158, 96, 31, 1).translate([91, 0, 33.5])
     rooms = [box(26.5, 93.4, 60).translate([26.7, 0, 15.8]), box(26.5, 93.4, 60).translate([155.3, 0, 15.8])]
     rooms += [box(99, 30.4, 60).translate([91, y, 15.8]) for y in (-31.5, 31.5)] + [box(99, 29.6, 60).translate([91, 0, 15.8])]
-    for room in rooms:
-        base = base - room
+    base = cut(base, *rooms)
     studs = [cylinder(4.8, 5, segments=16).translate([19 + 16 * i, -40 + 16 * j, 50.5]) for i in range(10) for j in range(6)]
     pegs = [(cylinder(8, 18, segments=16) - cylinder(5.5, 40, segments=16)).translate([x, 0, 37]) for x in (59, 75, 91, 107, 123)]
     wheel = spun([(0, -8.2), (20, -8.2), (22.8, -6), (22.8, 6), (20, 8.2), (0, 8.2)], 40).rotate([90, 0, 0])

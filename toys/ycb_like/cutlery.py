@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.toys.ycb_like.shapes import (
-    box,
-    combine,
-    cylinder,
-    ellipsoid,
-    loft,
-    mirrored,
-    outline,
-    stack_of_sections,
-    warped,
-)
+from toyshift.toys.ycb_like.sections import loft, stack, warped
+from toyshift.toys.ycb_like.shapes import box, combine, cut, cylinder, ellipsoid, mirrored, outline
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
@@ -41,9 +32,7 @@ def fork() -> Manifold:
     flat = outline(mirrored([*_handle(), (52, 6), (58, 11), (64, 13), (99, 12)]), 4.5, 0.8)
     gaps = [box(34, 3.2, 20).translate([84, y, 0]) for y in (-6.8, 0.0, 6.8)]
     flat = combine(flat, outline(mirrored([(-98, 5), (-90, 8), (-60, 8), (-30, 5), (-20, 3)]), 8.5, 0.6))
-    for gap in gaps:
-        flat = flat - gap
-    return _curved(flat, 10)
+    return _curved(cut(flat, *gaps), 10)
 
 
 def spoon() -> Manifold:
@@ -57,7 +46,7 @@ def spoon() -> Manifold:
 
 def knife() -> Manifold:
     blade = outline([(0, -7), (70, -9), (95, -8), (107, -1), (107, 3), (95, 6), (0, 6)], 3.5, 0.8)
-    handle = stack_of_sections([(8, 9, -108), (14, 17, -100), (15, 18, -60), (13, 15, -10), (6, 11, 4)], 20, 0.7).rotate([0, 90, 0])
+    handle = stack([(8, 9, -108), (14, 17, -100), (15, 18, -60), (13, 15, -10), (6, 11, 4)], 20, 0.7).rotate([0, 90, 0])
     return combine(blade, handle)
 
 

@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.toys.ycb_like.shapes import (
-    ball,
-    bent,
-    box,
-    combine,
-    cylinder,
-    ellipsoid,
-    outline,
-    revolve,
-    smooth,
-    stack_of_sections,
-    tube,
-    warped,
-)
+from toyshift.toys.ycb_like.sections import bent, revolve, smooth, stack, tube, warped
+from toyshift.toys.ycb_like.shapes import ball, box, combine, cylinder, ellipsoid, outline
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
@@ -45,17 +33,17 @@ def potted_meat_can() -> Manifold:
 
 
 def mustard_bottle() -> Manifold:
-    body = stack_of_sections([(86, 52, 0), (94, 57, 6), (92, 56, 50), (80, 52, 85), (94, 58, 120), (80, 50, 140), (34, 34, 152), (30, 30, 156)], 40, 0.8)
+    body = stack([(86, 52, 0), (94, 57, 6), (92, 56, 50), (80, 52, 85), (94, 58, 120), (80, 50, 140), (34, 34, 152), (30, 30, 156)], 40, 0.8)
     return combine(body, cylinder(16, 12).translate([0, 0, 160]), revolve([(13, 164), (12, 174), (7, 178), (6, 191)]))
 
 
 def bleach_bottle() -> Manifold:
-    body = stack_of_sections([(92, 62, 0), (98, 68, 6), (96, 67, 90), (80, 62, 165), (46, 44, 190), (44, 44, 196)], 36, 0.75)
+    body = stack([(92, 62, 0), (98, 68, 6), (96, 67, 90), (80, 62, 165), (46, 44, 190), (44, 44, 196)], 36, 0.75)
     return combine(body, cylinder(24, 30, 20).translate([0, 0, 208]), cylinder(13, 16).translate([0, 0, 230]), cylinder(10, 18).translate([0, 0, 245]))
 
 
 def windex_bottle() -> Manifold:
-    body = stack_of_sections([(88, 55, 0), (94, 60, 6), (92, 58, 110), (70, 46, 160), (34, 32, 190), (32, 32, 205)], 32, 0.75)
+    body = stack([(88, 55, 0), (94, 60, 6), (92, 58, 110), (70, 46, 160), (34, 32, 190), (32, 32, 205)], 32, 0.75)
     head = combine(
         cylinder(18, 20).translate([0, 0, 212]),
         outline([(-34, 218), (-30, 262), (-10, 270), (38, 262), (46, 258), (46, 244), (20, 238), (14, 218)], 24, 2).rotate([90, 0, 0]),
@@ -65,7 +53,7 @@ def windex_bottle() -> Manifold:
 
 
 def banana() -> Manifold:
-    body = stack_of_sections([(5, 5, -102), (13, 13, -94), (15, 15, -84), (34, 33, -58), (39, 36, -10), (38, 36, 30), (28, 27, 72), (11, 11, 92), (8, 8, 97)], 36, 0.85)
+    body = stack([(5, 5, -102), (13, 13, -94), (15, 15, -84), (34, 33, -58), (39, 36, -10), (38, 36, 30), (28, 27, 72), (11, 11, 92), (8, 8, 97)], 36, 0.85)
     return bent(body.rotate([0, 90, 0]), 118)
 
 

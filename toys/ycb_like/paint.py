@@ -10,8 +10,8 @@ import trimesh
 
 from toyshift.core.arrays import Array
 from toyshift.toys.model import RGBA, VisualMesh
+from toyshift.toys.ycb_like.colours import BLACK, BLUE, BROWN, GREEN, ORANGE, RED, STEEL, WHITE, WOOD, YELLOW, Colour
 
-Colour = tuple[float, float, float]
 Rule = Callable[[Array, int], Array]
 """Takes places (n, 3) in the shape's box, -1..1 along each axis, and the view's axis; gives colours (n, 3), 0..1."""
 
@@ -28,8 +28,6 @@ class Bands:
 SHARP = 0.7  # edges with a larger angle are drawn sharp [rad]
 TILE = 64  # pixels of one view's edge
 MARGIN = 2 / TILE  # of a view, so that minified views do not bleed into each other
-RED, GREEN, BLUE, YELLOW = (0.75, 0.12, 0.1), (0.2, 0.55, 0.25), (0.15, 0.3, 0.65), (0.92, 0.78, 0.15)
-WHITE, STEEL, BLACK, WOOD, ORANGE = (0.92, 0.92, 0.9), (0.62, 0.64, 0.66), (0.12, 0.12, 0.13), (0.72, 0.55, 0.35), (0.93, 0.5, 0.12)
 PLANES = ((1, 2), (0, 2), (0, 1))  # the axes seen in a view along x, y, z
 
 
@@ -186,7 +184,6 @@ def dots(p: Array, axis: int) -> Array:
     return out
 
 
-BROWN = (0.35, 0.22, 0.1)
 PAINTS: dict[str, Rule | Bands] = {
     "002_master_chef_can": label(BLUE, WHITE, BLUE, STEEL),
     "003_cracker_box": carton(RED, WHITE, BLUE, 0),

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.toys.ycb_like.shapes import (
-    Point,
-    ball,
-    box,
-    combine,
-    cylinder,
-    warped,
-)
+from toyshift.toys.ycb_like.sections import warped
+from toyshift.toys.ycb_like.shapes import Point, ball, box, combine, cut, cylinder
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
 
 def foam_brick() -> Manifold:
-    body = box(52, 78, 51, 1)
-    for y in (-20.0, 0.0, 20.0):
-        body = body - cylinder(5, 120).translate([0, y, 0])
-    return body
+    return cut(box(52, 78, 51, 1), *[cylinder(5, 120).translate([0, y, 0]) for y in (-20.0, 0.0, 20.0)])
 
 
 def die() -> Manifold:
-    body = box(17, 17, 17, 2)
     pips: dict[tuple[float, float, float], list[Point]] = {
         (0, 0, 0): [(0, 0)], (180, 0, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)], (90, 0, 0): [(-1, -1), (1, 1)],
         (-90, 0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)], (0, 90, 0): [(-1, -1), (0, 0), (1, 1)], (0, -90, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
     }
-    for turn, places in pips.items():
-        for x, y in places:
-            body = body - ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn))
-    return body
+    spots = [(turn, x, y) for turn, places in pips.items() for x, y in places]
+    return cut(box(17, 17, 17, 2), *[ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn)) for turn, x, y in spots])
 
 
 def marbles() -> Manifold:
@@ -58,10 +45,8 @@ def block_box() -> Manifold:
 
 
 def peg_test() -> Manifold:
-    body = box(131, 118, 40, 2)
-    for x, y in itertools.product((-32, 0, 32), (-32, 0, 32)):
-        body = body - cylinder(3.6, 24).translate([x, y, 14])
-    return combine(body, box(48, 36, 28, 2).translate([-38, 74, 4]))
+    holes = [cylinder(3.6, 24).translate([x, y, 14]) for x in (-32, 0, 32) for y in (-32, 0, 32)]
+    return combine(cut(box(131, 118, 40, 2), *holes), box(48, 36, 28, 2).translate([-38, 74, 4]))
 
 
 def rubiks_cube() -> Manifold:

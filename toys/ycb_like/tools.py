@@ -9,28 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.toys.ycb_like.shapes import (
-    Point,
-    arc,
-    box,
-    combine,
-    cylinder,
-    mirrored,
-    outline,
-    revolve,
-    stack_of_sections,
-    tube,
-    warped,
-)
+from toyshift.toys.ycb_like.sections import revolve, stack, tube, warped
+from toyshift.toys.ycb_like.shapes import Point, arc, box, combine, cylinder, mirrored, outline
 
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
 
 def power_drill() -> Manifold:
-    body = stack_of_sections([(40, 40, -70), (54, 54, -62), (56, 56, 0), (50, 50, 40), (38, 38, 62)], 24, 0.85).rotate([0, 90, 0]).translate([0, 0, 150])
+    body = stack([(40, 40, -70), (54, 54, -62), (56, 56, 0), (50, 50, 40), (38, 38, 62)], 24, 0.85).rotate([0, 90, 0]).translate([0, 0, 150])
     chuck = combine(cylinder(17, 30, 14).rotate([0, 90, 0]).translate([75, 0, 150]), cylinder(9, 28, 6).rotate([0, 90, 0]).translate([98, 0, 150]))
-    grip = stack_of_sections([(44, 36, 0), (40, 34, 30), (36, 34, 90), (50, 38, 130)], 18, 0.85).translate([-38, 0, 18])
+    grip = stack([(44, 36, 0), (40, 34, 30), (36, 34, 90), (50, 38, 130)], 18, 0.85).translate([-38, 0, 18])
     trigger = box(14, 12, 26, 3).translate([-8, 0, 112])
     battery = box(92, 56, 34, 8).translate([-28, 0, 15])
     return combine(body, chuck, grip, trigger, battery)
@@ -87,7 +76,7 @@ def screwdriver(flat: bool) -> Manifold:
 
 
 def hammer() -> Manifold:
-    handle = stack_of_sections([(26, 20, -168), (32, 24, -160), (30, 22, -60), (24, 18, -20), (20, 15, 60), (22, 16, 150)], 24, 0.9).rotate([0, 90, 0])
+    handle = stack([(26, 20, -168), (32, 24, -160), (30, 22, -60), (24, 18, -20), (20, 15, 60), (22, 16, 150)], 24, 0.9).rotate([0, 90, 0])
     neck = box(34, 26, 24, 4).translate([150, 0, 0])
     face = combine(cylinder(11, 40).rotate([90, 0, 0]).translate([150, 30, 0]), cylinder(16, 16).rotate([90, 0, 0]).translate([150, 56, 0]))
     claw = outline([(138, -8), (164, -8), (162, -30), (150, -50), (134, -62), (132, -60), (142, -44), (142, -26)], 26, 1.5)

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.toys.ycb_like.shapes import (
-    combine,
-    cylinder,
-    revolve,
-    spun,
-    tube,
-    vessel,
-    warped,
-)
+from toyshift.toys.ycb_like.sections import revolve, spun, tube, vessel, warped
+from toyshift.toys.ycb_like.shapes import combine, cylinder
 
 if TYPE_CHECKING:
     from manifold3d import Manifold

@@ -19,22 +19,8 @@ from toyshift.toys.model import GraspObject, VisualMesh
 from toyshift.toys.objectset import ObjectSet
 from toyshift.toys.store import cached, store_path
 from toyshift.toys.ycb_like import bricks, cutlery, kitchen, shapes, things, tools, vessels
-from toyshift.toys.ycb_like.paint import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PAINTS,
-    RED,
-    STEEL,
-    WHITE,
-    WOOD,
-    YELLOW,
-    Bands,
-    Colour,
-    banded,
-    painted,
-)
+from toyshift.toys.ycb_like.colours import BLACK, BLUE, GREEN, ORANGE, RED, STEEL, WHITE, WOOD, YELLOW, Colour
+from toyshift.toys.ycb_like.paint import PAINTS, Bands, banded, painted
 from toyshift.toys.ycb_table import ycb_table
 
 if TYPE_CHECKING:
