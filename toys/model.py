@@ -22,7 +22,8 @@ class Geom:
 
     Attributes:
         kind: one of GEOM_KINDS.
-        size: MuJoCo sizes [m]: sphere (r, 0, 0); capsule and cylinder (r, half length, 0); box and ellipsoid half extents.
+        size: MuJoCo sizes [m]: sphere (r, 0, 0); capsule and cylinder (r, half length, 0); box and ellipsoid half
+            extents.
         pos: centre in the object's frame [m].
         quat: rotation from the primitive's to the object's frame, wxyz.
         rgba: colour, 0..1.
@@ -62,7 +63,8 @@ class RestPose:
         quat: rotation from the object's to the table's frame (z up), wxyz.
         height: z of the object's origin when its lowest point touches the table [m].
         probability: share of random drops that end here; the shares of an object's rest poses sum to 1.
-        width: smallest horizontal width in this orientation [m]: the least distance between two vertical planes that enclose the object.
+        width: smallest horizontal width in this orientation [m]: the least distance between two vertical planes that
+            enclose the object.
     """
 
     quat: tuple[float, float, float, float]

@@ -55,8 +55,9 @@ def load_objects(spec: str) -> ObjectSet:
 
     See design.md's grammar and SOURCES for the choices.
 
-    Two options work with every source: `?graspable[=opening]` keeps what a gripper opening that wide [m] can close around (bare:
-    0.08, the Panda's); `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of their ids: tune on one, report the other.
+    Two options work with every source: `?graspable[=opening]` keeps what a gripper opening that wide [m] can close
+    around (bare: 0.08, the Panda's); `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of
+    their ids: tune on one, report the other.
 
     Raises:
         UnknownNameError: an unknown source, argument, variant or option; names the choices and the nearest.

@@ -47,9 +47,9 @@ def prefilter_distances(query: Shape, targets: Sequence[Shape], metric: bool) ->
 def nearest(query: Shape, targets: Sequence[Shape], candidates: int = CANDIDATES, fitted: int = FITTED) -> Found:
     """The nearest of some shapes by each measure.
 
-    For either kind of Chamfer distance, `candidates` targets are chosen by prefilter_distances, ranked on coarse distance
-    fields, and the best `fitted` aligned and measured; the IoU is the largest among those aligned in metres. With both
-    numbers as large as the set, every pair is measured.
+    For either kind of Chamfer distance, `candidates` targets are chosen by prefilter_distances, ranked on coarse
+    distance fields, and the best `fitted` aligned and measured; the IoU is the largest among those aligned in metres.
+    With both numbers as large as the set, every pair is measured.
 
     Returns:
         per measure the index of the nearest and its distance; "iou" is left out where no pair consists of two solids.
@@ -159,11 +159,13 @@ def set_distance(a: ObjectSet, b: ObjectSet, workers: int | None = None) -> dict
 
     Args:
         a, b: the sets; of more than 100 objects, 100 of `a` are searched (always the same ones), all of `b`.
-        workers: processes, which start by `spawn`: guard scripts with `if __name__ == "__main__"`. None takes one per core.
+        workers: processes, which start by `spawn`: guard scripts with `if __name__ == "__main__"`. None takes one per
+            core.
 
     Returns:
         a JSON-able dict: "objects", one row per object of b with {"nearest", "distance"} by measure (MEASURES says what
-        each is); "summary", per measure the quantiles of b_to_a, a_to_b and leave_one_out, and how many of b are farther.
+        each is); "summary", per measure the quantiles of b_to_a, a_to_b and leave_one_out, and how many of b are
+        farther.
 
     Raises:
         ConfigError: `a` has fewer than two objects.

@@ -135,8 +135,8 @@ def plan_meshes(argument: str, source: str, options: Mapping[str, str], term: Te
 def meshes_set(term: Term) -> ObjectSet:
     """The meshes in the folder or zip file `meshes:DIR` (OBJ, STL, PLY, GLB, OFF), in folders inside it too.
 
-    Options: `unit` (m, cm, mm or in; inferred with a warning where it is absent), `scale` (a further factor), `mass` [kg]
-    of each object, `masses` (a CSV with id and mass_g), `density` [kg/m^3] (500) of those without a mass. z is up.
+    Options: `unit` (m, cm, mm or in; inferred with a warning where it is absent), `scale` (a further factor), `mass`
+    [kg] of each object, `masses` (a CSV with id and mass_g), `density` [kg/m^3] (500) of those without a mass. z is up.
     What had to be repaired is told as a warning when an object is loaded, and stands in its `info`.
 
     Raises:

@@ -50,7 +50,8 @@ def read_urdf(path: Path) -> MeshRecipe:
 def random_urdfs_set(term: Term) -> ObjectSet:
     """All 1000 objects (`random-urdfs:all`) or PyBullet's split of 900 (`:train`) and 100 (`:test`), each of 100 g.
 
-    An object that cannot be read is left out with a warning (168, whose coordinates are not numbers). The first use builds all that were asked for.
+    An object that cannot be read is left out with a warning (168, whose coordinates are not numbers). The first use
+    builds all that were asked for.
 
     Raises:
         MissingDependencyError: pybullet is not installed.

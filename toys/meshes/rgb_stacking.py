@@ -1,7 +1,7 @@
 """The object set `rgb-stacking:WHEEL`: the 152 parametric shapes of RGB-Stacking (Lee et al., CoRL 2021), for robots to stack.
 
-They lie inside DeepMind's package dm-robotics-manipulation (Apache-2.0), whose pinned requirements clash with ours. So it
-is downloaded but not installed:
+They lie inside DeepMind's package dm-robotics-manipulation (Apache-2.0), whose pinned requirements clash with ours. So
+it is downloaded but not installed:
 
     pip download --no-deps dm-robotics-manipulation
     toyshift toys list 'rgb-stacking:dm_robotics_manipulation-0.10.0-py3-none-any.whl@heldout'
@@ -41,7 +41,8 @@ def find_shapes(folder: Path) -> dict[str, dict[str, Path]]:
 def rgb_stacking_set(term: Term) -> ObjectSet:
     """The shapes of a wheel or folder; `@train` (103), `@heldout` (36) or `@triplets` (13) keeps one split.
 
-    They are in metres, 5 cm wide; density is 500 kg/m^3 unless `?density=` says otherwise. Colours alternate red, green, blue.
+    They are in metres, 5 cm wide; density is 500 kg/m^3 unless `?density=` says otherwise. Colours alternate red,
+    green, blue.
 
     Raises:
         FileError, MeshError: no shapes, or one that cannot be read.

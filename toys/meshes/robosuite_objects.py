@@ -25,7 +25,8 @@ def assets_folder() -> Path:
 def read_object(assets: Path, name: str) -> MeshRecipe:
     """What robosuite's model file says of an object: mesh, scale, density and texture.
 
-    The surface is read from the OBJ beside the file's MSH or STL, which holds the same triangles and texture coordinates.
+    The surface is read from the OBJ beside the file's MSH or STL, which holds the same triangles and texture
+    coordinates.
 
     Raises:
         FileError: the model file is damaged.

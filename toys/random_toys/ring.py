@@ -1,7 +1,7 @@
 """The primitive `ring`, a thin-walled hoop with an open hole; all its lengths are drawn uniformly.
 
-ring_radius is the outer one, so ring_radius[0] - ring_wall[1] is the narrowest hole's. The material is the wall: a point
-of the hole would not connect anything.
+ring_radius is the outer one, so ring_radius[0] - ring_wall[1] is the narrowest hole's. The material is the wall: a
+point of the hole would not connect anything.
 """
 
 from __future__ import annotations

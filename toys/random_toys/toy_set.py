@@ -45,8 +45,9 @@ class ToyRecipe:
 
     Attributes:
         distribution: what is drawn from.
-        side: "" takes the first draw of each toy's stream; "train" and "test" the first that belongs to this side of the
-            split and is narrower than ACCEPTED_WIDTH in some rest pose (LEGO too chose its 250 toys out of a larger pool).
+        side: "" takes the first draw of each toy's stream; "train" and "test" the first that belongs to this side of
+            the split and is narrower than ACCEPTED_WIDTH in some rest pose (LEGO too chose its 250 toys out of a larger
+            pool).
         split: a name of SPLITS.
         seed: root seed.
     """
@@ -147,7 +148,8 @@ def toy_set(term: Term) -> ToySet:
     - `toys:PRESET` or `toys:FILE.json`: every toy of a distribution (1000);
     - `toys:train`, `toys:test`: the two sides of a split, narrow enough for a Panda hand (250 and 100); `@composition`,
       `@count`, `@size` choose another split than `@random`, `?of=PRESET` another distribution than lego;
-    - `?n=`, `?seed=`; `?select=top-graspable&pool=500` takes the n most graspable of the first 500 (see graspability.py).
+    - `?n=`, `?seed=`; `?select=top-graspable&pool=500` takes the n most graspable of the first 500 (see
+      graspability.py).
     """
     options = dict(term.options)
     side = term.argument if term.argument in SIDES else ""

@@ -31,7 +31,7 @@ def spun(points: Sequence[Point], segments: int = 64) -> Manifold:
 
 
 def vessel(outer: Sequence[Point], wall: float, floor: float, segments: int = ROUND) -> Manifold:
-    """A hollow body of revolution, open at the top: profile (radius, z) from the bottom up, wall and floor thickness."""
+    """A hollow body of revolution, open at the top: profile (radius, z) from below, thickness of wall and floor."""
     top = outer[-1][1]
     inner = [(max(r - wall, 0.5), max(z, outer[0][1] + floor)) for r, z in outer]
     inner.append((inner[-1][0], top + 1.0))
@@ -83,7 +83,9 @@ def stack(sections: Sequence[tuple[float, float, float]], n: int = 28, corner: f
     return warped(body, change)
 
 
-def loft(sections: Sequence[tuple[float, float, float, float, float]], n: int = 32, corner: float = 1.0, segments: int = ROUND) -> Manifold:
+def loft(
+    sections: Sequence[tuple[float, float, float, float, float]], n: int = 32, corner: float = 1.0, segments: int = ROUND
+) -> Manifold:
     """A bar along x: sections (x, width y, thickness z, centre y, centre z) in ascending x, smooth between them.
 
     A corner of 1 makes elliptic sections, towards 0 boxy ones.
@@ -109,7 +111,7 @@ def bent(body: Manifold, radius: float) -> Manifold:
     """Bends a body that is long in x around an axis parallel to y, its middle staying where it is."""
 
     def change(p: Array) -> Array:
-        angle = p[:, 0] / radius
-        return np.column_stack([(radius - p[:, 2]) * np.sin(angle), p[:, 1], radius - (radius - p[:, 2]) * np.cos(angle)])
+        angle, arm = p[:, 0] / radius, radius - p[:, 2]
+        return np.column_stack([arm * np.sin(angle), p[:, 1], radius - arm * np.cos(angle)])
 
     return warped(body, change, 12.0)

@@ -1,4 +1,4 @@
-"""Building blocks of the YCB-like shapes, in millimetres with z up: rounded boxes, balls, outlines, and what joins and cuts them."""
+"""Building blocks of the YCB-like shapes, in millimetres with z up: boxes, balls, outlines, and how they are joined."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def box(x: float, y: float, z: float, r: float = 0.0) -> Manifold:
         return Manifold.cube([x, y, z], True)
     ball = Manifold.sphere(r, 12)
     a, b, c = x / 2 - r, y / 2 - r, z / 2 - r
-    return Manifold.batch_hull([ball.translate([i * a, j * b, k * c]) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
+    return Manifold.batch_hull([ball.translate([x, y, z]) for x in (-a, a) for y in (-b, b) for z in (-c, c)])
 
 
 def cylinder(r: float, h: float, top: float | None = None, segments: int = ROUND) -> Manifold:
@@ -52,7 +52,8 @@ def outline(points: Sequence[Point], thickness: float, rounding: float = 0.0) ->
 
     section = CrossSection([list(points)], FillRule.NonZero)
     if rounding > 0:
-        section = section.offset(-rounding, JoinType.Round, 2.0, 24).offset(2 * rounding, JoinType.Round, 2.0, 24).offset(-rounding, JoinType.Round, 2.0, 24)
+        for step in (-rounding, 2 * rounding, -rounding):
+            section = section.offset(step, JoinType.Round, 2.0, 24)
     return Manifold.extrude(section, thickness).translate([0, 0, -thickness / 2])
 
 

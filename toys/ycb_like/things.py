@@ -1,4 +1,4 @@
-"""YCB-like toys and small things: foam brick, die, marbles, blocks, peg test, Rubik cube and golf ball, in millimetres with z up."""
+"""YCB-like small things: foam brick, die, marbles, blocks, peg test, Rubik cube, golf ball, in millimetres with z up."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ def foam_brick() -> Manifold:
 
 def die() -> Manifold:
     pips: dict[tuple[float, float, float], list[Point]] = {
-        (0, 0, 0): [(0, 0)], (180, 0, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)], (90, 0, 0): [(-1, -1), (1, 1)],
-        (-90, 0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)], (0, 90, 0): [(-1, -1), (0, 0), (1, 1)], (0, -90, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
+        (0, 0, 0): [(0, 0)], (180, 0, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)],
+        (90, 0, 0): [(-1, -1), (1, 1)], (-90, 0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)],
+        (0, 90, 0): [(-1, -1), (0, 0), (1, 1)], (0, -90, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
     }
     spots = [(turn, x, y) for turn, places in pips.items() for x, y in places]
-    return cut(box(17, 17, 17, 2), *[ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn)) for turn, x, y in spots])
+    hollows = [ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn)) for turn, x, y in spots]
+    return cut(box(17, 17, 17, 2), *hollows)
 
 
 def marbles() -> Manifold:
@@ -33,15 +35,17 @@ def marbles() -> Manifold:
     spots = [(0.0, 0.0, 12.0, 18.0)]
     spots += [(24 * math.cos(t), 24 * math.sin(t), -2.0, 9.0) for t in np.linspace(0, 2 * math.pi, 9)[:-1]]
     spots += [(20 * math.cos(t), 20 * math.sin(t), -16.0, 11.0) for t in np.linspace(0.2, 0.2 + 2 * math.pi, 7)[:-1]]
-    spots += [(0.0, 0.0, -14.0, 14.0), (4.0, 6.0, 34.0, 8.0), (31.0, 8.0, -12.0, 6.0), (-31.0, -6.0, -14.0, 6.0), (0.0, 0.0, -30.0, 8.0)]
+    spots += [(0, 0, -14, 14), (4, 6, 34, 8), (31, 8, -12, 6), (-31, -6, -14, 6), (0, 0, -30, 8)]
     return combine(*[ball(r, 16).translate([x, y, z]) for x, y, z, r in spots])
 
 
 def block_box() -> Manifold:
     """A crate heaped with wooden blocks under a round lid."""
     crate = box(142, 141, 112, 2).translate([0, 0, 56])
-    blocks = [box(26, 26, 26, 1).rotate([0, 0, 20 * k]).translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k in range(6)]
-    return combine(crate, *blocks, cylinder(40, 40).translate([0, 0, 130]), cylinder(62, 14, 58).translate([0, 0, 152]), cylinder(58, 7).translate([0, 0, 161]))
+    block = box(26, 26, 26, 1)
+    blocks = [block.rotate([0, 0, 20 * k]).translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k in range(6)]
+    lid = [cylinder(62, 14, 58).translate([0, 0, 152]), cylinder(58, 7).translate([0, 0, 161])]
+    return combine(crate, *blocks, cylinder(40, 40).translate([0, 0, 130]), *lid)
 
 
 def peg_test() -> Manifold:
@@ -50,8 +54,8 @@ def peg_test() -> Manifold:
 
 
 def rubiks_cube() -> Manifold:
-    cells = [box(18.6, 18.6, 18.6, 1.2).translate([19.4 * i, 19.4 * j, 19.4 * k]) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
-    return combine(box(56, 56, 56), *cells)
+    cell, places = box(18.6, 18.6, 18.6, 1.2), (-19.4, 0.0, 19.4)
+    return combine(box(56, 56, 56), *[cell.translate([x, y, z]) for x in places for y in places for z in places])
 
 
 def dimpled_ball(diameter: float) -> Manifold:
