@@ -49,7 +49,8 @@ def _parse_term(text: str, spec: str) -> Term:
     for item in query.split("&") if query else []:
         key, _, value = item.partition("=")
         if not key or key in options:
-            raise ConfigError(f"object set {spec!r}: the options {query!r} hold {'a repeated' if key else 'an empty'} key {key!r}; write key=value&key=value")
+            what = f"the options {query!r} hold {'a repeated' if key else 'an empty'} key {key!r}"
+            raise ConfigError(f"object set {spec!r}: {what}; write key=value&key=value")
         options[key] = unquote(value)
     head, mark, variant = head.partition("@")
     if mark and not variant:

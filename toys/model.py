@@ -1,4 +1,4 @@
-"""What every object is to the rest of the house: a frozen value with a surface, collision shapes, inertia and rest poses."""
+"""What every object is to the rest of the house: a frozen value of surface, collision shapes, inertia, rest poses."""
 
 from __future__ import annotations
 

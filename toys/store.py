@@ -32,8 +32,8 @@ def save_object(path: Path, value: GraspObject) -> None:
         "poses": np.array([[*p.quat, p.height, p.probability, p.width] for p in value.rest_poses]),
     }
     meta: dict[str, Any] = {
-        "id": value.id, "name": value.name, "source": value.source, "mass": value.mass, "friction": list(value.friction),
-        "geoms": [dataclasses.asdict(g) for g in value.geoms], "info": value.info,
+        "id": value.id, "name": value.name, "source": value.source, "mass": value.mass, "info": value.info,
+        "friction": list(value.friction), "geoms": [dataclasses.asdict(g) for g in value.geoms],
     }
     if value.visual is not None:
         meta["rgba"] = list(value.visual.rgba)
@@ -57,16 +57,15 @@ def read_object(path: Path) -> GraspObject:
         with np.load(path) as data:
             arrays = {name: data[name] for name in data.files}
         meta = json.loads(arrays["meta"].tobytes())
-        visual = None
+        visual, sizes = None, arrays["part_sizes"]
         if "visual_vertices" in arrays:
-            visual = VisualMesh(
-                arrays["visual_vertices"], arrays["visual_faces"], arrays.get("visual_uv"), arrays.get("visual_texture"), tuple(meta["rgba"]),
-            )
+            given = (arrays.get(f"visual_{name}") for name in ("vertices", "faces", "uv", "texture"))
+            visual = VisualMesh(*given, tuple(meta["rgba"]))
         return GraspObject(
             id=meta["id"], name=meta["name"], source=meta["source"],
             mesh=trimesh.Trimesh(arrays["vertices"], arrays["faces"], process=False),
-            geoms=tuple(Geom(g["kind"], *(tuple(g[k]) for k in ("size", "pos", "quat", "rgba"))) for g in meta["geoms"]),
-            parts=tuple(np.split(arrays["parts"], np.cumsum(arrays["part_sizes"])[:-1])) if len(arrays["part_sizes"]) else (),
+            geoms=tuple(Geom(*(tuple(v) if isinstance(v, list) else v for v in g.values())) for g in meta["geoms"]),
+            parts=tuple(np.split(arrays["parts"], np.cumsum(sizes)[:-1])) if len(sizes) else (),
             visual=visual, mass=meta["mass"], com=arrays["com"], inertia=arrays["inertia"],
             rest_poses=tuple(RestPose((p[0], p[1], p[2], p[3]), p[4], p[5], p[6]) for p in arrays["poses"].tolist()),
             friction=tuple(meta["friction"]), info=meta["info"],
@@ -103,5 +102,6 @@ def cached(key: str, build: Callable[[], GraspObject]) -> GraspObject:
             save_object(path, value)
     except OSError as error:
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
-        raise FileError(f"cannot write to the cache folder {path.parent} ({error.strerror or error}): {remedy}, or set TOYSHIFT_CACHE to another folder") from error
+        what = f"cannot write to the cache folder {path.parent} ({error.strerror or error})"
+        raise FileError(f"{what}: {remedy}, or set TOYSHIFT_CACHE to another folder") from error
     return value

@@ -1,4 +1,4 @@
-"""What shape distances need of an object: samples of its surface, its size and axes, and a pose-invariant descriptor."""
+"""What shape distances need of an object: samples of its surface, size, axes, and a pose-invariant descriptor."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Shape:
         return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(self.points.T @ self.points / len(self.points)), 0.0)))
 
     def distances(self, points: Array) -> Array:
-        """Distances (n,) of points (n, 3) to the surface [radii]: exact up to the choice of the NEAR_TRIANGLES triangles."""
+        """Distances (n,) of points (n, 3) to the surface [radii], exact up to the choice of the triangles."""
         near, index = self.tree.query(points, k=NEAR_TRIANGLES)  # (n, k)
         repeated = np.repeat(points, NEAR_TRIANGLES, axis=0)
         on = trimesh.triangles.closest_point(self.triangles[index.ravel()], repeated)

@@ -36,7 +36,7 @@ Found = dict[str, tuple[int, float]]  # measure -> index of the nearest, and how
 
 
 def prefilter_distances(query: Shape, targets: Sequence[Shape], metric: bool) -> Array:
-    """Pose-invariant distances (n,) that choose the candidates: of the D2 distributions, and of the radii along the principal axes."""
+    """Pose-invariant distances (n,) that choose candidates: of D2 distributions and of radii along principal axes."""
     unit = np.array([t.radius if metric else 1.0 for t in targets])
     own = query.radius if metric else 1.0
     d2 = np.abs(np.array([t.descriptor for t in targets]) * unit[:, None] - query.descriptor * own).mean(axis=1)
@@ -62,7 +62,8 @@ def nearest(query: Shape, targets: Sequence[Shape], candidates: int = CANDIDATES
     for name, metric in (("chamfer", True), ("chamfer_scaled", False)):
         chosen = np.argsort(prefilter_distances(query, targets, metric), kind="stable")[:candidates]
         if len(chosen) > fitted:
-            chosen = chosen[np.argsort([coarse_distance(query, targets[i], metric) for i in chosen], kind="stable")[:fitted]]
+            coarse = [coarse_distance(query, targets[i], metric) for i in chosen]
+            chosen = chosen[np.argsort(coarse, kind="stable")[:fitted]]
         fits = {int(i): fit(query, targets[i], metric) for i in chosen}
         best = min(fits, key=lambda i: fits[i].distance)
         found[name] = (best, fits[best].distance)
@@ -83,13 +84,14 @@ def _overlap(query: Shape, target: Shape, found: Any) -> float | None:
 
 
 def surfaces_file(objects: ObjectSet) -> Path:
-    """An NPZ with the surfaces of a set, in the cache folder, by the set's fingerprint; written by the first who asks."""
+    """An NPZ with the surfaces of a set, in the cache by the set's fingerprint, written by the first who asks."""
     path = cache_dir("surfaces") / f"{objects.fingerprint}.npz"
     with locked(path):
         if not path.exists():
             arrays = {}
             for i, found in enumerate(track(objects, f"surfaces of {objects.spec}", total=len(objects), unit="object")):
-                arrays[f"v{i}"], arrays[f"f{i}"] = np.asarray(found.mesh.vertices), np.asarray(found.mesh.faces, dtype=np.int32)
+                arrays[f"v{i}"] = np.asarray(found.mesh.vertices)
+                arrays[f"f{i}"] = np.asarray(found.mesh.faces, dtype=np.int32)
             with atomic_path(path) as temporary, temporary.open("wb") as handle:
                 np.savez(handle, **arrays)
     return path
@@ -100,7 +102,8 @@ def read_shapes(path: Path) -> Shapes:
     """The shapes of a file of surfaces."""
     try:
         with np.load(path) as data:
-            return tuple(sample_shape(trimesh.Trimesh(data[f"v{i}"], data[f"f{i}"], process=False)) for i in range(len(data.files) // 2))
+            surfaces = ((data[f"v{i}"], data[f"f{i}"]) for i in range(len(data.files) // 2))
+            return tuple(sample_shape(trimesh.Trimesh(*surface, process=False)) for surface in surfaces)
     except (OSError, ValueError, KeyError) as error:
         raise FileError(f"{path} cannot be read ({error}); delete it, it is made again") from error
 
@@ -118,7 +121,9 @@ def _nearest_of(opened: tuple[Shapes, Shapes], item: tuple[int, bool]) -> tuple[
     return i, {name: (kept[j], value) for name, (j, value) in found.items()}
 
 
-def _search(queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_out: bool, pool: Pool | None) -> list[Found]:
+def _search(
+    queries: ObjectSet, targets: ObjectSet, indices: list[int], leave_out: bool, pool: Pool | None
+) -> list[Found]:
     """The nearest targets of some queries, from the cache where they were searched before."""
     key = json_hash([RULE, CANDIDATES, FITTED, queries.fingerprint, targets.fingerprint, indices, leave_out])
     path = cache_dir("distances") / f"{key}.json"
@@ -146,12 +151,13 @@ def _quantiles(rows: list[Found], name: str) -> dict[str, float] | None:
     values = np.array([row[name][1] for row in rows if name in row])
     if not len(values):
         return None
-    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
-    return {"mean": float(values.mean()), "q05": float(low), "median": float(middle), "q95": float(high), "max": float(values.max()), "min": float(values.min())}
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95]).tolist()
+    extremes = {"max": float(values.max()), "min": float(values.min())}
+    return {"mean": float(values.mean()), "q05": low, "median": middle, "q95": high, **extremes}
 
 
 def set_distance(a: ObjectSet, b: ObjectSet, workers: int | None = None) -> dict[str, Any]:
-    """The nearest object of `a` (say, what a policy was trained on) of every object of `b`, and what is usual inside `a`.
+    """The nearest object of `a` (say, a policy's training toys) of every object of `b`, and what is usual inside `a`.
 
     The reference is leave-one-out: how far objects of `a` are from the nearest other object of `a`. An object of b is
     "farther" by a measure when it is beyond the reference's 95th percentile (for the IoU: below the 5th).
@@ -172,23 +178,28 @@ def set_distance(a: ObjectSet, b: ObjectSet, workers: int | None = None) -> dict
         MeshError: a surface cannot be sampled.
     """
     if len(a) < 2:
-        raise ConfigError(f"{a.spec!r} has {len(a)} object; distances are judged by those inside the first set, so it needs at least 2")
+        why = "distances are judged by those inside the first set, so it needs at least 2"
+        raise ConfigError(f"{a.spec!r} has {len(a)} object; {why}")
     workers = workers or core_count()
     sampled = _sample(len(a))
-    with worker_pool(workers) if workers > 1 else contextlib.nullcontext() as pool:  # starts no process before the first job
+    # A pool starts no process before its first job.
+    with worker_pool(workers) if workers > 1 else contextlib.nullcontext() as pool:
         forward = _search(b, a, list(range(len(b))), False, pool)
         backward = _search(a, b, sampled, False, pool)
         inside = _search(a, a, sampled, True, pool)
     summary: dict[str, Any] = {}
     for name, meaning in MEASURES.items():
         reference = _quantiles(inside, name)
-        entry: dict[str, Any] = {"meaning": meaning, "b_to_a": _quantiles(forward, name), "a_to_b": _quantiles(backward, name), "leave_one_out": reference}
+        found = {"b_to_a": _quantiles(forward, name), "a_to_b": _quantiles(backward, name), "leave_one_out": reference}
+        entry: dict[str, Any] = {"meaning": meaning, **found}
         if reference is not None:
-            far = [row[name][1] < reference["q05"] if name == "iou" else row[name][1] > reference["q95"] for row in forward if name in row]
+            values = [row[name][1] for row in forward if name in row]
+            far = [value < reference["q05"] if name == "iou" else value > reference["q95"] for value in values]
             entry |= {"farther": sum(far), "of": len(far)}
         summary[name] = entry
     rows = [
-        {"id": b.ids[k], **{name: {"nearest": a.ids[i], "distance": value} for name, (i, value) in row.items()}} for k, row in enumerate(forward)
+        {"id": name, **{measure: {"nearest": a.ids[i], "distance": value} for measure, (i, value) in row.items()}}
+        for name, row in zip(b.ids, forward, strict=True)
     ]
     return {
         "a": a.spec, "b": b.spec, "fingerprint_a": a.fingerprint, "fingerprint_b": b.fingerprint,

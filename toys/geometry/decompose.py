@@ -36,7 +36,7 @@ def hull_faces(points: Array) -> tuple[Array, Indices]:
 
 
 def _thinned(points: Array, parts: int) -> Array:
-    """The corners of a hull, or as many as its share of MAX_VERTICES, spread over it: collision tests cost by the corner."""
+    """The corners of a hull, or as many as its share of MAX_VERTICES, spread over it: collisions cost by the corner."""
     most = int(np.clip(MAX_VERTICES // parts, 24, 250))
     corners = points[ConvexHull(points).vertices]
     if len(corners) <= most:
@@ -57,7 +57,7 @@ def _hull_volume(points: Array) -> float:
 
 
 def _axis_of_revolution(inertia: Array) -> Array | None:
-    """The principal axis around which a body is nearly symmetric (a mug's handle may disturb it); None where none is."""
+    """The principal axis around which a body is nearly symmetric (a mug's handle may disturb it), or None."""
     moments, vectors = np.linalg.eigh(inertia)
     low, high = moments[1] - moments[0], moments[2] - moments[1]
     if min(low, high) > 0.25 * moments[2]:
@@ -102,7 +102,8 @@ def convex_parts(mesh: trimesh.Trimesh, remesh: bool = False) -> tuple[Array, ..
         hollow = volume < HOLLOW * hull_volume
         box = np.asarray(mesh.bounding_box_oriented.primitive.transform)[:3, :3].T
         axis = _axis_of_revolution(inertia) if hollow else None
-        parts = sliced_parts(trimesh_to_manifold(_coarse(mesh)), box, axis, com, MAX_PARTS_HOLLOW if hollow else MAX_PARTS)
+        cap = MAX_PARTS_HOLLOW if hollow else MAX_PARTS
+        parts = sliced_parts(trimesh_to_manifold(_coarse(mesh)), box, axis, com, cap)
     solid = [p for p in parts if _hull_volume(p) > 1e-6 * hull_volume]
     if not solid:
         raise MeshError("the surface has no convex part with a volume; is it flat?")

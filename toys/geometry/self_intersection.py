@@ -74,7 +74,7 @@ def crossing_faces(surface: trimesh.Trimesh) -> Indices:
 
 
 def misfilled(surface: trimesh.Trimesh, samples: int = 500) -> float:
-    """Share of a closed surface's inside that it encloses twice, or inside out: where its winding number is neither 0 nor 1.
+    """Share of a closed surface's inside that it encloses twice or inside out: whose winding number is neither 0 nor 1.
 
     Winding numbers are sums of solid angles (Van Oosterom and Strackee, 1983) at points drawn from the upright box; the
     same surface always gives the same share.

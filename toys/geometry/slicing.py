@@ -1,4 +1,4 @@
-"""Convex parts of a solid by exact cuts: sectors around an axis for shells of revolution, then the best plane again and again."""
+"""Convex parts of a solid by exact cuts: sectors around an axis for shells of revolution, then the best plane."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Piece:
 
 
 def _components(body: manifold3d.Manifold, dust: float) -> list[_Piece]:
-    """The connected pieces of a solid, without dust (and without the inner surfaces of cavities, whose volume is negative)."""
+    """The connected pieces of a solid, without dust (and the inner surfaces of cavities, whose volume is negative)."""
     return [_Piece(part) for part in body.decompose() if part.volume() > dust]
 
 
@@ -81,7 +81,8 @@ def _refine(pieces: list[_Piece], axes: Array, volume: float, cap: int) -> list[
         if worst.waste < PART_PRICE * volume:
             break
         found = _split(worst, axes, DUST * volume)
-        if found is None or len(pieces) - 1 + len(found) > cap or worst.waste - sum(p.waste for p in found) < PART_PRICE * volume:
+        saved = worst.waste - sum(p.waste for p in found or ())
+        if found is None or len(pieces) - 1 + len(found) > cap or saved < PART_PRICE * volume:
             worst.done = True
             continue
         pieces = [p for p in pieces if p is not worst] + found

@@ -27,7 +27,7 @@ def quat_to_matrix(quat: Sequence[float]) -> Array:
 
 
 def quat_between(a: Array, b: Array) -> tuple[float, float, float, float]:
-    """The smallest rotation (wxyz) that takes unit vector a to unit vector b; a turn about x or y where they are opposite."""
+    """The smallest rotation (wxyz) from unit vector a to unit vector b; a turn about x or y where they are opposite."""
     w = 1.0 + float(a @ b)
     if w < 1e-9:
         axis = np.cross(a, [1.0, 0.0, 0.0])
@@ -78,7 +78,8 @@ def decimated(vertices: NDArray[Any], faces: NDArray[Any], most: int) -> tuple[A
 def manifold_to_trimesh(body: manifold3d.Manifold) -> trimesh.Trimesh:
     """Mesh of a manifold, in double precision and with its vertices as they are."""
     mesh = body.to_mesh64()
-    return trimesh.Trimesh(np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts, dtype=np.int64), process=False)
+    vertices, faces = np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts, dtype=np.int64)
+    return trimesh.Trimesh(vertices, faces, process=False)
 
 
 def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
@@ -89,8 +90,9 @@ def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
     """
     from manifold3d import Error, Manifold, Mesh64
 
-    # Copies: manifold3d does not take read-only arrays, which is what trimesh hands out once a mesh has measured itself.
-    body = Manifold(Mesh64(np.array(mesh.vertices, dtype=np.float64, order="C"), np.array(mesh.faces, dtype=np.uint64, order="C")))
+    # Copies: manifold3d takes no read-only arrays, which is what trimesh hands out once a mesh has measured itself.
+    vertices, faces = np.array(mesh.vertices, np.float64, order="C"), np.array(mesh.faces, np.uint64, order="C")
+    body = Manifold(Mesh64(vertices, faces))
     if body.status() != Error.NoError or body.is_empty():
         raise MeshError(f"the mesh does not bound a solid ({body.status()}); close its holes first")
     return body

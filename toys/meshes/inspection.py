@@ -86,10 +86,11 @@ def plan_folder(argument: Path, options: Mapping[str, str]) -> tuple[Plan, bool]
 
 
 def check(plan: Plan, ycb: bool) -> Iterator[Checked]:
-    """Builds what is not in the cache yet, then reports one object after the other; one that fails does not stop the rest."""
+    """Builds what is not in the cache yet, then reports the objects one by one; none that fails stops the rest."""
     usable = [one for one in plan.recipes if one.id in plan.keys]
     problems = build_missing(usable, plan.keys, "checking meshes")
-    failures = {name: str(error) for name, error in plan.unreadable.items()} | {name: p.message for name, p in problems.items()}
+    failures = {name: str(error) for name, error in plan.unreadable.items()}
+    failures |= {name: failed.message for name, failed in problems.items()}
     for one in plan.recipes:
         if one.id in failures:
             yield Checked(one.id, one.path, False, failures[one.id])
@@ -107,7 +108,8 @@ def _facts(one: MeshRecipe, plan: Plan, ycb: bool) -> Checked:
     box = np.sort(np.asarray(surface.bounding_box_oriented.primitive.extents))
     source = "the YCB table" if ycb else "given"
     mass_from = source if one.mass is not None else f"{one.density:g} kg/m^3 x volume"
+    volume, graspable = float(found.info["volume"]), found.graspable(PANDA_OPENING)
     return Checked(
-        one.id, one.path, True, "", len(raw.vertices), len(raw.faces), plan.unit, closed, repairs, tuple(float(v) for v in box),
-        float(found.info["volume"]), found.mass, mass_from, found.width, found.graspable(PANDA_OPENING), len(found.parts),
+        one.id, one.path, True, "", len(raw.vertices), len(raw.faces), plan.unit, closed, repairs, tuple(box.tolist()),
+        volume, found.mass, mass_from, found.width, graspable, len(found.parts),
     )

@@ -84,7 +84,8 @@ def surface_of(raw: trimesh.Trimesh, unite: bool = True) -> tuple[trimesh.Trimes
         wrong = misfilled(surface) if crossing and closed else 0.0
         if wrong > MISFILLED:
             closed = False
-            said += (f"passes through itself at {crossing} faces and encloses {wrong:.0%} of its inside twice or inside out: volume and collision parts are those of CoACD's remesh",)
+            what = f"passes through itself at {crossing} faces and encloses {wrong:.0%} of its inside"
+            said += (f"{what} twice or inside out: volume and collision parts are those of CoACD's remesh",)
         elif crossing:
             said += (f"passes through itself at {crossing} faces, with next to no effect on its volume",)
     elif unite:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from toyshift.core.errors import FileError, MeshError, ToyShiftError
 from toyshift.core.files import json_hash
@@ -30,7 +29,7 @@ def hashed(names: Iterable[str], key: Callable[[str], str]) -> tuple[dict[str, s
 
 def ensure_built(text: str, key: str) -> None:
     """Builds an object into the cache; what a worker process runs. `text` is the recipe as JSON."""
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
     recipe = MeshRecipe(**fields)
     cached(key, lambda: build(recipe))
 
@@ -38,7 +37,8 @@ def ensure_built(text: str, key: str) -> None:
 def build_missing(recipes: Sequence[MeshRecipe], keys: Mapping[str, str], label: str) -> dict[str, FailedBuild]:
     """Builds what is not in the cache yet, and returns what went wrong by id."""
     missing = [r for r in recipes if not store_path(keys[r.id]).exists()]
-    jobs = [["toyshift.toys.meshes.meshset:ensure_built", json.dumps(dataclasses.asdict(r)), keys[r.id]] for r in missing]
+    place = "toyshift.toys.meshes.meshset:ensure_built"
+    jobs = [[place, json.dumps(dataclasses.asdict(r)), keys[r.id]] for r in missing]
     names = {key: name for name, key in keys.items()}
     return {names[p.job]: p for p in build_in_processes(jobs, label)} if jobs else {}
 

@@ -25,7 +25,7 @@ def _texture(mesh: trimesh.Trimesh) -> Image | None:
 
 
 def _colour(mesh: trimesh.Trimesh) -> RGBA:
-    """The colour of a mesh without a texture: its material's, or its commonest face or vertex colour; grey where it has none."""
+    """The colour of a mesh without a texture: its material's, or its commonest face or vertex colour; or grey."""
     if getattr(mesh.visual, "kind", None) in ("face", "vertex"):
         main = mesh.visual.main_color
     else:
@@ -50,15 +50,15 @@ def visual_mesh(mesh: trimesh.Trimesh, surface: trimesh.Trimesh) -> VisualMesh:
         points, faces = np.asarray(surface.vertices), np.asarray(surface.faces)
     if texture is None:
         return VisualMesh(points.astype(np.float32), faces.astype(np.int32), None, None, _colour(mesh))
-    colour = GREY
     if len(mesh.faces) <= MAX_VISUAL_FACES:
         mirrored = mesh.volume < 0 < surface.volume
-        faces = np.asarray(mesh.faces)[:, ::-1] if mirrored else np.asarray(mesh.faces)
+        points, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)[:, :: -1 if mirrored else 1]
         uv = np.asarray(mesh.visual.uv, dtype=np.float32)
-        return VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32), uv, texture, colour)
-    corners = points[faces].reshape(-1, 3)
-    uv = transfer_uv(mesh, points[faces])
-    return VisualMesh(corners.astype(np.float32), np.arange(len(corners), dtype=np.int32).reshape(-1, 3), uv, texture, colour)
+    else:
+        uv = transfer_uv(mesh, points[faces])
+        points = points[faces].reshape(-1, 3)
+        faces = np.arange(len(points)).reshape(-1, 3)
+    return VisualMesh(points.astype(np.float32), np.ascontiguousarray(faces, dtype=np.int32), uv, texture)
 
 
 def transfer_uv(mesh: trimesh.Trimesh, triangles: Array) -> Float32:

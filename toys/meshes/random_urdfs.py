@@ -42,9 +42,8 @@ def read_urdf(path: Path) -> MeshRecipe:
         mesh = path.parent / found["mesh"]["filename"]
     if not mesh.resolve().is_relative_to(path.parent.resolve()):
         raise FileError(f"{path} refers to {mesh}, which is outside its folder; install pybullet again")
-    return MeshRecipe(
-        str(mesh.resolve()), f"random_{path.stem}", "random object", "random-urdfs", scale=(x, y, z), mass=mass, rgba=(r, g, b, a)
-    )
+    name, rgba = f"random_{path.stem}", (r, g, b, a)
+    return MeshRecipe(str(mesh.resolve()), name, "random object", "random-urdfs", (x, y, z), mass, rgba=rgba)
 
 
 def random_urdfs_set(term: Term) -> ObjectSet:

@@ -1,4 +1,4 @@
-"""The object set `rgb-stacking:WHEEL`: the 152 parametric shapes of RGB-Stacking (Lee et al., CoRL 2021), for robots to stack.
+"""The object set `rgb-stacking:WHEEL`: the 152 parametric shapes of RGB-Stacking (Lee et al., CoRL 2021).
 
 They lie inside DeepMind's package dm-robotics-manipulation (Apache-2.0), whose pinned requirements clash with ours. So
 it is downloaded but not installed:
@@ -32,8 +32,10 @@ def find_shapes(folder: Path) -> dict[str, dict[str, Path]]:
     """
     roots = sorted(path.parent for path in folder.rglob("test_triplets") if path.is_dir())
     if not roots:
-        remedy = "run `pip download --no-deps dm-robotics-manipulation` and give the wheel it saves, or the folder it unpacks to"
-        raise FileError(f"rgb-stacking: {folder} holds no {MESHES}; {remedy}")
+        raise FileError(
+            f"rgb-stacking: {folder} holds no {MESHES}; run `pip download --no-deps dm-robotics-manipulation` and give "
+            "the wheel it saves, or the folder it unpacks to"
+        )
     files = {split: sorted((roots[0] / name).glob("*.stl")) for split, name in SPLITS.items()}
     return {split: {path.name.split("_")[0]: path for path in paths} for split, paths in files.items()}
 

@@ -1,4 +1,4 @@
-"""The object set `robosuite`: milk, bread, cereal, can, lemon and bottle out of the installed robosuite, which is not imported."""
+"""The object set `robosuite`: milk, bread, cereal, can, lemon and bottle out of robosuite, which is not imported."""
 
 from __future__ import annotations
 
@@ -43,14 +43,12 @@ def read_object(assets: Path, name: str) -> MeshRecipe:
     image = ""
     if texture is not None and texture.get("type") == "2d":
         image = str((path.parent / texture.attrib["file"]).resolve())
-    return MeshRecipe(
-        str(surface.resolve()), name, name, "robosuite", scale=(x, y, z), density=density, texture=image, textures=False,
-        rgba=None if image else (0.6, 0.75, 0.7, 1.0),
-    )
+    rgba, file = None if image else (0.6, 0.75, 0.7, 1.0), str(surface.resolve())
+    return MeshRecipe(file, name, name, "robosuite", (x, y, z), None, density, image, textures=False, rgba=rgba)
 
 
 def robosuite_set(term: Term) -> ObjectSet:
-    """robosuite's six objects, at its sizes and densities; friction is this project's, so that sets differ in shape alone.
+    """robosuite's six objects, at its sizes and densities; friction is ours, so that sets differ in shape alone.
 
     Raises:
         MissingDependencyError: robosuite is not installed.

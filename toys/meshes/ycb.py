@@ -37,8 +37,8 @@ def find_objects(folder: Path) -> dict[str, Path]:
     children = sorted(child for child in folder.iterdir() if child.is_dir())
     found = {child.name: path for child in children if (path := mesh_file(child)) is not None}
     if not found:
-        example = f"e.g. {folder}/025_mug/google_16k/textured.obj"
-        raise FileError(f"ycb: {folder} holds no objects; expected <id>/google_16k/textured.obj or <id>/textured.obj, {example}")
+        places = f"<id>/google_16k/textured.obj or <id>/textured.obj, e.g. {folder}/025_mug/google_16k/textured.obj"
+        raise FileError(f"ycb: {folder} holds no objects; expected {places}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The primitive `cuboid`, of full edges x, y, z; each is drawn uniformly in the logarithm, so that slabs and beams occur."""
+"""The primitive `cuboid`; its full edges are drawn uniformly in the logarithm, so that slabs and beams occur."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The primitive `cylinder`, its radius drawn uniformly, its height uniformly in the logarithm; and what a ring shares with it."""
+"""The primitive `cylinder`; its radius is drawn uniformly, its height uniformly in the logarithm. A ring is alike."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ LEGO_KINDS = ("sphere", "cuboid", "cylinder", "ring")  # those that every distri
 ROTATIONS = ("uniform", "upright", "axis-aligned")
 CONNECTIONS = ("centroid", "surface")
 COLOURINGS = ("lego4", "per-part", "palette", "random")
-MAX_RATIO = 100.0  # of the longest to the shortest length of a toy: beyond it, facets are coarser than the thinnest part
+MAX_RATIO = 100.0  # of a toy's longest to its shortest length: beyond it, facets are coarser than the thinnest part
 # Field -> default [m]; they are named after the kind of primitive.
 LENGTHS = {f"{kind.name}_{name}": bounds for kind in KINDS.values() for name, bounds in kind.ranges.items()}
 _Lengths: Any = dataclasses.make_dataclass(

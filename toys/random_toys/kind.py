@@ -1,4 +1,4 @@
-"""What a kind of primitive is: lengths and how they are drawn, solid, collision shapes, and where others can be stuck to it."""
+"""What a kind of primitive is: lengths and how they are drawn, solid, collision shapes, where others stick to it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log_uniform(rng: np.random.Generator, bounds: Range) -> float:
 
 
 class CollisionPart(NamedTuple):
-    """A collision shape in a primitive's frame: in its middle, or turned about its z axis and then moved along its own x.
+    """A collision shape in a primitive's frame: in its middle, or turned about z and then moved along its own x.
 
     Attributes:
         kind, size: see `Geom`.

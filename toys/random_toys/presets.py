@@ -1,4 +1,4 @@
-"""Named toy distributions: LEGO's, simpler and harder ones, and the ablations of the paper; or one read from a JSON file."""
+"""Named toy distributions: LEGO's, simpler and harder ones, the ablations of the paper; or one out of a JSON file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def _only(count: int) -> ToyDistribution:
 
 
 _HOUSEHOLD_LENGTHS: dict[str, Any] = {
-    "sphere_radius": (0.008, 0.035), "cuboid_edge": (0.008, 0.23), "cylinder_radius": (0.006, 0.036), "cylinder_height": (0.01, 0.22),
+    "sphere_radius": (0.008, 0.035), "cuboid_edge": (0.008, 0.23),
+    "cylinder_radius": (0.006, 0.036), "cylinder_height": (0.01, 0.22),
 }
 # The ablation over the number of toys is no distribution but `?n=1`, `?n=25`, ...
 PRESETS: dict[str, ToyDistribution] = {

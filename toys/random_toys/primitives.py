@@ -92,7 +92,7 @@ class Primitive:
         return KINDS[self.kind].contains(self.size, local, tolerance)
 
     def manifold(self, segments: int = ROUND_SEGMENTS) -> manifold3d.Manifold:
-        """The solid in the toy's frame, a polyhedron whose volume is the exact one (radii are widened for the facets)."""
+        """The solid in the toy's frame, a polyhedron of the exact volume (radii are widened for the facets)."""
         from manifold3d import Manifold
 
         placed = np.column_stack([quat_to_matrix(self.quat), self.pos])

@@ -64,6 +64,6 @@ RING = Kind(
     ranges={"radius": (0.022, 0.034), "wall": (0.004, 0.006), "height": (0.006, 0.035)},
     draw=lambda rng, *ranges: tuple(uniform(rng, bounds) for bounds in ranges),
     volume=lambda size: math.pi * (size[0] ** 2 - (size[0] - size[1]) ** 2) * size[2],
-    contains=_contains, solid=_solid, collision=_collision, inside=_inside, surface=_surface, farthest=cylinder.farthest,
-    check=_check, check_ranges=_check_ranges, hollow=True,
+    contains=_contains, solid=_solid, collision=_collision, inside=_inside, surface=_surface,
+    farthest=cylinder.farthest, check=_check, check_ranges=_check_ranges, hollow=True,
 )

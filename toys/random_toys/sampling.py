@@ -1,4 +1,4 @@
-"""Draws toys from a distribution: sizes, rotations, connections and colours, in plain floats because arrays of three are slow."""
+"""Draws toys from a distribution, in plain floats because arrays of three are slow."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _cube_rotations() -> tuple[Quat, ...]:
     """The 24 rotations that map the axes onto each other, wxyz."""
     h = math.sqrt(0.5)
     one = [[1.0 if k == i else 0.0 for k in range(4)] for i in range(4)]
-    two = [[h * s if k == j else h if k == i else 0.0 for k in range(4)] for i, j in itertools.combinations(range(4), 2) for s in (1, -1)]
+    pairs = [(i, j, sign * h) for i, j in itertools.combinations(range(4), 2) for sign in (1, -1)]
+    two = [[second if k == j else h if k == i else 0.0 for k in range(4)] for i, j, second in pairs]
     four = [[0.5, 0.5 * a, 0.5 * b, 0.5 * c] for a in (1, -1) for b in (1, -1) for c in (1, -1)]
     return tuple((w, x, y, z) for w, x, y, z in one + two + four)
 
@@ -111,5 +112,5 @@ def sample_toy(rng: np.random.Generator, distribution: ToyDistribution | None = 
         primitives.append(Primitive(kind.name, size, pos, quat))
     colour = _colour(rng, len(primitives), d)
     # A range of one value takes nothing from the stream.
-    density, friction = (bounds[0] if bounds[0] == bounds[1] else uniform(rng, bounds) for bounds in (d.density, d.friction))
+    density, friction = (low if low == high else uniform(rng, (low, high)) for low, high in (d.density, d.friction))
     return Toy(tuple(primitives), colour, density, friction)

@@ -24,7 +24,8 @@ from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.splits import HELD_OUT_PAIRS, LONGEST_SPAN, MOST_PARTS, SPLITS, TEST_DIGITS
 from toyshift.toys.random_toys.toy import Toy, toy_object
 
-ACCEPTED_WIDTH = 0.07  # [m] toys of train and test are narrower in some rest pose, and lie in such poses: 1 cm of play for a Panda hand
+# [m] toys of train and test are narrower in some rest pose, and lie in such poses: 1 cm of play for a Panda hand.
+ACCEPTED_WIDTH = 0.07
 SIDES = {"train": 1, "test": 2}  # first entry of the toy's spawn key; 0 for a whole distribution
 RULE = 3  # change it when other toys are accepted
 DEFAULT_N = {"train": 250, "test": 100}  # 1000 for a whole distribution
@@ -73,10 +74,9 @@ class ToyRecipe:
             if k == attempt if attempt is not None else self._accepts(toy):
                 return toy, k
             if k >= GIVE_UP:
-                raise ConfigError(
-                    f"none of {GIVE_UP} toys is on the {self.side} side of the {self.split} split and narrower than {ACCEPTED_WIDTH} m; "
-                    f"choose another split or smaller sizes in {self.distribution}"
-                )
+                side = f"on the {self.side} side of the {self.split} split and narrower than {ACCEPTED_WIDTH} m"
+                remedy = f"choose another split or smaller sizes in {self.distribution}"
+                raise ConfigError(f"none of {GIVE_UP} toys is {side}; {remedy}")
         raise AssertionError("unreachable")
 
     def _accepts(self, toy: Toy) -> bool:
@@ -87,7 +87,8 @@ class ToyRecipe:
         if not self.side:
             yield from (self.draw(i) for i in range(n))
             return
-        limits = [round(ACCEPTED_WIDTH * 1e6), TEST_DIGITS, [sorted(pair) for pair in HELD_OUT_PAIRS], MOST_PARTS, round(LONGEST_SPAN * 1e6)]
+        pairs = [sorted(pair) for pair in HELD_OUT_PAIRS]
+        limits = [round(ACCEPTED_WIDTH * 1e6), TEST_DIGITS, pairs, MOST_PARTS, round(LONGEST_SPAN * 1e6)]
         rule = json_hash([self.distribution.fingerprint, self.side, self.split, self.seed, limits, RULE])
         path = cache_dir("toys") / f"{self.side}-{rule}.json"
         attempts = _known_attempts(path)
@@ -157,7 +158,8 @@ def toy_set(term: Term) -> ToySet:
         raise UnknownNameError("toy set (toys:<name>)", term.argument, (*SIDES, *PRESETS))
     check_variant(term, SPLITS if side else ())
     if "of" in options and not side:
-        raise ConfigError(f"object set {term.text!r}: of=DISTRIBUTION goes with toys:train and toys:test, e.g. 'toys:train?of=without-ring'")
+        what = "of=DISTRIBUTION goes with toys:train and toys:test, e.g. 'toys:train?of=without-ring'"
+        raise ConfigError(f"object set {term.text!r}: {what}")
     distribution = distribution_named((options.get("of") or "lego") if side else term.argument)
     recipe = ToyRecipe(distribution, side, term.variant or "random", whole(term, "seed", 0))
     n = whole(term, "n", DEFAULT_N.get(side, 1000), low=1)
@@ -168,7 +170,8 @@ def toy_set(term: Term) -> ToySet:
         raise ConfigError(f"object set {term.text!r}: pool goes with select={SELECTIONS[0]}")
     pool = whole(term, "pool", 2 * n, low=1) if chosen else n
     if not n <= pool <= MAX_N:
-        raise ConfigError(f"object set {term.text!r}: n may be at most {pool if chosen and pool <= MAX_N else MAX_N}; got {n}" + (f" of a pool of {pool}" if chosen else ""))
+        most, which = (min(pool, MAX_N), f" of a pool of {pool}") if chosen else (MAX_N, "")
+        raise ConfigError(f"object set {term.text!r}: n may be at most {most}; got {n}{which}")
     places: dict[str, tuple[int, int]] = {}
     for index, (toy, attempt) in enumerate(recipe.draws(pool)):
         places.setdefault(toy.id, (index, attempt))

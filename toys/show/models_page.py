@@ -37,10 +37,10 @@ def packed(vertices: NDArray[Any], faces: NDArray[Any], rgba: tuple[float, ...])
     """A coloured surface as the page's script reads it."""
     low = np.asarray(vertices, dtype=np.float64).min(axis=0)
     size = np.ptp(np.asarray(vertices, dtype=np.float64), axis=0)
-    wide = len(vertices) > 65536
+    kind = np.uint32 if len(vertices) > 65536 else np.uint16
     return {
-        "positions": _text(quantised(vertices, low, size)), "faces": _text(np.asarray(faces, dtype=np.uint32 if wide else np.uint16)), "wide": wide,
-        "low": low.round(7).tolist(), "size": size.round(7).tolist(), "rgba": [round(float(v), 3) for v in rgba],
+        "positions": _text(quantised(vertices, low, size)), "faces": _text(faces.astype(kind)),
+        "wide": kind is np.uint32, "low": low.round(7).tolist(), "size": size.round(7).tolist(), "rgba": [round(float(v), 3) for v in rgba],
     }
 
 
@@ -102,16 +102,18 @@ def object_entry(found: GraspObject) -> dict[str, Any]:
     x, y, z = (f"{v * 1000:.0f}" for v in np.ptp(vertices, axis=0))
     fits = found.graspable(PANDA_OPENING)
     facts = {
-        "name": found.name, "size": f"{x} × {y} × {z} mm", "mass": f"{found.mass * 1000:.0f} g", "width": f"{found.width * 1000:.0f} mm",
+        "name": found.name, "size": f"{x} × {y} × {z} mm", "mass": f"{found.mass * 1000:.0f} g",
+        "width": f"{found.width * 1000:.0f} mm",
         "graspable": f"{'yes' if fits else 'no'} ({PANDA_OPENING * 1000:.0f} mm gripper)", "source": found.source,
     }
     return {
-        "id": found.id, "name": found.name, "facts": facts, "quat": [round(float(v), 6) for v in pose.quat], "centre": centre.round(7).tolist(),
-        "radius": round(float(np.linalg.norm(vertices - centre, axis=1).max()), 7), "parts": object_parts(found),
+        "id": found.id, "name": found.name, "facts": facts, "quat": [round(float(v), 6) for v in pose.quat],
+        "centre": centre.round(7).tolist(), "radius": round(float(np.linalg.norm(vertices - centre, axis=1).max()), 7),
+        "parts": object_parts(found),
     }
 
 
 def viewer_page(title: str, objects: Iterable[GraspObject]) -> str:
     """The page as one string: styles, script and models are inside, nothing is loaded from elsewhere."""
-    data = json.dumps([object_entry(found) for found in objects], separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return filled("models_page.html", title=title, data=data)
+    data = json.dumps([object_entry(found) for found in objects], separators=(",", ":"), allow_nan=False)
+    return filled("models_page.html", title=title, data=data.replace("<", "\\u003c"))

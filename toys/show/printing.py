@@ -1,4 +1,4 @@
-"""Objects for a 3-D printer: millimetres, lying on a flat stable side at z = 0, checked, as 3MF and STL with a manifest."""
+"""Objects for a 3-D printer: millimetres, lying on a stable side at z = 0, checked, as 3MF and STL with a manifest."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class PrintConfig:
 
     def __post_init__(self) -> None:
         if not (min(self.bed) > 0 and self.wall >= 0 and 100 <= self.density <= 25000):
-            raise ConfigError(f"a printer has a bed > 0, a wall >= 0 [mm] and a density of 100..25000 kg/m^3; got {self}")
+            what = "a printer has a bed > 0, a wall >= 0 [mm] and a density of 100..25000 kg/m^3"
+            raise ConfigError(f"{what}; got {self}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,10 +72,11 @@ def contact_area(mesh: trimesh.Trimesh) -> float:
 
 
 def wall_thickness(mesh: trimesh.Trimesh) -> float:
-    """The thickness, straight inwards from the surface, that THIN_SHARE of the surface falls short of, in the mesh's unit."""
+    """The thickness, straight inwards, that THIN_SHARE of the surface falls short of, in the mesh's unit."""
     points, faces = trimesh.sample.sample_surface(mesh, RAYS, seed=0)
     inward = -mesh.face_normals[faces]
-    places, rays, _ = mesh.ray.intersects_location(np.asarray(points) + 1e-5 * mesh.scale * inward, inward, multiple_hits=True)
+    starts = np.asarray(points) + 1e-5 * mesh.scale * inward
+    places, rays, _ = mesh.ray.intersects_location(starts, inward, multiple_hits=True)
     deep = np.full(RAYS, np.inf)
     np.minimum.at(deep, rays, np.linalg.norm(places - np.asarray(points)[rays], axis=1))
     deep = deep[np.isfinite(deep)]  # a ray along an edge may miss the other side
@@ -115,10 +117,9 @@ def prepare(found: GraspObject, cfg: PrintConfig) -> Printable:
     mesh, move = on_the_bed(found.mesh, found.com)
     size, room = mesh.extents, np.array([*sorted(cfg.bed[:2], reverse=True), cfg.bed[2]])
     if (size > room + 1e-6).any():
-        raise ConfigError(
-            f"object {found.id!r} does not fit the bed: it is {size[0]:.1f} x {size[1]:.1f} x {size[2]:.1f} mm, the bed "
-            f"{cfg.bed[0]:g} x {cfg.bed[1]:g} x {cfg.bed[2]:g} mm. Leave it out, or name a larger bed"
-        )
+        edges, bed = " x ".join(f"{v:.1f}" for v in size), " x ".join(f"{v:g}" for v in cfg.bed)
+        what = f"object {found.id!r} does not fit the bed: it is {edges} mm, the bed {bed} mm"
+        raise ConfigError(f"{what}. Leave it out, or name a larger bed")
     wall, area, volume = wall_thickness(mesh), contact_area(mesh), float(mesh.volume)
     warnings = []
     if wall < cfg.wall:
@@ -127,12 +128,13 @@ def prepare(found: GraspObject, cfg: PrintConfig) -> Printable:
         warnings.append(f"only {area:.0f} mm^2 touch the bed: print with a brim or supports")
     infill = found.mass / (volume * 1e-9 * cfg.density)
     if infill > 1.0:
-        warnings.append(f"the simulated mass of {found.mass * MM:.0f} g needs {infill:.1f} times the filament's density")
+        mass = f"the simulated mass of {found.mass * MM:.0f} g"
+        warnings.append(f"{mass} needs {infill:.1f} times the filament's density")
     row = {
         "id": found.id, "name": found.name, "source": found.source, "size_mm": [round(float(v), 3) for v in size],
         "volume_cm3": round(volume * 1e-3, 3), "solid_mass_g": round(volume * 1e-6 * cfg.density, 2),
-        "simulated_mass_g": round(found.mass * MM, 2), "fill_for_simulated_mass": round(infill, 3), "wall_mm": round(wall, 3),
-        "contact_mm2": round(area, 1), "transform": move.tolist(), "warnings": warnings,
+        "simulated_mass_g": round(found.mass * MM, 2), "fill_for_simulated_mass": round(infill, 3),
+        "wall_mm": round(wall, 3), "contact_mm2": round(area, 1), "transform": move.tolist(), "warnings": warnings,
     }
     if "toy" in found.info:
         row["toy"] = found.info["toy"]
@@ -160,7 +162,9 @@ def file_stem(object_id: str) -> str:
     return re.sub(r"[^\w.-]+", "_", object_id).strip(".") or "object"
 
 
-def write_prints(out: Path, spec: str, printables: Sequence[tuple[GraspObject, Printable]], cfg: PrintConfig) -> dict[str, Any]:
+def write_prints(
+    out: Path, spec: str, printables: Sequence[tuple[GraspObject, Printable]], cfg: PrintConfig
+) -> dict[str, Any]:
     """Writes <id>.3mf and <id>.stl for every object and, last, manifest.json, which it returns.
 
     Raises:
@@ -173,14 +177,16 @@ def write_prints(out: Path, spec: str, printables: Sequence[tuple[GraspObject, P
         with atomic_path(out / f"{stem}.stl") as temporary:
             temporary.write_bytes(ready.mesh.export(file_type="stl"))
         if not trimesh.load_mesh(out / f"{stem}.stl").is_watertight:  # STL rounds to single precision
-            raise MeshError(f"object {found.id!r}: {out / stem}.stl is not closed: details are smaller than STL's precision; print the 3MF instead")
+            why = f"{out / stem}.stl is not closed: details are smaller than STL's precision"
+            raise MeshError(f"object {found.id!r}: {why}; print the 3MF instead")
         rows.append({**ready.row, "stl": f"{stem}.stl", "3mf": f"{stem}.3mf"})
-    manifest = {"objects": spec, "unit": "millimeter", "printer": {**dataclasses.asdict(cfg), "bed": list(cfg.bed)}, "prints": rows}
+    printer = {**dataclasses.asdict(cfg), "bed": list(cfg.bed)}
+    manifest = {"objects": spec, "unit": "millimeter", "printer": printer, "prints": rows}
     write_json(out / "manifest.json", manifest)
     return manifest
 
 
 def label_sheet(manifest: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
-    """One self-contained HTML page of labels to cut out: picture (PNG bytes by id), id, size, and masses of every print."""
+    """One self-contained HTML page of labels to cut out: picture (PNG by id), id, size, and masses of every print."""
     images = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
     return filled("label_sheet.html", objects=manifest["objects"], prints=manifest["prints"], images=images)

@@ -20,7 +20,8 @@ def can(diameter: float, height: float, rim: float = 1.5) -> Manifold:
     r = diameter / 2
     seam = min(3.0, height / 8)
     low, high = height - seam, height - 0.5
-    body = revolve([(r - 1, 0), (r, 0.5), (r, seam), (r - 1, seam + 0.6), (r - 1, low - 0.6), (r, low), (r, high), (r - 1, height)])
+    bottom, top = [(r - 1, 0), (r, 0.5), (r, seam), (r - 1, seam + 0.6)], [(r, low), (r, high), (r - 1, height)]
+    body = revolve([*bottom, (r - 1, low - 0.6), *top])
     inset = cylinder(r - 2.5, 2 * rim)
     return body - inset - inset.translate([0, 0, height])
 
@@ -35,8 +36,8 @@ def potted_meat_can() -> Manifold:
 
 
 def mustard_bottle() -> Manifold:
-    sections = [(86, 52, 0), (94, 57, 6), (92, 56, 50), (80, 52, 85), (94, 58, 120), (80, 50, 140), (34, 34, 152), (30, 30, 156)]
-    body = stack(sections, 40, 0.8)
+    neck = [(80, 50, 140), (34, 34, 152), (30, 30, 156)]
+    body = stack([(86, 52, 0), (94, 57, 6), (92, 56, 50), (80, 52, 85), (94, 58, 120), *neck], 40, 0.8)
     return combine(body, cylinder(16, 12).translate([0, 0, 160]), revolve([(13, 164), (12, 174), (7, 178), (6, 191)]))
 
 
@@ -58,8 +59,9 @@ def windex_bottle() -> Manifold:
 
 
 def banana() -> Manifold:
-    stem, fruit = [(5, 5, -102), (13, 13, -94), (15, 15, -84)], [(34, 33, -58), (39, 36, -10), (38, 36, 30), (28, 27, 72)]
-    return bent(stack([*stem, *fruit, (11, 11, 92), (8, 8, 97)], 36, 0.85).rotate([0, 90, 0]), 118)
+    fruit, tip = [(34, 33, -58), (39, 36, -10), (38, 36, 30), (28, 27, 72)], [(11, 11, 92), (8, 8, 97)]
+    body = stack([(5, 5, -102), (13, 13, -94), (15, 15, -84), *fruit, *tip], 36, 0.85)
+    return bent(body.rotate([0, 90, 0]), 118)
 
 
 def strawberry() -> Manifold:

@@ -18,7 +18,7 @@ Rule = Callable[[Array, int], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Bands:
-    """Bands of plain colour, cut exactly: each (upper end, colour), ascending, from -1 to 1 along an axis of the box."""
+    """Bands of plain colour, cut exactly: each (upper end, colour), ascending to 1 along an axis of the box, from -1."""
 
     axis: int
     bands: tuple[tuple[float, Colour], ...]

@@ -14,6 +14,8 @@ from toyshift.toys.ycb_like.shapes import ROUND, Point, ball, combine
 if TYPE_CHECKING:
     from manifold3d import Manifold
 
+Section = tuple[float, float, float, float, float]
+
 
 def revolve(profile: Sequence[Point], segments: int = ROUND) -> Manifold:
     """The solid between a profile of (radius, z) points, from the bottom up, and the z axis."""
@@ -83,9 +85,7 @@ def stack(sections: Sequence[tuple[float, float, float]], n: int = 28, corner: f
     return warped(body, change)
 
 
-def loft(
-    sections: Sequence[tuple[float, float, float, float, float]], n: int = 32, corner: float = 1.0, segments: int = ROUND
-) -> Manifold:
+def loft(sections: Sequence[Section], n: int = 32, corner: float = 1.0, segments: int = ROUND) -> Manifold:
     """A bar along x: sections (x, width y, thickness z, centre y, centre z) in ascending x, smooth between them.
 
     A corner of 1 makes elliptic sections, towards 0 boxy ones.

@@ -1,4 +1,4 @@
-"""YCB-like small things: foam brick, die, marbles, blocks, peg test, Rubik cube, golf ball, in millimetres with z up."""
+"""YCB-like small things: foam brick, die, marbles, blocks, peg test, cube, golf ball, in millimetres with z up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YCB-like tools: drill, scissors, padlock, marker, wrench, drivers, hammer, clamps, chain, in millimetres with z up."""
+"""YCB-like tools: drill, scissors, padlock, marker, wrench, driver, hammer, clamps, chain, in millimetres with z up."""
 
 from __future__ import annotations
 
