@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import trimesh
@@ -14,6 +14,8 @@ from toyshift.core.errors import MeshError
 
 if TYPE_CHECKING:
     import manifold3d
+
+Manifold: TypeAlias = "manifold3d.Manifold"  # a solid; manifold3d is loaded by what makes one
 
 
 def quat_to_matrix(quat: Sequence[float]) -> Array:
@@ -75,14 +77,14 @@ def decimated(vertices: NDArray[Any], faces: NDArray[Any], most: int) -> tuple[A
     return np.asarray(found[0], dtype=np.float64), np.asarray(found[1], dtype=np.int64)
 
 
-def manifold_to_trimesh(body: manifold3d.Manifold) -> trimesh.Trimesh:
+def manifold_to_trimesh(body: Manifold) -> trimesh.Trimesh:
     """Mesh of a manifold, in double precision and with its vertices as they are."""
     mesh = body.to_mesh64()
     vertices, faces = np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts, dtype=np.int64)
     return trimesh.Trimesh(vertices, faces, process=False)
 
 
-def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
+def trimesh_to_manifold(mesh: trimesh.Trimesh) -> Manifold:
     """Manifold of a closed mesh.
 
     Raises:
@@ -98,7 +100,7 @@ def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
     return body
 
 
-def union(bodies: Sequence[manifold3d.Manifold]) -> manifold3d.Manifold:
+def union(bodies: Sequence[Manifold]) -> Manifold:
     """Union of solids."""
     from manifold3d import Manifold, OpType
 

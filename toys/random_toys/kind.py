@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from toyshift.core.arrays import Array
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
+from toyshift.toys.geometry.solid import Manifold
 
 Range = tuple[float, float]
 Vec3 = tuple[float, float, float]

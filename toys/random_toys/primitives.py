@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.toys.geometry.solid import quat_to_matrix
+from toyshift.toys.geometry.solid import Manifold, quat_to_matrix
 from toyshift.toys.model import RGBA, Geom
 from toyshift.toys.random_toys.cuboid import CUBOID
 from toyshift.toys.random_toys.cylinder import CYLINDER
 from toyshift.toys.random_toys.kind import Kind, Quat, Size, Vec3
 from toyshift.toys.random_toys.ring import RING
 from toyshift.toys.random_toys.sphere import SPHERE
-
-if TYPE_CHECKING:
-    import manifold3d
 
 # In the order of `ToyDistribution.kinds`; a new kind goes to the end.
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (SPHERE, CUBOID, CYLINDER, RING)}
@@ -91,7 +88,7 @@ class Primitive:
         local = (np.asarray(points, dtype=np.float64) - np.asarray(self.pos)) @ quat_to_matrix(self.quat)
         return KINDS[self.kind].contains(self.size, local, tolerance)
 
-    def manifold(self, segments: int = ROUND_SEGMENTS) -> manifold3d.Manifold:
+    def manifold(self, segments: int = ROUND_SEGMENTS) -> Manifold:
         """The solid in the toy's frame, a polyhedron of the exact volume (radii are widened for the facets)."""
         from manifold3d import Manifold
 

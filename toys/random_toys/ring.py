@@ -7,17 +7,15 @@ point of the hole would not connect anything.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.random_toys import cylinder
 from toyshift.toys.random_toys.kind import CollisionPart, Kind, Range, Size, Vec3, uniform, widening
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 BOXES = 20  # collision boxes of a ring: its outside is 1.2 % too wide at worst, its hole is never narrower
 MIN_WALL = 0.03  # of a ring, as a share of its outer radius: thinner ones lie within the error of its facets

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.random_toys.kind import CollisionPart, Kind, Size, Vec3, uniform
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 
 def _volume(size: Size) -> float:

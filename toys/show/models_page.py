@@ -40,7 +40,8 @@ def packed(vertices: NDArray[Any], faces: NDArray[Any], rgba: tuple[float, ...])
     kind = np.uint32 if len(vertices) > 65536 else np.uint16
     return {
         "positions": _text(quantised(vertices, low, size)), "faces": _text(faces.astype(kind)),
-        "wide": kind is np.uint32, "low": low.round(7).tolist(), "size": size.round(7).tolist(), "rgba": [round(float(v), 3) for v in rgba],
+        "wide": kind is np.uint32, "low": low.round(7).tolist(), "size": size.round(7).tolist(),
+        "rgba": [round(float(v), 3) for v in rgba],
     }
 
 

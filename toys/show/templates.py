@@ -8,7 +8,7 @@ from typing import Any
 ASSETS = Path(__file__).parents[1] / "assets"
 
 
-def filled(name: str, **values: Any) -> str:
+def filled(template: str, **values: Any) -> str:
     """Returns a template with its values; one that is missing is an error."""
     import jinja2
 
@@ -16,4 +16,4 @@ def filled(name: str, **values: Any) -> str:
         loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )
-    return environment.get_template(name).render(values)
+    return environment.get_template(template).render(values)

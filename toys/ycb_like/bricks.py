@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.ycb_like.sections import loft, revolve, spun, stack, tube
 from toyshift.toys.ycb_like.shapes import arc, ball, box, combine, cut, cylinder, outline
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 
 def airplane() -> Manifold:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.ycb_like.sections import loft, stack, warped
 from toyshift.toys.ycb_like.shapes import box, combine, cut, cylinder, ellipsoid, mirrored, outline
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 
 def _curved(body: Manifold, rise: float) -> Manifold:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.ycb_like.sections import bent, revolve, smooth, stack, tube, warped
 from toyshift.toys.ycb_like.shapes import ball, box, combine, cylinder, ellipsoid, outline
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 
 def can(diameter: float, height: float, rim: float = 1.5) -> Manifold:

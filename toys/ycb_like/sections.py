@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.ycb_like.shapes import ROUND, Point, ball, combine
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 Section = tuple[float, float, float, float, float]
 

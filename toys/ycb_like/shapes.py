@@ -6,12 +6,10 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from manifold3d import Manifold
+from toyshift.toys.geometry.solid import Manifold
 
 Point = tuple[float, float]
 ROUND = 40  # facets around an axis

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.ycb_like.sections import revolve, stack, tube, warped
 from toyshift.toys.ycb_like.shapes import Point, arc, box, combine, cylinder, mirrored, outline
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 
 def power_drill() -> Manifold:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold
 from toyshift.toys.ycb_like.sections import revolve, spun, tube, vessel, warped
 from toyshift.toys.ycb_like.shapes import combine, cylinder
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 
 def bowl() -> Manifold:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import trimesh
@@ -13,7 +12,7 @@ from toyshift.core.files import content_hash, json_hash
 from toyshift.toys.building import build_in_processes
 from toyshift.toys.geometry.decompose import convex_parts
 from toyshift.toys.geometry.rest import compute_rest_poses
-from toyshift.toys.geometry.solid import manifold_to_trimesh, mass_properties
+from toyshift.toys.geometry.solid import Manifold, manifold_to_trimesh, mass_properties
 from toyshift.toys.grammar import Term, check_variant
 from toyshift.toys.model import GraspObject, VisualMesh
 from toyshift.toys.objectset import ObjectSet
@@ -22,9 +21,6 @@ from toyshift.toys.ycb_like import bricks, cutlery, kitchen, shapes, things, too
 from toyshift.toys.ycb_like.colours import BLACK, BLUE, GREEN, ORANGE, RED, STEEL, WHITE, WOOD, YELLOW, Colour
 from toyshift.toys.ycb_like.paint import PAINTS, Bands, banded, painted
 from toyshift.toys.ycb_table import ycb_table
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 VERSION = "ycb-like-7"  # change it with any shape
 FIT = (0.0015, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import stream
 from toyshift.toys.geometry.solid import quat_to_matrix, union
-from toyshift.toys.random_toys.distribution import ToyDistribution
-from toyshift.toys.random_toys.primitives import KINDS, Primitive
+from toyshift.toys.random_toys.distribution import LEGO_KINDS, ToyDistribution
+from toyshift.toys.random_toys.primitives import Primitive
 from toyshift.toys.random_toys.sampling import random_quat, sample_toy
 from toyshift.toys.random_toys.toy import COLOURS, LEGO_COLOURS, Toy, toy_object
 
@@ -28,7 +28,8 @@ def _lego(i: int) -> Toy:
 
 def test_golden_id_and_second_process() -> None:
     assert _lego(0).id == GOLDEN
-    code = "from toyshift.toys import sample_toy; from toyshift.core.seeds import stream; print(sample_toy(stream(0, 0, 0)).id)"
+    code = "from toyshift.toys import sample_toy; from toyshift.core.seeds import stream; "
+    code += "print(sample_toy(stream(0, 0, 0)).id)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == GOLDEN
 
@@ -77,7 +78,7 @@ def test_counts_kinds_colours_and_sizes_follow_the_distribution() -> None:
     assert counts[0] == 0
     assert np.abs(counts[1:] / 2000 - 0.2).max() < 0.04
     kinds = [p.kind for t in toys for p in t.primitives]
-    assert max(abs(kinds.count(k) / len(kinds) - 0.25) for k in KINDS) < 0.03
+    assert max(abs(kinds.count(k) / len(kinds) - 0.25) for k in LEGO_KINDS) < 0.03
     assert {t.colour for t in toys} == set(LEGO_COLOURS)
     assert len({t.id for t in toys}) == 2000
     holes = [p.size[0] - p.size[1] for t in toys for p in t.primitives if p.kind == "ring"]
@@ -95,7 +96,9 @@ def test_id_depends_on_content_alone() -> None:
     a = Toy((Primitive("sphere", (0.02,)),), "red")
     assert a.id == Toy((Primitive("sphere", (0.02 + 2e-7,)),), "red").id  # below the resolution of 1e-6
     others = [
-        Toy((Primitive("sphere", (0.020001,)),), "red"), Toy((Primitive("sphere", (0.02,)),), "blue"), Toy((Primitive("sphere", (0.02,)),), "red", 500.0),
+        Toy((Primitive("sphere", (0.020001,)),), "red"),
+        Toy((Primitive("sphere", (0.02,)),), "blue"),
+        Toy((Primitive("sphere", (0.02,)),), "red", 500.0),
         Toy((Primitive("sphere", (0.02,)), Primitive("sphere", (0.02,))), "red"),
     ]
     assert len({a.id, *(o.id for o in others)}) == 5
