@@ -6,7 +6,7 @@ import dataclasses
 import errno
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from toyshift.core.errors import FileError
 from toyshift.core.files import atomic_path, cache_dir, locked
 from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
+
+
+def with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A dataclass's fields as they were before they became JSON."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def save_object(path: Path, value: GraspObject) -> None:
@@ -37,11 +42,8 @@ def save_object(path: Path, value: GraspObject) -> None:
     }
     if value.visual is not None:
         meta["rgba"] = list(value.visual.rgba)
-        arrays |= {"visual_vertices": value.visual.vertices, "visual_faces": value.visual.faces}
-        if value.visual.uv is not None:
-            arrays["visual_uv"] = value.visual.uv
-        if value.visual.texture is not None:
-            arrays["visual_texture"] = value.visual.texture
+        drawn = {name: array for name, array in vars(value.visual).items() if name != "rgba" and array is not None}
+        arrays |= {f"visual_{name}": array for name, array in drawn.items()}
     arrays["meta"] = np.frombuffer(json.dumps(meta, allow_nan=False).encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **arrays)
@@ -57,16 +59,15 @@ def read_object(path: Path) -> GraspObject:
         with np.load(path) as data:
             arrays = {name: data[name] for name in data.files}
         meta = json.loads(arrays["meta"].tobytes())
-        visual, sizes = None, arrays["part_sizes"]
-        if "visual_vertices" in arrays:
-            given = (arrays.get(f"visual_{name}") for name in ("vertices", "faces", "uv", "texture"))
-            visual = VisualMesh(*given, tuple(meta["rgba"]))
+        seen = {name.removeprefix("visual_"): arrays[name] for name in arrays if name.startswith("visual_")}
+        sizes = arrays["part_sizes"]
         return GraspObject(
             id=meta["id"], name=meta["name"], source=meta["source"],
             mesh=trimesh.Trimesh(arrays["vertices"], arrays["faces"], process=False),
-            geoms=tuple(Geom(*(tuple(v) if isinstance(v, list) else v for v in g.values())) for g in meta["geoms"]),
+            geoms=tuple(Geom(**with_tuples(g)) for g in meta["geoms"]),
             parts=tuple(np.split(arrays["parts"], np.cumsum(sizes)[:-1])) if len(sizes) else (),
-            visual=visual, mass=meta["mass"], com=arrays["com"], inertia=arrays["inertia"],
+            visual=VisualMesh(**seen, rgba=tuple(meta["rgba"])) if seen else None,
+            mass=meta["mass"], com=arrays["com"], inertia=arrays["inertia"],
             rest_poses=tuple(RestPose((p[0], p[1], p[2], p[3]), p[4], p[5], p[6]) for p in arrays["poses"].tolist()),
             friction=tuple(meta["friction"]), info=meta["info"],
         )

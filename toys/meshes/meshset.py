@@ -13,7 +13,7 @@ from toyshift.toys.building import FailedBuild, build_in_processes
 from toyshift.toys.meshes.meshobject import MeshRecipe, build
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import ObjectSet
-from toyshift.toys.store import cached, store_path
+from toyshift.toys.store import cached, store_path, with_tuples
 
 
 def hashed(names: Iterable[str], key: Callable[[str], str]) -> tuple[dict[str, str], dict[str, ToyShiftError]]:
@@ -29,8 +29,7 @@ def hashed(names: Iterable[str], key: Callable[[str], str]) -> tuple[dict[str, s
 
 def ensure_built(text: str, key: str) -> None:
     """Builds an object into the cache; what a worker process runs. `text` is the recipe as JSON."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
-    recipe = MeshRecipe(**fields)
+    recipe = MeshRecipe(**with_tuples(json.loads(text)))
     cached(key, lambda: build(recipe))
 
 

@@ -1,4 +1,7 @@
-"""YCB-like construction toys: aeroplane parts, bolts and bricks, in millimetres with z up."""
+"""YCB-like construction toys: aeroplane parts, bolts and bricks, in millimetres with z up.
+
+As in the sister files, the order in which solids are made, each copy anew, decides the order of their vertices.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ def airplane_tail() -> Manifold:
         (38, 48, 49, 0, 26.3), (60, 49, 55, 0, 27.6), (88, 54, 58, 0, 29), (110, 57, 57, 0, 28.5), (125, 52, 52, 0, 26),
         (134, 40, 36, 0, 24), (139.5, 10, 9, 0, 23),
     ]
+    body = loft(sections, 40, 0.85)
     fin = loft([
         (30, 30, 46, 0, 112), (45, 31, 49, 0, 112), (62, 28.5, 46, 0, 109.5), (80, 29.5, 48, 0, 113),
         (100, 31, 48.5, 0, 115), (138, 31.5, 49, 0, 115), (141, 30, 47, 0, 115),
     ], 32, 0.6)
-    body = loft(sections, 40, 0.85)
     switch = box(8, 14, 18, 3).translate([87, 0, 88])
     # The loft runs along x with its sections in y-z: stand it up so that x becomes z and z becomes x.
     return combine(body, fin.rotate([0, -90, 0]).mirror([1, 0, 0]), switch)
@@ -53,11 +56,14 @@ def brick(nx: int, ny: int, height: float, pitch: float = 16.0) -> Manifold:
     x, y = nx * pitch - 0.4, ny * pitch - 0.4
     body = box(x, y, height, 0.6).translate([0, 0, height / 2]) - box(x - 6, y - 6, 1.3 * height)
     centres = [((i - (nx - 1) / 2) * pitch, (j - (ny - 1) / 2) * pitch) for i in range(nx) for j in range(ny)]
-    stud = cylinder(4.8, 6, segments=20) - cylinder(3.2, 3, segments=20).translate([0, 0, 3])
-    studs = [stud.translate([a, b, height + 2]) for a, b in centres]
+
+    def stud() -> Manifold:
+        return cylinder(4.8, 6, segments=20) - cylinder(3.2, 3, segments=20).translate([0, 0, 3])
+
+    studs = [stud().translate([a, b, height + 2]) for a, b in centres]
     gaps = [((i - (nx - 2) / 2) * pitch, (j - (ny - 2) / 2) * pitch) for i in range(nx - 1) for j in range(ny - 1)]
-    bore = cylinder(4.9, 1.3 * height + height, segments=12).translate([0, 0, -height / 2])
-    inner = cylinder(6.6, height - 1, segments=12) - bore
+    inner = cylinder(6.6, height - 1, segments=12)
+    inner = inner - cylinder(4.9, 1.3 * height + height, segments=12).translate([0, 0, -height / 2])
     tubes = [inner.translate([a, b, (height - 1) / 2]) for a, b in gaps]
     return combine(body, *studs, *tubes)
 
@@ -65,11 +71,12 @@ def brick(nx: int, ny: int, height: float, pitch: float = 16.0) -> Manifold:
 def rounded_brick() -> Manifold:
     """A 2 x 4 brick whose ends curve down to the ground."""
     shape = outline([*arc(32, 0, 180, 24)], 32).rotate([90, 0, 0]).scale([1, 1, 0.72])
+    shape = shape - box(80, 40, 40).translate([0, 0, 38])
     hollow = outline([*arc(30, 0, 180, 24)], 28.6).rotate([90, 0, 0]).scale([1, 1, 0.7]) ^ box(80, 40, 25)
-    tube_below = cylinder(7.2, 11, segments=20) - cylinder(4.9, 30, segments=20)
-    tubes = [tube_below.translate([x, 0, 7.5]) for x in (-16, 0, 16)]
+    tubes = [cylinder(7.2, 11, segments=20) - cylinder(4.9, 30, segments=20) for _ in range(3)]
+    tubes = [one.translate([x, 0, 7.5]) for one, x in zip(tubes, (-16, 0, 16), strict=True)]
     studs = [cylinder(4.8, 6, segments=20).translate([a, b, 20]) for a in (-8, 8) for b in (-8, 8)]
-    return combine(shape - box(80, 40, 40).translate([0, 0, 38]) - hollow, *tubes, *studs)
+    return combine(shape - hollow, *tubes, *studs)
 
 
 def arch_brick() -> Manifold:
@@ -88,12 +95,14 @@ def brick_car() -> Manifold:
     rooms = [box(26.5, 93.4, 60).translate([26.7, 0, 15.8]), box(26.5, 93.4, 60).translate([155.3, 0, 15.8])]
     rooms += [box(99, depth, 60).translate([91, y, 15.8]) for y, depth in ((-31.5, 30.4), (31.5, 30.4), (0, 29.6))]
     base = cut(base, *rooms)
-    stud, peg = cylinder(4.8, 5, segments=16), cylinder(8, 18, segments=16) - cylinder(5.5, 40, segments=16)
-    studs = [stud.translate([19 + 16 * i, -40 + 16 * j, 50.5]) for i in range(10) for j in range(6)]
-    pegs = [peg.translate([x, 0, 37]) for x in (59, 75, 91, 107, 123)]
+    places = [(19 + 16 * i, -40 + 16 * j) for i in range(10) for j in range(6)]
+    studs = [cylinder(4.8, 5, segments=16).translate([x, y, 50.5]) for x, y in places]
+    pegs = [cylinder(8, 18, segments=16) - cylinder(5.5, 40, segments=16) for _ in range(5)]
+    pegs = [peg.translate([59 + 16 * k, 0, 37]) for k, peg in enumerate(pegs)]
     wheel = spun([(0, -8.2), (20, -8.2), (22.8, -6), (22.8, 6), (20, 8.2), (0, 8.2)], 40).rotate([90, 0, 0])
     wheels = [wheel.translate([x, y, 22.8]) for x in (43.5, 139) for y in (-55.3, 55.3)]
     path = [(168, -2, 36), (184, -2, 42), (200, -1, 50), (219, 1.5, 55), (246, -4, 57), (268, -18, 53), (282, -33, 41)]
+    cord = tube(path, 2.2)
     bell = spun([(0, 44), (3, 43), (7, 26), (15, 14), (18, 9), (18, 0), (13, 0), (12, 8), (0, 12)], 24)
     hitch = [box(14, 9, 18, 1).translate([7, 0, 18]), box(16, 14, 14, 2).translate([175, 3, 38])]
-    return combine(base, *studs, *pegs, *wheels, tube(path, 2.2), bell.translate([282, -33, 0]), *hitch)
+    return combine(base, *studs, *pegs, *wheels, cord, bell.translate([282, -33, 0]), *hitch)

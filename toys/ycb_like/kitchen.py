@@ -40,8 +40,8 @@ def mustard_bottle() -> Manifold:
 
 def bleach_bottle() -> Manifold:
     body = stack([(92, 62, 0), (98, 68, 6), (96, 67, 90), (80, 62, 165), (46, 44, 190), (44, 44, 196)], 36, 0.75)
-    cap = [cylinder(13, 16).translate([0, 0, 230]), cylinder(10, 18).translate([0, 0, 245])]
-    return combine(body, cylinder(24, 30, 20).translate([0, 0, 208]), *cap)
+    cap = [(cylinder(24, 30, 20), 208), (cylinder(13, 16), 230), (cylinder(10, 18), 245)]
+    return combine(body, *[part.translate([0, 0, z]) for part, z in cap])
 
 
 def windex_bottle() -> Manifold:

@@ -18,7 +18,7 @@ Rule = Callable[[Array, int], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Bands:
-    """Bands of plain colour, cut exactly: (upper end, colour) each, from -1 up to 1 along an axis of the shape's box."""
+    """Bands of plain colour, cut exactly: (upper end, colour) each, from -1 up to 1 along an axis of a shape's box."""
 
     axis: int
     bands: tuple[tuple[float, Colour], ...]

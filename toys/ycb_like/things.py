@@ -22,9 +22,10 @@ def die() -> Manifold:
         (90, 0, 0): [(-1, -1), (1, 1)], (-90, 0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)],
         (0, 90, 0): [(-1, -1), (0, 0), (1, 1)], (0, -90, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
     }
+    body = box(17, 17, 17, 2)
     spots = [(turn, x, y) for turn, places in pips.items() for x, y in places]
     hollows = [ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn)) for turn, x, y in spots]
-    return cut(box(17, 17, 17, 2), *hollows)
+    return cut(body, *hollows)
 
 
 def marbles() -> Manifold:
@@ -39,15 +40,16 @@ def marbles() -> Manifold:
 def block_box() -> Manifold:
     """A crate heaped with wooden blocks under a round lid."""
     crate = box(142, 141, 112, 2).translate([0, 0, 56])
-    block = box(26, 26, 26, 1)
-    blocks = [block.rotate([0, 0, 20 * k]).translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k in range(6)]
-    lid = [cylinder(62, 14, 58).translate([0, 0, 152]), cylinder(58, 7).translate([0, 0, 161])]
-    return combine(crate, *blocks, cylinder(40, 40).translate([0, 0, 130]), *lid)
+    turned = [box(26, 26, 26, 1).rotate([0, 0, 20 * k]) for k in range(6)]
+    blocks = [block.translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k, block in enumerate(turned)]
+    top = [(cylinder(40, 40), 130), (cylinder(62, 14, 58), 152), (cylinder(58, 7), 161)]
+    return combine(crate, *blocks, *[part.translate([0, 0, z]) for part, z in top])
 
 
 def peg_test() -> Manifold:
+    body = box(131, 118, 40, 2)
     holes = [cylinder(3.6, 24).translate([x, y, 14]) for x in (-32, 0, 32) for y in (-32, 0, 32)]
-    return combine(cut(box(131, 118, 40, 2), *holes), box(48, 36, 28, 2).translate([-38, 74, 4]))
+    return combine(cut(body, *holes), box(48, 36, 28, 2).translate([-38, 74, 4]))
 
 
 def rubiks_cube() -> Manifold:

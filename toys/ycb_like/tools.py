@@ -81,12 +81,14 @@ def screwdriver(flat: bool) -> Manifold:
 
 def hammer() -> Manifold:
     sections = [(26, 20, -168), (32, 24, -160), (30, 22, -60), (24, 18, -20), (20, 15, 60), (22, 16, 150)]
+    handle = stack(sections, 24, 0.9).rotate([0, 90, 0])
     neck = box(34, 26, 24, 4).translate([150, 0, 0])
     parts = [(30, cylinder(11, 40)), (56, cylinder(16, 16))]
     face = combine(*[part.rotate([90, 0, 0]).translate([150, y, 0]) for y, part in parts])
     hook = [(138, -8), (164, -8), (162, -30), (150, -50), (134, -62), (132, -60), (142, -44), (142, -26)]
+    claw = outline(hook, 26, 1.5)
     slot = outline([(100, -70), (160, -70), (152, -34), (148, -34)], 7)
-    return combine(stack(sections, 24, 0.9).rotate([0, 90, 0]), neck, face, outline(hook, 26, 1.5) - slot)
+    return combine(handle, neck, face, claw - slot)
 
 
 def clamp(

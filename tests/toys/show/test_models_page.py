@@ -1,4 +1,4 @@
-"""The page of models: what is packed comes out again, nothing is loaded from elsewhere, a browser shows it, turns it."""
+"""The page of models: what is packed comes out again, nothing is loaded elsewhere, a browser shows it, turns it."""
 
 from __future__ import annotations
 
