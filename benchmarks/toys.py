@@ -16,14 +16,15 @@ from collections.abc import Callable
 import clocks
 
 from toyshift.core.manifest import manifest
-from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.core.seeds import stream
+from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.toy import Toy, toy_object
 
 WANTED = {"toys_per_s": 3000.0, "meshes_per_s": 60.0, "objects_per_s": 50.0}
 
 
 def _toy(index: int) -> Toy:
-    return sample_toy(toy_rng(0, 0, index))
+    return sample_toy(stream(0, 0, index))
 
 
 def _rate(work: Callable[[int], object], n: int) -> tuple[float, float]:

@@ -23,19 +23,9 @@ if TYPE_CHECKING:
     from toyshift.toys.sources import load_objects as load_objects
 
 _PLACES = {
-    "Geom": "model",
-    "GraspObject": "model",
-    "ObjectSet": "objectset",
-    "Primitive": "random_toys.primitives",
-    "RestPose": "model",
-    "SOURCES": "sources",
-    "Toy": "random_toys.toy",
-    "ToyDistribution": "random_toys.distribution",
-    "VisualMesh": "model",
-    "compute_rest_poses": "geometry.rest",
-    "load_objects": "sources",
-    "sample_toy": "random_toys.sampling",
-    "set_distance": "compare.distance",
-    "toy_object": "random_toys.toy",
+    "Geom": "model", "GraspObject": "model", "RestPose": "model", "VisualMesh": "model", "ObjectSet": "objectset",
+    "Primitive": "random_toys.primitives", "Toy": "random_toys.toy", "ToyDistribution": "random_toys.distribution",
+    "sample_toy": "random_toys.sampling", "toy_object": "random_toys.toy", "SOURCES": "sources",
+    "load_objects": "sources", "compute_rest_poses": "geometry.rest", "set_distance": "compare.distance",
 }
 __getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from urllib.parse import unquote
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,8 @@ def _parse_term(text: str, spec: str) -> Term:
     for item in query.split("&") if query else []:
         key, _, value = item.partition("=")
         if not key or key in options:
-            raise ConfigError(f"object set {spec!r}: the options {query!r} hold {'a repeated' if key else 'an empty'} key {key!r}; write key=value&key=value")
+            what = f"the options {query!r} hold {'a repeated' if key else 'an empty'} key {key!r}"
+            raise ConfigError(f"object set {spec!r}: {what}; write key=value&key=value")
         options[key] = unquote(value)
     head, mark, variant = head.partition("@")
     if mark and not variant:
@@ -57,6 +59,13 @@ def _parse_term(text: str, spec: str) -> Term:
     if mark and not argument:
         raise ConfigError(f"object set {spec!r}: nothing follows '{source}:'")
     return Term(text, source, unquote(argument), variant, tuple(options.items()))
+
+
+def check_variant(term: Term, choices: Iterable[str] = ()) -> None:
+    """Raises UnknownNameError where the term has a variant that is none of the choices."""
+    if term.variant and term.variant not in choices:
+        owner = f"{term.source}:{term.argument}" if term.source == "toys" else term.source
+        raise UnknownNameError(f"variant of {owner}", term.variant, choices)
 
 
 def number(term: Term, key: str, default: float) -> float:

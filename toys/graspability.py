@@ -22,7 +22,7 @@ def table_path(tries: int = TRIES, seed: int = 0) -> Path:
 
 
 def read_table(path: Path) -> dict[str, float]:
-    """Share of successful grasps by toy id; lines that a kill cut short are left out, so those toys count as unmeasured."""
+    """Share of successful grasps by toy id; lines that a kill cut short are left out: their toys are unmeasured."""
     shares: dict[str, float] = {}
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -48,5 +48,6 @@ def most_graspable(ids: Sequence[str], n: int, pool: str) -> list[int]:
     shares = read_table(table_path())
     missing = sum(name not in shares for name in ids)
     if missing:
-        raise FileError(f"the graspability of {missing} of {len(ids)} toys is not known yet; run `toyshift toys graspability '{pool}'` first")
+        what = f"the graspability of {missing} of {len(ids)} toys is not known yet"
+        raise FileError(f"{what}; run `toyshift toys graspability '{pool}'` first")
     return sorted(range(len(ids)), key=lambda i: -shares[ids[i]])[:n]

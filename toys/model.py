@@ -1,4 +1,4 @@
-"""What every object is to the rest of the house: a frozen value with a surface, collision shapes, inertia and rest poses."""
+"""What every object is to the rest of the house: a frozen value of surface, collision shapes, inertia, rest poses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from toyshift.core.arrays import Array, Float32, Image
 
+RGBA = tuple[float, float, float, float]
+GREY: RGBA = (0.7, 0.7, 0.7, 1.0)
 GEOM_KINDS = ("sphere", "capsule", "ellipsoid", "cylinder", "box")
 
 
@@ -20,7 +22,8 @@ class Geom:
 
     Attributes:
         kind: one of GEOM_KINDS.
-        size: MuJoCo sizes [m]: sphere (r, 0, 0); capsule and cylinder (r, half length, 0); box and ellipsoid half extents.
+        size: MuJoCo sizes [m]: sphere (r, 0, 0); capsule and cylinder (r, half length, 0); box and ellipsoid half
+            extents.
         pos: centre in the object's frame [m].
         quat: rotation from the primitive's to the object's frame, wxyz.
         rgba: colour, 0..1.
@@ -30,7 +33,7 @@ class Geom:
     size: tuple[float, float, float]
     pos: tuple[float, float, float]
     quat: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    rgba: tuple[float, float, float, float] = (0.7, 0.7, 0.7, 1.0)
+    rgba: RGBA = GREY
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,11 +48,11 @@ class VisualMesh:
         rgba: colour where there is no texture.
     """
 
-    vertices: NDArray[np.float32]
+    vertices: Float32
     faces: NDArray[np.int32]
-    uv: NDArray[np.float32] | None = None
-    texture: NDArray[np.uint8] | None = None
-    rgba: tuple[float, float, float, float] = (0.7, 0.7, 0.7, 1.0)
+    uv: Float32 | None = None
+    texture: Image | None = None
+    rgba: RGBA = GREY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,8 @@ class RestPose:
         quat: rotation from the object's to the table's frame (z up), wxyz.
         height: z of the object's origin when its lowest point touches the table [m].
         probability: share of random drops that end here; the shares of an object's rest poses sum to 1.
-        width: smallest horizontal width in this orientation [m]: the least distance between two vertical planes that enclose the object.
+        width: smallest horizontal width in this orientation [m]: the least distance between two vertical planes that
+            enclose the object.
     """
 
     quat: tuple[float, float, float, float]
@@ -106,6 +110,29 @@ class GraspObject:
     def width(self) -> float:
         """Smallest horizontal width over the rest poses [m]."""
         return min(pose.width for pose in self.rest_poses)
+
+    def scaled(self, scale: float) -> GraspObject:
+        """The same object `scale` times as large, of the same density."""
+        if scale == 1.0:
+            return self
+
+        def larger(lengths: tuple[float, float, float]) -> tuple[float, float, float]:
+            return lengths[0] * scale, lengths[1] * scale, lengths[2] * scale
+
+        change, seen = dataclasses.replace, self.visual
+        return change(
+            self, mesh=trimesh.Trimesh(self.mesh.vertices * scale, self.mesh.faces, process=False),
+            geoms=tuple(change(g, size=larger(g.size), pos=larger(g.pos)) for g in self.geoms),
+            parts=tuple(p * scale for p in self.parts),
+            visual=seen and change(seen, vertices=(seen.vertices * scale).astype(np.float32)),
+            mass=self.mass * scale**3, com=self.com * scale, inertia=self.inertia * scale**5,
+            rest_poses=tuple(change(p, height=p.height * scale, width=p.width * scale) for p in self.rest_poses),
+        )
+
+    @property
+    def rgba(self) -> RGBA:
+        """The colour of what is drawn where it has one, and of its first part where it has several."""
+        return self.visual.rgba if self.visual is not None else self.geoms[0].rgba if self.geoms else GREY
 
     def graspable(self, opening: float) -> bool:
         """Whether a parallel gripper that opens to `opening` [m] can close around the object in some rest pose."""

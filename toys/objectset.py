@@ -36,7 +36,8 @@ class ObjectSet:
     ) -> None:
         if len(set(ids)) != len(ids):
             twice = sorted({i for i in ids if ids.count(i) > 1})[:5]
-            raise ConfigError(f"object set {spec!r} holds the same object twice: {', '.join(twice)}. Leave one of its sources out")
+            what = f"object set {spec!r} holds the same object twice: {', '.join(twice)}"
+            raise ConfigError(f"{what}. Leave one of its sources out")
         self.spec = spec
         self.ids = ids
         self.fingerprint = fingerprint
@@ -72,8 +73,10 @@ class ObjectSet:
         if name not in self._index:
             dropped = (self._dropped or {}).get(name)
             if dropped is not None:
-                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: its smallest width is {dropped * 1000:.0f} mm")
-            raise UnknownNameError(f"object of {self.spec!r}", name, self.ids if len(self.ids) <= 100 else self.ids[:20])
+                width = f"its smallest width is {dropped * 1000:.0f} mm"
+                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: {width}")
+            some = self.ids if len(self.ids) <= 100 else self.ids[:20]
+            raise UnknownNameError(f"object of {self.spec!r}", name, some)
         return self._index[name]
 
     def by_id(self, name: str) -> GraspObject:
@@ -91,33 +94,29 @@ class ObjectSet:
 
     @functools.cached_property
     def ungraspable(self) -> dict[str, float]:
-        """id -> smallest width [m]: what a graspable filter dropped; of an unfiltered set, what is wider than a Panda hand opens."""
+        """id -> smallest width [m] of what a graspable filter dropped; without one, of what no Panda hand can hold."""
         if self._dropped is not None:
             return dict(self._dropped)
         return {found.id: found.width for found in self if not found.graspable(PANDA_OPENING)}
 
 
 def in_narrow_poses(found: GraspObject, opening: float) -> GraspObject:
-    """The same object with only the rest poses that are narrower than `opening` [m], renormalised; there must be one."""
+    """The same object with only the rest poses narrower than `opening` [m], renormalised; there must be one."""
     poses = [pose for pose in found.rest_poses if pose.width < opening]
     total = sum(pose.probability for pose in poses)
-    return dataclasses.replace(found, rest_poses=tuple(dataclasses.replace(p, probability=p.probability / total) for p in poses))
+    kept = tuple(dataclasses.replace(pose, probability=pose.probability / total) for pose in poses)
+    return dataclasses.replace(found, rest_poses=kept)
 
 
 def only_graspable(objects: ObjectSet, opening: float, spec: str) -> ObjectSet:
-    """Keeps the objects that have a rest pose narrower than `opening` [m], and of those only such poses (renormalised)."""
-    kept: list[str] = []
-    dropped: dict[str, float] = {}
-    for found in objects:
-        if found.graspable(opening):
-            kept.append(found.id)
-        else:
-            dropped[found.id] = found.width
+    """Keeps the objects with a rest pose narrower than `opening` [m], and of those only such poses (renormalised)."""
+    dropped = {found.id: found.width for found in objects if not found.graspable(opening)}
+    kept = tuple(name for name in objects.ids if name not in dropped)
 
     def load(name: str) -> GraspObject:
         return in_narrow_poses(objects.by_id(name), opening)
 
-    return ObjectSet(spec, tuple(kept), json_hash([objects.fingerprint, "graspable", round(opening * 1e6)]), load, dropped)
+    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "graspable", round(opening * 1e6)]), load, dropped)
 
 
 def half_of(name: str) -> str:
@@ -131,10 +130,11 @@ def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
     Raises:
         ConfigError: the half is neither "a" nor "b", or holds none of the objects.
     """
+    if half not in ("a", "b"):
+        raise ConfigError(f"object set {spec!r}: half is 'a' or 'b', got {half!r}")
     kept = tuple(name for name in objects.ids if half_of(name) == half)
     if not kept:
-        why = f"half is 'a' or 'b', got {half!r}" if half not in ("a", "b") else f"none of its {len(objects)} objects belongs to half {half!r}"
-        raise ConfigError(f"object set {spec!r}: {why}")
+        raise ConfigError(f"object set {spec!r}: none of its {len(objects)} objects belongs to half {half!r}")
     return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", half]), objects.by_id, objects._dropped)
 
 
@@ -149,7 +149,8 @@ def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
     def load(name: str) -> GraspObject:
         return owner[name].by_id(name)
 
-    result = ObjectSet(spec, tuple(name for one in sets for name in one.ids), json_hash([one.fingerprint for one in sets]), load)
+    ids = tuple(name for one in sets for name in one.ids)
+    result = ObjectSet(spec, ids, json_hash([one.fingerprint for one in sets]), load)
     if any(one._dropped is not None for one in sets):
         result._dropped = {k: v for one in sets for k, v in one.ungraspable.items()}
     return result

@@ -21,7 +21,7 @@ class Source:
     """One row of the registry.
 
     Attributes:
-        place: "module:function" that makes the set, imported on first use.
+        place: "module:function" of this room that makes the set, imported on first use.
         needs_argument: what must follow the colon; "" where nothing may.
         options: keys it understands beside FILTERS.
         example: a spec that works.
@@ -34,13 +34,21 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "toys": Source("toyshift.toys.random_toys.toy_set:toy_set", "train, test or a distribution", ("n", "seed", "of", "select", "pool"), "toys:train?n=250"),
-    "ycb-like": Source("toyshift.toys.ycb_like.ycb_like_set:ycb_like_set", "", (), "ycb-like@maniskill"),
-    "ycb": Source("toyshift.toys.meshes.ycb:ycb_set", "a folder", (), "ycb:DIR?graspable"),
-    "meshes": Source("toyshift.toys.meshes.mesh_folder:meshes_set", "a folder", ("unit", "scale", "density", "mass", "masses"), "meshes:DIR?unit=mm"),
-    "rgb-stacking": Source("toyshift.toys.meshes.rgb_stacking:rgb_stacking_set", "a wheel or folder", ("density",), "rgb-stacking:WHEEL@heldout"),
-    "random-urdfs": Source("toyshift.toys.meshes.random_urdfs:random_urdfs_set", "all, train or test", (), "random-urdfs:test"),
-    "robosuite": Source("toyshift.toys.meshes.robosuite_objects:robosuite_set", "", (), "robosuite?graspable"),
+    "toys": Source(
+        "random_toys.toy_set:toy_set", "train, test or a distribution", ("n", "seed", "of", "select", "pool"),
+        "toys:train?n=250",
+    ),
+    "ycb-like": Source("ycb_like.ycb_like_set:ycb_like_set", "", (), "ycb-like@maniskill"),
+    "ycb": Source("meshes.ycb:ycb_set", "a folder", (), "ycb:DIR?graspable"),
+    "meshes": Source(
+        "meshes.mesh_folder:meshes_set", "a folder", ("unit", "scale", "density", "mass", "masses"),
+        "meshes:DIR?unit=mm",
+    ),
+    "rgb-stacking": Source(
+        "meshes.rgb_stacking:rgb_stacking_set", "a wheel or folder", ("density",), "rgb-stacking:WHEEL@heldout"
+    ),
+    "random-urdfs": Source("meshes.random_urdfs:random_urdfs_set", "all, train or test", (), "random-urdfs:test"),
+    "robosuite": Source("meshes.robosuite_objects:robosuite_set", "", (), "robosuite?graspable"),
 }
 
 
@@ -55,8 +63,9 @@ def load_objects(spec: str) -> ObjectSet:
 
     See design.md's grammar and SOURCES for the choices.
 
-    Two options work with every source: `?graspable[=opening]` keeps what a gripper opening that wide [m] can close around (bare:
-    0.08, the Panda's); `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of their ids: tune on one, report the other.
+    Two options work with every source: `?graspable[=opening]` keeps what a gripper opening that wide [m] can close
+    around (bare: 0.08, the Panda's); `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of
+    their ids: tune on one, report the other.
 
     Raises:
         UnknownNameError: an unknown source, argument, variant or option; names the choices and the nearest.
@@ -72,18 +81,18 @@ def _load_term(term: Term) -> ObjectSet:
     if term.source not in SOURCES:
         raise UnknownNameError("object source", term.source, SOURCES)
     source = SOURCES[term.source]
-    if source.needs_argument and not term.argument:
-        raise ConfigError(f"object set {term.text!r}: {term.source} needs {source.needs_argument} behind a colon, e.g. {source.example!r}")
-    if term.argument and not source.needs_argument:
-        raise ConfigError(f"object set {term.text!r}: {term.source} takes nothing behind a colon, e.g. {source.example!r}")
+    if bool(source.needs_argument) != bool(term.argument):
+        what = f"needs {source.needs_argument}" if source.needs_argument else "takes nothing"
+        raise ConfigError(f"object set {term.text!r}: {term.source} {what} behind a colon, e.g. {source.example!r}")
     for key, _ in term.options:
         if key not in (*source.options, *FILTERS):
             raise UnknownNameError(f"option of {term.source}", key, (*source.options, *FILTERS))
     module, function = source.place.split(":")
-    make = cast(Callable[[Term], ObjectSet], getattr(importlib.import_module(module), function))
+    make = cast(Callable[[Term], ObjectSet], getattr(importlib.import_module(f"toyshift.toys.{module}"), function))
     opening = number(term, "graspable", PANDA_OPENING)
     if opening > 1.0:
-        raise ConfigError(f"object set {term.text!r}: graspable is the gripper's opening in metres, e.g. graspable=0.08; got {opening:g}")
+        what = "graspable is the gripper's opening in metres, e.g. graspable=0.08"
+        raise ConfigError(f"object set {term.text!r}: {what}; got {opening:g}")
     objects, options = make(term), dict(term.options)
     if "graspable" in options:
         count = len(objects)

@@ -6,7 +6,7 @@ import dataclasses
 import errno
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from toyshift.core.errors import FileError
 from toyshift.core.files import atomic_path, cache_dir, locked
 from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
+
+
+def with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A dataclass's fields as they were before they became JSON."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def save_object(path: Path, value: GraspObject) -> None:
@@ -32,16 +37,13 @@ def save_object(path: Path, value: GraspObject) -> None:
         "poses": np.array([[*p.quat, p.height, p.probability, p.width] for p in value.rest_poses]),
     }
     meta: dict[str, Any] = {
-        "id": value.id, "name": value.name, "source": value.source, "mass": value.mass, "friction": list(value.friction),
-        "geoms": [dataclasses.asdict(g) for g in value.geoms], "info": value.info,
+        "id": value.id, "name": value.name, "source": value.source, "mass": value.mass, "info": value.info,
+        "friction": list(value.friction), "geoms": [dataclasses.asdict(g) for g in value.geoms],
     }
     if value.visual is not None:
         meta["rgba"] = list(value.visual.rgba)
-        arrays |= {"visual_vertices": value.visual.vertices, "visual_faces": value.visual.faces}
-        if value.visual.uv is not None:
-            arrays["visual_uv"] = value.visual.uv
-        if value.visual.texture is not None:
-            arrays["visual_texture"] = value.visual.texture
+        drawn = {name: array for name, array in vars(value.visual).items() if name != "rgba" and array is not None}
+        arrays |= {f"visual_{name}": array for name, array in drawn.items()}
     arrays["meta"] = np.frombuffer(json.dumps(meta, allow_nan=False).encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, **arrays)
@@ -57,17 +59,15 @@ def read_object(path: Path) -> GraspObject:
         with np.load(path) as data:
             arrays = {name: data[name] for name in data.files}
         meta = json.loads(arrays["meta"].tobytes())
-        visual = None
-        if "visual_vertices" in arrays:
-            visual = VisualMesh(
-                arrays["visual_vertices"], arrays["visual_faces"], arrays.get("visual_uv"), arrays.get("visual_texture"), tuple(meta["rgba"]),
-            )
+        seen = {name.removeprefix("visual_"): arrays[name] for name in arrays if name.startswith("visual_")}
+        sizes = arrays["part_sizes"]
         return GraspObject(
             id=meta["id"], name=meta["name"], source=meta["source"],
             mesh=trimesh.Trimesh(arrays["vertices"], arrays["faces"], process=False),
-            geoms=tuple(Geom(g["kind"], *(tuple(g[k]) for k in ("size", "pos", "quat", "rgba"))) for g in meta["geoms"]),
-            parts=tuple(np.split(arrays["parts"], np.cumsum(arrays["part_sizes"])[:-1])) if len(arrays["part_sizes"]) else (),
-            visual=visual, mass=meta["mass"], com=arrays["com"], inertia=arrays["inertia"],
+            geoms=tuple(Geom(**with_tuples(g)) for g in meta["geoms"]),
+            parts=tuple(np.split(arrays["parts"], np.cumsum(sizes)[:-1])) if len(sizes) else (),
+            visual=VisualMesh(**seen, rgba=tuple(meta["rgba"])) if seen else None,
+            mass=meta["mass"], com=arrays["com"], inertia=arrays["inertia"],
             rest_poses=tuple(RestPose((p[0], p[1], p[2], p[3]), p[4], p[5], p[6]) for p in arrays["poses"].tolist()),
             friction=tuple(meta["friction"]), info=meta["info"],
         )
@@ -103,22 +103,6 @@ def cached(key: str, build: Callable[[], GraspObject]) -> GraspObject:
             save_object(path, value)
     except OSError as error:
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
-        raise FileError(f"cannot write to the cache folder {path.parent} ({error.strerror or error}): {remedy}, or set TOYSHIFT_CACHE to another folder") from error
+        what = f"cannot write to the cache folder {path.parent} ({error.strerror or error})"
+        raise FileError(f"{what}: {remedy}, or set TOYSHIFT_CACHE to another folder") from error
     return value
-
-
-def scaled(value: GraspObject, scale: float) -> GraspObject:
-    """The same object `scale` times as large, of the same density."""
-    if scale == 1.0:
-        return value
-    mesh = trimesh.Trimesh(value.mesh.vertices * scale, value.mesh.faces, process=False)
-    visual = value.visual and dataclasses.replace(value.visual, vertices=(value.visual.vertices * scale).astype(np.float32))
-    return dataclasses.replace(
-        value, mesh=mesh, parts=tuple(p * scale for p in value.parts), visual=visual,
-        geoms=tuple(
-            dataclasses.replace(g, size=(g.size[0] * scale, g.size[1] * scale, g.size[2] * scale), pos=(g.pos[0] * scale, g.pos[1] * scale, g.pos[2] * scale))
-            for g in value.geoms
-        ),
-        mass=value.mass * scale**3, com=value.com * scale, inertia=value.inertia * scale**5,
-        rest_poses=tuple(dataclasses.replace(p, height=p.height * scale, width=p.width * scale) for p in value.rest_poses),
-    )

@@ -11,7 +11,7 @@ LARGEST_CENTIMETRES = 30.0  # and hardly longer than this, so larger numbers are
 
 
 def infer_unit(edges: Sequence[float]) -> str:
-    """The unit in which objects with these longest edges (in the files' unit) have the size of things that a hand grasps.
+    """The unit in which objects with these longest edges (in the files' unit) are as large as what a hand grasps.
 
     One unit holds for all files of a folder, so the median decides. Inches cannot be told from centimetres.
     """

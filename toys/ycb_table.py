@@ -9,11 +9,14 @@ import re
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "assets" / "ycb_table.csv"
-_SINGULAR = {"cups": "cup", "colored wood blocks": "colored wood block", "lego duplo": "duplo brick", "colored wood block": "wood block"}
+_SINGULAR = {
+    "cups": "cup", "colored wood blocks": "colored wood block", "colored wood block": "wood block",
+    "lego duplo": "duplo brick",
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class YcbRow:
     """Facts of one object, in SI units.
 
     Attributes:
@@ -48,14 +51,14 @@ def display_name(object_id: str) -> str:
 
 
 @functools.cache
-def ycb_table() -> dict[str, Row]:
+def ycb_table() -> dict[str, YcbRow]:
     """The table by id, in the official order."""
     rows = {}
     with TABLE.open(encoding="utf-8", newline="") as handle:
         for raw in csv.DictReader(handle):
             a, b, c = (float(v) / 1000 for v in raw["obb"].split("x"))
-            rows[raw["id"]] = Row(
-                raw["id"], float(raw["mass_g"]) / 1000, (a, b, c), float(raw["mesh_cm3"]) * 1e-6, float(raw["hull_cm3"]) * 1e-6,
-                float(raw["min_horiz_width"]) / 1000, float(raw["ms_scale"] or 1.0), raw["fit80"] == "1",
-            )
+            mass, width = float(raw["mass_g"]) / 1000, float(raw["min_horiz_width"]) / 1000
+            mesh, hull = float(raw["mesh_cm3"]) * 1e-6, float(raw["hull_cm3"]) * 1e-6
+            scale, fits = float(raw["ms_scale"] or 1.0), raw["fit80"] == "1"
+            rows[raw["id"]] = YcbRow(raw["id"], mass, (a, b, c), mesh, hull, width, scale, fits)
     return rows

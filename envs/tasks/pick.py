@@ -57,7 +57,7 @@ def phrase(obj: GraspObject) -> str:
     colours = [""] * len(kinds) if isinstance(toy["colour"], str) else [c if c in COLOURS else "" for c in toy["colour"]]
     counts = collections.Counter(zip(colours, kinds, strict=True))
     parts = []
-    for (colour, kind), count in sorted(counts.items(), key=lambda item: (KINDS.index(item[0][1]), item[0][0])):
+    for (colour, kind), count in sorted(counts.items(), key=lambda item: (list(KINDS).index(item[0][1]), item[0][0])):
         number = NUMBERS[count] if count < len(NUMBERS) else str(count)
         parts.append(" ".join(filter(None, ("an" if count == 1 and colour == "orange" else number, colour, kind + "s" * (count > 1)))))
     whole = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

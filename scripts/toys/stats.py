@@ -88,12 +88,12 @@ def distribution_of(values: list[float]) -> dict[str, Any]:
 
 def made_of(toys: Iterable[Toy]) -> dict[str, Any]:
     """What toys are made of: numbers of primitives, their kinds and sizes, colours, densities and frictions."""
-    from toyshift.toys.random_toys.primitives import SIZE_NAMES
+    from toyshift.toys.random_toys.primitives import KINDS
 
     parts: collections.Counter[int] = collections.Counter()
     kinds: collections.Counter[str] = collections.Counter()
     colours: collections.Counter[str] = collections.Counter()
-    sizes: dict[str, list[float]] = {f"{kind}_{name}": [] for kind, names in SIZE_NAMES.items() for name in names}
+    sizes: dict[str, list[float]] = {f"{kind}_{name}": [] for kind, one in KINDS.items() for name in one.sizes}
     others: dict[str, list[float]] = {"density_kg_m3": [], "friction": []}
     number = 0
     for toy in toys:
@@ -104,14 +104,14 @@ def made_of(toys: Iterable[Toy]) -> dict[str, Any]:
         others["friction"].append(toy.friction)
         for part in toy.primitives:
             kinds[part.kind] += 1
-            for name, value in zip(SIZE_NAMES[part.kind], part.size, strict=True):
+            for name, value in zip(KINDS[part.kind].sizes, part.size, strict=True):
                 sizes[f"{part.kind}_{name}"].append(value)
     named = {k: v for k, v in colours.items() if not k.startswith("#")}
     if len(named) < len(colours):
         named["without a name"] = sum(colours.values()) - sum(named.values())
     return {
         "count": number, "primitives": {str(k): parts[k] for k in sorted(parts)},
-        "kinds": {k: kinds[k] for k in SIZE_NAMES if kinds[k]},
+        "kinds": {k: kinds[k] for k in KINDS if kinds[k]},
         "colours": dict(sorted(named.items())),
         "sizes_m": {name: distribution_of(values) for name, values in sizes.items() if values},
         **{name: distribution_of(values) for name, values in others.items()},

@@ -1,4 +1,4 @@
-"""Object sets by string: the grammar and its errors, toys that do not depend on n, disjoint splits, filters and unions."""
+"""Object sets by string: the grammar and its errors, toys that do not depend on n, splits, filters and unions."""
 
 from __future__ import annotations
 
@@ -23,19 +23,41 @@ from toyshift.toys.random_toys.toy_set import ACCEPTED_WIDTH
 
 def test_grammar() -> None:
     first, second = parse("ycb:/data/a%2Bb%3F@maniskill?graspable&n=3 + toys:train")
-    assert (first.source, first.argument, first.variant, dict(first.options)) == ("ycb", "/data/a+b?", "maniskill", {"graspable": "", "n": "3"})
+    assert (first.source, first.argument, first.variant, dict(first.options)) == (
+        "ycb",
+        "/data/a+b?",
+        "maniskill",
+        {"graspable": "", "n": "3"},
+    )
     assert (second.source, second.argument, second.variant, second.options) == ("toys", "train", "", ())
 
 
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("", "empty"), ("  ", "empty"), ("toys:train+", "nothing on one side"), ("toyz:train", "Did you mean 'toys'"), ("toys:trian", "Did you mean 'train'"),
-        ("toys", "toys:train"), ("toys:", "nothing follows"), ("ycb-like:x", "takes nothing"), ("ycb-like@maniskil", "Did you mean 'maniskill'"),
-        ("toys:train@x", "variant"), ("toys:train?grasp", "Did you mean 'graspable'"), ("toys:train?n=0", "at least 1"), ("toys:train?n=2.5", "whole number"),
-        ("toys:train?n=5&n=6", "repeated"), ("toys:train?=6", "empty key"), ("toys:train?graspable=wide", "positive number"), ("toys:train?seed=-1", "whole number"),
-        ("toys:train?graspable=80", "metres"), ("toys:lego?n=3&graspable=0.001", "none of its 3"), ("ycb:/nowhere", "/nowhere does not exist"),
-        ("ycb-like@", "variant behind '@' is empty"), ("toys:train?n=3+toys:train?n=2", "twice"), ("ycb-like?n=3", "graspable"),
+        ("", "empty"),
+        ("  ", "empty"),
+        ("toys:train+", "nothing on one side"),
+        ("toyz:train", "Did you mean 'toys'"),
+        ("toys:trian", "Did you mean 'train'"),
+        ("toys", "toys:train"),
+        ("toys:", "nothing follows"),
+        ("ycb-like:x", "takes nothing"),
+        ("ycb-like@maniskil", "Did you mean 'maniskill'"),
+        ("toys:train@x", "variant"),
+        ("toys:train?grasp", "Did you mean 'graspable'"),
+        ("toys:train?n=0", "at least 1"),
+        ("toys:train?n=2.5", "whole number"),
+        ("toys:train?n=5&n=6", "repeated"),
+        ("toys:train?=6", "empty key"),
+        ("toys:train?graspable=wide", "positive number"),
+        ("toys:train?seed=-1", "whole number"),
+        ("toys:train?graspable=80", "metres"),
+        ("toys:lego?n=3&graspable=0.001", "none of its 3"),
+        ("ycb:/nowhere", "/nowhere does not exist"),
+        ("ycb-like@", "variant behind '@' is empty"),
+        ("toys:train?n=3+toys:train?n=2", "twice"),
+        ("ycb-like?n=3", "graspable"),
     ],
 )
 def test_bad_specs_say_what_and_what_else(spec: str, words: str) -> None:
@@ -148,6 +170,7 @@ def test_threads_load_each_object_of_a_set_once() -> None:
 
 
 def test_importing_the_room_is_cheap() -> None:
-    code = "import sys, toyshift.toys; print([m for m in ('mujoco', 'torch', 'trimesh', 'scipy', 'manifold3d') if m in sys.modules])"
+    code = "import sys, toyshift.toys; "
+    code += "print([m for m in ('mujoco', 'torch', 'trimesh', 'scipy', 'manifold3d') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Lays one sampled shape on another: rotations tried on coarse distance fields, then ICP; Chamfer distance and IoU there."""
+"""Lays one sampled shape on another: rotations tried on coarse distance fields, then ICP; Chamfer distance and IoU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import itertools
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from toyshift.core.arrays import Array
 from toyshift.toys.compare.descriptor import FIELD_CELLS, FIELD_EXTENT, Shape, cells
 from toyshift.toys.geometry.solid import trimesh_to_manifold
-from toyshift.toys.model import Array
 
 COARSE = 96  # samples per shape on the coarse fields
 MATCHED = 256  # samples per shape matched by ICP
@@ -42,7 +42,8 @@ def turns() -> Array:
     The 24 lay principal axes on principal axes in every way; the rest serve bodies such as cubes, whose principal axes
     mean nothing.
     """
-    signed = (np.eye(3)[list(order)] * signs for order in itertools.permutations(range(3)) for signs in itertools.product((1.0, -1.0), repeat=3))
+    orders, signs = itertools.permutations(range(3)), itertools.product((1.0, -1.0), repeat=3)
+    signed = (np.eye(3)[list(order)] * sign for order, sign in itertools.product(orders, signs))
     cube = np.array([m for m in signed if np.linalg.det(m) > 0])
     eighth = np.concatenate([np.eye(3)[None], Rotation.from_rotvec(np.eye(3) * np.pi / 4).as_matrix()])
     return np.asarray(np.einsum("aij,bjk->abik", cube, eighth).reshape(-1, 3, 3))
@@ -56,7 +57,7 @@ def _coarse(shape: Shape, points: Array) -> Array:
 
 
 def _guesses(a: Shape, b: Shape, ratio: float) -> tuple[Array, Array]:
-    """Rotations (96, 3, 3) from b's to a's frame, and coarse Chamfer distances (96,) there [a's radii]; see `fit` for ratio."""
+    """Rotations (96, 3, 3) from b's to a's frame, and coarse Chamfer distances (96,) [a's radii]; ratio: b to a."""
     turn = a.axes @ turns() @ b.axes.T
     small = turn.astype(np.float32)  # single precision is plenty for cells
     there = (ratio * b.points[:COARSE]).astype(np.float32) @ small.transpose(0, 2, 1)
@@ -79,7 +80,7 @@ def _rigid(p: Array, q: Array) -> tuple[Array, Array]:
 
 
 def _icp(a: Shape, b: Shape, ratio: float, turn: Array, shift: Array) -> tuple[float, Array, Array]:
-    """Point-to-point ICP with matches from a to b and from b to a; returns the last mean distance, rotation and shift."""
+    """Point-to-point ICP with matches from a to b and b to a; returns the last mean distance, rotation and shift."""
     mine, theirs, others = a.points[:MATCHED], ratio * b.points[:MATCHED], ratio * b.points
     before = np.inf
     for _ in range(ICP_STEPS):

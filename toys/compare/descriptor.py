@@ -1,4 +1,4 @@
-"""What shape distances need of an object: samples of its surface, its size and axes, and a pose-invariant descriptor."""
+"""What shape distances need of an object: samples of its surface, size, axes, and a pose-invariant descriptor."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import trimesh
-from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
+from toyshift.core.arrays import Array, Float32, Indices
 from toyshift.core.errors import MeshError
 from toyshift.core.files import content_hash
-from toyshift.toys.model import Array
 
 SAMPLES = 2048  # points of a surface
 D2_SAMPLES = 512  # of them in the descriptor: 130,816 distances
@@ -59,7 +58,7 @@ class Shape:
         return cKDTree(self.points)
 
     @functools.cached_property
-    def field(self) -> NDArray[np.float32]:
+    def field(self) -> Float32:
         """(FIELD_CELLS^3,) distance of each cell to the surface [radii], exact to about a cell (0.16 radii)."""
         empty = np.ones((FIELD_CELLS,) * 3, dtype=bool)
         empty[tuple(np.moveaxis(cells(self.points), -1, 0))] = False
@@ -80,7 +79,7 @@ class Shape:
         return np.asarray(np.sqrt(np.maximum(np.linalg.eigvalsh(self.points.T @ self.points / len(self.points)), 0.0)))
 
     def distances(self, points: Array) -> Array:
-        """Distances (n,) of points (n, 3) to the surface [radii]: exact up to the choice of the NEAR_TRIANGLES triangles."""
+        """Distances (n,) of points (n, 3) to the surface [radii], exact up to the choice of the triangles."""
         near, index = self.tree.query(points, k=NEAR_TRIANGLES)  # (n, k)
         repeated = np.repeat(points, NEAR_TRIANGLES, axis=0)
         on = trimesh.triangles.closest_point(self.triangles[index.ravel()], repeated)
@@ -88,7 +87,7 @@ class Shape:
         return np.asarray(np.minimum(exact.min(axis=1), near[:, 0]))
 
 
-def cells(points: Any) -> NDArray[np.int64]:
+def cells(points: Any) -> Indices:
     """Cells (..., 3) of the coarse field that hold points (..., 3); those outside get the nearest cell."""
     index = ((points + FIELD_EXTENT) * (FIELD_CELLS / (2 * FIELD_EXTENT))).astype(np.int64)
     return np.asarray(np.clip(index, 0, FIELD_CELLS - 1))

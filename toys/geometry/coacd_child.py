@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import MeshError, MissingDependencyError
-from toyshift.toys.model import Array
 
 MISSING = 3  # exit code of the child where coacd does not load
 
@@ -33,11 +33,15 @@ def coacd_parts(mesh: trimesh.Trimesh, remesh: bool = False) -> list[Array]:
     """
     with tempfile.TemporaryDirectory(prefix="toyshift-coacd-") as folder:
         given, made = Path(folder, "in.npz"), Path(folder, "out.npz")
-        np.savez(given, vertices=np.asarray(mesh.vertices, dtype=np.float64), faces=np.asarray(mesh.faces, dtype=np.int32))
-        command = [sys.executable, "-W", "ignore", "-m", "toyshift.toys.geometry.coacd_child", str(given), str(made), *(["remesh"] if remesh else [])]
-        done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        vertices, faces = np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces, dtype=np.int32)
+        np.savez(given, vertices=vertices, faces=faces)
+        command = [sys.executable, "-W", "ignore", "-m", "toyshift.toys.geometry.coacd_child", str(given), str(made)]
+        environment, nothing = os.environ | {"OMP_NUM_THREADS": "1"}, subprocess.DEVNULL
+        command += ["remesh"] if remesh else []
+        done = subprocess.run(command, env=environment, stdin=nothing, capture_output=True, text=True, check=False)
         if done.returncode == MISSING:
-            raise MissingDependencyError(f"coacd, which cuts surfaces with holes, does not load ({done.stderr.strip()}): run `pip install coacd`")
+            what = f"coacd, which cuts surfaces with holes, does not load ({done.stderr.strip()})"
+            raise MissingDependencyError(f"{what}: run `pip install coacd`")
         if done.returncode or not made.is_file():
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise MeshError(f"CoACD cannot cut this surface with holes ({lines[-1]}); close its holes")
@@ -46,7 +50,10 @@ def coacd_parts(mesh: trimesh.Trimesh, remesh: bool = False) -> list[Array]:
 
 
 def main(given: Path, made: Path, remesh: bool) -> int:
-    """The child. A small search and no cap on the parts: the defaults take minutes for a bowl, merging down to a cap as long again."""
+    """The child.
+
+    A small search and no cap on the parts: the defaults take minutes for a bowl, merging down to a cap as long again.
+    """
     try:
         import coacd
     except ImportError as error:
@@ -56,8 +63,8 @@ def main(given: Path, made: Path, remesh: bool) -> int:
     with np.load(given) as arrays:
         surface = coacd.Mesh(arrays["vertices"], arrays["faces"])
     found = coacd.run_coacd(
-        surface, threshold=0.05, preprocess_mode="on" if remesh else "auto", preprocess_resolution=30, resolution=200, mcts_iterations=20, mcts_nodes=6,
-        mcts_max_depth=2, seed=0,
+        surface, threshold=0.05, preprocess_mode="on" if remesh else "auto", preprocess_resolution=30, resolution=200,
+        mcts_iterations=20, mcts_nodes=6, mcts_max_depth=2, seed=0,
     )
     np.savez(made, *[np.asarray(points, dtype=np.float64) for points, _ in found])
     return 0

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import trimesh
-from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import MeshError
 from toyshift.toys.geometry.coacd_child import coacd_parts
 from toyshift.toys.geometry.slicing import sliced_parts
-from toyshift.toys.geometry.solid import manifold_to_trimesh, mass_properties, trimesh_to_manifold, union
-from toyshift.toys.model import Array
+from toyshift.toys.geometry.solid import decimated, manifold_to_trimesh, mass_properties, trimesh_to_manifold, union
 
 MAX_PARTS = 24
 MAX_PARTS_HOLLOW = 32  # cups, bowls, plates: thin walls need more, or the hollow fills up
@@ -23,7 +22,7 @@ MAX_VERTICES = 1000  # of all parts together
 MAX_FACES = 2500  # of the surface that is cut
 
 
-def hull_faces(points: Array) -> tuple[Array, NDArray[np.int64]]:
+def hull_faces(points: Array) -> tuple[Array, Indices]:
     """Corners (n, 3) of a convex hull and its faces (m, 3), counter-clockwise from outside."""
     hull = ConvexHull(points)
     corners = points[hull.vertices]
@@ -37,7 +36,7 @@ def hull_faces(points: Array) -> tuple[Array, NDArray[np.int64]]:
 
 
 def _thinned(points: Array, parts: int) -> Array:
-    """The corners of a hull, or as many as its share of MAX_VERTICES, spread over it: collision tests cost by the corner."""
+    """The corners of a hull, or as many as its share of MAX_VERTICES, spread over it: collisions cost by the corner."""
     most = int(np.clip(MAX_VERTICES // parts, 24, 250))
     corners = points[ConvexHull(points).vertices]
     if len(corners) <= most:
@@ -58,7 +57,7 @@ def _hull_volume(points: Array) -> float:
 
 
 def _axis_of_revolution(inertia: Array) -> Array | None:
-    """The principal axis around which a body is nearly symmetric (a mug's handle may disturb it); None where none is."""
+    """The principal axis around which a body is nearly symmetric (a mug's handle may disturb it), or None."""
     moments, vectors = np.linalg.eigh(inertia)
     low, high = moments[1] - moments[0], moments[2] - moments[1]
     if min(low, high) > 0.25 * moments[2]:
@@ -72,12 +71,7 @@ def _coarse(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
     """A mesh of at most MAX_FACES faces, as long as it stays closed: cutting costs by the face."""
     if len(mesh.faces) <= MAX_FACES:
         return mesh
-    import fast_simplification
-
-    points, faces = fast_simplification.simplify(
-        np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), target_count=MAX_FACES,
-    )
-    coarse = trimesh.Trimesh(np.asarray(points, dtype=np.float64), faces, process=False)
+    coarse = trimesh.Trimesh(*decimated(mesh.vertices, mesh.faces, MAX_FACES), process=False)
     return coarse if coarse.is_watertight and coarse.volume > 0 else mesh
 
 
@@ -108,7 +102,8 @@ def convex_parts(mesh: trimesh.Trimesh, remesh: bool = False) -> tuple[Array, ..
         hollow = volume < HOLLOW * hull_volume
         box = np.asarray(mesh.bounding_box_oriented.primitive.transform)[:3, :3].T
         axis = _axis_of_revolution(inertia) if hollow else None
-        parts = sliced_parts(trimesh_to_manifold(_coarse(mesh)), box, axis, com, MAX_PARTS_HOLLOW if hollow else MAX_PARTS)
+        cap = MAX_PARTS_HOLLOW if hollow else MAX_PARTS
+        parts = sliced_parts(trimesh_to_manifold(_coarse(mesh)), box, axis, com, cap)
     solid = [p for p in parts if _hull_volume(p) > 1e-6 * hull_volume]
     if not solid:
         raise MeshError("the surface has no convex part with a volume; is it flat?")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import MeshError
 from toyshift.toys.geometry.solid import quat_between, quat_to_matrix
-from toyshift.toys.model import Array, RestPose
+from toyshift.toys.model import RestPose
 
 MERGE_DEGREES = 5.0  # orientations closer than this are one pose
 ROLL_DEGREES = 25.0  # neighbouring poses at most this far apart ...
@@ -38,11 +38,12 @@ def _solid_angles(triangles: Array) -> Array:
     a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
     la, lb, lc = (np.linalg.norm(v, axis=1) for v in (a, b, c))
     top = np.abs(np.einsum("ij,ij->i", a, np.cross(b, c)))
-    bottom = la * lb * lc + np.einsum("ij,ij->i", a, b) * lc + np.einsum("ij,ij->i", a, c) * lb + np.einsum("ij,ij->i", b, c) * la
+    ab, ac, bc = (np.einsum("ij,ij->i", v, w) for v, w in ((a, b), (a, c), (b, c)))
+    bottom = la * lb * lc + ab * lc + ac * lb + bc * la
     return np.asarray(2 * np.arctan2(top, bottom))
 
 
-def _groups(a: NDArray[np.int64], b: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def _groups(a: Indices, b: Indices, n: int) -> Indices:
     """Labels (n,) of the connected components of a graph with edges a-b."""
     graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
@@ -57,7 +58,8 @@ def _stable_directions(hull: ConvexHull, com: Array) -> tuple[Array, Array]:
     normals, offsets = hull.equations[:, :3], hull.equations[:, 3]
     neighbours = np.asarray(hull.neighbors, dtype=np.int64)
     n = len(normals)
-    shares = _solid_angles(hull.points[hull.simplices] - com) / (4 * np.pi)
+    corners = hull.points[hull.simplices]  # (n, 3, 3)
+    shares = _solid_angles(corners - com) / (4 * np.pi)
     first = np.repeat(np.arange(n), 3)
     second = neighbours.ravel()
     flat = np.einsum("ij,ij->i", normals[first], normals[second]) > np.cos(np.radians(0.25))
@@ -65,14 +67,15 @@ def _stable_directions(hull: ConvexHull, com: Array) -> tuple[Array, Array]:
     count = int(facet.max()) + 1
     weight = np.bincount(facet, shares, count)
     height_of = -(normals @ com + offsets)  # of the centre of mass above each face
-    area = np.maximum(np.linalg.norm(np.cross(*np.moveaxis(np.diff(hull.points[hull.simplices], axis=1), 1, 0)), axis=1), 1e-30)
+    sides = np.moveaxis(np.diff(corners, axis=1), 1, 0)
+    area = np.maximum(np.linalg.norm(np.cross(*sides), axis=1), 1e-30)
     total = np.bincount(facet, area, count)
     height = np.bincount(facet, area * height_of, count) / total
-    down: Array = np.stack([np.bincount(facet, area * normals[:, k], count) for k in range(3)], axis=1).astype(np.float64)
+    down: Array = np.stack([np.bincount(facet, area * normals[:, k], count) for k in range(3)], axis=1)
     down = down / np.linalg.norm(down, axis=1, keepdims=True)
     # How far the centre of mass lies beyond each edge of each triangle, within the triangle's plane.
-    corners = hull.points[hull.simplices]  # (n, 3, 3)
-    after, opposite = np.roll(corners, -1, axis=1), np.roll(corners, -2, axis=1)  # edge k runs between the other two corners
+    # Edge k runs between the other two corners.
+    after, opposite = np.roll(corners, -1, axis=1), np.roll(corners, -2, axis=1)
     along = opposite - after
     outward = np.cross(along, normals[:, None, :])
     outward *= -np.sign(np.einsum("nkd,nkd->nk", outward, corners - after))[..., None]
@@ -144,8 +147,8 @@ def compute_rest_poses(vertices: Array, com: Array, upright: bool = False) -> tu
     down, probability = _merge_near(*_stable_directions(hull, com))
     corners = hull.points[hull.vertices]
     heights = (corners @ down.T).max(axis=0) - down @ com  # of the centre of mass above the table
-    close = (down @ down.T > np.cos(np.radians(ROLL_DEGREES))) & (np.abs(heights[:, None] - heights[None, :]) < ROLL_HEIGHT)
-    first, second = np.nonzero(close)
+    level = np.abs(heights[:, None] - heights[None, :]) < ROLL_HEIGHT
+    first, second = np.nonzero((down @ down.T > np.cos(np.radians(ROLL_DEGREES))) & level)
     family = _groups(first, second, len(down))
     weight = np.bincount(family, probability)
     ranked = np.lexsort((np.arange(len(weight)), -np.round(weight, 9)))

@@ -8,13 +8,13 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from toyshift.toys.model import Array
+from toyshift.core.arrays import Array, Indices
 
 MAX_FACES = 60_000  # of a surface that is tested; larger ones would take minutes
 PAIRS = 2_000_000  # of faces that are compared at a time, ~200 MB
 
 
-def _near_pairs(low: Array, high: Array) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _near_pairs(low: Array, high: Array) -> Iterator[tuple[Indices, Indices]]:
     """Pairs of boxes (n, 3) that overlap, by sweeping along x, in batches of about PAIRS candidates."""
     order = np.argsort(low[:, 0], kind="stable")
     low, high = low[order], high[order]
@@ -51,7 +51,7 @@ def _pierces(start: Array, along: Array, triangle: Array) -> NDArray[np.bool_]:
     return np.asarray(~parallel & (u > edge) & (v > edge) & (u + v < 1 - edge) & (t > edge) & (t < 1 - edge))
 
 
-def crossing_faces(surface: trimesh.Trimesh) -> NDArray[np.int64]:
+def crossing_faces(surface: trimesh.Trimesh) -> Indices:
     """Indices of the faces that pass through another face with which they share no vertex.
 
     Args:
@@ -74,7 +74,7 @@ def crossing_faces(surface: trimesh.Trimesh) -> NDArray[np.int64]:
 
 
 def misfilled(surface: trimesh.Trimesh, samples: int = 500) -> float:
-    """Share of a closed surface's inside that it encloses twice, or inside out: where its winding number is neither 0 nor 1.
+    """Share of a closed surface's inside that it encloses twice or inside out: whose winding number is neither 0 nor 1.
 
     Winding numbers are sums of solid angles (Van Oosterom and Strackee, 1983) at points drawn from the upright box; the
     same surface always gives the same share.

@@ -1,17 +1,13 @@
-"""Convex parts of a solid by exact cuts: sectors around an axis for shells of revolution, then the best plane again and again."""
+"""Convex parts of a solid by exact cuts: sectors around an axis for shells of revolution, then the best plane."""
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toyshift.toys.geometry.solid import vertices_of
-from toyshift.toys.model import Array
-
-if TYPE_CHECKING:
-    import manifold3d
+from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold, vertices_of
 
 SECTORS = 16  # first cuts of a shell of revolution
 FRACTIONS = (0.2, 0.4, 0.6, 0.8)  # tried as places of a plane inside a piece's extent
@@ -23,7 +19,7 @@ DUST = 2e-4  # pieces with less than this share of the volume are dropped
 class _Piece:
     """A connected piece of the solid and its hull."""
 
-    def __init__(self, body: manifold3d.Manifold) -> None:
+    def __init__(self, body: Manifold) -> None:
         self.body = body
         self.hull = body.hull()
         self.volume = body.volume()
@@ -31,18 +27,18 @@ class _Piece:
         self.done = False  # no plane helps
 
 
-def _components(body: manifold3d.Manifold, dust: float) -> list[_Piece]:
-    """The connected pieces of a solid, without dust (and without the inner surfaces of cavities, whose volume is negative)."""
+def _components(body: Manifold, dust: float) -> list[_Piece]:
+    """The connected pieces of a solid, without dust (and the inner surfaces of cavities, whose volume is negative)."""
     return [_Piece(part) for part in body.decompose() if part.volume() > dust]
 
 
-def _sectors(body: manifold3d.Manifold, axis: Array, centre: Array, n: int) -> list[manifold3d.Manifold]:
+def _sectors(body: Manifold, axis: Array, centre: Array, n: int) -> list[Manifold]:
     """Cuts a solid into n wedges (n even) around an axis through a point."""
     helper = np.eye(3)[int(np.argmin(np.abs(axis)))]
     u = np.cross(axis, helper)
     u /= np.linalg.norm(u)
     v = np.cross(axis, u)
-    out: list[manifold3d.Manifold] = []
+    out: list[Manifold] = []
     for half in body.split_by_plane(list(u), float(u @ centre)):
         sign = 1.0 if not out else -1.0
         rest = half
@@ -82,14 +78,15 @@ def _refine(pieces: list[_Piece], axes: Array, volume: float, cap: int) -> list[
         if worst.waste < PART_PRICE * volume:
             break
         found = _split(worst, axes, DUST * volume)
-        if found is None or len(pieces) - 1 + len(found) > cap or worst.waste - sum(p.waste for p in found) < PART_PRICE * volume:
+        saved = worst.waste - sum(p.waste for p in found or ())
+        if found is None or len(pieces) - 1 + len(found) > cap or saved < PART_PRICE * volume:
             worst.done = True
             continue
         pieces = [p for p in pieces if p is not worst] + found
     return pieces
 
 
-def sliced_parts(body: manifold3d.Manifold, axes: Array, axis: Array | None, centre: Array, cap: int) -> list[Array]:
+def sliced_parts(body: Manifold, axes: Array, axis: Array | None, centre: Array, cap: int) -> list[Array]:
     """Cuts a solid into pieces whose convex hulls fill little more than the solid.
 
     Args:

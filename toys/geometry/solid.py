@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import MeshError
-from toyshift.toys.model import Array
 
 if TYPE_CHECKING:
     import manifold3d
+
+Manifold: TypeAlias = "manifold3d.Manifold"  # a solid; manifold3d is loaded by what makes one
 
 
 def quat_to_matrix(quat: Sequence[float]) -> Array:
@@ -27,7 +29,7 @@ def quat_to_matrix(quat: Sequence[float]) -> Array:
 
 
 def quat_between(a: Array, b: Array) -> tuple[float, float, float, float]:
-    """The smallest rotation (wxyz) that takes unit vector a to unit vector b; a turn about x or y where they are opposite."""
+    """The smallest rotation (wxyz) from unit vector a to unit vector b; a turn about x or y where they are opposite."""
     w = 1.0 + float(a @ b)
     if w < 1e-9:
         axis = np.cross(a, [1.0, 0.0, 0.0])
@@ -66,22 +68,31 @@ def mass_properties(vertices: Array, faces: NDArray[Any]) -> tuple[float, Array,
     return volume, centroid + shift, inertia
 
 
-def manifold_to_trimesh(body: manifold3d.Manifold) -> trimesh.Trimesh:
+def decimated(vertices: NDArray[Any], faces: NDArray[Any], most: int) -> tuple[Array, Indices]:
+    """A surface with about `most` faces, in single precision; its vertices must be merged, or it is torn."""
+    import fast_simplification
+
+    points = np.asarray(vertices, dtype=np.float32)
+    found = fast_simplification.simplify(points, np.asarray(faces, dtype=np.int32), target_count=most)
+    return np.asarray(found[0], dtype=np.float64), np.asarray(found[1], dtype=np.int64)
+
+
+def manifold_to_trimesh(body: Manifold) -> trimesh.Trimesh:
     """Mesh of a manifold, in double precision and with its vertices as they are."""
     mesh = body.to_mesh64()
     return trimesh.Trimesh(vertices_of(mesh), np.asarray(mesh.tri_verts, dtype=np.int64), process=False)
 
 
-def vertices_of(mesh: manifold3d.Mesh64) -> Array:
+def vertices_of(mesh: Any) -> Array:
     """Vertices (n, 3) of a mesh of manifold3d, copied.
 
-    What manifold3d hands out is a view that keeps its mesh alive, so every object that still lives when Python ends, in a cache or in
-    the traceback of an error, would be reported by nanobind as a leak.
+    What manifold3d hands out is a view that keeps its mesh alive, so every object that still lives when Python ends, in a
+    cache or in the traceback of an error, would be reported by nanobind as a leak.
     """
     return np.array(mesh.vert_properties, dtype=np.float64)[:, :3]
 
 
-def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
+def trimesh_to_manifold(mesh: trimesh.Trimesh) -> Manifold:
     """Manifold of a closed mesh.
 
     Raises:
@@ -89,14 +100,15 @@ def trimesh_to_manifold(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
     """
     from manifold3d import Error, Manifold, Mesh64
 
-    # Copies: manifold3d does not take read-only arrays, which is what trimesh hands out once a mesh has measured itself.
-    body = Manifold(Mesh64(np.array(mesh.vertices, dtype=np.float64, order="C"), np.array(mesh.faces, dtype=np.uint64, order="C")))
+    # Copies: manifold3d takes no read-only arrays, which is what trimesh hands out once a mesh has measured itself.
+    vertices, faces = np.array(mesh.vertices, np.float64, order="C"), np.array(mesh.faces, np.uint64, order="C")
+    body = Manifold(Mesh64(vertices, faces))
     if body.status() != Error.NoError or body.is_empty():
         raise MeshError(f"the mesh does not bound a solid ({body.status()}); close its holes first")
     return body
 
 
-def union(bodies: Sequence[manifold3d.Manifold]) -> manifold3d.Manifold:
+def union(bodies: Sequence[Manifold]) -> Manifold:
     """Union of solids."""
     from manifold3d import Manifold, OpType
 

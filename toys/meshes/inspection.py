@@ -13,8 +13,8 @@ from toyshift.toys.grammar import Term
 from toyshift.toys.meshes.archive import folder_of
 from toyshift.toys.meshes.mesh_folder import COMPANIONS, Plan, plan_meshes
 from toyshift.toys.meshes.meshfile import SUFFIXES, read_mesh
-from toyshift.toys.meshes.meshobject import Recipe, build, surface_of
-from toyshift.toys.meshes.meshset import build_missing
+from toyshift.toys.meshes.meshobject import MeshRecipe, build, surface_of
+from toyshift.toys.meshes.meshset import build_missing, hashed
 from toyshift.toys.meshes.ycb import find_objects, mesh_file, object_key, recipe
 from toyshift.toys.objectset import PANDA_OPENING
 from toyshift.toys.store import cached
@@ -80,21 +80,17 @@ def plan_folder(argument: Path, options: Mapping[str, str]) -> tuple[Plan, bool]
     folder = folder_of(argument.expanduser(), (*SUFFIXES, *COMPANIONS))
     if options or not is_ycb_layout(folder):
         return plan_meshes(str(argument), "meshes", options, term), False
-    recipes, keys, unreadable = [], {}, {}
-    for name, path in find_objects(folder).items():
-        recipes.append(recipe(path, name))
-        try:
-            keys[name] = object_key(path, name)
-        except ToyShiftError as error:
-            unreadable[name] = error
-    return Plan(tuple(recipes), keys, unreadable, "m", ""), True
+    files = find_objects(folder)
+    keys, unreadable = hashed(files, lambda name: object_key(files[name], name))
+    return Plan(tuple(recipe(path, name) for name, path in files.items()), keys, unreadable, "m", ""), True
 
 
 def check(plan: Plan, ycb: bool) -> Iterator[Checked]:
-    """Builds what is not in the cache yet, then reports one object after the other; one that fails does not stop the rest."""
+    """Builds what is not in the cache yet, then reports the objects one by one; none that fails stops the rest."""
     usable = [one for one in plan.recipes if one.id in plan.keys]
     problems = build_missing(usable, plan.keys, "checking meshes")
-    failures = {name: str(error) for name, error in plan.unreadable.items()} | {name: p.message for name, p in problems.items()}
+    failures = {name: str(error) for name, error in plan.unreadable.items()}
+    failures |= {name: failed.message for name, failed in problems.items()}
     for one in plan.recipes:
         if one.id in failures:
             yield Checked(one.id, one.path, False, failures[one.id])
@@ -105,14 +101,15 @@ def check(plan: Plan, ycb: bool) -> Iterator[Checked]:
                 yield Checked(one.id, one.path, False, str(error))
 
 
-def _facts(one: Recipe, plan: Plan, ycb: bool) -> Checked:
+def _facts(one: MeshRecipe, plan: Plan, ycb: bool) -> Checked:
     raw = read_mesh(Path(one.path), one.scale, one.textures, one.option)
     surface, repairs, closed = surface_of(raw, one.unite)
     found = cached(plan.keys[one.id], lambda: build(one))
     box = np.sort(np.asarray(surface.bounding_box_oriented.primitive.extents))
     source = "the YCB table" if ycb else "given"
     mass_from = source if one.mass is not None else f"{one.density:g} kg/m^3 x volume"
+    volume, graspable = float(found.info["volume"]), found.graspable(PANDA_OPENING)
     return Checked(
-        one.id, one.path, True, "", len(raw.vertices), len(raw.faces), plan.unit, closed, repairs, tuple(float(v) for v in box),
-        float(found.info["volume"]), found.mass, mass_from, found.width, found.graspable(PANDA_OPENING), len(found.parts),
+        one.id, one.path, True, "", len(raw.vertices), len(raw.faces), plan.unit, closed, repairs, tuple(box.tolist()),
+        volume, found.mass, mass_from, found.width, graspable, len(found.parts),
     )

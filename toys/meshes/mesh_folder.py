@@ -10,11 +10,11 @@ from pathlib import Path
 
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
 from toyshift.core.files import cache_dir, json_hash, read_json, write_json
-from toyshift.toys.grammar import Term, number
+from toyshift.toys.grammar import Term, check_variant, number
 from toyshift.toys.meshes.archive import folder_of
 from toyshift.toys.meshes.meshfile import SUFFIXES, load_raw, longest_edge
-from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, Recipe
-from toyshift.toys.meshes.meshset import mesh_set
+from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, MeshRecipe
+from toyshift.toys.meshes.meshset import hashed, mesh_set
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import ObjectSet
 from toyshift.toys.units import UNITS, infer_unit
@@ -34,7 +34,7 @@ class Plan:
         inferred: how the unit was found, or "" where it was given.
     """
 
-    recipes: tuple[Recipe, ...]
+    recipes: tuple[MeshRecipe, ...]
     keys: Mapping[str, str]
     unreadable: Mapping[str, ToyShiftError]
     unit: str
@@ -42,7 +42,7 @@ class Plan:
 
 
 def find_meshes(folder: Path) -> dict[str, Path]:
-    """id -> mesh file of a folder and the folders in it, sorted; the id is the path without suffix, its parts joined by "_".
+    """id -> mesh file of a folder and those in it, sorted; the id is the path without suffix, its parts joined by "_".
 
     Raises:
         FileError: there is no mesh, or two have the same id.
@@ -50,11 +50,13 @@ def find_meshes(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
-        if path.suffix.lower() not in SUFFIXES or not path.is_file() or any(part.startswith(".") for part in inner.parts):
+        hidden = any(part.startswith(".") for part in inner.parts)
+        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         name = "_".join(inner.with_suffix("").parts)
         if name in found:
-            raise FileError(f"meshes: {found[name]} and {path} would both be the object {name!r}; move one of them away or rename it")
+            both = f"{found[name]} and {path} would both be the object {name!r}"
+            raise FileError(f"meshes: {both}; move one of them away or rename it")
         found[name] = path
     if not found:
         raise FileError(f"meshes: {folder} holds no mesh; expected files that end in {', '.join(SUFFIXES)}")
@@ -71,12 +73,14 @@ def read_masses(path: Path) -> dict[str, float]:
         with path.open(encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle)
             if not {"id", "mass_g"} <= set(reader.fieldnames or ()):
-                raise FileError(f"{path} has the columns {', '.join(reader.fieldnames or ()) or 'none'}; it needs id and mass_g")
+                columns = ", ".join(reader.fieldnames or ()) or "none"
+                raise FileError(f"{path} has the columns {columns}; it needs id and mass_g")
             masses = {}
             for row in reader:
                 mass = float(row["mass_g"] or "nan") / 1000
                 if not 0 < mass < float("inf"):
-                    raise FileError(f"{path}: the mass_g of {row['id']!r} must be a positive number, got {row['mass_g']!r}")
+                    what = f"the mass_g of {row['id']!r} must be a positive number"
+                    raise FileError(f"{path}: {what}, got {row['mass_g']!r}")
                 masses[row["id"]] = mass
             return masses
     except (OSError, ValueError) as error:
@@ -84,7 +88,7 @@ def read_masses(path: Path) -> dict[str, float]:
 
 
 def _infer(files: Mapping[str, Path], keys: Mapping[str, str]) -> tuple[str, str]:
-    """The unit of all files together and how it was found; kept in the cache, because reading many meshes takes long."""
+    """The unit of all files together and how it was found; kept in the cache, as reading many meshes takes long."""
     memory = cache_dir("units") / f"{json_hash(sorted(keys.values()))}.json"
     if memory.is_file():
         found = read_json(memory)
@@ -95,10 +99,11 @@ def _infer(files: Mapping[str, Path], keys: Mapping[str, str]) -> tuple[str, str
             edges.append(longest_edge(load_raw(path, textures=False)))
         except ToyShiftError:
             continue  # told when the object is built
-    unit = infer_unit(edges) if edges else "m"
-    why = f"the unit was taken to be {unit}: the longest edges are {min(edges):.3g} to {max(edges):.3g} in the files" if edges else "no file can be read"
-    if edges:
-        write_json(memory, {"unit": unit, "why": why})
+    if not edges:
+        return "m", "no file can be read"
+    unit = infer_unit(edges)
+    why = f"the unit was taken to be {unit}: the longest edges are {min(edges):.3g} to {max(edges):.3g} in the files"
+    write_json(memory, {"unit": unit, "why": why})
     return unit, why
 
 
@@ -114,21 +119,20 @@ def plan_meshes(argument: str, source: str, options: Mapping[str, str], term: Te
         raise UnknownNameError("unit of meshes", unit, UNITS)
     given = [key for key in ("density", "mass", "masses") if options.get(key)]
     if "mass" in given and len(given) > 1:
-        raise ConfigError(f"object set {term.text!r}: mass contradicts {given[0] if given[0] != 'mass' else given[1]}; give one of them")
+        other = given[0] if given[0] != "mass" else given[1]
+        raise ConfigError(f"object set {term.text!r}: mass contradicts {other}; give one of them")
     files = find_meshes(folder_of(Path(argument).expanduser(), (*SUFFIXES, *COMPANIONS)))
     mass = number(term, "mass", 0.0) or None
     density = number(term, "density", DEFAULT_DENSITY)
     masses = read_masses(Path(options["masses"]).expanduser()) if options.get("masses") else {}
+    usual = MeshRecipe("", "", "", source, density=density, option=True)
     recipes = {
-        name: Recipe(str(path.resolve()), name, name.replace("_", " "), source, mass=masses.get(name, mass), density=density, option=True)
+        name: dataclasses.replace(
+            usual, path=str(path.resolve()), id=name, name=name.replace("_", " "), mass=masses.get(name, mass)
+        )
         for name, path in files.items()
     }
-    keys, unreadable = {}, {}
-    for name, one in recipes.items():
-        try:
-            keys[name] = one.key()
-        except ToyShiftError as error:
-            unreadable[name] = error
+    keys, unreadable = hashed(recipes, lambda name: recipes[name].key())
     inferred = ""
     if not unit:
         unit, inferred = _infer({name: files[name] for name in keys}, keys)
@@ -140,16 +144,15 @@ def plan_meshes(argument: str, source: str, options: Mapping[str, str], term: Te
 def meshes_set(term: Term) -> ObjectSet:
     """The meshes in the folder or zip file `meshes:DIR` (OBJ, STL, PLY, GLB, OFF), in folders inside it too.
 
-    Options: `unit` (m, cm, mm or in; inferred with a warning where it is absent), `scale` (a further factor), `mass` [kg]
-    of each object, `masses` (a CSV with id and mass_g), `density` [kg/m^3] (500) of those without a mass. z is up.
+    Options: `unit` (m, cm, mm or in; inferred with a warning where it is absent), `scale` (a further factor), `mass`
+    [kg] of each object, `masses` (a CSV with id and mass_g), `density` [kg/m^3] (500) of those without a mass. z is up.
     What had to be repaired is told as a warning when an object is loaded, and stands in its `info`.
 
     Raises:
         FileError, MeshError: no meshes, or one that cannot be used; names the file and the remedy.
         ConfigError, UnknownNameError: an option that is out of range.
     """
-    if term.variant:
-        raise UnknownNameError("variant of meshes", term.variant, [])
+    check_variant(term)
     options = dict(term.options)
     plan = plan_meshes(term.argument, "meshes", options, term)
     if plan.unreadable:

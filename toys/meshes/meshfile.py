@@ -15,6 +15,7 @@ SUFFIXES = (".obj", ".stl", ".ply", ".glb", ".off")
 TEXT_SUFFIXES = (".obj", ".off")  # the others may be binary
 MAX_BYTES = 256 * 2**20  # of a mesh file; reading takes several times as much memory
 MAX_FACES = 2_000_000
+DECIMATE = "decimate it (MeshLab, Blender, or trimesh's simplify_quadric_decimation)"  # the remedy
 LARGEST = 5.0  # [m] larger objects are in another unit
 CENTIMETRES = 50.0  # [m] numbers up to this may be either's
 SMALLEST = 0.001  # [m]
@@ -28,7 +29,7 @@ def _mentioned(path: Path, word: str) -> Iterator[str]:
 
 
 def texture_files(path: Path, decode: bool = True) -> list[Path]:
-    """The MTL and image files that an OBJ needs; images are decoded only where `decode` is set, which takes the longest.
+    """The MTL and image files that an OBJ needs; images are decoded only where `decode` is set, which takes longest.
 
     Raises:
         FileError: one of them is missing, lies outside the object's folder, or is an image that cannot be read.
@@ -51,9 +52,11 @@ def texture_files(path: Path, decode: bool = True) -> list[Path]:
 def _check_companion(owner: Path, wanted: Path, remedy: str) -> None:
     inside = wanted.resolve().is_relative_to(owner.parent.resolve())
     if not inside:
-        raise FileError(f"{owner} refers to {wanted}, which is outside its folder; move the file beside it, or {remedy}")
+        what = f"{owner} refers to {wanted}, which is outside its folder"
+        raise FileError(f"{what}; move the file beside it, or {remedy}")
     if not wanted.is_file():
-        raise FileError(f"{owner} refers to {wanted.name}, which does not exist; put {wanted.name} into {owner.parent}, or {remedy}")
+        what = f"{owner} refers to {wanted.name}, which does not exist"
+        raise FileError(f"{what}; put {wanted.name} into {owner.parent}, or {remedy}")
 
 
 def _check_image(path: Path, remedy: str) -> None:
@@ -74,12 +77,12 @@ def _check_size(path: Path) -> None:
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error}") from error
     if size > MAX_BYTES:
-        raise MeshError(f"{path} has {size / 2**20:.0f} MiB; at most {MAX_BYTES / 2**20:.0f} MiB are read: decimate it (MeshLab, Blender, or trimesh's simplify_quadric_decimation)")
+        raise MeshError(f"{path} has {size / 2**20:.0f} MiB; at most {MAX_BYTES / 2**20:.0f} MiB are read: {DECIMATE}")
 
 
 def _check_faces(path: Path, count: int) -> None:
     if count > MAX_FACES:
-        raise MeshError(f"{path} has {count:,} faces; at most {MAX_FACES:,} are used: decimate it (MeshLab, Blender, or trimesh's simplify_quadric_decimation)")
+        raise MeshError(f"{path} has {count:,} faces; at most {MAX_FACES:,} are used: {DECIMATE}")
 
 
 def _declared_faces(path: Path) -> int:
@@ -123,7 +126,8 @@ def load_raw(path: Path, textures: bool = True) -> trimesh.Trimesh:
     try:
         mesh = trimesh.load_mesh(str(path), process=False)
     except Exception as error:  # readers of damaged files raise anything: IndexError, struct.error, ...
-        raise MeshError(f"{path} cannot be read as a mesh ({type(error).__name__}: {error}); export it again") from error
+        why = f"{type(error).__name__}: {error}"
+        raise MeshError(f"{path} cannot be read as a mesh ({why}); export it again") from error
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or len(mesh.vertices) == 0:
         raise MeshError(f"{path} holds no triangles; export the surface as a triangle mesh")
     _check_faces(path, len(mesh.faces))
@@ -143,7 +147,9 @@ def longest_edge(mesh: trimesh.Trimesh) -> float:
     return float(np.ptp(mesh.vertices[np.unique(mesh.faces)], axis=0).max())
 
 
-def read_mesh(path: Path, scale: float | Sequence[float] = 1.0, textures: bool = True, option: bool = False) -> trimesh.Trimesh:
+def read_mesh(
+    path: Path, scale: float | Sequence[float] = 1.0, textures: bool = True, option: bool = False
+) -> trimesh.Trimesh:
     """Reads a mesh file in metres, checked, with the vertices in the file's order.
 
     Args:
@@ -161,8 +167,10 @@ def read_mesh(path: Path, scale: float | Sequence[float] = 1.0, textures: bool =
         mesh.vertices = np.asarray(mesh.vertices) * factors
     size = longest_edge(mesh)
     if size > LARGEST:
-        unit, factor = ("millimetres", "0.001") if size > CENTIMETRES else ("centimetres or millimetres", "0.01 or 0.001")
-        remedy = "give it a set of its own with ?unit=mm or ?unit=cm" if option else f"multiply its coordinates by {factor}, this project reads metres"
+        small = size <= CENTIMETRES
+        unit, factor = ("centimetres or millimetres", "0.01 or 0.001") if small else ("millimetres", "0.001")
+        by_hand = f"multiply its coordinates by {factor}, this project reads metres"
+        remedy = "give it a set of its own with ?unit=mm or ?unit=cm" if option else by_hand
         raise MeshError(f"{path} is {size:.4g} m long; it seems to be in {unit}: {remedy}")
     if size < SMALLEST:
         remedy = "give it a set of its own with ?unit=m, or a ?scale" if option else "this project reads metres"

@@ -18,7 +18,7 @@ from toyshift.toys.geometry.solid import mass_properties
 from toyshift.toys.meshes.meshfile import file_bytes, read_mesh, set_texture
 from toyshift.toys.meshes.meshvisual import visual_mesh
 from toyshift.toys.meshes.repair import repaired, united
-from toyshift.toys.model import GraspObject
+from toyshift.toys.model import RGBA, GraspObject
 
 VERSION = "mesh-1"  # change it when what is built from the same recipe changes
 DEFAULT_DENSITY = 500.0  # [kg/m^3] where neither a mass nor a density is known
@@ -27,7 +27,7 @@ THIN = 1e-6  # of the hull: what fills less encloses no volume
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class MeshRecipe:
     """What an object is made of; JSON-able, so that another process can build it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Recipe:
     density: float = DEFAULT_DENSITY
     texture: str = ""
     textures: bool = True
-    rgba: tuple[float, float, float, float] | None = None
+    rgba: RGBA | None = None
     unite: bool = True
     option: bool = False
     version: str = VERSION
@@ -84,7 +84,8 @@ def surface_of(raw: trimesh.Trimesh, unite: bool = True) -> tuple[trimesh.Trimes
         wrong = misfilled(surface) if crossing and closed else 0.0
         if wrong > MISFILLED:
             closed = False
-            said += (f"passes through itself at {crossing} faces and encloses {wrong:.0%} of its inside twice or inside out: volume and collision parts are those of CoACD's remesh",)
+            what = f"passes through itself at {crossing} faces and encloses {wrong:.0%} of its inside"
+            said += (f"{what} twice or inside out: volume and collision parts are those of CoACD's remesh",)
         elif crossing:
             said += (f"passes through itself at {crossing} faces, with next to no effect on its volume",)
     elif unite:
@@ -92,7 +93,7 @@ def surface_of(raw: trimesh.Trimesh, unite: bool = True) -> tuple[trimesh.Trimes
     return surface, said, closed
 
 
-def build(recipe: Recipe) -> GraspObject:
+def build(recipe: MeshRecipe) -> GraspObject:
     """Builds an object.
 
     Inertia is that of the solid at uniform density where the surface is closed, otherwise that of the union of its

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import trimesh
-from numpy.typing import NDArray
 
-from toyshift.toys.model import Array, VisualMesh
+from toyshift.core.arrays import Array, Float32, Image
+from toyshift.toys.geometry.solid import decimated
+from toyshift.toys.model import GREY, RGBA, VisualMesh
 
 MAX_VISUAL_FACES = 5000
 MAX_TEXTURE = 1024  # [pixels]; the official textures of 4096 would take 48 MB each
-GREY = (0.7, 0.7, 0.7, 1.0)
 
 
-def _decimated(surface: trimesh.Trimesh, faces: int) -> tuple[Array, NDArray[np.int64]]:
-    import fast_simplification
-
-    points, triangles = fast_simplification.simplify(
-        np.asarray(surface.vertices, dtype=np.float32), np.asarray(surface.faces, dtype=np.int32), target_count=faces,
-    )
-    return np.asarray(points, dtype=np.float64), np.asarray(triangles, dtype=np.int64)
-
-
-def _texture(mesh: trimesh.Trimesh) -> NDArray[np.uint8] | None:
+def _texture(mesh: trimesh.Trimesh) -> Image | None:
     material = getattr(mesh.visual, "material", None)
     image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
     if image is None or not mesh.metadata.get("textured", True) or getattr(mesh.visual, "uv", None) is None:
@@ -33,8 +24,8 @@ def _texture(mesh: trimesh.Trimesh) -> NDArray[np.uint8] | None:
     return np.asarray(image, dtype=np.uint8).copy()
 
 
-def _colour(mesh: trimesh.Trimesh) -> tuple[float, float, float, float]:
-    """The colour of a mesh without a texture: its material's, or its commonest face or vertex colour; grey where it has none."""
+def _colour(mesh: trimesh.Trimesh) -> RGBA:
+    """The colour of a mesh without a texture: its material's, or its commonest face or vertex colour; or grey."""
     if getattr(mesh.visual, "kind", None) in ("face", "vertex"):
         main = mesh.visual.main_color
     else:
@@ -54,23 +45,23 @@ def visual_mesh(mesh: trimesh.Trimesh, surface: trimesh.Trimesh) -> VisualMesh:
     """
     texture = _texture(mesh)
     if len(mesh.faces) > MAX_VISUAL_FACES:
-        points, faces = _decimated(surface, MAX_VISUAL_FACES)
+        points, faces = decimated(surface.vertices, surface.faces, MAX_VISUAL_FACES)
     else:
         points, faces = np.asarray(surface.vertices), np.asarray(surface.faces)
     if texture is None:
         return VisualMesh(points.astype(np.float32), faces.astype(np.int32), None, None, _colour(mesh))
-    colour = GREY
     if len(mesh.faces) <= MAX_VISUAL_FACES:
         mirrored = mesh.volume < 0 < surface.volume
-        faces = np.asarray(mesh.faces)[:, ::-1] if mirrored else np.asarray(mesh.faces)
+        points, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)[:, :: -1 if mirrored else 1]
         uv = np.asarray(mesh.visual.uv, dtype=np.float32)
-        return VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.ascontiguousarray(faces, dtype=np.int32), uv, texture, colour)
-    corners = points[faces].reshape(-1, 3)
-    uv = transfer_uv(mesh, points[faces])
-    return VisualMesh(corners.astype(np.float32), np.arange(len(corners), dtype=np.int32).reshape(-1, 3), uv, texture, colour)
+    else:
+        uv = transfer_uv(mesh, points[faces])
+        points = points[faces].reshape(-1, 3)
+        faces = np.arange(len(points)).reshape(-1, 3)
+    return VisualMesh(points.astype(np.float32), np.ascontiguousarray(faces, dtype=np.int32), uv, texture)
 
 
-def transfer_uv(mesh: trimesh.Trimesh, triangles: Array) -> NDArray[np.float32]:
+def transfer_uv(mesh: trimesh.Trimesh, triangles: Array) -> Float32:
     """Texture coordinates (3 n, 2) for the corners of new triangles (n, 3, 3) on the surface of a textured mesh.
 
     Each triangle takes all its coordinates from the one chart of the texture that lies under its middle; corners

@@ -116,7 +116,8 @@ def united(surface: trimesh.Trimesh) -> tuple[trimesh.Trimesh, tuple[str, ...]]:
         if apart - body.volume() < 1e-6 * apart and not mirrored:
             return surface, ()
         if cavities:
-            body = body - union([trimesh_to_manifold(trimesh.Trimesh(c.vertices, c.faces[:, ::-1], process=False)) for c in cavities])
+            filled = [trimesh.Trimesh(c.vertices, c.faces[:, ::-1], process=False) for c in cavities]
+            body = body - union([trimesh_to_manifold(solid) for solid in filled])
     except MeshError as error:
         return surface, (f"its {len(pieces)} pieces cannot be united ({error}): what overlaps counts twice",)
     if apart - body.volume() >= 1e-6 * apart:

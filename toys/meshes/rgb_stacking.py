@@ -1,7 +1,7 @@
-"""The object set `rgb-stacking:WHEEL`: the 152 parametric shapes of RGB-Stacking (Lee et al., CoRL 2021), for robots to stack.
+"""The object set `rgb-stacking:WHEEL`: the 152 parametric shapes of RGB-Stacking (Lee et al., CoRL 2021).
 
-They lie inside DeepMind's package dm-robotics-manipulation (Apache-2.0), whose pinned requirements clash with ours. So it
-is downloaded but not installed:
+They lie inside DeepMind's package dm-robotics-manipulation (Apache-2.0), whose pinned requirements clash with ours. So
+it is downloaded but not installed:
 
     pip download --no-deps dm-robotics-manipulation
     toyshift toys list 'rgb-stacking:dm_robotics_manipulation-0.10.0-py3-none-any.whl@heldout'
@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toyshift.core.errors import FileError, UnknownNameError
-from toyshift.toys.grammar import Term, number
+from toyshift.core.errors import FileError
+from toyshift.toys.grammar import Term, check_variant, number
 from toyshift.toys.meshes.archive import folder_of
-from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, Recipe
-from toyshift.toys.meshes.meshset import mesh_set
+from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, MeshRecipe
+from toyshift.toys.meshes.package import package_set
 from toyshift.toys.objectset import ObjectSet
 
 # Variant -> its folder in the package: shapes for training, those deformed along one axis only, and the five triplets'.
@@ -33,26 +33,28 @@ def find_shapes(folder: Path) -> dict[str, dict[str, Path]]:
     roots = sorted(path.parent for path in folder.rglob("test_triplets") if path.is_dir())
     if not roots:
         raise FileError(
-            f"rgb-stacking: {folder} holds no {MESHES}; run `pip download --no-deps dm-robotics-manipulation` and give the wheel it saves, or the folder it unpacks to"
+            f"rgb-stacking: {folder} holds no {MESHES}; run `pip download --no-deps dm-robotics-manipulation` and give "
+            "the wheel it saves, or the folder it unpacks to"
         )
-    return {split: {path.name.split("_")[0]: path for path in sorted((roots[0] / name).glob("*.stl"))} for split, name in SPLITS.items()}
+    files = {split: sorted((roots[0] / name).glob("*.stl")) for split, name in SPLITS.items()}
+    return {split: {path.name.split("_")[0]: path for path in paths} for split, paths in files.items()}
 
 
 def rgb_stacking_set(term: Term) -> ObjectSet:
     """The shapes of a wheel or folder; `@train` (103), `@heldout` (36) or `@triplets` (13) keeps one split.
 
-    They are in metres, 5 cm wide; density is 500 kg/m^3 unless `?density=` says otherwise. Colours alternate red, green, blue.
+    They are in metres, 5 cm wide; density is 500 kg/m^3 unless `?density=` says otherwise. Colours alternate red,
+    green, blue.
 
     Raises:
         FileError, MeshError: no shapes, or one that cannot be read.
     """
-    if term.variant and term.variant not in SPLITS:
-        raise UnknownNameError("variant of rgb-stacking", term.variant, SPLITS)
+    check_variant(term, SPLITS)
     shapes = find_shapes(folder_of(Path(term.argument).expanduser(), (".stl",)))
     chosen = {name: path for split, one in shapes.items() if term.variant in ("", split) for name, path in one.items()}
     density = number(term, "density", DEFAULT_DENSITY)
     recipes = [
-        Recipe(str(path.resolve()), name, f"shape {name}", "rgb-stacking", density=density, rgba=COLOURS[index % 3])
+        MeshRecipe(str(path.resolve()), name, f"shape {name}", "rgb-stacking", density=density, rgba=COLOURS[index % 3])
         for index, (name, path) in enumerate(sorted(chosen.items()))
     ]
-    return mesh_set(term.text, recipes, {r.id: r.key() for r in recipes}, ["rgb-stacking"], "building rgb-stacking")
+    return package_set(term, recipes)

@@ -1,15 +1,12 @@
-"""The object set `robosuite`: milk, bread, cereal, can, lemon and bottle out of the installed robosuite, which is not imported."""
+"""The object set `robosuite`: milk, bread, cereal, can, lemon and bottle out of robosuite, which is not imported."""
 
 from __future__ import annotations
 
-import importlib.util
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from toyshift.core.errors import FileError, MissingDependencyError, UnknownNameError
-from toyshift.toys.grammar import Term
-from toyshift.toys.meshes.meshobject import Recipe
-from toyshift.toys.meshes.meshset import mesh_set
+from toyshift.toys.grammar import Term, check_variant
+from toyshift.toys.meshes.meshobject import MeshRecipe
+from toyshift.toys.meshes.package import package_folder, package_set, parsed
 from toyshift.toys.objectset import ObjectSet
 
 NAMES = ("milk", "bread", "cereal", "can", "lemon", "bottle")
@@ -21,48 +18,41 @@ def assets_folder() -> Path:
     Raises:
         MissingDependencyError: it is not installed.
     """
-    found = importlib.util.find_spec("robosuite")
-    folder = Path(found.origin).parent / "models" / "assets" if found and found.origin else None
-    if folder is None or not folder.is_dir():
-        raise MissingDependencyError("robosuite, whose objects are wanted, is not installed; run `pip install robosuite==1.5.2`")
-    return folder
+    missing = "robosuite, whose objects are wanted, is not installed; run `pip install robosuite==1.5.2`"
+    return package_folder("robosuite", "models/assets", missing)
 
 
-def read_object(assets: Path, name: str) -> Recipe:
+def read_object(assets: Path, name: str) -> MeshRecipe:
     """What robosuite's model file says of an object: mesh, scale, density and texture.
 
-    The surface is read from the OBJ beside the file's MSH or STL, which holds the same triangles and texture coordinates.
+    The surface is read from the OBJ beside the file's MSH or STL, which holds the same triangles and texture
+    coordinates.
 
     Raises:
         FileError: the model file is damaged.
     """
     path = assets / "objects" / f"{name}.xml"
-    try:
-        root = ET.parse(path).getroot()
+    with parsed(path, "robosuite") as root:
         mesh, texture, geom = root.find("asset/mesh"), root.find("asset/texture"), root.find(".//geom[@density]")
         if mesh is None or geom is None:
             raise ValueError("no <mesh>, or no <geom> with a density")
         x, y, z = (float(v) for v in mesh.get("scale", "1 1 1").split())
         density = float(geom.attrib["density"])
         surface = (path.parent / mesh.attrib["file"]).with_suffix(".obj")
-    except (OSError, ET.ParseError, ValueError, KeyError) as error:
-        raise FileError(f"{path} cannot be read ({error}); install robosuite again") from error
     # A skybox (the bottle's glass) is no image of the surface.
-    image = str((path.parent / texture.attrib["file"]).resolve()) if texture is not None and texture.get("type") == "2d" else ""
-    return Recipe(
-        str(surface.resolve()), name, name, "robosuite", scale=(x, y, z), density=density, texture=image, textures=False,
-        rgba=None if image else (0.6, 0.75, 0.7, 1.0),
-    )
+    image = ""
+    if texture is not None and texture.get("type") == "2d":
+        image = str((path.parent / texture.attrib["file"]).resolve())
+    rgba, file = None if image else (0.6, 0.75, 0.7, 1.0), str(surface.resolve())
+    return MeshRecipe(file, name, name, "robosuite", (x, y, z), None, density, image, textures=False, rgba=rgba)
 
 
 def robosuite_set(term: Term) -> ObjectSet:
-    """robosuite's six objects, at its sizes and densities; friction is this project's, so that sets differ in shape alone.
+    """robosuite's six objects, at its sizes and densities; friction is ours, so that sets differ in shape alone.
 
     Raises:
         MissingDependencyError: robosuite is not installed.
         FileError: its files are damaged.
     """
-    if term.variant:
-        raise UnknownNameError("variant of robosuite", term.variant, [])
-    recipes = [read_object(assets_folder(), name) for name in NAMES]
-    return mesh_set(term.text, recipes, {r.id: r.key() for r in recipes}, ["robosuite"], "building robosuite's objects")
+    check_variant(term)
+    return package_set(term, [read_object(assets_folder(), name) for name in NAMES])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from toyshift.core.errors import FileError, UnknownNameError
+from toyshift.core.errors import FileError
 from toyshift.core.files import content_hash
-from toyshift.toys.grammar import Term
+from toyshift.toys.grammar import Term, check_variant
 from toyshift.toys.meshes.meshfile import file_bytes
-from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, Recipe
+from toyshift.toys.meshes.meshobject import DEFAULT_DENSITY, MeshRecipe
 from toyshift.toys.meshes.meshset import mesh_set
 from toyshift.toys.objectset import ObjectSet
-from toyshift.toys.store import scaled
 from toyshift.toys.ycb_table import display_name, ycb_table
 
 VERSION = "ycb-4"  # change it when what is built from the same files changes
@@ -35,9 +34,11 @@ def find_objects(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         what = f"{folder} is a file" if folder.exists() else f"the folder {folder} does not exist"
         raise FileError(f"ycb: {what}; give the folder that holds 002_master_chef_can/ and so on")
-    found = {child.name: path for child in sorted(folder.iterdir()) if child.is_dir() and (path := mesh_file(child)) is not None}
+    children = sorted(child for child in folder.iterdir() if child.is_dir())
+    found = {child.name: path for child in children if (path := mesh_file(child)) is not None}
     if not found:
-        raise FileError(f"ycb: {folder} holds no objects; expected <id>/google_16k/textured.obj or <id>/textured.obj, e.g. {folder}/025_mug/google_16k/textured.obj")
+        places = f"<id>/google_16k/textured.obj or <id>/textured.obj, e.g. {folder}/025_mug/google_16k/textured.obj"
+        raise FileError(f"ycb: {folder} holds no objects; expected {places}")
     return found
 
 
@@ -47,13 +48,14 @@ def object_key(path: Path, object_id: str) -> str:
     return content_hash(VERSION, object_id, repr(row.mass if row else None), *file_bytes(path))
 
 
-def recipe(path: Path, object_id: str) -> Recipe:
+def recipe(path: Path, object_id: str) -> MeshRecipe:
     """How an object is built: its mass from the table, otherwise from DEFAULT_DENSITY.
 
     A scan is the outside of one thing, so it is not searched for pieces that overlap.
     """
     row = ycb_table().get(object_id)
-    return Recipe(str(path.resolve()), object_id, display_name(object_id), "ycb", mass=row.mass if row else None, unite=False, version=VERSION)
+    mass, name = row.mass if row else None, display_name(object_id)
+    return MeshRecipe(str(path.resolve()), object_id, name, "ycb", mass=mass, unite=False, version=VERSION)
 
 
 def ycb_set(term: Term) -> ObjectSet:
@@ -66,8 +68,7 @@ def ycb_set(term: Term) -> ObjectSet:
     Raises:
         FileError, MeshError: no objects, or one that cannot be used; names the file and the remedy.
     """
-    if term.variant not in ("", "maniskill"):
-        raise UnknownNameError("variant of ycb", term.variant, ["maniskill"])
+    check_variant(term, ["maniskill"])
     files = find_objects(Path(term.argument).expanduser())
     keys = {name: object_key(path, name) for name, path in files.items()}
     table = ycb_table()
@@ -78,5 +79,5 @@ def ycb_set(term: Term) -> ObjectSet:
     scales = {name: row.scale for name, row in table.items()} if term.variant else {}
     return mesh_set(
         term.text, [recipe(path, name) for name, path in files.items()], keys, ["ycb", term.variant], "importing YCB",
-        finish=lambda found: scaled(found, scales.get(found.id, 1.0)),
+        finish=lambda found: found.scaled(scales.get(found.id, 1.0)),
     )

@@ -1,4 +1,4 @@
-"""Splits of all toys into a training and a test side by what a toy is, so that no choice of n, seed or distribution leaks."""
+"""Splits of all toys into a training and a test side by what a toy is: no choice of n, seed or distribution leaks."""
 
 from __future__ import annotations
 

@@ -13,10 +13,8 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import manifold_to_trimesh, mass_properties, union
-from toyshift.toys.model import GraspObject
+from toyshift.toys.model import RGBA, GraspObject
 from toyshift.toys.random_toys.primitives import Primitive, rounded
-
-RGBA = tuple[float, float, float, float]
 
 # Named colours; the first four are LEGO's. Colours without a name are written #rrggbb.
 COLOURS: dict[str, RGBA] = {
@@ -70,7 +68,8 @@ class Toy:
         if not self.primitives:
             raise ConfigError("a toy needs at least one primitive")
         if isinstance(self.colour, tuple) and len(self.colour) != len(self.primitives):
-            raise ConfigError(f"a toy has one colour, or one for each of its {len(self.primitives)} primitives; got {self.colour}")
+            what = f"a toy has one colour, or one for each of its {len(self.primitives)} primitives"
+            raise ConfigError(f"{what}; got {self.colour}")
         for colour in {self.colour} if isinstance(self.colour, str) else self.colour:
             rgba_of(colour)
         if not 1.0 <= self.density <= 30000.0:
@@ -104,7 +103,9 @@ class Toy:
 
     def to_json(self) -> dict[str, Any]:
         colour = self.colour if isinstance(self.colour, str) else list(self.colour)
-        return {"id": self.id, "colour": colour, "density": self.density, "friction": self.friction, "primitives": [p.to_json() for p in self.primitives]}
+        primitives = [p.to_json() for p in self.primitives]
+        material = {"density": self.density, "friction": self.friction}
+        return {"id": self.id, "colour": colour, **material, "primitives": primitives}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Toy:
@@ -115,11 +116,14 @@ class Toy:
         """
         try:
             colour = value["colour"] if isinstance(value["colour"], str) else tuple(value["colour"])
-            toy = cls(tuple(Primitive.from_json(p) for p in value["primitives"]), colour, float(value["density"]), float(value.get("friction", 1.0)))
+            primitives = tuple(Primitive.from_json(p) for p in value["primitives"])
+            toy = cls(primitives, colour, float(value["density"]), float(value.get("friction", 1.0)))
         except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"not a toy: {error} is missing or has the wrong type; it needs primitives, colour and density") from error
+            what = f"{error} is missing or has the wrong type"
+            raise ConfigError(f"not a toy: {what}; it needs primitives, colour and density") from error
         if value.get("id", toy.id) != toy.id:
-            raise ConfigError(f"toy {value['id']!r} was changed: its content has the id {toy.id!r}. Remove the id if the change is meant")
+            what = f"toy {value['id']!r} was changed: its content has the id {toy.id!r}"
+            raise ConfigError(f"{what}. Remove the id if the change is meant")
         return toy
 
     def mesh(self) -> trimesh.Trimesh:
@@ -131,10 +135,10 @@ def toy_object(toy: Toy, source: str) -> GraspObject:
     """Everything a simulation needs of a toy; mass and inertia are those of the union, not of overlapping parts."""
     mesh = toy.mesh()
     volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
-    usual = GraspObject.friction
+    coloured = zip(toy.primitives, toy.colours, strict=True)
     return GraspObject(
-        id=toy.id, name=toy.name, source=source, mesh=mesh,
-        geoms=tuple(g for p, colour in zip(toy.primitives, toy.colours, strict=True) for g in p.geoms(rgba_of(colour))), parts=(), visual=None,
-        mass=volume * toy.density, com=com, inertia=inertia * toy.density,
-        rest_poses=compute_rest_poses(mesh.vertices, com), friction=(toy.friction, *usual[1:]), info={"toy": toy.to_json()},
+        id=toy.id, name=toy.name, source=source, mesh=mesh, parts=(), visual=None,
+        geoms=tuple(geom for primitive, colour in coloured for geom in primitive.geoms(rgba_of(colour))),
+        mass=volume * toy.density, com=com, inertia=inertia * toy.density, info={"toy": toy.to_json()},
+        rest_poses=compute_rest_poses(mesh.vertices, com), friction=(toy.friction, *GraspObject.friction[1:]),
     )

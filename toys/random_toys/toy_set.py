@@ -11,19 +11,21 @@ from pathlib import Path
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import cache_dir, json_hash, locked, read_json, write_json
 from toyshift.core.progress import Progress
+from toyshift.core.seeds import stream
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import mass_properties
-from toyshift.toys.grammar import Term, whole
+from toyshift.toys.grammar import Term, check_variant, whole
 from toyshift.toys.graspability import most_graspable
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import ObjectSet, in_narrow_poses
 from toyshift.toys.random_toys.distribution import ToyDistribution
 from toyshift.toys.random_toys.presets import PRESETS, distribution_named, is_file
-from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.splits import HELD_OUT_PAIRS, LONGEST_SPAN, MOST_PARTS, SPLITS, TEST_DIGITS
 from toyshift.toys.random_toys.toy import Toy, toy_object
 
-ACCEPTED_WIDTH = 0.07  # [m] toys of train and test are narrower in some rest pose, and lie in such poses: 1 cm of play for a Panda hand
+# [m] toys of train and test are narrower in some rest pose, and lie in such poses: 1 cm of play for a Panda hand.
+ACCEPTED_WIDTH = 0.07
 SIDES = {"train": 1, "test": 2}  # first entry of the toy's spawn key; 0 for a whole distribution
 RULE = 3  # change it when other toys are accepted
 DEFAULT_N = {"train": 250, "test": 100}  # 1000 for a whole distribution
@@ -39,13 +41,14 @@ def least_width(toy: Toy) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class ToyRecipe:
     """What the toys of a set are.
 
     Attributes:
         distribution: what is drawn from.
-        side: "" takes the first draw of each toy's stream; "train" and "test" the first that belongs to this side of the
-            split and is narrower than ACCEPTED_WIDTH in some rest pose (LEGO too chose its 250 toys out of a larger pool).
+        side: "" takes the first draw of each toy's stream; "train" and "test" the first that belongs to this side of
+            the split and is narrower than ACCEPTED_WIDTH in some rest pose (LEGO too chose its 250 toys out of a larger
+            pool).
         split: a name of SPLITS.
         seed: root seed.
     """
@@ -65,16 +68,15 @@ class Recipe:
         Raises:
             ConfigError: the distribution yields no such toys.
         """
-        rng = toy_rng(self.seed, SIDES.get(self.side, 0), index)
+        rng = stream(self.seed, SIDES.get(self.side, 0), index)
         for k in itertools.count():
             toy = sample_toy(rng, self.distribution)
             if k == attempt if attempt is not None else self._accepts(toy):
                 return toy, k
             if k >= GIVE_UP:
-                raise ConfigError(
-                    f"none of {GIVE_UP} toys is on the {self.side} side of the {self.split} split and narrower than {ACCEPTED_WIDTH} m; "
-                    f"choose another split or smaller sizes in {self.distribution}"
-                )
+                side = f"on the {self.side} side of the {self.split} split and narrower than {ACCEPTED_WIDTH} m"
+                remedy = f"choose another split or smaller sizes in {self.distribution}"
+                raise ConfigError(f"none of {GIVE_UP} toys is {side}; {remedy}")
         raise AssertionError("unreachable")
 
     def _accepts(self, toy: Toy) -> bool:
@@ -85,7 +87,8 @@ class Recipe:
         if not self.side:
             yield from (self.draw(i) for i in range(n))
             return
-        limits = [round(ACCEPTED_WIDTH * 1e6), TEST_DIGITS, [sorted(pair) for pair in HELD_OUT_PAIRS], MOST_PARTS, round(LONGEST_SPAN * 1e6)]
+        pairs = [sorted(pair) for pair in HELD_OUT_PAIRS]
+        limits = [round(ACCEPTED_WIDTH * 1e6), TEST_DIGITS, pairs, MOST_PARTS, round(LONGEST_SPAN * 1e6)]
         rule = json_hash([self.distribution.fingerprint, self.side, self.split, self.seed, limits, RULE])
         path = cache_dir("toys") / f"{self.side}-{rule}.json"
         attempts = _known_attempts(path)
@@ -123,7 +126,7 @@ class ToySet(ObjectSet):
         places: index and accepted draw of each id, in the set's order.
     """
 
-    def __init__(self, spec: str, source: str, recipe: Recipe, places: dict[str, tuple[int, int]]) -> None:
+    def __init__(self, spec: str, source: str, recipe: ToyRecipe, places: dict[str, tuple[int, int]]) -> None:
         ids = tuple(places)
         self._source, self._recipe = source, recipe
         self._places = array("l", itertools.chain.from_iterable(places.values()))
@@ -146,18 +149,19 @@ def toy_set(term: Term) -> ToySet:
     - `toys:PRESET` or `toys:FILE.json`: every toy of a distribution (1000);
     - `toys:train`, `toys:test`: the two sides of a split, narrow enough for a Panda hand (250 and 100); `@composition`,
       `@count`, `@size` choose another split than `@random`, `?of=PRESET` another distribution than lego;
-    - `?n=`, `?seed=`; `?select=top-graspable&pool=500` takes the n most graspable of the first 500 (see graspability.py).
+    - `?n=`, `?seed=`; `?select=top-graspable&pool=500` takes the n most graspable of the first 500 (see
+      graspability.py).
     """
     options = dict(term.options)
     side = term.argument if term.argument in SIDES else ""
     if not side and not is_file(term.argument) and term.argument not in PRESETS:
         raise UnknownNameError("toy set (toys:<name>)", term.argument, (*SIDES, *PRESETS))
-    if term.variant and (not side or term.variant not in SPLITS):
-        raise UnknownNameError(f"variant of toys:{term.argument}", term.variant, SPLITS if side else [])
+    check_variant(term, SPLITS if side else ())
     if "of" in options and not side:
-        raise ConfigError(f"object set {term.text!r}: of=DISTRIBUTION goes with toys:train and toys:test, e.g. 'toys:train?of=without-ring'")
+        what = "of=DISTRIBUTION goes with toys:train and toys:test, e.g. 'toys:train?of=without-ring'"
+        raise ConfigError(f"object set {term.text!r}: {what}")
     distribution = distribution_named((options.get("of") or "lego") if side else term.argument)
-    recipe = Recipe(distribution, side, term.variant or "random", whole(term, "seed", 0))
+    recipe = ToyRecipe(distribution, side, term.variant or "random", whole(term, "seed", 0))
     n = whole(term, "n", DEFAULT_N.get(side, 1000), low=1)
     chosen = "select" in options
     if chosen and options["select"] not in SELECTIONS:
@@ -166,7 +170,8 @@ def toy_set(term: Term) -> ToySet:
         raise ConfigError(f"object set {term.text!r}: pool goes with select={SELECTIONS[0]}")
     pool = whole(term, "pool", 2 * n, low=1) if chosen else n
     if not n <= pool <= MAX_N:
-        raise ConfigError(f"object set {term.text!r}: n may be at most {pool if chosen and pool <= MAX_N else MAX_N}; got {n}" + (f" of a pool of {pool}" if chosen else ""))
+        most, which = (min(pool, MAX_N), f" of a pool of {pool}") if chosen else (MAX_N, "")
+        raise ConfigError(f"object set {term.text!r}: n may be at most {most}; got {n}{which}")
     places: dict[str, tuple[int, int]] = {}
     for index, (toy, attempt) in enumerate(recipe.draws(pool)):
         places.setdefault(toy.id, (index, attempt))

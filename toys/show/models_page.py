@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
-import importlib.resources
 import io
 import json
 from collections.abc import Iterable
@@ -14,10 +12,12 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import MeshError
-from toyshift.toys.geometry.solid import quat_to_matrix
-from toyshift.toys.model import Array, Geom, GraspObject
+from toyshift.toys.geometry.solid import decimated, quat_to_matrix
+from toyshift.toys.model import Geom, GraspObject
 from toyshift.toys.objectset import PANDA_OPENING
+from toyshift.toys.show.templates import filled
 
 MAX_FACES = 4000  # of one object; larger surfaces are decimated
 TEXTURE = 512  # longest side of a texture in the page [pixels]
@@ -37,10 +37,11 @@ def packed(vertices: NDArray[Any], faces: NDArray[Any], rgba: tuple[float, ...])
     """A coloured surface as the page's script reads it."""
     low = np.asarray(vertices, dtype=np.float64).min(axis=0)
     size = np.ptp(np.asarray(vertices, dtype=np.float64), axis=0)
-    wide = len(vertices) > 65536
+    kind = np.uint32 if len(vertices) > 65536 else np.uint16
     return {
-        "positions": _text(quantised(vertices, low, size)), "faces": _text(np.asarray(faces, dtype=np.uint32 if wide else np.uint16)), "wide": wide,
-        "low": low.round(7).tolist(), "size": size.round(7).tolist(), "rgba": [round(float(v), 3) for v in rgba],
+        "positions": _text(quantised(vertices, low, size)), "faces": _text(faces.astype(kind)),
+        "wide": kind is np.uint32, "low": low.round(7).tolist(), "size": size.round(7).tolist(),
+        "rgba": [round(float(v), 3) for v in rgba],
     }
 
 
@@ -83,12 +84,9 @@ def object_parts(found: GraspObject) -> list[dict[str, Any]]:
         return [packed(m.vertices, m.faces, g.rgba) for m, g in zip(meshes, found.geoms, strict=True)]
     source = found.visual or found.mesh
     vertices, faces = np.asarray(source.vertices, dtype=np.float64), np.asarray(source.faces)
-    rgba = found.visual.rgba if found.visual is not None else found.geoms[0].rgba if found.geoms else (0.7, 0.7, 0.7, 1.0)
     if len(faces) > MAX_FACES:
-        import fast_simplification
-
-        vertices, faces = fast_simplification.simplify(vertices.astype(np.float32), faces.astype(np.int32), target_count=MAX_FACES)
-    return [packed(vertices, faces, rgba)]
+        vertices, faces = decimated(vertices, faces, MAX_FACES)
+    return [packed(vertices, faces, found.rgba)]
 
 
 def object_entry(found: GraspObject) -> dict[str, Any]:
@@ -105,17 +103,18 @@ def object_entry(found: GraspObject) -> dict[str, Any]:
     x, y, z = (f"{v * 1000:.0f}" for v in np.ptp(vertices, axis=0))
     fits = found.graspable(PANDA_OPENING)
     facts = {
-        "name": found.name, "size": f"{x} × {y} × {z} mm", "mass": f"{found.mass * 1000:.0f} g", "width": f"{found.width * 1000:.0f} mm",
+        "name": found.name, "size": f"{x} × {y} × {z} mm", "mass": f"{found.mass * 1000:.0f} g",
+        "width": f"{found.width * 1000:.0f} mm",
         "graspable": f"{'yes' if fits else 'no'} ({PANDA_OPENING * 1000:.0f} mm gripper)", "source": found.source,
     }
     return {
-        "id": found.id, "name": found.name, "facts": facts, "quat": [round(float(v), 6) for v in pose.quat], "centre": centre.round(7).tolist(),
-        "radius": round(float(np.linalg.norm(vertices - centre, axis=1).max()), 7), "parts": object_parts(found),
+        "id": found.id, "name": found.name, "facts": facts, "quat": [round(float(v), 6) for v in pose.quat],
+        "centre": centre.round(7).tolist(), "radius": round(float(np.linalg.norm(vertices - centre, axis=1).max()), 7),
+        "parts": object_parts(found),
     }
 
 
 def viewer_page(title: str, objects: Iterable[GraspObject]) -> str:
     """The page as one string: styles, script and models are inside, nothing is loaded from elsewhere."""
-    template = importlib.resources.files("toyshift.toys").joinpath("assets/viewer.html").read_text(encoding="utf-8")
-    data = json.dumps([object_entry(found) for found in objects], separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return template.replace("__TITLE__", html.escape(title)).replace("__DATA__", data)
+    data = json.dumps([object_entry(found) for found in objects], separators=(",", ":"), allow_nan=False)
+    return filled("models_page.html", title=title, data=data.replace("<", "\\u003c"))

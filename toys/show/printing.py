@@ -1,10 +1,9 @@
-"""Objects for a 3-D printer: millimetres, lying on a flat stable side at z = 0, checked, as 3MF and STL with a manifest."""
+"""Objects for a 3-D printer: millimetres, lying on a stable side at z = 0, checked, as 3MF and STL with a manifest."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import html
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,13 @@ import numpy as np
 import trimesh
 from scipy.spatial import ConvexHull
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, MeshError
 from toyshift.core.files import atomic_path, write_json
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import quat_to_matrix
-from toyshift.toys.model import Array, GraspObject
+from toyshift.toys.model import GraspObject
+from toyshift.toys.show.templates import filled
 
 MM = 1000.0
 PLA = 1240.0  # density of the usual filament [kg/m^3]
@@ -45,7 +46,8 @@ class PrintConfig:
 
     def __post_init__(self) -> None:
         if not (min(self.bed) > 0 and self.wall >= 0 and 100 <= self.density <= 25000):
-            raise ConfigError(f"a printer has a bed > 0, a wall >= 0 [mm] and a density of 100..25000 kg/m^3; got {self}")
+            what = "a printer has a bed > 0, a wall >= 0 [mm] and a density of 100..25000 kg/m^3"
+            raise ConfigError(f"{what}; got {self}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,10 +72,11 @@ def contact_area(mesh: trimesh.Trimesh) -> float:
 
 
 def wall_thickness(mesh: trimesh.Trimesh) -> float:
-    """The thickness, straight inwards from the surface, that THIN_SHARE of the surface falls short of, in the mesh's unit."""
+    """The thickness, straight inwards, that THIN_SHARE of the surface falls short of, in the mesh's unit."""
     points, faces = trimesh.sample.sample_surface(mesh, RAYS, seed=0)
     inward = -mesh.face_normals[faces]
-    places, rays, _ = mesh.ray.intersects_location(np.asarray(points) + 1e-5 * mesh.scale * inward, inward, multiple_hits=True)
+    starts = np.asarray(points) + 1e-5 * mesh.scale * inward
+    places, rays, _ = mesh.ray.intersects_location(starts, inward, multiple_hits=True)
     deep = np.full(RAYS, np.inf)
     np.minimum.at(deep, rays, np.linalg.norm(places - np.asarray(points)[rays], axis=1))
     deep = deep[np.isfinite(deep)]  # a ray along an edge may miss the other side
@@ -114,10 +117,9 @@ def prepare(found: GraspObject, cfg: PrintConfig) -> Printable:
     mesh, move = on_the_bed(found.mesh, found.com)
     size, room = mesh.extents, np.array([*sorted(cfg.bed[:2], reverse=True), cfg.bed[2]])
     if (size > room + 1e-6).any():
-        raise ConfigError(
-            f"object {found.id!r} does not fit the bed: it is {size[0]:.1f} x {size[1]:.1f} x {size[2]:.1f} mm, the bed "
-            f"{cfg.bed[0]:g} x {cfg.bed[1]:g} x {cfg.bed[2]:g} mm. Leave it out, or name a larger bed"
-        )
+        edges, bed = " x ".join(f"{v:.1f}" for v in size), " x ".join(f"{v:g}" for v in cfg.bed)
+        what = f"object {found.id!r} does not fit the bed: it is {edges} mm, the bed {bed} mm"
+        raise ConfigError(f"{what}. Leave it out, or name a larger bed")
     wall, area, volume = wall_thickness(mesh), contact_area(mesh), float(mesh.volume)
     warnings = []
     if wall < cfg.wall:
@@ -126,44 +128,32 @@ def prepare(found: GraspObject, cfg: PrintConfig) -> Printable:
         warnings.append(f"only {area:.0f} mm^2 touch the bed: print with a brim or supports")
     infill = found.mass / (volume * 1e-9 * cfg.density)
     if infill > 1.0:
-        warnings.append(f"the simulated mass of {found.mass * MM:.0f} g needs {infill:.1f} times the filament's density")
+        mass = f"the simulated mass of {found.mass * MM:.0f} g"
+        warnings.append(f"{mass} needs {infill:.1f} times the filament's density")
     row = {
         "id": found.id, "name": found.name, "source": found.source, "size_mm": [round(float(v), 3) for v in size],
         "volume_cm3": round(volume * 1e-3, 3), "solid_mass_g": round(volume * 1e-6 * cfg.density, 2),
-        "simulated_mass_g": round(found.mass * MM, 2), "fill_for_simulated_mass": round(infill, 3), "wall_mm": round(wall, 3),
-        "contact_mm2": round(area, 1), "transform": move.tolist(), "warnings": warnings,
+        "simulated_mass_g": round(found.mass * MM, 2), "fill_for_simulated_mass": round(infill, 3),
+        "wall_mm": round(wall, 3), "contact_mm2": round(area, 1), "transform": move.tolist(), "warnings": warnings,
     }
     if "toy" in found.info:
         row["toy"] = found.info["toy"]
     return Printable(mesh, move, row)
 
 
-_TYPES = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
-    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-    '<Default Extension="model" ContentType="application/vnd.ms-package.3dmanufacturing-3dmodel+xml"/></Types>'
-)
-_RELATIONS = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-    '<Relationship Id="rel0" Target="/3D/3dmodel.model" Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"/></Relationships>'
-)
-
-
 def write_3mf(path: Path, mesh: trimesh.Trimesh, title: str, rgba: Sequence[float]) -> None:
-    """Writes a mesh in millimetres with its name and colour as a 3MF file (3MF Core Specification 1.2); same mesh, same bytes."""
+    """Writes a mesh in millimetres with its name and colour as a 3MF file (3MF Core Specification 1.2).
+
+    The same mesh gives the same bytes.
+    """
     colour = "#" + "".join(f"{round(255 * min(max(v, 0.0), 1.0)):02X}" for v in rgba)
-    vertices = "".join(f'<vertex x="{x:.6f}" y="{y:.6f}" z="{z:.6f}"/>' for x, y, z in np.asarray(mesh.vertices).tolist())
-    triangles = "".join(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in np.asarray(mesh.faces).tolist())
-    name = html.escape(title)
-    model = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<model unit="millimeter" xml:lang="en-US" xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02">'
-        f'<metadata name="Title">{name}</metadata><metadata name="Application">ToyShift</metadata><resources>'
-        f'<basematerials id="1"><base name="{name}" displaycolor="{colour}"/></basematerials>'
-        f'<object id="2" type="model" name="{name}" pid="1" pindex="0"><mesh><vertices>{vertices}</vertices><triangles>{triangles}</triangles></mesh></object>'
-        '</resources><build><item objectid="2"/></build></model>'
-    )
+    surface = {"vertices": np.asarray(mesh.vertices).tolist(), "triangles": np.asarray(mesh.faces).tolist()}
+    members = {
+        "[Content_Types].xml": filled("3mf/types.xml"), "_rels/.rels": filled("3mf/relations.xml"),
+        "3D/3dmodel.model": filled("3mf/model.xml", name=title, colour=colour, **surface),
+    }
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for member, text in (("[Content_Types].xml", _TYPES), ("_rels/.rels", _RELATIONS), ("3D/3dmodel.model", model)):
+        for member, text in members.items():
             archive.writestr(zipfile.ZipInfo(member, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
 
 
@@ -172,7 +162,9 @@ def file_stem(object_id: str) -> str:
     return re.sub(r"[^\w.-]+", "_", object_id).strip(".") or "object"
 
 
-def write_prints(out: Path, spec: str, printables: Sequence[tuple[GraspObject, Printable]], cfg: PrintConfig) -> dict[str, Any]:
+def write_prints(
+    out: Path, spec: str, printables: Sequence[tuple[GraspObject, Printable]], cfg: PrintConfig
+) -> dict[str, Any]:
     """Writes <id>.3mf and <id>.stl for every object and, last, manifest.json, which it returns.
 
     Raises:
@@ -181,38 +173,20 @@ def write_prints(out: Path, spec: str, printables: Sequence[tuple[GraspObject, P
     rows = []
     for found, ready in printables:
         stem = file_stem(found.id)
-        rgba = found.visual.rgba if found.visual is not None else found.geoms[0].rgba if found.geoms else (0.7, 0.7, 0.7, 1.0)
-        write_3mf(out / f"{stem}.3mf", ready.mesh, f"{found.id} {found.name}", rgba)
+        write_3mf(out / f"{stem}.3mf", ready.mesh, f"{found.id} {found.name}", found.rgba)
         with atomic_path(out / f"{stem}.stl") as temporary:
             temporary.write_bytes(ready.mesh.export(file_type="stl"))
         if not trimesh.load_mesh(out / f"{stem}.stl").is_watertight:  # STL rounds to single precision
-            raise MeshError(f"object {found.id!r}: {out / stem}.stl is not closed: details are smaller than STL's precision; print the 3MF instead")
+            why = f"{out / stem}.stl is not closed: details are smaller than STL's precision"
+            raise MeshError(f"object {found.id!r}: {why}; print the 3MF instead")
         rows.append({**ready.row, "stl": f"{stem}.stl", "3mf": f"{stem}.3mf"})
-    manifest = {"objects": spec, "unit": "millimeter", "printer": {**dataclasses.asdict(cfg), "bed": list(cfg.bed)}, "prints": rows}
+    printer = {**dataclasses.asdict(cfg), "bed": list(cfg.bed)}
+    manifest = {"objects": spec, "unit": "millimeter", "printer": printer, "prints": rows}
     write_json(out / "manifest.json", manifest)
     return manifest
 
 
-_STYLE = (
-    "body{font:14px/1.35 system-ui,sans-serif;margin:8mm;color:#111;background:#fff}h1{font-size:16px;margin:0 0 4mm}"
-    "main{display:grid;grid-template-columns:repeat(auto-fill,minmax(88mm,1fr));gap:3mm}"
-    "article{border:1px dashed #888;border-radius:2mm;padding:2mm;display:flex;gap:3mm;break-inside:avoid}"
-    "img{width:30mm;height:30mm;object-fit:contain}code{font-size:13px;font-weight:700;overflow-wrap:anywhere}small{color:#a40}"
-)
-
-
 def label_sheet(manifest: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
-    """One self-contained HTML page of labels to cut out: picture (PNG bytes by id), id, size, and masses of every print."""
-    labels = []
-    for row in manifest["prints"]:
-        x, y, z = row["size_mm"]
-        picture = pictures.get(row["id"])
-        image = f'<img alt="" src="data:image/png;base64,{base64.b64encode(picture).decode()}">' if picture else ""
-        warned = "".join(f"<br><small>{html.escape(text)}</small>" for text in row["warnings"])
-        fill = row["fill_for_simulated_mass"]
-        labels.append(
-            f"<article>{image}<div><code>{html.escape(row['id'])}</code><br>{html.escape(row['name'])}<br>{x:.1f} × {y:.1f} × {z:.1f} mm<br>"
-            f"solid {row['solid_mass_g']:.0f} g, simulated {row['simulated_mass_g']:.0f} g ({fill:.0%} filled){warned}</div></article>"
-        )
-    title = html.escape(f"{manifest['objects']}: {len(labels)} prints")
-    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1><main>{"".join(labels)}</main></html>\n'
+    """One self-contained HTML page of labels to cut out: picture (PNG by id), id, size, and masses of every print."""
+    images = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
+    return filled("label_sheet.html", objects=manifest["objects"], prints=manifest["prints"], images=images)

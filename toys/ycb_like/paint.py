@@ -1,4 +1,4 @@
-"""What the YCB-like shapes look like: colours and prints computed for six views of a shape, none taken from a photograph."""
+"""What the YCB-like shapes look like: colours and prints computed for six views, none taken from a photograph."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import trimesh
 
-from toyshift.toys.model import Array, VisualMesh
+from toyshift.core.arrays import Array
+from toyshift.toys.model import RGBA, VisualMesh
+from toyshift.toys.ycb_like.colours import BLACK, BLUE, BROWN, GREEN, ORANGE, RED, STEEL, WHITE, WOOD, YELLOW, Colour
 
-Colour = tuple[float, float, float]
 Rule = Callable[[Array, int], Array]
 """Takes places (n, 3) in the shape's box, -1..1 along each axis, and the view's axis; gives colours (n, 3), 0..1."""
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Bands:
-    """Bands of plain colour, cut exactly: each (upper end, colour), ascending, ends from -1 to 1 along an axis of the shape's box."""
+    """Bands of plain colour, cut exactly: (upper end, colour) each, from -1 up to 1 along an axis of a shape's box."""
 
     axis: int
     bands: tuple[tuple[float, Colour], ...]
@@ -27,12 +27,10 @@ class Bands:
 SHARP = 0.7  # edges with a larger angle are drawn sharp [rad]
 TILE = 64  # pixels of one view's edge
 MARGIN = 2 / TILE  # of a view, so that minified views do not bleed into each other
-RED, GREEN, BLUE, YELLOW = (0.75, 0.12, 0.1), (0.2, 0.55, 0.25), (0.15, 0.3, 0.65), (0.92, 0.78, 0.15)
-WHITE, STEEL, BLACK, WOOD, ORANGE = (0.92, 0.92, 0.9), (0.62, 0.64, 0.66), (0.12, 0.12, 0.13), (0.72, 0.55, 0.35), (0.93, 0.5, 0.12)
 PLANES = ((1, 2), (0, 2), (0, 1))  # the axes seen in a view along x, y, z
 
 
-def banded(mesh: trimesh.Trimesh, paint: Bands, rgba: tuple[float, float, float, float]) -> VisualMesh:
+def banded(mesh: trimesh.Trimesh, paint: Bands, rgba: RGBA) -> VisualMesh:
     """The shape cut into bands, each of one colour."""
     middle, half = mesh.bounds.mean(axis=0), mesh.extents / 2
     creased = trimesh.graph.smooth_shade(mesh, angle=SHARP, facet_minarea=None)  # renderers smooth over shared vertices
@@ -44,20 +42,20 @@ def banded(mesh: trimesh.Trimesh, paint: Bands, rgba: tuple[float, float, float,
         points, triangles = np.asarray(creased.vertices), np.asarray(creased.faces)
         for end, sign in ((lower, 1.0), (upper if k + 1 < count else np.inf, -1.0)):
             if np.isfinite(end):
-                points, triangles, _ = trimesh.intersections.slice_faces_plane(points, triangles, sign * normal, middle + end * half * normal)
+                place = middle + end * half * normal
+                points, triangles, _ = trimesh.intersections.slice_faces_plane(points, triangles, sign * normal, place)
         vertices.append(points)
         faces.append(triangles + size)
         uv.append(np.tile([0.5, (k + 0.5) / count], (len(points), 1)))
         size += len(points)
         lower = upper
-    image = np.repeat(np.array([[colour] for _, colour in reversed(paint.bands)]), 8, axis=0).repeat(8, axis=1)  # row 0 is the top
-    return VisualMesh(
-        np.concatenate(vertices).astype(np.float32), np.concatenate(faces).astype(np.int32), np.concatenate(uv).astype(np.float32),
-        np.round(255 * image).astype(np.uint8), rgba,
-    )
+    colours = np.array([[colour] for _, colour in reversed(paint.bands)])  # row 0 is the top
+    image = np.round(255 * colours.repeat(8, axis=0).repeat(8, axis=1)).astype(np.uint8)
+    points, places = (np.concatenate(one).astype(np.float32) for one in (vertices, uv))
+    return VisualMesh(points, np.concatenate(faces).astype(np.int32), places, image, rgba)
 
 
-def painted(mesh: trimesh.Trimesh, rule: Rule, rgba: tuple[float, float, float, float]) -> VisualMesh:
+def painted(mesh: trimesh.Trimesh, rule: Rule, rgba: RGBA) -> VisualMesh:
     """The shape with a texture: each face shows the view along the axis nearest to its normal.
 
     Args:
@@ -80,13 +78,12 @@ def painted(mesh: trimesh.Trimesh, rule: Rule, rgba: tuple[float, float, float, 
     for k in range(6):
         spots = np.full((TILE, TILE, 3), 1.0 if k % 2 else -1.0)
         spots[..., PLANES[k // 2][0]], spots[..., PLANES[k // 2][1]] = np.meshgrid(line, line)
-        column, row = k % 3, k // 3
         colours = rule(spots.reshape(-1, 3), k // 2).reshape(TILE, TILE, 3)
-        image[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE] = np.round(255 * colours.clip(0, 1)).astype(np.uint8)
-    return VisualMesh(
-        np.asarray(mesh.vertices[vertex], dtype=np.float32), faces.reshape(-1, 3).astype(np.int32), uv.astype(np.float32),
-        np.ascontiguousarray(image[::-1]), rgba,  # row 0 is the top, where v is 1
-    )
+        row, column = TILE * (k // 3), TILE * (k % 3)
+        image[row : row + TILE, column : column + TILE] = np.round(255 * colours.clip(0, 1)).astype(np.uint8)
+    points, triangles = np.asarray(mesh.vertices[vertex], dtype=np.float32), faces.reshape(-1, 3).astype(np.int32)
+    # Row 0 of the image is the top, where v is 1.
+    return VisualMesh(points, triangles, uv.astype(np.float32), np.ascontiguousarray(image[::-1]), rgba)
 
 
 def _plain(p: Array, colour: Colour) -> Array:
@@ -102,7 +99,9 @@ def _print(p: Array, across: int, up: int, out: Array, ink: Colour, low: float, 
     out[between & blocks & (np.abs(p[:, across]) < 0.75)] = ink
 
 
-def label(body: Colour, band: Colour, ink: Colour, ends: Colour, low: float = -0.3, high: float = 0.45, rim: float = 0.93) -> Rule:
+def label(
+    body: Colour, band: Colour, ink: Colour, ends: Colour, low: float = -0.3, high: float = 0.45, rim: float = 0.93
+) -> Rule:
     """A can or bottle: a printed band around z, ends of another colour beyond `rim`."""
 
     def rule(p: Array, axis: int) -> Array:
@@ -157,9 +156,9 @@ def seam(body: Colour, line: Colour, width: float = 0.06) -> Rule:
 def football(p: Array, axis: int) -> Array:
     """White with twelve dark patches, at the corners of an icosahedron."""
     golden = (1 + 5**0.5) / 2
-    corners = np.array([np.roll([0, a, b * golden], k) for a in (-1, 1) for b in (-1, 1) for k in range(3)]) / np.hypot(1, golden)
+    corners = [np.roll([0, a, b * golden], k) for a in (-1, 1) for b in (-1, 1) for k in range(3)]
     out = _plain(p, WHITE)
-    out[(_on_ball(p, axis) @ corners.T).max(axis=1) > 0.93] = BLACK
+    out[(_on_ball(p, axis) @ (np.array(corners) / np.hypot(1, golden)).T).max(axis=1) > 0.93] = BLACK
     return out
 
 
@@ -173,10 +172,11 @@ def stickers(p: Array, axis: int) -> Array:
 
 
 def dots(p: Array, axis: int) -> Array:
-    """A die's dark pips, where `like_things.die` has its hollows: a spot of each pattern of one to six."""
+    """A die's dark pips, where `things.die` has its hollows: a spot of each pattern of one to six."""
     patterns = {
         (2, 1): [(0, 0)], (2, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)], (1, 0): [(-1, -1), (1, 1)],
-        (1, 1): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)], (0, 1): [(-1, -1), (0, 0), (1, 1)], (0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
+        (1, 1): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)], (0, 1): [(-1, -1), (0, 0), (1, 1)],
+        (0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
     }
     out = _plain(p, WHITE)
     seen = p[:, list(PLANES[axis])]
@@ -185,7 +185,6 @@ def dots(p: Array, axis: int) -> Array:
     return out
 
 
-BROWN = (0.35, 0.22, 0.1)
 PAINTS: dict[str, Rule | Bands] = {
     "002_master_chef_can": label(BLUE, WHITE, BLUE, STEEL),
     "003_cracker_box": carton(RED, WHITE, BLUE, 0),

@@ -1,18 +1,15 @@
-"""Building blocks of the YCB-like shapes, in millimetres with z up: rounded boxes, revolved profiles, tubes, outlines."""
+"""Building blocks of the YCB-like shapes, in millimetres with z up: boxes, balls, outlines, and how they are joined."""
 
 from __future__ import annotations
 
-import itertools
+import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+import operator
+from collections.abc import Sequence
 
 import numpy as np
 
-from toyshift.toys.model import Array
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
+from toyshift.toys.geometry.solid import Manifold
 
 Point = tuple[float, float]
 ROUND = 40  # facets around an axis
@@ -26,7 +23,7 @@ def box(x: float, y: float, z: float, r: float = 0.0) -> Manifold:
         return Manifold.cube([x, y, z], True)
     ball = Manifold.sphere(r, 12)
     a, b, c = x / 2 - r, y / 2 - r, z / 2 - r
-    return Manifold.batch_hull([ball.translate([i * a, j * b, k * c]) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
+    return Manifold.batch_hull([ball.translate([x, y, z]) for x in (-a, a) for y in (-b, b) for z in (-c, c)])
 
 
 def cylinder(r: float, h: float, top: float | None = None, segments: int = ROUND) -> Manifold:
@@ -47,60 +44,20 @@ def ellipsoid(x: float, y: float, z: float) -> Manifold:
     return ball(1.0).scale([x / 2, y / 2, z / 2])
 
 
-def revolve(profile: Sequence[Point], segments: int = ROUND) -> Manifold:
-    """The solid between a profile of (radius, z) points, from the bottom up, and the z axis."""
-    from manifold3d import CrossSection, FillRule
-
-    points = [(0.0, profile[0][1]), *profile, (0.0, profile[-1][1])]
-    return CrossSection([points], FillRule.NonZero).revolve(segments)
-
-
-def spun(points: Sequence[Point], segments: int = 64) -> Manifold:
-    """Revolves a closed outline of (radius, z) points around z: a wall of any section."""
-    from manifold3d import CrossSection, FillRule
-
-    return CrossSection([list(points)], FillRule.NonZero).revolve(segments)
-
-
-def vessel(outer: Sequence[Point], wall: float, floor: float, segments: int = ROUND) -> Manifold:
-    """A hollow body of revolution, open at the top: profile (radius, z) from the bottom up, wall and floor thickness."""
-    top = outer[-1][1]
-    inner = [(max(r - wall, 0.5), max(z, outer[0][1] + floor)) for r, z in outer]
-    inner.append((inner[-1][0], top + 1.0))
-    return revolve(outer, segments) - revolve(inner, segments)
-
-
-def smooth(points: Sequence[Point], n: int = 24) -> list[Point]:
-    """A smooth curve through points whose second entries ascend (monotone cubic), sampled at n places."""
-    from scipy.interpolate import PchipInterpolator
-
-    r, z = np.array(points).T
-    places = np.linspace(z[0], z[-1], n)
-    return [(float(a), float(b)) for a, b in zip(np.maximum(PchipInterpolator(z, r)(places), 0.2), places, strict=True)]
-
-
 def outline(points: Sequence[Point], thickness: float, rounding: float = 0.0) -> Manifold:
     """A plate: a closed outline in the x-y plane, its corners rounded, `thickness` thick around z = 0."""
     from manifold3d import CrossSection, FillRule, JoinType, Manifold
 
     section = CrossSection([list(points)], FillRule.NonZero)
     if rounding > 0:
-        section = section.offset(-rounding, JoinType.Round, 2.0, 24).offset(2 * rounding, JoinType.Round, 2.0, 24).offset(-rounding, JoinType.Round, 2.0, 24)
+        for step in (-rounding, 2 * rounding, -rounding):
+            section = section.offset(step, JoinType.Round, 2.0, 24)
     return Manifold.extrude(section, thickness).translate([0, 0, -thickness / 2])
 
 
 def mirrored(upper: Sequence[Point]) -> list[Point]:
     """A closed outline symmetric about the x axis from its upper half (y > 0), x ascending."""
     return [*[(x, -y) for x, y in upper], *[(x, y) for x, y in reversed(upper)]]
-
-
-def tube(path: Sequence[Sequence[float]], radii: float | Sequence[float], segments: int = 12) -> Manifold:
-    """A round rod along a path of 3-D points; one radius, or one for each point."""
-    from manifold3d import Manifold
-
-    sizes = [radii] * len(path) if isinstance(radii, int | float) else list(radii)
-    beads = [ball(r, segments).translate(list(p)) for p, r in zip(path, sizes, strict=True)]
-    return combine(*[Manifold.batch_hull([a, b]) for a, b in itertools.pairwise(beads)])
 
 
 def arc(radius: float, start: float, stop: float, n: int = 12, centre: Sequence[float] = (0.0, 0.0)) -> list[Point]:
@@ -115,60 +72,6 @@ def combine(*bodies: Manifold) -> Manifold:
     return Manifold.batch_boolean(list(bodies), OpType.Add)
 
 
-def warped(body: Manifold, change: Callable[[Array], Array], finest: float = 0.0) -> Manifold:
-    """Moves every vertex (n, 3) -> (n, 3); edges longer than `finest` are split first."""
-    if finest > 0:
-        body = body.refine_to_length(finest)
-    return body.warp_batch(lambda points: np.ascontiguousarray(change(np.asarray(points))))
-
-
-def stack_of_sections(sections: Sequence[tuple[float, float, float]], n: int = 28, corner: float = 1.0) -> Manifold:
-    """A bottle: (width x, depth y, z) from the bottom up, smooth between them; corner 1 is elliptic, towards 0 boxy."""
-    from scipy.interpolate import PchipInterpolator
-
-    values = np.array(sections)
-    z = np.linspace(values[0, 2], values[-1, 2], n)
-    wide, deep = (PchipInterpolator(values[:, 2], values[:, k])(z) / 2 for k in (0, 1))
-    body = revolve([(1.0, float(v)) for v in z])
-
-    def change(p: Array) -> Array:
-        angle = np.arctan2(p[:, 1], p[:, 0])
-        rim = np.hypot(p[:, 0], p[:, 1])
-        c, s = np.cos(angle), np.sin(angle)
-        x = np.sign(c) * np.abs(c) ** corner * np.interp(p[:, 2], z, wide)
-        y = np.sign(s) * np.abs(s) ** corner * np.interp(p[:, 2], z, deep)
-        return np.column_stack([x * rim, y * rim, p[:, 2]])
-
-    return warped(body, change)
-
-
-def loft(sections: Sequence[tuple[float, float, float, float, float]], n: int = 32, corner: float = 1.0, segments: int = ROUND) -> Manifold:
-    """A bar along x: sections (x, width y, thickness z, centre y, centre z) in ascending x, smooth between them.
-
-    A corner of 1 makes elliptic sections, towards 0 boxy ones.
-    """
-    from scipy.interpolate import PchipInterpolator
-
-    values = np.array(sections)
-    x = np.union1d(np.linspace(values[0, 0], values[-1, 0], n), values[:, 0])
-    table = PchipInterpolator(values[:, 0], values[:, 1:])(x)
-    body = revolve([(1.0, float(v)) for v in x], segments)
-
-    def change(p: Array) -> Array:
-        rim, angle = np.hypot(p[:, 0], p[:, 1]), np.arctan2(p[:, 1], p[:, 0])
-        wide, thick, side, up = (np.interp(p[:, 2], x, column) for column in table.T)
-        c, s = np.cos(angle), np.sin(angle)
-        y = side + rim * np.sign(c) * np.abs(c) ** corner * wide / 2
-        return np.column_stack([p[:, 2], y, up + rim * np.sign(s) * np.abs(s) ** corner * thick / 2])
-
-    return warped(body, change)
-
-
-def bent(body: Manifold, radius: float) -> Manifold:
-    """Bends a body that is long in x around an axis parallel to y, its middle staying where it is."""
-
-    def change(p: Array) -> Array:
-        angle = p[:, 0] / radius
-        return np.column_stack([(radius - p[:, 2]) * np.sin(angle), p[:, 1], radius - (radius - p[:, 2]) * np.cos(angle)])
-
-    return warped(body, change, 12.0)
+def cut(body: Manifold, *tools: Manifold) -> Manifold:
+    """Takes solids out of a body, one after the other."""
+    return functools.reduce(operator.sub, tools, body)

@@ -1,44 +1,31 @@
-"""YCB-like toys and small things: foam brick, die, marbles, blocks, peg test, Rubik cube and golf ball, in millimetres with z up."""
+"""YCB-like small things: foam brick, die, marbles, blocks, peg test, cube, golf ball, in millimetres with z up."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toyshift.toys.model import Array
-from toyshift.toys.ycb_like.shapes import (
-    Point,
-    ball,
-    box,
-    combine,
-    cylinder,
-    warped,
-)
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
+from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold
+from toyshift.toys.ycb_like.sections import warped
+from toyshift.toys.ycb_like.shapes import Point, ball, box, combine, cut, cylinder
 
 
 def foam_brick() -> Manifold:
-    body = box(52, 78, 51, 1)
-    for y in (-20.0, 0.0, 20.0):
-        body = body - cylinder(5, 120).translate([0, y, 0])
-    return body
+    return cut(box(52, 78, 51, 1), *[cylinder(5, 120).translate([0, y, 0]) for y in (-20.0, 0.0, 20.0)])
 
 
 def die() -> Manifold:
-    body = box(17, 17, 17, 2)
     pips: dict[tuple[float, float, float], list[Point]] = {
-        (0, 0, 0): [(0, 0)], (180, 0, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)], (90, 0, 0): [(-1, -1), (1, 1)],
-        (-90, 0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)], (0, 90, 0): [(-1, -1), (0, 0), (1, 1)], (0, -90, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
+        (0, 0, 0): [(0, 0)], (180, 0, 0): [(-1, -1), (-1, 0), (-1, 1), (1, -1), (1, 0), (1, 1)],
+        (90, 0, 0): [(-1, -1), (1, 1)], (-90, 0, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1), (0, 0)],
+        (0, 90, 0): [(-1, -1), (0, 0), (1, 1)], (0, -90, 0): [(-1, -1), (1, 1), (1, -1), (-1, 1)],
     }
-    for turn, places in pips.items():
-        for x, y in places:
-            body = body - ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn))
-    return body
+    body = box(17, 17, 17, 2)
+    spots = [(turn, x, y) for turn, places in pips.items() for x, y in places]
+    hollows = [ball(1.4, 12).translate([4 * x, 4 * y, 9.1]).rotate(list(turn)) for turn, x, y in spots]
+    return cut(body, *hollows)
 
 
 def marbles() -> Manifold:
@@ -46,27 +33,28 @@ def marbles() -> Manifold:
     spots = [(0.0, 0.0, 12.0, 18.0)]
     spots += [(24 * math.cos(t), 24 * math.sin(t), -2.0, 9.0) for t in np.linspace(0, 2 * math.pi, 9)[:-1]]
     spots += [(20 * math.cos(t), 20 * math.sin(t), -16.0, 11.0) for t in np.linspace(0.2, 0.2 + 2 * math.pi, 7)[:-1]]
-    spots += [(0.0, 0.0, -14.0, 14.0), (4.0, 6.0, 34.0, 8.0), (31.0, 8.0, -12.0, 6.0), (-31.0, -6.0, -14.0, 6.0), (0.0, 0.0, -30.0, 8.0)]
+    spots += [(0, 0, -14, 14), (4, 6, 34, 8), (31, 8, -12, 6), (-31, -6, -14, 6), (0, 0, -30, 8)]
     return combine(*[ball(r, 16).translate([x, y, z]) for x, y, z, r in spots])
 
 
 def block_box() -> Manifold:
     """A crate heaped with wooden blocks under a round lid."""
     crate = box(142, 141, 112, 2).translate([0, 0, 56])
-    blocks = [box(26, 26, 26, 1).rotate([0, 0, 20 * k]).translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k in range(6)]
-    return combine(crate, *blocks, cylinder(40, 40).translate([0, 0, 130]), cylinder(62, 14, 58).translate([0, 0, 152]), cylinder(58, 7).translate([0, 0, 161]))
+    turned = [box(26, 26, 26, 1).rotate([0, 0, 20 * k]) for k in range(6)]
+    blocks = [block.translate([38 * math.cos(k), 38 * math.sin(k), 118]) for k, block in enumerate(turned)]
+    top = [(cylinder(40, 40), 130), (cylinder(62, 14, 58), 152), (cylinder(58, 7), 161)]
+    return combine(crate, *blocks, *[part.translate([0, 0, z]) for part, z in top])
 
 
 def peg_test() -> Manifold:
     body = box(131, 118, 40, 2)
-    for x, y in itertools.product((-32, 0, 32), (-32, 0, 32)):
-        body = body - cylinder(3.6, 24).translate([x, y, 14])
-    return combine(body, box(48, 36, 28, 2).translate([-38, 74, 4]))
+    holes = [cylinder(3.6, 24).translate([x, y, 14]) for x in (-32, 0, 32) for y in (-32, 0, 32)]
+    return combine(cut(body, *holes), box(48, 36, 28, 2).translate([-38, 74, 4]))
 
 
 def rubiks_cube() -> Manifold:
-    cells = [box(18.6, 18.6, 18.6, 1.2).translate([19.4 * i, 19.4 * j, 19.4 * k]) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]
-    return combine(box(56, 56, 56), *cells)
+    cell, places = box(18.6, 18.6, 18.6, 1.2), (-19.4, 0.0, 19.4)
+    return combine(box(56, 56, 56), *[cell.translate([x, y, z]) for x in places for y in places for z in places])
 
 
 def dimpled_ball(diameter: float) -> Manifold:

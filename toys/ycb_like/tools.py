@@ -1,39 +1,26 @@
-"""YCB-like tools: drill, scissors, padlock, marker, wrench, screwdrivers, hammer, clamps and chain, in millimetres with z up."""
+"""YCB-like tools: drill, scissors, padlock, marker, wrench, driver, hammer, clamps, chain, in millimetres with z up."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toyshift.toys.model import Array
-from toyshift.toys.ycb_like.shapes import (
-    Point,
-    arc,
-    box,
-    combine,
-    cylinder,
-    mirrored,
-    outline,
-    revolve,
-    stack_of_sections,
-    tube,
-    warped,
-)
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
+from toyshift.core.arrays import Array
+from toyshift.toys.geometry.solid import Manifold
+from toyshift.toys.ycb_like.sections import revolve, stack, tube, warped
+from toyshift.toys.ycb_like.shapes import Point, arc, box, combine, cylinder, mirrored, outline
 
 
 def power_drill() -> Manifold:
-    body = stack_of_sections([(40, 40, -70), (54, 54, -62), (56, 56, 0), (50, 50, 40), (38, 38, 62)], 24, 0.85).rotate([0, 90, 0]).translate([0, 0, 150])
-    chuck = combine(cylinder(17, 30, 14).rotate([0, 90, 0]).translate([75, 0, 150]), cylinder(9, 28, 6).rotate([0, 90, 0]).translate([98, 0, 150]))
-    grip = stack_of_sections([(44, 36, 0), (40, 34, 30), (36, 34, 90), (50, 38, 130)], 18, 0.85).translate([-38, 0, 18])
+    body = stack([(40, 40, -70), (54, 54, -62), (56, 56, 0), (50, 50, 40), (38, 38, 62)], 24, 0.85).rotate([0, 90, 0])
+    chuck = [(75, cylinder(17, 30, 14)), (98, cylinder(9, 28, 6))]
+    grip = stack([(44, 36, 0), (40, 34, 30), (36, 34, 90), (50, 38, 130)], 18, 0.85).translate([-38, 0, 18])
     trigger = box(14, 12, 26, 3).translate([-8, 0, 112])
     battery = box(92, 56, 34, 8).translate([-28, 0, 15])
-    return combine(body, chuck, grip, trigger, battery)
+    front = combine(*[part.rotate([0, 90, 0]).translate([x, 0, 150]) for x, part in chuck])
+    return combine(body.translate([0, 0, 150]), front, grip, trigger, battery)
 
 
 def _loop(a: float, b: float) -> list[list[float]]:
@@ -44,8 +31,8 @@ def scissors() -> Manifold:
     def half(sign: int) -> Manifold:
         ring = tube(_loop(27, 18), 5.5).scale([1, 1, 1.3]).translate([-70, sign * 24, 0])
         shank = tube([(-44, sign * 18, 0), (-20, sign * 8, 0), (0, 0, 0)], [6, 6, 7])
-        blade = outline([(-6, -6 * sign), (30, -8 * sign), (98, 2 * sign), (98, 3 * sign), (0, 8 * sign)][:: sign], 4).translate([0, 0, 1.6 * sign])
-        return combine(ring, shank, blade)
+        corners = [(-6, -6 * sign), (30, -8 * sign), (98, 2 * sign), (98, 3 * sign), (0, 8 * sign)][::sign]
+        return combine(ring, shank, outline(corners, 4).translate([0, 0, 1.6 * sign]))
 
     return combine(half(1), half(-1), cylinder(6, 13))
 
@@ -57,16 +44,22 @@ def padlock() -> Manifold:
 
 
 def marker() -> Manifold:
-    return revolve([(6, 0), (7, 1), (8.6, 3), (8.6, 76), (9.5, 77), (9.5, 116), (8.6, 118), (4, 121)]).rotate([0, 90, 0])
+    profile = [(6, 0), (7, 1), (8.6, 3), (8.6, 76), (9.5, 77), (9.5, 116), (8.6, 118), (4, 121)]
+    return revolve(profile).rotate([0, 90, 0])
 
 
 def adjustable_wrench() -> Manifold:
     """A handle with a thin web between its edges and a hole at its end, and a thick head with a movable jaw."""
     handle = outline(mirrored([(-100, 6), (-94, 11), (-84, 11), (-60, 8.5), (30, 8.5), (52, 12)]), 4.6, 2)
     web = outline(mirrored([(-78, 3.5), (-70, 6), (-60, 6), (25, 6), (32, 4)]), 10, 1)
-    handle = handle - web.translate([0, 0, 5.8]) - web.translate([0, 0, -5.8]) - cylinder(5.5, 40).translate([-90, 0, 0])
-    points = [(40, -8), (51, -15), (59, -23), (73, -30), (86, -30), (95, -24), (102, -13), (102, -4), (98, -5), (79, -10), (74, -2), (68, 13), (82, 15), (91, 18), (83, 24), (65, 30), (54, 31), (48, 24), (42, 10)]
-    head = [outline(points, thickness, 1).scale([size, size, 1]).translate([70 - 70 * size, 0, 0]) for thickness, size in ((7, 1.0), (10.5, 0.9))]
+    hole = cylinder(5.5, 40).translate([-90, 0, 0])
+    handle = handle - web.translate([0, 0, 5.8]) - web.translate([0, 0, -5.8]) - hole
+    points = [
+        (40, -8), (51, -15), (59, -23), (73, -30), (86, -30), (95, -24), (102, -13), (102, -4), (98, -5), (79, -10),
+        (74, -2), (68, 13), (82, 15), (91, 18), (83, 24), (65, 30), (54, 31), (48, 24), (42, 10),
+    ]
+    plates = [(outline(points, 7, 1), 1.0), (outline(points, 10.5, 1), 0.9)]
+    head = [plate.scale([size, size, 1]).translate([70 - 70 * size, 0, 0]) for plate, size in plates]
     return combine(handle, *head, cylinder(7, 14).rotate([90, 0, 20]).translate([58, 1, 0]))
 
 
@@ -87,19 +80,25 @@ def screwdriver(flat: bool) -> Manifold:
 
 
 def hammer() -> Manifold:
-    handle = stack_of_sections([(26, 20, -168), (32, 24, -160), (30, 22, -60), (24, 18, -20), (20, 15, 60), (22, 16, 150)], 24, 0.9).rotate([0, 90, 0])
+    sections = [(26, 20, -168), (32, 24, -160), (30, 22, -60), (24, 18, -20), (20, 15, 60), (22, 16, 150)]
+    handle = stack(sections, 24, 0.9).rotate([0, 90, 0])
     neck = box(34, 26, 24, 4).translate([150, 0, 0])
-    face = combine(cylinder(11, 40).rotate([90, 0, 0]).translate([150, 30, 0]), cylinder(16, 16).rotate([90, 0, 0]).translate([150, 56, 0]))
-    claw = outline([(138, -8), (164, -8), (162, -30), (150, -50), (134, -62), (132, -60), (142, -44), (142, -26)], 26, 1.5)
+    parts = [(30, cylinder(11, 40)), (56, cylinder(16, 16))]
+    face = combine(*[part.rotate([90, 0, 0]).translate([150, y, 0]) for y, part in parts])
+    hook = [(138, -8), (164, -8), (162, -30), (150, -50), (134, -62), (132, -60), (142, -44), (142, -26)]
+    claw = outline(hook, 26, 1.5)
     slot = outline([(100, -70), (160, -70), (152, -34), (148, -34)], 7)
     return combine(handle, neck, face, claw - slot)
 
 
-def clamp(outer: Sequence[Point], hole: Sequence[Point], width: float, web: float, flange: float, pivot: tuple[float, float, float], jaws: float) -> Manifold:
+def clamp(
+    outer: Sequence[Point], hole: Sequence[Point], width: float, web: float, flange: float,
+    pivot: tuple[float, float, float], jaws: float,
+) -> Manifold:
     """A spring clamp: two crossing levers, channels that open inwards, on a pin; its jaws touch at the origin.
 
     Args:
-        outer: right half of the outline, from the tip of the jaws to the end of the handle, back along the handle to the fork.
+        outer: right half of the outline, from the tip of the jaws to the end of the handle, back along it to the fork.
         hole: right half of the opening between the jaws, from the pivot to the tip.
         width: of the levers.
         web: thickness of a lever's outer wall.
@@ -119,20 +118,28 @@ def clamp(outer: Sequence[Point], hole: Sequence[Point], width: float, web: floa
 
     last = max(range(len(outer)), key=lambda k: outer[k][1])
     along, radius, length = pivot
-    channel = plate([*outer[: last + 1], (0, far)], width - 2 * flange, web) + box(2 * far, 40, width - 2 * flange).translate([0, far + 20 - web, 0])
-    channel = channel - box(400, 2 * jaws, 200) - cylinder(0.8 * radius, 200, segments=24).translate([0, along, 0])
     whole = [*outer[: last + 1], (0, far)]  # without the fork: only the outer edges are rounded
-    rounded = combine(*[plate(whole, width * share, width * inset) for share, inset in ((0.45, 0.0), (0.75, 0.06), (0.9, 0.12), (1.0, 0.22))])
+    inner = width - 2 * flange
+    channel = plate(whole, inner, web) + box(2 * far, 40, inner).translate([0, far + 20 - web, 0])
+    channel = channel - box(400, 2 * jaws, 200) - cylinder(0.8 * radius, 200, segments=24).translate([0, along, 0])
+    steps = ((0.45, 0.0), (0.75, 0.06), (0.9, 0.12), (1.0, 0.22))
+    rounded = combine(*[plate(whole, width * share, width * inset) for share, inset in steps])
     body = (plate(outer, width) ^ (rounded + box(400, 2 * jaws, width))) - channel - plate(hole, 2 * width)
     return combine(body, cylinder(radius, length, segments=24).translate([0, along, 0]))
 
 
 EXTRA_LARGE = (
-    [(0, 0), (9, 6), (20, 25), (35, 43), (44, 59), (47, 73), (45, 91), (37, 108), (39, 118), (57, 150), (75, 176), (82.5, 185.5), (82.5, 196.5), (77.5, 202), (70, 199), (60.5, 189), (42, 161), (23.6, 135), (9, 113), (0, 112)],
+    [
+        (0, 0), (9, 6), (20, 25), (35, 43), (44, 59), (47, 73), (45, 91), (37, 108), (39, 118), (57, 150), (75, 176),
+        (82.5, 185.5), (82.5, 196.5), (77.5, 202), (70, 199), (60.5, 189), (42, 161), (23.6, 135), (9, 113), (0, 112),
+    ],
     [(0, 91.5), (10, 90), (17, 82), (19, 69), (12.5, 49), (5, 25), (0, 19)],
 )
 MEDIUM = (
-    [(0, 0), (4.5, 3), (9, 10), (15.4, 19), (19.7, 26.7), (19.4, 34.5), (17, 45.3), (20, 51.5), (37, 71.7), (39, 78), (38, 85), (36, 84), (31, 77), (21.6, 68.6), (10.7, 56), (5, 52), (0, 53.7)],
+    [
+        (0, 0), (4.5, 3), (9, 10), (15.4, 19), (19.7, 26.7), (19.4, 34.5), (17, 45.3), (20, 51.5), (37, 71.7), (39, 78),
+        (38, 85), (36, 84), (31, 77), (21.6, 68.6), (10.7, 56), (5, 52), (0, 53.7),
+    ],
     [(0, 38.8), (8.2, 36), (9, 26), (4.5, 18), (5.3, 15), (5.3, 13), (0, 12.7)],
 )
 

@@ -4,50 +4,32 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import trimesh
 
-from toyshift.core.errors import UnknownNameError
 from toyshift.core.files import content_hash, json_hash
 from toyshift.toys.building import build_in_processes
 from toyshift.toys.geometry.decompose import convex_parts
 from toyshift.toys.geometry.rest import compute_rest_poses
-from toyshift.toys.geometry.solid import manifold_to_trimesh, mass_properties
-from toyshift.toys.grammar import Term
+from toyshift.toys.geometry.solid import Manifold, manifold_to_trimesh, mass_properties
+from toyshift.toys.grammar import Term, check_variant
 from toyshift.toys.model import GraspObject, VisualMesh
 from toyshift.toys.objectset import ObjectSet
-from toyshift.toys.store import cached, scaled, store_path
+from toyshift.toys.store import cached, store_path
 from toyshift.toys.ycb_like import bricks, cutlery, kitchen, shapes, things, tools, vessels
-from toyshift.toys.ycb_like.paint import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PAINTS,
-    RED,
-    STEEL,
-    WHITE,
-    WOOD,
-    YELLOW,
-    Bands,
-    Colour,
-    banded,
-    painted,
-)
+from toyshift.toys.ycb_like.colours import BLACK, BLUE, GREEN, ORANGE, RED, STEEL, WHITE, WOOD, YELLOW, Colour
+from toyshift.toys.ycb_like.paint import PAINTS, Bands, banded, painted
 from toyshift.toys.ycb_table import ycb_table
-
-if TYPE_CHECKING:
-    from manifold3d import Manifold
 
 VERSION = "ycb-like-7"  # change it with any shape
 FIT = (0.0015, 0.015)  # edges of the oriented box may be off by this [m] or by this share, whichever is larger
 CUP_COLOURS = (BLUE, GREEN, RED, YELLOW, ORANGE, (0.55, 0.3, 0.6), BLUE, GREEN, RED, YELLOW)
 # Outer radius of the wall, radius of the lip, height [mm].
 CUPS = {
-    "a": (23.6, 28.2, 61.7), "b": (25.8, 30.3, 64.2), "c": (28.1, 32.1, 66.8), "d": (30.4, 35.0, 69.3), "e": (32.7, 37.3, 71.2),
-    "f": (35.0, 40.1, 72.3), "g": (37.4, 43.0, 74.2), "h": (39.6, 45.5, 75.2), "i": (41.9, 48.4, 75.7), "j": (44.2, 51.3, 75.4),
+    "a": (23.6, 28.2, 61.7), "b": (25.8, 30.3, 64.2), "c": (28.1, 32.1, 66.8), "d": (30.4, 35.0, 69.3),
+    "e": (32.7, 37.3, 71.2), "f": (35.0, 40.1, 72.3), "g": (37.4, 43.0, 74.2), "h": (39.6, 45.5, 75.2),
+    "i": (41.9, 48.4, 75.7), "j": (44.2, 51.3, 75.4),
 }
 F = functools.partial
 
@@ -105,7 +87,7 @@ SHAPES: dict[str, tuple[Colour, Callable[[], Manifold]]] = {
     "062_dice": (WHITE, things.die),
     "063-a_marbles": ((0.3, 0.5, 0.55), things.marbles),
     "063-b_marbles": ((0.3, 0.5, 0.55), F(shapes.ball, 17.4)),
-    **{f"065-{letter}_cups": (CUP_COLOURS[k], F(vessels.cup, *sizes)) for k, (letter, sizes) in enumerate(CUPS.items())},
+    **{f"065-{k}_cups": (colour, F(vessels.cup, *CUPS[k])) for k, colour in zip(CUPS, CUP_COLOURS, strict=True)},
     "070-a_colored_wood_blocks": (WOOD, things.block_box),
     "070-b_colored_wood_blocks": (GREEN, F(shapes.box, 26, 26, 26, 1.5)),
     "071_nine_hole_peg_test": (WHITE, things.peg_test),
@@ -126,11 +108,11 @@ SHAPES: dict[str, tuple[Colour, Callable[[], Manifold]]] = {
 
 
 def fitted(body: Manifold, wanted: tuple[float, float, float]) -> trimesh.Trimesh:
-    """A body in millimetres, scaled where needed so that the edges of its smallest oriented box are the wanted ones [m].
+    """A body in millimetres, scaled where needed until the edges of its smallest oriented box are the wanted ones [m].
 
     A body that is within FIT already stays as it was measured: stretching a bowl by 1 % moves its wall by more than its
-    thickness. Stretching along the box's axes can turn the smallest box, so this is repeated a few times. The body stays
-    upright, with its centre of volume at the origin.
+    thickness. Stretching along the box's axes can turn the smallest box, so this is repeated a few times. The body
+    stays upright, with its centre of volume at the origin.
     """
     mesh = manifold_to_trimesh(body)
     points, goal = np.asarray(mesh.vertices) / 1000, np.sort(wanted)
@@ -154,18 +136,21 @@ def build_object(object_id: str) -> GraspObject:
     volume, com, inertia = mass_properties(mesh.vertices, mesh.faces)
     paint, rgba = PAINTS.get(object_id), (*colour, 1.0)
     if paint is None:
-        visual = VisualMesh(np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32), None, None, rgba)
+        points, faces = np.asarray(mesh.vertices, dtype=np.float32), np.asarray(mesh.faces, dtype=np.int32)
+        visual = VisualMesh(points, faces, rgba=rgba)
     else:
         visual = banded(mesh, paint, rgba) if isinstance(paint, Bands) else painted(mesh, paint, rgba)
+    poses = compute_rest_poses(mesh.vertices, com, upright=True)
     return GraspObject(
-        id=object_id, name=row.name, source="ycb-like", mesh=mesh, geoms=(), parts=convex_parts(mesh), visual=visual, mass=row.mass, com=com,
-        inertia=inertia * (row.mass / volume), rest_poses=compute_rest_poses(mesh.vertices, com, upright=True), info={"volume": volume},
+        id=object_id, name=row.name, source="ycb-like", mesh=mesh, geoms=(), parts=convex_parts(mesh), visual=visual,
+        mass=row.mass, com=com, inertia=inertia * (row.mass / volume), rest_poses=poses, info={"volume": volume},
     )
 
 
 def object_key(object_id: str) -> str:
     """Name of the built object in the cache."""
-    return content_hash(VERSION, object_id, repr(ycb_table()[object_id]))
+    row = repr(ycb_table()[object_id]).removeprefix("Ycb")  # caches are older than the name YcbRow
+    return content_hash(VERSION, object_id, row)
 
 
 def ensure_built(_: str, object_id: str) -> None:
@@ -174,17 +159,17 @@ def ensure_built(_: str, object_id: str) -> None:
 
 
 def ycb_like_set(term: Term) -> ObjectSet:
-    """All objects of the YCB table as shapes built here, at real size; `@maniskill` shrinks the nine that ManiSkill shrinks."""
-    if term.variant not in ("", "maniskill"):
-        raise UnknownNameError("variant of ycb-like", term.variant, ["maniskill"])
+    """All objects of the YCB table as shapes built here; `@maniskill` shrinks the nine that ManiSkill shrinks."""
+    check_variant(term, ["maniskill"])
     table = ycb_table()
     keys = {name: object_key(name) for name in table if name in SHAPES}
     missing = [name for name in keys if not store_path(keys[name]).exists()]
     if missing:
-        build_in_processes([["toyshift.toys.ycb_like.ycb_like_set:ensure_built", "", name] for name in missing], "building ycb-like")
+        place = "toyshift.toys.ycb_like.ycb_like_set:ensure_built"
+        build_in_processes([[place, "", name] for name in missing], "building ycb-like")
 
     def load(name: str) -> GraspObject:
         found = cached(keys[name], lambda: build_object(name))
-        return scaled(found, table[name].scale) if term.variant else found
+        return found.scaled(table[name].scale) if term.variant else found
 
     return ObjectSet(term.text, tuple(keys), json_hash(["ycb-like", term.variant, keys]), load)

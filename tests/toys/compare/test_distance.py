@@ -32,7 +32,11 @@ def bracket() -> trimesh.Trimesh:
 
     from toyshift.toys.geometry.solid import manifold_to_trimesh, union
 
-    parts = [Manifold.cube([0.1, 0.03, 0.02]), Manifold.cube([0.02, 0.03, 0.07]), Manifold.cube([0.02, 0.06, 0.02]).translate([0.07, 0.0, 0.0])]
+    parts = [
+        Manifold.cube([0.1, 0.03, 0.02]),
+        Manifold.cube([0.02, 0.03, 0.07]),
+        Manifold.cube([0.02, 0.06, 0.02]).translate([0.07, 0.0, 0.0]),
+    ]
     return manifold_to_trimesh(union(parts))
 
 
@@ -52,7 +56,9 @@ def test_distance_to_a_plate_is_exact_but_beside_the_edges_of_triangles() -> Non
 
 
 @pytest.mark.parametrize("metric", [True, False])
-@pytest.mark.parametrize("mesh", [box(0.1, 0.06, 0.03), box(0.05, 0.05, 0.05), bracket()], ids=["box", "cube", "bracket"])
+@pytest.mark.parametrize(
+    "mesh", [box(0.1, 0.06, 0.03), box(0.05, 0.05, 0.05), bracket()], ids=["box", "cube", "bracket"]
+)
 def test_a_moved_body_is_at_distance_zero(mesh: trimesh.Trimesh, metric: bool) -> None:
     a, b = sample_shape(mesh), sample_shape(moved(mesh, 3))
     assert a.key != b.key
@@ -63,7 +69,9 @@ def test_a_moved_body_is_at_distance_zero(mesh: trimesh.Trimesh, metric: bool) -
 
 
 def test_scaled_measures_do_not_see_the_size_and_metric_ones_do() -> None:
-    a, b, large = (sample_shape(m) for m in (bracket(), box(0.08, 0.05, 0.02), moved(box(0.08, 0.05, 0.02), 1, scale=2.0)))
+    a, b, large = (
+        sample_shape(m) for m in (bracket(), box(0.08, 0.05, 0.02), moved(box(0.08, 0.05, 0.02), 1, scale=2.0))
+    )
     assert fit(a, large, metric=False).distance == pytest.approx(fit(a, b, metric=False).distance, rel=0.02)
     assert large.descriptor == pytest.approx(b.descriptor, abs=1e-9)
     assert large.radius == pytest.approx(2 * b.radius)
@@ -83,12 +91,17 @@ def test_distance_is_symmetric_and_the_pose_turns_around(metric: bool) -> None:
 def test_chamfer_of_shifted_squares_is_known() -> None:
     """Two thin plates, one 10 mm above the other: almost every point is 10 mm from the other plate."""
     a = sample_shape(box(0.2, 0.2, 1e-6))
-    assert chamfer(a, a, 1.0, np.eye(3), np.array([0.0, 0.0, 0.01 / a.radius])) * a.radius == pytest.approx(0.01, rel=1e-3)
+    assert chamfer(a, a, 1.0, np.eye(3), np.array([0.0, 0.0, 0.01 / a.radius])) * a.radius == pytest.approx(
+        0.01, rel=1e-3
+    )
 
 
 def test_overlap_of_shifted_cubes_is_known() -> None:
     cube = box(0.1, 0.1, 0.1)
-    a, b = sample_shape(cube), sample_shape(trimesh.Trimesh(cube.vertices + np.array([0.05, 0, 0]), cube.faces, process=False))
+    a, b = (
+        sample_shape(cube),
+        sample_shape(trimesh.Trimesh(cube.vertices + np.array([0.05, 0, 0]), cube.faces, process=False)),
+    )
     in_place = Fit(0.0, np.eye(3), b.centre - a.centre)
     assert overlap_where(a, b, in_place) == pytest.approx(1 / 3, rel=1e-9)
 

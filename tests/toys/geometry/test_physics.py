@@ -1,4 +1,4 @@
-"""Physics: unions of overlapping solids against closed forms, a hoop that fingers pass through and close on, and toys that stay where they lie."""
+"""Physics: unions against closed forms, a hoop that fingers pass through and close on, toys that stay as they lie."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ def _object(*parts: Primitive) -> GraspObject:
 
 
 def test_two_overlapping_spheres_against_the_lens() -> None:
-    """V = 2 * 4/3 pi r^3 - lens, with the lens pi (4 r + d)(2 r - d)^2 / 12; inertia is that of two balls without two caps."""
+    """V = 2 * 4/3 pi r^3 - lens, the lens being pi (4 r + d)(2 r - d)^2 / 12; inertia is that of balls without caps."""
     r, d = 0.03, 0.036
     found = _object(Primitive("sphere", (r,)), Primitive("sphere", (r,), (d, 0.0, 0.0)))
     lens = math.pi * (4 * r + d) * (2 * r - d) ** 2 / 12
     volume = 8 / 3 * math.pi * r**3 - lens
     assert found.mass == pytest.approx(1000 * volume, rel=4e-3)  # 32 facets
     np.testing.assert_allclose(found.com, [d / 2, 0, 0], atol=1e-5)
-    # Along the axis the union is a solid of revolution of radius rho: I_xx = pi/2 int rho^4, I_yy = pi/4 int rho^4 + pi int rho^2 x^2.
+    # Along the axis the union is a solid of revolution of radius rho:
+    # I_xx = pi/2 int rho^4, I_yy = pi/4 int rho^4 + pi int rho^2 x^2.
     x = np.linspace(0, d / 2 + r, 200_001)
     rho2 = np.maximum(r**2 - (x - d / 2) ** 2, 0.0)
     step = x[1] - x[0]
@@ -56,7 +57,9 @@ def test_a_hoop_has_the_mass_of_its_wall_and_the_inertia_of_a_tube() -> None:
     inner = outer - wall
     assert found.mass == pytest.approx(1000 * math.pi * (outer**2 - inner**2) * height, rel=1e-6)
     sides = found.mass * (3 * (outer**2 + inner**2) + height**2) / 12
-    np.testing.assert_allclose(np.diag(found.inertia), [sides, sides, found.mass * (outer**2 + inner**2) / 2], rtol=8e-3)
+    np.testing.assert_allclose(
+        np.diag(found.inertia), [sides, sides, found.mass * (outer**2 + inner**2) / 2], rtol=8e-3
+    )
 
 
 def _hoop_and_fingers(gap: float) -> tuple[mujoco.MjModel, mujoco.MjData]:
@@ -70,14 +73,24 @@ def _hoop_and_fingers(gap: float) -> tuple[mujoco.MjModel, mujoco.MjData]:
     body.explicitinertial, body.mass, body.ipos = True, found.mass, found.com
     body.inertia = np.diag(found.inertia)
     for geom in found.geoms:
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=geom.size, pos=geom.pos, quat=geom.quat, friction=found.friction, condim=4, mass=0)
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=geom.size,
+            pos=geom.pos,
+            quat=geom.quat,
+            friction=found.friction,
+            condim=4,
+            mass=0,
+        )
     middle, half = 0.0315, 0.004
     for name, side in (("inner", -1.0), ("outer", 1.0)):
         finger = spec.worldbody.add_body(name=name, pos=(middle + side * (0.0025 + gap + half), 0, 0.1))
         finger.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=(half, 0.008, 0.02), condim=4, mass=0.05)
         for axis, joint in (((0, 0, 1), "down"), ((-side, 0, 0), "close")):
             finger.add_joint(name=f"{name}_{joint}", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=axis)
-            spec.add_actuator(name=f"{name}_{joint}", target=f"{name}_{joint}", trntype=mujoco.mjtTrn.mjTRN_JOINT).set_to_position(kp=500, kv=20)
+            spec.add_actuator(
+                name=f"{name}_{joint}", target=f"{name}_{joint}", trntype=mujoco.mjtTrn.mjTRN_JOINT
+            ).set_to_position(kp=500, kv=20)
     model = spec.compile()
     return model, mujoco.MjData(model)
 
@@ -95,7 +108,8 @@ def test_a_finger_goes_into_the_hole_and_closes_on_the_wall() -> None:
             touching = max(touching, data.ncon)
         return touching
 
-    assert run(1.0, down=-0.1, close=0.0) == 0  # one finger goes down through the hole, one beside the hoop: neither touches
+    # One finger goes down through the hole, one beside the hoop: neither touches.
+    assert run(1.0, down=-0.1, close=0.0) == 0
     assert data.body("inner").xpos[2] == pytest.approx(0.0, abs=2e-3)
     assert run(0.5, down=-0.1, close=0.012) > 0
     touched = {int(model.geom_bodyid[g]) for pair in data.contact.geom for g in pair}
@@ -106,8 +120,15 @@ def test_a_finger_goes_into_the_hole_and_closes_on_the_wall() -> None:
     assert data.xpos[hoop, 2] > 0.15  # and carry it up
 
 
-# 3, 2 and 1 kinds of parts, among them balls and cylinders that roll; boxes, a ball and a hollow vessel of the YCB-like set.
-RESTING = [("toys:train?n=6", 0), ("toys:train?n=6", 1), ("toys:train?n=6", 2), ("toys:train?n=6", 3), ("ycb-like", "003_cracker_box"), ("ycb-like", "024_bowl")]
+# 3, 2 and 1 kinds of parts, among them balls and cylinders that roll; a box and a hollow vessel of the YCB-like set.
+RESTING = [
+    ("toys:train?n=6", 0),
+    ("toys:train?n=6", 1),
+    ("toys:train?n=6", 2),
+    ("toys:train?n=6", 3),
+    ("ycb-like", "003_cracker_box"),
+    ("ycb-like", "024_bowl"),
+]
 
 
 @pytest.mark.parametrize(("spec", "which"), RESTING)

@@ -1,4 +1,4 @@
-"""Archives: what is unpacked is whole, and bombs, links and names that lead outside are refused with nothing left behind."""
+"""Archives: what is unpacked is whole; bombs, links and names that lead outside are refused, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def _left_over() -> set[str]:
 
 
 def test_only_the_wanted_files_are_unpacked_once(tmp_path: Path) -> None:
-    path = _zip(tmp_path / "a.whl", lambda z: [z.writestr("d/x.stl", "one"), z.writestr("d/y.py", "two"), z.writestr("Z.STL", "three")])
+    path = _zip(
+        tmp_path / "a.whl",
+        lambda z: [z.writestr("d/x.stl", "one"), z.writestr("d/y.py", "two"), z.writestr("Z.STL", "three")],
+    )
     folder = unpacked(path, (".stl",))
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == ["Z.STL", "d/x.stl"]
     assert (folder / "d" / "x.stl").read_text() == "one"

@@ -1,4 +1,7 @@
-"""Sets out of other packages: RGB-Stacking's wheel, PyBullet's random objects, robosuite's six; made-up files stand in for what is not installed."""
+"""Sets out of other packages: RGB-Stacking's wheel, PyBullet's random objects, robosuite's six.
+
+Made-up files stand in for what is not installed.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,21 @@ from toyshift.toys import load_objects
 from toyshift.toys.meshes.random_urdfs import split_of
 
 RGB = "dm_robotics/manipulation/props/rgb_objects/assets/rgb_v1.3/meshes"
-URDF = """<robot name="blob"><link name="l"><inertial><origin rpy="0 0 0" xyz="0 0 0"/><mass value="0.1"/><inertia ixx="1" ixy="0" ixz="0" iyy="1" iyz="0" izz="0"/></inertial>
-<visual><geometry><mesh filename="{name}.obj" scale="0.015 0.015 0.015"/></geometry><material name="m"><color rgba="0.04 0.07 0.91 1"/></material></visual></link></robot>"""
+URDF = """<robot name="blob"><link name="l"><inertial><origin rpy="0 0 0" xyz="0 0 0"/><mass value="0.1"/>
+<inertia ixx="1" ixy="0" ixz="0" iyy="1" iyz="0" izz="0"/></inertial>
+<visual><geometry><mesh filename="{name}.obj" scale="0.015 0.015 0.015"/></geometry>
+<material name="m"><color rgba="0.04 0.07 0.91 1"/></material></visual></link></robot>"""
 
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> Path:
     path = tmp_path / "dm_robotics_manipulation-0.10.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
-        for split, name, width in (("train", "e23_sds4_scx48", 0.048), ("heldout", "e2_sds5_scx49", 0.049), ("test_triplets", "s0_sds4_scx50", 0.05)):
+        for split, name, width in (
+            ("train", "e23_sds4_scx48", 0.048),
+            ("heldout", "e2_sds5_scx49", 0.049),
+            ("test_triplets", "s0_sds4_scx50", 0.05),
+        ):
             out.writestr(f"{RGB}/{split}/{name}.stl", trimesh.creation.box((width, 0.05, 0.05)).export(file_type="stl"))
         out.writestr("dm_robotics/manipulation/__init__.py", "")
     return path
@@ -36,7 +45,11 @@ def test_rgb_stacking_out_of_a_wheel_with_its_splits(wheel: Path, tmp_path: Path
     assert objects[2].mass == pytest.approx(1000 * 0.05**3, rel=1e-5)
     assert objects[0].width == pytest.approx(0.049, rel=1e-5)
     assert {o.visual.rgba for o in objects if o.visual} != {objects[0].visual}
-    assert [load_objects(f"rgb-stacking:{wheel}@{s}").ids for s in ("train", "heldout", "triplets")] == [("e23",), ("e2",), ("s0",)]
+    assert [load_objects(f"rgb-stacking:{wheel}@{s}").ids for s in ("train", "heldout", "triplets")] == [
+        ("e23",),
+        ("e2",),
+        ("s0",),
+    ]
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "by_hand")
     assert load_objects(f"rgb-stacking:{tmp_path / 'by_hand'}?density=1000").fingerprint == objects.fingerprint
@@ -58,7 +71,9 @@ def bullet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         (folder / f"{name}.urdf").write_text(URDF.format(name=name), encoding="utf-8")
         first, second = trimesh.creation.box((2, 2, 4)), trimesh.creation.box((4, 2, 2)).apply_translation([1, 0, 0])
-        (folder / f"{name}.obj").write_text(trimesh.util.concatenate([first, second]).export(file_type="obj"), encoding="utf-8")
+        (folder / f"{name}.obj").write_text(
+            trimesh.util.concatenate([first, second]).export(file_type="obj"), encoding="utf-8"
+        )
     (package / "__init__.py").write_text("raise RuntimeError('imported')\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(package.parent))
     return package / "random_urdfs"
@@ -119,6 +134,7 @@ def test_robosuites_objects_have_its_sizes_densities_and_textures() -> None:
 
 
 def test_robosuite_is_not_imported() -> None:
-    code = "import sys; from toyshift.toys import load_objects; load_objects('robosuite')[0]; print([m for m in ('robosuite', 'mujoco') if m in sys.modules])"
+    code = "import sys; from toyshift.toys import load_objects; load_objects('robosuite')[0]; "
+    code += "print([m for m in ('robosuite', 'mujoco') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

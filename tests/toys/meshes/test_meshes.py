@@ -55,7 +55,11 @@ def test_every_format_gives_the_same_solid(tmp_path: Path, suffix: str) -> None:
     assert (found.id, found.name, found.source) == ("brick", "brick", "meshes")
     assert found.mass == pytest.approx(1000 * SOLID, rel=1e-5)
     np.testing.assert_allclose(found.mesh.extents, BOX, rtol=1e-5)
-    np.testing.assert_allclose(np.diag(found.inertia), found.mass / 12 * np.array([0.05**2 + 0.08**2, 0.03**2 + 0.08**2, 0.03**2 + 0.05**2]), rtol=1e-4)
+    np.testing.assert_allclose(
+        np.diag(found.inertia),
+        found.mass / 12 * np.array([0.05**2 + 0.08**2, 0.03**2 + 0.08**2, 0.03**2 + 0.05**2]),
+        rtol=1e-4,
+    )
     assert (len(found.parts), found.info["repairs"]) == (1, [])
 
 
@@ -122,11 +126,15 @@ def _figure_eight() -> trimesh.Trimesh:
     along /= np.linalg.norm(along, axis=1, keepdims=True)
     side = np.cross(along, [0, 0, 1.0])
     up = np.broadcast_to([0, 0, 1.0], side.shape)
-    rings = np.stack([middle + 0.01 * (a * side + b * up) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))], axis=1)  # (64, 4, 3)
+    rings = np.stack(
+        [middle + 0.01 * (a * side + b * up) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))], axis=1
+    )  # (64, 4, 3)
     index = np.arange(256).reshape(64, 4)
     ahead, right = np.roll(index, -1, axis=0), np.roll(index, -1, axis=1)
     both = np.roll(ahead, -1, axis=1)
-    faces = np.concatenate([np.stack([index, right, both], -1).reshape(-1, 3), np.stack([index, both, ahead], -1).reshape(-1, 3)])
+    faces = np.concatenate(
+        [np.stack([index, right, both], -1).reshape(-1, 3), np.stack([index, both, ahead], -1).reshape(-1, 3)]
+    )
     mesh = trimesh.Trimesh(rings.reshape(-1, 3), faces, process=False)
     mesh.fix_normals()
     return mesh
@@ -138,9 +146,26 @@ def _figure_eight() -> trimesh.Trimesh:
         (trimesh.Trimesh(_box().vertices, _box().faces[:, ::-1], process=False), "faces pointed inward", SOLID),
         (_box().apply_scale([-1, 1, 1]), "", SOLID),
         (_joined(_box(), _box(at=(0.015, 0, 0))), "2 pieces that overlap united", SOLID * 1.5),
-        (_joined(_box(), trimesh.Trimesh(_box((0.03, 0.03, 0.03), at=(0.1, 0, 0)).vertices, _box().faces[:, ::-1], process=False)), "1 piece with the faces inward", SOLID + 0.03**3),
-        (trimesh.Trimesh(_box().vertices, np.vstack([_box().faces, _box().faces[:2]]), process=False), "2 repeated faces left out", SOLID),
-        (trimesh.Trimesh(_box().vertices, np.vstack([_box().faces, [[0, 0, 1]]]), process=False), "1 face without an area left out", SOLID),
+        (
+            _joined(
+                _box(),
+                trimesh.Trimesh(
+                    _box((0.03, 0.03, 0.03), at=(0.1, 0, 0)).vertices, _box().faces[:, ::-1], process=False
+                ),
+            ),
+            "1 piece with the faces inward",
+            SOLID + 0.03**3,
+        ),
+        (
+            trimesh.Trimesh(_box().vertices, np.vstack([_box().faces, _box().faces[:2]]), process=False),
+            "2 repeated faces left out",
+            SOLID,
+        ),
+        (
+            trimesh.Trimesh(_box().vertices, np.vstack([_box().faces, [[0, 0, 1]]]), process=False),
+            "1 face without an area left out",
+            SOLID,
+        ),
     ],
 )
 def test_repairs_are_stated_and_right(tmp_path: Path, mesh: trimesh.Trimesh, words: str, volume: float) -> None:
@@ -157,7 +182,10 @@ def test_repairs_are_stated_and_right(tmp_path: Path, mesh: trimesh.Trimesh, wor
 
 
 def test_a_cavity_stays_hollow() -> None:
-    hollow = _joined(_box((0.06, 0.06, 0.06)), trimesh.Trimesh(_box((0.04, 0.04, 0.04)).vertices, _box().faces[:, ::-1], process=False))
+    hollow = _joined(
+        _box((0.06, 0.06, 0.06)),
+        trimesh.Trimesh(_box((0.04, 0.04, 0.04)).vertices, _box().faces[:, ::-1], process=False),
+    )
     surface, said, closed = surface_of(hollow)
     assert (said, closed) == ((), True)
     assert surface.volume == pytest.approx(0.06**3 - 0.04**3)
@@ -181,7 +209,9 @@ def test_a_surface_through_itself_is_found_and_rebuilt(tmp_path: Path) -> None:
 
 def test_edges_of_three_faces_are_stated(tmp_path: Path) -> None:
     box = _box()
-    fin = trimesh.Trimesh(np.vstack([box.vertices, [[0.1, 0, 0]]]), np.vstack([box.faces, [[*box.faces[0][:2], 8]]]), process=False)
+    fin = trimesh.Trimesh(
+        np.vstack([box.vertices, [[0.1, 0, 0]]]), np.vstack([box.faces, [[*box.faces[0][:2], 8]]]), process=False
+    )
     fin.export(tmp_path / "fin.off")
     found = _quiet(f"meshes:{tmp_path}?unit=m")
     assert any("not manifold" in text and "more than two faces" in text for text in found.info["repairs"])
@@ -205,19 +235,46 @@ def _huge(path: Path) -> None:
     [
         ("empty.stl", lambda p: p.write_bytes(b""), "empty.stl"),
         ("cut.stl", lambda p: p.write_bytes(_box().export(file_type="stl")[:300]), "cut.stl"),
-        ("none.ply", lambda p: p.write_text("ply\nformat ascii 1.0\nelement vertex 0\nproperty float x\nproperty float y\nproperty float z\nend_header\n"), "none.ply"),
+        (
+            "none.ply",
+            lambda p: p.write_text(
+                "ply\nformat ascii 1.0\nelement vertex 0\n"
+                "property float x\nproperty float y\nproperty float z\nend_header\n"
+            ),
+            "none.ply",
+        ),
         ("noise.glb", lambda p: p.write_bytes(bytes(range(256))), "noise.glb"),
-        ("flat.off", lambda p: p.write_text("OFF\n4 2 0\n0 0 0\n.1 0 0\n0 .1 0\n.1 .1 0\n3 0 1 2\n3 1 3 2\n"), "flat or empty"),
+        (
+            "flat.off",
+            lambda p: p.write_text("OFF\n4 2 0\n0 0 0\n.1 0 0\n0 .1 0\n.1 .1 0\n3 0 1 2\n3 1 3 2\n"),
+            "flat or empty",
+        ),
         ("sheet.off", _sheet, "volume"),
-        ("nan.off", lambda p: p.write_text("OFF\n4 2 0\nnan 0 0\n.1 0 0\n0 .1 0\n.1 .1 0\n3 0 1 2\n3 1 3 2\n"), "1 vertices that are not finite"),
+        (
+            "nan.off",
+            lambda p: p.write_text("OFF\n4 2 0\nnan 0 0\n.1 0 0\n0 .1 0\n.1 .1 0\n3 0 1 2\n3 1 3 2\n"),
+            "1 vertices that are not finite",
+        ),
         ("far.off", lambda p: p.write_text("OFF\n3 1 0\n0 0 0\n.1 0 0\n0 .1 0\n3 0 1 9\n"), "far.off"),
         ("huge.stl", _huge, "decimate it"),
-        ("mm.stl", lambda p: _box((30, 50, 80)).export(p), "seems to be in millimetres: give it a set of its own with \\?unit=mm"),
+        (
+            "mm.stl",
+            lambda p: _box((30, 50, 80)).export(p),
+            "seems to be in millimetres: give it a set of its own with \\?unit=mm",
+        ),
         ("tiny.stl", lambda p: _box((3e-5, 5e-5, 8e-5)).export(p), "only 8e-05 m long"),
-        ("m.obj", lambda p: p.write_text("mtllib gone.mtl\nv 0 0 0\nv .1 0 0\nv 0 .1 0\nv 0 0 .1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"), "remove the line 'mtllib gone.mtl'"),
+        (
+            "m.obj",
+            lambda p: p.write_text(
+                "mtllib gone.mtl\nv 0 0 0\nv .1 0 0\nv 0 .1 0\nv 0 0 .1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
+            ),
+            "remove the line 'mtllib gone.mtl'",
+        ),
     ],
 )
-def test_bad_meshes_are_named_and_do_not_stop_the_check(tmp_path: Path, name: str, write: Callable[[Path], object], words: str) -> None:
+def test_bad_meshes_are_named_and_do_not_stop_the_check(
+    tmp_path: Path, name: str, write: Callable[[Path], object], words: str
+) -> None:
     (tmp_path / "s").mkdir()
     write(tmp_path / "s" / name)
     with pytest.raises(ToyShiftError, match=words) as caught:
@@ -244,7 +301,10 @@ def test_too_many_faces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_an_archive_is_read_like_its_folder(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4, 3), (200, 40, 10), dtype=np.uint8)).save(tmp_path / "t.png")
     (tmp_path / "o.mtl").write_text("newmtl a\nmap_Kd t.png\n")
-    (tmp_path / "o.obj").write_text("mtllib o.mtl\nusemtl a\nv 0 0 0\nv .1 0 0\nv 0 .1 0\nv 0 0 .1\nvt 0 0\nf 1/1 3/1 2/1\nf 1/1 2/1 4/1\nf 2/1 3/1 4/1\nf 1/1 4/1 3/1\n")
+    (tmp_path / "o.obj").write_text(
+        "mtllib o.mtl\nusemtl a\nv 0 0 0\nv .1 0 0\nv 0 .1 0\nv 0 0 .1\nvt 0 0\n"
+        "f 1/1 3/1 2/1\nf 1/1 2/1 4/1\nf 2/1 3/1 4/1\nf 1/1 4/1 3/1\n"
+    )
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("t.png", "o.mtl", "o.obj"):
             archive.write(tmp_path / name, name)
@@ -270,7 +330,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     assert {p for p in set(cache_dir("objects").glob("*")) - before if p.suffix != ".lock"} == set()
 
 
-def test_a_read_only_cache_is_read_and_named_when_it_must_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_cache_is_read_and_named_when_it_must_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _box((0.032, 0.052, 0.083)).export(tmp_path / "first.stl")
     spec = f"meshes:{tmp_path}?unit=m"
     width = load_objects(spec)[0].width
@@ -288,8 +350,12 @@ def test_a_read_only_cache_is_read_and_named_when_it_must_be_written(tmp_path: P
 def test_two_processes_at_once_make_one_set(tmp_path: Path) -> None:
     for k in range(2):
         _box((0.03, 0.05, 0.07 + 0.001 * k)).export(tmp_path / f"b{k}.stl")
-    code = f"from toyshift.toys import load_objects; s = load_objects('meshes:{tmp_path}?unit=m'); print(s.fingerprint, [o.mass for o in s])"
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    code = f"from toyshift.toys import load_objects; s = load_objects('meshes:{tmp_path}?unit=m'); "
+    code += "print(s.fingerprint, [o.mass for o in s])"
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     out = [child.communicate(timeout=120) for child in both]
     assert [child.returncode for child in both] == [0, 0], out
     assert out[0][0] == out[1][0] != ""

@@ -1,4 +1,4 @@
-"""Scans in the YCB layout: mass, inertia and textures of made-up meshes, convex parts, the cache, and everything that can be wrong."""
+"""Scans in the YCB layout: mass, inertia, textures of made-up meshes, parts, the cache, and all that can be wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from toyshift.toys.meshes.meshvisual import MAX_VISUAL_FACES, visual_mesh
 from toyshift.toys.meshes.repair import repaired
 from toyshift.toys.meshes.ycb import object_key, recipe
 from toyshift.toys.model import GraspObject
-from toyshift.toys.store import cached, read_object, save_object, scaled, store_path
+from toyshift.toys.store import cached, read_object, save_object, store_path
 
 Writer = Callable[..., Path]
 SCANS = Path(os.environ.get("TOYSHIFT_YCB", "/work/shared/ycb"))
@@ -79,7 +79,9 @@ def test_an_open_vessel_stays_hollow(tmp_path: Path, ycb_folder: Writer) -> None
         hull = trimesh.convex.convex_hull(part)
         assert not hull.contains(hollow).any()
     wall = found.mesh.triangles_center * 0.999
-    covered = np.any([trimesh.proximity.signed_distance(trimesh.convex.convex_hull(p), wall) > -5e-4 for p in found.parts], axis=0)
+    covered = np.any(
+        [trimesh.proximity.signed_distance(trimesh.convex.convex_hull(p), wall) > -5e-4 for p in found.parts], axis=0
+    )
     assert covered.all()
 
 
@@ -97,7 +99,9 @@ def test_a_small_hole_is_closed(ycb_folder: Writer) -> None:
 def test_an_open_box_keeps_its_mouth_and_gets_inertia_from_its_convex_parts(ycb_folder: Writer) -> None:
     box = trimesh.creation.box((0.05, 0.06, 0.07))
     lid = box.triangles_center[:, 2] > 0.034
-    found = build_object(ycb_folder("061_foam_brick", trimesh.Trimesh(box.vertices, box.faces[~lid], process=False)), "061_foam_brick")
+    found = build_object(
+        ycb_folder("061_foam_brick", trimesh.Trimesh(box.vertices, box.faces[~lid], process=False)), "061_foam_brick"
+    )
     assert found.info["closed"] is False
     assert found.mass == pytest.approx(0.028)
     # Between a solid box and all mass at the walls.
@@ -134,16 +138,36 @@ def test_large_meshes_are_decimated_without_tearing_the_texture(tmp_path: Path, 
     ("spoil", "error", "words"),
     [
         (lambda p: p.write_bytes(b"\x00\xff" * 100), MeshError, "no text in UTF-8"),
-        (lambda p: (p.parent / "texture_map.png").write_bytes(b"hello"), FileError, "texture_map.png cannot be read as an image"),
-        (lambda p: (p.parent / "texture_map.png").write_bytes((p.parent / "texture_map.png").read_bytes()[:40]), FileError, "texture_map.png cannot be read as an image"),
+        (
+            lambda p: (p.parent / "texture_map.png").write_bytes(b"hello"),
+            FileError,
+            "texture_map.png cannot be read as an image",
+        ),
+        (
+            lambda p: (p.parent / "texture_map.png").write_bytes((p.parent / "texture_map.png").read_bytes()[:40]),
+            FileError,
+            "texture_map.png cannot be read as an image",
+        ),
         (lambda p: p.write_text("", encoding="utf-8"), MeshError, "textured.obj"),
         (lambda p: p.write_text("v 0 0 0\nv 1 0 0\n", encoding="utf-8"), MeshError, "textured.obj"),
-        (lambda p: p.write_text("v 0 0 0\nv .1 0 0\nv 0 .1 0\nv .1 .1 0\nf 1 2 3\nf 2 4 3\n", encoding="utf-8"), MeshError, "flat"),
-        (lambda p: p.write_text("v nan 0 0\nv .1 0 0\nv 0 .1 0\nv .1 .1 .1\nf 1 2 3\nf 2 4 3\n", encoding="utf-8"), MeshError, "not finite"),
+        (
+            lambda p: p.write_text("v 0 0 0\nv .1 0 0\nv 0 .1 0\nv .1 .1 0\nf 1 2 3\nf 2 4 3\n", encoding="utf-8"),
+            MeshError,
+            "flat",
+        ),
+        (
+            lambda p: p.write_text("v nan 0 0\nv .1 0 0\nv 0 .1 0\nv .1 .1 .1\nf 1 2 3\nf 2 4 3\n", encoding="utf-8"),
+            MeshError,
+            "not finite",
+        ),
         (lambda p: p.write_text("v 0 0 0\nv 1 0 0\nf 1 2 9\n", encoding="utf-8"), MeshError, "textured.obj"),
         (lambda p: (p.parent / "texture_map.png").unlink(), FileError, "put texture_map.png into"),
         (lambda p: (p.parent / "textured.mtl").unlink(), FileError, "remove the line 'mtllib textured.mtl'"),
-        (lambda p: (p.parent / "textured.mtl").write_text("map_Kd ../../../../etc/passwd\n", encoding="utf-8"), FileError, "outside its folder"),
+        (
+            lambda p: (p.parent / "textured.mtl").write_text("map_Kd ../../../../etc/passwd\n", encoding="utf-8"),
+            FileError,
+            "outside its folder",
+        ),
     ],
 )
 def test_bad_files_are_named_with_the_remedy(
@@ -157,7 +181,9 @@ def test_bad_files_are_named_with_the_remedy(
 
 def test_units_are_checked(tmp_path: Path, ycb_folder: Writer) -> None:
     ycb_folder("004_sugar_box", trimesh.creation.box((45, 90, 176)))
-    with pytest.raises(MeshError, match=r"textured.obj is 176 m long; it seems to be in millimetres: multiply its coordinates by 0.001"):
+    with pytest.raises(
+        MeshError, match=r"textured.obj is 176 m long; it seems to be in millimetres: multiply its coordinates by 0.001"
+    ):
         load_objects(f"ycb:{tmp_path / 'ycb'}")
 
 
@@ -231,7 +257,7 @@ def test_store_round_trip_with_geoms(tmp_path: Path) -> None:
     assert again.geoms == toy.geoms
     assert again.rest_poses == toy.rest_poses
     assert (again.visual, again.parts) == (None, ())
-    double = scaled(toy, 2.0)
+    double = toy.scaled(2.0)
     assert double.mass == pytest.approx(8 * toy.mass)
     assert double.geoms[0].size[0] == pytest.approx(2 * toy.geoms[0].size[0])
 
@@ -246,7 +272,11 @@ def test_parts_properties_of_touching_halves() -> None:
 
 def test_an_l_shape_splits_into_two_exact_boxes() -> None:
     ell = trimesh.boolean.union(
-        [trimesh.creation.box((0.1, 0.02, 0.02)), trimesh.creation.box((0.02, 0.08, 0.02)).apply_translation([0.04, 0.03, 0])], engine="manifold",
+        [
+            trimesh.creation.box((0.1, 0.02, 0.02)),
+            trimesh.creation.box((0.02, 0.08, 0.02)).apply_translation([0.04, 0.03, 0]),
+        ],
+        engine="manifold",
     )
     parts = convex_parts(ell)
     assert 2 <= len(parts) <= 6

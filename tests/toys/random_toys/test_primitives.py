@@ -10,7 +10,7 @@ import pytest
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.toys.geometry.solid import manifold_to_trimesh, mass_properties, quat_to_matrix, union
 from toyshift.toys.model import Geom
-from toyshift.toys.random_toys.primitives import Primitive
+from toyshift.toys.random_toys.primitives import KINDS, Primitive
 
 TURN = (0.5, -0.5, 0.1, 0.7)
 RING = Primitive("ring", (0.03, 0.005, 0.02), (0.1, -0.2, 0.05), TURN)
@@ -25,7 +25,9 @@ INERTIA = {
     "sphere": lambda s: [0.4 * s[0] ** 2] * 3,
     "cuboid": lambda s: [(s[1] ** 2 + s[2] ** 2) / 12, (s[0] ** 2 + s[2] ** 2) / 12, (s[0] ** 2 + s[1] ** 2) / 12],
     "cylinder": lambda s: [(3 * s[0] ** 2 + s[1] ** 2) / 12] * 2 + [s[0] ** 2 / 2],
-    "ring": lambda s: [(3 * (s[0] ** 2 + (s[0] - s[1]) ** 2) + s[2] ** 2) / 12] * 2 + [(s[0] ** 2 + (s[0] - s[1]) ** 2) / 2],
+    "ring": lambda s: (
+        [(3 * (s[0] ** 2 + (s[0] - s[1]) ** 2) + s[2] ** 2) / 12] * 2 + [(s[0] ** 2 + (s[0] - s[1]) ** 2) / 2]
+    ),
 }
 
 
@@ -39,6 +41,24 @@ def test_mass_properties_equal_closed_forms(one: Primitive) -> None:
     turn = quat_to_matrix(one.quat)
     wanted = turn @ np.diag(INERTIA[one.kind](one.size)) @ turn.T * volume
     np.testing.assert_allclose(inertia, wanted, atol=4e-3 * np.trace(wanted))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_keeps_its_word_about_its_points(name: str) -> None:
+    """Points inside lie in the material, those of the surface on it, the material behind them; none lies farther."""
+    kind, rng = KINDS[name], np.random.default_rng(0)
+    for _ in range(50):
+        one = Primitive(name, kind.draw(rng, *kind.ranges.values()))
+        u, v, w = rng.random(3).tolist()
+        assert one.contains(np.array([kind.inside(one.size, 1.0, u, v, w)]), 1e-6).all()
+        point, normal = (np.array(found) for found in kind.surface(one.size, 1.0, u, v, w))
+        assert np.linalg.norm(normal) == pytest.approx(1)
+        assert one.contains(np.array([point - 1e-5 * normal])).all()
+        assert not one.contains(np.array([point + 1e-5 * normal])).any()
+        corners = np.asarray(one.manifold(128).to_mesh64().vert_properties)[:, :3]
+        farthest = np.array(kind.farthest(one.size, tuple(normal)))
+        assert farthest @ normal >= (corners @ normal).max() - 3e-3 * one.size[0]
+        assert one.contains(np.zeros((1, 3))).all() != kind.hollow
 
 
 def test_hoop_volume_in_numbers() -> None:

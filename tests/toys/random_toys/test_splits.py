@@ -1,4 +1,4 @@
-"""Splits: the two sides share nothing of what the split is about, whatever n, seed and distribution; selection reads its table."""
+"""Splits: the two sides share nothing of what the split is about, whatever n and seed; selection reads its table."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError
+from toyshift.core.seeds import stream
 from toyshift.toys import load_objects
 from toyshift.toys.graspability import read_table, table_path
-from toyshift.toys.random_toys.primitives import KINDS
-from toyshift.toys.random_toys.sampling import sample_toy, toy_rng
+from toyshift.toys.random_toys.distribution import LEGO_KINDS
+from toyshift.toys.random_toys.sampling import sample_toy
 from toyshift.toys.random_toys.splits import LONGEST_SPAN, SPLITS, span
 from toyshift.toys.random_toys.toy import Toy
 from toyshift.toys.random_toys.toy_set import MAX_N, ToySet
@@ -34,7 +35,7 @@ def _sides(split: str) -> tuple[list[Toy], list[Toy]]:
 
 @pytest.mark.parametrize("split", sorted(SPLITS))
 def test_every_toy_has_one_side_and_both_sides_are_common(split: str) -> None:
-    sides = [SPLITS[split](sample_toy(toy_rng(9, i))) for i in range(120)]
+    sides = [SPLITS[split](sample_toy(stream(9, i))) for i in range(120)]
     assert set(sides) == {"train", "test"}
     assert 0.15 < sides.count("test") / 120 < 0.75
     train, test = _sides(split)
@@ -49,7 +50,7 @@ def test_composition_no_pair_of_kinds_that_makes_a_test_toy_was_seen_together() 
 
     seen = set().union(*map(pairs, train))
     assert all(pairs(toy) - seen for toy in test)  # each test toy holds a pair that no training toy holds
-    assert {p.kind for t in train for p in t.primitives} == set(KINDS)  # every kind was seen all the same
+    assert {p.kind for t in train for p in t.primitives} == set(LEGO_KINDS)  # every kind was seen all the same
 
 
 def test_count_test_toys_have_more_primitives_than_any_training_toy() -> None:
@@ -60,7 +61,9 @@ def test_count_test_toys_have_more_primitives_than_any_training_toy() -> None:
 def test_size_test_toys_are_longer_than_any_training_toy() -> None:
     train, test = _sides("size")
     # by brute force over all vertices, where splits.py uses the hull
-    longest = [max(float(np.linalg.norm(v[:, None] - v[None], axis=2).max()) for v in [t.mesh().vertices[::3]]) for t in train]
+    longest = [
+        max(float(np.linalg.norm(v[:, None] - v[None], axis=2).max()) for v in [t.mesh().vertices[::3]]) for t in train
+    ]
     assert max(longest) <= LONGEST_SPAN < min(map(span, test))
 
 
@@ -93,7 +96,9 @@ def test_selection_takes_the_most_graspable_of_the_pool_and_says_what_computes_t
     pool = load_objects("toys:lego?n=6&seed=5").ids
     successes = [3, 8, 0, 5, 8, 7]
     lines = [json.dumps({"id": name, "successes": s, "tries": 8}) for name, s in zip(pool, successes, strict=True)]
-    table_path().write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:-9], encoding="utf-8")  # a kill cut the last line short
+    table_path().write_text(
+        "\n".join(lines[:-1]) + "\n" + lines[-1][:-9], encoding="utf-8"
+    )  # a kill cut the last line short
     with pytest.raises(FileError, match="1 of 6 toys"):
         load_objects(spec)
     table_path().write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -107,9 +112,15 @@ def test_selection_takes_the_most_graspable_of_the_pool_and_says_what_computes_t
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("toys:lego@count", "variant of toys:lego"), ("toys:train@composit", "Did you mean 'composition'"), ("toys:train?of=lgo", "Did you mean 'lego'"),
-        ("toys:lego?of=pairs", "goes with toys:train"), ("toys:train?select=best", "top-graspable"), ("toys:train?pool=9", "pool goes with select"),
-        ("toys:train?n=9&select=top-graspable&pool=5", "of a pool of 5"), (f"toys:lego?n={MAX_N + 1}", "at most 1000000"), ("toys:/nowhere/d.json", "does not exist"),
+        ("toys:lego@count", "variant of toys:lego"),
+        ("toys:train@composit", "Did you mean 'composition'"),
+        ("toys:train?of=lgo", "Did you mean 'lego'"),
+        ("toys:lego?of=pairs", "goes with toys:train"),
+        ("toys:train?select=best", "top-graspable"),
+        ("toys:train?pool=9", "pool goes with select"),
+        ("toys:train?n=9&select=top-graspable&pool=5", "of a pool of 5"),
+        (f"toys:lego?n={MAX_N + 1}", "at most 1000000"),
+        ("toys:/nowhere/d.json", "does not exist"),
         ("toys:without-rings", "Did you mean 'without-ring'"),
     ],
 )

@@ -12,22 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.seeds import stream
 from toyshift.toys.geometry.solid import quat_to_matrix, union
-from toyshift.toys.random_toys.distribution import ToyDistribution
-from toyshift.toys.random_toys.primitives import KINDS, Primitive
-from toyshift.toys.random_toys.sampling import random_quat, sample_toy, toy_rng
+from toyshift.toys.random_toys.distribution import LEGO_KINDS, ToyDistribution
+from toyshift.toys.random_toys.primitives import Primitive
+from toyshift.toys.random_toys.sampling import random_quat, sample_toy
 from toyshift.toys.random_toys.toy import COLOURS, LEGO_COLOURS, Toy, toy_object
 
 GOLDEN = "14f49006389eb2dd"  # of the first toy of seed 0: must never change
 
 
 def _lego(i: int) -> Toy:
-    return sample_toy(toy_rng(0, 0, i))
+    return sample_toy(stream(0, 0, i))
 
 
 def test_golden_id_and_second_process() -> None:
     assert _lego(0).id == GOLDEN
-    code = "from toyshift.toys import sample_toy; from toyshift.toys.random_toys.sampling import toy_rng; print(sample_toy(toy_rng(0, 0, 0)).id)"
+    code = "from toyshift.toys import sample_toy; from toyshift.core.seeds import stream; "
+    code += "print(sample_toy(stream(0, 0, 0)).id)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == GOLDEN
 
@@ -35,7 +37,7 @@ def test_golden_id_and_second_process() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63))
 def test_json_round_trip_keeps_the_id(seed: int) -> None:
-    toy = sample_toy(toy_rng(seed))
+    toy = sample_toy(stream(seed))
     again = Toy.from_json(json.loads(json.dumps(toy.to_json())))
     assert again == toy
     assert again.id == toy.id
@@ -45,7 +47,7 @@ def test_json_round_trip_keeps_the_id(seed: int) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**63))
 def test_every_toy_is_connected_watertight_and_positive(seed: int) -> None:
-    toy = sample_toy(toy_rng(seed))
+    toy = sample_toy(stream(seed))
     body = union([p.manifold() for p in toy.primitives])
     # A negative piece is the inside of a cavity (a ring whose hole two others close), not a second body.
     assert sum(piece.volume() > 0 for piece in body.decompose()) == 1
@@ -76,7 +78,7 @@ def test_counts_kinds_colours_and_sizes_follow_the_distribution() -> None:
     assert counts[0] == 0
     assert np.abs(counts[1:] / 2000 - 0.2).max() < 0.04
     kinds = [p.kind for t in toys for p in t.primitives]
-    assert max(abs(kinds.count(k) / len(kinds) - 0.25) for k in KINDS) < 0.03
+    assert max(abs(kinds.count(k) / len(kinds) - 0.25) for k in LEGO_KINDS) < 0.03
     assert {t.colour for t in toys} == set(LEGO_COLOURS)
     assert len({t.id for t in toys}) == 2000
     holes = [p.size[0] - p.size[1] for t in toys for p in t.primitives if p.kind == "ring"]
@@ -84,7 +86,7 @@ def test_counts_kinds_colours_and_sizes_follow_the_distribution() -> None:
 
 
 def test_rotations_are_uniform() -> None:
-    rng = toy_rng(1)
+    rng = stream(1)
     z = np.array([quat_to_matrix(random_quat(rng))[:, 2] for _ in range(4000)])
     assert np.abs(z.mean(axis=0)).max() < 0.04
     np.testing.assert_allclose(z.T @ z / len(z), np.eye(3) / 3, atol=0.03)
@@ -94,7 +96,9 @@ def test_id_depends_on_content_alone() -> None:
     a = Toy((Primitive("sphere", (0.02,)),), "red")
     assert a.id == Toy((Primitive("sphere", (0.02 + 2e-7,)),), "red").id  # below the resolution of 1e-6
     others = [
-        Toy((Primitive("sphere", (0.020001,)),), "red"), Toy((Primitive("sphere", (0.02,)),), "blue"), Toy((Primitive("sphere", (0.02,)),), "red", 500.0),
+        Toy((Primitive("sphere", (0.020001,)),), "red"),
+        Toy((Primitive("sphere", (0.02,)),), "blue"),
+        Toy((Primitive("sphere", (0.02,)),), "red", 500.0),
         Toy((Primitive("sphere", (0.02,)), Primitive("sphere", (0.02,))), "red"),
     ]
     assert len({a.id, *(o.id for o in others)}) == 5
@@ -114,7 +118,7 @@ def test_object_has_the_mass_and_inertia_of_the_union() -> None:
 
 def test_no_toy_has_more_than_a_hundred_geoms() -> None:
     only_rings = ToyDistribution(counts=(0, 0, 0, 0, 1), kinds=(0, 0, 0, 1))
-    toy = sample_toy(toy_rng(3), only_rings)
+    toy = sample_toy(stream(3), only_rings)
     assert len(toy_object(toy, "test").geoms) == 100
 
 

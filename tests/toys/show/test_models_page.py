@@ -1,4 +1,4 @@
-"""The viewer's page: what is packed comes out again, nothing is loaded from elsewhere, and a browser shows it and turns it."""
+"""The page of models: what is packed comes out again, nothing is loaded elsewhere, a browser shows it, turns it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from toyshift.toys.show.models_page import MAX_FACES, object_parts, packed, view
 
 
 def a_toy(colour: str = "red") -> GraspObject:
-    return toy_object(Toy((Primitive("cuboid", (0.03, 0.05, 0.09)), Primitive("sphere", (0.025,), (0.0, 0.03, 0.03))), colour), "toys:<test>")
+    return toy_object(
+        Toy((Primitive("cuboid", (0.03, 0.05, 0.09)), Primitive("sphere", (0.025,), (0.0, 0.03, 0.03))), colour),
+        "toys:<test>",
+    )
 
 
 def data_of(page: str) -> Any:
@@ -57,7 +60,10 @@ def test_texture_is_in_the_page() -> None:
     toy = a_toy()
     corners = np.asarray(toy.mesh.triangles, dtype=np.float32).reshape(-1, 3)
     visual = VisualMesh(
-        corners, np.arange(len(corners), dtype=np.int32).reshape(-1, 3), np.zeros((len(corners), 2), np.float32), np.full((2000, 1000, 3), (10, 200, 30), np.uint8),
+        corners,
+        np.arange(len(corners), dtype=np.int32).reshape(-1, 3),
+        np.zeros((len(corners), 2), np.float32),
+        np.full((2000, 1000, 3), (10, 200, 30), np.uint8),
     )
     part = object_parts(dataclasses.replace(toy, visual=visual))[0]
     image = Image.open(io.BytesIO(base64.b64decode(part["texture"].split(",")[1])))
@@ -83,7 +89,9 @@ def picture(page: Any) -> np.ndarray[Any, np.dtype[np.int16]]:
 @pytest.mark.parametrize(("width", "height"), [(1200, 800), (390, 800)], ids=["laptop", "phone"])
 def test_browser_shows_a_model_that_turns(tmp_path: Path, width: int, height: int) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
-    browser_path = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    browser_path = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
     file = tmp_path / "toys.html"
     file.write_text(viewer_page("toys", [a_toy(), a_toy("blue")]), encoding="utf-8")
     complaints: list[str] = []
@@ -93,7 +101,9 @@ def test_browser_shows_a_model_that_turns(tmp_path: Path, width: int, height: in
         try:
             browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
         except sync_api.Error as error:
-            pytest.skip(f"no Chromium to run (apt install chromium, or playwright install chromium): {str(error).splitlines()[0]}")
+            pytest.skip(
+                f"no Chromium to run (apt install chromium, or playwright install chromium): {error}".splitlines()[0]
+            )
         page = browser.new_page(viewport={"width": width, "height": height})
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -75,7 +75,9 @@ def test_too_large_for_the_bed_names_the_toy() -> None:
     toy = a_toy(BRICK)
     with pytest.raises(ConfigError, match=f"{toy.id}.*does not fit the bed"):
         prepare(toy, PrintConfig(bed=(80, 80, 80)))
-    assert prepare(toy, PrintConfig(bed=(60, 95, 25))).row["size_mm"][0] == pytest.approx(90, abs=1e-2)  # a bed may be turned
+    assert prepare(toy, PrintConfig(bed=(60, 95, 25))).row["size_mm"][0] == pytest.approx(
+        90, abs=1e-2
+    )  # a bed may be turned
 
 
 def test_open_surface_names_the_object() -> None:
@@ -98,7 +100,10 @@ def test_files_of_toys_open_are_closed_and_bring_the_toy_back(tmp_path: Path) ->
     printer = PrintConfig(bed=(400, 400, 400))
     manifest = write_prints(tmp_path, "toys:lego?n=3", [(toy, prepare(toy, printer)) for toy in toys], printer)
     assert manifest == json.loads((tmp_path / "manifest.json").read_text())
-    assert {p.name for p in tmp_path.iterdir()} == {"manifest.json", *(f"{t.id}.{kind}" for t in toys for kind in ("stl", "3mf"))}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "manifest.json",
+        *(f"{t.id}.{kind}" for t in toys for kind in ("stl", "3mf")),
+    }
     for toy, row in zip(toys, manifest["prints"], strict=True):
         assert Toy.from_json(row["toy"]).id == toy.id
         mesh = trimesh.load_mesh(tmp_path / row["stl"])

@@ -74,7 +74,9 @@ def test_rules_give_colours(name: str) -> None:
 def test_bands_are_cut_exactly() -> None:
     cube = trimesh.creation.box([0.1, 0.2, 0.4])
     colours = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    visual = like_paint.banded(cube, like_paint.Bands(2, tuple(zip((-0.5, 0.25, 1.0), colours, strict=True))), (0.5, 0.5, 0.5, 1.0))
+    visual = like_paint.banded(
+        cube, like_paint.Bands(2, tuple(zip((-0.5, 0.25, 1.0), colours, strict=True))), (0.5, 0.5, 0.5, 1.0)
+    )
     middle = visual.vertices[visual.faces].mean(axis=1)[:, 2]
     for face, height in enumerate(middle):
         band = 0 if height < -0.1 else 1 if height < 0.05 else 2

@@ -1,4 +1,4 @@
-"""YCB-like shapes: measured sizes and masses are met, bodies are closed and in one piece, vessels hollow, handles open."""
+"""YCB-like shapes: measured sizes and masses are met, bodies closed and in one piece, vessels hollow, handles open."""
 
 from __future__ import annotations
 
@@ -87,8 +87,16 @@ def test_vessels_are_hollow_also_for_collisions(name: str, meshes: dict[str, tri
 @pytest.mark.parametrize(
     ("name", "holes"),
     [
-        ("025_mug", 1), ("038_padlock", 1), ("019_pitcher_base", 1), ("042_adjustable_wrench", 1), ("037_scissors", 2), ("033_spatula", 1),
-        ("050_medium_clamp", 1), ("024_bowl", 0), ("065-e_cups", 0), ("002_master_chef_can", 0),
+        ("025_mug", 1),
+        ("038_padlock", 1),
+        ("019_pitcher_base", 1),
+        ("042_adjustable_wrench", 1),
+        ("037_scissors", 2),
+        ("033_spatula", 1),
+        ("050_medium_clamp", 1),
+        ("024_bowl", 0),
+        ("065-e_cups", 0),
+        ("002_master_chef_can", 0),
     ],
 )
 def test_handles_have_a_hole(name: str, holes: int, meshes: dict[str, trimesh.Trimesh]) -> None:
@@ -101,13 +109,31 @@ def test_a_chain_has_the_holes_of_its_links(meshes: dict[str, trimesh.Trimesh]) 
 
 SCANS = Path(__file__).parents[4] / "shared" / "ycb"
 THIN = {  # walls and channels of 1 to 3 mm, where a scan of 2,500 faces is itself that coarse
-    "024_bowl", "029_plate", "031_spoon", "038_padlock", "042_adjustable_wrench", "050_medium_clamp", "052_extra_large_clamp", "063-a_marbles",
-    "065-a_cups", "065-c_cups", "065-e_cups", "065-g_cups", "065-i_cups", "072-d_toy_airplane", "073-a_lego_duplo", "073-c_lego_duplo", "073-e_lego_duplo", "073-g_lego_duplo",
+    "024_bowl",
+    "029_plate",
+    "031_spoon",
+    "038_padlock",
+    "042_adjustable_wrench",
+    "050_medium_clamp",
+    "052_extra_large_clamp",
+    "063-a_marbles",
+    "065-a_cups",
+    "065-c_cups",
+    "065-e_cups",
+    "065-g_cups",
+    "065-i_cups",
+    "072-d_toy_airplane",
+    "073-a_lego_duplo",
+    "073-c_lego_duplo",
+    "073-e_lego_duplo",
+    "073-g_lego_duplo",
 }
 
 
 @pytest.mark.skipif(not SCANS.is_dir(), reason=f"no scans in {SCANS}: get the YCB objects and put them there")
-def test_shapes_overlap_the_scans(meshes: dict[str, trimesh.Trimesh], benchmark_file: Callable[[str], ModuleType]) -> None:
+def test_shapes_overlap_the_scans(
+    meshes: dict[str, trimesh.Trimesh], benchmark_file: Callable[[str], ModuleType]
+) -> None:
     aligned_iou = benchmark_file("overlap").aligned_iou
     files = find_objects(SCANS)
     assert len(files) == 39
