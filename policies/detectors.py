@@ -44,8 +44,8 @@ class _Table(NamedTuple):
 class ColourDetector:
     """The largest blob that has neither the table's colour nor the robot's grey; blobs of any colour count that touch no border.
 
-    The table's colour is the middle of each camera's first image in an episode. No weights and no download; and so no way to tell one object
-    from others, or an object of the table's colour from the table (IoU: docs/policies.md).
+    The table's colour is the middle of each camera's first image in an episode. No weights and no download; and so no
+    way to tell one object from others, or an object of the table's colour from the table (IoU: docs/policies.md).
     """
 
     def __init__(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from toyshift.core.workers import core_count
-from toyshift.policies.config import PolicyConfig, TrainConfig
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.training.config import TrainConfig
 
 # peak learning rates that a small search found, per pooling: benchmarks/lr_search.py, results/lr_search_long.json, lr_search_mean.json
 LEARNING_RATES = {"detpool": 2.5e-3, "mean": 2.5e-3}

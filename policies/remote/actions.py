@@ -13,7 +13,8 @@ from toyshift.core.contract import ACTION_MODES, ActionContract
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.remote.options import check_fields, preset_or_file
 
-# What openpi's own clients do with the actions of the policies that its servers offer (examples/libero and examples/droid).
+# What openpi's own clients do with the actions of the policies that its servers offer (examples/libero and
+# examples/droid).
 PRESETS: dict[str, dict[str, Any]] = {
     "libero": {
         "mode": "eef_delta", "control_hz": 20.0, "execute": 5,  # robosuite's OSC_POSE: [-1, 1] is 0.05 m and 0.5 rad

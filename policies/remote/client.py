@@ -150,7 +150,8 @@ class RemotePolicy:
 
         Raises:
             RemoteError: no answer in time, a lost connection, or the server's own error.
-            ContractError: the answer is no chunk of finite actions of the right size, or shorter than what is to be executed.
+            ContractError: the answer is no chunk of finite actions of the right size, or shorter than what is to be
+                executed.
         """
         answer = self._ask(self._translate(observation))
         if "actions" not in answer:

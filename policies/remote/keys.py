@@ -36,7 +36,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "images": {"observation/image": "front", "observation/wrist_image": "wrist"},
         # hand position and axis-angle, then the joints of the two fingers of a Panda's hand [m]
         "state": {"observation/state": ["eef.x", "eef.y", "eef.z", *ROTATION_VECTOR, ["gripper.opening", 0.04, 0.0], ["gripper.opening", -0.04, 0.0]]},
-        # robosuite until 1.4 tells the orientation of the body "right_hand", a quarter turn from our site about the axis of approach
+        # robosuite until 1.4 tells the orientation of the body "right_hand", a quarter turn from our site about the
+        # axis of approach
         "hand_turn": math.pi / 2, "prompt": "prompt", "resize": 224,
     },
     "droid": {
@@ -70,8 +71,8 @@ class Keys:
 
     Attributes:
         images: the policy's key -> our camera; a key that ends in "*" with camera "*" stands for every camera.
-        state: the policy's key -> entries of our state by name, or [name, scale, offset] for scale * entry + offset; "*" is all of them,
-            "joints" the arm's joints, "eef.rotvec.x|y|z" the hand's rotation as axis-angle [rad].
+        state: the policy's key -> entries of our state by name, or [name, scale, offset] for scale * entry + offset;
+            "*" is all of them, "joints" the arm's joints, "eef.rotvec.x|y|z" the hand's rotation as axis-angle [rad].
         masks: like images.
         hand_turn: turn of the hand's frame about its own z axis before "eef.rotvec" is taken [rad].
         environment_state: key of the target's pose, where the environment tells it; "" sends none.

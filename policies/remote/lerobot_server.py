@@ -1,7 +1,8 @@
 """Serves a LeRobot policy; run by `lerobot_process` in an environment that has LeRobot and not ToyShift, never imported by ours.
 
-Its last argument is a JSON object: "policy" (folder), "rooms" (import name -> folder of ToyShift's rooms), "packages" (folder to borrow
-websockets and msgpack from where this environment lacks them) and "contracts" (what the server says about the policy).
+Its last argument is a JSON object: "policy" (folder), "rooms" (import name -> folder of ToyShift's rooms), "packages"
+(folder to borrow websockets and msgpack from where this environment lacks them) and "contracts" (what the server says
+about the policy).
 """
 
 from __future__ import annotations

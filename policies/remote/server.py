@@ -1,8 +1,9 @@
 """A policy server that speaks openpi's websocket protocol; needs neither torch nor a simulator itself.
 
-On connection the server sends its metadata; then every binary frame is an observation, answered with {"actions": (K, A), "server_timing":
-{"infer_ms", "prev_total_ms"}}. An error is a text frame, after which the server closes the connection (1011). {"__ctrl__":
-"episode_start"} forgets the episode so far and is answered with {"__ack__": "episode_start"}. `GET /healthz` answers "OK".
+On connection the server sends its metadata; then every binary frame is an observation, answered with {"actions": (K,
+A), "server_timing": {"infer_ms", "prev_total_ms"}}. An error is a text frame, after which the server closes the
+connection (1011). {"__ctrl__": "episode_start"} forgets the episode so far and is answered with {"__ack__":
+"episode_start"}. `GET /healthz` answers "OK".
 """
 
 from __future__ import annotations

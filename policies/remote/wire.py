@@ -59,7 +59,8 @@ def unpack(data: bytes, sender: str) -> dict[str, Any]:
         sender: who sent it, for the error.
 
     Raises:
-        RemoteError: the bytes are truncated or no msgpack, the message is no map, or an array is no array of numbers of that shape.
+        RemoteError: the bytes are truncated or no msgpack, the message is no map, or an array is no array of numbers of
+            that shape.
     """
     msgpack = msgpack_package()
     try:

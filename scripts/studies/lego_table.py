@@ -18,7 +18,8 @@ from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash, locked
 from toyshift.core.manifest import manifest
 from toyshift.core.workers import core_count, worker_pool
-from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig, TrainConfig
+from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig
+from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 from toyshift.scripts.studies.cells import Cell, choose, claim, plan, run_cells, set_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from toyshift.core.contract import (
 )
 from toyshift.core.files import write_json
 from toyshift.policies import Policy, PolicyConfig, TrainConfig, checkpoints, train
+from toyshift.policies.parts import ENCODERS
 from toyshift.policies.training.training_data import Source
 
 SIZE = 32
@@ -179,3 +181,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tiny_config(folder)
     train(config, source_of(config))
     return folder
+
+
+@pytest.fixture
+def shrink_vit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Gives vit-tiny another width, number of blocks and number of heads."""
+
+    def shrink(*size: int) -> None:
+        monkeypatch.setitem(ENCODERS, "vit-tiny", dataclasses.replace(ENCODERS["vit-tiny"], vit=size))
+
+    return shrink

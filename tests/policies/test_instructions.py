@@ -13,7 +13,8 @@ from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.policies import PolicyConfig, export, load_policy, train, verify
-from toyshift.policies.instructions import INSTRUCTION, Instructions
+from toyshift.policies.batch_keys import INSTRUCTION
+from toyshift.policies.instructions import Instructions
 from toyshift.policies.training.training_data import Source
 
 Make = Callable[..., Any]

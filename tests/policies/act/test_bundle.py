@@ -16,12 +16,11 @@ import pytest
 from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError, UnknownNameError
 from toyshift.core.files import read_json, write_json
 from toyshift.policies import ActingPolicy, export, load_policy, verify
-from toyshift.policies.act.acting import blend
+from toyshift.policies.act.acting_policy import blend
 from toyshift.policies.act.bundle import write_arrays
 from toyshift.policies.act.bundle_format import BUNDLE_FILE, read_golden
 from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.config import POOLING_NAMES
-from toyshift.policies.network import backbones
 
 Make = Callable[..., Any]
 
@@ -111,10 +110,10 @@ def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
 
 @pytest.mark.parametrize("pooling", POOLING_NAMES)
 @pytest.mark.parametrize("encoder", ["conv-small", "vit-tiny"])
-def test_every_pooling_exports(pooling: str, encoder: str, save_untrained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_pooling_exports(pooling: str, encoder: str, save_untrained: Make, tmp_path: Path, shrink_vit: Make) -> None:
     if encoder == "vit-tiny":
         pytest.importorskip("timm")
-        monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (48, 3, 3))
+        shrink_vit(48, 3, 3)
     folder = save_untrained(tmp_path / "run", policy={"pooling": pooling, "encoder": encoder})
     assert difference(folder, export(folder, tmp_path / "bundle")) <= 1e-5
 

@@ -24,8 +24,8 @@ SMALL: dict[str, Any] = {"width": 32, "stem": 16, "hidden": 32, "chunk": 2, "exe
 
 
 @pytest.fixture(autouse=True)
-def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (48, 3, 3))  # three blocks: leaks would need two
+def _shallow(shrink_vit: Callable[..., None]) -> None:
+    shrink_vit(48, 3, 3)  # three blocks: leaks would need two
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 from toyshift.core.contract import ACTION, ACTION_HISTORY, ACTION_IS_PAD, HISTORY_IS_PAD, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.policies import Policy, PolicyConfig, export, load_policy, verify
-from toyshift.policies.act.acting import TorchPolicy
+from toyshift.policies.act.torch_policy import TorchPolicy
 from toyshift.policies.network import history
 from toyshift.policies.network.history import HistoryTransformer
 from toyshift.policies.network.policy import action_windows

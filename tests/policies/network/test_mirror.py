@@ -12,7 +12,7 @@ from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.training.augmentation import MIRRORED_ACTION, MIRRORED_STATE, mirror_signs, mirrored
-from toyshift.policies.training.initial import signs_of_mirrored
+from toyshift.policies.training.initial_policy import signs_of_mirrored
 
 CAMERAS = ("front", "wrist")
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from toyshift.core.errors import UnknownNameError
-from toyshift.policies.config import MASKED_POOLINGS, POOLING_NAMES
 from toyshift.policies.network import pooling as poolings
-from toyshift.policies.network.pooling import POOLINGS, patch_coverage, target_pixels
+from toyshift.policies.network.views import patch_coverage, target_pixels
+from toyshift.policies.parts import ENCODERS, HEADS, POOLINGS, part_of
 
 BATCH, VIEWS, COUNT, WIDTH = 3, 2, 16, 32
-GLOBAL = ("mean", "cls", "attention", "spatial-softmax", "efficient-probing", "crop", "mask-channel")
+ON_TARGET = ("detpool", "detpool-post", "box")
+GLOBAL = tuple(name for name in POOLINGS if name not in ON_TARGET)
 
 
 def make_pooling(name: str, width: int) -> torch.nn.Module:
     return poolings.make_pooling(name, width, (4, 4))
 
 
-def test_the_registry_and_the_config_agree() -> None:
-    assert tuple(sorted(POOLINGS)) == tuple(sorted(POOLING_NAMES))
-    assert set(POOLINGS) == {*GLOBAL, *MASKED_POOLINGS}
+def test_the_table_says_what_the_poolings_are() -> None:
+    assert {name for name, part in POOLINGS.items() if part.on_target} == set(ON_TARGET)
+    for name, part in POOLINGS.items():
+        assert hasattr(make_pooling(name, WIDTH), "average") == (part.first and name != "cls")  # cls first is a mean
+
+
+@pytest.mark.parametrize("table", [POOLINGS, ENCODERS, HEADS])
+def test_every_part_is_where_the_table_says(table: dict[str, Any]) -> None:
+    assert all(callable(part_of("part", name, table)) for name in table)
 
 
 @pytest.fixture
@@ -74,7 +83,7 @@ def test_order_of_samples_views_and_tokens(name: str, tokens: torch.Tensor, mask
     torch.testing.assert_close(pooling(tokens[:1, 1:], mask[:1, 1:]), out[:1, 1:])
 
 
-@pytest.mark.parametrize("name", MASKED_POOLINGS)
+@pytest.mark.parametrize("name", ON_TARGET)
 def test_an_empty_mask_gives_the_learned_nothing(name: str, tokens: torch.Tensor, mask: torch.Tensor) -> None:
     pooling = make_pooling(name, WIDTH)
     mask[1, 0] = 0.0
@@ -94,7 +103,7 @@ def test_coverage_is_the_share_of_target_pixels() -> None:
     masks[0, :8, 8:16] = 1  # one whole patch
     masks[0, 8:12, 0:4] = 1  # a quarter of another
     masks[0, 8:, 16:] = 3  # the robot is not the target
-    coverage = patch_coverage(target_pixels(masks))
+    coverage = patch_coverage(target_pixels(masks), patch=8)
     torch.testing.assert_close(coverage, torch.tensor([[0.0, 1.0, 0.0, 0.25, 0.0, 0.0]]))
 
 

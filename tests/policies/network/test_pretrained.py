@@ -15,7 +15,7 @@ from toyshift.policies import PolicyConfig, TrainConfig, export, load_policy, tr
 from toyshift.policies.network import backbones, pretrained
 from toyshift.policies.network.encoders import make_encoder
 from toyshift.policies.network.pretrained import fitted, lite0_names, read_lite0, read_safetensors, vit_names
-from toyshift.policies.training.initial import initial_policy
+from toyshift.policies.training.initial_policy import initial_policy
 
 pytest.importorskip("timm")
 
@@ -25,8 +25,8 @@ FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip")
 
 
 @pytest.fixture(autouse=True)
-def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (24, 2, 3))
+def _shallow(shrink_vit: Callable[..., None]) -> None:
+    shrink_vit(24, 2, 3)
 
 
 def encoder_of(family: str, side: int, **kwargs: Any) -> Any:

@@ -22,7 +22,8 @@ pytest.importorskip("msgpack")
 pytest.importorskip("websockets")
 ACTIONS = ActionContract("eef_delta", ("dx", "gripper"), ("m", "1"), (-5.0, -5.0), (5.0, 5.0), 10.0, ("j1",))
 OBSERVATIONS = ObservationContract((("front", (4, 6)),), ("j1", "x"))
-# A chunk of two actions at a time: [first entry of the normalised state + 10 * mean of the image, number of chunks + noise].
+# A chunk of two actions at a time: [first entry of the normalised state + 10 * mean of the image, number of chunks +
+# noise].
 FAKE = '''
 import json, pathlib, sys, types
 import torch

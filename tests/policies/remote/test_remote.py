@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError, RemoteError, UnknownNameError
 from toyshift.policies import Policy, PolicyConfig, load_policy
-from toyshift.policies.act.acting import TorchPolicy
+from toyshift.policies.act.torch_policy import TorchPolicy
 from toyshift.policies.remote.actions import ActionMeaning, clipped
 from toyshift.policies.remote.client import RemotePolicy
 from toyshift.policies.remote.keys import Keys, Translator, resize_with_pad

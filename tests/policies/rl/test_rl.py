@@ -23,9 +23,9 @@ pytest.importorskip("stable_baselines3")
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
-from toyshift.policies.devices import MemoryShortError  # noqa: E402
 from toyshift.policies.rl import rounds as rl  # noqa: E402  these need Stable-Baselines3
 from toyshift.policies.rl.learner import require_memory  # noqa: E402
+from toyshift.policies.training.memory import MemoryShortError  # noqa: E402
 
 SMALL: dict[str, Any] = {"envs": 2, "hidden": 16, "round_steps": 48, "steps": 96, "evaluation_episodes": 2, "batch_size": 16, "random_steps": 16, "device": "cpu", "threads": 1, "checkpoint_minutes": 1e-9}
 PIXELS: dict[str, Any] = {"env": "toyshift/Grasp-v0", "cameras": ("front",), "image_size": 32, "width": 16, "hidden": 16}
@@ -89,7 +89,7 @@ def test_the_acting_network_is_the_learners_mean(algo: str, pixels: bool, tmp_pa
             observations, *_ = run.env.step(np.stack([run.env.action_space.sample() for _ in range(2)]))
         unit, _ = run.learner.predict(observations, deterministic=True)
         network, contract = run.network(), run.action_contract
-        from toyshift.policies.act.acting import TorchPolicy
+        from toyshift.policies.act.torch_policy import TorchPolicy
 
         policy = TorchPolicy("rl", network)
         for i in range(2):

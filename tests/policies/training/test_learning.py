@@ -12,7 +12,6 @@ import torch
 from toyshift.core.contract import STATE, image_key, mask_key
 from toyshift.policies import Policy, PolicyConfig
 from toyshift.policies.config import POOLING_NAMES
-from toyshift.policies.network import backbones
 
 Make = Callable[..., Any]
 Case = tuple[Policy, dict[str, torch.Tensor]]
@@ -21,11 +20,11 @@ SAMPLES, STEPS = 8, 80
 
 
 @pytest.fixture
-def build(fake_windows: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+def build(fake_windows: Make, shrink_vit: Callable[..., None]) -> Make:
     def make(**kwargs: Any) -> Case:
         if kwargs.get("encoder") == "vit-tiny":
             pytest.importorskip("timm")
-            monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (48, 2, 3))
+            shrink_vit(48, 2, 3)
         windows = fake_windows(SAMPLES, 2)
         policy = Policy(PolicyConfig(**SMALL | kwargs), windows.action_contract, windows.observation_contract, windows.stats)
         batch = {k: torch.from_numpy(v) for k, v in windows.batch(np.arange(SAMPLES)).items() if isinstance(v, np.ndarray)}

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from toyshift.core.contract import image_key
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.policies import PolicyConfig, TrainConfig, load_policy, train
-from toyshift.policies.token_keys import FROZEN, token_key
+from toyshift.policies.batch_keys import FROZEN, token_key
 from toyshift.policies.training import token_cache as cache
-from toyshift.policies.training.run import Run
 from toyshift.policies.training.training_data import open_source
+from toyshift.policies.training.training_run import Run
 
 pytest.importorskip("timm")
 Make = Callable[..., Any]

@@ -25,13 +25,13 @@ from safetensors.torch import load_file
 from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError
 from toyshift.policies import PolicyConfig, TrainConfig, checkpoints, load_policy, train
-from toyshift.policies.devices import MemoryShortError, memory_advice
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.training.augmentation import augment, shifted
+from toyshift.policies.training.memory import MemoryShortError, memory_advice
 from toyshift.policies.training.optimisation import learning_rate
 from toyshift.policies.training.prefetch import Prefetch
-from toyshift.policies.training.run import DivergedError, Run
 from toyshift.policies.training.training_data import Source
+from toyshift.policies.training.training_run import DivergedError, Run
 
 Make = Callable[..., Any]
 WEIGHTS = ("model.safetensors", "ema.safetensors", "best.safetensors", "optimizer.safetensors")
@@ -55,7 +55,8 @@ def test_detpool_learns_what_only_the_mask_shows(make_config: Make, make_source:
         policy = {"pooling": pooling, "width": 64}
         config = make_config(tmp_path / pooling, policy, steps=200, batch_size=32, lr=3e-3, contrast=0.0, color=0.0, brightness=0.0, log_every=50)
         results[pooling] = train(config, make_source(config, frames=256, cameras=("front",)))["validation_loss"]
-    # The images are noise: from them alone the best guess is the median, a loss of about 0.58 (the gripper entry is constant).
+    # The images are noise: from them alone the best guess is the median, a loss of about 0.58 (the gripper entry is
+    # constant).
     assert results["detpool"] < 0.15 < 0.45 < results["mean"]
 
 
