@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-INSTRUCTION = "instruction"  # (B,) int64 or (B, 384) float32, see `Instructions`; also the name of the exported graph's input
+# (B,) int64 or (B, 384) float32, see `Instructions`; also the name of the exported graph's input
+INSTRUCTION = "instruction"
 
 # Augmentation, drawn by `training/augmentation.py` and applied on the training device by `Policy.forward`
 STATE_NOISE = "augment.state"  # (B, S) in standardised units

@@ -60,7 +60,8 @@ def read_contracts(folder: Path) -> tuple[ActionContract, ObservationContract]:
     try:
         return ActionContract.from_json(value["action"]), ObservationContract.from_json(value["observation"])
     except ContractError as error:
-        raise ContractError(f"{folder / CONTRACT_FILE}: {error}; restore it from a copy, or make the folder again") from error
+        path = folder / CONTRACT_FILE
+        raise ContractError(f"{path}: {error}; restore it from a copy, or make the folder again") from error
 
 
 def read_policy_config(folder: Path) -> PolicyConfig:
@@ -188,7 +189,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def weights_to_act(state: dict[str, Any]) -> str:
-    """Returns the name of the weights that act: the best where they were chosen, else the averaged where there are any."""
+    """Returns the name of the weights that act: the best if chosen, else the averaged ones if there are any."""
     if state.get("act") == "best":
         return BEST
     return EMA if EMA in state["files"] else MODEL

@@ -122,9 +122,7 @@ class PolicyConfig(Settings):
         if min(self.width, self.stem, self.token_hidden, self.hidden, self.layers, self.chunk, self.execute) < 1:
             raise ConfigError("width, stem, token_hidden, hidden, layers, chunk and execute must be at least 1")
         if self.width % 8 or self.stem % 8:
-            raise ConfigError(
-                f"width is {self.width} and stem {self.stem}; both must be multiples of 8 (attention heads and norm groups)"
-            )
+            raise ConfigError(f"width is {self.width} and stem {self.stem}; both must be multiples of 8 (heads, norms)")
         if self.execute > self.chunk:
             raise ConfigError(
                 f"execute is {self.execute} but a chunk holds {self.chunk} actions; lower execute or raise chunk"

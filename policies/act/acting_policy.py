@@ -105,7 +105,7 @@ class ActingPolicy(ABC):
         self._rng = episode_rng(0, 0, "acting-noise")
 
     def steps_before(self, batch: int) -> list[Any]:
-        """Returns the features of the latest observations, none where those were of another batch: of other episodes."""
+        """Returns the features of the latest observations, none where those were a batch of other episodes."""
         return self._steps if self._steps and len(self._steps[-1]) == batch else []
 
     def noise(self, batch: int) -> Float32 | None:

@@ -120,7 +120,7 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
 
 
 def _golden_instructions(config: PolicyConfig, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Returns rows of the table, or random directions in the place of sentences: an export needs no sentence encoder."""
+    """Returns rows of the table, or random directions in the place of sentences, which need a sentence encoder."""
     if config.instruction == "table":
         return {INSTRUCTION: np.arange(GOLDEN_CASES, dtype=np.int64) % len(config.vocabulary)}
     if config.instruction == "minilm":

@@ -14,7 +14,7 @@ from toyshift.policies.act.bundle_format import MODEL_FILE, OUTPUT, TOLERANCE, c
 
 
 def _difference(name: str, ours: NDArray[Any], golden: NDArray[Any]) -> float:
-    """Returns the largest difference: of actions in physical units, of features (any scale) relative to those above 1."""
+    """Returns the largest difference: of actions in physical units, of features relative to those above 1."""
     scale = 1.0 if name == OUTPUT else np.maximum(np.abs(golden), 1.0)
     return float((np.abs(ours - golden) / scale).max())
 

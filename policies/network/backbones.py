@@ -114,7 +114,7 @@ class Backbone(Encoder):
 
 
 class ViT(Backbone):
-    """A vision transformer; with masked attention, the target's patches and the others do not see each other in any block.
+    """A vision transformer; with masked attention, the target's patches and the others see each other in no block.
 
     Class and register tokens, where there are any, count as the target's: what the target's tokens become depends on
     the target's patches alone. With the pooling `cls`, a ViT that has a class token gives that as its only token.
@@ -149,7 +149,7 @@ class ViT(Backbone):
 
 
 def _add_lora(net: nn.Module, rank: int) -> None:
-    """Adds low-rank changes, zero at first, to the linear layers of a ViT's blocks; nothing else of the network is trained.
+    """Adds low-rank changes, zero at first, to the linear layers of a ViT's blocks; nothing else of it is trained.
 
     Raises:
         MissingDependencyError: peft is not installed.

@@ -10,7 +10,7 @@ from toyshift.policies.instructions import SENTENCE_SIZE
 
 
 class Conditioning(nn.Module):
-    """A learned vector per instruction (or a projected sentence embedding), and a token MLP that it scales and shifts (FiLM).
+    """A learned vector per instruction (or a projected sentence embedding), and a token MLP that it modulates (FiLM).
 
     Every token is read by itself: what detection pooling keeps apart stays apart. The modulation comes before the
     pooling because a mean cannot be asked afterwards for the object that was named.

@@ -1,4 +1,4 @@
-"""Frozen encoders whose tokens are pooled first: what of a view never changes in training, and what is learnt behind it.
+"""Frozen encoders whose tokens are pooled first: what of a view never changes in training, and what is learnt from it.
 
 LEGO's order: mean of the (frozen) tokens on the target, then a projection. All that is learnt comes behind the pooling,
 so one pooled token per view and frame is all that training needs, and `token_cache.py` stores it. The learned positions
@@ -21,7 +21,7 @@ from toyshift.policies.network.encoders import Jitter
 def frozen_views(
     policy: Any, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None
 ) -> dict[str, Tensor]:
-    """Returns what the frozen encoders see, arguments as those of `Policy.pool`: tokens, coverages and places by key."""
+    """Returns what the frozen encoders see: tokens, coverages and places by key; arguments as for `Policy.pool`."""
     out = {}
     for camera in policy.cameras:
         view = policy.view(camera, images, masks)

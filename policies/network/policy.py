@@ -44,7 +44,7 @@ from toyshift.policies.network.views import View, patch_coverage, prepare, targe
 
 
 class Normaliser(nn.Module):
-    """Standardises and restores vectors; mean and standard deviation are buffers, saved and exported with the weights."""
+    """Standardises and restores vectors; mean and deviation are buffers, saved and exported with the weights."""
 
     mean: Tensor
     std: Tensor
@@ -143,9 +143,7 @@ class Policy(nn.Module):
         encoders: list[Any] = list(self.encoders.values())
         grids = {encoder.grid for encoder in encoders}
         if self.config.pooling_part.grid and len(grids) > 1:
-            raise ConfigError(
-                f"{self.config.pooling} needs one grid of patches for all cameras, got {sorted(grids)}; set encoder_size"
-            )
+            raise ConfigError(f"{self.config.pooling} needs one grid of patches, got {sorted(grids)}; set encoder_size")
         if all(encoder.class_only for encoder in encoders):
             return MeanPool(self.config.width)  # of one token, the ViT's own class token
         return make_pooling(self.config.pooling, self.config.width, encoders[0].grid)
@@ -210,7 +208,7 @@ class Policy(nn.Module):
         return torch.cat(pooled, dim=1) if pooled else torch.empty(0, 0, self.config.width)
 
     def features(self, pooled: Tensor, state: Tensor, told: Tensor | None = None) -> Tensor:
-        """Joins pooled views (B, V, C), the standardised state entries that the policy sees, and what it is told: (B, F)."""
+        """Joins pooled views (B, V, C), the standardised state entries that are seen, and what is told: (B, F)."""
         views = [pooled.flatten(1)] if self.cameras else []
         words = [] if told is None else [told.to(pooled.dtype)]
         return torch.cat([*views, state.index_select(1, self.indices).to(pooled.dtype), *words], dim=1)
@@ -228,7 +226,7 @@ class Policy(nn.Module):
         return {"loss": masked_mean(errors, is_pad)}
 
     def losses(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Returns the loss of each sample (B,) of a batch that `forward` takes; its mean is the loss where nothing is padding."""
+        """Returns the loss of each sample (B,) of a batch for `forward`; their mean is the loss without padding."""
         samples, errors, is_pad = self._errors(batch)
         return sample_mean(errors.reshape(samples, -1, errors.shape[-1]), is_pad.reshape(samples, -1))
 
@@ -277,7 +275,7 @@ class Policy(nn.Module):
         state: Tensor,
         instruction: Tensor | None = None,
     ) -> Tensor:
-        """Returns the features (B, F) of an observation, arguments as for `predict`; `decide` takes a history of them."""
+        """Returns the features (B, F) of an observation, a history of which `decide` takes; see `predict`."""
         told = self.tell(instruction)
         return self.features(self.pool(images, masks, told=told), self.normalise_state(state), told)
 

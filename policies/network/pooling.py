@@ -1,4 +1,4 @@
-"""Pooling: patch tokens (B, V, N, C) and the target's coverage of each patch (B, V, N) -> one vector per view (B, V, C)."""
+"""Pooling: tokens (B, V, N, C) and the target's share of each patch (B, V, N) -> one vector per view (B, V, C)."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class AttentionPool(nn.Module):
         query = torch.matmul(self.query.unsqueeze(1), key).squeeze(1) * depth**-0.5  # (heads, C)
         weight = torch.matmul(x, query.t()).softmax(dim=-2)  # (B, V, N, heads)
         mean = torch.matmul(weight.transpose(-2, -1), x)  # (B, V, heads, C)
-        pooled = torch.matmul(value, mean.unsqueeze(-1)).flatten(-3) + self.value.bias  # (B, V, heads, D, 1) -> (B, V, C)
+        pooled = torch.matmul(value, mean.unsqueeze(-1)).flatten(-3) + self.value.bias  # (B, V, C)
         out: Tensor = self.out(pooled)
         return out
 

@@ -1,4 +1,4 @@
-"""What an encoder is shown of one view: the image as it is, resized, or cropped around the target; the mask, or its box."""
+"""What an encoder is shown of one view: the image as it is, resized, or cropped around the target; and the mask."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def crop(images: Tensor, target: Tensor, size: tuple[int, int]) -> tuple[Tensor,
 
 
 def _bilinear(centre: Tensor, half: Tensor, pixels: int, samples: int) -> Tensor:
-    """Returns the weights (B, samples, pixels) that read a line at equal distances around a centre, both (B,) in [-1, 1].
+    """Returns the weights (B, samples, pixels) that read a line evenly around a centre; both (B,) in [-1, 1].
 
     As matrices and not by grid_sample: onnxruntime's rounds its places otherwise, which 50 layers made 1e-4 of an
     action; these are equal to the bit.

@@ -1,4 +1,4 @@
-"""What a user says about policies behind a server: how they are addressed, their keys, their actions, how long to wait."""
+"""What a user says about policies behind a server: their address, keys and actions, and how long to wait."""
 
 from __future__ import annotations
 

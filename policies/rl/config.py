@@ -140,7 +140,7 @@ class RlConfig(Settings):
 
     @property
     def round_length(self) -> int:
-        """Control steps of a round: `round_steps`, rounded up to whole steps (SAC) or whole updates (PPO) of all environments."""
+        """Control steps of a round: `round_steps`, rounded up to whole steps (SAC) or updates (PPO) of all envs."""
         unit = self.envs * (self.horizon if self.algo == "ppo" else 1)
         return -(-self.round_steps // unit) * unit
 

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's SAC and PPO as learners whose whole state is a table of tensors, so that no pickle is needed to go on."""
+"""Stable-Baselines3's SAC and PPO as learners whose whole state is a table of tensors: going on needs no pickle."""
 
 from __future__ import annotations
 
@@ -151,13 +151,17 @@ def play_experts(learner: BaseAlgorithm, env: LearningEnv, experts: Experts, ste
     for i in range(env.num_envs):
         experts.begin(i)
     for _ in range(-(-steps // env.num_envs)):
-        actions = np.stack([env.contract.to_unit(experts.act(i))[env.places] for i in range(env.num_envs)]).clip(-1.0, 1.0)
+        units = [env.contract.to_unit(experts.act(i))[env.places] for i in range(env.num_envs)]
+        actions = np.stack(units).clip(-1.0, 1.0)
         then, rewards, dones, infos = env.step(actions)
         last = {key: value.copy() for key, value in then.items()} if isinstance(then, dict) else then.copy()
         for i in np.flatnonzero(dones):
             final = infos[i]["terminal_observation"]
-            for target, value in [(last[key], final[key]) for key in final] if isinstance(last, dict) else [(last, final)]:
-                target[i] = value
+            if isinstance(last, dict):
+                for key, value in final.items():
+                    last[key][i] = value
+            else:
+                last[i] = final
             ends.append(bool(infos[i]["is_success"]))
             experts.begin(int(i))
         buffer.add(seen, last, actions, rewards, dones, infos)
@@ -166,7 +170,10 @@ def play_experts(learner: BaseAlgorithm, env: LearningEnv, experts: Experts, ste
 
 
 def end_episodes(learner: BaseAlgorithm) -> None:
-    """Marks SAC's newest transitions as the last of their episodes: what is collected next begins new ones, and n-step returns must not run into them."""
+    """Marks SAC's newest transitions as the last of their episodes.
+
+    What is collected next begins new ones, and n-step returns must not run into them.
+    """
     buffer: Any = getattr(learner, "replay_buffer", None)
     if buffer is not None:
         buffer.timeouts[buffer.pos - 1] = 1.0 - buffer.dones[buffer.pos - 1] * (1.0 - buffer.timeouts[buffer.pos - 1])

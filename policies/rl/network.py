@@ -1,4 +1,4 @@
-"""The network of reinforcement learning: ToyShift's policy network inside Stable-Baselines3, and back out as one that acts."""
+"""The network of reinforcement learning: the policy network inside Stable-Baselines3, and back out as one that acts."""
 
 from __future__ import annotations
 

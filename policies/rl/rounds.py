@@ -1,4 +1,4 @@
-"""Reinforcement learning in rounds: learn, evaluate, keep the best, write a checkpoint; a killed run goes on where it was."""
+"""Reinforcement learning in rounds: learn, evaluate, keep the best, write a checkpoint; a killed run goes on."""
 
 from __future__ import annotations
 
@@ -144,7 +144,8 @@ class RlRun:
 
     def network(self) -> Any:
         """Returns the policy network as it acts now."""
-        return acting_network(self.learner, self.policy_config, self.action_contract, self.observation_contract, self.env.places)
+        contracts = self.action_contract, self.observation_contract
+        return acting_network(self.learner, self.policy_config, *contracts, self.env.places)
 
     def play_round(self, bar: Progress) -> dict[str, Any]:
         """Learns for a round, evaluates, and returns the row of metrics.jsonl.

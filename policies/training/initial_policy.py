@@ -1,4 +1,4 @@
-"""A policy at the start of its training: random weights from the seed, pretrained encoders, or another run's weights."""
+"""A policy at the start of its training: random weights from the seed, pretrained encoders, or a run's weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def _with_vocabulary(config: PolicyConfig, source: Source) -> PolicyConfig:
     """Returns the configuration with the instructions that the data's batches are coded by."""
     if config.instruction != ("none" if source.instructions is None else source.instructions.kind):
         raise ConfigError(f"the policy's instruction is {config.instruction}, but the batches are made for another one")
-    return config if source.instructions is None else dataclasses.replace(config, vocabulary=source.instructions.vocabulary)
+    if source.instructions is None:
+        return config
+    return dataclasses.replace(config, vocabulary=source.instructions.vocabulary)
 
 
 def initial_policy(config: TrainConfig, source: Source) -> Policy:

@@ -22,7 +22,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def parameter_groups(policy: Policy, config: TrainConfig) -> list[dict[str, Any]]:
-    """Decays kernels and matrices, not biases, norms and learned vectors; `scale` is a group's share of the learning rate."""
+    """Decays kernels and matrices, not biases, norms and learned vectors; `scale` is the share of the learning rate."""
     groups = []
     for scale in sorted({1.0, config.encoder_lr_scale}, reverse=True):
         own = [

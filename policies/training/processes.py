@@ -1,4 +1,4 @@
-"""The processes of one training: a single one by itself, or several through Hugging Face Accelerate, one per GPU or CPU share.
+"""The processes of one training: one by itself, or several through Hugging Face Accelerate, one per GPU or CPU share.
 
 Every process draws the same batch, trains on its own slice of it and ends each step with the same weights; the first
 writes.
@@ -103,7 +103,8 @@ class ManyProcesses(Processes):
             InitProcessGroupKwargs(timeout=PATIENCE),
         ]
         # Autocast and accumulation are the run's own business.
-        self._accelerator: Any = Accelerator(cpu=self.device.type == "cpu", mixed_precision="no", kwargs_handlers=handlers)
+        on_cpu = self.device.type == "cpu"
+        self._accelerator: Any = Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=handlers)
         self.device = self._accelerator.device
         self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
 

@@ -1,4 +1,4 @@
-"""The robust policy of Re-Mix: learns from several datasets by weights that change at every step; see `toyshift.data.loading.remix`."""
+"""The robust policy of Re-Mix: it learns by weights of datasets that change at every step, see `data/loading/remix.py`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _numbers(losses: Tensor) -> Array:
 
 
 def robust_run(config: TrainConfig) -> RobustRun:
-    """Trains the reference policy into `config.out`/reference, unless it is there, and returns the robust policy at its start.
+    """Trains the reference policy into `config.out`/reference, unless it is there; returns the robust one at its start.
 
     Args:
         config: of both policies; its weights are set to be equal.

@@ -116,7 +116,8 @@ def _build(
     blocks = [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     shapes = {key: value.shape[1:] for key, value in _encode(arrays, slice(0, 1), 0, policy, config, bf16).items()}
     try:
-        maps = {k: writable_map(partial / f"{k}.npy", (count, copies, *shape), "float16") for k, shape in shapes.items()}
+        files = {k: partial / f"{k}.npy" for k in shapes}
+        maps = {k: writable_map(files[k], (count, copies, *shape), "float16") for k, shape in shapes.items()}
         done = writable_map(partial / "done.npy", (len(blocks),), "uint8")
     except OSError as error:
         size = sum(int(np.prod(shape)) for shape in shapes.values()) * 2 * copies * count

@@ -35,7 +35,7 @@ class DivergedError(ToyShiftError, RuntimeError):
 
 
 def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """Makes tensors of a batch's arrays; for a CUDA device in pinned memory, from where they are copied while the GPU computes."""
+    """Makes tensors of arrays; for a CUDA device in pinned memory, which is copied while the GPU computes."""
     tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in batch.items()}
     return {k: v.pin_memory() for k, v in tensors.items()} if device.type == "cuda" else tensors
 
@@ -122,7 +122,7 @@ class Run:
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def batch(self, step: int) -> tuple[Indices, dict[str, Tensor]]:
-        """Returns the frames (B,) that all processes train on at a step, and this process's share of them, augmented."""
+        """Returns the frames (B,) that all processes train on at a step, and this one's share of them, augmented."""
         indices = self.source.indices(step)
         here = self.processes.share(len(indices))
         arrays, part = self.source.batch(indices[here]), (len(indices), here)
@@ -139,7 +139,7 @@ class Run:
         return out
 
     def _backward(self, batch: dict[str, Tensor]) -> float:
-        """Adds the gradients of a batch's loss and returns that loss; of several passes and processes as if they were one."""
+        """Adds the gradients of a batch's loss, and returns it; several passes and processes are as one."""
         passes, count = self.config.accumulate, self.processes.count
         if passes == count == 1:
             loss = self.loss(batch)
@@ -172,9 +172,9 @@ class Run:
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             shown = ", ".join(map(str, indices[:16])) + (", ..." if len(indices) > 16 else "")
             raise DivergedError(
-                f"the loss is {value} and the gradient norm {float(norm)} at step {self.step} (dataset frames {shown}). "
-                f"The last checkpoint in {self.folder} is untouched; look at these frames for broken values, "
-                f"or lower lr ({config.lr}) or use precision f32"
+                f"the loss is {value} and the gradient norm {float(norm)} at step {self.step} "
+                f"(dataset frames {shown}). The last checkpoint in {self.folder} is untouched; look at these frames "
+                f"for broken values, or lower lr ({config.lr}) or use precision f32"
             )
         self.optimizer.step()
         if self.ema:

@@ -1,4 +1,4 @@
-"""A small synthetic dataset behind the interface of `toyshift.data.loading.loader.Windows`, and a quick way to train on it."""
+"""A small synthetic dataset with the interface of `data.loading.loader.Windows`, and a quick way to train on it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ SIZE = 32
 STATE_NAMES = ("x", "y", "opening")
 
 
-def contracts(cameras: tuple[str, ...] = ("front", "wrist"), size: int = SIZE) -> tuple[ActionContract, ObservationContract]:
+def contracts(
+    cameras: tuple[str, ...] = ("front", "wrist"), size: int = SIZE
+) -> tuple[ActionContract, ObservationContract]:
     action = ActionContract(
-        mode="eef_delta", names=("dx", "dy", "gripper"), units=("m", "m", "1"), low=(-1.0, -1.0, 0.0), high=(1.0, 1.0, 1.0),
-        control_hz=10.0, joint_names=("j1",),
+        mode="eef_delta", names=("dx", "dy", "gripper"), units=("m", "m", "1"), low=(-1.0, -1.0, 0.0),
+        high=(1.0, 1.0, 1.0), control_hz=10.0, joint_names=("j1",),
     )
     return action, ObservationContract(tuple((c, (size, size)) for c in cameras), STATE_NAMES)
 
@@ -48,7 +50,10 @@ class FakeSampler:
 class FakeWindows:
     """Noise images; the target's place shows in the masks only, and the action is that place."""
 
-    def __init__(self, frames: int = 64, chunk: int = 4, cameras: tuple[str, ...] = ("front", "wrist"), seed: int = 0, size: int = SIZE) -> None:
+    def __init__(
+        self, frames: int = 64, chunk: int = 4, cameras: tuple[str, ...] = ("front", "wrist"), seed: int = 0,
+        size: int = SIZE,
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.action_contract, self.observation_contract = contracts(cameras, size)
         self.data: dict[str, np.ndarray] = {}
@@ -109,12 +114,14 @@ def source_of(config: TrainConfig, frames: int = 64, **kwargs: Any) -> Source:
 def tiny_config(out: Path, policy: dict[str, Any] | None = None, **kwargs: Any) -> TrainConfig:
     """A run of a few seconds; keyword arguments replace fields."""
     made = PolicyConfig(**{"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "execute": 2} | (policy or {}))
-    fields: dict[str, Any] = {"data": ("fake",), "out": str(out), "policy": made, "steps": 6, "batch_size": 8, "warmup": 2, "log_every": 1}
+    fields: dict[str, Any] = {
+        "data": ("fake",), "out": str(out), "policy": made, "steps": 6, "batch_size": 8, "warmup": 2, "log_every": 1
+    }
     return TrainConfig(**fields | kwargs)
 
 
 def untrained(folder: Path, **kwargs: Any) -> Path:
-    """Writes a finished folder of a policy with random weights that is a few steps from its start, without a training run."""
+    """Writes a finished folder of a policy with random weights that is a few steps from its start, without a training."""
     config = tiny_config(folder, kwargs.pop("policy", {}), **kwargs)
     windows = FakeWindows(4, config.policy.chunk)
     policy = Policy(config.policy, windows.action_contract, windows.observation_contract, windows.stats)
@@ -144,7 +151,13 @@ def store_dataset(folder: Path, episodes: int, length: int, scale: float = 1.0, 
         rows = slice(i * length, (i + 1) * length)
         frames = {k: windows.data[k][rows, 0] for c in ("front", "wrist") for k in (image_key(c), mask_key(c))}
         frames |= {STATE: windows.data[STATE][rows, 0], ACTION: windows.data[ACTION][rows, 0]}
-        write_episode(folder, Episode(i, frames, {"task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"}))
+        write_episode(
+            folder,
+            Episode(
+                i, frames,
+                {"task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"},
+            ),
+        )
     finalize(folder, windows.action_contract, windows.observation_contract, {})
     return folder
 

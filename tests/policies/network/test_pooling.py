@@ -45,13 +45,17 @@ def mask() -> torch.Tensor:
 def test_a_mask_of_everything_is_mean_pooling(tokens: torch.Tensor) -> None:
     ones = torch.ones(BATCH, VIEWS, COUNT)
     torch.testing.assert_close(make_pooling("detpool", WIDTH)(tokens, ones), tokens.mean(2))
-    torch.testing.assert_close(make_pooling("detpool", WIDTH)(tokens, 0.25 * ones), make_pooling("mean", WIDTH)(tokens, ones))
+    torch.testing.assert_close(
+        make_pooling("detpool", WIDTH)(tokens, 0.25 * ones), make_pooling("mean", WIDTH)(tokens, ones)
+    )
 
 
 def test_detpool_is_the_coverage_weighted_mean(tokens: torch.Tensor) -> None:
     mask = torch.zeros(BATCH, VIEWS, COUNT)
     mask[:, :, 4], mask[:, :, 7] = 0.75, 0.25
-    torch.testing.assert_close(make_pooling("detpool", WIDTH)(tokens, mask), 0.75 * tokens[:, :, 4] + 0.25 * tokens[:, :, 7])
+    torch.testing.assert_close(
+        make_pooling("detpool", WIDTH)(tokens, mask), 0.75 * tokens[:, :, 4] + 0.25 * tokens[:, :, 7]
+    )
 
 
 def test_tokens_outside_the_mask_do_not_matter_to_detpool(tokens: torch.Tensor, mask: torch.Tensor) -> None:
@@ -126,20 +130,24 @@ def test_spatial_softmax_finds_the_place_of_the_largest_token() -> None:
 def test_efficient_probing_is_its_formula_and_has_its_parameters() -> None:
     width = 64
     pooling = make_pooling("efficient-probing", width)
-    assert sum(p.numel() for p in pooling.parameters()) == 32 * width + width * width  # M d + d^2: no query or key projection
+    # M d + d^2: no query or key projection
+    assert sum(p.numel() for p in pooling.parameters()) == 32 * width + width * width
     x = torch.randn(COUNT, width)
     blocks = []
     for i, query in enumerate(pooling.query):
         weight = (x @ query / width**0.5).softmax(0)
         blocks.append(weight @ (x @ pooling.value.weight.t())[:, 2 * i : 2 * i + 2])
-    torch.testing.assert_close(pooling(x[None, None], torch.ones(1, 1, COUNT))[0, 0], torch.cat(blocks), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        pooling(x[None, None], torch.ones(1, 1, COUNT))[0, 0], torch.cat(blocks), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_attention_pooling_is_multi_head_attention_with_one_learned_query(tokens: torch.Tensor) -> None:
     torch.manual_seed(2)
     pooling = poolings.AttentionPool(WIDTH, heads=4)
     x = pooling.norm(tokens).flatten(0, 1)  # (B V, N, C)
-    key, value = (projection(x).unflatten(-1, (4, -1)).transpose(1, 2) for projection in (pooling.key, pooling.value))  # (B V, heads, N, D)
+    # (B V, heads, N, D)
+    key, value = (projection(x).unflatten(-1, (4, -1)).transpose(1, 2) for projection in (pooling.key, pooling.value))
     query = pooling.query.unsqueeze(1).expand(len(x), -1, 1, -1)
     plain = torch.nn.functional.scaled_dot_product_attention(query, key, value).flatten(1).unflatten(0, (BATCH, VIEWS))
     torch.testing.assert_close(pooling(tokens, torch.zeros(())), pooling.out(plain))
