@@ -193,9 +193,7 @@ class PolicyConfig(Settings):
             )
         choose("family of encoder weights", family, WEIGHT_FAMILIES)
         if family != "timm" and self.encoder not in VIT_NAMES:
-            raise ConfigError(
-                f"{family} weights are of ViTs, the encoder is {self.encoder}; use timm:FILE.safetensors"
-            )
+            raise ConfigError(f"{family} weights are of ViTs, the encoder is {self.encoder}; use timm:FILE.safetensors")
         if not path:
             raise ConfigError(f"encoder_weights is {self.encoder_weights!r}; it must be FAMILY:FILE.safetensors")
 

@@ -78,10 +78,7 @@ class ActingPolicy(ABC):
 
     @abstractmethod
     def predict(
-        self,
-        images: Mapping[str, Image],
-        masks: Mapping[str, Image],
-        state: Float32,
+        self, images: Mapping[str, Image], masks: Mapping[str, Image], state: Float32,
         instruction: NDArray[Any] | None = None,
     ) -> Float32:
         """Predicts chunks for a batch of observations; with a history, the next ones of the same episodes.

@@ -35,10 +35,7 @@ class OnnxPolicy(ActingPolicy):
         self._features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
 
     def predict(
-        self,
-        images: Mapping[str, Image],
-        masks: Mapping[str, Image],
-        state: Float32,
+        self, images: Mapping[str, Image], masks: Mapping[str, Image], state: Float32,
         instruction: NDArray[Any] | None = None,
     ) -> Float32:
         inputs: dict[str, NDArray[Any]] = {f"image.{c}": np.asarray(a) for c, a in images.items()}

@@ -30,10 +30,7 @@ class TorchPolicy(ActingPolicy):
         self.policy = policy.to(self.device).eval()
 
     def predict(
-        self,
-        images: Mapping[str, Image],
-        masks: Mapping[str, Image],
-        state: Float32,
+        self, images: Mapping[str, Image], masks: Mapping[str, Image], state: Float32,
         instruction: NDArray[Any] | None = None,
     ) -> Float32:
         def move(array: NDArray[Any]) -> torch.Tensor:

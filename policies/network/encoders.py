@@ -166,9 +166,7 @@ class ConvEncoder(Encoder):
         layers: (channels, kernel, stride) of each convolution; a channel count of 0 stands for `config.width`.
     """
 
-    def __init__(
-        self, config: PolicyConfig, size: tuple[int, int], layers: tuple[tuple[int, int, int], ...]
-    ) -> None:
+    def __init__(self, config: PolicyConfig, size: tuple[int, int], layers: tuple[tuple[int, int, int], ...]) -> None:
         super().__init__(config, size, PATCH)
         channels = config.input_channels
         self.widened = channels > 3

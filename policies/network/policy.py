@@ -178,10 +178,7 @@ class Policy(nn.Module):
         return View(image, target if config.mask_channel else None, coverage, coverage > 0 if masked else None, place)
 
     def pool(
-        self,
-        images: Mapping[str, Tensor],
-        masks: Mapping[str, Tensor],
-        jitter: Mapping[str, Jitter] | None = None,
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None,
         told: Tensor | None = None,
     ) -> Tensor:
         """Returns the pooled views (B, V, C).
@@ -269,19 +266,14 @@ class Policy(nn.Module):
         return samples, errors, is_pad
 
     def observe(
-        self,
-        images: Mapping[str, Tensor],
-        masks: Mapping[str, Tensor],
-        state: Tensor,
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor,
         instruction: Tensor | None = None,
     ) -> Tensor:
         """Returns the features (B, F) of an observation, a history of which `decide` takes; see `predict`."""
         told = self.tell(instruction)
         return self.features(self.pool(images, masks, told=told), self.normalise_state(state), told)
 
-    def decide(
-        self, steps: Tensor, state: Tensor, noise: Tensor | None = None, is_pad: Tensor | None = None
-    ) -> Tensor:
+    def decide(self, steps: Tensor, state: Tensor, noise: Tensor | None = None, is_pad: Tensor | None = None) -> Tensor:
         """Predicts physical actions (B, K, A) from the features of the latest steps (B, T, F), the newest last.
 
         Args:
@@ -301,11 +293,7 @@ class Policy(nn.Module):
         return action
 
     def predict(
-        self,
-        images: Mapping[str, Tensor],
-        masks: Mapping[str, Tensor],
-        state: Tensor,
-        noise: Tensor | None = None,
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None,
         instruction: Tensor | None = None,
     ) -> Tensor:
         """Predicts physical actions from one observation; a policy with a history takes it for an episode's first.

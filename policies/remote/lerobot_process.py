@@ -31,7 +31,8 @@ def lerobot_folder(policy: str) -> Path:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             nested = sorted(folder.glob("**/pretrained_model/config.json"))
-            hint = f"did you mean {nested[-1].parent}?" if nested else "LeRobot writes checkpoints/STEP/pretrained_model"
+            hint = "LeRobot writes checkpoints/STEP/pretrained_model"
+            hint = f"did you mean {nested[-1].parent}?" if nested else hint
             raise FileError(f"{folder} is no folder of a LeRobot policy: no {name} in it; {hint}")
     return folder
 

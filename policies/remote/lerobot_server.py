@@ -26,7 +26,8 @@ def furnish(rooms: dict[str, str], packages: str) -> None:
     namespace = importlib.util.module_from_spec(importlib.machinery.ModuleSpec("toyshift", None, is_package=True))
     sys.modules["toyshift"] = namespace
     for name, folder in rooms.items():
-        spec = importlib.util.spec_from_file_location(name, Path(folder) / "__init__.py", submodule_search_locations=[folder])
+        place = Path(folder) / "__init__.py"
+        spec = importlib.util.spec_from_file_location(name, place, submodule_search_locations=[folder])
         if spec is None or spec.loader is None:
             raise ImportError(f"{folder} is no room of ToyShift")
         sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -116,7 +117,7 @@ class ServedEpisode:
 
 
 def main() -> None:
-    """Serves until the standard input ends, as it does when the process that started this one is gone, however it went."""
+    """Serves until the standard input ends, as it does when the process that started this one is gone."""
     request = json.loads(sys.argv[-1])
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not end up in the answer

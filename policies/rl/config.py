@@ -127,9 +127,7 @@ class RlConfig(Settings):
                 "or the expert's would be overwritten"
             )
         if self.algo == "ppo" and self.expert_steps:
-            raise ConfigError(
-                "expert_steps fills a buffer, which ppo does not have; leave it at 0, or choose algo sac"
-            )
+            raise ConfigError("expert_steps fills a buffer, which ppo does not have; leave it at 0, or choose algo sac")
         if not self.controls or len(set(self.controls)) < len(self.controls):
             raise ConfigError(f"controls is {self.controls}; name each action that is learnt once")
 

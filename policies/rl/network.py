@@ -82,12 +82,8 @@ class PolicyFeatures(BaseFeaturesExtractor):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        config: PolicyConfig,
-        action: ActionContract,
-        observation: ObservationContract,
-        stats: Mapping[str, Mapping[str, Any]] | None = None,
+        self, observation_space: spaces.Space[Any], config: PolicyConfig, action: ActionContract,
+        observation: ObservationContract, stats: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         policy = Policy(config, action, observation, stats)
         super().__init__(observation_space, len(policy.cameras) * config.width + len(policy.indices))
@@ -130,10 +126,7 @@ def state_statistics(env: LearningEnv, steps: int, seed: int) -> dict[str, Any]:
 
 
 def acting_network(
-    learner: BaseAlgorithm,
-    config: PolicyConfig,
-    action: ActionContract,
-    observation: ObservationContract,
+    learner: BaseAlgorithm, config: PolicyConfig, action: ActionContract, observation: ObservationContract,
     places: list[int],
 ) -> Policy:
     """Returns the policy network with the weights that the learner has now: what it does without exploring.

@@ -1,4 +1,4 @@
-"""The robust policy of Re-Mix: it learns by weights of datasets that change at every step, see `data/loading/remix.py`."""
+"""The robust policy of Re-Mix: it learns by weights of datasets that change at every step (`data/loading/remix.py`)."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def tiny_config(out: Path, policy: dict[str, Any] | None = None, **kwargs: Any) 
 
 
 def untrained(folder: Path, **kwargs: Any) -> Path:
-    """Writes a finished folder of a policy with random weights that is a few steps from its start, without a training."""
+    """Writes a finished folder of a policy with random weights, a few steps from its start, without a training."""
     config = tiny_config(folder, kwargs.pop("policy", {}), **kwargs)
     windows = FakeWindows(4, config.policy.chunk)
     policy = Policy(config.policy, windows.action_contract, windows.observation_contract, windows.stats)

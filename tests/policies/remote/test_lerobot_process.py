@@ -1,4 +1,4 @@
-"""The process that serves LeRobot policies, with a stand-in for LeRobot's own functions; the real one: tests/interop."""
+"""The process that serves LeRobot policies, with a stand-in for LeRobot's functions; the real one: tests/interop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reinforcement learning: what acts is what was learnt, a resumed run is the whole one, its folder is like any other."""
+"""Reinforcement learning: what acts is what was learnt, a resumed run is the whole one, the folder like any other."""
 
 from __future__ import annotations
 

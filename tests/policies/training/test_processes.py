@@ -31,7 +31,7 @@ CHANGES: dict[str, Any] = {
 
 
 def padded(source: Any) -> Any:
-    """Makes the last actions of some frames padding: parts of a batch then hold different numbers of supervised actions."""
+    """Makes the last actions of some frames padding: parts of a batch then hold different numbers of actions."""
     source.windows.data[ACTION_IS_PAD][::3, 1:] = True
     return source
 

@@ -1,4 +1,4 @@
-"""Cached tokens of frozen encoders: the same losses as encoding anew, built once, resumable, and bound to their causes."""
+"""Cached tokens of frozen encoders: the losses of encoding anew, built once, resumable, and bound to their causes."""
 
 from __future__ import annotations
 
