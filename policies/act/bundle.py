@@ -28,7 +28,6 @@ from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.act.bundle_format import (
     BUNDLE_FILE,
-    CONTRACT_FILE,
     FEATURES,
     FORMAT,
     GOLDEN_FILE,
@@ -40,6 +39,7 @@ from toyshift.policies.act.bundle_format import (
     input_table,
 )
 from toyshift.policies.batch_keys import INSTRUCTION
+from toyshift.policies.checkpoints import CONTRACT_FILE
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import SENTENCE_SIZE
 from toyshift.policies.network.policy import Policy

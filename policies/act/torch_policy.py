@@ -39,8 +39,8 @@ class TorchPolicy(ActingPolicy):
         with torch.inference_mode():
             tensors = move(state)
             told = None if instruction is None else move(instruction)
-            views = ({camera: move(array) for camera, array in shown.items()} for shown in (images, masks))
-            step = self.policy.observe(*views, tensors, told)
+            seen, labels = ({camera: move(array) for camera, array in views.items()} for views in (images, masks))
+            step = self.policy.observe(seen, labels, tensors, told)
             self._steps = [*self.steps_before(len(step)), step][-self.config.steps_seen :]
             noise = self.noise(len(step))
             out = self.policy.decide(torch.stack(self._steps, dim=1), tensors, None if noise is None else move(noise))
