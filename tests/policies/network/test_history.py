@@ -14,9 +14,9 @@ from toyshift.core.contract import ACTION, ACTION_HISTORY, ACTION_IS_PAD, HISTOR
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.policies import Policy, PolicyConfig, export, load_policy, verify
 from toyshift.policies.act.torch_policy import TorchPolicy
-from toyshift.policies.network import history
 from toyshift.policies.network.history import HistoryTransformer
 from toyshift.policies.network.policy import action_windows
+from toyshift.policies.parts import TRANSFORMERS
 
 Make = Callable[..., Any]
 STEPS, FEATURES = 4, 10
@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = NET | {"width": 32, "stem": 16, "hidden": 32, "chunk": 4
 
 @pytest.fixture(autouse=True)
 def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(history.SIZES, "transformer-tiny", (24, 2, 3))
+    monkeypatch.setitem(TRANSFORMERS, "transformer-tiny", (24, 2, 3))
 
 
 @pytest.fixture
