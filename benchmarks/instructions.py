@@ -15,7 +15,8 @@ from torch import Tensor
 from toyshift.core.contract import ACTION, ACTION_IS_PAD, STATE, image_key, mask_key
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.policies import Policy, PolicyConfig
-from toyshift.policies.instructions import INSTRUCTION, Instructions
+from toyshift.policies.batch_keys import INSTRUCTION
+from toyshift.policies.instructions import Instructions
 
 OBJECTS = "toys:train?n=8"
 HELD_OUT = 0.2

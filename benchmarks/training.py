@@ -22,14 +22,15 @@ from safetensors.torch import save_file
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key, mask_key
 from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.lerobot import finalize
-from toyshift.policies.act.acting import TorchPolicy
-from toyshift.policies.config import PolicyConfig, TrainConfig
+from toyshift.policies.act.torch_policy import TorchPolicy
+from toyshift.policies.config import VIT_NAMES, PolicyConfig
 from toyshift.policies.devices import cpu_has_bf16, torch_threads
-from toyshift.policies.network.backbones import VIT_SIZES
 from toyshift.policies.network.policy import Policy
+from toyshift.policies.parts import ENCODERS
+from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.prefetch import Prefetch
-from toyshift.policies.training.run import Run
 from toyshift.policies.training.training_data import open_source
+from toyshift.policies.training.training_run import Run
 from toyshift.scripts.recipe import STATE as STATE_NAMES
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 
@@ -82,7 +83,7 @@ def random_weights(path: Path, encoder: str) -> str:
     """Writes a ViT with random weights, frozen as if they were pretrained."""
     from timm.models.vision_transformer import VisionTransformer
 
-    width, depth, heads = VIT_SIZES[encoder]
+    width, depth, heads = ENCODERS[encoder].vit
     sizes = {"img_size": SIZE, "embed_dim": width, "depth": depth, "num_heads": heads}
     save_file(VisionTransformer(patch_size=16, num_classes=0, **sizes).state_dict(), str(path))
     return f"timm:{path}"
@@ -114,7 +115,7 @@ def main() -> None:
     parser = clocks.options(__doc__)
     parser.add_argument("--data", type=Path, help="a dataset; made-up frames without it")
     parser.add_argument("--only", choices=tuple(ASKED))
-    parser.add_argument("--encoder", choices=tuple(VIT_SIZES), default="vit-base", help="frozen, of the cached tokens")
+    parser.add_argument("--encoder", choices=VIT_NAMES, default="vit-base", help="frozen, of the cached tokens")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of a training")
     parser.add_argument("--seconds", type=float, default=10.0, help="processor seconds of each measurement")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")

@@ -1,4 +1,4 @@
-"""Policies: encoders, pooling, heads, training, checkpoints and export; importing this room imports neither torch nor MuJoCo."""
+"""Policies: network, training, checkpoints and export; importing this room imports neither torch nor MuJoCo."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from toyshift.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from toyshift.policies.act.acting import ActingPolicy as ActingPolicy
+    from toyshift.policies.act.acting_policy import ActingPolicy as ActingPolicy
     from toyshift.policies.act.bundle import export as export
     from toyshift.policies.act.loading import load_policy as load_policy
     from toyshift.policies.act.verification import verify as verify
     from toyshift.policies.config import PolicyConfig as PolicyConfig
-    from toyshift.policies.config import TrainConfig as TrainConfig
     from toyshift.policies.network.policy import Policy as Policy
+    from toyshift.policies.training.config import TrainConfig as TrainConfig
     from toyshift.policies.training.train import train as train
 
 # No inner room may be called train, export or verify: importing it would put the module in the function's place.
 _PLACES = {
-    "ActingPolicy": "act.acting",
+    "ActingPolicy": "act.acting_policy",
     "Policy": "network.policy",
     "PolicyConfig": "config",
-    "TrainConfig": "config",
+    "TrainConfig": "training.config",
     "export": "act.bundle",
     "load_policy": "act.loading",
     "train": "training.train",

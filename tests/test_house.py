@@ -223,7 +223,7 @@ def test_a_move_up_and_a_circle_are_found() -> None:
     assert up("toys.geometry.solid", "toys.meshes.repair")
     assert up("toys.model", "toys.geometry.solid")
     assert up("core.files", "toys.model")
-    assert up("policies.act.acting", "envs.shifts")
+    assert up("policies.act.acting_policy", "envs.shifts")
     assert up("envs.robots.panda", "envs.config")
     assert not up("envs.config", "envs.robots.panda")
     assert not up("data.store.checks", "data.episode")

@@ -1,4 +1,4 @@
-"""Export of a trained policy to a bundle that checks itself: ONNX with normalisation inside, contract and golden vectors.
+"""Export of a trained policy to a bundle that checks itself: ONNX with normalisers inside, contract, golden vectors.
 
 A bundle is a folder of four files: policy.onnx (the network), contract.json (what goes in and out, and what it means),
 golden.npz (inputs and outputs recorded at export) and bundle.json (SHA-256 of the other three, written last).
@@ -28,7 +28,6 @@ from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.act.bundle_format import (
     BUNDLE_FILE,
-    CONTRACT_FILE,
     FEATURES,
     FORMAT,
     GOLDEN_FILE,
@@ -36,10 +35,13 @@ from toyshift.policies.act.bundle_format import (
     MODEL_FILE,
     OUTPUT,
     TOLERANCE,
+    described,
     input_table,
 )
-from toyshift.policies.config import NOISE_HEADS, PolicyConfig
-from toyshift.policies.instructions import INSTRUCTION, SENTENCE_SIZE
+from toyshift.policies.batch_keys import INSTRUCTION
+from toyshift.policies.checkpoints import CONTRACT_FILE
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.instructions import SENTENCE_SIZE
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.weights import load_network
 
@@ -62,7 +64,9 @@ class _Flat(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         policy, given = self.policy, dict(zip(self.names, inputs, strict=True))
-        images, masks = ({c: given[f"{kind}.{c}"] for c in policy.cameras if f"{kind}.{c}" in given} for kind in ("image", "mask"))
+        images, masks = (
+            {c: given[f"{kind}.{c}"] for c in policy.cameras if f"{kind}.{c}" in given} for kind in ("image", "mask")
+        )
         features = policy.observe(images, masks, given["state"], given.get(INSTRUCTION))
         if HISTORY not in given:
             return (policy.decide(features.unsqueeze(1), given["state"], given.get("noise")),)
@@ -73,8 +77,9 @@ class _Flat(nn.Module):
 
 
 def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Makes inputs that look like observations: gradients with a coloured block under the mask; the last case sees nothing.
+    """Makes inputs that look like observations: gradients with a coloured block under the mask.
 
+    The last case sees nothing under the mask.
     Histories are the features of the other cases; the first case has a full one, the second none.
     """
     sizes = dict(policy.observation_contract.cameras)
@@ -108,13 +113,14 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
         is_pad = np.arange(before) < before - known[:, None]  # (cases, T-1)
         cases = (np.arange(GOLDEN_CASES)[:, None] + np.arange(before)) % GOLDEN_CASES
         inputs[HISTORY], inputs[HISTORY_IS_PAD] = np.where(is_pad[..., None], np.float32(0), features[cases]), is_pad
-    if policy.config.head in NOISE_HEADS:
-        inputs["noise"] = rng.standard_normal((GOLDEN_CASES, policy.config.chunk, policy.action_contract.size), dtype=np.float32)
+    if policy.config.needs_noise:
+        shape = (GOLDEN_CASES, policy.config.chunk, policy.action_contract.size)
+        inputs["noise"] = rng.standard_normal(shape, dtype=np.float32)
     return inputs
 
 
 def _golden_instructions(config: PolicyConfig, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Returns rows of the table, or random directions in the place of sentences (an export needs no sentence encoder)."""
+    """Returns rows of the table, or random directions in the place of sentences, which need a sentence encoder."""
     if config.instruction == "table":
         return {INSTRUCTION: np.arange(GOLDEN_CASES, dtype=np.int64) % len(config.vocabulary)}
     if config.instruction == "minilm":
@@ -145,9 +151,9 @@ def _write_onnx(flat: _Flat, inputs: dict[str, NDArray[Any]], path: Path) -> Non
     tensors = tuple(torch.from_numpy(a) for a in inputs.values())
     with _quiet(), torch.no_grad():
         torch.onnx.export(
-            flat, tensors, str(path), input_names=list(inputs), output_names=list(flat.outputs), opset_version=OPSET, dynamo=False,
-            dynamic_axes={name: {0: "batch"} for name in (*inputs, *flat.outputs)},
-        )
+            flat, tensors, str(path), input_names=list(inputs), output_names=list(flat.outputs), opset_version=OPSET,
+            dynamo=False, dynamic_axes={name: {0: "batch"} for name in (*inputs, *flat.outputs)},
+        )  # fmt: skip
     onnx.checker.check_model(str(path), full_check=True)
 
 
@@ -185,27 +191,38 @@ def export(folder: str | Path, out: str | Path) -> Path:
     with torch.no_grad():
         outputs = [output.numpy() for output in flat(*(torch.from_numpy(a) for a in inputs.values()))]
     config = policy.config
+    action, features = policy.action_contract, outputs[-1].shape[-1]
     meanings = {
-        OUTPUT: {"shape": ["batch", config.chunk, policy.action_contract.size], "dtype": "float32", "units": list(policy.action_contract.units),
-                 "meaning": "physical actions, not clipped; clip to the action contract's low and high"},
-        FEATURES: {"shape": ["batch", outputs[-1].shape[-1]], "dtype": "float32", "units": "1", "meaning": f"of this observation, for the next inputs `{HISTORY}`"},
+        OUTPUT: described(
+            ["batch", config.chunk, action.size], "float32", list(action.units),
+            "physical actions, not clipped; clip to the action contract's low and high",
+        ),
+        FEATURES: described(
+            ["batch", features], "float32", "1", f"of this observation, for the next inputs `{HISTORY}`"
+        ),
+    }
+    made = {
+        "folder": folder.name, "step": checkpoints.read_state(folder)["step"],
+        "git": read_json(folder / checkpoints.CONFIG_FILE)["manifest"]["git"],
     }
     contract = {
         "format": FORMAT,
-        "inputs": input_table(policy.observation_contract, config, policy.action_contract.size, outputs[-1].shape[-1]),
+        "inputs": input_table(policy.observation_contract, config, action.size, features),
         "outputs": {name: meanings[name] for name in flat.outputs},
-        "action": policy.action_contract.to_json(),
+        "action": action.to_json(),
         "observation": policy.observation_contract.to_json(),
         "policy": config.to_json(),
-        "control_hz": policy.action_contract.control_hz,
+        "control_hz": action.control_hz,
         "execute": config.execute,
         "tolerance": TOLERANCE,
         "versions": package_versions(),
-        "trained": {"folder": folder.name, "step": checkpoints.read_state(folder)["step"], "git": read_json(folder / checkpoints.CONFIG_FILE)["manifest"]["git"]},
+        "trained": made,
     }
+    golden = {f"in:{k}": v for k, v in inputs.items()}
+    golden |= {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)}
     with atomic_dir(out) as temporary:
         _write_onnx(flat, inputs, temporary / MODEL_FILE)
-        write_arrays(temporary / GOLDEN_FILE, {f"in:{k}": v for k, v in inputs.items()} | {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)})
+        write_arrays(temporary / GOLDEN_FILE, golden)
         write_json(temporary / CONTRACT_FILE, contract)
         files = {name: checkpoints.file_hash(temporary / name) for name in (MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE)}
         write_json(temporary / BUNDLE_FILE, {"format": FORMAT, "sha256": files})

@@ -12,23 +12,27 @@ from numpy.typing import NDArray
 from toyshift.core.contract import HISTORY_IS_PAD, ObservationContract
 from toyshift.core.errors import FileError, MissingDependencyError
 from toyshift.core.files import read_json
+from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.checkpoints import CONTRACT_FILE, file_hash
-from toyshift.policies.config import NOISE_HEADS, PolicyConfig
-from toyshift.policies.instructions import INSTRUCTION, SENTENCE_SIZE
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.instructions import SENTENCE_SIZE
 
 FORMAT = "toyshift-bundle-1"
 MODEL_FILE, GOLDEN_FILE, BUNDLE_FILE = "policy.onnx", "golden.npz", "bundle.json"
 OUTPUT = "actions"
-HISTORY, FEATURES = "history", "features"  # of a policy that looks at several observations: what it takes back, and what it gives
+# of a policy that looks at several observations: what it takes back, and what it gives
+HISTORY, FEATURES = "history", "features"
 TOLERANCE = 1e-5  # largest difference of a physical action (m, rad, 1) between torch and onnxruntime
 
-__all__ = [
-    "BUNDLE_FILE", "CONTRACT_FILE", "FEATURES", "FORMAT", "GOLDEN_FILE", "HISTORY", "MODEL_FILE", "OUTPUT", "TOLERANCE", "check_bundle", "input_table",
-    "open_session", "read_golden",
-]
+
+def described(shape: list[Any], dtype: str, units: Any, meaning: str, **more: Any) -> dict[str, Any]:
+    """Returns what contract.json says about an input or output."""
+    return {"shape": shape, "dtype": dtype, "units": units, "meaning": meaning, **more}
 
 
-def input_table(observation: ObservationContract, config: PolicyConfig, action_size: int, features: int) -> dict[str, dict[str, Any]]:
+def input_table(
+    observation: ObservationContract, config: PolicyConfig, action_size: int, features: int
+) -> dict[str, dict[str, Any]]:
     """Describes the network's inputs, in their order: name -> shape, dtype, units and meaning.
 
     Args:
@@ -41,27 +45,33 @@ def input_table(observation: ObservationContract, config: PolicyConfig, action_s
     cameras = config.cameras or observation.camera_names
     table: dict[str, dict[str, Any]] = {}
     for camera in cameras:
-        table[f"image.{camera}"] = {"shape": ["batch", *sizes[camera], 3], "dtype": "uint8", "units": "0..255", "meaning": f"sRGB image of camera {camera}, rows from the top"}
-    if config.needs_masks:
-        for camera in cameras:
-            table[f"mask.{camera}"] = {"shape": ["batch", *sizes[camera]], "dtype": "uint8", "units": "label", "meaning": "0 background, 1 target, 2 other object, 3 robot"}
+        meaning = f"sRGB image of camera {camera}, rows from the top"
+        table[f"image.{camera}"] = described(["batch", *sizes[camera], 3], "uint8", "0..255", meaning)
+    for camera in cameras if config.needs_masks else ():
+        meaning = "0 background, 1 target, 2 other object, 3 robot"
+        table[f"mask.{camera}"] = described(["batch", *sizes[camera]], "uint8", "label", meaning)
     names = observation.state_seen(config.privileged)
-    table["state"] = {
-        "shape": ["batch", len(names)], "dtype": "float32", "units": "m and rad, as the names say", "meaning": "proprioception" + ", then the target's pose" * config.privileged, "names": list(names),
-    }
+    meaning = "proprioception" + ", then the target's pose" * config.privileged
+    units = "m and rad, as the names say"
+    table["state"] = described(["batch", len(names)], "float32", units, meaning, names=list(names))
     if config.instruction == "table":
-        table[INSTRUCTION] = {"shape": ["batch"], "dtype": "int64", "units": "row", "meaning": "number of the instruction in names", "names": list(config.vocabulary)}
+        meaning = "number of the instruction in names"
+        table[INSTRUCTION] = described(["batch"], "int64", "row", meaning, names=list(config.vocabulary))
     elif config.instruction == "minilm":
-        table[INSTRUCTION] = {"shape": ["batch", SENTENCE_SIZE], "dtype": "float32", "units": "1", "meaning": "sentence embedding by all-MiniLM-L6-v2, of length 1"}
+        meaning = "sentence embedding by all-MiniLM-L6-v2, of length 1"
+        table[INSTRUCTION] = described(["batch", SENTENCE_SIZE], "float32", "1", meaning)
     if config.steps_seen > 1:
         before = config.steps_seen - 1
-        table[HISTORY] = {
-            "shape": ["batch", before, features], "dtype": "float32", "units": "1",
-            "meaning": f"outputs `{FEATURES}` of the observations before this one, {config.execute} control steps apart, the oldest first; zeros where there were none",
-        }
-        table[HISTORY_IS_PAD] = {"shape": ["batch", before], "dtype": "bool", "units": "1", "meaning": "true where there was no observation yet"}
-    if config.head in NOISE_HEADS:
-        table["noise"] = {"shape": ["batch", config.chunk, action_size], "dtype": "float32", "units": "1", "meaning": "standard normal numbers that the prediction starts from"}
+        meaning = (
+            f"outputs `{FEATURES}` of the observations before this one, {config.execute} control steps apart, "
+            "the oldest first; zeros where there were none"
+        )
+        table[HISTORY] = described(["batch", before, features], "float32", "1", meaning)
+        meaning = "true where there was no observation yet"
+        table[HISTORY_IS_PAD] = described(["batch", before], "bool", "1", meaning)
+    if config.needs_noise:
+        meaning = "standard normal numbers that the prediction starts from"
+        table["noise"] = described(["batch", config.chunk, action_size], "float32", "1", meaning)
     return table
 
 
@@ -75,20 +85,30 @@ def check_bundle(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise FileError(f"{folder} is not a folder; a bundle is a folder written by `toyshift export`")
     if not (folder / BUNDLE_FILE).is_file():
-        raise FileError(f"{folder} is no bundle: it holds no {BUNDLE_FILE}; `toyshift export POLICY --out {folder}` makes one")
+        raise FileError(
+            f"{folder} is no bundle: it holds no {BUNDLE_FILE}; `toyshift export POLICY --out {folder}` makes one"
+        )
     recorded = read_json(folder / BUNDLE_FILE)
     if not isinstance(recorded, dict) or recorded.get("format") != FORMAT:
-        raise FileError(f"{folder / BUNDLE_FILE} is not of format {FORMAT}; export the policy again with this version of toyshift")
+        raise FileError(
+            f"{folder / BUNDLE_FILE} is not of format {FORMAT}; "
+            "export the policy again with this version of toyshift"
+        )
     hashes = recorded.get("sha256", {})
     for name in (MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE):
         if hashes.get(name) != file_hash(folder / name):
-            raise FileError(f"{folder / name} was changed after the export (its SHA-256 is not the one in {BUNDLE_FILE}); the bundle is refused: export again")
+            raise FileError(
+                f"{folder / name} was changed after the export (its SHA-256 is not the one in {BUNDLE_FILE}); "
+                "the bundle is refused: export again"
+            )
     contract: dict[str, Any] = read_json(folder / CONTRACT_FILE)
     return contract
 
 
 def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
-    """Reads the golden inputs by name, and the outputs that belong to them: actions (cases, K, A), with a history also features (cases, F).
+    """Reads the golden inputs by name, and the outputs that belong to them.
+
+    Outputs are actions (cases, K, A), and with a history features (cases, F).
 
     Raises:
         FileError: the file is damaged or holds Python objects.

@@ -9,7 +9,7 @@ from toyshift.core.errors import FileError
 from toyshift.policies import checkpoints
 
 if TYPE_CHECKING:
-    from toyshift.policies.act.acting import ActingPolicy
+    from toyshift.policies.act.acting_policy import ActingPolicy
 
 
 def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinished: bool = False) -> ActingPolicy:
@@ -27,13 +27,16 @@ def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinishe
     """
     folder = Path(path)
     if folder.suffix in checkpoints.PICKLES:
-        raise FileError(f"{folder} is a pickled checkpoint, which can run code and is never read; give a folder written by `toyshift train`")
+        raise FileError(
+            f"{folder} is a pickled checkpoint, which can run code and is never read; "
+            "give a folder written by `toyshift train`"
+        )
     name = name or folder.resolve().name
     if (folder / "policy.onnx").exists() or (folder / "bundle.json").exists():
         from toyshift.policies.act.onnx_policy import OnnxPolicy
 
         return OnnxPolicy(folder, name)
-    from toyshift.policies.act.acting import TorchPolicy
+    from toyshift.policies.act.torch_policy import TorchPolicy
     from toyshift.policies.network.weights import load_network
 
     return TorchPolicy(name, load_network(folder, unfinished), device)

@@ -1,4 +1,4 @@
-"""An exported bundle as an acting policy: onnxruntime and NumPy only."""
+"""An exported bundle that acts: onnxruntime and NumPy only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import HISTORY_IS_PAD, ActionContract, ObservationContract
-from toyshift.policies.act.acting import ActingPolicy, Float
+from toyshift.policies.act.acting_policy import ActingPolicy
 from toyshift.policies.act.bundle_format import FEATURES, HISTORY, OUTPUT, check_bundle, open_session
+from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.config import PolicyConfig
-from toyshift.policies.instructions import INSTRUCTION
 
 
 class OnnxPolicy(ActingPolicy):
@@ -27,20 +28,16 @@ class OnnxPolicy(ActingPolicy):
 
     def __init__(self, folder: Path, name: str, threads: int = 1) -> None:
         contract = check_bundle(folder)
-        super().__init__(
-            name, PolicyConfig.from_json(contract["policy"]), ActionContract.from_json(contract["action"]), ObservationContract.from_json(contract["observation"])
-        )
+        action, observation = contract["action"], contract["observation"]
+        contracts = ActionContract.from_json(action), ObservationContract.from_json(observation)
+        super().__init__(name, PolicyConfig.from_json(contract["policy"]), *contracts)
         self.session = open_session(folder, threads)
         self._features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
-        self._steps: list[Float] = []  # features of the latest observations
-
-    def reset(self) -> None:
-        super().reset()
-        self._steps = []
 
     def predict(
-        self, images: Mapping[str, NDArray[np.uint8]], masks: Mapping[str, NDArray[np.uint8]], state: Float, instruction: NDArray[Any] | None = None
-    ) -> Float:
+        self, images: Mapping[str, Image], masks: Mapping[str, Image], state: Float32,
+        instruction: NDArray[Any] | None = None,
+    ) -> Float32:
         inputs: dict[str, NDArray[Any]] = {f"image.{c}": np.asarray(a) for c, a in images.items()}
         if self.needs_masks:
             inputs |= {f"mask.{c}": np.asarray(a) for c, a in masks.items()}
@@ -52,13 +49,12 @@ class OnnxPolicy(ActingPolicy):
         before = self.config.steps_seen - 1
         if not before:
             return np.asarray(self.session.run([OUTPUT], inputs)[0], dtype=np.float32)
-        if self._steps and len(self._steps[-1]) != len(state):
-            self._steps = []  # another batch: other episodes
-        known = len(self._steps)
+        steps = self.steps_before(len(state))
+        known = len(steps)
         inputs[HISTORY] = np.zeros((len(state), before, self._features), np.float32)
         inputs[HISTORY_IS_PAD] = np.repeat(np.arange(before)[None] < before - known, len(state), axis=0)
         if known:
-            inputs[HISTORY][:, before - known :] = np.stack(self._steps, axis=1)
+            inputs[HISTORY][:, before - known :] = np.stack(steps, axis=1)
         actions, features = self.session.run([OUTPUT, FEATURES], inputs)
-        self._steps = [*self._steps, features][-before:]
+        self._steps = [*steps, features][-before:]
         return np.asarray(actions, dtype=np.float32)

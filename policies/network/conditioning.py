@@ -10,10 +10,10 @@ from toyshift.policies.instructions import SENTENCE_SIZE
 
 
 class Conditioning(nn.Module):
-    """A learned vector per instruction (or a projected sentence embedding), and a token MLP that it scales and shifts (FiLM).
+    """A learned vector per instruction (or a projected sentence embedding), and a token MLP that it modulates (FiLM).
 
-    Every token is read by itself: what detection pooling keeps apart stays apart. The modulation comes before the pooling because a mean
-    cannot be asked afterwards for the object that was named.
+    Every token is read by itself: what detection pooling keeps apart stays apart. The modulation comes before the
+    pooling because a mean cannot be asked afterwards for the object that was named.
 
     Args:
         config: instruction, vocabulary, width and token_hidden are used.
@@ -21,7 +21,9 @@ class Conditioning(nn.Module):
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        self.words = nn.Embedding(len(config.vocabulary), config.width) if config.instruction == "table" else nn.Linear(SENTENCE_SIZE, config.width)
+        table = config.instruction == "table"
+        rows = len(config.vocabulary)
+        self.words = nn.Embedding(rows, config.width) if table else nn.Linear(SENTENCE_SIZE, config.width)
         self.film = nn.Linear(config.width, 2 * config.token_hidden)
         self.up = nn.Linear(config.width, config.token_hidden)
         self.down = nn.Linear(config.token_hidden, config.width)
@@ -29,7 +31,8 @@ class Conditioning(nn.Module):
     def forward(self, instruction: Tensor) -> Tensor:
         """Returns vectors (B, C) of instructions (B,) int64 or (B, 384) float."""
         if instruction.is_floating_point():
-            instruction = instruction * SENTENCE_SIZE**0.5  # embeddings have length 1; entries of about 1 train at the others' pace
+            # embeddings have length 1; entries of about 1 train at the others' pace
+            instruction = instruction * SENTENCE_SIZE**0.5
         out: Tensor = self.words(instruction)
         return out
 

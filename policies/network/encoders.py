@@ -1,21 +1,157 @@
-"""Image encoders: uint8 images in, a grid of patch tokens with their positions out, in one registry."""
+"""Image encoders: uint8 images in, a grid of patch tokens with their positions out; those of a few convolutions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig
-from toyshift.policies.network.tokens import PATCH, Jitter, TokenMLP, initial_position, standardise
+from toyshift.core.errors import ConfigError
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.parts import ENCODERS, part_of
 
+PATCH = 8  # pixels along one side of the patch that a token of the conv encoders stands for
 GROUPS = 8
 SPARSE_SHARE = 0.4  # below this share of wanted tokens, windows are cheaper than the whole image
 
 
-class ConvEncoder(nn.Module):
+def make_encoder(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+    """Builds the encoder of one view, an `Encoder`, for images of size (height, width).
+
+    Raises:
+        ConfigError: the encoder does not take images of this size.
+        MissingDependencyError: timm is missing, for ViTs, ResNet and EfficientNet.
+    """
+    side = config.encoder_size
+    encoder: nn.Module = part_of("encoder", config.encoder, ENCODERS)(config, (side, side) if side else size)
+    return encoder
+
+
+# ---------------------------------------------------------------- what encoders share
+
+
+class Jitter(NamedTuple):
+    """Photometric augmentation of one view, applied to standardised pixels: x * gain + bias.
+
+    Attributes:
+        gain: (B, 3) factor per colour channel.
+        bias: (B,) shift, in units of the standardised pixel.
+    """
+
+    gain: Tensor
+    bias: Tensor
+
+
+def standardise(images: Tensor, jitter: Jitter | None = None) -> Tensor:
+    """Turns sRGB images (B, H, W, 3) uint8 into channels-last floats (B, 3, H, W) of about unit scale."""
+    x = images.permute(0, 3, 1, 2).float()  # (B, 3, H, W), strides stay channels-last
+    if jitter is None:
+        return x * (4.0 / 255.0) - 2.0
+    gain = jitter.gain[:, :, None, None]
+    return torch.addcmul(jitter.bias[:, None, None, None] - 2.0 * gain, x, gain * (4.0 / 255.0))
+
+
+class TokenMLP(nn.Module):
+    """A residual two-layer MLP applied to every token by itself; it mixes what is seen with where it is seen."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        nn.init.kaiming_normal_(self.up.weight, nonlinearity="relu")
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:  # (B, N, C) -> (B, N, C)
+        out: Tensor = tokens + self.down(torch.relu_(self.up(tokens)))
+        return out
+
+
+def initial_position(grid: tuple[int, int], width: int) -> Tensor:
+    """Returns the (N, width) start of the learned positions: smooth functions of each patch's place, then small noise.
+
+    The first channels are x, y, their products, and waves of one, two and four periods (x and y in [-1, 1] at the
+    image's borders). Pooled over a target they are its centre, its extent and finer moments: a policy need not discover
+    them.
+    """
+    rows, columns = grid
+    y = (torch.arange(rows) + 0.5) * (2.0 / rows) - 1.0
+    x = (torch.arange(columns) + 0.5) * (2.0 / columns) - 1.0
+    y, x = (t.flatten() for t in torch.meshgrid(y, x, indexing="ij"))  # (N,)
+    waves = [wave(n * torch.pi * t) for n in (1, 2, 4) for t in (x, y) for wave in (torch.sin, torch.cos)]
+    smooth = torch.stack([x, y, x * x, y * y, x * y, *waves], dim=1)[:, :width]
+    noise = 0.02 * torch.randn(rows * columns, width - smooth.shape[1])
+    return torch.cat([smooth, noise], dim=1)
+
+
+class Encoder(nn.Module):
+    """What all encoders have: `forward` and the attributes.
+
+    Args:
+        config: coordinates and the mask channel are used.
+        size: image height and width [pixels], multiples of the patch.
+        patch: side of a patch [pixels].
+
+    Attributes:
+        size: height and width of the images that it works at [pixels].
+        patch: side of a patch [pixels].
+        grid: rows and columns of patches.
+        tokens: number of patches (N).
+        class_only: its only token is a class token, which has no place.
+
+    Raises:
+        ConfigError: the image is no multiple of the patch.
+    """
+
+    coordinates: Tensor | None
+    class_only = False
+
+    def __init__(self, config: PolicyConfig, size: tuple[int, int], patch: int) -> None:
+        super().__init__()
+        height, width = size
+        if height % patch or width % patch or min(size) < patch:
+            raise ConfigError(
+                f"images of {height}x{width} pixels are no multiple of the patch of {config.encoder} ({patch} pixels, "
+                f"weights {config.weight_family}); set --encoder-size to a multiple, "
+                f"e.g. {patch * max(1, round(max(size) / patch))}"
+            )
+        self.size, self.patch, self.grid = size, patch, (height // patch, width // patch)
+        self.tokens = self.grid[0] * self.grid[1]
+        self.mask_input = config.mask_channel
+        y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+        plane = torch.stack([x, y])[None] if config.coordinates else None  # (1, 2, H, W)
+        self.register_buffer("coordinates", plane, persistent=False)
+
+    def with_planes(self, x: Tensor, target: Tensor | None) -> Tensor:
+        """Adds the pixels' places and the target (B, H, W) to x (B, 3, H, W), where the encoder is shown them."""
+        planes = [] if self.coordinates is None else [self.coordinates.expand(x.shape[0], -1, -1, -1)]
+        if self.mask_input:
+            assert target is not None
+            planes.append(target[:, None] * 2.0 - 1.0)
+        return torch.cat([x, *planes], dim=1) if planes else x
+
+    def forward(
+        self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None
+    ) -> Tensor:
+        """Encodes one view.
+
+        Args:
+            images: (B, H, W, 3) sRGB, uint8 or float of the same range.
+            target: (B, H, W) float, 1 on the target's pixels; needed with a mask channel only.
+            jitter: photometric augmentation.
+            wanted: (B, N) bool, the tokens that will be used: conv encoders may give zeros for the others, and in a ViT
+                with masked attention they do not see the others. None = all.
+
+        Returns:
+            tokens (B, N, C), row by row from the image's top left.
+        """
+        raise NotImplementedError
+
+
+# ---------------------------------------------------------------- convolutions
+
+
+class ConvEncoder(Encoder):
     """A few convolutions from pixels to an (H/8, W/8) grid of tokens, then a learned position and a token MLP.
 
     A token sees some pixels beyond its patch (14 pixels wide for conv-small), so a mask applied at the pooling lets a
@@ -31,11 +167,9 @@ class ConvEncoder(nn.Module):
     """
 
     def __init__(self, config: PolicyConfig, size: tuple[int, int], layers: tuple[tuple[int, int, int], ...]) -> None:
-        super().__init__()
-        height, width = size
-        if height % PATCH or width % PATCH or min(size) < PATCH:
-            raise ConfigError(f"images are {height}x{width} pixels; the conv encoders need multiples of {PATCH}")
-        channels = 3 + 2 * config.coordinates + config.mask_channel
+        super().__init__(config, size, PATCH)
+        channels = config.input_channels
+        self.widened = channels > 3
         modules: list[nn.Module] = []
         for out, kernel, stride in layers:
             out = out or config.width
@@ -48,43 +182,16 @@ class ConvEncoder(nn.Module):
             modules.append(nn.ReLU(inplace=True))
             channels = out
         self.layers = nn.Sequential(*modules).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.size, self.patch = size, PATCH
-        self.grid = (height // PATCH, width // PATCH)
-        self.tokens = self.grid[0] * self.grid[1]
         self.position = nn.Parameter(initial_position(self.grid, config.width))
         self.mlp = TokenMLP(config.width, config.token_hidden)
-        self.mask_input = config.mask_channel
         self.local = config.norm == "none"  # GroupNorm mixes all positions: a window is then not enough
-        self.coordinates: Tensor | None
-        plane = None
-        if config.coordinates:
-            y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-            plane = torch.stack([x, y])[None]  # (1, 2, H, W)
-        self.register_buffer("coordinates", plane, persistent=False)
 
     def forward(
         self, images: Tensor, target: Tensor | None = None, jitter: Jitter | None = None, wanted: Tensor | None = None
     ) -> Tensor:
-        """Encodes one view.
-
-        Args:
-            images: (B, H, W, 3) sRGB, uint8 or float of the same range.
-            target: (B, H, W) float, 1 on the target's pixels; needed with a mask channel only.
-            jitter: photometric augmentation.
-            wanted: (B, N) bool, the tokens that will be used; the others may come out as zeros. None = all.
-
-        Returns:
-            tokens (B, N, C), row by row from the image's top left.
-        """
-        x = standardise(images, jitter)
-        extra = []
-        if self.coordinates is not None:
-            extra.append(self.coordinates.expand(x.shape[0], -1, -1, -1))
-        if self.mask_input:
-            assert target is not None
-            extra.append(target[:, None] * 2.0 - 1.0)
-        if extra:
-            x = torch.cat([x, *extra], dim=1).contiguous(memory_format=torch.channels_last)
+        x = self.with_planes(standardise(images, jitter), target)
+        if self.widened:
+            x = x.contiguous(memory_format=torch.channels_last)
         if wanted is not None and self.local:
             index = wanted.flatten().nonzero().squeeze(1)  # (n,)
             if len(index) < SPARSE_SHARE * wanted.numel():
@@ -109,57 +216,31 @@ class ConvEncoder(nn.Module):
             scale, shift, span = scale * stride, shift * stride + padding, (span - 1) * stride + kernel
             starts.insert(0, (scale, shift))
         padded = nn.functional.pad(x, (shift, span, shift, span))  # more than the last window needs
-        windows = padded.permute(0, 2, 3, 1).unfold(1, span, scale).unfold(2, span, scale)  # (B, rows, columns, C, span, span)
+        # (B, rows, columns, C, span, span)
+        windows = padded.permute(0, 2, 3, 1).unfold(1, span, scale).unfold(2, span, scale)
         sample = index // self.tokens
         row, column = (index % self.tokens) // columns, index % columns
-        x = windows.permute(0, 1, 2, 4, 5, 3)[sample, row, column].permute(0, 3, 1, 2)  # (n, C, span, span), channels-last
+        # (n, C, span, span), channels-last
+        x = windows.permute(0, 1, 2, 4, 5, 3)[sample, row, column].permute(0, 3, 1, 2)
         for convolution, (scale, shift), (height, width) in zip(convolutions, starts[1:], sizes[1:], strict=True):
             x = nn.functional.conv2d(x, convolution.weight, convolution.bias, convolution.stride).relu_()
             if x.shape[2] > 1:  # what lies outside this layer's grid is zero padding for the next layer
                 offsets = torch.arange(x.shape[2], device=x.device)
                 rows, cols = (scale * t[:, None] - shift + offsets for t in (row, column))  # (n, span)
-                inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((cols >= 0) & (cols < width))[:, None, None, :]
-                x = x * inside.to(x.dtype)
-        # embedding and not indexing: the gradient of an index is summed by threads in any order, and a resumed run must be bit-equal
+                inside = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None, :]
+                x = x * inside[:, None].to(x.dtype)
+        # embedding and not indexing: the gradient of an index is summed by threads in any order, and a resumed run must
+        # be bit-equal
         some = self.mlp(x.flatten(1) + nn.functional.embedding(index % self.tokens, self.position))  # (n, C)
         out: Tensor = some.new_zeros(batch * self.tokens, some.shape[1]).index_copy(0, index, some)
         return out.reshape(batch, self.tokens, some.shape[1])
 
 
-def _conv_small(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+def conv_small(config: PolicyConfig, size: tuple[int, int]) -> ConvEncoder:
     """Stem 6x6 stride 4, then 3x3 stride 2: 1.6 times as fast on AVX2 as the prototype's stack at equal capacity."""
     return ConvEncoder(config, size, ((config.stem, 6, 4), (0, 3, 2)))
 
 
-def _conv_classic(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
+def conv_classic(config: PolicyConfig, size: tuple[int, int]) -> ConvEncoder:
     """The prototype's stack: 5x5, 3x3, 3x3, each with stride 2, then 1x1."""
     return ConvEncoder(config, size, ((32, 5, 2), (64, 3, 2), (0, 3, 2), (0, 1, 1)))
-
-
-def _backbone(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
-    """A network of timm, which is imported for these only."""
-    from toyshift.policies.network.backbones import make_backbone
-
-    return make_backbone(config, size)
-
-
-ENCODERS: dict[str, Callable[[PolicyConfig, tuple[int, int]], nn.Module]] = {
-    "conv-small": _conv_small,
-    "conv-classic": _conv_classic,
-    **dict.fromkeys(BACKBONE_NAMES, _backbone),
-}
-
-
-def make_encoder(config: PolicyConfig, size: tuple[int, int]) -> nn.Module:
-    """Builds the encoder of one view for images of size (height, width).
-
-    Its `size` is the image size it works at, `patch` the side of a patch [pixels], `grid` the rows and columns of patches
-    and `tokens` their number.
-
-    Raises:
-        ConfigError: the encoder does not take images of this size.
-        UnknownNameError: no encoder has this name.
-    """
-    if config.encoder not in ENCODERS:
-        raise UnknownNameError("encoder", config.encoder, ENCODERS)
-    return ENCODERS[config.encoder](config, (config.encoder_size, config.encoder_size) if config.encoder_size else size)

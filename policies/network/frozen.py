@@ -1,7 +1,8 @@
-"""Frozen encoders whose tokens are pooled first: what of a view never changes in training, and what is learnt behind it.
+"""Frozen encoders whose tokens are pooled first: what of a view never changes in training, and what is learnt from it.
 
-LEGO's order: mean of the (frozen) tokens on the target, then a projection. All that is learnt comes behind the pooling, so one pooled token per
-view and frame is all that training needs, and `token_cache.py` stores it. The learned positions are pooled with the same weights as the tokens.
+LEGO's order: mean of the (frozen) tokens on the target, then a projection. All that is learnt comes behind the pooling,
+so one pooled token per view and frame is all that training needs, and `token_cache.py` stores it. The learned positions
+are pooled with the same weights as the tokens.
 """
 
 from __future__ import annotations
@@ -12,54 +13,48 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toyshift.policies.config import MASKED_POOLINGS
-from toyshift.policies.network.pooling import EMPTY
-from toyshift.policies.network.tokens import Jitter
-from toyshift.policies.token_keys import coverage_key, place_key, token_key
-
-
-def _weights(coverage: Tensor) -> Tensor:
-    """Turns shares of patches (B, N) into weights that add up to 1, or to 0 where the target is not seen."""
-    return coverage / coverage.sum(dim=-1, keepdim=True).clamp(min=EMPTY)
+from toyshift.policies.batch_keys import coverage_key, place_key, token_key
+from toyshift.policies.network.encoders import Jitter
 
 
 @torch.no_grad()
-def frozen_views(policy: Any, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None) -> dict[str, Tensor]:
-    """Returns what the frozen encoders see, arguments as those of `Policy.pool`: pooled tokens, coverages and places of all views by key."""
+def frozen_views(
+    policy: Any, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None
+) -> dict[str, Tensor]:
+    """Returns what the frozen encoders see: tokens, coverages and places by key; arguments as for `Policy.pool`."""
     out = {}
-    masked = policy.config.pooling in MASKED_POOLINGS
     for camera in policy.cameras:
+        view = policy.view(camera, images, masks)
         encoder = policy.encoder_of(camera)
-        image, target, coverage, place = policy.view(camera, images, masks)
-        wanted = coverage > 0 if policy.config.masks_attention else None
-        tokens = encoder.raw_tokens(image, target if policy.config.mask_channel else None, jitter[camera] if jitter else None, wanted).float()  # (B, N, D)
-        if masked:
-            out[token_key(camera)] = torch.matmul(_weights(coverage).unsqueeze(1), tokens).squeeze(1)
-            out[coverage_key(camera)] = coverage
-        else:
-            out[token_key(camera)] = tokens.mean(dim=1)
-        if place is not None:
-            out[place_key(camera)] = place
+        tokens = encoder.raw_tokens(view.image, view.target, jitter[camera] if jitter else None, view.wanted).float()
+        out[token_key(camera)] = policy.pooling.average(tokens, view.coverage)  # (B, N, D) -> (B, D)
+        if policy.config.pooling_part.on_target:
+            out[coverage_key(camera)] = view.coverage
+        if view.place is not None:
+            out[place_key(camera)] = view.place
     return out
 
 
 def finish_views(policy: Any, views: Mapping[str, Tensor], told: Tensor | None = None) -> Tensor:
-    """Returns the pooled views (B, V, C) of what `frozen_views` gives, by projection, position and MLP; `told` as for `Policy.pool`."""
+    """Returns the pooled views (B, V, C) of what `frozen_views` gives, by projection, position and MLP.
+
+    Args:
+        policy: whose encoders they are.
+        views: tensors by key.
+        told: as for `Policy.pool`.
+    """
     pooled = []
     for camera in policy.cameras:
         encoder = policy.encoder_of(camera)
         x = encoder.project(views[token_key(camera)].float())
-        coverage = views.get(coverage_key(camera))
-        if coverage is not None:
-            coverage = coverage.float()
-            x = x + _weights(coverage) @ encoder.position
-        elif not getattr(encoder, "class_only", False):  # a class token has no place
-            x = x + encoder.position.mean(dim=0)
+        coverage = views[coverage_key(camera)].float() if coverage_key(camera) in views else None
+        if not encoder.class_only:  # a class token has no place
+            x = x + policy.pooling.average(encoder.position, coverage)
         x = encoder.mlp(x)
         if policy.conditioning is not None and told is not None:
             x = policy.conditioning.modulate(x.unsqueeze(1), told).squeeze(1)
         if coverage is not None:
-            x = torch.where(coverage.sum(dim=-1, keepdim=True) > EMPTY, x, policy.pooling.nothing.to(x.dtype))
+            x = policy.pooling.seen(x, coverage.sum(dim=-1, keepdim=True))
         if policy.place is not None:
             x = x + policy.place(views[place_key(camera)].float())
         pooled.append(x)

@@ -7,14 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from toyshift.policies.config import PolicyConfig
-
-# ViT sizes: width, blocks, attention heads
-SIZES = {
-    "transformer-tiny": (192, 12, 3),
-    "transformer-small": (384, 12, 6),
-    "transformer-base": (768, 12, 12),
-    "transformer-large": (1024, 24, 16),
-}
+from toyshift.policies.parts import TRANSFORMERS
 
 
 class Block(nn.Module):
@@ -29,8 +22,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, allowed: Tensor) -> Tensor:  # (B, T, D), (B or 1, 1, T, T) bool -> (B, T, D)
         batch, steps, width = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (B, heads, T, D/heads)
-        # written out: on CPUs the backward pass of scaled_dot_product_attention takes five times as long for histories this short
+        # each (B, heads, T, D/heads)
+        q, k, v = self.qkv(self.norm(x)).reshape(batch, steps, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        # written out: on CPUs the backward pass of scaled_dot_product_attention takes five times as long for such short
+        # histories
         scores = (q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5
         mixed = scores.masked_fill(~allowed, float("-inf")).softmax(dim=-1).to(v.dtype) @ v
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, steps, width))
@@ -50,7 +45,7 @@ class HistoryTransformer(nn.Module):
 
     def __init__(self, features: int, config: PolicyConfig) -> None:
         super().__init__()
-        self.width, depth, heads = SIZES[config.policy_net]
+        self.width, depth, heads = TRANSFORMERS[config.policy_net]
         self.steps = config.steps_seen
         self.enter = nn.Sequential(nn.Linear(features, self.width), nn.GELU(), nn.Linear(self.width, self.width))
         self.position = nn.Parameter(0.02 * torch.randn(self.steps, self.width))
@@ -62,7 +57,8 @@ class HistoryTransformer(nn.Module):
 
         Args:
             features: the oldest step first.
-            is_pad: (B, T) bool, steps before the episode's start, which the others ignore; their own results mean nothing.
+            is_pad: (B, T) bool, steps before the episode's start, which the others ignore; their own results mean
+                nothing.
         """
         steps = features.shape[1]
         x = self.enter(features) + self.position[self.steps - steps :]

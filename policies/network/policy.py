@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from toyshift.core.arrays import Float32
 from toyshift.core.contract import (
     ACTION,
     ACTION_HISTORY,
@@ -22,21 +22,29 @@ from toyshift.core.contract import (
     mask_key,
 )
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
-from toyshift.policies.config import MASKED_POOLINGS, PolicyConfig
-from toyshift.policies.instructions import INSTRUCTION
+from toyshift.policies.batch_keys import (
+    FROZEN,
+    INSTRUCTION,
+    KEPT_VIEWS,
+    NOISE,
+    NOISE_TIME,
+    STATE_NOISE,
+    bias_key,
+    gain_key,
+    token_key,
+)
+from toyshift.policies.config import PolicyConfig
 from toyshift.policies.network.conditioning import Conditioning
-from toyshift.policies.network.encoders import make_encoder
+from toyshift.policies.network.encoders import Jitter, make_encoder
 from toyshift.policies.network.frozen import finish_views, frozen_views
 from toyshift.policies.network.heads import make_head, masked_mean, sample_mean
 from toyshift.policies.network.history import HistoryTransformer
-from toyshift.policies.network.pooling import MeanPool, make_pooling, patch_coverage, target_pixels
-from toyshift.policies.network.tokens import Jitter
-from toyshift.policies.network.views import prepare
-from toyshift.policies.token_keys import FROZEN, token_key
+from toyshift.policies.network.pooling import MeanPool, make_pooling
+from toyshift.policies.network.views import View, patch_coverage, prepare, target_pixels
 
 
 class Normaliser(nn.Module):
-    """Standardises and restores vectors; mean and standard deviation are buffers, saved and exported with the weights."""
+    """Standardises and restores vectors; mean and deviation are buffers, saved and exported with the weights."""
 
     mean: Tensor
     std: Tensor
@@ -53,7 +61,7 @@ class Normaliser(nn.Module):
         return x * self.std + self.mean
 
 
-def state_to_action(action_contract: ActionContract, observation_contract: ObservationContract) -> NDArray[np.float32]:
+def state_to_action(action_contract: ActionContract, observation_contract: ObservationContract) -> Float32:
     """Returns the (S, A) matrix that copies state entries to the actions of the same name, and gives 0 for the others.
 
     Raises:
@@ -62,7 +70,10 @@ def state_to_action(action_contract: ActionContract, observation_contract: Obser
     names = observation_contract.state_names
     matrix = np.array([[float(s == a) for a in action_contract.names] for s in names], dtype=np.float32)
     if not matrix.any():
-        raise ConfigError(f"relative needs an action with the name of a state entry; actions: {', '.join(action_contract.names)}; state: {', '.join(names)}")
+        raise ConfigError(
+            "relative needs an action with the name of a state entry; "
+            f"actions: {', '.join(action_contract.names)}; state: {', '.join(names)}"
+        )
     return matrix
 
 
@@ -73,8 +84,8 @@ class Policy(nn.Module):
         config: what the policy is made of.
         action_contract: meaning of the predicted actions.
         observation_contract: cameras, image sizes and state names it was recorded with.
-        stats: {"observation.state": {"mean", "std"}, "action": {"mean", "std"}}; identity when missing (weights follow).
-            With `config.relative` those of the action are of the relative action.
+        stats: {"observation.state": {"mean", "std"}, "action": {"mean", "std"}}; identity when missing (weights
+            follow). With `config.relative` those of the action are of the relative action.
     """
 
     indices: Tensor
@@ -110,7 +121,8 @@ class Policy(nn.Module):
         stats = stats or {key: {"mean": np.zeros(n), "std": np.ones(n)} for key, n in zero_one.items()}
         for key, n in zero_one.items():
             if np.shape(stats[key]["mean"]) != (n,):
-                raise ContractError(f"the statistics of {key} have shape {np.shape(stats[key]['mean'])}, the contract says ({n},)")
+                shape = np.shape(stats[key]["mean"])
+                raise ContractError(f"the statistics of {key} have shape {shape}, the contract says ({n},)")
         self.normalise_state = Normaliser(stats[STATE]["mean"], stats[STATE]["std"], config.std_floor)
         self.normalise_action = Normaliser(stats[ACTION]["mean"], stats[ACTION]["std"], config.std_floor)
 
@@ -124,18 +136,19 @@ class Policy(nn.Module):
         features = (len(self.cameras) + (self.conditioning is not None)) * config.width + len(kept)
         self.history = None if config.policy_net == "mlp" else HistoryTransformer(features, config)
         self.head = make_head(features if self.history is None else self.history.width, action_contract.size, config)
-        self.place = nn.Linear(4, config.width) if config.pooling == "crop" else None  # tells where a crop was cut out
+        crops = config.pooling_part.picture == "crop"
+        self.place = nn.Linear(4, config.width) if crops else None  # tells where a crop was cut out
 
     def _make_pooling(self) -> nn.Module:
         encoders: list[Any] = list(self.encoders.values())
         grids = {encoder.grid for encoder in encoders}
-        if self.config.pooling == "spatial-softmax" and len(grids) > 1:
-            raise ConfigError(f"spatial-softmax needs one grid of patches for all cameras, got {sorted(grids)}; set encoder_size")
-        if all(getattr(encoder, "class_only", False) for encoder in encoders):
+        if self.config.pooling_part.grid and len(grids) > 1:
+            raise ConfigError(f"{self.config.pooling} needs one grid of patches, got {sorted(grids)}; set encoder_size")
+        if all(encoder.class_only for encoder in encoders):
             return MeanPool(self.config.width)  # of one token, the ViT's own class token
         return make_pooling(self.config.pooling, self.config.width, encoders[0].grid)
 
-    def encoder_of(self, camera: str) -> nn.Module:
+    def encoder_of(self, camera: str) -> Any:
         """Returns the encoder that looks through a camera."""
         return self.encoders[camera if camera in self.encoders else self.cameras[0]]
 
@@ -144,54 +157,64 @@ class Policy(nn.Module):
         if self.conditioning is None:
             return None
         if instruction is None:
-            raise ContractError(f"the policy is conditioned on an instruction ({self.config.instruction}), and none was given")
+            raise ContractError(
+                f"the policy is conditioned on an instruction ({self.config.instruction}), and none was given"
+            )
         out: Tensor = self.conditioning(instruction)
         return out
 
-    def view(
-        self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
-        """Returns what a camera's encoder is shown: image and target as `prepare` gives them, coverage (B, N) or (1, 1) ones, and the crop's place."""
-        encoder: Any = self.encoder_of(camera)
-        target = target_pixels(masks[camera]) if self.config.needs_masks else None
-        image, target, place = prepare(images[camera], target, self.config.pooling, encoder.size)
-        coverage = image.new_ones((1, 1), dtype=torch.float32) if target is None else patch_coverage(target, encoder.patch)
-        return image, target, coverage, place
+    def view(self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> View:
+        """Returns what a camera's encoder is shown; arguments as those of `pool`."""
+        config, encoder = self.config, self.encoder_of(camera)
+        target = target_pixels(masks[camera]) if config.needs_masks else None
+        image, target, place = prepare(images[camera], target, config.pooling, encoder.size)
+        if target is None:
+            coverage = image.new_ones((1, 1), dtype=torch.float32)
+        else:
+            coverage = patch_coverage(target, encoder.patch)
+        # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all,
+        # but for encoders whose attention the mask restricts.
+        masked = config.masks_attention or (self.training and config.pooling_part.on_target)
+        return View(image, target if config.mask_channel else None, coverage, coverage > 0 if masked else None, place)
 
     def pool(
-        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None, told: Tensor | None = None
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None,
+        told: Tensor | None = None,
     ) -> Tensor:
-        """Returns the pooled views (B, V, C) of images {camera: (B, H, W, 3) uint8} and masks {camera: (B, H, W) uint8}; `told` as `tell` gives it."""
+        """Returns the pooled views (B, V, C).
+
+        Args:
+            images: camera -> (B, H, W, 3) uint8 sRGB.
+            masks: camera -> (B, H, W) uint8 labels; may be empty for a policy that needs none.
+            jitter: camera -> photometric augmentation.
+            told: as `tell` gives it.
+        """
         if self.config.pool_first:
             return finish_views(self, frozen_views(self, images, masks, jitter), told)
         pooled = []
         for camera in self.cameras:  # one view at a time: image sizes, and so token counts, may differ
-            encoder: Any = self.encoder_of(camera)
-            image, target, coverage, place = self.view(camera, images, masks)
-            # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all,
-            # but for encoders whose attention the mask restricts.
-            masked = self.config.masks_attention or (self.training and self.config.pooling in MASKED_POOLINGS)
-            wanted = coverage > 0 if masked else None
-            tokens = encoder(image, target if self.config.mask_channel else None, jitter[camera] if jitter else None, wanted)
+            view = self.view(camera, images, masks)
+            encode = self.encoder_of(camera)
+            tokens = encode(view.image, view.target, jitter[camera] if jitter else None, view.wanted)  # (B, N, C)
             if self.conditioning is not None and told is not None:
                 tokens = self.conditioning.modulate(tokens, told)
-            view = self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
-            pooled.append(view if place is None or self.place is None else view + self.place(place).unsqueeze(1))
+            vector = self.pooling(tokens.unsqueeze(1), view.coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
+            if view.place is not None and self.place is not None:
+                vector = vector + self.place(view.place).unsqueeze(1)
+            pooled.append(vector)
         return torch.cat(pooled, dim=1) if pooled else torch.empty(0, 0, self.config.width)
 
     def features(self, pooled: Tensor, state: Tensor, told: Tensor | None = None) -> Tensor:
-        """Concatenates pooled views (B, V, C) with the standardised state entries that the policy sees, and what it is told: (B, F)."""
+        """Joins pooled views (B, V, C), the standardised state entries that are seen, and what is told: (B, F)."""
         views = [pooled.flatten(1)] if self.cameras else []
-        parts = [*views, state.index_select(1, self.indices).to(pooled.dtype), *([] if told is None else [told.to(pooled.dtype)])]
-        return torch.cat(parts, dim=1)
+        words = [] if told is None else [told.to(pooled.dtype)]
+        return torch.cat([*views, state.index_select(1, self.indices).to(pooled.dtype), *words], dim=1)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the losses of a batch of the batch contract with the history that the policy sees.
 
-        Instead of images and masks the batch may hold what frozen encoders saw, with the keys of `token_keys.py`, (B, T, ...).
-        Augmentation travels in the batch (all optional, see `augmentation.py`): `augment.gain.<cam>` (B, 3),
-        `augment.bias.<cam>` (B,), `augment.state` (B, S) in standardised units, `augment.keep` (B, V) bool, the same for
-        all steps of a history; `instruction` (see `Instructions`) for a policy that is told one; `augment.noise` (B, T, K, A) and `augment.time` (B, T) for heads that start from noise.
+        The further keys of `batch_keys.py`, all optional, carry the augmentation, the instruction, and, instead of
+        images and masks, what frozen encoders saw (B, T, ...).
 
         Returns:
             "loss", to be minimised; more entries are for the log.
@@ -200,7 +223,7 @@ class Policy(nn.Module):
         return {"loss": masked_mean(errors, is_pad)}
 
     def losses(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Returns the loss of each sample (B,) of a batch that `forward` takes; its mean is the loss where nothing is padding."""
+        """Returns the loss of each sample (B,) of a batch for `forward`; their mean is the loss without padding."""
         samples, errors, is_pad = self._errors(batch)
         return sample_mean(errors.reshape(samples, -1, errors.shape[-1]), is_pad.reshape(samples, -1))
 
@@ -217,30 +240,36 @@ class Policy(nn.Module):
 
         told = self.tell(each(batch[INSTRUCTION]) if INSTRUCTION in batch else None)
         if token_key(self.cameras[0]) in batch:
-            pooled = finish_views(self, {k: v[:, -steps:].flatten(0, 1) for k, v in batch.items() if k.startswith(FROZEN)}, told)
+            views = {k: v[:, -steps:].flatten(0, 1) for k, v in batch.items() if k.startswith(FROZEN)}
+            pooled = finish_views(self, views, told)
         else:
             images = {c: batch[image_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras}
-            masks = {c: batch[mask_key(c)][:, -steps:].flatten(0, 1) for c in self.cameras} if self.config.needs_masks else {}
+            masked = self.cameras if self.config.needs_masks else ()
+            masks = {c: batch[mask_key(c)][:, -steps:].flatten(0, 1) for c in masked}
             jitter = None
-            if f"augment.gain.{self.cameras[0]}" in batch:
-                jitter = {c: Jitter(each(batch[f"augment.gain.{c}"]), each(batch[f"augment.bias.{c}"])) for c in self.cameras}
+            if gain_key(self.cameras[0]) in batch:
+                jitter = {c: Jitter(each(batch[gain_key(c)]), each(batch[bias_key(c)])) for c in self.cameras}
             pooled = self.pool(images, masks, jitter, told)
-        if "augment.keep" in batch:
-            pooled = torch.where(each(batch["augment.keep"]).unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
+        if KEPT_VIEWS in batch:
+            pooled = torch.where(each(batch[KEPT_VIEWS]).unsqueeze(-1), pooled, self.hidden_view.to(pooled.dtype))
         state = batch[STATE][:, -steps:].flatten(0, 1)
-        if "augment.state" in batch:
-            state = state + each(batch["augment.state"]) * self.normalise_state.std
+        if STATE_NOISE in batch:
+            state = state + each(batch[STATE_NOISE]) * self.normalise_state.std
         action, is_pad = action_windows(batch, self.config)  # (B*T, K, A), (B*T, K)
         if self.base is not None:  # relative to the noisy state: the network learns to undo the noise
             action = action - (state.float() @ self.base).unsqueeze(1)
         features = self.features(pooled, self.normalise_state(state), told)
         if self.history is not None:
             features = self.history(features.reshape(samples, steps, -1), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
-        noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in ("augment.noise", "augment.time"))
-        return samples, self.head.errors(features, self.normalise_action(action), noise, time), is_pad  # type: ignore[operator]
+        noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in (NOISE, NOISE_TIME))
+        errors = self.head.errors(features, self.normalise_action(action), noise, time)  # type: ignore[operator]
+        return samples, errors, is_pad
 
-    def observe(self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, instruction: Tensor | None = None) -> Tensor:
-        """Returns the features (B, F) of one observation, arguments as those of `predict`; `decide` takes a history of them."""
+    def observe(
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor,
+        instruction: Tensor | None = None,
+    ) -> Tensor:
+        """Returns the features (B, F) of an observation, a history of which `decide` takes; see `predict`."""
         told = self.tell(instruction)
         return self.features(self.pool(images, masks, told=told), self.normalise_state(state), told)
 
@@ -264,7 +293,8 @@ class Policy(nn.Module):
         return action
 
     def predict(
-        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None, instruction: Tensor | None = None
+        self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor, noise: Tensor | None = None,
+        instruction: Tensor | None = None,
     ) -> Tensor:
         """Predicts physical actions from one observation; a policy with a history takes it for an episode's first.
 
@@ -296,6 +326,6 @@ def action_windows(batch: Mapping[str, Tensor], config: PolicyConfig) -> tuple[T
         return action, is_pad
     past = batch[ACTION_HISTORY]
     actions = torch.cat([past, action], dim=1).unfold(1, config.chunk, config.execute).transpose(2, 3)  # (B, T, K, A)
-    pads = torch.cat([is_pad.new_zeros(past.shape[:2]), is_pad], dim=1).unfold(1, config.chunk, config.execute)  # (B, T, K)
-    pads = pads | batch[HISTORY_IS_PAD].unsqueeze(-1)
+    pads = torch.cat([is_pad.new_zeros(past.shape[:2]), is_pad], dim=1)
+    pads = pads.unfold(1, config.chunk, config.execute) | batch[HISTORY_IS_PAD].unsqueeze(-1)  # (B, T, K)
     return actions.flatten(0, 1), pads.flatten(0, 1)

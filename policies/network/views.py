@@ -1,13 +1,48 @@
-"""What an encoder is shown of one view: the image as it is, resized, or cropped around the target; the mask, or its box."""
+"""What an encoder is shown of one view: the image as it is, resized, or cropped around the target; and the mask."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from toyshift.core.contract import MASK_TARGET
+from toyshift.policies.parts import POOLINGS
+
 MARGIN = 1.25  # side of a crop over the longer side of the target's box
 SMALLEST_CROP = 8.0  # pixels
+
+
+class View(NamedTuple):
+    """What the encoder of a camera is shown, and what the mask says about its tokens.
+
+    Attributes:
+        image: (B, H, W, 3) sRGB, uint8 or float of the same range.
+        target: (B, H, W) float, 1 on the target's pixels; None for an encoder without a mask channel.
+        coverage: (B, N) float, the share of each patch that the target covers; (1, 1) ones where masks are ignored.
+        wanted: (B, N) bool, the tokens that are used; None = all.
+        place: (B, 4) where a crop was cut out, see `crop`; None for whole images.
+    """
+
+    image: Tensor
+    target: Tensor | None
+    coverage: Tensor
+    wanted: Tensor | None
+    place: Tensor | None
+
+
+def target_pixels(masks: Tensor) -> Tensor:
+    """Marks the target in label masks: (..., H, W) uint8 -> (..., H, W) float, 1 on pixels labelled as the target."""
+    return (masks == MASK_TARGET).float()
+
+
+def patch_coverage(target: Tensor, patch: int) -> Tensor:
+    """Returns the share of each patch that the target covers: (B, H, W) float -> (B, N) float in [0, 1], row by row."""
+    batch, height, width = target.shape
+    blocks = target.reshape(batch, height // patch, patch, width // patch, patch)
+    return blocks.mean(dim=(2, 4)).flatten(1)
 
 
 def target_box(target: Tensor) -> Tensor:
@@ -59,18 +94,20 @@ def crop(images: Tensor, target: Tensor, size: tuple[int, int]) -> tuple[Tensor,
     left, top, right, bottom = target_box(target).unbind(dim=1)
     seen = target.amax(dim=(1, 2)) > 0
     side = (torch.maximum(right - left, bottom - top) * MARGIN).clamp(min=SMALLEST_CROP)
-    half = torch.stack([torch.where(seen, side, width) / width, torch.where(seen, side, height) / height], dim=1)  # (B, 2)
+    half = torch.stack([torch.where(seen, side, n) / n for n in (width, height)], dim=1)  # (B, 2)
     centre = torch.stack([(left + right) / width - 1.0, (top + bottom) / height - 1.0], dim=1)
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 does not hold the pixels' numbers
-        across, down = (_bilinear(centre[:, i], half[:, i], n, m) for i, (n, m) in enumerate(((width, size[1]), (height, size[0]))))
+        across = _bilinear(centre[:, 0], half[:, 0], width, size[1])
+        down = _bilinear(centre[:, 1], half[:, 1], height, size[0])
         cut = down[:, None] @ images.permute(0, 3, 1, 2).float() @ across[:, None].transpose(2, 3)  # (B, 3, h, w)
     return cut.permute(0, 2, 3, 1), torch.cat([centre, half], dim=1)
 
 
 def _bilinear(centre: Tensor, half: Tensor, pixels: int, samples: int) -> Tensor:
-    """Returns the weights (B, samples, pixels) that read a line at equal distances around a centre, both (B,) in [-1, 1].
+    """Returns the weights (B, samples, pixels) that read a line evenly around a centre; both (B,) in [-1, 1].
 
-    As matrices and not by grid_sample: onnxruntime's rounds its places otherwise, which 50 layers made 1e-4 of an action; these are equal to the bit.
+    As matrices and not by grid_sample: onnxruntime's rounds its places otherwise, which 50 layers made 1e-4 of an
+    action; these are equal to the bit.
     """
     even = (torch.arange(samples, device=centre.device) + 0.5) * (2.0 / samples) - 1.0
     place = (centre[:, None] + half[:, None] * even + 1.0) * (pixels / 2.0) - 0.5
@@ -84,7 +121,9 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(pixels, size=size, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
 
 
-def prepare(images: Tensor, target: Tensor | None, pooling: str, size: tuple[int, int]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def prepare(
+    images: Tensor, target: Tensor | None, pooling: str, size: tuple[int, int]
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Returns what the encoder of a view is shown.
 
     Args:
@@ -94,17 +133,18 @@ def prepare(images: Tensor, target: Tensor | None, pooling: str, size: tuple[int
         size: the encoder's image height and width [pixels].
 
     Returns:
-        images (B, *size, 3), uint8 where nothing had to be done, else float; target (B, *size) or None; the places (B, 4)
-        of crops or None.
+        images (B, *size, 3), uint8 where nothing had to be done, else float; target (B, *size) or None; the places (B,
+        4) of crops or None.
     """
-    place = None
-    if pooling == "crop":
+    picture = POOLINGS[pooling].picture
+    if picture == "crop":
         assert target is not None
         images, place = crop(images, target, size)
         return images, target.new_ones(images.shape[0], *size), place
-    if target is not None and pooling == "box":
+    if target is not None and picture == "box":
         target = filled_box(target)
     if images.shape[1:3] != size:
         images = resize(images, size)
-        target = None if target is None else functional.interpolate(target[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    return images, target, place
+        if target is not None:
+            target = functional.interpolate(target[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return images, target, None

@@ -20,7 +20,8 @@ def load_weights(policy: Policy, tensors: dict[str, Tensor], folder: Path) -> No
     own = policy.state_dict()
     wrong = sorted(set(own) ^ set(tensors)) + [k for k in own if k in tensors and own[k].shape != tensors[k].shape]
     if wrong:
-        raise FileError(f"the weights in {folder} are of another policy: {len(wrong)} tensors are missing, extra or of another shape, first {wrong[0]!r}")
+        what = f"{len(wrong)} tensors are missing, extra or of another shape, first {wrong[0]!r}"
+        raise FileError(f"the weights in {folder} are of another policy: {what}")
     policy.load_state_dict(tensors)
 
 
@@ -37,7 +38,7 @@ def load_network(folder: Path, unfinished: bool = False) -> Policy:
     folder = Path(folder)
     state = checkpoints.read_state(folder)
     if not state["finished"] and not unfinished:
-        raise FileError(f"{folder} is half-trained (step {state['step']}); run the same `toyshift train` again to finish it")
+        raise FileError(f"{folder} is half-trained (step {state['step']}); run the same `toyshift train` to finish it")
     config = checkpoints.read_policy_config(folder)
     action, observation = checkpoints.read_contracts(folder)
     policy = Policy(config, action, observation)

@@ -1,4 +1,4 @@
-"""What the actions of somebody else's policy mean, as its user states it, and how they become actions of our contract."""
+"""What the actions of somebody else's policy mean, as its user states it, and how they become our actions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32
 from toyshift.core.contract import ACTION_MODES, ActionContract
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.remote.options import check_fields, preset_or_file
 
-# What openpi's own clients do with the actions of the policies that its servers offer (examples/libero and examples/droid).
+# What openpi's own clients do with the actions of the policies that its servers offer (examples/libero and
+# examples/droid).
 PRESETS: dict[str, dict[str, Any]] = {
     "libero": {
         "mode": "eef_delta", "control_hz": 20.0, "execute": 5,  # robosuite's OSC_POSE: [-1, 1] is 0.05 m and 0.5 rad
@@ -55,15 +56,19 @@ class ActionMeaning:
             raise UnknownNameError("action mode", str(self.mode), ACTION_MODES)
         numbers = (*self.scale, self.gripper_open, self.gripper_closed, self.control_hz, self.execute)
         if any(isinstance(n, bool) or not isinstance(n, int | float) or not np.isfinite(n) for n in numbers):
-            raise ConfigError(f"actions: scale, gripper_open, gripper_closed, control_hz and execute must be finite numbers, got {numbers}")
+            names = "scale, gripper_open, gripper_closed, control_hz and execute"
+            raise ConfigError(f"actions: {names} must be finite numbers, got {numbers}")
         if self.gripper_open == self.gripper_closed or self.control_hz < 0 or self.execute < 0:
-            raise ConfigError("actions: gripper_open and gripper_closed must differ, control_hz and execute must be at least 0")
+            raise ConfigError("actions: gripper_open and gripper_closed must differ, control_hz and execute be >= 0")
         if self.relative and self.mode != "joint_pos":
-            raise ConfigError(f"actions: relative goes with mode joint_pos; with {self.mode} name the mode that is relative (eef_delta, joint_delta) instead")
+            raise ConfigError(
+                f"actions: relative goes with mode joint_pos; with {self.mode} "
+                "name the mode that is relative (eef_delta, joint_delta) instead"
+            )
 
     @classmethod
     def read(cls, text: str) -> ActionMeaning:
-        """Returns what a mode's name (physical units, 1 open, 0 closed), a preset or a JSON file of these attributes states."""
+        """Returns what a mode's name (physical units, 1 open, 0 closed), a preset or a JSON file of fields states."""
         fields = preset_or_file("actions", text, PRESETS)
         check_fields("actions", fields, {f.name for f in dataclasses.fields(cls)})
         if "mode" not in fields:
@@ -77,18 +82,21 @@ class ActionMeaning:
             return {"action_mode": self.mode}
         period = 1.0 / self.control_hz  # [s]
         # a period must be a whole number of physics steps: the nearest one to the default of 0.004 s
-        return {"action_mode": self.mode, "control_hz": self.control_hz, "physics_dt": period / max(1, round(period / 0.004))}
+        physics_dt = period / max(1, round(period / 0.004))
+        return {"action_mode": self.mode, "control_hz": self.control_hz, "physics_dt": physics_dt}
 
     def check(self, contract: ActionContract, policy: str) -> None:
         """Raises ContractError where an environment acts otherwise than stated."""
         if self.mode != contract.mode:
             raise ContractError(f"{policy} is stated to act in {self.mode}, the environment takes {contract.mode}")
         if self.control_hz and abs(self.control_hz - contract.control_hz) > 1e-6:
-            raise ContractError(f"{policy} is stated to act at {self.control_hz:g} Hz, the environment runs at {contract.control_hz:g} Hz")
+            rates = f"at {self.control_hz:g} Hz, the environment runs at {contract.control_hz:g} Hz"
+            raise ContractError(f"{policy} is stated to act {rates}")
         if len(self.scale) not in (1, contract.size - 1):
-            raise ContractError(f"{policy}: {len(self.scale)} scales for the {contract.size - 1} entries {', '.join(contract.names[:-1])}")
+            entries = f"{contract.size - 1} entries {', '.join(contract.names[:-1])}"
+            raise ContractError(f"{policy}: {len(self.scale)} scales for the {entries}")
 
-    def physical(self, actions: NDArray[np.float32], joints: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def physical(self, actions: Float32, joints: Float32 | None = None) -> Float32:
         """Returns (K, A) physical actions for the policy's (K, A) ones.
 
         Args:
@@ -106,7 +114,7 @@ class ActionMeaning:
         return out.astype(np.float32)
 
 
-def checked_chunk(answer: Any, contract: ActionContract, policy: str) -> NDArray[np.float32]:
+def checked_chunk(answer: Any, contract: ActionContract, policy: str) -> Float32:
     """Returns what a server calls "actions" as (K, A) float32.
 
     Raises:
@@ -118,20 +126,22 @@ def checked_chunk(answer: Any, contract: ActionContract, policy: str) -> NDArray
         raise ContractError(f"{policy} answered with actions of shape {chunk.shape} and dtype {chunk.dtype}; {wanted}")
     if not np.isfinite(chunk).all():
         row, entry = np.argwhere(~np.isfinite(chunk))[0]
-        raise ContractError(f"{policy} answered with {chunk[row, entry]} in action {row}, entry {contract.names[entry]}")
+        name = contract.names[entry]
+        raise ContractError(f"{policy} answered with {chunk[row, entry]} in action {row}, entry {name}")
     return np.asarray(chunk, dtype=np.float32)
 
 
-def clipped(chunk: NDArray[np.float32], contract: ActionContract, policy: str, *, warn: bool) -> tuple[NDArray[np.float32], bool]:
-    """Returns the chunk inside the contract's bounds, and whether anything lay outside by more than 1 % of its range."""
+def clipped(chunk: Float32, contract: ActionContract, policy: str, *, warn: bool) -> tuple[Float32, bool]:
+    """Returns the chunk inside the contract's bounds, and whether anything lay outside by over 1 % of its range."""
     low, high = np.asarray(contract.low, np.float32), np.asarray(contract.high, np.float32)
     excess = np.maximum(chunk - high, low - chunk) / (high - low)
     outside = bool(excess.max() > 0.01)
     if outside and warn:
         row, entry = np.unravel_index(np.argmax(excess), excess.shape)
+        value = f"{contract.names[entry]} = {chunk[row, entry]:.4g} {contract.units[entry]}"
         warnings.warn(
-            f"{policy}: {contract.names[entry]} = {chunk[row, entry]:.4g} {contract.units[entry]} is beyond [{low[entry]:g}, {high[entry]:g}] and is clipped, "
-            "as is all that follows; where that is the rule, the actions mean something else than is stated",
+            f"{policy}: {value} is beyond [{low[entry]:g}, {high[entry]:g}] and is clipped, as is all that follows; "
+            "where that is the rule, the actions mean something else than is stated",
             stacklevel=2,
         )
     return np.clip(chunk, low, high), outside

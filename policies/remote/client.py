@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-from numpy.typing import NDArray
-
+from toyshift.core.arrays import Float32
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
 from toyshift.core.files import content_hash
@@ -57,18 +55,23 @@ class RemotePolicy:
         self.metadata = self._connect()
         said = self.metadata.get("toyshift", {})
         if said and (not isinstance(said, dict) or said.get("protocol") != PROTOCOL):
-            raise RemoteError(f"{self.where} speaks of toyshift's protocol {said.get('protocol') if isinstance(said, dict) else said!r}; this version knows {PROTOCOL}")
+            spoken = said.get("protocol") if isinstance(said, dict) else said
+            raise RemoteError(f"{self.where} speaks of toyshift's protocol {spoken!r}; this version knows {PROTOCOL}")
         self.name = name or str(said.get("name") or self.where)
         self.pooling = str(said.get("pooling", ""))
-        self.action_contract = ActionContract.from_json(said["action_contract"]) if "action_contract" in said else None
-        self.observation_contract = ObservationContract.from_json(said["observation_contract"]) if "observation_contract" in said else None
+        action, observation = said.get("action_contract"), said.get("observation_contract")
+        self.action_contract = None if action is None else ActionContract.from_json(action)
+        self.observation_contract = None if observation is None else ObservationContract.from_json(observation)
         self._starts_episodes = bool(said.get("episode_start", False))
         self._sizes = {str(camera): size for camera, size in said.get("images", {}).items()}
         self._actions = self._stated_actions()
         self._keys = self._stated_keys(said)
         self.execute = int(said.get("execute", 0)) or self.options.execute or self._actions.execute
         if self.options.execute not in (0, self.execute):
-            raise ConfigError(f"{self.where} says that {self.execute} actions of a chunk are to be executed, and may count on it; leave --remote-execute out")
+            raise ConfigError(
+                f"{self.where} says that {self.execute} actions of a chunk are to be executed, and may count on it; "
+                "leave --remote-execute out"
+            )
         self._warned = False
 
     @property
@@ -86,7 +89,8 @@ class RemotePolicy:
             )
         if self.action_contract is not None:
             if self.options.actions and self.options.actions != self.action_contract.mode:
-                raise ConfigError(f"{self.where} says what its actions mean ({self.action_contract.mode}); leave --remote-actions {self.options.actions} out")
+                said = f"says what its actions mean ({self.action_contract.mode})"
+                raise ConfigError(f"{self.where} {said}; leave --remote-actions {self.options.actions} out")
             return ActionMeaning(self.action_contract.mode, control_hz=self.action_contract.control_hz)
         return ActionMeaning.read(self.options.actions)
 
@@ -98,10 +102,16 @@ class RemotePolicy:
         if self.observation_contract is not None:
             keys = Keys.read("toyshift")
             return keys if said.get("needs_masks", True) else dataclasses.replace(keys, masks={})
-        raise ConfigError(f"{self.where} does not say how it calls observations: --remote-keys libero, droid, lerobot or FILE.json; see docs/remote_policies.md")
+        raise ConfigError(
+            f"{self.where} does not say how it calls observations: "
+            "--remote-keys libero, droid, lerobot or FILE.json; see docs/remote_policies.md"
+        )
 
     def env_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns environment arguments with those that are said and stated filled in; given ones win. What a contract fixes is not among them."""
+        """Returns environment arguments with those that are said and stated filled in; given ones win.
+
+        What a contract fixes is not among them.
+        """
         filled = self._actions.env_arguments()
         if self.observation_contract is not None:
             return filled | dict(kwargs)
@@ -142,7 +152,7 @@ class RemotePolicy:
         if self._starts_episodes and self._ask({CONTROL: START}).get(ACKNOWLEDGE) != START:
             raise RemoteError(f"{self.where} said that it knows {START!r} and does not acknowledge it")
 
-    def act(self, observation: Mapping[str, Any]) -> NDArray[np.float32]:
+    def act(self, observation: Mapping[str, Any]) -> Float32:
         """Returns the (K, A) physical actions to execute, inside the action contract's bounds.
 
         Args:
@@ -150,15 +160,19 @@ class RemotePolicy:
 
         Raises:
             RemoteError: no answer in time, a lost connection, or the server's own error.
-            ContractError: the answer is no chunk of finite actions of the right size, or shorter than what is to be executed.
+            ContractError: the answer is no chunk of finite actions of the right size, or shorter than what is to be
+                executed.
         """
         answer = self._ask(self._translate(observation))
         if "actions" not in answer:
-            raise ContractError(f"{self.where} answered without 'actions'; it sent: {', '.join(map(str, answer)) or 'nothing'}")
+            sent = ", ".join(map(str, answer)) or "nothing"
+            raise ContractError(f"{self.where} answered without 'actions'; it sent: {sent}")
         chunk = checked_chunk(answer["actions"], self._contract, self.where)
         if len(chunk) < self.execute:
-            raise ContractError(f"{self.where} answered with {len(chunk)} actions; {self.execute} are to be executed (--remote-execute)")
-        chunk = self._actions.physical(chunk[: self.execute or None], self._translate.joints(observation["agent_pos"]) if self._actions.relative else None)
+            wanted = f"{self.execute} are to be executed (--remote-execute)"
+            raise ContractError(f"{self.where} answered with {len(chunk)} actions; {wanted}")
+        joints = self._translate.joints(observation["agent_pos"]) if self._actions.relative else None
+        chunk = self._actions.physical(chunk[: self.execute or None], joints)
         chunk, outside = clipped(chunk, self._contract, self.where, warn=not self._warned)
         self._warned |= outside
         return chunk
@@ -176,13 +190,15 @@ class RemotePolicy:
         try:
             # No pings: a server that computes in its event loop does not answer them. No proxy: policies are near.
             self._socket = self._opened.enter_context(self._websockets.sync.client.connect(
-                self.url, compression=None, max_size=MAX_BYTES, open_timeout=CONNECT_SECONDS, close_timeout=2, ping_interval=None, proxy=None,
+                self.url, compression=None, max_size=MAX_BYTES, open_timeout=CONNECT_SECONDS, close_timeout=2,
+                ping_interval=None, proxy=None,
                 additional_headers={"Authorization": f"Api-Key {key}"} if key else None,
             ))  # fmt: skip
             greeting = self._socket.recv(timeout=CONNECT_SECONDS)
         except (OSError, errors.WebSocketException) as error:
             self.close()
-            raise RemoteError(f"no policy server answers at {self.where} ({_reason(error)}); start it, or correct --policy {self.url}; {RERUN}") from error
+            what = f"no policy server answers at {self.where} ({_reason(error)})"
+            raise RemoteError(f"{what}; start it, or correct --policy {self.url}; {RERUN}") from error
         if isinstance(greeting, str):
             raise RemoteError(f"{self.where} refuses: {greeting.strip()[-SHOWN:]}")
         return unpack(greeting, self.where)
@@ -196,7 +212,8 @@ class RemotePolicy:
             answer = self._socket.recv(timeout=self.options.timeout)
         except TimeoutError as error:
             self.close()  # the answer may still come, and would be taken for that of the next observation
-            raise RemoteError(f"{self.where} has not answered within {self.options.timeout:g} s; --remote-timeout waits longer; {RERUN}") from error
+            late = f"has not answered within {self.options.timeout:g} s; --remote-timeout waits longer"
+            raise RemoteError(f"{self.where} {late}; {RERUN}") from error
         except (OSError, self._websockets.exceptions.ConnectionClosed) as error:
             self.close()
             raise RemoteError(f"{self.where} closed the connection ({_reason(error)}); {RERUN}") from error

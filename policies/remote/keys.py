@@ -1,4 +1,4 @@
-"""How our observation is called and shaped for somebody else's policy: presets, or a JSON file with the fields of `Keys`."""
+"""How our observation is called and shaped for somebody else's policy: presets, or a JSON file of `Keys`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+import PIL.Image
 from scipy.spatial.transform import Rotation
 
+from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import (
     ENVIRONMENT_STATE,
     IMAGE_PREFIX,
@@ -26,7 +26,7 @@ from toyshift.policies.remote.options import check_fields, preset_or_file
 
 ALL = "*"  # every camera, every entry of the state
 JOINTS = "joints"  # the arm's joints in order
-ROTATION_VECTOR = ("eef.rotvec.x", "eef.rotvec.y", "eef.rotvec.z")  # the hand's rotation as axis-angle, base frame [rad]
+ROTATION_VECTOR = ("eef.rotvec.x", "eef.rotvec.y", "eef.rotvec.z")  # the hand's rotation, axis-angle, base frame [rad]
 
 _LEROBOT = {"images": {IMAGE_PREFIX + ALL: ALL}, "state": {STATE: [ALL]}, "prompt": TASK}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -35,20 +35,27 @@ PRESETS: dict[str, dict[str, Any]] = {
     "libero": {
         "images": {"observation/image": "front", "observation/wrist_image": "wrist"},
         # hand position and axis-angle, then the joints of the two fingers of a Panda's hand [m]
-        "state": {"observation/state": ["eef.x", "eef.y", "eef.z", *ROTATION_VECTOR, ["gripper.opening", 0.04, 0.0], ["gripper.opening", -0.04, 0.0]]},
-        # robosuite until 1.4 tells the orientation of the body "right_hand", a quarter turn from our site about the axis of approach
+        "state": {"observation/state": [
+            "eef.x", "eef.y", "eef.z", *ROTATION_VECTOR,
+            ["gripper.opening", 0.04, 0.0], ["gripper.opening", -0.04, 0.0],
+        ]},
+        # robosuite until 1.4 tells the orientation of the body "right_hand", a quarter turn from our site about the
+        # axis of approach
         "hand_turn": math.pi / 2, "prompt": "prompt", "resize": 224,
     },
     "droid": {
         "images": {"observation/exterior_image_1_left": "front", "observation/wrist_image_left": "wrist"},
-        "state": {"observation/joint_position": [JOINTS], "observation/gripper_position": [["gripper.opening", -1.0, 1.0]]},  # 1 is closed
+        "state": {
+            "observation/joint_position": [JOINTS],
+            "observation/gripper_position": [["gripper.opening", -1.0, 1.0]],  # 1 is closed
+        },
         "prompt": "prompt", "resize": 224,
     },
 }  # fmt: skip
 
 
-def resize_with_pad(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Returns an image (H, W, 3) or mask (H, W) as a square of that side, its shape kept and the rest black, as openpi does it.
+def resize_with_pad(image: Image, side: int) -> Image:
+    """Returns an image (H, W, 3) or mask (H, W) as a square of that side, its shape kept and the rest black, as openpi.
 
     Images are interpolated bilinearly; labels take the nearest.
     """
@@ -57,7 +64,8 @@ def resize_with_pad(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         return image
     ratio = max(height, width) / side
     size = (max(1, int(width / ratio)), max(1, int(height / ratio)))
-    small = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR if image.ndim == 3 else Image.Resampling.NEAREST)
+    how = PIL.Image.Resampling.BILINEAR if image.ndim == 3 else PIL.Image.Resampling.NEAREST
+    small = PIL.Image.fromarray(image).resize(size, how)
     square = np.zeros((side, side, *image.shape[2:]), np.uint8)
     top, left = (side - size[1]) // 2, (side - size[0]) // 2
     square[top : top + size[1], left : left + size[0]] = np.asarray(small)
@@ -70,8 +78,8 @@ class Keys:
 
     Attributes:
         images: the policy's key -> our camera; a key that ends in "*" with camera "*" stands for every camera.
-        state: the policy's key -> entries of our state by name, or [name, scale, offset] for scale * entry + offset; "*" is all of them,
-            "joints" the arm's joints, "eef.rotvec.x|y|z" the hand's rotation as axis-angle [rad].
+        state: the policy's key -> entries of our state by name, or [name, scale, offset] for scale * entry + offset;
+            "*" is all of them, "joints" the arm's joints, "eef.rotvec.x|y|z" the hand's rotation as axis-angle [rad].
         masks: like images.
         hand_turn: turn of the hand's frame about its own z axis before "eef.rotvec" is taken [rad].
         environment_state: key of the target's pose, where the environment tells it; "" sends none.
@@ -92,11 +100,13 @@ class Keys:
             raise ConfigError("keys: images, state and masks are objects from the policy's key to ours")
         if isinstance(self.resize, bool) or not isinstance(self.resize, int) or not 0 <= self.resize <= 4096:
             raise ConfigError(f"keys: resize is {self.resize!r}; it must be a side in pixels up to 4096, or 0")
-        if isinstance(self.hand_turn, bool) or not isinstance(self.hand_turn, int | float) or not math.isfinite(self.hand_turn):
+        turn = self.hand_turn
+        if isinstance(turn, bool) or not isinstance(turn, int | float) or not math.isfinite(turn):
             raise ConfigError(f"keys: hand_turn is {self.hand_turn!r}; it must be an angle in radians")
         for key, entries in self.state.items():
             if not isinstance(entries, list):
-                raise ConfigError(f"keys: state {key!r} is {entries!r}; it must be a list of names or [name, scale, offset]")
+                wanted = "it must be a list of names or [name, scale, offset]"
+                raise ConfigError(f"keys: state {key!r} is {entries!r}; {wanted}")
 
     @classmethod
     def read(cls, text: str) -> Keys:
@@ -130,7 +140,10 @@ class Translator:
         self._joints = actions.joint_names
         self._images = self._expand(keys.images, observations, policy)
         self._masks = self._expand(keys.masks, observations, policy)
-        self._state = {key: [term for entry in entries for term in self._terms(entry, key, policy)] for key, entries in keys.state.items()}
+        self._state = {
+            key: [term for entry in entries for term in self._terms(entry, key, policy)]
+            for key, entries in keys.state.items()
+        }
         self._turns = any(name in ROTATION_VECTOR for terms in self._state.values() for name, _, _ in terms)
 
     @staticmethod
@@ -140,24 +153,28 @@ class Translator:
             if camera == ALL:
                 out.update({key.removesuffix(ALL) + name: name for name in observations.camera_names})
             elif camera not in observations.camera_names:
-                raise ContractError(f"keys of {policy}: {key!r} wants camera {camera!r}; the environment has: {', '.join(observations.camera_names) or 'none'}")
+                there = ", ".join(observations.camera_names) or "none"
+                raise ContractError(f"keys of {policy}: {key!r} wants camera {camera!r}; the environment has: {there}")
             else:
                 out[key] = camera
         return out
 
     def _terms(self, entry: Any, key: str, policy: str) -> list[tuple[str, float, float]]:
         """Returns (name, scale, offset) for everything that one entry of the keys stands for."""
-        name, scale, offset = (entry, 1.0, 0.0) if isinstance(entry, str) else entry if isinstance(entry, list) and len(entry) == 3 else (None, 0.0, 0.0)
+        three = [entry, 1.0, 0.0] if isinstance(entry, str) else entry
+        name, scale, offset = three if isinstance(three, list) and len(three) == 3 else (None, 0.0, 0.0)
         if not isinstance(name, str) or not all(isinstance(x, int | float) for x in (scale, offset)):
-            raise ConfigError(f"keys of {policy}: {key!r} has the entry {entry!r}; it must be a name or [name, scale, offset]")
+            wanted = "it must be a name or [name, scale, offset]"
+            raise ConfigError(f"keys of {policy}: {key!r} has the entry {entry!r}; {wanted}")
         names = self._names if name == ALL else self._joints if name == JOINTS else (name,)
         known = (*self._names, *(ROTATION_VECTOR if "eef.r11" in self._names else ()))
         for one in names:
             if one not in known:
-                raise ContractError(f"keys of {policy}: {UnknownNameError('entry of the state', one, (*known, ALL, JOINTS))}")
+                unknown = UnknownNameError("entry of the state", one, (*known, ALL, JOINTS))
+                raise ContractError(f"keys of {policy}: {unknown}")
         return [(one, float(scale), float(offset)) for one in names]
 
-    def values(self, state: NDArray[np.float32]) -> dict[str, float]:
+    def values(self, state: Float32) -> dict[str, float]:
         """Returns every entry of the state by name, the derived ones among them where they are asked for."""
         values = dict(zip(self._names, state.tolist(), strict=True))
         if self._turns:
@@ -166,11 +183,12 @@ class Translator:
             vector = (rotation * Rotation.from_rotvec([0.0, 0.0, self._keys.hand_turn])).as_rotvec()
             angle = np.linalg.norm(vector)
             if angle > 0.75 * np.pi and vector[np.argmax(np.abs(vector))] < 0:
-                vector *= 1 - 2 * np.pi / angle  # a hand that points down is turned by about half a turn, which has two signs: no jumps between them
+                # a hand that points down is turned by about half a turn, which has two signs: no jumps between them
+                vector *= 1 - 2 * np.pi / angle
             values |= dict(zip(ROTATION_VECTOR, vector.tolist(), strict=True))
         return values
 
-    def joints(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
+    def joints(self, state: Float32) -> Float32:
         """Returns the measured angles of the arm's joints [rad]."""
         values = dict(zip(self._names, state.tolist(), strict=True))
         return np.asarray([values[name] for name in self._joints], dtype=np.float32)
@@ -180,9 +198,13 @@ class Translator:
         side = self._keys.resize
         out: dict[str, Any] = {}
         for kind, chosen in (("pixels", self._images), ("masks", self._masks)):
-            out |= {key: resize_with_pad(view, side) if side else view for key, view in ((k, observation[kind][camera]) for k, camera in chosen.items())}
+            for key, camera in chosen.items():
+                view = observation[kind][camera]
+                out[key] = resize_with_pad(view, side) if side else view
         values = self.values(observation["agent_pos"])
-        out |= {key: np.asarray([scale * values[name] + offset for name, scale, offset in terms], dtype=np.float32) for key, terms in self._state.items()}
+        for key, terms in self._state.items():
+            entries = [scale * values[name] + offset for name, scale, offset in terms]
+            out[key] = np.asarray(entries, dtype=np.float32)
         if self._keys.environment_state and "environment_state" in observation:
             out[self._keys.environment_state] = observation["environment_state"]
         return out | ({self._keys.prompt: str(observation.get(TASK, ""))} if self._keys.prompt else {})

@@ -1,4 +1,4 @@
-"""A LeRobot policy in a process of its own: LeRobot's pins and ours exclude each other, so its environment is another one."""
+"""A LeRobot policy in a process of its own: LeRobot's pins and ours exclude each other, so it has its environment."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ def lerobot_folder(policy: str) -> Path:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             nested = sorted(folder.glob("**/pretrained_model/config.json"))
-            hint = f"; did you mean {nested[-1].parent}?" if nested else "; LeRobot writes checkpoints/STEP/pretrained_model"
-            raise FileError(f"{folder} is no folder of a LeRobot policy: no {name} in it{hint}")
+            hint = "LeRobot writes checkpoints/STEP/pretrained_model"
+            hint = f"did you mean {nested[-1].parent}?" if nested else hint
+            raise FileError(f"{folder} is no folder of a LeRobot policy: no {name} in it; {hint}")
     return folder
 
 
 def lerobot_fingerprint(policy: str) -> str:
     """Returns a hash of the configuration, weights and processors of "lerobot:DIR"."""
-    files = sorted(p for p in lerobot_folder(policy).iterdir() if p.suffix in (".json", ".safetensors") and p.name != "train_config.json")
+    files = sorted(p for p in lerobot_folder(policy).iterdir() if p.suffix in (".json", ".safetensors"))
+    files = [p for p in files if p.name != "train_config.json"]
     return content_hash(*(part for p in files for part in (p.name, p.read_bytes())))
 
 
 def contracts_of_training(folder: Path) -> dict[str, Any]:
-    """Returns the contracts of the ToyShift dataset that a LeRobot policy was trained on, {} where that dataset is another's or gone.
+    """Returns the contracts of the ToyShift dataset that a LeRobot policy was trained on, {} without one.
 
     They are the data's own statement of what its states and actions mean, and what the policy was trained to reproduce.
     """
@@ -67,9 +69,13 @@ def interpreter(options: RemoteOptions) -> str:
     """
     python = options.lerobot_python or os.environ.get(PYTHON, "")
     if not python:
-        raise ConfigError(f"lerobot: policies run in an environment of their own: name its Python with --lerobot-python or {PYTHON} (pip install lerobot==0.4.4 there)")
+        raise ConfigError(
+            f"lerobot: policies run in an environment of their own: name its Python with --lerobot-python or {PYTHON} "
+            "(pip install lerobot==0.4.4 there)"
+        )
     if not os.access(python, os.X_OK) or Path(python).is_dir():
-        raise ConfigError(f"{python} is no Python interpreter that can be run; --lerobot-python names the one of an environment with LeRobot")
+        what = "--lerobot-python names the one of an environment with LeRobot"
+        raise ConfigError(f"{python} is no Python interpreter that can be run; {what}")
     return python
 
 
@@ -92,19 +98,21 @@ class LeRobotProcess:
         folder, python = lerobot_folder(policy).resolve(), interpreter(options)
         websockets_package()
         rooms = {f"toyshift.{room.name}": str(room) for room in (_room("core"), _room("policies"))}
-        request = {"policy": str(folder), "rooms": rooms, "packages": str(Path(msgpack_package().__file__).parents[1]), "contracts": contracts_of_training(folder)}
+        packages, contracts = str(Path(msgpack_package().__file__).parents[1]), contracts_of_training(folder)
+        request = {"policy": str(folder), "rooms": rooms, "packages": packages, "contracts": contracts}
+        command = [python, str(Path(__file__).with_name("lerobot_server.py")), json.dumps(request)]
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
-        self._process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("lerobot_server.py")), json.dumps(request)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words)
         atexit.register(self.close)
         line = self._process.stdout.readline() if self._process.stdout else b""
         if not line:
             self._process.wait()
             words = self.last_words()
             if "No module named 'lerobot" in words:
-                raise MissingDependencyError(f"{python} has no LeRobot: {python} -m pip install lerobot==0.4.4, or name another --lerobot-python")
-            raise RemoteError(f"LeRobot could not serve {folder} ({python}, exit code {self._process.returncode}): {words}")
+                remedy = f"{python} -m pip install lerobot==0.4.4, or name another --lerobot-python"
+                raise MissingDependencyError(f"{python} has no LeRobot: {remedy}")
+            how = f"{python}, exit code {self._process.returncode}"
+            raise RemoteError(f"LeRobot could not serve {folder} ({how}): {words}")
         self.url = f"ws://127.0.0.1:{json.loads(line)['port']}"
 
     @property
@@ -133,7 +141,7 @@ _running: dict[tuple[str, str], LeRobotProcess] = {}
 
 
 def lerobot_process(policy: str, options: RemoteOptions) -> LeRobotProcess:
-    """Returns the running process of "lerobot:DIR", started once for all evaluations of this process: loading may take minutes."""
+    """Returns the running process of "lerobot:DIR", started once in this process: loading may take minutes."""
     key = (policy, options.lerobot_python)
     if key not in _running or _running[key].exit_code is not None:
         _running[key] = LeRobotProcess(policy, options)

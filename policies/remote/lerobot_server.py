@@ -1,7 +1,8 @@
-"""Serves a LeRobot policy; run by `lerobot_process` in an environment that has LeRobot and not ToyShift, never imported by ours.
+"""Serves a LeRobot policy; run by `lerobot_process` in an environment that has LeRobot and not ToyShift.
 
-Its last argument is a JSON object: "policy" (folder), "rooms" (import name -> folder of ToyShift's rooms), "packages" (folder to borrow
-websockets and msgpack from where this environment lacks them) and "contracts" (what the server says about the policy).
+Its last argument is a JSON object: "policy" (folder), "rooms" (import name -> folder of ToyShift's rooms), "packages"
+(folder to borrow websockets and msgpack from where this environment lacks them) and "contracts" (what the server says
+about the policy).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def furnish(rooms: dict[str, str], packages: str) -> None:
     namespace = importlib.util.module_from_spec(importlib.machinery.ModuleSpec("toyshift", None, is_package=True))
     sys.modules["toyshift"] = namespace
     for name, folder in rooms.items():
-        spec = importlib.util.spec_from_file_location(name, Path(folder) / "__init__.py", submodule_search_locations=[folder])
+        place = Path(folder) / "__init__.py"
+        spec = importlib.util.spec_from_file_location(name, place, submodule_search_locations=[folder])
         if spec is None or spec.loader is None:
             raise ImportError(f"{folder} is no room of ToyShift")
         sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -49,26 +51,34 @@ class Network:
         self.config = PreTrainedConfig.from_pretrained(folder)
         self.policy = get_policy_class(self.config.type).from_pretrained(folder, config=self.config)
         self.policy.eval()
-        self.processors = make_pre_post_processors(self.config, pretrained_path=folder, preprocessor_overrides={"device_processor": {"device": str(self.config.device)}})
-        self.random_state = torch.get_rng_state()  # every episode starts from it: policies that sample do not depend on the order of episodes
-        self.shapes: dict[str, tuple[int, ...]] = {key: tuple(feature.shape) for key, feature in self.config.input_features.items()}
+        device = {"device_processor": {"device": str(self.config.device)}}
+        self.processors = make_pre_post_processors(self.config, pretrained_path=folder, preprocessor_overrides=device)
+        # every episode starts from it: policies that sample do not depend on the order of episodes
+        self.random_state = torch.get_rng_state()
+        features = self.config.input_features.items()
+        self.shapes: dict[str, tuple[int, ...]] = {key: tuple(feature.shape) for key, feature in features}
 
     def metadata(self, contracts: dict[str, Any]) -> dict[str, Any]:
-        """Returns what the server says: `select_action` is asked at every step, because LeRobot keeps chunks and histories inside."""
+        """Returns what the server says.
+
+        `select_action` is asked at every step, because LeRobot keeps chunks and histories inside.
+        """
         from toyshift.core.contract import ENVIRONMENT_STATE
         from toyshift.policies.remote.server import PROTOCOL
 
-        images = {key: shape for key, shape in self.shapes.items() if "image" in key}
+        cameras = {key: key.rsplit(".", 1)[-1] for key in self.shapes if "image" in key}
+        keys = {
+            "images": cameras, "state": {key: ["*"] for key in self.shapes if key not in (*cameras, ENVIRONMENT_STATE)},
+            "environment_state": ENVIRONMENT_STATE if ENVIRONMENT_STATE in self.shapes else "", "prompt": "task",
+        }
         said: dict[str, Any] = {
-            "protocol": PROTOCOL, "name": self.config.type, "execute": 1, "episode_start": True,
-            "keys": {"images": {key: key.rsplit(".", 1)[-1] for key in images}, "state": {key: ["*"] for key in self.shapes if key not in (*images, ENVIRONMENT_STATE)},
-                     "environment_state": ENVIRONMENT_STATE if ENVIRONMENT_STATE in self.shapes else "", "prompt": "task"},
-            "images": {key.rsplit(".", 1)[-1]: list(shape[-2:]) for key, shape in images.items()},
-        }  # fmt: skip
+            "protocol": PROTOCOL, "name": self.config.type, "execute": 1, "episode_start": True, "keys": keys,
+            "images": {camera: list(self.shapes[key][-2:]) for key, camera in cameras.items()},
+        }
         return {"toyshift": said | contracts}
 
 
-class Episode:
+class ServedEpisode:
     """One client: queues of its own, the network's tensors shared."""
 
     def __init__(self, network: Network) -> None:
@@ -91,7 +101,8 @@ class Episode:
         batch: dict[str, Any] = {"task": str(observation.get("task", "")), "robot_type": ""}
         for key, shape in self._network.shapes.items():
             if key not in observation:
-                raise ContractError(f"the policy needs {key!r}; the observation has: {', '.join(map(str, observation))}")
+                there = ", ".join(map(str, observation))
+                raise ContractError(f"the policy needs {key!r}; the observation has: {there}")
             value = torch.from_numpy(observation[key])
             if "image" in key:
                 value = value.permute(2, 0, 1).contiguous().float() / 255  # (3, H, W), 0..1
@@ -106,7 +117,7 @@ class Episode:
 
 
 def main() -> None:
-    """Serves until the standard input ends, which it does when the process that started this one is gone, however it went."""
+    """Serves until the standard input ends, as it does when the process that started this one is gone."""
     request = json.loads(sys.argv[-1])
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not end up in the answer
@@ -114,7 +125,7 @@ def main() -> None:
     from toyshift.policies.remote.server import PolicyServer
 
     network = Network(request["policy"])
-    server = PolicyServer(lambda: Episode(network), network.metadata(request["contracts"]), port=0)
+    server = PolicyServer(lambda: ServedEpisode(network), network.metadata(request["contracts"]), port=0)
 
     def leave_with_parent() -> None:
         sys.stdin.read()

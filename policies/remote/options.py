@@ -1,4 +1,4 @@
-"""What a user says about policies behind a server: how they are addressed, their keys, their actions, how long to wait."""
+"""What a user says about policies behind a server: their address, keys and actions, and how long to wait."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ class RemoteOptions:
 
     Attributes:
         keys: how observations are called: a preset or a JSON file; "" takes what the server says. See `remote_keys`.
-        actions: what actions mean: a mode, a preset or a JSON file; "" takes what the server says. See `remote_actions`.
-        execute: actions of a chunk that are executed before the next question; 0 takes what the server or the preset says, or the whole chunk.
+        actions: what actions mean: a mode, a preset or a JSON file; "" takes what the server says. See
+            `remote_actions`.
+        execute: actions of a chunk that are executed before the next question; 0 takes what the server or the preset
+            says, or the whole chunk.
         timeout: longest wait for an answer [s]; the first one of a large policy may include its compilation.
         lerobot_python: interpreter of an environment that has LeRobot; "" takes TOYSHIFT_LEROBOT_PYTHON.
     """

@@ -1,8 +1,9 @@
 """A policy server that speaks openpi's websocket protocol; needs neither torch nor a simulator itself.
 
-On connection the server sends its metadata; then every binary frame is an observation, answered with {"actions": (K, A), "server_timing":
-{"infer_ms", "prev_total_ms"}}. An error is a text frame, after which the server closes the connection (1011). {"__ctrl__":
-"episode_start"} forgets the episode so far and is answered with {"__ack__": "episode_start"}. `GET /healthz` answers "OK".
+On connection the server sends its metadata; then every binary frame is an observation, answered with {"actions": (K,
+A), "server_timing": {"infer_ms", "prev_total_ms"}}. An error is a text frame, after which the server closes the
+connection (1011). {"__ctrl__": "episode_start"} forgets the episode so far and is answered with {"__ack__":
+"episode_start"}. `GET /healthz` answers "OK".
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Session(Protocol):
 
 
 class PolicySession:
-    """One client of an `ActingPolicy`; observations have the batch contract's keys, without batch and time ("prompt" may stand for "task").
+    """One client of an `ActingPolicy`; observations have the batch contract's keys, without batch and time.
+
+    "prompt" may stand for "task".
 
     Args:
         policy: shared by all sessions; its `reset` replaces what belongs to an episode.
@@ -54,12 +57,15 @@ class PolicySession:
         states = {name: np.asarray(observation[key]) for key, name in STATES.items() if key in observation}
         for name, state in states.items():
             if state.dtype.kind not in "iuf" or not np.isfinite(state).all():
-                raise ContractError(f"{name} must be finite numbers, got {state.dtype} {np.array2string(state, threshold=8)}")
+                shown = np.array2string(state, threshold=8)
+                raise ContractError(f"{name} must be finite numbers, got {state.dtype} {shown}")
+        named = {key: value for key, value in observation.items() if isinstance(key, str)}
         views = {
-            kind: {key.removeprefix(prefix): value for key, value in observation.items() if isinstance(key, str) and key.startswith(prefix)}
+            kind: {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
             for kind, prefix in (("pixels", IMAGE_PREFIX), ("masks", MASK_PREFIX))
         }
-        return {"actions": self._policy.act({**views, **states, TASK: str(observation.get(TASK, observation.get("prompt", "")))})}
+        task = str(observation.get(TASK, observation.get("prompt", "")))
+        return {"actions": self._policy.act({**views, **states, TASK: task})}
 
 
 def policy_metadata(policy: Any, fingerprint: str) -> dict[str, Any]:
@@ -102,17 +108,21 @@ class PolicyServer:
         MissingDependencyError: websockets or msgpack is not installed.
     """
 
-    def __init__(self, open_session: Callable[[], Session], metadata: dict[str, Any], host: str = "127.0.0.1", port: int = 8000) -> None:
+    def __init__(
+        self, open_session: Callable[[], Session], metadata: dict[str, Any], host: str = "127.0.0.1", port: int = 8000
+    ) -> None:
         self._websockets = websockets_package()
         self._open_session = open_session
         self._greeting = pack(metadata)
         self._one_at_a_time = threading.Lock()
         try:
             self._server = self._websockets.sync.server.serve(
-                self._talk, host, port, compression=None, max_size=MAX_BYTES, process_request=_health, ping_interval=None
-            )
+                self._talk, host, port,
+                compression=None, max_size=MAX_BYTES, process_request=_health, ping_interval=None,
+            )  # fmt: skip
         except (OSError, OverflowError) as error:
-            raise ConfigError(f"cannot listen at {host}:{port} ({error}); choose another --port, 0 for any that is free") from error
+            what = f"cannot listen at {host}:{port} ({error})"
+            raise ConfigError(f"{what}; choose another --port, 0 for any that is free") from error
         self.port = int(self._server.socket.getsockname()[1])
 
     def serve_forever(self) -> None:

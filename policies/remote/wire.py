@@ -18,12 +18,17 @@ KINDS = "biuf"  # dtype.kind: bool, int, uint, float
 MAX_BYTES = 64 * 2**20  # of one message; three cameras of 1024 x 1024 pixels take 9 MiB
 
 
+def _missing(package: str, error: ImportError) -> MissingDependencyError:
+    what = f"policies behind a server need {package} ({error})"
+    return MissingDependencyError(f'{what}; run: pip install "toyshift[serve]"')
+
+
 def msgpack_package() -> Any:
     """Returns msgpack, or raises MissingDependencyError."""
     try:
         import msgpack
     except ImportError as error:
-        raise MissingDependencyError(f'policies behind a server need msgpack ({error}); run: pip install "toyshift[serve]"') from error
+        raise _missing("msgpack", error) from error
     return msgpack
 
 
@@ -34,7 +39,7 @@ def websockets_package() -> Any:
         import websockets.sync.client
         import websockets.sync.server
     except ImportError as error:
-        raise MissingDependencyError(f'policies behind a server need websockets ({error}); run: pip install "toyshift[serve]"') from error
+        raise _missing("websockets", error) from error
     return websockets
 
 
@@ -59,13 +64,15 @@ def unpack(data: bytes, sender: str) -> dict[str, Any]:
         sender: who sent it, for the error.
 
     Raises:
-        RemoteError: the bytes are truncated or no msgpack, the message is no map, or an array is no array of numbers of that shape.
+        RemoteError: the bytes are truncated or no msgpack, the message is no map, or an array is no array of numbers of
+            that shape.
     """
     msgpack = msgpack_package()
     try:
         message = msgpack.unpackb(data, object_hook=_untag)
     except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException) as error:
-        raise RemoteError(f"{sender} sent {len(data)} bytes that are no message of openpi's protocol: {error}") from error
+        what = f"{len(data)} bytes that are no message of openpi's protocol"
+        raise RemoteError(f"{sender} sent {what}: {error}") from error
     if not isinstance(message, dict):
         raise RemoteError(f"{sender} sent a {type(message).__name__} where the protocol has a map")
     return message
@@ -97,7 +104,7 @@ def _untag(value: dict[Any, Any]) -> Any:
     dtype, shape, data = _dtype(value[b"dtype"]), tuple(value[b"shape"]), value[b"data"]
     if not isinstance(data, bytes) or any(not isinstance(side, int) or side < 0 for side in shape):
         raise ValueError(f"an array of shape {shape} with {type(data).__name__} for its data")
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"an array of shape {shape} and dtype {dtype} has {len(data)} bytes instead of {math.prod(shape) * dtype.itemsize}")
+    if (size := math.prod(shape) * dtype.itemsize) != len(data):
+        raise ValueError(f"an array of shape {shape} and dtype {dtype} has {len(data)} bytes instead of {size}")
     array: NDArray[Any] = np.ndarray(shape, dtype, buffer=data).copy()
     return array

@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
-from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.policies.config import POOLING_NAMES, PolicyConfig, config_from_json
+from toyshift.core.errors import ConfigError
+from toyshift.policies.config import POOLING_NAMES, PolicyConfig
+from toyshift.policies.settings import DEVICES, Settings, choose
 
 # what a field left at 0 stands for: these numbers learn `toyshift/GraspState-v0` (docs/rl.md)
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sac": {"steps": 100_000, "round_steps": 10_000, "envs": 8, "lr": 1e-3, "batch_size": 256, "gamma": 0.85},
     "ppo": {"steps": 300_000, "round_steps": 20_000, "envs": 16, "lr": 3e-4, "batch_size": 256, "gamma": 0.85},
 }
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclasses.dataclass(frozen=True)
-class RlConfig:
+class RlConfig(Settings):
     """What is learnt by trial and error, where, and how; 0 takes the algorithm's own number, see DEFAULTS.
 
     Attributes:
         algo: sac (few steps, many updates) or ppo (many steps, few updates).
-        env: registered id: toyshift/GraspState-v0 (state and the object's pose) or toyshift/Grasp-v0 (pixels, with detection pooling).
+        env: registered id: toyshift/GraspState-v0 (state and the object's pose) or toyshift/Grasp-v0 (pixels, with
+            detection pooling).
         objects: object set; an episode draws one of its objects.
         reward: "cost", "dense" or "sparse"; see `envs.success.REWARDS`.
         cameras: cameras of an id with images.
         image_size: height and width of their images [pixels], a multiple of 8.
         pooling: how an image becomes a vector; as in `toyshift train`.
-        controls: names of the actions that are learnt; the others stay where they do nothing (0). Without the two tilts the hand keeps
-            pointing down, and there is much less to try.
+        controls: names of the actions that are learnt; the others stay where they do nothing (0). Without the two tilts
+            the hand keeps pointing down, and there is much less to try.
         out: folder of the trained policy; running again with the same configuration goes on, or does nothing.
         steps: control steps in all environments together.
         envs: environments side by side.
-        round_steps: control steps between two evaluations (at least); at a round's start all environments begin new episodes, which makes
-            a resumed run equal to an uninterrupted one.
+        round_steps: control steps between two evaluations (at least); at a round's start all environments begin new
+            episodes, which makes a resumed run equal to an uninterrupted one.
         evaluation_episodes: episodes of an evaluation, always the same ones; the best evaluation's policy is kept.
         seed: root seed of initial weights, exploration and episodes.
         gamma: discount of a control step.
@@ -47,9 +48,10 @@ class RlConfig:
         buffer: SAC: transitions that are kept.
         random_steps: SAC: control steps with random actions before the first update.
         tau: SAC: share of the new weights in the target network, per update.
-        expert_steps: SAC: control steps of the scripted expert (in the learnt actions alone) that lie in the buffer at the start; 0 = it learns
-            from its own trials only.
-        n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images (Stable-Baselines3 knows no more there).
+        expert_steps: SAC: control steps of the scripted expert (in the learnt actions alone) that lie in the buffer at
+            the start; 0 = it learns from its own trials only.
+        n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images
+            (Stable-Baselines3 knows no more there).
         temperature: SAC: entropy coefficient at the start; it is learnt.
         horizon: PPO: control steps of each environment between two updates.
         epochs: PPO: how often an update goes through them.
@@ -57,7 +59,8 @@ class RlConfig:
         gae_lambda: PPO: weight of far rewards in the advantage.
         entropy: PPO: weight of the entropy bonus.
         device: auto, cpu or cuda.
-        threads: torch threads; 0 = torch's choice. One is best for small networks beside simulation; bit-equal resume needs the same number.
+        threads: torch threads; 0 = torch's choice. One is best for small networks beside simulation; bit-equal resume
+            needs the same number.
         checkpoint_minutes: minutes between checkpoints (at the end of a round).
         stop_at: success of two evaluations in a row that ends the training before `steps`; 0 = never.
     """
@@ -100,30 +103,29 @@ class RlConfig:
     stop_at: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.algo not in DEFAULTS:
-            raise UnknownNameError("algorithm", self.algo, DEFAULTS)
-        if self.device not in DEVICES:
-            raise UnknownNameError("device", self.device, DEVICES)
-        if self.pooling not in POOLING_NAMES:
-            raise UnknownNameError("pooling", self.pooling, POOLING_NAMES)
+        choose("algorithm", self.algo, DEFAULTS)
+        choose("device", self.device, DEVICES)
+        choose("pooling", self.pooling, POOLING_NAMES)
         for name, value in DEFAULTS[self.algo].items():
             if not getattr(self, name):
                 object.__setattr__(self, name, value)
-        for name in ("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers", "buffer", "n_step", "temperature", "horizon", "epochs", "lr", "updates", "checkpoint_minutes"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
-        for name in ("gamma", "tau", "clip", "gae_lambda"):
-            if not 0.0 < getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0 and at most 1")
-        for name in ("seed", "expert_steps", "random_steps", "threads", "entropy"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative")
+        self._require_positive("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers")
+        self._require_positive("buffer", "n_step", "temperature", "horizon", "epochs", "lr", "updates")
+        self._require_positive("checkpoint_minutes")
+        above_0_to_1 = ("gamma", "tau", "clip", "gae_lambda")
+        self._require("be above 0 and at most 1", lambda value: 0.0 < value <= 1.0, *above_0_to_1)
+        self._require_not_negative("seed", "expert_steps", "random_steps", "threads", "entropy")
+        self._require("be between 0 and 1", lambda value: 0.0 <= value <= 1.0, "stop_at")
         if self.algo == "ppo" and self.envs * self.horizon < self.batch_size:
-            raise ConfigError(f"batch_size is {self.batch_size}, but envs * horizon collect {self.envs * self.horizon} transitions; lower batch_size or raise horizon")
-        if not 0.0 <= self.stop_at <= 1.0:
-            raise ConfigError(f"stop_at is {self.stop_at}; it must be between 0 and 1")
+            raise ConfigError(
+                f"batch_size is {self.batch_size}, but envs * horizon collect {self.envs * self.horizon} transitions; "
+                "lower batch_size or raise horizon"
+            )
         if self.expert_steps and self.buffer < self.expert_steps + self.steps:
-            raise ConfigError(f"buffer is {self.buffer}; it must hold expert_steps ({self.expert_steps}) and steps ({self.steps}), or the expert's would be overwritten")
+            raise ConfigError(
+                f"buffer is {self.buffer}; it must hold expert_steps ({self.expert_steps}) and steps ({self.steps}), "
+                "or the expert's would be overwritten"
+            )
         if self.algo == "ppo" and self.expert_steps:
             raise ConfigError("expert_steps fills a buffer, which ppo does not have; leave it at 0, or choose algo sac")
         if not self.controls or len(set(self.controls)) < len(self.controls):
@@ -136,7 +138,7 @@ class RlConfig:
 
     @property
     def round_length(self) -> int:
-        """Control steps of a round: `round_steps`, rounded up to whole steps (SAC) or whole updates (PPO) of all environments."""
+        """Control steps of a round: `round_steps`, rounded up to whole steps (SAC) or updates (PPO) of all envs."""
         unit = self.envs * (self.horizon if self.algo == "ppo" else 1)
         return -(-self.round_steps // unit) * unit
 
@@ -152,14 +154,7 @@ class RlConfig:
             privileged: whether it sees the target's pose.
         """
         return PolicyConfig(
-            pooling=self.pooling, width=self.width, token_hidden=self.width, hidden=self.hidden, layers=self.layers, chunk=1, execute=1, privileged=privileged,
-            head="squashed" if self.algo == "sac" else "l1", gripper_gain=0.0, std_floor=0.02,
+            pooling=self.pooling, width=self.width, token_hidden=self.width, hidden=self.hidden, layers=self.layers,
+            chunk=1, execute=1, privileged=privileged, head="squashed" if self.algo == "sac" else "l1",
+            gripper_gain=0.0, std_floor=0.02,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        config: Self = config_from_json(cls, value)
-        return config

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's SAC and PPO as learners whose whole state is a table of tensors, so that no pickle is needed to go on."""
+"""Stable-Baselines3's SAC and PPO as learners whose whole state is a table of tensors: going on needs no pickle."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from toyshift.core.errors import FileError
-from toyshift.policies.devices import MemoryShortError
 from toyshift.policies.rl.config import RlConfig
 from toyshift.policies.rl.network import LearningEnv, PolicyFeatures
+from toyshift.policies.training.memory import MemoryShortError
 
 Tensors = dict[str, Tensor]
 PPO_DEVIATION = 0.4  # of actions in [-1, 1] at the start; Stable-Baselines3's 1.0 clips a third of them
@@ -27,16 +27,22 @@ BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "t
 
 
 def require_memory(buffer: int, space: spaces.Space[Any], share: float = 0.7) -> None:
-    """Refuses a buffer that does not fit into a share of this machine's memory: it fills slowly, and the run would be killed hours later.
+    """Refuses a buffer that does not fit into a share of this machine's memory.
+
+    It fills slowly, and the run would be killed hours later.
 
     Raises:
         MemoryShortError: says how many transitions fit.
     """
     parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
-    each = 2 * sum(int(np.prod(part.shape or ())) * np.dtype(part.dtype).itemsize for part in parts)  # an observation and the next
+    # an observation and the next
+    each = 2 * sum(int(np.prod(part.shape or ())) * np.dtype(part.dtype).itemsize for part in parts)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if buffer * each > share * memory:
-        raise MemoryShortError(f"{buffer} transitions take {buffer * each / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f} GiB: lower --buffer to {int(share * memory / each)} or less, or --image-size")
+        raise MemoryShortError(
+            f"{buffer} transitions take {buffer * each / 2**30:.1f} GiB, this machine has {memory / 2**30:.1f} GiB: "
+            f"lower --buffer to {int(share * memory / each)} or less, or --image-size"
+        )
 
 
 def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device: torch.device) -> BaseAlgorithm:
@@ -52,19 +58,27 @@ def make_learner(config: RlConfig, env: VecEnv, features: dict[str, Any], device
         MemoryShortError: SAC's buffer does not fit.
     """
     policy: dict[str, Any] = {
-        "activation_fn": nn.ReLU, "normalize_images": False, "features_extractor_class": PolicyFeatures, "features_extractor_kwargs": features,
+        "activation_fn": nn.ReLU, "normalize_images": False,
+        "features_extractor_class": PolicyFeatures, "features_extractor_kwargs": features,
         "net_arch": [config.hidden] * config.layers, "optimizer_kwargs": {"fused": True},
     }
-    common: dict[str, Any] = {"learning_rate": config.lr, "batch_size": config.batch_size, "gamma": config.gamma, "seed": config.seed, "device": device, "policy_kwargs": policy}
+    common: dict[str, Any] = {
+        "learning_rate": config.lr, "batch_size": config.batch_size, "gamma": config.gamma, "seed": config.seed,
+        "device": device, "policy_kwargs": policy,
+    }
     network = "MlpPolicy" if isinstance(env.observation_space, spaces.Box) else "MultiInputPolicy"
     if config.algo == "sac":
         require_memory(config.buffer, env.observation_space)
         return SAC(
-            network, env, n_steps=config.n_step if network == "MlpPolicy" else 1, buffer_size=config.buffer, learning_starts=config.random_steps, tau=config.tau,
-            train_freq=1, gradient_steps=config.updates_at_once, ent_coef=f"auto_{config.temperature}", **common,
+            network, env, n_steps=config.n_step if network == "MlpPolicy" else 1, buffer_size=config.buffer,
+            learning_starts=config.random_steps, tau=config.tau, train_freq=1, gradient_steps=config.updates_at_once,
+            ent_coef=f"auto_{config.temperature}", **common,
         )  # fmt: skip
     policy |= {"ortho_init": False, "log_std_init": math.log(PPO_DEVIATION)}  # the former would start the encoders anew
-    learner = PPO(network, env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip, gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common)
+    learner = PPO(
+        network, env, n_steps=config.horizon, n_epochs=config.epochs, clip_range=config.clip,
+        gae_lambda=config.gae_lambda, ent_coef=config.entropy, **common,
+    )  # fmt: skip
     mine = learner.policy
     for module, gain in ((mine.mlp_extractor, 2**0.5), (mine.action_net, 0.01), (mine.value_net, 1.0)):
         module.apply(functools.partial(mine.init_weights, gain=gain))
@@ -76,7 +90,8 @@ def learner_state(learner: BaseAlgorithm) -> Tensors:
     out: Tensors = {}
     for name, entries in learner.get_parameters().items():
         if "param_groups" in entries:
-            entries = {f"{place}/{key}": value for place, moments in entries["state"].items() for key, value in moments.items()}
+            moments = entries["state"].items()
+            entries = {f"{place}/{key}": value for place, values in moments for key, value in values.items()}
         out |= {f"{name}/{key}": value.detach().cpu().clone() for key, value in entries.items()}
     if getattr(learner, "log_ent_coef", None) is not None:
         out["log_ent_coef"] = learner.log_ent_coef.detach().cpu().clone()
@@ -119,7 +134,9 @@ class Experts(Protocol):
 
 
 def play_experts(learner: BaseAlgorithm, env: LearningEnv, experts: Experts, steps: int, seed: int) -> list[bool]:
-    """Puts transitions of experts into SAC's buffer, and returns how their episodes ended; actions that are not learnt stay at 0.
+    """Puts transitions of experts into SAC's buffer, and returns how their episodes ended.
+
+    Actions that are not learnt stay at 0.
 
     Args:
         learner: SAC.
@@ -134,13 +151,17 @@ def play_experts(learner: BaseAlgorithm, env: LearningEnv, experts: Experts, ste
     for i in range(env.num_envs):
         experts.begin(i)
     for _ in range(-(-steps // env.num_envs)):
-        actions = np.stack([env.contract.to_unit(experts.act(i))[env.places] for i in range(env.num_envs)]).clip(-1.0, 1.0)
+        units = [env.contract.to_unit(experts.act(i))[env.places] for i in range(env.num_envs)]
+        actions = np.stack(units).clip(-1.0, 1.0)
         then, rewards, dones, infos = env.step(actions)
         last = {key: value.copy() for key, value in then.items()} if isinstance(then, dict) else then.copy()
         for i in np.flatnonzero(dones):
             final = infos[i]["terminal_observation"]
-            for target, value in [(last[key], final[key]) for key in final] if isinstance(last, dict) else [(last, final)]:
-                target[i] = value
+            if isinstance(last, dict):
+                for key, value in final.items():
+                    last[key][i] = value
+            else:
+                last[i] = final
             ends.append(bool(infos[i]["is_success"]))
             experts.begin(int(i))
         buffer.add(seen, last, actions, rewards, dones, infos)
@@ -149,7 +170,10 @@ def play_experts(learner: BaseAlgorithm, env: LearningEnv, experts: Experts, ste
 
 
 def end_episodes(learner: BaseAlgorithm) -> None:
-    """Marks SAC's newest transitions as the last of their episodes: what is collected next begins new ones, and n-step returns must not run into them."""
+    """Marks SAC's newest transitions as the last of their episodes.
+
+    What is collected next begins new ones, and n-step returns must not run into them.
+    """
     buffer: Any = getattr(learner, "replay_buffer", None)
     if buffer is not None:
         buffer.timeouts[buffer.pos - 1] = 1.0 - buffer.dones[buffer.pos - 1] * (1.0 - buffer.timeouts[buffer.pos - 1])

@@ -1,4 +1,4 @@
-"""The network of reinforcement learning: ToyShift's policy network inside Stable-Baselines3, and back out as one that acts."""
+"""The network of reinforcement learning: the policy network inside Stable-Baselines3, and back out as one that acts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ VECTORS = ("agent_pos", "environment_state")
 class LearningEnv(VecEnvWrapper):  # type: ignore[misc]  # Stable-Baselines3 is optional, mypy does not follow it
     """An environment as the learners see it.
 
-    It takes some of the actions, in [-1, 1]; the others stay at 0 in physical units, where they do nothing. Observations without
-    images are one vector (N, S) float32, the state and the target's pose, because Stable-Baselines3's n-step returns know no dictionaries.
+    It takes some of the actions, in [-1, 1]; the others stay at 0 in physical units, where they do nothing.
+    Observations without images are one vector (N, S) float32, the state and the target's pose, because
+    Stable-Baselines3's n-step returns know no dictionaries.
 
     Args:
         env: with an `action_contract`.
@@ -47,7 +48,8 @@ class LearningEnv(VecEnvWrapper):  # type: ignore[misc]  # Stable-Baselines3 is 
         self.flat = set(space.spaces) <= set(VECTORS)
         self.keys = [key for key in VECTORS if key in space.spaces]
         if self.flat:
-            space = spaces.Box(*(np.concatenate([getattr(space[key], side) for key in self.keys]) for side in ("low", "high")), dtype=np.float32)
+            bounds = (np.concatenate([getattr(space[key], side) for key in self.keys]) for side in ("low", "high"))
+            space = spaces.Box(*bounds, dtype=np.float32)
         super().__init__(env, observation_space=space, action_space=spaces.Box(-1.0, 1.0, (len(names),), np.float32))
 
     def reset(self) -> Any:
@@ -80,7 +82,8 @@ class PolicyFeatures(BaseFeaturesExtractor):  # type: ignore[misc]
     """
 
     def __init__(
-        self, observation_space: spaces.Space[Any], config: PolicyConfig, action: ActionContract, observation: ObservationContract, stats: Mapping[str, Mapping[str, Any]] | None = None
+        self, observation_space: spaces.Space[Any], config: PolicyConfig, action: ActionContract,
+        observation: ObservationContract, stats: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         policy = Policy(config, action, observation, stats)
         super().__init__(observation_space, len(policy.cameras) * config.width + len(policy.indices))
@@ -92,8 +95,10 @@ class PolicyFeatures(BaseFeaturesExtractor):  # type: ignore[misc]
         if isinstance(observations, Tensor):
             return self.policy.observe({}, {}, observations)
         state = [observations[key] for key in VECTORS[: 1 + config.privileged]]
-        images = {c: observations[f"pixels_{c}"].permute(0, 2, 3, 1) for c in self.policy.cameras}  # (B, H, W, 3) in 0..255
-        masks = {c: (observations[f"masks_{c}"][:, 0] / MASK_SCALE).round() for c in self.policy.cameras} if config.needs_masks else {}
+        # (B, H, W, 3) in 0..255
+        images = {c: observations[f"pixels_{c}"].permute(0, 2, 3, 1) for c in self.policy.cameras}
+        masked = self.policy.cameras if config.needs_masks else ()
+        masks = {c: (observations[f"masks_{c}"][:, 0] / MASK_SCALE).round() for c in masked}
         return self.policy.observe(images, masks, torch.cat(state, dim=1))
 
 
@@ -113,12 +118,17 @@ def state_statistics(env: LearningEnv, steps: int, seed: int) -> dict[str, Any]:
     """
     env.seed(seed)
     env.action_space.seed(seed)
-    seen = [env.reset(), *(env.step(np.stack([env.action_space.sample() for _ in range(env.num_envs)]))[0] for _ in range(steps))]
-    states = np.concatenate([one if env.flat else np.concatenate([one[key] for key in env.keys], axis=1) for one in seen]).astype(np.float64)
+    seen = [env.reset()]
+    seen += [env.step(np.stack([env.action_space.sample() for _ in range(env.num_envs)]))[0] for _ in range(steps)]
+    rows = [one if env.flat else np.concatenate([one[key] for key in env.keys], axis=1) for one in seen]
+    states = np.concatenate(rows).astype(np.float64)
     return {"mean": states.mean(axis=0), "std": states.std(axis=0)}
 
 
-def acting_network(learner: BaseAlgorithm, config: PolicyConfig, action: ActionContract, observation: ObservationContract, places: list[int]) -> Policy:
+def acting_network(
+    learner: BaseAlgorithm, config: PolicyConfig, action: ActionContract, observation: ObservationContract,
+    places: list[int],
+) -> Policy:
     """Returns the policy network with the weights that the learner has now: what it does without exploring.
 
     Args:
@@ -127,7 +137,10 @@ def acting_network(learner: BaseAlgorithm, config: PolicyConfig, action: ActionC
         places: which actions it controls; the others are 0.
     """
     mine = learner.policy
-    features, hidden, last = (mine.actor.features_extractor, mine.actor.latent_pi, mine.actor.mu) if hasattr(mine, "actor") else (mine.features_extractor, mine.mlp_extractor.policy_net, mine.action_net)
+    if hasattr(mine, "actor"):  # SAC
+        features, hidden, last = mine.actor.features_extractor, mine.actor.latent_pi, mine.actor.mu
+    else:
+        features, hidden, last = mine.features_extractor, mine.mlp_extractor.policy_net, mine.action_net
     with torch.random.fork_rng(devices=[]):  # its random start is not the learner's business
         policy = Policy(config, action, observation)
     own = policy.state_dict()

@@ -1,4 +1,4 @@
-"""Reinforcement learning in rounds: learn, evaluate, keep the best, write a checkpoint; a killed run goes on where it was."""
+"""Reinforcement learning in rounds: learn, evaluate, keep the best, write a checkpoint; a killed run goes on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError
-from toyshift.core.files import json_hash, locked, read_json, write_json
-from toyshift.core.manifest import manifest
+from toyshift.core.files import locked
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
@@ -36,7 +35,7 @@ from toyshift.policies.rl.learner import (
 )
 from toyshift.policies.rl.network import LearningEnv, acting_network, action_statistics, state_statistics
 from toyshift.policies.training.loop import METRICS, trim_metrics
-from toyshift.policies.training.run import DivergedError
+from toyshift.policies.training.training_run import DivergedError
 
 LEARNER, REPLAY = "learner.safetensors", "replay.safetensors"
 EVALUATION_SEED = 2_000_000_011  # root seed of the evaluation's episodes; rounds draw theirs below 2^30
@@ -56,7 +55,8 @@ class _Watch(BaseCallback):  # type: ignore[misc]  # Stable-Baselines3 is option
         self.bar, self.ends = bar, list[bool]()
 
     def _on_step(self) -> bool:
-        self.ends += [bool(info["is_success"]) for info, done in zip(self.locals["infos"], self.locals["dones"], strict=True) if done]
+        ended = zip(self.locals["infos"], self.locals["dones"], strict=True)
+        self.ends += [bool(info["is_success"]) for info, done in ended if done]
         self.bar.update(self.training_env.num_envs)
         return True
 
@@ -102,19 +102,25 @@ class RlRun:
         make_experts: makes the experts of a VecEnv's environments; needed for `expert_steps`.
     """
 
-    def __init__(self, config: RlConfig, make_env: MakeEnv, state: dict[str, Any] | None, make_experts: MakeExperts | None = None) -> None:
+    def __init__(
+        self, config: RlConfig, make_env: MakeEnv, state: dict[str, Any] | None, make_experts: MakeExperts | None = None
+    ) -> None:
         self.config, self.folder = config, Path(config.out)
         self.env = LearningEnv(make_env(config.envs), config.controls)
         self.evaluation_env = LearningEnv(make_env(min(config.envs, config.evaluation_episodes)), config.controls)
-        self.action_contract, self.observation_contract = self.env.contract, self.env.get_attr("observation_contract")[0]
+        self.action_contract = self.env.contract
+        self.observation_contract = self.env.get_attr("observation_contract")[0]
         privileged = bool(self.observation_contract.environment_state_names)
         self.policy_config = config.policy_config(privileged)
         stats = None  # those of the checkpoint are with its weights
         if state is None:
-            stats = {STATE: state_statistics(self.env, STATISTICS_STEPS, self._seed(0)), ACTION: action_statistics(self.action_contract)}
-        features = {"config": self.policy_config, "action": self.action_contract, "observation": self.observation_contract, "stats": stats}
+            of_states = state_statistics(self.env, STATISTICS_STEPS, self._seed(0))
+            stats = {STATE: of_states, ACTION: action_statistics(self.action_contract)}
+        contracts = {"action": self.action_contract, "observation": self.observation_contract}
+        features = {"config": self.policy_config, **contracts, "stats": stats}
         self.learner = make_learner(config, self.env, features, choose_device(config.device))
-        self.round, self.seconds, self.good, self.best, self.best_tensors = 0, 0.0, 0, -1.0, dict[str, torch.Tensor]()
+        self.round, self.seconds, self.good, self.best = 0, 0.0, 0, -1.0
+        self.best_tensors = dict[str, torch.Tensor]()
         if state is None and config.expert_steps:
             if make_experts is None:
                 raise ConfigError("expert_steps needs experts, and none were given")
@@ -124,7 +130,8 @@ class RlRun:
             if config.algo == "sac":
                 restore_buffer(self.learner, checkpoints.load_tensors(self.folder, state, REPLAY))
             self.best_tensors = checkpoints.load_tensors(self.folder, state, MODEL)
-            self.round, self.seconds, self.good, self.best = int(state["round"]), float(state["seconds"]), int(state["good"]), float(state["success"])
+            self.round, self.good = int(state["round"]), int(state["good"])
+            self.seconds, self.best = float(state["seconds"]), float(state["success"])
             self.learner.num_timesteps = int(state["step"])
 
     def _seed(self, round_: int) -> int:
@@ -137,13 +144,14 @@ class RlRun:
 
     def network(self) -> Any:
         """Returns the policy network as it acts now."""
-        return acting_network(self.learner, self.policy_config, self.action_contract, self.observation_contract, self.env.places)
+        contracts = self.action_contract, self.observation_contract
+        return acting_network(self.learner, self.policy_config, *contracts, self.env.places)
 
     def play_round(self, bar: Progress) -> dict[str, Any]:
         """Learns for a round, evaluates, and returns the row of metrics.jsonl.
 
-        All random draws of a round follow from the seed and the round's number, and all environments begin new episodes:
-        a round does not depend on whether the process is the one that played those before it.
+        All random draws of a round follow from the seed and the round's number, and all environments begin new
+        episodes: a round does not depend on whether the process is the one that played those before it.
 
         Raises:
             DivergedError: a weight is no longer a number.
@@ -156,22 +164,30 @@ class RlRun:
         tensors = {k: v.clone() for k, v in self.network().state_dict().items()}
         bad = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
         if bad:
-            raise DivergedError(f"weights of {bad[0]} are not finite after {self.learner.num_timesteps} steps; the last checkpoint in {self.folder} is untouched: lower lr ({self.config.lr})")
+            raise DivergedError(
+                f"weights of {bad[0]} are not finite after {self.learner.num_timesteps} steps; "
+                f"the last checkpoint in {self.folder} is untouched: lower lr ({self.config.lr})"
+            )
         figures = evaluate_learner(self.learner, self.evaluation_env, self.config.evaluation_episodes)
         if figures["success"] >= self.best:
             self.best, self.best_tensors = figures["success"], tensors
         self.good = self.good + 1 if figures["success"] >= self.config.stop_at else 0
         self.round += 1
         self.seconds += time.monotonic() - start
-        explored = {"training_success": float(np.mean(watch.ends)), "training_episodes": len(watch.ends)} if watch.ends else {}
-        losses = {name.removeprefix("train/"): float(value) for name, value in self.learner.logger.name_to_value.items() if name.startswith("train/") and name not in COUNTERS}
-        return {"step": self.learner.num_timesteps, "seconds": round(self.seconds, 2), **figures, **explored, **losses}
+        row = {"step": self.learner.num_timesteps, "seconds": round(self.seconds, 2), **figures}
+        if watch.ends:
+            row |= {"training_success": float(np.mean(watch.ends)), "training_episodes": len(watch.ends)}
+        logged = self.learner.logger.name_to_value.items()
+        losses = {name: value for name, value in logged if name.startswith("train/") and name not in COUNTERS}
+        return row | {name.removeprefix("train/"): float(value) for name, value in losses.items()}
 
     def save(self, finished: bool) -> None:
         """Writes a checkpoint; a finished run keeps the best policy alone."""
         files = {MODEL: self.best_tensors}
         if not finished:
-            files |= {LEARNER: learner_state(self.learner)} | ({REPLAY: buffer_state(self.learner)} if self.config.algo == "sac" else {})
+            files[LEARNER] = learner_state(self.learner)
+            if self.config.algo == "sac":
+                files[REPLAY] = buffer_state(self.learner)
         facts = {"seconds": self.seconds, "round": self.round, "good": self.good, "success": self.best}
         checkpoints.save_checkpoint(self.folder, self.learner.num_timesteps, files, finished, facts)
 
@@ -189,7 +205,8 @@ def _loop(run: RlRun) -> None:
     trim_metrics(metrics, run.learner.num_timesteps)
     writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=run.learner.num_timesteps + 1)
     saved = time.monotonic()
-    with open(metrics, "a", encoding="utf-8", buffering=1) as log, Progress(f"train {folder.name}", config.rounds * config.round_length, "step", run.learner.num_timesteps) as bar:
+    bar = Progress(f"train {folder.name}", config.rounds * config.round_length, "step", run.learner.num_timesteps)
+    with open(metrics, "a", encoding="utf-8", buffering=1) as log, bar:
         try:
             while not run.over:
                 row = run.play_round(bar)
@@ -207,16 +224,17 @@ def _loop(run: RlRun) -> None:
 
 
 def train_rl(config: RlConfig, make_env: MakeEnv, make_experts: MakeExperts | None = None) -> dict[str, Any]:
-    """Trains a policy by reinforcement into `config.out`, going on where an earlier run of the same configuration was stopped.
+    """Trains a policy by reinforcement into `config.out`, going on where an earlier run with the same settings stopped.
 
     Args:
         config: what to learn, where, and how.
-        make_env: makes a Stable-Baselines3 VecEnv of so many of the configuration's environments, with flat observation keys, actions in
-            [-1, 1], and attributes `action_contract` and `observation_contract`.
+        make_env: makes a Stable-Baselines3 VecEnv of so many of the configuration's environments, with flat observation
+            keys, actions in [-1, 1], and attributes `action_contract` and `observation_contract`.
         make_experts: see `RlRun`.
 
     Returns:
-        out, step, finished, cached (True when the run was complete already), success (of the best evaluation) and seconds.
+        out, step, finished, cached (True when the run was complete already), success (of the best evaluation) and
+        seconds.
 
     Raises:
         ConfigError: the folder holds a run of another configuration, or CUDA was asked for and is absent.
@@ -227,9 +245,7 @@ def train_rl(config: RlConfig, make_env: MakeEnv, make_experts: MakeExperts | No
     folder = Path(config.out)
     choose_device(config.device)  # fails before anything is written
     with locked(folder / "train"), torch_threads(config.threads):
-        stored = folder / checkpoints.CONFIG_FILE
-        if stored.exists():
-            _require_same_run(config, read_json(stored), folder)
+        checkpoints.require_same_run(folder, "rl", config, "toyshift train-rl", NOT_IDENTITY)
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None
         cached = state is not None and bool(state["finished"])
         if not cached:
@@ -237,18 +253,10 @@ def train_rl(config: RlConfig, make_env: MakeEnv, make_experts: MakeExperts | No
             try:
                 if state is None:
                     checkpoints.write_contracts(folder, run.action_contract, run.observation_contract)
-                    write_json(stored, {"rl": config.to_json(), "policy": run.policy_config.to_json(), "mask_use": run.policy_config.mask_use, "manifest": manifest(config.to_json(), config.seed)})
+                    checkpoints.write_config(folder, "rl", config, run.policy_config)
                 _loop(run)
             finally:
                 run.close()
         state = checkpoints.read_state(folder)
-        return {"out": str(folder), "step": state["step"], "finished": state["finished"], "cached": cached, "success": state["success"], "seconds": state["seconds"]}
-
-
-def _require_same_run(config: RlConfig, stored: Any, folder: Path) -> None:
-    if not isinstance(stored, dict) or not isinstance(stored.get("rl"), dict):
-        raise ConfigError(f"{folder} holds a policy that was not trained by `toyshift train-rl`; choose another out folder")
-    ours, theirs = config.to_json(), RlConfig.from_json(stored["rl"]).to_json()
-    different = [f"{k}: {ours[k]!r} now, {theirs[k]!r} there" for k in ours if k not in NOT_IDENTITY and json_hash(ours[k]) != json_hash(theirs[k])]
-    if different:
-        raise ConfigError(f"{folder} holds a run of another configuration ({'; '.join(different)}); choose another out folder, or delete this one")
+        figures = {name: state[name] for name in ("step", "finished", "success", "seconds")}
+        return {"out": str(folder), "cached": cached, **figures}

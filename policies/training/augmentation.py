@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, ACTION_HISTORY, STATE, image_key, mask_key
 from toyshift.core.seeds import episode_rng
-from toyshift.policies.config import NOISE_HEADS, TrainConfig
-from toyshift.policies.token_keys import FROZEN
+from toyshift.policies.batch_keys import FROZEN, KEPT_VIEWS, NOISE, NOISE_TIME, STATE_NOISE, bias_key, gain_key
+from toyshift.policies.training.config import TrainConfig
 
 Batch = dict[str, NDArray[Any]]
 
@@ -73,7 +73,7 @@ def augment(
     """Returns a new batch with the augmentation of this step; the input is left as it is.
 
     The shift moves image and mask together. The rest is only drawn here and applied on the training device, by the
-    policy's `forward` (its docstring lists the keys).
+    policy's `forward`; `batch_keys.py` lists the keys.
 
     Args:
         batch: NumPy batch of the batch contract.
@@ -102,19 +102,19 @@ def augment(
         if config.brightness or config.contrast or config.color:
             contrast = 1.0 + config.contrast * rng.uniform(-1, 1, (size, 1))
             color = 1.0 + config.color * rng.uniform(-1, 1, (size, 3))
-            out[f"augment.gain.{camera}"] = (contrast * color).astype(np.float32)[here]
+            out[gain_key(camera)] = (contrast * color).astype(np.float32)[here]
             # a standardised pixel spans [-2, 2]: the full range is 4
-            out[f"augment.bias.{camera}"] = (4.0 * config.brightness * rng.uniform(-1, 1, size)).astype(np.float32)[here]
+            out[bias_key(camera)] = (4.0 * config.brightness * rng.uniform(-1, 1, size)).astype(np.float32)[here]
     if config.state_noise:
         noise = rng.standard_normal((size, batch[STATE].shape[-1]))[here]
-        out["augment.state"] = (config.state_noise * noise).astype(np.float32)
+        out[STATE_NOISE] = (config.state_noise * noise).astype(np.float32)
     if config.view_dropout and len(cameras) > 1:
         keep = rng.random((size, len(cameras))) >= config.view_dropout
         lucky = rng.integers(len(cameras), size=size)  # the view that stays when all would go
         keep[np.arange(size), lucky] |= ~keep.any(axis=1)
-        out["augment.keep"] = keep[here]
-    if config.policy.head in NOISE_HEADS:
+        out[KEPT_VIEWS] = keep[here]
+    if config.policy.needs_noise:
         seen = (size, config.policy.steps_seen)
-        out["augment.noise"] = rng.standard_normal((*seen, *batch[ACTION].shape[1:]), dtype=np.float32)[here]
-        out["augment.time"] = rng.random(seen, dtype=np.float32)[here]
+        out[NOISE] = rng.standard_normal((*seen, *batch[ACTION].shape[1:]), dtype=np.float32)[here]
+        out[NOISE_TIME] = rng.random(seen, dtype=np.float32)[here]
     return out

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.policies.config import PolicyConfig, TrainConfig
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.training.config import TrainConfig
 
 UNSET = "<data>"  # stands for the datasets that the file leaves to the command line
 _KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
@@ -18,7 +19,8 @@ _KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: 
 def read_config_file(path: Path) -> TrainConfig:
     """Reads settings; those that are not in the file keep their defaults, and `data` becomes (UNSET, ...).
 
-    The policy's settings may stand under `policy`, as a trained folder writes them, or beside the others, as on the command line.
+    The policy's settings may stand under `policy`, as a trained folder writes them, or beside the others, as on the
+    command line.
 
     Raises:
         FileError: the file is missing, or no YAML or JSON.
@@ -37,7 +39,8 @@ def read_config_file(path: Path) -> TrainConfig:
     for name in [*(k for k in value if k != "policy" and k not in own | parts), *(k for k in inner if k not in parts)]:
         raise UnknownNameError(f"setting in {path}", str(name), own | parts)
     settings = {k: _coerced(path, k, v, train[k]) for k, v in value.items() if k in own}
-    inner = {k: _coerced(path, k, v, policy[k]) for k, v in [*inner.items(), *((k, v) for k, v in value.items() if k in parts)]}
+    inner |= {k: v for k, v in value.items() if k in parts}
+    inner = {k: _coerced(path, k, v, policy[k]) for k, v in inner.items()}
     if not settings.get("data"):
         settings["data"] = (UNSET,) * max(1, len(settings.get("weights", ())))
     return TrainConfig(**settings, policy=PolicyConfig(**inner))
@@ -62,7 +65,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _coerced(path: Path, name: str, value: Any, kind: Any) -> Any:
     """Returns a value as the type that a setting has."""
     if typing.get_origin(kind) is tuple:
-        return tuple(_coerced(path, name, item, typing.get_args(kind)[0]) for item in (value if isinstance(value, list) else [value]))
+        item_kind = typing.get_args(kind)[0]
+        return tuple(_coerced(path, name, item, item_kind) for item in (value if isinstance(value, list) else [value]))
     if kind is float and not isinstance(value, bool):
         try:
             return float(value)  # also of a text: YAML reads 1e-3 as one

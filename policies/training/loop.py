@@ -15,8 +15,8 @@ from toyshift.core.files import atomic_path
 from toyshift.core.progress import Progress
 from toyshift.policies.training.optimisation import learning_rate
 from toyshift.policies.training.prefetch import Prefetch
-from toyshift.policies.training.run import Run
 from toyshift.policies.training.trackers import tracker
+from toyshift.policies.training.training_run import Run
 
 METRICS = "metrics.jsonl"
 VALIDATIONS = 10  # of a run, unless validate_every says otherwise
@@ -38,7 +38,8 @@ def run_loop(run: Run) -> None:
             row: dict[str, Any] = {}
             if last or run.step % config.log_every == 0:
                 speed = (run.step - mark[1]) * config.batch_size / max(1e-9, time.monotonic() - mark[0])
-                row = {"loss": float(np.mean(losses)), "lr": learning_rate(config, run.step - 1), "samples_per_second": round(speed, 1)}
+                rate = learning_rate(config, run.step - 1)
+                row = {"loss": float(np.mean(losses)), "lr": rate, "samples_per_second": round(speed, 1)}
                 losses, mark = [], (time.monotonic(), run.step)
             if (last or run.step % every == 0) and (value := run.validate()) is not None:
                 row["validation_loss"] = value

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toyshift.policies.config import TrainConfig
 from toyshift.policies.network.policy import Policy
+from toyshift.policies.training.config import TrainConfig
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -22,10 +22,13 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def parameter_groups(policy: Policy, config: TrainConfig) -> list[dict[str, Any]]:
-    """Decays kernels and matrices, not biases, norms and learned vectors; `scale` is a group's share of the learning rate."""
+    """Decays kernels and matrices, not biases, norms and learned vectors; `scale` is the share of the learning rate."""
     groups = []
     for scale in sorted({1.0, config.encoder_lr_scale}, reverse=True):
-        own = [p for n, p in policy.named_parameters() if p.requires_grad and (config.encoder_lr_scale if n.startswith("encoders.") else 1.0) == scale]
+        own = [
+            p for name, p in policy.named_parameters()
+            if p.requires_grad and (config.encoder_lr_scale if name.startswith("encoders.") else 1.0) == scale
+        ]
         groups += [
             {"params": [p for p in own if p.ndim > 1], "weight_decay": config.weight_decay, "scale": scale},
             {"params": [p for p in own if p.ndim <= 1], "weight_decay": 0.0, "scale": scale},

@@ -1,6 +1,7 @@
-"""The processes of one training: a single one by itself, or several through Hugging Face Accelerate, one per GPU or CPU share.
+"""The processes of one training: one by itself, or several through Hugging Face Accelerate, one per GPU or CPU share.
 
-Every process draws the same batch, trains on its own slice of it and ends each step with the same weights; the first writes.
+Every process draws the same batch, trains on its own slice of it and ends each step with the same weights; the first
+writes.
 """
 
 from __future__ import annotations
@@ -93,14 +94,17 @@ class ManyProcesses(Processes):
         try:
             from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
         except ImportError as error:
-            raise MissingDependencyError("training in several processes needs Accelerate; run `pip install 'toyshift[distributed]'`") from error
+            raise MissingDependencyError(
+                "training in several processes needs Accelerate; run `pip install 'toyshift[distributed]'`"
+            ) from error
         handlers = [
             # The vector for hidden views gets a gradient only where a view was hidden; no buffer ever changes.
             DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False),
             InitProcessGroupKwargs(timeout=PATIENCE),
         ]
         # Autocast and accumulation are the run's own business.
-        self._accelerator: Any = Accelerator(cpu=self.device.type == "cpu", mixed_precision="no", kwargs_handlers=handlers)
+        on_cpu = self.device.type == "cpu"
+        self._accelerator: Any = Accelerator(cpu=on_cpu, mixed_precision="no", kwargs_handlers=handlers)
         self.device = self._accelerator.device
         self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
 
@@ -113,7 +117,8 @@ class ManyProcesses(Processes):
         return block
 
     def total(self, *values: float) -> list[float]:
-        out: list[float] = self._accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=self.device), "sum").tolist()
+        mine = torch.tensor(values, dtype=torch.float64, device=self.device)
+        out: list[float] = self._accelerator.reduce(mine, "sum").tolist()
         return out
 
     def wait(self) -> None:
@@ -133,4 +138,7 @@ def open_processes(device: str) -> Processes:
 def require_even(batch_size: int, accumulate: int, count: int) -> None:
     """Raises ConfigError where a batch cannot be cut into equal parts, one per process and pass."""
     if batch_size % (accumulate * count):
-        raise ConfigError(f"a batch of {batch_size} cannot be cut into {count} processes x {accumulate} passes; make --batch-size a multiple of {count * accumulate}")
+        raise ConfigError(
+            f"a batch of {batch_size} cannot be cut into {count} processes x {accumulate} passes; "
+            f"make --batch-size a multiple of {count * accumulate}"
+        )

@@ -1,4 +1,4 @@
-"""The robust policy of Re-Mix: learns from several datasets by weights that change at every step; see `toyshift.data.loading.remix`."""
+"""The robust policy of Re-Mix: it learns by weights of datasets that change at every step (`data/loading/remix.py`)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from toyshift.core.arrays import Indices
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError
-from toyshift.policies.config import TrainConfig
 from toyshift.policies.network.weights import load_network
+from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.processes import open_processes
-from toyshift.policies.training.run import Run
 from toyshift.policies.training.train import train
 from toyshift.policies.training.training_data import TrainingData, open_source
-
-Floats = NDArray[np.float64]
+from toyshift.policies.training.training_run import Run
 
 
 class RobustRun(Run):
@@ -39,8 +36,8 @@ class RobustRun(Run):
         self._batch: dict[str, Tensor] = {}
         self._losses, self._shares = torch.empty(0), torch.empty(0)
 
-    def losses(self, step: int) -> tuple[Floats, Floats, Indices]:
-        """Returns losses of the robust and of the reference policy, and the datasets, of the samples of a step's batch: (B,) each."""
+    def losses(self, step: int) -> tuple[Array, Array, Indices]:
+        """Returns the losses of both policies, the robust first, and the datasets of a step's samples: (B,) each."""
         self._indices, self._batch = self.batch(step)
         self._dataset = self.source.windows.dataset_of(self._indices)
         batch = {k: v.to(self.device, non_blocking=True) for k, v in self._batch.items()}
@@ -50,7 +47,7 @@ class RobustRun(Run):
                 reference = self.reference.losses(batch)
         return _numbers(self._losses), _numbers(reference), self._dataset
 
-    def learn(self, weights: Floats) -> None:
+    def learn(self, weights: Array) -> None:
         """Takes one optimiser step on the batch of `losses`."""
         counts = np.bincount(self._dataset, minlength=len(weights))
         self._shares = torch.from_numpy((weights / np.maximum(counts, 1))[self._dataset]).to(self._losses)
@@ -61,12 +58,12 @@ class RobustRun(Run):
         return (self._shares * self._losses).sum()
 
 
-def _numbers(losses: Tensor) -> Floats:
+def _numbers(losses: Tensor) -> Array:
     return losses.detach().double().cpu().numpy()
 
 
 def robust_run(config: TrainConfig) -> RobustRun:
-    """Trains the reference policy into `config.out`/reference, unless it is there, and returns the robust policy at its start.
+    """Trains the reference policy into `config.out`/reference, unless it is there; returns the robust one at its start.
 
     Args:
         config: of both policies; its weights are set to be equal.

@@ -19,11 +19,12 @@ from toyshift.core.errors import FileError
 from toyshift.core.files import cache_dir, json_hash, locked, read_json, write_json
 from toyshift.core.maps import writable_map
 from toyshift.core.progress import Progress
-from toyshift.policies.config import TrainConfig
+from toyshift.policies.batch_keys import bias_key, gain_key
+from toyshift.policies.network.encoders import Jitter
 from toyshift.policies.network.frozen import frozen_views
 from toyshift.policies.network.policy import Policy
-from toyshift.policies.network.tokens import Jitter
 from toyshift.policies.training.augmentation import augment
+from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.training_data import TrainingData
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,9 +35,10 @@ FACTS = "tokens.json"
 
 
 def source_of_tokens(source: TrainingData, policy: Policy, config: TrainConfig, bf16: bool) -> TrainingData:
-    """Returns the same batches with pooled tokens of the policy's frozen encoders for the images; encodes what is in no cache yet.
+    """Returns the same batches with pooled tokens of frozen encoders for the images; encodes what is in no cache yet.
 
-    The caches lie beside those of the decoded frames, under a hash of all that the tokens depend on. Tokens are float16.
+    The caches lie beside those of the decoded frames, under a hash of all that the tokens depend on. Tokens are
+    float16.
 
     Args:
         source: batches of images.
@@ -68,8 +70,9 @@ def _meaning(policy: Policy, config: TrainConfig, bf16: bool) -> dict[str, Any]:
             digest.update(np.ascontiguousarray(tensor.cpu().numpy()).view(np.uint8).data)
     made = policy.config
     facts: dict[str, Any] = {
-        "version": VERSION, "weights": digest.hexdigest(), "encoder": made.encoder, "family": made.weight_family, "size": made.encoder_size, "pooling": made.pooling,
-        "cameras": list(policy.cameras), "shared": made.share_encoder, "bf16": bf16, "copies": config.token_copies,
+        "version": VERSION, "weights": digest.hexdigest(), "encoder": made.encoder, "family": made.weight_family,
+        "size": made.encoder_size, "pooling": made.pooling, "cameras": list(policy.cameras),
+        "shared": made.share_encoder, "bf16": bf16, "copies": config.token_copies,
     }
     if config.token_copies > 1:
         facts |= {name: getattr(config, name) for name in ("seed", "brightness", "contrast", "color", "shift")}
@@ -82,16 +85,21 @@ def _place(folder: Path, name: str) -> Path:
     return (beside if writable else cache_dir("tokens")) / f"tokens-{name}"
 
 
-def _encode(arrays: Arrays, rows: slice, copy: int, policy: Policy, config: TrainConfig, bf16: bool) -> dict[str, NDArray[np.float16]]:
+def _encode(
+    arrays: Arrays, rows: slice, copy: int, policy: Policy, config: TrainConfig, bf16: bool
+) -> dict[str, NDArray[np.float16]]:
     """Returns the `copy`-th encoding of some frames: of the images as they are (0), or augmented."""
     cameras = policy.cameras
-    batch: dict[str, Any] = {key: np.array(arrays[key][rows])[:, None] for c in cameras for key in (image_key(c), mask_key(c)) if key in arrays}
+    shown = [key for c in cameras for key in (image_key(c), mask_key(c)) if key in arrays]
+    batch: dict[str, Any] = {key: np.array(arrays[key][rows])[:, None] for key in shown}
     if copy:
-        plain = dataclasses.replace(config, state_noise=0.0, view_dropout=0.0, policy=dataclasses.replace(config.policy, head="l1"))
-        batch = augment(batch | {STATE: np.array(arrays[STATE][rows])[:, None]}, cameras, plain, rows.start * config.token_copies + copy)
+        drawing_nothing_else = dataclasses.replace(config.policy, head="l1")
+        plain = dataclasses.replace(config, state_noise=0.0, view_dropout=0.0, policy=drawing_nothing_else)
+        batch[STATE] = np.array(arrays[STATE][rows])[:, None]
+        batch = augment(batch, cameras, plain, rows.start * config.token_copies + copy)
     device = policy.indices.device
     tensors: dict[str, Tensor] = {k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in batch.items()}
-    jitter = {c: Jitter(tensors[f"augment.gain.{c}"], tensors[f"augment.bias.{c}"]) for c in cameras if f"augment.gain.{c}" in tensors}
+    jitter = {c: Jitter(tensors[gain_key(c)], tensors[bias_key(c)]) for c in cameras if gain_key(c) in tensors}
     images = {c: tensors[image_key(c)][:, 0] for c in cameras}
     masks = {c: tensors[mask_key(c)][:, 0] for c in cameras if mask_key(c) in tensors}
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
@@ -99,18 +107,24 @@ def _encode(arrays: Arrays, rows: slice, copy: int, policy: Policy, config: Trai
     return {k: v.half().cpu().numpy() for k, v in views.items()}
 
 
-def _build(place: Path, folder: Path, arrays: Arrays, policy: Policy, config: TrainConfig, bf16: bool, meaning: dict[str, Any]) -> None:
+def _build(
+    place: Path, folder: Path, arrays: Arrays, policy: Policy, config: TrainConfig, bf16: bool, meaning: dict[str, Any]
+) -> None:
     partial = place.with_name(place.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     count, copies = len(arrays[STATE]), config.token_copies
     blocks = [slice(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     shapes = {key: value.shape[1:] for key, value in _encode(arrays, slice(0, 1), 0, policy, config, bf16).items()}
     try:
-        maps = {key: writable_map(partial / f"{key}.npy", (count, copies, *shape), "float16") for key, shape in shapes.items()}
+        files = {k: partial / f"{k}.npy" for k in shapes}
+        maps = {k: writable_map(files[k], (count, copies, *shape), "float16") for k, shape in shapes.items()}
         done = writable_map(partial / "done.npy", (len(blocks),), "uint8")
     except OSError as error:
         size = sum(int(np.prod(shape)) for shape in shapes.values()) * 2 * copies * count
-        raise FileError(f"cannot make the cache of tokens {partial} ({error}); {count} frames take {size / 2**30:.1f} GiB: make room, or lower --token-copies") from error
+        raise FileError(
+            f"cannot make the cache of tokens {partial} ({error}); {count} frames take {size / 2**30:.1f} GiB: "
+            "make room, or lower --token-copies"
+        ) from error
     todo = [int(i) for i in np.flatnonzero(done == 0)]
     finished = count - sum(blocks[i].stop - blocks[i].start for i in todo)
     with Progress(f"encode {folder.name}", count, "frame", finished) as bar:
@@ -118,7 +132,10 @@ def _build(place: Path, folder: Path, arrays: Arrays, policy: Policy, config: Tr
             for copy in range(copies):
                 for key, value in _encode(arrays, blocks[i], copy, policy, config, bf16).items():
                     if not np.isfinite(value).all():
-                        raise FileError(f"{config.policy.encoder} gives {key} beyond float16 in frames {blocks[i].start}..{blocks[i].stop - 1} of {folder}; give --token-copies 0")
+                        frames = f"frames {blocks[i].start}..{blocks[i].stop - 1} of {folder}"
+                        raise FileError(
+                            f"{config.policy.encoder} gives {key} beyond float16 in {frames}; give --token-copies 0"
+                        )
                     maps[key][blocks[i], copy] = value
             done[i] = 1  # after the tokens: what a killed build marked is there
             bar.update(blocks[i].stop - blocks[i].start)
@@ -129,13 +146,14 @@ def _build(place: Path, folder: Path, arrays: Arrays, policy: Policy, config: Tr
 
 def _open(place: Path) -> dict[str, NDArray[np.float16]]:
     facts = read_json(place / FACTS)
+    again = f"delete {place}: it is made again from the dataset"
     arrays = {}
     for key, shape in facts["shapes"].items():
         path = place / f"{key}.npy"
         try:
             arrays[key] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise FileError(f"{path} is missing or truncated ({error}); delete {place}: it is made again from the dataset") from error
+            raise FileError(f"{path} is missing or truncated ({error}); {again}") from error
         if arrays[key].shape != (facts["frames"], facts["copies"], *shape):
-            raise FileError(f"{path} has shape {arrays[key].shape}; delete {place}: it is made again from the dataset")
+            raise FileError(f"{path} has shape {arrays[key].shape}; {again}")
     return arrays

@@ -9,7 +9,7 @@ from typing import Any
 
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.files import content_hash
-from toyshift.policies.config import TrainConfig
+from toyshift.policies.training.config import TrainConfig
 
 Tracker = Callable[[int, dict[str, float]], None]  # takes the figures of a step
 
@@ -46,9 +46,17 @@ def _wandb_run(config: TrainConfig, folder: Path) -> Any:
     try:
         import wandb
     except ImportError as error:
-        raise MissingDependencyError("--wandb needs Weights & Biases; run `pip install 'toyshift[wandb]'`, or read the TensorBoard curves in the trained folder") from error
+        raise MissingDependencyError(
+            "--wandb needs Weights & Biases; run `pip install 'toyshift[wandb]'`, "
+            "or read the TensorBoard curves in the trained folder"
+        ) from error
     name = content_hash(str(folder.resolve()))  # the same folder goes on in the same run
     try:
-        return wandb.init(project=config.wandb, name=folder.name, id=name, resume="allow", dir=str(folder), config=config.to_json())
+        return wandb.init(
+            project=config.wandb, name=folder.name, id=name, resume="allow", dir=str(folder), config=config.to_json()
+        )
     except wandb.errors.Error as error:
-        raise ConfigError(f"Weights & Biases refuses the run ({' '.join(str(error).split())}); `wandb login`, or WANDB_MODE=offline and `wandb sync` later") from error
+        raise ConfigError(
+            f"Weights & Biases refuses the run ({' '.join(str(error).split())}); "
+            "`wandb login`, or WANDB_MODE=offline and `wandb sync` later"
+        ) from error

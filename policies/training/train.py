@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.core.files import json_hash, read_json, write_json
-from toyshift.core.manifest import manifest
+from toyshift.core.files import read_json, write_json
 from toyshift.policies import checkpoints
-from toyshift.policies.config import TrainConfig
-from toyshift.policies.devices import choose_device, memory_advice, torch_threads
+from toyshift.policies.devices import choose_device, torch_threads
+from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.loop import METRICS, VALIDATIONS, run_loop
+from toyshift.policies.training.memory import memory_advice
 from toyshift.policies.training.processes import Processes, open_processes
-from toyshift.policies.training.run import Run
 from toyshift.policies.training.training_data import TrainingData, open_source
+from toyshift.policies.training.training_run import Run
 
 TRIAL_STEPS = 12
 # Where a run is computed or written does not change what is learnt, so a resume may change these.
@@ -29,7 +29,8 @@ NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes", "log_every", "
 def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, Any]:
     """Trains a policy into `config.out`, going on where an earlier run of the same configuration was stopped.
 
-    Under torchrun or `accelerate launch` all processes train together, see `processes.py`; their folder must be the same one.
+    Under torchrun or `accelerate launch` all processes train together, see `processes.py`; their folder must be the
+    same one.
 
     Args:
         config: what to train, on what, and how.
@@ -50,27 +51,29 @@ def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, 
     processes = open_processes(config.device)
     with processes.locked(folder / "train"), torch_threads(config.threads), memory_advice(config):
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None
-        stored = folder / checkpoints.CONFIG_FILE
-        if stored.exists():
-            there = read_json(stored)
-            if not isinstance(there, dict) or not isinstance(there.get("train"), dict):
-                raise ConfigError(f"{folder} holds a policy that was not trained by `toyshift train`; choose another out folder")
-            _require_same_run(config, TrainConfig.from_json(there["train"]), folder)
+        checkpoints.require_same_run(folder, "train", config, "toyshift train", NOT_IDENTITY)
         did_nothing = state is not None and bool(state["finished"])
         if not did_nothing:
             if source is None:
                 with processes.in_turn():
                     source = open_source(config)
             if config.act == "best" and not source.validates:
-                raise ConfigError("act best needs held-out episodes to know the best weights by; raise --validation, or collect more than one episode per dataset")
+                raise ConfigError(
+                    "act best needs held-out episodes to know the best weights by; "
+                    "raise --validation, or collect more than one episode per dataset"
+                )
             run = Run(_planned(config, source, folder, processes), source, processes)
             if state is not None:
                 run.restore(state)
             elif processes.first:
-                checkpoints.write_contracts(folder, run.policy.action_contract, run.policy.observation_contract)
-                write_json(stored, {"train": config.to_json(), "policy": run.policy.config.to_json(), "mask_use": config.policy.mask_use, "encoder_weights": run.policy.origin, "manifest": manifest(config.to_json(), config.seed)})
+                policy = run.policy
+                checkpoints.write_contracts(folder, policy.action_contract, policy.observation_contract)
+                checkpoints.write_config(folder, "train", config, policy.config, encoder_weights=policy.origin)
             if processes.total(run.step)[0] != run.step * processes.count:
-                raise FileError(f"the processes do not see the same checkpoint in {folder}; it must be a folder that all machines share")
+                raise FileError(
+                    f"the processes do not see the same checkpoint in {folder}; "
+                    "it must be a folder that all machines share"
+                )
             run_loop(run)
         if processes.first:
             checkpoints.choose_weights(folder, config.act)
@@ -99,28 +102,19 @@ def _planned(config: TrainConfig, source: TrainingData, folder: Path, processes:
         else:
             steps = (60.0 * config.minutes - VALIDATIONS * validation) / seconds
         if processes.first:
-            write_json(plan, {"minutes": config.minutes, "seconds_per_step": seconds, "seconds_per_validation": validation, "steps": max(1, round(steps))})
+            times_measured = {"seconds_per_step": seconds, "seconds_per_validation": validation}
+            write_json(plan, {"minutes": config.minutes, **times_measured, "steps": max(1, round(steps))})
         processes.wait()
     return dataclasses.replace(config, steps=int(read_json(plan)["steps"]), minutes=0.0)
-
-
-def _identity(config: TrainConfig) -> str:
-    return json_hash({k: v for k, v in config.to_json().items() if k not in NOT_IDENTITY})
-
-
-def _require_same_run(config: TrainConfig, stored: TrainConfig, folder: Path) -> None:
-    if _identity(config) == _identity(stored):
-        return
-    ours, theirs = config.to_json(), stored.to_json()
-    different = [f"{k}: {ours[k]!r} now, {theirs[k]!r} there" for k in ours if k not in NOT_IDENTITY and ours[k] != theirs[k]]
-    raise ConfigError(f"{folder} holds a run of another configuration ({'; '.join(different)}); choose another out folder, or delete this one")
 
 
 def _summary(config: TrainConfig, state: dict[str, Any], did_nothing: bool) -> dict[str, Any]:
     rows = [json.loads(line) for line in (Path(config.out) / METRICS).read_text(encoding="utf-8").splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
+    samples = state["step"] * config.batch_size
     return {
-        "out": str(config.out), "step": state["step"], "finished": state["finished"], "cached": did_nothing, "loss": losses[-1] if losses else None,
-        "validation_loss": state.get("validation_loss"), "seconds": state["seconds"], "samples": state["step"] * config.batch_size,
-        "samples_per_second": round(state["step"] * config.batch_size / max(state["seconds"], 1e-9), 1),
+        "out": str(config.out), "step": state["step"], "finished": state["finished"], "cached": did_nothing,
+        "loss": losses[-1] if losses else None, "validation_loss": state.get("validation_loss"),
+        "seconds": state["seconds"], "samples": samples,
+        "samples_per_second": round(samples / max(state["seconds"], 1e-9), 1),
     }

@@ -25,9 +25,10 @@ from toyshift.core.contract import (
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
-from toyshift.policies.config import PolicyConfig, TrainConfig
-from toyshift.policies.instructions import INSTRUCTION, Instructions, instructions_of
-from toyshift.policies.token_keys import FROZEN
+from toyshift.policies.batch_keys import FROZEN, INSTRUCTION
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.instructions import Instructions, instructions_of
+from toyshift.policies.training.config import TrainConfig
 
 Batch = dict[str, NDArray[Any]]
 Stats = Mapping[str, NDArray[Any]]

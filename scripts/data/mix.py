@@ -79,7 +79,8 @@ def _remix(cfg: Config) -> list[float]:
     from toyshift.core.progress import Progress
     from toyshift.data.loading.remix import remix_weights
     from toyshift.data.store.mixture import open_alike
-    from toyshift.policies.config import PolicyConfig, TrainConfig
+    from toyshift.policies.config import PolicyConfig
+    from toyshift.policies.training.config import TrainConfig
     from toyshift.policies.training.robust import robust_run
 
     if len(cfg.data) < 2:

@@ -18,7 +18,8 @@ from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.runs import found
-from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig, TrainConfig
+from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig
+from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of, set_name
 from toyshift.scripts.studies.options import StudyConfig

@@ -14,7 +14,7 @@ from toyshift.diagnostics.actors import EnvSpec, FolderActor, make_grasp_env
 from toyshift.diagnostics.evaluation import EvaluateConfig, run_key
 from toyshift.diagnostics.mask_sources import mask_source
 from toyshift.policies import Policy, PolicyConfig
-from toyshift.policies.act.acting import TorchPolicy
+from toyshift.policies.act.torch_policy import TorchPolicy
 from toyshift.policies.detectors import ColourDetector
 
 

@@ -1,7 +1,8 @@
-"""A small synthetic dataset behind the interface of `toyshift.data.loading.loader.Windows`, and a quick way to train on it."""
+"""A small synthetic dataset with the interface of `data.loading.loader.Windows`, and a quick way to train on it."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,19 @@ from toyshift.core.contract import (
 )
 from toyshift.core.files import write_json
 from toyshift.policies import Policy, PolicyConfig, TrainConfig, checkpoints, train
+from toyshift.policies.parts import ENCODERS
 from toyshift.policies.training.training_data import TrainingData
 
 SIZE = 32
 STATE_NAMES = ("x", "y", "opening")
 
 
-def contracts(cameras: tuple[str, ...] = ("front", "wrist"), size: int = SIZE) -> tuple[ActionContract, ObservationContract]:
+def contracts(
+    cameras: tuple[str, ...] = ("front", "wrist"), size: int = SIZE
+) -> tuple[ActionContract, ObservationContract]:
     action = ActionContract(
-        mode="eef_delta", names=("dx", "dy", "gripper"), units=("m", "m", "1"), low=(-1.0, -1.0, 0.0), high=(1.0, 1.0, 1.0),
-        control_hz=10.0, joint_names=("j1",),
+        mode="eef_delta", names=("dx", "dy", "gripper"), units=("m", "m", "1"), low=(-1.0, -1.0, 0.0),
+        high=(1.0, 1.0, 1.0), control_hz=10.0, joint_names=("j1",),
     )
     return action, ObservationContract(tuple((c, (size, size)) for c in cameras), STATE_NAMES)
 
@@ -46,7 +50,10 @@ class FakeSampler:
 class FakeWindows:
     """Noise images; the target's place shows in the masks only, and the action is that place."""
 
-    def __init__(self, frames: int = 64, chunk: int = 4, cameras: tuple[str, ...] = ("front", "wrist"), seed: int = 0, size: int = SIZE) -> None:
+    def __init__(
+        self, frames: int = 64, chunk: int = 4, cameras: tuple[str, ...] = ("front", "wrist"), seed: int = 0,
+        size: int = SIZE,
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.action_contract, self.observation_contract = contracts(cameras, size)
         self.data: dict[str, np.ndarray] = {}
@@ -111,12 +118,14 @@ def source_of(config: TrainConfig, frames: int = 64, **kwargs: Any) -> TrainingD
 def tiny_config(out: Path, policy: dict[str, Any] | None = None, **kwargs: Any) -> TrainConfig:
     """A run of a few seconds; keyword arguments replace fields."""
     made = PolicyConfig(**{"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "execute": 2} | (policy or {}))
-    fields: dict[str, Any] = {"data": ("fake",), "out": str(out), "policy": made, "steps": 6, "batch_size": 8, "warmup": 2, "log_every": 1}
+    fields: dict[str, Any] = {
+        "data": ("fake",), "out": str(out), "policy": made, "steps": 6, "batch_size": 8, "warmup": 2, "log_every": 1
+    }
     return TrainConfig(**fields | kwargs)
 
 
 def untrained(folder: Path, **kwargs: Any) -> Path:
-    """Writes a finished folder of a policy with random weights that is a few steps from its start, without a training run."""
+    """Writes a finished folder of a policy with random weights, a few steps from its start, without a training."""
     config = tiny_config(folder, kwargs.pop("policy", {}), **kwargs)
     windows = FakeWindows(4, config.policy.chunk)
     policy = Policy(config.policy, windows.action_contract, windows.observation_contract, windows.stats)
@@ -146,7 +155,13 @@ def store_dataset(folder: Path, episodes: int, length: int, scale: float = 1.0, 
         rows = slice(i * length, (i + 1) * length)
         frames = {k: windows.data[k][rows, 0] for c in ("front", "wrist") for k in (image_key(c), mask_key(c))}
         frames |= {STATE: windows.data[STATE][rows, 0], ACTION: windows.data[ACTION][rows, 0]}
-        write_episode(folder, Episode(i, frames, {"task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"}))
+        write_episode(
+            folder,
+            Episode(
+                i, frames,
+                {"task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train"},
+            ),
+        )
     finalize(folder, windows.action_contract, windows.observation_contract, {})
     return folder
 
@@ -183,3 +198,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tiny_config(folder)
     train(config, source_of(config))
     return folder
+
+
+@pytest.fixture
+def shrink_vit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Gives vit-tiny another width, number of blocks and number of heads."""
+
+    def shrink(*size: int) -> None:
+        monkeypatch.setitem(ENCODERS, "vit-tiny", dataclasses.replace(ENCODERS["vit-tiny"], vit=size))
+
+    return shrink

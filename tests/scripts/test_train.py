@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.policies.config import PolicyConfig, TrainConfig
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.cli import main as cli
 from toyshift.scripts.options import parse
 from toyshift.scripts.train import Config, main

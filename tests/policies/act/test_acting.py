@@ -16,7 +16,7 @@ CHUNK = 6
 
 
 class Scripted(ActingPolicy):
-    """Chunk number n, counted from 0, is `values[n]` where it is given, else the control steps it is for, in thousandths."""
+    """Chunk n, counted from 0, is `values[n]` where it is given, else the control steps it is for, in thousandths."""
 
     def __init__(self, contracts: Any, execute: int, ensemble: float = 0.0, values: tuple[float, ...] = ()) -> None:
         config = PolicyConfig(pooling="mean", chunk=CHUNK, execute=execute, ensemble=ensemble)
@@ -40,7 +40,10 @@ class Scene:
     task_description = ""
 
     def observe(self) -> dict[str, Any]:
-        return {"pixels": {c: np.zeros((32, 32, 3), np.uint8) for c in ("front", "wrist")}, "masks": {}, "agent_pos": np.zeros(3, np.float32)}
+        return {
+            "pixels": {c: np.zeros((32, 32, 3), np.uint8) for c in ("front", "wrist")}, "masks": {},
+            "agent_pos": np.zeros(3, np.float32),
+        }
 
 
 def executed(policy: Scripted, steps: int) -> list[float]:
@@ -55,24 +58,32 @@ def executed(policy: Scripted, steps: int) -> list[float]:
 @pytest.mark.parametrize("execute", [1, 2, 4, CHUNK])
 def test_the_first_n_actions_are_executed_and_then_it_looks_again(fake_contracts: Make, execute: int) -> None:
     policy = Scripted(fake_contracts(), execute)
-    np.testing.assert_allclose(executed(policy, 12), np.arange(12) / 1000.0, atol=1e-7)  # each step gets the action that was meant for it
+    # each step gets the action that was meant for it
+    np.testing.assert_allclose(executed(policy, 12), np.arange(12) / 1000.0, atol=1e-7)
     assert policy.calls == -(-12 // execute)
 
 
 @pytest.mark.parametrize("execute", [1, 2, 4])
 def test_chunks_that_agree_are_not_changed_by_ensembling(fake_contracts: Make, execute: int) -> None:
-    np.testing.assert_allclose(executed(Scripted(fake_contracts(), execute, ensemble=0.3), 12), np.arange(12) / 1000.0, atol=1e-7)
+    np.testing.assert_allclose(
+        executed(Scripted(fake_contracts(), execute, ensemble=0.3), 12), np.arange(12) / 1000.0, atol=1e-7
+    )
 
 
 def test_ensembling_is_the_weighted_mean_of_all_chunks_that_reach_a_step(fake_contracts: Make) -> None:
     values, decay, execute = (0.1, 0.5, -0.3, 0.9, 0.2, 0.7), 0.25, 2
     out = executed(Scripted(fake_contracts(), execute, decay, values), 12)
     for step in range(12):
-        made = [n for n in range(6) if n * execute <= step - step % execute and step < n * execute + CHUNK]  # chunks known by then that cover the step
+        # chunks known by then that cover the step
+        made = [n for n in range(6) if n * execute <= step - step % execute and step < n * execute + CHUNK]
         now = step - step % execute
         weights = np.array([np.exp(-decay * (now - n * execute)) for n in made])
-        assert out[step] == pytest.approx(float(weights @ np.array([values[n] for n in made]) / weights.sum()), abs=1e-6), step
-    assert out[4] == pytest.approx((0.1 * np.exp(-1.0) + 0.5 * np.exp(-0.5) - 0.3) / (np.exp(-1.0) + np.exp(-0.5) + 1.0), abs=1e-6)
+        assert out[step] == pytest.approx(
+            float(weights @ np.array([values[n] for n in made]) / weights.sum()), abs=1e-6
+        ), step
+    assert out[4] == pytest.approx(
+        (0.1 * np.exp(-1.0) + 0.5 * np.exp(-0.5) - 0.3) / (np.exp(-1.0) + np.exp(-0.5) + 1.0), abs=1e-6
+    )
 
 
 def test_a_large_decay_is_the_newest_chunk_and_a_small_one_the_plain_mean(fake_contracts: Make) -> None:

@@ -16,12 +16,11 @@ import pytest
 from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError, UnknownNameError
 from toyshift.core.files import read_json, write_json
 from toyshift.policies import ActingPolicy, export, load_policy, verify
-from toyshift.policies.act.acting import blend
+from toyshift.policies.act.acting_policy import blend
 from toyshift.policies.act.bundle import write_arrays
 from toyshift.policies.act.bundle_format import BUNDLE_FILE, read_golden
 from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.config import POOLING_NAMES
-from toyshift.policies.network import backbones
 
 Make = Callable[..., Any]
 
@@ -101,7 +100,10 @@ def test_a_changed_file_is_refused_by_name(copy: Path, name: str) -> None:
 
 def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
     inputs, actions = read_golden(copy)
-    write_arrays(copy / "golden.npz", {f"in:{k}": v for k, v in inputs.items()} | {"out:actions": actions["actions"] + np.float32(1e-3)})
+    write_arrays(
+        copy / "golden.npz",
+        {f"in:{k}": v for k, v in inputs.items()} | {"out:actions": actions["actions"] + np.float32(1e-3)},
+    )
     recorded = read_json(copy / BUNDLE_FILE)
     recorded["sha256"]["golden.npz"] = file_hash(copy / "golden.npz")
     write_json(copy / BUNDLE_FILE, recorded)
@@ -111,19 +113,26 @@ def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
 
 @pytest.mark.parametrize("pooling", POOLING_NAMES)
 @pytest.mark.parametrize("encoder", ["conv-small", "vit-tiny"])
-def test_every_pooling_exports(pooling: str, encoder: str, save_untrained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_pooling_exports(
+    pooling: str, encoder: str, save_untrained: Make, tmp_path: Path, shrink_vit: Make
+) -> None:
     if encoder == "vit-tiny":
         pytest.importorskip("timm")
-        monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (48, 3, 3))
+        shrink_vit(48, 3, 3)
     folder = save_untrained(tmp_path / "run", policy={"pooling": pooling, "encoder": encoder})
     assert difference(folder, export(folder, tmp_path / "bundle")) <= 1e-5
 
 
-@pytest.mark.parametrize("policy", [
-    {"pooling": "mean", "share_encoder": True}, {"pooling": "cls", "coordinates": True}, {"pooling": "attention", "norm": "group", "mask_input": True},
-    {"encoder": "conv-classic", "cameras": ("wrist",), "state_keep": ("y",)}, {"pooling": "detpool", "encoder": "resnet18"},
-    {"pooling": "crop", "encoder": "efficientnet-lite0"}, {"pooling": "crop", "encoder_size": 48}, {"instruction": "minilm"}, {"mask_input": True},
-])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"pooling": "mean", "share_encoder": True}, {"pooling": "cls", "coordinates": True},
+        {"pooling": "attention", "norm": "group", "mask_input": True},
+        {"encoder": "conv-classic", "cameras": ("wrist",), "state_keep": ("y",)},
+        {"pooling": "detpool", "encoder": "resnet18"}, {"pooling": "crop", "encoder": "efficientnet-lite0"},
+        {"pooling": "crop", "encoder_size": 48}, {"instruction": "minilm"}, {"mask_input": True},
+    ],
+)
 def test_every_kind_of_policy_exports(policy: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:
     if policy.get("encoder") in ("resnet18", "efficientnet-lite0"):
         pytest.importorskip("timm")
@@ -132,7 +141,7 @@ def test_every_kind_of_policy_exports(policy: dict[str, Any], save_untrained: Ma
 
 
 def difference(folder: Path, bundle: Path, acts: bool = True) -> float:
-    """Returns how far a bundle's actions are from its folder's, on golden vectors and on an observation that is not one of them."""
+    """Returns how far a bundle's actions are from its folder's, on golden vectors and on another observation."""
     verified = float(verify(bundle)["largest_difference"])
     _, golden = read_golden(bundle)
     assert np.ptp(golden["actions"], axis=0).max() > 1e-3
@@ -146,7 +155,8 @@ def difference(folder: Path, bundle: Path, acts: bool = True) -> float:
 def test_a_bundle_needs_no_torch(bundle: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; import toyshift.policies as p; "
-        f"assert p.verify({str(bundle)!r})['passed']; p.load_policy({str(bundle)!r}); p.TrainConfig; assert 'mujoco' not in sys.modules; print('fine')"
+        f"assert p.verify({str(bundle)!r})['passed']; p.load_policy({str(bundle)!r}); p.TrainConfig; "
+        "assert 'mujoco' not in sys.modules; print('fine')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "fine\n", done.stderr
@@ -174,7 +184,10 @@ def test_ensembling_forgets_at_reset(trained: Path) -> None:
 
 
 def batched(obs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    return {c: a[None] for c, a in obs["pixels"].items()}, {c: a[None] for c, a in obs["masks"].items()}, obs["agent_pos"][None]
+    return (
+        {c: a[None] for c, a in obs["pixels"].items()}, {c: a[None] for c, a in obs["masks"].items()},
+        obs["agent_pos"][None],
+    )
 
 
 def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None:
@@ -183,10 +196,15 @@ def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None
     with pytest.raises(ContractError, match=r"control_hz: 10\.0 in policy run, 20.0 in the environment"):
         policy.check(dataclasses.replace(policy.action_contract, control_hz=20.0), policy.observation_contract)
     with pytest.raises(ContractError, match="observation contracts"):
-        policy.check(policy.action_contract, dataclasses.replace(policy.observation_contract, state_names=("x", "y", "z")))
+        policy.check(
+            policy.action_contract, dataclasses.replace(policy.observation_contract, state_names=("x", "y", "z"))
+        )
     for change, message in (
         ({"masks": {}}, "needs masks of camera 'front'"),
-        ({"pixels": {c: a[:16] for c, a in observation(policy)["pixels"].items()}}, r"\(16, 32, 3\) uint8, the contract says"),
+        (
+            {"pixels": {c: a[:16] for c, a in observation(policy)["pixels"].items()}},
+            r"\(16, 32, 3\) uint8, the contract says",
+        ),
         ({"agent_pos": np.zeros(7, np.float32)}, "agent_pos has shape"),
     ):
         with pytest.raises(ContractError, match=message):
@@ -222,11 +240,16 @@ def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path
     [
         ("config.json", "[]", r"config\.json describes no policy"),
         ("state.json", '{"step": 1, "finished": true, "files": []}', r"state\.json is not the state"),
-        ("state.json", '{"step": 1, "finished": true, "files": {"model.safetensors": 1}}', r"state\.json is not the state"),
+        (
+            "state.json", '{"step": 1, "finished": true, "files": {"model.safetensors": 1}}',
+            r"state\.json is not the state",
+        ),
         ("contract.json", '{"action": [], "observation": {}}', r"contract\.json: not an action contract"),
     ],
 )
-def test_json_of_another_shape_is_an_error_that_names_the_file(trained: Path, tmp_path: Path, name: str, text: str, words: str) -> None:
+def test_json_of_another_shape_is_an_error_that_names_the_file(
+    trained: Path, tmp_path: Path, name: str, text: str, words: str
+) -> None:
     folder = Path(shutil.copytree(trained, tmp_path / "spoilt"))
     (folder / name).write_text(text)
     with pytest.raises(ToyShiftError, match=words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import max_pool2d
 
 from toyshift.core.contract import STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, MissingDependencyError, UnknownNameError
 from toyshift.policies import Policy, PolicyConfig
-from toyshift.policies.network import backbones
 from toyshift.policies.network.encoders import make_encoder
 
 pytest.importorskip("timm")
@@ -24,26 +25,33 @@ SMALL: dict[str, Any] = {"width": 32, "stem": 16, "hidden": 32, "chunk": 2, "exe
 
 
 @pytest.fixture(autouse=True)
-def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (48, 3, 3))  # three blocks: leaks would need two
+def _shallow(shrink_vit: Callable[..., None]) -> None:
+    shrink_vit(48, 3, 3)  # three blocks: leaks would need two
 
 
 @pytest.fixture
 def build(fake_windows: Make) -> Make:
     def make(**kwargs: Any) -> tuple[Policy, tuple[Any, Any, Any]]:
         windows = fake_windows(3, 2, size=SIDE)
-        policy = Policy(PolicyConfig(**SMALL | {"encoder": "vit-tiny"} | kwargs), windows.action_contract, windows.observation_contract, windows.stats)
+        policy = Policy(
+            PolicyConfig(**SMALL | {"encoder": "vit-tiny"} | kwargs), windows.action_contract,
+            windows.observation_contract, windows.stats,
+        )
         with torch.no_grad():
             for parameter in policy.encoders.parameters():  # make every layer count
                 parameter.add_(0.1 * torch.randn_like(parameter))
         batch = windows.batch(np.arange(3))
-        images, masks = ({c: torch.from_numpy(batch[key(c)][:, 0]) for c in policy.cameras} for key in (image_key, mask_key))
+        images, masks = (
+            {c: torch.from_numpy(batch[key(c)][:, 0]) for c in policy.cameras} for key in (image_key, mask_key)
+        )
         return policy.eval(), (images, masks, torch.from_numpy(batch[STATE][:, 0]))
 
     return make
 
 
-def outside_patches(images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], patch: int) -> dict[str, torch.Tensor]:
+def outside_patches(
+    images: dict[str, torch.Tensor], masks: dict[str, torch.Tensor], patch: int
+) -> dict[str, torch.Tensor]:
     """Replaces every pixel of the patches without a pixel of the target by noise."""
     out = {}
     for camera, image in images.items():
@@ -57,9 +65,14 @@ def outside_patches(images: dict[str, torch.Tensor], masks: dict[str, torch.Tens
 def test_no_pixel_off_the_target_changes_an_action_with_a_vit_and_detpool(build: Make, family: str) -> None:
     patch = 14 if family.startswith("dinov2") else 16
     policy, (images, masks, state) = build(encoder_weights=family, encoder_size=0 if patch == 16 else 56)
-    if patch == 14:  # resized images: a patch is 16 pixels of the camera as well, and a resized pixel mixes its neighbours
-        masks = {c: torch.nn.functional.max_pool2d((m == 1).float()[:, None], 16).eq(1).repeat_interleave(16, 2).repeat_interleave(16, 3)[:, 0].to(torch.uint8) for c, m in masks.items()}
-        noisy = {c: torch.where(torch.nn.functional.max_pool2d(masks[c].float()[:, None], 21, 1, 10)[:, 0].unsqueeze(-1) > 0, i, torch.randint_like(i, 256)) for c, i in images.items()}
+    # resized images: a patch is 16 pixels of the camera as well, and a resized pixel mixes its neighbours
+    if patch == 14:
+        noisy = {}
+        for c, image in images.items():
+            whole = max_pool2d((masks[c] == 1).float()[:, None], 16).eq(1)
+            masks[c] = whole.repeat_interleave(16, 2).repeat_interleave(16, 3)[:, 0].to(torch.uint8)
+            near = max_pool2d(masks[c].float()[:, None], 21, 1, 10)[:, 0].unsqueeze(-1) > 0
+            noisy[c] = torch.where(near, image, torch.randint_like(image, 256))
     else:
         noisy = outside_patches(images, masks, patch)
     assert not torch.equal(noisy["front"], images["front"])
@@ -76,7 +89,9 @@ def test_a_mask_of_everything_is_mean_pooling(build: Make, pooling: str) -> None
     mean, _ = build(pooling="mean")
     mean.load_state_dict({k: v for k, v in policy.state_dict().items() if k != "pooling.nothing"})
     everything = {c: torch.ones_like(m) for c, m in masks.items()}
-    torch.testing.assert_close(policy.predict(images, everything, state), mean.predict(images, {}, state), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        policy.predict(images, everything, state), mean.predict(images, {}, state), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("pooling", ["detpool", "detpool-post", "box"])
@@ -91,7 +106,9 @@ def test_an_empty_mask_is_a_finite_answer_that_no_pixel_changes(build: Make, poo
 def test_order_of_the_batch_and_company_do_not_matter(build: Make) -> None:
     policy, (images, masks, state) = build()
     out = policy.predict(images, masks, state)
-    flipped = policy.predict({c: i.flip(0) for c, i in images.items()}, {c: m.flip(0) for c, m in masks.items()}, state.flip(0))
+    flipped = policy.predict(
+        {c: i.flip(0) for c, i in images.items()}, {c: m.flip(0) for c, m in masks.items()}, state.flip(0)
+    )
     torch.testing.assert_close(flipped.flip(0), out, rtol=1e-4, atol=1e-6)
     alone = policy.predict({c: i[1:2] for c, i in images.items()}, {c: m[1:2] for c, m in masks.items()}, state[1:2])
     torch.testing.assert_close(alone, out[1:2], rtol=1e-4, atol=1e-6)
@@ -100,14 +117,19 @@ def test_order_of_the_batch_and_company_do_not_matter(build: Make) -> None:
 def test_views_are_pooled_by_themselves(build: Make) -> None:
     policy, (images, masks, _) = build(share_encoder=True)
     pooled = policy.pool(images, masks)
-    swapped = policy.pool({"front": images["wrist"], "wrist": images["front"]}, {"front": masks["wrist"], "wrist": masks["front"]})
+    swapped = policy.pool(
+        {"front": images["wrist"], "wrist": images["front"]}, {"front": masks["wrist"], "wrist": masks["front"]}
+    )
     torch.testing.assert_close(swapped.flip(1), pooled, rtol=1e-4, atol=1e-5)
 
 
 def test_moving_the_target_changes_the_answer(build: Make) -> None:
     policy, (images, masks, _) = build()
     flat = {c: torch.full_like(i, 90) for c, i in images.items()}
-    a, b = (policy.pool(flat, {c: torch.zeros_like(m).index_fill(2, torch.tensor([column]), 1) for c, m in masks.items()}) for column in (5, 50))
+    a, b = (
+        policy.pool(flat, {c: torch.zeros_like(m).index_fill(2, torch.tensor([column]), 1) for c, m in masks.items()})
+        for column in (5, 50)
+    )
     assert (a - b).abs().max() > 1e-3
 
 
@@ -121,7 +143,9 @@ def test_cls_is_the_class_token_of_a_vit_that_has_one(build: Make) -> None:
     assert list(siglip.pooling.parameters())  # SigLIP has none: a learned one reads its tokens
 
 
-@pytest.mark.parametrize(("name", "millions"), [("vit-tiny", 5.7), ("vit-small", 22), ("vit-base", 86), ("vit-large", 303)])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("vit-tiny", 5.7), ("vit-small", 22), ("vit-base", 86), ("vit-large", 303)]
+)
 def test_vit_sizes(name: str, millions: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with torch.device("meta"):
@@ -177,10 +201,7 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="new input channels"):
         PolicyConfig(encoder="vit-base", encoder_weights="mae:x", freeze_encoder=True, pooling="mask-channel")
 
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(backbones.importlib, "import_module", missing)
+    monkeypatch.setitem(sys.modules, "timm.models.vision_transformer", None)  # as if it were not installed
     with pytest.raises(MissingDependencyError, match=r"toyshift\[vit\]"):
         make_encoder(PolicyConfig(encoder="vit-tiny"), (96, 96))
 
@@ -189,5 +210,7 @@ def test_an_instruction_opens_no_way_for_the_background(build: Make) -> None:
     policy, (images, masks, state) = build(instruction="table", vocabulary=("lift", "push"))
     lift, push = (torch.full((3,), i) for i in range(2))
     before = policy.predict(images, masks, state, instruction=lift)
-    torch.testing.assert_close(policy.predict(outside_patches(images, masks, 16), masks, state, instruction=lift), before, rtol=0.0, atol=1e-6)
+    torch.testing.assert_close(
+        policy.predict(outside_patches(images, masks, 16), masks, state, instruction=lift), before, rtol=0.0, atol=1e-6
+    )
     assert (policy.predict(images, masks, state, instruction=push) - before).abs().max() > 1e-4

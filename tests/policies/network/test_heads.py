@@ -1,4 +1,4 @@
-"""Heads that start from noise: they learn two answers where L1 averages them, draw from seed and step, act and export."""
+"""Heads that start from noise: they learn two answers where L1 averages them, draw from the seed, act and export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def test_two_good_answers_stay_two(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     features = torch.zeros(256, 5)
     for _ in range(400):
-        target = (2.0 * (torch.rand(256, 1, 1, generator=generator) < 0.5).float() - 1.0).expand(256, 2, 1)  # both actions -1, or both 1
+        # both actions -1, or both 1
+        target = (2.0 * (torch.rand(256, 1, 1, generator=generator) < 0.5).float() - 1.0).expand(256, 2, 1)
         noise, time = torch.randn(256, 2, 1, generator=generator), torch.rand(256, generator=generator)
         optimizer.zero_grad()
         head.errors(features, target, noise, time).mean().backward()
@@ -49,7 +50,9 @@ def test_validation_draws_are_the_same_every_time(name: str) -> None:
     head = head_of(name)
     features, target = torch.randn(4, 5), torch.randn(4, 2, 1)
     assert torch.equal(head.errors(features, target), head.errors(features, target))
-    assert not torch.equal(head.errors(features, target, torch.randn(4, 2, 1), torch.rand(4)), head.errors(features, target))
+    assert not torch.equal(
+        head.errors(features, target, torch.randn(4, 2, 1), torch.rand(4)), head.errors(features, target)
+    )
 
 
 def test_noise_of_training_is_a_function_of_seed_and_step(make_config: Make, make_source: Make, tmp_path: Path) -> None:

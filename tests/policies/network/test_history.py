@@ -13,10 +13,10 @@ import torch
 from toyshift.core.contract import ACTION, ACTION_HISTORY, ACTION_IS_PAD, HISTORY_IS_PAD, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.policies import Policy, PolicyConfig, export, load_policy, verify
-from toyshift.policies.act.acting import TorchPolicy
-from toyshift.policies.network import history
+from toyshift.policies.act.torch_policy import TorchPolicy
 from toyshift.policies.network.history import HistoryTransformer
 from toyshift.policies.network.policy import action_windows
+from toyshift.policies.parts import TRANSFORMERS
 
 Make = Callable[..., Any]
 STEPS, FEATURES = 4, 10
@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = NET | {"width": 32, "stem": 16, "hidden": 32, "chunk": 4
 
 @pytest.fixture(autouse=True)
 def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(history.SIZES, "transformer-tiny", (24, 2, 3))
+    monkeypatch.setitem(TRANSFORMERS, "transformer-tiny", (24, 2, 3))
 
 
 @pytest.fixture
@@ -74,8 +74,9 @@ def window(frame: int, length: int, config: PolicyConfig) -> dict[str, torch.Ten
     after = np.arange(frame, frame + chunk)
     seen = frame + stride * np.arange(1 - steps, 1)
     arrays = {
-        ACTION_HISTORY: np.maximum(before, 0)[:, None].astype(np.float32), ACTION: np.minimum(after, length - 1)[:, None].astype(np.float32),
-        ACTION_IS_PAD: after > length - 1, HISTORY_IS_PAD: seen < 0,
+        ACTION_HISTORY: np.maximum(before, 0)[:, None].astype(np.float32),
+        ACTION: np.minimum(after, length - 1)[:, None].astype(np.float32), ACTION_IS_PAD: after > length - 1,
+        HISTORY_IS_PAD: seen < 0,
     }
     return {k: torch.from_numpy(v)[None] for k, v in arrays.items()}
 
@@ -113,12 +114,16 @@ def acting_alone(policy: Policy, batch: dict[str, torch.Tensor]) -> np.ndarray:
 
 def test_acting_step_by_step_is_what_training_sees(fake_windows: Make) -> None:
     windows, batch = history_batch(fake_windows)
-    policy = Policy(PolicyConfig(**SMALL, gripper_gain=0.0), windows.action_contract, windows.observation_contract, windows.stats).eval()
+    policy = Policy(
+        PolicyConfig(**SMALL, gripper_gain=0.0), windows.action_contract, windows.observation_contract, windows.stats
+    ).eval()
     acting = TorchPolicy("it", policy)
     chunks = [acting.predict(*seen_at(policy, batch, step))[0] for step in range(STEPS)]
     _, errors, _ = policy._errors({k: v[:1] for k, v in batch.items()})
     target = policy.normalise_action(batch[ACTION][0])  # of the newest step, which saw all four
-    torch.testing.assert_close(errors[-1], (policy.normalise_action(torch.from_numpy(chunks[-1])) - target).abs(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        errors[-1], (policy.normalise_action(torch.from_numpy(chunks[-1])) - target).abs(), rtol=1e-4, atol=1e-4
+    )
     assert not np.allclose(chunks[-1], acting_alone(policy, batch), atol=1e-4)  # what came before matters
     acting.reset()
     again = acting.predict(*seen_at(policy, batch, 0))
@@ -148,7 +153,13 @@ def test_bad_input(fake_windows: Make) -> None:
         policy({k: torch.from_numpy(v) for k, v in windows.batch(np.arange(4)).items() if isinstance(v, np.ndarray)})
 
 
-@pytest.mark.parametrize("kind", [{"history": 1}, {}, {"pooling": "mean", "head": "flow", "denoise": 2}, {"instruction": "table", "vocabulary": ("drop", "lift")}])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"history": 1}, {}, {"pooling": "mean", "head": "flow", "denoise": 2},
+        {"instruction": "table", "vocabulary": ("drop", "lift")},
+    ],
+)
 def test_a_bundle_remembers_as_the_folder_does(kind: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:
     folder = save_untrained(tmp_path / "run", policy=SMALL | kind)
     bundle = export(folder, tmp_path / "bundle")
@@ -160,8 +171,13 @@ def test_a_bundle_remembers_as_the_folder_does(kind: dict[str, Any], save_untrai
             policy.reset()
         chunks = []
         for _ in range(STEPS + 2):  # the history fills up, and then forgets
-            obs = {"pixels": {c: rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for c in ("front", "wrist")}, "agent_pos": rng.normal(size=3).astype(np.float32)}
-            obs |= {"masks": {c: rng.integers(0, 2, (32, 32), dtype=np.uint8) for c in ("front", "wrist")}, "task": "lift"}
+            obs = {
+                "pixels": {c: rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for c in ("front", "wrist")},
+                "agent_pos": rng.normal(size=3).astype(np.float32),
+            }
+            obs |= {
+                "masks": {c: rng.integers(0, 2, (32, 32), dtype=np.uint8) for c in ("front", "wrist")}, "task": "lift"
+            }
             chunks.append(ours.act(obs))
             np.testing.assert_allclose(theirs.act(obs), chunks[-1], atol=1e-5)
         theirs.reset()

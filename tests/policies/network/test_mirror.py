@@ -1,4 +1,4 @@
-"""Mirror augmentation: an involution, and true to the simulator: the mirrored observation is that of the mirrored scene."""
+"""Mirror augmentation: an involution, and true to the simulator: what it makes is seen in the mirrored scene."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.training.augmentation import MIRRORED_ACTION, MIRRORED_STATE, mirror_signs, mirrored
-from toyshift.policies.training.initial import signs_of_mirrored
+from toyshift.policies.training.initial_policy import signs_of_mirrored
 
 CAMERAS = ("front", "wrist")
 
@@ -45,8 +45,13 @@ def test_the_mirror_image_is_what_the_mirrored_scene_looks_like(env: GraspEnv) -
     other = observe(env, ball, 0.53, -0.03, -0.06, -0.5)
     batch = {STATE: seen["agent_pos"][None, None], ACTION: np.zeros((1, 1, 7), np.float32)}
     for camera in CAMERAS:
-        batch[image_key(camera)], batch[mask_key(camera)] = seen["pixels"][camera][None, None], seen["masks"][camera][None, None]
-    signs = mirror_signs(env.observation_contract.state_names, MIRRORED_STATE), mirror_signs(env.action_contract.names, MIRRORED_ACTION)
+        batch[image_key(camera)], batch[mask_key(camera)] = (
+            seen["pixels"][camera][None, None], seen["masks"][camera][None, None]
+        )
+    signs = (
+        mirror_signs(env.observation_contract.state_names, MIRRORED_STATE),
+        mirror_signs(env.action_contract.names, MIRRORED_ACTION),
+    )
     flipped = mirrored(batch, CAMERAS, np.array([True]), *signs)
     measured = slice(7, 17)  # the joints have no mirror image, and `observe` moves the hand without a command
     np.testing.assert_allclose(flipped[STATE][0, 0, measured], other["agent_pos"][measured], atol=0.01)
@@ -77,11 +82,16 @@ def test_mirroring_twice_changes_nothing_and_unchosen_samples_stay() -> None:
     rng = np.random.default_rng(0)
     names = ("eef.y", "eef.z")
     batch = {
-        STATE: rng.standard_normal((3, 1, 2)).astype(np.float32), ACTION: rng.standard_normal((3, 4, 7)).astype(np.float32),
-        image_key("front"): rng.integers(0, 255, (3, 1, 8, 8, 3), np.uint8), mask_key("front"): rng.integers(0, 3, (3, 1, 8, 8), np.uint8),
+        STATE: rng.standard_normal((3, 1, 2)).astype(np.float32),
+        ACTION: rng.standard_normal((3, 4, 7)).astype(np.float32),
+        image_key("front"): rng.integers(0, 255, (3, 1, 8, 8, 3), np.uint8),
+        mask_key("front"): rng.integers(0, 3, (3, 1, 8, 8), np.uint8),
     }
     which = np.array([True, False, True])
-    signs = mirror_signs(names, MIRRORED_STATE), mirror_signs(("dx", "dy", "dz", "rx", "ry", "rz", "gripper"), MIRRORED_ACTION)
+    signs = (
+        mirror_signs(names, MIRRORED_STATE),
+        mirror_signs(("dx", "dy", "dz", "rx", "ry", "rz", "gripper"), MIRRORED_ACTION),
+    )
     once = mirrored(batch, ("front",), which, *signs)
     twice = mirrored(once, ("front",), which, *signs)
     for key, value in batch.items():

@@ -22,7 +22,9 @@ SMALL: dict[str, Any] = {"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "exe
 def build(fake_windows: Callable[..., Any]) -> Callable[..., tuple[Policy, dict[str, torch.Tensor]]]:
     def make(**kwargs: Any) -> tuple[Policy, dict[str, torch.Tensor]]:
         windows = fake_windows(16)
-        policy = Policy(PolicyConfig(**SMALL | kwargs), windows.action_contract, windows.observation_contract, windows.stats)
+        policy = Policy(
+            PolicyConfig(**SMALL | kwargs), windows.action_contract, windows.observation_contract, windows.stats
+        )
         batch = windows.batch(np.arange(16))
         return policy, {k: torch.from_numpy(v) for k, v in batch.items() if isinstance(v, np.ndarray)}
 
@@ -31,7 +33,10 @@ def build(fake_windows: Callable[..., Any]) -> Callable[..., tuple[Policy, dict[
 
 def views(batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
     cameras = ("front", "wrist")
-    return {c: batch[image_key(c)][:, 0] for c in cameras}, {c: batch[f"masks.{c}"][:, 0] for c in cameras}, batch[STATE][:, 0]
+    return (
+        {c: batch[image_key(c)][:, 0] for c in cameras}, {c: batch[f"masks.{c}"][:, 0] for c in cameras},
+        batch[STATE][:, 0],
+    )
 
 
 def test_normaliser_round_trip_and_floor() -> None:
@@ -128,7 +133,9 @@ def test_shared_encoders_have_one_set_of_weights(build: Callable[..., Any]) -> N
 def test_relative_actions_move_with_their_state_entry(fake_windows: Callable[..., Any]) -> None:
     windows = fake_windows(16)
     contract = dataclasses.replace(windows.action_contract, names=("x", "dy", "gripper"))  # x is a state entry as well
-    policy = Policy(PolicyConfig(**SMALL, relative=True, state_keep=("opening",)), contract, windows.observation_contract)
+    policy = Policy(
+        PolicyConfig(**SMALL, relative=True, state_keep=("opening",)), contract, windows.observation_contract
+    )
     batch = {k: torch.from_numpy(v) for k, v in windows.batch(np.arange(16)).items() if isinstance(v, np.ndarray)}
     images, masks, state = views(batch)
     moved = state + torch.tensor([0.5, 0.25, 0.0])

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from toyshift.core.errors import UnknownNameError
-from toyshift.policies.config import MASKED_POOLINGS, POOLING_NAMES
 from toyshift.policies.network import pooling as poolings
-from toyshift.policies.network.pooling import POOLINGS, patch_coverage, target_pixels
+from toyshift.policies.network.views import patch_coverage, target_pixels
+from toyshift.policies.parts import ENCODERS, HEADS, POOLINGS, part_of
 
 BATCH, VIEWS, COUNT, WIDTH = 3, 2, 16, 32
-GLOBAL = ("mean", "cls", "attention", "spatial-softmax", "efficient-probing", "crop", "mask-channel")
+ON_TARGET = ("detpool", "detpool-post", "box")
+GLOBAL = tuple(name for name in POOLINGS if name not in ON_TARGET)
 
 
 def make_pooling(name: str, width: int) -> torch.nn.Module:
     return poolings.make_pooling(name, width, (4, 4))
 
 
-def test_the_registry_and_the_config_agree() -> None:
-    assert tuple(sorted(POOLINGS)) == tuple(sorted(POOLING_NAMES))
-    assert set(POOLINGS) == {*GLOBAL, *MASKED_POOLINGS}
+def test_the_table_says_what_the_poolings_are() -> None:
+    assert {name for name, part in POOLINGS.items() if part.on_target} == set(ON_TARGET)
+    first = [name for name, part in POOLINGS.items() if part.first and not part.class_token]  # of one token is a mean
+    assert all(hasattr(make_pooling(name, WIDTH), "average") for name in first)
+
+
+@pytest.mark.parametrize("table", [POOLINGS, ENCODERS, HEADS])
+def test_every_part_is_where_the_table_says(table: dict[str, Any]) -> None:
+    assert all(callable(part_of("part", name, table)) for name in table)
 
 
 @pytest.fixture
@@ -36,13 +45,17 @@ def mask() -> torch.Tensor:
 def test_a_mask_of_everything_is_mean_pooling(tokens: torch.Tensor) -> None:
     ones = torch.ones(BATCH, VIEWS, COUNT)
     torch.testing.assert_close(make_pooling("detpool", WIDTH)(tokens, ones), tokens.mean(2))
-    torch.testing.assert_close(make_pooling("detpool", WIDTH)(tokens, 0.25 * ones), make_pooling("mean", WIDTH)(tokens, ones))
+    torch.testing.assert_close(
+        make_pooling("detpool", WIDTH)(tokens, 0.25 * ones), make_pooling("mean", WIDTH)(tokens, ones)
+    )
 
 
 def test_detpool_is_the_coverage_weighted_mean(tokens: torch.Tensor) -> None:
     mask = torch.zeros(BATCH, VIEWS, COUNT)
     mask[:, :, 4], mask[:, :, 7] = 0.75, 0.25
-    torch.testing.assert_close(make_pooling("detpool", WIDTH)(tokens, mask), 0.75 * tokens[:, :, 4] + 0.25 * tokens[:, :, 7])
+    torch.testing.assert_close(
+        make_pooling("detpool", WIDTH)(tokens, mask), 0.75 * tokens[:, :, 4] + 0.25 * tokens[:, :, 7]
+    )
 
 
 def test_tokens_outside_the_mask_do_not_matter_to_detpool(tokens: torch.Tensor, mask: torch.Tensor) -> None:
@@ -74,7 +87,7 @@ def test_order_of_samples_views_and_tokens(name: str, tokens: torch.Tensor, mask
     torch.testing.assert_close(pooling(tokens[:1, 1:], mask[:1, 1:]), out[:1, 1:])
 
 
-@pytest.mark.parametrize("name", MASKED_POOLINGS)
+@pytest.mark.parametrize("name", ON_TARGET)
 def test_an_empty_mask_gives_the_learned_nothing(name: str, tokens: torch.Tensor, mask: torch.Tensor) -> None:
     pooling = make_pooling(name, WIDTH)
     mask[1, 0] = 0.0
@@ -94,7 +107,7 @@ def test_coverage_is_the_share_of_target_pixels() -> None:
     masks[0, :8, 8:16] = 1  # one whole patch
     masks[0, 8:12, 0:4] = 1  # a quarter of another
     masks[0, 8:, 16:] = 3  # the robot is not the target
-    coverage = patch_coverage(target_pixels(masks))
+    coverage = patch_coverage(target_pixels(masks), patch=8)
     torch.testing.assert_close(coverage, torch.tensor([[0.0, 1.0, 0.0, 0.25, 0.0, 0.0]]))
 
 
@@ -117,20 +130,24 @@ def test_spatial_softmax_finds_the_place_of_the_largest_token() -> None:
 def test_efficient_probing_is_its_formula_and_has_its_parameters() -> None:
     width = 64
     pooling = make_pooling("efficient-probing", width)
-    assert sum(p.numel() for p in pooling.parameters()) == 32 * width + width * width  # M d + d^2: no query or key projection
+    # M d + d^2: no query or key projection
+    assert sum(p.numel() for p in pooling.parameters()) == 32 * width + width * width
     x = torch.randn(COUNT, width)
     blocks = []
     for i, query in enumerate(pooling.query):
         weight = (x @ query / width**0.5).softmax(0)
         blocks.append(weight @ (x @ pooling.value.weight.t())[:, 2 * i : 2 * i + 2])
-    torch.testing.assert_close(pooling(x[None, None], torch.ones(1, 1, COUNT))[0, 0], torch.cat(blocks), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        pooling(x[None, None], torch.ones(1, 1, COUNT))[0, 0], torch.cat(blocks), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_attention_pooling_is_multi_head_attention_with_one_learned_query(tokens: torch.Tensor) -> None:
     torch.manual_seed(2)
     pooling = poolings.AttentionPool(WIDTH, heads=4)
     x = pooling.norm(tokens).flatten(0, 1)  # (B V, N, C)
-    key, value = (projection(x).unflatten(-1, (4, -1)).transpose(1, 2) for projection in (pooling.key, pooling.value))  # (B V, heads, N, D)
+    # (B V, heads, N, D)
+    key, value = (projection(x).unflatten(-1, (4, -1)).transpose(1, 2) for projection in (pooling.key, pooling.value))
     query = pooling.query.unsqueeze(1).expand(len(x), -1, 1, -1)
     plain = torch.nn.functional.scaled_dot_product_attention(query, key, value).flatten(1).unflatten(0, (BATCH, VIEWS))
     torch.testing.assert_close(pooling(tokens, torch.zeros(())), pooling.out(plain))

@@ -1,4 +1,4 @@
-"""Pretrained weights: small random networks, saved in the formats of their authors and of Hugging Face, read back exactly."""
+"""Pretrained weights: small random networks, saved as by their authors and Hugging Face, read back exactly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toyshift.policies import PolicyConfig, TrainConfig, export, load_policy, tr
 from toyshift.policies.network import backbones, pretrained
 from toyshift.policies.network.encoders import make_encoder
 from toyshift.policies.network.pretrained import fitted, lite0_names, read_lite0, read_safetensors, vit_names
-from toyshift.policies.training.initial import initial_policy
+from toyshift.policies.training.initial_policy import initial_policy
 
 pytest.importorskip("timm")
 
@@ -25,12 +25,14 @@ FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip")
 
 
 @pytest.fixture(autouse=True)
-def _shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (24, 2, 3))
+def _shallow(shrink_vit: Callable[..., None]) -> None:
+    shrink_vit(24, 2, 3)
 
 
 def encoder_of(family: str, side: int, **kwargs: Any) -> Any:
-    return make_encoder(PolicyConfig(encoder="vit-tiny", encoder_weights=f"{family}:x", width=32, **kwargs), (side, side))
+    return make_encoder(
+        PolicyConfig(encoder="vit-tiny", encoder_weights=f"{family}:x", width=32, **kwargs), (side, side)
+    )
 
 
 def random_weights(family: str) -> tuple[Any, Tensors]:
@@ -67,32 +69,49 @@ def hugging_face(family: str, weights: Tensors) -> Tensors:
     query = ("query", "key", "value")
     if family in ("mae", "mvp"):  # ViTMAEForPreTraining
         out = split_qkv(weights, "vit.encoder.layer.{}.attention.attention.{}.{}", query)
-        out = renamed(out, [
-            ("patch_embed.proj", "vit.embeddings.patch_embeddings.projection"), ("cls_token", "vit.embeddings.cls_token"),
-            ("pos_embed", "vit.embeddings.position_embeddings"), ("attn.proj", "attention.output.dense"), ("mlp.fc1", "intermediate.dense"),
-            ("mlp.fc2", "output.dense"), ("norm1", "layernorm_before"), ("norm2", "layernorm_after"), ("blocks.", "vit.encoder.layer."),
-        ])
+        out = renamed(
+            out,
+            [
+                ("patch_embed.proj", "vit.embeddings.patch_embeddings.projection"),
+                ("cls_token", "vit.embeddings.cls_token"), ("pos_embed", "vit.embeddings.position_embeddings"),
+                ("attn.proj", "attention.output.dense"), ("mlp.fc1", "intermediate.dense"), ("mlp.fc2", "output.dense"),
+                ("norm1", "layernorm_before"), ("norm2", "layernorm_after"), ("blocks.", "vit.encoder.layer."),
+            ],
+        )
         out = {("vit.layernorm" + k[4:] if k.startswith("norm.") else k): v for k, v in out.items()}
         return out | {"decoder.decoder_embed.weight": torch.zeros(2, 2), "decoder.mask_token": torch.zeros(1, 1, 2)}
     if family == "siglip":  # SiglipModel
         out = split_qkv(weights, "vision_model.encoder.layers.{}.self_attn.{}_proj.{}", ("q", "k", "v"))
-        out = renamed(out, [
-            ("patch_embed.proj", "vision_model.embeddings.patch_embedding"), ("pos_embed", "vision_model.embeddings.position_embedding.weight"),
-            ("attn.proj", "self_attn.out_proj"), ("norm1", "layer_norm1"), ("norm2", "layer_norm2"), ("blocks.", "vision_model.encoder.layers."),
-        ])
+        out = renamed(
+            out,
+            [
+                ("patch_embed.proj", "vision_model.embeddings.patch_embedding"),
+                ("pos_embed", "vision_model.embeddings.position_embedding.weight"), ("attn.proj", "self_attn.out_proj"),
+                ("norm1", "layer_norm1"), ("norm2", "layer_norm2"), ("blocks.", "vision_model.encoder.layers."),
+            ],
+        )
         out = {("vision_model.post_layernorm" + k[4:] if k.startswith("norm.") else k): v for k, v in out.items()}
-        out["vision_model.embeddings.position_embedding.weight"] = out["vision_model.embeddings.position_embedding.weight"][0]
-        return out | {"vision_model.head.probe": torch.zeros(1, 1, 2), "text_model.head.weight": torch.zeros(2), "logit_scale": torch.zeros(1)}
+        out["vision_model.embeddings.position_embedding.weight"] = out[
+            "vision_model.embeddings.position_embedding.weight"
+        ][0]
+        return out | {
+            "vision_model.head.probe": torch.zeros(1, 1, 2), "text_model.head.weight": torch.zeros(2),
+            "logit_scale": torch.zeros(1),
+        }
     out = split_qkv(weights, "encoder.layer.{}.attention.attention.{}.{}", query)  # Dinov2Model
     if "reg_token" in out:  # the class token has a position there
         position = torch.randn(1, 1, 24)
         out["embeddings.register_tokens"] = out.pop("reg_token")
         out["cls_token"] = out["cls_token"] - position
         out["pos_embed"] = torch.cat([position, out["pos_embed"]], dim=1)
-    out = renamed(out, [
-        ("patch_embed.proj", "embeddings.patch_embeddings.projection"), ("cls_token", "embeddings.cls_token"), ("pos_embed", "embeddings.position_embeddings"),
-        ("attn.proj", "attention.output.dense"), ("ls1.gamma", "layer_scale1.lambda1"), ("ls2.gamma", "layer_scale2.lambda1"), ("blocks.", "encoder.layer."),
-    ])
+    out = renamed(
+        out,
+        [
+            ("patch_embed.proj", "embeddings.patch_embeddings.projection"), ("cls_token", "embeddings.cls_token"),
+            ("pos_embed", "embeddings.position_embeddings"), ("attn.proj", "attention.output.dense"),
+            ("ls1.gamma", "layer_scale1.lambda1"), ("ls2.gamma", "layer_scale2.lambda1"), ("blocks.", "encoder.layer."),
+        ],
+    )
     out = {("layernorm" + k[4:] if k.startswith("norm.") else k): v for k, v in out.items()}
     return out | {"embeddings.mask_token": torch.zeros(1, 24)}
 
@@ -100,7 +119,10 @@ def hugging_face(family: str, weights: Tensors) -> Tensors:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hugging_faces_files_are_read_exactly(family: str, tmp_path: Path) -> None:
     encoder, weights = random_weights(family)
-    save_file({k: v.contiguous().clone() for k, v in hugging_face(family, weights).items()}, str(tmp_path / "model.safetensors"))
+    save_file(
+        {k: v.contiguous().clone() for k, v in hugging_face(family, weights).items()},
+        str(tmp_path / "model.safetensors"),
+    )
     read = fitted(vit_names(read_safetensors(tmp_path / "model.safetensors")), encoder, "file")
     assert read.keys() == weights.keys()
     for name, tensor in weights.items():
@@ -112,7 +134,10 @@ def test_the_authors_names_are_read_exactly(family: str) -> None:
     encoder, weights = random_weights(family)
     theirs = dict(weights)
     if family == "mae":
-        theirs |= {"decoder_embed.weight": torch.zeros(2), "mask_token": torch.zeros(2), "decoder_pos_embed": torch.zeros(2), "decoder_blocks.0.norm1.weight": torch.zeros(2)}
+        theirs |= {
+            "decoder_embed.weight": torch.zeros(2), "mask_token": torch.zeros(2), "decoder_pos_embed": torch.zeros(2),
+            "decoder_blocks.0.norm1.weight": torch.zeros(2),
+        }
     elif family == "dinov2":
         theirs["mask_token"] = torch.zeros(1, 24)
     read = fitted(vit_names(theirs), encoder, "file")
@@ -123,12 +148,15 @@ def test_positions_are_resized_to_the_grid() -> None:
     encoder = encoder_of("mae", 96)
     _, weights = random_weights("mae")
     y, x = torch.meshgrid(torch.linspace(-0.75, 0.75, 4), torch.linspace(-0.75, 0.75, 4), indexing="ij")
-    weights["pos_embed"] = torch.cat([torch.full((1, 1, 24), 9.0), torch.stack([x, y] * 12, dim=-1).reshape(1, 16, 24)], dim=1)
+    weights["pos_embed"] = torch.cat(
+        [torch.full((1, 1, 24), 9.0), torch.stack([x, y] * 12, dim=-1).reshape(1, 16, 24)], dim=1
+    )
     read = fitted(weights, encoder, "file")["pos_embed"]
     assert read.shape == (1, 37, 24)
     assert torch.equal(read[:, 0], torch.full((1, 24), 9.0))  # the class token has no place
     grid = read[0, 1:].reshape(6, 6, 24)
-    torch.testing.assert_close(grid[2:4, 2:4, 0], torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]) / 6, atol=0.02, rtol=0.0)  # a ramp stays a ramp
+    # a ramp stays a ramp
+    torch.testing.assert_close(grid[2:4, 2:4, 0], torch.tensor([[-1.0, 1.0], [-1.0, 1.0]]) / 6, atol=0.02, rtol=0.0)
     torch.testing.assert_close(grid[..., 1], grid[..., 0].t())
 
 
@@ -139,7 +167,10 @@ def test_a_mask_channel_starts_without_effect() -> None:
     x = torch.randn(2, 3, 64, 64)
     for value in (-1.0, 1.0):
         four = torch.cat([x, torch.full((2, 1, 64, 64), value)], dim=1)
-        torch.testing.assert_close(masked.net_tokens(four, None), plain.net_tokens(x, torch.ones(2, 16, dtype=torch.bool)), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            masked.net_tokens(four, None), plain.net_tokens(x, torch.ones(2, 16, dtype=torch.bool)), rtol=1e-4,
+            atol=1e-4,
+        )
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
@@ -157,11 +188,16 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
         fitted({k: v for k, v in weights.items() if not k.startswith("blocks.1.")}, encoder, "file")
 
 
-def test_training_starts_from_the_file_and_acting_does_not_need_it(make_config: Make, make_source: Make, tmp_path: Path) -> None:
+def test_training_starts_from_the_file_and_acting_does_not_need_it(
+    make_config: Make, make_source: Make, tmp_path: Path
+) -> None:
     _, weights = random_weights("mae")
     path = tmp_path / "mae.safetensors"
     save_file(weights, str(path))
-    policy = {"encoder": "vit-tiny", "encoder_weights": f"mae:{path}", "freeze_encoder": True, "encoder_size": 64, "share_encoder": True}
+    policy = {
+        "encoder": "vit-tiny", "encoder_weights": f"mae:{path}", "freeze_encoder": True, "encoder_size": 64,
+        "share_encoder": True,
+    }
     config: TrainConfig = make_config(tmp_path / "run", policy, steps=2)
     train(config, make_source(config))
     trained = load_file(str(tmp_path / "run" / "ema.safetensors"))
@@ -195,12 +231,17 @@ def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         read_lite0()
 
 
-def test_lora_starts_as_the_weights_and_trains_its_own_only(make_config: Make, make_source: Make, tmp_path: Path) -> None:
+def test_lora_starts_as_the_weights_and_trains_its_own_only(
+    make_config: Make, make_source: Make, tmp_path: Path
+) -> None:
     pytest.importorskip("peft")
     _, weights = random_weights("mae")
     path = tmp_path / "mae.safetensors"
     save_file({k: 0.1 * v for k, v in weights.items()}, str(path))
-    policy = {"encoder": "vit-tiny", "encoder_weights": f"mae:{path}", "encoder_size": 64, "share_encoder": True, "lora_rank": 2}
+    policy = {
+        "encoder": "vit-tiny", "encoder_weights": f"mae:{path}", "encoder_size": 64, "share_encoder": True,
+        "lora_rank": 2,
+    }
     config = make_config(tmp_path / "run", policy, steps=3, lr=1e-2, ema=0.0)
     plain = encoder_of("mae", 64)
     plain.net.load_state_dict(load_file(str(path)))
@@ -223,8 +264,10 @@ def test_lora_starts_as_the_weights_and_trains_its_own_only(make_config: Make, m
 
 def test_lora_of_what_has_no_linear_layers_or_no_weights_is_refused() -> None:
     for bad, message in (
-        ({"encoder": "resnet18", "encoder_weights": "timm:x"}, "positive with one of vit-tiny"), ({}, "conv-small has no pretrained weights"),
-        ({"encoder": "vit-tiny"}, "would freeze random weights"), ({"encoder": "vit-tiny", "encoder_weights": "mae:x", "freeze_encoder": True}, "without freeze_encoder"),
+        ({"encoder": "resnet18", "encoder_weights": "timm:x"}, "positive with one of vit-tiny"),
+        ({}, "conv-small has no pretrained weights"),
+        ({"encoder": "vit-tiny"}, "would freeze random weights"),
+        ({"encoder": "vit-tiny", "encoder_weights": "mae:x", "freeze_encoder": True}, "without freeze_encoder"),
         ({"encoder": "vit-tiny", "encoder_weights": "mae:x", "pooling": "mask-channel"}, "new input channels"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -20,7 +20,9 @@ def target(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
 def test_box_of_the_extreme_pixels_and_of_everything_where_nothing_is_seen() -> None:
     seen = target((3, 5, 9, 7), (0, 0, 0, 0), (31, 23, 32, 24))
     seen[0, 20, 4] = 1.0  # a second part
-    torch.testing.assert_close(target_box(seen), torch.tensor([[3.0, 5.0, 9.0, 21.0], [0.0, 0.0, 32.0, 24.0], [31.0, 23.0, 32.0, 24.0]]))
+    torch.testing.assert_close(
+        target_box(seen), torch.tensor([[3.0, 5.0, 9.0, 21.0], [0.0, 0.0, 32.0, 24.0], [31.0, 23.0, 32.0, 24.0]])
+    )
 
 
 def test_filled_box_is_the_box_and_stays_empty() -> None:
@@ -34,7 +36,8 @@ def test_a_crop_shows_the_square_around_the_target_and_says_where_it_was() -> No
     side = round(8 * MARGIN)
     cut, place = crop(ramp[None].to(torch.uint8), target((10, 8, 18, 12)), (side, side))
     torch.testing.assert_close(place, torch.tensor([[28 / W - 1, 20 / H - 1, side / W, side / H]]))
-    torch.testing.assert_close(cut[0, 0, :, 0], 14.0 - side / 2 + torch.arange(side), rtol=1e-5, atol=1e-4)  # one pixel per pixel: x ...
+    # one pixel per pixel: x ...
+    torch.testing.assert_close(cut[0, 0, :, 0], 14.0 - side / 2 + torch.arange(side), rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(cut[0, :, 0, 1], 10.0 - side / 2 + torch.arange(side), rtol=1e-5, atol=1e-4)  # ... and y
 
 

@@ -1,4 +1,4 @@
-"""The process that serves LeRobot policies, with a small stand-in for LeRobot's own functions; the real one: tests/interop."""
+"""The process that serves LeRobot policies, with a stand-in for LeRobot's functions; the real one: tests/interop."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ pytest.importorskip("msgpack")
 pytest.importorskip("websockets")
 ACTIONS = ActionContract("eef_delta", ("dx", "gripper"), ("m", "1"), (-5.0, -5.0), (5.0, 5.0), 10.0, ("j1",))
 OBSERVATIONS = ObservationContract((("front", (4, 6)),), ("j1", "x"))
-# A chunk of two actions at a time: [first entry of the normalised state + 10 * mean of the image, number of chunks + noise].
-FAKE = '''
+# A chunk of two actions at a time: [first entry of the normalised state + 10 * mean of the image, number of chunks +
+# noise].
+FAKE = """
 import json, pathlib, sys, types
 import torch
 
@@ -41,7 +42,8 @@ class Policy(torch.nn.Module):
         if not self.queue:
             self.chunks += 1
             first = batch["observation.state"][:, 0] + self.gain * batch["observation.images.front"].mean()
-            self.queue = [torch.stack([first, torch.tensor([self.chunks + 0.1 * torch.rand(1).item()])], 1) for _ in range(2)]
+            drawn = [torch.tensor([self.chunks + 0.1 * torch.rand(1).item()]) for _ in range(2)]
+            self.queue = [torch.stack([first, one], 1) for one in drawn]
         return self.queue.pop(0)
     @classmethod
     def from_pretrained(cls, folder, config):
@@ -73,7 +75,7 @@ def get_policy_class(kind):
 def make_pre_post_processors(config, pretrained_path, preprocessor_overrides):
     assert preprocessor_overrides == {"device_processor": {"device": "cpu"}}
     return Step(0.5), Step(1.0)
-'''
+"""
 
 
 @pytest.fixture
@@ -84,8 +86,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     (tmp_path / "fake/lerobot/configs/policies.py").write_text(textwrap.dedent(FAKE))
-    (tmp_path / "fake/lerobot/policies/factory.py").write_text("from lerobot.configs.policies import get_policy_class, make_pre_post_processors\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path / "fake"), os.environ.get("PYTHONPATH", "")])))
+    (tmp_path / "fake/lerobot/policies/factory.py").write_text(
+        "from lerobot.configs.policies import get_policy_class, make_pre_post_processors\n"
+    )
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path / "fake"), os.environ.get("PYTHONPATH", "")]))
+    )
     policy = tmp_path / "policy"
     policy.mkdir()
     features = {"observation.images.front": {"shape": [3, 4, 6]}, "observation.state": {"shape": [2]}}
@@ -108,7 +114,10 @@ def client(process: LeRobotProcess) -> RemotePolicy:
 
 
 def observation(x: float, light: int = 0) -> dict[str, object]:
-    return {"pixels": {"front": np.full((4, 6, 3), light, np.uint8)}, "masks": {}, "agent_pos": np.array([x, 0], np.float32), "task": "lift"}
+    return {
+        "pixels": {"front": np.full((4, 6, 3), light, np.uint8)}, "masks": {},
+        "agent_pos": np.array([x, 0], np.float32), "task": "lift",
+    }
 
 
 def test_clients_have_queues_of_their_own_and_episodes_begin_alike(process):
@@ -181,12 +190,15 @@ def test_the_dataset_says_what_actions_mean_while_it_is_there(folder, tmp_path):
     meta.mkdir(parents=True)
     seen = OBSERVATIONS.to_json()
     seen["cameras"]["wrist"] = [4, 6]
-    (meta / "toyshift.json").write_text(json.dumps({"action_contract": ACTIONS.to_json(), "observation_contract": seen}))
+    (meta / "toyshift.json").write_text(
+        json.dumps({"action_contract": ACTIONS.to_json(), "observation_contract": seen})
+    )
     before = lerobot_fingerprint(f"lerobot:{folder}")
     (folder / "train_config.json").write_text(json.dumps({"dataset": {"root": str(tmp_path / "demos")}}))
     found = contracts_of_training(folder)
     assert ActionContract.from_json(found["action_contract"]) == ACTIONS
-    assert ObservationContract.from_json(found["observation_contract"]) == OBSERVATIONS  # the wrist is no input of the policy
+    # the wrist is no input of the policy
+    assert ObservationContract.from_json(found["observation_contract"]) == OBSERVATIONS
     assert lerobot_fingerprint(f"lerobot:{folder}") == before
     (folder / "model.safetensors").write_bytes(b"other weights")
     assert lerobot_fingerprint(f"lerobot:{folder}") != before

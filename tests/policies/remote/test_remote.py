@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError, RemoteError, UnknownNameError
 from toyshift.policies import Policy, PolicyConfig, load_policy
-from toyshift.policies.act.acting import TorchPolicy
+from toyshift.policies.act.torch_policy import TorchPolicy
 from toyshift.policies.remote.actions import ActionMeaning, clipped
 from toyshift.policies.remote.client import RemotePolicy
 from toyshift.policies.remote.keys import Keys, Translator, resize_with_pad
@@ -67,7 +67,9 @@ def observation(seed: int = 0, observations: ObservationContract = OBSERVATIONS)
     rng = np.random.default_rng(seed)
     views = {camera: rng.integers(0, 256, (*size, 3), dtype=np.uint8) for camera, size in observations.cameras}
     masks = {camera: rng.integers(0, 2, size, dtype=np.uint8) for camera, size in observations.cameras}
-    return {"pixels": views, "masks": masks, "agent_pos": rng.normal(size=len(observations.state_names)).astype(np.float32)}
+    return {
+        "pixels": views, "masks": masks, "agent_pos": rng.normal(size=len(observations.state_names)).astype(np.float32)
+    }
 
 
 def remote(url: str, **options: Any) -> RemotePolicy:
@@ -81,7 +83,8 @@ def remote(url: str, **options: Any) -> RemotePolicy:
 
 def test_messages_come_back_as_they_were_sent():
     message = {
-        "a": np.arange(6, dtype=np.int16).reshape(2, 3)[:, ::-1], "f": np.float32(0.1), "empty": np.zeros((0, 7), np.float32), "scalar": np.array(True),
+        "a": np.arange(6, dtype=np.int16).reshape(2, 3)[:, ::-1], "f": np.float32(0.1),
+        "empty": np.zeros((0, 7), np.float32), "scalar": np.array(True),
         "big": np.arange(3, dtype=">f8"), "text": "grün", "none": None, "nested": {"list": [1, 2.5, {"x": np.ones(2)}]},
     }  # fmt: skip
     back = unpack(pack(message), "test")
@@ -95,7 +98,9 @@ def test_messages_come_back_as_they_were_sent():
 
 def test_messages_have_openpis_layout():
     raw = msgpack.unpackb(pack({"actions": np.array([[1.5]], np.float32), "n": np.int64(3)}))
-    assert raw["actions"] == {b"__ndarray__": True, b"data": np.float32(1.5).tobytes(), b"dtype": "<f4", b"shape": [1, 1]}
+    assert raw["actions"] == {
+        b"__ndarray__": True, b"data": np.float32(1.5).tobytes(), b"dtype": "<f4", b"shape": [1, 1]
+    }
     assert raw["n"] == {b"__npgeneric__": True, b"data": 3, b"dtype": "<i8"}
 
 
@@ -125,7 +130,9 @@ def test_bytes_that_are_no_message_are_refused():
             unpack(data, "somebody")
 
 
-@pytest.mark.parametrize("value", [np.array(["a", None], dtype=object), np.array([1j]), np.array(["a"]), object(), {1, 2}])
+@pytest.mark.parametrize(
+    "value", [np.array(["a", None], dtype=object), np.array([1j]), np.array(["a"]), object(), {1, 2}]
+)
 def test_only_numbers_are_sent(value):
     with pytest.raises(RemoteError, match="cannot be sent"):
         pack({"value": value})
@@ -156,7 +163,10 @@ def test_a_served_policy_acts_like_the_local_one_bit_for_bit(trained):
 
 
 def test_a_history_belongs_to_its_client(fake_contracts):
-    config = PolicyConfig(width=32, stem=16, hidden=64, chunk=4, execute=2, policy_net="transformer-tiny", history=3, head="flow", denoise=2, ensemble=0.1)
+    config = PolicyConfig(
+        width=32, stem=16, hidden=64, chunk=4, execute=2, policy_net="transformer-tiny", history=3, head="flow",
+        denoise=2, ensemble=0.1,
+    )
     network = Policy(config, *fake_contracts())
     local, shared = TorchPolicy("local", network), TorchPolicy("shared", network)
     views = local.observation_contract
@@ -170,7 +180,9 @@ def test_a_history_belongs_to_its_client(fake_contracts):
         for _ in range(2):  # an episode after a reset is the same as the first
             policies[0].reset()
             for seed in range(3):
-                np.testing.assert_array_equal(policies[0].act(observation(seed, views)), expected[seed][: local.execute])
+                np.testing.assert_array_equal(
+                    policies[0].act(observation(seed, views)), expected[seed][: local.execute]
+                )
         for policy in policies:
             policy.close()
 
@@ -178,7 +190,13 @@ def test_a_history_belongs_to_its_client(fake_contracts):
 def test_a_policy_that_sees_the_targets_pose_is_sent_it(fake_contracts):
     action, seen = fake_contracts()
     views = dataclasses.replace(seen, environment_state_names=("object.dx", "object.dy"))
-    policy = TorchPolicy("privileged", Policy(PolicyConfig(pooling="mean", width=32, stem=16, hidden=64, chunk=4, execute=2, privileged=True), action, views))
+    policy = TorchPolicy(
+        "privileged",
+        Policy(
+            PolicyConfig(pooling="mean", width=32, stem=16, hidden=64, chunk=4, execute=2, privileged=True), action,
+            views,
+        ),
+    )
     with served(lambda: PolicySession(policy), policy_metadata(policy, "f00d")) as url:
         asked = RemotePolicy(url)
         asked.bind(action, views)
@@ -202,7 +220,9 @@ def test_the_server_greets_like_openpis_and_answers_a_health_check(trained):
             said = unpack(socket.recv(), "server")["toyshift"]
             assert ActionContract.from_json(said["action_contract"]) == policy.action_contract
             seen = observation(0, policy.observation_contract)
-            message = {f"observation.images.{c}": v for c, v in seen["pixels"].items()} | {f"masks.{c}": v for c, v in seen["masks"].items()}
+            message = {f"observation.images.{c}": v for c, v in seen["pixels"].items()} | {
+                f"masks.{c}": v for c, v in seen["masks"].items()
+            }
             for _ in range(2):
                 socket.send(pack(message | {"observation.state": seen["agent_pos"]}))
                 answer = unpack(socket.recv(), "server")
@@ -217,7 +237,10 @@ def test_the_server_greets_like_openpis_and_answers_a_health_check(trained):
         ({"observation.state": np.array([np.nan, 0, 0], np.float32)}, "must be finite"),
         ({"observation.state": np.zeros(2, np.float32)}, r"shape \(2,\)"),
         ({"observation.state": None}, "must be finite numbers"),
-        ({"observation.images.front": np.zeros((8, 8, 3), np.uint8)}, r"\(8, 8, 3\) uint8, the contract says \(32, 32, 3\)"),
+        (
+            {"observation.images.front": np.zeros((8, 8, 3), np.uint8)},
+            r"\(8, 8, 3\) uint8, the contract says \(32, 32, 3\)",
+        ),
         ({"masks.front": np.zeros((32, 32), np.float32)}, "float32, the contract says"),
         ({"__ctrl__": "dance"}, "knows 'episode_start'"),
     ],
@@ -225,7 +248,9 @@ def test_the_server_greets_like_openpis_and_answers_a_health_check(trained):
 def test_a_wrong_observation_is_answered_with_the_reason_and_the_server_goes_on(trained, change, what):
     policy = load_policy(trained)
     seen = observation(0, policy.observation_contract)
-    good = {f"observation.images.{c}": v for c, v in seen["pixels"].items()} | {f"masks.{c}": v for c, v in seen["masks"].items()}
+    good = {f"observation.images.{c}": v for c, v in seen["pixels"].items()} | {
+        f"masks.{c}": v for c, v in seen["masks"].items()
+    }
     good |= {"observation.state": seen["agent_pos"]}
     with served(lambda: PolicySession(policy)) as url:
         with connect(url) as socket:
@@ -243,7 +268,10 @@ def test_a_wrong_observation_is_answered_with_the_reason_and_the_server_goes_on(
 
 def test_frames_that_are_no_messages_are_answered_with_the_reason():
     with served(lambda: Echo({"actions": np.zeros((1, 7))})) as url:
-        for frame, what in ((b"\x93\x01", "no message of openpi's protocol"), ("hello", "binary frames"), (pack({"a": np.ones(3)})[:-1], "no message")):
+        for frame, what in (
+            (b"\x93\x01", "no message of openpi's protocol"), ("hello", "binary frames"),
+            (pack({"a": np.ones(3)})[:-1], "no message"),
+        ):
             with connect(url) as socket:
                 socket.recv()
                 socket.send(frame)
@@ -256,7 +284,10 @@ def test_frames_that_are_no_messages_are_answered_with_the_reason():
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
-        ({"action": np.zeros((4, 7))}, "without 'actions'; it sent: action, server_timing|without 'actions'; it sent: action"),
+        (
+            {"action": np.zeros((4, 7))},
+            "without 'actions'; it sent: action, server_timing|without 'actions'; it sent: action",
+        ),
         ({"actions": np.zeros((4, 8))}, r"shape \(4, 8\).*eef_delta takes \(K, 7\): dx, dy"),
         ({"actions": np.zeros(7)}, r"shape \(7,\)"),
         ({"actions": np.zeros((0, 7))}, r"shape \(0, 7\)"),
@@ -281,7 +312,9 @@ def test_the_first_actions_of_a_chunk_are_executed_and_the_prompt_is_sent():
         whole = remote(url)
         assert whole.act(observation()).shape == (10, 7)
         assert session.asked[0]["task"] == "pick up the mug"
-        assert set(session.asked[0]) == {"task", "observation.state", "observation.images.front", "observation.images.wrist"}
+        assert set(session.asked[0]) == {
+            "task", "observation.state", "observation.images.front", "observation.images.wrist"
+        }
         np.testing.assert_array_equal(session.asked[0]["observation.state"], observation()["agent_pos"])
         policy.close()
         whole.close()
@@ -291,7 +324,9 @@ def test_the_first_actions_of_a_chunk_are_executed_and_the_prompt_is_sent():
 def test_the_servers_own_error_is_shown():
     with served(lambda: Echo(ZeroDivisionError("no weights loaded"))) as url:
         policy = remote(url)
-        with pytest.raises(RemoteError, match=r"127.0.0.1:\d+ answered with an error(.|\n)*ZeroDivisionError: no weights loaded"):
+        with pytest.raises(
+            RemoteError, match=r"127.0.0.1:\d+ answered with an error(.|\n)*ZeroDivisionError: no weights loaded"
+        ):
             policy.act(observation())
         with pytest.raises(RemoteError, match="was lost"):
             policy.act(observation())
@@ -380,7 +415,9 @@ def test_meanings_must_be_said_by_someone(trained):
 
 def test_liberos_actions_become_metres_radians_and_openings():
     meaning = ActionMeaning.read("libero")
-    ours = meaning.physical(np.array([[1, -1, 0, 0.5, 0, 0, -1], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0]], np.float32))
+    ours = meaning.physical(
+        np.array([[1, -1, 0, 0.5, 0, 0, -1], [0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0]], np.float32)
+    )
     np.testing.assert_allclose(ours[0], [0.05, -0.05, 0, 0.25, 0, 0, 1], atol=1e-7)  # -1 is open
     assert ours[1, -1] == 0
     assert ours[2, -1] == 0.5
@@ -391,7 +428,11 @@ def test_liberos_actions_become_metres_radians_and_openings():
 
 def test_relative_joints_binary_grippers_and_physical_actions(tmp_path):
     file = tmp_path / "actions.json"
-    file.write_text(json.dumps({"mode": "joint_pos", "relative": True, "gripper_open": 0, "gripper_closed": 1, "gripper_binary": True}))
+    file.write_text(
+        json.dumps(
+            {"mode": "joint_pos", "relative": True, "gripper_open": 0, "gripper_closed": 1, "gripper_binary": True}
+        )
+    )
     meaning = ActionMeaning.read(str(file))
     ours = meaning.physical(np.array([[0.1, -0.1, 0.4], [0, 0, 0.6]], np.float32), np.array([1.0, 2.0], np.float32))
     np.testing.assert_allclose(ours, [[1.1, 1.9, 1], [1, 2, 0]], atol=1e-6)
@@ -417,7 +458,10 @@ def test_statements_about_actions_are_checked(tmp_path, value, what):
 
 
 def test_an_environment_that_acts_otherwise_than_stated_is_refused():
-    for meaning, what in ((ActionMeaning("joint_pos"), "joint_pos"), (ActionMeaning("eef_delta", control_hz=15), "15 Hz"), (ActionMeaning("eef_delta", scale=(1, 2)), "2 scales")):
+    for meaning, what in (
+        (ActionMeaning("joint_pos"), "joint_pos"), (ActionMeaning("eef_delta", control_hz=15), "15 Hz"),
+        (ActionMeaning("eef_delta", scale=(1, 2)), "2 scales"),
+    ):
         with pytest.raises(ContractError, match=what):
             meaning.check(ACTIONS, "p")
 
@@ -434,10 +478,14 @@ def test_actions_beyond_the_bounds_are_clipped_and_the_first_is_told():
 
 def test_liberos_keys():
     translate = Translator(Keys.read("libero"), ACTIONS, OBSERVATIONS, "p")
-    for tilt in (-0.02, 0.02):  # a hand that points down, tilted a little to either side: no jump between the signs of half a turn
+    # a hand that points down, tilted a little to either side: no jump between the signs of half a turn
+    for tilt in (-0.02, 0.02):
         turn = Rotation.from_rotvec([0, tilt, 0]) * Rotation.from_matrix([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
         columns = turn.as_matrix()[:, :2].T.reshape(-1)
-        asked = translate(observation() | {"agent_pos": np.array([0.1, 0.2, 0.5, 0.4, 0.1, 0.3, *columns], np.float32), "task": "lift"})
+        asked = translate(
+            observation()
+            | {"agent_pos": np.array([0.1, 0.2, 0.5, 0.4, 0.1, 0.3, *columns], np.float32), "task": "lift"}
+        )
         np.testing.assert_allclose(asked["observation/state"], [0.4, 0.1, 0.3, np.pi, 0, 0, 0.02, -0.02], atol=0.035)
         back = Rotation.from_rotvec(asked["observation/state"][3:6]) * Rotation.from_rotvec([0, 0, -np.pi / 2])
         np.testing.assert_allclose(back.as_matrix(), turn.as_matrix(), atol=1e-5)
@@ -446,7 +494,9 @@ def test_liberos_keys():
 
 
 def test_droids_keys():
-    asked = Translator(Keys.read("droid"), ACTIONS, OBSERVATIONS, "p")(observation() | {"agent_pos": np.array([0.1, 0.2, 0.25, *([0] * 9)], np.float32)})
+    asked = Translator(Keys.read("droid"), ACTIONS, OBSERVATIONS, "p")(
+        observation() | {"agent_pos": np.array([0.1, 0.2, 0.25, *([0] * 9)], np.float32)}
+    )
     np.testing.assert_allclose(asked["observation/joint_position"], [0.1, 0.2], atol=1e-7)
     np.testing.assert_allclose(asked["observation/gripper_position"], [0.75])  # 1 is closed
 

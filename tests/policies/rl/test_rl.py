@@ -1,4 +1,4 @@
-"""Reinforcement learning: what acts is what was learnt, a resumed run is the uninterrupted one, and the folder is like any other."""
+"""Reinforcement learning: what acts is what was learnt, a resumed run is the whole one, the folder like any other."""
 
 from __future__ import annotations
 
@@ -23,16 +23,23 @@ pytest.importorskip("stable_baselines3")
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
-from toyshift.policies.devices import MemoryShortError  # noqa: E402
 from toyshift.policies.rl import rounds as rl  # noqa: E402  these need Stable-Baselines3
 from toyshift.policies.rl.learner import require_memory  # noqa: E402
+from toyshift.policies.training.memory import MemoryShortError  # noqa: E402
 
-SMALL: dict[str, Any] = {"envs": 2, "hidden": 16, "round_steps": 48, "steps": 96, "evaluation_episodes": 2, "batch_size": 16, "random_steps": 16, "device": "cpu", "threads": 1, "checkpoint_minutes": 1e-9}
-PIXELS: dict[str, Any] = {"env": "toyshift/Grasp-v0", "cameras": ("front",), "image_size": 32, "width": 16, "hidden": 16}
+SMALL: dict[str, Any] = {
+    "envs": 2, "hidden": 16, "round_steps": 48, "steps": 96, "evaluation_episodes": 2, "batch_size": 16,
+    "random_steps": 16, "device": "cpu", "threads": 1, "checkpoint_minutes": 1e-9,
+}
+PIXELS: dict[str, Any] = {
+    "env": "toyshift/Grasp-v0", "cameras": ("front",), "image_size": 32, "width": 16, "hidden": 16
+}
 
 
 def small(out: Path, **changes: Any) -> RlConfig:
-    return RlConfig(**{**SMALL, "out": str(out), **({"horizon": 24} if changes.get("algo") == "ppo" else {}), **changes})
+    return RlConfig(
+        **{**SMALL, "out": str(out), **({"horizon": 24} if changes.get("algo") == "ppo" else {}), **changes}
+    )
 
 
 @pytest.fixture(scope="module", params=["sac", "ppo"])
@@ -72,8 +79,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(trained: Path, tmp_path: Path, mo
     assert ends[0].keys() == ends[2].keys()
     assert all(torch.equal(value, ends[2][name]) for name, value in ends[0].items())
     assert (Path(config.out) / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
-    rows = [[json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in (Path(config.out), trained)]
-    assert [{k: v for k, v in row.items() if k != "seconds"} for row in rows[0]] == [{k: v for k, v in row.items() if k != "seconds"} for row in rows[1]]
+    rows = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (Path(config.out), trained)
+    ]
+    assert [{k: v for k, v in row.items() if k != "seconds"} for row in rows[0]] == [
+        {k: v for k, v in row.items() if k != "seconds"} for row in rows[1]
+    ]
     assert main(Config(train=config))["cached"] is True
 
 
@@ -89,11 +101,15 @@ def test_the_acting_network_is_the_learners_mean(algo: str, pixels: bool, tmp_pa
             observations, *_ = run.env.step(np.stack([run.env.action_space.sample() for _ in range(2)]))
         unit, _ = run.learner.predict(observations, deterministic=True)
         network, contract = run.network(), run.action_contract
-        from toyshift.policies.act.acting import TorchPolicy
+        from toyshift.policies.act.torch_policy import TorchPolicy
 
         policy = TorchPolicy("rl", network)
         for i in range(2):
-            seen = {"agent_pos": observations["agent_pos"][i]} if pixels else {"agent_pos": observations[i, :-12], "environment_state": observations[i, -12:]}
+            seen = (
+                {"agent_pos": observations["agent_pos"][i]}
+                if pixels
+                else {"agent_pos": observations[i, :-12], "environment_state": observations[i, -12:]}
+            )
             seen["pixels"] = {"front": observations["pixels_front"][i]} if pixels else {}
             seen["masks"] = {"front": observations["masks_front"][i, ..., 0] // MASK_SCALE} if pixels else {}
             action = policy.act(seen)
@@ -134,7 +150,10 @@ def test_bundle_and_evaluation_of_a_state_policy(trained: Path, tmp_path: Path) 
     ours = load_policy(trained).act(env.observe())
     np.testing.assert_allclose(actor.actions(env), ours, atol=1e-5)
     env.close()
-    rows = evaluate(EvaluateConfig(str(trained), "toys:train?n=1", trials=2, max_steps=8), tmp_path / "rows.parquet", workers=0, progress=False)
+    rows = evaluate(
+        EvaluateConfig(str(trained), "toys:train?n=1", trials=2, max_steps=8), tmp_path / "rows.parquet", workers=0,
+        progress=False,
+    )
     assert [row.steps for row in rows] == [8, 8]
     with pytest.raises(ContractError, match=r"object\.dx"):
         open_actor(str(trained), "toys:train?n=1", EnvSpec({"environment_state": False}))
@@ -204,4 +223,6 @@ def test_training_ends_after_two_good_evaluations_in_a_row(tmp_path: Path, monke
     monkeypatch.setattr(rl.RlRun, "save", save)
     result = main(Config(train=config))  # which knows that the third was good
     assert (result["finished"], result["step"], result["success"]) == (True, 64, 1.0)
-    assert [json.loads(line)["success"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [0.5, 0.0, 0.5, 1.0]
+    assert [json.loads(line)["success"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [
+        0.5, 0.0, 0.5, 1.0
+    ]

@@ -12,7 +12,6 @@ import torch
 from toyshift.core.contract import STATE, image_key, mask_key
 from toyshift.policies import Policy, PolicyConfig
 from toyshift.policies.config import POOLING_NAMES
-from toyshift.policies.network import backbones
 
 Make = Callable[..., Any]
 Case = tuple[Policy, dict[str, torch.Tensor]]
@@ -21,20 +20,26 @@ SAMPLES, STEPS = 8, 80
 
 
 @pytest.fixture
-def build(fake_windows: Make, monkeypatch: pytest.MonkeyPatch) -> Make:
+def build(fake_windows: Make, shrink_vit: Callable[..., None]) -> Make:
     def make(**kwargs: Any) -> Case:
         if kwargs.get("encoder") == "vit-tiny":
             pytest.importorskip("timm")
-            monkeypatch.setitem(backbones.VIT_SIZES, "vit-tiny", (48, 2, 3))
+            shrink_vit(48, 2, 3)
         windows = fake_windows(SAMPLES, 2)
-        policy = Policy(PolicyConfig(**SMALL | kwargs), windows.action_contract, windows.observation_contract, windows.stats)
-        batch = {k: torch.from_numpy(v) for k, v in windows.batch(np.arange(SAMPLES)).items() if isinstance(v, np.ndarray)}
+        policy = Policy(
+            PolicyConfig(**SMALL | kwargs), windows.action_contract, windows.observation_contract, windows.stats
+        )
+        batch = {
+            k: torch.from_numpy(v) for k, v in windows.batch(np.arange(SAMPLES)).items() if isinstance(v, np.ndarray)
+        }
         return policy, batch
 
     return make
 
 
-def views(policy: Policy, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
+def views(
+    policy: Policy, batch: dict[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
     images, masks = ({c: batch[key(c)][:, -1] for c in policy.cameras} for key in (image_key, mask_key))
     return images, masks, batch[STATE][:, -1]
 
@@ -62,7 +67,9 @@ def test_a_mask_of_everything_is_mean_pooling(build: Make, pooling: str) -> None
     mean.load_state_dict({k: v for k, v in policy.state_dict().items() if k != "pooling.nothing"})
     images, masks, state = views(policy, batch)
     everything = {c: torch.ones_like(m) for c, m in masks.items()}
-    torch.testing.assert_close(policy.predict(images, everything, state), mean.predict(images, {}, state), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        policy.predict(images, everything, state), mean.predict(images, {}, state), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("pooling", ["detpool", "detpool-post", "box"])
@@ -73,7 +80,8 @@ def test_without_a_target_no_pixel_matters(build: Make, pooling: str) -> None:
     out = policy.predict(images, nothing, state)
     assert torch.isfinite(out).all()
     assert torch.equal(policy.predict({c: 255 - i for c, i in images.items()}, nothing, state), out)
-    assert not torch.allclose(policy.predict(images, nothing | {"front": masks["front"]}, state), out)  # one view that sees it is enough
+    # one view that sees it is enough
+    assert not torch.allclose(policy.predict(images, nothing | {"front": masks["front"]}, state), out)
 
 
 def test_without_a_target_crop_is_the_mean_of_the_whole_image(build: Make) -> None:
@@ -85,7 +93,9 @@ def test_without_a_target_crop_is_the_mean_of_the_whole_image(build: Make) -> No
     mean.load_state_dict({k: v for k, v in policy.state_dict().items() if not k.startswith("place.")})
     images, masks, state = views(policy, batch)
     nothing = {c: torch.zeros_like(m) for c, m in masks.items()}
-    torch.testing.assert_close(policy.predict(images, nothing, state), mean.predict(images, {}, state), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        policy.predict(images, nothing, state), mean.predict(images, {}, state), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_without_a_target_the_mask_channel_says_no(build: Make) -> None:
@@ -97,7 +107,8 @@ def test_without_a_target_the_mask_channel_says_no(build: Make) -> None:
     assert torch.isfinite(out).all()
     assert torch.equal(policy.predict(images, others, state), out)
     assert not torch.allclose(policy.predict(images, masks, state), out)
-    assert not torch.allclose(policy.predict({c: 255 - i for c, i in images.items()}, nothing, state), out)  # but the image is still looked at
+    # but the image is still looked at
+    assert not torch.allclose(policy.predict({c: 255 - i for c, i in images.items()}, nothing, state), out)
 
 
 @pytest.mark.parametrize("pooling", POOLING_NAMES)
@@ -107,8 +118,12 @@ def test_the_order_of_the_views_is_a_matter_of_weights(build: Make, pooling: str
     weights = policy.state_dict()
     width = policy.config.width
     first = weights["head.mlp.0.weight"]  # reads [front, wrist, state]
-    weights["head.mlp.0.weight"] = torch.cat([first[:, width : 2 * width], first[:, :width], first[:, 2 * width :]], dim=1)
+    weights["head.mlp.0.weight"] = torch.cat(
+        [first[:, width : 2 * width], first[:, :width], first[:, 2 * width :]], dim=1
+    )
     weights["hidden_view"] = weights["hidden_view"].flip(0)
     other.load_state_dict(weights)
     images, masks, state = views(policy, batch)
-    torch.testing.assert_close(other.predict(images, masks, state), policy.predict(images, masks, state), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        other.predict(images, masks, state), policy.predict(images, masks, state), rtol=1e-4, atol=1e-5
+    )

@@ -1,4 +1,4 @@
-"""Several processes and passes: the same loss curve and weights as one process with the whole batch, written by the first alone."""
+"""Several processes and passes: the same loss curve and weights as one process with the whole batch, written once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from toyshift.policies.training.processes import Processes
 Make = Callable[..., Any]
 # Sums in another order: float32 rounding, which AdamW's division by the root of tiny second moments makes larger.
 LOSSES, WEIGHTS = 1e-5, 1e-3
-CHANGES: dict[str, Any] = {"steps": 5, "batch_size": 8, "precision": "f32", "shift": 2, "state_noise": 0.1, "view_dropout": 0.3, "lr": 1e-3}
+CHANGES: dict[str, Any] = {
+    "steps": 5, "batch_size": 8, "precision": "f32", "shift": 2, "state_noise": 0.1, "view_dropout": 0.3, "lr": 1e-3
+}
 
 
 def padded(source: Any) -> Any:
-    """Makes the last actions of some frames padding: the parts of a batch then hold different numbers of supervised actions."""
+    """Makes the last actions of some frames padding: parts of a batch then hold different numbers of actions."""
     source.windows.data[ACTION_IS_PAD][::3, 1:] = True
     return source
 
@@ -56,7 +58,9 @@ def test_passes_add_up_to_the_batch(head: str, make_config: Make, make_source: M
     assert_same_training(tmp_path / "whole", tmp_path / "cut")
 
 
-def test_two_processes_train_like_one_with_the_whole_batch(make_config: Make, make_source: Make, tmp_path: Path) -> None:
+def test_two_processes_train_like_one_with_the_whole_batch(
+    make_config: Make, make_source: Make, tmp_path: Path
+) -> None:
     pytest.importorskip("accelerate")
     whole = make_config(tmp_path / "one", **CHANGES)
     train(whole, padded(make_source(whole)))
@@ -74,8 +78,13 @@ def test_two_processes_train_like_one_with_the_whole_batch(make_config: Make, ma
             config = fakes.tiny_config({str(tmp_path)!r} + "/" + out, **here.CHANGES | changes)
             fakes.train(config, here.padded(fakes.source_of(config)))
     """))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(29500 + os.getpid() % 1000)]
-    done = subprocess.run([*launcher, str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+    launcher = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1",
+        "--master-port", str(29500 + os.getpid() % 1000),
+    ]
+    done = subprocess.run(
+        [*launcher, str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert_same_training(tmp_path / "one", tmp_path / "two")
     assert_same_training(tmp_path / "one", tmp_path / "four")

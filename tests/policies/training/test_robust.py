@@ -21,7 +21,10 @@ Make = Callable[..., Any]
 
 
 def run_of(folder: Path, make_config: Make, make_source: Make, **changes: Any) -> RobustRun:
-    config = make_config(folder / "mix", data=("even", "odd"), steps=40, policy={"pooling": "detpool"}, contrast=0.0, brightness=0.0, color=0.0, precision="f32", **changes)
+    config = make_config(
+        folder / "mix", data=("even", "odd"), steps=40, policy={"pooling": "detpool"}, contrast=0.0, brightness=0.0,
+        color=0.0, precision="f32", **changes,
+    )
     reference = folder / "reference"
     train(dataclasses.replace(config, out=str(reference)), make_source(config))
     return RobustRun(config, make_source(config), reference)
@@ -61,7 +64,9 @@ def test_the_gradient_is_that_of_the_weighted_mean_losses(run: RobustRun, monkey
     torch.testing.assert_close(dict(run.policy.named_parameters())[name].grad, weighted, rtol=1e-4, atol=1e-6)
 
 
-def test_a_dataset_of_noise_is_drawn_less_than_one_that_can_be_learnt(tmp_path: Path, make_config: Make, make_source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_of_noise_is_drawn_less_than_one_that_can_be_learnt(
+    tmp_path: Path, make_config: Make, make_source: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def noisy(config: Any) -> Any:
         source = make_source(config)
         rng = np.random.default_rng(0)
@@ -71,7 +76,8 @@ def test_a_dataset_of_noise_is_drawn_less_than_one_that_can_be_learnt(tmp_path: 
             out = draw(indices)
             odd = indices % 2 == 1
             action = out[ACTION].copy()
-            action[odd] = rng.permutation(action[odd]) + rng.normal(0.0, 0.3, action[odd].shape).astype(np.float32)  # new at every visit
+            # new at every visit
+            action[odd] = rng.permutation(action[odd]) + rng.normal(0.0, 0.3, action[odd].shape).astype(np.float32)
             return out | {ACTION: action}
 
         monkeypatch.setattr(source.windows, "batch", batch)

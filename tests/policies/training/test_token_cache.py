@@ -1,4 +1,4 @@
-"""Cached tokens of frozen encoders: the same losses as encoding anew, built once, resumable, and bound to what they depend on."""
+"""Cached tokens of frozen encoders: the losses of encoding anew, built once, resumable, and bound to their causes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from toyshift.core.contract import image_key
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.policies import PolicyConfig, TrainConfig, load_policy, train
-from toyshift.policies.token_keys import FROZEN, token_key
+from toyshift.policies.batch_keys import FROZEN, token_key
 from toyshift.policies.training import token_cache as cache
-from toyshift.policies.training.run import Run
 from toyshift.policies.training.training_data import open_source
+from toyshift.policies.training.training_run import Run
 
 pytest.importorskip("timm")
 Make = Callable[..., Any]
@@ -45,13 +45,17 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, store: Make) -> Path:
 
 
 @pytest.fixture
-def frozen(dataset: Path, weights: Path, make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
+def frozen(
+    dataset: Path, weights: Path, make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., TrainConfig]:
     """Makes the configuration of a run on the dataset, with caches of its own."""
     monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "_place", lambda folder, name: tmp_path / "cache" / f"tokens-{name}")
 
     def make(policy: dict[str, Any] | None = None, **changes: Any) -> TrainConfig:
-        settings = {"encoder": "vit-tiny", "encoder_weights": f"timm:{weights}", "freeze_encoder": True, "pool_first": True}
+        settings = {
+            "encoder": "vit-tiny", "encoder_weights": f"timm:{weights}", "freeze_encoder": True, "pool_first": True
+        }
         fields = {"data": (str(dataset),), "validation": 0.34, "precision": "f32", "steps": 3, "batch_size": 4}
         config: TrainConfig = make_config(tmp_path / "run", settings | (policy or {}), **fields | changes)
         return config
@@ -93,7 +97,9 @@ def test_background_and_empty_masks(frozen: Callable[..., TrainConfig]) -> None:
     assert not torch.equal(before[0, 0], nothing)
 
 
-def test_a_killed_build_goes_on_and_a_finished_one_is_read(frozen: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_build_goes_on_and_a_finished_one_is_read(
+    frozen: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "BLOCK", 10)
     config = frozen()
     encode, starts = cache._encode, []
@@ -125,13 +131,18 @@ def test_a_killed_build_goes_on_and_a_finished_one_is_read(frozen: Callable[...,
         Run(config, open_source(config))
 
 
-def test_a_cache_is_bound_to_what_its_tokens_depend_on(frozen: Callable[..., TrainConfig], weights: Path, tmp_path: Path) -> None:
+def test_a_cache_is_bound_to_what_its_tokens_depend_on(
+    frozen: Callable[..., TrainConfig], weights: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other.safetensors"
     from safetensors.torch import load_file
 
     save_file({k: v * 1.01 for k, v in load_file(str(weights)).items()}, str(other))
     same = [frozen(), frozen(lr=0.5), frozen({"width": 40}), frozen(seed=4)]
-    different = [frozen({"pooling": "mean"}), frozen({"pooling": "detpool-post"}), frozen({"encoder_weights": f"timm:{other}"}), frozen(token_copies=2), frozen(token_copies=2, seed=4)]
+    different = [
+        frozen({"pooling": "mean"}), frozen({"pooling": "detpool-post"}), frozen({"encoder_weights": f"timm:{other}"}),
+        frozen(token_copies=2), frozen(token_copies=2, seed=4),
+    ]
     for config, count in zip([*same, *different], [1] * len(same) + list(range(2, 2 + len(different))), strict=True):
         Run(config, open_source(config))
         assert len([p for p in (tmp_path / "cache").glob("tokens-*") if p.is_dir()]) == count
@@ -157,10 +168,14 @@ def test_copies_are_augmented_and_drawn(frozen: Callable[..., TrainConfig]) -> N
 def _drawn(run: Run, step: int, key: str) -> list[int]:
     indices, batch = run.batch(step)
     stored = run.source.batch(indices)[key]
-    return [next(c for c in range(3) if np.array_equal(batch[key][i].numpy(), stored[i, :, c])) for i in range(len(indices))]
+    return [
+        next(c for c in range(3) if np.array_equal(batch[key][i].numpy(), stored[i, :, c])) for i in range(len(indices))
+    ]
 
 
-def test_a_policy_with_a_history_trains_on_tokens_and_acts_on_images(frozen: Callable[..., TrainConfig], tmp_path: Path) -> None:
+def test_a_policy_with_a_history_trains_on_tokens_and_acts_on_images(
+    frozen: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
     config = frozen({"policy_net": "transformer-tiny", "history": 3})
     assert np.isfinite(train(config)["validation_loss"])
     policy = load_policy(tmp_path / "run")

@@ -25,13 +25,13 @@ from safetensors.torch import load_file
 from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError
 from toyshift.policies import PolicyConfig, TrainConfig, checkpoints, load_policy, train
-from toyshift.policies.devices import MemoryShortError, memory_advice
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.training.augmentation import augment, shifted
+from toyshift.policies.training.memory import MemoryShortError, memory_advice
 from toyshift.policies.training.optimisation import learning_rate
 from toyshift.policies.training.prefetch import Prefetch
-from toyshift.policies.training.run import DivergedError, Run
 from toyshift.policies.training.training_data import TrainingData
+from toyshift.policies.training.training_run import DivergedError, Run
 
 Make = Callable[..., Any]
 WEIGHTS = ("model.safetensors", "ema.safetensors", "best.safetensors", "optimizer.safetensors")
@@ -53,14 +53,22 @@ def test_detpool_learns_what_only_the_mask_shows(make_config: Make, make_source:
     results = {}
     for pooling in ("detpool", "mean"):
         policy = {"pooling": pooling, "width": 64}
-        config = make_config(tmp_path / pooling, policy, steps=200, batch_size=32, lr=3e-3, contrast=0.0, color=0.0, brightness=0.0, log_every=50)
+        config = make_config(
+            tmp_path / pooling, policy, steps=200, batch_size=32, lr=3e-3, contrast=0.0, color=0.0, brightness=0.0,
+            log_every=50,
+        )
         results[pooling] = train(config, make_source(config, frames=256, cameras=("front",)))["validation_loss"]
-    # The images are noise: from them alone the best guess is the median, a loss of about 0.58 (the gripper entry is constant).
+    # The images are noise: from them alone the best guess is the median, a loss of about 0.58 (the gripper entry is
+    # constant).
     assert results["detpool"] < 0.15 < 0.45 < results["mean"]
 
 
-def test_a_killed_run_ends_bit_equal(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kwargs: dict[str, Any] = {"steps": 9, "shift": 2, "state_noise": 0.1, "view_dropout": 0.3, "checkpoint_minutes": 1e-9}
+def test_a_killed_run_ends_bit_equal(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kwargs: dict[str, Any] = {
+        "steps": 9, "shift": 2, "state_noise": 0.1, "view_dropout": 0.3, "checkpoint_minutes": 1e-9
+    }
     whole = make_config(tmp_path / "whole", **kwargs)
     train(whole, make_source(whole))
     broken = dataclasses.replace(whole, out=str(tmp_path / "broken"))
@@ -88,7 +96,9 @@ def test_a_killed_run_ends_bit_equal(make_config: Make, make_source: Make, tmp_p
     assert not list((tmp_path / "broken").glob("checkpoint-*"))
 
 
-def test_a_checkpoint_that_was_cut_off_leaves_the_one_before_in_force(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_that_was_cut_off_leaves_the_one_before_in_force(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = make_config(tmp_path / "whole", steps=5, checkpoint_minutes=1e-9)
     train(whole, make_source(whole))
     broken = dataclasses.replace(whole, out=str(tmp_path / "broken"))
@@ -109,7 +119,9 @@ def test_a_checkpoint_that_was_cut_off_leaves_the_one_before_in_force(make_confi
         assert not state.exists() or not json.loads(state.read_text())["finished"]
         stops.pop(0)
         calls.clear()
-    assert checkpoints.load_tensors(tmp_path / "broken", checkpoints.read_state(tmp_path / "broken"), "model.safetensors")
+    assert checkpoints.load_tensors(
+        tmp_path / "broken", checkpoints.read_state(tmp_path / "broken"), "model.safetensors"
+    )
     monkeypatch.setattr(checkpoints, "_save", save)
     train(broken, make_source(broken))
     assert same_weights(tmp_path / "whole", tmp_path / "broken")
@@ -127,7 +139,9 @@ def test_kill_9_and_again(make_config: Make, make_source: Make, tmp_path: Path) 
         config = fakes.tiny_config({str(tmp_path / "broken")!r}, steps=12, checkpoint_minutes=1e-9)
         fakes.train(config, fakes.source_of(config))
     """))
-    process = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, str(script)], env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
+    )
     metrics = tmp_path / "broken" / "metrics.jsonl"
     while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") >= 4):
         time.sleep(0.005)
@@ -144,7 +158,9 @@ def test_a_finished_run_does_nothing(trained: Path, make_config: Make, monkeypat
     summary = train(make_config(trained))
     assert summary["cached"]
     assert summary["step"] == 6
-    assert {p.name: p.stat().st_mtime_ns for p in trained.iterdir() if p.name != "train.lock"} == {k: v for k, v in before.items() if k != "train.lock"}
+    assert {p.name: p.stat().st_mtime_ns for p in trained.iterdir() if p.name != "train.lock"} == {
+        k: v for k, v in before.items() if k != "train.lock"
+    }
 
 
 def test_another_configuration_is_refused(trained: Path, make_config: Make) -> None:
@@ -152,7 +168,9 @@ def test_another_configuration_is_refused(trained: Path, make_config: Make) -> N
         train(make_config(trained, lr=0.5))
 
 
-def test_fine_tuning_starts_from_the_weights_that_act(trained: Path, make_config: Make, make_source: Make, tmp_path: Path) -> None:
+def test_fine_tuning_starts_from_the_weights_that_act(
+    trained: Path, make_config: Make, make_source: Make, tmp_path: Path
+) -> None:
     config = make_config(tmp_path / "tuned", init_from=str(trained), lr=1e-12, weight_decay=0.0, steps=1)
     source = make_source(config, seed=5)  # other data and statistics: the normaliser must stay
     train(config, source)
@@ -163,7 +181,9 @@ def test_fine_tuning_starts_from_the_weights_that_act(trained: Path, make_config
         train(other, make_source(other))
 
 
-def test_the_best_weights_are_kept_and_chosen(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_weights_are_kept_and_chosen(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = make_config(tmp_path / "run", steps=4, validate_every=1)
     losses = iter([0.4, 0.2, 0.3, 0.25])
     weights: list[dict[str, torch.Tensor]] = []
@@ -172,7 +192,8 @@ def test_the_best_weights_are_kept_and_chosen(make_config: Make, make_source: Ma
     def pretended(run: Run, network: Any, batch: Any) -> torch.Tensor:
         if torch.is_grad_enabled():
             return loss_of(run, network, batch)
-        weights.append({k: v.clone() for k, v in run.policy.state_dict().items()})  # validation: the averaged weights are in it
+        # validation: the averaged weights are in it
+        weights.append({k: v.clone() for k, v in run.policy.state_dict().items()})
         return torch.tensor(next(losses))
 
     monkeypatch.setattr(Run, "_loss_of", pretended)
@@ -202,12 +223,20 @@ def test_encoders_learn_at_their_own_rate(make_config: Make, make_source: Make, 
     run = Run(config, make_source(config))
     before = {k: p.detach().clone() for k, p in run.policy.named_parameters()}
     run.train_step(*run.batch(0))
-    moved = {k: float((p.detach() - before[k]).abs().max()) for k, p in run.policy.named_parameters() if p.grad is not None}
-    assert all((change > 1e-6) != name.startswith("encoders.") for name, change in moved.items() if "position" not in name and change)
+    moved = {
+        k: float((p.detach() - before[k]).abs().max()) for k, p in run.policy.named_parameters() if p.grad is not None
+    }
+    assert all(
+        (change > 1e-6) != name.startswith("encoders.")
+        for name, change in moved.items()
+        if "position" not in name and change
+    )
     assert {name.split(".")[0] for name in moved} >= {"encoders", "head"}
 
 
-def test_a_compiled_network_learns_the_same(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compiled_network_learns_the_same(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # traced as for the compiler, which itself would take minutes: Inductor's own result was compared once by hand
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     losses = []
@@ -218,14 +247,18 @@ def test_a_compiled_network_learns_the_same(make_config: Make, make_source: Make
     assert np.allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_compiling_without_a_compiler_says_so(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_without_a_compiler_says_so(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
     config = make_config(tmp_path / "run", compile=True, device="cpu")
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler"):
         Run(config, make_source(config))
 
 
-def test_weights_and_biases_offline(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_and_biases_offline(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     config = make_config(tmp_path / "run", wandb="toyshift-test")
@@ -233,7 +266,9 @@ def test_weights_and_biases_offline(make_config: Make, make_source: Make, tmp_pa
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_weights_and_biases_absent_is_named(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_and_biases_absent_is_named(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     config = make_config(tmp_path / "run", wandb="toyshift-test")
     with pytest.raises(MissingDependencyError, match=r"pip install 'toyshift\[wandb\]'"):
@@ -249,7 +284,9 @@ def test_a_broken_number_stops_with_step_and_frames(make_config: Make, make_sour
         train(config, source)
 
 
-def test_a_full_disk_is_named_with_the_weights(make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named_with_the_weights(
+    make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
@@ -270,7 +307,9 @@ def test_missing_masks_are_refused(make_config: Make, make_source: Make, tmp_pat
 
 
 @pytest.mark.parametrize("pooling", ["detpool-post", "box", "crop", "mask-channel"])
-def test_every_pooling_with_a_mask_asks_for_masks(pooling: str, make_config: Make, make_source: Make, tmp_path: Path) -> None:
+def test_every_pooling_with_a_mask_asks_for_masks(
+    pooling: str, make_config: Make, make_source: Make, tmp_path: Path
+) -> None:
     config = make_config(tmp_path / "run", {"pooling": pooling})
     source = make_source(config)
     del source.windows.data[mask_key("wrist")]
@@ -278,8 +317,16 @@ def test_every_pooling_with_a_mask_asks_for_masks(pooling: str, make_config: Mak
         train(config, source)
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), MemoryError()])
-def test_too_little_memory_names_what_to_lower(error: Exception, make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), MemoryError(),
+    ],
+)
+def test_too_little_memory_names_what_to_lower(
+    error: Exception, make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def short(*_: Any) -> float:
         raise error
 
@@ -288,7 +335,10 @@ def test_too_little_memory_names_what_to_lower(error: Exception, make_config: Ma
     with pytest.raises(MemoryShortError, match=r"lower --batch-size \(now 8\)"):
         train(config, make_source(config))
     big = TrainConfig(data=("x",), policy=PolicyConfig(encoder="vit-base", policy_net="transformer-tiny"))
-    with pytest.raises(MemoryShortError, match=r"--history \(now 16\), the encoder \(vit-base\) or --encoder-size"), memory_advice(big):
+    with (
+        pytest.raises(MemoryShortError, match=r"--history \(now 16\), the encoder \(vit-base\) or --encoder-size"),
+        memory_advice(big),
+    ):
         raise error
     with pytest.raises(RuntimeError, match="another"), memory_advice(big):
         raise RuntimeError("another")
@@ -296,11 +346,16 @@ def test_too_little_memory_names_what_to_lower(error: Exception, make_config: Ma
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux only")
 def test_memory_that_is_not_there_is_refused_and_not_killed_for(make_config: Make, tmp_path: Path) -> None:
-    free = 1024 * int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")).split()[1])
+    free = 1024 * int(
+        next(
+            line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")
+        ).split()[1]
+    )
     kept = []
 
     def takes(share: float) -> None:
-        kept.append(torch.empty(int(share * free), dtype=torch.uint8))  # never written: the kernel would grant each of them
+        # never written: the kernel would grant each of them
+        kept.append(torch.empty(int(share * free), dtype=torch.uint8))
 
     with memory_advice(make_config(tmp_path)):
         takes(0.4)
@@ -316,7 +371,10 @@ def test_the_saved_configuration_says_where_the_mask_acts(trained: Path) -> None
     assert PolicyConfig(encoder="vit-tiny", pooling="detpool-post").mask_use == "pooling only"
     assert PolicyConfig(encoder="vit-tiny", pooling="mean").mask_use == "none"
     assert PolicyConfig(pooling="mask-channel").mask_use == "input channel of the encoder"
-    assert PolicyConfig(encoder="vit-tiny", mask_input=True).mask_use == "input channel of the encoder; attention of every block and pooling"
+    assert (
+        PolicyConfig(encoder="vit-tiny", mask_input=True).mask_use
+        == "input channel of the encoder; attention of every block and pooling"
+    )
     assert PolicyConfig(pooling="crop").mask_use.startswith("the image is cropped")
 
 

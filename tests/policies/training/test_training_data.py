@@ -40,7 +40,9 @@ def test_batches_are_what_was_stored(dataset: Path, make_config: Make, tmp_path:
     assert batch[image_key("front")].shape == (8, 1, 32, 32, 3)
     assert batch[ACTION].shape == (8, 4, 3)
     assert "task" not in batch
-    assert np.array_equal(source.indices(5), open_source(make_config(tmp_path, data=(str(dataset),), validation=0.34)).indices(5))
+    assert np.array_equal(
+        source.indices(5), open_source(make_config(tmp_path, data=(str(dataset),), validation=0.34)).indices(5)
+    )
     held_out = source.validation_batches(2)
     assert sum(len(b[STATE]) for b in held_out) == 2 * LENGTH
     trained_on = {tuple(s) for s in source.batch(np.arange(len(source.windows)))[STATE][:, 0].tolist()}
@@ -70,14 +72,22 @@ def test_no_frames(make_config: Make, fake_windows: Make) -> None:
 
 @pytest.mark.parametrize("kind", ["normal", "bounds_q99"])
 @pytest.mark.parametrize("act_as", ["demos", "slower"])
-def test_datasets_look_like_the_one_that_the_policy_acts_as(dataset: Path, slower: Path, make_config: Make, tmp_path: Path, kind: str, act_as: str) -> None:
-    config = make_config(tmp_path, data=(str(dataset), str(slower)), validation=0.0, normalise=kind, act_as="" if act_as == "demos" else act_as)
+def test_datasets_look_like_the_one_that_the_policy_acts_as(
+    dataset: Path, slower: Path, make_config: Make, tmp_path: Path, kind: str, act_as: str
+) -> None:
+    config = make_config(
+        tmp_path, data=(str(dataset), str(slower)), validation=0.0, normalise=kind,
+        act_as="" if act_as == "demos" else act_as,
+    )
     source = open_source(config)
     half = len(source.windows) // 2
     first, second = source.batch(np.arange(half)), source.batch(np.arange(half, 2 * half))
     mine = (first, second)[act_as == "slower"]
-    alone = open_source(make_config(tmp_path, data=(str(slower if act_as == "slower" else dataset),), validation=0.0)).batch(np.arange(half))
-    for key in (STATE, ACTION):  # an affine change of units disappears, and what is left are the chosen dataset's physical values
+    alone = open_source(
+        make_config(tmp_path, data=(str(slower if act_as == "slower" else dataset),), validation=0.0)
+    ).batch(np.arange(half))
+    # an affine change of units disappears, and what is left are the chosen dataset's physical values
+    for key in (STATE, ACTION):
         np.testing.assert_allclose(first[key], second[key], atol=2e-6)
         inside = np.isclose(mine[key], alone[key], atol=2e-6)
         assert inside.all() if kind == "normal" else inside.mean() > 0.9  # beyond the quantiles it is clipped
@@ -89,8 +99,12 @@ def test_datasets_look_like_the_one_that_the_policy_acts_as(dataset: Path, slowe
     assert (stats[ACTION]["mean"][2], stats[ACTION]["std"][2]) == (0, 1)  # the gripper's command is not normalised
 
 
-def test_the_normaliser_of_the_checkpoint_is_that_of_one_dataset(dataset: Path, slower: Path, make_config: Make, tmp_path: Path) -> None:
-    config = make_config(tmp_path / "run", data=(str(dataset), str(slower)), steps=3, normalise="normal", act_as="slower")
+def test_the_normaliser_of_the_checkpoint_is_that_of_one_dataset(
+    dataset: Path, slower: Path, make_config: Make, tmp_path: Path
+) -> None:
+    config = make_config(
+        tmp_path / "run", data=(str(dataset), str(slower)), steps=3, normalise="normal", act_as="slower"
+    )
     assert np.isfinite(train(config)["validation_loss"])
     network = load_network(tmp_path / "run")
     for key, normaliser in ((STATE, network.normalise_state), (ACTION, network.normalise_action)):

@@ -16,12 +16,12 @@ from toyshift.core.contract import STATE
 from toyshift.core.errors import ToyShiftError
 from toyshift.policies import checkpoints
 from toyshift.policies.checkpoints import BEST, EMA, MODEL, OPTIMIZER
-from toyshift.policies.config import TrainConfig
 from toyshift.policies.devices import choose_bf16, require_compiler
 from toyshift.policies.network.policy import action_windows
 from toyshift.policies.network.weights import load_weights
 from toyshift.policies.training.augmentation import Batch, augment
-from toyshift.policies.training.initial import initial_policy, signs_of_mirrored
+from toyshift.policies.training.config import TrainConfig
+from toyshift.policies.training.initial_policy import initial_policy, signs_of_mirrored
 from toyshift.policies.training.optimisation import averaged, learning_rate, parameter_groups
 from toyshift.policies.training.processes import Processes, require_even
 from toyshift.policies.training.token_cache import source_of_tokens
@@ -35,7 +35,7 @@ class DivergedError(ToyShiftError, RuntimeError):
 
 
 def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    """Makes tensors of a batch's arrays; for a CUDA device in pinned memory, from where they are copied while the GPU computes."""
+    """Makes tensors of arrays; for a CUDA device in pinned memory, which is copied while the GPU computes."""
     tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in batch.items()}
     return {k: v.pin_memory() for k, v in tensors.items()} if device.type == "cuda" else tensors
 
@@ -58,7 +58,8 @@ class Run:
         self.bf16 = choose_bf16(config.precision, self.device)
         self.policy = initial_policy(config, source).to(self.device)
         if config.policy.needs_masks:
-            source.require_masks(self.policy.cameras, "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}")
+            what = "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}"
+            source.require_masks(self.policy.cameras, what)
         if config.caches_tokens:
             with self.processes.in_turn():
                 self.source = source_of_tokens(source, self.policy, config, self.bf16)
@@ -80,10 +81,11 @@ class Run:
 
     def _files(self) -> dict[str, checkpoints.Tensors]:
         weights = self.policy.state_dict()
-        moments = {}
-        for name, parameter in self.policy.named_parameters():
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                moments[f"{name}/{key}"] = value
+        moments = {
+            f"{name}/{key}": value
+            for name, parameter in self.policy.named_parameters()
+            for key, value in self.optimizer.state.get(parameter, {}).items()
+        }
         files = {MODEL: weights, OPTIMIZER: moments}
         if self.ema:
             files[EMA] = {**weights, **self.ema}
@@ -94,7 +96,8 @@ class Run:
     def save(self, finished: bool) -> None:
         """Writes a checkpoint of this moment. Random state needs none: every draw is a function of (seed, step)."""
         if self.processes.first:
-            facts: dict[str, Any] = {"seconds": self.seconds, "validation_loss": self.validation[-1] if self.validation else None}
+            last = self.validation[-1] if self.validation else None
+            facts: dict[str, Any] = {"seconds": self.seconds, "validation_loss": last}
             if self.best:
                 facts["best_loss"] = self.best_loss
             checkpoints.save_checkpoint(self.folder, self.step, self._files(), finished, facts)
@@ -113,15 +116,18 @@ class Run:
             entries = {k.rsplit("/", 1)[1]: v for k, v in moments.items() if k.rsplit("/", 1)[0] == name}
             if entries:
                 # AdamW keeps its step counter on the CPU
-                self.optimizer.state[parameter] = {k: v if k == "step" else v.to(self.device) for k, v in entries.items()}
+                self.optimizer.state[parameter] = {
+                    k: v if k == "step" else v.to(self.device) for k, v in entries.items()
+                }
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def batch(self, step: int) -> tuple[Indices, dict[str, Tensor]]:
-        """Returns the dataset frames (B,) that all processes train on at a step, and this process's share of them, augmented."""
+        """Returns the frames (B,) that all processes train on at a step, and this one's share of them, augmented."""
         indices = self.source.indices(step)
         here = self.processes.share(len(indices))
-        arrays = self.source.batch(indices[here])
-        return indices, to_tensors(augment(arrays, self.policy.cameras, self.config, step, self.signs, (len(indices), here)), self.device)
+        arrays, part = self.source.batch(indices[here]), (len(indices), here)
+        augmented = augment(arrays, self.policy.cameras, self.config, step, self.signs, part)
+        return indices, to_tensors(augmented, self.device)
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Returns the loss that is trained."""
@@ -133,7 +139,7 @@ class Run:
         return out
 
     def _backward(self, batch: dict[str, Tensor]) -> float:
-        """Adds the gradients of a batch's loss and returns that loss; of several passes and processes as if they were one."""
+        """Adds the gradients of a batch's loss, and returns it; several passes and processes are as one."""
         passes, count = self.config.accumulate, self.processes.count
         if passes == count == 1:
             loss = self.loss(batch)
@@ -141,13 +147,15 @@ class Run:
             return float(loss.detach())
         size = len(batch[STATE]) // passes
         parts = [{k: v[i * size : (i + 1) * size] for k, v in batch.items()} for i in range(passes)]
-        supervised = [float((~action_windows(part, self.config.policy)[1]).sum()) for part in parts]  # the loss is the mean over these
+        # the loss is the mean over the supervised actions
+        supervised = [float((~action_windows(part, self.config.policy)[1]).sum()) for part in parts]
         (everywhere,) = self.processes.total(sum(supervised))
         value = 0.0
         for i, (part, weight) in enumerate(zip(parts, supervised, strict=True)):
             last = i == passes - 1
             with contextlib.nullcontext() if last else self.processes.unsynchronised(self.network):
-                loss = self.loss(part) * (weight * count / max(1.0, everywhere))  # gradients are averaged over the processes
+                # gradients are averaged over the processes
+                loss = self.loss(part) * (weight * count / max(1.0, everywhere))
                 loss.backward()  # type: ignore[no-untyped-call]
             value += float(loss.detach())
         return self.processes.total(value)[0] / count
@@ -164,8 +172,9 @@ class Run:
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             shown = ", ".join(map(str, indices[:16])) + (", ..." if len(indices) > 16 else "")
             raise DivergedError(
-                f"the loss is {value} and the gradient norm {float(norm)} at step {self.step} (dataset frames {shown}). The last checkpoint in "
-                f"{self.folder} is untouched; look at these frames for broken values, or lower lr ({config.lr}) or use precision f32"
+                f"the loss is {value} and the gradient norm {float(norm)} at step {self.step} "
+                f"(dataset frames {shown}). The last checkpoint in {self.folder} is untouched; look at these frames "
+                f"for broken values, or lower lr ({config.lr}) or use precision f32"
             )
         self.optimizer.step()
         if self.ema:
@@ -174,7 +183,10 @@ class Run:
         return value
 
     def validate(self) -> float | None:
-        """Returns the mean loss on held-out episodes of the weights that will act, and keeps the best ones; None without such episodes."""
+        """Returns the mean loss on held-out episodes of the weights that will act, and keeps the best ones.
+
+        None without such episodes.
+        """
         batches = self.source.validation_batches(VALIDATION_BATCHES)
         if not batches:
             return None
@@ -194,4 +206,3 @@ class Run:
             self.best_loss = value
             self.best = {k: v.to("cpu", copy=True) for k, v in (self.ema or self._trained()).items()}
         return value
-

@@ -1,21 +1,21 @@
-"""A policy at the start of its training: random weights from the seed, pretrained encoders, or another run's weights."""
+"""A policy at the start of its training: random weights from the seed, pretrained encoders, or a run's weights."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32
 from toyshift.core.contract import ACTION, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.policies import checkpoints
-from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig, TrainConfig
+from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig
 from toyshift.policies.network.policy import Policy, state_to_action
 from toyshift.policies.network.weights import load_weights
 from toyshift.policies.training.augmentation import MIRRORED_ACTION, MIRRORED_STATE, mirror_signs
+from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.training_data import TrainingData
 
 
@@ -23,7 +23,9 @@ def _with_vocabulary(config: PolicyConfig, source: TrainingData) -> PolicyConfig
     """Returns the configuration with the instructions that the data's batches are coded by."""
     if config.instruction != ("none" if source.instructions is None else source.instructions.kind):
         raise ConfigError(f"the policy's instruction is {config.instruction}, but the batches are made for another one")
-    return config if source.instructions is None else dataclasses.replace(config, vocabulary=source.instructions.vocabulary)
+    if source.instructions is None:
+        return config
+    return dataclasses.replace(config, vocabulary=source.instructions.vocabulary)
 
 
 def initial_policy(config: TrainConfig, source: TrainingData) -> Policy:
@@ -34,7 +36,8 @@ def initial_policy(config: TrainConfig, source: TrainingData) -> Policy:
         stats[ACTION] = source.relative_stats(state_to_action(windows.action_contract, windows.observation_contract))
     with torch.random.fork_rng(devices=[]):  # the caller's random state is not ours to change
         torch.manual_seed(config.seed)
-        policy = Policy(_with_vocabulary(config.policy, source), windows.action_contract, windows.observation_contract, stats)
+        told = _with_vocabulary(config.policy, source)
+        policy = Policy(told, windows.action_contract, windows.observation_contract, stats)
     if config.init_from:  # its encoder's weights are in it
         folder = Path(config.init_from)
         state = checkpoints.read_state(folder)
@@ -52,7 +55,7 @@ def initial_policy(config: TrainConfig, source: TrainingData) -> Policy:
     return policy
 
 
-def signs_of_mirrored(policy: Policy) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def signs_of_mirrored(policy: Policy) -> tuple[Float32, Float32]:
     """Returns the signs of state and action entries in a mirrored scene.
 
     Raises:
@@ -62,5 +65,8 @@ def signs_of_mirrored(policy: Policy) -> tuple[NDArray[np.float32], NDArray[np.f
     seen = policy.config.state_keep or names
     joints = [name for name in seen if name in contract.joint_names]
     if contract.mode != "eef_delta" or joints:
-        raise ConfigError(f"mirror needs eef_delta actions and a state_keep without joint angles; actions are {contract.mode}, the policy sees {', '.join(joints) or 'none'}")
+        raise ConfigError(
+            "mirror needs eef_delta actions and a state_keep without joint angles; "
+            f"actions are {contract.mode}, the policy sees {', '.join(joints) or 'none'}"
+        )
     return mirror_signs(names, MIRRORED_STATE), mirror_signs(contract.names, MIRRORED_ACTION)
