@@ -12,7 +12,7 @@ def lazy_names(room: str, places: Mapping[str, str]) -> tuple[Callable[[str], An
 
     Args:
         room: the room's import name.
-        places: public name -> module inside the room that holds it; a name that ends its own place is that module.
+        places: public name -> module inside the room that holds it, or, of a name that is a module itself, the inner room it is in.
 
     Raises:
         AttributeError: by `__getattr__`, for a name that is not public.
@@ -21,7 +21,8 @@ def lazy_names(room: str, places: Mapping[str, str]) -> tuple[Callable[[str], An
     def get(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {room!r} has no attribute {name!r}; available: {', '.join(sorted(places))}")
-        module = importlib.import_module(f"{room}.{places[name]}")
-        return module if places[name].rpartition(".")[2] == name else getattr(module, name)
+        place = f"{room}.{places[name]}"
+        module = importlib.import_module(place)
+        return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{place}.{name}")
 
     return get, lambda: sorted(places)

@@ -39,7 +39,8 @@ _PLACES = {
     "Shifts": "shifts",
     "SHIFT_FACTORS": "shift_table",
     "ROBOTS": "robots",
-    "sb3": "adapters.sb3",
+    "envhub": "adapters",
+    "sb3": "adapters",
     "thumbnail": "render.thumbnails",
 }
 __getattr__, __dir__ = lazy_names(__name__, _PLACES)

@@ -51,7 +51,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "studies": ("quickstart",), "quickstart": ()},
 }
-LAZY_MODULES = {"sb3"}  # public names that are modules
+LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}
 
 

@@ -150,5 +150,5 @@ def test_ppo_trains_on_the_vec_env() -> None:
 
 
 def test_importing_the_environments_does_not_import_stable_baselines() -> None:
-    code = "import sys, toyshift.envs; toyshift.envs.adapters.sb3.make; sys.exit('stable_baselines3' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, toyshift.envs; toyshift.envs.sb3.make; sys.exit('stable_baselines3' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
