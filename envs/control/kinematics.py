@@ -36,9 +36,9 @@ class InverseKinematics:
             return
         self._model: Any = scene.model
         self._data = mujoco.MjData(scene.model)
-        self._arm = scene.arm_qpos
+        self._arm = scene.arm.qpos
         self._dofs = np.array([scene.model.joint(name).dofadr[0] for name in scene.robot.joints])
-        self._site = scene.site
+        self._site = scene.arm.site
         self._home = np.asarray(scene.robot.home)
         self._lowest, self._highest = np.array([scene.model.joint(name).range for name in scene.robot.joints]).T
         self._jacobian = np.zeros((6, scene.model.nv))

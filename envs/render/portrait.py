@@ -5,15 +5,16 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from toyshift.envs.robots import get_robot
+from toyshift.core.contract import MASK_BACKGROUND, MASK_TARGET
 from toyshift.envs.rotations import matrix_to_quat
 from toyshift.envs.scene.bodies import add_mesh_object
-from toyshift.envs.scene.scene import OBJECT, Scene
+from toyshift.envs.scene.build import OBJECT
+from toyshift.envs.scene.scene import Drawable
 from toyshift.envs.scene.surroundings import VISIBLE
 from toyshift.toys.model import GraspObject
 
 
-def build_object_scene(obj: GraspObject) -> Scene:
+def build_object_scene(obj: GraspObject) -> Drawable:
     """Compiles a bright scene with one object, no robot, and the camera "portrait", for pictures."""
     spec = mujoco.MjSpec()
     spec.visual.map.znear, spec.visual.map.zfar = 0.005, 20.0
@@ -31,14 +32,5 @@ def build_object_scene(obj: GraspObject) -> Scene:
     body.add_freejoint(name=OBJECT)
     add_mesh_object(spec, body, obj)
     model = spec.compile()
-    index = model.body(OBJECT).id
-    nothing = np.zeros(0, np.int64)
-    is_object = model.geom_bodyid == index
-    visuals = np.flatnonzero(is_object & (model.geom_group == VISIBLE))
-    return Scene(
-        model=model, data=mujoco.MjData(model), robot=get_robot("panda"), slots=nothing, object_body=index, object_qpos=slice(0, 7), object_qvel=slice(0, 6),
-        arm_qpos=nothing, finger_qpos=nothing, follower_qpos=nothing, arm_ctrl=nothing, finger_ctrl=nothing, site=-1, label=is_object.astype(np.uint8), is_object=is_object,
-        is_gripper=np.zeros(model.ngeom, bool), table_materials=(), background_materials=(), table_geom=0, background_geoms=(), object_visuals=visuals,
-        own_colours=(model.geom_matid[visuals].copy(), model.geom_rgba[visuals].copy()), light_diffuse=model.light_diffuse.copy(),
-        headlight_ambient=model.vis.headlight.ambient.copy(), loaded=obj.id,
-    )
+    label = np.where(model.geom_bodyid == model.body(OBJECT).id, MASK_TARGET, MASK_BACKGROUND).astype(np.uint8)
+    return Drawable(model=model, data=mujoco.MjData(model), label=label, loaded=(obj.id,))

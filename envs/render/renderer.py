@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.cameras import clip_range, depth_metres, image_size
-from toyshift.envs.scene.scene import Scene
+from toyshift.envs.scene.scene import Drawable
 from toyshift.envs.scene.surroundings import VISIBLE
 from toyshift.envs.threads import Worker
 
@@ -78,7 +78,7 @@ class Renderer:
         size: largest image side [pixels].
     """
 
-    def __init__(self, scene: Scene, quality: str = "fast", size: int = 128) -> None:
+    def __init__(self, scene: Drawable, quality: str = "fast", size: int = 128) -> None:
         model = scene.model
         high = quality == "high"
         model.vis.quality.shadowsize = 4096 if high else 0
@@ -109,7 +109,7 @@ class Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._labels = np.zeros(0, np.uint8)
-        self._labels_of = ""
+        self._labels_of: tuple[object, ...] = ()
         self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
 
@@ -163,7 +163,7 @@ class Renderer:
 
     def _label_table(self) -> NDArray[np.uint8]:
         """Colour code (0 nothing, 1 + place in the scene) -> mask label; rebuilt when another object is loaded."""
-        key = f"{self._scene.loaded} {self._scene.others} {self._view.ngeom}"
+        key = (*self._scene.loaded, self._view.ngeom)
         if self._labels_of != key:
             table = np.zeros(self._view.ngeom + 1, np.uint8)
             for i in range(self._view.ngeom):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.envs.rotations import matrix_to_quat
+from toyshift.envs.scene.scene import Body, Scene
 from toyshift.envs.scene.surroundings import HIDDEN, STIFF, VISIBLE, add_texture
 from toyshift.toys.model import Geom, GraspObject
 
@@ -21,6 +23,11 @@ GEOM_TYPES = {
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
     "box": mujoco.mjtGeom.mjGEOM_BOX,
 }
+
+
+def uses_slots(obj: GraspObject) -> bool:
+    """Whether an object is written into the slots of the shared model instead of getting a model of its own."""
+    return obj.visual is None and not obj.parts and len(obj.geoms) <= SLOTS
 
 
 def add_slots(body: Any, prefix: str = "", count: int = SLOTS) -> None:
@@ -99,6 +106,27 @@ def refresh_constants(model: Any, data: Any) -> None:
     extent, centre = float(model.stat.extent), model.stat.center.copy()
     mujoco.mj_setConst(model, data)
     model.stat.extent, model.stat.center[:] = extent, centre
+
+
+def write_toy(scene: Scene, obj: GraspObject, name: str = "") -> None:
+    """Writes a toy into the target's slots: the model then behaves as if it had been compiled for this toy.
+
+    Args:
+        scene: a scene with slots.
+        obj: the toy.
+        name: of this variant of it; its id by default.
+    """
+    fill_slots(scene.model, scene.target.geoms, scene.target.body, obj)
+    refresh_constants(scene.model, scene.data)
+    scene.looks.read_target(scene.model, scene.target.geoms[: len(obj.geoms)])
+    scene.loaded = (name or obj.id, *scene.loaded[1:])
+
+
+def write_toys(scene: Scene, bodies: Sequence[Body], objects: Sequence[GraspObject]) -> None:
+    """Writes toys into slots beside the target."""
+    for body, obj in zip(bodies, objects, strict=True):
+        fill_slots(scene.model, body.geoms, body.body, obj)
+    refresh_constants(scene.model, scene.data)
 
 
 def _half_extents(geom: Geom) -> tuple[float, float, float]:

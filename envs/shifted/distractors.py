@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
-from toyshift.envs.scene.bodies import DISTRACTOR_SLOTS, fill_slots, refresh_constants
-from toyshift.envs.scene.scene import Scene, Slots, uses_slots
+from toyshift.envs.scene.bodies import DISTRACTOR_SLOTS, uses_slots
+from toyshift.envs.scene.build import Extras
+from toyshift.envs.scene.scene import Scene
 from toyshift.toys.model import GraspObject
 
-Array = NDArray[np.float64]
 Circle = tuple[Array, float]  # centre (2,) and radius of what an object covers of the table [m]
 
 POOL = "toys:train?n=10"  # where the set that is played with has no toys
@@ -21,6 +22,10 @@ TRIES = 50
 GAP = 0.01  # between the circles around two objects [m]
 GROWTH = 1.02  # of the region per place that was not free: the table has room further out
 SPREAD = 0.16  # half side of the square in which distractors lie at first [m]
+
+
+def bodies(extras: Extras, count: float) -> Extras:
+    return dataclasses.replace(extras, distractors=round(count))
 
 
 class Pool(Protocol):
@@ -57,13 +62,6 @@ def choose_distractors(
     return chosen
 
 
-def write_toys(scene: Scene, slots: Sequence[Slots], objects: Sequence[GraspObject]) -> None:
-    """Writes toys into bodies beside the target."""
-    for body, obj in zip(slots, objects, strict=True):
-        fill_slots(scene.model, body.geoms, body.body, obj)
-    refresh_constants(scene.model, scene.data)
-
-
 def free_place(
     centre: Array, half: Array | float, radius: float, taken: Sequence[Circle], rng: np.random.Generator, growth: Array | float = GROWTH
 ) -> Array:
@@ -76,11 +74,14 @@ def free_place(
 
 
 def place_distractors(
-    scene: Scene, slots: Sequence[Slots], objects: Sequence[GraspObject], taken: Sequence[Circle], rng: np.random.Generator
+    scene: Scene, objects: Sequence[GraspObject], taken: Sequence[Circle], rng: np.random.Generator
 ) -> None:
-    """Puts distractors around the first of the circles that are taken, apart from those and each other, in their likeliest rest poses."""
+    """Puts distractors around the first of the circles that are taken, in their likeliest rest poses.
+
+    Their own circles meet none of those, nor each other.
+    """
     circles = list(taken)
-    for body, obj in zip(slots, objects, strict=True):
+    for body, obj in zip(scene.distractors, objects, strict=True):
         pose = max(obj.rest_poses, key=lambda rest: rest.probability)
         rotation = yaw_to_matrix(2 * np.pi * rng.random()) @ quat_to_matrix(np.asarray(pose.quat))
         place = free_place(taken[0][0], SPREAD, radius_of(obj), circles, rng)

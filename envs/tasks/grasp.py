@@ -10,27 +10,32 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.core.proprioception import REACH, TARGET, Part, proprioception
 from toyshift.core.seeds import episode_rng
 from toyshift.envs.cameras import CAMERAS, camera_matrices, image_size
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.control.controllers import ArmController
+from toyshift.envs.control.gripper import GripperController, write_robot
 from toyshift.envs.control.kinematics import InverseKinematics
 from toyshift.envs.render.renderer import Renderer, View
 from toyshift.envs.render.window import Viewer, has_display
-from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
-from toyshift.envs.scene.scene import Scene, scene_hash
+from toyshift.envs.rotations import quat_to_matrix
+from toyshift.envs.scene.build import scene_hash
+from toyshift.envs.scene.scene import Scene
 from toyshift.envs.shifted.action_noise import ActionChannel
+from toyshift.envs.shifted.appearance import write_appearance
 from toyshift.envs.shifted.image_noise import noisy_image
 from toyshift.envs.shifted.mask_noise import noisy_mask
 from toyshift.envs.shifts import TRAINING, Look, Shifts
-from toyshift.envs.spaces import REACH_BOUND, action_contract, action_space, observation_contract, observation_space
+from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
 from toyshift.envs.tasks.pick import phrase
+from toyshift.envs.tasks.placing import check_cameras, place
 from toyshift.envs.tasks.stage import Stage
-from toyshift.envs.tasks.success import Progress, low_point
+from toyshift.envs.tasks.success import Judge, low_point
 from toyshift.toys.model import GraspObject
 
-Array = NDArray[np.float64]
 Observation = dict[str, Any]
 
 STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -112,12 +117,14 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.render_mode = render_mode
         self._viewer = Viewer() if render_mode == "human" else None
         self._stage = Stage(self.config)
-        self.objects = self._stage.objects
-        self.robot = self._stage.robot
-        self.scene: Scene = self._stage.load(0)
+        self.objects, self.robot = self._stage.objects, self._stage.robot
+        self._setting = self._stage.load(self._stage.find(0))
+        self.scene: Scene = self._setting.scene
         self._arm = ArmController(self.config.action_mode, self.scene)
+        self._gripper = GripperController(self.robot.gripper)
         self.action_contract = action_contract(self.config, self.robot, self._arm.limits)
         self.observation_contract = observation_contract(self.config, self.robot)
+        self._state_parts = proprioception(self.robot.joints)
         box = action_space(self.action_contract)
         self.action_space = cast("Any", box)
         self.observation_space = observation_space(self.config, self.robot)
@@ -169,11 +176,15 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
         rng = episode_rng(self._seed, self._episode)
         drawn = int(rng.integers(len(self.objects)))
-        which = options.get("object", drawn)
-        self._use(which, self._stage.draw_others(which, self._stream("others")))
-        self._stage.load_distractors(self._stream("distractors"))
-        self._place(rng)
-        self._finish_reset()
+        target = self._stage.find(options.get("object", drawn))
+        others = self._stage.draw_others(target, self._stream("others"))
+        self._use(target, others, self._stage.draw_distractors(target, others, self.variation, self._stream("distractors")))
+        place(self._stage, self._setting, self.variation, rng, self._stream)
+        write_appearance(self.scene, self.look, self.variation)
+        mujoco.mj_forward(self.scene.model, self.scene.data)
+        check_cameras(self._setting, self.config.camera_names)
+        self._gripper.opening = 1.0
+        self._begin()
         self._show()
         return self.observe(), self._info()
 
@@ -181,49 +192,26 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Returns a generator of the present episode; what shifts draw changes nothing of what the episode draws."""
         return episode_rng(self._seed, self._episode, name)
 
-    def _use(self, which: int | str, others: Sequence[GraspObject]) -> None:
-        self.scene = self._stage.load(which, self.variation, others)
-        self.object = self._stage.object
+    def _use(self, target: GraspObject, others: Sequence[GraspObject], distractors: Sequence[GraspObject]) -> None:
+        self._setting = self._stage.load(target, self.variation, others, distractors)
+        self.scene, self.object = self._setting.scene, self._setting.object
         self._arm.bind(self.scene)
-        self.task_description = f"pick up the {phrase(self.object) if self.config.task == 'pick' else self.object.name}"
+        name = phrase(self.object) if self.config.task == "pick" else self.object.name
+        self.task_description = f"pick up the {name}"
 
-    def _place(self, rng: np.random.Generator) -> None:
-        """Draws rest pose, yaw, position and joint noise, always in this order, and writes them."""
-        scene, config = self.scene, self.config
-        poses = self.object.rest_poses
-        shares = np.cumsum([pose.probability for pose in poses])
-        pose = min(int(np.searchsorted(shares, rng.random() * shares[-1])), len(poses) - 1)
-        yaw = rng.random() * 2 * np.pi
-        half = config.settled_start * self.variation["object-pose"]
-        offset = (2 * rng.random(2) - 1) * half
-        noise = config.start_noise * rng.standard_normal(len(self.robot.joints))
-        quat, height = self._stage.settled(pose)
-        rotation = yaw_to_matrix(yaw) @ quat_to_matrix(quat)
-        position = np.array([*config.centre, height])
-        position[:2] += offset - (rotation @ self.object.com)[:2]
-        mujoco.mj_resetData(scene.model, scene.data)
-        joints = np.asarray(self.robot.home) + noise
-        if "robot-start" in self.variation:
-            direction = self._stream("robot-start").standard_normal(len(joints))
-            joints = joints + self.variation["robot-start"] * direction / np.linalg.norm(direction)
-        scene.data.qpos[scene.object_qpos] = [*position, *matrix_to_quat(rotation)]
-        if self._stage.others:
-            self._stage.place_others(half, self._stream("places"))
-        self._stage.write_robot(joints, opening=1.0)
-        self._stage.place_distractors(self._stream("distractor places"))
-        self._stage.apply(self.look)
-        mujoco.mj_forward(scene.model, scene.data)
-        self._stage.check_cameras()
-
-    def _finish_reset(self) -> None:
-        self._arm.set_joints(self.scene.data.ctrl[self.scene.arm_ctrl])
-        self._things = self._stage.things
-        self._progress = Progress(np.array([low_point(self.scene, thing) for thing in self._things]))
+    def _begin(self) -> None:
+        """Begins to command and to judge, from the state that the scene is in."""
+        self._arm.set_joints(self.scene.data.ctrl[self.scene.arm.ctrl])
+        self._judge = Judge(np.array([low_point(self.scene, thing) for thing in self._setting.things]))
         self._steps = 0
         self._reward()
-        rest = np.append(self._arm.rest(), self._stage.commanded_opening)
+        rest = np.append(self._arm.rest(), self._gripper.opening)
         seed, episode = self._seed, self._episode  # a snapshot of the channel goes on with its own episode's noise
-        self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: episode_rng(seed, episode, f"action:{step}"))
+
+        def stream(step: int) -> np.random.Generator:
+            return episode_rng(seed, episode, f"action:{step}")
+
+        self._channel = ActionChannel(self.variation, self.action_contract, rest, stream)
         self._ready = True
 
     # ---------------------------------------------------------------- stepping
@@ -265,9 +253,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
         values = self._channel(np.minimum(np.maximum(values, self._low), self._high), self._steps)
         self._arm.apply(values[:-1])
-        scene = self.scene
-        scene.data.ctrl[scene.arm_ctrl] = self._arm.joints
-        self._stage.command_gripper(values[-1], 1.0 / self.config.control_hz)
+        self._gripper.command(values[-1], 1.0 / self.config.control_hz)
+        arm, ctrl = self.scene.arm, self.scene.data.ctrl
+        ctrl[arm.ctrl], ctrl[arm.finger_ctrl] = self._arm.joints, self._gripper.targets()
 
     def simulate(self) -> None:
         """Second part: physics, one call of MuJoCo, which lets go of Python's lock meanwhile."""
@@ -276,30 +264,33 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     def outcome(self) -> tuple[float, bool, dict[str, Any]]:
         """Last part: returns reward, terminated and info."""
         self._steps += 1
-        self._judge()
+        self._measure()
         reward = self._reward()
-        terminated = bool(self._progress.success or self._progress.unstable)
+        terminated = bool(self._judge.success or self._judge.unstable)
         self._ready = not terminated
         return reward, terminated, self._info()
 
-    def _judge(self) -> None:
-        data = self.scene.data
+    def _measure(self) -> None:
+        """Brings what is judged and drawn up to date after physics."""
+        model, data = self.scene.model, self.scene.data
         started_over = data.warning.number[BAD_STATE].any()  # MuJoCo resets a state that it cannot go on from
-        if started_over or not np.abs(data.qpos).max() < np.inf or not np.abs(data.qvel).max() <= UNSTABLE_SPEED:  # NaN is neither
-            self._progress.blow_up()
-            mujoco.mj_resetData(self.scene.model, data)  # observations stay finite
-            self._stage.write_robot(np.asarray(self.robot.home), opening=1.0)
-            mujoco.mj_forward(self.scene.model, data)
-            self._progress.measure(self.scene, self._things[0])
+        # NaN is neither below infinity nor slow
+        if started_over or not np.abs(data.qpos).max() < np.inf or not np.abs(data.qvel).max() <= UNSTABLE_SPEED:
+            self._judge.blow_up()
+            mujoco.mj_resetData(model, data)  # observations stay finite
+            write_robot(self.scene, np.asarray(self.robot.home))
+            self._gripper.opening = 1.0
+            mujoco.mj_forward(model, data)
+            self._judge.measure(self.scene, self._setting.things[0])
             return
-        # mj_step leaves poses as they were before its last integration: bring up to date what is judged and drawn
-        mujoco.mj_kinematics(self.scene.model, data)
-        mujoco.mj_camlight(self.scene.model, data)
-        self._progress.judge(self.scene, self._things, self.config)
+        mujoco.mj_kinematics(model, data)  # mj_step leaves poses as they were before its last integration
+        mujoco.mj_camlight(model, data)
+        self._judge.judge(self.scene, self._setting.things, self.config)
 
     def _reward(self) -> float:
         data = self.scene.data
-        return self._progress.reward(data.xipos[self.scene.object_body] - data.site_xpos[self.scene.site], self.config)
+        offset = data.xipos[self.scene.target.body] - data.site_xpos[self.scene.arm.site]
+        return self._judge.reward(offset, self.config)
 
     # ---------------------------------------------------------------- what is seen
 
@@ -315,28 +306,40 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             observation["masks"] = {camera: view.mask for camera, view in views.items()}
             if self.config.depth:
                 observation["depth"] = {camera: view.depth for camera, view in views.items()}
-        observation["agent_pos"] = self._proprioception()
+        hand = self.hand_pose()
+        observation["agent_pos"] = self._read(self._state_parts, self._proprioception(*hand))
         if self.config.environment_state:
-            observation["environment_state"] = self._environment_state()
+            observation["environment_state"] = self._read(TARGET, self._environment_state(hand[0]))
         return observation
 
-    def _environment_state(self) -> NDArray[np.float32]:
-        rotation = self.object_pose()[1]
-        relative = np.clip(self.object_position() - self.hand_pose()[0], -REACH_BOUND, REACH_BOUND)  # it may be thrown far away
-        extents = np.ptp(self._things[0].hull, axis=0)
-        return np.asarray(np.concatenate([relative, rotation[:, 0], rotation[:, 1], extents]), dtype=np.float32)
+    @staticmethod
+    def _read(parts: Sequence[Part], values: dict[str, Any]) -> NDArray[np.float32]:
+        """Returns a state (S,) in the order of its table."""
+        return np.concatenate([values[part.read] for part in parts], dtype=np.float32)
+
+    def _proprioception(self, position: Array, rotation: Array) -> dict[str, Any]:
+        return {
+            "joints": self.scene.data.qpos[self.scene.arm.qpos], "opening": [self.opening()], "position": position,
+            "rotation": rotation[:, :2].T.ravel(), "lag": self._arm.position - position, "command": [self._gripper.opening],
+        }
+
+    def _environment_state(self, position: Array) -> dict[str, Any]:
+        offset = np.clip(self.object_position() - position, -REACH, REACH)  # it may be thrown far away
+        rotation, extents = self.object_pose()[1], np.ptp(self._setting.things[0].hull, axis=0)
+        return {"offset": offset, "target_rotation": rotation[:, :2].T.ravel(), "extents": extents}
 
     def _as_sensed(self, camera: str, view: View) -> View:
         """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has none."""
         image = noisy_image(view.image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
         mask = view.mask
         if mask is not None:
-            mask = noisy_mask(mask, self.variation, self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}"))
+            episode_rng, rng = self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}")
+            mask = noisy_mask(mask, self.variation, episode_rng, rng)
         return View(image, mask, view.depth)
 
     def renderer(self) -> Renderer:
         """Returns the renderer of the present scene; GL starts here, not in the constructor."""
-        return self._stage.renderer()
+        return self._stage.renderer(self.scene)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Returns an image (256, 256, 3) from the side in render mode "rgb_array"; in "human", shows the state in the viewer."""
@@ -352,26 +355,14 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Returns an image (height, width, 3) of the present state, for people."""
         return self.renderer().render(camera, size, mask=False)[0]
 
-    def _proprioception(self) -> NDArray[np.float32]:
-        scene, joints = self.scene, len(self.scene.arm_qpos)
-        position, rotation = self.hand_pose()
-        state = np.empty(joints + 14, np.float32)
-        state[:joints] = scene.data.qpos[scene.arm_qpos]
-        state[joints] = self.opening()
-        state[joints + 1 : joints + 4] = position
-        state[joints + 4 : joints + 7], state[joints + 7 : joints + 10] = rotation[:, 0], rotation[:, 1]
-        state[joints + 10 : joints + 13] = self._arm.position - position
-        state[-1] = self._stage.commanded_opening
-        return state
-
     def opening(self) -> float:
         """Gripper opening, 0 closed to 1 open."""
-        return self._stage.opening()
+        return self._gripper.measured(self.scene)
 
     def hand_pose(self) -> tuple[Array, Array]:
         """Measured hand position (3,) [m] and rotation (3, 3) of the grasp site, base frame."""
-        data = self.scene.data
-        return data.site_xpos[self.scene.site].copy(), data.site_xmat[self.scene.site].reshape(3, 3).copy()
+        data, site = self.scene.data, self.scene.arm.site
+        return data.site_xpos[site].copy(), data.site_xmat[site].reshape(3, 3).copy()
 
     def commanded_pose(self) -> tuple[Array, Array]:
         """Commanded hand position (3,) [m] and rotation (3, 3): what eef_delta actions are added to."""
@@ -392,41 +383,41 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def object_position(self) -> Array:
         """Centre of mass of the object (3,), base frame [m]."""
-        return np.array(self.scene.data.xipos[self.scene.object_body])
+        return np.array(self.scene.data.xipos[self.scene.target.body])
 
     def object_pose(self) -> tuple[Array, Array]:
         """Position (3,) [m] and rotation (3, 3) of the object's frame in the base frame."""
-        qpos = self.scene.data.qpos[self.scene.object_qpos]
+        qpos = self.scene.data.qpos[self.scene.target.qpos]
         return qpos[:3].copy(), quat_to_matrix(qpos[3:])
 
     @property
     def other_ids(self) -> tuple[str, ...]:
         """Ids of the objects beside the target that belong to the task."""
-        return tuple(obj.id for obj in self._stage.others)
+        return tuple(obj.id for obj in self._setting.others)
 
     def others(self) -> list[tuple[GraspObject, Array, Array]]:
         """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base frame."""
-        data, stage = self.scene.data, self._stage
-        beside = zip((*stage.others, *stage.distractors), self.scene.distractors, strict=True)
-        return [(obj, data.qpos[slots.qpos][:3].copy(), quat_to_matrix(data.qpos[slots.qpos][3:])) for obj, slots in beside]
+        objects = (*self._setting.others, *self._setting.distractors)
+        poses = [self.scene.data.qpos[body.qpos] for body in self.scene.beside]
+        return [(obj, qpos[:3].copy(), quat_to_matrix(qpos[3:])) for obj, qpos in zip(objects, poses, strict=True)]
 
     def _info(self) -> dict[str, Any]:
-        progress = self._progress
+        judge = self._judge
         return {
-            "is_success": bool(progress.success),
+            "is_success": bool(judge.success),
             "task": self.task_description,
             "object_id": self.object.id,
-            "objects": tuple(thing.id for thing in self._things),
+            "objects": tuple(thing.id for thing in self._setting.things),
             "object_set": self.config.objects,
             "seed": self._seed,
             "episode": self._episode,
-            "lift_height": 0.0 if progress.unstable else progress.height,
-            "max_height": float(progress.max_height),
-            "touched": bool(progress.touched),
-            "lifted_object": progress.lifted_object,
-            "predicates": dict(progress.predicates),
-            "reward_terms": dict(progress.terms),
-            "unstable": bool(progress.unstable),
+            "lift_height": 0.0 if judge.unstable else judge.height,
+            "max_height": float(judge.max_height),
+            "touched": bool(judge.touched),
+            "lifted_object": judge.lifted_object,
+            "predicates": dict(judge.predicates),
+            "reward_terms": dict(judge.terms),
+            "unstable": bool(judge.unstable),
             "shift": str(self.shifts),
             "shift_values": dict(self.variation.values),
         }
@@ -435,7 +426,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def model_hash(self) -> str:
         """Hash of everything that the meaning of a stored simulator state depends on."""
-        return scene_hash(self.config, self.object, self.scene.others)
+        return scene_hash(self.config, self.object, self.scene.loaded[1:])
 
     def sim_state(self) -> Array:
         """Returns MuJoCo's integration state (N,) of the present scene.
@@ -444,7 +435,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """
         state = np.zeros(mujoco.mj_stateSize(self.scene.model, STATE_SPEC))
         mujoco.mj_getState(self.scene.model, self.scene.data, state, STATE_SPEC)
-        absent = max(0, self.config.others[1] - len(self._stage.others))
+        absent = max(0, self.config.others[1] - len(self._setting.others))
         return np.pad(state, (0, absent * FREE_BODY_STATE)) if absent else state
 
     def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None) -> None:
@@ -459,28 +450,33 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         Raises:
             ContractError: the state was made with another model.
         """
-        self._use(object_id, self._stage.others if others is None else [self._stage.find(other) for other in others])
+        there, find = self._setting, self._stage.find
+        self._use(find(object_id), there.others if others is None else [find(other) for other in others], there.distractors)
         if model_hash is not None and model_hash != self.model_hash():
-            raise ContractError(f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): it cannot be rendered again with this one")
+            raise ContractError(
+                f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): "
+                "it cannot be rendered again with this one"
+            )
         size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)
         if len(state) < size or np.any(state[size:]):
             raise ContractError(f"the simulator state of {object_id} has {len(state)} numbers; this model has {size}")
-        mujoco.mj_setState(self.scene.model, self.scene.data, np.ascontiguousarray(state[:size], dtype=np.float64), STATE_SPEC)
-        self._stage.read_command()
-        self._stage.apply(self.look)
+        known = np.ascontiguousarray(state[:size], dtype=np.float64)
+        mujoco.mj_setState(self.scene.model, self.scene.data, known, STATE_SPEC)
+        self._gripper.read(self.scene)
+        write_appearance(self.scene, self.look, self.variation)
         mujoco.mj_forward(self.scene.model, self.scene.data)
-        self._finish_reset()
+        self._begin()
 
     def set_look(self, look: Look) -> None:
         """Changes the appearance of the present and the following renders, until the next reset."""
         self.look = look
-        self._stage.apply(look)
+        write_appearance(self.scene, look, self.variation)
         mujoco.mj_kinematics(self.scene.model, self.scene.data)
         mujoco.mj_camlight(self.scene.model, self.scene.data)
 
     def move_object(self, dx: float, dy: float) -> None:
         """Moves the object on the table [m]."""
-        self.scene.data.qpos[self.scene.object_qpos][:2] += (dx, dy)
+        self.scene.data.qpos[self.scene.target.qpos][:2] += (dx, dy)
         mujoco.mj_forward(self.scene.model, self.scene.data)
 
     def camera_pose(self, camera: str) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from toyshift.core.errors import ContractError
 from toyshift.envs.tasks.grasp import STATE_SPEC, GraspEnv
 
 # what an episode has changed in the environment besides the simulator's state
-PROGRESS = ("_progress", "_steps", "_ready")
+PROGRESS = ("_judge", "_steps", "_ready")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +53,8 @@ def save(env: GraspEnv) -> Snapshot:
         model_hash=env.model_hash(),
         state=env.sim_state(),
         joints=env.commanded_joints(),
-        opening=env._stage.commanded_opening,
-        waiting=tuple(env._channel._waiting),
+        opening=env._gripper.opening,
+        waiting=tuple(env._channel.waiting),
         progress={name: copy.deepcopy(getattr(env, name)) for name in PROGRESS},
     )
 
@@ -74,7 +74,7 @@ def restore(env: GraspEnv, snapshot: Snapshot) -> None:
     mujoco.mj_forward(model, data)
     mujoco.mj_setState(model, data, state, STATE_SPEC)  # forward dynamics may have moved the warm start
     env._arm.set_joints(snapshot.joints)
-    env._stage.commanded_opening = snapshot.opening
-    env._channel._waiting = deque(snapshot.waiting)
+    env._gripper.opening = snapshot.opening
+    env._channel.waiting = deque(snapshot.waiting)
     for name, value in snapshot.progress.items():
         setattr(env, name, copy.deepcopy(value))

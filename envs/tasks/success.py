@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.rotations import norm
 from toyshift.envs.scene.scene import Scene
-
-Array = NDArray[np.float64]
 
 REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
 # name in `EnvConfig.reward` -> scale of each term. "dense" pays for staying just below success; with "cost" every step short
@@ -39,7 +38,7 @@ class Thing(NamedTuple):
 
 
 @dataclasses.dataclass
-class Progress:
+class Judge:
     """What an episode has come to.
 
     Attributes:

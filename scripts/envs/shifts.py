@@ -117,7 +117,7 @@ def trace(env: Any, name: str) -> list[float]:
     pushes = name.startswith("object-")
     if pushes:
         plain = env.objects.by_id(env.object.id)
-        env.scene.data.qvel[env.scene.object_qvel][1] = PUSH * plain.mass / env.object.mass
+        env.scene.data.qvel[env.scene.target.qvel][1] = PUSH * plain.mass / env.object.mass
     start = env.object_position() if pushes else env.hand_pose()[0]
     moved = [0.0]
     for step in range(TRACE_STEPS):

@@ -60,10 +60,10 @@ def back_projected(env: GraspEnv, camera: str, depth: NDArray[np.float32]) -> ND
 def show_ball(env: GraspEnv, centre: tuple[float, float, float], radius: float = 0.01) -> None:
     """Draws the object as a ball at a place."""
     model, data = env.scene.model, env.scene.data
-    first, *others = env.scene.object_visuals
+    first, *others = env.scene.looks.target_visuals
     model.geom_group[others] = 4
     model.geom_type[first], model.geom_size[first], model.geom_pos[first] = mujoco.mjtGeom.mjGEOM_SPHERE, radius, 0.0
-    data.qpos[env.scene.object_qpos] = [*centre, 1, 0, 0, 0]
+    data.qpos[env.scene.target.qpos] = [*centre, 1, 0, 0, 0]
     mujoco.mj_forward(model, data)
 
 

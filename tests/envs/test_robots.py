@@ -89,8 +89,8 @@ def test_gripper_opens_and_closes_and_its_linkage_holds(env: GraspEnv) -> None:
     for action in (STILL, closing, STILL):
         settle(env, action, 15)
         seen.append(env.opening())
-        joints = scene.data.qpos[scene.finger_qpos]
-        for address, (_, driver, ratio) in zip(scene.follower_qpos, grip.follow, strict=True):
+        joints = scene.data.qpos[scene.arm.finger_qpos]
+        for address, (_, driver, ratio) in zip(scene.arm.follower_qpos, grip.follow, strict=True):
             assert scene.data.qpos[address] == pytest.approx(ratio * joints[grip.joints.index(driver)], abs=0.02)
     assert min(seen[0], seen[2]) > 0.95
     assert -0.05 < seen[1] < 0.1
@@ -166,7 +166,7 @@ def test_random_actions_respect_limits_and_never_succeed(env: GraspEnv) -> None:
             action = rng.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
             _, over, info = env.advance(action)
             assert not over, info
-            joints = env.scene.data.qpos[env.scene.arm_qpos]
+            joints = env.scene.data.qpos[env.scene.arm.qpos]
             commanded = env.commanded_joints()
             assert np.array_equal(np.clip(commanded, limits[:, 0], limits[:, 1]), commanded)
             assert np.abs(np.clip(joints, limits[:, 0], limits[:, 1]) - joints).max() < 0.06  # MuJoCo's limits are soft

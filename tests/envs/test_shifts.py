@@ -51,7 +51,7 @@ def first(env: GraspEnv, shift: str, **options: Any) -> dict[str, Any]:
     """What the first observation of an episode shows, as arrays."""
     observation, info = env.reset(seed=SEED, options={"episode": 1, "shift": shift} | options)
     state = {"p": observation["pixels"]["front"], "m": observation["masks"]["front"], "s": observation["agent_pos"]}
-    return state | {"o": np.concatenate([env.object_pose()[0], env.object_pose()[1].ravel()]), "info": info, "mass": env.scene.model.body_mass[env.scene.object_body]}
+    return state | {"o": np.concatenate([env.object_pose()[0], env.object_pose()[1].ravel()]), "info": info, "mass": env.scene.model.body_mass[env.scene.target.body]}
 
 
 def stream(seed: int = 0) -> Any:
@@ -223,7 +223,7 @@ def test_a_slippery_object_slides_further(env: GraspEnv) -> None:
     reach = []
     for level in (0, 3, 5):
         first(env, f"object-friction={level}")
-        env.scene.data.qvel[env.scene.object_qvel][1] = 0.8
+        env.scene.data.qvel[env.scene.target.qvel][1] = 0.8
         begin = env.object_position()
         for _ in range(8):
             env.advance(still)
@@ -354,7 +354,7 @@ def test_an_object_larger_than_the_table_is_refused(tmp_path: Any) -> None:
 
 def test_a_camera_inside_an_object_is_refused(env: GraspEnv) -> None:
     first(env, "")
-    env.scene.data.qpos[env.scene.object_qpos][:3] = env.camera_pose("front")[0][:3, :3].T @ -env.camera_pose("front")[0][:3, 3] - env.object.com
+    env.scene.data.qpos[env.scene.target.qpos][:3] = env.camera_pose("front")[0][:3, :3].T @ -env.camera_pose("front")[0][:3, 3] - env.object.com
     mujoco.mj_kinematics(env.scene.model, env.scene.data)
     with pytest.raises(ConfigError, match="camera 'front' is inside"):
         env._stage.check_cameras()
@@ -363,7 +363,7 @@ def test_a_camera_inside_an_object_is_refused(env: GraspEnv) -> None:
 @pytest.mark.parametrize("speed", [1e3, 1e9])  # the second makes MuJoCo start over by itself, which must not go unnoticed
 def test_a_simulation_that_blows_up_ends_the_episode(env: GraspEnv, speed: float) -> None:
     first(env, "action-latency=1")
-    env.scene.data.qvel[env.scene.object_qvel][0] = speed
+    env.scene.data.qvel[env.scene.target.qvel][0] = speed
     observation, _, terminated, _, info = env.step(np.zeros(7, np.float32))
     assert terminated
     assert info["unstable"]

@@ -51,7 +51,7 @@ def places(env: GraspEnv) -> np.ndarray:
 def put(env: GraspEnv, which: int, height: float) -> None:
     """Moves the which-th object (0 is the target) up [m]."""
     scene = env.scene
-    qpos = scene.object_qpos if which == 0 else scene.distractors[which - 1].qpos
+    qpos = scene.target.qpos if which == 0 else scene.distractors[which - 1].qpos
     scene.data.qpos[qpos][2] += height
 
 
@@ -322,10 +322,10 @@ def test_environment_state_is_where_the_object_is() -> None:
     state = dict(zip(ENVIRONMENT_STATE, observation["environment_state"], strict=True))
     assert len(state) == 12
     np.testing.assert_allclose([state[f"object.d{axis}"] for axis in "xyz"], env.object_position() - env.hand_pose()[0], atol=1e-6)
-    rotation = quat_to_matrix(env.scene.data.qpos[env.scene.object_qpos][3:])
+    rotation = quat_to_matrix(env.scene.data.qpos[env.scene.target.qpos][3:])
     np.testing.assert_allclose([state[f"object.r{row}{column}"] for column in (1, 2) for row in (1, 2, 3)], rotation[:, :2].T.ravel(), atol=1e-6)
     np.testing.assert_allclose([state[f"object.length_{axis}"] for axis in "xyz"], np.ptp(env.object.mesh.vertices, axis=0), atol=1e-6)
-    env.scene.data.qpos[env.scene.object_qpos][0] = 50.0  # thrown off the table
+    env.scene.data.qpos[env.scene.target.qpos][0] = 50.0  # thrown off the table
     mujoco.mj_forward(env.scene.model, env.scene.data)
     assert env.observation_space.contains(env.observe())
 
