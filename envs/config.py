@@ -29,7 +29,9 @@ class EnvConfig:
         clutter: how many other objects of the set lie on the table: a number or a range such as "2-6", drawn in every episode;
             None is the task's own: 0 for grasp, "1-5" for pick.
         robot: name in `toyshift.envs.robots.ROBOTS`.
-        action_mode: "eef_delta" (7: dx dy dz [m], axis-angle [rad], gripper) or "joint_pos" (8: joint angles [rad], gripper).
+        action_mode: what an action means, of `core.contract.ACTION_MODES`, all with the gripper last: "eef_delta" (7: dx dy dz [m]
+            and axis-angle [rad], added to the commanded hand pose), "eef_pose" (7: position [m] and axis-angle [rad], absolute),
+            "joint_delta" (joints + 1: added to the commanded joint angles [rad]), "joint_pos" (joints + 1: joint angles [rad]).
         cameras: which cameras are observed: "front", "wrist", and `Camera`s (or mappings of their attributes); empty for none.
         image_size: height and width of the images [pixels], one number or two, of cameras that have no size of their own.
         depth: whether distances along the optical axis [m] are observed as well.
@@ -42,7 +44,7 @@ class EnvConfig:
         start_noise: standard deviation of the joint angles at the start [rad] (ManiSkill: 0.02).
         quality: "fast" for policies, "high" (shadows, multisampling, the robot's full meshes) for videos.
         max_models: how many compiled scenes are kept.
-        environment_state: whether the observation has the target's pose, "environment_state" (see `spaces.ENVIRONMENT_STATE`).
+        environment_state: whether the observation has the target's pose, "environment_state" (see `core.proprioception.TARGET`).
         reward: "dense" (what an episode has come to pays at every step), "cost" (what is missing costs at every step, so that
             success, which ends the episode, is the best that can happen) or "sparse" (1 for success); see `success.REWARDS`.
         shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see `envs.shifts`.

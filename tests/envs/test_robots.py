@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from toyshift.core.errors import UnknownNameError
 from toyshift.data.grasping.experts import EXPERTS, make_expert
 from toyshift.envs import EnvConfig, GraspEnv
+from toyshift.envs.control.gripper import write_robot
 from toyshift.envs.robots import ROBOTS, asset_path
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
 
@@ -104,7 +105,7 @@ def test_the_planners_gripper_is_the_compiled_one(env: GraspEnv) -> None:
     geoms = np.flatnonzero(scene.is_gripper & (model.geom_contype + model.geom_conaffinity > 0))
     lowest, gap = -1.0, 0.0
     for opening in np.linspace(0.0, 1.0, 6):
-        env._stage.write_robot(np.asarray(env.robot.home), float(opening))
+        write_robot(scene, np.asarray(env.robot.home), float(opening))
         mujoco.mj_kinematics(model, data)
         position, rotation = env.hand_pose()
         right, left = 1.0, 1.0

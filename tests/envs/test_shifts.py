@@ -18,6 +18,7 @@ from toyshift.envs.shifted.image_noise import noisy_image
 from toyshift.envs.shifted.mask_noise import dilated, eroded, noisy_mask, with_iou, wrong_object
 from toyshift.envs.shifted.varied_object import varied_object
 from toyshift.envs.shifts import TRAINING, Shift, Shifts, Variation
+from toyshift.envs.tasks.placing import check_cameras
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "shifts.md"
 
@@ -357,7 +358,7 @@ def test_a_camera_inside_an_object_is_refused(env: GraspEnv) -> None:
     env.scene.data.qpos[env.scene.target.qpos][:3] = env.camera_pose("front")[0][:3, :3].T @ -env.camera_pose("front")[0][:3, 3] - env.object.com
     mujoco.mj_kinematics(env.scene.model, env.scene.data)
     with pytest.raises(ConfigError, match="camera 'front' is inside"):
-        env._stage.check_cameras()
+        check_cameras(env._setting, ("front",))
 
 
 @pytest.mark.parametrize("speed", [1e3, 1e9])  # the second makes MuJoCo start over by itself, which must not go unnoticed

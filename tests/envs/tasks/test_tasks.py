@@ -13,6 +13,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.proprioception import TARGET, names_of
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.collection import CollectConfig, collect
 from toyshift.data.collecting.replay import replay
@@ -21,10 +22,9 @@ from toyshift.data.grasping.top_down import SurfaceSamples, plan_grasps
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs import VARIANTS, EnvConfig, GraspEnv
 from toyshift.envs.rotations import quat_to_matrix
-from toyshift.envs.spaces import ENVIRONMENT_STATE
 from toyshift.envs.tasks.grasp import FREE_BODY_STATE, STATE_SPEC
 from toyshift.envs.tasks.pick import phrase
-from toyshift.envs.tasks.success import REWARDS, Progress
+from toyshift.envs.tasks.success import REWARDS, Judge
 from toyshift.toys import Primitive, Toy, load_objects, toy_object
 
 OBJECTS = "toys:train?n=40"
@@ -51,7 +51,7 @@ def places(env: GraspEnv) -> np.ndarray:
 def put(env: GraspEnv, which: int, height: float) -> None:
     """Moves the which-th object (0 is the target) up [m]."""
     scene = env.scene
-    qpos = scene.target.qpos if which == 0 else scene.distractors[which - 1].qpos
+    qpos = scene.target.qpos if which == 0 else scene.beside[which - 1].qpos
     scene.data.qpos[qpos][2] += height
 
 
@@ -89,7 +89,7 @@ def test_checker_and_info_of_every_id(name: str) -> None:
     assert low + 1 <= len(info["objects"]) <= high + 1
     assert info["task"] == env.task_description
     assert not info["is_success"]
-    assert set(env.observation_contract.environment_state_names) == (set(ENVIRONMENT_STATE) if "environment_state" in observation else set())
+    assert set(env.observation_contract.environment_state_names) == (set(names_of(TARGET)) if "environment_state" in observation else set())
     env.close()
 
 
@@ -288,29 +288,29 @@ def test_demonstrations_of_pick_name_the_target_and_replay(tmp_path: Path) -> No
 
 def test_another_object_that_is_lifted_is_told_and_does_not_count(six: GraspEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     _, info = six.reset(seed=10)
-    scene, things, config = six.scene, six._things, six.config
-    progress = Progress(six._progress.start_low.copy())
+    scene, things, config = six.scene, six._setting.things, six.config
+    judge = Judge(six._judge.start_low.copy())
     put(six, 2, 0.4)
     mujoco.mj_kinematics(scene.model, scene.data)
     touching(monkeypatch, {things[2].body})
     for _ in range(config.hold_steps):
-        progress.judge(scene, things, config)
-    assert not progress.predicates["right_object"]
-    assert progress.lifted_object == info["objects"][2]
-    assert not progress.success
+        judge.judge(scene, things, config)
+    assert not judge.predicates["right_object"]
+    assert judge.lifted_object == info["objects"][2]
+    assert not judge.success
     put(six, 0, 0.4)
     mujoco.mj_kinematics(scene.model, scene.data)
     touching(monkeypatch, {things[0].body, things[2].body})  # both at once
     for _ in range(config.hold_steps):
-        progress.judge(scene, things, config)
-    assert progress.predicates == {"lifted": True, "held": True, "right_object": False, "stable": True}
-    assert not progress.success
+        judge.judge(scene, things, config)
+    assert judge.predicates == {"lifted": True, "held": True, "right_object": False, "stable": True}
+    assert not judge.success
     touching(monkeypatch, {things[0].body})
     for _ in range(config.hold_steps):
-        progress.judge(scene, things, config)
-    assert progress.predicates == {"lifted": True, "held": True, "right_object": True, "stable": True}
-    assert progress.lifted_object == info["objects"][0]
-    assert progress.success
+        judge.judge(scene, things, config)
+    assert judge.predicates == {"lifted": True, "held": True, "right_object": True, "stable": True}
+    assert judge.lifted_object == info["objects"][0]
+    assert judge.success
 
 
 # ---------------------------------------------------------------- privileged state
@@ -319,7 +319,7 @@ def test_another_object_that_is_lifted_is_told_and_does_not_count(six: GraspEnv,
 def test_environment_state_is_where_the_object_is() -> None:
     env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=(), environment_state=True))
     observation, _ = env.reset(seed=0)
-    state = dict(zip(ENVIRONMENT_STATE, observation["environment_state"], strict=True))
+    state = dict(zip(names_of(TARGET), observation["environment_state"], strict=True))
     assert len(state) == 12
     np.testing.assert_allclose([state[f"object.d{axis}"] for axis in "xyz"], env.object_position() - env.hand_pose()[0], atol=1e-6)
     rotation = quat_to_matrix(env.scene.data.qpos[env.scene.target.qpos][3:])
