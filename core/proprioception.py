@@ -1,4 +1,6 @@
-"""The layout of the state: what each entry is called, its unit and bounds, and what a mirror does to it; environments fill it in."""
+"""The layout of the state: what each entry is called, its unit and bounds, and what a mirror does to it; environments
+fill it in.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ class Part:
         names: one name per entry.
         unit: of every entry.
         low, high: bounds of every entry.
-        mirrored: those of the names whose sign changes when the scene is mirrored left to right (y of the base frame, and
-            the hand's closing direction).
+        mirrored: those of the names whose sign changes when the scene is mirrored left to right (y of the base frame,
+            and the hand's closing direction).
     """
 
     read: str
@@ -34,9 +36,9 @@ class Part:
     mirrored: tuple[str, ...] = ()
 
 
-# After the joint angles. `lag` is how far the commanded hand position is ahead of the measured one, `command.gripper` the
-# commanded opening: `eef_delta` actions are added to the command, and without it what an action does would depend on something
-# unseen (2-3 cm while the hand moves).
+# After the joint angles. `lag` is how far the commanded hand position is ahead of the measured one, `command.gripper`
+# the commanded opening: `eef_delta` actions are added to the command, and without it what an action does would depend
+# on something unseen (2-3 cm while the hand moves).
 HAND = (
     Part("opening", ("gripper.opening",), "1", -0.5, 1.5),
     Part("position", ("eef.x", "eef.y", "eef.z"), "m", -REACH, REACH, ("eef.y",)),
@@ -44,8 +46,8 @@ HAND = (
     Part("lag", ("lag.x", "lag.y", "lag.z"), "m", -REACH, REACH, ("lag.y",)),
     Part("command", ("command.gripper",), "1", -1.0, 1.0),
 )
-# Of the privileged "environment_state": the target's centre of mass relative to the hand and the first two columns of its
-# rotation, both along the base frame's axes; the sides of its bounding box in its own frame.
+# Of the privileged "environment_state": the target's centre of mass relative to the hand and the first two columns of
+# its rotation, both along the base frame's axes; the sides of its bounding box in its own frame.
 TARGET = (
     Part("offset", ("object.dx", "object.dy", "object.dz"), "m", -REACH, REACH),
     Part("target_rotation", tuple(f"object.{entry}" for entry in _COLUMNS), "1", -1.01, 1.01),
@@ -67,5 +69,7 @@ def names_of(parts: tuple[Part, ...]) -> tuple[str, ...]:
 def bounds_of(parts: tuple[Part, ...]) -> tuple[Float32, Float32]:
     """Returns the lower and upper bounds (S,) of the entries."""
     sizes = [len(part.names) for part in parts]
-    low, high = (np.repeat(np.array(side, np.float32), sizes) for side in zip(*((p.low, p.high) for p in parts), strict=True))
+    low, high = (
+        np.repeat(np.array(side, np.float32), sizes) for side in zip(*((p.low, p.high) for p in parts), strict=True)
+    )
     return low, high

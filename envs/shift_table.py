@@ -1,4 +1,6 @@
-"""The table of shift factors: what each changes, from which value to which end, whose range that is, and what applies it."""
+"""The table of shift factors: what each changes, from which value to which end, whose range that is, and what applies
+it.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ LEVELS = 5  # level 0 is the training distribution, level k goes k/5 of the way 
 #   object      (obj, value) -> obj                      the target, before it is loaded
 #   scene       (extras, value) -> extras                what the scene is compiled with: `scene.scene.Extras`
 #   start       (start, value, rng) -> None              where things start: `shifted.start_state.Start`
-#   appearance  (appearance, drawn) -> None              camera, lights, paint: `shifted.appearance.Appearance`, `shifts.Drawn`
-#   image       (image, value, rng) -> image             every camera's at every control step, (H, W, 3)
-#   mask        (mask, value, rng, episode_rng) -> mask  likewise, (H, W)
-#   action      (channel, value) -> None                 actions on their way to the robot: `shifted.action_noise.ActionChannel`
+# appearance  (appearance, drawn) -> None              camera, lights, paint: `shifted.appearance.Appearance`,
+# `shifts.Drawn` image       (image, value, rng) -> image             every camera's at every control step, (H, W, 3)
+# mask        (mask, value, rng, episode_rng) -> mask  likewise, (H, W) action      (channel, value) -> None
+# actions on their way to the robot: `shifted.action_noise.ActionChannel`
 When = Literal["object", "scene", "start", "appearance", "image", "mask", "action"]
 
 
@@ -78,7 +80,8 @@ _ROWS = (
     ShiftFactor("light-direction", 0.0, (60.0,), "deg", "both lights tilted about a horizontal axis, which is drawn",
         {"appearance": "appearance.light_direction"}),
     ShiftFactor("light-intensity", 1.0, (0.3 / 0.55, 0.8 / 0.55), "1", "all lights, as a factor",
-        {"appearance": "appearance.light_intensity"}, "Factor World: diffuse 0.3 to 0.8; here 0.55 is the training value"),
+        {"appearance": "appearance.light_intensity"},
+        "Factor World: diffuse 0.3 to 0.8; here 0.55 is the training value"),
     ShiftFactor("light-colour", 0.0, (1.0,), "1", "lights blended from white to a drawn colour",
         {"appearance": "appearance.light_colour"}, "COLOSSEUM: each channel drawn alone; here the brightest stays 1"),
     ShiftFactor("table-colour", 0.0, (1.0,), "1", "table's mean colour moved to a drawn one",
@@ -96,8 +99,8 @@ _ROWS = (
         "COLOSSEUM, Factor World: replaced; the contrast is ours"),
     ShiftFactor("object-size", 1.0, (0.7, 1.6), "1", "object's size, as a factor; its mass stays",
         {"object": "varied_object.resized"}, "Factor World: scale 0.7 to 1.6"),
-    ShiftFactor("object-mass", 1.0, (0.2, 5.0), "1", "object's mass, as a factor", {"object": "varied_object.with_mass"},
-        visual=False),
+    ShiftFactor("object-mass", 1.0, (0.2, 5.0), "1", "object's mass, as a factor",
+        {"object": "varied_object.with_mass"}, visual=False),
     ShiftFactor("object-friction", 1.0, (0.3,), "1", "object's friction, as a factor",
         {"object": "varied_object.with_friction"}, visual=False),
     ShiftFactor("object-pose", 1.0, (2.0,), "1", "side of the square of start positions, as a factor",
@@ -110,8 +113,8 @@ _ROWS = (
         {"image": "image_noise.noisy"}, "ImageNet-C: Gaussian noise", late=True),
     ShiftFactor("image-blur", 0.0, (100 * 6 / 224,), "% of side", "standard deviation of Gaussian blur",
         {"image": "image_noise.blurred"}, "ImageNet-C: 6 of 224 pixels"),
-    ShiftFactor("image-jpeg", 100.0, (7.0,), "quality", "images pass through JPEG", {"image": "image_noise.through_jpeg"},
-        "ImageNet-C: quality 7", late=True),
+    ShiftFactor("image-jpeg", 100.0, (7.0,), "quality", "images pass through JPEG",
+        {"image": "image_noise.through_jpeg"}, "ImageNet-C: quality 7", late=True),
     ShiftFactor("action-latency", 0.0, (0.5,), "s", "actions are executed late", {"action": "action_noise.latency"},
         visual=False),
     ShiftFactor("action-noise", 0.0, (0.3,), "1", "standard deviation of action noise, of the largest eef_delta step",

@@ -90,8 +90,9 @@ class Shift:
     def __post_init__(self) -> None:
         if self.factor not in SHIFT_FACTORS:
             raise UnknownNameError("shift", self.factor, SHIFT_FACTORS)
-        if isinstance(self.level, bool) or not isinstance(self.level, int | np.integer) or not 0 <= self.level <= LEVELS:
-            raise ConfigError(f"shift {self.factor}={self.level}: the level must be a whole number from 0 (training) to {LEVELS}")
+        whole = isinstance(self.level, int | np.integer) and not isinstance(self.level, bool)
+        if not whole or not 0 <= self.level <= LEVELS:
+            raise ConfigError(f"shift {self}: the level must be a whole number from 0 (training) to {LEVELS}")
 
     def __str__(self) -> str:
         return f"{self.factor}={self.level}"
@@ -135,7 +136,7 @@ class Shifts:
             if name not in SHIFT_FACTORS:
                 raise UnknownNameError("shift", name, SHIFT_FACTORS)
             if not equals or not level.isdecimal():
-                raise ConfigError(f"shift {part!r}: write {name}=LEVEL with a whole number from 0 (training) to {LEVELS}")
+                raise ConfigError(f"shift {part!r}: write {name}=LEVEL, a whole number from 0 (training) to {LEVELS}")
             items.append(Shift(name, int(level)))
         return cls(tuple(items))
 
@@ -158,12 +159,15 @@ class Shifts:
         for shift in self.items:
             if shift.level:
                 a, b, c, share = (float(x) for x in stream(shift.factor).random(4))
-                values[shift.factor], draws[shift.factor] = SHIFT_FACTORS[shift.factor].at(shift.level, share), (a, b, c)
+                values[shift.factor] = SHIFT_FACTORS[shift.factor].at(shift.level, share)
+                draws[shift.factor] = a, b, c
         return Variation(values, draws)
 
 
 class Drawn(NamedTuple):
-    """What one factor comes to in one episode: its value in its unit, and three numbers in [0, 1) for whatever else it draws."""
+    """What one factor comes to in one episode: its value in its unit, and three numbers in [0, 1) for whatever else it
+    draws.
+    """
 
     factor: str
     value: float
@@ -201,7 +205,9 @@ class Variation:
         return factor in self.values
 
     def at(self, when: When) -> Sequence[tuple[Callable[..., Any], Drawn]]:
-        """Returns what is applied at a time, in order: functions as `shift_table` describes them, and what they are given."""
+        """Returns what is applied at a time, in order: functions as `shift_table` describes them, and what they are
+        given.
+        """
         return self._steps.get(when, ())
 
     @functools.cached_property

@@ -53,7 +53,9 @@ def action_contract(config: EnvConfig, robot: Robot, joint_limits: Array) -> Act
 
 
 def observation_contract(config: EnvConfig, robot: Robot) -> ObservationContract:
-    """Returns the contract of the observations: cameras with image sizes, names of the state and of the privileged state."""
+    """Returns the contract of the observations: cameras with image sizes, names of the state and of the privileged
+    state.
+    """
     privileged = names_of(TARGET) if config.environment_state else ()
     return ObservationContract(tuple(config.image_sizes.items()), names_of(proprioception(robot.joints)), privileged)
 
@@ -61,8 +63,8 @@ def observation_contract(config: EnvConfig, robot: Robot) -> ObservationContract
 def observation_space(config: EnvConfig, robot: Robot) -> spaces.Dict:
     """Returns the space of observations; all bounds are finite.
 
-    {"pixels": {cam: HWC}, "masks": {cam: HW}, "depth": {cam: HW}, "agent_pos": (S,), "environment_state": (12,)}. Cameras' parts
-    are absent without cameras, depth and the privileged state unless the configuration asks for them.
+    {"pixels": {cam: HWC}, "masks": {cam: HW}, "depth": {cam: HW}, "agent_pos": (S,), "environment_state": (12,)}.
+    Cameras' parts are absent without cameras, depth and the privileged state unless the configuration asks for them.
     """
     sizes = config.image_sizes.items()
     parts: dict[str, spaces.Space[Any]] = {}

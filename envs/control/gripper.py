@@ -22,7 +22,7 @@ class GripperController:
     def __init__(self, gripper: Gripper) -> None:
         self._speed = gripper.speed
         self._closed, self._shut = np.asarray(gripper.closed_ctrl), np.asarray(gripper.shut)  # commanded, measured
-        self._travel, self._span = np.asarray(gripper.open_ctrl) - self._closed, np.asarray(gripper.open_ctrl) - self._shut
+        self._travel, self._span = (np.asarray(gripper.open_ctrl) - least for least in (self._closed, self._shut))
         self.opening = 1.0
 
     def command(self, opening: float, seconds: float) -> None:
@@ -51,5 +51,6 @@ def write_robot(scene: Scene, joints: Array, opening: float = 1.0) -> None:
     data.qpos[arm.qpos] = data.ctrl[arm.ctrl] = joints
     fingers = shut + opening * (opened - shut)
     data.qpos[arm.finger_qpos] = fingers
-    data.qpos[arm.follower_qpos] = [ratio * fingers[gripper.joints.index(driver)] for _, driver, ratio in gripper.follow]
+    drivers = [fingers[gripper.joints.index(driver)] for _, driver, _ in gripper.follow]
+    data.qpos[arm.follower_qpos] = [ratio * angle for (_, _, ratio), angle in zip(gripper.follow, drivers, strict=True)]
     data.ctrl[arm.finger_ctrl] = closed + opening * (opened - closed)

@@ -6,12 +6,10 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.envs.rotations import matrix_to_rotvec
 from toyshift.envs.scene.scene import Scene
-
-Array = NDArray[np.float64]
 
 ITERATIONS = 3  # per control step; each costs about 40 us
 DAMPING = 1e-4
@@ -72,7 +70,8 @@ class InverseKinematics:
             error[:3] = position - self._data.site_xpos[self._site]
             error[3:] = matrix_to_rotvec(rotation @ current.T)
             posture = POSTURE_GAIN * (self._home - solution)
-            # MuJoCo's Cholesky: LAPACK wakes OpenBLAS' threads for six equations, which costs 30 us, and milliseconds on a busy machine
+            # MuJoCo's Cholesky: LAPACK wakes OpenBLAS' threads for six equations, which costs 30 us, and milliseconds
+            # on a busy machine
             square = j @ j.T + _DAMPING_MATRIX  # (6, 6)
             mujoco.mju_cholFactor(square, 0.0)
             mujoco.mju_cholSolve(weights, square, error - j @ posture)

@@ -1,4 +1,5 @@
-"""Builds the MuJoCo scene: table, robot, cameras, lights and one object, which is slots for toys or meshes for scans."""
+"""Builds the MuJoCo scene: table, robot, cameras, lights and one object, which is slots for toys or meshes for scans.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from toyshift.envs.robots import Robot, get_robot
 from toyshift.envs.scene.bodies import DISTRACTOR_SLOTS, SLOTS, add_mesh_object, add_slots
 from toyshift.envs.scene.robot_body import add_robot
 from toyshift.envs.scene.scene import Arm, Body, Looks, Scene
-from toyshift.envs.scene.surroundings import VISIBLE, add_surroundings
+from toyshift.envs.scene.spec import VISIBLE, add_material
+from toyshift.envs.scene.surroundings import add_surroundings
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 from toyshift.toys.model import GraspObject
 
@@ -76,13 +78,15 @@ def _add_extras(spec: Any, extras: Extras, meshes: Sequence[GraspObject]) -> Non
         else:
             add_slots(body, f"{name}_", SLOTS if name.startswith("other") else DISTRACTOR_SLOTS)
     if extras.print:
-        cube = spec.add_texture(name="print", type=mujoco.mjtTexture.mjTEXTURE_CUBE, width=PRINT_SIDE, height=6 * PRINT_SIDE, nchannel=3)
-        cube.data = bytes([255]) * (18 * PRINT_SIDE**2)
-        spec.add_material(name="print", specular=0.5, shininess=0.5).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "print"
+        cube = np.full((6 * PRINT_SIDE, PRINT_SIDE, 3), 255, np.uint8)
+        add_material(spec, "print", cube, cube=True, specular=0.5, shininess=0.5)
 
 
-def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extras = NO_EXTRAS, meshes: Sequence[GraspObject] = ()) -> Scene:
-    """Makes a scene with slots for toys (obj=None; compiled once per process and copied), or compiles one for mesh objects.
+def build_scene(
+    config: EnvConfig, obj: GraspObject | None = None, extras: Extras = NO_EXTRAS, meshes: Sequence[GraspObject] = ()
+) -> Scene:
+    """Makes a scene with slots for toys (obj=None; compiled once per process and copied), or compiles one for mesh
+    objects.
 
     Args:
         config: environment configuration.
@@ -90,7 +94,8 @@ def build_scene(config: EnvConfig, obj: GraspObject | None = None, extras: Extra
         extras: what the scene has besides.
         meshes: mesh objects beside the target.
     """
-    template = Template(config.robot, config.physics_dt, config.centre, extras, config.added_cameras, config.quality == "high")
+    full, added = config.quality == "high", config.added_cameras
+    template = Template(config.robot, config.physics_dt, config.centre, extras, added, full)
     with _compiling:
         model = copy.copy(_toy_model(template)) if obj is None and not meshes else _compiled(template, obj, meshes)
     return _resolved(model, get_robot(config.robot), obj, extras, meshes)
@@ -111,10 +116,12 @@ def _compiled(template: Template, obj: GraspObject | None, meshes: Sequence[Gras
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10
-    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE  # its tree is built when compiling, slots move later
+    # its tree is built when compiling, slots move later
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     spec.visual.global_.offwidth = spec.visual.global_.offheight = 1024
     spec.visual.map.znear, spec.visual.map.zfar = 0.01, 20.0
-    spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = (0.35,) * 3, (0.15,) * 3, (0.0,) * 3
+    light = spec.visual.headlight
+    light.ambient, light.diffuse, light.specular = (0.35,) * 3, (0.15,) * 3, (0.0,) * 3
     spec.stat.extent, spec.stat.center = 1.0, (0.5, 0.0, 0.2)
     add_surroundings(spec)
     add_robot(spec, robot, template.full_meshes)
@@ -133,7 +140,9 @@ def _compiled(template: Template, obj: GraspObject | None, meshes: Sequence[Gras
         raise ConfigError(f"MuJoCo cannot compile the scene{f' with {obj.id}' if obj else ''}: {error}") from error
 
 
-def _resolved(model: Any, robot: Robot, obj: GraspObject | None, extras: Extras, meshes: Sequence[GraspObject]) -> Scene:
+def _resolved(
+    model: Any, robot: Robot, obj: GraspObject | None, extras: Extras, meshes: Sequence[GraspObject]
+) -> Scene:
     grip = robot.gripper
     target, *beside = (_body(model, name) for name in (OBJECT, *_names(extras, meshes)))
     hand = model.body(grip.body).id
@@ -197,4 +206,5 @@ def scene_hash(config: EnvConfig, obj: GraspObject, others: tuple[str, ...] = ()
     """
     geoms = "".join(f"{g.kind}{g.size}{g.pos}{g.quat}" for g in obj.geoms)
     parts = np.concatenate([np.zeros((1, 3)), *obj.parts]).astype(np.float32).tobytes()
-    return content_hash(SCENE_VERSION, config.robot, str(config.physics_dt), obj.id, geoms, parts, f"{obj.mass:.6f}", *others)
+    mass, physics_dt = f"{obj.mass:.6f}", str(config.physics_dt)
+    return content_hash(SCENE_VERSION, config.robot, physics_dt, obj.id, geoms, parts, mass, *others)

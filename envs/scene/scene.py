@@ -1,4 +1,6 @@
-"""A compiled scene: MuJoCo's model and data with the ids and addresses that the environment needs, by what they belong to."""
+"""A compiled scene: MuJoCo's model and data with the ids and addresses that the environment needs, by what they belong
+to.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ class Arm:
     """Where the robot is in MuJoCo's arrays.
 
     Attributes:
-        qpos, finger_qpos, follower_qpos: addresses in qpos, of the arm's joints, the driven fingers' and those that follow.
+        qpos, finger_qpos, follower_qpos: addresses in qpos, of the arm's joints, the driven fingers' and those that
+            follow.
         ctrl, finger_ctrl: addresses in ctrl.
         site: id of the grasp site.
     """
@@ -80,7 +83,8 @@ class Drawable:
     Attributes:
         model, data: MuJoCo's.
         label: per geom, the value in masks.
-        loaded: what was written into slots: the target's name (see `varied_key`), then the ids of the objects beside it.
+        loaded: what was written into slots: the target's name (see `varied_key`), then the ids of the objects beside
+            it.
         painted: original image of every texture that a shift has painted over; paint_version counts the changes.
     """
 
@@ -102,7 +106,8 @@ class Scene(Drawable):
         others: bodies of the task's other objects: first toys, then meshes.
         distractors: bodies of the toys that a shift asks for.
         looks: looks as compiled.
-        is_object, is_gripper: per geom, used to classify contacts; the target's, and the hand's with all that hangs on it.
+        is_object, is_gripper: per geom, used to classify contacts; the target's, and the hand's with all that hangs on
+            it.
     """
 
     robot: Robot

@@ -1,4 +1,6 @@
-"""Writes what an episode looks like into a scene's model: camera, lights, colours and textures, from a look and a variation."""
+"""Writes what an episode looks like into a scene's model: camera, lights, colours and textures, from a look and a
+variation.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ class Appearance:
 
     def image(self, texture: int) -> Array:
         """Returns a texture's image as it has been painted so far; not to be written to."""
-        return self.images[texture] if texture in self.images else original_image(self.scene, texture).astype(np.float64)
+        painted = self.images.get(texture)
+        return original_image(self.scene, texture).astype(np.float64) if painted is None else painted
 
 
 def write_appearance(scene: Scene, look: Look, variation: Variation = TRAINING) -> None:

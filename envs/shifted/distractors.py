@@ -37,9 +37,12 @@ class Pool(Protocol):
 
 
 def choose_distractors(
-    pool: Pool, present: Sequence[GraspObject], count: int, rng: np.random.Generator, name: Callable[[GraspObject], str] | None = None
+    pool: Pool, present: Sequence[GraspObject], count: int, rng: np.random.Generator, name: Callable[
+        [GraspObject], str
+    ] | None = None
 ) -> list[GraspObject]:
-    """Returns `count` toys of the pool that fit the slots: different ones and none that is present, as far as the pool has them.
+    """Returns `count` toys of the pool that fit the slots: different ones and none that is present, as far as the pool
+    has them.
 
     Args:
         pool: what they are drawn from.
@@ -63,9 +66,13 @@ def choose_distractors(
 
 
 def free_place(
-    centre: Array, half: Array | float, radius: float, taken: Sequence[Circle], rng: np.random.Generator, growth: Array | float = GROWTH
+    centre: Array, half: Array | float, radius: float, taken: Sequence[
+        Circle
+    ], rng: np.random.Generator, growth: Array | float = GROWTH
 ) -> Array:
-    """Returns a place (2,) uniform in centre +- half whose circle meets none that is taken; the region grows until there is one [m]."""
+    """Returns a place (2,) uniform in centre +- half whose circle meets none that is taken; the region grows until
+    there is one [m].
+    """
     while True:
         place = np.asarray(centre + half * (2 * rng.random(2) - 1))
         if all(np.linalg.norm(place - other) > radius + reach + GAP for other, reach in taken):

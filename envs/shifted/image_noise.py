@@ -23,7 +23,7 @@ def blurred(image: Image, percent: float, _: np.random.Generator) -> Image:
 
     deviation = percent / 100 * image.shape[0]  # [pixels]
     soft = gaussian_filter(image.astype(np.float32), (deviation, deviation, 0), mode="nearest")
-    return np.clip(np.rint(soft), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(soft), 0, 255), np.uint8)
 
 
 def noisy(image: Image, share: float, rng: np.random.Generator) -> Image:

@@ -27,14 +27,18 @@ def noisy_mask(mask: Mask, variation: Variation, episode_rng: np.random.Generato
 
 
 def eroded(mask: Mask, width: float, *_: np.random.Generator) -> Mask:
-    """Returns the mask whose target has lost a rim, `width` times as wide as the largest circle in the target has radius."""
+    """Returns the mask whose target has lost a rim, `width` times as wide as the largest circle in the target has
+    radius.
+    """
     depth = _depth(mask == MASK_TARGET)
     lost = (depth > 0) & (depth <= width * depth.max())
     return np.where(lost, MASK_BACKGROUND, mask).astype(np.uint8)
 
 
 def dilated(mask: Mask, width: float, *_: np.random.Generator) -> Mask:
-    """Returns the mask whose target has gained a rim, `width` times as wide as the largest circle in the target has radius."""
+    """Returns the mask whose target has gained a rim, `width` times as wide as the largest circle in the target has
+    radius.
+    """
     target = mask == MASK_TARGET
     if not target.any():
         return mask
@@ -55,10 +59,11 @@ def _depth(region: NDArray[np.bool_]) -> Array:
     return depth if not region.all() else np.ones(region.shape)
 
 
-def with_iou(mask: Mask, iou: float, rng: np.random.Generator, *_: np.random.Generator) -> Mask:
+def with_iou(mask: Mask, iou: float, rng: np.random.Generator, *_rest: np.random.Generator) -> Mask:
     """Returns a mask whose target overlaps the true one with a given intersection over union, to within one pixel.
 
-    As many pixels are lost as are gained: n of A with (A - n) / (A + n) = iou. The target stays a blob: it becomes the A
+    As many pixels are lost as are gained: n of A with (A - n) / (A + n) = iou. The target stays a blob: it becomes the
+        A
     pixels that lie deepest in it, or least far from it, once a smooth random field is added, the weakest that moves n.
     """
     from scipy.ndimage import gaussian_filter
@@ -121,7 +126,9 @@ def wrong_object(mask: Mask, rng: np.random.Generator) -> Mask:
 
 
 def _other_place(indices: Indices, size: int, share: float) -> int:
-    """Returns by how much pixels can move along one axis of the image and stay in it, at least half as far as is possible one way."""
+    """Returns by how much pixels can move along one axis of the image and stay in it, at least half as far as is
+    possible one way.
+    """
     room = int(indices.min()), int(size - 1 - indices.max())  # before and behind
     way = -1 if share * sum(room) < room[0] else 1
     inside = (share * sum(room) - (0 if way < 0 else room[0])) / max(room[way > 0], 1)  # in [0, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from toyshift.toys.model import GraspObject
 def varied_object(obj: GraspObject, variation: Variation) -> GraspObject:
     """Returns the object as a variation makes it; the object itself where nothing of it is shifted.
 
-    Size, mass and friction are apart from each other: a larger object keeps its mass, a heavier one its size. Inertia follows both.
+    Size, mass and friction are apart from each other: a larger object keeps its mass, a heavier one its size. Inertia
+        follows both.
     """
     for apply, drawn in variation.at("object"):
         obj = apply(obj, drawn.value)
@@ -31,22 +32,22 @@ def resized(obj: GraspObject, factor: float) -> GraspObject:
         return x, y, z
 
     visual = obj.visual
-    return dataclasses.replace(
+    return replace(
         obj,
         mesh=obj.mesh.copy().apply_scale(factor),
-        geoms=tuple(dataclasses.replace(g, size=scaled(g.size), pos=scaled(g.pos)) for g in obj.geoms),
+        geoms=tuple(replace(g, size=scaled(g.size), pos=scaled(g.pos)) for g in obj.geoms),
         parts=tuple(factor * part for part in obj.parts),
-        visual=visual and dataclasses.replace(visual, vertices=(factor * visual.vertices).astype(np.float32)),
+        visual=visual and replace(visual, vertices=(factor * visual.vertices).astype(np.float32)),
         com=factor * obj.com,
         inertia=factor**2 * obj.inertia,
-        rest_poses=tuple(dataclasses.replace(p, height=factor * p.height, width=factor * p.width) for p in obj.rest_poses),
+        rest_poses=tuple(replace(p, height=factor * p.height, width=factor * p.width) for p in obj.rest_poses),
     )
 
 
 def with_mass(obj: GraspObject, factor: float) -> GraspObject:
-    return dataclasses.replace(obj, mass=obj.mass * factor, inertia=obj.inertia * factor)
+    return replace(obj, mass=obj.mass * factor, inertia=obj.inertia * factor)
 
 
 def with_friction(obj: GraspObject, factor: float) -> GraspObject:
     a, b, c = obj.friction
-    return dataclasses.replace(obj, friction=(a * factor, b * factor, c * factor))
+    return replace(obj, friction=(a * factor, b * factor, c * factor))

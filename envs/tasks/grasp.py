@@ -8,9 +8,8 @@ from typing import Any, cast
 import gymnasium as gym
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Float32, Image
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.proprioception import REACH, TARGET, Part, proprioception
 from toyshift.core.seeds import episode_rng
@@ -39,66 +38,72 @@ from toyshift.toys.model import GraspObject
 Observation = dict[str, Any]
 
 STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
-FREE_BODY_STATE = 7 + 3 * 6 + 6  # numbers of a free body in it: position; velocity, warm start, joint forces; force on the body
-BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
+# numbers of a free body in it: position; velocity, warm start, joint forces; force on the body
+FREE_BODY_STATE = 7 + 3 * 6 + 6
+BAD_STATE = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC")]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
 RESET_OPTIONS = {"episode", "object", "look", "shift"}
 RENDER_MODES = ("human", "rgb_array")
 
 
-class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
+class GraspEnv(gym.Env[Observation, Float32]):
     """## Description
-    A robot, a Panda with its hand by default, stands at a table on which objects lie in random poses. Grasp the target and lift it.
+    A robot, a Panda with its hand by default, stands at a table on which objects lie in random poses. Grasp the target
+    and lift it.
 
     | id | what is on the table | what is seen |
     |---|---|---|
-    | `toyshift/Grasp-v0` | one object; `clutter=N` or `clutter="2-6"` puts others of the set beside it | images, masks, state |
+    | `toyshift/Grasp-v0` | one object; `clutter=N` or `"2-6"` puts others of the set beside it | images, masks, state |
     | `toyshift/Pick-v0` | 2-6 objects of the set, of which the instruction names the target | images, masks, state |
     | `toyshift/GraspState-v0` | one object | state and the object's pose |
 
-    `GraspRelaxed-v0`, `GraspClutter-v0`, `PickTwo-v0` and `PickSix-v0` are variants in difficulty: see `toyshift.envs.VARIANTS`.
+    `GraspRelaxed-v0`, `GraspClutter-v0`, `PickTwo-v0` and `PickSix-v0` are variants in difficulty: see
+    `toyshift.envs.VARIANTS`.
 
-    The instruction is `info["task"]` and `env.task_description`: "pick up the red toy", and in Pick, where no two objects are called
-    the same, "pick up the red toy made of a sphere and two cuboids" or "pick up the mustard bottle".
+    The instruction is `info["task"]` and `env.task_description`: "pick up the red toy", and in Pick, where no two
+    objects are called the same, "pick up the red toy made of a sphere and two cuboids" or "pick up the mustard bottle".
 
     ## Action Space
-    All end with the gripper (1 open, 0 closed). `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in the
-    robot's base frame and added to the *commanded* hand pose. `eef_pose` (7): absolute position [m] and axis-angle [rad].
-    `joint_pos` (joints + 1): absolute joint angles [rad]. `joint_delta`: added to the commanded ones [rad].
+    All end with the gripper (1 open, 0 closed). `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in
+    the robot's base frame and added to the *commanded* hand pose. `eef_pose` (7): absolute position [m] and axis-angle
+    [rad]. `joint_pos` (joints + 1): absolute joint angles [rad]. `joint_delta`: added to the commanded ones [rad].
 
     ## Observation Space
     `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
     with `depth=True` `depth.<camera>` (H, W) float32 [m] along the optical axis (20 where there is nothing),
-    `agent_pos` (joints + 14,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
-    commanded minus measured hand position [m], commanded gripper opening 0..1. GraspState has no images but
-    `environment_state` (12,) float32: the target's centre of mass relative to the hand [m], first two columns of its rotation, the
-    sides of its bounding box in its own frame [m].
+    `agent_pos` (joints + 14,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns
+    of the hand's rotation, commanded minus measured hand position [m], commanded gripper opening 0..1. GraspState has
+    no images but `environment_state` (12,) float32: the target's centre of mass relative to the hand [m], first two
+    columns of its rotation, the sides of its bounding box in its own frame [m].
 
     ## Rewards
-    `reward="dense"`: sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1] (height /
-    lift_height), success in {0, 1}, all of the target. "cost", GraspState's: minus 1 at every step, plus up to 1 for near and over in
-    [0, 1] (how close the hand is to where it should be on its way down to the target: `success.detour`), grasp in {0, 1} (parts of the
-    gripper touch the target from opposite sides), held and lift, so that success, which ends the episode, is worth most: "dense"
-    pays more for staying just below it. "sparse": success. See `success.REWARDS`; `info["reward_terms"]` has the terms unscaled. Success is
-    computed apart from the reward.
+    `reward="dense"`: sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1]
+    (height / lift_height), success in {0, 1}, all of the target. "cost", GraspState's: minus 1 at every step, plus up
+    to 1 for near and over in [0, 1] (how close the hand is to where it should be on its way down to the target:
+    `success.detour`), grasp in {0, 1} (parts of the gripper touch the target from opposite sides), held and lift, so
+    that success, which ends the episode, is worth most: "dense" pays more for staying just below it. "sparse": success.
+    See `success.REWARDS`; `info["reward_terms"]` has the terms unscaled. Success is computed apart from the reward.
 
     ## Starting State
-    Joints at home with Gaussian noise. Grasp: target in one of its rest poses, any yaw, its centre of mass uniform in a square; other
-    objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where they do not fit), the
+    Joints at home with Gaussian noise. Grasp: target in one of its rest poses, any yaw, its centre of mass uniform in a
+        square; other
+    objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where they do not
+        fit), the
     target anywhere among them. Objects do not touch each other, and have come to rest.
 
     ## Termination / Truncation
-    Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps (registration).
-    An episode in which another object is lifted goes on.
+    Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps
+    (registration). An episode in which another object is lifted goes on.
 
     ## Success
-    The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it touches
-    nothing but the gripper, and the gripper holds no other object. `info["predicates"]`: `lifted`, `held`, `right_object`
-    (False while the gripper holds another object), `stable`.
+    The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it
+    touches nothing but the gripper, and the gripper holds no other object. `info["predicates"]`: `lifted`, `held`,
+    `right_object` (False while the gripper holds another object), `stable`.
 
     ## Info
-    `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the last one
-    that the gripper held 5 cm above its start, "" for none. The target is drawn, or chosen by reset option "object".
+    `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the
+    last one that the gripper held 5 cm above its start, "" for none. The target is drawn, or chosen by reset option
+    "object".
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
@@ -108,12 +113,14 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         try:
             self.config = EnvConfig(**fields) if config is None else config
         except TypeError as error:
-            raise UnknownNameError("environment option", str(error).split("'")[-2], EnvConfig.__dataclass_fields__) from error
+            unknown = str(error).split("'")[-2]
+            raise UnknownNameError("environment option", unknown, EnvConfig.__dataclass_fields__) from error
         if config is not None and overrides:
             raise ConfigError("give either config= or single options, not both")
         if render_mode not in (None, *RENDER_MODES):
             raise UnknownNameError("render mode", render_mode, RENDER_MODES)
-        self.metadata = {"render_modes": [mode for mode in RENDER_MODES if mode != "human" or has_display()], "render_fps": round(self.config.control_hz)}
+        modes = [mode for mode in RENDER_MODES if mode != "human" or has_display()]
+        self.metadata = {"render_modes": modes, "render_fps": round(self.config.control_hz)}
         self.render_mode = render_mode
         self._viewer = Viewer() if render_mode == "human" else None
         self._stage = Stage(self.config)
@@ -147,7 +154,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     # ---------------------------------------------------------------- episodes
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, dict[str, Any]]:
         """Starts an episode.
 
         Args:
@@ -178,7 +187,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         drawn = int(rng.integers(len(self.objects)))
         target = self._stage.find(options.get("object", drawn))
         others = self._stage.draw_others(target, self._stream("others"))
-        self._use(target, others, self._stage.draw_distractors(target, others, self.variation, self._stream("distractors")))
+        distractors = self._stage.draw_distractors(target, others, self.variation, self._stream("distractors"))
+        self._use(target, others, distractors)
         place(self._stage, self._setting, self.variation, rng, self._stream)
         write_appearance(self.scene, self.look, self.variation)
         mujoco.mj_forward(self.scene.model, self.scene.data)
@@ -216,12 +226,12 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     # ---------------------------------------------------------------- stepping
 
-    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Float32) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         reward, terminated, info = self.advance(action)
         self._show()
         return self.observe(), reward, terminated, False, info
 
-    def advance(self, action: NDArray[np.float32]) -> tuple[float, bool, dict[str, Any]]:
+    def advance(self, action: Float32) -> tuple[float, bool, dict[str, Any]]:
         """Executes one action and renders nothing: for policies that execute several actions per observation.
 
         Returns:
@@ -234,11 +244,12 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.simulate()
         return self.outcome()
 
-    def command(self, action: NDArray[np.float32]) -> None:
+    def command(self, action: Float32) -> None:
         """First part of a control step: what the action makes of the commanded joints and gripper.
 
         Raises:
-            ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is over.
+            ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is
+                over.
         """
         if not self._ready:
             raise ConfigError("the episode has not begun or is over: call reset() first")
@@ -247,7 +258,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         except (TypeError, ValueError) as error:
             raise ConfigError(f"the action is no array of numbers: {error}") from error
         if values.shape != self._low.shape:
-            raise ConfigError(f"action of shape {values.shape}; {self.action_contract.mode} takes {self._low.shape}: {', '.join(self.action_contract.names)}")
+            mode, names = self.action_contract.mode, ", ".join(self.action_contract.names)
+            raise ConfigError(f"action of shape {values.shape}; {mode} takes {self._low.shape}: {names}")
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
             raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
@@ -299,7 +311,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         observation: Observation = {}
         if self.config.cameras:
             renderer = self.renderer()
-            views = {camera: renderer.render(camera, size, depth=self.config.depth) for camera, size in self.config.image_sizes.items()}
+            sizes, depth = self.config.image_sizes.items(), self.config.depth
+            views = {camera: renderer.render(camera, size, depth=depth) for camera, size in sizes}
             if self.variation.values:
                 views = {camera: self._as_sensed(camera, view) for camera, view in views.items()}
             observation["pixels"] = {camera: view.image for camera, view in views.items()}
@@ -313,14 +326,15 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         return observation
 
     @staticmethod
-    def _read(parts: Sequence[Part], values: dict[str, Any]) -> NDArray[np.float32]:
+    def _read(parts: Sequence[Part], values: dict[str, Any]) -> Float32:
         """Returns a state (S,) in the order of its table."""
         return np.concatenate([values[part.read] for part in parts], dtype=np.float32)
 
     def _proprioception(self, position: Array, rotation: Array) -> dict[str, Any]:
         return {
             "joints": self.scene.data.qpos[self.scene.arm.qpos], "opening": [self.opening()], "position": position,
-            "rotation": rotation[:, :2].T.ravel(), "lag": self._arm.position - position, "command": [self._gripper.opening],
+            "rotation": rotation[:, :2].T.ravel(), "lag": self._arm.position - position,
+            "command": [self._gripper.opening],
         }
 
     def _environment_state(self, position: Array) -> dict[str, Any]:
@@ -329,7 +343,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         return {"offset": offset, "target_rotation": rotation[:, :2].T.ravel(), "extents": extents}
 
     def _as_sensed(self, camera: str, view: View) -> View:
-        """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has none."""
+        """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has
+        none.
+        """
         image = noisy_image(view.image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
         mask = view.mask
         if mask is not None:
@@ -341,8 +357,10 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Returns the renderer of the present scene; GL starts here, not in the constructor."""
         return self._stage.renderer(self.scene)
 
-    def render(self) -> NDArray[np.uint8] | None:
-        """Returns an image (256, 256, 3) from the side in render mode "rgb_array"; in "human", shows the state in the viewer."""
+    def render(self) -> Image | None:
+        """Returns an image (256, 256, 3) from the side in render mode "rgb_array"; in "human", shows the state in the
+        viewer.
+        """
         self._show()
         return self.picture(camera="film") if self.render_mode == "rgb_array" else None
 
@@ -351,7 +369,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if self._viewer is not None:
             self._viewer.show(self.scene)
 
-    def picture(self, size: int | tuple[int, int] = 256, camera: str = "front") -> NDArray[np.uint8]:
+    def picture(self, size: int | tuple[int, int] = 256, camera: str = "front") -> Image:
         """Returns an image (height, width, 3) of the present state, for people."""
         return self.renderer().render(camera, size, mask=False)[0]
 
@@ -368,9 +386,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Commanded hand position (3,) [m] and rotation (3, 3): what eef_delta actions are added to."""
         return self._arm.position.copy(), self._arm.rotation.copy()
 
-    def action_for(self, step: Array, turn: Array, opening: float) -> NDArray[np.float32]:
-        """Returns the action, under the action contract, that moves the commanded hand by a translation (3,) [m] and a rotation
-        vector (3,) [rad], base frame, and commands an opening (0..1)."""
+    def action_for(self, step: Array, turn: Array, opening: float) -> Float32:
+        """Returns the action, under the action contract, that moves the commanded hand by a translation (3,) [m] and a
+        rotation vector (3,) [rad], base frame, and commands an opening (0..1)."""
         return np.append(self._arm.action_for(step, turn), opening).astype(np.float32)
 
     def inverse_kinematics(self) -> InverseKinematics:
@@ -396,7 +414,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         return tuple(obj.id for obj in self._setting.others)
 
     def others(self) -> list[tuple[GraspObject, Array, Array]]:
-        """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base frame."""
+        """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base
+        frame.
+        """
         objects = (*self._setting.others, *self._setting.distractors)
         poses = [self.scene.data.qpos[body.qpos] for body in self.scene.beside]
         return [(obj, qpos[:3].copy(), quat_to_matrix(qpos[3:])) for obj, qpos in zip(objects, poses, strict=True)]
@@ -438,7 +458,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         absent = max(0, self.config.others[1] - len(self._setting.others))
         return np.pad(state, (0, absent * FREE_BODY_STATE)) if absent else state
 
-    def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None) -> None:
+    def load_sim_state(
+        self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None,
+    ) -> None:
         """Puts the simulation into a stored state, e.g. to render it again or to go on from it.
 
         Args:
@@ -451,11 +473,12 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             ContractError: the state was made with another model.
         """
         there, find = self._setting, self._stage.find
-        self._use(find(object_id), there.others if others is None else [find(other) for other in others], there.distractors)
+        beside = there.others if others is None else [find(other) for other in others]
+        self._use(find(object_id), beside, there.distractors)
         if model_hash is not None and model_hash != self.model_hash():
+            hashes = f"{model_hash}, now {self.model_hash()}"
             raise ContractError(
-                f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): "
-                "it cannot be rendered again with this one"
+                f"the state of {object_id} was made with another model ({hashes}) and cannot be rendered here"
             )
         size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)
         if len(state) < size or np.any(state[size:]):
@@ -480,7 +503,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         mujoco.mj_forward(self.scene.model, self.scene.data)
 
     def camera_pose(self, camera: str) -> tuple[Array, Array]:
-        """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3) [pixels]."""
+        """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3)
+        [pixels].
+        """
         names = tuple(dict.fromkeys((*CAMERAS, *self.config.camera_names)))
         if camera not in names:
             raise UnknownNameError("camera", camera, names)

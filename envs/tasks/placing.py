@@ -22,7 +22,8 @@ TOGETHER_ROUNDS = 100  # at most, for several objects
 
 
 def place(
-    stage: Stage, setting: Setting, variation: Variation, rng: np.random.Generator, stream: Callable[[str], np.random.Generator]
+    stage: Stage, setting: Setting, variation: Variation, rng: np.random.Generator,
+    stream: Callable[[str], np.random.Generator],
 ) -> None:
     """Writes the start of an episode into a scene's data; `mj_forward` must follow.
 
@@ -57,7 +58,8 @@ def place(
 def place_others(setting: Setting, config: EnvConfig, half: float, rng: np.random.Generator) -> list[Circle]:
     """Puts the task's other objects on the table, and lets everything settle with the arm at home.
 
-    The target's orientation is the one it has in the present state. In Grasp so is its place; in Pick all are spread out.
+    The target's orientation is the one it has in the present state. In Grasp so is its place; in Pick all are spread
+    out.
 
     Args:
         setting: what is placed.
@@ -90,7 +92,9 @@ def place_others(setting: Setting, config: EnvConfig, half: float, rng: np.rando
 
 
 def come_to_rest(scene: Scene, bodies: Sequence[int], physics_dt: float) -> None:
-    """Steps until all bodies lie still; each is stopped whenever it gets slower, which finds the bottom of what it rolls in."""
+    """Steps until all bodies lie still; each is stopped whenever it gets slower, which finds the bottom of what it
+    rolls in.
+    """
     model, data = scene.model, scene.data
     dofs = model.body_dofadr[bodies][:, None] + np.arange(6)  # (m, 6)
     fastest, still = np.zeros(len(bodies)), 0
@@ -117,6 +121,4 @@ def check_cameras(setting: Setting, cameras: Sequence[str]) -> None:
             if np.linalg.norm(local) < radius:
                 hull = obj.mesh.convex_hull
                 if (np.einsum("ij,ij->i", local - hull.triangles[:, 0], hull.face_normals) < 0).all():
-                    raise ConfigError(
-                        f"camera {camera!r} is inside {obj.id}: move it with a look or shift, or choose a smaller object"
-                    )
+                    raise ConfigError(f"camera {camera!r} is inside {obj.id}: move it, or choose a smaller object")

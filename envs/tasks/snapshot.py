@@ -1,4 +1,6 @@
-"""Snapshots of a grasp environment in the middle of an episode: restored, it goes on as if nothing had happened in between."""
+"""Snapshots of a grasp environment in the middle of an episode: restored, it goes on as if nothing had happened in
+between.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,8 @@ from collections import deque
 from typing import Any
 
 import mujoco
-import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ContractError
 from toyshift.envs.tasks.grasp import STATE_SPEC, GraspEnv
 
@@ -37,10 +38,10 @@ class Snapshot:
     episode: int
     options: dict[str, Any]
     model_hash: str
-    state: NDArray[np.float64]
-    joints: NDArray[np.float64]
+    state: Array
+    joints: Array
     opening: float
-    waiting: tuple[NDArray[np.float64], ...]
+    waiting: tuple[Array, ...]
     progress: dict[str, Any]
 
 
@@ -67,7 +68,8 @@ def restore(env: GraspEnv, snapshot: Snapshot) -> None:
     """
     env.reset(seed=snapshot.seed, options={"episode": snapshot.episode, **snapshot.options})
     if env.model_hash() != snapshot.model_hash:
-        raise ContractError(f"the snapshot of {snapshot.options['object']} was made with another model ({snapshot.model_hash}, now {env.model_hash()})")
+        hashes = f"{snapshot.model_hash}, now {env.model_hash()}"
+        raise ContractError(f"the snapshot of {snapshot.options['object']} was made with another model ({hashes})")
     model, data = env.scene.model, env.scene.data
     state = snapshot.state[: mujoco.mj_stateSize(model, STATE_SPEC)]
     mujoco.mj_setState(model, data, state, STATE_SPEC)

@@ -1,4 +1,6 @@
-"""Builds what an episode is played with: objects and the scene they are in, one shared model for toys, a bounded cache of others."""
+"""Builds what an episode is played with: objects and the scene they are in, one shared model for toys, a bounded cache
+of others.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,8 @@ class Setting:
 
 
 class Stage:
-    """Loads objects into scenes and keeps those, their renderers, and what it has found out about objects; no episode."""
+    """Loads objects into scenes and keeps those, their renderers, and what it has found out about objects; no episode.
+    """
 
     def __init__(self, config: EnvConfig) -> None:
         self.config = config
@@ -64,11 +67,12 @@ class Stage:
         self.objects = load_objects(config.objects)
         if len(self.objects) <= config.others[1]:
             raise ConfigError(
-                f"{config.objects} has {len(self.objects)} objects; a target and {config.others[1]} others are to lie on the table: "
-                "choose a larger set, or less clutter"
+                f"{config.objects} has {len(self.objects)} objects; a target and {config.others[1]} others are to lie "
+                "on the table: choose a larger set, or less clutter"
             )
         self._toys: Scene | None = None
-        self._scenes: OrderedDict[tuple[str, Extras, tuple[str, ...]], Scene] = OrderedDict()  # of meshes, clutter and shifts
+        # of mesh objects, clutter and shifts
+        self._scenes: OrderedDict[tuple[str, Extras, tuple[str, ...]], Scene] = OrderedDict()
         self._renderers: dict[int, Renderer] = {}
         self._settled: dict[tuple[str, int], tuple[Array, float]] = {}
         self._hulls: dict[str, Array] = {}
@@ -82,11 +86,14 @@ class Stage:
                 raise UnknownNameError(f"object of {self.config.objects}", which, self.objects.ids)
             return self.objects.by_id(which)
         if not 0 <= which < len(self.objects):
-            raise UnknownNameError(f"object index of {self.config.objects}", str(which), (f"0..{len(self.objects) - 1}",))
+            indices = f"0..{len(self.objects) - 1}"
+            raise UnknownNameError(f"object index of {self.config.objects}", str(which), (indices,))
         return self.objects[which]
 
     def draw_others(self, target: GraspObject, rng: np.random.Generator) -> list[GraspObject]:
-        """Draws as many other objects of the set as the configuration has lie beside the target; for Pick, none by another's name."""
+        """Draws as many other objects of the set as the configuration has lie beside the target; for Pick, none by
+        another's name.
+        """
         low, high = self.config.others
         if not high:
             return []
@@ -112,9 +119,9 @@ class Stage:
             hull = self._hulls[key] = vertices[ConvexHull(vertices).vertices]
             if (widest := float(np.ptp(hull, axis=0).max())) > 2 * min(TABLE):
                 del self._hulls[key]
+                table = " x ".join(f"{2 * side:.1f} m" for side in TABLE)
                 raise ConfigError(
-                    f"{obj.id} is {widest:.2f} m long: larger than the table ({2 * TABLE[0]:.1f} m x {2 * TABLE[1]:.1f} m); "
-                    "is its mesh in metres?"
+                    f"{obj.id} is {widest:.2f} m long: larger than the table ({table}); is its mesh in m?"
                 )
             _forget(self._hulls)
         return self._hulls[key]
@@ -177,7 +184,8 @@ class Stage:
     def settled(self, setting: Setting, pose: int) -> tuple[Array, float]:
         """Returns quaternion (wxyz) and height [m] of the target after it has come to rest from a rest pose.
 
-        Settled alone, once per object and pose, so that it does not depend on what was played before. Where other objects belong
+        Settled alone, once per object and pose, so that it does not depend on what was played before. Where other
+        objects belong
         to the task it is the rest pose itself: all settle together in `place_others`.
         """
         scene, rest = setting.scene, setting.object.rest_poses[pose]
