@@ -167,8 +167,7 @@ def _attempt(function: Try[T], numbers: Sequence[int]) -> Answers[T]:
 
 
 def _shut_down(things: Sequence[Any], workers: Sequence[Worker]) -> None:
-    """Has things closed on their threads and the threads end; waits for nothing, for the garbage collector may call it.
-    """
+    """Has things closed on their threads and the threads end; waits for nothing: the garbage collector may call it."""
     for k, worker in enumerate(workers):
         worker.submit(_close_all, things[k :: len(workers)])
         worker.stop()

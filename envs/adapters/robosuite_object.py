@@ -1,5 +1,4 @@
-"""A GraspObject as one of robosuite's objects, built as MJCF in memory; only a texture is a file, in the cache folder.
-"""
+"""A GraspObject as one of robosuite's objects, built as MJCF in memory; only a texture is a file, in the cache."""
 
 from __future__ import annotations
 

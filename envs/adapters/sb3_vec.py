@@ -92,8 +92,7 @@ class ThreadedVecEnv(VecEnv):  # type: ignore[misc]  # Stable-Baselines3 is opti
         return self.envs.render() or [None] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: Some = None) -> list[Any]:
-        """Returns an attribute of some environments; raises AttributeError where there is none, as `has_attr` expects.
-        """
+        """Returns an attribute of some environments; raises AttributeError where there is none, for `has_attr`."""
         return [self.envs.envs[i].get_wrapper_attr(attr_name) for i in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Some = None) -> None:

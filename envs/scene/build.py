@@ -1,5 +1,4 @@
-"""Builds the MuJoCo scene: table, robot, cameras, lights and one object, which is slots for toys or meshes for scans.
-"""
+"""Builds the MuJoCo scene: table, robot, cameras, lights and objects, which are slots for toys or meshes."""
 
 from __future__ import annotations
 

@@ -58,8 +58,7 @@ class Setting:
 
 
 class Stage:
-    """Loads objects into scenes and keeps those, their renderers, and what it has found out about objects; no episode.
-    """
+    """Loads objects into scenes and keeps those, their renderers, and what it finds out about objects; no episode."""
 
     def __init__(self, config: EnvConfig) -> None:
         self.config = config

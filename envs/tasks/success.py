@@ -149,8 +149,7 @@ def detour(offset: Array) -> float:
 
 
 def pinched(scene: Scene) -> bool:
-    """Whether two parts of the gripper touch the target from opposite sides; two fingers that press on its top do not.
-    """
+    """Whether two parts of the gripper touch the target from opposite sides; two that press on its top do not."""
     contact = scene.data.contact
     pairs = contact.geom  # (n, 2)
     mine = scene.is_object[pairs]

@@ -1,4 +1,6 @@
-"""Every robot of the registry: home, control, gripper, limits, images, and a scripted policy that lifts where a random one fails."""
+"""Every robot of the registry: home, control, gripper, limits, images, and a scripted policy that lifts where a random
+one fails.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -98,7 +100,7 @@ def test_gripper_opens_and_closes_and_its_linkage_holds(env: GraspEnv) -> None:
 
 
 def test_the_planners_gripper_is_the_compiled_one(env: GraspEnv) -> None:
-    """Collision geoms in the grasp frame: the opening is what lies between them, and no finger reaches beyond the tip."""
+    """Collision geoms in the grasp frame: the opening is what lies between them, no finger reaches beyond the tip."""
     env.reset(seed=1)
     grip, scene = env.robot.gripper, env.scene
     model, data = scene.model, scene.data
@@ -110,11 +112,15 @@ def test_the_planners_gripper_is_the_compiled_one(env: GraspEnv) -> None:
         position, rotation = env.hand_pose()
         right, left = 1.0, 1.0
         for geom in geoms:
-            points = (_vertices(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom] - position) @ rotation
+            points = (
+                _vertices(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom] - position
+            ) @ rotation
             lowest = max(lowest, float(points[:, 2].max()))
             near = points[np.abs(points[:, 2] - grip.pad_offset) < grip.pad[1]]
             if len(near):
-                right, left = min(right, near[:, 0].min() if near[:, 0].mean() > 0 else 1.0), min(left, -near[:, 0].max() if near[:, 0].mean() < 0 else 1.0)
+                right, left = min(
+                    right, near[:, 0].min() if near[:, 0].mean() > 0 else 1.0,
+                ), min(left, -near[:, 0].max() if near[:, 0].mean() < 0 else 1.0)
         gap = right + left if opening == 1.0 else gap
     assert lowest < grip.tip_offset + 0.003
     if grip.kind == "parallel":
@@ -124,8 +130,12 @@ def test_the_planners_gripper_is_the_compiled_one(env: GraspEnv) -> None:
 def _vertices(model: mujoco.MjModel, geom: int) -> np.ndarray:
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
-        return np.asarray(model.mesh_vert[model.mesh_vertadr[mesh] : model.mesh_vertadr[mesh] + model.mesh_vertnum[mesh]], np.float64)
-    size = model.geom_size[geom] if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX else model.geom_size[geom][[0, 0, 1]]
+        return np.asarray(
+            model.mesh_vert[model.mesh_vertadr[mesh] : model.mesh_vertadr[mesh] + model.mesh_vertnum[mesh]], np.float64,
+        )
+    size = model.geom_size[geom] if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX else model.geom_size[geom][
+        [0, 0, 1]
+    ]
     corners = np.stack(np.meshgrid((-1, 1), (-1, 1), np.linspace(-1, 1, 9)), axis=-1).reshape(-1, 3)
     return np.asarray(corners * size)
 

@@ -1,4 +1,4 @@
-"""Design decision 8: a toy written into the slots of the shared model behaves as if a model had been compiled for it."""
+"""Design decision 8: a toy written into the slots of the shared model behaves as if compiled for itself."""
 
 import mujoco
 import numpy as np
@@ -13,7 +13,9 @@ TOYS = 50
 
 
 def fall(scene: Scene, home: tuple[float, ...]) -> tuple[np.ndarray, int]:
-    """The toy's pose (50, 7) while it falls onto the table and rolls under the closing hand, and how many contacts there were."""
+    """The toy's pose (50, 7) while it falls onto the table and rolls under the closing hand, and how many contacts
+    there were.
+    """
     mujoco.mj_resetData(scene.model, scene.data)
     scene.data.qpos[scene.arm.qpos] = scene.data.ctrl[scene.arm.ctrl] = home
     scene.data.qpos[scene.target.qpos] = [0.5, 0.0, 0.15, 0.9, 0.3, 0.1, 0.3]

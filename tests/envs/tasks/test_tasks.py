@@ -1,4 +1,6 @@
-"""Pick, GraspState, clutter: what lies on the table, what the instruction says, which object counts, and bad input for every id."""
+"""Pick, GraspState, clutter: what lies on the table, what the instruction says, which object counts, and bad input for
+every id.
+"""
 
 import re
 import warnings
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from toyshift.core.contract import MASK_OTHER, MASK_TARGET
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.proprioception import TARGET, names_of
 from toyshift.core.seeds import episode_rng
@@ -89,7 +92,8 @@ def test_checker_and_info_of_every_id(name: str) -> None:
     assert low + 1 <= len(info["objects"]) <= high + 1
     assert info["task"] == env.task_description
     assert not info["is_success"]
-    assert set(env.observation_contract.environment_state_names) == (set(names_of(TARGET)) if "environment_state" in observation else set())
+    privileged = names_of(TARGET) if "environment_state" in observation else ()
+    assert env.observation_contract.environment_state_names == privileged
     env.close()
 
 
@@ -171,7 +175,8 @@ def test_phrases_name_colours_and_parts() -> None:
     ball, box = Primitive("sphere", (0.02,)), Primitive("cuboid", (0.02, 0.03, 0.04))
     assert phrase(toy_object(Toy((ball,), "red"), "x")) == "red toy made of a sphere"
     assert phrase(toy_object(Toy((box, ball, box), "blue"), "x")) == "blue toy made of a sphere and two cuboids"
-    assert phrase(toy_object(Toy((ball, box), ("red", "orange")), "x")) == "toy made of a red sphere and an orange cuboid"
+    two = toy_object(Toy((ball, box), ("red", "orange")), "x")
+    assert phrase(two) == "toy made of a red sphere and an orange cuboid"
     assert phrase(toy_object(Toy((ball,), "#102030"), "x")) == "toy made of a sphere"
     assert phrase(load_objects("ycb-like").by_id("006_mustard_bottle")) == "mustard bottle"
 
@@ -181,7 +186,8 @@ def test_no_object_overlaps_another_and_all_lie_still(six: GraspEnv) -> None:
     for episode in range(6):
         six.reset(seed=2, options={"episode": episode})
         bodies = six.scene.model.geom_bodyid[six.scene.data.contact.geom]
-        assert not ((bodies[:, 0] > 0) & (bodies[:, 1] > 0) & (bodies[:, 0] != bodies[:, 1])).any()  # nothing but the table is touched
+        # nothing but the table is touched
+        assert not ((bodies[:, 0] > 0) & (bodies[:, 1] > 0) & (bodies[:, 0] != bodies[:, 1])).any()
         before = places(six)
         for _ in range(5):
             six.advance(STILL)
@@ -215,7 +221,8 @@ def test_clutter_leaves_the_target_where_it_was() -> None:
 
 
 def test_the_others_of_a_mesh_set_are_meshes_of_that_set() -> None:
-    env = GraspEnv(EnvConfig(objects="ycb-like?graspable=0.08", task="pick", clutter=3, image_size=64, cameras=("front",), max_models=2))
+    few: dict[str, Any] = {"objects": "ycb-like?graspable=0.08", "task": "pick", "clutter": 3, "max_models": 2}
+    env = GraspEnv(EnvConfig(image_size=64, cameras=("front",), **few))
     ids = set(env.objects.ids)
     for episode in range(3):
         observation, info = env.reset(seed=1, options={"episode": episode})
@@ -243,7 +250,8 @@ def test_masks_tell_the_target_from_the_others(pick: GraspEnv) -> None:
     observation, _ = pick.reset(seed=7)
     extrinsics, intrinsics = pick.camera_pose("front")
     mask = observation["masks"]["front"]
-    for label, position in ((1, pick.object_position()), *((2, position + rotation @ obj.com) for obj, position, rotation in pick.others())):
+    others = [position + rotation @ obj.com for obj, position, rotation in pick.others()]
+    for label, position in ((MASK_TARGET, pick.object_position()), *((MASK_OTHER, place) for place in others)):
         u, v, depth = intrinsics @ (extrinsics @ np.append(position, 1.0))[:3]
         rows, columns = np.nonzero(mask == label)
         assert np.hypot(columns - u / depth, rows - v / depth).min() < 4
@@ -273,7 +281,9 @@ def test_states_have_one_length_however_many_objects_there_are(pick: GraspEnv) -
 
 
 def test_demonstrations_of_pick_name_the_target_and_replay(tmp_path: Path) -> None:
-    config = CollectConfig(OBJECTS, 3, tmp_path / "demos", workers=0, seed=1, task="pick", image_size=32, cameras=("front",))
+    config = CollectConfig(
+        OBJECTS, 3, tmp_path / "demos", workers=0, seed=1, task="pick", image_size=32, cameras=("front",),
+    )
     collect(config, progress=False)
     dataset = open_dataset(config.out)
     assert all(re.fullmatch("pick up the [a-z]+ toy made of .+", dataset.meta(i)["task"]) for i in range(3))
@@ -286,7 +296,9 @@ def test_demonstrations_of_pick_name_the_target_and_replay(tmp_path: Path) -> No
 # ---------------------------------------------------------------- which object counts
 
 
-def test_another_object_that_is_lifted_is_told_and_does_not_count(six: GraspEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_object_that_is_lifted_is_told_and_does_not_count(
+    six: GraspEnv, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     _, info = six.reset(seed=10)
     scene, things, config = six.scene, six._setting.things, six.config
     judge = Judge(six._judge.start_low.copy())
@@ -321,10 +333,17 @@ def test_environment_state_is_where_the_object_is() -> None:
     observation, _ = env.reset(seed=0)
     state = dict(zip(names_of(TARGET), observation["environment_state"], strict=True))
     assert len(state) == 12
-    np.testing.assert_allclose([state[f"object.d{axis}"] for axis in "xyz"], env.object_position() - env.hand_pose()[0], atol=1e-6)
+    np.testing.assert_allclose(
+        [state[f"object.d{axis}"] for axis in "xyz"], env.object_position() - env.hand_pose()[0], atol=1e-6,
+    )
     rotation = quat_to_matrix(env.scene.data.qpos[env.scene.target.qpos][3:])
-    np.testing.assert_allclose([state[f"object.r{row}{column}"] for column in (1, 2) for row in (1, 2, 3)], rotation[:, :2].T.ravel(), atol=1e-6)
-    np.testing.assert_allclose([state[f"object.length_{axis}"] for axis in "xyz"], np.ptp(env.object.mesh.vertices, axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        [state[f"object.r{row}{column}"] for column in (1, 2) for row in (1, 2, 3)], rotation[:, :2].T.ravel(),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        [state[f"object.length_{axis}"] for axis in "xyz"], np.ptp(env.object.mesh.vertices, axis=0), atol=1e-6,
+    )
     env.scene.data.qpos[env.scene.target.qpos][0] = 50.0  # thrown off the table
     mujoco.mj_forward(env.scene.model, env.scene.data)
     assert env.observation_space.contains(env.observe())
@@ -336,8 +355,12 @@ def test_environment_state_is_where_the_object_is() -> None:
 def test_grasps_keep_clear_of_obstacles(six: GraspEnv) -> None:
     six.reset(seed=0)
     toy = toy_object(Toy((Primitive("cuboid", (0.03, 0.03, 0.03)),), "red"), "x")
-    place = (SurfaceSamples(toy.mesh, 800), np.array([0.5, 0.0, 0.015]), np.eye(3), np.array([0.5, 0.0, 0.015]), six.robot.gripper, 0.0)
-    wall = np.array([[0.5 + x, 0.04, z] for x in np.linspace(-0.1, 0.1, 41) for z in np.linspace(0.0, 0.1, 11)])  # beside it, in +y
+    place = (
+        SurfaceSamples(toy.mesh, 800), np.array([0.5, 0.0, 0.015]), np.eye(3), np.array([0.5, 0.0, 0.015]),
+        six.robot.gripper, 0.0,
+    )
+    # beside it, in +y
+    wall = np.array([[0.5 + x, 0.04, z] for x in np.linspace(-0.1, 0.1, 41) for z in np.linspace(0.0, 0.1, 11)])
     free = plan_grasps(*place, np.random.default_rng(0))
     clear = plan_grasps(*place, np.random.default_rng(0), obstacles=wall)
     assert {grasp.position.tobytes() for grasp in clear} < {grasp.position.tobytes() for grasp in free}
