@@ -159,7 +159,8 @@ def as_camera(value: str | Camera | Mapping[str, Any]) -> str | Camera:
     if isinstance(value, Mapping):
         return Camera.from_json(value)
     if not isinstance(value, str):
-        raise ConfigError(f"a camera is {' or '.join(CAMERAS)}, a Camera or a mapping of its attributes, got {value!r}")
+        names = ", ".join(CAMERAS)
+        raise ConfigError(f"a camera is a name ({names}), a Camera or a mapping of its attributes, got {value!r}")
     if value not in CAMERAS:
         raise UnknownNameError("camera", value, CAMERAS)
     return value

@@ -83,7 +83,8 @@ class EnvConfig:
         if self.action_mode not in ACTION_MODES:
             raise UnknownNameError("action mode", self.action_mode, ACTION_MODES)
         if isinstance(self.cameras, str):
-            raise ConfigError(f"cameras is {self.cameras!r}; give names and Cameras in a list, e.g. [{self.cameras!r}]")
+            example = f"({self.cameras!r},)"
+            raise ConfigError(f"cameras is {self.cameras!r}; it must be a list of names and Cameras, e.g. {example}")
         object.__setattr__(self, "cameras", tuple(map(as_camera, self.cameras)))
         names = self.camera_names
         twice = sorted({name for name in names if names.count(name) > 1})
