@@ -155,7 +155,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
     # ---------------------------------------------------------------- episodes
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None,
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts an episode.
 
@@ -319,28 +319,26 @@ class GraspEnv(gym.Env[Observation, Float32]):
             observation["masks"] = {camera: view.mask for camera, view in views.items()}
             if self.config.depth:
                 observation["depth"] = {camera: view.depth for camera, view in views.items()}
-        hand = self.hand_pose()
-        observation["agent_pos"] = self._read(self._state_parts, self._proprioception(*hand))
+        observation["agent_pos"] = self._proprioception()
         if self.config.environment_state:
-            observation["environment_state"] = self._read(TARGET, self._environment_state(hand[0]))
+            observation["environment_state"] = self._environment_state()
         return observation
 
-    @staticmethod
-    def _read(parts: Sequence[Part], values: dict[str, Any]) -> Float32:
-        """Returns a state (S,) in the order of its table."""
-        return np.concatenate([values[part.read] for part in parts], dtype=np.float32)
-
-    def _proprioception(self, position: Array, rotation: Array) -> dict[str, Any]:
-        return {
+    def _proprioception(self) -> Float32:
+        position, rotation = self.hand_pose()
+        return _in_order(self._state_parts, {
             "joints": self.scene.data.qpos[self.scene.arm.qpos], "opening": [self.opening()], "position": position,
             "rotation": rotation[:, :2].T.ravel(), "lag": self._arm.position - position,
             "command": [self._gripper.opening],
-        }
+        })  # fmt: skip
 
-    def _environment_state(self, position: Array) -> dict[str, Any]:
-        offset = np.clip(self.object_position() - position, -REACH, REACH)  # it may be thrown far away
-        rotation, extents = self.object_pose()[1], np.ptp(self._setting.things[0].hull, axis=0)
-        return {"offset": offset, "target_rotation": rotation[:, :2].T.ravel(), "extents": extents}
+    def _environment_state(self) -> Float32:
+        offset = self.object_position() - self.hand_pose()[0]
+        return _in_order(TARGET, {
+            "offset": np.clip(offset, -REACH, REACH),  # it may be thrown far away
+            "target_rotation": self.object_pose()[1][:, :2].T.ravel(),
+            "extents": np.ptp(self._setting.things[0].hull, axis=0),
+        })  # fmt: skip
 
     def _as_sensed(self, camera: str, view: View) -> View:
         """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has
@@ -517,3 +515,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
         if self._viewer is not None:
             self._viewer.close()
         self._stage.close()
+
+
+def _in_order(parts: Sequence[Part], values: dict[str, Any]) -> Float32:
+    """Returns a state (S,) in the order of its table."""
+    return np.concatenate([values[part.read] for part in parts], dtype=np.float32)

@@ -51,8 +51,9 @@ def place(
     scene.data.qpos[scene.target.qpos] = [*position, *matrix_to_quat(rotation)]
     covered = place_others(setting, config, start.half, stream("places")) if setting.others else []
     write_robot(scene, start.joints)
-    around = (scene.data.qpos[scene.target.qpos][:2].copy(), radius_of(obj))
-    place_distractors(scene, setting.distractors, [around, *covered], stream("distractor places"))
+    if setting.distractors:
+        around = (scene.data.qpos[scene.target.qpos][:2].copy(), radius_of(obj))
+        place_distractors(scene, setting.distractors, [around, *covered], stream("distractor places"))
 
 
 def place_others(setting: Setting, config: EnvConfig, half: float, rng: np.random.Generator) -> list[Circle]:

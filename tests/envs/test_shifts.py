@@ -123,6 +123,22 @@ def test_a_factor_draws_the_same_alone_and_together() -> None:
     assert "object-mass" not in TRAINING
 
 
+def test_every_row_names_functions_that_apply_it_and_their_order() -> None:
+    for row in SHIFT_FACTORS.values():
+        assert row.apply
+        for when in row.apply:
+            assert row.function(when).__module__.startswith("toyshift.envs.shifted.")
+    everything = Variation({name: row.ends[0] for name, row in SHIFT_FACTORS.items()})
+    order = {when: [drawn.factor for _, drawn in everything.at(when)] for when in ("object", "image", "mask", "action")}
+    assert order == {
+        "object": ["object-size", "object-mass", "object-friction"],
+        "image": ["image-blur", "image-noise", "image-jpeg"],  # optics, sensor, encoder
+        "mask": ["mask-wrong", "mask-iou", "mask-erosion", "mask-dilation", "mask-dropout"],
+        "action": ["action-latency", "action-noise"],
+    }
+    assert not TRAINING.at("image")
+
+
 # ---------------------------------------------------------------- episodes
 
 
