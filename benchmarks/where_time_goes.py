@@ -54,14 +54,14 @@ def steps(physics_dt: float, control_hz: float) -> dict[str, float]:
     renderer.render("front", IMAGE_SIZE)
 
     def physics() -> None:
-        data.ctrl[blind.scene.arm_ctrl] = blind.commanded_joints()
+        data.ctrl[blind.scene.arm.ctrl] = blind.commanded_joints()
         mujoco.mj_step(model, data, nstep=blind.config.substeps)
 
     parts: dict[str, Callable[[], Any]] = {
         "step, no images": lambda: blind.step(next(actions)),
         "mj_step alone": physics,
         "inverse kinematics": lambda: kinematics().solve(blind.commanded_joints(), *blind.commanded_pose()),
-        "judging, contacts, reward, info": lambda: (blind._judge(), blind._reward(), blind._info()),
+        "judging, contacts, reward, info": lambda: (blind._measure(), blind._reward(), blind._info()),
         "step, one camera": lambda: seeing.step(next(actions)),
         "image and mask": lambda: renderer.render("front", IMAGE_SIZE),
         "GL alone": lambda: draw_alone(renderer),

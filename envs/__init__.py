@@ -9,7 +9,8 @@ from gymnasium.envs.registration import register
 from toyshift.core.graphics import check_mujoco_loads
 from toyshift.core.lazy import lazy_names
 
-check_mujoco_loads()  # every file of this room imports mujoco, which fails unclearly without the library that MUJOCO_GL names
+# every file of this room imports mujoco, which fails unclearly without the library that MUJOCO_GL names
+check_mujoco_loads()
 # id -> options of the one environment; add a variant here and every test of registered ids covers it
 VARIANTS: dict[str, dict[str, Any]] = {
     "Grasp-v0": {},

@@ -1,7 +1,9 @@
-"""Cameras as values: where one stands and how it images, in OpenCV's convention, converted to MuJoCo's when the scene is built.
+"""Cameras as values: where one stands and how it images, in OpenCV's convention, converted to MuJoCo's when the scene
+is built.
 
-OpenCV's camera frame: x right, y down, z forward along the optical axis. Pixel coordinates start at the image's top left
-corner, so pixel (row i, column j) covers [j, j + 1] x [i, i + 1] and the middle of the image is (width / 2, height / 2).
+OpenCV's camera frame: x right, y down, z forward along the optical axis. Pixel coordinates start at the image's top
+left corner, so pixel (row i, column j) covers [j, j + 1] x [i, i + 1] and the middle of the image is (width / 2, height
+/ 2).
 """
 
 from __future__ import annotations
@@ -11,12 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs.rotations import matrix_to_quat
 
-Array = NDArray[np.float64]
 Matrix = tuple[tuple[float, ...], ...]
 
 CAMERAS = ("front", "wrist")  # every scene has them
@@ -32,18 +33,20 @@ FLIP = np.diag([1.0, -1.0, -1.0])  # OpenCV's camera axes to MuJoCo's (x right, 
 class Camera:
     """A camera of an environment, in place of a name in `EnvConfig.cameras`.
 
-    A built-in camera (front, wrist) takes a size only. Any other needs a pose: `extrinsics`, or `position` and `look_at`.
+    A built-in camera (front, wrist) takes a size only. Any other needs a pose: `extrinsics`, or `position` and
+    `look_at`.
 
     Attributes:
         name: key of its images; a Python identifier.
         extrinsics: (4, 4) transform from `body`'s frame to the camera's, OpenCV axes [m].
         position: where it stands in `body`'s frame [m].
-        look_at: point in the middle of its image, in `body`'s frame [m]; the image's top is towards `body`'s +z axis, or
-            -x (the robot) where it looks straight up or down.
+        look_at: point in the middle of its image, in `body`'s frame [m]; the image's top is towards `body`'s +z axis,
+            or -x (the robot) where it looks straight up or down.
         intrinsics: (3, 3) for images of `size` [pixels]: focal lengths and principal point, no skew.
         fovy: vertical field of view [deg], in place of intrinsics; 45 if neither is given.
         size: height and width of its images [pixels]; None takes the configuration's image_size.
-        body: what it is mounted on: "" the world (the robot's base frame), "wrist" the robot's last link, or a MuJoCo body.
+        body: what it is mounted on: "" the world (the robot's base frame), "wrist" the robot's last link, or a MuJoCo
+            body.
     """
 
     name: str
@@ -57,7 +60,8 @@ class Camera:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.isidentifier() or self.name in RESERVED:
-            raise ConfigError(f"camera name {self.name!r}: use letters, digits and underscores, and none of {', '.join(RESERVED)}")
+            reserved = ", ".join(RESERVED)
+            raise ConfigError(f"camera name {self.name!r}: use letters, digits and underscores, and none of {reserved}")
         for field, shape in (("extrinsics", (4, 4)), ("position", (3,)), ("look_at", (3,)), ("intrinsics", (3, 3))):
             value = getattr(self, field)
             if value is not None:  # lists and arrays become tuples: the value can be hashed
@@ -79,17 +83,20 @@ class Camera:
     def _check_pose(self) -> None:
         by_points = self.position is not None and self.look_at is not None
         if self.built_in:
-            if any(x is not None for x in (self.extrinsics, self.position, self.look_at, self.intrinsics, self.fovy)) or self.body:
-                raise ConfigError(f"{self._who} is built in: give it a size only, or choose another name for a camera with a pose of its own")
-        elif (self.extrinsics is not None) == by_points or (self.extrinsics is not None and (self.position or self.look_at)):
+            own = (self.extrinsics, self.position, self.look_at, self.intrinsics, self.fovy)
+            if self.body or own != (None,) * len(own):
+                raise ConfigError(f"{self._who} is built in: give it a size only, or another name to one of your own")
+        elif (self.extrinsics is not None) == by_points or (self.extrinsics and (self.position or self.look_at)):
             raise ConfigError(f"{self._who} needs a pose: either extrinsics (4 x 4), or position and look_at")
         if by_points and np.allclose(self.position or (), self.look_at or ()):
             raise ConfigError(f"{self._who} looks at its own position {self.position}")
         if self.extrinsics is not None:
             matrix = np.asarray(self.extrinsics)
             rotation = matrix[:3, :3]
-            if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) or np.linalg.det(rotation) < 0 or not np.allclose(matrix[3], (0, 0, 0, 1)):
-                raise ConfigError(f"{self._who}: extrinsics must be a rotation and a translation over the row 0 0 0 1 (OpenCV axes: x right, y down, z forward)")
+            turns = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) and np.linalg.det(rotation) > 0
+            if not turns or not np.allclose(matrix[3], (0, 0, 0, 1)):
+                wanted = "a rotation and a translation over the row 0 0 0 1 (OpenCV axes: x right, y down, z forward)"
+                raise ConfigError(f"{self._who}: extrinsics must be {wanted}")
 
     def _check_lens(self) -> None:
         if self.intrinsics is not None:
@@ -99,7 +106,8 @@ class Camera:
             if self.size is None:
                 raise ConfigError(f"{self._who}: intrinsics are in pixels and need size=(height, width)")
             if min(fx, fy) <= 0 or skew != 0 or zero != 0 or last != (0, 0, 1):
-                raise ConfigError(f"{self._who}: intrinsics must be ((fx, 0, cx), (0, fy, cy), (0, 0, 1)) with positive focal lengths [pixels]; MuJoCo has no skew")
+                wanted = "((fx, 0, cx), (0, fy, cy), (0, 0, 1)), focal lengths above 0 [pixels]; MuJoCo has no skew"
+                raise ConfigError(f"{self._who}: intrinsics must be {wanted}")
         if self.fovy is not None and not 1 <= self.fovy <= 170:
             raise ConfigError(f"{self._who}: fovy is {self.fovy}; it must be between 1 and 170 degrees")
 
@@ -151,7 +159,8 @@ def as_camera(value: str | Camera | Mapping[str, Any]) -> str | Camera:
     if isinstance(value, Mapping):
         return Camera.from_json(value)
     if not isinstance(value, str):
-        raise ConfigError(f"a camera is a name ({', '.join(CAMERAS)}), a Camera or a mapping of its attributes, got {value!r}")
+        names = ", ".join(CAMERAS)
+        raise ConfigError(f"a camera is a name ({names}), a Camera or a mapping of its attributes, got {value!r}")
     if value not in CAMERAS:
         raise UnknownNameError("camera", value, CAMERAS)
     return value
@@ -164,7 +173,10 @@ def image_size(value: Any, what: str = "image_size") -> tuple[int, int]:
         ConfigError: something else, or out of range.
     """
     pair = (value, value) if isinstance(value, int | np.integer) else value
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(x, int | np.integer) and not isinstance(x, bool) for x in pair):
+    whole = [
+        isinstance(x, int | np.integer) and not isinstance(x, bool) for x in pair
+    ] if isinstance(pair, tuple | list) else []
+    if whole != [True, True]:
         raise ConfigError(f"{what} is {value!r}; it must be a whole number of pixels, or (height, width)")
     if not all(SIDES[0] <= x <= SIDES[1] for x in pair):
         raise ConfigError(f"{what} is {value}; it must be between {SIDES[0]} and {SIDES[1]} pixels")
@@ -187,17 +199,21 @@ def add_camera(spec: Any, camera: Camera, mount: str) -> None:
     if parent is None:
         raise UnknownNameError(f"body of camera {camera.name!r}", camera.body, (MOUNT, *filter(None, bodies)))
     position, rotation = camera.mount_pose()
-    added = parent.add_camera(name=camera.name, pos=position, quat=matrix_to_quat(rotation @ FLIP), fovy=camera.fovy or FOVY)
+    quat = matrix_to_quat(rotation @ FLIP)
+    added = parent.add_camera(name=camera.name, pos=position, quat=quat, fovy=camera.fovy or FOVY)
     if camera.intrinsics is not None and camera.size is not None:
         height, width = camera.size
         (fx, _, cx), (_, fy, cy), _ = camera.intrinsics
         added.resolution, added.sensor_size = (width, height), (width / 1000, height / 1000)  # a sensor of 1 mm pixels
         added.focal_pixel = (fx, fy)
-        added.principal_pixel = (0.5 * width - cx, 0.5 * height - cy)  # MuJoCo: of the image's middle from the principal point
+        # MuJoCo: of the image's middle from the principal point
+        added.principal_pixel = (0.5 * width - cx, 0.5 * height - cy)
 
 
 def camera_matrices(model: Any, data: Any, name: str, size: tuple[int, int]) -> tuple[Array, Array]:
-    """Returns a camera's extrinsics (4, 4), world to camera, and intrinsics (3, 3) for images of a size (height, width) [pixels]."""
+    """Returns a camera's extrinsics (4, 4), world to camera, and intrinsics (3, 3) for images of a size (height, width)
+    [pixels].
+    """
     index = model.camera(name).id
     rotation = data.cam_xmat[index].reshape(3, 3) @ FLIP
     extrinsics = np.eye(4)
@@ -224,8 +240,10 @@ def clip_range(model: Any) -> tuple[float, float]:
     return float(model.vis.map.znear) * extent, float(model.vis.map.zfar) * extent
 
 
-def depth_metres(buffer: NDArray[np.float32], clip: tuple[float, float]) -> NDArray[np.float32]:
-    """Returns distances along the optical axis [m] from a reversed depth buffer (1 near, 0 far); FAR where there is nothing."""
+def depth_metres(buffer: Float32, clip: tuple[float, float]) -> Float32:
+    """Returns distances along the optical axis [m] from a reversed depth buffer (1 near, 0 far); FAR where there is
+    nothing.
+    """
     near, far = clip
     return np.minimum(near * far / (near + buffer * (far - near)), FAR, dtype=np.float32)
 

@@ -24,28 +24,37 @@ class EnvConfig:
 
     Attributes:
         objects: the object set, e.g. "toys:train" or "ycb:DIR?graspable".
-        task: "grasp" (the target is where a lone object would be) or "pick" (any object on the table could be the target; the
-            instruction tells which).
-        clutter: how many other objects of the set lie on the table: a number or a range such as "2-6", drawn in every episode;
-            None is the task's own: 0 for grasp, "1-5" for pick.
+        task: "grasp" (the target is where a lone object would be) or "pick" (any object on the table could be the
+            target; the instruction tells which).
+        clutter: how many other objects of the set lie on the table: a number or a range such as "2-6", drawn in every
+            episode; None is the task's own: 0 for grasp, "1-5" for pick.
         robot: name in `toyshift.envs.robots.ROBOTS`.
-        action_mode: "eef_delta" (7: dx dy dz [m], axis-angle [rad], gripper) or "joint_pos" (8: joint angles [rad], gripper).
-        cameras: which cameras are observed: "front", "wrist", and `Camera`s (or mappings of their attributes); empty for none.
-        image_size: height and width of the images [pixels], one number or two, of cameras that have no size of their own.
+        action_mode: what an action means, of `core.contract.ACTION_MODES`, all with the gripper last: "eef_delta" (7:
+            dx dy dz [m] and axis-angle [rad], added to the commanded hand pose), "eef_pose" (7: position [m] and
+            axis-angle [rad], absolute), "joint_delta" (joints + 1: added to the commanded joint angles [rad]),
+            "joint_pos" (joints + 1: joint angles [rad]).
+        cameras: which cameras are observed: "front", "wrist", and `Camera`s (or mappings of their attributes); empty
+            for none.
+        image_size: height and width of the images [pixels], one number or two, of cameras that have no size of their
+            own.
         depth: whether distances along the optical axis [m] are observed as well.
         control_hz: actions per second [Hz]; the control period must be a whole number of physics steps.
         physics_dt: physics step [s].
-        lift_height: how far the object's lowest point must rise above where it started [m] (LEGO: 0.3; LEGO's relaxed: 0.15).
+        lift_height: how far the object's lowest point must rise above where it started [m] (LEGO: 0.3; LEGO's relaxed:
+            0.15).
         hold_steps: for how many control steps in a row it must stay there.
         settled_start: half side of the square of start positions around `centre` [m] (ManiSkill's PickSingleYCB: 0.1).
         centre: middle of the start positions on the table, robot base frame [m].
         start_noise: standard deviation of the joint angles at the start [rad] (ManiSkill: 0.02).
         quality: "fast" for policies, "high" (shadows, multisampling, the robot's full meshes) for videos.
         max_models: how many compiled scenes are kept.
-        environment_state: whether the observation has the target's pose, "environment_state" (see `spaces.ENVIRONMENT_STATE`).
-        reward: "dense" (what an episode has come to pays at every step), "cost" (what is missing costs at every step, so that
-            success, which ends the episode, is the best that can happen) or "sparse" (1 for success); see `success.REWARDS`.
-        shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see `envs.shifts`.
+        environment_state: whether the observation has the target's pose, "environment_state" (see
+            `core.proprioception.TARGET`).
+        reward: "dense" (what an episode has come to pays at every step), "cost" (what is missing costs at every step,
+            so that success, which ends the episode, is the best that can happen) or "sparse" (1 for success); see
+            `success.REWARDS`.
+        shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see
+            `envs.shifts`.
     """
 
     objects: str = "toys:train"
@@ -74,7 +83,8 @@ class EnvConfig:
         if self.action_mode not in ACTION_MODES:
             raise UnknownNameError("action mode", self.action_mode, ACTION_MODES)
         if isinstance(self.cameras, str):
-            raise ConfigError(f"cameras is {self.cameras!r}; it must be a list of names and Cameras, e.g. ({self.cameras!r},)")
+            example = f"({self.cameras!r},)"
+            raise ConfigError(f"cameras is {self.cameras!r}; it must be a list of names and Cameras, e.g. {example}")
         object.__setattr__(self, "cameras", tuple(map(as_camera, self.cameras)))
         names = self.camera_names
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -83,7 +93,7 @@ class EnvConfig:
         if self.task not in TASKS:
             raise UnknownNameError("task", self.task, TASKS)
         if self.others[0] < 1 and self.task == "pick":  # `others` refuses what is no range
-            raise ConfigError(f"clutter={self.clutter!r} with task 'pick': at least 1 other object must lie on the table")
+            raise ConfigError(f"clutter={self.clutter!r}, task 'pick': at least 1 other object must lie on the table")
         if self.quality not in QUALITIES:
             raise UnknownNameError("quality", self.quality, QUALITIES)
         if self.reward not in REWARDS:
@@ -93,8 +103,8 @@ class EnvConfig:
         steps = 1.0 / (self.control_hz * self.physics_dt)
         if abs(steps - round(steps)) > 1e-6 or steps < 1:
             raise ConfigError(
-                f"control_hz={self.control_hz} and physics_dt={self.physics_dt} give {steps:.3f} physics steps per action; "
-                "it must be a whole number (e.g. 10 Hz with 0.004 s, 20 Hz with 0.002 s)"
+                f"control_hz={self.control_hz} and physics_dt={self.physics_dt} give {steps:.3f} physics steps per "
+                "action; it must be a whole number (e.g. 10 Hz with 0.004 s, 20 Hz with 0.002 s)"
             )
         if self.lift_height <= 0 or self.hold_steps < 1 or self.max_models < 1:
             raise ConfigError("lift_height must be positive, hold_steps and max_models at least 1")
@@ -123,7 +133,9 @@ class EnvConfig:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(clutter))
         low, high = (int(match[1]), int(match[2] or match[1])) if match else (-1, -1)
         if isinstance(clutter, bool) or not 0 <= low <= high <= MAX_CLUTTER:
-            raise ConfigError(f"clutter is {clutter!r}; it must be a whole number from 0 to {MAX_CLUTTER}, or a range such as '2-6'")
+            raise ConfigError(
+                f"clutter is {clutter!r}; give a number from 0 to {MAX_CLUTTER}, or a range such as '2-6'"
+            )
         return low, high
 
     @property

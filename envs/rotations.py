@@ -6,9 +6,8 @@ import math
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from toyshift.core.arrays import Array
 
 
 def norm(vector: Array) -> float:
@@ -44,6 +43,15 @@ def rotvec_to_matrix(rotvec: Array) -> Array:
     if angle > 0:
         mujoco.mju_axisAngle2Quat(quat, np.asarray(rotvec, dtype=np.float64) / angle, angle)
     return quat_to_matrix(quat)
+
+
+def facing(back: Array) -> Array:
+    """Rotation (3, 3) of a camera that is level, columns right, up and backward, whose backward axis is `back` (3,), a
+    unit vector.
+    """
+    right = np.cross([0.0, 0.0, 1.0], back)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(back, right), back], axis=1)
 
 
 def yaw_to_matrix(yaw: float) -> Array:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS
+from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS, When
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 
 OBJECT_COLOURS: tuple[tuple[float, float, float], ...] = (
@@ -21,7 +22,25 @@ OBJECT_COLOURS: tuple[tuple[float, float, float], ...] = (
     (0.55, 0.35, 0.2),
     (0.92, 0.92, 0.92),
 )
-FACTORS = ("table", "background", "azimuth", "light", "object_colour")
+
+
+class LookFactor(NamedTuple):
+    """A field of `Look` with its range; `above`: the lower bound itself is refused."""
+
+    name: str
+    low: float
+    high: float
+    above: bool = False
+
+
+_LOOK_FACTORS = (
+    LookFactor("table", 0, len(TABLES) - 1),
+    LookFactor("background", 0, len(BACKGROUNDS) - 1),
+    LookFactor("azimuth", -360.0, 360.0),
+    LookFactor("light", 0.0, 3.0, above=True),
+    LookFactor("object_colour", 0, len(OBJECT_COLOURS) - 1),
+)
+FACTORS = {factor.name: factor for factor in _LOOK_FACTORS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +62,11 @@ class Look:
     object_colour: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (("table", TABLES), ("background", BACKGROUNDS), ("object_colour", OBJECT_COLOURS)):
+        for name, low, high, above in _LOOK_FACTORS:
             value = getattr(self, name)
-            if not 0 <= value < len(choices):
-                raise ConfigError(f"look: {name}={value}; it must be between 0 and {len(choices) - 1}")
-        if not 0.0 < self.light <= 3.0:
-            raise ConfigError(f"look: light={self.light}; it must be above 0 and at most 3")
-        if not -360.0 <= self.azimuth <= 360.0:  # refuses NaN as well
-            raise ConfigError(f"look: azimuth={self.azimuth}; it must be between -360 and 360 degrees")
+            if not low <= value <= high or (above and value == low):  # refuses NaN as well
+                least = f"{'above' if above else 'at least'} {low:g}"
+                raise ConfigError(f"look: {name}={value}; it must be {least} and at most {high:g}")
 
     def changed(self, factor: str, value: Any) -> Look:
         """Returns the look with one factor changed, or raises UnknownNameError."""
@@ -74,8 +90,9 @@ class Shift:
     def __post_init__(self) -> None:
         if self.factor not in SHIFT_FACTORS:
             raise UnknownNameError("shift", self.factor, SHIFT_FACTORS)
-        if isinstance(self.level, bool) or not isinstance(self.level, int | np.integer) or not 0 <= self.level <= LEVELS:
-            raise ConfigError(f"shift {self.factor}={self.level}: the level must be a whole number from 0 (training) to {LEVELS}")
+        whole = isinstance(self.level, int | np.integer) and not isinstance(self.level, bool)
+        if not whole or not 0 <= self.level <= LEVELS:
+            raise ConfigError(f"shift {self}: the level must be a whole number from 0 (training) to {LEVELS}")
 
     def __str__(self) -> str:
         return f"{self.factor}={self.level}"
@@ -119,7 +136,7 @@ class Shifts:
             if name not in SHIFT_FACTORS:
                 raise UnknownNameError("shift", name, SHIFT_FACTORS)
             if not equals or not level.isdecimal():
-                raise ConfigError(f"shift {part!r}: write {name}=LEVEL with a whole number from 0 (training) to {LEVELS}")
+                raise ConfigError(f"shift {part!r}: write {name}=LEVEL, a whole number from 0 (training) to {LEVELS}")
             items.append(Shift(name, int(level)))
         return cls(tuple(items))
 
@@ -142,13 +159,36 @@ class Shifts:
         for shift in self.items:
             if shift.level:
                 a, b, c, share = (float(x) for x in stream(shift.factor).random(4))
-                values[shift.factor], draws[shift.factor] = SHIFT_FACTORS[shift.factor].at(shift.level, share), (a, b, c)
+                values[shift.factor] = SHIFT_FACTORS[shift.factor].at(shift.level, share)
+                draws[shift.factor] = a, b, c
         return Variation(values, draws)
+
+
+class Drawn(NamedTuple):
+    """What one factor comes to in one episode: its value in its unit, and three numbers in [0, 1) for whatever else it
+    draws.
+    """
+
+    factor: str
+    value: float
+    draws: tuple[float, float, float]
+
+    @property
+    def colour(self) -> Array:
+        """A colour (3,), each channel from 0.25 to 1 (COLOSSEUM's color_range)."""
+        return 0.25 + 0.75 * np.asarray(self.draws)
+
+    @property
+    def seed(self) -> int:
+        """The seed of a pattern."""
+        return int(self.draws[0] * 2**31)
 
 
 @dataclasses.dataclass(frozen=True)
 class Variation:
-    """What shifts come to in one episode: `variation["object-mass"]` is the factor's value, the training value where it is not shifted.
+    """What shifts come to in one episode.
+
+    `variation["object-mass"]` is the factor's value, the training value where it is not shifted.
 
     Attributes:
         values: value of every shifted factor, in its unit.
@@ -164,13 +204,20 @@ class Variation:
     def __contains__(self, factor: str) -> bool:
         return factor in self.values
 
-    def colour(self, factor: str) -> NDArray[np.float64]:
-        """Returns the colour (3,) drawn with a factor, each channel from 0.25 to 1 (COLOSSEUM's color_range)."""
-        return 0.25 + 0.75 * np.asarray(self.draws[factor])
+    def at(self, when: When) -> Sequence[tuple[Callable[..., Any], Drawn]]:
+        """Returns what is applied at a time, in order: functions as `shift_table` describes them, and what they are
+        given.
+        """
+        return self._steps.get(when, ())
 
-    def seed(self, factor: str) -> int:
-        """Returns the seed of the pattern drawn with a factor."""
-        return int(self.draws[factor][0] * 2**31)
+    @functools.cached_property
+    def _steps(self) -> dict[When, list[tuple[Callable[..., Any], Drawn]]]:
+        steps: dict[When, list[tuple[Callable[..., Any], Drawn]]] = {}
+        for row in sorted(SHIFT_FACTORS.values(), key=lambda row: row.late):
+            for when in row.apply if row.name in self.values else ():
+                drawn = Drawn(row.name, self.values[row.name], self.draws.get(row.name, (0.0, 0.0, 0.0)))
+                steps.setdefault(when, []).append((row.function(when), drawn))
+        return steps
 
 
 TRAINING = Variation()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from toyshift.core.arrays import Array, Image
 
 SIZE = 128
 DRAWN = ("checker", "stripes", "blotches", "wood", "dots")  # patterns of textures that are made for an episode
@@ -27,7 +28,7 @@ BACKGROUNDS = (
 )
 
 
-def texture(pattern: str, first: tuple[int, int, int], second: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:
+def texture(pattern: str, first: tuple[int, int, int], second: tuple[int, int, int], seed: int) -> Image:
     """Returns a (SIZE, SIZE, 3) uint8 sRGB image that mixes two colours by a pattern."""
     from scipy.ndimage import gaussian_filter
 
@@ -51,11 +52,10 @@ def texture(pattern: str, first: tuple[int, int, int], second: tuple[int, int, i
         raise ValueError(f"unknown texture pattern {pattern!r}")
     grain = 4 * rng.standard_normal((SIZE, SIZE, 1))
     mixed = np.asarray(first) * (1 - weight[..., None]) + np.asarray(second) * weight[..., None]
-    image: NDArray[np.uint8] = np.clip(mixed + grain, 0, 255).astype(np.uint8)
-    return image
+    return np.asarray(np.clip(mixed + grain, 0, 255), np.uint8)
 
 
-def drawn_texture(seed: int) -> NDArray[np.uint8]:
+def drawn_texture(seed: int) -> Image:
     """Returns a (SIZE, SIZE, 3) uint8 sRGB image whose pattern and colours are drawn from a seed."""
     rng = np.random.default_rng(seed)
     pattern = DRAWN[int(rng.integers(len(DRAWN)))]
@@ -63,12 +63,11 @@ def drawn_texture(seed: int) -> NDArray[np.uint8]:
     return texture(pattern, first, second, seed)
 
 
-def printed_pattern(seed: int, height: int, width: int) -> NDArray[np.float64]:
+def printed_pattern(seed: int, height: int, width: int) -> Array:
     """Returns a (height, width) pattern from 0 (printed) to 1 (bare), drawn from a seed."""
     from scipy.ndimage import zoom
 
     rng = np.random.default_rng(seed)
     pattern = DRAWN[int(rng.integers(len(DRAWN)))]
     grey = texture(pattern, (0, 0, 0), (255, 255, 255), seed).mean(axis=2) / 255
-    out: NDArray[np.float64] = np.clip(zoom(grey, (height / SIZE, width / SIZE), order=1), 0.0, 1.0)
-    return out
+    return np.asarray(np.clip(zoom(grey, (height / SIZE, width / SIZE), order=1), 0.0, 1.0))

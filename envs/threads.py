@@ -13,6 +13,7 @@ from toyshift.core.errors import ConfigError, ToyShiftError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Try = Callable[[int], T | None]
 Answers = dict[int, tuple[T | None, Exception | None]]  # what a function gave for a number, or raised
 
 
@@ -23,7 +24,8 @@ class WorkerError(ToyShiftError, RuntimeError):
 class Worker(threading.Thread):
     """A daemon thread with a queue; `submit` gives it work, `stop` ends it when the work is done.
 
-    A daemon, because Python waits for other threads before it runs exit handlers, and what the thread holds is freed by one.
+    A daemon, because Python waits for other threads before it runs exit handlers, and what the thread holds is freed by
+    one.
 
     Args:
         name: the thread's name.
@@ -95,16 +97,19 @@ class Team:
         """Calls function(i) for numbers, each on its own thread; returns the answers in order when all are there.
 
         Raises:
-            ConfigError, WorkerError: of the first number that failed; names it, and chains the error. The others went on.
+            ConfigError, WorkerError: of the first number that failed; names it, and chains the error. The others went
+                on.
         """
         chosen = list(chosen)
         return self._in_order(chosen, self._tried(function, chosen))
 
-    def relay(self, legs: Sequence[tuple[Callable[[int], T | None], Callable[[int], T | None]]], chosen: Iterable[int]) -> list[T]:
+    def relay(self, legs: Sequence[tuple[Try[T], Try[T]]], chosen: Iterable[int]) -> list[T]:
         """Calls the functions of legs in turn for numbers, until one gives an answer; returns the answers in order.
 
-        The first function of a leg has its turn on the calling thread while the others sleep, then the second on the numbers'
-        own: that is for C code that lets go of Python's lock. Threads that hand each other the lock lose more than they gain.
+        The first function of a leg has its turn on the calling thread while the others sleep, then the second on the
+        numbers'
+        own: that is for C code that lets go of Python's lock. Threads that hand each other the lock lose more than they
+            gain.
 
         Args:
             legs: a function gives None to pass the number on; the last one passes none on.
@@ -121,10 +126,11 @@ class Team:
                 left = [i for i in left if answers[i][0] is None and answers[i][1] is None]
         return self._in_order(chosen, answers)
 
-    def _tried(self, function: Callable[[int], T | None], numbers: Sequence[int]) -> Answers[T]:
+    def _tried(self, function: Try[T], numbers: Sequence[int]) -> Answers[T]:
         """Calls function(i) for numbers, each on its own thread."""
         shares = [[i for i in numbers if i % len(self._workers) == k] for k in range(len(self._workers))]
-        jobs: list[Future[Answers[T]]] = [worker.submit(_attempt, function, share) for worker, share in zip(self._workers, shares, strict=True) if share]
+        dealt = [(worker, share) for worker, share in zip(self._workers, shares, strict=True) if share]
+        jobs: list[Future[Answers[T]]] = [worker.submit(_attempt, function, share) for worker, share in dealt]
         return {i: answer for job in jobs for i, answer in job.result().items()}
 
     def _in_order(self, chosen: Sequence[int], answers: Answers[T]) -> list[T]:
@@ -149,7 +155,7 @@ class Team:
                 worker.join()
 
 
-def _attempt(function: Callable[[int], T | None], numbers: Sequence[int]) -> Answers[T]:
+def _attempt(function: Try[T], numbers: Sequence[int]) -> Answers[T]:
     """Calls function(i) for every number; an error of one is kept beside the answers of the others."""
     answers: Answers[T] = {}
     for i in numbers:
@@ -161,7 +167,7 @@ def _attempt(function: Callable[[int], T | None], numbers: Sequence[int]) -> Ans
 
 
 def _shut_down(things: Sequence[Any], workers: Sequence[Worker]) -> None:
-    """Has things closed on their threads and the threads end; waits for nothing, for the garbage collector may call it."""
+    """Has things closed on their threads and the threads end; waits for nothing: the garbage collector may call it."""
     for k, worker in enumerate(workers):
         worker.submit(_close_all, things[k :: len(workers)])
         worker.stop()

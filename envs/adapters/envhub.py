@@ -21,7 +21,9 @@ HUB_FILES = ("env.py", "README.md")
 
 
 class LeRobotEnv(TimeLimit[Any, Any]):
-    """A grasp environment with its time limit, which shows at the outside what LeRobot reads there: `task_description` and `task`."""
+    """A grasp environment with its time limit, which shows at the outside what LeRobot reads there: `task_description`
+    and `task`.
+    """
 
     @property
     def task_description(self) -> str:
@@ -36,15 +38,19 @@ class LeRobotEnv(TimeLimit[Any, Any]):
 
 def make_env(
     n_envs: int = 1, use_async_envs: bool = False, cfg: Any = None, *,
-    env_id: str = "toyshift/Grasp-v0", objects: Sequence[str] = ("toys:test",), max_episode_steps: int | None = None, **options: Any,
+    env_id: str = "toyshift/Grasp-v0", objects: Sequence[str] = (
+        "toys:test",
+    ), max_episode_steps: int | None = None, **options: Any,
 ) -> dict[str, dict[int, VectorEnv[Any, Any, Any]]]:  # fmt: skip
     """Makes {suite: {task number: vector environment}}, a suite for each object set, with autoreset SAME_STEP.
 
     Args:
         n_envs: environments in each vector.
         use_async_envs: False gives Gymnasium's SyncVectorEnv, of which LeRobot makes videos. True gives worker threads,
-            faster, but LeRobot makes no videos of it (Gymnasium's AsyncVectorEnv has no `envs`, which LeRobot 0.4.4 reads).
-        cfg: LeRobot's environment configuration; its `task`, where given, names object sets, separated by commas, in place of `objects`.
+            faster, but LeRobot makes no videos of it (Gymnasium's AsyncVectorEnv has no `envs`, which LeRobot 0.4.4
+            reads).
+        cfg: LeRobot's environment configuration; its `task`, where given, names object sets, separated by commas, in
+            place of `objects`.
         env_id: a registered id.
         objects: object sets.
         max_episode_steps: time limit [control steps]; the registered one by default.
@@ -58,7 +64,9 @@ def make_env(
     sets = [one.strip() for one in task.split(",")] if task else list(objects)
     names = [re.sub(r"[^\w.@:+?=&-]", "_", one) for one in sets]  # LeRobot makes folders of them
     if n_envs < 1 or not sets or len(set(names)) < len(names):
-        raise ConfigError(f"n_envs is {n_envs} and the object sets are {sets}; at least one of each is needed, and every set once")
+        raise ConfigError(
+            f"n_envs is {n_envs} and the object sets are {sets}; give at least one of each, and every set once"
+        )
     spec = _spec(env_id)
     limit = max_episode_steps or spec.max_episode_steps
     if limit is None:

@@ -15,6 +15,7 @@ from robosuite.utils.observables import Observable, sensor
 from robosuite.utils.placement_samplers import UniformRandomSampler
 from robosuite.utils.transform_utils import convert_quat
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
 from toyshift.envs.adapters.robosuite_object import ToyObject
@@ -31,9 +32,9 @@ DROP = 0.001  # the object starts this far above the table [m]
 class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
     """Grasp one object from robosuite's table and lift it; another object in every episode.
 
-    Everything that is not named here is robosuite's: robots, controllers, cameras, rendering, horizon. As with their tasks an
-    episode ends at `horizon` only; `info["is_success"]` and `_check_success()` tell of success, `info["unstable"]` of a simulation
-    that has blown up, after which nothing succeeds.
+    Everything that is not named here is robosuite's: robots, controllers, cameras, rendering, horizon. As with their
+    tasks an episode ends at `horizon` only; `info["is_success"]` and `_check_success()` tell of success,
+    `info["unstable"]` of a simulation that has blown up, after which nothing succeeds.
 
     Args:
         robots: name of one robot, e.g. "Panda" or "UR5e".
@@ -41,15 +42,19 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         lift_height: how far the object's lowest point must rise above the table [m].
         hold_steps: for how many control steps in a row it must stay there, touching nothing but the gripper.
         table_full_size, table_friction: as in robosuite's Lift.
-        use_object_obs: whether `toy_pos` (3) [m], `toy_quat` (4) xyzw and `gripper_to_toy_pos` (3) [m] are observed (`object-state`).
+        use_object_obs: whether `toy_pos` (3) [m], `toy_quat` (4) xyzw and `gripper_to_toy_pos` (3) [m] are observed
+            (`object-state`).
         reward_scale: the largest reward of a step; None for the sum of REWARD_SCALES.
         reward_shaping: reward terms of REWARD_SCALES; without it success alone pays, and pays `reward_scale`.
-        placement_initializer: robosuite's sampler of position and turn; by default 3 cm around the table's middle, any turn.
-        seed: root seed. The n-th `reset()` plays episode n, which the same seed plays again, whatever was played before.
+        placement_initializer: robosuite's sampler of position and turn; by default 3 cm around the table's middle, any
+            turn.
+        seed: root seed. The n-th `reset()` plays episode n, which the same seed plays again, whatever was played
+            before.
         **options: of robosuite's ManipulationEnv.
 
-    A hard reset (robosuite's default) draws another object; with `hard_reset=False` the first one stays. `get_ep_meta()`
-    names the object and the instruction, and `set_ep_meta` with it makes the following resets use that object.
+    A hard reset (robosuite's default) draws another object; with `hard_reset=False` the first one stays.
+    `get_ep_meta()` names the object and the instruction, and `set_ep_meta` with it makes the following resets use that
+    object.
     """
 
     def __init__(
@@ -103,11 +108,16 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         self.task_description = f"pick up the {self.object.name}"
         robot = self.robots[0].robot_model
         robot.set_base_xpos(robot.base_xpos_offset["table"](self.table_full_size[0]))
-        arena = TableArena(table_full_size=self.table_full_size, table_friction=self.table_friction, table_offset=(0, 0, TABLE_HEIGHT))
+        offset = (0, 0, TABLE_HEIGHT)
+        arena = TableArena(
+            table_full_size=self.table_full_size, table_friction=self.table_friction, table_offset=offset,
+        )
         arena.set_origin([0, 0, 0])
         if self._own_placement:
             self.placement_initializer = UniformRandomSampler(
-                name="ObjectSampler", mujoco_objects=self.toy, x_range=(-0.03, 0.03), y_range=(-0.03, 0.03), rotation=None,
+                name="ObjectSampler", mujoco_objects=self.toy, x_range=(
+                    -0.03, 0.03,
+                ), y_range=(-0.03, 0.03), rotation=None,
                 ensure_object_boundary_in_range=False, reference_pos=(0, 0, TABLE_HEIGHT), z_offset=DROP, rng=self.rng,
             )
         else:
@@ -119,7 +129,8 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         super()._setup_references()
         self._toy_body = self.sim.model.body_name2id(self.toy.root_body)
         self._is_toy = self._marked(self.toy.contact_geoms)
-        self._is_gripper = self._marked(geom for gripper in self.robots[0].gripper.values() for geom in gripper.contact_geoms)
+        grippers = self.robots[0].gripper.values()
+        self._is_gripper = self._marked(geom for gripper in grippers for geom in gripper.contact_geoms)
 
     def _marked(self, geoms: Iterable[str]) -> NDArray[np.bool_]:
         marked = np.zeros(self.sim.model.ngeom, np.bool_)
@@ -138,20 +149,23 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
             self.sim.data.set_joint_qpos(self.toy.joints[0], np.concatenate([position, matrix_to_quat(rotation)]))
         self._held_steps = 0
         self._success = False
-        self._terms, self._predicates = dict.fromkeys(REWARD_SCALES, 0.0), {"lifted": False, "held": False, "stable": True}
+        self._terms = dict.fromkeys(REWARD_SCALES, 0.0)
+        self._predicates = {"lifted": False, "held": False, "stable": True}
 
     def get_ep_meta(self) -> dict[str, Any]:
         return {**super().get_ep_meta(), "object_id": self.object.id, "lang": self.task_description}
 
     # ---------------------------------------------------------------- stepping
 
-    def _post_action(self, action: NDArray[np.float64]) -> tuple[float, bool, dict[str, Any]]:
+    def _post_action(self, action: Array) -> tuple[float, bool, dict[str, Any]]:
         self._judge()
         reward, done, info = super()._post_action(action)
         info |= {
-            "is_success": self._success, "task": self.task_description, "object_id": self.object.id, "object_set": self.objects.spec,
-            "seed": self.root_seed, "episode": self.episode, "lift_height": self.height(), "predicates": dict(self._predicates),
-            "reward_terms": dict(self._terms), "unstable": not self._predicates["stable"],
+            "is_success": self._success, "task": self.task_description, "object_id": self.object.id,
+            "object_set": self.objects.spec, "seed": self.root_seed, "episode": self.episode,
+            "lift_height": self.height(), "predicates": dict(
+                self._predicates
+            ), "reward_terms": dict(self._terms), "unstable": not self._predicates["stable"],
         }  # fmt: skip
         return reward, done, info
 
@@ -159,12 +173,14 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         """Brings predicates, success and reward terms up to date, once per control step."""
         gripper, other = touching(self.sim.data._data.contact.geom, self._is_toy, self._is_gripper)
         height, held = self.height(), gripper and not other
-        stable = self._predicates["stable"] and not self.sim.data._data.warning.number[BAD_STATE].any()  # MuJoCo starts over by itself
+        # MuJoCo starts over by itself
+        stable = self._predicates["stable"] and not self.sim.data._data.warning.number[BAD_STATE].any()
         self._predicates = {"lifted": height >= self.lift_height, "held": held, "stable": stable}
         self._held_steps = self._held_steps + 1 if all(self._predicates.values()) else 0
         self._success = self._held_steps >= self.hold_steps
         centre = self.sim.data.xipos[self._toy_body]
-        distance = min(float(np.linalg.norm(centre - self.sim.data.site_xpos[site])) for site in self.robots[0].eef_site_id.values())
+        hands = [self.sim.data.site_xpos[site] for site in self.robots[0].eef_site_id.values()]
+        distance = min(float(np.linalg.norm(centre - hand)) for hand in hands)
         self._terms = reward_terms(distance, held, height / self.lift_height, self._success)
 
     def reward(self, action: Any = None) -> float:
@@ -179,7 +195,9 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
     def height(self) -> float:
         """Height of the object's lowest point above the table [m]."""
         data = self.sim.data
-        return float(data.body_xpos[self._toy_body][2] + (self.toy.hull @ data.body_xmat[self._toy_body][6:]).min()) - TABLE_HEIGHT
+        return float(
+            data.body_xpos[self._toy_body][2] + (self.toy.hull @ data.body_xmat[self._toy_body][6:]).min()
+        ) - TABLE_HEIGHT
 
     # ---------------------------------------------------------------- what is seen
 
@@ -189,7 +207,7 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
             return observables
 
         @sensor(modality="object")  # type: ignore[untyped-decorator]
-        def toy_pos(obs_cache: Any) -> NDArray[np.float64]:
+        def toy_pos(obs_cache: Any) -> Array:
             return np.array(self.sim.data.body_xpos[self._toy_body])
 
         @sensor(modality="object")  # type: ignore[untyped-decorator]
@@ -198,7 +216,8 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
 
         robot = self.robots[0]
         names = zip(self._get_arm_prefixes(robot, include_robot_name=False), self._get_arm_prefixes(robot), strict=True)
-        relative = [self._get_obj_eef_sensor(full, "toy_pos", f"{arm}gripper_to_toy_pos", "object") for arm, full in names]
+        to_hand = self._get_obj_eef_sensor
+        relative = [to_hand(full, "toy_pos", f"{arm}gripper_to_toy_pos", "object") for arm, full in names]
         for one in (toy_pos, toy_quat, *relative):
             observables[one.__name__] = Observable(name=one.__name__, sensor=one, sampling_rate=self.control_freq)
         return observables

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -13,12 +12,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32, Image
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.workers import core_count
 from toyshift.envs.threads import Team
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
-PER_ENV = ("episode", "object", "look", "shift")  # reset options that may be a list or array with one entry per environment
+# reset options that may be a list or array with one entry per environment
+PER_ENV = ("episode", "object", "look", "shift")
 
 
 class Played(NamedTuple):
@@ -38,15 +40,17 @@ class Played(NamedTuple):
     final: tuple[Observation, Info] | None = None
 
 
-class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
+class ToyGraspVectorEnv(VectorEnv[Observation, Float32, NDArray[Any]]):
     """## Description
     `num_envs` grasp environments, each with a simulator and an object of its own. Environment i lives on worker thread
-    i mod `threads`, which simulates and draws it: MuJoCo lets go of Python's lock meanwhile, so threads run side by side
-    without copying anything between processes. Controllers, rewards and infos have their turn on the calling thread. Made by `gym.make_vec("toyshift/Grasp-v0", num_envs=8)`.
+    i mod `threads`, which simulates and draws it: MuJoCo lets go of Python's lock meanwhile, so threads run side by
+        side
+    without copying anything between processes. Controllers, rewards and infos have their turn on the calling thread.
+    Made by `gym.make_vec("toyshift/Grasp-v0", num_envs=8)`.
 
     ## Action and Observation Space
-    Those of the single environment with a first axis of `num_envs`. Actions outside the box are clipped; a number that is
-    not finite is an error that names environment and entry, and then no environment has stepped.
+    Those of the single environment with a first axis of `num_envs`. Actions outside the box are clipped; a number that
+    is not finite is an error that names environment and entry, and then no environment has stepped.
 
     ## Episodes
     `reset(seed=s)`: environment j plays the episodes j, j + N, j + 2N, ... of root seed s, so that N environments play
@@ -54,22 +58,23 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     Gymnasium's SyncVectorEnv does. `reset()` goes on with the next episodes. The same (seed, episode) gives the same
     observations, bit for bit on one machine, whatever `num_envs`, `threads` or order.
 
-    Options of reset: those of the single environment, for all; "episode", "object", "look" and "shift" may also be a list
+    Options of reset: those of the single environment, for all; "episode", "object", "look" and "shift" may also be a
+        list
     or array with one entry per environment. One "episode" e for all is where counting starts: environment j plays e + j
     (e under a list of seeds). "reset_mask" (N,) bool restarts some environments only.
 
     ## Autoreset
-    NEXT_STEP (Gymnasium's default): the step after the last one ignores the action, gives reward 0 and the next episode's first
-    observation. SAME_STEP: the last step gives the next episode's first observation; the last ones are in `infos["final_obs"]`
-    and `infos["final_info"]`. DISABLED: the caller resets with `options={"reset_mask": ended}`.
+    NEXT_STEP (Gymnasium's default): the step after the last one ignores the action, gives reward 0 and the next
+    episode's first observation. SAME_STEP: the last step gives the next episode's first observation; the last ones are
+    in `infos["final_obs"]` and `infos["final_info"]`. DISABLED: the caller resets with `options={"reset_mask": ended}`.
 
     ## Arguments
     - `num_envs`: number of environments.
     - `max_episode_steps`: time limit [control steps], None for none; `make_vec` gives the registered one.
     - `threads`: worker threads; by default one per core, at most one per environment.
     - `autoreset_mode`: an AutoresetMode or its value.
-    - `copy`: True gives every observation arrays of its own. False uses the same ones again: faster by a few percent, but
-      whoever keeps the last observation (Stable-Baselines3, replay buffers) finds the present one in it.
+    - `copy`: True gives every observation arrays of its own. False uses the same ones again: faster by a few percent,
+      but whoever keeps the last observation (Stable-Baselines3, replay buffers) finds the present one in it.
     - `render_mode`: None or "rgb_array".
     - everything else goes to the single environment.
 
@@ -89,8 +94,9 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         **options: Any,
     ) -> None:
         super().__init__()
-        if num_envs < 1 or (threads is not None and threads < 1) or (max_episode_steps is not None and max_episode_steps < 1):
-            raise ConfigError(f"num_envs={num_envs}, threads={threads}, max_episode_steps={max_episode_steps}: each must be at least 1")
+        counts = {"num_envs": num_envs, "threads": threads, "max_episode_steps": max_episode_steps}
+        if any(count is not None and count < 1 for count in counts.values()):
+            raise ConfigError(f"{', '.join(f'{k}={v}' for k, v in counts.items())}: each must be at least 1")
         modes = {mode.value: mode for mode in AutoresetMode}
         mode = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else str(autoreset_mode)
         if mode not in modes:
@@ -104,7 +110,7 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         self.single_action_space: gym.Space[Any] = self.envs[0].action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.threads = min(num_envs, threads or len(os.sched_getaffinity(0)))
+        self.threads = min(num_envs, threads or core_count())
         self._draws = bool(self.envs[0].config.cameras)
         self._team = Team(self.envs, self.threads, "environment")
         self._ready = self._begun = False
@@ -120,7 +126,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, Info]:
-        """Starts episodes in all environments, or in those of options["reset_mask"]; see the class for seeds and options.
+        """Starts episodes in all environments, or in those of options["reset_mask"]; see the class for seeds and
+        options.
 
         Returns:
             batched observation, of all environments even where only some were reset, and infos of those that were.
@@ -137,7 +144,9 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         return self._batched(), infos
 
     def reset_each(
-        self, seed: int | Sequence[int | None] | None, options: Sequence[dict[str, Any]], chosen: Sequence[int] | None = None
+        self, seed: int | Sequence[int | None] | None, options: Sequence[
+            dict[str, Any]
+        ], chosen: Sequence[int] | None = None
     ) -> list[tuple[Observation, Info]]:
         """Starts episodes and returns (observation, info) of each chosen environment, unbatched: for adapters.
 
@@ -179,7 +188,7 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
             return [root] * self.num_envs
         seeds = [None if one is None else int(one) for one in seed]
         if len(seeds) != self.num_envs:
-            raise ConfigError(f"{len(seeds)} seeds for {self.num_envs} environments; give one each, or one number for all")
+            raise ConfigError(f"{len(seeds)} seeds for {self.num_envs} environments; give one each, or one for all")
         for i in chosen:
             if seeds[i] is not None:
                 self._strides[i], self._episodes[i] = 1, -1
@@ -195,7 +204,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
                     raise ConfigError(f"reset option {name} has {len(value)} entries for {self.num_envs} environments")
                 own[name] = value[i]
             elif name == "episode" and isinstance(value, int | np.integer):
-                alone = self._strides[i] == 1 if seed is None else not isinstance(seed, int | np.integer)  # counts its own
+                # counts its own
+                alone = self._strides[i] == 1 if seed is None else not isinstance(seed, int | np.integer)
                 own[name] = int(value) if alone else int(value) + i
         return own
 
@@ -205,14 +215,14 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
             return range(self.num_envs)
         mask = np.asarray(mask)
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
-            raise ConfigError(f"reset_mask has shape {mask.shape} and dtype {mask.dtype}; it must be ({self.num_envs},) of bool")
+            raise ConfigError(f"reset_mask is {mask.shape} of {mask.dtype}; it must be ({self.num_envs},) of bool")
         if not mask.any():
             raise ConfigError("reset_mask names no environment; at least one entry must be True")
         return [int(i) for i in np.flatnonzero(mask)]
 
     # ---------------------------------------------------------------- stepping
 
-    def step(self, actions: NDArray[np.float32]) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]:
+    def step(self, actions: Float32) -> tuple[Observation, Array, NDArray[np.bool_], NDArray[np.bool_], Info]:
         """Steps every environment once.
 
         Args:
@@ -236,13 +246,16 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         truncations = np.array([one.truncated for one in played], np.bool_)
         return self._batched(), rewards, terminations, truncations, infos
 
-    def step_each(self, actions: NDArray[np.float32]) -> list[Played]:
+    def step_each(self, actions: Float32) -> list[Played]:
         """Steps every environment once and returns what each did, unbatched: for adapters; see `step`."""
         self._check_open()
         if not self._ready:
             raise ConfigError("call reset() first")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
-            raise ConfigError(f"the episodes of environments {np.flatnonzero(self._over).tolist()} are over: reset them with options={{'reset_mask': ...}}")
+            over = np.flatnonzero(self._over).tolist()
+            raise ConfigError(
+                f"the episodes of environments {over} are over: reset them with options={{'reset_mask': ...}}"
+            )
         actions = self._checked(actions)
         self._ready = False  # until every environment has stepped
         judged: dict[int, Played] = {}  # what is still to be seen
@@ -257,7 +270,7 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         self._last = [one.observation for one in played]
         return played
 
-    def _checked(self, actions: Any) -> NDArray[np.float32]:
+    def _checked(self, actions: Any) -> Float32:
         shape = self.action_space.shape
         try:
             values = np.asarray(actions, np.float32)
@@ -272,7 +285,7 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
             raise ConfigError(f"environment {env}: action entry {entry} ({name}) is {values[env, entry]}")
         return values
 
-    def _command(self, i: int, action: NDArray[np.float32]) -> None:
+    def _command(self, i: int, action: Float32) -> None:
         """First part of a step of environment i, on the calling thread."""
         if not self._over[i]:
             self.envs[i].command(action)
@@ -308,13 +321,17 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
 
     def _batched(self) -> Observation:
         """Returns the last observations as one batch."""
-        out = create_empty_array(self.single_observation_space, self.num_envs, fn=np.zeros) if self.copy else self._buffer
+        out = create_empty_array(
+            self.single_observation_space, self.num_envs, fn=np.zeros,
+        ) if self.copy else self._buffer
         return cast("Observation", concatenate(self.single_observation_space, self._last, cast("Any", out)))
 
     # ---------------------------------------------------------------- single environments
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """Calls a method of every environment on its own thread, or reads an attribute; returns a tuple of (N,) answers."""
+        """Calls a method of every environment on its own thread, or reads an attribute; returns a tuple of (N,)
+        answers.
+        """
         return self.call_each(name, range(self.num_envs), *args, **kwargs)
 
     def call_each(self, name: str, chosen: Sequence[int], *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -334,7 +351,9 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         return self.call(name)
 
     def set_attr(self, name: str, values: Any) -> None:
-        """Sets an attribute of every environment: to its entry of a list or tuple of length num_envs, or all to one value."""
+        """Sets an attribute of every environment: to its entry of a list or tuple of length num_envs, or all to one
+        value.
+        """
         if not isinstance(values, list | tuple):
             values = [values] * self.num_envs
         if len(values) != self.num_envs:
@@ -342,7 +361,7 @@ class ToyGraspVectorEnv(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]
         self._check_open()
         self._team.each(lambda i: self.envs[i].set_wrapper_attr(name, values[i]), range(self.num_envs))
 
-    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+    def render(self) -> tuple[Image, ...] | None:
         """Returns a picture (256, 256, 3) of every environment in render mode "rgb_array", else None."""
         return None if self.render_mode is None else self.call("render")
 

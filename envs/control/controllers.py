@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.envs.control.kinematics import InverseKinematics
 from toyshift.envs.rotations import matrix_to_rotvec, norm, rotvec_to_matrix
 from toyshift.envs.scene.scene import Scene
 from toyshift.envs.spaces import MAX_DELTA, MAX_TURN, WORKSPACE
-
-Array = NDArray[np.float64]
 
 LOWEST, HIGHEST = map(np.array, WORKSPACE)  # (3,) [m]
 

@@ -6,12 +6,10 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.envs.rotations import matrix_to_rotvec
 from toyshift.envs.scene.scene import Scene
-
-Array = NDArray[np.float64]
 
 ITERATIONS = 3  # per control step; each costs about 40 us
 DAMPING = 1e-4
@@ -36,9 +34,9 @@ class InverseKinematics:
             return
         self._model: Any = scene.model
         self._data = mujoco.MjData(scene.model)
-        self._arm = scene.arm_qpos
+        self._arm = scene.arm.qpos
         self._dofs = np.array([scene.model.joint(name).dofadr[0] for name in scene.robot.joints])
-        self._site = scene.site
+        self._site = scene.arm.site
         self._home = np.asarray(scene.robot.home)
         self._lowest, self._highest = np.array([scene.model.joint(name).range for name in scene.robot.joints]).T
         self._jacobian = np.zeros((6, scene.model.nv))
@@ -72,7 +70,8 @@ class InverseKinematics:
             error[:3] = position - self._data.site_xpos[self._site]
             error[3:] = matrix_to_rotvec(rotation @ current.T)
             posture = POSTURE_GAIN * (self._home - solution)
-            # MuJoCo's Cholesky: LAPACK wakes OpenBLAS' threads for six equations, which costs 30 us, and milliseconds on a busy machine
+            # MuJoCo's Cholesky: LAPACK wakes OpenBLAS' threads for six equations, which costs 30 us, and milliseconds
+            # on a busy machine
             square = j @ j.T + _DAMPING_MATRIX  # (6, 6)
             mujoco.mju_cholFactor(square, 0.0)
             mujoco.mju_cholSolve(weights, square, error - j @ posture)

@@ -5,40 +5,31 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from toyshift.envs.robots import get_robot
-from toyshift.envs.rotations import matrix_to_quat
+from toyshift.core.contract import MASK_BACKGROUND, MASK_TARGET
+from toyshift.envs.rotations import facing, matrix_to_quat
 from toyshift.envs.scene.bodies import add_mesh_object
-from toyshift.envs.scene.scene import OBJECT, Scene
-from toyshift.envs.scene.surroundings import VISIBLE
+from toyshift.envs.scene.build import OBJECT
+from toyshift.envs.scene.scene import Drawable
+from toyshift.envs.scene.spec import VISIBLE
 from toyshift.toys.model import GraspObject
 
 
-def build_object_scene(obj: GraspObject) -> Scene:
+def build_object_scene(obj: GraspObject) -> Drawable:
     """Compiles a bright scene with one object, no robot, and the camera "portrait", for pictures."""
     spec = mujoco.MjSpec()
     spec.visual.map.znear, spec.visual.map.zfar = 0.005, 20.0
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = (0.5,) * 3, (0.35,) * 3
     spec.stat.extent, spec.stat.center = 1.0, (0.0, 0.0, 0.0)
     world = spec.worldbody
-    world.add_geom(name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(3, 3, 5), rgba=(0.93, 0.93, 0.95, 1), group=VISIBLE)
-    world.add_light(name="key", pos=(0.6, -0.4, 1.0), dir=(-0.5, 0.35, -0.9), diffuse=(0.5,) * 3, type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+    plane, sun = mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    world.add_geom(name="ground", type=plane, size=(3, 3, 5), rgba=(0.93, 0.93, 0.95, 1), group=VISIBLE)
+    world.add_light(name="key", pos=(0.6, -0.4, 1.0), dir=(-0.5, 0.35, -0.9), diffuse=(0.5,) * 3, type=sun)
     turn, lift = np.radians(-55.0), np.radians(35.0)
     back = np.array([np.cos(lift) * np.cos(turn), np.cos(lift) * np.sin(turn), np.sin(lift)])
-    right = np.cross([0.0, 0.0, 1.0], back)
-    right /= np.linalg.norm(right)
-    world.add_camera(name="portrait", pos=back, quat=matrix_to_quat(np.stack([right, np.cross(back, right), back], axis=1)), fovy=30)
+    world.add_camera(name="portrait", pos=back, quat=matrix_to_quat(facing(back)), fovy=30)
     body = world.add_body(name=OBJECT)
     body.add_freejoint(name=OBJECT)
     add_mesh_object(spec, body, obj)
     model = spec.compile()
-    index = model.body(OBJECT).id
-    nothing = np.zeros(0, np.int64)
-    is_object = model.geom_bodyid == index
-    visuals = np.flatnonzero(is_object & (model.geom_group == VISIBLE))
-    return Scene(
-        model=model, data=mujoco.MjData(model), robot=get_robot("panda"), slots=nothing, object_body=index, object_qpos=slice(0, 7), object_qvel=slice(0, 6),
-        arm_qpos=nothing, finger_qpos=nothing, follower_qpos=nothing, arm_ctrl=nothing, finger_ctrl=nothing, site=-1, label=is_object.astype(np.uint8), is_object=is_object,
-        is_gripper=np.zeros(model.ngeom, bool), table_materials=(), background_materials=(), table_geom=0, background_geoms=(), object_visuals=visuals,
-        own_colours=(model.geom_matid[visuals].copy(), model.geom_rgba[visuals].copy()), light_diffuse=model.light_diffuse.copy(),
-        headlight_ambient=model.vis.headlight.ambient.copy(), loaded=obj.id,
-    )
+    label = np.where(model.geom_bodyid == model.body(OBJECT).id, MASK_TARGET, MASK_BACKGROUND).astype(np.uint8)
+    return Drawable(model=model, data=mujoco.MjData(model), label=label, loaded=(obj.id,))

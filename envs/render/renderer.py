@@ -1,8 +1,8 @@
 """Offscreen rendering: one scene update gives colour, mask and depth; GL is created lazily, EGL first, then OSMesa.
 
-A GL context is current in one thread at a time, and MuJoCo frees what a context holds through whichever is current. So a
-renderer belongs to the thread that made it: that thread draws and frees. A `Worker` is asked to; from another thread a
-renderer that is dropped waits for its thread.
+A GL context is current in one thread at a time, and MuJoCo frees what a context holds through whichever is current. So
+a renderer belongs to the thread that made it: that thread draws and frees. A `Worker` is asked to; from another thread
+a renderer that is dropped waits for its thread.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Float32, Image
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.cameras import clip_range, depth_metres, image_size
-from toyshift.envs.scene.scene import Scene
-from toyshift.envs.scene.surroundings import VISIBLE
+from toyshift.envs.scene.scene import Drawable
+from toyshift.envs.scene.spec import VISIBLE
 from toyshift.envs.threads import Worker
 
 __all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]
@@ -35,7 +35,8 @@ def make_gl_context(width: int, height: int) -> Any:
     """Makes an offscreen GL context and makes it current in this thread, to which it then belongs."""
     backend = gl_backend()
     os.environ.setdefault("PYOPENGL_PLATFORM", backend)
-    # software rendering draws in the calling thread: handing small images to threads of its own costs a fifth of the speed
+    # software rendering draws in the calling thread: handing small images to threads of its own costs a fifth of the
+    # speed
     os.environ.setdefault("LP_NUM_THREADS", "0")
     try:
         if backend == "egl":
@@ -46,7 +47,10 @@ def make_gl_context(width: int, height: int) -> Any:
             context = GLContext(width, height)
             context.make_current()
     except (ImportError, AttributeError, RuntimeError) as error:
-        raise MissingDependencyError(f"GL backend {backend!r} failed ({error}): run `apt-get install -y {PACKAGES[backend]}`, or set MUJOCO_GL to another of {', '.join(BACKENDS)}") from error
+        raise MissingDependencyError(
+            f"GL backend {backend!r} failed ({error}): run `apt-get install -y {PACKAGES[backend]}`, "
+            f"or set MUJOCO_GL to another of {', '.join(BACKENDS)}"
+        ) from error
     return context
 
 
@@ -62,11 +66,13 @@ def gl_renderer_name() -> str:
 
 
 class View(NamedTuple):
-    """What a camera sees: image (H, W, 3) uint8, mask (H, W) uint8 and depth (H, W) float32 [m]; None where it was not asked for."""
+    """What a camera sees: image (H, W, 3) uint8, mask (H, W) uint8 and depth (H, W) float32 [m]; None where it was not
+    asked for.
+    """
 
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8] | None
-    depth: NDArray[np.float32] | None
+    image: Image
+    mask: Image | None
+    depth: Float32 | None
 
 
 class Renderer:
@@ -78,7 +84,7 @@ class Renderer:
         size: largest image side [pixels].
     """
 
-    def __init__(self, scene: Scene, quality: str = "fast", size: int = 128) -> None:
+    def __init__(self, scene: Drawable, quality: str = "fast", size: int = 128) -> None:
         model = scene.model
         high = quality == "high"
         model.vis.quality.shadowsize = 4096 if high else 0
@@ -109,7 +115,7 @@ class Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._labels = np.zeros(0, np.uint8)
-        self._labels_of = ""
+        self._labels_of: tuple[object, ...] = ()
         self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
 
@@ -123,7 +129,8 @@ class Renderer:
             depth: whether distances along the optical axis are read [m]; cameras.FAR where there is nothing.
 
         Raises:
-            ConfigError: a larger image than the renderer was made for, another thread than the renderer's, or it is closed.
+            ConfigError: a larger image than the renderer was made for, another thread than the renderer's, or it is
+                closed.
         """
         height, width = image_size(size)
         if max(height, width) > self._size:
@@ -131,12 +138,14 @@ class Renderer:
         if self._gl is None:
             raise ConfigError("the renderer is closed")
         if self._owner is not threading.current_thread():
-            raise ConfigError(f"this renderer belongs to thread {self._owner.name!r}: render there, or make an environment per thread")
+            owner = f"thread {self._owner.name!r}"
+            raise ConfigError(f"this renderer belongs to {owner}: render there, or make an environment per thread")
         self._gl.make_current()
         self._upload_paint()
         self._camera.fixedcamid = self._model.camera(camera).id
         view, context = self._view, self._context
-        mujoco.mjv_updateScene(self._model, self._scene.data, self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, view)
+        shown = (self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value)
+        mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
         viewport = mujoco.MjrRect(0, 0, width, height)
         image = np.zeros((height, width, 3), np.uint8)
         buffer = np.zeros((height, width), np.float32) if depth else None
@@ -161,9 +170,9 @@ class Renderer:
                     mujoco.mjr_uploadTexture(self._model, self._context, texture)
             self._uploaded = dict(self._scene.paint_version)
 
-    def _label_table(self) -> NDArray[np.uint8]:
+    def _label_table(self) -> Image:
         """Colour code (0 nothing, 1 + place in the scene) -> mask label; rebuilt when another object is loaded."""
-        key = f"{self._scene.loaded} {self._scene.others} {self._view.ngeom}"
+        key = (*self._scene.loaded, self._view.ngeom)
         if self._labels_of != key:
             table = np.zeros(self._view.ngeom + 1, np.uint8)
             for i in range(self._view.ngeom):
@@ -231,7 +240,8 @@ def _close_own() -> None:
 def _close_all() -> None:
     """Frees every renderer of this thread and of workers, and gives back the contexts of other threads.
 
-    Those can be made current nowhere else (a thread that has ended keeps its own), so what is in them goes with the process.
+    Those can be made current nowhere else (a thread that has ended keeps its own), so what is in them goes with the
+    process.
     """
     with _lock:
         workers = {renderer._owner for renderer in _open if isinstance(renderer._owner, Worker)}

@@ -11,7 +11,7 @@ from typing import Any
 
 from toyshift.core.errors import ConfigError
 from toyshift.envs.scene.scene import Scene
-from toyshift.envs.scene.surroundings import VISIBLE
+from toyshift.envs.scene.spec import VISIBLE
 
 CLOSING = 10.0  # how long a window may take to close [s]
 
@@ -25,8 +25,8 @@ def check_display() -> None:
     """Raises ConfigError where no window can be opened."""
     if not has_display():
         raise ConfigError(
-            'render mode "human" opens a window, and there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set): '
-            'use render_mode="rgb_array" for pictures, or `toyshift envs play --out play.mp4` for a video'
+            'render mode "human" opens a window, and there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is '
+            'set): use render_mode="rgb_array" for pictures, or `toyshift envs play --out play.mp4` for a video'
         )
 
 
@@ -51,7 +51,8 @@ class Viewer:
         if self._model is not scene.model:
             self.close()
             before = set(threading.enumerate())
-            self._window = mujoco.viewer.launch_passive(scene.model, scene.data, key_callback=self._on_key, show_left_ui=False, show_right_ui=False)
+            plain = {"key_callback": self._on_key, "show_left_ui": False, "show_right_ui": False}
+            self._window = mujoco.viewer.launch_passive(scene.model, scene.data, **plain)
             self._threads = set(threading.enumerate()) - before  # MuJoCo draws on a thread that it does not hand out
             atexit.register(self.close)  # after MuJoCo's own handler, which ends GLFW, so that it runs before
             self._window.opt.geomgroup[:] = 0  # not the shapes that only collide

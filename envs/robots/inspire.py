@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from toyshift.envs.robots.robot import Gripper, Robot
 
-# the mouth between opposed thumb and fingers opens at 45 degrees between palm and finger tips; at home it faces the table
+# the mouth between opposed thumb and fingers opens at 45 degrees between palm and finger tips; at home it faces the
+# table
 WRIST = """\
 <mujoco model="floating wrist">
   <compiler angle="radian"/>
@@ -23,8 +24,10 @@ WRIST = """\
                 <body name="gimbal_roll"><inertial pos="0 0 0" mass="0.1" diaginertia="0.001 0.001 0.001"/>
                   <joint name="wrist_roll" type="hinge" axis="1 0 0" range="-3.1 3.1"/>
                   <body name="flange" quat="0.6532815 0.2705981 -0.2705981 0.6532815">
-                    <geom type="cylinder" size="0.032 0.02" pos="0 0 0.02" contype="0" conaffinity="0" group="1" rgba="0.75 0.75 0.78 1"/>
-                    <geom type="sphere" size="0.032" pos="0 0 0.04" contype="0" conaffinity="0" group="1" rgba="0.35 0.35 0.38 1"/>
+                    <geom type="cylinder" size="0.032 0.02" pos="0 0 0.02" contype="0" conaffinity="0" group="1"
+                          rgba="0.75 0.75 0.78 1"/>
+                    <geom type="sphere" size="0.032" pos="0 0 0.04" contype="0" conaffinity="0" group="1"
+                          rgba="0.35 0.35 0.38 1"/>
                   </body>
                 </body>
               </body>
@@ -37,7 +40,8 @@ WRIST = """\
 </mujoco>
 """
 
-_FINGERS = tuple(f"joint_r_{finger}_{link}" for finger in ("index", "middle", "ring", "pinky") for link in ("proximal", "distal"))
+_NAMES = ("index", "middle", "ring", "pinky")
+_FINGERS = tuple(f"joint_r_{finger}_{link}" for finger in _NAMES for link in ("proximal", "distal"))
 _THUMB = ("joint_r_thumb_proximal_1", "joint_r_thumb_proximal_2", "joint_r_thumb_middle", "joint_r_thumb_distal")
 
 INSPIRE_HAND = Gripper(

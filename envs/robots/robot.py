@@ -18,8 +18,9 @@ class Gripper:
     """A gripper, as a grasp planner and an actuator see it.
 
     The grasp frame is the site's: x is the closing direction, z the approach direction (out of the hand). Its commanded
-    opening 0..1 runs over `joints`; what else moves follows them by fixed ratios, as linkages do. The lengths are those of the
-    compiled model: extents of the collision geoms in the site's frame, at home, over all openings (tests hold them to it).
+    opening 0..1 runs over `joints`; what else moves follows them by fixed ratios, as linkages do. The lengths are those
+    of the compiled model: extents of the collision geoms in the site's frame, at home, over all openings (tests hold
+    them to it).
 
     Attributes:
         file: MJCF file below robosuite's `models/assets`.
@@ -34,14 +35,15 @@ class Gripper:
         joints: driven joints.
         open_ctrl: actuator targets, and joint positions, when open.
         closed_ctrl: actuator targets when closed; beyond contact, so that thin objects are held as well.
-        kp, damping, armature, force: stiffness, damping, armature and force limit of every driven joint: [N/m], [N s/m], [kg], [N]
-            of a slide, [N m/rad], [N m s/rad], [kg m^2], [N m] of a hinge.
+        kp, damping, armature, force: stiffness, damping, armature and force limit of every driven joint: [N/m], [N
+            s/m], [kg], [N] of a slide, [N m/rad], [N m s/rad], [kg m^2], [N m] of a hinge.
         speed: how fast the commanded opening may change [share of the opening per second].
         closed: joint positions where the opening counts as 0; none is 0 for every joint.
         follow: joints that follow a driven one: name, driven joint, ratio of their angles.
         body: the hand's body; it and what hangs on it may touch a lifted object.
         stiff: prefixes of the geoms with hard contacts.
-        grasp_pose: position [m] and quaternion (wxyz) of the site in the hand's body, where the file has none that fits.
+        grasp_pose: position [m] and quaternion (wxyz) of the site in the hand's body, where the file has none that
+            fits.
         paint: colour in place of the file's, where that one shows no shape (pure black).
         kind: "parallel" for jaws, "hand" for fingers that wrap around; decides which expert plays.
     """
@@ -77,7 +79,9 @@ class Gripper:
         return self.closed or (0.0,) * len(self.joints)
 
     def squeeze(self, opening: float, force: float) -> float:
-        """Returns the commanded opening (0..1) that presses with `force` [N] on what stops the fingers at a measured `opening` (0..1)."""
+        """Returns the commanded opening (0..1) that presses with `force` [N] on what stops the fingers at a measured
+        `opening` (0..1).
+        """
         shut, opened, closed = self.shut[0], self.open_ctrl[0], self.closed_ctrl[0]
         span = opened - shut
         # virtual work: the joints' over their way is the force's over the opening
@@ -90,8 +94,8 @@ class Gripper:
 class Robot:
     """An arm with its gripper.
 
-    "Base frame" means the frame of the table scene everywhere: z up, the table's surface at z = 0, x away from the robot. An arm
-    stands at its origin, or where `base` says.
+    "Base frame" means the frame of the table scene everywhere: z up, the table's surface at z = 0, x away from the
+    robot. An arm stands at its origin, or where `base` says.
 
     Attributes:
         file: MJCF file below robosuite's `models/assets`, or MJCF text.
@@ -101,12 +105,14 @@ class Robot:
         force: torque limit per joint [N m].
         mount: body that carries the gripper.
         gripper: the gripper.
-        wrist_camera: position and quaternion (wxyz, MuJoCo camera frame) in the mount's frame, vertical field of view [deg].
+        wrist_camera: position and quaternion (wxyz, MuJoCo camera frame) in the mount's frame, vertical field of view
+            [deg].
         base: where the arm stands [m]; below it is a pedestal if it stands above the table.
-        armature: rotor inertia added to every joint [kg m^2], where the file has none: light wrists are unstable at 4 ms without.
+        armature: rotor inertia added to every joint [kg m^2], where the file has none: light wrists are unstable at 4
+            ms without.
         keep: share of the visual faces that is kept.
-        weld: whether visual vertices nearer than 1 mm are welded first: scans and CAD exports with seams cannot be decimated
-            without. The Panda's need it not, and its pictures stay as they are.
+        weld: whether visual vertices nearer than 1 mm are welded first: scans and CAD exports with seams cannot be
+            decimated without. The Panda's need it not, and its pictures stay as they are.
         self_contact: whether the robot's parts collide with one another.
         units: of every joint; none is rad.
     """
@@ -137,8 +143,12 @@ def asset_path(file: str) -> Path:
     """Returns the path of one of robosuite's model files, without importing robosuite (which takes seconds)."""
     spec = importlib.util.find_spec("robosuite")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError("robosuite is not installed (it carries the robots' models): run `pip install robosuite==1.5.2`")
+        raise MissingDependencyError(
+            "robosuite is not installed (it has the robots' models): pip install robosuite==1.5.2"
+        )
     path = Path(next(iter(spec.submodule_search_locations))) / "models" / "assets" / file
     if not path.is_file():
-        raise MissingDependencyError(f"{path} is missing from the installed robosuite; this suite is tested with robosuite==1.5.2")
+        raise MissingDependencyError(
+            f"the installed robosuite lacks {path}; this suite is tested with robosuite==1.5.2"
+        )
     return path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from toyshift.envs.robots.robot import Gripper
 
-# The linkage as the maker's URDF has it: one motor, the pads stay parallel. robosuite's file has springs on tendons in its
-# place, with which the finger tips wag.
+# The linkage as the maker's URDF has it: one motor, the pads stay parallel. robosuite's file has springs on tendons in
+# its place, with which the finger tips wag.
 _LINKAGE = (
     ("left_inner_knuckle_joint", "finger_joint", 1.0),
     ("left_inner_finger_joint", "finger_joint", -1.0),
@@ -38,5 +38,6 @@ ROBOTIQ_85 = Gripper(
     stiff=("left_", "right_"),
 )
 
-# beside the gripper, on the far side of the flange, tilted by 30 degrees: far enough out that the housing does not hide what lies between the pads
+# beside the gripper, on the far side of the flange, tilted by 30 degrees: far enough out that the housing does not hide
+# what lies between the pads
 ROBOTIQ_CAMERA = ((0.12, 0.0, 0.03), (0.1830127, 0.6830127, 0.6830127, 0.1830127), 72.0)

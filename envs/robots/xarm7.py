@@ -25,7 +25,8 @@ XARM_GRIPPER = Gripper(
     closed=(0.85,),
     # the maker's URDF couples all of them to the one motor
     follow=tuple((name, "left_driver_joint", 1.0) for name in (
-        "left_finger_joint", "left_inner_knuckle_joint", "right_driver_joint", "right_finger_joint", "right_inner_knuckle_joint",
+        "left_finger_joint", "left_inner_knuckle_joint", "right_driver_joint", "right_finger_joint",
+        "right_inner_knuckle_joint",
     )),
     body="xarm_gripper_base_link",
     stiff=("left_finger", "right_finger"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Indices
 from toyshift.envs.rotations import matrix_to_quat
-from toyshift.envs.scene.surroundings import HIDDEN, STIFF, VISIBLE, add_texture
+from toyshift.envs.scene.scene import Body, Scene
+from toyshift.envs.scene.spec import DRAWN, HIDDEN, SOLID, VISIBLE, add_material, add_mesh
 from toyshift.toys.model import Geom, GraspObject
 
 SLOTS = 104  # collision primitives of one toy: five hoops of twenty segments fit
@@ -23,44 +25,43 @@ GEOM_TYPES = {
 }
 
 
+def uses_slots(obj: GraspObject) -> bool:
+    """Whether an object is written into the slots of the shared model instead of getting a model of its own."""
+    return obj.visual is None and not obj.parts and len(obj.geoms) <= SLOTS
+
+
 def add_slots(body: Any, prefix: str = "", count: int = SLOTS) -> None:
+    box = {"type": mujoco.mjtGeom.mjGEOM_BOX, "size": (0.01, 0.01, 0.01), "group": HIDDEN, "density": 400}
     for i in range(count):
         # off-centre, so that the compiled body is not "simple": MuJoCo ignores a new inertia frame of a simple body
-        body.add_geom(name=f"{prefix}slot{i}", type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.01, 0.01, 0.01), pos=(0.001 * (i + 1), 0.002, 0.003), group=HIDDEN, condim=4, solref=STIFF, density=400)
+        body.add_geom(name=f"{prefix}slot{i}", pos=(0.001 * (i + 1), 0.002, 0.003), **box, **SOLID)
 
 
 def add_mesh_object(spec: Any, body: Any, obj: GraspObject, prefix: str = "") -> None:
     values, vectors = principal(obj.inertia)
     body.explicitinertial = True
     body.mass, body.ipos, body.inertia, body.iquat = obj.mass, obj.com, values, matrix_to_quat(vectors)
+    solid = SOLID | {"friction": obj.friction, "mass": 0}
     for i, part in enumerate(obj.parts):
-        spec.add_mesh(name=f"{prefix}part{i}", uservert=np.asarray(part, np.float32).ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_CONVEX)
-        body.add_geom(name=f"{prefix}part{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{prefix}part{i}", group=HIDDEN, condim=4, solref=STIFF, friction=obj.friction, mass=0)
+        add_mesh(spec, body, f"{prefix}part{i}", part, group=HIDDEN, **solid)
+    group = HIDDEN if obj.visual is not None else VISIBLE
     for i, geom in enumerate(obj.geoms):
-        group = HIDDEN if obj.visual is not None else VISIBLE
-        body.add_geom(
-            name=f"{prefix}geom{i}", type=GEOM_TYPES[geom.kind], size=geom.size, pos=geom.pos, quat=geom.quat, rgba=geom.rgba,
-            group=group, condim=4, solref=STIFF, friction=obj.friction, mass=0,
-        )
-    if obj.visual is None:
+        place = {"size": geom.size, "pos": geom.pos, "quat": geom.quat, "rgba": geom.rgba}
+        body.add_geom(name=f"{prefix}geom{i}", type=GEOM_TYPES[geom.kind], group=group, **place, **solid)
+    if (visual := obj.visual) is None:
         return
-    visual = obj.visual
-    extra: dict[str, Any] = {}
+    skin: dict[str, Any] = {}
+    paint: dict[str, Any] = {"rgba": visual.rgba}
     if visual.uv is not None and visual.texture is not None:
         uv = np.array(visual.uv, np.float32)
         uv[:, 1] = 1.0 - uv[:, 1]  # MuJoCo's v runs down the image
-        extra = {"usertexcoord": uv.ravel().tolist(), "userfacetexcoord": visual.faces.ravel().tolist()}
-        add_texture(spec, f"{prefix}skin", visual.texture)
-        spec.add_material(name=f"{prefix}skin", specular=0.2, shininess=0.3).textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"{prefix}skin"
-    spec.add_mesh(name=f"{prefix}shape", uservert=visual.vertices.ravel().tolist(), userface=visual.faces.ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL, **extra)
-    geom = body.add_geom(name=f"{prefix}shape", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"{prefix}shape", group=VISIBLE, contype=0, conaffinity=0, mass=0)
-    if extra:
-        geom.material = f"{prefix}skin"
-    else:
-        geom.rgba = visual.rgba
+        skin = {"usertexcoord": uv.ravel().tolist(), "userfacetexcoord": visual.faces.ravel().tolist()}
+        add_material(spec, f"{prefix}skin", visual.texture, specular=0.2, shininess=0.3)
+        paint = {"material": f"{prefix}skin"}
+    add_mesh(spec, body, f"{prefix}shape", visual.vertices, visual.faces, skin, **DRAWN, **paint)
 
 
-def principal(inertia: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def principal(inertia: Array) -> tuple[Array, Array]:
     """Returns principal moments (3,) and a right-handed rotation (3, 3) whose columns are the principal axes."""
     values, vectors = np.linalg.eigh(inertia)
     if np.linalg.det(vectors) < 0:
@@ -68,7 +69,7 @@ def principal(inertia: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
     return values, vectors
 
 
-def fill_slots(model: Any, slots: NDArray[np.int64], body: int, obj: GraspObject) -> None:
+def fill_slots(model: Any, slots: Indices, body: int, obj: GraspObject) -> None:
     """Writes a toy into slots and their body; `refresh_constants` must follow."""
     model.geom_group[slots] = HIDDEN
     model.geom_contype[slots] = model.geom_conaffinity[slots] = 0
@@ -87,18 +88,40 @@ def fill_slots(model: Any, slots: NDArray[np.int64], body: int, obj: GraspObject
     model.body_mass[body], model.body_inertia[body] = obj.mass, values
     model.body_ipos[body], model.body_iquat[body] = obj.com, matrix_to_quat(vectors)
     model.body_contype[body] = model.body_conaffinity[body] = 1
-    model.body_geomnum[body] = len(obj.geoms)  # collision detection looks no further: the empty slots would cost a sixth of a physics step
+    # collision detection looks no further: the empty slots would cost a sixth of a physics step
+    model.body_geomnum[body] = len(obj.geoms)
 
 
 def refresh_constants(model: Any, data: Any) -> None:
     """Brings up to date what MuJoCo derives from sizes and masses, after slots were written.
 
-    All but the scene's extent, which `mj_setConst` takes from the slots: the near plane of cameras is a share of it, and
-    would cut the hand out of the wrist camera's images of toys, but not of scans.
+    All but the scene's extent, which `mj_setConst` takes from the slots: the near plane of cameras is a share of it,
+    and would cut the hand out of the wrist camera's images of toys, but not of scans.
     """
     extent, centre = float(model.stat.extent), model.stat.center.copy()
     mujoco.mj_setConst(model, data)
     model.stat.extent, model.stat.center[:] = extent, centre
+
+
+def write_toy(scene: Scene, obj: GraspObject, name: str = "") -> None:
+    """Writes a toy into the target's slots: the model then behaves as if it had been compiled for this toy.
+
+    Args:
+        scene: a scene with slots.
+        obj: the toy.
+        name: of this variant of it; its id by default.
+    """
+    fill_slots(scene.model, scene.target.geoms, scene.target.body, obj)
+    refresh_constants(scene.model, scene.data)
+    scene.looks.read_target(scene.model, scene.target.geoms[: len(obj.geoms)])
+    scene.loaded = (name or obj.id, *scene.loaded[1:])
+
+
+def write_toys(scene: Scene, bodies: Sequence[Body], objects: Sequence[GraspObject]) -> None:
+    """Writes toys into slots beside the target."""
+    for body, obj in zip(bodies, objects, strict=True):
+        fill_slots(scene.model, body.geoms, body.body, obj)
+    refresh_constants(scene.model, scene.data)
 
 
 def _half_extents(geom: Geom) -> tuple[float, float, float]:

@@ -1,4 +1,6 @@
-"""Puts a robot of robosuite's model files into a scene: light visuals, position actuators, gravity compensation, a wrist camera."""
+"""Puts a robot of robosuite's model files into a scene: light visuals, position actuators, gravity compensation, a
+wrist camera.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from toyshift.envs.robots import Gripper, Robot
 from toyshift.envs.scene.robot_files import robot_specs
-from toyshift.envs.scene.surroundings import STIFF, VISIBLE
+from toyshift.envs.scene.spec import DRAWN, STIFF, add_mesh
 
 # a joint turns no further from zero than this, wherever its file lets it turn on and on: observations are bounded [rad]
 TURN = 3.9
@@ -33,16 +35,13 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
     position, quat, fovy = robot.wrist_camera
     arm.body(robot.mount).add_camera(name="wrist", pos=position, quat=quat, fovy=fovy)
     for i, piece in enumerate(pieces):
-        arm.add_mesh(name=f"visual{i}", uservert=piece.vertices.ravel().tolist(), userface=piece.faces.ravel().tolist(), inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL)
-        arm.body(piece.body).add_geom(
-            name=f"robot_visual{i}", type=mujoco.mjtGeom.mjGEOM_MESH, meshname=f"visual{i}", rgba=piece.rgba,
-            group=VISIBLE, contype=0, conaffinity=0, mass=0,
-        )
+        body, name = arm.body(piece.body), f"robot_visual{i}"
+        add_mesh(arm, body, f"visual{i}", piece.vertices, piece.faces, name=name, rgba=piece.rgba, **DRAWN)
     if robot.base[2] > 0:
         half = 0.5 * robot.base[2]
         arm.worldbody.first_body().add_geom(
-            name="pedestal", type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(PEDESTAL, half, 0.0), pos=(0.0, 0.0, -half), rgba=(0.25, 0.25, 0.27, 1.0),
-            group=VISIBLE, contype=0, conaffinity=0, mass=0,
+            name="pedestal", type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(PEDESTAL, half, 0.0), pos=(0.0, 0.0, -half),
+            rgba=(0.25, 0.25, 0.27, 1.0), mass=0, **DRAWN,
         )
     for body in arm.bodies:
         body.gravcomp = 1.0
@@ -88,5 +87,6 @@ def _prepare(joint: Any, armature: float) -> None:
 def _add_linkage(spec: Any, grip: Gripper) -> None:
     for name, driver, ratio in grip.follow:
         spec.joint(name).limited = False  # their limits are the driven joint's
-        coupling = spec.add_equality(name=f"linkage_{name}", type=mujoco.mjtEq.mjEQ_JOINT, name1=name, name2=driver, solref=FOLLOW)
+        kind, linkage = mujoco.mjtEq.mjEQ_JOINT, f"linkage_{name}"
+        coupling = spec.add_equality(name=linkage, type=kind, name1=name, name2=driver, solref=FOLLOW)
         coupling.data[:5] = (0.0, ratio, 0.0, 0.0, 0.0)

@@ -11,7 +11,7 @@ from typing import Any
 import mujoco
 
 from toyshift.envs.robots import Robot, asset_path
-from toyshift.envs.scene.surroundings import HIDDEN, VISIBLE
+from toyshift.envs.scene.spec import HIDDEN, VISIBLE
 from toyshift.envs.scene.visuals import Piece, robot_visuals
 
 
@@ -21,8 +21,8 @@ def _read_spec(file: str) -> tuple[Any, Path]:
         return mujoco.MjSpec.from_string(file), Path()
     path = asset_path(file)
     root = ET.parse(path).getroot()
-    # robosuite reads these files with a parser of its own, which forgives what MuJoCo's does not: of meshes with one name the
-    # first is the one whose file exists, and a class of defaults has no group
+    # robosuite reads these files with a parser of its own, which forgives what MuJoCo's does not: of meshes with one
+    # name the first is the one whose file exists, and a class of defaults has no group
     repeated: list[tuple[ET.Element, ET.Element]] = []
     names: set[str] = set()
     for assets in root.findall("asset"):
@@ -45,7 +45,9 @@ def _read_spec(file: str) -> tuple[Any, Path]:
 
 @functools.cache
 def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Piece]]:
-    """Reads arm and gripper, and their visuals, decimated or whole; the specs are templates and are copied by their users."""
+    """Reads arm and gripper, and their visuals, decimated or whole; the specs are templates and are copied by their
+    users.
+    """
     (arm, arm_folder), (gripper, gripper_folder) = _read_spec(robot.file), _read_spec(robot.gripper.file)
     keep = 1.0 if full_meshes else robot.keep
     of_hand = robot_visuals(gripper, gripper_folder, keep, robot.weld)
@@ -66,7 +68,8 @@ def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Piece]]
                 spec.delete(mesh)
         for geom in spec.geoms:
             geom.material = ""
-        # actuators are this suite's; equalities and tendons stand for linkages, which it writes as ratios (Gripper.follow)
+        # actuators are this suite's; equalities and tendons stand for linkages, which it writes as ratios
+        # (Gripper.follow)
         for kind in ("materials", "actuators", "sensors", "cameras", "equalities", "tendons"):
             for element in list(getattr(spec, kind)):
                 spec.delete(element)

@@ -10,6 +10,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.errors import ContractError
 from toyshift.core.files import atomic_path, cache_dir, content_hash, locked
 
@@ -23,7 +24,7 @@ class Piece:
     """A visual mesh in its body's frame: vertices (n, 3) [m], faces (m, 3), colour rgba."""
 
     body: str
-    vertices: NDArray[np.float32]
+    vertices: Float32
     faces: NDArray[np.int32]
     rgba: tuple[float, float, float, float]
 
@@ -34,11 +35,14 @@ def robot_visuals(spec: Any, root: Path, keep: float, weld: bool) -> list[Piece]
     Args:
         spec: mujoco.MjSpec with geoms in group 1: meshes, boxes, cylinders, spheres.
         root: folder of the MJCF file, against which mesh files are resolved.
-        keep: share of the faces that is kept, 1 for pictures; with 0.05 the Panda's 134k become 7k, without a visible difference at policy resolutions.
+        keep: share of the faces that is kept, 1 for pictures; with 0.05 the Panda's 134k become 7k, without a visible
+            difference at policy resolutions.
         weld: whether vertices nearer than 1 mm are made one, and faces merged in smaller steps.
     """
     sources = _sources(spec, root)
-    key = content_hash(VERSION, str(keep), str(weld), *(f"{s.body}{s.rgba}{s.shape}{s.file.stat().st_size if s.file else s.size}{s.transform.tolist()}" for s in sources))
+    sizes = [s.file.stat().st_size if s.file else s.size for s in sources]
+    texts = (f"{s.body}{s.rgba}{s.shape}{size}{s.transform.tolist()}" for s, size in zip(sources, sizes, strict=True))
+    key = content_hash(VERSION, str(keep), str(weld), *texts)
     path = cache_dir("robots") / f"{key}.npz"
     with locked(path):
         if not path.exists():
@@ -48,14 +52,16 @@ def robot_visuals(spec: Any, root: Path, keep: float, weld: bool) -> list[Piece]
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """A visual geom: a mesh file with its scale, or a primitive with its size; `transform` (4, 4) puts it into the body's frame."""
+    """A visual geom: a mesh file with its scale, or a primitive with its size; `transform` (4, 4) puts it into the
+    body's frame.
+    """
 
     body: str
     rgba: tuple[float, ...]
     shape: str
     file: Path | None
     size: tuple[float, ...]
-    transform: NDArray[np.float64]
+    transform: Array
 
 
 def _sources(spec: Any, root: Path) -> list[_Source]:
@@ -91,7 +97,8 @@ def _mesh_of(source: _Source) -> trimesh.Trimesh:
         case "sphere":
             return trimesh.creation.icosphere(subdivisions=2, radius=source.size[0])
         case shape:
-            raise ContractError(f"{source.body} has a visual {shape}: {__name__} draws meshes, boxes, cylinders and spheres")
+            drawn = "meshes, boxes, cylinders and spheres"
+            raise ContractError(f"{source.body} has a visual {shape}: {__name__} draws {drawn}")
 
 
 def _build(sources: list[_Source], keep: float, weld: bool) -> list[Piece]:
@@ -103,7 +110,8 @@ def _build(sources: list[_Source], keep: float, weld: bool) -> list[Piece]:
     pieces = []
     for (body, rgba), parts in groups.items():
         mesh = trimesh.util.concatenate(parts)
-        pieces.append(Piece(body, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32), (rgba[0], rgba[1], rgba[2], rgba[3])))
+        r, g, b, a = rgba
+        pieces.append(Piece(body, mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32), (r, g, b, a)))
     return pieces
 
 
@@ -118,7 +126,8 @@ def _decimated(mesh: trimesh.Trimesh, keep: float, weld: bool) -> trimesh.Trimes
         mesh.merge_vertices(digits_vertex=3)  # [m]
         mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
         target = min(target, len(mesh.faces))
-    points, faces = fast_simplification.simplify(mesh.vertices.astype(np.float32), mesh.faces, target_count=target, agg=GENTLE if weld else BRISK)
+    vertices, speed = mesh.vertices.astype(np.float32), GENTLE if weld else BRISK
+    points, faces = fast_simplification.simplify(vertices, mesh.faces, target_count=target, agg=speed)
     return trimesh.Trimesh(points, faces, process=False)
 
 
@@ -133,4 +142,5 @@ def _write(path: Path, pieces: list[Piece]) -> None:
 def _read(path: Path) -> list[Piece]:
     with np.load(path, allow_pickle=False) as file:
         bodies, rgba = file["bodies"], file["rgba"]
-        return [Piece(str(body), file[f"v{i}"], file[f"f{i}"], tuple(float(c) for c in rgba[i])) for i, body in enumerate(bodies)]  # type: ignore[arg-type]
+        colours = [(float(r), float(g), float(b), float(a)) for r, g, b, a in rgba]
+        return [Piece(str(body), file[f"v{i}"], file[f"f{i}"], colours[i]) for i, body in enumerate(bodies)]

@@ -6,13 +6,11 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.contract import ActionContract
 from toyshift.envs.shifts import Variation
 from toyshift.envs.spaces import MAX_DELTA, MAX_TURN
-
-Array = NDArray[np.float64]
 
 
 class ActionChannel:
@@ -23,21 +21,38 @@ class ActionChannel:
         contract: units, bounds and rate of the actions.
         rest: the action that changes nothing; executed until the first delayed one arrives.
         stream: gives the generator of a control step's number.
+
+    Attributes:
+        contract, rest: as given.
+        waiting: actions under way, oldest first.
+        deviation: standard deviation of the noise on every entry (A,).
     """
 
-    def __init__(self, variation: Variation, contract: ActionContract, rest: Array, stream: Callable[[int], np.random.Generator]) -> None:
-        self._waiting = deque([rest] * round(variation["action-latency"] * contract.control_hz))
-        scale = {"m": MAX_DELTA, "rad": MAX_TURN}  # the gripper's opening, without a unit, stays as it is
-        self._deviation = variation["action-noise"] * np.array([scale.get(unit, 0.0) for unit in contract.units])
-        self._noisy = bool(self._deviation.any())
+    def __init__(
+        self, variation: Variation, contract: ActionContract, rest: Array, stream: Callable[[int], np.random.Generator]
+    ) -> None:
+        self.contract, self.rest, self._stream = contract, rest, stream
+        self.waiting: deque[Array] = deque()
+        self.deviation = np.zeros(contract.size)
+        for apply, drawn in variation.at("action"):
+            apply(self, drawn.value)
+        self._noisy = bool(self.deviation.any())
         self._low, self._high = np.asarray(contract.low), np.asarray(contract.high)
-        self._stream = stream
 
     def __call__(self, action: Array, step: int) -> Array:
         """Returns the action that is executed in control step `step` when `action` is sent."""
-        self._waiting.append(action)
-        executed = self._waiting.popleft()
+        self.waiting.append(action)
+        executed = self.waiting.popleft()
         if not self._noisy:
             return executed
-        noise = self._deviation * self._stream(step).standard_normal(len(executed))
+        noise = self.deviation * self._stream(step).standard_normal(len(executed))
         return np.clip(executed + noise, self._low, self._high)
+
+
+def latency(channel: ActionChannel, seconds: float) -> None:
+    channel.waiting.extend([channel.rest] * round(seconds * channel.contract.control_hz))
+
+
+def noise(channel: ActionChannel, share: float) -> None:
+    scale = {"m": MAX_DELTA, "rad": MAX_TURN}  # the gripper's opening, without a unit, stays as it is
+    channel.deviation = share * np.array([scale.get(unit, 0.0) for unit in channel.contract.units])

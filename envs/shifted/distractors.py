@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
-from toyshift.envs.scene.bodies import DISTRACTOR_SLOTS, fill_slots, refresh_constants
-from toyshift.envs.scene.scene import Scene, Slots, uses_slots
+from toyshift.envs.scene.bodies import DISTRACTOR_SLOTS, uses_slots
+from toyshift.envs.scene.build import Extras
+from toyshift.envs.scene.scene import Scene
 from toyshift.toys.model import GraspObject
 
-Array = NDArray[np.float64]
 Circle = tuple[Array, float]  # centre (2,) and radius of what an object covers of the table [m]
 
 POOL = "toys:train?n=10"  # where the set that is played with has no toys
@@ -21,6 +22,10 @@ TRIES = 50
 GAP = 0.01  # between the circles around two objects [m]
 GROWTH = 1.02  # of the region per place that was not free: the table has room further out
 SPREAD = 0.16  # half side of the square in which distractors lie at first [m]
+
+
+def bodies(extras: Extras, count: float) -> Extras:
+    return dataclasses.replace(extras, distractors=round(count))
 
 
 class Pool(Protocol):
@@ -32,9 +37,12 @@ class Pool(Protocol):
 
 
 def choose_distractors(
-    pool: Pool, present: Sequence[GraspObject], count: int, rng: np.random.Generator, name: Callable[[GraspObject], str] | None = None
+    pool: Pool, present: Sequence[GraspObject], count: int, rng: np.random.Generator, name: Callable[
+        [GraspObject], str
+    ] | None = None
 ) -> list[GraspObject]:
-    """Returns `count` toys of the pool that fit the slots: different ones and none that is present, as far as the pool has them.
+    """Returns `count` toys of the pool that fit the slots: different ones and none that is present, as far as the pool
+    has them.
 
     Args:
         pool: what they are drawn from.
@@ -57,17 +65,14 @@ def choose_distractors(
     return chosen
 
 
-def write_toys(scene: Scene, slots: Sequence[Slots], objects: Sequence[GraspObject]) -> None:
-    """Writes toys into bodies beside the target."""
-    for body, obj in zip(slots, objects, strict=True):
-        fill_slots(scene.model, body.geoms, body.body, obj)
-    refresh_constants(scene.model, scene.data)
-
-
 def free_place(
-    centre: Array, half: Array | float, radius: float, taken: Sequence[Circle], rng: np.random.Generator, growth: Array | float = GROWTH
+    centre: Array, half: Array | float, radius: float, taken: Sequence[
+        Circle
+    ], rng: np.random.Generator, growth: Array | float = GROWTH
 ) -> Array:
-    """Returns a place (2,) uniform in centre +- half whose circle meets none that is taken; the region grows until there is one [m]."""
+    """Returns a place (2,) uniform in centre +- half whose circle meets none that is taken; the region grows until
+    there is one [m].
+    """
     while True:
         place = np.asarray(centre + half * (2 * rng.random(2) - 1))
         if all(np.linalg.norm(place - other) > radius + reach + GAP for other, reach in taken):
@@ -76,11 +81,14 @@ def free_place(
 
 
 def place_distractors(
-    scene: Scene, slots: Sequence[Slots], objects: Sequence[GraspObject], taken: Sequence[Circle], rng: np.random.Generator
+    scene: Scene, objects: Sequence[GraspObject], taken: Sequence[Circle], rng: np.random.Generator
 ) -> None:
-    """Puts distractors around the first of the circles that are taken, apart from those and each other, in their likeliest rest poses."""
+    """Puts distractors around the first of the circles that are taken, in their likeliest rest poses.
+
+    Their own circles meet none of those, nor each other.
+    """
     circles = list(taken)
-    for body, obj in zip(slots, objects, strict=True):
+    for body, obj in zip(scene.distractors, objects, strict=True):
         pose = max(obj.rest_poses, key=lambda rest: rest.probability)
         rotation = yaw_to_matrix(2 * np.pi * rng.random()) @ quat_to_matrix(np.asarray(pose.quat))
         place = free_place(taken[0][0], SPREAD, radius_of(obj), circles, rng)

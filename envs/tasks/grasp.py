@@ -8,92 +8,102 @@ from typing import Any, cast
 import gymnasium as gym
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array, Float32, Image
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.core.proprioception import REACH, TARGET, Part, proprioception
 from toyshift.core.seeds import episode_rng
 from toyshift.envs.cameras import CAMERAS, camera_matrices, image_size
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.control.controllers import ArmController
+from toyshift.envs.control.gripper import GripperController, write_robot
 from toyshift.envs.control.kinematics import InverseKinematics
 from toyshift.envs.render.renderer import Renderer, View
 from toyshift.envs.render.window import Viewer, has_display
-from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
-from toyshift.envs.scene.scene import Scene, scene_hash
+from toyshift.envs.rotations import quat_to_matrix
+from toyshift.envs.scene.build import scene_hash
+from toyshift.envs.scene.scene import Scene
 from toyshift.envs.shifted.action_noise import ActionChannel
+from toyshift.envs.shifted.appearance import write_appearance
 from toyshift.envs.shifted.image_noise import noisy_image
 from toyshift.envs.shifted.mask_noise import noisy_mask
 from toyshift.envs.shifts import TRAINING, Look, Shifts
-from toyshift.envs.spaces import REACH_BOUND, action_contract, action_space, observation_contract, observation_space
+from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
 from toyshift.envs.tasks.pick import phrase
+from toyshift.envs.tasks.placing import check_cameras, place
 from toyshift.envs.tasks.stage import Stage
-from toyshift.envs.tasks.success import Progress, low_point
+from toyshift.envs.tasks.success import Judge, low_point
 from toyshift.toys.model import GraspObject
 
-Array = NDArray[np.float64]
 Observation = dict[str, Any]
 
 STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
-FREE_BODY_STATE = 7 + 3 * 6 + 6  # numbers of a free body in it: position; velocity, warm start, joint forces; force on the body
-BAD_STATE = [int(w) for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
+# numbers of a free body in it: position; velocity, warm start, joint forces; force on the body
+FREE_BODY_STATE = 7 + 3 * 6 + 6
+BAD_STATE = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC")]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
 RESET_OPTIONS = {"episode", "object", "look", "shift"}
 RENDER_MODES = ("human", "rgb_array")
 
 
-class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
+class GraspEnv(gym.Env[Observation, Float32]):
     """## Description
-    A robot, a Panda with its hand by default, stands at a table on which objects lie in random poses. Grasp the target and lift it.
+    A robot, a Panda with its hand by default, stands at a table on which objects lie in random poses. Grasp the target
+    and lift it.
 
     | id | what is on the table | what is seen |
     |---|---|---|
-    | `toyshift/Grasp-v0` | one object; `clutter=N` or `clutter="2-6"` puts others of the set beside it | images, masks, state |
+    | `toyshift/Grasp-v0` | one object; `clutter=N` or `"2-6"` puts others of the set beside it | images, masks, state |
     | `toyshift/Pick-v0` | 2-6 objects of the set, of which the instruction names the target | images, masks, state |
     | `toyshift/GraspState-v0` | one object | state and the object's pose |
 
-    `GraspRelaxed-v0`, `GraspClutter-v0`, `PickTwo-v0` and `PickSix-v0` are variants in difficulty: see `toyshift.envs.VARIANTS`.
+    `GraspRelaxed-v0`, `GraspClutter-v0`, `PickTwo-v0` and `PickSix-v0` are variants in difficulty: see
+    `toyshift.envs.VARIANTS`.
 
-    The instruction is `info["task"]` and `env.task_description`: "pick up the red toy", and in Pick, where no two objects are called
-    the same, "pick up the red toy made of a sphere and two cuboids" or "pick up the mustard bottle".
+    The instruction is `info["task"]` and `env.task_description`: "pick up the red toy", and in Pick, where no two
+    objects are called the same, "pick up the red toy made of a sphere and two cuboids" or "pick up the mustard bottle".
 
     ## Action Space
-    All end with the gripper (1 open, 0 closed). `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in the
-    robot's base frame and added to the *commanded* hand pose. `eef_pose` (7): absolute position [m] and axis-angle [rad].
-    `joint_pos` (joints + 1): absolute joint angles [rad]. `joint_delta`: added to the commanded ones [rad].
+    All end with the gripper (1 open, 0 closed). `eef_delta` (7): dx, dy, dz [m], rotation as axis-angle [rad], both in
+    the robot's base frame and added to the *commanded* hand pose. `eef_pose` (7): absolute position [m] and axis-angle
+    [rad]. `joint_pos` (joints + 1): absolute joint angles [rad]. `joint_delta`: added to the commanded ones [rad].
 
     ## Observation Space
     `pixels.<camera>` (H, W, 3) uint8, `masks.<camera>` (H, W) uint8 (0 background, 1 target, 2 other object, 3 robot),
     with `depth=True` `depth.<camera>` (H, W) float32 [m] along the optical axis (20 where there is nothing),
-    `agent_pos` (joints + 14,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns of the hand's rotation,
-    commanded minus measured hand position [m], commanded gripper opening 0..1. GraspState has no images but
-    `environment_state` (12,) float32: the target's centre of mass relative to the hand [m], first two columns of its rotation, the
-    sides of its bounding box in its own frame [m].
+    `agent_pos` (joints + 14,) float32: joint angles [rad], gripper opening 0..1, hand position [m], first two columns
+    of the hand's rotation, commanded minus measured hand position [m], commanded gripper opening 0..1. GraspState has
+    no images but `environment_state` (12,) float32: the target's centre of mass relative to the hand [m], first two
+    columns of its rotation, the sides of its bounding box in its own frame [m].
 
     ## Rewards
-    `reward="dense"`: sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1] (height /
-    lift_height), success in {0, 1}, all of the target. "cost", GraspState's: minus 1 at every step, plus up to 1 for near and over in
-    [0, 1] (how close the hand is to where it should be on its way down to the target: `success.detour`), grasp in {0, 1} (parts of the
-    gripper touch the target from opposite sides), held and lift, so that success, which ends the episode, is worth most: "dense"
-    pays more for staying just below it. "sparse": success. See `success.REWARDS`; `info["reward_terms"]` has the terms unscaled. Success is
-    computed apart from the reward.
+    `reward="dense"`: sum of REWARD_SCALES times: reach in [0, 1] (1 - tanh(5 distance)), held in {0, 1}, lift in [0, 1]
+    (height / lift_height), success in {0, 1}, all of the target. "cost", GraspState's: minus 1 at every step, plus up
+    to 1 for near and over in [0, 1] (how close the hand is to where it should be on its way down to the target:
+    `success.detour`), grasp in {0, 1} (parts of the gripper touch the target from opposite sides), held and lift, so
+    that success, which ends the episode, is worth most: "dense" pays more for staying just below it. "sparse": success.
+    See `success.REWARDS`; `info["reward_terms"]` has the terms unscaled. Success is computed apart from the reward.
 
     ## Starting State
-    Joints at home with Gaussian noise. Grasp: target in one of its rest poses, any yaw, its centre of mass uniform in a square; other
-    objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where they do not fit), the
+    Joints at home with Gaussian noise. Grasp: target in one of its rest poses, any yaw, its centre of mass uniform in a
+        square; other
+    objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where they do not
+        fit), the
     target anywhere among them. Objects do not touch each other, and have come to rest.
 
     ## Termination / Truncation
-    Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps (registration).
-    An episode in which another object is lifted goes on.
+    Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps
+    (registration). An episode in which another object is lifted goes on.
 
     ## Success
-    The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it touches
-    nothing but the gripper, and the gripper holds no other object. `info["predicates"]`: `lifted`, `held`, `right_object`
-    (False while the gripper holds another object), `stable`.
+    The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it
+    touches nothing but the gripper, and the gripper holds no other object. `info["predicates"]`: `lifted`, `held`,
+    `right_object` (False while the gripper holds another object), `stable`.
 
     ## Info
-    `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the last one
-    that the gripper held 5 cm above its start, "" for none. The target is drawn, or chosen by reset option "object".
+    `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the
+    last one that the gripper held 5 cm above its start, "" for none. The target is drawn, or chosen by reset option
+    "object".
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
@@ -103,21 +113,25 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         try:
             self.config = EnvConfig(**fields) if config is None else config
         except TypeError as error:
-            raise UnknownNameError("environment option", str(error).split("'")[-2], EnvConfig.__dataclass_fields__) from error
+            unknown = str(error).split("'")[-2]
+            raise UnknownNameError("environment option", unknown, EnvConfig.__dataclass_fields__) from error
         if config is not None and overrides:
             raise ConfigError("give either config= or single options, not both")
         if render_mode not in (None, *RENDER_MODES):
             raise UnknownNameError("render mode", render_mode, RENDER_MODES)
-        self.metadata = {"render_modes": [mode for mode in RENDER_MODES if mode != "human" or has_display()], "render_fps": round(self.config.control_hz)}
+        modes = [mode for mode in RENDER_MODES if mode != "human" or has_display()]
+        self.metadata = {"render_modes": modes, "render_fps": round(self.config.control_hz)}
         self.render_mode = render_mode
         self._viewer = Viewer() if render_mode == "human" else None
         self._stage = Stage(self.config)
-        self.objects = self._stage.objects
-        self.robot = self._stage.robot
-        self.scene: Scene = self._stage.load(0)
+        self.objects, self.robot = self._stage.objects, self._stage.robot
+        self._setting = self._stage.load(self._stage.find(0))
+        self.scene: Scene = self._setting.scene
         self._arm = ArmController(self.config.action_mode, self.scene)
+        self._gripper = GripperController(self.robot.gripper)
         self.action_contract = action_contract(self.config, self.robot, self._arm.limits)
         self.observation_contract = observation_contract(self.config, self.robot)
+        self._state_parts = proprioception(self.robot.joints)
         box = action_space(self.action_contract)
         self.action_space = cast("Any", box)
         self.observation_space = observation_space(self.config, self.robot)
@@ -140,7 +154,9 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     # ---------------------------------------------------------------- episodes
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Starts an episode.
 
         Args:
@@ -169,11 +185,16 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
         rng = episode_rng(self._seed, self._episode)
         drawn = int(rng.integers(len(self.objects)))
-        which = options.get("object", drawn)
-        self._use(which, self._stage.draw_others(which, self._stream("others")))
-        self._stage.load_distractors(self._stream("distractors"))
-        self._place(rng)
-        self._finish_reset()
+        target = self._stage.find(options.get("object", drawn))
+        others = self._stage.draw_others(target, self._stream("others"))
+        distractors = self._stage.draw_distractors(target, others, self.variation, self._stream("distractors"))
+        self._use(target, others, distractors)
+        place(self._stage, self._setting, self.variation, rng, self._stream)
+        write_appearance(self.scene, self.look, self.variation)
+        mujoco.mj_forward(self.scene.model, self.scene.data)
+        check_cameras(self._setting, self.config.camera_names)
+        self._gripper.opening = 1.0
+        self._begin()
         self._show()
         return self.observe(), self._info()
 
@@ -181,59 +202,36 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """Returns a generator of the present episode; what shifts draw changes nothing of what the episode draws."""
         return episode_rng(self._seed, self._episode, name)
 
-    def _use(self, which: int | str, others: Sequence[GraspObject]) -> None:
-        self.scene = self._stage.load(which, self.variation, others)
-        self.object = self._stage.object
+    def _use(self, target: GraspObject, others: Sequence[GraspObject], distractors: Sequence[GraspObject]) -> None:
+        self._setting = self._stage.load(target, self.variation, others, distractors)
+        self.scene, self.object = self._setting.scene, self._setting.object
         self._arm.bind(self.scene)
-        self.task_description = f"pick up the {phrase(self.object) if self.config.task == 'pick' else self.object.name}"
+        name = phrase(self.object) if self.config.task == "pick" else self.object.name
+        self.task_description = f"pick up the {name}"
 
-    def _place(self, rng: np.random.Generator) -> None:
-        """Draws rest pose, yaw, position and joint noise, always in this order, and writes them."""
-        scene, config = self.scene, self.config
-        poses = self.object.rest_poses
-        shares = np.cumsum([pose.probability for pose in poses])
-        pose = min(int(np.searchsorted(shares, rng.random() * shares[-1])), len(poses) - 1)
-        yaw = rng.random() * 2 * np.pi
-        half = config.settled_start * self.variation["object-pose"]
-        offset = (2 * rng.random(2) - 1) * half
-        noise = config.start_noise * rng.standard_normal(len(self.robot.joints))
-        quat, height = self._stage.settled(pose)
-        rotation = yaw_to_matrix(yaw) @ quat_to_matrix(quat)
-        position = np.array([*config.centre, height])
-        position[:2] += offset - (rotation @ self.object.com)[:2]
-        mujoco.mj_resetData(scene.model, scene.data)
-        joints = np.asarray(self.robot.home) + noise
-        if "robot-start" in self.variation:
-            direction = self._stream("robot-start").standard_normal(len(joints))
-            joints = joints + self.variation["robot-start"] * direction / np.linalg.norm(direction)
-        scene.data.qpos[scene.object_qpos] = [*position, *matrix_to_quat(rotation)]
-        if self._stage.others:
-            self._stage.place_others(half, self._stream("places"))
-        self._stage.write_robot(joints, opening=1.0)
-        self._stage.place_distractors(self._stream("distractor places"))
-        self._stage.apply(self.look)
-        mujoco.mj_forward(scene.model, scene.data)
-        self._stage.check_cameras()
-
-    def _finish_reset(self) -> None:
-        self._arm.set_joints(self.scene.data.ctrl[self.scene.arm_ctrl])
-        self._things = self._stage.things
-        self._progress = Progress(np.array([low_point(self.scene, thing) for thing in self._things]))
+    def _begin(self) -> None:
+        """Begins to command and to judge, from the state that the scene is in."""
+        self._arm.set_joints(self.scene.data.ctrl[self.scene.arm.ctrl])
+        self._judge = Judge(np.array([low_point(self.scene, thing) for thing in self._setting.things]))
         self._steps = 0
         self._reward()
-        rest = np.append(self._arm.rest(), self._stage.commanded_opening)
+        rest = np.append(self._arm.rest(), self._gripper.opening)
         seed, episode = self._seed, self._episode  # a snapshot of the channel goes on with its own episode's noise
-        self._channel = ActionChannel(self.variation, self.action_contract, rest, lambda step: episode_rng(seed, episode, f"action:{step}"))
+
+        def stream(step: int) -> np.random.Generator:
+            return episode_rng(seed, episode, f"action:{step}")
+
+        self._channel = ActionChannel(self.variation, self.action_contract, rest, stream)
         self._ready = True
 
     # ---------------------------------------------------------------- stepping
 
-    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Float32) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         reward, terminated, info = self.advance(action)
         self._show()
         return self.observe(), reward, terminated, False, info
 
-    def advance(self, action: NDArray[np.float32]) -> tuple[float, bool, dict[str, Any]]:
+    def advance(self, action: Float32) -> tuple[float, bool, dict[str, Any]]:
         """Executes one action and renders nothing: for policies that execute several actions per observation.
 
         Returns:
@@ -246,11 +244,12 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         self.simulate()
         return self.outcome()
 
-    def command(self, action: NDArray[np.float32]) -> None:
+    def command(self, action: Float32) -> None:
         """First part of a control step: what the action makes of the commanded joints and gripper.
 
         Raises:
-            ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is over.
+            ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is
+                over.
         """
         if not self._ready:
             raise ConfigError("the episode has not begun or is over: call reset() first")
@@ -259,15 +258,16 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         except (TypeError, ValueError) as error:
             raise ConfigError(f"the action is no array of numbers: {error}") from error
         if values.shape != self._low.shape:
-            raise ConfigError(f"action of shape {values.shape}; {self.action_contract.mode} takes {self._low.shape}: {', '.join(self.action_contract.names)}")
+            mode, names = self.action_contract.mode, ", ".join(self.action_contract.names)
+            raise ConfigError(f"action of shape {values.shape}; {mode} takes {self._low.shape}: {names}")
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
             raise ConfigError(f"action entry {bad} ({self.action_contract.names[bad]}) is {values[bad]}")
         values = self._channel(np.minimum(np.maximum(values, self._low), self._high), self._steps)
         self._arm.apply(values[:-1])
-        scene = self.scene
-        scene.data.ctrl[scene.arm_ctrl] = self._arm.joints
-        self._stage.command_gripper(values[-1], 1.0 / self.config.control_hz)
+        self._gripper.command(values[-1], 1.0 / self.config.control_hz)
+        arm, ctrl = self.scene.arm, self.scene.data.ctrl
+        ctrl[arm.ctrl], ctrl[arm.finger_ctrl] = self._arm.joints, self._gripper.targets()
 
     def simulate(self) -> None:
         """Second part: physics, one call of MuJoCo, which lets go of Python's lock meanwhile."""
@@ -276,30 +276,33 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
     def outcome(self) -> tuple[float, bool, dict[str, Any]]:
         """Last part: returns reward, terminated and info."""
         self._steps += 1
-        self._judge()
+        self._measure()
         reward = self._reward()
-        terminated = bool(self._progress.success or self._progress.unstable)
+        terminated = bool(self._judge.success or self._judge.unstable)
         self._ready = not terminated
         return reward, terminated, self._info()
 
-    def _judge(self) -> None:
-        data = self.scene.data
+    def _measure(self) -> None:
+        """Brings what is judged and drawn up to date after physics."""
+        model, data = self.scene.model, self.scene.data
         started_over = data.warning.number[BAD_STATE].any()  # MuJoCo resets a state that it cannot go on from
-        if started_over or not np.abs(data.qpos).max() < np.inf or not np.abs(data.qvel).max() <= UNSTABLE_SPEED:  # NaN is neither
-            self._progress.blow_up()
-            mujoco.mj_resetData(self.scene.model, data)  # observations stay finite
-            self._stage.write_robot(np.asarray(self.robot.home), opening=1.0)
-            mujoco.mj_forward(self.scene.model, data)
-            self._progress.measure(self.scene, self._things[0])
+        # NaN is neither below infinity nor slow
+        if started_over or not np.abs(data.qpos).max() < np.inf or not np.abs(data.qvel).max() <= UNSTABLE_SPEED:
+            self._judge.blow_up()
+            mujoco.mj_resetData(model, data)  # observations stay finite
+            write_robot(self.scene, np.asarray(self.robot.home))
+            self._gripper.opening = 1.0
+            mujoco.mj_forward(model, data)
+            self._judge.measure(self.scene, self._setting.things[0])
             return
-        # mj_step leaves poses as they were before its last integration: bring up to date what is judged and drawn
-        mujoco.mj_kinematics(self.scene.model, data)
-        mujoco.mj_camlight(self.scene.model, data)
-        self._progress.judge(self.scene, self._things, self.config)
+        mujoco.mj_kinematics(model, data)  # mj_step leaves poses as they were before its last integration
+        mujoco.mj_camlight(model, data)
+        self._judge.judge(self.scene, self._setting.things, self.config)
 
     def _reward(self) -> float:
         data = self.scene.data
-        return self._progress.reward(data.xipos[self.scene.object_body] - data.site_xpos[self.scene.site], self.config)
+        offset = data.xipos[self.scene.target.body] - data.site_xpos[self.scene.arm.site]
+        return self._judge.reward(offset, self.config)
 
     # ---------------------------------------------------------------- what is seen
 
@@ -308,7 +311,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         observation: Observation = {}
         if self.config.cameras:
             renderer = self.renderer()
-            views = {camera: renderer.render(camera, size, depth=self.config.depth) for camera, size in self.config.image_sizes.items()}
+            sizes, depth = self.config.image_sizes.items(), self.config.depth
+            views = {camera: renderer.render(camera, size, depth=depth) for camera, size in sizes}
             if self.variation.values:
                 views = {camera: self._as_sensed(camera, view) for camera, view in views.items()}
             observation["pixels"] = {camera: view.image for camera, view in views.items()}
@@ -320,26 +324,41 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
             observation["environment_state"] = self._environment_state()
         return observation
 
-    def _environment_state(self) -> NDArray[np.float32]:
-        rotation = self.object_pose()[1]
-        relative = np.clip(self.object_position() - self.hand_pose()[0], -REACH_BOUND, REACH_BOUND)  # it may be thrown far away
-        extents = np.ptp(self._things[0].hull, axis=0)
-        return np.asarray(np.concatenate([relative, rotation[:, 0], rotation[:, 1], extents]), dtype=np.float32)
+    def _proprioception(self) -> Float32:
+        position, rotation = self.hand_pose()
+        return _in_order(self._state_parts, {
+            "joints": self.scene.data.qpos[self.scene.arm.qpos], "opening": [self.opening()], "position": position,
+            "rotation": rotation[:, :2].T.ravel(), "lag": self._arm.position - position,
+            "command": [self._gripper.opening],
+        })  # fmt: skip
+
+    def _environment_state(self) -> Float32:
+        offset = self.object_position() - self.hand_pose()[0]
+        return _in_order(TARGET, {
+            "offset": np.clip(offset, -REACH, REACH),  # it may be thrown far away
+            "target_rotation": self.object_pose()[1][:, :2].T.ravel(),
+            "extents": np.ptp(self._setting.things[0].hull, axis=0),
+        })  # fmt: skip
 
     def _as_sensed(self, camera: str, view: View) -> View:
-        """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has none."""
+        """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has
+        none.
+        """
         image = noisy_image(view.image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
         mask = view.mask
         if mask is not None:
-            mask = noisy_mask(mask, self.variation, self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}"))
+            episode_rng, rng = self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}")
+            mask = noisy_mask(mask, self.variation, episode_rng, rng)
         return View(image, mask, view.depth)
 
     def renderer(self) -> Renderer:
         """Returns the renderer of the present scene; GL starts here, not in the constructor."""
-        return self._stage.renderer()
+        return self._stage.renderer(self.scene)
 
-    def render(self) -> NDArray[np.uint8] | None:
-        """Returns an image (256, 256, 3) from the side in render mode "rgb_array"; in "human", shows the state in the viewer."""
+    def render(self) -> Image | None:
+        """Returns an image (256, 256, 3) from the side in render mode "rgb_array"; in "human", shows the state in the
+        viewer.
+        """
         self._show()
         return self.picture(camera="film") if self.render_mode == "rgb_array" else None
 
@@ -348,38 +367,26 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if self._viewer is not None:
             self._viewer.show(self.scene)
 
-    def picture(self, size: int | tuple[int, int] = 256, camera: str = "front") -> NDArray[np.uint8]:
+    def picture(self, size: int | tuple[int, int] = 256, camera: str = "front") -> Image:
         """Returns an image (height, width, 3) of the present state, for people."""
         return self.renderer().render(camera, size, mask=False)[0]
 
-    def _proprioception(self) -> NDArray[np.float32]:
-        scene, joints = self.scene, len(self.scene.arm_qpos)
-        position, rotation = self.hand_pose()
-        state = np.empty(joints + 14, np.float32)
-        state[:joints] = scene.data.qpos[scene.arm_qpos]
-        state[joints] = self.opening()
-        state[joints + 1 : joints + 4] = position
-        state[joints + 4 : joints + 7], state[joints + 7 : joints + 10] = rotation[:, 0], rotation[:, 1]
-        state[joints + 10 : joints + 13] = self._arm.position - position
-        state[-1] = self._stage.commanded_opening
-        return state
-
     def opening(self) -> float:
         """Gripper opening, 0 closed to 1 open."""
-        return self._stage.opening()
+        return self._gripper.measured(self.scene)
 
     def hand_pose(self) -> tuple[Array, Array]:
         """Measured hand position (3,) [m] and rotation (3, 3) of the grasp site, base frame."""
-        data = self.scene.data
-        return data.site_xpos[self.scene.site].copy(), data.site_xmat[self.scene.site].reshape(3, 3).copy()
+        data, site = self.scene.data, self.scene.arm.site
+        return data.site_xpos[site].copy(), data.site_xmat[site].reshape(3, 3).copy()
 
     def commanded_pose(self) -> tuple[Array, Array]:
         """Commanded hand position (3,) [m] and rotation (3, 3): what eef_delta actions are added to."""
         return self._arm.position.copy(), self._arm.rotation.copy()
 
-    def action_for(self, step: Array, turn: Array, opening: float) -> NDArray[np.float32]:
-        """Returns the action, under the action contract, that moves the commanded hand by a translation (3,) [m] and a rotation
-        vector (3,) [rad], base frame, and commands an opening (0..1)."""
+    def action_for(self, step: Array, turn: Array, opening: float) -> Float32:
+        """Returns the action, under the action contract, that moves the commanded hand by a translation (3,) [m] and a
+        rotation vector (3,) [rad], base frame, and commands an opening (0..1)."""
         return np.append(self._arm.action_for(step, turn), opening).astype(np.float32)
 
     def inverse_kinematics(self) -> InverseKinematics:
@@ -392,41 +399,43 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def object_position(self) -> Array:
         """Centre of mass of the object (3,), base frame [m]."""
-        return np.array(self.scene.data.xipos[self.scene.object_body])
+        return np.array(self.scene.data.xipos[self.scene.target.body])
 
     def object_pose(self) -> tuple[Array, Array]:
         """Position (3,) [m] and rotation (3, 3) of the object's frame in the base frame."""
-        qpos = self.scene.data.qpos[self.scene.object_qpos]
+        qpos = self.scene.data.qpos[self.scene.target.qpos]
         return qpos[:3].copy(), quat_to_matrix(qpos[3:])
 
     @property
     def other_ids(self) -> tuple[str, ...]:
         """Ids of the objects beside the target that belong to the task."""
-        return tuple(obj.id for obj in self._stage.others)
+        return tuple(obj.id for obj in self._setting.others)
 
     def others(self) -> list[tuple[GraspObject, Array, Array]]:
-        """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base frame."""
-        data, stage = self.scene.data, self._stage
-        beside = zip((*stage.others, *stage.distractors), self.scene.distractors, strict=True)
-        return [(obj, data.qpos[slots.qpos][:3].copy(), quat_to_matrix(data.qpos[slots.qpos][3:])) for obj, slots in beside]
+        """The objects beside the target: each with position (3,) [m] and rotation (3, 3) of its frame in the base
+        frame.
+        """
+        objects = (*self._setting.others, *self._setting.distractors)
+        poses = [self.scene.data.qpos[body.qpos] for body in self.scene.beside]
+        return [(obj, qpos[:3].copy(), quat_to_matrix(qpos[3:])) for obj, qpos in zip(objects, poses, strict=True)]
 
     def _info(self) -> dict[str, Any]:
-        progress = self._progress
+        judge = self._judge
         return {
-            "is_success": bool(progress.success),
+            "is_success": bool(judge.success),
             "task": self.task_description,
             "object_id": self.object.id,
-            "objects": tuple(thing.id for thing in self._things),
+            "objects": tuple(thing.id for thing in self._setting.things),
             "object_set": self.config.objects,
             "seed": self._seed,
             "episode": self._episode,
-            "lift_height": 0.0 if progress.unstable else progress.height,
-            "max_height": float(progress.max_height),
-            "touched": bool(progress.touched),
-            "lifted_object": progress.lifted_object,
-            "predicates": dict(progress.predicates),
-            "reward_terms": dict(progress.terms),
-            "unstable": bool(progress.unstable),
+            "lift_height": 0.0 if judge.unstable else judge.height,
+            "max_height": float(judge.max_height),
+            "touched": bool(judge.touched),
+            "lifted_object": judge.lifted_object,
+            "predicates": dict(judge.predicates),
+            "reward_terms": dict(judge.terms),
+            "unstable": bool(judge.unstable),
             "shift": str(self.shifts),
             "shift_values": dict(self.variation.values),
         }
@@ -435,7 +444,7 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def model_hash(self) -> str:
         """Hash of everything that the meaning of a stored simulator state depends on."""
-        return scene_hash(self.config, self.object, self.scene.others)
+        return scene_hash(self.config, self.object, self.scene.loaded[1:])
 
     def sim_state(self) -> Array:
         """Returns MuJoCo's integration state (N,) of the present scene.
@@ -444,10 +453,12 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         """
         state = np.zeros(mujoco.mj_stateSize(self.scene.model, STATE_SPEC))
         mujoco.mj_getState(self.scene.model, self.scene.data, state, STATE_SPEC)
-        absent = max(0, self.config.others[1] - len(self._stage.others))
+        absent = max(0, self.config.others[1] - len(self._setting.others))
         return np.pad(state, (0, absent * FREE_BODY_STATE)) if absent else state
 
-    def load_sim_state(self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None) -> None:
+    def load_sim_state(
+        self, object_id: str, state: Array, model_hash: str | None = None, others: Sequence[str] | None = None,
+    ) -> None:
         """Puts the simulation into a stored state, e.g. to render it again or to go on from it.
 
         Args:
@@ -459,32 +470,40 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         Raises:
             ContractError: the state was made with another model.
         """
-        self._use(object_id, self._stage.others if others is None else [self._stage.find(other) for other in others])
+        there, find = self._setting, self._stage.find
+        beside = there.others if others is None else [find(other) for other in others]
+        self._use(find(object_id), beside, there.distractors)
         if model_hash is not None and model_hash != self.model_hash():
-            raise ContractError(f"the state of {object_id} was made with another model ({model_hash}, now {self.model_hash()}): it cannot be rendered again with this one")
+            hashes = f"{model_hash}, now {self.model_hash()}"
+            raise ContractError(
+                f"the state of {object_id} was made with another model ({hashes}) and cannot be rendered here"
+            )
         size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)
         if len(state) < size or np.any(state[size:]):
             raise ContractError(f"the simulator state of {object_id} has {len(state)} numbers; this model has {size}")
-        mujoco.mj_setState(self.scene.model, self.scene.data, np.ascontiguousarray(state[:size], dtype=np.float64), STATE_SPEC)
-        self._stage.read_command()
-        self._stage.apply(self.look)
+        known = np.ascontiguousarray(state[:size], dtype=np.float64)
+        mujoco.mj_setState(self.scene.model, self.scene.data, known, STATE_SPEC)
+        self._gripper.read(self.scene)
+        write_appearance(self.scene, self.look, self.variation)
         mujoco.mj_forward(self.scene.model, self.scene.data)
-        self._finish_reset()
+        self._begin()
 
     def set_look(self, look: Look) -> None:
         """Changes the appearance of the present and the following renders, until the next reset."""
         self.look = look
-        self._stage.apply(look)
+        write_appearance(self.scene, look, self.variation)
         mujoco.mj_kinematics(self.scene.model, self.scene.data)
         mujoco.mj_camlight(self.scene.model, self.scene.data)
 
     def move_object(self, dx: float, dy: float) -> None:
         """Moves the object on the table [m]."""
-        self.scene.data.qpos[self.scene.object_qpos][:2] += (dx, dy)
+        self.scene.data.qpos[self.scene.target.qpos][:2] += (dx, dy)
         mujoco.mj_forward(self.scene.model, self.scene.data)
 
     def camera_pose(self, camera: str) -> tuple[Array, Array]:
-        """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3) [pixels]."""
+        """Returns extrinsics (4, 4), world to camera, OpenCV axes (x right, y down, z forward), and intrinsics (3, 3)
+        [pixels].
+        """
         names = tuple(dict.fromkeys((*CAMERAS, *self.config.camera_names)))
         if camera not in names:
             raise UnknownNameError("camera", camera, names)
@@ -496,3 +515,8 @@ class GraspEnv(gym.Env[Observation, NDArray[np.float32]]):
         if self._viewer is not None:
             self._viewer.close()
         self._stage.close()
+
+
+def _in_order(parts: Sequence[Part], values: dict[str, Any]) -> Float32:
+    """Returns a state (S,) in the order of its table."""
+    return np.concatenate([values[part.read] for part in parts], dtype=np.float32)

@@ -1,4 +1,6 @@
-"""What makes a Pick episode: objects that an instruction can tell apart, spread over the table so that any could be the target."""
+"""What makes a Pick episode: objects that an instruction can tell apart, spread over the table so that any could be the
+target.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.shifted.distractors import Circle, free_place
@@ -17,8 +19,6 @@ from toyshift.toys.objectset import ObjectSet
 from toyshift.toys.random_toys.primitives import KINDS
 from toyshift.toys.random_toys.toy import COLOURS
 
-Array = NDArray[np.float64]
-
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 REGION = (1.4, 2.0)  # half sides, x and y, of what objects are spread over, as factors on `settled_start`
 REGION_GROWTH = np.array([1.003, 1.02])  # to the sides, where the arm reaches further than to the front and back
@@ -26,7 +26,9 @@ CLEARANCE = 0.001  # above the table before everything settles [m]
 
 
 class Placed(NamedTuple):
-    """An object with a resting orientation: hull vertices (n, 3) in its frame [m], wxyz quaternion, height of its origin [m]."""
+    """An object with a resting orientation: hull vertices (n, 3) in its frame [m], wxyz quaternion, height of its
+    origin [m].
+    """
 
     object: GraspObject
     hull: Array
@@ -46,7 +48,8 @@ class Placed(NamedTuple):
 
 
 def phrase(obj: GraspObject) -> str:
-    """Returns what an instruction calls an object where others lie beside it: a toy by its colours and parts, else its name.
+    """Returns what an instruction calls an object where others lie beside it: a toy by its colours and parts, else its
+    name.
 
     "red toy made of a sphere and two cuboids", "toy made of a red sphere and a blue ring", "mustard bottle".
     """
@@ -54,14 +57,16 @@ def phrase(obj: GraspObject) -> str:
     if toy is None:
         return obj.name
     kinds = [part["kind"] for part in toy["primitives"]]
-    colours = [""] * len(kinds) if isinstance(toy["colour"], str) else [c if c in COLOURS else "" for c in toy["colour"]]
+    one = isinstance(toy["colour"], str)
+    colours = [""] * len(kinds) if one else [c if c in COLOURS else "" for c in toy["colour"]]
     counts = collections.Counter(zip(colours, kinds, strict=True))
     parts = []
     for (colour, kind), count in sorted(counts.items(), key=lambda item: (list(KINDS).index(item[0][1]), item[0][0])):
         number = NUMBERS[count] if count < len(NUMBERS) else str(count)
-        parts.append(" ".join(filter(None, ("an" if count == 1 and colour == "orange" else number, colour, kind + "s" * (count > 1)))))
+        words = "an" if count == 1 and colour == "orange" else number, colour, kind + "s" * (count > 1)
+        parts.append(" ".join(filter(None, words)))
     whole = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-    return f"{obj.name if isinstance(toy['colour'], str) else 'toy'} made of {whole}"
+    return f"{obj.name if one else 'toy'} made of {whole}"
 
 
 def choose_others(
@@ -82,7 +87,10 @@ def choose_others(
             names.add(name(obj))
             chosen.append(obj)
     if len(chosen) < count:
-        raise ConfigError(f"{pool.spec} has {len(chosen)} objects that can be told from {target.id} and each other, {count} are to lie beside it: choose a larger set, or less clutter")
+        raise ConfigError(
+            f"{pool.spec} has {len(chosen)} objects that can be told from {target.id} and each other, {count} are to "
+            "lie beside it: choose a larger set, or less clutter"
+        )
     return chosen
 
 
@@ -96,17 +104,22 @@ def resting(obj: GraspObject, hull: Array, rng: np.random.Generator) -> Placed:
 
 
 def spread_out(
-    things: Sequence[Placed], centre: tuple[float, float], half: float, rng: np.random.Generator, target_place: Array | None
+    things: Sequence[Placed], centre: tuple[
+        float, float
+    ], half: float, rng: np.random.Generator, target_place: Array | None
 ) -> list[Array]:
-    """Returns a free joint's position and quaternion (7,) for each thing; no two of the upright cylinders around them meet.
+    """Returns a free joint's position and quaternion (7,) for each thing; no two of the upright cylinders around them
+    meet.
 
     Args:
         things: the target first.
         centre: middle of the region [m].
-        half: half side of the square in which a lone target would start [m]; the region is REGION times it, or larger where
-            they do not fit.
-        rng: draws the places, in an order that it draws as well: the places are exchangeable, and none is the target's own.
-        target_place: (2,) where the target's centre of mass has to be, None to let it be spread out as the others are [m].
+        half: half side of the square in which a lone target would start [m]; the region is REGION times it, or larger
+            where they do not fit.
+        rng: draws the places, in an order that it draws as well: the places are exchangeable, and none is the target's
+            own.
+        target_place: (2,) where the target's centre of mass has to be, None to let it be spread out as the others are
+            [m].
     """
     places: dict[int, Array] = {}
     taken: list[Circle] = []
@@ -116,6 +129,8 @@ def spread_out(
         taken.append((places[0], things[0].radius))
         order.remove(0)
     for i in order:
-        places[i] = free_place(np.asarray(centre), half * np.asarray(REGION), things[i].radius, taken, rng, REGION_GROWTH)
+        region = half * np.asarray(REGION)
+        places[i] = free_place(np.asarray(centre), region, things[i].radius, taken, rng, REGION_GROWTH)
         taken.append((places[i], things[i].radius))
-    return [np.array([*(places[i] - thing.com), thing.height + CLEARANCE, *thing.quat]) for i, thing in enumerate(things)]
+    corners = [(*(places[i] - thing.com), thing.height + CLEARANCE) for i, thing in enumerate(things)]
+    return [np.array([*corner, *thing.quat]) for corner, thing in zip(corners, things, strict=True)]

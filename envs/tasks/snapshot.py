@@ -1,4 +1,6 @@
-"""Snapshots of a grasp environment in the middle of an episode: restored, it goes on as if nothing had happened in between."""
+"""Snapshots of a grasp environment in the middle of an episode: restored, it goes on as if nothing had happened in
+between.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,13 @@ from collections import deque
 from typing import Any
 
 import mujoco
-import numpy as np
-from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ContractError
 from toyshift.envs.tasks.grasp import STATE_SPEC, GraspEnv
 
 # what an episode has changed in the environment besides the simulator's state
-PROGRESS = ("_progress", "_steps", "_ready")
+PROGRESS = ("_judge", "_steps", "_ready")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +38,10 @@ class Snapshot:
     episode: int
     options: dict[str, Any]
     model_hash: str
-    state: NDArray[np.float64]
-    joints: NDArray[np.float64]
+    state: Array
+    joints: Array
     opening: float
-    waiting: tuple[NDArray[np.float64], ...]
+    waiting: tuple[Array, ...]
     progress: dict[str, Any]
 
 
@@ -53,8 +54,8 @@ def save(env: GraspEnv) -> Snapshot:
         model_hash=env.model_hash(),
         state=env.sim_state(),
         joints=env.commanded_joints(),
-        opening=env._stage.commanded_opening,
-        waiting=tuple(env._channel._waiting),
+        opening=env._gripper.opening,
+        waiting=tuple(env._channel.waiting),
         progress={name: copy.deepcopy(getattr(env, name)) for name in PROGRESS},
     )
 
@@ -67,14 +68,15 @@ def restore(env: GraspEnv, snapshot: Snapshot) -> None:
     """
     env.reset(seed=snapshot.seed, options={"episode": snapshot.episode, **snapshot.options})
     if env.model_hash() != snapshot.model_hash:
-        raise ContractError(f"the snapshot of {snapshot.options['object']} was made with another model ({snapshot.model_hash}, now {env.model_hash()})")
+        hashes = f"{snapshot.model_hash}, now {env.model_hash()}"
+        raise ContractError(f"the snapshot of {snapshot.options['object']} was made with another model ({hashes})")
     model, data = env.scene.model, env.scene.data
     state = snapshot.state[: mujoco.mj_stateSize(model, STATE_SPEC)]
     mujoco.mj_setState(model, data, state, STATE_SPEC)
     mujoco.mj_forward(model, data)
     mujoco.mj_setState(model, data, state, STATE_SPEC)  # forward dynamics may have moved the warm start
     env._arm.set_joints(snapshot.joints)
-    env._stage.commanded_opening = snapshot.opening
-    env._channel._waiting = deque(snapshot.waiting)
+    env._gripper.opening = snapshot.opening
+    env._channel.waiting = deque(snapshot.waiting)
     for name, value in snapshot.progress.items():
         setattr(env, name, copy.deepcopy(value))

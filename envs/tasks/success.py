@@ -10,16 +10,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.arrays import Array
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.rotations import norm
 from toyshift.envs.scene.scene import Scene
 
-Array = NDArray[np.float64]
-
+Flags = NDArray[np.bool_]  # (geoms,)
 REWARD_SCALES = {"reach": 0.2, "held": 0.3, "lift": 0.5, "success": 2.0}
-# name in `EnvConfig.reward` -> scale of each term. "dense" pays for staying just below success; with "cost" every step short
-# of it costs up to 1, and a simulation that was made to blow up costs more than never to succeed. Its near and over are felt along
-# the way from above: whoever is paid for the distance alone learns to stand beside the object with closed fingers (docs/rl.md).
+# name in `EnvConfig.reward` -> scale of each term. "dense" pays for staying just below success; with "cost" every step
+# short of it costs up to 1, and a simulation that was made to blow up costs more than never to succeed. Its near and
+# over are felt along the way from above: whoever is paid for the distance alone learns to stand beside the object with
+# closed fingers (docs/rl.md).
 REWARDS: dict[str, dict[str, float]] = {
     "dense": REWARD_SCALES,
     "cost": {"step": -1.0, "near": 0.1, "over": 0.2, "grasp": 0.2, "held": 0.1, "lift": 0.4, "unstable": -50.0},
@@ -38,8 +39,13 @@ class Thing(NamedTuple):
     hull: Array
 
 
+def _predicates(stable: bool) -> dict[str, bool]:
+    """Returns those of a target that lies there."""
+    return {"lifted": False, "held": False, "right_object": True, "stable": stable}
+
+
 @dataclasses.dataclass
-class Progress:
+class Judge:
     """What an episode has come to.
 
     Attributes:
@@ -51,8 +57,8 @@ class Progress:
         height: how far the target's lowest point is above where it started [m].
         lifted_object: id of the last object that the gripper held RAISED above its start, "" for none.
         success, unstable: how it ended.
-        predicates: "lifted": the target is `lift_height` above its start. "held": it touches the gripper and nothing else.
-            "right_object": the gripper holds no other object. "stable": the simulation has not blown up.
+        predicates: "lifted": the target is `lift_height` above its start. "held": it touches the gripper and nothing
+            else. "right_object": the gripper holds no other object. "stable": the simulation has not blown up.
         terms: reward terms, unscaled.
     """
 
@@ -65,9 +71,7 @@ class Progress:
     lifted_object: str = ""
     success: bool = False
     unstable: bool = False
-    predicates: dict[str, bool] = dataclasses.field(
-        default_factory=lambda: {"lifted": False, "held": False, "right_object": True, "stable": True}
-    )
+    predicates: dict[str, bool] = dataclasses.field(default_factory=lambda: _predicates(stable=True))
     terms: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def measure(self, scene: Scene, target: Thing) -> None:
@@ -82,7 +86,8 @@ class Progress:
         self.touched = self.touched or gripper
         self.grasped = gripper and pinched(scene)
         held, lifted = gripper and not other, self.height >= config.lift_height
-        wrong = [i for i in range(1, len(things)) if contacts(scene, scene.model.geom_bodyid == things[i].body) == (True, False)]
+        bodies = scene.model.geom_bodyid
+        wrong = [i for i in range(1, len(things)) if contacts(scene, bodies == things[i].body) == (True, False)]
         for i in [*wrong, *([0] if held else [])]:
             if low_point(scene, things[i]) - self.start_low[i] >= RAISED:
                 self.lifted_object = things[i].id
@@ -93,7 +98,7 @@ class Progress:
     def blow_up(self) -> None:
         """Ends the episode without success."""
         self.unstable, self.grasped = True, False
-        self.predicates = {"lifted": False, "held": False, "right_object": True, "stable": False}
+        self.predicates = _predicates(stable=False)
 
     def reward(self, offset: Array, config: EnvConfig) -> float:
         """Returns the sum of the scaled terms and keeps the terms.
@@ -113,7 +118,9 @@ class Progress:
 
 
 def reward_terms(distance: float, held: bool, lifted: float, success: bool) -> dict[str, float]:
-    """Returns the unscaled reward terms; `distance` is between hand and target [m], `lifted` the share of the lift height."""
+    """Returns the unscaled reward terms; `distance` is between hand and target [m], `lifted` the share of the lift
+    height.
+    """
     return {
         "reach": 1.0 - float(np.tanh(5.0 * distance)),
         "held": float(held),
@@ -130,8 +137,8 @@ def low_point(scene: Scene, thing: Thing) -> float:
 def detour(offset: Array) -> float:
     """Returns how far the hand is from where it should be on its way to the target [m].
 
-    Where that is depends on how far it is beside the target's centre of mass: up to BESIDE, at its height; from there on FUNNEL times
-    as much higher, up to HOVER.
+    Where that is depends on how far it is beside the target's centre of mass: up to BESIDE, at its height; from there
+    on FUNNEL times as much higher, up to HOVER.
 
     Args:
         offset: (3,) from the hand to the target's centre of mass [m].
@@ -142,7 +149,7 @@ def detour(offset: Array) -> float:
 
 
 def pinched(scene: Scene) -> bool:
-    """Whether two parts of the gripper touch the target from opposite sides; two fingers that press on its top do not."""
+    """Whether two parts of the gripper touch the target from opposite sides; two that press on its top do not."""
     contact = scene.data.contact
     pairs = contact.geom  # (n, 2)
     mine = scene.is_object[pairs]
@@ -153,12 +160,14 @@ def pinched(scene: Scene) -> bool:
     return bool((opposite & (parts[:, None] != parts)).any())
 
 
-def contacts(scene: Scene, mine_of_geom: NDArray[np.bool_]) -> tuple[bool, bool]:
-    """Whether the geoms of an object (per geom, True where it is the object's) touch the gripper, and whether anything else."""
+def contacts(scene: Scene, mine_of_geom: Flags) -> tuple[bool, bool]:
+    """Whether the geoms of an object (per geom, True where it is the object's) touch the gripper, and whether anything
+    else.
+    """
     return touching(scene.data.contact.geom, mine_of_geom, scene.is_gripper)
 
 
-def touching(pairs: NDArray[np.int32], mine_of_geom: NDArray[np.bool_], is_gripper: NDArray[np.bool_]) -> tuple[bool, bool]:
+def touching(pairs: NDArray[np.int32], mine_of_geom: Flags, is_gripper: Flags) -> tuple[bool, bool]:
     """As `contacts`, of the geom ids (n, 2) of contacts."""
     mine = mine_of_geom[pairs]
     others = pairs[mine[:, ::-1] & ~mine]  # those that meet one of mine

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core import proprioception
 from toyshift.core.contract import ACTION, ACTION_HISTORY, STATE, image_key, mask_key
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.batch_keys import FROZEN, KEPT_VIEWS, NOISE, NOISE_TIME, STATE_NOISE, bias_key, gain_key
@@ -32,7 +33,7 @@ def shifted(frames: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np
 
 
 # What changes its sign when the scene is mirrored left to right (y of the base frame, and the hand's closing direction).
-MIRRORED_STATE = ("eef.y", "eef.r11", "eef.r31", "eef.r22", "lag.y")
+MIRRORED_STATE = proprioception.MIRRORED
 MIRRORED_ACTION = ("dy", "rx", "rz")
 
 

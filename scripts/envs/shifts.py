@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from toyshift.core.contract import MASK_OTHER, MASK_TARGET
 from toyshift.core.errors import UnknownNameError
 from toyshift.core.files import atomic_path, write_json
 from toyshift.core.graphics import gl_backend
@@ -68,7 +69,7 @@ def main(cfg: Config) -> dict[str, Any]:
             for level in range(LEVELS + 1):
                 observation, info = env.reset(seed=cfg.seed, options=options | {"shift": f"{factor.name}={level}"})
                 values.append(float(info["shift_values"].get(factor.name, factor.start)))
-                cells.append(observed(observation, factor.name) if factor.visual else trace(env, factor.name))
+                cells.append(observed(observation, "mask" in factor.apply) if factor.visual else trace(env, "object" in factor.apply))
             rows.append((factor, cells, values))
         shown = env.object.id
     finally:
@@ -88,33 +89,32 @@ def main(cfg: Config) -> dict[str, Any]:
 # ---------------------------------------------------------------- what a cell shows
 
 
-def observed(observation: dict[str, Any], name: str) -> Any:
-    """Returns the front image (H, W, 3); for mask factors darkened, the target in green and others in blue."""
+def observed(observation: dict[str, Any], masks: bool) -> Any:
+    """Returns the front image (H, W, 3); to show masks darkened, the target in green and others in blue."""
     import numpy as np
 
     image, mask = observation["pixels"]["front"], observation["masks"]["front"]
-    if not name.startswith("mask-"):
+    if not masks:
         return image
     shown = image // 3
-    for label, colour in ((1, (60, 230, 90)), (2, (90, 140, 255))):
+    for label, colour in ((MASK_TARGET, (60, 230, 90)), (MASK_OTHER, (90, 140, 255))):
         shown[mask == label] = (0.25 * image[mask == label] + 0.75 * np.asarray(colour)).astype(np.uint8)
     return shown
 
 
-def trace(env: Any, name: str) -> list[float]:
+def trace(env: Any, pushes: bool) -> list[float]:
     """Returns how far something moved after every control step [m].
 
-    For mass and friction the object, after the same push; for shifts of actions the hand, told to go up and stay.
+    With `pushes` (for shifts of mass and friction) the object, after the same push; else the hand, told to go up and stay.
     """
     import numpy as np
 
     still = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
     rise = still.copy()
     rise[2] = 0.03
-    pushes = name.startswith("object-")
     if pushes:
         plain = env.objects.by_id(env.object.id)
-        env.scene.data.qvel[env.scene.object_qvel][1] = PUSH * plain.mass / env.object.mass
+        env.scene.data.qvel[env.scene.target.qvel][1] = PUSH * plain.mass / env.object.mass
     start = env.object_position() if pushes else env.hand_pose()[0]
     moved = [0.0]
     for step in range(TRACE_STEPS):
@@ -153,7 +153,7 @@ def draw(rows: list[tuple[Any, list[Any], list[float]]], title: str, size: int) 
         letters_per_line = int(label / small.getlength("n"))
         notes = [factor.what]
         if not factor.visual:
-            notes.append(f"red: {TRACES[factor.name.split('-')[0]]}, 1.2 s; grey: training")
+            notes.append(f"red: {TRACES[next(iter(factor.apply))]}, 1.2 s; grey: training")
         text = [line for note in notes for line in textwrap.wrap(note, letters_per_line)]
         split = len(text)
         text += textwrap.wrap(factor.source, letters_per_line)

@@ -29,7 +29,10 @@ OBJECTS = "toys:train?n=4"
 SIDE = Camera("side", position=(0.5, -0.7, 0.4), look_at=(0.5, 0.0, 0.1), fovy=50.0, size=(120, 200))
 TOP = Camera("top", position=(0.5, 0.0, 0.9), look_at=(0.5, 0.0, 0.0))
 # looks straight down, the robot at the top of the image; the principal point far from the middle, fx != fy
-LENS = Camera("lens", extrinsics=((0, 1, 0, 0.05), (1, 0, 0, -0.5), (0, 0, -1, 0.8), (0, 0, 0, 1)), intrinsics=((150, 0, 40.5), (0, 190, 100), (0, 0, 1)), size=(160, 140))
+LENS = Camera(
+    "lens", extrinsics=((0, 1, 0, 0.05), (1, 0, 0, -0.5), (0, 0, -1, 0.8), (0, 0, 0, 1)),
+    intrinsics=((150, 0, 40.5), (0, 190, 100), (0, 0, 1)), size=(160, 140),
+)
 PALM = Camera("palm", position=(0.0, 0.06, 0.0), look_at=(0.0, 0.0, 0.12), fovy=80.0, size=(90, 150), body="wrist")
 SKY = Camera("sky", position=(0.0, 0.0, 1.5), look_at=(0.0, 0.0, 5.0), fovy=30.0, size=(20, 30))
 EVERY = ("front", Camera("wrist", size=(100, 160)), SIDE, TOP, LENS, PALM, SKY)
@@ -60,15 +63,17 @@ def back_projected(env: GraspEnv, camera: str, depth: NDArray[np.float32]) -> ND
 def show_ball(env: GraspEnv, centre: tuple[float, float, float], radius: float = 0.01) -> None:
     """Draws the object as a ball at a place."""
     model, data = env.scene.model, env.scene.data
-    first, *others = env.scene.object_visuals
+    first, *others = env.scene.looks.target_visuals
     model.geom_group[others] = 4
     model.geom_type[first], model.geom_size[first], model.geom_pos[first] = mujoco.mjtGeom.mjGEOM_SPHERE, radius, 0.0
-    data.qpos[env.scene.object_qpos] = [*centre, 1, 0, 0, 0]
+    data.qpos[env.scene.target.qpos] = [*centre, 1, 0, 0, 0]
     mujoco.mj_forward(model, data)
 
 
 def test_a_point_is_seen_where_it_is_projected() -> None:
-    """A ball of 1 cm: the middle of its mask is within a pixel of the projection, and its near point as deep as computed."""
+    """A ball of 1 cm: the middle of its mask is within a pixel of the projection, and its near point as deep as
+    computed.
+    """
     radius = 0.01
     env = GraspEnv(EnvConfig(objects=OBJECTS, image_size=128, cameras=EVERY, depth=True))
     seen: dict[str, int] = dict.fromkeys(env.config.camera_names, 0)
@@ -80,7 +85,8 @@ def test_a_point_is_seen_where_it_is_projected() -> None:
             mask = observation["masks"][camera] == 1
             rows, columns = np.nonzero(mask)
             height, width = mask.shape
-            if not len(rows) or rows.min() == 0 or columns.min() == 0 or rows.max() == height - 1 or columns.max() == width - 1:
+            last = (height - 1, width - 1)
+            if not len(rows) or 0 in (rows.min(), columns.min()) or (rows.max() == last[0] or columns.max() == last[1]):
                 continue
             pixel, depth = project(env, camera, np.asarray(centre))
             middle = np.array([columns.mean(), rows.mean()]) + 0.5
@@ -90,7 +96,7 @@ def test_a_point_is_seen_where_it_is_projected() -> None:
                 assert abs(observation["depth"][camera][mask].min() - (depth - radius)) < 2e-3, camera
                 seen[camera] += 1
     env.close()
-    assert {camera for camera, times in seen.items() if times} == {"front", "wrist", "side", "top", "lens", "palm"}, seen
+    assert {name for name, times in seen.items() if times} == {"front", "wrist", "side", "top", "lens", "palm"}, seen
 
 
 def test_a_camera_on_the_wrist_moves_with_it(env: GraspEnv) -> None:
@@ -101,7 +107,9 @@ def test_a_camera_on_the_wrist_moves_with_it(env: GraspEnv) -> None:
     after = {camera: env.camera_pose(camera)[0] for camera in before}
     np.testing.assert_array_equal(after["side"], before["side"])
     # both are on the same body: how one stands to the other does not change
-    np.testing.assert_allclose(after["palm"] @ np.linalg.inv(after["wrist"]), before["palm"] @ np.linalg.inv(before["wrist"]), atol=1e-6)
+    np.testing.assert_allclose(
+        after["palm"] @ np.linalg.inv(after["wrist"]), before["palm"] @ np.linalg.inv(before["wrist"]), atol=1e-6,
+    )
     assert np.abs(after["palm"] - before["palm"]).max() > 0.02
 
 
@@ -122,7 +130,9 @@ def test_depth_of_the_table_lies_on_its_plane_and_nothing_is_far(env: GraspEnv) 
         assert depth.dtype == np.float32
         assert depth.shape == env.config.image_sizes[camera]
         points = back_projected(env, camera, depth)
-        inside = (observation["masks"][camera] == 0) & (np.abs(points[..., 0] - 0.45) < TABLE[0] - 0.02) & (np.abs(points[..., 1]) < TABLE[1] - 0.02) & (points[..., 2] > -0.3)
+        x, y, z = np.moveaxis(points, -1, 0)[:3]
+        on_table = (np.abs(x - 0.45) < TABLE[0] - 0.02) & (np.abs(y) < TABLE[1] - 0.02) & (z > -0.3)
+        inside = (observation["masks"][camera] == 0) & on_table
         assert inside.sum() > 3000, camera
         assert np.abs(points[inside][:, 2]).max() < 2e-3, camera
     np.testing.assert_array_equal(observation["depth"]["sky"], FAR)
@@ -169,13 +179,18 @@ def test_cameras_are_values_and_plain_data() -> None:
         assert Camera.from_json(json.loads(json.dumps(camera.to_json()))) == camera
     lists = json.loads(json.dumps(dataclasses.asdict(EnvConfig(objects=OBJECTS, cameras=EVERY))))
     assert EnvConfig(**lists | {"centre": (0.5, 0.0)}) == EnvConfig(objects=OBJECTS, cameras=EVERY)
-    assert Camera("lens", extrinsics=np.asarray(LENS.extrinsics), intrinsics=np.asarray(LENS.intrinsics), size=[160, 140]) == LENS  # type: ignore[arg-type]
+    extrinsics, intrinsics = np.asarray(LENS.extrinsics), np.asarray(LENS.intrinsics)
+    lens: dict[str, Any] = {"extrinsics": extrinsics, "intrinsics": intrinsics, "size": [160, 140]}
+    assert Camera("lens", **lens) == LENS
 
 
 def test_gym_make_takes_cameras_as_plain_data() -> None:
-    made = gym.make("toyshift/Grasp-v0", objects=OBJECTS, cameras=["front", SIDE.to_json()], image_size=[48, 64], depth=True)
+    made = gym.make(
+        "toyshift/Grasp-v0", objects=OBJECTS, cameras=["front", SIDE.to_json()], image_size=[48, 64], depth=True,
+    )
     observation, _ = made.reset(seed=0)
-    assert {camera: image.shape for camera, image in observation["pixels"].items()} == {"front": (48, 64, 3), "side": (120, 200, 3)}
+    shapes = {camera: image.shape for camera, image in observation["pixels"].items()}
+    assert shapes == {"front": (48, 64, 3), "side": (120, 200, 3)}
     contract = made.get_wrapper_attr("observation_contract")
     assert dict(contract.cameras) == {"front": (48, 64), "side": (120, 200)}
     made.close()
@@ -192,7 +207,13 @@ def test_gym_make_takes_cameras_as_plain_data() -> None:
         ({"name": "side", "extrinsics": np.diag([1.0, 1.0, -1.0, 1.0])}, "must be a rotation"),
         ({"name": "side", "extrinsics": np.eye(4), "position": (0, 0, 1)}, "either extrinsics"),
         ({"name": "side", "extrinsics": np.eye(4), "intrinsics": np.eye(3)}, r"need size=\(height, width\)"),
-        ({"name": "side", "extrinsics": np.eye(4), "intrinsics": ((9, 1, 5), (0, 9, 5), (0, 0, 1)), "size": (16, 16)}, "no skew"),
+        (
+            {
+                "name": "side", "extrinsics": np.eye(4), "intrinsics": ((9, 1, 5), (0, 9, 5), (0, 0, 1)),
+                "size": (16, 16),
+            },
+            "no skew",
+        ),
         ({"name": "side", "extrinsics": np.eye(4), "fovy": 200}, "between 1 and 170"),
         ({"name": "side", "extrinsics": np.eye(4), "size": (8, 40)}, "between 16 and 1024"),
         ({"name": "side", "extrinsics": np.eye(4), "size": (32.5, 40)}, "whole number"),

@@ -1,4 +1,6 @@
-"""Every robot of the registry: home, control, gripper, limits, images, and a scripted policy that lifts where a random one fails."""
+"""Every robot of the registry: home, control, gripper, limits, images, and a scripted policy that lifts where a random
+one fails.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from toyshift.core.errors import UnknownNameError
 from toyshift.data.grasping.choose import CHOOSERS, make_expert
 from toyshift.envs import EnvConfig, GraspEnv
+from toyshift.envs.control.gripper import write_robot
 from toyshift.envs.robots import ROBOTS, asset_path
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
 
@@ -89,31 +92,35 @@ def test_gripper_opens_and_closes_and_its_linkage_holds(env: GraspEnv) -> None:
     for action in (STILL, closing, STILL):
         settle(env, action, 15)
         seen.append(env.opening())
-        joints = scene.data.qpos[scene.finger_qpos]
-        for address, (_, driver, ratio) in zip(scene.follower_qpos, grip.follow, strict=True):
+        joints = scene.data.qpos[scene.arm.finger_qpos]
+        for address, (_, driver, ratio) in zip(scene.arm.follower_qpos, grip.follow, strict=True):
             assert scene.data.qpos[address] == pytest.approx(ratio * joints[grip.joints.index(driver)], abs=0.02)
     assert min(seen[0], seen[2]) > 0.95
     assert -0.05 < seen[1] < 0.1
 
 
 def test_the_planners_gripper_is_the_compiled_one(env: GraspEnv) -> None:
-    """Collision geoms in the grasp frame: the opening is what lies between them, and no finger reaches beyond the tip."""
+    """Collision geoms in the grasp frame: the opening is what lies between them, no finger reaches beyond the tip."""
     env.reset(seed=1)
     grip, scene = env.robot.gripper, env.scene
     model, data = scene.model, scene.data
     geoms = np.flatnonzero(scene.is_gripper & (model.geom_contype + model.geom_conaffinity > 0))
     lowest, gap = -1.0, 0.0
     for opening in np.linspace(0.0, 1.0, 6):
-        env._stage.write_robot(np.asarray(env.robot.home), float(opening))
+        write_robot(scene, np.asarray(env.robot.home), float(opening))
         mujoco.mj_kinematics(model, data)
         position, rotation = env.hand_pose()
         right, left = 1.0, 1.0
         for geom in geoms:
-            points = (_vertices(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom] - position) @ rotation
+            points = (
+                _vertices(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom] - position
+            ) @ rotation
             lowest = max(lowest, float(points[:, 2].max()))
             near = points[np.abs(points[:, 2] - grip.pad_offset) < grip.pad[1]]
             if len(near):
-                right, left = min(right, near[:, 0].min() if near[:, 0].mean() > 0 else 1.0), min(left, -near[:, 0].max() if near[:, 0].mean() < 0 else 1.0)
+                right, left = min(
+                    right, near[:, 0].min() if near[:, 0].mean() > 0 else 1.0,
+                ), min(left, -near[:, 0].max() if near[:, 0].mean() < 0 else 1.0)
         gap = right + left if opening == 1.0 else gap
     assert lowest < grip.tip_offset + 0.003
     if grip.kind == "parallel":
@@ -123,8 +130,12 @@ def test_the_planners_gripper_is_the_compiled_one(env: GraspEnv) -> None:
 def _vertices(model: mujoco.MjModel, geom: int) -> np.ndarray:
     if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
-        return np.asarray(model.mesh_vert[model.mesh_vertadr[mesh] : model.mesh_vertadr[mesh] + model.mesh_vertnum[mesh]], np.float64)
-    size = model.geom_size[geom] if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX else model.geom_size[geom][[0, 0, 1]]
+        return np.asarray(
+            model.mesh_vert[model.mesh_vertadr[mesh] : model.mesh_vertadr[mesh] + model.mesh_vertnum[mesh]], np.float64,
+        )
+    size = model.geom_size[geom] if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX else model.geom_size[geom][
+        [0, 0, 1]
+    ]
     corners = np.stack(np.meshgrid((-1, 1), (-1, 1), np.linspace(-1, 1, 9)), axis=-1).reshape(-1, 3)
     return np.asarray(corners * size)
 
@@ -166,7 +177,7 @@ def test_random_actions_respect_limits_and_never_succeed(env: GraspEnv) -> None:
             action = rng.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
             _, over, info = env.advance(action)
             assert not over, info
-            joints = env.scene.data.qpos[env.scene.arm_qpos]
+            joints = env.scene.data.qpos[env.scene.arm.qpos]
             commanded = env.commanded_joints()
             assert np.array_equal(np.clip(commanded, limits[:, 0], limits[:, 1]), commanded)
             assert np.abs(np.clip(joints, limits[:, 0], limits[:, 1]) - joints).max() < 0.06  # MuJoCo's limits are soft

@@ -18,6 +18,7 @@ from toyshift.envs.shifted.image_noise import noisy_image
 from toyshift.envs.shifted.mask_noise import dilated, eroded, noisy_mask, with_iou, wrong_object
 from toyshift.envs.shifted.varied_object import varied_object
 from toyshift.envs.shifts import TRAINING, Shift, Shifts, Variation
+from toyshift.envs.tasks.placing import check_cameras
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "shifts.md"
 
@@ -26,8 +27,9 @@ SEED = 3
 NAMES = tuple(SHIFT_FACTORS)
 # what a factor may change of a first observation: "p"ixels, "m"asks, robot "s"tate, "o"bject's place; "" nothing
 CHANGES = {
-    "camera": "pm", "light": "p", "table": "p", "background": "p", "distractors": "pm", "object-colour": "p", "object-texture": "p", "object-size": "pmo",
-    "object-mass": "", "object-friction": "", "object-pose": "pmo", "robot-start": "pms", "robot-colour": "p", "image": "p", "action": "", "mask": "m",
+    "camera": "pm", "light": "p", "table": "p", "background": "p", "distractors": "pm", "object-colour": "p",
+    "object-texture": "p", "object-size": "pmo", "object-mass": "", "object-friction": "", "object-pose": "pmo",
+    "robot-start": "pms", "robot-colour": "p", "image": "p", "action": "", "mask": "m",
 }  # fmt: skip
 
 
@@ -51,7 +53,10 @@ def first(env: GraspEnv, shift: str, **options: Any) -> dict[str, Any]:
     """What the first observation of an episode shows, as arrays."""
     observation, info = env.reset(seed=SEED, options={"episode": 1, "shift": shift} | options)
     state = {"p": observation["pixels"]["front"], "m": observation["masks"]["front"], "s": observation["agent_pos"]}
-    return state | {"o": np.concatenate([env.object_pose()[0], env.object_pose()[1].ravel()]), "info": info, "mass": env.scene.model.body_mass[env.scene.object_body]}
+    return state | {
+        "o": np.concatenate([env.object_pose()[0], env.object_pose()[1].ravel()]), "info": info,
+        "mass": env.scene.model.body_mass[env.scene.target.body],
+    }
 
 
 def stream(seed: int = 0) -> Any:
@@ -118,6 +123,22 @@ def test_a_factor_draws_the_same_alone_and_together() -> None:
     assert "object-mass" not in TRAINING
 
 
+def test_every_row_names_functions_that_apply_it_and_their_order() -> None:
+    for row in SHIFT_FACTORS.values():
+        assert row.apply
+        for when in row.apply:
+            assert row.function(when).__module__.startswith("toyshift.envs.shifted.")
+    everything = Variation({name: row.ends[0] for name, row in SHIFT_FACTORS.items()})
+    order = {when: [drawn.factor for _, drawn in everything.at(when)] for when in ("object", "image", "mask", "action")}
+    assert order == {
+        "object": ["object-size", "object-mass", "object-friction"],
+        "image": ["image-blur", "image-noise", "image-jpeg"],  # optics, sensor, encoder
+        "mask": ["mask-wrong", "mask-iou", "mask-erosion", "mask-dilation", "mask-dropout"],
+        "action": ["action-latency", "action-noise"],
+    }
+    assert not TRAINING.at("image")
+
+
 # ---------------------------------------------------------------- episodes
 
 
@@ -127,7 +148,9 @@ def test_level_5_changes_what_it_should_and_level_0_nothing(env: GraspEnv, plain
     assert shifted["info"]["shift"] == f"{name}=5"
     assert shifted["info"]["shift_values"] == {name: env.variation[name]}
     for key in "pmso":
-        same = np.array_equal(shifted[key], plain[key]) if key != "o" else np.allclose(shifted[key], plain[key], atol=2e-4)
+        same = np.array_equal(shifted[key], plain[key]) if key != "o" else np.allclose(
+            shifted[key], plain[key], atol=2e-4,
+        )
         assert same == (key not in changes(name)), (name, key)
     assert (shifted["mass"] == plain["mass"]) == (name != "object-mass")
     zero = first(env, f"{name}=0")
@@ -137,7 +160,9 @@ def test_level_5_changes_what_it_should_and_level_0_nothing(env: GraspEnv, plain
 
 
 def test_shifts_of_how_things_look_or_are_sensed_change_nothing_of_what_happens(env: GraspEnv) -> None:
-    seen = ",".join(f"{name}=4" for name in NAMES if not set(changes(name)) & set("so") and changes(name) and name != "distractors")
+    seen = ",".join(
+        f"{name}=4" for name in NAMES if not set(changes(name)) & set("so") and changes(name) and name != "distractors"
+    )
     action = np.array([0.02, 0.01, -0.03, 0, 0, 0.1, 0.4], np.float32)
     paths = []
     for shift in ("", seen):
@@ -223,7 +248,7 @@ def test_a_slippery_object_slides_further(env: GraspEnv) -> None:
     reach = []
     for level in (0, 3, 5):
         first(env, f"object-friction={level}")
-        env.scene.data.qvel[env.scene.object_qvel][1] = 0.8
+        env.scene.data.qvel[env.scene.target.qvel][1] = 0.8
         begin = env.object_position()
         for _ in range(8):
             env.advance(still)
@@ -243,7 +268,8 @@ def test_distractors_are_other_objects_beside_the_target(env: GraspEnv, plain: d
         places.append([env.scene.data.qpos[slots.qpos].copy() for slots in env.scene.distractors])
         touching = env.scene.data.contact.geom
         bodies = env.scene.model.geom_bodyid[touching]
-        assert not ((bodies[:, 0] > 0) & (bodies[:, 1] > 0) & (bodies[:, 0] != bodies[:, 1])).any()  # nothing but the table is touched
+        # nothing but the table is touched
+        assert not ((bodies[:, 0] > 0) & (bodies[:, 1] > 0) & (bodies[:, 0] != bodies[:, 1])).any()
     np.testing.assert_array_equal(places[0], places[1][:2])  # more distractors leave the first ones where they were
     first(env, "")
     assert env.model_hash() == training_hash
@@ -288,7 +314,10 @@ def test_erosion_and_dilation_are_rims_of_the_right_width() -> None:
 
 def test_dropout_and_wrong_object_come_as_often_as_they_should() -> None:
     mask = disc()
-    dropped = [noisy_mask(mask, Variation({"mask-dropout": 0.3}), np.random.default_rng(0), np.random.default_rng(i)) for i in range(400)]
+    dropped = [
+        noisy_mask(mask, Variation({"mask-dropout": 0.3}), np.random.default_rng(0), np.random.default_rng(i))
+        for i in range(400)
+    ]
     assert np.mean([(one == 1).sum() == 0 for one in dropped]) == pytest.approx(0.3, abs=0.07)
     wrong = wrong_object(mask, np.random.default_rng(1))
     assert overlap(mask, wrong) == 0.0
@@ -320,12 +349,17 @@ def test_image_noise_has_the_deviation_it_says() -> None:
 
 
 def contract() -> ActionContract:
-    return ActionContract("eef_delta", ("dx", "rx", "gripper"), ("m", "rad", "1"), (-0.05, -0.3, 0.0), (0.05, 0.3, 1.0), 10.0, ())
+    return ActionContract(
+        "eef_delta", ("dx", "rx", "gripper"), ("m", "rad", "1"), (-0.05, -0.3, 0.0), (0.05, 0.3, 1.0), 10.0, (),
+    )
 
 
 @pytest.mark.parametrize("level", range(LEVELS + 1))
 def test_latency_delays_by_exactly_so_many_steps(level: int) -> None:
-    channel = ActionChannel(Shifts.parse(f"action-latency={level}").draw(stream()), contract(), np.array([0.0, 0.0, 1.0]), lambda i: np.random.default_rng(i))
+    channel = ActionChannel(
+        Shifts.parse(f"action-latency={level}").draw(stream()), contract(), np.array([0.0, 0.0, 1.0]),
+        lambda i: np.random.default_rng(i),
+    )
     sent = [np.array([0.001 * i, 0.0, 0.5]) for i in range(1, 11)]
     executed = [channel(action, step) for step, action in enumerate(sent)]
     np.testing.assert_array_equal(executed[level:], sent[: 10 - level])
@@ -333,11 +367,15 @@ def test_latency_delays_by_exactly_so_many_steps(level: int) -> None:
 
 
 def test_action_noise_has_the_deviation_it_says_and_spares_the_gripper() -> None:
-    channel = ActionChannel(Variation({"action-noise": 0.1}), contract(), np.zeros(3), lambda i: np.random.default_rng(i))
+    channel = ActionChannel(
+        Variation({"action-noise": 0.1}), contract(), np.zeros(3), lambda i: np.random.default_rng(i),
+    )
     executed = np.array([channel(np.array([0.0, 0.0, 0.7]), step) for step in range(2000)])
     np.testing.assert_allclose(executed.std(axis=0), [0.005, 0.03, 0.0], rtol=0.06, atol=1e-12)
     assert (executed[:, 2] == 0.7).all()
-    strong = ActionChannel(Variation({"action-noise": 50.0}), contract(), np.zeros(3), lambda i: np.random.default_rng(i))
+    strong = ActionChannel(
+        Variation({"action-noise": 50.0}), contract(), np.zeros(3), lambda i: np.random.default_rng(i),
+    )
     assert np.abs([strong(np.zeros(3), step)[0] for step in range(20)]).max() <= 0.05
 
 
@@ -354,16 +392,19 @@ def test_an_object_larger_than_the_table_is_refused(tmp_path: Any) -> None:
 
 def test_a_camera_inside_an_object_is_refused(env: GraspEnv) -> None:
     first(env, "")
-    env.scene.data.qpos[env.scene.object_qpos][:3] = env.camera_pose("front")[0][:3, :3].T @ -env.camera_pose("front")[0][:3, 3] - env.object.com
+    env.scene.data.qpos[
+        env.scene.target.qpos
+    ][:3] = env.camera_pose("front")[0][:3, :3].T @ -env.camera_pose("front")[0][:3, 3] - env.object.com
     mujoco.mj_kinematics(env.scene.model, env.scene.data)
     with pytest.raises(ConfigError, match="camera 'front' is inside"):
-        env._stage.check_cameras()
+        check_cameras(env._setting, ("front",))
 
 
-@pytest.mark.parametrize("speed", [1e3, 1e9])  # the second makes MuJoCo start over by itself, which must not go unnoticed
+# the second makes MuJoCo start over by itself, which must not go unnoticed
+@pytest.mark.parametrize("speed", [1e3, 1e9])
 def test_a_simulation_that_blows_up_ends_the_episode(env: GraspEnv, speed: float) -> None:
     first(env, "action-latency=1")
-    env.scene.data.qvel[env.scene.object_qvel][0] = speed
+    env.scene.data.qvel[env.scene.target.qvel][0] = speed
     observation, _, terminated, _, info = env.step(np.zeros(7, np.float32))
     assert terminated
     assert info["unstable"]
@@ -381,7 +422,10 @@ def test_unknown_factors_of_a_variation_are_refused() -> None:
 @pytest.mark.skipif(not DOCUMENTATION.is_file(), reason="the tests run against an installed wheel")
 def test_the_documentation_has_the_table() -> None:
     lines = DOCUMENTATION.read_text(encoding="utf-8").splitlines()
-    rows = {line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines if line.startswith("| `")}
+    rows = {
+        line.split("|")[1].strip(" `"): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines
+        if line.startswith("| `")
+    }
     assert list(rows) == list(NAMES)
     for name, (start, ends, unit, what, source) in rows.items():
         factor = SHIFT_FACTORS[name]

@@ -95,7 +95,7 @@ class Clumsy(GraspExpert):
         self.acted += 1
         data, scene = self.env.scene.data, self.env.scene
         if self.acted == 2 and self.fate == "dropped":
-            data.qpos[scene.object_qpos][:3] += [0.1, 0.2, 0.12]  # up, and away from the hand
+            data.qpos[scene.target.qpos][:3] += [0.1, 0.2, 0.12]  # up, and away from the hand
         if self.acted == 2 and self.fate == "unstable":
             data.qvel[:] = 1e6
         return self.env.action_for(np.zeros(3), np.zeros(3), 1.0)

@@ -30,7 +30,7 @@ from toyshift.data.collecting.fragment_folder import (
 )
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.scene.scene import Scene
-from toyshift.envs.tasks.success import Progress
+from toyshift.envs.tasks.success import Judge
 from toyshift.scripts import collect as scripts_collect
 from toyshift.scripts.data import fragment as data_fragment
 from toyshift.scripts.data import info as data_info
@@ -251,14 +251,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fragmentatio
     out = tmp_path_factory.mktemp("fragments") / "d"
     design = made(0.4, 1.0, 1.0, factor="azimuth")
     config = CollectConfig("toys:train?n=6", 6, out, workers=0, seed=3, image_size=32, cameras=("front",))
-    judge = Progress.judge
+    judge = Judge.judge
 
-    def judged(progress: Progress, scene: Scene, *args: Any) -> None:
-        judge(progress, scene, *args)
-        progress.success = scene.data.time > 0.45
+    def judged(verdict: Judge, scene: Scene, *args: Any) -> None:
+        judge(verdict, scene, *args)
+        verdict.success = scene.data.time > 0.45
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Progress, "judge", judged)  # every attempt succeeds: physics does not choose the values that are measured below
+        patched.setattr(Judge, "judge", judged)  # every attempt succeeds: physics does not choose the values that are measured below
         collect_fragments(design, config)
     return out, design, config
 

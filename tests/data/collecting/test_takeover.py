@@ -18,7 +18,7 @@ from toyshift.data.collecting.replay import replay
 from toyshift.data.collecting.takeover import Starter, TakeOver
 from toyshift.data.grasping.choose import make_expert
 from toyshift.data.store.dataset import open_dataset
-from toyshift.envs.tasks.success import Progress
+from toyshift.envs.tasks.success import Judge
 
 
 class Downwards:
@@ -79,14 +79,14 @@ def test_episodes_begin_where_the_expert_took_over(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("alone", ["holds", "lifts"])
 def test_what_the_beginner_does_alone_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: str) -> None:
     """Neither where it still holds the object when the expert is due, nor where it has lifted it before."""
-    judge = Progress.judge
+    judge = Judge.judge
 
-    def planted(progress: Progress, *args: Any) -> None:
-        judge(progress, *args)
-        progress.predicates["held"] = alone == "holds"
-        progress.success = alone == "lifts"
+    def planted(verdict: Judge, *args: Any) -> None:
+        judge(verdict, *args)
+        verdict.predicates["held"] = alone == "holds"
+        verdict.success = alone == "lifts"
 
-    monkeypatch.setattr(Progress, "judge", planted)
+    monkeypatch.setattr(Judge, "judge", planted)
     made = dataclasses.replace(config(tmp_path / "a", TakeOver(Plays("masterly"), 3, 3)), cameras=())
     with pytest.raises(ToyShiftError, match=r"all failed.*not taken over"):
         collect(made, progress=False)

@@ -1,4 +1,6 @@
-"""What LeRobot's evaluation asks of environments: attributes, calls, final_info under SAME_STEP, and the files of a Hub repository."""
+"""What LeRobot's evaluation asks of environments: attributes, calls, final_info under SAME_STEP, and the files of a Hub
+repository.
+"""
 
 import importlib.util
 import types
@@ -25,13 +27,13 @@ def only(envs):
 
 def plant_success(env, seconds):
     """Lets every episode of this environment succeed after so many seconds."""
-    judge = env._judge
+    measure = env._measure
 
     def planted():
-        judge()
-        env._progress.success = env.scene.data.time > seconds
+        measure()
+        env._judge.success = env.scene.data.time > seconds
 
-    env._judge = planted
+    env._measure = planted
 
 
 @pytest.mark.parametrize("use_async_envs", [False, True])
@@ -43,7 +45,8 @@ def test_first_success_of_each_episode_is_in_final_info(use_async_envs):
     observation, info = env.reset(seed=[1000, 1001, 1002])
     assert info["is_success"].tolist() == [False] * 3
     assert env.call("_max_episode_steps") == (60, 60, 60)
-    assert all(hasattr(env.envs[0], word) for word in ("task", "task_description"))  # LeRobot looks at the outermost wrapper
+    # LeRobot looks at the outermost wrapper
+    assert all(hasattr(env.envs[0], word) for word in ("task", "task_description"))
     assert env.call("task_description") == env.call("task") == tuple(info["task"])
     assert all(isinstance(task, str) and task.startswith("pick up the ") for task in env.call("task"))
     assert observation["pixels"]["front"].shape == (3, 32, 32, 3)
@@ -63,7 +66,8 @@ def test_first_success_of_each_episode_is_in_final_info(use_async_envs):
             success[now] = info["final_info"]["is_success"][now]
             np.testing.assert_array_equal(info["final_info"]["is_success"][now], terminated[now])
             assert not info["is_success"][now].any()  # of the next episode
-            assert [info["final_info"]["task"][i] for i in np.flatnonzero(now)] == [before[i] for i in np.flatnonzero(now)]
+            ended = np.flatnonzero(now)
+            assert [info["final_info"]["task"][i] for i in ended] == [before[i] for i in ended]
         done |= now
         if done.all():
             break
@@ -117,7 +121,10 @@ def test_wrong_arguments(wrong):
 
 
 def test_unknown_id_names_the_registered_ones(tmp_path):
-    for call in (lambda: make_env(env_id="toyshift/Grsp-v0"), lambda: write_hub_files(tmp_path, env_id="toyshift/Grsp-v0", objects=(TOYS,))):
+    for call in (
+        lambda: make_env(env_id="toyshift/Grsp-v0"),
+        lambda: write_hub_files(tmp_path, env_id="toyshift/Grsp-v0", objects=(TOYS,)),
+    ):
         with pytest.raises(UnknownNameError, match="Did you mean 'toyshift/Grasp-v0'"):
             call()
 

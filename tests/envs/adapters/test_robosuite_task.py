@@ -111,7 +111,9 @@ def test_body_is_the_object(objects, object_id):
         axes = quat_to_matrix(body.iquat)
         assert body.mass == obj.mass
         np.testing.assert_array_equal(body.ipos, obj.com)
-        np.testing.assert_allclose(axes @ np.diag(body.inertia) @ axes.T, obj.inertia, rtol=0, atol=1e-12 * obj.inertia.max())
+        np.testing.assert_allclose(
+            axes @ np.diag(body.inertia) @ axes.T, obj.inertia, rtol=0, atol=1e-12 * obj.inertia.max(),
+        )
         touching = [i for i in range(model.ngeom) if model.geom_bodyid[i] == body.id and model.geom_contype[i]]
         assert len(touching) == len(obj.geoms) + len(obj.parts)
         np.testing.assert_allclose(model.geom_friction[touching], np.tile(obj.friction, (len(touching), 1)))
@@ -146,7 +148,9 @@ def test_same_seed_same_episodes_whatever_was_played_before(panda):
 
 def test_observables(panda):
     observation = play(panda, 3)
-    np.testing.assert_allclose(observation["gripper_to_toy_pos"], observation["toy_pos"] - observation["robot0_eef_pos"])
+    np.testing.assert_allclose(
+        observation["gripper_to_toy_pos"], observation["toy_pos"] - observation["robot0_eef_pos"],
+    )
     assert observation["object-state"].shape == (10,)
     x, y, z, w = observation["toy_quat"]
     matrix = panda.sim.data.body_xmat[panda.sim.model.body_name2id("toy_main")].reshape(3, 3)
@@ -184,7 +188,10 @@ def test_episode_metadata_brings_the_object_back(panda):
 
 
 def test_own_placement_and_soft_reset():
-    sampler = UniformRandomSampler("mine", x_range=(0.1, 0.1), y_range=(-0.2, -0.2), rotation=0.0, ensure_object_boundary_in_range=False, reference_pos=(0, 0, 0.8), z_offset=0.02)
+    sampler = UniformRandomSampler(
+        "mine", x_range=(0.1, 0.1), y_range=(-0.2, -0.2), rotation=0.0, ensure_object_boundary_in_range=False,
+        reference_pos=(0, 0, 0.8), z_offset=0.02,
+    )
     env = make(hard_reset=False, placement_initializer=sampler)
     first = None
     for _ in range(2):
@@ -192,12 +199,17 @@ def test_own_placement_and_soft_reset():
         first = first or env.object.id
         assert env.object.id == first  # the model stays
         assert env.height() == pytest.approx(0.02, abs=1e-9)
-        np.testing.assert_allclose(env.sim.data.xipos[env.sim.model.body_name2id("toy_main")][:2], [0.1, -0.2], atol=1e-9)
+        np.testing.assert_allclose(
+            env.sim.data.xipos[env.sim.model.body_name2id("toy_main")][:2], [0.1, -0.2], atol=1e-9,
+        )
     env.close()
 
 
 def test_a_small_picture_shows_the_object():
-    env = make(has_offscreen_renderer=True, use_camera_obs=True, camera_heights=64, camera_widths=64, camera_segmentations="instance")
+    env = make(
+        has_offscreen_renderer=True, use_camera_obs=True, camera_heights=64, camera_widths=64,
+        camera_segmentations="instance",
+    )
     observation = env.reset()
     assert observation["agentview_image"].shape == (64, 64, 3)
     assert np.ptp(observation["agentview_image"].astype(int)) > 50
@@ -219,7 +231,8 @@ def test_gym_wrapper_and_domain_randomisation():
     assert not terminated
     assert not truncated
     assert not info["is_success"]
-    randomised = DomainRandomizationWrapper(env, seed=1, randomize_color=False)  # colours need an older MuJoCo, in Lift too
+    # colours need an older MuJoCo, in Lift too
+    randomised = DomainRandomizationWrapper(env, seed=1, randomize_color=False)
     randomised.reset()
     assert np.isfinite(randomised.step(np.zeros(7))[1])
     env.close()

@@ -287,7 +287,7 @@ def open_renderers() -> int:
 
 
 def test_thirty_environments_made_and_closed_leave_nothing_behind() -> None:
-    """Threads, GL contexts and file descriptors; the first round is not counted, since libraries keep what they load."""
+    """Threads, GL contexts and file descriptors; the first round does not count: libraries keep what they load."""
     counts = []
     for _ in range(10):
         envs = ToyGraspVectorEnv(3, threads=2, **SEEING)
@@ -390,7 +390,10 @@ def test_a_relay_alternates_between_the_calling_thread_and_the_workers() -> None
     here = threading.current_thread().name
     legs = ((note, divide), (note, finish))
     assert team.relay(legs, [3, 0, 5]) == ["late 3", "late 0", "early"]
-    assert trace == {0: [here, "thing worker 0"] * 2, 1: [], 2: [], 3: [here, "thing worker 1"] * 2, 4: [], 5: [here, "thing worker 1"]}
+    assert trace == {
+        0: [here, "thing worker 0"] * 2, 1: [], 2: [], 3: [here, "thing worker 1"] * 2, 4: [],
+        5: [here, "thing worker 1"],
+    }
     with pytest.raises(WorkerError, match=r"thing 4: .*zero"):
         team.relay(legs, range(6))
     assert len(trace[4]) == 2  # goes no further

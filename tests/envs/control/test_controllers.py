@@ -85,7 +85,7 @@ def test_forces_stay_within_the_actuators_limits(env: GraspEnv) -> None:
     rng = np.random.default_rng(1)
     for _ in range(20):
         env.advance(rng.uniform(env.action_space.low, env.action_space.high).astype(np.float32))
-        assert (np.abs(env.scene.data.actuator_force[env.scene.arm_ctrl]) <= np.asarray(env.robot.force) + 1e-9).all()
+        assert (np.abs(env.scene.data.actuator_force[env.scene.arm.ctrl]) <= np.asarray(env.robot.force) + 1e-9).all()
 
 
 def test_the_expert_grasps_in_every_mode(env: GraspEnv) -> None:

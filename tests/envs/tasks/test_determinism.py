@@ -39,9 +39,11 @@ def row(batch: dict[str, Any], i: int) -> dict[str, Any]:
 
 
 def record(envs: Any, seed: Any, recording: Recording) -> None:
-    """Plays with autoreset SAME_STEP until every environment has played, or gone beyond, the first EPISODES episodes."""
+    """Plays with autoreset SAME_STEP until every environment has played the first EPISODES episodes, or more."""
     batch, infos = envs.reset(seed=seed)
-    frames = {(s, e): [packed(row(batch, i))] for i, (s, e) in enumerate(zip(infos["seed"], infos["episode"], strict=True))}
+    frames = {
+        (s, e): [packed(row(batch, i))] for i, (s, e) in enumerate(zip(infos["seed"], infos["episode"], strict=True))
+    }
     while min(infos["episode"]) < EPISODES:
         playing = [(int(s), int(e)) for s, e in zip(infos["seed"], infos["episode"], strict=True)]
         actions = np.stack([action(*pair, len(frames[pair]) - 1) for pair in playing])
@@ -143,7 +145,9 @@ def test_several_objects_play_the_same_threaded_and_in_any_order(task: dict[str,
     envs = ToyGraspVectorEnv(3, threads=2, **(OPTIONS | task))
     for start in range(0, len(pairs), 3):
         chosen = pairs[start : start + 3]
-        batch, infos = envs.reset(seed=[seed for seed, _ in chosen], options={"episode": [episode for _, episode in chosen]})
+        batch, infos = envs.reset(
+            seed=[seed for seed, _ in chosen], options={"episode": [episode for _, episode in chosen]},
+        )
         assert all(len(ids) > 1 for ids in infos["objects"])
         frames = [[packed(row(batch, i))] for i in range(3)]
         for step in range(STEPS):

@@ -174,7 +174,9 @@ def test_the_state_tells_how_far_the_command_is_ahead_of_the_hand(env: GraspEnv)
     np.testing.assert_allclose(env.observe()["agent_pos"][[*lag, opening]], state[[*lag, opening]], atol=1e-6)
 
 
-@pytest.mark.parametrize(("factor", "value"), [("table", 2), ("background", 2), ("azimuth", 20.0), ("light", 0.5), ("object_colour", 1)])
+@pytest.mark.parametrize(
+    ("factor", "value"), [("table", 2), ("background", 2), ("azimuth", 20.0), ("light", 0.5), ("object_colour", 1)],
+)
 def test_each_look_changes_the_picture_and_nothing_of_the_state(env: GraspEnv, factor: str, value: Any) -> None:
     plain, _ = env.reset(seed=6)
     state = env.sim_state()
@@ -280,7 +282,10 @@ def test_the_way_to_the_target_leads_from_above() -> None:
     assert error(0.05, HOVER) < error(0.05, 0.0)  # beside the target, up is better than down
     assert error(0.01, 0.0) < error(0.01, HOVER)  # above it, down is
     assert error(0.0, 0.1) == pytest.approx(0.1)
-    way = [error(aside, above) for aside, above in ((0.2, 0.1), (0.1, 0.1), (0.05, 0.08), (0.03, 0.045), (0.015, 0.0), (0.0, 0.0))]
+    way = [
+        error(aside, above)
+        for aside, above in ((0.2, 0.1), (0.1, 0.1), (0.05, 0.08), (0.03, 0.045), (0.015, 0.0), (0.0, 0.0))
+    ]
     assert way == sorted(way, reverse=True)
 
 

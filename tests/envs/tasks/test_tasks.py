@@ -1,4 +1,6 @@
-"""Pick, GraspState, clutter: what lies on the table, what the instruction says, which object counts, and bad input for every id."""
+"""Pick, GraspState, clutter: what lies on the table, what the instruction says, which object counts, and bad input for
+every id.
+"""
 
 import dataclasses
 import re
@@ -13,7 +15,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from toyshift.core.contract import MASK_OTHER, MASK_TARGET
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.proprioception import TARGET, names_of
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.collection import collect
 from toyshift.data.collecting.config import CollectConfig
@@ -24,10 +28,9 @@ from toyshift.data.grasping.top_down import TopDownConfig, search_top_down
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs import VARIANTS, EnvConfig, GraspEnv
 from toyshift.envs.rotations import quat_to_matrix
-from toyshift.envs.spaces import ENVIRONMENT_STATE
 from toyshift.envs.tasks.grasp import FREE_BODY_STATE, STATE_SPEC
 from toyshift.envs.tasks.pick import phrase
-from toyshift.envs.tasks.success import REWARDS, Progress
+from toyshift.envs.tasks.success import REWARDS, Judge
 from toyshift.toys import Primitive, Toy, load_objects, toy_object
 
 OBJECTS = "toys:train?n=40"
@@ -54,7 +57,7 @@ def places(env: GraspEnv) -> np.ndarray:
 def put(env: GraspEnv, which: int, height: float) -> None:
     """Moves the which-th object (0 is the target) up [m]."""
     scene = env.scene
-    qpos = scene.object_qpos if which == 0 else scene.distractors[which - 1].qpos
+    qpos = scene.target.qpos if which == 0 else scene.beside[which - 1].qpos
     scene.data.qpos[qpos][2] += height
 
 
@@ -92,7 +95,8 @@ def test_checker_and_info_of_every_id(name: str) -> None:
     assert low + 1 <= len(info["objects"]) <= high + 1
     assert info["task"] == env.task_description
     assert not info["is_success"]
-    assert set(env.observation_contract.environment_state_names) == (set(ENVIRONMENT_STATE) if "environment_state" in observation else set())
+    privileged = names_of(TARGET) if "environment_state" in observation else ()
+    assert env.observation_contract.environment_state_names == privileged
     env.close()
 
 
@@ -175,7 +179,8 @@ def test_phrases_name_colours_and_parts() -> None:
     ball, box = Primitive("sphere", (0.02,)), Primitive("cuboid", (0.02, 0.03, 0.04))
     assert phrase(toy_object(Toy((ball,), "red"), "x")) == "red toy made of a sphere"
     assert phrase(toy_object(Toy((box, ball, box), "blue"), "x")) == "blue toy made of a sphere and two cuboids"
-    assert phrase(toy_object(Toy((ball, box), ("red", "orange")), "x")) == "toy made of a red sphere and an orange cuboid"
+    two = toy_object(Toy((ball, box), ("red", "orange")), "x")
+    assert phrase(two) == "toy made of a red sphere and an orange cuboid"
     assert phrase(toy_object(Toy((ball,), "#102030"), "x")) == "toy made of a sphere"
     assert phrase(load_objects("ycb-like").by_id("006_mustard_bottle")) == "mustard bottle"
 
@@ -185,7 +190,8 @@ def test_no_object_overlaps_another_and_all_lie_still(six: GraspEnv) -> None:
     for episode in range(6):
         six.reset(seed=2, options={"episode": episode})
         bodies = six.scene.model.geom_bodyid[six.scene.data.contact.geom]
-        assert not ((bodies[:, 0] > 0) & (bodies[:, 1] > 0) & (bodies[:, 0] != bodies[:, 1])).any()  # nothing but the table is touched
+        # nothing but the table is touched
+        assert not ((bodies[:, 0] > 0) & (bodies[:, 1] > 0) & (bodies[:, 0] != bodies[:, 1])).any()
         before = places(six)
         for _ in range(5):
             six.advance(STILL)
@@ -219,7 +225,8 @@ def test_clutter_leaves_the_target_where_it_was() -> None:
 
 
 def test_the_others_of_a_mesh_set_are_meshes_of_that_set() -> None:
-    env = GraspEnv(EnvConfig(objects="ycb-like?graspable=0.08", task="pick", clutter=3, image_size=64, cameras=("front",), max_models=2))
+    few: dict[str, Any] = {"objects": "ycb-like?graspable=0.08", "task": "pick", "clutter": 3, "max_models": 2}
+    env = GraspEnv(EnvConfig(image_size=64, cameras=("front",), **few))
     ids = set(env.objects.ids)
     for episode in range(3):
         observation, info = env.reset(seed=1, options={"episode": episode})
@@ -247,7 +254,8 @@ def test_masks_tell_the_target_from_the_others(pick: GraspEnv) -> None:
     observation, _ = pick.reset(seed=7)
     extrinsics, intrinsics = pick.camera_pose("front")
     mask = observation["masks"]["front"]
-    for label, position in ((1, pick.object_position()), *((2, position + rotation @ obj.com) for obj, position, rotation in pick.others())):
+    others = [position + rotation @ obj.com for obj, position, rotation in pick.others()]
+    for label, position in ((MASK_TARGET, pick.object_position()), *((MASK_OTHER, place) for place in others)):
         u, v, depth = intrinsics @ (extrinsics @ np.append(position, 1.0))[:3]
         rows, columns = np.nonzero(mask == label)
         assert np.hypot(columns - u / depth, rows - v / depth).min() < 4
@@ -277,7 +285,9 @@ def test_states_have_one_length_however_many_objects_there_are(pick: GraspEnv) -
 
 
 def test_demonstrations_of_pick_name_the_target_and_replay(tmp_path: Path) -> None:
-    config = CollectConfig(OBJECTS, 3, tmp_path / "demos", workers=0, seed=1, task="pick", image_size=32, cameras=("front",))
+    config = CollectConfig(
+        OBJECTS, 3, tmp_path / "demos", workers=0, seed=1, task="pick", image_size=32, cameras=("front",),
+    )
     collect(config, progress=False)
     dataset = open_dataset(config.out)
     assert all(re.fullmatch("pick up the [a-z]+ toy made of .+", dataset.meta(i)["task"]) for i in range(3))
@@ -295,31 +305,33 @@ def test_demonstrations_of_pick_name_the_target_and_replay(tmp_path: Path) -> No
 # ---------------------------------------------------------------- which object counts
 
 
-def test_another_object_that_is_lifted_is_told_and_does_not_count(six: GraspEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_object_that_is_lifted_is_told_and_does_not_count(
+    six: GraspEnv, monkeypatch: pytest.MonkeyPatch,
+) -> None:
     _, info = six.reset(seed=10)
-    scene, things, config = six.scene, six._things, six.config
-    progress = Progress(six._progress.start_low.copy())
+    scene, things, config = six.scene, six._setting.things, six.config
+    judge = Judge(six._judge.start_low.copy())
     put(six, 2, 0.4)
     mujoco.mj_kinematics(scene.model, scene.data)
     touching(monkeypatch, {things[2].body})
     for _ in range(config.hold_steps):
-        progress.judge(scene, things, config)
-    assert not progress.predicates["right_object"]
-    assert progress.lifted_object == info["objects"][2]
-    assert not progress.success
+        judge.judge(scene, things, config)
+    assert not judge.predicates["right_object"]
+    assert judge.lifted_object == info["objects"][2]
+    assert not judge.success
     put(six, 0, 0.4)
     mujoco.mj_kinematics(scene.model, scene.data)
     touching(monkeypatch, {things[0].body, things[2].body})  # both at once
     for _ in range(config.hold_steps):
-        progress.judge(scene, things, config)
-    assert progress.predicates == {"lifted": True, "held": True, "right_object": False, "stable": True}
-    assert not progress.success
+        judge.judge(scene, things, config)
+    assert judge.predicates == {"lifted": True, "held": True, "right_object": False, "stable": True}
+    assert not judge.success
     touching(monkeypatch, {things[0].body})
     for _ in range(config.hold_steps):
-        progress.judge(scene, things, config)
-    assert progress.predicates == {"lifted": True, "held": True, "right_object": True, "stable": True}
-    assert progress.lifted_object == info["objects"][0]
-    assert progress.success
+        judge.judge(scene, things, config)
+    assert judge.predicates == {"lifted": True, "held": True, "right_object": True, "stable": True}
+    assert judge.lifted_object == info["objects"][0]
+    assert judge.success
 
 
 # ---------------------------------------------------------------- privileged state
@@ -328,13 +340,20 @@ def test_another_object_that_is_lifted_is_told_and_does_not_count(six: GraspEnv,
 def test_environment_state_is_where_the_object_is() -> None:
     env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=(), environment_state=True))
     observation, _ = env.reset(seed=0)
-    state = dict(zip(ENVIRONMENT_STATE, observation["environment_state"], strict=True))
+    state = dict(zip(names_of(TARGET), observation["environment_state"], strict=True))
     assert len(state) == 12
-    np.testing.assert_allclose([state[f"object.d{axis}"] for axis in "xyz"], env.object_position() - env.hand_pose()[0], atol=1e-6)
-    rotation = quat_to_matrix(env.scene.data.qpos[env.scene.object_qpos][3:])
-    np.testing.assert_allclose([state[f"object.r{row}{column}"] for column in (1, 2) for row in (1, 2, 3)], rotation[:, :2].T.ravel(), atol=1e-6)
-    np.testing.assert_allclose([state[f"object.length_{axis}"] for axis in "xyz"], np.ptp(env.object.mesh.vertices, axis=0), atol=1e-6)
-    env.scene.data.qpos[env.scene.object_qpos][0] = 50.0  # thrown off the table
+    np.testing.assert_allclose(
+        [state[f"object.d{axis}"] for axis in "xyz"], env.object_position() - env.hand_pose()[0], atol=1e-6,
+    )
+    rotation = quat_to_matrix(env.scene.data.qpos[env.scene.target.qpos][3:])
+    np.testing.assert_allclose(
+        [state[f"object.r{row}{column}"] for column in (1, 2) for row in (1, 2, 3)], rotation[:, :2].T.ravel(),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        [state[f"object.length_{axis}"] for axis in "xyz"], np.ptp(env.object.mesh.vertices, axis=0), atol=1e-6,
+    )
+    env.scene.data.qpos[env.scene.target.qpos][0] = 50.0  # thrown off the table
     mujoco.mj_forward(env.scene.model, env.scene.data)
     assert env.observation_space.contains(env.observe())
 
@@ -347,7 +366,8 @@ def test_grasps_keep_clear_of_obstacles(six: GraspEnv) -> None:
     toy = toy_object(Toy((Primitive("cuboid", (0.03, 0.03, 0.03)),), "red"), "x")
     position, home = np.array([0.5, 0.0, 0.015]), six.commanded_pose()[1]
     place = toy, position, np.eye(3), position, six.robot.gripper, home, 0.0
-    wall = np.array([[0.5 + x, 0.04, z] for x in np.linspace(-0.1, 0.1, 41) for z in np.linspace(0.0, 0.1, 11)])  # beside it, in +y
+    # beside it, in +y
+    wall = np.array([[0.5 + x, 0.04, z] for x in np.linspace(-0.1, 0.1, 41) for z in np.linspace(0.0, 0.1, 11)])
     free = search_top_down(Situation(*place, np.random.default_rng(0)), TopDownConfig(points=800))
     clear = search_top_down(Situation(*place, np.random.default_rng(0), wall), TopDownConfig(points=800))
     assert {grasp.position.tobytes() for grasp in clear} < {grasp.position.tobytes() for grasp in free}

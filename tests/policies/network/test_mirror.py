@@ -32,7 +32,7 @@ def observe(env: GraspEnv, ball: int, x: float, y: float, hand_y: float, yaw: fl
     _, rotation = solver.forward(joints)
     joints = solver.solve(joints, np.array([0.5, hand_y, 0.2]), yaw_to_matrix(yaw) @ rotation, iterations=60)
     state = env.sim_state()
-    env.scene.data.qpos[env.scene.arm_qpos] = joints
+    env.scene.data.qpos[env.scene.arm.qpos] = joints
     env.move_object(x - env.object_position()[0], y - env.object_position()[1])
     observation = env.observe()
     env.load_sim_state(env.object.id, state)

@@ -15,7 +15,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.scene.scene import Scene
 from toyshift.envs.tasks.grasp import GraspEnv
-from toyshift.envs.tasks.success import Progress
+from toyshift.envs.tasks.success import Judge
 from toyshift.scripts.cli import run
 from toyshift.scripts.envs.play import AGAIN, GRIPPER, HELP, MOVES, NUMPAD, STEP, TURN, action_of, play_by_hand
 
@@ -96,13 +96,13 @@ def test_enter_begins_another_episode(env: GraspEnv) -> None:
 def test_the_video_shows_every_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], actor: str, success: bool
 ) -> None:
-    judge = Progress.judge
+    judge = Judge.judge
 
-    def judged(progress: Progress, scene: Scene, *args: Any) -> None:
-        judge(progress, scene, *args)
-        progress.success = success and scene.data.time > 1.95
+    def judged(verdict: Judge, scene: Scene, *args: Any) -> None:
+        judge(verdict, scene, *args)
+        verdict.success = success and scene.data.time > 1.95
 
-    monkeypatch.setattr(Progress, "judge", judged)  # the outcome is given
+    monkeypatch.setattr(Judge, "judge", judged)  # the outcome is given
     path = tmp_path / "play.mp4"
     assert run([
         "envs", "play", "--out", str(path), "--objects", OBJECTS, "--episodes", "1", "--size", "64", "--quality",

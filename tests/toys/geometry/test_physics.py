@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from toyshift.envs.config import EnvConfig
-from toyshift.envs.scene.scene import build_scene, uses_slots, write_toy
+from toyshift.envs.scene.bodies import uses_slots, write_toy
+from toyshift.envs.scene.build import build_scene
 from toyshift.toys import GraspObject, load_objects
 from toyshift.toys.random_toys.primitives import Primitive
 from toyshift.toys.random_toys.toy import Toy, toy_object
@@ -142,19 +143,19 @@ def test_what_is_dropped_comes_to_rest_stays_and_sinks_less_than_a_millimetre(sp
         write_toy(scene, obj)
     model, data = scene.model, scene.data
     mujoco.mj_resetData(model, data)
-    data.qpos[scene.arm_qpos] = data.ctrl[scene.arm_ctrl] = scene.robot.home
+    data.qpos[scene.arm.qpos] = data.ctrl[scene.arm.ctrl] = scene.robot.home
     pose = obj.rest_poses[0]
     low = 0.01 + pose.height
-    data.qpos[scene.object_qpos] = [*config.centre, low, *pose.quat]
+    data.qpos[scene.target.qpos] = [*config.centre, low, *pose.quat]
     mujoco.mj_step(model, data, nstep=round(2.0 / model.opt.timestep))
-    before = data.qpos[scene.object_qpos].copy()
+    before = data.qpos[scene.target.qpos].copy()
     deepest = 0.0
     for _ in range(round(10.0 / 0.1)):
         mujoco.mj_step(model, data, nstep=round(0.1 / model.opt.timestep))
         mine = scene.is_object[data.contact.geom].any(axis=1)
         deepest = min(deepest, float(data.contact.dist[mine].min(initial=0.0)))
-    after = data.qpos[scene.object_qpos]
+    after = data.qpos[scene.target.qpos]
     assert deepest > -1e-3
     assert np.linalg.norm(after[:3] - before[:3]) < 1e-3
     assert 2 * math.acos(min(1.0, abs(float(after[3:] @ before[3:])))) < math.radians(1.0)
-    assert np.abs(data.qvel[scene.object_qvel]).max() < 0.02
+    assert np.abs(data.qvel[scene.target.qvel]).max() < 0.02
