@@ -1,4 +1,4 @@
-"""Draws docs/fragments.png (u against v of 100 episodes for four dials) and prints planted and measured dependence over a grid.
+"""Draws docs/fragments.png (u against v for four dials) and prints planted and measured dependence over a grid.
 
 python benchmarks/fragments.py --out docs/fragments.png     a few seconds; nothing is simulated
 """
@@ -18,6 +18,7 @@ from toyshift.data.collecting.fragment_folder import Dependence, measure
 
 EPISODES = 50  # of each of two sub-datasets
 SIDE, MARGIN, SCALE = 230, 46, 2
+INK = (20, 20, 20)
 COLOURS = ((31, 119, 180), (214, 96, 30))
 PANELS = ((0.5, 0.8, 1.0), (0.5, 0.8, 0.5), (0.5, 0.2, 1.0), (1.0, 0.8, 1.0))
 
@@ -31,7 +32,9 @@ def drawn(design: Fragmentation, seed: int = 0) -> list[tuple[np.ndarray, np.nda
     return values
 
 
-def panel(design: Fragmentation, picture: ImageDraw.ImageDraw, left: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Dependence:
+def panel(
+    design: Fragmentation, picture: ImageDraw.ImageDraw, left: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> Dependence:
     """Draws one scatter plot with the bins behind it."""
     values = drawn(design)
     u, v = (FACTORS[name] for name in (design.relevant, design.factor))
@@ -53,8 +56,10 @@ def panel(design: Fragmentation, picture: ImageDraw.ImageDraw, left: int, font: 
     assert result.planted is not None
     assert result.measured is not None
     title = f"diversity {design.diversity:g}, disparity {design.disparity:g}, correlation {design.correlation:g}"
-    picture.text((x0, 6 * SCALE), f"{title}\nNMI {result.planted:.2f} planted, {result.measured:.2f} measured", fill=(20, 20, 20), font=font, spacing=4 * SCALE)
-    picture.text((x0 + side / 2, y0 + side + 5 * SCALE), f"azimuth {v.low:g} to {v.high:g} deg", fill=(20, 20, 20), font=font, anchor="ma")
+    title += f"\nNMI {result.planted:.2f} planted, {result.measured:.2f} measured"
+    picture.text((x0, 6 * SCALE), title, fill=INK, font=font, spacing=4 * SCALE)
+    below = x0 + side / 2, y0 + side + 5 * SCALE
+    picture.text(below, f"azimuth {v.low:g} to {v.high:g} deg", fill=INK, font=font, anchor="ma")
     return result
 
 
@@ -64,9 +69,10 @@ def figure(out: Path) -> None:
     sheet = Image.new("RGB", (gap + len(PANELS) * (SIDE * SCALE + gap), (MARGIN + SIDE + 26) * SCALE), (255, 255, 255))
     picture, font = ImageDraw.Draw(sheet), ImageFont.load_default(12 * SCALE)
     for k, (diversity, disparity, correlation) in enumerate(PANELS):
-        panel(fragment(2, diversity=diversity, disparity=disparity, correlation=correlation), picture, gap + k * (SIDE * SCALE + gap), font)
+        design = fragment(2, diversity=diversity, disparity=disparity, correlation=correlation)
+        panel(design, picture, gap + k * (SIDE * SCALE + gap), font)
     label = Image.new("RGB", (SIDE * SCALE, 18 * SCALE), (255, 255, 255))
-    ImageDraw.Draw(label).text((SIDE * SCALE / 2, 0), "position -10 to 10 cm", fill=(20, 20, 20), font=font, anchor="ma")
+    ImageDraw.Draw(label).text((SIDE * SCALE / 2, 0), "position -10 to 10 cm", fill=INK, font=font, anchor="ma")
     sheet.paste(label.rotate(90, expand=True), (2 * SCALE, MARGIN * SCALE))
     sheet = sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS)
     sheet.quantize(64).save(out, optimize=True)
@@ -86,7 +92,8 @@ def table() -> None:
     for correlation in (0.0, 0.25, 0.5, 0.75, 1.0):
         design = fragment(2, diversity=0.5, disparity=0.8, correlation=correlation)
         result = measure(design, drawn(design))
-        print(f"correlation {correlation:g}: planted {result.planted:.3f}, measured {result.measured:.3f}, agrees {result.agrees}")
+        found = f"planted {result.planted:.3f}, measured {result.measured:.3f}, agrees {result.agrees}"
+        print(f"correlation {correlation:g}: {found}")
 
 
 if __name__ == "__main__":

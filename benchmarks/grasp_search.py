@@ -1,4 +1,4 @@
-r"""How often the expert lifts the objects of each set, with intervals and failures, and how long it searches for grasps.
+r"""How often the expert lifts the objects of each set, with intervals, and how long it searches for grasps.
 
 examples:
   python benchmarks/grasp_search.py                                        toys:train, toys:test, ycb-like, seed 2
@@ -6,9 +6,9 @@ examples:
   python benchmarks/grasp_search.py --objects toys:train --trials 20 --plans 20 --seed 3 --rows runs/try \
       --out runs/try/planner.json
 
-The rows are those of `toyshift evaluate --policy oracle`; an interrupted run goes on. The searches were tuned on seed 0,
-so measure on another. Times are of the first plan of an episode, processor time of one thread: the busy neighbours of a
-shared machine still make it longer, but do not count as such.
+The rows are those of `toyshift evaluate --policy oracle`; an interrupted run goes on. The searches were tuned on seed
+0, so measure on another. Times are of the first plan of an episode, processor time of one thread: the busy neighbours
+of a shared machine still make it longer, but do not count as such.
 """
 
 from __future__ import annotations

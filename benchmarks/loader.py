@@ -81,7 +81,7 @@ def rate(windows: Windows, batch_size: int, seconds: float) -> dict[str, float]:
 
 
 def batches(windows: Windows, batch_size: int, steps: int, workers: int = 2) -> Iterator[Batch]:
-    """Yields the batches of so many steps, gathered ahead by several threads: NumPy copies pixels without holding Python's lock."""
+    """Yields so many batches, gathered ahead by several threads: NumPy copies pixels without holding Python's lock."""
     sampler = windows.sampler(batch_size, seed=0)
     pending: collections.deque[Future[Batch]] = collections.deque()
     with ThreadPoolExecutor(workers) as pool:

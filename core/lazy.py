@@ -1,4 +1,4 @@
-"""Lazy rooms: the public names of a room are imported when they are first used, so that importing the room stays cheap."""
+"""Lazy rooms: public names are imported when they are first used, so that importing a room stays cheap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def lazy_names(room: str, places: Mapping[str, str]) -> tuple[Callable[[str], An
 
     Args:
         room: the room's import name.
-        places: public name -> module inside the room that holds it, or, of a name that is a module itself, the inner room it is in.
+        places: public name -> module inside the room that holds it, or, of a name that is a module itself, the inner
+            room it is in.
 
     Raises:
         AttributeError: by `__getattr__`, for a name that is not public.

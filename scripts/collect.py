@@ -31,7 +31,7 @@ class Config(Common):
     task: Annotated[str, tyro.conf.arg(aliases=["--env"])] = "grasp"
     """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
     clutter: str = ""
-    """How many other objects lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
+    """How many others lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     episodes: int = 500
     """How many successful demonstrations to store."""
     out: Path
@@ -39,7 +39,7 @@ class Config(Common):
     workers: int = 0
     """Processes; 0 takes one per core."""
     ray: str = ""
-    """Address of a Ray cluster that does the work instead of local processes, or local for one on this machine; needs toyshift[ray]."""
+    """Address of a Ray cluster that does the work, or local for one on this machine; needs toyshift[ray]."""
     action_mode: str = "eef_delta"
     """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     robot: str = "panda"
@@ -47,21 +47,23 @@ class Config(Common):
     image_size: int = 96
     """Height and width of the images [pixels]; above 160 they are stored as video, which is lossy."""
     shift: str = ""
-    """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2; factors: docs/shifts.md."""
+    """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2: docs/shifts.md."""
     keep: Literal["successes", "failed"] = "successes"
     """failed stores the attempts that failed as well, with success=false."""
     grasp_search: Annotated[Literal["auto", "top-down", "6dof"], tyro.conf.arg(aliases=["--planner"])] = "auto"
-    """Which grasps are shown: auto searches from above, and in six degrees of freedom where that finds nothing that holds; top-down and 6dof take one (first): docs/grasping.md."""
+    """Which grasps are shown: auto searches from above, and in six degrees of freedom where that finds nothing that
+    holds; top-down and 6dof take one (first): docs/grasping.md."""
     variety: float = 0.0
     """How far demonstrations differ from each other in pace, approach and start pose, 0 to 1."""
     no_disturbance: bool = False
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
     beginner: str = ""
-    """Folder of a trained policy that plays the beginning of every episode; the expert then takes over and is recorded (DAgger)."""
+    """Folder of a trained policy that plays the beginning of episodes, before the expert is recorded (DAgger)."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
-            raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {self.episodes} and {self.workers}")
+            got = f"{self.episodes} and {self.workers}"
+            raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {got}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,11 +109,13 @@ def main(cfg: Config) -> dict[str, Any]:
 
     workers = cfg.workers if cfg.ray else cfg.workers or core_count()
     config = CollectConfig(
-        objects=cfg.objects, task=cfg.task, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out, workers=workers, seed=cfg.seed,
-        action_mode=cfg.action_mode, robot=cfg.robot, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
+        objects=cfg.objects, task=cfg.task, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out,
+        workers=workers, seed=cfg.seed, action_mode=cfg.action_mode, robot=cfg.robot,
+        image_size=cfg.image_size, disturb=not cfg.no_disturbance,
         shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, grasp_search=cfg.grasp_search, variety=cfg.variety,
     )
-    config = dataclasses.replace(config, take_over=take_over(cfg.beginner, config.env_config()))  # refuses wrong options before --out belongs to them
+    # refuses wrong options before --out belongs to them
+    config = dataclasses.replace(config, take_over=take_over(cfg.beginner, config.env_config()))
     result: dict[str, Any] = collect(config)
     print(f"dataset: {cfg.out}")
     return result | {"out": cfg.out}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core import proprioception
+from toyshift.core.arrays import Float32
 from toyshift.core.contract import ACTION, ACTION_HISTORY, STATE, image_key, mask_key
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.batch_keys import FROZEN, KEPT_VIEWS, NOISE, NOISE_TIME, STATE_NOISE, bias_key, gain_key
@@ -32,7 +33,7 @@ def shifted(frames: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np
     return out
 
 
-# What changes its sign when the scene is mirrored left to right (y of the base frame, and the hand's closing direction).
+# What changes its sign when the scene is mirrored left to right (base frame's y, and the hand's closing direction).
 MIRRORED_STATE = proprioception.MIRRORED
 MIRRORED_ACTION = ("dy", "rx", "rz")
 
@@ -42,7 +43,9 @@ def mirror_signs(names: tuple[str, ...], mirrored: tuple[str, ...]) -> NDArray[n
     return np.array([-1.0 if name in mirrored else 1.0 for name in names], dtype=np.float32)
 
 
-def mirrored(batch: Batch, cameras: tuple[str, ...], which: NDArray[np.bool_], state: NDArray[np.float32], action: NDArray[np.float32]) -> Batch:
+def mirrored(
+    batch: Batch, cameras: tuple[str, ...], which: NDArray[np.bool_], state: Float32, action: Float32
+) -> Batch:
     """Mirrors the chosen samples left to right: images, masks, state and actions together.
 
     The robot stands at y = 0, the front camera looks along y = 0 and the wrist camera across the closing direction: the
@@ -82,7 +85,8 @@ def augment(
         config: how strong each augmentation is; 0 turns it off.
         step: training step, from 0; of the copies of a frozen encoder's tokens it draws one for each sample.
         signs: of state and action entries in a mirrored scene; needed with `mirror`.
-        part: (samples in the step's whole batch, those of them that `batch` holds): each is augmented as in the whole batch.
+        part: (samples in the step's whole batch, those of them that `batch` holds): each is augmented as in the whole
+            batch.
     """
     rng = episode_rng(config.seed, step, "augmentation")
     size, here = part or (len(batch[STATE]), slice(None))

@@ -108,7 +108,7 @@ class TrainingData:
         return np.asarray(self._sampler.batch_indices(step), dtype=np.int64)
 
     def batch(self, indices: Indices) -> Batch:
-        """Returns the arrays of some training frames, and their instructions as numbers for a policy that is told them."""
+        """Returns arrays of some training frames, and instructions as numbers for a policy that is told them."""
         return self._told(self.windows.batch(indices))
 
     def _told(self, batch: Mapping[str, Any]) -> Batch:
@@ -178,7 +178,7 @@ def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:
 
 
 def _policy_told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
-    """Returns the policy's configuration with the vocabulary of its table: its own, that of `init_from`, or the data's."""
+    """Returns the policy's configuration with its table's vocabulary: its own, that of `init_from`, or the data's."""
     policy = config.policy
     if policy.instruction != "table" or policy.vocabulary:
         return policy
@@ -193,7 +193,8 @@ def open_source(config: TrainConfig) -> TrainingData:
     Where each dataset is normalised by its own statistics, all look like the one that the policy is to act as.
 
     Raises:
-        ConfigError: `mirror` or a policy with `relative` is asked for together with normalisation by dataset of several.
+        ConfigError: `mirror` or a policy with `relative` is asked for together with normalisation by dataset of
+            several.
         UnknownNameError: `act_as` names none of the datasets.
     """
     from toyshift.data.loading.loader import Windows  # the only place of this room that touches data/

@@ -27,7 +27,8 @@ class Config(Common):
     diversity: Annotated[float, tyro.conf.arg(aliases=["--radius"])] = 0.5
     """How far each reaches from its centre, in quarter spans of a factor (30 degrees of azimuth, 5 cm of position)."""
     disparity: Annotated[float, tyro.conf.arg(aliases=["--distance"])] = 0.8
-    """How far apart the outermost centres are, in half spans (60 degrees, 10 cm); they touch where it equals the diversity (m = 2)."""
+    """How far apart the outermost centres are, in half spans (60 degrees, 10 cm); of two, ranges touch where it equals
+    the diversity."""
     correlation: Annotated[float, tyro.conf.arg(aliases=["--rho"])] = 1.0
     """0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both)."""
     factor: str = "azimuth"
@@ -57,27 +58,29 @@ class Config(Common):
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 0:
-            raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {self.episodes} and {self.workers}")
+            got = f"{self.episodes} and {self.workers}"
+            raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {got}")
 
 
 def main(cfg: Config) -> dict[str, Any]:
     """Collects sub-datasets with a planted dependence between what matters and what does not.
 
-    Example: toyshift data fragment --m 2 --diversity 0.5 --disparity 0.8 --correlation 1 --episodes 100 --out runs/fragments
+    Example: toyshift data fragment --m 2 --diversity 0.5 --disparity 0.8 --correlation 1 --out runs/fragments
     """
     from toyshift.data.collecting.dials import fragment
 
     design = fragment(
         cfg.m, diversity=cfg.diversity, disparity=cfg.disparity, correlation=cfg.correlation, factor=cfg.factor,
-        relevant=cfg.relevant, relevant_diversity=cfg.relevant_diversity, relevant_disparity=cfg.relevant_disparity, bins=cfg.bins,
+        relevant=cfg.relevant, relevant_diversity=cfg.relevant_diversity, relevant_disparity=cfg.relevant_disparity,
+        bins=cfg.bins,
     )
     gl_backend()  # nothing is written where nothing can be rendered
     from toyshift.data.collecting.config import CollectConfig
     from toyshift.data.collecting.fragment_folder import collect_fragments, dependence_of
 
     config = CollectConfig(
-        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.workers or core_count(), seed=cfg.seed, action_mode=cfg.action_mode,
-        image_size=cfg.image_size, disturb=not cfg.no_disturbance,
+        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.workers or core_count(), seed=cfg.seed,
+        action_mode=cfg.action_mode, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
     )
     result = collect_fragments(design, config)
     _, dependence = dependence_of(cfg.out)
@@ -92,7 +95,10 @@ def told(relevant: str, factor: str, dependence: dict[str, Any]) -> str:
     if dependence["planted"] is None or dependence["measured"] is None:
         return f"{what} is not defined: neither varies by more than a bin"
     verdict = "they agree" if dependence["agrees"] else "THEY DISAGREE"
+    planted, measured, low, high, expected_low, expected_high = (
+        f"{dependence[name]:.3f}" for name in ("planted", "measured", "low", "high", "expected_low", "expected_high")
+    )
     return (
-        f"{what} planted {dependence['planted']:.3f}, measured {dependence['measured']:.3f} [{dependence['low']:.3f}, {dependence['high']:.3f}]; {verdict}: "
-        f"{sum(dependence['episodes'])} such episodes measure {dependence['expected_low']:.3f} to {dependence['expected_high']:.3f} in 95 % of cases"
+        f"{what} planted {planted}, measured {measured} [{low}, {high}]; {verdict}: {sum(dependence['episodes'])} such "
+        f"episodes measure {expected_low} to {expected_high} in 95 % of cases"
     )

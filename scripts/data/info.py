@@ -37,15 +37,21 @@ def _tell(folder: Path) -> dict[str, Any]:
 
     facts = summarise(open_dataset(folder))
     action, rate = facts["action_contract"], facts["success"]["rate"]
-    print(f"{facts['folder']}: {facts['episodes']} episodes, {facts['frames']} frames at {action['control_hz']:g} Hz ({60 * facts['hours']:.1f} minutes), {facts['bytes']['total'] / 1e6:.1f} MB")
+    length = f"{facts['frames']} frames at {action['control_hz']:g} Hz ({60 * facts['hours']:.1f} minutes)"
+    print(f"{facts['folder']}: {facts['episodes']} episodes, {length}, {facts['bytes']['total'] / 1e6:.1f} MB")
     print(f"success   {_share(rate, facts['success']['known'])}")
-    print(f"action    {action['mode']} in {action['frame']}, {action['rotation']}: {', '.join(f'{n} [{u}]' for n, u in zip(action['names'], action['units'], strict=True))}; gripper {action['gripper']}")
+    entries = ", ".join(f"{name} [{unit}]" for name, unit in zip(action["names"], action["units"], strict=True))
+    print(f"action    {action['mode']} in {action['frame']}, {action['rotation']}: {entries}; "
+          f"gripper {action['gripper']}")
     print(f"cameras   {', '.join(f'{name} {size[0]}x{size[1]}' for name, size in facts['cameras'].items()) or 'none'}")
     print(f"state     {', '.join(facts['observation_contract']['state_names'])}")
     print(f"columns   {', '.join(facts['features'])}")
     print(f"objects   {facts['objects']['count']} of {', '.join(facts['object_sets']) or 'unknown sets'}")
     for name, row in facts["factors"].items():
-        told = f"{row['min']:g} to {row['max']:g}, mean {row['mean']:.3g}" if "min" in row else ", ".join(row.get("values", {})) or f"{row['distinct']} values"
+        if "min" in row:
+            told = f"{row['min']:g} to {row['max']:g}, mean {row['mean']:.3g}"
+        else:
+            told = ", ".join(row.get("values", {})) or f"{row['distinct']} values"
         print(f"factor    {name}: {told}")
     print(f"hash      {facts['content_hash']}")
     return facts

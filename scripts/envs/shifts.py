@@ -69,7 +69,10 @@ def main(cfg: Config) -> dict[str, Any]:
             for level in range(LEVELS + 1):
                 observation, info = env.reset(seed=cfg.seed, options=options | {"shift": f"{factor.name}={level}"})
                 values.append(float(info["shift_values"].get(factor.name, factor.start)))
-                cells.append(observed(observation, "mask" in factor.apply) if factor.visual else trace(env, "object" in factor.apply))
+                if factor.visual:
+                    cells.append(observed(observation, "mask" in factor.apply))
+                else:
+                    cells.append(trace(env, "object" in factor.apply))
             rows.append((factor, cells, values))
         shown = env.object.id
     finally:
@@ -105,7 +108,7 @@ def observed(observation: dict[str, Any], masks: bool) -> Any:
 def trace(env: Any, pushes: bool) -> list[float]:
     """Returns how far something moved after every control step [m].
 
-    With `pushes` (for shifts of mass and friction) the object, after the same push; else the hand, told to go up and stay.
+    With `pushes` (mass and friction) the object, after the same push; else the hand, told to go up and stay.
     """
     import numpy as np
 

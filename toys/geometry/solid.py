@@ -86,8 +86,8 @@ def manifold_to_trimesh(body: Manifold) -> trimesh.Trimesh:
 def vertices_of(mesh: Any) -> Array:
     """Vertices (n, 3) of a mesh of manifold3d, copied.
 
-    What manifold3d hands out is a view that keeps its mesh alive, so every object that still lives when Python ends, in a
-    cache or in the traceback of an error, would be reported by nanobind as a leak.
+    What manifold3d hands out is a view that keeps its mesh alive, so every object that still lives when Python ends, in
+    a cache or in the traceback of an error, would be reported by nanobind as a leak.
     """
     return np.array(mesh.vert_properties, dtype=np.float64)[:, :3]
 

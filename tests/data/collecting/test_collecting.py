@@ -81,7 +81,7 @@ def test_shifted_demonstrations_replay(shifted: Path) -> None:
 
 
 class Clumsy(GraspExpert):
-    """Waits at home in the first three attempts: in one for nothing, in one the object falls from above, in one the simulation blows up."""
+    """Waits at home three times: for nothing, until the object falls from above, until the simulation blows up."""
 
     PLANNED = ("missed", "dropped", "unstable")
 

@@ -139,7 +139,8 @@ def test_another_grasp_search_makes_another_dataset(dataset: Path, tmp_path: Pat
     collect(config_of(tmp_path / "six", grasp_search="6dof"))
     usual, other = open_dataset(dataset), open_dataset(tmp_path / "six")
     assert usual.content_hash() != other.content_hash()
-    grasps = [[ds.meta(i)["grasp"] for i in range(3) if ds.meta(i)["attempts"] == 1] for ds in (usual, other)]  # as first planned
+    # as first planned
+    grasps = [[ds.meta(i)["grasp"] for i in range(3) if ds.meta(i)["attempts"] == 1] for ds in (usual, other)]
     upright = [[abs(grasp["rotation"][2][2]) for grasp in found] for found in grasps]
     assert min(upright[0]) > 1 - 1e-5  # straight down
     assert min(upright[1]) < 1 - 1e-5

@@ -258,7 +258,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fragmentatio
         verdict.success = scene.data.time > 0.45
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Judge, "judge", judged)  # every attempt succeeds: physics does not choose the values that are measured below
+        # every attempt succeeds: physics does not choose the values that are measured below
+        patched.setattr(Judge, "judge", judged)
         collect_fragments(design, config)
     return out, design, config
 
@@ -327,7 +328,8 @@ def test_plans_of_older_versions_are_read_and_the_old_names_of_options_understoo
     plan = {
         "version": 1, "diversity": 0.4, "disparity": 1.0, "correlation": 1.0, "factor": "azimuth",
         "relevant": "position", "relevant_diversity": 0.4, "relevant_disparity": 1.0, "bins": 9, "m": 2,
-        "planted": 0.4406, "parts": json.loads(json.dumps(made(0.4, 1.0).to_json()["parts"])), "objects": "toys:train?n=6",
+        "planted": 0.4406, "parts": json.loads(json.dumps(made(0.4, 1.0).to_json()["parts"])),
+        "objects": "toys:train?n=6",
         "object_count": 6, "seed": 3,
     }  # fmt: skip
     (tmp_path / PLAN).write_text(json.dumps(plan))

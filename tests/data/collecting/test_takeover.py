@@ -77,7 +77,9 @@ def test_episodes_begin_where_the_expert_took_over(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("alone", ["holds", "lifts"])
-def test_what_the_beginner_does_alone_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: str) -> None:
+def test_what_the_beginner_does_alone_is_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: str
+) -> None:
     """Neither where it still holds the object when the expert is due, nor where it has lifted it before."""
     judge = Judge.judge
 

@@ -1,4 +1,4 @@
-"""When Python ends, nanobind reports what is still alive of manifold3d as leaks; nobody sees that, however a program ends."""
+"""At Python's end nanobind reports what is alive of manifold3d as leaks; nobody sees that, however a program ends."""
 
 from __future__ import annotations
 
@@ -35,20 +35,24 @@ ENDS = {
     "a bug of a command": (1, "cli.run = lambda argv: fails(ValueError)\nsys.exit(cli.main(['toys']))"),
     "Ctrl-C in a command": (130, "cli.run = lambda argv: fails(KeyboardInterrupt)\nsys.exit(cli.main(['toys']))"),
     "a mesh that is kept": (0, "keep(load_objects('toys:train?n=1')[0].mesh)"),
-    "parts that are kept": (0, "keep(sliced_parts(trimesh_to_manifold(trimesh.creation.box()), np.eye(3), None, np.zeros(3), 4)[0])"),
+    "parts that are kept": (
+        0, "keep(sliced_parts(trimesh_to_manifold(trimesh.creation.box()), np.eye(3), None, np.zeros(3), 4)[0])"
+    ),
 }
 
 
 @pytest.mark.parametrize("end", ENDS)
 def test_no_end_of_a_program_speaks_of_leaks(end: str) -> None:
     code, words = ENDS[end]
-    done = subprocess.run([sys.executable, "-c", HELD + words], capture_output=True, text=True, check=False, timeout=120)
+    command = [sys.executable, "-c", HELD + words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == code, done.stderr
     assert "nanobind" not in done.stderr
 
 
 def test_a_failing_test_speaks_of_no_leaks(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(HELD + "\ndef test_it():\n    fails(ValueError)\n")
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert "1 failed" in done.stdout
     assert "nanobind" not in done.stderr + done.stdout
