@@ -47,7 +47,7 @@ def env_maker(config: RlConfig) -> Any:
     return lambda count: sb3.make_vec(config.env, count, **options)
 
 
-class Experts:
+class ScriptedExperts:
     """The scripted expert of every environment of a VecEnv; where no grasp is found, it stays where it is.
 
     Args:
@@ -88,7 +88,7 @@ def main(cfg: Config) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"{error.name} is not installed: run `pip install \"toyshift[rl]\"`") from error
 
-    result = train_rl(cfg.train, make_env, Experts)
+    result = train_rl(cfg.train, make_env, ScriptedExperts)
     out, best = cfg.train.out, f"success {100 * result['success']:.0f} % of its best evaluation"
     print(f"policy: {out}, {best} (curves: tensorboard --logdir {out}/tensorboard)")
     return result

@@ -28,7 +28,7 @@ def bodies(extras: Extras, count: float) -> Extras:
     return dataclasses.replace(extras, distractors=round(count))
 
 
-class Pool(Protocol):
+class ToyPool(Protocol):
     """What distractors are drawn from: a set of objects, each loaded when it is asked for."""
 
     def __len__(self) -> int: ...
@@ -37,7 +37,7 @@ class Pool(Protocol):
 
 
 def choose_distractors(
-    pool: Pool, present: Sequence[GraspObject], count: int, rng: np.random.Generator, name: Callable[
+    pool: ToyPool, present: Sequence[GraspObject], count: int, rng: np.random.Generator, name: Callable[
         [GraspObject], str
     ] | None = None
 ) -> list[GraspObject]:

@@ -40,7 +40,7 @@ from toyshift.policies.network.frozen import finish_views, frozen_views
 from toyshift.policies.network.heads import make_head, masked_mean, sample_mean
 from toyshift.policies.network.history import HistoryTransformer
 from toyshift.policies.network.pooling import MeanPool, make_pooling
-from toyshift.policies.network.views import View, patch_coverage, prepare, target_pixels
+from toyshift.policies.network.views import EncoderInput, patch_coverage, prepare, target_pixels
 
 
 class Normaliser(nn.Module):
@@ -163,7 +163,7 @@ class Policy(nn.Module):
         out: Tensor = self.conditioning(instruction)
         return out
 
-    def view(self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> View:
+    def view(self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> EncoderInput:
         """Returns what a camera's encoder is shown; arguments as those of `pool`."""
         config, encoder = self.config, self.encoder_of(camera)
         target = target_pixels(masks[camera]) if config.needs_masks else None
@@ -175,7 +175,7 @@ class Policy(nn.Module):
         # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all,
         # but for encoders whose attention the mask restricts.
         masked = config.masks_attention or (self.training and config.pooling_part.on_target)
-        return View(image, target if config.mask_channel else None, coverage, coverage > 0 if masked else None, place)
+        return EncoderInput(image, target if config.mask_channel else None, coverage, coverage > 0 if masked else None, place)
 
     def pool(
         self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None,

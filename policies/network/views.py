@@ -15,7 +15,7 @@ MARGIN = 1.25  # side of a crop over the longer side of the target's box
 SMALLEST_CROP = 8.0  # pixels
 
 
-class View(NamedTuple):
+class EncoderInput(NamedTuple):
     """What the encoder of a camera is shown, and what the mask says about its tokens.
 
     Attributes:

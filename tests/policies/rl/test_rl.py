@@ -17,7 +17,7 @@ from toyshift.diagnostics.actors import EnvSpec, open_actor
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate
 from toyshift.policies import TrainConfig, export, load_policy, train, verify
 from toyshift.policies.rl.config import RlConfig
-from toyshift.scripts.train_rl import Config, Experts, env_maker, main
+from toyshift.scripts.train_rl import Config, ScriptedExperts, env_maker, main
 
 pytest.importorskip("stable_baselines3")
 torch = pytest.importorskip("torch")
@@ -123,7 +123,7 @@ def test_the_acting_network_is_the_learners_mean(algo: str, pixels: bool, tmp_pa
 
 
 def test_the_buffer_holds_the_experts_episodes_and_no_return_runs_into_another(tmp_path: Path) -> None:
-    run = rl.RlRun(small(tmp_path, expert_steps=120, buffer=400), env_maker(RlConfig()), None, Experts)
+    run = rl.RlRun(small(tmp_path, expert_steps=120, buffer=400), env_maker(RlConfig()), None, ScriptedExperts)
     try:
         buffer = run.learner.replay_buffer
         assert buffer.pos == 60
