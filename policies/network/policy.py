@@ -175,7 +175,8 @@ class Policy(nn.Module):
         # Detection pooling reads the covered tokens only. An exported graph must not depend on the data: it takes all,
         # but for encoders whose attention the mask restricts.
         masked = config.masks_attention or (self.training and config.pooling_part.on_target)
-        return EncoderInput(image, target if config.mask_channel else None, coverage, coverage > 0 if masked else None, place)
+        shown = target if config.mask_channel else None
+        return EncoderInput(image, shown, coverage, coverage > 0 if masked else None, place)
 
     def pool(
         self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None,
