@@ -1,6 +1,4 @@
-"""The layout of the state: what each entry is called, its unit and bounds, and what a mirror does to it; environments
-fill it in.
-"""
+"""The layout of the state: name, unit and bounds of each entry, and what a mirror does to it; environments fill it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Cameras as values: where one stands and how it images, in OpenCV's convention, converted to MuJoCo's when the scene
-is built.
+"""Cameras as values, in OpenCV's convention: where one stands, how it images; MuJoCo's when the scene is built.
 
 OpenCV's camera frame: x right, y down, z forward along the optical axis. Pixel coordinates start at the image's top
 left corner, so pixel (row i, column j) covers [j, j + 1] x [i, i + 1] and the middle of the image is (width / 2, height

@@ -1,6 +1,4 @@
-"""The table of shift factors: what each changes, from which value to which end, whose range that is, and what applies
-it.
-"""
+"""The table of shift factors: what each changes, from which value to which end, whose range it is, what applies it."""
 
 from __future__ import annotations
 
@@ -13,12 +11,12 @@ from typing import Any, Literal
 LEVELS = 5  # level 0 is the training distribution, level k goes k/5 of the way to the end
 # When a shift is applied, and to what; `value` is what its factor comes to in the episode:
 #   object      (obj, value) -> obj                      the target, before it is loaded
-#   scene       (extras, value) -> extras                what the scene is compiled with: `scene.scene.Extras`
+#   scene       (extras, value) -> extras                what the scene is compiled with: `scene.build.Extras`
 #   start       (start, value, rng) -> None              where things start: `shifted.start_state.Start`
-# appearance  (appearance, drawn) -> None              camera, lights, paint: `shifted.appearance.Appearance`,
-# `shifts.Drawn` image       (image, value, rng) -> image             every camera's at every control step, (H, W, 3)
-# mask        (mask, value, rng, episode_rng) -> mask  likewise, (H, W) action      (channel, value) -> None
-# actions on their way to the robot: `shifted.action_noise.ActionChannel`
+#   appearance  (appearance, drawn) -> None              camera, lights, paint: `shifted.appearance`, `shifts.Drawn`
+#   image       (image, value, rng) -> image             every camera's at every control step, (H, W, 3)
+#   mask        (mask, value, rng, episode_rng) -> mask  likewise, (H, W)
+#   action      (channel, value) -> None                 actions on their way: `shifted.action_noise.ActionChannel`
 When = Literal["object", "scene", "start", "appearance", "image", "mask", "action"]
 
 

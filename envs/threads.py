@@ -107,9 +107,8 @@ class Team:
         """Calls the functions of legs in turn for numbers, until one gives an answer; returns the answers in order.
 
         The first function of a leg has its turn on the calling thread while the others sleep, then the second on the
-        numbers'
-        own: that is for C code that lets go of Python's lock. Threads that hand each other the lock lose more than they
-            gain.
+        numbers' own: that is for C code that lets go of Python's lock. Threads that hand each other the lock lose more
+        than they gain.
 
         Args:
             legs: a function gives None to pass the number on; the last one passes none on.

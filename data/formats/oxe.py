@@ -2,10 +2,10 @@
 
 Standardised, as the published loaders (Octo, OpenVLA) do it:
     images  primary (external), secondary (external), wrist
-    state   8 numbers: POS_EULER x y z, roll pitch yaw, pad, gripper; POS_QUAT x y z, quaternion, gripper; JOINT
-            7 joints (padded), gripper
-    action  EEF_POS: change of x y z, change of roll pitch yaw, gripper; JOINT_POS: change of 7 joints, gripper. The
-            gripper is absolute: 1 open, 0 closed.
+    state   8 numbers: POS_EULER x y z, roll pitch yaw, pad, gripper; POS_QUAT x y z, quaternion, gripper;
+            JOINT 7 joints (padded), gripper
+    action  EEF_POS: change of x y z, change of roll pitch yaw, gripper; JOINT_POS: change of 7 joints, gripper.
+            The gripper is absolute: 1 open, 0 closed.
 The datasets differ in units and frames of their movements, and the published loaders leave these as they are; so the
 frame in the action contract reads "as recorded in NAME", and two of them never pass for the same contract: mix them
 normalised by their own statistics.

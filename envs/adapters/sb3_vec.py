@@ -1,6 +1,4 @@
-"""A Stable-Baselines3 VecEnv over ToyGraspVectorEnv, with what its algorithms rely on: terminal observations, time
-limits, options.
-"""
+"""A Stable-Baselines3 VecEnv over ToyGraspVectorEnv: terminal observations, time limits, options."""
 
 from __future__ import annotations
 

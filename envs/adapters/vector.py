@@ -44,9 +44,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, Float32, NDArray[Any]]):
     """## Description
     `num_envs` grasp environments, each with a simulator and an object of its own. Environment i lives on worker thread
     i mod `threads`, which simulates and draws it: MuJoCo lets go of Python's lock meanwhile, so threads run side by
-        side
-    without copying anything between processes. Controllers, rewards and infos have their turn on the calling thread.
-    Made by `gym.make_vec("toyshift/Grasp-v0", num_envs=8)`.
+    side without copying anything between processes. Controllers, rewards and infos have their turn on the calling
+    thread. Made by `gym.make_vec("toyshift/Grasp-v0", num_envs=8)`.
 
     ## Action and Observation Space
     Those of the single environment with a first axis of `num_envs`. Actions outside the box are clipped; a number that
@@ -59,9 +58,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, Float32, NDArray[Any]]):
     observations, bit for bit on one machine, whatever `num_envs`, `threads` or order.
 
     Options of reset: those of the single environment, for all; "episode", "object", "look" and "shift" may also be a
-        list
-    or array with one entry per environment. One "episode" e for all is where counting starts: environment j plays e + j
-    (e under a list of seeds). "reset_mask" (N,) bool restarts some environments only.
+    list or array with one entry per environment. One "episode" e for all is where counting starts: environment j plays
+    e + j (e under a list of seeds). "reset_mask" (N,) bool restarts some environments only.
 
     ## Autoreset
     NEXT_STEP (Gymnasium's default): the step after the last one ignores the action, gives reward 0 and the next

@@ -1,6 +1,4 @@
-"""Puts a robot of robosuite's model files into a scene: light visuals, position actuators, gravity compensation, a
-wrist camera.
-"""
+"""Puts a robot into a scene: light visuals, position actuators, gravity compensation, a wrist camera."""
 
 from __future__ import annotations
 

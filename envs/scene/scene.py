@@ -1,6 +1,4 @@
-"""A compiled scene: MuJoCo's model and data with the ids and addresses that the environment needs, by what they belong
-to.
-"""
+"""A compiled scene: MuJoCo's model and data with the ids that the environment needs, by what they belong to."""
 
 from __future__ import annotations
 

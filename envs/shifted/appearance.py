@@ -1,6 +1,4 @@
-"""Writes what an episode looks like into a scene's model: camera, lights, colours and textures, from a look and a
-variation.
-"""
+"""Writes what an episode looks like into a scene's model: camera, lights, colours and textures."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ def with_iou(mask: Mask, iou: float, rng: np.random.Generator, *_rest: np.random
     """Returns a mask whose target overlaps the true one with a given intersection over union, to within one pixel.
 
     As many pixels are lost as are gained: n of A with (A - n) / (A + n) = iou. The target stays a blob: it becomes the
-        A
-    pixels that lie deepest in it, or least far from it, once a smooth random field is added, the weakest that moves n.
+    A pixels that lie deepest in it, or least far from it, once a smooth random field is added, the weakest that moves
+    n.
     """
     from scipy.ndimage import gaussian_filter
 

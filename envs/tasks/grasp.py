@@ -86,10 +86,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
 
     ## Starting State
     Joints at home with Gaussian noise. Grasp: target in one of its rest poses, any yaw, its centre of mass uniform in a
-        square; other
-    objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where they do not
-        fit), the
-    target anywhere among them. Objects do not touch each other, and have come to rest.
+    square; other objects around it. Pick: all objects likewise in a rectangle of 1.4 x 2 times the square (larger where
+    they do not fit), the target anywhere among them. Objects do not touch each other, and have come to rest.
 
     ## Termination / Truncation
     Ends with success (`info["is_success"]`) or a blown-up simulation (`info["unstable"]`); truncated after 100 steps

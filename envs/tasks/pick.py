@@ -1,6 +1,4 @@
-"""What makes a Pick episode: objects that an instruction can tell apart, spread over the table so that any could be the
-target.
-"""
+"""What makes a Pick episode: objects that an instruction can tell apart, spread so that any could be the target."""
 
 from __future__ import annotations
 

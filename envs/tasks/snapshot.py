@@ -1,6 +1,4 @@
-"""Snapshots of a grasp environment in the middle of an episode: restored, it goes on as if nothing had happened in
-between.
-"""
+"""Snapshots of a grasp environment in an episode: restored, it goes on as if nothing had happened in between."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Builds what an episode is played with: objects and the scene they are in, one shared model for toys, a bounded cache
-of others.
-"""
+"""Builds what an episode is played with: the objects and their scene, of which few are compiled and kept."""
 
 from __future__ import annotations
 
@@ -184,8 +182,7 @@ class Stage:
         """Returns quaternion (wxyz) and height [m] of the target after it has come to rest from a rest pose.
 
         Settled alone, once per object and pose, so that it does not depend on what was played before. Where other
-        objects belong
-        to the task it is the rest pose itself: all settle together in `place_others`.
+        objects belong to the task it is the rest pose itself: all settle together in `place_others`.
         """
         scene, rest = setting.scene, setting.object.rest_poses[pose]
         if setting.others:
