@@ -81,7 +81,7 @@ class GraspObject:
         id: unique inside its source (a toy's content hash, "002_master_chef_can").
         name: what an instruction calls it ("red toy", "master chef can").
         source: the object set it comes from, e.g. "toys:train".
-        mesh: outer surface, object frame [m]; used by planners and distances.
+        mesh: outer surface, object frame [m]; used by grasp searches and distances.
         geoms: collision primitives; empty where `parts` are used.
         parts: convex collision parts, each the (n, 3) vertices of a hull; empty where `geoms` are used.
         visual: what is drawn; None draws the geoms.

@@ -15,7 +15,7 @@ Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Gripper:
-    """A gripper, as a grasp planner and an actuator see it.
+    """A gripper, as a grasp search and an actuator see it.
 
     The grasp frame is the site's: x is the closing direction, z the approach direction (out of the hand). Its commanded
     opening 0..1 runs over `joints`; what else moves follows them by fixed ratios, as linkages do. The lengths are those

@@ -388,7 +388,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         return np.append(self._arm.action_for(step, turn), opening).astype(np.float32)
 
     def inverse_kinematics(self) -> InverseKinematics:
-        """Returns the solver, for planners."""
+        """Returns the solver, for the expert."""
         return self._arm.ik
 
     def commanded_joints(self) -> Array:

@@ -99,7 +99,7 @@ def test_gripper_opens_and_closes_and_its_linkage_holds(env: GraspEnv) -> None:
     assert -0.05 < seen[1] < 0.1
 
 
-def test_the_planners_gripper_is_the_compiled_one(env: GraspEnv) -> None:
+def test_the_gripper_that_grasps_are_searched_for_is_the_compiled_one(env: GraspEnv) -> None:
     """Collision geoms in the grasp frame: the opening is what lies between them, no finger reaches beyond the tip."""
     env.reset(seed=1)
     grip, scene = env.robot.gripper, env.scene
