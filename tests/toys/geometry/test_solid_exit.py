@@ -21,6 +21,7 @@ from toyshift.toys.geometry.solid import trimesh_to_manifold
 def fails(error):
     solid, mesh = trimesh_to_manifold(trimesh.creation.box()), load_objects("toys:train?n=1")[0].mesh
     if error is KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have background jobs ignore it
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()
     raise error("planted")
