@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, GraspError
@@ -22,6 +22,7 @@ from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
     from toyshift.core.arrays import Float32
+    from toyshift.envs.tasks.grasp import GraspEnv
 
 STEP, TURN = 0.02, 0.15  # what one key press moves [m] and turns [rad]
 GRIPPER, AGAIN = 32, 257  # GLFW's codes of space and enter
@@ -91,7 +92,7 @@ def main(cfg: Config) -> dict[str, Any]:
         made = gym.make(cfg.env, cameras=(), action_mode="eef_delta", **given)
     except gym.error.Error as error:
         raise ConfigError(f"--env {cfg.env}: {error}") from error
-    env: Any = made.unwrapped
+    env = cast("GraspEnv", made.unwrapped)
     limit = (made.spec.max_episode_steps if made.spec else None) or 100
     try:
         if by_hand:
@@ -130,7 +131,7 @@ def action_of(keys: Collection[int], opening: float, contract: ActionContract) -
 
 
 def play_by_hand(
-    env: Any, viewer: Any, keys: SimpleQueue[int], seed: int, sleep: Callable[[float], None] = time.sleep
+    env: GraspEnv, viewer: Any, keys: SimpleQueue[int], seed: int, sleep: Callable[[float], None] = time.sleep
 ) -> list[dict[str, Any]]:
     """Plays at the control rate until the window is closed; returns what became of the episodes.
 
@@ -177,7 +178,7 @@ def outcome(info: dict[str, Any], steps: int) -> dict[str, Any]:
 # ---------------------------------------------------------------- as a video
 
 
-def write_video(env: Any, path: Path, cfg: Config, limit: int) -> list[dict[str, Any]]:
+def write_video(env: GraspEnv, path: Path, cfg: Config, limit: int) -> list[dict[str, Any]]:
     """Plays episodes and writes one video of them, from the side; returns what became of them.
 
     Args:

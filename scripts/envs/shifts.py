@@ -9,7 +9,7 @@ import dataclasses
 import math
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -19,6 +19,9 @@ from toyshift.core.files import atomic_path, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
 from toyshift.scripts.options import Common
+
+if TYPE_CHECKING:
+    from toyshift.envs.tasks.grasp import GraspEnv
 
 LABEL = 1.75  # width of a row's label [widths of a picture]
 TRACE_STEPS = 12  # control steps of a trace
@@ -105,7 +108,7 @@ def observed(observation: dict[str, Any], masks: bool) -> Any:
     return shown
 
 
-def trace(env: Any, pushes: bool) -> list[float]:
+def trace(env: GraspEnv, pushes: bool) -> list[float]:
     """Returns how far something moved after every control step [m].
 
     With `pushes` (mass and friction) the object, after the same push; else the hand, told to go up and stay.
