@@ -35,6 +35,13 @@ def refuse_other(folder: Path, what: str, different: Collection[str] = ()) -> Co
     return ConfigError(f"{folder} holds {what} of another configuration{which}; {remedy}")
 
 
+def refuse_foreign(folder: Path, made_by: str) -> None:
+    """Raises ConfigError where a folder holds something, or a file is in its place."""
+    if in_the_way(folder):
+        what = "is a file" if folder.is_file() else f"is not empty and was not made by `{made_by}`"
+        raise ConfigError(f"{folder} {what}; choose another folder")
+
+
 def found(marker: Path, key: str, what: str, made_by: str, settings: Mapping[str, Any] | None = None) -> Any | None:
     """Returns what `finish` wrote in an earlier run with the same key; None where it did not get so far or none was.
 
@@ -53,8 +60,7 @@ def found(marker: Path, key: str, what: str, made_by: str, settings: Mapping[str
     """
     folder = marker.parent
     if not marker.exists():
-        if in_the_way(folder):
-            raise ConfigError(f"{folder} is not empty and was not made by `{made_by}`; choose another folder")
+        refuse_foreign(folder, made_by)
         return None
     before = None
     with contextlib.suppress(FileError):  # its remedy, to delete the marker, would leave a folder of nobody

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.files import write_text
+from toyshift.core.templates import templates
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.failures import FAILURES
 from toyshift.diagnostics.leaning import FactorEffect, LeaningResult
@@ -192,8 +193,6 @@ def _provenance(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def render_report(data: ReportData) -> str:
     """Returns the page as a string of HTML."""
-    import jinja2
-
     names, order = _Names(data), {"random": 2, "oracle": 1}
     ordered = sorted(data.success, key=lambda s: order.get(s.policy, 0))
     sections: dict[str, Any] = {
@@ -208,10 +207,7 @@ def render_report(data: ReportData) -> str:
         "diversity": data.diversity,
         "provenance": _provenance(data.manifest),
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )
+    environment = templates(TEMPLATES)
     environment.filters |= {
         "percent": percent, "span": span, "points": points, "short": short, "number": _number, "between": _between,
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": _factor,

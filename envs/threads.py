@@ -24,8 +24,7 @@ class WorkerError(ToyShiftError, RuntimeError):
 class Worker(threading.Thread):
     """A daemon thread with a queue; `submit` gives it work, `stop` ends it when the work is done.
 
-    A daemon, because Python waits for other threads before it runs exit handlers, and what the thread holds is freed by
-    one.
+    A daemon, because Python waits for other threads before it runs exit handlers, one of which frees what it holds.
 
     Args:
         name: the thread's name.

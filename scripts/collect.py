@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
 from toyshift.core.workers import core_count
 from toyshift.scripts.options import Common
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, episodes=1, workers=0):
     """Options of `toyshift collect`."""
 
     objects: str = "toys:train"
     """Object set to play with."""
     task: Annotated[str, tyro.conf.arg(aliases=["--env"])] = "grasp"
-    """grasp (one object) or pick (2-6 objects; the instruction names the target)."""
+    """grasp (one object) or pick (2-6 objects; the instruction names the target); --env is its old name."""
     clutter: str = ""
     """How many others lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     episodes: int = 500
@@ -52,18 +51,13 @@ class Config(Common):
     """failed stores the attempts that failed as well, with success=false."""
     grasp_search: Annotated[Literal["auto", "top-down", "6dof"], tyro.conf.arg(aliases=["--planner"])] = "auto"
     """Which grasps are shown: auto searches from above, and in six degrees of freedom where that finds nothing that
-    holds; top-down and 6dof take one (first): docs/grasping.md."""
+    holds; top-down and 6dof take one (first): docs/grasping.md; --planner is its old name."""
     variety: float = 0.0
     """How far demonstrations differ from each other in pace, approach and start pose, 0 to 1."""
     no_disturbance: bool = False
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
     beginner: str = ""
     """Folder of a trained policy that plays the beginning of episodes, before the expert is recorded (DAgger)."""
-
-    def __post_init__(self) -> None:
-        if self.episodes < 1 or self.workers < 0:
-            got = f"{self.episodes} and {self.workers}"
-            raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {got}")
 
 
 @dataclasses.dataclass(frozen=True)

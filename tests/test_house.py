@@ -1,6 +1,7 @@
 """The rule of the house: imports go down, from room to room and inside each; nothing goes in a circle, or hides.
 
-Read from the sources, imports inside functions included. CONTRIBUTING draws the same order.
+Read from the sources, imports inside functions included. Names in tables (`SOURCES`, `FORMATS`, `SHIFT_FACTORS`,
+`POOLINGS`, `_PLACES`) are strings that are looked up late, and not counted. CONTRIBUTING draws the same order.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ import numpy as np
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.core.files import read_json, require_new, write_json
+from toyshift.core.files import read_json, write_json
 from toyshift.core.information import estimated_mutual_information
-from toyshift.core.runs import differences, refuse_other
+from toyshift.core.runs import differences, refuse_foreign, refuse_other
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.collection import collect
 from toyshift.data.collecting.config import CollectConfig
@@ -135,7 +135,7 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
         for part, seed in zip(design.parts, seeds, strict=True)
     ]
     if not is_fragmented(out):
-        require_new(out)
+        refuse_foreign(out, "toyshift data fragment")
     elif different := differences(plan, read_json(out / PLAN), but=("parts", "planted")):
         raise refuse_other(out, "sub-datasets", different)
     write_json(out / PLAN, plan)

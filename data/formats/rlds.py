@@ -57,8 +57,7 @@ def read(path: Path, options: ReadOptions) -> Stream:
 
     The builder's name, or `options.oxe`, says which.
 
-    Episodes are streamed; one is in memory at a time. For a sub-dataset the actions are read once beforehand, for their
-    bounds.
+    Episodes are streamed; one is in memory at a time. A sub-dataset's actions are read once before, for their bounds.
 
     Raises:
         FileError: a TFRecord file is truncated or damaged (named), or a split is empty.

@@ -84,7 +84,7 @@ class ExpertConfig:
     reached_turn: float = 0.3
     close_steps: int = 4
     lift: float = 0.06
-    planner: TopDownConfig = dataclasses.field(default_factory=TopDownConfig)
+    planner: TopDownConfig = dataclasses.field(default_factory=TopDownConfig)  # its name is in keys of collections
     second_try: TopDownConfig = dataclasses.field(
         default_factory=lambda: TopDownConfig(yaws=24, tries=60, tilts=(0.0, -0.35, 0.35), min_alignment=0.55)
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, MASK_OTHER, MASK_ROBOT, MASK_TARGET, image_key, mask_key
 from toyshift.core.progress import track
+from toyshift.core.templates import templates
 from toyshift.data.episode import Episode
 from toyshift.data.store.dataset import Dataset
 
@@ -83,8 +84,6 @@ def viewer_page(dataset: Dataset, episodes: Sequence[int], problems: dict[int, l
         episodes: numbers of the episodes to show.
         problems: what to say about an episode in red, by number.
     """
-    import jinja2
-
     dataset.require_episodes()
     shown = []
     for i in track(episodes, "view", len(episodes), "episode"):
@@ -102,11 +101,7 @@ def viewer_page(dataset: Dataset, episodes: Sequence[int], problems: dict[int, l
         f"Actions: {contract.mode} in {contract.frame}, {contract.rotation}; gripper {contract.gripper}",
     ]
     data = json.dumps({"hz": contract.control_hz, "episodes": shown}, allow_nan=False)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )  # fmt: skip
-    return environment.get_template("episodes_page.html").render(
+    return templates(ASSETS).get_template("episodes_page.html").render(
         title=dataset.folder.resolve().name, facts=facts, legend=LEGEND.values(),
         data=data.replace("<", "\\u003c"),  # text of an episode cannot end the script
     )

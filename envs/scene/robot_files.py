@@ -45,9 +45,7 @@ def _read_spec(file: str) -> tuple[Any, Path]:
 
 @functools.cache
 def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Piece]]:
-    """Reads arm and gripper, and their visuals, decimated or whole; the specs are templates and are copied by their
-    users.
-    """
+    """Reads arm and gripper, and their visuals, decimated or whole; users copy the specs, which are templates."""
     (arm, arm_folder), (gripper, gripper_folder) = _read_spec(robot.file), _read_spec(robot.gripper.file)
     keep = 1.0 if full_meshes else robot.keep
     of_hand = robot_visuals(gripper, gripper_folder, keep, robot.weld)

@@ -27,18 +27,14 @@ def noisy_mask(mask: Mask, variation: Variation, episode_rng: np.random.Generato
 
 
 def eroded(mask: Mask, width: float, *_: np.random.Generator) -> Mask:
-    """Returns the mask whose target has lost a rim, `width` times as wide as the largest circle in the target has
-    radius.
-    """
+    """Returns the mask whose target has lost a rim of `width` times the radius of the largest circle in it."""
     depth = _depth(mask == MASK_TARGET)
     lost = (depth > 0) & (depth <= width * depth.max())
     return np.where(lost, MASK_BACKGROUND, mask).astype(np.uint8)
 
 
 def dilated(mask: Mask, width: float, *_: np.random.Generator) -> Mask:
-    """Returns the mask whose target has gained a rim, `width` times as wide as the largest circle in the target has
-    radius.
-    """
+    """Returns the mask whose target has gained a rim of `width` times the radius of the largest circle in it."""
     target = mask == MASK_TARGET
     if not target.any():
         return mask

@@ -50,8 +50,8 @@ class RlConfig(Settings):
         tau: SAC: share of the new weights in the target network, per update.
         expert_steps: SAC: control steps of the scripted expert (in the learnt actions alone) that lie in the buffer at
             the start; 0 = it learns from its own trials only.
-        n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images
-            (Stable-Baselines3 knows no more there).
+        n_step: SAC: steps whose rewards are added up before the value network is asked; 1 from images,
+            where Stable-Baselines3 knows no more.
         temperature: SAC: entropy coefficient at the start; it is learnt.
         horizon: PPO: control steps of each environment between two updates.
         epochs: PPO: how often an update goes through them.

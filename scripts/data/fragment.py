@@ -12,25 +12,26 @@ from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
 from toyshift.core.workers import core_count
 from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, episodes=1, workers=0):
     """Options of `toyshift data fragment`."""
 
     m: int = 2
     """How many sub-datasets."""
     diversity: Annotated[float, tyro.conf.arg(aliases=["--radius"])] = 0.5
-    """How far each reaches from its centre, in quarter spans of a factor (30 degrees of azimuth, 5 cm of position)."""
+    """How far each reaches from its centre, in quarter spans of a factor (30 degrees of azimuth, 5 cm of position); its
+    old name is --radius."""
     disparity: Annotated[float, tyro.conf.arg(aliases=["--distance"])] = 0.8
     """How far apart the outermost centres are, in half spans (60 degrees, 10 cm); of two, ranges touch where it equals
-    the diversity."""
+    the diversity. Its old name is --distance."""
     correlation: Annotated[float, tyro.conf.arg(aliases=["--rho"])] = 1.0
-    """0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both)."""
+    """0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both); its
+    old name is --rho."""
     factor: str = "azimuth"
     """Task-irrelevant factor: azimuth, light, table, background, object_colour or robot."""
     relevant: str = "position"
@@ -55,11 +56,6 @@ class Config(Common):
     """Height and width of the images [pixels]."""
     no_disturbance: bool = False
     """Leave the expert undisturbed."""
-
-    def __post_init__(self) -> None:
-        if self.episodes < 1 or self.workers < 0:
-            got = f"{self.episodes} and {self.workers}"
-            raise ConfigError(f"--episodes must be at least 1 and --workers at least 0, got {got}")
 
 
 def main(cfg: Config) -> dict[str, Any]:

@@ -202,9 +202,9 @@ def write_page(page: Path, begin: str, end: str, made: str) -> None:
     write_text(page, f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")
 
 
-def no_rows(folder: Path, word: str) -> FileError:
-    """Returns the error that there is nothing to tabulate yet."""
-    return FileError(f"{folder / 'rows'} holds no rows yet; run `toyshift study {word} --results {folder}` first")
+def no_rows(folder: Path, words: str) -> FileError:
+    """Returns the error that there is nothing to tabulate yet; `words` are those of the study and what it needs."""
+    return FileError(f"{folder / 'rows'} holds no rows yet; run `toyshift study {words} --results {folder}` first")
 
 
 def set_name(spec: str) -> str:

@@ -138,7 +138,7 @@ def write_results(folder: Path, docs: Path) -> dict[str, Any]:
 
     paths = sorted((folder / "rows").glob("*.parquet"))
     if not paths:
-        raise no_rows(folder, "mask-iou")
+        raise no_rows(folder, "mask-iou --policy DIR")
     groups: dict[tuple[str, str], dict[int, list[Any]]] = {}
     for path in paths:
         rows = read_rows(path)

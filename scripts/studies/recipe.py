@@ -127,7 +127,7 @@ class RecipeStudy(Study):
         folder, page = self.cfg.results, self.cfg.docs / "recipe.md"
         paths = sorted((folder / "rows").glob("s*.parquet"))
         if not paths:
-            raise no_rows(folder, "recipe")
+            raise no_rows(folder, "recipe --ycb DIR")
         rows = [row for path in paths for row in read_rows(path)]
         minutes = [round(sum(read_rows_manifest(path)["seconds"].values()) / 60, 1) for path in paths]
         lines = []

@@ -34,7 +34,7 @@ def test_another_run_and_a_folder_of_something_else_are_refused(tmp_path: Path) 
     (tmp_path / "photos" / "cat.png").touch()
     with pytest.raises(ConfigError, match="not empty and was not made by `toyshift collect`"):
         look(tmp_path / "photos" / "run.json")
-    with pytest.raises(ConfigError, match="was not made by `toyshift collect`"):
+    with pytest.raises(ConfigError, match="is a file; choose another"):
         look(tmp_path / "photos" / "cat.png" / "run.json")  # a file where the folder would be
     for damaged in ("[1]", '{"key": '):
         marker.write_text(damaged)

@@ -278,7 +278,7 @@ def test_writing_is_atomic_and_missing_films_are_named(data, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
     with pytest.raises(FileError, match=r"gone\.mp4"):
         write_report(dataclasses.replace(data, videos=(Video(tmp_path / "gone.mp4", True, "x"),)), path)
-    assert path.read_text(encoding="utf-8").endswith("</html>")
+    assert path.read_text(encoding="utf-8").endswith("</html>\n")
 
 
 def test_curves_are_read_with_a_cut_off_last_line(tmp_path):

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import MeshError
+from toyshift.core.templates import templates
 from toyshift.toys.geometry.solid import decimated, quat_to_matrix
 from toyshift.toys.model import Geom, GraspObject
 from toyshift.toys.objectset import PANDA_OPENING
-from toyshift.toys.show.templates import filled
 
+ASSETS = Path(__file__).parents[1] / "assets"
 MAX_FACES = 4000  # of one object; larger surfaces are decimated
 TEXTURE = 512  # longest side of a texture in the page [pixels]
 
@@ -117,4 +119,5 @@ def object_entry(found: GraspObject) -> dict[str, Any]:
 def viewer_page(title: str, objects: Iterable[GraspObject]) -> str:
     """The page as one string: styles, script and models are inside, nothing is loaded from elsewhere."""
     data = json.dumps([object_entry(found) for found in objects], separators=(",", ":"), allow_nan=False)
-    return filled("models_page.html", title=title, data=data.replace("<", "\\u003c"))
+    page = templates(ASSETS).get_template("models_page.html")
+    return page.render(title=title, data=data.replace("<", "\\u003c"))

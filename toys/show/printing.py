@@ -17,11 +17,12 @@ from scipy.spatial import ConvexHull
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, MeshError
 from toyshift.core.files import atomic_path, write_json
+from toyshift.core.templates import templates
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import quat_to_matrix
 from toyshift.toys.model import GraspObject
-from toyshift.toys.show.templates import filled
 
+ASSETS = Path(__file__).parents[1] / "assets"
 MM = 1000.0
 PLA = 1240.0  # density of the usual filament [kg/m^3]
 CONTACT = 0.05  # surface this near to the bed touches it [mm]
@@ -148,9 +149,11 @@ def write_3mf(path: Path, mesh: trimesh.Trimesh, title: str, rgba: Sequence[floa
     """
     colour = "#" + "".join(f"{round(255 * min(max(v, 0.0), 1.0)):02X}" for v in rgba)
     surface = {"vertices": np.asarray(mesh.vertices).tolist(), "triangles": np.asarray(mesh.faces).tolist()}
+    made = templates(ASSETS)
     members = {
-        "[Content_Types].xml": filled("3mf/types.xml"), "_rels/.rels": filled("3mf/relations.xml"),
-        "3D/3dmodel.model": filled("3mf/model.xml", name=title, colour=colour, **surface),
+        "[Content_Types].xml": made.get_template("3mf/types.xml").render(),
+        "_rels/.rels": made.get_template("3mf/relations.xml").render(),
+        "3D/3dmodel.model": made.get_template("3mf/model.xml").render(name=title, colour=colour, **surface),
     }
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for member, text in members.items():
@@ -189,4 +192,5 @@ def write_prints(
 def label_sheet(manifest: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """One self-contained HTML page of labels to cut out: picture (PNG by id), id, size, and masses of every print."""
     images = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
-    return filled("label_sheet.html", objects=manifest["objects"], prints=manifest["prints"], images=images)
+    sheet = templates(ASSETS).get_template("label_sheet.html")
+    return sheet.render(objects=manifest["objects"], prints=manifest["prints"], images=images)
