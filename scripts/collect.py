@@ -42,7 +42,7 @@ class Config(Common, episodes=1, workers=0):
     action_mode: str = "eef_delta"
     """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     robot: str = "panda"
-    """Which robot plays: panda, panda-robotiq, ur5e, xarm7, kinova3, sawyer, iiwa or inspire."""
+    """Which robot plays, e.g. panda, ur5e or inspire: docs/robots.md."""
     image_size: int = 96
     """Height and width of the images [pixels]; above 160 they are stored as video, which is lossy."""
     shift: str = ""

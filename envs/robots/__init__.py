@@ -1,21 +1,19 @@
-"""The robots, one file each; adding one is copying a file and naming its robot in ROBOTS."""
+"""The robots, one file each; adding one is copying a file and naming it in FILES."""
 
 from __future__ import annotations
 
+import importlib
+
 from toyshift.core.errors import UnknownNameError
-from toyshift.envs.robots.iiwa import IIWA
-from toyshift.envs.robots.inspire import INSPIRE
-from toyshift.envs.robots.kinova3 import KINOVA3
-from toyshift.envs.robots.panda import PANDA
-from toyshift.envs.robots.panda_robotiq import PANDA_ROBOTIQ
 from toyshift.envs.robots.robot import Gripper, Robot, asset_path
-from toyshift.envs.robots.sawyer import SAWYER
-from toyshift.envs.robots.ur5e import UR5E
-from toyshift.envs.robots.xarm7 import XARM7
 
 __all__ = ["ROBOTS", "Gripper", "Robot", "asset_path", "get_robot"]
 
-ROBOTS = {robot.name: robot for robot in (PANDA, PANDA_ROBOTIQ, UR5E, XARM7, KINOVA3, SAWYER, IIWA, INSPIRE)}
+# Files of this folder, each with its ROBOT
+FILES = ("panda", "panda_robotiq", "ur5e", "xarm7", "kinova3", "sawyer", "iiwa", "inspire")
+ROBOTS: dict[str, Robot] = {
+    robot.name: robot for robot in (importlib.import_module(f"{__name__}.{file}").ROBOT for file in FILES)
+}
 
 
 def get_robot(name: str) -> Robot:

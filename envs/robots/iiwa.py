@@ -5,7 +5,7 @@ from __future__ import annotations
 from toyshift.envs.robots.robot import Robot
 from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
-IIWA = Robot(
+ROBOT = Robot(
     name="iiwa",
     file="robots/iiwa/robot.xml",
     joints=tuple(f"joint_{i}" for i in range(1, 8)),

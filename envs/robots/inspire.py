@@ -71,7 +71,7 @@ INSPIRE_HAND = Gripper(
     paint=(0.16, 0.16, 0.17, 1.0),
 )
 
-INSPIRE = Robot(
+ROBOT = Robot(
     name="inspire",
     file=WRIST,
     joints=("wrist_x", "wrist_y", "wrist_z", "wrist_yaw", "wrist_pitch", "wrist_roll"),

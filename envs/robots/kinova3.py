@@ -5,7 +5,7 @@ from __future__ import annotations
 from toyshift.envs.robots.robot import Robot
 from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
-KINOVA3 = Robot(
+ROBOT = Robot(
     name="kinova3",
     file="robots/kinova3/robot.xml",
     joints=tuple(f"Actuator{i}" for i in range(1, 8)),

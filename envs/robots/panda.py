@@ -24,7 +24,7 @@ PANDA_HAND = Gripper(
     speed=2.5,
 )
 
-PANDA = Robot(
+ROBOT = Robot(
     name="panda",
     file="robots/panda/robot.xml",
     joints=tuple(f"joint{i}" for i in range(1, 8)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from toyshift.envs.robots.panda import PANDA
+from toyshift.envs.robots import panda
 from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
-PANDA_ROBOTIQ = dataclasses.replace(
-    PANDA,
+ROBOT = dataclasses.replace(
+    panda.ROBOT,
     name="panda-robotiq",
     gripper=ROBOTIQ_85,
     wrist_camera=ROBOTIQ_CAMERA,

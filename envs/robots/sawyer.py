@@ -27,7 +27,7 @@ RETHINK_GRIPPER = Gripper(
     stiff=("l_finger", "r_finger"),
 )
 
-SAWYER = Robot(
+ROBOT = Robot(
     name="sawyer",
     file="robots/sawyer/robot.xml",
     joints=tuple(f"right_j{i}" for i in range(7)),

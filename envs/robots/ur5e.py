@@ -5,7 +5,7 @@ from __future__ import annotations
 from toyshift.envs.robots.robot import Robot
 from toyshift.envs.robots.robotiq import ROBOTIQ_85, ROBOTIQ_CAMERA
 
-UR5E = Robot(
+ROBOT = Robot(
     name="ur5e",
     file="robots/ur5e/robot.xml",
     joints=(

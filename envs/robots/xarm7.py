@@ -33,7 +33,7 @@ XARM_GRIPPER = Gripper(
     grasp_pose=((0.0, 0.0, 0.157), (0.7071068, 0.0, 0.0, -0.7071068)),
 )
 
-XARM7 = Robot(
+ROBOT = Robot(
     name="xarm7",
     file="robots/xarm7/robot.xml",
     joints=tuple(f"joint{i}" for i in range(1, 8)),

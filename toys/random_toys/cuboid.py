@@ -28,7 +28,7 @@ def _farthest(size: Size, direction: Vec3) -> Vec3:
     return x, y, z
 
 
-CUBOID = Kind(
+KIND = Kind(
     name="cuboid", sizes=("x", "y", "z"), ranges={"edge": (0.012, 0.2)},
     draw=lambda rng, edge: (log_uniform(rng, edge), log_uniform(rng, edge), log_uniform(rng, edge)),
     volume=lambda size: size[0] * size[1] * size[2],

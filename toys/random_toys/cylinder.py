@@ -44,7 +44,7 @@ def _radius(size: Size, spread: float, u: float) -> float:
     return 0.9 * spread * size[0] * math.sqrt(u)
 
 
-CYLINDER = Kind(
+KIND = Kind(
     name="cylinder", sizes=("radius", "height"), ranges={"radius": (0.009, 0.033), "height": (0.015, 0.2)},
     draw=lambda rng, radius, height: (uniform(rng, radius), log_uniform(rng, height)),
     volume=lambda size: math.pi * size[0] ** 2 * size[1],

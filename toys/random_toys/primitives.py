@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 from typing import Any
 
@@ -12,14 +13,13 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.toys.geometry.solid import Manifold, quat_to_matrix
 from toyshift.toys.model import RGBA, Geom
-from toyshift.toys.random_toys.cuboid import CUBOID
-from toyshift.toys.random_toys.cylinder import CYLINDER
 from toyshift.toys.random_toys.kind import Kind, Quat, Size, Vec3
-from toyshift.toys.random_toys.ring import RING
-from toyshift.toys.random_toys.sphere import SPHERE
 
-# In the order of `ToyDistribution.kinds`; a new kind goes to the end.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (SPHERE, CUBOID, CYLINDER, RING)}
+# Files beside this one, each with its KIND, in the order of `ToyDistribution.kinds`; a new one goes to the end.
+FILES = ("sphere", "cuboid", "cylinder", "ring")
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (importlib.import_module(f"toyshift.toys.random_toys.{file}").KIND for file in FILES)
+}
 ROUND_SEGMENTS = 32  # facets around the axis of a meshed cylinder or ring, and around a meshed sphere
 
 

@@ -57,7 +57,7 @@ def _check_ranges(radius: Range, wall: Range, _: Range) -> None:
         raise ConfigError(f"ring_wall {wall} must stay below ring_radius {radius}, and above {MIN_WALL:.0%} of it")
 
 
-RING = Kind(
+KIND = Kind(
     name="ring", sizes=("outer_radius", "wall", "height"),
     ranges={"radius": (0.022, 0.034), "wall": (0.004, 0.006), "height": (0.006, 0.035)},
     draw=lambda rng, *ranges: tuple(uniform(rng, bounds) for bounds in ranges),

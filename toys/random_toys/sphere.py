@@ -37,7 +37,7 @@ def _farthest(size: Size, direction: Vec3) -> Vec3:
     return size[0] * x, size[0] * y, size[0] * z
 
 
-SPHERE = Kind(
+KIND = Kind(
     name="sphere", sizes=("radius",), ranges={"radius": (0.014, 0.034)},
     draw=lambda rng, radius: (uniform(rng, radius),),
     volume=_volume,

@@ -21,7 +21,6 @@ from toyshift.toys.random_toys.distribution import COLOURINGS, CONNECTIONS, LEGO
 from toyshift.toys.random_toys.presets import PRESETS, distribution_named
 from toyshift.toys.random_toys.primitives import KINDS
 from toyshift.toys.random_toys.sampling import sample_toy
-from toyshift.toys.random_toys.sphere import SPHERE
 from toyshift.toys.random_toys.toy import COLOURS, LEGO_COLOURS, Toy, rgba_of, toy_object
 
 LEGO_FINGERPRINT = "0e1393fb7fb10520"  # must never change: it names what users have in their caches
@@ -103,7 +102,8 @@ def test_fingerprints_tell_distributions_apart_and_are_the_same_in_another_proce
 
 def test_a_new_kind_changes_no_distribution_that_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ToyDistribution().fingerprint == LEGO_FINGERPRINT
-    monkeypatch.setitem(KINDS, "ball", dataclasses.replace(SPHERE, name="ball", ranges={}, draw=lambda rng: (0.03,)))
+    ball = dataclasses.replace(KINDS["sphere"], name="ball", ranges={}, draw=lambda rng: (0.03,))
+    monkeypatch.setitem(KINDS, "ball", ball)
     assert ToyDistribution().fingerprint == LEGO_FINGERPRINT
     toys = _toys(ToyDistribution(kinds=(0.0, 0.0, 0.0, 0.5, 0.5)), 40)
     assert {p.kind for t in toys for p in t.primitives} == {"ring", "ball"}
