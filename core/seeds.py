@@ -1,4 +1,7 @@
-"""Random streams: episode i of root seed s draws everything from SeedSequence(s, spawn_key=(i, ...))."""
+"""Random streams: episode i of root seed s draws everything from SeedSequence(s, spawn_key=(i, ...)).
+
+An episode has a purpose, which is in the key: a policy is never tested on a start that it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import hashlib
 
 import numpy as np
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
+
+# demonstrations and practice; choices made while training, such as a learning rate; what is reported
+PURPOSES = ("collection", "validation", "test")
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
@@ -17,20 +23,28 @@ def stream(seed: int, *key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
-def episode_rng(seed: int, episode: int, name: str = "") -> np.random.Generator:
+def episode_rng(seed: int, episode: int, name: str = "", purpose: str = "collection") -> np.random.Generator:
     """Returns the generator of one episode.
 
-    The same (seed, episode, name) gives the same numbers in any process, whatever ran before.
+    The same (seed, episode, name, purpose) gives the same numbers in any process, whatever ran before.
 
     Args:
         seed: root seed of the run.
         episode: index of the episode in the run.
         name: of an independent stream inside the episode (e.g. "planner"); "" is the environment's.
+        purpose: of `PURPOSES`; (seed, episode) of one purpose has nothing to do with the same of another.
 
     Raises:
         ConfigError: a negative seed or episode.
+        UnknownNameError: no such purpose.
     """
     if seed < 0 or episode < 0:
         raise ConfigError(f"seed is {seed} and episode {episode}; neither may be negative")
-    named = (int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big"),) if name else ()
-    return stream(seed, episode, *named)
+    if purpose not in PURPOSES:
+        raise UnknownNameError("purpose", purpose, PURPOSES)
+    own = f"purpose:{purpose}" if purpose != PURPOSES[0] else ""
+    return stream(seed, episode, *(_word(text) for text in (own, name) if text))
+
+
+def _word(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

@@ -27,7 +27,9 @@ class World(Protocol):
         ...
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        """Starts the episode that (seed, options["episode"], options["object"]) names, under options["shift"]."""
+        """Starts the episode that (seed, options["episode"], options["object"], options["purpose"]) names, under
+        options["shift"].
+        """
         ...
 
     def advance(self, action: Float32) -> tuple[float, bool, dict[str, Any]]:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
+from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
-from toyshift.core.seeds import episode_rng
+from toyshift.core.seeds import PURPOSES, episode_rng
 from toyshift.core.workers import Job, Pool, play
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
@@ -36,7 +36,7 @@ from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 FLUSH_EVERY = 20  # episodes
 FLUSH_SECONDS = 10.0
-PROTOCOL = 1  # raised whenever the same arguments would give other rows
+PROTOCOL = 2  # raised whenever the same arguments would give other rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,8 @@ class EvaluateConfig:
         objects: object set, e.g. "toys:test" or "ycb-like".
         trials: episodes in total; the set's objects take turns, so each gets trials / len(set), give or take one.
         seed: root seed; episode i of seed s starts in the same state for every policy.
+        purpose: of `core.seeds.PURPOSES`: "test" for what is reported, "validation" for choices such as a learning
+            rate, "collection" for the very starts of demonstrations with this seed.
         max_steps: control steps after which an episode ends.
         look: changed appearance, e.g. {"table": 1}, or {"table": (1, 2, 3)} to let episodes take turns; {} is the
             training look.
@@ -68,8 +70,11 @@ class EvaluateConfig:
     name: str = ""
     shift: str = ""
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
+    purpose: str = "test"
 
     def __post_init__(self) -> None:
+        if self.purpose not in PURPOSES:
+            raise UnknownNameError("purpose", self.purpose, PURPOSES)
         if self.trials < 1 or self.max_steps < 1 or self.seed < 0:
             given = f"trials={self.trials}, max_steps={self.max_steps}, seed={self.seed}"
             raise ConfigError(f"{given}: the first two must be at least 1, the seed at least 0")
@@ -91,7 +96,8 @@ def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str,
 
 def reset_options(config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
     """Returns the options with which an environment is reset for one episode."""
-    return {"episode": episode, "object": object_id} | ({"shift": config.shift} if config.shift else {})
+    own = {"episode": episode, "object": object_id, "purpose": config.purpose}
+    return own | ({"shift": config.shift} if config.shift else {})
 
 
 def begin_episode(world: World, config: EvaluateConfig, object_id: str, episode: int) -> None:
@@ -165,7 +171,7 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, Wor
     return Row(
         policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id,
         seed=config.seed, episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials,
-        shift=config.shift, **outcome,
+        shift=config.shift, purpose=config.purpose, **outcome,
     )
 
 
@@ -303,7 +309,7 @@ def evaluate(
     rows = [dataclasses.replace(done[i], trials=config.trials) for i in range(config.trials)]
     if missing or not out.exists() or len(read_rows(out)) != config.trials:
         facts = manifest(
-            config=config.to_json(), seed=config.seed, run_key=key, policy_hash=fingerprint_policy,
+            config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=key, policy_hash=fingerprint_policy,
             objects_hash=str(objects.fingerprint), objects=len(ids), gl_renderer=_gl_renderer(config),
         )
         write_rows(out, rows, facts)

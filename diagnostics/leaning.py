@@ -208,7 +208,7 @@ def measure_leaning(
     label = f"what {policy or 'the policy'} leans on"
     for scene in track(range(config.scenes), label, unit="scene", shown=progress):
         object_id, _ = object_of_episode(ids, config.seed, scene)
-        world.reset(seed=config.seed, options={"episode": scene, "object": object_id})
+        world.reset(seed=config.seed, options={"episode": scene, "object": object_id, "purpose": "test"})
         world.set_look(look({}))
         state = np.array(world.sim_state())
 

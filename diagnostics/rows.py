@@ -24,7 +24,7 @@ class Row:
         object_set: the object set's string.
         object_id: the object of this episode.
         seed: root seed of the run.
-        episode: index of the episode; (seed, episode) fixes the initial state whatever the policy.
+        episode: index of the episode; (purpose, seed, episode) fixes the initial state whatever the policy.
         success: the environment's predicate.
         max_height: highest the object's lowest point rose above its start [m].
         steps: control steps taken.
@@ -34,6 +34,8 @@ class Row:
         object_trial: how many earlier episodes of this run used the same object.
         trials: episodes this run asked for in total.
         shift: "factor=level" pairs joined by commas; "" for the training distribution.
+        purpose: of `core.seeds.PURPOSES`; fixes the initial state together with seed and episode. Rows of before there
+            were purposes began as collection does.
     """
 
     policy: str
@@ -51,6 +53,7 @@ class Row:
     object_trial: int = 0
     trials: int = 0
     shift: str = ""
+    purpose: str = "collection"
 
 
 def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Path:

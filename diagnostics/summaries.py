@@ -87,14 +87,16 @@ def per_seed(rows: Iterable[Row]) -> dict[int, tuple[int, int]]:
 
 
 def compare(a: Sequence[Row], b: Sequence[Row], confidence: float = 0.95) -> PairedDifference:
-    """Compares two policies on the episodes both have played: same set, object, seed, episode, look and shift.
+    """Compares two policies on the episodes both have played: same set, object, purpose, seed, episode, look and shift.
 
     Raises:
         ConfigError: they share no episode, or one side holds an episode twice.
     """
-    keyed: list[dict[tuple[str, str, int, int, str, str], bool]] = []
+    keyed: list[dict[tuple[str, str, int, int, str, str, str], bool]] = []
     for rows in (a, b):
-        index = {(r.object_set, r.object_id, r.seed, r.episode, r.look, r.shift): r.success for r in rows}
+        index = {
+            (r.object_set, r.object_id, r.seed, r.episode, r.look, r.shift, r.purpose): r.success for r in rows
+        }
         if len(index) != len(rows):
             told = "a paired comparison takes the rows of one policy on each side"
             raise ConfigError(f"{told}; some (object, seed, episode) occurs twice")

@@ -8,6 +8,7 @@ import re
 
 from toyshift.core.contract import ACTION_MODES
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.seeds import PURPOSES
 from toyshift.envs.cameras import CAMERAS, Camera, as_camera, image_size
 from toyshift.envs.robots import get_robot
 from toyshift.envs.shifts import Shifts
@@ -53,6 +54,8 @@ class EnvConfig:
         reward: "dense" (what an episode has come to pays at every step), "cost" (what is missing costs at every step,
             so that success, which ends the episode, is the best that can happen) or "sparse" (1 for success); see
             `success.REWARDS`.
+        purpose: what episodes are for, of `core.seeds.PURPOSES`: those of one purpose start otherwise than those of
+            another. Evaluation asks for "test".
         shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see
             `envs.shifts`.
     """
@@ -77,6 +80,7 @@ class EnvConfig:
     environment_state: bool = False
     reward: str = "dense"
     shift: str = ""
+    purpose: str = PURPOSES[0]
 
     def __post_init__(self) -> None:
         get_robot(self.robot)  # refuses what is not in the registry
@@ -108,6 +112,8 @@ class EnvConfig:
             )
         if self.lift_height <= 0 or self.hold_steps < 1 or self.max_models < 1:
             raise ConfigError("lift_height must be positive, hold_steps and max_models at least 1")
+        if self.purpose not in PURPOSES:
+            raise UnknownNameError("purpose", self.purpose, PURPOSES)
         Shifts.parse(self.shift)  # refuses what is not in the table
 
     @property

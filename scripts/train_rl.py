@@ -28,7 +28,7 @@ class Config:
 
 
 def env_maker(config: RlConfig) -> Any:
-    """Returns a function from a number of environments to a VecEnv of them.
+    """Returns a function from a number of environments and their episodes' purpose to a VecEnv of them.
 
     Raises:
         UnknownNameError: no environment is registered under this id.
@@ -44,7 +44,7 @@ def env_maker(config: RlConfig) -> Any:
     if pixels:
         gl_backend()
         options |= {"cameras": config.cameras, "image_size": config.image_size}
-    return lambda count: sb3.make_vec(config.env, count, **options)
+    return lambda count, purpose: sb3.make_vec(config.env, count, purpose=purpose, **options)
 
 
 class ScriptedExperts:

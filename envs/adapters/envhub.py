@@ -54,7 +54,7 @@ def make_env(
         env_id: a registered id.
         objects: object sets.
         max_episode_steps: time limit [control steps]; the registered one by default.
-        **options: of the environment, e.g. image_size=128.
+        **options: of the environment, e.g. image_size=128; its purpose is "test", since LeRobot evaluates in it.
 
     Raises:
         ConfigError: fewer than one environment, or no or twice the same object set.
@@ -74,7 +74,7 @@ def make_env(
     same = AutoresetMode.SAME_STEP
     envs: dict[str, dict[int, VectorEnv[Any, Any, Any]]] = {}
     for name, one in zip(names, sets, strict=True):
-        chosen = {**spec.kwargs, "render_mode": "rgb_array", **options, "objects": one}
+        chosen = {**spec.kwargs, "render_mode": "rgb_array", "purpose": "test", **options, "objects": one}
 
         def single(chosen: dict[str, Any] = chosen) -> LeRobotEnv:
             return LeRobotEnv(GraspEnv(**chosen), limit)

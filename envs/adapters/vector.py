@@ -20,7 +20,7 @@ from toyshift.envs.threads import Team
 Observation = dict[str, Any]
 Info = dict[str, Any]
 # reset options that may be a list or array with one entry per environment
-PER_ENV = ("episode", "object", "look", "shift")
+PER_ENV = ("episode", "object", "look", "shift", "purpose")
 
 
 class Played(NamedTuple):
@@ -57,9 +57,9 @@ class ToyGraspVectorEnv(VectorEnv[Observation, Float32, NDArray[Any]]):
     Gymnasium's SyncVectorEnv does. `reset()` goes on with the next episodes. The same (seed, episode) gives the same
     observations, bit for bit on one machine, whatever `num_envs`, `threads` or order.
 
-    Options of reset: those of the single environment, for all; "episode", "object", "look" and "shift" may also be a
-    list or array with one entry per environment. One "episode" e for all is where counting starts: environment j plays
-    e + j (e under a list of seeds). "reset_mask" (N,) bool restarts some environments only.
+    Options of reset: those of the single environment, for all; "episode", "object", "look", "shift" and "purpose"
+    may also be a list or array with one entry per environment. One "episode" e for all is where counting starts:
+    environment j plays e + j (e under a list of seeds). "reset_mask" (N,) bool restarts some environments only.
 
     ## Autoreset
     NEXT_STEP (Gymnasium's default): the step after the last one ignores the action, gives reward 0 and the next

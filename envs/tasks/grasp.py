@@ -42,7 +42,7 @@ STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
 FREE_BODY_STATE = 7 + 3 * 6 + 6
 BAD_STATE = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC")]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
-RESET_OPTIONS = {"episode", "object", "look", "shift"}
+RESET_OPTIONS = {"episode", "object", "look", "shift", "purpose"}
 RENDER_MODES = ("human", "rgb_array")
 
 
@@ -137,7 +137,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self.look = Look()
         self.shifts, self.variation = Shifts.parse(self.config.shift), TRAINING
         self.task_description = ""
-        self._seed, self._episode = 0, -1
+        self._seed, self._episode, self._purpose = 0, -1, self.config.purpose
         self._ready = False
 
     @property
@@ -160,10 +160,11 @@ class GraspEnv(gym.Env[Observation, Float32]):
         Args:
             seed: root seed of the run; with it, counting starts again at episode 0.
             options: "episode": index of the episode; "object": id or index in the set; "look": a Look; "shift": text
-                such as "table-texture=3", or Shifts, in place of the configuration's.
+                such as "table-texture=3", or Shifts, in place of the configuration's; "purpose": likewise.
 
         Returns:
-            observation and info. The same (seed, episode, object) gives the same episode, whatever was played before.
+            observation and info. The same (seed, episode, object, purpose) gives the same episode, whatever was
+            played before.
         """
         super().reset(seed=seed)
         if seed is not None:
@@ -177,11 +178,11 @@ class GraspEnv(gym.Env[Observation, Float32]):
         episode = options.get("episode", self._episode + 1)
         if not isinstance(episode, int | np.integer) or episode < 0:
             raise ConfigError(f"reset option episode is {episode!r}; it must be a whole number of at least 0")
-        self._episode = int(episode)
+        self._episode, self._purpose = int(episode), str(options.get("purpose", self.config.purpose))
         self.look = options.get("look", Look())
         self.shifts = Shifts.parse(options.get("shift", self.config.shift))
         self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
-        rng = episode_rng(self._seed, self._episode)
+        rng = self._stream("")
         drawn = int(rng.integers(len(self.objects)))
         target = self._stage.find(options.get("object", drawn))
         others = self._stage.draw_others(target, self._stream("others"))
@@ -198,7 +199,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
 
     def _stream(self, name: str) -> np.random.Generator:
         """Returns a generator of the present episode; what shifts draw changes nothing of what the episode draws."""
-        return episode_rng(self._seed, self._episode, name)
+        return episode_rng(self._seed, self._episode, name, self._purpose)
 
     def _use(self, target: GraspObject, others: Sequence[GraspObject], distractors: Sequence[GraspObject]) -> None:
         self._setting = self._stage.load(target, self.variation, others, distractors)
@@ -214,10 +215,11 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self._steps = 0
         self._reward()
         rest = np.append(self._arm.rest(), self._gripper.opening)
-        seed, episode = self._seed, self._episode  # a snapshot of the channel goes on with its own episode's noise
+        # a snapshot of the channel goes on with its own episode's noise
+        seed, episode, purpose = self._seed, self._episode, self._purpose
 
         def stream(step: int) -> np.random.Generator:
-            return episode_rng(seed, episode, f"action:{step}")
+            return episode_rng(seed, episode, f"action:{step}", purpose)
 
         self._channel = ActionChannel(self.variation, self.action_contract, rest, stream)
         self._ready = True
@@ -427,6 +429,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
             "object_set": self.config.objects,
             "seed": self._seed,
             "episode": self._episode,
+            "purpose": self._purpose,
             "lift_height": 0.0 if judge.unstable else judge.height,
             "max_height": float(judge.max_height),
             "touched": bool(judge.touched),

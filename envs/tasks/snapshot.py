@@ -48,7 +48,7 @@ def save(env: GraspEnv) -> Snapshot:
     return Snapshot(
         seed=env._seed,
         episode=env._episode,
-        options={"object": env.object.id, "look": env.look, "shift": env.shifts},
+        options={"object": env.object.id, "look": env.look, "shift": env.shifts, "purpose": env._purpose},
         model_hash=env.model_hash(),
         state=env.sim_state(),
         joints=env.commanded_joints(),

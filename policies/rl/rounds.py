@@ -43,7 +43,7 @@ STATISTICS_STEPS = 256
 COUNTERS = ("train/n_updates", "train/learning_rate")  # Stable-Baselines3's, of this process; the rate is constant
 NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes")
 
-MakeEnv = Callable[[int], VecEnv]
+MakeEnv = Callable[[int, str], VecEnv]
 MakeExperts = Callable[[VecEnv], Experts]
 
 
@@ -97,7 +97,7 @@ class RlRun:
 
     Args:
         config: of the run.
-        make_env: makes a VecEnv of so many environments.
+        make_env: makes a VecEnv of so many environments, whose episodes have a purpose (of `core.seeds.PURPOSES`).
         state: of a checkpoint to go on from, None for a new run.
         make_experts: makes the experts of a VecEnv's environments; needed for `expert_steps`.
     """
@@ -106,8 +106,9 @@ class RlRun:
         self, config: RlConfig, make_env: MakeEnv, state: dict[str, Any] | None, make_experts: MakeExperts | None = None
     ) -> None:
         self.config, self.folder = config, Path(config.out)
-        self.env = LearningEnv(make_env(config.envs), config.controls)
-        self.evaluation_env = LearningEnv(make_env(min(config.envs, config.evaluation_episodes)), config.controls)
+        self.env = LearningEnv(make_env(config.envs, "collection"), config.controls)
+        judged_in = make_env(min(config.envs, config.evaluation_episodes), "validation")
+        self.evaluation_env = LearningEnv(judged_in, config.controls)
         self.action_contract = self.env.contract
         self.observation_contract = self.env.get_attr("observation_contract")[0]
         privileged = bool(self.observation_contract.environment_state_names)
