@@ -81,6 +81,11 @@ class EnvSpec:
         """Whether it is ToyShift's own environment."""
         return self.make_env is make_grasp_env
 
+    @property
+    def scene(self) -> str:
+        """The arguments as "name=value" pairs, for rows."""
+        return ",".join(f"{name}={value}" for name, value in sorted(self.kwargs.items()))
+
     def open(self, objects: str, **kwargs: Any) -> World:
         """Returns an environment with an object set, its arguments replaced by those given."""
         return self.make_env(objects=objects, **{**self.kwargs, **kwargs})

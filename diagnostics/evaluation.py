@@ -171,7 +171,7 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, Wor
     return Row(
         policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id,
         seed=config.seed, episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials,
-        shift=config.shift, purpose=config.purpose, **outcome,
+        shift=config.shift, purpose=config.purpose, scene=config.env.scene, **outcome,
     )
 
 

@@ -34,6 +34,7 @@ class Row:
         object_trial: how many earlier episodes of this run used the same object.
         trials: episodes this run asked for in total.
         shift: "factor=level" pairs joined by commas; "" for the training distribution.
+        scene: what differs from the default environment, as "clutter=4,task=pick"; "" for nothing.
         purpose: of `core.seeds.PURPOSES`; fixes the initial state together with seed and episode. Rows of before there
             were purposes began as collection does.
     """
@@ -54,6 +55,7 @@ class Row:
     trials: int = 0
     shift: str = ""
     purpose: str = "collection"
+    scene: str = ""
 
 
 def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Path:

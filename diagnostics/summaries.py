@@ -16,10 +16,10 @@ from toyshift.diagnostics.statistics import PairedDifference, clustered, paired_
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """Success of one policy on one object set under one look and one shift.
+    """Success of one policy on one object set in one scene, under one look and one shift.
 
     Attributes:
-        policy, pooling, object_set, look, shift: the group.
+        policy, pooling, object_set, look, shift, scene: the group.
         n: episodes.
         k: successes.
         objects: distinct objects.
@@ -41,6 +41,7 @@ class Summary:
     clustered: tuple[float, float]
     failures: dict[str, int]
     shift: str = ""
+    scene: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"wilson": list(self.wilson), "clustered": list(self.clustered)}
@@ -52,18 +53,19 @@ class Summary:
 
 
 def summarise(rows: Iterable[Row], confidence: float = 0.95) -> list[Summary]:
-    """Returns one summary per (policy, pooling, object set, look, shift), in order of first appearance."""
-    groups: dict[tuple[str, str, str, str, str], list[Row]] = {}
+    """Returns one summary per (policy, pooling, object set, look, shift, scene), in order of first appearance."""
+    groups: dict[tuple[str, str, str, str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.policy, row.pooling, row.object_set, row.look, row.shift), []).append(row)
+        key = row.policy, row.pooling, row.object_set, row.look, row.shift, row.scene
+        groups.setdefault(key, []).append(row)
     out = []
-    for (policy, pooling, object_set, look, shift), group in groups.items():
+    for (policy, pooling, object_set, look, *changed), group in groups.items():
         k, n = sum(r.success for r in group), len(group)
         by_object = clustered([r.success for r in group], [r.object_id for r in group], confidence)
         failures = dict(sorted(collections.Counter(r.failure for r in group if r.failure).items()))
         intervals = wilson(k, n, confidence), (by_object.low, by_object.high)
         figures = n, k, by_object.n, k / n
-        out.append(Summary(policy, pooling, object_set, look, *figures, *intervals, failures, shift))
+        out.append(Summary(policy, pooling, object_set, look, *figures, *intervals, failures, *changed))
     return out
 
 
@@ -87,15 +89,15 @@ def per_seed(rows: Iterable[Row]) -> dict[int, tuple[int, int]]:
 
 
 def compare(a: Sequence[Row], b: Sequence[Row], confidence: float = 0.95) -> PairedDifference:
-    """Compares two policies on the episodes both have played: same set, object, purpose, seed, episode, look and shift.
+    """Compares two policies on the episodes both have played: same set, object, start, look, shift and scene.
 
     Raises:
         ConfigError: they share no episode, or one side holds an episode twice.
     """
-    keyed: list[dict[tuple[str, str, int, int, str, str, str], bool]] = []
+    keyed: list[dict[tuple[str, str, int, int, str, str, str, str], bool]] = []
     for rows in (a, b):
         index = {
-            (r.object_set, r.object_id, r.seed, r.episode, r.look, r.shift, r.purpose): r.success for r in rows
+            (r.object_set, r.object_id, r.seed, r.episode, r.look, r.shift, r.purpose, r.scene): r.success for r in rows
         }
         if len(index) != len(rows):
             told = "a paired comparison takes the rows of one policy on each side"

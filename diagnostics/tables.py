@@ -50,9 +50,9 @@ def shift_table(summaries: Iterable[Summary]) -> str:
 def summary_table(summaries: Sequence[Summary]) -> str:
     """Returns the success table: policy, set, episodes, objects, rate and both intervals in percent, failures.
 
-    Look and shift have a column where any summary has one.
+    Look, shift and scene have a column where any summary has one.
     """
-    changes = [name for name in ("look", "shift") if any(getattr(s, name) for s in summaries)]
+    changes = [name for name in ("look", "shift", "scene") if any(getattr(s, name) for s in summaries)]
     header = ["policy", "pooling", "objects of", *changes, "n", "objects", "success %", "95 % episodes", "95 % objects"]
     lines = []
     for s in summaries:

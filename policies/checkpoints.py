@@ -158,6 +158,19 @@ def save_checkpoint(folder: Path, step: int, files: dict[str, Tensors], finished
             shutil.rmtree(old, ignore_errors=True)
 
 
+def kept_folder(folder: Path, step: int) -> Path:
+    """Returns where a run keeps its weights of a step."""
+    return folder / f"at-{step:08d}"
+
+
+def keep_weights(folder: Path, step: int, files: dict[str, Tensors]) -> None:
+    """Writes a policy folder with a run's weights of a step; arguments as of `save_checkpoint`."""
+    with atomic_dir(kept_folder(folder, step)) as temporary:
+        for name in (CONFIG_FILE, CONTRACT_FILE):
+            shutil.copy(folder / name, temporary / name)
+        save_checkpoint(temporary, step, files, True, {"kept": True})
+
+
 def read_state(folder: Path) -> dict[str, Any]:
     """Reads state.json of a trained or half-trained folder.
 

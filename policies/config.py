@@ -46,6 +46,7 @@ class PolicyConfig(Settings):
         stem: channels of conv-small's first layer.
         token_hidden: hidden width of the MLP that every token goes through.
         norm: normalisation inside the encoder: "none" or "group" (GroupNorm).
+        pooled_norm: LayerNorm of each pooled view.
         coordinates: give the encoder two more input channels with the pixel's x and y in [-1, 1].
         mask_input: give the encoder the target's mask as one more input channel.
         share_encoder: one encoder for all cameras instead of one each.
@@ -91,6 +92,7 @@ class PolicyConfig(Settings):
     stem: int = 48
     token_hidden: int = 128
     norm: str = "none"
+    pooled_norm: bool = False
     coordinates: bool = False
     mask_input: bool = False
     share_encoder: bool = False

@@ -131,6 +131,7 @@ class Policy(nn.Module):
         owners = self.cameras[:1] if config.share_encoder else self.cameras
         self.encoders = nn.ModuleDict({camera: make_encoder(config, sizes[camera]) for camera in owners})
         self.pooling = self._make_pooling()
+        self.pooled_norm = nn.LayerNorm(config.width) if config.pooled_norm else nn.Identity()
         self.hidden_view = nn.Parameter(torch.zeros(len(self.cameras), config.width))  # stands for a dropped view
         self.conditioning = None if config.instruction == "none" else Conditioning(config)
         features = (len(self.cameras) + (self.conditioning is not None)) * config.width + len(kept)
@@ -207,7 +208,7 @@ class Policy(nn.Module):
 
     def features(self, pooled: Tensor, state: Tensor, told: Tensor | None = None) -> Tensor:
         """Joins pooled views (B, V, C), the standardised state entries that are seen, and what is told: (B, F)."""
-        views = [pooled.flatten(1)] if self.cameras else []
+        views = [self.pooled_norm(pooled).flatten(1)] if self.cameras else []
         words = [] if told is None else [told.to(pooled.dtype)]
         return torch.cat([*views, state.index_select(1, self.indices).to(pooled.dtype), *words], dim=1)
 

@@ -53,6 +53,7 @@ class TrainConfig(Settings):
             augmentation of images; 0 = no cache, every batch is encoded anew.
         init_from: trained folder whose weights (and normaliser) are the start of a fine-tune; empty = from scratch.
         checkpoint_minutes: minutes between checkpoints.
+        keep_steps: steps whose weights are kept, each as a policy folder at-<step> inside `out`.
         act: which weights of the finished run act: last, or best (lowest validation loss); of a finished folder the
             same command changes it.
         compile: compile the network with torch.compile (needs a C++ compiler on the CPU); the first steps then take
@@ -94,6 +95,7 @@ class TrainConfig(Settings):
     token_copies: int = 1
     init_from: str = ""
     checkpoint_minutes: float = 2.0
+    keep_steps: tuple[int, ...] = ()
     act: str = "last"
     compile: bool = False
     validation: float = 0.05
@@ -125,6 +127,8 @@ class TrainConfig(Settings):
         self._require_positive("lr", "encoder_lr_scale", "checkpoint_minutes")
         self._require_not_negative("minutes", "weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color")
         self._require_not_negative("shift", "state_noise", "threads", "token_copies")
+        if self.keep_steps and not (self.minutes or 0 < min(self.keep_steps) <= max(self.keep_steps) <= self.steps):
+            raise ConfigError(f"keep_steps is {self.keep_steps}; they must lie between 1 and the {self.steps} steps")
         if self.mirror and self.caches_tokens:
             raise ConfigError(
                 "mirror changes the images, and cached tokens are of images as they are; "

@@ -44,6 +44,8 @@ def run_loop(run: Run) -> None:
             if (last or run.step % every == 0) and (value := run.validate()) is not None:
                 row["validation_loss"] = value
             record(row)
+            if run.step in config.keep_steps:
+                run.keep()
             if not last and time.monotonic() - saved > 60.0 * config.checkpoint_minutes:
                 run.save(finished=False)
                 saved = time.monotonic()

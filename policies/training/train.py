@@ -23,7 +23,7 @@ from toyshift.policies.training.training_run import Run
 
 TRIAL_STEPS = 12
 # Where a run is computed or written does not change what is learnt, so a resume may change these.
-NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes", "log_every", "act", "wandb")
+NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes", "log_every", "act", "wandb", "keep_steps")
 
 
 def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, Any]:
@@ -75,6 +75,8 @@ def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, 
                     "it must be a folder that all machines share"
                 )
             run_loop(run)
+        if absent := [step for step in config.keep_steps if not checkpoints.kept_folder(folder, step).exists()]:
+            raise ConfigError(f"{folder} went past step {absent[0]} without keeping it; choose another out folder")
         if processes.first:
             checkpoints.choose_weights(folder, config.act)
         processes.wait()

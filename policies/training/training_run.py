@@ -102,6 +102,12 @@ class Run:
                 facts["best_loss"] = self.best_loss
             checkpoints.save_checkpoint(self.folder, self.step, self._files(), finished, facts)
 
+    def keep(self) -> None:
+        """Keeps the weights of this moment as a policy folder of their own."""
+        if self.processes.first:
+            files = {name: tensors for name, tensors in self._files().items() if name in (MODEL, EMA)}
+            checkpoints.keep_weights(self.folder, self.step, files)
+
     def restore(self, state: dict[str, Any]) -> None:
         """Puts the run where a checkpoint left it."""
         load_weights(self.policy, checkpoints.load_tensors(self.folder, state, MODEL), self.folder)

@@ -1,18 +1,20 @@
-"""LEGO's table: zero-shot success by pooling and number of demonstrations, each pooling with its own learning rate.
+"""LEGO's table: zero-shot success by pooling, each with its own learning rate, jitter and normalisation.
 
 toyshift study lego-table --budget small --ycb DIR
 toyshift study lego-table --ycb DIR --minutes 120             goes on where it was; starts no cell after two hours
 toyshift study lego-table --only "mean-*" --cells 1
+toyshift study lego-table --encoder vit-tiny --encoder-size 64 --poolings detpool detpool-post --out runs/lego-vit \
+    --results results/lego_vit
 toyshift study lego-table --budget paper --dry-run
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash
@@ -21,15 +23,38 @@ from toyshift.core.runs import found
 from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of, set_name
+from toyshift.scripts.studies.cells import PLAY, Cell, Study, pool_of, set_name
+from toyshift.scripts.studies.lego_search import BEYOND_RATES, Choice, Try, next_choice, ranked
 from toyshift.scripts.studies.options import StudyConfig
 
 TRAINING_TOYS, YCB_LIKE = "toys:train", "ycb-like?graspable"
 REFERENCES = ("oracle", "random")
 MADE_BY = "toyshift study lego-table"
-SEARCH_SEED = 3000  # apart from TEST_SEED: rates are not chosen on the starts that are reported
+MASKED = "+mask"  # behind a pooling: the encoder gets the target's mask as an input channel
+PLAIN, LONG = "plain", "long"
 # samples/s of training on two cores, whole batches of 128: for estimates until cells have been measured
 SPEED = {"conv-small": 650.0, "vit-tiny": 60.0}
+NO_JITTER: dict[str, Any] = {"brightness": 0.0, "contrast": 0.0, "color": 0.0}
+
+
+class Scene(NamedTuple):
+    """Where demonstrations are collected, or policies tested.
+
+    Attributes:
+        shift: as of `toyshift collect --shift`.
+        clutter: other objects on the table, as of `--clutter`; "" for none.
+    """
+
+    shift: str = ""
+    clutter: str = ""
+
+
+# "varied": in every episode a table, floor and wall of its own; those of a test are none of training
+TRAINED_IN = {
+    PLAIN: Scene(), "varied": Scene(shift="table-texture=5,background=5"), "clutter": Scene(clutter="0-4"),
+}
+TESTED_IN = {PLAIN: Scene(), "table": Scene(shift="table-texture=5"), "clutter": Scene(clutter="4")}
+OWN_TEST = {PLAIN: PLAIN, "varied": "table", "clutter": "clutter"}  # the test most like training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,23 +62,29 @@ class Budget:
     """How large the grid is.
 
     Attributes:
-        poolings: in the order in which they run.
-        demos: numbers of demonstrations, the one that is run first in front.
-        seeds: seeds of training.
+        poolings: in the order in which they run; "+mask" behind one gives its encoder the mask as an input channel.
+        varied: those that are trained in the other scenes too.
+        demos: demonstrations of each seed and scene.
+        seeds: seeds of training and of demonstrations.
         policy: what is trained, whatever the pooling.
         steps: optimiser steps of a cell.
+        long_steps: those of the long cells, one for each pooling, with the first seed; 0 = none.
+        kept: steps of a long cell at which it is tested as well.
         batch: samples per step.
-        trials: episodes per object set and seed.
-        rates: learning rates that are tried for each pooling.
+        trials: episodes per object set, scene and seed.
+        rates: learning rates that each pooling begins its search with.
         tune_steps: optimiser steps of a try.
         tune_trials: its episodes on training toys.
     """
 
     poolings: tuple[str, ...]
-    demos: tuple[int, ...]
+    varied: tuple[str, ...]
+    demos: int
     seeds: int
     policy: PolicyConfig
     steps: int
+    long_steps: int
+    kept: tuple[int, ...]
     batch: int
     trials: int
     rates: tuple[float, ...]
@@ -63,29 +94,36 @@ class Budget:
 
 BUDGETS = {
     "small": Budget(
-        ("detpool", "mean", "mask-channel", "attention", "cls", "detpool-post"), (1000, 250), 3,
-        quickstart_policy("detpool"), 1100, 128, 56,
-        (1e-3, 2.5e-3, 5e-3, 1e-2), 550, 56,
+        (
+            "detpool", "attention", "attention+mask", "mask-channel", "mean", "cls", "cls+mask", "crop", "box",
+            "detpool+mask", "detpool-post",
+        ),
+        ("detpool", "attention", "mask-channel"), 500, 3, quickstart_policy("detpool"), 1100, 4400, (550, 1100, 2200),
+        128, 56, (2.5e-3, 5e-3, 1e-2), 550, 56,
     ),
     # LEGO: ViT-L, history and chunk of 16, a transformer of 86M, 65 objects x 16; steps, batch and rates are not
     # published, the joint angles are seen
     "paper": Budget(
-        ("detpool", "detpool-post", "mean", "cls", "attention", "mask-channel", "crop", "box"),
-        (2500, 1000, 250, 500, 1500, 2000), 3,
+        ("detpool", "detpool-post", "mean", "cls", "attention", "mask-channel", "attention+mask", "crop", "box"),
+        ("detpool", "attention", "mask-channel"), 2500, 3,
         dataclasses.replace(
             quickstart_policy("detpool"), encoder="vit-large", encoder_size=224, policy_net="transformer-base",
             chunk=16, execute=8
         ),
-        10_000, 256, 1040, (3e-5, 1e-4, 3e-4), 2_500, 260,
+        10_000, 40_000, (5_000, 10_000, 20_000), 256, 1040, (3e-5, 1e-4, 3e-4), 2_500, 260,
     ),
 }
 
 
-NUMBERS = ("seeds", "steps", "batch", "trials", "tune_steps", "tune_trials")  # of a budget, changed by options
+# of a budget, changed by options
+NUMBERS = ("demos", "seeds", "steps", "long_steps", "batch", "trials", "tune_steps", "tune_trials")
+TUPLES = ("poolings", "varied", "rates", "kept")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, seeds=0, steps=0, batch=0, trials=0, tune_steps=0, tune_trials=0):
+class Config(
+    StudyConfig, demos=0, seeds=0, steps=0, batch=0, trials=0, tune_steps=0, tune_trials=0, encoder_size=0
+):
     """Options of `toyshift study lego-table`."""
 
     budget: str = "small"
@@ -93,29 +131,37 @@ class Config(StudyConfig, seeds=0, steps=0, batch=0, trials=0, tune_steps=0, tun
     ycb: Path | None = None
     """Folder with real YCB objects in the official layout; they are tested when it is given."""
     out: Path = Path("runs/lego-table")
-    results: Path = Path("results/lego_table")
+    results: Path = Path("results/lego_fair")
     only: tuple[str, ...] = ()
-    """Cells to run, with * for anything, e.g. "mean-1000-*"; the search for their learning rate is run first."""
+    """Cells to run, with * for anything, e.g. "mean-plain-*"; the search for their settings is run first."""
     encoder: str = ""
     """Another encoder than the budget's."""
+    encoder_size: int = 0
+    """Another side of the images for the encoder [pixels]; 0 = the budget's."""
     encoder_weights: str = ""
     """Its start, as in `toyshift train`: FAMILY:FILE.safetensors."""
     freeze_encoder: bool = False
     """Train what follows the encoder only."""
     poolings: tuple[str, ...] = ()
-    """Other poolings than the budget's."""
-    demos: tuple[int, ...] = ()
-    """Other numbers of demonstrations than the budget's."""
+    """Other poolings than the budget's; +mask behind one gives its encoder the mask as an input channel."""
+    varied: tuple[str, ...] = ()
+    """Other poolings to train in varied scenes and in clutter too; "none" for none."""
+    demos: int = 0
+    """Another number of demonstrations; 0 = the budget's."""
     seeds: int = 0
-    """Another number of training seeds; 0 = the budget's."""
+    """Another number of seeds of training and of demonstrations; 0 = the budget's."""
     steps: int = 0
     """Other optimiser steps of a cell; 0 = the budget's."""
+    long_steps: int = 0
+    """Other optimiser steps of the long cells; 0 = the budget's, -1 = no long cells."""
+    kept: tuple[int, ...] = ()
+    """Other steps at which long cells are tested on the way."""
     batch: int = 0
     """Another batch; 0 = the budget's."""
     trials: int = 0
-    """Other episodes per object set and seed; 0 = the budget's."""
+    """Other episodes per object set, scene and seed; 0 = the budget's."""
     rates: tuple[float, ...] = ()
-    """Other learning rates to try."""
+    """Other learning rates to begin the search with."""
     tune_steps: int = 0
     """Other optimiser steps of a try; 0 = the budget's."""
     tune_trials: int = 0
@@ -127,8 +173,10 @@ class Config(StudyConfig, seeds=0, steps=0, batch=0, trials=0, tune_steps=0, tun
             raise UnknownNameError("budget", self.budget, BUDGETS)
         if self.encoder and self.encoder not in ENCODER_NAMES:
             raise UnknownNameError("encoder", self.encoder, ENCODER_NAMES)
-        if min((0, *self.demos, *self.rates)) < 0:
-            raise ConfigError("--demos and --rates must not be negative")
+        if min((0, *self.kept, *self.rates)) < 0 or self.long_steps < -1:
+            raise ConfigError("--kept and --rates must not be negative, --long-steps not below -1")
+        if len(self.rates) == 1:
+            raise ConfigError("a search needs at least two --rates")
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -138,19 +186,32 @@ class Config(StudyConfig, seeds=0, steps=0, batch=0, trials=0, tune_steps=0, tun
     def grid(self) -> Budget:
         """The budget with this command's changes."""
         budget = BUDGETS[self.budget]
-        changes = {k: v for k in ("poolings", "demos", "rates", *NUMBERS) if (v := getattr(self, k))}
-        policy = {k: v for k in ("encoder", "encoder_weights", "freeze_encoder") if (v := getattr(self, k))}
-        return dataclasses.replace(budget, **changes, policy=dataclasses.replace(budget.policy, **policy))
+        changes = {k: v for k in (*TUPLES, *NUMBERS) if (v := getattr(self, k))}
+        keys = ("encoder", "encoder_size", "encoder_weights", "freeze_encoder")
+        policy = {k: v for k in keys if (v := getattr(self, k))}
+        grid = dataclasses.replace(budget, **changes, policy=dataclasses.replace(budget.policy, **policy))
+        varied = tuple(name for name in grid.varied if name in grid.poolings)
+        kept = tuple(step for step in grid.kept if step < grid.long_steps)
+        return dataclasses.replace(grid, varied=varied, kept=kept, long_steps=max(0, grid.long_steps))
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Trains and tests every pooling on every number of demonstrations with every seed; rows are kept cell by cell.
+    """Trains and tests every pooling with every seed, and some in other scenes; rows are kept cell by cell.
 
-    First some learning rates are tried for each pooling at equal compute, judged by success on training toys. Killed
-    and run again, it goes on.
+    First each pooling searches its learning rate, jitter and normalisation at equal compute, judged by success on
+    training toys from starts that are not reported. Killed and run again, it goes on.
     Example: toyshift study lego-table --budget small --ycb DIR --minutes 120
     """
     return LegoTable(cfg).conduct(cfg, cfg.only)
+
+
+class Kind(NamedTuple):
+    """What a cell is: a pooling (or reference), the scene of its demonstrations, its seed, and its number as a try."""
+
+    pooling: str
+    scene: str = PLAIN
+    seed: int = 0
+    tried: int = 0
 
 
 class LegoTable(Study):
@@ -162,46 +223,57 @@ class LegoTable(Study):
         self.same = {} if self.grid.policy.encoder in VIT_NAMES else {"detpool-post": "detpool"}
         self.poolings = [p for p in self.grid.poolings if p not in self.same]
         for pooling in self.poolings:  # refuses a pooling that the encoder cannot have before anything runs
-            dataclasses.replace(self.grid.policy, pooling=pooling)
+            self.policy(pooling, Choice(1.0))
+        self.tries = len(self.grid.rates) + BEYOND_RATES
         self.kinds = self._kinds()
         super().__init__(cfg, usual=1.0 if self.grid.policy.encoder in SPEED else math.nan)
 
-    def _kinds(self) -> dict[str, tuple[str, int, int, float]]:
-        """Returns pooling, demonstrations, seed and learning rate (0: the best of the search) by cell, in order."""
-        grid, most = self.grid, max(self.grid.demos)
-        kinds: dict[str, tuple[str, int, int, float]] = {name: (name, 0, 0, 0.0) for name in REFERENCES}
-        kinds |= {search_name(p, rate): (p, most, 0, rate) for p in self.poolings for rate in grid.rates}
-        for seed, demos in itertools.product(range(grid.seeds), grid.demos):
-            kinds |= {f"{p}-{demos}-s{seed}": (p, demos, seed, 0.0) for p in self.poolings}
-        return kinds
+    def _kinds(self) -> dict[str, Kind]:
+        """Returns what each cell is, by its name, in order: references, searches, seed by seed, long cells."""
+        grid = self.grid
+        kinds = {name: Kind(name) for name in REFERENCES}
+        kinds |= {try_name(p, i): Kind(p, tried=i) for p in self.poolings for i in range(1, self.tries + 1)}
+        for seed in range(grid.seeds):
+            kinds |= {f"{p}-{PLAIN}-s{seed}": Kind(p, PLAIN, seed) for p in self.poolings}
+            others = [scene for scene in TRAINED_IN if scene != PLAIN]
+            kinds |= {f"{p}-{scene}-s{seed}": Kind(p, scene, seed) for scene in others for p in grid.varied}
+        return kinds | {f"{p}-{LONG}-s0": Kind(p, LONG) for p in self.poolings if grid.long_steps}
 
     def cells(self) -> list[Cell]:
-        """Returns all cells: references, searches, then seed by seed."""
+        """Returns all cells in the order in which they run."""
         grid, cells = self.grid, []
         speed = SPEED.get(grid.policy.encoder, 1.0)
-        play = PLAY * grid.trials * len(self.cfg.sets)
-        for name, (pooling, demos, seed, rate) in self.kinds.items():
-            if pooling in REFERENCES:
-                cells.append(Cell(name, f"the reference {name}", 0.5 * play * grid.seeds))
-            elif rate:
-                seconds = grid.tune_steps * grid.batch / speed + PLAY * grid.tune_trials
-                cells.append(Cell(name, f"{pooling} with learning rate {rate:g}", seconds))
+        for name, kind in self.kinds.items():
+            episodes = sum(len(seeds) * n for _, _, seeds, n in self.wanted(name).values())
+            if kind.pooling in REFERENCES:
+                cells.append(Cell(name, f"the reference {name}", 0.5 * PLAY * episodes))
+                continue
+            seconds = self.steps(kind) * grid.batch / speed + PLAY * episodes
+            if kind.tried:
+                text = f"{kind.pooling}, try {kind.tried} of {self.tries}"
+                needs = [try_name(kind.pooling, i) for i in range(1, kind.tried)]
             else:
-                needs = [search_name(pooling, tried) for tried in grid.rates]
-                text = f"{pooling}, {demos} demonstrations, seed {seed}"
-                cells.append(Cell(name, text, grid.steps * grid.batch / speed + play, tuple(needs)))
+                text = f"{kind.pooling}, {kind.scene}, seed {kind.seed}"
+                needs = [try_name(kind.pooling, i) for i in range(1, self.tries + 1)]
+            cells.append(Cell(name, text, seconds, tuple(needs)))
         return cells
+
+    def steps(self, kind: Kind) -> int:
+        """Returns how long a cell trains."""
+        if kind.tried:
+            return self.grid.tune_steps
+        return self.grid.long_steps if kind.scene == LONG else self.grid.steps
 
     # ---------------------------------------------------------------- what is there
 
     def settings(self) -> dict[str, Any]:
-        """What decides a cell's result; how many cells, tries and episodes there are does not."""
+        """What decides a cell's result; how many cells, seeds and episodes there are does not."""
         grid, usual = self.grid, PolicyConfig().to_json()
         # what differs from the defaults: an option that is added later must not make an old study another one
         policy = grid.policy.to_json()
         changed = {k: v for k, v in policy.items() if k == "encoder" or (k != "pooling" and v != usual[k])}
-        steps = {"steps": grid.steps, "batch": grid.batch, "tune_steps": grid.tune_steps}
-        return {"policy": changed, **steps, "tune_demos": max(grid.demos), "seed": self.cfg.seed}
+        steps = {name: getattr(grid, name) for name in ("steps", "long_steps", "batch", "tune_steps", "tune_trials")}
+        return {"policy": changed, **steps, "demos": grid.demos, "rates": list(grid.rates), "seed": self.cfg.seed}
 
     def check(self) -> None:
         """Finds what is missing before hours are spent: GL, every object set, folders of another study."""
@@ -216,91 +288,149 @@ class LegoTable(Study):
     def path(self, name: str) -> Path:
         return self.cfg.results / "rows" / f"{name}.parquet"
 
-    def wanted(self, name: str) -> dict[str, tuple[tuple[int, ...], int]]:
-        """Returns the evaluation seeds and the episodes for each of them, by object set, that a cell consists of."""
-        pooling, _, seed, rate = self.kinds[name]
-        if rate:
-            return {TRAINING_TOYS: ((self.cfg.seed + SEARCH_SEED,), self.grid.tune_trials)}
-        seeds = tuple(range(self.grid.seeds)) if pooling in REFERENCES else (seed,)
-        return {spec: (tuple(self.cfg.seed + TEST_SEED + s for s in seeds), self.grid.trials) for spec in self.cfg.sets}
+    def wanted(self, name: str) -> dict[str, tuple[str, Scene, tuple[int, ...], int]]:
+        """Returns the tests that a cell consists of, by name: object set, scene, evaluation seeds, episodes for each.
+
+        Toys are met in the scene most like training's, other objects in all; a long cell is tested in the plain one.
+        """
+        kind, grid = self.kinds[name], self.grid
+        if kind.tried:
+            return {"search": (TRAINING_TOYS, TESTED_IN[PLAIN], (self.cfg.seed,), grid.tune_trials)}
+        reference = kind.pooling in REFERENCES
+        seeds = tuple(self.cfg.seed + s for s in (range(grid.seeds) if reference else (kind.seed,)))
+        tests: dict[str, tuple[str, Scene, tuple[int, ...], int]] = {}
+        for spec in self.cfg.sets:
+            scenes: Mapping[str, Scene] = TESTED_IN
+            if spec == TRAINING_TOYS and not reference:
+                own = OWN_TEST.get(kind.scene, PLAIN)
+                scenes = {own: TESTED_IN[own]}
+            elif kind.scene == LONG:
+                scenes = {PLAIN: TESTED_IN[PLAIN]}
+            tests |= {
+                f"{set_name(spec)}, {scene}".replace(":", "-"): (spec, where, seeds, grid.trials)
+                for scene, where in scenes.items()
+            }
+        return tests
 
     def is_done(self, cell: Cell) -> bool:
-        """Says whether a cell's rows hold all episodes on all sets, trained with the rate that is the best by now.
+        """Says whether a cell's rows hold all episodes of all tests, trained with what is the best choice by now.
 
         Where real objects lie does not matter.
         """
         from toyshift.diagnostics import read_rows, read_rows_manifest
 
-        if not self.path(cell.name).exists():
+        path, kind = self.path(cell.name), self.kinds[cell.name]
+        if not path.exists():
             return False
-        pooling, demos, _, rate = self.kinds[cell.name]
-        if demos and not rate and read_rows_manifest(self.path(cell.name))["lr"] != self.best_rate(pooling):
-            return False
-        rows = read_rows(self.path(cell.name))
-        played = {(set_name(r.object_set), r.seed, r.episode) for r in rows}
-        wanted = self.wanted(cell.name).items()
-        return all((set_name(spec), s, i) in played for spec, (seeds, n) in wanted for s in seeds for i in range(n))
+        if kind.pooling not in REFERENCES and not kind.tried:
+            tries, trained_with = self.searched(kind.pooling), Choice(**read_rows_manifest(path)["choice"])
+            if len(tries) < self.tries or trained_with != ranked(tries)[0]:
+                return False
+        rows = read_rows(path)
+        played = {(set_name(r.object_set), r.shift, r.scene, r.seed, r.episode) for r in rows}
+        return all(
+            (set_name(spec), scene.shift, env_spec(scene).scene, s, i) in played
+            for spec, scene, seeds, n in self.wanted(cell.name).values() for s in seeds for i in range(n)
+        )
 
     # ---------------------------------------------------------------- running
 
     def run(self, cell: Cell) -> None:
         """Trains and evaluates one cell and keeps its rows; every part of it goes on where it was."""
-        from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
+        from toyshift.diagnostics import write_rows
+        from toyshift.policies.checkpoints import kept_folder
 
-        pooling, demos, seed, rate = self.kinds[cell.name]
-        folder, facts = pooling, {"cell": cell.name, "pooling": pooling, "demos": demos, "training_seed": seed}
-        facts["searched"] = bool(rate)
-        if pooling not in REFERENCES:
-            rate_text = "" if rate else f"-lr{self.best_rate(pooling):g}"  # a longer search may find a better one
-            folder = str(self.cfg.out / "policies" / f"{cell.name}{rate_text}")
-            facts |= self.train(pooling, self.demonstrations(demos), folder, seed, rate)
-        name = pooling if pooling in REFERENCES else f"{pooling} lr {rate:g}" if rate else f"{pooling}-{demos}"
-        rows = []
-        with pool_of(self.cfg.processes) as pool:
-            for spec, (seeds, trials) in self.wanted(cell.name).items():
-                for s in seeds:
-                    path = self.cfg.out / "rows" / f"{cell.name}_{set_name(spec).replace(':', '-')}_{s}.parquet"
-                    rows += evaluate(EvaluateConfig(folder, spec, trials, seed=s, name=name), path, pool=pool)
+        kind = self.kinds[cell.name]
+        facts: dict[str, Any] = {"cell": cell.name, "kind": kind._asdict()}
+        if kind.pooling in REFERENCES:
+            rows = self.play(cell.name, kind.pooling, kind.pooling)
+        else:
+            choice = self.choice(kind)
+            folder = self.cfg.out / "policies" / f"{cell.name}-{json_hash(dataclasses.asdict(choice))[:6]}"
+            facts |= self.train(kind, choice, folder) | {"choice": dataclasses.asdict(choice)}
+            name = f"{kind.pooling} {choice}" if kind.tried else f"{kind.pooling} {kind.scene}"
+            rows = self.play(cell.name, str(folder), name)
+            for step in self.grid.kept if kind.scene == LONG else ():
+                rows += self.play(cell.name, str(kept_folder(folder, step)), f"{name} at {step}")
         write_rows(self.path(cell.name), rows, manifest(self.settings(), self.cfg.seed, **facts))
 
-    def demonstrations(self, demos: int) -> str:
-        """Collects demonstrations, once: fewer of them are the first of more, and the seeds of training share them."""
+    def play(self, cell: str, policy: str, name: str) -> list[Any]:
+        """Returns the rows of all tests of a cell with one policy."""
+        from toyshift.diagnostics import EvaluateConfig, evaluate
+
+        rows = []
+        purpose = "validation" if self.kinds[cell].tried else "test"
+        with pool_of(self.cfg.processes) as pool:
+            for test, (spec, scene, seeds, trials) in self.wanted(cell).items():
+                for s in seeds:
+                    path = self.cfg.out / "rows" / f"{cell}_{name}_{test}_{s}.parquet".replace(" ", "")
+                    config = EvaluateConfig(
+                        policy, spec, trials, seed=s, name=name, env=env_spec(scene), shift=scene.shift, purpose=purpose
+                    )
+                    rows += evaluate(config, path, pool=pool)
+        return rows
+
+    def demonstrations(self, scene: str, seed: int) -> str:
+        """Collects the demonstrations of a scene and seed, once."""
         from toyshift.data import CollectConfig, collect
 
-        folder = self.cfg.out / f"demos-{demos}"
-        collect(CollectConfig(TRAINING_TOYS, demos, folder, workers=self.cfg.processes, seed=self.cfg.seed))
+        where = TRAINED_IN[PLAIN if scene == LONG else scene]
+        folder = self.cfg.out / f"demos-{PLAIN if scene == LONG else scene}-s{seed}"
+        collect(CollectConfig(
+            TRAINING_TOYS, self.grid.demos, folder, workers=self.cfg.processes, seed=self.cfg.seed + seed,
+            shift=where.shift, clutter=where.clutter or None,
+        ))
         return str(folder)
 
-    def recipe(self, pooling: str, data: str, out: str, seed: int, rate: float) -> TrainConfig:
-        """Returns how a policy is trained: as the quickstart's, but for pooling and rate; a search has fewer steps."""
-        grid, steps = self.grid, self.grid.tune_steps if rate else self.grid.steps
-        recipe = quickstart_recipe("detpool", (data,), out, steps, grid.batch, self.cfg.seed + seed)
-        policy = dataclasses.replace(grid.policy, pooling=pooling)
-        return dataclasses.replace(recipe, policy=policy, lr=rate or self.best_rate(pooling))
+    def policy(self, pooling: str, choice: Choice) -> PolicyConfig:
+        """Returns what a policy is made of."""
+        name, masked = pooling.removesuffix(MASKED), pooling.endswith(MASKED)
+        return dataclasses.replace(self.grid.policy, pooling=name, mask_input=masked, pooled_norm=choice.norm)
 
-    def train(self, pooling: str, data: str, out: str, seed: int, rate: float) -> dict[str, Any]:
+    def recipe(self, kind: Kind, choice: Choice, data: str, out: str) -> TrainConfig:
+        """Returns how a policy is trained: as the quickstart's, but for pooling and what was searched."""
+        grid, steps = self.grid, self.steps(kind)
+        recipe = quickstart_recipe("detpool", (data,), out, steps, grid.batch, self.cfg.seed + kind.seed)
+        jitter = {} if choice.jitter else NO_JITTER
+        kept = grid.kept if kind.scene == LONG else ()
+        policy = self.policy(kind.pooling, choice)
+        return dataclasses.replace(recipe, policy=policy, lr=choice.lr, keep_steps=kept, **jitter)
+
+    def train(self, kind: Kind, choice: Choice, folder: Path) -> dict[str, Any]:
         from toyshift.policies import train
 
-        recipe = self.recipe(pooling, data, out, seed, rate)
-        done = train(recipe)
-        return {"lr": recipe.lr, **{k: done[k] for k in ("loss", "validation_loss", "samples", "samples_per_second")}}
+        done = train(self.recipe(kind, choice, self.demonstrations(kind.scene, kind.seed), str(folder)))
+        return {k: done[k] for k in ("loss", "validation_loss", "samples", "samples_per_second")}
 
-    def best_rate(self, pooling: str) -> float:
-        """Returns the learning rate with the most successes on training toys; ties go to the lower validation loss."""
+    # ---------------------------------------------------------------- the search
+
+    def choice(self, kind: Kind) -> Choice:
+        """Returns what a cell is trained with."""
+        if kind.tried:
+            return next_choice(self.searched(kind.pooling)[: kind.tried - 1], self.grid.rates)
+        return self.best(kind.pooling)
+
+    def searched(self, pooling: str) -> list[Try]:
+        """Returns what came of a pooling's tries, in order, up to the first that is missing."""
         from toyshift.diagnostics import read_rows, read_rows_manifest
 
-        tries = []
-        for path in self.path("any").parent.glob(f"lr-{pooling}-*.parquet"):
-            facts = read_rows_manifest(path)
-            if facts["pooling"] == pooling:  # not detpool-post when detpool is meant
-                tries.append(
-                    (sum(row.success for row in read_rows(path)), -(facts["validation_loss"] or math.inf), facts["lr"])
-                )
-        if not tries:
+        tries: list[Try] = []
+        for i in range(1, self.tries + 1):
+            if not (path := self.path(try_name(pooling, i))).exists():
+                break
+            facts, rows = read_rows_manifest(path), read_rows(path)
+            tries.append(Try(Choice(**facts["choice"]), sum(row.success for row in rows), facts["validation_loss"]))
+        return tries
+
+    def best(self, pooling: str) -> Choice:
+        """Returns the choice with the most successes on training toys; ties go to the lower validation loss."""
+        tries = self.searched(pooling)
+        if len(tries) < self.tries:
             raise FileError(
-                f"{self.cfg.results} holds no try of a learning rate for {pooling}; the cells lr-{pooling}-* make them"
+                f"{self.cfg.results} holds {len(tries)} of {self.tries} tries of {pooling}; "
+                f"the cells {try_name(pooling, 1)[:-1]}* make them"
             )
-        return float(max(tries)[2])
+        return ranked(tries)[0]
 
     def tabulate(self) -> dict[str, Any]:
         """Makes table and figure of the rows that are there.
@@ -316,5 +446,12 @@ class LegoTable(Study):
         return write_results(self.cfg.results, self.cfg.docs, self.same, missing)
 
 
-def search_name(pooling: str, rate: float) -> str:
-    return f"lr-{pooling}-{rate:g}"
+def try_name(pooling: str, i: int) -> str:
+    return f"try-{pooling}-{i}"
+
+
+def env_spec(scene: Scene) -> Any:
+    """Returns how the environment of a test is made."""
+    from toyshift.diagnostics.actors import EnvSpec
+
+    return EnvSpec({"clutter": scene.clutter} if scene.clutter else {})
