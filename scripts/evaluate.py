@@ -11,16 +11,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
+from toyshift.core.seeds import PURPOSES
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions
 from toyshift.scripts.options import Parallel
 
@@ -50,6 +52,9 @@ class Config(Parallel, trials=1, max_steps=1):
     """Episodes per policy, set and shift; the objects take turns."""
     out: Path = Path("runs/evaluation")
     """Folder of the rows; an interrupted evaluation goes on where it was."""
+    purpose: str = "test"
+    """Which starts: test, validation (to choose by: no choice is then made on what is reported) or collection (those of
+    demonstrations with this seed)."""
     no_references: bool = False
     """Leave out the oracle and the random policy."""
     max_steps: int = 100
@@ -68,6 +73,8 @@ class Config(Parallel, trials=1, max_steps=1):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.purpose not in PURPOSES:
+            raise UnknownNameError("purpose", self.purpose, PURPOSES)
         if not self.policy:
             raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), oracle or random")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
@@ -112,6 +119,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
+    from toyshift.diagnostics.overlap import overlap
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
@@ -126,19 +134,24 @@ def main(cfg: Config) -> dict[str, Any]:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)
     rows = []
+    overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
     for objects, (policy, plain), shift in itertools.product(sets, names.items(), shifts):
         masks = TRUTH if policy in REFERENCES else cfg.masks
         name, own = (plain, {}) if masks == TRUTH else (f"{plain} [masks {masks}]", {"masks": masks})
         config = EvaluateConfig(
             policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=EnvSpec(cfg.env_kwargs, masks),
-            shift=shift, max_steps=cfg.max_steps, remote=cfg.remote,
+            shift=shift, max_steps=cfg.max_steps, remote=cfg.remote, purpose=cfg.purpose,
         )
+        own |= {} if cfg.purpose == "test" else {"purpose": cfg.purpose}
         path = rows_file(cfg.out, policy, name, objects, cfg.env_kwargs | own, shift)
+        if shared := overlap(config, load_objects(objects).ids):
+            warnings.warn(str(shared), stacklevel=1)
+            overlaps[policy, objects] = shared.to_json()
         rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)
-    result = {"summaries": [summary.to_json() for summary in summaries]}
+    result = {"summaries": [summary.to_json() for summary in summaries], "overlaps": list(overlaps.values())}
     write_json(cfg.out / "results.json", result | {"manifest": facts})
     print(summary_table(summaries))
     if any(shifts):

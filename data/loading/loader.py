@@ -30,6 +30,7 @@ from toyshift.data.loading.normalisation import NORMALISATIONS, Normalisation, S
 from toyshift.data.loading.sampler import Sampler
 from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.data.store.mixture import is_mixture, open_alike, read_mixture
+from toyshift.data.store.provenance import provenance
 
 Batch = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
@@ -49,6 +50,7 @@ class _Part:
     starts: Indices  # (E + 1,) first frame of each episode
     tasks: tuple[str, ...]  # (E,)
     episodes: Indices  # those that windows are made of, in order
+    made_of: Mapping[str, Any]  # see `provenance`
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Memory maps would travel as copies: a worker maps the files itself.
@@ -79,7 +81,7 @@ class _Part:
         return cls(
             dataset.folder, threads, dataset.action_contract, dataset.observation_contract, dataset.content_hash(),
             cached_arrays(dataset, threads=threads), np.cumsum([0, *dataset.lengths]).astype(np.int64),
-            tuple(str(meta.get("task", "")) for meta in metas), episodes,
+            tuple(str(meta.get("task", "")) for meta in metas), episodes, provenance(dataset),
         )
 
 
@@ -189,6 +191,11 @@ class Windows:
     def content_hashes(self) -> tuple[str, ...]:
         """One per folder, for manifests."""
         return tuple(part.content_hash for part in self._parts)
+
+    @property
+    def made_of(self) -> tuple[Mapping[str, Any], ...]:
+        """What is in each folder, see `data.store.provenance`."""
+        return tuple(part.made_of for part in self._parts)
 
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:

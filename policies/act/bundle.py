@@ -44,6 +44,7 @@ from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import SENTENCE_SIZE
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.weights import load_network
+from toyshift.policies.provenance import TRAINED_ON, trained_on
 
 GOLDEN_CASES = 6
 OPSET = 18
@@ -218,6 +219,8 @@ def export(folder: str | Path, out: str | Path) -> Path:
         "versions": package_versions(),
         "trained": made,
     }
+    if (known := trained_on(folder)) is not None:
+        contract[TRAINED_ON] = known
     golden = {f"in:{k}": v for k, v in inputs.items()}
     golden |= {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)}
     with atomic_dir(out) as temporary:

@@ -22,6 +22,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.checkpoints import MODEL
 from toyshift.policies.devices import choose_device, torch_threads
+from toyshift.policies.provenance import TRAINED_ON
 from toyshift.policies.rl.config import RlConfig
 from toyshift.policies.rl.learner import (
     Experts,
@@ -134,6 +135,11 @@ class RlRun:
             self.round, self.good = int(state["round"]), int(state["good"])
             self.seconds, self.best = float(state["seconds"]), float(state["success"])
             self.learner.num_timesteps = int(state["step"])
+
+    def made_of(self) -> dict[str, Any]:
+        """What is learnt from, as `data.store.provenance` says it; starts are drawn from far too many to tell."""
+        objects = self.env.get_attr("objects")[0]
+        return {"object_sets": [objects.spec], "object_ids": sorted(objects.ids), "starts": []}
 
     def _seed(self, round_: int) -> int:
         return int(episode_rng(self.config.seed, round_, "reinforcement").integers(2**30))
@@ -254,7 +260,7 @@ def train_rl(config: RlConfig, make_env: MakeEnv, make_experts: MakeExperts | No
             try:
                 if state is None:
                     checkpoints.write_contracts(folder, run.action_contract, run.observation_contract)
-                    checkpoints.write_config(folder, "rl", config, run.policy_config)
+                    checkpoints.write_config(folder, "rl", config, run.policy_config, **{TRAINED_ON: [run.made_of()]})
                 _loop(run)
             finally:
                 run.close()

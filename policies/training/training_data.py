@@ -82,6 +82,7 @@ class TrainingData:
         batch_size: samples per batch.
         seed: root seed of the order.
         instructions: what the policy is told, None for nothing.
+        made_of: of each dataset, what a policy trained on it should remember, see `data.store.provenance`.
     """
 
     windows: WindowsLike
@@ -89,6 +90,7 @@ class TrainingData:
     batch_size: int
     seed: int
     instructions: Instructions | None = None
+    made_of: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.windows):
@@ -200,7 +202,7 @@ def open_source(config: TrainConfig) -> TrainingData:
     from toyshift.data.loading.loader import Windows  # the only place of this room that touches data/
 
     policy = config.policy
-    windows = Windows(
+    windows = everything = Windows(
         [Path(f) for f in config.data], chunk=policy.chunk, weights=list(config.weights) or None,
         history=policy.steps_seen, stride=policy.execute,
         normalise=None if config.normalise == "mixture" else config.normalise, act_as=config.act_as,
@@ -215,4 +217,4 @@ def open_source(config: TrainConfig) -> TrainingData:
             f"which need one meaning of zero; use normalise mixture"
         )
     told = instructions_of(_policy_told(config, windows))
-    return TrainingData(windows, held_out, config.batch_size, config.seed, told)
+    return TrainingData(windows, held_out, config.batch_size, config.seed, told, everything.made_of)

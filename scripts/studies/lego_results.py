@@ -1,25 +1,42 @@
-"""Table and figure of `toyshift study lego-table`, made from the rows that are there."""
+"""Tables and figures of `toyshift study lego-table`, made from the rows that are there."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from toyshift.core.files import read_json, write_json
 from toyshift.scripts.studies.cells import no_rows, set_name, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
+from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, ranked
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
 
 FEW = 3  # seeds; fewer say nothing about other seeds
-UNDERTRAINED = 0.2  # success on training toys below which a policy has not learnt its own task
 TRAINING = "toys:train"
 TITLES = {"ycb": "real YCB objects", "ycb-like": "YCB-like objects", TRAINING: "training toys"}
+SCENES = {"plain": "the plain scene", "table": "another table", "clutter": "clutter"}
+REFERENCES, LONG = ("oracle", "random"), "long"
+MATCHED = 0.1  # how far two successes on training toys may be apart to be called the same
 BEGIN, END = "<!-- made by `toyshift study lego-table --tabulate` -->", "<!-- end of what is made -->"
+
+
+class Key(NamedTuple):
+    """What a rate is of: who was trained in which scene, and tested on which set in which scene."""
+
+    pooling: str
+    trained_in: str
+    set: str
+    tested_in: str
+
+
+Groups = dict[Key, list["Row"]]
+Cells = Sequence[tuple[dict[str, Any], list["Row"]]]
 
 
 def read_cells(folder: Path) -> list[tuple[dict[str, Any], list[Row]]]:
@@ -41,11 +58,11 @@ def read_cells(folder: Path) -> list[tuple[dict[str, Any], list[Row]]]:
 
 
 def write_results(folder: Path, docs: Path, same: dict[str, str], missing: Sequence[str]) -> dict[str, Any]:
-    """Writes table.json, the generated part of lego_table.md and lego_table.png; returns what table.json holds.
+    """Writes table.json, the generated part of lego_table.md and two figures; returns what table.json holds.
 
     Args:
         folder: results of the study.
-        docs: where page and figure go.
+        docs: where page and figures go.
         same: pooling -> pooling that is the same network.
         missing: names of the cells that have not been run.
     """
@@ -57,101 +74,182 @@ def write_results(folder: Path, docs: Path, same: dict[str, str], missing: Seque
     write_json(folder / "table.json", table)
     page = docs / "lego_table.md"
     write_page(page, BEGIN, END, markdown(table))
-    groups = [
-        Group(TITLES[name], [
-            (f"{line['pooling']} {line['demos'] or ''}", line["demos"], line) for line in table["success"]
-            if line["set"] == name
-        ])
-        for name in TITLES
-        if any(line["set"] == name for line in table["success"])
-    ]
     print(markdown(table))
     print(f"table: {folder / 'table.json'}, {page}")
-    if groups:  # none while only learning rates have been tried
-        success_chart(docs / "lego_table.png", groups)
-        print(f"figure: {docs / 'lego_table.png'}")
+    sets = [name for name in TITLES if any(line["set"] == name for line in table["success"])]
+    colours = {scene: i + 1 for i, scene in enumerate(("plain", "varied", "clutter"))} | {"": 0}
+
+    def panel(title: str, lines: Sequence[dict[str, Any]], scenes: bool) -> Group:
+        names = [f"{x['pooling']}{' (' + x['trained_in'] + ')' if scenes and x['trained_in'] else ''}" for x in lines]
+        return Group(title, [(n, colours[x["trained_in"]], x) for n, x in zip(names, lines, strict=True)])
+
+    plain = [x for x in table["success"] if x["trained_in"] in ("plain", "") and x["tested_in"] == "plain"]
+    panels = [panel(TITLES[name], [x for x in plain if x["set"] == name], scenes=False) for name in sets]
+    varied = {x["pooling"] for x in table["success"] if x["trained_in"] in ("varied", "clutter")}
+    of_scenes = [x for x in table["success"] if x["pooling"] in (*varied, "oracle") and sets and x["set"] == sets[0]]
+    tests = [panel(SCENES[s], [x for x in of_scenes if x["tested_in"] == s], scenes=True) for s in SCENES]
+    for name, groups in (("lego_table", panels), ("lego_scenes", tests if varied else [])):
+        if groups:  # none while only the search has been run
+            success_chart(docs / f"{name}.png", groups)
+            print(f"figure: {docs / name}.png")
     return table
 
 
 # ---------------------------------------------------------------- figures from rows
 
 
-def tabulate(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> dict[str, Any]:
-    """Returns the search, success by (pooling, demonstrations, set) and the differences to detection pooling."""
-    groups: dict[tuple[str, int, str], list[Row]] = {}
+def tabulate(cells: Cells) -> dict[str, Any]:
+    """Returns the search, success with retention, the differences to detection pooling, and the long cells."""
+    from toyshift.diagnostics.retention import is_undertrained
+
+    groups: Groups = {}
     for facts, rows in cells:
-        for row in rows if not facts["searched"] else []:
-            groups.setdefault((facts["pooling"], facts["demos"], row.object_set), []).append(row)
-    rates = {(facts["pooling"], facts["demos"]): facts.get("lr") for facts, _ in cells if not facts["searched"]}
-    success = [_line(*key, rows) | {"lr": rates[key[:2]]} for key, rows in sorted(
-        groups.items(), key=lambda item: _order(*item[0])
-    )]
+        kind = facts["kind"]
+        if kind["tried"] or kind["scene"] == LONG:
+            continue
+        trained_in = "" if kind["pooling"] in REFERENCES else kind["scene"]
+        for row in rows:
+            groups.setdefault(Key(kind["pooling"], trained_in, row.object_set, tested_in(row)), []).append(row)
+    ordered = dict(sorted(groups.items(), key=lambda item: _order(item[0])))
+    success = [_line(key, rows, ordered) for key, rows in ordered.items()]
+    undertrained = [
+        f"{x['pooling']}, trained in {SCENES.get(x['trained_in'], x['trained_in'] + ' scenes')}" for x in success
+        if x["set"] == TRAINING and x["trained_in"] and is_undertrained(x["rate"])
+    ]
+    long = _long(cells)
     return {
-        "search": _search(cells),
-        "success": success,
-        "differences": _differences(groups),
-        "undertrained": [
-            f"{x['pooling']}, {x['demos']} demonstrations" for x in success
-            if x["set"] == TRAINING and x["demos"] and x["rate"] < UNDERTRAINED
-        ],
+        "search": _search(cells), "success": success, "differences": _differences(ordered),
+        "undertrained": undertrained, "long": long, "matched": _matched(cells),
     }
 
 
-def _order(pooling: str, demos: int, spec: str) -> tuple[Any, ...]:
+def tested_in(row: Row) -> str:
+    """Returns the scene that a row was played in."""
+    return "table" if row.shift else "clutter" if row.scene else "plain"
+
+
+def _order(key: Key) -> tuple[Any, ...]:
+    trained = ("plain", "varied", "clutter", "")
+    sets, scenes = list(TITLES), list(SCENES)
+    return sets.index(key.set), scenes.index(key.tested_in), trained.index(key.trained_in), _place(key.pooling)
+
+
+def _place(pooling: str) -> tuple[int, str]:
     from toyshift.policies.config import POOLING_NAMES
 
-    known = (*POOLING_NAMES, "oracle", "random")
-    return list(TITLES).index(spec), known.index(pooling), -demos
+    known = (*POOLING_NAMES, *REFERENCES)
+    return known.index(pooling.partition("+")[0]), pooling
 
 
-def _line(pooling: str, demos: int, spec: str, rows: list[Row]) -> dict[str, Any]:
+def _line(key: Key, rows: list[Row], groups: Groups) -> dict[str, Any]:
     from toyshift.diagnostics import clustered, per_seed, summarise
+    from toyshift.diagnostics.retention import retention
 
     found, by_seed = summarise(rows)[0], per_seed(rows)
     new_seeds = clustered([r.success for r in rows], [r.seed for r in rows])
+    toys = [x for k, x in groups.items() if k[:3] == (key.pooling, key.trained_in, TRAINING)]
+    kept = retention(found, summarise(toys[0])[0]).ratio.to_json() if key.set != TRAINING and toys else None
     return {
-        "pooling": pooling, "demos": demos, "set": spec, **figures(found), "objects": found.objects,
-        "seeds": len(by_seed), "clustered_seeds_95": [new_seeds.low, new_seeds.high],
-        "by_seed": [k / n for k, n in by_seed.values()],
+        **key._asdict(), **figures(found), "objects": found.objects, "retention": kept, "seeds": len(by_seed),
+        "clustered_seeds_95": [new_seeds.low, new_seeds.high], "by_seed": [k / n for k, n in by_seed.values()],
+        "failures": found.failures,
     }
 
 
-def _search(cells: Sequence[tuple[dict[str, Any], list[Row]]]) -> list[dict[str, Any]]:
-    """Returns one line per try of a learning rate; the best of a pooling is marked, and whether it is at an edge."""
-    from toyshift.diagnostics import summarise
-
-    lines: list[dict[str, Any]] = []
-    for facts, rows in cells:
-        if facts["searched"]:
-            of_cell = {name: facts[name] for name in ("pooling", "lr", "samples", "validation_loss")}
-            of_rows = {k: v for k, v in figures(summarise(rows)[0]).items() if k != "clustered_objects_95"}
-            lines.append(of_cell | of_rows)
-    lines.sort(key=lambda x: (_order(x["pooling"], 0, TRAINING), x["lr"]))
-    for pooling in {x["pooling"] for x in lines}:
-        tries = [x for x in lines if x["pooling"] == pooling]
-        best = max(tries, key=lambda x: (x["k"], -(x["validation_loss"] or math.inf), x["lr"]))
-        for x in tries:
-            x["best"] = x is best
-            x["edge"] = x is best and len(tries) > 1 and x["lr"] in (tries[0]["lr"], tries[-1]["lr"])
+def _search(cells: Cells) -> list[dict[str, Any]]:
+    """Returns one line per try, in order; the best of a pooling is marked, and whether its rate is at an edge."""
+    tries: dict[str, list[tuple[Try, int, int]]] = {}
+    for facts, rows in sorted(cells, key=lambda cell: cell[0]["kind"]["tried"]):
+        if facts["kind"]["tried"]:
+            one = Try(Choice(**facts["choice"]), sum(row.success for row in rows), facts["validation_loss"])
+            tries.setdefault(facts["kind"]["pooling"], []).append((one, len(rows), facts["samples"]))
+    lines = []
+    for pooling, of_pooling in sorted(tries.items(), key=lambda item: _place(item[0])):
+        alone = [one for one, _, _ in of_pooling]
+        best = ranked(alone)[0]
+        for i, (one, n, samples) in enumerate(of_pooling, 1):
+            chosen = one.choice == best
+            lines.append({
+                "pooling": pooling, "try": i, **dataclasses.asdict(one.choice), "samples": samples, "n": n,
+                "k": one.successes, "validation_loss": one.validation_loss, "best": chosen,
+                "edge": chosen and at_edge(alone),
+            })
     return lines
 
 
-def _differences(groups: dict[tuple[str, int, str], list[Row]]) -> list[dict[str, Any]]:
-    """Returns detpool minus every other pooling on the episodes that both played, clustered by object and by seed."""
-    from toyshift.diagnostics import compare, paired_difference
+def _differences(groups: Mapping[Key, list[Row]]) -> list[dict[str, Any]]:
+    """Returns detpool minus every other pooling of the same training scene, on the episodes that both played.
+
+    Clustered by object and by seed; McNemar's p, and Holm's over all of them.
+    """
+    from toyshift.diagnostics.statistics import holm
 
     lines = []
-    for (pooling, demos, spec), rows in sorted(groups.items(), key=lambda item: _order(*item[0])):
-        first = groups.get(("detpool", demos, spec))
-        if not demos or pooling == "detpool" or first is None:
+    for key, rows in groups.items():
+        first = groups.get(key._replace(pooling="detpool"))
+        if key.trained_in and key.pooling != "detpool" and first is not None:
+            lines.append(key._asdict() | paired(first, rows))
+    corrected = holm([x["p_value"] for x in lines])
+    return [x | {"holm_p": p} for x, p in zip(lines, corrected, strict=True)]
+
+
+def paired(first: Sequence[Row], second: Sequence[Row]) -> dict[str, Any]:
+    """Returns the difference of two policies on the episodes that both played, by object and by seed."""
+    from toyshift.diagnostics import compare, paired_difference
+
+    left, right = ({(r.seed, r.episode): r.success for r in x} for x in (first, second))
+    shared = sorted(left.keys() & right.keys())
+    both = [[wins[i] for i in shared] for wins in (left, right)]
+    found, by_seed = compare(first, second), paired_difference(*both, [seed for seed, _ in shared]).difference
+    by_object = found.difference.to_json()
+    return {"n": len(shared), "p_value": found.p_value, "by_object": by_object, "by_seed": by_seed.to_json()}
+
+
+def _long_groups(cells: Cells) -> dict[tuple[str, int], dict[str, list[Row]]]:
+    """Returns the rows of long cells by (pooling, steps of training), then by set."""
+    groups: dict[tuple[str, int], dict[str, list[Row]]] = {}
+    for facts, rows in cells:
+        if facts["kind"]["scene"] == LONG:
+            last = facts["config"]["long_steps"]
+            for row in rows:
+                _, _, step = row.policy.partition(" at ")
+                sets = groups.setdefault((facts["kind"]["pooling"], int(step or last)), {})
+                sets.setdefault(row.object_set, []).append(row)
+    return dict(sorted(groups.items(), key=lambda item: (_place(item[0][0]), item[0][1])))
+
+
+def _long(cells: Cells) -> list[dict[str, Any]]:
+    """Returns success along the training of the long cells."""
+    from toyshift.diagnostics import summarise
+
+    return [
+        {"pooling": pooling, "steps": steps, "set": name, **figures(summarise(rows)[0])}
+        for (pooling, steps), sets in _long_groups(cells).items() for name, rows in sets.items()
+    ]
+
+
+def _matched(cells: Cells) -> list[dict[str, Any]]:
+    """Returns detpool minus every other pooling on new objects, where both lift as many training toys.
+
+    Of each pooling its last weights; of detpool's weights along training those that are nearest on training toys.
+    """
+    groups = _long_groups(cells)
+
+    def rate(sets: dict[str, list[Row]]) -> float:
+        return float(np.mean([r.success for r in sets[TRAINING]]))
+
+    own = {steps: sets for (pooling, steps), sets in groups.items() if pooling == "detpool"}
+    lines = []
+    for pooling in dict.fromkeys(p for p, _ in groups if p != "detpool"):
+        steps = max(s for p, s in groups if p == pooling)
+        other = groups[pooling, steps]
+        nearest = min(own, key=lambda s: abs(rate(own[s]) - rate(other)), default=None)
+        if nearest is None or abs(rate(own[nearest]) - rate(other)) > MATCHED:
             continue
-        left, right = ({(r.seed, r.episode): r.success for r in x} for x in (first, rows))
-        shared = sorted(left.keys() & right.keys())
-        if shared:
-            both, seeds = [[wins[i] for i in shared] for wins in (left, right)], [seed for seed, _ in shared]
-            by_seed, found = paired_difference(*both, seeds).difference, compare(first, rows)
-            of_cell = {"pooling": pooling, "demos": demos, "set": spec, "n": len(shared), "p_value": found.p_value}
-            lines.append({**of_cell, "by_object": found.difference.to_json(), "by_seed": by_seed.to_json()})
+        rates = {"detpool_steps": nearest, "detpool_toys": rate(own[nearest]), "toys": rate(other)}
+        head = {"pooling": pooling, "steps": steps, **rates}
+        new = [name for name in other if name != TRAINING]
+        lines += [head | {"set": name} | paired(own[nearest][name], other[name]) for name in new]
     return lines
 
 
@@ -159,56 +257,80 @@ def _differences(groups: dict[tuple[str, int, str], list[Row]]) -> list[dict[str
 
 
 SUCCESS = (
-    "| pooling | demonstrations | seeds | n | success | 95 % episodes | 95 % new objects | 95 % new seeds "
-    "| each seed | lr |"
+    "| pooling | trained in | tested in | seeds | n | success | 95 % new objects | 95 % new seeds | each seed "
+    "| retention |"
 )
-DIFFERENCES = "| on | pooling | demonstrations | n | difference | 95 % new objects | 95 % new seeds | McNemar p |"
-TRIES = "| pooling | lr | samples | n | success | 95 % episodes | validation loss | |"
+DIFFERENCES = (
+    "| on | in | trained in | pooling | n | difference | 95 % new objects | 95 % new seeds | McNemar p | Holm p |"
+)
+TRIES = "| pooling | try | lr | jitter | LayerNorm | samples | n | success | validation loss | |"
+ALONG = "| pooling | steps | on | n | success | 95 % new objects |"
+ALIKE = "| on | pooling, toys | detpool at step, toys | n | difference | 95 % new objects | McNemar p |"
 
 
 def markdown(table: dict[str, Any]) -> str:
     """Returns the tables in Markdown."""
+    from toyshift.diagnostics.retention import UNDERTRAINED
+
     settings, success = table["settings"], table["success"]
     encoder, steps, batch = settings["policy"]["encoder"], settings["steps"], settings["batch"]
     samples = f"{steps} steps of {batch} ({steps * batch:,} samples)"
-    out = [f"Encoder {encoder}, {samples} in every cell; success in %, zero-shot."]
+    cell = f"Encoder {encoder}, {settings['demos']} demonstrations, {samples}"
+    out = [f"{cell}; success in %, zero-shot on all sets but the training toys."]
     if table["missing"]:
         out.append(f"**Not complete:** {len(table['missing'])} cells have not been run yet.")
-    for name in dict.fromkeys(line["set"] for line in success):
-        rows = [_row(line) for line in success if line["set"] == name]
-        out.append(f"### Success on {TITLES[name]}\n\n{markdown_table(SUCCESS, rows)}")
-    if table["differences"]:
-        made = markdown_table(DIFFERENCES, map(_difference, table["differences"]))
-        out.append(f"### detpool minus the others, in points, on the same starts\n\n{made}")
-    for other, first in table["same"].items():
-        same = f"it is the same network as `{first}`, trained once"
-        out.append(f"`{other}` is not a row of its own: {encoder} has no attention to mask, so that {same}.")
     below = f"below {100 * UNDERTRAINED:.0f} % on training toys"
     flagged = f"({below}; says nothing about pooling out of distribution): {'; '.join(table['undertrained'])}."
     out.append(f"**Undertrained** {flagged}" if table["undertrained"] else f"No cell that was run is {below}.")
-    if table["search"]:
-        made = markdown_table(TRIES, map(_try, table["search"]))
-        out.append(f"### Learning rates, judged by success on training toys\n\n{made}")
+    for name in dict.fromkeys(line["set"] for line in success):
+        rows = [_row(line) for line in success if line["set"] == name]
+        out.append(f"### Success on {TITLES[name]}\n\n{markdown_table(SUCCESS, rows)}")
+    for title, head, line, entry in (
+        ("detpool minus the others, in points, on the same starts", DIFFERENCES, _difference, "differences"),
+        (f"Along {settings['long_steps']} steps of training, one seed", ALONG, _along, "long"),
+        ("detpool minus the others where both lift as many training toys, one seed", ALIKE, _alike, "matched"),
+        ("The search, judged by success on training toys from starts of their own", TRIES, _try, "search"),
+    ):
+        if table[entry]:
+            out.append(f"### {title}\n\n{markdown_table(head, map(line, table[entry]))}")
+    for other, first in table["same"].items():
+        same = f"it is the same network as `{first}`, trained once"
+        out.append(f"`{other}` is not a row of its own: {encoder} has no attention to mask, so that {same}.")
     return "\n\n".join(out)
 
 
 def _row(x: dict[str, Any]) -> tuple[object, ...]:
-    of_seeds = percents(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["demos"] else "-"
+    of_seeds = percents(*x["clustered_seeds_95"]) if x["seeds"] >= FEW and x["trained_in"] else "-"
     each = ", ".join(f"{100 * rate:.0f}" for rate in x["by_seed"])
-    return (
-        f"`{x['pooling']}`", x["demos"] or "-", x["seeds"], x["n"], f"{100 * x['rate']:.1f}", percents(*x["wilson_95"]),
-        percents(*x["clustered_objects_95"]), of_seeds, each, x["lr"] or "-",
-    )  # fmt: skip
+    kept = x["retention"]
+    of_toys = "-"
+    if kept and isinstance(kept["value"], float):
+        high = f"{kept['high']:.2f}" if isinstance(kept["high"], float) else "?"
+        of_toys = f"{kept['value']:.2f} ({kept['low']:.2f}-{high})"
+    head = f"`{x['pooling']}`", x["trained_in"] or "-", x["tested_in"], x["seeds"], x["n"], f"{100 * x['rate']:.1f}"
+    return (*head, percents(*x["clustered_objects_95"]), of_seeds, each, of_toys)
 
 
 def _difference(x: dict[str, Any]) -> tuple[object, ...]:
     of_seeds, value = points(x["by_seed"]) if x["by_seed"]["n"] >= FEW else "-", f"{100 * x['by_object']['value']:+.1f}"
-    head = (TITLES[x["set"]], f"`{x['pooling']}`", x["demos"], x["n"])
-    return (*head, value, points(x["by_object"]), of_seeds, f"{x['p_value']:.2g}")
+    head = (TITLES[x["set"]], x["tested_in"], x["trained_in"], f"`{x['pooling']}`", x["n"])
+    return (*head, value, points(x["by_object"]), of_seeds, f"{x['p_value']:.2g}", f"{x['holm_p']:.2g}")
+
+
+def _along(x: dict[str, Any]) -> tuple[object, ...]:
+    rate, objects = f"{100 * x['rate']:.0f}", percents(*x["clustered_objects_95"])
+    return f"`{x['pooling']}`", f"{x['steps']:,}", TITLES[x["set"]], x["n"], rate, objects
+
+
+def _alike(x: dict[str, Any]) -> tuple[object, ...]:
+    other = f"`{x['pooling']}`, {100 * x['toys']:.0f} %"
+    own = f"{x['detpool_steps']:,}, {100 * x['detpool_toys']:.0f} %"
+    value = f"{100 * x['by_object']['value']:+.1f}"
+    return TITLES[x["set"]], other, own, x["n"], value, points(x["by_object"]), f"{x['p_value']:.2g}"
 
 
 def _try(x: dict[str, Any]) -> tuple[object, ...]:
     mark = ("chosen, at the edge of the search" if x["edge"] else "chosen") if x["best"] else ""
     loss = "-" if x["validation_loss"] is None else f"{x['validation_loss']:.4f}"
-    head = (f"`{x['pooling']}`", f"{x['lr']:g}", f"{x['samples']:,}", x["n"], f"{100 * x['rate']:.0f}")
-    return (*head, percents(*x["wilson_95"]), loss, mark)
+    asked = (f"{x['lr']:g}", *("yes" if x[name] else "no" for name in ("jitter", "norm")))
+    return (f"`{x['pooling']}`", x["try"], *asked, f"{x['samples']:,}", x["n"], f"{x['k']}/{x['n']}", loss, mark)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from toyshift.core.errors import ConfigError
-from toyshift.core.seeds import episode_rng
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.seeds import PURPOSES, episode_rng
 
 
 def test_streams_repeat_and_differ() -> None:
@@ -19,3 +20,20 @@ def test_streams_repeat_and_differ() -> None:
 def test_negative_numbers_are_refused(seed: int, episode: int) -> None:
     with pytest.raises(ConfigError, match="may be negative"):
         episode_rng(seed, episode)
+
+
+def test_no_stream_of_one_purpose_is_one_of_another() -> None:
+    episodes = range(10_000)
+    firsts = {p: {int(episode_rng(0, i, purpose=p).integers(2**63)) for i in episodes} for p in PURPOSES}
+    assert all(len(found) == len(episodes) for found in firsts.values())
+    assert len(set.union(*firsts.values())) == len(PURPOSES) * len(episodes)
+
+
+def test_collection_draws_what_it_always_drew() -> None:
+    bare = np.random.Generator(np.random.PCG64(np.random.SeedSequence(3, spawn_key=(5,))))
+    assert episode_rng(3, 5).random() == episode_rng(3, 5, purpose="collection").random() == bare.random()
+
+
+def test_an_unknown_purpose_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="purpose"):
+        episode_rng(0, 0, purpose="training")

@@ -11,6 +11,7 @@ from toyshift.core.errors import ConfigError, ContractError, FileError, UnknownN
 from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
+from toyshift.data.store.provenance import provenance, runs
 
 
 def test_episodes_come_back_exactly(tmp_path, maker):
@@ -29,6 +30,22 @@ def test_episodes_come_back_exactly(tmp_path, maker):
             assert got.frames[key].dtype == value.dtype
             np.testing.assert_array_equal(got.frames[key], value, err_msg=key)
     assert [len(e) for e in dataset] == [5, 4, 6]
+
+
+@pytest.mark.parametrize(("numbers", "found"), [
+    (set(), []), ({4}, [(4, 4)]), ({0, 1, 2, 5, 7, 8}, [(0, 2), (5, 5), (7, 8)]),
+])
+def test_numbers_as_runs(numbers, found):
+    assert runs(numbers) == found
+
+
+def test_provenance_says_objects_and_starts(tmp_path, maker):
+    maker.dataset(tmp_path, [1, 4, 6])
+    dataset = open_dataset(tmp_path)
+    found = provenance(dataset)
+    assert found["content_hash"] == dataset.content_hash()
+    assert found["object_ids"] == sorted({dataset.meta(i)["object_id"] for i in range(3)})
+    assert found["starts"] == []  # which these do not say
 
 
 def test_some_columns_can_be_read_alone(tmp_path, maker):

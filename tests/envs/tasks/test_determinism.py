@@ -1,5 +1,7 @@
 """The same (seed, episode) gives the same bytes: alone, threaded, sync, async, in any order, and from a snapshot."""
 
+import contextlib
+import itertools
 import multiprocessing
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from toyshift.core.errors import ContractError
+from toyshift.core.errors import ContractError, UnknownNameError
+from toyshift.core.seeds import PURPOSES
 from toyshift.envs import EnvConfig, GraspEnv, Look, ToyGraspVectorEnv
 from toyshift.envs.tasks.snapshot import restore, save
 
@@ -194,3 +197,19 @@ def test_a_snapshot_of_another_scene_is_refused(alone: GraspEnv) -> None:
     other = GraspEnv(EnvConfig(**(OPTIONS | {"cameras": (), "physics_dt": 0.002})))
     with pytest.raises(ContractError, match="another model"):
         restore(other, snapshot)
+
+
+def test_the_same_episode_of_another_purpose_starts_elsewhere(alone: GraspEnv, expected: Recording) -> None:
+    starts: dict[str, dict[tuple[int, int], tuple[float, ...]]] = {purpose: {} for purpose in PURPOSES}
+    for purpose, (seed, episode) in itertools.product(PURPOSES, PAIRS):
+        _, info = alone.reset(seed=seed, options={"episode": episode, "purpose": purpose})
+        assert info["purpose"] == purpose
+        starts[purpose][seed, episode] = tuple(np.round(alone.object_pose()[0], 9))
+    places = [place for found in starts.values() for place in found.values()]
+    assert len(set(places)) == len(places) == len(PURPOSES) * len(PAIRS)
+    config = EnvConfig(**OPTIONS, purpose="test")
+    with contextlib.closing(GraspEnv(config)) as env:  # the configuration's, where reset names none
+        env.reset(seed=PAIRS[0][0], options={"episode": PAIRS[0][1]})
+        assert tuple(np.round(env.object_pose()[0], 9)) == starts["test"][PAIRS[0]]
+    with pytest.raises(UnknownNameError, match="purpose"):
+        alone.reset(seed=0, options={"purpose": "training"})

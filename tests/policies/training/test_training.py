@@ -163,6 +163,24 @@ def test_a_finished_run_does_nothing(trained: Path, make_config: Make, monkeypat
     }
 
 
+def test_weights_are_kept_on_the_way(make_config: Make, make_source: Make, tmp_path: Path) -> None:
+    whole = make_config(tmp_path / "whole", steps=6, keep_steps=(2, 6))
+    train(whole, make_source(whole))
+    kept = {step: checkpoints.kept_folder(tmp_path / "whole", step) for step in (2, 6)}
+    assert load_policy(kept[2]).policy.config == whole.policy
+    last, end = (load_file(str(folder / "model.safetensors")) for folder in (kept[6], tmp_path / "whole"))
+    assert all(torch.equal(last[name], end[name]) for name in end)
+    early = load_file(str(kept[2] / "model.safetensors"))
+    assert not all(torch.equal(early[name], end[name]) for name in end)
+    plain = make_config(tmp_path / "plain", steps=6)
+    train(plain, make_source(plain))
+    assert same_weights(tmp_path / "whole", tmp_path / "plain")  # keeping changes nothing
+    with pytest.raises(ConfigError, match="went past step 2 without keeping it"):
+        train(dataclasses.replace(plain, keep_steps=(2,)))
+    with pytest.raises(ConfigError, match="between 1 and the 6 steps"):
+        make_config(tmp_path / "late", steps=6, keep_steps=(7,))
+
+
 def test_another_configuration_is_refused(trained: Path, make_config: Make) -> None:
     with pytest.raises(ConfigError, match=r"lr: 0.5 now, 0.001 there"):
         train(make_config(trained, lr=0.5))

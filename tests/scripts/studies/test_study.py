@@ -3,9 +3,13 @@
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.data.store.dataset import open_dataset
@@ -14,6 +18,7 @@ from toyshift.scripts.studies import lego_results as study_lego_results
 from toyshift.scripts.studies import mask_iou as study_mask_iou
 from toyshift.scripts.studies import recipe as study_recipe
 from toyshift.scripts.studies.cells import Cell, choose, duration, plan, run_cells, write_page
+from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, next_choice, ranked
 from toyshift.scripts.studies.lego_table import Config, LegoTable, main, set_name
 
 
@@ -21,52 +26,59 @@ from toyshift.scripts.studies.lego_table import Config, LegoTable, main, set_nam
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = tmp_path_factory.mktemp("study")
     return Config(
-        out=root / "run", results=root / "results", docs=root / "docs", demos=(2,), seeds=1, steps=2, batch=4, trials=1,
-        rates=(1e-3, 2e-3), tune_steps=1,
-        tune_trials=1, workers=1, only=("mean-2-s0",),
+        out=root / "run", results=root / "results", docs=root / "docs", demos=2, seeds=1, steps=2, batch=4, trials=1,
+        rates=(1e-3, 2e-3), tune_steps=1, tune_trials=1, long_steps=3, kept=(1,), poolings=("mean",), workers=1,
+        only=("mean-plain-s0", "mean-long-s0"),
     )
+
+
+TRIES = [f"try-mean-{i}" for i in range(1, 8)]
 
 
 def test_a_cell_brings_its_search_and_a_stopped_study_goes_on(config: Config) -> None:
     first = main(dataclasses.replace(config, cells=1))
-    assert first["ran"] == ["lr-mean-0.001"]
-    assert first["missing"] == ["lr-mean-0.002", "mean-2-s0"]
+    assert first["ran"] == TRIES[:1]
+    assert first["missing"] == [*TRIES[1:], "mean-plain-s0", "mean-long-s0"]
     second = main(config)
-    assert second["ran"] == ["lr-mean-0.002", "mean-2-s0"]
+    assert second["ran"] == first["missing"]
     made = {path: path.stat().st_mtime_ns for path in (config.results / "rows").iterdir()}
     assert main(config)["ran"] == []
     assert made == {path: path.stat().st_mtime_ns for path in (config.results / "rows").iterdir()}
-    facts, rows = read_rows_manifest(config.results / "rows" / "mean-2-s0.parquet"), read_rows(
-        config.results / "rows" / "mean-2-s0.parquet"
-    )
+    path = config.results / "rows" / "mean-plain-s0.parquet"
+    facts, rows = read_rows_manifest(path), read_rows(path)
     assert facts["samples"] == 8
-    assert {(r.object_set, r.seed, r.policy) for r in rows} == {
-        ("toys:train", 1000, "mean-2"), ("ycb-like?graspable", 1000, "mean-2")
-    }
+    played = {(r.object_set, r.shift, r.scene, r.seed, r.policy, r.purpose) for r in rows}
+    tests = [("toys:train", "", "")]
+    tests += [("ycb-like?graspable", *changed) for changed in (("", ""), ("table-texture=5", ""), ("", "clutter=4"))]
+    assert played == {(*test, 0, "mean plain", "test") for test in tests}
+    tried = read_rows(config.results / "rows" / "try-mean-1.parquet")
+    assert {r.purpose for r in tried} == {"validation"}  # choices are made on other starts than are reported
+    long = {r.policy for r in read_rows(config.results / "rows" / "mean-long-s0.parquet")}
+    assert long == {"mean long", "mean long at 1"}
     table = json.loads((config.results / "table.json").read_text())
-    assert [x["lr"] for x in table["search"]] == [1e-3, 2e-3]
-    assert facts["lr"] == next(x["lr"] for x in table["search"] if x["best"])
+    chosen = [{k: x[k] for k in ("lr", "jitter", "norm")} for x in table["search"] if x["best"]]
+    assert chosen == [facts["choice"]]
+    assert {x["steps"] for x in table["long"]} == {1, 3}
     assert (config.docs / "lego_table.png").stat().st_size > 1000
     assert "`mean`" in (config.docs / "lego_table.md").read_text()
 
 
-def test_a_longer_search_runs_cells_again_whose_best_rate_is_another_one(config: Config) -> None:
+def test_cells_are_run_again_when_the_search_found_something_better(config: Config) -> None:
     main(config)
     study = LegoTable(config)
-    cell = next(c for c in study.cells() if c.name == "mean-2-s0")
+    cell = next(c for c in study.cells() if c.name == "mean-plain-s0")
     assert study.is_done(cell)
-    best, path = study.best_rate("mean"), study.path("lr-mean-0.004")
-    facts = read_rows_manifest(study.path("lr-mean-0.001"))
-    rows = [dataclasses.replace(r, success=True) for r in read_rows(study.path("lr-mean-0.001"))]
-    write_rows(path, rows * 2, facts | {"lr": 4e-3})  # as if a try had succeeded more often
-    assert study.best_rate("mean") == 4e-3 != best
+    other = [one.choice == study.best("mean") for one in study.searched("mean")].index(False)
+    path = study.path(TRIES[other])
+    facts, rows = read_rows_manifest(path), read_rows(path)
+    write_rows(path, [dataclasses.replace(r, success=True) for r in rows] * 2, facts)  # as if that try had been better
     assert not study.is_done(cell)
-    path.unlink()
+    write_rows(path, rows, facts)
     assert study.is_done(cell)
 
 
 def test_other_settings_in_the_same_folder_are_refused(config: Config) -> None:
-    main(dataclasses.replace(config, only=("lr-mean-0.001",)))
+    main(dataclasses.replace(config, only=TRIES[:1]))
     with pytest.raises(ConfigError, match=r"another configuration \(steps: 3 now, 2 there\)"):
         main(dataclasses.replace(config, steps=3))
 
@@ -74,59 +86,149 @@ def test_other_settings_in_the_same_folder_are_refused(config: Config) -> None:
 def test_the_grid_holds_what_the_budget_says() -> None:
     study = LegoTable(Config())
     names = [cell.name for cell in study.cells()]
-    assert len(names) == 2 + 5 * 4 + 5 * 2 * 3
-    assert names[2 + 5 * 4] == "detpool-1000-s0"  # one seed of every pooling with all demonstrations first
+    assert len(names) == 2 + 10 * 8 + 10 * 3 + 3 * 2 * 3 + 10
+    assert names[2 + 10 * 8] == "detpool-plain-s0"
     assert study.same == {"detpool-post": "detpool"}  # no attention in a conv encoder
     vit = LegoTable(Config(encoder="vit-tiny"))
     assert vit.same == {}
-    assert "detpool-post-250-s2" in vit.kinds
+    assert "detpool-post-plain-s2" in vit.kinds
     paper = LegoTable(Config(budget="paper"))
-    assert len(paper.cells()) == 2 + 8 * 3 + 8 * 6 * 3
-    assert paper.recipe("box", "d", "o", 1, 1e-4).policy.policy_net == "transformer-base"
+    assert paper.recipe(paper.kinds["box-plain-s1"], Choice(1e-4), "d", "o").policy.policy_net == "transformer-base"
+    assert len(LegoTable(Config(long_steps=-1)).cells()) == len(names) - 10
+
+
+def test_a_pooling_is_made_of_its_name_and_what_was_chosen() -> None:
+    study = LegoTable(Config())
+    made = study.recipe(study.kinds["attention+mask-plain-s2"], Choice(5e-3, jitter=False, norm=True), "data", "out")
+    assert (made.policy.pooling, made.policy.mask_input, made.policy.pooled_norm) == ("attention", True, True)
+    assert (made.lr, made.brightness, made.contrast, made.color, made.seed) == (5e-3, 0.0, 0.0, 0.0, 2)
+    assert made.state_noise > 0.0  # which is no jitter of images
+    usual = study.recipe(study.kinds["detpool-plain-s0"], Choice(5e-3), "data", "out")
+    assert (usual.policy.mask_input, usual.policy.pooled_norm, usual.color > 0.0) == (False, False, True)
 
 
 def test_a_pooling_that_the_encoder_cannot_have_is_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="mask-channel"):
         LegoTable(Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True))
     poolings = ("detpool", "mean")
-    assert len(LegoTable(
+    study = LegoTable(
         Config(budget="paper", encoder_weights="mvp:w.safetensors", freeze_encoder=True, poolings=poolings)
-    ).cells()) == 2 + 2 * 3 + 2 * 6 * 3
+    )
+    assert study.poolings == list(poolings)
 
 
 def test_dry_run_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = main(Config(out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", dry_run=True))
-    assert len(found["missing"]) == 52
-    assert "52 of 52 cells to run" in capsys.readouterr().out
+    assert len(found["missing"]) == 140
+    assert "140 of 140 cells to run" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
-def row(pooling: str, spec: str, seed: int, episode: int, success: bool) -> Row:
+# ---------------------------------------------------------------- the search
+
+
+def searched(wins: Callable[[Choice], int], tries: int = 8) -> list[Try]:
+    """Searches where a choice succeeds as often as `wins` says."""
+    done: list[Try] = []
+    for _ in range(tries):
+        choice = next_choice(done, (2.5e-3, 5e-3, 1e-2))
+        done.append(Try(choice, wins(choice), None))
+    return done
+
+
+def test_a_search_tries_rates_then_jitter_then_norm_then_a_finer_rate() -> None:
+    tries = [x.choice for x in searched(lambda c: {2.5e-3: 10, 5e-3: 20, 1e-2: 15}.get(c.lr, 0))]
+    assert tries[:3] == [Choice(2.5e-3), Choice(5e-3), Choice(1e-2)]
+    assert tries[3:5] == [Choice(5e-3, jitter=False), Choice(1e-2, jitter=False)]
+    assert tries[5:7] == [Choice(5e-3, norm=True), Choice(5e-3, jitter=False, norm=True)]
+    assert tries[7] == Choice(7.1e-3)  # between the best rate and its better neighbour
+
+
+def test_a_search_finds_what_is_planted_and_goes_beyond_its_edges() -> None:
+    found = searched(lambda c: 30 * (not c.jitter) + 9 * c.norm + round(1000 * c.lr))
+    assert ranked(found)[0] == Choice(2e-2, jitter=False, norm=True)
+    assert at_edge(found)
+    low = searched(lambda c: round(1e-2 / c.lr) - 50 * c.norm - 50 * (not c.jitter))
+    assert ranked(low)[0] == Choice(1.25e-3)
+    assert not at_edge(searched(lambda c: {5e-3: 20}.get(c.lr, 0) - c.norm - (not c.jitter)))
+
+
+@given(st.lists(st.integers(0, 56), min_size=8, max_size=8))
+def test_no_choice_is_tried_twice(wins: list[int]) -> None:
+    done: list[Try] = []
+    for k in wins:
+        done.append(Try(next_choice(done, (2.5e-3, 5e-3, 1e-2)), k, float(len(done))))
+    assert len({x.choice for x in done}) == 8
+
+
+# ---------------------------------------------------------------- the table
+
+
+def row(policy: str, spec: str, seed: int, episode: int, success: bool) -> Row:
     return Row(
-        f"{pooling}-1000", pooling, spec, f"object{episode % 4}", seed, episode, success, 0.3, 10,
-        "" if success else "dropped", "", 0.1
+        policy, policy.split()[0], spec, f"object{episode % 4}", seed, episode, success, 0.3, 10,
+        "" if success else "dropped", "", 0.1, purpose="test"
     )
+
+
+def cell(pooling: str, scene: str, seed: int, rows: list[Row], tried: int = 0, **facts: Any) -> Any:
+    kind = {"pooling": pooling, "scene": scene, "seed": seed, "tried": tried}
+    return {"kind": kind, "config": {"long_steps": 400}, **facts}, rows
 
 
 def test_table_of_known_rows() -> None:
     cells = []
     for seed in (0, 1, 2):
         for pooling, wins in (("detpool", 8), ("mean", 1)):
-            rows = [row(pooling, spec, 1000 + seed, i, i < wins) for spec in ("toys:train", "ycb") for i in range(10)]
-            cells.append(
-                ({"pooling": pooling, "demos": 1000, "training_seed": seed, "searched": False, "lr": 1e-3}, rows)
-            )
+            both = ("toys:train", "ycb")
+            rows = [row(f"{pooling} plain", spec, seed, i, i < wins) for spec in both for i in range(10)]
+            cells.append(cell(pooling, "plain", seed, rows))
     table = study_lego_results.tabulate(cells)
     line = {(x["pooling"], x["set"]): x for x in table["success"]}[("detpool", "ycb")]
     assert (line["n"], line["k"], line["rate"], line["by_seed"]) == (30, 24, 0.8, [0.8, 0.8, 0.8])
     low, high = line["wilson_95"]
     assert (low, high) == pytest.approx((0.627, 0.905), abs=1e-3)  # Wilson's interval of 24 in 30
     assert line["clustered_seeds_95"][0] < low  # three seeds know less than thirty episodes
+    assert line["retention"]["value"] == pytest.approx(1.0)
     difference = next(x for x in table["differences"] if x["set"] == "ycb")
     assert difference["by_object"]["value"] == pytest.approx(0.7)
     assert difference["by_seed"]["n"] == 3
     assert difference["n"] == 30
-    assert table["undertrained"] == ["mean, 1000 demonstrations"]
+    assert difference["holm_p"] == pytest.approx(min(1.0, 2 * difference["p_value"]))  # of two tests, equal ones
+    assert table["undertrained"] == ["mean, trained in the plain scene"]
+
+
+def test_scenes_are_kept_apart_and_retention_is_of_the_own_scene() -> None:
+    def rows(wins: int, spec: str, **scene: str) -> list[Row]:
+        return [dataclasses.replace(row("detpool varied", spec, 0, i, i < wins), **scene) for i in range(8)]
+
+    cluttered = {"scene": "clutter=4"}
+    cells = [cell("detpool", "varied", 0, [
+        *rows(8, "toys:train", shift="table-texture=5"), *rows(6, "ycb"), *rows(4, "ycb", shift="table-texture=5"),
+        *rows(2, "ycb", **cluttered),
+    ])]
+    lines = {x["tested_in"]: x for x in study_lego_results.tabulate(cells)["success"] if x["set"] == "ycb"}
+    assert {name: x["k"] for name, x in lines.items()} == {"plain": 6, "table": 4, "clutter": 2}
+    kept = {name: x["retention"]["value"] for name, x in lines.items()}
+    assert kept == {"plain": 0.75, "table": 0.5, "clutter": 0.25}
+
+
+def test_where_both_lift_as_many_toys_new_objects_are_compared() -> None:
+    def rows(policy: str, toys: int, new: int) -> list[Row]:
+        wins = {"toys:train": toys, "ycb": new}
+        return [row(policy, spec, 0, i, i < n) for spec, n in wins.items() for i in range(20)]
+
+    along = [*rows("detpool long at 100", 10, 9), *rows("detpool long at 200", 15, 14), *rows("detpool long", 19, 18)]
+    cells = [
+        cell("detpool", "long", 0, along), cell("cls", "long", 0, rows("cls long", 11, 6)),
+        cell("mean", "long", 0, rows("mean long", 3, 3)),  # no weights of detpool lift as few toys
+    ]
+    table = study_lego_results.tabulate(cells)
+    (line,) = table["matched"]
+    assert (line["pooling"], line["detpool_steps"], line["detpool_toys"], line["toys"]) == ("cls", 100, 0.5, 0.55)
+    assert line["by_object"]["value"] == pytest.approx(0.15)
+    steps = {(x["pooling"], x["steps"]) for x in table["long"]}
+    assert steps == {("detpool", 100), ("detpool", 200), ("detpool", 400), ("cls", 400), ("mean", 400)}
 
 
 def test_cells_are_chosen_by_pattern_and_limited() -> None:

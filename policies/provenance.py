@@ -1,0 +1,24 @@
+"""What a trained folder or an exported bundle says it was trained on; read without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from toyshift.core.files import read_json
+from toyshift.policies.checkpoints import CONFIG_FILE, CONTRACT_FILE
+
+TRAINED_ON = "trained_on"
+
+
+def trained_on(folder: str | Path) -> list[dict[str, Any]] | None:
+    """Returns what `data.store.provenance.provenance` says of each dataset that a policy was trained on.
+
+    None where nobody knows: servers, foreign policies, and folders from before it was written down.
+    """
+    for name in (CONFIG_FILE, CONTRACT_FILE):
+        if (path := Path(folder) / name).is_file():
+            value = read_json(path)
+            if isinstance(value, dict) and TRAINED_ON in value:
+                return list(value[TRAINED_ON])
+    return None
