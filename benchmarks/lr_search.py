@@ -19,9 +19,8 @@ from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
 from toyshift.diagnostics import EvaluateConfig, evaluate, summarise
 from toyshift.policies import train
-from toyshift.scripts.recipe import quickstart_recipe
+from toyshift.scripts.recipe import KINDS, quickstart_recipe
 
-POOLINGS = ("detpool", "mean")
 RATES = (1e-3, 2.5e-3, 5e-3, 1e-2)
 
 
@@ -29,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="demonstrations")
     parser.add_argument("--out", type=Path, default=Path("runs/lr-search"), help="folder of the policies")
-    parser.add_argument("--poolings", nargs="+", choices=POOLINGS, default=POOLINGS, help="all by default")
+    parser.add_argument("--poolings", nargs="+", choices=KINDS, default=("detpool", "mean"), help="of the quickstart's")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES, help="peak learning rates")
     parser.add_argument("--steps", type=int, default=250, help="optimiser steps of each run")
     parser.add_argument("--batch", type=int, default=128, help="samples per step")

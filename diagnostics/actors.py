@@ -198,8 +198,8 @@ class FolderActor:
         self.policy = policy
         self.masks = mask_source(masks)
         self.name = str(policy.name)
-        places = (policy, getattr(policy, "config", None))  # a bundle says it itself
-        self.pooling = next((str(p) for place in places if (p := getattr(place, "pooling", None))), "")
+        label = getattr(getattr(policy, "config", None), "pooling_label", "")
+        self.pooling = str(getattr(policy, "pooling", "") or label)  # a server says it itself
 
     def check(self, env: World) -> None:
         """Raises ContractError where the environment acts or looks otherwise than the policy was trained for."""

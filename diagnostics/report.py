@@ -14,12 +14,16 @@ from toyshift.diagnostics.failures import FAILURES
 from toyshift.diagnostics.leaning import FactorEffect, LeaningResult
 from toyshift.diagnostics.report_charts import curve_panel, image_uri, percent, points, short, span, video_uri
 from toyshift.diagnostics.report_data import Headline, LeaningPanel, ReportData
-from toyshift.diagnostics.statistics import Estimate
+from toyshift.diagnostics.retention import FLAG, SAYS_NOTHING, retentions, undertrained
+from toyshift.diagnostics.statistics import Estimate, holm
+from toyshift.diagnostics.tables import ratio_text
+from toyshift.policies.parts import sees_mask
 
 TEMPLATES = Path(__file__).parent / "assets" / "templates"
 REFERENCES = {"oracle": "Oracle (expert)", "random": "Random actions"}
 POOLINGS = {
     "detpool": "detection pooling", "mean": "mean pooling", "cls": "class token", "attention": "attention pooling",
+    "attention-mask": "attention pooling, mask as input",
 }
 FACTOR_TITLES = {
     "table": "Table texture", "background": "Background texture", "azimuth": "Camera azimuth", "light": "Light",
@@ -60,10 +64,12 @@ class _Names:
         self._colours = {p: f"c{i % 6}" for i, p in enumerate(trained)} | {name: name for name in REFERENCES}
         sets = dict.fromkeys([*(s.object_set for s in data.success), *(p.object_set for p in data.objects)])
         self._titles = [_set_title(name) for name in sets]
+        self.undertrained = undertrained(data.success, data.trained_on())
 
     def policy(self, name: str) -> str:
+        """Returns a policy's title, which says so where it has not learnt its own task."""
         title = {**POOLINGS, **REFERENCES, **self._data.policy_titles}.get(name, name)
-        return title[:1].upper() + title[1:]
+        return title[:1].upper() + title[1:] + (f" ({FLAG})" if name in self.undertrained else "")
 
     def colour(self, name: str) -> str:
         return self._colours.get(name, "c5")
@@ -89,11 +95,13 @@ def _sets(data: ReportData) -> list[str]:
 def derive_headlines(data: ReportData) -> list[Headline]:
     """Returns big numbers from the results: the best trained policy on each set, the first line of the first repair.
 
-    The first line, not the largest: choosing by outcome would flatter. Put the condition the repair was made for first.
+    Policies that fail on their own training toys are left aside: their success elsewhere says nothing. The first line,
+    not the largest: choosing by outcome would flatter. Put the condition the repair was made for first.
     """
     names, out = _Names(data), []
     for object_set in _sets(data):
-        trained = [s for s in data.success if s.object_set == object_set and s.policy not in REFERENCES]
+        aside = (*REFERENCES, *names.undertrained)
+        trained = [s for s in data.success if s.object_set == object_set and s.policy not in aside]
         if not trained:
             continue
         best = max(trained, key=lambda s: s.rate)
@@ -119,6 +127,30 @@ def _inside(title: str) -> str:
 
 def _number(value: float) -> str:
     return "\u221e" if value == math.inf else "\u2013" if math.isnan(value) else f"{value:.2f}"
+
+
+def _notes(data: ReportData, names: _Names) -> list[str]:
+    """Returns what must be known to read the table: who is given masks, what retention is, who is flagged."""
+    masked = {s.policy for s in data.success if sees_mask(s.pooling) and "[masks " not in s.policy}
+    told = [_inside(names.policy(name)) for name in dict.fromkeys(s.policy for s in data.success) if name in masked]
+    notes = []
+    if told:
+        notes.append(
+            f"Given the target's mask by the simulator, in every image and at test time too: {'; '.join(told)}. "
+            "The other trained policies see images only."
+        )
+    if retentions(data.success, data.trained_on()):
+        notes.append(
+            "Retention: success on the set over success on the training toys, with a 95\u00a0% interval for new "
+            "objects and new toys. It keeps learning and transfer apart; the oracle's says how much harder the objects are."
+        )
+    if names.undertrained:
+        notes.append(f"{FLAG.capitalize()}: {SAYS_NOTHING}.")
+    return notes
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _between(estimate: Estimate) -> str:
@@ -194,6 +226,9 @@ def _provenance(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 def render_report(data: ReportData) -> str:
     """Returns the page as a string of HTML."""
     names, order = _Names(data), {"random": 2, "oracle": 1}
+    retained = {(r.policy, r.object_set): ratio_text(r.ratio) for r in retentions(data.success, data.trained_on())}
+    lines = [line for repair in data.repair for line in repair.lines]
+    corrected = dict(zip(map(id, lines), holm([line.difference.p_value for line in lines]), strict=True))
     ordered = sorted(data.success, key=lambda s: order.get(s.policy, 0))
     sections: dict[str, Any] = {
         "ran": data.ran,
@@ -212,13 +247,16 @@ def render_report(data: ReportData) -> str:
         "percent": percent, "span": span, "points": points, "short": short, "number": _number, "between": _between,
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": _factor,
         "in_order": _in_order, "verdict": _verdict, "at": _scale(data.leaning), "measures": _measures,
-        "image": image_uri, "film": video_uri,
+        "image": image_uri, "film": video_uri, "p": _p,
+        "holm": lambda line: corrected[id(line)],
     }
     return environment.get_template("report.html.j2").render(
         title=data.title, subtitle=data.subtitle, headlines=data.headlines or derive_headlines(data),
         left_out=[LEFT_OUT[name] for name, value in sections.items() if not value],
         navigation=[(name, title) for name, title in NAVIGATION.items() if sections[name]],
-        training_sets=data.training_sets, references=REFERENCES, failures=FAILURES, commands=data.commands,
+        notes=_notes(data, names), retained=retained, comparisons=data.comparisons,
+        repairs=len(lines), training_sets=data.training_sets, references=REFERENCES, failures=FAILURES,
+        commands=data.commands,
         made=str(data.manifest.get("made", "")), git=str(data.manifest.get("git", "")), **sections,
     )
 

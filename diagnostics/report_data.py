@@ -15,7 +15,7 @@ from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.leaning import LeaningResult
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import PairedDifference
-from toyshift.diagnostics.summaries import Summary, per_object
+from toyshift.diagnostics.summaries import Comparison, Summary, per_object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +175,7 @@ class ReportData:
         subtitle: one sentence under it.
         ran: plain sentences that say what was run.
         success: summaries of all policies on all sets with the training look, oracle and random rows among them.
+        comparisons: a policy against others on the same episodes.
         headlines: big numbers; empty derives them from `success` and `repair`.
         training_sets: sets whose objects were trained on; they are marked and never called zero-shot.
         set_titles: object set -> title.
@@ -194,6 +195,7 @@ class ReportData:
     subtitle: str = ""
     ran: Sequence[str] = ()
     success: Sequence[Summary] = ()
+    comparisons: Sequence[Comparison] = ()
     headlines: Sequence[Headline] = ()
     training_sets: Sequence[str] = ()
     set_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -207,6 +209,15 @@ class ReportData:
     diversity: Diversity | None = None
     manifest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     commands: Sequence[str] = ()
+
+    def trained_on(self) -> dict[str, str]:
+        """Returns policy -> the first of the training sets that it was tested on."""
+        found: dict[str, str] = {}
+        for object_set in self.training_sets:
+            for s in self.success:
+                if s.object_set == object_set:
+                    found.setdefault(s.policy, object_set)
+        return found
 
 
 def object_panel(

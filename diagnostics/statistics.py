@@ -7,6 +7,8 @@ Three sources of doubt are kept apart:
   number of episodes divided by it, corrected for few objects by Student's t, and Wilson's formula applied to the
   result. It stays inside [0, 1], and unlike a bootstrap it does not collapse to a point at 0 % or 100 %;
 * `bootstrap_ratio`, `bootstrap_mean`: seeded percentile bootstrap over scenes (or clusters of them).
+
+`rate_ratio` divides two rates of different objects, and `holm` corrects the p values of several tests.
 """
 
 from __future__ import annotations
@@ -175,6 +177,47 @@ def bootstrap_ratio(
     method = "linear" if np.isfinite(ratios).all() else "nearest"
     low, high = np.quantile(ratios, [0.5 - confidence / 2, 0.5 + confidence / 2], method=method)  # type: ignore[call-overload]
     return Estimate(value, float(low), float(high), len(columns))
+
+
+def rate_ratio(top: Estimate, bottom: Estimate) -> Estimate:
+    """Returns the ratio of two rates that were measured on different objects, from the intervals of both.
+
+    MOVER-R (Donner and Zou, 2012): each side's variance is taken from its own interval, towards the end that counts,
+    and put into Fieller's formula. So it knows what those intervals know (objects as clusters, few of them, rates near
+    0 and 1), and draws no random numbers. The sides are taken as independent.
+
+    Args:
+        top: a rate with its interval, e.g. of `clustered`.
+        bottom: the one it is divided by; where that is 0 (or either is unknown), the ratio is undefined: nan. Where its
+            interval reaches 0, the ratio's reaches infinity.
+
+    Returns:
+        The ratio; its `n` is the number of objects of both sides.
+    """
+    p, q, n = top.value, bottom.value, top.n + bottom.n
+    if not q > 0.0 or np.isnan(p):
+        return Estimate(float("nan"), float("nan"), float("nan"), n)
+
+    def root(end: float, other: float) -> float:
+        return float(np.sqrt(max(0.0, (p * q) ** 2 - end * (2 * p - end) * other * (2 * q - other))))
+
+    low = top.low * (2 * p - top.low) / (p * q + root(top.low, bottom.high)) if top.low > 0.0 else 0.0
+    to_zero = bottom.low * (2 * q - bottom.low)
+    high = (p * q + root(top.high, bottom.low)) / to_zero if to_zero > 0.0 else float("inf")
+    return Estimate(p / q, low, high, n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns the p values of several tests, corrected by Holm's step-down method, in the order given.
+
+    Those at or below 0.05 are, all together, wrong with a probability of at most 0.05, however the tests depend on each
+    other.
+    """
+    order = np.argsort(p_values, kind="stable")
+    steps = [(len(p_values) - i) * p_values[k] for i, k in enumerate(order)]
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if steps else []
+    return [float(p) for p in corrected]
 
 
 @dataclasses.dataclass(frozen=True)

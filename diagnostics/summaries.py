@@ -11,7 +11,7 @@ import numpy as np
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.statistics import PairedDifference, clustered, paired_difference, wilson
+from toyshift.diagnostics.statistics import PairedDifference, clustered, holm, paired_difference, wilson
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,3 +109,41 @@ def compare(a: Sequence[Row], b: Sequence[Row], confidence: float = 0.95) -> Pai
         raise ConfigError(f"{told}; evaluate both with the same sets, seed and trials")
     left, right = (np.array([index[key] for key in shared]) for index in keyed)
     return paired_difference(left, right, [f"{key[0]}/{key[1]}" for key in shared], confidence)
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Two policies on one set, one comparison of several.
+
+    Attributes:
+        first, second: the policies.
+        object_set: whose objects they met.
+        paired: success of the first minus that of the second on the same episodes.
+        p_holm: its p value, corrected for all comparisons that were made together.
+    """
+
+    first: str
+    second: str
+    object_set: str
+    paired: PairedDifference
+    p_holm: float
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"paired": self.paired.to_json()}
+
+
+def compare_all(rows: Sequence[Row], first: str, others: Sequence[str]) -> list[Comparison]:
+    """Compares one policy with others on every set, where they share episodes with the training look and no shift."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if not row.look and not row.shift:
+            groups.setdefault((row.object_set, row.policy), []).append(row)
+    pairs = []
+    for object_set in dict.fromkeys(name for name, _ in groups):
+        for other in others:
+            sides = groups.get((object_set, first), []), groups.get((object_set, other), [])
+            episodes = [{(r.object_id, r.seed, r.episode, r.purpose) for r in side} for side in sides]
+            if episodes[0] & episodes[1]:
+                pairs.append((other, object_set, compare(*sides)))
+    corrected = holm([paired.p_value for *_, paired in pairs])
+    return [Comparison(first, *pair, p) for pair, p in zip(pairs, corrected, strict=True)]

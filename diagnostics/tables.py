@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
+from toyshift.diagnostics.retention import FLAG, SAYS_NOTHING, Retention, undertrained
+from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.summaries import Summary
 
 
@@ -47,11 +50,35 @@ def shift_table(summaries: Iterable[Summary]) -> str:
     return render_table(["policy", "objects of", "factor", *(f"level {level}" for level in levels)], lines)
 
 
-def summary_table(summaries: Sequence[Summary]) -> str:
+def ratio_text(ratio: Estimate) -> str:
+    """Returns a ratio with its interval, "0.88 [0.72, 1.06]", or "undefined"."""
+    return "undefined" if math.isnan(ratio.value) else f"{ratio.value:.2f} {interval(ratio.low, ratio.high)}"
+
+
+def retention_table(found: Sequence[Retention]) -> str:
+    """Returns what is left on new objects of the success on training toys, a line per policy and set; "" for none."""
+    if not found:
+        return ""
+    changes = [name for name in ("look", "shift") if any(getattr(r, name) for r in found)]
+    header = ["policy", "objects of", *changes, "over", "retention", "95 %"]
+    lines = []
+    for r in found:
+        value, _, span = ratio_text(r.ratio).partition(" ")
+        changed = (getattr(r, name) or "-" for name in changes)
+        lines.append([r.policy, r.object_set, *changed, r.training_set, value, span])
+    return render_table(header, lines)
+
+
+def summary_table(summaries: Sequence[Summary], trained_on: Mapping[str, str] | None = None) -> str:
     """Returns the success table: policy, set, episodes, objects, rate and both intervals in percent, failures.
 
     Look, shift and scene have a column where any summary has one.
+
+    Args:
+        summaries: its lines.
+        trained_on: policy -> the set that it was trained on; policies that fail there are flagged.
     """
+    flagged = undertrained(summaries, trained_on or {})
     changes = [name for name in ("look", "shift", "scene") if any(getattr(s, name) for s in summaries)]
     header = ["policy", "pooling", "objects of", *changes, "n", "objects", "success %", "95 % episodes", "95 % objects"]
     lines = []
@@ -61,5 +88,7 @@ def summary_table(summaries: Sequence[Summary]) -> str:
         failures = ", ".join(f"{kind} {count}" for kind, count in most_first) or "none"
         changed = (getattr(s, name) or "-" for name in changes)
         figures = (str(s.n), str(s.objects), f"{100 * s.rate:.1f}", *spans)
-        lines.append([s.policy, s.pooling or "-", s.object_set, *changed, *figures, failures])
-    return render_table([*header, "failures"], lines)
+        name = f"{s.policy} ({FLAG})" if s.policy in flagged else s.policy
+        lines.append([name, s.pooling or "-", s.object_set, *changed, *figures, failures])
+    note = f"\n{FLAG}: {SAYS_NOTHING}" if flagged else ""
+    return render_table([*header, "failures"], lines) + note

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from toyshift.core.errors import ConfigError
-from toyshift.policies.parts import ENCODERS, HEADS, POOLINGS, TRANSFORMERS, PoolingPart
+from toyshift.policies.parts import ENCODERS, HEADS, MASK_TOO, POOLINGS, TRANSFORMERS, PoolingPart, sees_mask
 from toyshift.policies.settings import Settings, choose
 
 POOLING_NAMES, ENCODER_NAMES, HEAD_NAMES = tuple(POOLINGS), tuple(ENCODERS), tuple(HEADS)
@@ -205,9 +205,14 @@ class PolicyConfig(Settings):
         return POOLINGS[self.pooling]
 
     @property
+    def pooling_label(self) -> str:
+        """What the pooling is called in rows and tables: "attention", or "attention + mask" with `mask_input`."""
+        return self.pooling + (MASK_TOO if self.mask_input else "")
+
+    @property
     def needs_masks(self) -> bool:
         """Whether predictions depend on the masks."""
-        return self.mask_input or self.pooling_part.on_target or bool(self.pooling_part.picture)
+        return sees_mask(self.pooling_label)
 
     @property
     def mask_channel(self) -> bool:

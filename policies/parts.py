@@ -47,6 +47,15 @@ POOLINGS = {
     "mask-channel": PoolingPart("pooling:MeanPool", picture="channel"),
 }
 
+MASK_TOO = " + mask"  # behind the name of a pooling whose encoder is shown the mask as well
+
+
+def sees_mask(label: str) -> bool:
+    """Says whether a policy is given the target's mask, by its pooling's label (`PolicyConfig.pooling_label`)."""
+    part = POOLINGS.get(label.removesuffix(MASK_TOO))
+    return label.endswith(MASK_TOO) or (part is not None and (part.on_target or bool(part.picture)))
+
+
 # Sizes of transformers: width, blocks, attention heads
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 TRANSFORMERS = {f"transformer-{name}": size for name, size in SIZES.items()}

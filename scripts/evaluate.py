@@ -48,6 +48,9 @@ class Config(Parallel, trials=1, max_steps=1):
     masks: str = "truth"
     """Masks that policies see: truth, noisy:IOU (such as noisy:0.6), detector (by colour, from the images), or
     module:name of your own detector."""
+    training_set: str = ""
+    """The one of the object sets that was trained on; retention is over success there, and a policy below 20 % on it is
+    flagged. None asks the demonstrations that each policy's folder names."""
     trials: int = 100
     """Episodes per policy, set and shift; the objects take turns."""
     out: Path = Path("runs/evaluation")
@@ -77,7 +80,17 @@ class Config(Parallel, trials=1, max_steps=1):
             raise UnknownNameError("purpose", self.purpose, PURPOSES)
         if not self.policy:
             raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), oracle or random")
+        if self.training_set and self.training_set not in self.sets:
+            tested = ", ".join(self.sets)
+            raise ConfigError(
+                f"--training-set is {self.training_set}, but tested are {tested}; add --objects {self.training_set}"
+            )
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The object sets, each once."""
+        return tuple(dict.fromkeys(self.objects or ("ycb-like",)))
 
     @property
     def remote(self) -> RemoteOptions:
@@ -120,24 +133,27 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
+    from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
+    from toyshift.diagnostics.tables import retention_table
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
 
     names = row_names(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
     mask_source(cfg.masks)  # refuses what it does not know
-    sets = tuple(dict.fromkeys(cfg.objects or ("ycb-like",)))
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
     for policy in names:  # the last name that is wrong must not wait for hours of the first
         policy_fingerprint(policy, cfg.remote)
-    for objects in sets:
+    of_training = training_sets(list(names), cfg.sets, cfg.training_set)
+    for objects in cfg.sets:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)
-    rows = []
+    rows, trained_on = [], {}
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
-    for objects, (policy, plain), shift in itertools.product(sets, names.items(), shifts):
+    for objects, (policy, plain), shift in itertools.product(cfg.sets, names.items(), shifts):
         masks = TRUTH if policy in REFERENCES else cfg.masks
         name, own = (plain, {}) if masks == TRUTH else (f"{plain} [masks {masks}]", {"masks": masks})
+        trained_on[name] = of_training[policy]
         config = EvaluateConfig(
             policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=EnvSpec(cfg.env_kwargs, masks),
             shift=shift, max_steps=cfg.max_steps, remote=cfg.remote, purpose=cfg.purpose,
@@ -149,11 +165,19 @@ def main(cfg: Config) -> dict[str, Any]:
             overlaps[policy, objects] = shared.to_json()
         rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
-    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
+    retained = retentions(summaries, trained_on)
+    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, trained_on=trained_on)
     write_rows(cfg.out / "rows.parquet", rows, facts)
-    result = {"summaries": [summary.to_json() for summary in summaries], "overlaps": list(overlaps.values())}
+    result = {
+        "summaries": [summary.to_json() for summary in summaries],
+        "overlaps": list(overlaps.values()),
+        "retention": [found.to_json() for found in retained],
+        FLAG: undertrained(summaries, trained_on),
+    }
     write_json(cfg.out / "results.json", result | {"manifest": facts})
-    print(summary_table(summaries))
+    print(summary_table(summaries, trained_on))
+    if retained:
+        print(f"\nretention: success over that on the training set\n{retention_table(retained)}")
     if any(shifts):
         print(f"\nsuccess % by factor and level\n{shift_table(summaries)}")
     print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")

@@ -9,9 +9,30 @@ from toyshift.core.workers import core_count
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.training.config import TrainConfig
 
-# peak learning rates that a small search found, per pooling: benchmarks/lr_search.py, results/lr_search_long.json and
-# lr_search_mean.json
-LEARNING_RATES = {"detpool": 2.5e-3, "mean": 2.5e-3}
+
+@dataclasses.dataclass(frozen=True)
+class PolicyKind:
+    """What tells one of the quickstart's policies from the others.
+
+    Attributes:
+        pooling: how its tokens become one vector.
+        lr: peak learning rate.
+        mask_input: the target's mask is an input channel of its encoder.
+    """
+
+    pooling: str
+    lr: float
+    mask_input: bool = False
+
+
+# Rates of detpool and mean: searched at the quickstart's length (benchmarks/lr_search.py; results/lr_search_long.json and
+# lr_search_mean.json). That of attention-mask was not searched: it is the one that half as many steps on 1,000
+# demonstrations found for attention without the mask (results/lego_table, docs/recipe.md).
+KINDS = {
+    "detpool": PolicyKind("detpool", 2.5e-3),
+    "attention-mask": PolicyKind("attention", 5e-3, mask_input=True),
+    "mean": PolicyKind("mean", 2.5e-3),
+}
 
 # What the policy is told of itself: the hand and what it has been told to do, not the joint angles, from which it would
 # learn by heart where demonstrations went.
@@ -21,21 +42,20 @@ STATE = (
 )
 
 
-def quickstart_policy(pooling: str) -> PolicyConfig:
-    """Returns what the quickstart's policies are made of; they differ in the pooling only."""
-    return PolicyConfig(pooling=pooling, chunk=8, execute=4, state_keep=STATE)
+def quickstart_policy(name: str) -> PolicyConfig:
+    """Returns what a policy of `KINDS` is made of; they differ in the pooling and in what the encoder is shown."""
+    kind = KINDS[name]
+    return PolicyConfig(pooling=kind.pooling, mask_input=kind.mask_input, chunk=8, execute=4, state_keep=STATE)
 
 
 NOISE: dict[str, Any] = {"state_noise": 0.05, "brightness": 0.15, "contrast": 0.3, "color": 0.3}
 
 
-def quickstart_recipe(
-    pooling: str, data: tuple[str, ...], out: str, steps: int, batch: int, seed: int
-) -> TrainConfig:
-    """Returns how the quickstart trains a policy; every pooling sees the same samples."""
+def quickstart_recipe(name: str, data: tuple[str, ...], out: str, steps: int, batch: int, seed: int) -> TrainConfig:
+    """Returns how the quickstart trains a policy of `KINDS`; all of them see the same samples."""
     return TrainConfig(
-        data=data, out=out, policy=quickstart_policy(pooling), steps=steps, batch_size=batch,
-        lr=LEARNING_RATES[pooling], seed=seed, threads=core_count(), mirror=True, **NOISE,
+        data=data, out=out, policy=quickstart_policy(name), steps=steps, batch_size=batch, lr=KINDS[name].lr, seed=seed,
+        threads=core_count(), mirror=True, **NOISE,
     )
 
 
@@ -50,11 +70,11 @@ def best_recipe(data: tuple[str, ...], out: str, steps: int, batch: int, seed: i
 
 
 def fine_tune_recipe(
-    pooling: str, data: tuple[str, ...], out: str, start: str, steps: int, batch: int, seed: int
+    name: str, data: tuple[str, ...], out: str, start: str, steps: int, batch: int, seed: int
 ) -> TrainConfig:
     """Returns how a trained policy is tuned on further data, the same share of the samples from each folder.
 
     No mirroring: a turned camera no longer looks along the plane of the mirror.
     """
-    recipe, share = quickstart_recipe(pooling, data, out, steps, batch, seed), (1.0,) * len(data)
+    recipe, share = quickstart_recipe(name, data, out, steps, batch, seed), (1.0,) * len(data)
     return dataclasses.replace(recipe, weights=share, lr=0.3 * recipe.lr, warmup=50, mirror=False, init_from=start)

@@ -37,7 +37,8 @@ class Config(Common):
     title: str = ""
     """Heading; none is the folder's name."""
     training_set: str = ""
-    """Object set that was trained on; it is marked and never called zero-shot."""
+    """Object set that was trained on; it is marked and never called zero-shot. None takes what `toyshift evaluate`
+    found."""
     no_pictures: bool = False
     """Leave out the pictures of objects (they need OpenGL)."""
 
@@ -64,7 +65,8 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     Raises:
         FileError: the folder is missing or holds no results.
     """
-    from toyshift.diagnostics import Diversity, LeaningResult, ReportData, Summary, summarise
+    from toyshift.diagnostics import Diversity, LeaningResult, ReportData, Summary, compare_all, summarise
+    from toyshift.diagnostics.actors import BUILTIN
     from toyshift.diagnostics.report_data import LeaningPanel, read_curves
 
     def leanings(value: Any) -> list[LeaningPanel]:
@@ -89,10 +91,13 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
     sets = list(dict.fromkeys(summary.object_set for summary in plain))
     panels, sheets = object_pictures(sets, rows, pictures)
+    trained_on = [training_set] if training_set else [spec for spec in facts.get("trained_on", {}).values() if spec]
+    first, *others = list(dict.fromkeys(row.policy for row in rows if row.policy not in BUILTIN)) or [""]
     ran = f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
     return ReportData(
         title=title or run.resolve().name, ran=[ran] if rows else [], success=plain,
-        training_sets=[training_set] if training_set else [], leaning=leaning, objects=panels, curves=curves,
+        training_sets=list(dict.fromkeys(trained_on)), comparisons=compare_all(rows, first, others),
+        leaning=leaning, objects=panels, curves=curves,
         sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
         manifest=facts, commands=[facts["command"]] if facts.get("command") else [],
     )  # fmt: skip

@@ -79,7 +79,7 @@ def policy_metadata(policy: Any, fingerprint: str) -> dict[str, Any]:
         "toyshift": {
             "protocol": PROTOCOL,
             "name": policy.name,
-            "pooling": str(getattr(policy.config, "pooling", "")),
+            "pooling": str(getattr(policy.config, "pooling_label", "")),
             "fingerprint": fingerprint,
             "action_contract": policy.action_contract.to_json(),
             "observation_contract": policy.observation_contract.to_json(),

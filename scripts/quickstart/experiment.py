@@ -1,4 +1,4 @@
-"""The main job end to end: toys, demonstrations, two policies, zero-shot test, diagnosis, repair, export, HTML report.
+"""The main job end to end: toys, demonstrations, three policies, zero-shot test, diagnosis, repair, export, report.
 
 toyshift run quickstart
 toyshift run quickstart --ycb DIR
@@ -6,27 +6,36 @@ toyshift run quickstart --ycb DIR
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
+import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from toyshift.core.files import read_json, write_json
+from toyshift.core.files import atomic_path, read_json, write_json
 from toyshift.core.runs import claim, finish, found
-from toyshift.core.workers import worker_pool
+from toyshift.core.workers import Job, Pool, play, worker_pool
 from toyshift.scripts.quickstart.settings import (
     DIAGNOSED_SET,
-    POOLINGS,
+    POLICIES,
     REPAIRED_TURN,
     TRAINING_TOYS,
     Config,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from toyshift.diagnostics import LeaningConfig, LeaningResult
+    from toyshift.policies.training.config import TrainConfig
+
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Toys -> demonstrations -> two policies -> zero-shot test -> what they lean on -> repair -> export -> HTML report.
+    """Toys -> demonstrations -> three policies -> zero-shot test -> what they lean on -> repair -> export -> report.
 
     A second run does nothing and says so; killed at any moment and run again, it goes on.
     Example: toyshift run quickstart --ycb DIR
@@ -38,6 +47,39 @@ def announce(number: int, text: str) -> None:
     print(f"[{number}/7] {text}", file=sys.stderr, flush=True)
 
 
+def side_by_side(work: Callable[[Item], T], items: Sequence[Item], name: str, pool: Pool) -> list[T]:
+    """Does the same for every item, in as many processes as the pool has; returns the results in the items' order.
+
+    Args:
+        work: a function of a module.
+        items: sent to the processes.
+        name: what is done, for errors.
+        pool: the processes.
+    """
+    job = Job(f"quickstart: {name}", contextlib.nullcontext, functools.partial(_numbered, work), name)
+    done = dict(play(enumerate(items), job, pool=pool))
+    return [done[number] for number in range(len(items))]
+
+
+def _numbered(work: Callable[[Item], T], _: None, item: tuple[int, Item]) -> tuple[int, T]:
+    number, given = item
+    return number, work(given)
+
+
+def _train(config: TrainConfig) -> None:
+    from toyshift.policies import train
+
+    train(config)
+
+
+def _measure(asked: tuple[str, LeaningConfig]) -> dict[str, Any]:
+    from toyshift.diagnostics import diagnose
+
+    policy, config = asked
+    found: LeaningResult = diagnose(policy, DIAGNOSED_SET, config)
+    return found.to_json()
+
+
 class Quickstart:
     """The stages in order; each reads what earlier ones wrote, and does nothing when its result is there."""
 
@@ -45,13 +87,14 @@ class Quickstart:
         self.cfg = cfg
         self.marker = cfg.out / "quickstart.json"
         self.seconds: dict[str, float] = {}
-        self.pool: Any = None  # processes that several evaluations share
+        self.pool: Any = None  # processes that the stages share
 
     def everything(self) -> dict[str, Any]:
         """Runs all stages and returns what results.json holds, shortened."""
         out = self.cfg.out
         done = self.finished()
         if done is not None:
+            self.keep()
             print(f"nothing to do: {out} is complete (delete it, or give another --out, to run again)")
             print(f"report: {out / 'report.html'}")
             return done | {"cached": True}
@@ -60,17 +103,17 @@ class Quickstart:
         from toyshift.scripts.quickstart.results import Results, write_results
 
         self.timed("demonstrations", self.collect)
-        self.timed("training", self.train)
         with worker_pool(self.cfg.processes) as self.pool:
+            self.timed("training", self.train)
             rows = self.timed("evaluation", self.evaluate)
             leaning, changed = self.timed("diagnosis", self.diagnose)
-        # the fine-tunes want all cores: the workers of the evaluation have ended
-        self.timed("repair", self.fine_tune)
-        with worker_pool(self.cfg.processes) as self.pool:
+            self.timed("repair", self.fine_tune)
             repair = self.timed("repair evaluation", self.evaluate_repair)
-        verified = self.timed("export", self.export)
-        announce(7, "report")
-        result = write_results(self.cfg, Results(rows, leaning, changed, repair, verified, self.seconds))
+            verified = self.timed("export", self.export)
+            announce(7, "report")
+            pages = functools.partial(side_by_side, pool=self.pool)
+            result = write_results(self.cfg, Results(rows, leaning, changed, repair, verified, self.seconds), pages)
+        self.keep()
         finish(self.marker, result)
         print(f"report: {out / 'report.html'}")
         return result | {"cached": False}
@@ -84,12 +127,27 @@ class Quickstart:
             done = read_json(older)["result"]
         return done if all((cfg.out / name).exists() for name in ("report.html", "results.json")) else None
 
+    def keep(self) -> None:
+        """Copies results and rows to where they are kept, in place of an earlier run's, if that is wanted."""
+        cfg = self.cfg
+        if cfg.results is None:
+            return
+        cfg.check_results()
+        for old in (cfg.results / "rows").glob("*.parquet"):
+            old.unlink()
+        copies = {path: cfg.results / "rows" / path.name for path in sorted(cfg.rows.glob("*.parquet"))}
+        for path, copy in {cfg.out / "results.json": cfg.results_json, **copies}.items():
+            with atomic_path(copy) as temporary:
+                shutil.copyfile(path, temporary)
+        print(f"kept: {cfg.results_json}, {cfg.results / 'rows'}")
+
     def check(self) -> None:
-        """Finds what is missing before half an hour is spent: GL, and every object set."""
+        """Finds what is missing before half an hour is spent: GL, every object set, room for results that are kept."""
         from toyshift.core.graphics import gl_backend
         from toyshift.toys import load_objects
 
         gl_backend()
+        self.cfg.check_results()
         for spec in self.cfg.test_sets:
             load_objects(spec)
 
@@ -112,16 +170,21 @@ class Quickstart:
         collect(CollectConfig(TRAINING_TOYS, cfg.episodes, cfg.demos, workers=cfg.processes, seed=cfg.seed))
 
     def train(self) -> None:
-        from toyshift.policies import train
         from toyshift.scripts.recipe import quickstart_recipe
 
         cfg, data = self.cfg, (str(self.cfg.demos),)
-        announce(2, f"train {' and '.join(POOLINGS)} on the same samples")
-        for pooling in POOLINGS:
-            train(quickstart_recipe(pooling, data, str(cfg.policy(pooling)), cfg.steps, cfg.batch, cfg.seed))
+        announce(2, f"train {', '.join(POLICIES)} on the same samples")
+        self.trained([
+            quickstart_recipe(name, data, str(cfg.policy(name)), cfg.steps, cfg.batch, cfg.seed) for name in POLICIES
+        ])
+
+    def trained(self, recipes: Sequence[TrainConfig]) -> None:
+        """Trains policies side by side."""
+        configs = [dataclasses.replace(recipe, threads=self.cfg.threads) for recipe in recipes]
+        side_by_side(_train, configs, "training", self.pool)
 
     def evaluate(self) -> list[Any]:
-        sets, policies = self.cfg.test_sets, (*POOLINGS, "oracle", "random")
+        sets, policies = self.cfg.test_sets, (*POLICIES, "oracle", "random")
         announce(3, "evaluate on " + ", ".join(sets))
         return [row for spec in sets for policy in policies for row in self.rows_of(policy, spec, self.cfg.trials)]
 
@@ -131,34 +194,35 @@ class Quickstart:
 
         factor = "-".join(look) if look else "plain"
         name = "".join(c if c.isalnum() else "-" for c in objects.split("/")[-1])
-        path = self.cfg.out / "rows" / f"{policy}_{name}_{factor}_{trials}.parquet"
+        path = self.cfg.rows / f"{policy}_{name}_{factor}_{trials}.parquet"
         config = self.cfg.evaluation(policy, objects, trials, look)
         return list(evaluate(config, path, workers=self.cfg.processes, pool=self.pool))
 
     def diagnose(self) -> tuple[dict[str, Any], dict[str, dict[str, list[Any]]]]:
         """Returns what each policy leans on, and its rows with each factor changed ("" for none)."""
         from toyshift.diagnostics import DEFAULT_FACTORS, LeaningConfig, LeaningResult
-        from toyshift.diagnostics import diagnose as measure
 
         cfg = self.cfg
         announce(4, f"what they lean on: {', '.join(DEFAULT_FACTORS)}")
-        leaning, changed = {}, {}
-        for pooling in POOLINGS:
-            path = cfg.out / "leaning" / f"{pooling}.json"
-            if not path.exists():
-                config = LeaningConfig(scenes=cfg.scenes, seed=cfg.seed + 2000)
-                write_json(path, measure(str(cfg.policy(pooling)), DIAGNOSED_SET, config).to_json())
-            leaning[pooling] = LeaningResult.from_json(read_json(path))
-            changed[pooling] = {
-                factor: self.rows_of(pooling, DIAGNOSED_SET, cfg.factor_trials, {factor: levels})
+        config = LeaningConfig(scenes=cfg.scenes, seed=cfg.seed + 2000)
+        paths = {name: cfg.out / "leaning" / f"{name}.json" for name in POLICIES}
+        missing = [name for name, path in paths.items() if not path.exists()]
+        asked = [(str(cfg.policy(name)), config) for name in missing]
+        for name, answer in zip(missing, side_by_side(_measure, asked, "measuring", self.pool), strict=True):
+            write_json(paths[name], answer)
+        leaning = {name: LeaningResult.from_json(read_json(path)) for name, path in paths.items()}
+        changed = {
+            name: {
+                factor: self.rows_of(name, DIAGNOSED_SET, cfg.factor_trials, {factor: levels})
                 for factor, levels in DEFAULT_FACTORS.items()
             }
+            for name in POLICIES
+        }
         return leaning, changed
 
     def fine_tune(self) -> None:
         """Fine-tunes detpool on re-rendered viewpoints and, as a control, on plain copies of the same data."""
         from toyshift.augment import ViewpointConfig, augment_viewpoint
-        from toyshift.policies import train
         from toyshift.scripts.recipe import fine_tune_recipe
 
         cfg = self.cfg
@@ -168,9 +232,12 @@ class Quickstart:
             augment_viewpoint(ViewpointConfig(
                 cfg.demos, folder, azimuth, seed=cfg.seed, workers=cfg.processes, episodes=cfg.repair_episodes
             ))  # fmt: skip
-        for name, extra in (("detpool-viewpoint", turned), ("detpool-control", copies)):
-            data, out, start = (str(cfg.demos), str(extra)), str(cfg.policy(name)), str(cfg.policy("detpool"))
-            train(fine_tune_recipe("detpool", data, out, start, cfg.repair_steps, cfg.batch, cfg.seed))
+        start = str(cfg.policy("detpool"))
+        sizes = cfg.repair_steps, cfg.batch, cfg.seed
+        self.trained([
+            fine_tune_recipe("detpool", (str(cfg.demos), str(extra)), str(cfg.policy(name)), start, *sizes)
+            for name, extra in (("detpool-viewpoint", turned), ("detpool-control", copies))
+        ])
 
     def evaluate_repair(self) -> dict[str, dict[str, list[Any]]]:
         """Returns rows by policy (repaired, control, before) and by changed factor ("" for none)."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.files import read_json, write_json
 from toyshift.core.manifest import manifest
-from toyshift.core.progress import track
 from toyshift.scripts.quickstart.settings import (
     DIAGNOSED_SET,
-    POOLINGS,
+    POLICIES,
     REPAIRED_TURN,
     TRAINING_TOYS,
     Config,
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import LeaningResult, ReportData, Row, Summary
+    from toyshift.diagnostics import EvaluateConfig, LeaningResult, ReportData, Row, Summary
     from toyshift.diagnostics.report_data import Repair, Sheet, Video
+    from toyshift.diagnostics.video import Rollout
 
 SHEET = 40  # objects on a contact sheet
 CONDITIONS = {"azimuth": "camera turned by 15 degrees", "": "training camera"}
@@ -46,24 +49,30 @@ class Results:
     seconds: dict[str, float]
 
 
-def write_results(cfg: Config, results: Results) -> dict[str, Any]:
+SideBySide = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]  # of `experiment`, with its processes
+
+
+def write_results(cfg: Config, results: Results, side_by_side: SideBySide) -> dict[str, Any]:
     """Writes results.json, the videos and report.html, and returns a short form of results.json."""
     from toyshift.diagnostics import write_report
 
     found = as_json(cfg, results)
     report, path = cfg.out / "report.html", cfg.out / "results.json"
     write_json(path, found)
-    write_report(report_data(cfg, results), report)
+    write_report(report_data(cfg, results, side_by_side), report)
     success = {f"{row['policy']} on {row['set']}": row["rate"] for row in found["success"]}
     paths = {"out": str(cfg.out), "report": str(report), "results": str(path)}
     return {**paths, "success": success, "seconds": found["seconds"]}
 
 
 def as_json(cfg: Config, results: Results) -> dict[str, Any]:
-    """Returns success per (policy, set), what policies lean on with success under each change, and the repair."""
-    from toyshift.diagnostics import compare, summarise
+    """Returns success per (policy, set), what is retained of it, what policies lean on with success under each change,
+    and the repair."""
+    from toyshift.diagnostics import compare, compare_all, retentions, summarise, undertrained
 
-    success = [_line(s) for s in summarise(results.rows)]
+    summaries = summarise(results.rows)
+    success = [_line(s) for s in summaries]
+    trained_on = dict.fromkeys((s.policy for s in summaries), TRAINING_TOYS)
     leaning: dict[str, Any] = {}
     for pooling, result in results.leaning.items():
         value = result.to_json()
@@ -79,8 +88,14 @@ def as_json(cfg: Config, results: Results) -> dict[str, Any]:
         for factor in repaired
     }
     return {
-        "success": success, "leaning": leaning, "repair_viewpoint": repair, "bundle": results.verified,
-        "training": {pooling: _training(cfg, pooling) for pooling in POOLINGS},
+        "success": success,
+        "retention": [
+            {"policy": r.policy, "set": r.object_set, **r.ratio.to_json()} for r in retentions(summaries, trained_on)
+        ],
+        "undertrained": undertrained(summaries, trained_on),
+        "differences": [c.to_json() for c in compare_all(results.rows, POLICIES[0], POLICIES[1:])],
+        "leaning": leaning, "repair_viewpoint": repair, "bundle": results.verified,
+        "training": {name: _training(cfg, name) for name in POLICIES},
         "seconds": results.seconds, "manifest": _facts(cfg, results),
     }  # fmt: skip
 
@@ -96,9 +111,9 @@ def _line(summary: Summary) -> dict[str, Any]:
     return {name: value[there] for name, there in LINE.items()}
 
 
-def _training(cfg: Config, pooling: str) -> dict[str, Any]:
+def _training(cfg: Config, name: str) -> dict[str, Any]:
     """Samples, learning rate and last losses of a policy's training."""
-    folder = cfg.policy(pooling)
+    folder = cfg.policy(name)
     config = read_json(folder / "config.json")["train"]
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     last = {key: value for row in rows for key, value in row.items()}
@@ -117,9 +132,9 @@ def _facts(cfg: Config, results: Results) -> dict[str, Any]:
 # ---------------------------------------------------------------- the report
 
 
-def report_data(cfg: Config, results: Results) -> ReportData:
+def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> ReportData:
     """Gathers everything the report shows, and records the rollout videos."""
-    from toyshift.diagnostics import ReportData, summarise
+    from toyshift.diagnostics import ReportData, compare_all, summarise
     from toyshift.diagnostics.report_data import LeaningPanel, object_panel, read_curves
 
     summaries = summarise(results.rows)
@@ -129,15 +144,16 @@ def report_data(cfg: Config, results: Results) -> ReportData:
     under = {p: {f: summarise(rows)[0] for f, rows in changed.items()} for p, changed in results.changed.items()}
     panels = [LeaningPanel(found, base.get(pooling), under[pooling]) for pooling, found in results.leaning.items()]
     tests = [spec for spec in cfg.test_sets if spec != TRAINING_TOYS]
-    sheets, pictures, names = _pictures(cfg)
-    trained = [row for row in results.rows if row.policy in POOLINGS]
+    sheets, pictures, names = _pictures(cfg, results, side_by_side)
+    trained = [row for row in results.rows if row.policy in POLICIES]
     command = f"toyshift run quickstart --out {cfg.out}" + (f" --ycb {cfg.ycb}" if cfg.ycb else "")
     return ReportData(
         title="ToyShift quickstart", ran=_sentences(cfg), success=summaries, training_sets=[TRAINING_TOYS],
+        comparisons=compare_all(results.rows, POLICIES[0], POLICIES[1:]),
         subtitle="Policies that played with random toys, tested zero-shot on objects they have never seen.",
-        leaning=panels, repair=[_repair(cfg, results)], sheets=sheets, videos=_videos(cfg, results),
+        leaning=panels, repair=[_repair(cfg, results)], sheets=sheets, videos=_videos(cfg, results, side_by_side),
         objects=[object_panel(spec, trained, names[spec], pictures[spec]) for spec in reversed(tests)],
-        curves=[curve for name in POOLINGS for curve in read_curves(cfg.policy(name) / "metrics.jsonl", name)],
+        curves=[curve for name in POLICIES for curve in read_curves(cfg.policy(name) / "metrics.jsonl", name)],
         manifest=_facts(cfg, results), commands=[command],
     )  # fmt: skip
 
@@ -146,9 +162,13 @@ def _sentences(cfg: Config) -> list[str]:
     return [
         f"The expert lifted random toys {cfg.episodes} times ({TRAINING_TOYS}); it was pushed on its way and "
         "recovered, and only successes were kept.",
-        f"Two policies that differ only in how they pool the image ({' and '.join(POOLINGS)}) were trained from "
-        f"scratch on the same {cfg.steps * cfg.batch:,} samples, each with the learning rate that a small search "
-        "found.",
+        f"Three policies that differ in how they pool the image were trained from scratch on the same "
+        f"{cfg.steps * cfg.batch:,} samples: detection pooling (detpool), which looks at the target's tokens only; "
+        "attention pooling that is shown the target's mask as an input channel (attention-mask); and mean pooling "
+        "without a mask (mean). The first two are told by the simulator which pixels are the target's, at test time "
+        "too, so that what detpool gains over attention-mask is not the mask.",
+        "Learning rates of detpool and mean come from a search at this length; that of attention-mask from one on half "
+        "the samples for attention without the mask.",
         f"Each was tested in {cfg.trials} episodes per object set, with the same starts for all policies; success "
         "means that the object's lowest point is lifted by 0.3 m and held for half a second within 10 seconds, "
         "touching nothing but the gripper.",
@@ -177,9 +197,19 @@ def _repair(cfg: Config, results: Results) -> Repair:
     return Repair("Viewpoint augmentation", text, lines)
 
 
-def _pictures(cfg: Config) -> tuple[list[Sheet], dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
-    from toyshift.diagnostics.report_data import Sheet
+def _picture(asked: tuple[str, str]) -> Any:
     from toyshift.envs import thumbnail
+    from toyshift.toys import load_objects
+
+    spec, object_id = asked
+    return thumbnail(load_objects(spec).by_id(object_id), 144)
+
+
+def _pictures(
+    cfg: Config, results: Results, side_by_side: SideBySide
+) -> tuple[list[Sheet], dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
+    """Returns sheets, pictures and names of the objects that were tested, of toys the first `SHEET`."""
+    from toyshift.diagnostics.report_data import Sheet
     from toyshift.toys import load_objects
 
     sheets: list[Sheet] = []
@@ -187,10 +217,11 @@ def _pictures(cfg: Config) -> tuple[list[Sheet], dict[str, dict[str, Any]], dict
     names: dict[str, dict[str, str]] = {}
     for spec in cfg.test_sets:
         objects = load_objects(spec)
-        ids = objects.ids[:SHEET] if spec.startswith("toys:") else objects.ids
-        chosen = {i: objects.by_id(i) for i in ids}
-        pictures[spec] = {i: thumbnail(obj, 144) for i, obj in track(chosen.items(), f"pictures of {spec}")}
-        names[spec] = {i: obj.name for i, obj in chosen.items()}
+        met = {row.object_id for row in results.rows if row.object_set == spec}
+        ids = [i for i in objects.ids if i in met][: SHEET if spec.startswith("toys:") else None]
+        drawn = side_by_side(_picture, [(spec, i) for i in ids], f"drawing {spec}")
+        pictures[spec] = dict(zip(ids, drawn, strict=True))
+        names[spec] = {i: objects.by_id(i).name for i in ids}
         caption = f"{len(objects)} objects" + (f", {len(ids)} shown." if len(ids) < len(objects) else ".")
         if objects.ungraspable:
             left_out = f"{len(objects.ungraspable)} more are wider than the gripper opens in every rest pose"
@@ -199,15 +230,25 @@ def _pictures(cfg: Config) -> tuple[list[Sheet], dict[str, dict[str, Any]], dict
     return sheets, pictures, names
 
 
-def _videos(cfg: Config, results: Results) -> list[Video]:
+def _film(folder: Path, asked: tuple[EvaluateConfig, list[Row], int, int]) -> list[Rollout]:
     from toyshift.diagnostics import record_rollouts
+
+    config, rows, successes, failures = asked
+    films: list[Rollout] = record_rollouts(
+        config, rows, folder, successes=successes, failures=failures, camera="film"
+    )
+    return films
+
+
+def _videos(cfg: Config, results: Results, side_by_side: SideBySide) -> list[Video]:
     from toyshift.diagnostics.report_data import Video
 
-    videos: list[Video] = []
-    for pooling, successes, failures in ((POOLINGS[0], 3, 2), (POOLINGS[1], 1, 1)):
-        spec = cfg.test_sets[-1]
-        rows = [row for row in results.rows if row.policy == pooling and row.object_set == spec]
-        config = cfg.evaluation(pooling, spec, cfg.trials, None)
-        films = record_rollouts(config, rows, cfg.out / "videos", successes=successes, failures=failures, camera="film")
-        videos += [Video(f.path, f.success, f"{pooling}, {f.object_id}", f.failure.replace("_", " ")) for f in films]
-    return videos
+    spec, asked = cfg.test_sets[-1], []
+    for name, successes, failures in ((POLICIES[0], 2, 2), (POLICIES[1], 2, 1)):
+        rows = [row for row in results.rows if row.policy == name and row.object_set == spec]
+        asked.append((cfg.evaluation(name, spec, cfg.trials, None), rows, successes, failures))
+    films = side_by_side(functools.partial(_film, cfg.out / "videos"), asked, "filming")
+    return [
+        Video(f.path, f.success, f"{config.name}, {f.object_id}", f.failure.replace("_", " "))
+        for (config, *_), of_policy in zip(asked, films, strict=True) for f in of_policy
+    ]

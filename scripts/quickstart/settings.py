@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
+from toyshift.core.runs import refuse_foreign
+from toyshift.core.workers import core_count
 from toyshift.scripts.options import Parallel
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import EvaluateConfig
 
-POOLINGS = ("detpool", "mean")
+POLICIES = ("detpool", "attention-mask", "mean")  # of `scripts.recipe.KINDS`, the one that is compared with first
 TRAINING_TOYS, NEW_TOYS, YCB_LIKE = "toys:train", "toys:test", "ycb-like?graspable"
 DIAGNOSED_SET = NEW_TOYS
 REPAIRED_TURN = 20.0  # the repair renders from cameras turned by up to this much [deg]; the tests turn them by 15
+
+APART = ("out", "results", "workers", "json")  # options that decide no result
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,8 @@ class Config(
     """Demonstrations that the repair renders again."""
     repair_steps: int = 500
     """Optimiser steps of the fine-tune, and of the control beside it."""
+    results: Path | None = None
+    """Folder that gets a copy of all rows (DIR/rows), with results.json beside it (DIR.json), to be kept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,16 +66,37 @@ class Config(
         return (TRAINING_TOYS, NEW_TOYS, YCB_LIKE, *([f"ycb:{self.ycb}?graspable"] if self.ycb else []))
 
     def to_json(self) -> dict[str, str]:
-        """Returns all options as text."""
-        return {k: str(v) for k, v in dataclasses.asdict(self).items()}
+        """Returns all options, and what is trained, as text."""
+        return {k: str(v) for k, v in dataclasses.asdict(self).items()} | {"policies": ", ".join(POLICIES)}
 
     def identity(self) -> str:
         """Hash of what decides the results."""
-        return json_hash({k: v for k, v in self.to_json().items() if k not in ("out", "workers", "json")})
+        return json_hash({k: v for k, v in self.to_json().items() if k not in APART})
+
+    @property
+    def threads(self) -> int:
+        """Of each training, while as many run as there are processes: a second thread brings these little."""
+        return max(1, core_count() // self.processes)
+
+    @property
+    def results_json(self) -> Path:
+        """Where results.json is kept."""
+        folder = self.results or self.out
+        return folder.with_name(f"{folder.name}.json")
+
+    def check_results(self) -> None:
+        """Refuses to put results where something else is kept: rows there are replaced."""
+        if self.results is not None and not self.results_json.exists():
+            refuse_foreign(self.results, "toyshift run quickstart --results")
 
     @property
     def demos(self) -> Path:
         return self.out / "demos"
+
+    @property
+    def rows(self) -> Path:
+        """Folder of the rows: a file per policy, set and look."""
+        return self.out / "rows"
 
     def policy(self, name: str) -> Path:
         return self.out / "policies" / name
@@ -79,5 +106,4 @@ class Config(
         from toyshift.diagnostics import EvaluateConfig
 
         path = policy if policy in ("oracle", "random") else str(self.policy(policy))
-        # seeds of tests lie apart from those of demonstrations, so that no start is seen in both
         return EvaluateConfig(path, objects, trials=trials, seed=self.seed + 1000, look=look or {}, name=policy)
