@@ -37,7 +37,7 @@ SPEED = {"conv-small": 650.0, "vit-tiny": 60.0}
 NO_JITTER: dict[str, Any] = {"brightness": 0.0, "contrast": 0.0, "color": 0.0}
 
 
-class Scene(NamedTuple):
+class StudyScene(NamedTuple):
     """Where demonstrations are collected, or policies tested.
 
     Attributes:
@@ -50,10 +50,9 @@ class Scene(NamedTuple):
 
 
 # "varied": in every episode a table, floor and wall of its own; those of a test are none of training
-TRAINED_IN = {
-    PLAIN: Scene(), "varied": Scene(shift="table-texture=5,background=5"), "clutter": Scene(clutter="0-4"),
-}
-TESTED_IN = {PLAIN: Scene(), "table": Scene(shift="table-texture=5"), "clutter": Scene(clutter="4")}
+VARIED = "table-texture=5,background=5"
+TRAINED_IN = {PLAIN: StudyScene(), "varied": StudyScene(shift=VARIED), "clutter": StudyScene(clutter="0-4")}
+TESTED_IN = {PLAIN: StudyScene(), "table": StudyScene(shift="table-texture=5"), "clutter": StudyScene(clutter="4")}
 OWN_TEST = {PLAIN: PLAIN, "varied": "table", "clutter": "clutter"}  # the test most like training
 
 
@@ -205,7 +204,7 @@ def main(cfg: Config) -> dict[str, Any]:
     return LegoTable(cfg).conduct(cfg, cfg.only)
 
 
-class Kind(NamedTuple):
+class CellKind(NamedTuple):
     """What a cell is: a pooling (or reference), the scene of its demonstrations, its seed, and its number as a try."""
 
     pooling: str
@@ -228,16 +227,16 @@ class LegoTable(Study):
         self.kinds = self._kinds()
         super().__init__(cfg, usual=1.0 if self.grid.policy.encoder in SPEED else math.nan)
 
-    def _kinds(self) -> dict[str, Kind]:
+    def _kinds(self) -> dict[str, CellKind]:
         """Returns what each cell is, by its name, in order: references, searches, seed by seed, long cells."""
         grid = self.grid
-        kinds = {name: Kind(name) for name in REFERENCES}
-        kinds |= {try_name(p, i): Kind(p, tried=i) for p in self.poolings for i in range(1, self.tries + 1)}
+        kinds = {name: CellKind(name) for name in REFERENCES}
+        kinds |= {try_name(p, i): CellKind(p, tried=i) for p in self.poolings for i in range(1, self.tries + 1)}
         for seed in range(grid.seeds):
-            kinds |= {f"{p}-{PLAIN}-s{seed}": Kind(p, PLAIN, seed) for p in self.poolings}
+            kinds |= {f"{p}-{PLAIN}-s{seed}": CellKind(p, PLAIN, seed) for p in self.poolings}
             others = [scene for scene in TRAINED_IN if scene != PLAIN]
-            kinds |= {f"{p}-{scene}-s{seed}": Kind(p, scene, seed) for scene in others for p in grid.varied}
-        return kinds | {f"{p}-{LONG}-s0": Kind(p, LONG) for p in self.poolings if grid.long_steps}
+            kinds |= {f"{p}-{scene}-s{seed}": CellKind(p, scene, seed) for scene in others for p in grid.varied}
+        return kinds | {f"{p}-{LONG}-s0": CellKind(p, LONG) for p in self.poolings if grid.long_steps}
 
     def cells(self) -> list[Cell]:
         """Returns all cells in the order in which they run."""
@@ -258,7 +257,7 @@ class LegoTable(Study):
             cells.append(Cell(name, text, seconds, tuple(needs)))
         return cells
 
-    def steps(self, kind: Kind) -> int:
+    def steps(self, kind: CellKind) -> int:
         """Returns how long a cell trains."""
         if kind.tried:
             return self.grid.tune_steps
@@ -288,7 +287,7 @@ class LegoTable(Study):
     def path(self, name: str) -> Path:
         return self.cfg.results / "rows" / f"{name}.parquet"
 
-    def wanted(self, name: str) -> dict[str, tuple[str, Scene, tuple[int, ...], int]]:
+    def wanted(self, name: str) -> dict[str, tuple[str, StudyScene, tuple[int, ...], int]]:
         """Returns the tests that a cell consists of, by name: object set, scene, evaluation seeds, episodes for each.
 
         Toys are met in the scene most like training's, other objects in all; a long cell is tested in the plain one.
@@ -298,9 +297,9 @@ class LegoTable(Study):
             return {"search": (TRAINING_TOYS, TESTED_IN[PLAIN], (self.cfg.seed,), grid.tune_trials)}
         reference = kind.pooling in REFERENCES
         seeds = tuple(self.cfg.seed + s for s in (range(grid.seeds) if reference else (kind.seed,)))
-        tests: dict[str, tuple[str, Scene, tuple[int, ...], int]] = {}
+        tests: dict[str, tuple[str, StudyScene, tuple[int, ...], int]] = {}
         for spec in self.cfg.sets:
-            scenes: Mapping[str, Scene] = TESTED_IN
+            scenes: Mapping[str, StudyScene] = TESTED_IN
             if spec == TRAINING_TOYS and not reference:
                 own = OWN_TEST.get(kind.scene, PLAIN)
                 scenes = {own: TESTED_IN[own]}
@@ -387,7 +386,7 @@ class LegoTable(Study):
         name, masked = pooling.removesuffix(MASKED), pooling.endswith(MASKED)
         return dataclasses.replace(self.grid.policy, pooling=name, mask_input=masked, pooled_norm=choice.norm)
 
-    def recipe(self, kind: Kind, choice: Choice, data: str, out: str) -> TrainConfig:
+    def recipe(self, kind: CellKind, choice: Choice, data: str, out: str) -> TrainConfig:
         """Returns how a policy is trained: as the quickstart's, but for pooling and what was searched."""
         grid, steps = self.grid, self.steps(kind)
         recipe = quickstart_recipe("detpool", (data,), out, steps, grid.batch, self.cfg.seed + kind.seed)
@@ -396,7 +395,7 @@ class LegoTable(Study):
         policy = self.policy(kind.pooling, choice)
         return dataclasses.replace(recipe, policy=policy, lr=choice.lr, keep_steps=kept, **jitter)
 
-    def train(self, kind: Kind, choice: Choice, folder: Path) -> dict[str, Any]:
+    def train(self, kind: CellKind, choice: Choice, folder: Path) -> dict[str, Any]:
         from toyshift.policies import train
 
         done = train(self.recipe(kind, choice, self.demonstrations(kind.scene, kind.seed), str(folder)))
@@ -404,7 +403,7 @@ class LegoTable(Study):
 
     # ---------------------------------------------------------------- the search
 
-    def choice(self, kind: Kind) -> Choice:
+    def choice(self, kind: CellKind) -> Choice:
         """Returns what a cell is trained with."""
         if kind.tried:
             return next_choice(self.searched(kind.pooling)[: kind.tried - 1], self.grid.rates)
@@ -450,7 +449,7 @@ def try_name(pooling: str, i: int) -> str:
     return f"try-{pooling}-{i}"
 
 
-def env_spec(scene: Scene) -> Any:
+def env_spec(scene: StudyScene) -> Any:
     """Returns how the environment of a test is made."""
     from toyshift.diagnostics.actors import EnvSpec
 
