@@ -132,7 +132,7 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     """
     start = time.perf_counter()
     highest = height = 0.0
-    steps, success, contact = 0, False, None
+    steps, success, contact, penetrated = 0, False, None, False
     try:
         begin_episode(world, config, object_id, episode)
         for steps, info in enumerate(act_out(actor, world, config, episode), 1):  # noqa: B007
@@ -140,8 +140,9 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
             highest = max(highest, height, float(info.get("max_height", height)))
             touched = info.get("touched")
             contact = contact if touched is None else bool(touched) or bool(contact)
+            penetrated = penetrated or not info.get("predicates", {}).get("not_penetrated", True)
             success = bool(info["is_success"])
-        failure = failure_kind(success, highest, height, contact, world.lift_height)
+        failure = failure_kind(success, highest, height, contact, world.lift_height, penetrated)
         if not success and info.get("lifted_object", "") not in ("", object_id):
             failure = "wrong_object"
         if info.get("unstable"):

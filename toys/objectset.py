@@ -11,8 +11,12 @@ from collections.abc import Callable, Iterator
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.toys.model import GraspObject
+from toyshift.toys.ycb_table import twin_id
 
 PANDA_OPENING = 0.08  # [m] between the Panda hand's fingers
+# [kg/m^3] what weighs less is no solid but a placeholder in a table of masses, such as 1 g for a net of marbles (foam
+# weighs 20 to 150, cork 150, balsa 160): fingers sink into it as they do not into the real thing.
+LEAST_DENSITY = 50.0
 CACHED_OBJECTS = 256  # a toy takes ~50 kB, a textured scan ~0.5 MB
 
 
@@ -24,7 +28,7 @@ class ObjectSet:
         ids: one per object, unique, in order.
         fingerprint: content hash over ids and parameters; two sets with the same one hold the same objects.
         load: makes the object of an id; the same id must give an equal object every time.
-        ungraspable: id -> smallest width [m] of the objects that a filter dropped, or None: found when it is asked for.
+        ungraspable: id -> why, of the objects that a filter dropped, or None: found when it is asked for.
 
     Attributes:
         spec, ids, fingerprint: as above.
@@ -32,7 +36,7 @@ class ObjectSet:
 
     def __init__(
         self, spec: str, ids: tuple[str, ...], fingerprint: str, load: Callable[[str], GraspObject],
-        ungraspable: dict[str, float] | None = None,
+        ungraspable: dict[str, str] | None = None,
     ) -> None:
         if len(set(ids)) != len(ids):
             twice = sorted({i for i in ids if ids.count(i) > 1})[:5]
@@ -73,8 +77,7 @@ class ObjectSet:
         if name not in self._index:
             dropped = (self._dropped or {}).get(name)
             if dropped is not None:
-                width = f"its smallest width is {dropped * 1000:.0f} mm"
-                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: {width}")
+                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: {dropped}")
             some = self.ids if len(self.ids) <= 100 else self.ids[:20]
             raise UnknownNameError(f"object of {self.spec!r}", name, some)
         return self._index[name]
@@ -93,11 +96,31 @@ class ObjectSet:
         return found
 
     @functools.cached_property
-    def ungraspable(self) -> dict[str, float]:
-        """id -> smallest width [m] of what a graspable filter dropped; without one, of what no Panda hand can hold."""
+    def ungraspable(self) -> dict[str, str]:
+        """id -> why, of what `?graspable` dropped; without it, of what it would drop for a Panda hand."""
         if self._dropped is not None:
             return dict(self._dropped)
-        return {found.id: found.width for found in self if not found.graspable(PANDA_OPENING)}
+        return {found.id: why for found in self if (why := why_ungraspable(found, PANDA_OPENING))}
+
+
+def too_light(found: GraspObject) -> bool:
+    """Whether an object weighs so little for its volume that its mass must be a placeholder."""
+    return found.density < LEAST_DENSITY * (1 - 1e-6)  # what is given as 50 is not less for being rounded
+
+
+def why_ungraspable(found: GraspObject, opening: float, light: bool = False) -> str:
+    """Why `?graspable` leaves an object out, "" for what it keeps.
+
+    Args:
+        found: the object.
+        opening: of the gripper [m].
+        light: whether objects of less than LEAST_DENSITY are kept.
+    """
+    if not found.graspable(opening):
+        return f"its smallest width is {found.width * 1000:.0f} mm"
+    if too_light(found) and not light:
+        return f"it weighs {found.density:.0f} kg/m^3, less than {LEAST_DENSITY:g}: a placeholder (keep it: &light)"
+    return ""
 
 
 def in_narrow_poses(found: GraspObject, opening: float) -> GraspObject:
@@ -108,20 +131,33 @@ def in_narrow_poses(found: GraspObject, opening: float) -> GraspObject:
     return dataclasses.replace(found, rest_poses=kept)
 
 
-def only_graspable(objects: ObjectSet, opening: float, spec: str) -> ObjectSet:
-    """Keeps the objects with a rest pose narrower than `opening` [m], and of those only such poses (renormalised)."""
-    dropped = {found.id: found.width for found in objects if not found.graspable(opening)}
+def only_graspable(objects: ObjectSet, opening: float, spec: str, light: bool = False) -> ObjectSet:
+    """Keeps the objects with a rest pose narrower than `opening` [m], and of those only such poses (renormalised).
+
+    Objects of less than LEAST_DENSITY are dropped as well, unless `light` keeps them.
+    """
+    dropped: dict[str, str] = {}
+    placeholders = []
+    for found in objects:
+        if why := why_ungraspable(found, opening, light):
+            dropped[found.id] = why
+            placeholders += [found.id] if found.graspable(opening) else []
     kept = tuple(name for name in objects.ids if name not in dropped)
 
     def load(name: str) -> GraspObject:
         return in_narrow_poses(objects.by_id(name), opening)
 
-    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "graspable", round(opening * 1e6)]), load, dropped)
+    identity = [objects.fingerprint, "graspable", round(opening * 1e6), *placeholders]
+    return ObjectSet(spec, kept, json_hash(identity), load, dropped)
 
 
 def half_of(name: str) -> str:
-    """The half, "a" or "b", that an object belongs to: by its id alone, whatever else its set holds."""
-    return "ab"[int(json_hash(["half", name]), 16) % 2]
+    """The half, "a" or "b", that an object belongs to: by its id alone, whatever else its set holds.
+
+    What stands for a YCB object, scanned or built here, scaled or not, goes by the real object's id (`twin_id`), so that
+    who tunes on half a of one set has seen nothing of half b of another.
+    """
+    return "ab"[int(json_hash(["half", twin_id(name)]), 16) % 2]
 
 
 def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
@@ -135,7 +171,7 @@ def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
     kept = tuple(name for name in objects.ids if half_of(name) == half)
     if not kept:
         raise ConfigError(f"object set {spec!r}: none of its {len(objects)} objects belongs to half {half!r}")
-    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", half]), objects.by_id, objects._dropped)
+    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", *kept]), objects.by_id, objects._dropped)
 
 
 def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
