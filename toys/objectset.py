@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
@@ -28,15 +27,15 @@ class ObjectSet:
         ids: one per object, unique, in order.
         fingerprint: content hash over ids and parameters; two sets with the same one hold the same objects.
         load: makes the object of an id; the same id must give an equal object every time.
-        ungraspable: id -> why, of the objects that a filter dropped, or None: found when it is asked for.
+        left_out: id -> why, of the objects that a filter dropped.
 
     Attributes:
-        spec, ids, fingerprint: as above.
+        spec, ids, fingerprint, left_out: as above.
     """
 
     def __init__(
         self, spec: str, ids: tuple[str, ...], fingerprint: str, load: Callable[[str], GraspObject],
-        ungraspable: dict[str, str] | None = None,
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         if len(set(ids)) != len(ids):
             twice = sorted({i for i in ids if ids.count(i) > 1})[:5]
@@ -45,11 +44,11 @@ class ObjectSet:
         self.spec = spec
         self.ids = ids
         self.fingerprint = fingerprint
+        self.left_out = dict(left_out or {})
         self._index = {name: i for i, name in enumerate(ids)}
         self._load = load
         self._cache: OrderedDict[str, GraspObject] = OrderedDict()
         self._lock = threading.Lock()  # the environments of several threads share a set
-        self._dropped = ungraspable
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,9 +74,8 @@ class ObjectSet:
             UnknownNameError: no object has it.
         """
         if name not in self._index:
-            dropped = (self._dropped or {}).get(name)
-            if dropped is not None:
-                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: {dropped}")
+            if name in self.left_out:
+                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: {self.left_out[name]}")
             some = self.ids if len(self.ids) <= 100 else self.ids[:20]
             raise UnknownNameError(f"object of {self.spec!r}", name, some)
         return self._index[name]
@@ -94,13 +92,6 @@ class ObjectSet:
             if len(self._cache) > CACHED_OBJECTS:
                 self._cache.popitem(last=False)
         return found
-
-    @functools.cached_property
-    def ungraspable(self) -> dict[str, str]:
-        """id -> why, of what `?graspable` dropped; without it, of what it would drop for a Panda hand."""
-        if self._dropped is not None:
-            return dict(self._dropped)
-        return {found.id: why for found in self if (why := why_ungraspable(found, PANDA_OPENING))}
 
 
 def too_light(found: GraspObject) -> bool:
@@ -171,7 +162,8 @@ def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
     kept = tuple(name for name in objects.ids if half_of(name) == half)
     if not kept:
         raise ConfigError(f"object set {spec!r}: none of its {len(objects)} objects belongs to half {half!r}")
-    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", *kept]), objects.by_id, objects._dropped)
+    left_out = {name: why for name, why in objects.left_out.items() if half_of(name) == half}
+    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", *kept]), objects.by_id, left_out)
 
 
 def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
@@ -186,7 +178,5 @@ def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
         return owner[name].by_id(name)
 
     ids = tuple(name for one in sets for name in one.ids)
-    result = ObjectSet(spec, ids, json_hash([one.fingerprint for one in sets]), load)
-    if any(one._dropped is not None for one in sets):
-        result._dropped = {k: v for one in sets for k, v in one.ungraspable.items()}
-    return result
+    left_out = {name: why for one in sets for name, why in one.left_out.items() if name not in owner}
+    return ObjectSet(spec, ids, json_hash([one.fingerprint for one in sets]), load, left_out)

@@ -64,10 +64,10 @@ def load_objects(spec: str) -> ObjectSet:
     See design.md's grammar and SOURCES for the choices.
 
     These options work with every source. `?graspable[=opening]` keeps what a gripper opening that wide [m] can close
-    around (bare: 0.08, the Panda's), each object in those rest poses only in which it is as narrow; it leaves out what
-    weighs less than LEAST_DENSITY too, unless `&light` asks for it. `ObjectSet.ungraspable` says what was left out and
-    why. `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of their ids, of all that stands
-    for a YCB object by the real one's: tune on one, report the other.
+    around (bare: 0.08, the Panda's), and each object in those rest poses only in which it is as narrow; it leaves out
+    what weighs less than LEAST_DENSITY too, unless `&light` asks for it. `ObjectSet.left_out` says what and why.
+    `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of their ids, of all that stands for a
+    YCB object by the real one's: tune on one, report the other.
 
     Raises:
         UnknownNameError: an unknown source, argument, variant or option; names the choices and the nearest.
