@@ -13,8 +13,9 @@ from toyshift.toys.model import GraspObject
 from toyshift.toys.ycb_table import twin_id
 
 PANDA_OPENING = 0.08  # [m] between the Panda hand's fingers
-# [kg/m^3] what weighs less is no solid but a placeholder in a table of masses, such as 1 g for a net of marbles (foam
-# weighs 20 to 150, cork 150, balsa 160): fingers sink into it as they do not into the real thing.
+# [kg/m^3] Less than the YCB sponge (54) weighs, but for foams, a placeholder in a table of masses, such as 1 g for a
+# net of marbles (9): fingers sink into it as they do not into the real thing. Of the solid, not of its hull, by which
+# cups (74) and pitchers (52) would come near.
 LEAST_DENSITY = 50.0
 CACHED_OBJECTS = 256  # a toy takes ~50 kB, a textured scan ~0.5 MB
 
@@ -95,7 +96,7 @@ class ObjectSet:
 
 
 def too_light(found: GraspObject) -> bool:
-    """Whether an object weighs so little for its volume that its mass must be a placeholder."""
+    """Whether an object weighs so little for its volume that its mass is likely to be a placeholder."""
     return found.density < LEAST_DENSITY * (1 - 1e-6)  # what is given as 50 is not less for being rounded
 
 
@@ -110,7 +111,7 @@ def why_ungraspable(found: GraspObject, opening: float, light: bool = False) -> 
     if not found.graspable(opening):
         return f"its smallest width is {found.width * 1000:.0f} mm"
     if too_light(found) and not light:
-        return f"it weighs {found.density:.0f} kg/m^3, less than {LEAST_DENSITY:g}: a placeholder (keep it: &light)"
+        return f"it weighs {found.density:.0f} kg/m^3, less than {LEAST_DENSITY:g}; `?graspable&light` keeps it"
     return ""
 
 
@@ -145,8 +146,8 @@ def only_graspable(objects: ObjectSet, opening: float, spec: str, light: bool = 
 def half_of(name: str) -> str:
     """The half, "a" or "b", that an object belongs to: by its id alone, whatever else its set holds.
 
-    What stands for a YCB object, scanned or built here, scaled or not, goes by the real object's id (`twin_id`), so that
-    who tunes on half a of one set has seen nothing of half b of another.
+    What stands for a YCB object, scanned or built here, scaled or not, goes by the real object's id (`twin_id`): who
+    tunes on half a of one set has seen nothing of half b of another.
     """
     return "ab"[int(json_hash(["half", twin_id(name)]), 16) % 2]
 

@@ -95,9 +95,9 @@ class GraspEnv(gym.Env[Observation, Float32]):
 
     ## Success
     The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it
-    touches nothing but the gripper, the gripper has not sunk more than 5 mm into it since it took it up
-    (`success.MAX_PENETRATION`), and holds no other object. `info["predicates"]`: `lifted`, `held`, `right_object` (False
-    while the gripper holds another object), `not_penetrated`, `stable`.
+    touches nothing but the gripper, which has not sunk more than 5 mm into it since it took it up
+    (`success.MAX_PENETRATION`), and holds no other object. `info["predicates"]`: `lifted`, `held`, `right_object`
+    (False while the gripper holds another object), `not_penetrated`, `stable`.
 
     ## Info
     `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the

@@ -28,9 +28,9 @@ REWARDS: dict[str, dict[str, float]] = {
 }
 HOVER, FUNNEL, BESIDE = 0.08, 3.0, 0.015  # the way from above: see `detour`; [m], ratio, [m]
 OPPOSITE = -0.5  # cosine between the normals of two contacts below which they pinch what lies between them
-# [m] that the gripper may sink into what it holds, and the grasp still counts. Contacts give way the more, the lighter
-# an object is: ordinary grasps sink 1 mm, of toys of 5 g up to 5 mm (docs/environments.md), and 12 mm into a placeholder
-# of 1 g, which nothing real would survive.
+# [m] that the gripper may sink into what it holds, and the grasp still counts. MuJoCo's contacts give way the more, the
+# lighter an object is: mostly by 1 mm, by up to 5 mm in toys of 5 g, by 11 to 19 mm where a table of masses says 1 g
+# for want of a better number (docs/environments.md).
 MAX_PENETRATION = 0.005
 RAISED = 0.05  # an object that the gripper holds this far above its start counts as lifted in `lifted_object` [m]
 

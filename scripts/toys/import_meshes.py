@@ -36,7 +36,7 @@ class Config(Common):
 def main(cfg: Config) -> dict[str, Any]:
     """Checks meshes: says what each object is, what was repaired, and what is wrong; exit code 1 if one cannot be used.
 
-    Objects of less than 50 kg/m^3 are named: their mass must be a placeholder.
+    Objects of less than 50 kg/m^3 are named: their mass is likely to be a placeholder.
 
     Example: toyshift toys import my_meshes --unit mm
     """

@@ -149,7 +149,7 @@ def show(result: dict[str, Any], opening: float) -> None:
     print(f"too wide for {opening * 1000:.0f} mm: {len(wide)} of {measured['objects']}{some}")
     if result["light"]:
         placeholders = ", ".join(f"{name} ({density:.0f})" for name, density in result["light"].items())
-        print(f"less than {LEAST_DENSITY:g} kg/m^3, placeholders: {placeholders}")
+        print(f"less than {LEAST_DENSITY:g} kg/m^3, placeholders? {placeholders}")
     for name, why in result["left_out"].items():
         print(f"left out: {name}: {why}")
     if "toys" not in result:
