@@ -145,6 +145,20 @@ def test_outcomes_of_failures(fake):
 
     swapped = run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), Swapped("x"), config, "a", 1)
     assert swapped["failure"] == "wrong_object"
+    class Soft(fake.Env):
+        """A grasp that sinks in at first: it fails the episode wherever that ends otherwise, however it goes on."""
+
+        succeeds, steps = False, 0
+
+        def advance(self, action):
+            reward, done, info = super().advance(action)
+            self.steps += 1
+            return reward, done, info | {"predicates": {"not_penetrated": self.steps > 1}, "is_success": self.succeeds}
+
+    soft = Soft("x")
+    assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), soft, config, "a", 1)["failure"] == "penetrated"
+    soft.succeeds = True
+    assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), soft, config, "a", 1)["failure"] == ""
     changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
     assert run_episode(FolderActor(Lifter(fake.CONTRACT)), env, changed, "a", 0)["failure"] == "not_held"
 
