@@ -131,7 +131,7 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     that diverges are outcomes, not errors.
     """
     start = time.perf_counter()
-    highest = height = 0.0
+    highest = height = penetration = 0.0
     steps, success, contact, penetrated = 0, False, None, False
     try:
         begin_episode(world, config, object_id, episode)
@@ -140,6 +140,7 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
             highest = max(highest, height, float(info.get("max_height", height)))
             touched = info.get("touched")
             contact = contact if touched is None else bool(touched) or bool(contact)
+            penetration = max(penetration, float(info.get("penetration", 0.0)))
             penetrated = penetrated or not info.get("predicates", {}).get("not_penetrated", True)
             success = bool(info["is_success"])
         failure = failure_kind(success, highest, height, contact, world.lift_height, penetrated)
@@ -150,7 +151,10 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     except GraspError:
         failure = "no_plan"
     seconds = time.perf_counter() - start
-    return {"success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds}
+    return {
+        "success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds,
+        "penetration": penetration,
+    }  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -153,10 +153,12 @@ def test_outcomes_of_failures(fake):
         def advance(self, action):
             reward, done, info = super().advance(action)
             self.steps += 1
-            return reward, done, info | {"predicates": {"not_penetrated": self.steps > 1}, "is_success": self.succeeds}
+            sunk = {"predicates": {"not_penetrated": self.steps > 1}, "penetration": 0.006}
+            return reward, done, info | sunk | {"is_success": self.succeeds}
 
     soft = Soft("x")
-    assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), soft, config, "a", 1)["failure"] == "penetrated"
+    sank = run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), soft, config, "a", 1)
+    assert (sank["failure"], sank["penetration"]) == ("penetrated", 0.006)
     soft.succeeds = True
     assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), soft, config, "a", 1)["failure"] == ""
     changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
