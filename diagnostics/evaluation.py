@@ -131,8 +131,8 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     that diverges are outcomes, not errors.
     """
     start = time.perf_counter()
-    highest = height = 0.0
-    steps, success, contact = 0, False, None
+    highest = height = penetration = 0.0
+    steps, success, contact, penetrated = 0, False, None, False
     try:
         begin_episode(world, config, object_id, episode)
         for steps, info in enumerate(act_out(actor, world, config, episode), 1):  # noqa: B007
@@ -140,8 +140,10 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
             highest = max(highest, height, float(info.get("max_height", height)))
             touched = info.get("touched")
             contact = contact if touched is None else bool(touched) or bool(contact)
+            penetration = max(penetration, float(info.get("penetration", 0.0)))
+            penetrated = penetrated or not info.get("predicates", {}).get("not_penetrated", True)
             success = bool(info["is_success"])
-        failure = failure_kind(success, highest, height, contact, world.lift_height)
+        failure = failure_kind(success, highest, height, contact, world.lift_height, penetrated)
         if not success and info.get("lifted_object", "") not in ("", object_id):
             failure = "wrong_object"
         if info.get("unstable"):
@@ -149,7 +151,10 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     except GraspError:
         failure = "no_plan"
     seconds = time.perf_counter() - start
-    return {"success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds}
+    return {
+        "success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds,
+        "penetration": penetration,
+    }  # fmt: skip
 
 
 @contextlib.contextmanager

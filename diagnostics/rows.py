@@ -37,6 +37,7 @@ class Row:
         scene: what differs from the default environment, as "clutter=4,task=pick"; "" for nothing.
         purpose: of `core.seeds.PURPOSES`; fixes the initial state together with seed and episode. Rows of before there
             were purposes began as collection does.
+        penetration: how deep the gripper sank into the object while it held it, at the deepest [m]; 0 in older rows.
     """
 
     policy: str
@@ -56,6 +57,7 @@ class Row:
     shift: str = ""
     purpose: str = "collection"
     scene: str = ""
+    penetration: float = 0.0
 
 
 def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Path:

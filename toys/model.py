@@ -90,6 +90,7 @@ class GraspObject:
         inertia: (3, 3) about the centre of mass, axes of the object's frame [kg m^2].
         rest_poses: at least one.
         friction: sliding, torsional [m], rolling [m].
+        info: what is known besides; "volume" is that of the solid [m^3], where the mesh may be open.
     """
 
     id: str
@@ -120,6 +121,7 @@ class GraspObject:
             return lengths[0] * scale, lengths[1] * scale, lengths[2] * scale
 
         change, seen = dataclasses.replace, self.visual
+        volume = {"volume": self.info["volume"] * scale**3} if "volume" in self.info else {}
         return change(
             self, mesh=trimesh.Trimesh(self.mesh.vertices * scale, self.mesh.faces, process=False),
             geoms=tuple(change(g, size=larger(g.size), pos=larger(g.pos)) for g in self.geoms),
@@ -127,7 +129,13 @@ class GraspObject:
             visual=seen and change(seen, vertices=(seen.vertices * scale).astype(np.float32)),
             mass=self.mass * scale**3, com=self.com * scale, inertia=self.inertia * scale**5,
             rest_poses=tuple(change(p, height=p.height * scale, width=p.width * scale) for p in self.rest_poses),
+            info=self.info | volume,
         )
+
+    @property
+    def density(self) -> float:
+        """Mass over the volume of the solid [kg/m^3]: of a cup its wall, not the space that the wall encloses."""
+        return self.mass / float(self.info.get("volume") or self.mesh.volume)
 
     @property
     def rgba(self) -> RGBA:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.toys.model import GraspObject
+from toyshift.toys.ycb_table import twin_id
 
 PANDA_OPENING = 0.08  # [m] between the Panda hand's fingers
+# [kg/m^3] Less than the YCB sponge (54) weighs, but for foams, a placeholder in a table of masses, such as 1 g for a
+# net of marbles (9): fingers sink into it as they do not into the real thing. Of the solid, not of its hull, by which
+# cups (74) and pitchers (52) would come near.
+LEAST_DENSITY = 50.0
 CACHED_OBJECTS = 256  # a toy takes ~50 kB, a textured scan ~0.5 MB
 
 
@@ -24,15 +28,15 @@ class ObjectSet:
         ids: one per object, unique, in order.
         fingerprint: content hash over ids and parameters; two sets with the same one hold the same objects.
         load: makes the object of an id; the same id must give an equal object every time.
-        ungraspable: id -> smallest width [m] of the objects that a filter dropped, or None: found when it is asked for.
+        left_out: id -> why, of the objects that a filter dropped.
 
     Attributes:
-        spec, ids, fingerprint: as above.
+        spec, ids, fingerprint, left_out: as above.
     """
 
     def __init__(
         self, spec: str, ids: tuple[str, ...], fingerprint: str, load: Callable[[str], GraspObject],
-        ungraspable: dict[str, float] | None = None,
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         if len(set(ids)) != len(ids):
             twice = sorted({i for i in ids if ids.count(i) > 1})[:5]
@@ -41,11 +45,11 @@ class ObjectSet:
         self.spec = spec
         self.ids = ids
         self.fingerprint = fingerprint
+        self.left_out = dict(left_out or {})
         self._index = {name: i for i, name in enumerate(ids)}
         self._load = load
         self._cache: OrderedDict[str, GraspObject] = OrderedDict()
         self._lock = threading.Lock()  # the environments of several threads share a set
-        self._dropped = ungraspable
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,10 +75,8 @@ class ObjectSet:
             UnknownNameError: no object has it.
         """
         if name not in self._index:
-            dropped = (self._dropped or {}).get(name)
-            if dropped is not None:
-                width = f"its smallest width is {dropped * 1000:.0f} mm"
-                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: {width}")
+            if name in self.left_out:
+                raise ConfigError(f"object {name!r} was left out of {self.spec!r}: {self.left_out[name]}")
             some = self.ids if len(self.ids) <= 100 else self.ids[:20]
             raise UnknownNameError(f"object of {self.spec!r}", name, some)
         return self._index[name]
@@ -92,12 +94,25 @@ class ObjectSet:
                 self._cache.popitem(last=False)
         return found
 
-    @functools.cached_property
-    def ungraspable(self) -> dict[str, float]:
-        """id -> smallest width [m] of what a graspable filter dropped; without one, of what no Panda hand can hold."""
-        if self._dropped is not None:
-            return dict(self._dropped)
-        return {found.id: found.width for found in self if not found.graspable(PANDA_OPENING)}
+
+def too_light(found: GraspObject) -> bool:
+    """Whether an object weighs so little for its volume that its mass is likely to be a placeholder."""
+    return found.density < LEAST_DENSITY * (1 - 1e-6)  # what is given as 50 is not less for being rounded
+
+
+def why_ungraspable(found: GraspObject, opening: float, light: bool = False) -> str:
+    """Why `?graspable` leaves an object out, "" for what it keeps.
+
+    Args:
+        found: the object.
+        opening: of the gripper [m].
+        light: whether objects of less than LEAST_DENSITY are kept.
+    """
+    if not found.graspable(opening):
+        return f"its smallest width is {found.width * 1000:.0f} mm"
+    if too_light(found) and not light:
+        return f"it weighs {found.density:.0f} kg/m^3, less than {LEAST_DENSITY:g}; `?graspable&light` keeps it"
+    return ""
 
 
 def in_narrow_poses(found: GraspObject, opening: float) -> GraspObject:
@@ -108,20 +123,33 @@ def in_narrow_poses(found: GraspObject, opening: float) -> GraspObject:
     return dataclasses.replace(found, rest_poses=kept)
 
 
-def only_graspable(objects: ObjectSet, opening: float, spec: str) -> ObjectSet:
-    """Keeps the objects with a rest pose narrower than `opening` [m], and of those only such poses (renormalised)."""
-    dropped = {found.id: found.width for found in objects if not found.graspable(opening)}
+def only_graspable(objects: ObjectSet, opening: float, spec: str, light: bool = False) -> ObjectSet:
+    """Keeps the objects with a rest pose narrower than `opening` [m], and of those only such poses (renormalised).
+
+    Objects of less than LEAST_DENSITY are dropped as well, unless `light` keeps them.
+    """
+    dropped: dict[str, str] = {}
+    placeholders = []
+    for found in objects:
+        if why := why_ungraspable(found, opening, light):
+            dropped[found.id] = why
+            placeholders += [found.id] if found.graspable(opening) else []
     kept = tuple(name for name in objects.ids if name not in dropped)
 
     def load(name: str) -> GraspObject:
         return in_narrow_poses(objects.by_id(name), opening)
 
-    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "graspable", round(opening * 1e6)]), load, dropped)
+    identity = [objects.fingerprint, "graspable", round(opening * 1e6), *placeholders]
+    return ObjectSet(spec, kept, json_hash(identity), load, dropped)
 
 
 def half_of(name: str) -> str:
-    """The half, "a" or "b", that an object belongs to: by its id alone, whatever else its set holds."""
-    return "ab"[int(json_hash(["half", name]), 16) % 2]
+    """The half, "a" or "b", that an object belongs to: by its id alone, whatever else its set holds.
+
+    What stands for a YCB object, scanned or built here, scaled or not, goes by the real object's id (`twin_id`): who
+    tunes on half a of one set has seen nothing of half b of another.
+    """
+    return "ab"[int(json_hash(["half", twin_id(name)]), 16) % 2]
 
 
 def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
@@ -135,7 +163,8 @@ def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
     kept = tuple(name for name in objects.ids if half_of(name) == half)
     if not kept:
         raise ConfigError(f"object set {spec!r}: none of its {len(objects)} objects belongs to half {half!r}")
-    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", half]), objects.by_id, objects._dropped)
+    left_out = {name: why for name, why in objects.left_out.items() if half_of(name) == half}
+    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", *kept]), objects.by_id, left_out)
 
 
 def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
@@ -150,7 +179,5 @@ def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
         return owner[name].by_id(name)
 
     ids = tuple(name for one in sets for name in one.ids)
-    result = ObjectSet(spec, ids, json_hash([one.fingerprint for one in sets]), load)
-    if any(one._dropped is not None for one in sets):
-        result._dropped = {k: v for one in sets for k, v in one.ungraspable.items()}
-    return result
+    left_out = {name: why for one in sets for name, why in one.left_out.items() if name not in owner}
+    return ObjectSet(spec, ids, json_hash([one.fingerprint for one in sets]), load, left_out)

@@ -13,7 +13,7 @@ from typing import cast
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.toys.grammar import Term, number, parse
-from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, joined, only_graspable, only_half
+from toyshift.toys.objectset import LEAST_DENSITY, PANDA_OPENING, ObjectSet, joined, only_graspable, only_half
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ SOURCES: dict[str, Source] = {
 }
 
 
-FILTERS = ("graspable", "half")  # options of every source
+FILTERS = ("graspable", "light", "half")  # options of every source
 
 # Sets that are in use, by spec and content: the environments of one process share them, and so load every object once.
 _IN_USE: weakref.WeakValueDictionary[tuple[str, str], ObjectSet] = weakref.WeakValueDictionary()
@@ -63,9 +63,11 @@ def load_objects(spec: str) -> ObjectSet:
 
     See design.md's grammar and SOURCES for the choices.
 
-    Two options work with every source: `?graspable[=opening]` keeps what a gripper opening that wide [m] can close
-    around (bare: 0.08, the Panda's); `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of
-    their ids: tune on one, report the other.
+    These options work with every source. `?graspable[=opening]` keeps what a gripper opening that wide [m] can close
+    around (bare: 0.08, the Panda's), and each object in those rest poses only in which it is as narrow; it leaves out
+    what weighs less than LEAST_DENSITY too, unless `&light` asks for it. `ObjectSet.left_out` says what and why.
+    `?half=a` and `?half=b` keep one or the other half of the objects, by a hash of their ids, of all that stands for a
+    YCB object by the real one's: tune on one, report the other.
 
     Raises:
         UnknownNameError: an unknown source, argument, variant or option; names the choices and the nearest.
@@ -94,9 +96,14 @@ def _load_term(term: Term) -> ObjectSet:
         what = "graspable is the gripper's opening in metres, e.g. graspable=0.08"
         raise ConfigError(f"object set {term.text!r}: {what}; got {opening:g}")
     objects, options = make(term), dict(term.options)
+    if options.get("light") or ("light" in options and "graspable" not in options):
+        what = "light takes no value and goes with graspable, e.g. 'ycb-like?graspable&light'"
+        raise ConfigError(f"object set {term.text!r}: {what}")
     if "graspable" in options:
         count = len(objects)
-        objects = only_graspable(objects, opening, term.text)
+        objects = only_graspable(objects, opening, term.text, light="light" in options)
         if not len(objects):
-            raise ConfigError(f"object set {term.text!r}: none of its {count} objects is narrower than {opening:g} m")
+            heavy = "" if "light" in options else f" and weighs at least {LEAST_DENSITY:g} kg/m^3"
+            what = f"none of its {count} objects is narrower than {opening:g} m{heavy}"
+            raise ConfigError(f"object set {term.text!r}: {what}")
     return only_half(objects, options["half"], term.text) if "half" in options else objects

@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "assets" / "ycb_table.csv"
+# Objects of one shape but for their tip or their colour: who has seen one has seen the other.
+SAME_SHAPE = {"043_phillips_screwdriver": "044_flat_screwdriver", "073-f_lego_duplo": "073-b_lego_duplo"}
 _SINGULAR = {
     "cups": "cup", "colored wood blocks": "colored wood block", "colored wood block": "wood block",
     "lego duplo": "duplo brick",
@@ -48,6 +50,15 @@ def display_name(object_id: str) -> str:
     """What an instruction calls an object: "025_mug" is a "mug", "065-a_cups" a "cup"."""
     text = re.sub(r"^\d+(-\w)?_", "", object_id).replace("_", " ").strip() or object_id
     return _SINGULAR.get(text, text)
+
+
+def twin_id(name: str) -> str:
+    """The official id that an object goes by in every set, also where its own says more, as in "025_mug_textured".
+
+    Of objects of SAME_SHAPE it is the one's that stands for both; of what is no YCB object, the name itself.
+    """
+    own = next((row for row in ycb_table() if name == row or name.startswith(f"{row}_")), name)
+    return SAME_SHAPE.get(own, own)
 
 
 @functools.cache

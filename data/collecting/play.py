@@ -25,6 +25,7 @@ from toyshift.data.episode import EXECUTED, Episode
 from toyshift.data.grasping.choose import make_expert
 from toyshift.data.grasping.expert import GraspExpert
 from toyshift.envs.tasks.grasp import GraspEnv
+from toyshift.envs.tasks.success import MAX_PENETRATION
 
 MAX_STEPS = 100
 DROPPED_FROM = 0.05  # height above which a missed object was held for a while [m]
@@ -97,8 +98,9 @@ def _record(players: Players, config: CollectConfig, index: int) -> tuple[Episod
             break
     cause = ""
     if not info["is_success"]:
-        dropped = info["max_height"] > DROPPED_FROM
-        cause = "unstable" if info["unstable"] else "dropped" if dropped else "missed"
+        penetrated, dropped = info["penetration"] > MAX_PENETRATION, info["max_height"] > DROPPED_FROM
+        cause = "penetrated" if penetrated else "dropped" if dropped else "missed"
+        cause = "unstable" if info["unstable"] else cause
         if config.keep != "failed":
             return None, cause
     for name, value in env.variation.values.items():

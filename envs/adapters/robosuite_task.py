@@ -21,7 +21,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.envs.adapters.robosuite_object import ToyObject
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix
 from toyshift.envs.tasks.grasp import BAD_STATE
-from toyshift.envs.tasks.success import REWARD_SCALES, reward_terms, touching
+from toyshift.envs.tasks.success import MAX_PENETRATION, REWARD_SCALES, depth, reward_terms, touching
 from toyshift.toys import load_objects
 from toyshift.toys.model import GraspObject
 
@@ -40,7 +40,8 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
         robots: name of one robot, e.g. "Panda" or "UR5e".
         objects: the object set, e.g. "toys:train" or "ycb:DIR?graspable".
         lift_height: how far the object's lowest point must rise above the table [m].
-        hold_steps: for how many control steps in a row it must stay there, touching nothing but the gripper.
+        hold_steps: for how many control steps in a row it must stay there, touching nothing but the gripper, which must
+            not have sunk into it by more than MAX_PENETRATION since it took it up.
         table_full_size, table_friction: as in robosuite's Lift.
         use_object_obs: whether `toy_pos` (3) [m], `toy_quat` (4) xyzw and `gripper_to_toy_pos` (3) [m] are observed
             (`object-state`).
@@ -147,10 +148,10 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
             position = np.array(position, np.float64)
             position[:2] -= (rotation @ self.object.com)[:2]
             self.sim.data.set_joint_qpos(self.toy.joints[0], np.concatenate([position, matrix_to_quat(rotation)]))
-        self._held_steps = 0
+        self._held_steps, self._sunk = 0, 0.0
         self._success = False
         self._terms = dict.fromkeys(REWARD_SCALES, 0.0)
-        self._predicates = {"lifted": False, "held": False, "stable": True}
+        self._predicates = {"lifted": False, "held": False, "not_penetrated": True, "stable": True}
 
     def get_ep_meta(self) -> dict[str, Any]:
         return {**super().get_ep_meta(), "object_id": self.object.id, "lang": self.task_description}
@@ -171,11 +172,14 @@ class ToyGrasp(ManipulationEnv):  # type: ignore[misc]  # robosuite is not typed
 
     def _judge(self) -> None:
         """Brings predicates, success and reward terms up to date, once per control step."""
-        gripper, other = touching(self.sim.data._data.contact.geom, self._is_toy, self._is_gripper)
+        contact = self.sim.data._data.contact
+        gripper, other = touching(contact.geom, self._is_toy, self._is_gripper)
         height, held = self.height(), gripper and not other
+        self._sunk = max(self._sunk, depth(contact, self._is_toy, self._is_gripper)) if held else 0.0
         # MuJoCo starts over by itself
         stable = self._predicates["stable"] and not self.sim.data._data.warning.number[BAD_STATE].any()
-        self._predicates = {"lifted": height >= self.lift_height, "held": held, "stable": stable}
+        lifted, shallow = height >= self.lift_height, self._sunk <= MAX_PENETRATION
+        self._predicates = {"lifted": lifted, "held": held, "not_penetrated": shallow, "stable": stable}
         self._held_steps = self._held_steps + 1 if all(self._predicates.values()) else 0
         self._success = self._held_steps >= self.hold_steps
         centre = self.sim.data.xipos[self._toy_body]

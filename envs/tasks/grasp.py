@@ -95,13 +95,14 @@ class GraspEnv(gym.Env[Observation, Float32]):
 
     ## Success
     The target's lowest point is `lift_height` above where it started for `hold_steps` control steps in a row, while it
-    touches nothing but the gripper, and the gripper holds no other object. `info["predicates"]`: `lifted`, `held`,
-    `right_object` (False while the gripper holds another object), `stable`.
+    touches nothing but the gripper, which has not sunk more than 5 mm into it since it took it up
+    (`success.MAX_PENETRATION`), and holds no other object. `info["predicates"]`: `lifted`, `held`, `right_object`
+    (False while the gripper holds another object), `not_penetrated`, `stable`.
 
     ## Info
     `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the
-    last one that the gripper held 5 cm above its start, "" for none. The target is drawn, or chosen by reset option
-    "object".
+    last one that the gripper held 5 cm above its start, "" for none; `penetration` how deep the gripper sank into the
+    target while it held it, at the deepest [m]. The target is drawn, or chosen by reset option "object".
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
@@ -433,6 +434,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
             "lift_height": 0.0 if judge.unstable else judge.height,
             "max_height": float(judge.max_height),
             "touched": bool(judge.touched),
+            "penetration": float(judge.penetration),
             "lifted_object": judge.lifted_object,
             "predicates": dict(judge.predicates),
             "reward_terms": dict(judge.terms),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ REWARDS: dict[str, dict[str, float]] = {
 }
 HOVER, FUNNEL, BESIDE = 0.08, 3.0, 0.015  # the way from above: see `detour`; [m], ratio, [m]
 OPPOSITE = -0.5  # cosine between the normals of two contacts below which they pinch what lies between them
+# [m] that the gripper may sink into what it holds, and the grasp still counts. MuJoCo's contacts give way the more, the
+# lighter an object is: mostly by 1 mm, by up to 5 mm in toys of 5 g, by 11 to 19 mm where a table of masses says 1 g
+# for want of a better number (docs/environments.md).
+MAX_PENETRATION = 0.005
 RAISED = 0.05  # an object that the gripper holds this far above its start counts as lifted in `lifted_object` [m]
 
 
@@ -41,7 +45,7 @@ class Thing(NamedTuple):
 
 def _predicates(stable: bool) -> dict[str, bool]:
     """Returns those of a target that lies there."""
-    return {"lifted": False, "held": False, "right_object": True, "stable": stable}
+    return {"lifted": False, "held": False, "right_object": True, "not_penetrated": True, "stable": stable}
 
 
 @dataclasses.dataclass
@@ -55,10 +59,13 @@ class Judge:
         touched: whether the gripper has touched the target.
         grasped: whether two parts of the gripper, such as both fingers, touch the target from opposite sides.
         height: how far the target's lowest point is above where it started [m].
+        penetration: how deep the gripper has sunk into the target while it held it, at the deepest [m].
+        sunk: the same since it took it up last; 0 while it does not hold it [m].
         lifted_object: id of the last object that the gripper held RAISED above its start, "" for none.
         success, unstable: how it ended.
         predicates: "lifted": the target is `lift_height` above its start. "held": it touches the gripper and nothing
-            else. "right_object": the gripper holds no other object. "stable": the simulation has not blown up.
+            else. "right_object": the gripper holds no other object. "not_penetrated": since it took the target up, it
+            has not sunk deeper into it than MAX_PENETRATION. "stable": the simulation has not blown up.
         terms: reward terms, unscaled.
     """
 
@@ -68,6 +75,8 @@ class Judge:
     max_height: float = 0.0
     touched: bool = False
     grasped: bool = False
+    penetration: float = 0.0
+    sunk: float = 0.0
     lifted_object: str = ""
     success: bool = False
     unstable: bool = False
@@ -91,9 +100,14 @@ class Judge:
         for i in [*wrong, *([0] if held else [])]:
             if low_point(scene, things[i]) - self.start_low[i] >= RAISED:
                 self.lifted_object = things[i].id
-        self.held_steps = self.held_steps + 1 if held and lifted and not wrong else 0
+        self.sunk = max(self.sunk, depth(scene.data.contact, scene.is_object, scene.is_gripper)) if held else 0.0
+        self.penetration = max(self.penetration, self.sunk)
+        self.predicates = {
+            "lifted": lifted, "held": held, "right_object": not wrong, "not_penetrated": self.sunk <= MAX_PENETRATION,
+            "stable": True,
+        }  # fmt: skip
+        self.held_steps = self.held_steps + 1 if all(self.predicates.values()) else 0
         self.success = self.held_steps >= config.hold_steps
-        self.predicates = {"lifted": lifted, "held": held, "right_object": not wrong, "stable": True}
 
     def blow_up(self) -> None:
         """Ends the episode without success."""
@@ -158,6 +172,19 @@ def pinched(scene: Scene) -> bool:
     parts = scene.model.geom_bodyid[np.where(mine[chosen, 0], pairs[chosen, 1], pairs[chosen, 0])]  # (c,)
     opposite = towards @ towards.T < OPPOSITE
     return bool((opposite & (parts[:, None] != parts)).any())
+
+
+def depth(contact: Any, mine_of_geom: Flags, is_gripper: Flags) -> float:
+    """Returns how deep the gripper has sunk into an object, at its deepest contact [m]; 0 where it does not touch it.
+
+    Args:
+        contact: MuJoCo's contacts.
+        mine_of_geom: per geom, True where it is the object's.
+        is_gripper: per geom, True where it is the gripper's.
+    """
+    pairs = contact.geom  # (n, 2)
+    chosen = (mine_of_geom[pairs] & is_gripper[pairs[:, ::-1]]).any(axis=1)
+    return float((-contact.dist[chosen]).max(initial=0.0))
 
 
 def contacts(scene: Scene, mine_of_geom: Flags) -> tuple[bool, bool]:

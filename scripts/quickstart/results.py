@@ -223,9 +223,9 @@ def _pictures(
         pictures[spec] = dict(zip(ids, drawn, strict=True))
         names[spec] = {i: objects.by_id(i).name for i in ids}
         caption = f"{len(objects)} objects" + (f", {len(ids)} shown." if len(ids) < len(objects) else ".")
-        if objects.ungraspable:
-            left_out = f"{len(objects.ungraspable)} more are wider than the gripper opens in every rest pose"
-            caption += f" {left_out} and are left out: {', '.join(objects.ungraspable)}."
+        if objects.left_out:
+            left_out = f"{len(objects.left_out)} more are wider than the gripper opens in every rest pose, or too light"
+            caption += f" {left_out} for their size, and are left out: {', '.join(objects.left_out)}."
         sheets.append(Sheet(spec, caption, [(names[spec][i], picture) for i, picture in pictures[spec].items()]))
     return sheets, pictures, names
 

@@ -19,6 +19,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.scripts.toys.options import SetConfig
 
 if TYPE_CHECKING:
+    from toyshift.toys.random_toys.distribution import ToyDistribution
     from toyshift.toys.random_toys.toy import Toy
 
 BINS = 24
@@ -37,15 +38,19 @@ class Config(SetConfig, sample=1):
 def main(cfg: Config) -> dict[str, Any]:
     """Measures a set: how width, mass and extent are distributed, what its toys are made of, what a Panda cannot hold.
 
+    Of toys:train and toys:test it says what the accepted toys are made of beside what is drawn: those of many parts are
+    refused more often.
+
     Example: toyshift toys stats 'toys:lego?n=10000'
     """
     from toyshift.toys import load_objects
-    from toyshift.toys.objectset import PANDA_OPENING
+    from toyshift.toys.objectset import PANDA_OPENING, too_light
     from toyshift.toys.random_toys.toy import Toy
     from toyshift.toys.random_toys.toy_set import ToySet
 
     objects = load_objects(cfg.objects)
     count = len(objects)
+    light: dict[str, float] = {}
     drawn = episode_rng(cfg.seed, 0, "stats").choice(count, min(count, cfg.sample), replace=False)
     chosen = np.sort(drawn).tolist()
     measures: dict[str, list[float]] = {"width_m": [], "mass_kg": [], "longest_m": []}
@@ -58,6 +63,8 @@ def main(cfg: Config) -> dict[str, Any]:
         measures["longest_m"].append(float(obj.mesh.extents.max()))
         if not obj.graspable(PANDA_OPENING):
             wide[obj.id] = obj.width
+        if too_light(obj):
+            light[obj.id] = obj.density
         if "toy" in obj.info:
             toys.append(Toy.from_json(obj.info["toy"]))
     measured = {name: distribution_of(values) for name, values in measures.items()}
@@ -65,14 +72,23 @@ def main(cfg: Config) -> dict[str, Any]:
         "objects": objects.spec, "fingerprint": objects.fingerprint, "count": count,
         "ids": {"distinct": len(set(objects.ids)), "first": list(objects.ids[:3]), "last": objects.ids[-1]},
         "measured": {"objects": len(chosen), "seed": cfg.seed, "of_all": len(chosen) == count}, "ungraspable": wide,
-        **measured,
+        "light": light, "left_out": objects.left_out, **measured,
     }
     if isinstance(objects, ToySet):
         result["toys"] = made_of(objects.toy(name) for name in track(objects.ids, "toys"))
+        result["toys"]["drawn"] = shares_drawn(objects.recipe.distribution)
     elif toys:
         result["toys"] = made_of(toys)
     show(result, PANDA_OPENING)
     return result
+
+
+def shares_drawn(distribution: ToyDistribution) -> dict[str, dict[str, float]]:
+    """What a distribution says of the toys that are drawn, before any is refused for its width or side of a split."""
+    from toyshift.toys.random_toys.primitives import KINDS
+
+    counts = {str(k): share for k, share in enumerate(distribution.counts, 1)}
+    return {"primitives": counts, "kinds": dict(zip(KINDS, distribution.kinds, strict=False))}
 
 
 def distribution_of(values: list[float]) -> dict[str, Any]:
@@ -120,6 +136,8 @@ def made_of(toys: Iterable[Toy]) -> dict[str, Any]:
 
 def show(result: dict[str, Any], opening: float) -> None:
     """Prints a result as tables with small histograms."""
+    from toyshift.toys.objectset import LEAST_DENSITY
+
     measured = result["measured"]
     which = "all" if measured["of_all"] else f"a sample of {measured['objects']} (seed {measured['seed']})"
     print(f"{result['count']} objects in {result['objects']}; fingerprint {result['fingerprint']}")
@@ -129,6 +147,11 @@ def show(result: dict[str, Any], opening: float) -> None:
     wide = result["ungraspable"]
     some = f": {', '.join(list(wide)[:8])}{' ...' if len(wide) > 8 else ''}" if wide else ""
     print(f"too wide for {opening * 1000:.0f} mm: {len(wide)} of {measured['objects']}{some}")
+    if result["light"]:
+        placeholders = ", ".join(f"{name} ({density:.0f})" for name, density in result["light"].items())
+        print(f"less than {LEAST_DENSITY:g} kg/m^3, placeholders? {placeholders}")
+    for name, why in result["left_out"].items():
+        print(f"left out: {name}: {why}")
     if "toys" not in result:
         return
     toys = result["toys"]
@@ -136,10 +159,12 @@ def show(result: dict[str, Any], opening: float) -> None:
     _table([(name.replace("_", " "), entry, *UNITS["m"]) for name, entry in toys["sizes_m"].items()])
     for title in ("primitives", "kinds", "colours"):
         total = sum(toys[title].values())
-        print(f"\n{title}:")
+        drawn = toys.get("drawn", {}).get(title, {})
+        print(f"\n{title}{', beside the share that is drawn' if drawn else ''}:")
         for name, value in toys[title].items():
             bar = "#" * round(40 * value / max(toys[title].values()))
-            print(f"  {name:<16} {value:>8} {value / total:>6.1%} {bar}")
+            stated = f" {drawn[name]:>6.1%}" if drawn else ""
+            print(f"  {name:<16} {value:>8} {value / total:>6.1%}{stated} {bar}")
 
 
 def _table(rows: list[tuple[str, dict[str, Any], float, str]]) -> None:

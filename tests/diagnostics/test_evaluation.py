@@ -145,6 +145,22 @@ def test_outcomes_of_failures(fake):
 
     swapped = run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), Swapped("x"), config, "a", 1)
     assert swapped["failure"] == "wrong_object"
+    class Soft(fake.Env):
+        """A grasp that sinks in at first: it fails the episode wherever that ends otherwise, however it goes on."""
+
+        succeeds, steps = False, 0
+
+        def advance(self, action):
+            reward, done, info = super().advance(action)
+            self.steps += 1
+            sunk = {"predicates": {"not_penetrated": self.steps > 1}, "penetration": 0.006}
+            return reward, done, info | sunk | {"is_success": self.succeeds}
+
+    soft = Soft("x")
+    sank = run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), soft, config, "a", 1)
+    assert (sank["failure"], sank["penetration"]) == ("penetrated", 0.006)
+    soft.succeeds = True
+    assert run_episode(FolderActor(Lifter(fake.CONTRACT, 1e-4)), soft, config, "a", 1)["failure"] == ""
     changed = dataclasses.replace(config, max_steps=100, look={"table": 1})
     assert run_episode(FolderActor(Lifter(fake.CONTRACT)), env, changed, "a", 0)["failure"] == "not_held"
 

@@ -16,8 +16,12 @@ from toyshift.diagnostics.failures import FAILURES, failure_kind
         ("dropped", (False, 0.2, 0.0, True)),
         ("not_held", (False, 0.31, 0.3, None)),
         ("timeout", (False, 0.2, 0.2, None)),
+        ("penetrated", (False, 0.35, 0.35, True, True)),
+        ("penetrated", (False, 0.2, 0.0, True, True)),  # dropped as well
+        ("", (True, 0.3, 0.3, True, True)),  # an earlier grasp of an episode that succeeded
     ],
 )
 def test_failures_are_told_apart(kind, values):
-    assert failure_kind(*values, threshold=0.3) == kind
+    *usual, penetrated = (*values, False)[:5]
+    assert failure_kind(*usual, threshold=0.3, penetrated=penetrated) == kind
     assert kind in ("", *FAILURES)

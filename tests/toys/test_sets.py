@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import pytest
 import trimesh
 
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
-from toyshift.core.files import cache_dir, read_json
+from toyshift.core.files import cache_dir, json_hash, read_json, write_json
 from toyshift.toys import load_objects
 from toyshift.toys.grammar import parse
 from toyshift.toys.model import GraspObject
-from toyshift.toys.objectset import PANDA_OPENING, ObjectSet
+from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, half_of
 from toyshift.toys.random_toys.splits import split_of
 from toyshift.toys.random_toys.toy_set import ACCEPTED_WIDTH
+from toyshift.toys.ycb_table import SAME_SHAPE, twin_id, ycb_table
 
 
 def test_grammar() -> None:
@@ -54,6 +56,8 @@ def test_grammar() -> None:
         ("toys:train?seed=-1", "whole number"),
         ("toys:train?graspable=80", "metres"),
         ("toys:lego?n=3&graspable=0.001", "none of its 3"),
+        ("toys:lego?n=3&light", "goes with graspable"),
+        ("toys:lego?n=3&graspable&light=1", "takes no value"),
         ("ycb:/nowhere", "/nowhere does not exist"),
         ("ycb-like@", "variant behind '@' is empty"),
         ("toys:train?n=3+toys:train?n=2", "twice"),
@@ -96,25 +100,68 @@ def test_train_and_test_share_no_toy_whatever_n_and_seed() -> None:
 def test_accepted_toys_are_narrow_in_every_rest_pose() -> None:
     objects = load_objects("toys:train?n=12")
     assert max(p.width for o in objects for p in o.rest_poses) < ACCEPTED_WIDTH
-    assert objects.ungraspable == {}
+    assert objects.left_out == {}
     assert objects[0].source == "toys:train"
 
 
 def test_graspable_keeps_narrow_poses_only_and_says_what_it_dropped() -> None:
     whole, kept = load_objects("toys:lego?n=40"), load_objects("toys:lego?n=40&graspable=0.04")
-    assert set(kept.ids) | set(kept.ungraspable) == set(whole.ids)
-    assert not set(kept.ids) & set(kept.ungraspable)
+    assert set(kept.ids) | set(kept.left_out) == set(whole.ids)
+    assert not set(kept.ids) & set(kept.left_out)
     assert kept.ids == tuple(i for i in whole.ids if i in kept)
     for found in kept:
         assert max(p.width for p in found.rest_poses) < 0.04
         assert sum(p.probability for p in found.rest_poses) == pytest.approx(1)
-    for name, width in kept.ungraspable.items():
-        assert width >= 0.04
-        assert whole.by_id(name).width == pytest.approx(width)
-        with pytest.raises(ConfigError, match="smallest width is"):
+    for name, why in kept.left_out.items():
+        assert whole.by_id(name).width >= 0.04
+        assert why == f"its smallest width is {whole.by_id(name).width * 1000:.0f} mm"
+        with pytest.raises(ConfigError, match=why):
             kept.by_id(name)
     assert load_objects("toys:lego?n=10&graspable").ids == load_objects(f"toys:lego?n=10&graspable={PANDA_OPENING}").ids
     assert kept.fingerprint != whole.fingerprint
+
+
+def test_placeholders_are_left_out_of_graspable_unless_asked_for(tmp_path: Path) -> None:
+    """Boxes of 49, 50 and 51 kg/m^3, and a tray whose hull is lighter than that but whose solid is not."""
+    box = trimesh.creation.box((0.04, 0.05, 0.06))
+    hollow = trimesh.creation.box((0.036, 0.046, 0.06)).apply_translation([0, 0, 0.002])
+    tray = trimesh.boolean.difference([box, hollow], engine="manifold")
+    lines = ["id,mass_g"]
+    for name, mesh, density in (("a", box, 49), ("b", box, 50), ("c", box, 51), ("tray", tray, 60)):
+        mesh.export(tmp_path / f"{name}.stl")
+        lines.append(f"{name},{density * mesh.volume * 1000}")
+    assert 60 * tray.volume < 20 * box.volume
+    (tmp_path / "masses.csv").write_text("\n".join(lines), encoding="utf-8")
+    spec = f"meshes:{tmp_path}?unit=m&masses={tmp_path / 'masses.csv'}"
+    whole, kept, light = (load_objects(f"{spec}{filters}") for filters in ("", "&graspable", "&graspable&light"))
+    assert [round(found.density) for found in whole] == [49, 50, 51, 60]
+    assert whole.left_out == light.left_out == {}
+    assert kept.ids == ("b", "c", "tray")
+    assert list(kept.left_out) == ["a"]
+    assert "49 kg/m^3, less than 50" in kept.left_out["a"]
+    assert light.ids == whole.ids
+    assert len({kept.fingerprint, light.fingerprint, whole.fingerprint}) == 3
+    with pytest.raises(ConfigError, match=r"none of its 1 .* weighs at least 50"):
+        load_objects("toys:" + _light_distribution(tmp_path) + "?n=1&graspable")
+
+
+def _light_distribution(folder: Path) -> str:
+    write_json(folder / "light.json", {"density": [10.0, 10.0], "counts": [1.0], "sphere_radius": [0.02, 0.02]})
+    return str(folder / "light.json")
+
+
+def test_the_fingerprint_of_graspable_changes_only_where_an_object_is_dropped() -> None:
+    """What it was before placeholders were left out, by its own rule: results and caches go by it."""
+    whole = load_objects("toys:lego?n=12")
+    before = json_hash([whole.fingerprint, "graspable", round(PANDA_OPENING * 1e6)])
+    assert load_objects("toys:lego?n=12&graspable").fingerprint == before
+    assert load_objects("toys:lego?n=12&graspable&light").fingerprint == before
+
+
+def test_a_scaled_object_keeps_its_density() -> None:
+    found = load_objects("ycb-like")[0]
+    assert found.scaled(0.7).density == pytest.approx(found.density)
+    assert found.scaled(0.7).info["volume"] == pytest.approx(0.343 * found.info["volume"])
 
 
 def test_halves_are_disjoint_and_depend_on_the_id_alone() -> None:
@@ -126,6 +173,43 @@ def test_halves_are_disjoint_and_depend_on_the_id_alone() -> None:
     assert len({whole.fingerprint, a.fingerprint, b.fingerprint}) == 3
     with pytest.raises(ConfigError, match="half is 'a' or 'b', got 'c'"):
         load_objects("ycb-like?half=c")
+
+
+def test_twins_belong_to_the_same_half_in_every_set(tmp_path: Path, ycb_folder: Callable[..., Path]) -> None:
+    """What `ycb-like` builds follows the real object; half b of the one holds nothing that half a of another shows."""
+    for name in ("004_sugar_box", "006_mustard_bottle", "026_sponge", "043_phillips_screwdriver", "073-f_lego_duplo"):
+        ycb_folder(name, trimesh.creation.box((0.03, 0.04, 0.05)))
+    real = f"ycb:{tmp_path / 'ycb'}"
+    bare = f"meshes:{tmp_path / 'ycb'}?unit=m"  # under ids of their own, such as 004_sugar_box_google_16k_textured
+
+    def twins(spec: str) -> set[str]:
+        return {twin_id(name) for name in load_objects(spec).ids}
+
+    members = {half: twins(f"{real}?half={half}") for half in "ab"}
+    assert members["a"]
+    assert members["b"]
+    for half, other in ("ab", "ba"):
+        for spec in ("ycb-like?", "ycb-like@maniskill?", "ycb-like?graspable&light&", f"{bare}&"):
+            shown = twins(f"{spec}half={half}")
+            assert members[half] & twins(spec.rstrip("?&")) <= shown
+            assert not members[other] & shown
+        both = f"toys:train?n=2+ycb-like?half={half}+{real}?half={other}"  # an id that were in both would be refused
+        assert len(load_objects(both)) == 2 + len(load_objects(f"ycb-like?half={half}")) + len(
+            load_objects(f"{real}?half={other}")
+        )
+        assert not twins(f"ycb-like@maniskill?half={half}+toys:train?n=2") & members[other]
+
+
+def test_the_halves_of_real_objects_are_those_that_were_tuned_on() -> None:
+    """A hash of the official id, as since there are halves; two objects go by another's of the same shape."""
+    for name in ycb_table():
+        own = "ab"[int(json_hash(["half", name]), 16) % 2]
+        assert half_of(name) == (own if name not in SAME_SHAPE else half_of(SAME_SHAPE[name]))
+    assert half_of("025_mug_google_16k_textured") == half_of("025_mug")
+    assert twin_id("025_mugs") == "025_mugs"
+    boxes = {name: np.array(row.box) for name, row in ycb_table().items()}
+    for name, other in SAME_SHAPE.items():
+        np.testing.assert_allclose(boxes[name], boxes[other], atol=0.0015)
 
 
 def test_union_and_access() -> None:

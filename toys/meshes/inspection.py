@@ -16,7 +16,7 @@ from toyshift.toys.meshes.meshfile import SUFFIXES, read_mesh
 from toyshift.toys.meshes.meshobject import MeshRecipe, build, surface_of
 from toyshift.toys.meshes.meshset import build_missing, hashed
 from toyshift.toys.meshes.ycb import find_objects, mesh_file, object_key, recipe
-from toyshift.toys.objectset import PANDA_OPENING
+from toyshift.toys.objectset import PANDA_OPENING, too_light
 from toyshift.toys.store import cached
 
 
@@ -39,6 +39,8 @@ class Checked:
         mass_from: where the mass comes from.
         width: smallest horizontal width over the rest poses [m].
         graspable: whether a Panda hand can close around it.
+        density: mass over volume [kg/m^3].
+        light: whether that is less than LEAST_DENSITY: `?graspable` leaves it out.
         parts: number of convex collision parts.
     """
 
@@ -58,6 +60,8 @@ class Checked:
     width: float = 0.0
     graspable: bool = False
     parts: int = 0
+    density: float = 0.0
+    light: bool = False
 
 
 def is_ycb_layout(folder: Path) -> bool:
@@ -111,5 +115,5 @@ def _facts(one: MeshRecipe, plan: Plan, ycb: bool) -> Checked:
     volume, graspable = float(found.info["volume"]), found.graspable(PANDA_OPENING)
     return Checked(
         one.id, one.path, True, "", len(raw.vertices), len(raw.faces), plan.unit, closed, repairs, tuple(box.tolist()),
-        volume, found.mass, mass_from, found.width, graspable, len(found.parts),
+        volume, found.mass, mass_from, found.width, graspable, len(found.parts), found.density, too_light(found),
     )

@@ -62,8 +62,9 @@ def ycb_set(term: Term) -> ObjectSet:
     """Scans in the folder `ycb:DIR`, at real size; `@maniskill` shrinks the nine that ManiSkill shrinks (same density).
 
     `?graspable` keeps, per rest pose, what an opening of 80 mm can close around. At real size fewer objects fit: of
-    the 39 scans this was developed with, 28; with `@maniskill` 32, the ones the table's fit80 column names. The first
-    import builds convex parts in two processes; later ones read the cache.
+    the 39 scans this was developed with, 28; with `@maniskill` 32, the ones the table's fit80 column names. One and
+    two of these are left out for their mass, which is a placeholder, unless `&light` asks for them. The first import
+    builds convex parts in two processes; later ones read the cache.
 
     Raises:
         FileError, MeshError: no objects, or one that cannot be used; names the file and the remedy.

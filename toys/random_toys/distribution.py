@@ -32,7 +32,8 @@ class ToyDistribution(_Lengths):  # type: ignore[misc]  # whose fields are those
     ring_wall and ring_height [m]; the kinds' files say how each is drawn.
 
     Attributes:
-        counts: probabilities of 1, 2, ... primitives.
+        counts: probabilities of 1, 2, ... primitives, as drawn. Of the toys that `toys:train` and `toys:test` accept
+            fewer have many: `toyshift toys stats` counts them.
         kinds: probabilities in the order of KINDS; those of kinds behind LEGO_KINDS may be left out.
         density: uniform range [kg/m^3].
         friction: uniform range of the sliding friction coefficient.

@@ -124,23 +124,25 @@ class ToySet(ObjectSet):
         source: what its objects call their source, e.g. "toys:train".
         recipe: what the toys are.
         places: index and accepted draw of each id, in the set's order.
+
+    Attributes:
+        recipe: as above.
     """
 
     def __init__(self, spec: str, source: str, recipe: ToyRecipe, places: dict[str, tuple[int, int]]) -> None:
         ids = tuple(places)
-        self._source, self._recipe = source, recipe
+        self._source, self.recipe = source, recipe
         self._places = array("l", itertools.chain.from_iterable(places.values()))
-        # Widths of train and test were checked toy by toy, so nothing needs loading to know that all can be grasped.
-        super().__init__(spec, ids, json_hash(["toys", *ids]), self._make, {} if recipe.side else None)
+        super().__init__(spec, ids, json_hash(["toys", *ids]), self._make)
 
     def toy(self, name: str) -> Toy:
         """The toy of an id as a value, without making its mesh; see index for the errors."""
         place = 2 * self.index(name)
-        return self._recipe.draw(self._places[place], self._places[place + 1])[0]
+        return self.recipe.draw(self._places[place], self._places[place + 1])[0]
 
     def _make(self, name: str) -> GraspObject:
         found = toy_object(self.toy(name), self._source)
-        return in_narrow_poses(found, ACCEPTED_WIDTH) if self._recipe.side else found
+        return in_narrow_poses(found, ACCEPTED_WIDTH) if self.recipe.side else found
 
 
 def toy_set(term: Term) -> ToySet:
@@ -148,7 +150,9 @@ def toy_set(term: Term) -> ToySet:
 
     - `toys:PRESET` or `toys:FILE.json`: every toy of a distribution (1000);
     - `toys:train`, `toys:test`: the two sides of a split, narrow enough for a Panda hand (250 and 100); `@composition`,
-      `@count`, `@size` choose another split than `@random`, `?of=PRESET` another distribution than lego;
+      `@count`, `@size` choose another split than `@random`, `?of=PRESET` another distribution than lego. Toys of many
+      parts are refused more often than those of few, so that the accepted ones are distributed otherwise than the
+      distribution says; `toyshift toys stats toys:train` counts both;
     - `?n=`, `?seed=`; `?select=top-graspable&pool=500` takes the n most graspable of the first 500 (see
       graspability.py).
     """

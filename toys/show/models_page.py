@@ -18,7 +18,7 @@ from toyshift.core.errors import MeshError
 from toyshift.core.templates import templates
 from toyshift.toys.geometry.solid import decimated, quat_to_matrix
 from toyshift.toys.model import Geom, GraspObject
-from toyshift.toys.objectset import PANDA_OPENING
+from toyshift.toys.objectset import PANDA_OPENING, too_light
 
 ASSETS = Path(__file__).parents[1] / "assets"
 MAX_FACES = 4000  # of one object; larger surfaces are decimated
@@ -107,6 +107,7 @@ def object_entry(found: GraspObject) -> dict[str, Any]:
     facts = {
         "name": found.name, "size": f"{x} × {y} × {z} mm", "mass": f"{found.mass * 1000:.0f} g",
         "width": f"{found.width * 1000:.0f} mm",
+        "density": f"{found.density:.0f} kg/m³" + (" (a placeholder?)" if too_light(found) else ""),
         "graspable": f"{'yes' if fits else 'no'} ({PANDA_OPENING * 1000:.0f} mm gripper)", "source": found.source,
     }
     return {

@@ -28,6 +28,7 @@ from toyshift.data.grasping.choose import jaws
 from toyshift.data.grasping.expert import ExpertConfig, GraspExpert
 from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.config import EnvConfig
+from toyshift.envs.tasks.success import MAX_PENETRATION
 
 OBJECTS = "toys:train?n=6"
 SMALL = CollectConfig(OBJECTS, 3, Path("unset"), workers=0, seed=3, image_size=32, cameras=("front",))
@@ -81,13 +82,15 @@ def test_shifted_demonstrations_replay(shifted: Path) -> None:
 
 
 class Clumsy(GraspExpert):
-    """Waits at home three times: for nothing, until the object falls from above, until the simulation blows up."""
+    """Waits at home four times: for nothing, until the object falls from above, until the simulation blows up, and
+    until the judge has seen fingers deep in the object.
+    """
 
-    PLANNED = ("missed", "dropped", "unstable")
+    PLANNED = ("missed", "dropped", "unstable", "penetrated")
 
     def reset(self, seed: int, episode: int) -> None:
         super().reset(seed, episode)
-        self.fate, self.acted = self.PLANNED[episode] if episode < 3 else "", 0
+        self.fate, self.acted = self.PLANNED[episode] if episode < 4 else "", 0
 
     def act(self) -> np.ndarray:
         if not self.fate:
@@ -98,6 +101,8 @@ class Clumsy(GraspExpert):
             data.qpos[scene.target.qpos][:3] += [0.1, 0.2, 0.12]  # up, and away from the hand
         if self.acted == 2 and self.fate == "unstable":
             data.qvel[:] = 1e6
+        if self.fate == "penetrated":
+            self.env._judge.penetration = 2 * MAX_PENETRATION
         return self.env.action_for(np.zeros(3), np.zeros(3), 1.0)
 
 
@@ -111,7 +116,7 @@ def test_failures_are_kept_on_request_and_change_no_success(tmp_path: Path, monk
     failures = sum(n for cause, n in result["causes"].items() if cause != "no grasp found")
     assert result["failed"] == outcomes.count(False) == failures
     assert outcomes[-1]
-    assert [dataset.meta(i).get("cause") for i in range(3)] == list(Clumsy.PLANNED)
+    assert [dataset.meta(i).get("cause") for i in range(4)] == list(Clumsy.PLANNED)
     assert all(("cause" in dataset.meta(i)) is not ok for i, ok in enumerate(outcomes))
     collect(dataclasses.replace(hard, keep="successes", out=tmp_path / "good"))
     good = open_dataset(tmp_path / "good")

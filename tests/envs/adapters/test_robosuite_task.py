@@ -78,7 +78,7 @@ def test_scripted_lift_succeeds_and_waiting_does_not(panda):
     assert info["is_success"]
     assert panda._check_success()
     assert info["lift_height"] > 0.3
-    assert info["predicates"] == {"lifted": True, "held": True, "stable": True}
+    assert info["predicates"] == {"lifted": True, "held": True, "not_penetrated": True, "stable": True}
     assert 0.95 < reward <= 1.0
     play(panda, 1)
     for _ in range(110):

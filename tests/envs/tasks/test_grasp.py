@@ -107,7 +107,7 @@ def test_reward_terms_sum_to_the_reward_and_stay_in_range(blind: GraspEnv) -> No
     blind.reset(seed=0)
     reward, _, info = blind.advance(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
     assert 0 <= reward <= 3
-    assert set(info["predicates"]) == {"lifted", "held", "right_object", "stable"}
+    assert set(info["predicates"]) == {"lifted", "held", "right_object", "not_penetrated", "stable"}
     assert reward == sum(REWARD_SCALES[name] * value for name, value in info["reward_terms"].items())
 
 

@@ -17,6 +17,7 @@ from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.contract import MASK_OTHER, MASK_TARGET
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.files import write_json
 from toyshift.core.proprioception import TARGET, names_of
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.collection import collect
@@ -30,7 +31,7 @@ from toyshift.envs import VARIANTS, EnvConfig, GraspEnv
 from toyshift.envs.rotations import quat_to_matrix
 from toyshift.envs.tasks.grasp import FREE_BODY_STATE, STATE_SPEC
 from toyshift.envs.tasks.pick import phrase
-from toyshift.envs.tasks.success import REWARDS, Judge
+from toyshift.envs.tasks.success import MAX_PENETRATION, REWARDS, Judge, depth
 from toyshift.toys import Primitive, Toy, load_objects, toy_object
 
 OBJECTS = "toys:train?n=40"
@@ -87,7 +88,7 @@ def test_checker_and_info_of_every_id(name: str) -> None:
         warnings.simplefilter("error")
         check_env(env)
     observation, info = env.reset(seed=0)
-    assert set(info["predicates"]) == {"lifted", "held", "right_object", "stable"}
+    assert set(info["predicates"]) == {"lifted", "held", "right_object", "not_penetrated", "stable"}
     assert set(info["reward_terms"]) == set(REWARDS[env.config.reward])
     assert info["objects"][0] == info["object_id"]
     assert len(set(info["objects"])) == len(info["objects"])
@@ -148,7 +149,7 @@ def test_the_expert_succeeds_and_random_actions_fail(name: str) -> None:
                 break
         wins += info["is_success"]
         if info["is_success"]:
-            assert info["predicates"] == {"lifted": True, "held": True, "right_object": True, "stable": True}
+            assert all(info["predicates"].values())
             assert info["lifted_object"] == info["object_id"]
         episode += 1
     assert wins == 2
@@ -324,14 +325,82 @@ def test_another_object_that_is_lifted_is_told_and_does_not_count(
     touching(monkeypatch, {things[0].body, things[2].body})  # both at once
     for _ in range(config.hold_steps):
         judge.judge(scene, things, config)
-    assert judge.predicates == {"lifted": True, "held": True, "right_object": False, "stable": True}
+    assert [name for name, holds in judge.predicates.items() if not holds] == ["right_object"]
     assert not judge.success
     touching(monkeypatch, {things[0].body})
     for _ in range(config.hold_steps):
         judge.judge(scene, things, config)
-    assert judge.predicates == {"lifted": True, "held": True, "right_object": True, "stable": True}
+    assert all(judge.predicates.values())
     assert judge.lifted_object == info["objects"][0]
     assert judge.success
+
+
+# ---------------------------------------------------------------- what is no grasp
+
+
+def test_depth_is_that_of_the_deepest_contact_between_gripper_and_object() -> None:
+    """Boxes with sides of 2 cm: the gripper's overlap the object by 7 and 3 mm, another object's by 9 mm."""
+    box = '<geom type="box" size=".01 .01 .01"/>'
+    bodies = [f'<body pos="{x} {y} 0"><freejoint/>{box}</body>' for x, y in ((0.013, 0), (-0.017, 0), (0, 0.011))]
+    object_ = f'<body name="object"><freejoint/>{box}</body>'
+    model = mujoco.MjModel.from_xml_string(f"<mujoco><worldbody>{object_}{''.join(bodies)}</worldbody></mujoco>")
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    mine, gripper = np.array([True, False, False, False]), np.array([False, True, True, False])
+    assert depth(data.contact, mine, gripper) == pytest.approx(0.007, abs=1e-6)
+    assert depth(data.contact, mine, np.array([False, False, True, False])) == pytest.approx(0.003, abs=1e-6)
+    assert depth(data.contact, mine, np.zeros(4, bool)) == 0.0
+
+
+def test_a_hold_in_which_fingers_sink_in_is_no_success_but_the_next_one_may_be(
+    six: GraspEnv, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    six.reset(seed=10)
+    scene, things, config = six.scene, six._setting.things, six.config
+    judge = Judge(six._judge.start_low.copy())
+    put(six, 0, 0.4)
+    mujoco.mj_kinematics(scene.model, scene.data)
+
+    def hold(*depths: float) -> None:
+        for found in depths:
+            monkeypatch.setattr("toyshift.envs.tasks.success.depth", lambda *_, found=found: found)
+            judge.judge(scene, things, config)
+
+    touching(monkeypatch, {things[0].body})
+    hold(0.006, *[0.001] * 2 * config.hold_steps)  # once is enough, while it is the same hold
+    assert judge.predicates["lifted"]
+    assert judge.predicates["held"]
+    assert not judge.predicates["not_penetrated"]
+    assert not judge.success
+    touching(monkeypatch, set())
+    hold(0.0)
+    assert judge.predicates["not_penetrated"]
+    touching(monkeypatch, {things[0].body})
+    hold(*[MAX_PENETRATION] * config.hold_steps)
+    assert judge.success
+    assert judge.penetration == 0.006  # of the episode
+
+
+@pytest.mark.parametrize(("density", "solid"), [(6.0, False), (1500.0, True)])
+def test_fingers_sink_into_a_placeholder_of_1_g_and_not_into_247_g(tmp_path: Path, density: float, solid: bool) -> None:
+    """A ball as wide as the marbles of the YCB table, put between the open fingers, which close."""
+    single = {"counts": [1.0], "kinds": [1.0, 0.0, 0.0, 0.0], "sphere_radius": [0.034, 0.034]}
+    write_json(tmp_path / "ball.json", single | {"density": [density, density]})
+    env = GraspEnv(objects=f"toys:{tmp_path / 'ball.json'}?n=1", cameras=(), lift_height=0.1)
+    env.reset(seed=0)
+    qpos = env.scene.target.qpos
+    for step in range(12):
+        if step < 3:  # until the fingers have it
+            env.scene.data.qpos[qpos][:3] = env.hand_pose()[0]
+            env.scene.data.qvel[env.scene.target.qvel] = 0.0
+        _, terminated, info = env.advance(np.array([0, 0, 0, 0, 0, 0, 0], np.float32))
+        if terminated:
+            break
+    assert info["predicates"]["held"]
+    assert info["predicates"]["lifted"]
+    assert info["predicates"]["not_penetrated"] is solid
+    assert info["is_success"] is solid
+    assert (info["penetration"] < 0.003) if solid else (info["penetration"] > 0.008)
 
 
 # ---------------------------------------------------------------- privileged state
