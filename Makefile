@@ -15,8 +15,8 @@ setup: ## .venv with everything in it (PYTHON=/path/to/python3.11, TORCH=cpu for
 demo: setup ## toys -> demonstrations -> policies -> report (YCB=DIR adds real YCB objects)
 	@$(BIN)/toyshift run quickstart $(if $(YCB),--ycb "$(YCB)")
 
-test: setup ## all tests (ARGS="-k toys" for some)
-	@$(BIN)/pytest $(ARGS)
+test: setup ## all tests, on all cores (ARGS="-k toys" for some, on one)
+	@$(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile)
 
 test-wheel: setup ## the same tests against the built wheel in a fresh environment
 	@.ci/test_wheel.sh $(ARGS)

@@ -25,5 +25,5 @@ esac
 cp -r tests "$work/tests"
 cd "$work"
 # No pyproject.toml here, so pytest's options are given by hand.
-"$work/venv/bin/pytest" tests --import-mode=importlib --strict-markers -p no:cacheprovider "$@"
+"$work/venv/bin/pytest" tests --import-mode=importlib --strict-markers -p no:cacheprovider -n auto --dist loadfile "$@"
 echo "the tests pass against the wheel built from $source_root"
