@@ -5,7 +5,7 @@ python benchmarks/check_claims.py "rate clustered of recipe/rows?object_set=*hal
 
 A number that comes from rows carries a mark right behind it, which is not seen where Markdown is rendered:
 
-    lifts 70 % (53-83) <!-- claim: rate clustered of recipe/rows?object_set=*half b --> of half b
+    lifts 70 % (53-83)<!-- claim: rate clustered of recipe/rows?object_set=*half b --> of half b
 
 A mark stands behind as many numbers as it asks for, and reads `STATISTIC... of SOURCE`, or `STATISTIC... of SOURCE vs
 SOURCE` where two are compared. Numbers are compared as they are written: 70 without decimals, 2.4e-29 with two digits.
@@ -232,7 +232,8 @@ def of_json(words: Sequence[str], path: Path, keys: str) -> list[float]:
 # ---------------------------------------------------------------- claims
 
 
-def figures(claim: str, results: Path) -> list[float]:
+@functools.cache
+def figures(claim: str, results: Path) -> tuple[float, ...]:
     """Returns the numbers that a claim stands for, in order.
 
     Raises:
@@ -261,7 +262,7 @@ def figures(claim: str, results: Path) -> list[float]:
         else:
             pattern, _, query = first.partition("?")
             out += of_rows(words, select(results, pattern, parse_filters(query)))
-    return out
+    return tuple(out)
 
 
 def as_written(value: float, shown: str) -> str:
