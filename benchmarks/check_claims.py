@@ -30,8 +30,8 @@ Its statistics:
     retention retention-95      of A vs B: success on A over success on B; its interval
 
 A figure of a JSON file is `value`, `percent` or `minutes` (of seconds) of `FILE.json#key/key`; an item of a list is
-found by its `key=value&key=value`: `percent of quickstart.json#success/policy=detpool&set=toys:test/rate`. Where the
-figure is a list, all its numbers are meant.
+found by its number (from 0) or its `key=value&key=value`: `percent of
+quickstart.json#success/policy=detpool&set=toys:test/rate`. Where the figure is a list, all its numbers are meant.
 
 What stands between "made by `COMMAND`" and "end of what is made" needs no marks: COMMAND is run again in a copy of
 docs/ and results/, and the pages are compared.
@@ -213,7 +213,9 @@ def of_json(words: Sequence[str], path: Path, keys: str) -> list[float]:
     """Returns the figures at a place of a JSON file."""
     value = read_json(path)
     for key in map(unquote, keys.split("/")):
-        if isinstance(value, list):
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, list):
             wanted = dict(item.split("=", 1) for item in key.split("&") if "=" in item)
             hits = [x for x in value if all(fnmatch.fnmatchcase(str(x.get(k)), v) for k, v in wanted.items())]
             if len(hits) != 1 or not wanted:

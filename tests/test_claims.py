@@ -66,6 +66,7 @@ NEW = "object_set=new%2Bx%2C y"
     (f"retention of study/rows/s0?policy=A&{NEW} vs object_set=toys&shift=", [0.8]),
     ("value percent of run.json#success/set=a/rate", [0.25, 25]),
     ("percent of run.json#success/set=b/{rate,span}", [50, 12.5, 75]),
+    ("value of run.json#success/1/span/0", [0.125]),
     ("minutes of run.json#s", [1.5]),
 ])  # fmt: skip
 def test_claims_of_known_rows(claims: ModuleType, results: Path, claim: str, expected: list[float]) -> None:
