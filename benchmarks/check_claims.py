@@ -72,7 +72,7 @@ from toyshift.toys.objectset import half_of
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!-- claim: (?P<claim>(?:(?!-->).)*) -->")
-MADE = re.compile(r"<!-- made by `(toyshift [^`]*)` -->")
+MADE = re.compile(r"<!-- made by `(toyshift [^`]*)` -->(?!\s*<!-- end of what is made -->)")  # where anything was
 # not within a word; a sign only where no number stands before it: 57-83 is 57 and 83, (-3 to +12) is -3 and +12
 NUMBER = re.compile(r"(?<![\w.])(?:(?<![\w.)%])[+-])?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?!\w|\.\d)")
 COLUMNS = (*(field.name for field in dataclasses.fields(Row)), "half")
