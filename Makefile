@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV PYTHON TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-wheel test-interop lint types bench ci clean
+.PHONY: help setup demo test test-wheel test-interop lint types claims bench ci clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ lint: setup ## ruff
 
 types: setup ## mypy, strict
 	@$(BIN)/mypy
+
+claims: setup ## marked numbers in README.md and docs/ against the rows in results/ (ARGS="--help" says how to mark)
+	@$(BIN)/python benchmarks/check_claims.py $(ARGS)
 
 bench: setup ## steps and frames per second beside robosuite's
 	@$(BIN)/python benchmarks/vs_robosuite.py $(ARGS)

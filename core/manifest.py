@@ -15,6 +15,9 @@ PACKAGES = (
     "toyshift", "numpy", "mujoco", "robosuite", "gymnasium", "torch", "onnxruntime", "pyarrow", "trimesh", "manifold3d",
     "coacd", "scipy",
 )
+SOURCE = Path(__file__).resolve().parents[1]
+DIRTY = "+dirty"  # behind a revision
+NO_SOURCE = (":!results", ":!docs", ":!*.md")  # for git: what is measured and told, not what measures
 
 
 def package_versions() -> dict[str, str]:
@@ -28,9 +31,14 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def git_revision() -> str:
-    """Returns the git revision of the source tree, with "+dirty" for local changes; "none" for an installed wheel."""
-    root = Path(__file__).resolve().parents[1]
+def git_revision(root: Path = SOURCE) -> str:
+    """Returns the git revision of the source tree, with "+dirty" for local changes; "none" for an installed wheel.
+
+    Neither untracked files nor results, figures and texts count: a study writes them, and goes on afterwards.
+
+    Args:
+        root: of the source tree.
+    """
     if not (root / ".git").exists():
         return "none"
 
@@ -39,7 +47,8 @@ def git_revision() -> str:
         return done.stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+dirty" if git("status", "--porcelain", "-uno") else "")
+        changes = git("status", "--porcelain", "-uno", "--", ".", *NO_SOURCE)
+        return git("rev-parse", "--short=12", "HEAD") + (DIRTY if changes else "")
     except (OSError, subprocess.SubprocessError):
         return "none"
 

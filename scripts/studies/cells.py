@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import FileError, UnknownNameError
+from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash, locked, read_json, write_json, write_text
+from toyshift.core.manifest import DIRTY, git_revision
 from toyshift.core.runs import claim, found
 from toyshift.core.workers import Pool, worker_pool
 from toyshift.scripts.studies.options import StudyConfig
@@ -162,12 +163,19 @@ class Study(abc.ABC):
         """Makes table, page and figure of the rows that are there; returns the table."""
 
     def conduct(self, cfg: StudyConfig, only: Sequence[str] = ()) -> dict[str, Any]:
-        """Plans, runs or tabulates the study, as its options say; `only` as of `choose`."""
+        """Plans, runs or tabulates the study, as its options say; `only` as of `choose`.
+
+        Raises:
+            ConfigError: it is to run, and the source has changes that are not committed.
+        """
         if cfg.tabulate:
             return self.tabulate()
         cells = choose(self.cells(), only)
         if cfg.dry_run:
             return plan(cells, self.is_done, self.clock, self.usual)
+        if (revision := git_revision()).endswith(DIRTY) and not cfg.allow_dirty:
+            told = f"the source is {revision}: with changes that are not committed nobody can make these rows again"
+            raise ConfigError(f"{told}; commit them (`git status`), or run with --allow-dirty")
         self.check()
         with locked(cfg.out / "study"):
             done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)

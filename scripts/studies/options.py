@@ -26,3 +26,5 @@ class StudyConfig(Parallel, cells=0, minutes=0):
     """Print the plan with estimated times, run nothing."""
     tabulate: bool = False
     """Make table and figure of the rows that are there, run nothing."""
+    allow_dirty: bool = False
+    """Run although the source has changes that are not committed: the rows then name no revision that made them."""

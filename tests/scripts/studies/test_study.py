@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
+from toyshift.scripts.studies import cells as study_cells
 from toyshift.scripts.studies import lego_results as study_lego_results
 from toyshift.scripts.studies import mask_iou as study_mask_iou
 from toyshift.scripts.studies import recipe as study_recipe
-from toyshift.scripts.studies.cells import Cell, choose, duration, plan, run_cells, write_page
+from toyshift.scripts.studies.cells import Cell, Study, choose, duration, plan, run_cells, write_page
 from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, next_choice, ranked
 from toyshift.scripts.studies.lego_table import Config, LegoTable, main, set_name
+from toyshift.scripts.studies.options import StudyConfig
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return Config(
         out=root / "run", results=root / "results", docs=root / "docs", demos=2, seeds=1, steps=2, batch=4, trials=1,
         rates=(1e-3, 2e-3), tune_steps=1, tune_trials=1, long_steps=3, kept=(1,), poolings=("mean",), workers=1,
-        only=("mean-plain-s0", "mean-long-s0"),
+        only=("mean-plain-s0", "mean-long-s0"), allow_dirty=True,
     )
 
 
@@ -122,6 +124,41 @@ def test_dry_run_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert len(found["missing"]) == 140
     assert "140 of 140 cells to run" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_runs_from_committed_source_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    class Counted(Study):
+        def cells(self) -> list[Cell]:
+            return [Cell("a", "", 1.0)]
+
+        def is_done(self, cell: Cell) -> bool:
+            return cell.name in ran
+
+        def check(self) -> None:
+            pass
+
+        def run(self, cell: Cell) -> None:
+            ran.append(cell.name)
+
+        def tabulate(self) -> dict[str, int]:
+            return {"cells": len(ran)}
+
+    config = StudyConfig(out=tmp_path / "run", results=tmp_path / "results")
+    monkeypatch.setattr(study_cells, "git_revision", lambda: "0123456789ab+dirty")
+    with pytest.raises(ConfigError, match=r"0123456789ab\+dirty.*--allow-dirty"):
+        Counted(config).conduct(config)
+    for harmless in ({"dry_run": True}, {"tabulate": True}):
+        Counted(config).conduct(dataclasses.replace(config, **harmless))
+    assert not ran
+    Counted(config).conduct(dataclasses.replace(config, allow_dirty=True))
+    assert ran == ["a"]
+    for revision in ("0123456789ab", "none"):  # a clean checkout, an installed wheel
+        ran.clear()
+        monkeypatch.setattr(study_cells, "git_revision", lambda revision=revision: revision)
+        Counted(config).conduct(config)
+        assert ran == ["a"]
 
 
 # ---------------------------------------------------------------- the search
@@ -280,7 +317,7 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path) -> None:
     policy = str(config.out / "policies" / "lr-mean-0.001")
     study = study_mask_iou.Config(
         policy=(policy,), objects="toys:train", levels=(0, 5), trials=1, out=tmp_path / "run",
-        results=tmp_path / "results", docs=tmp_path / "docs", workers=1
+        results=tmp_path / "results", docs=tmp_path / "docs", workers=1, allow_dirty=True
     )
     first = study_mask_iou.main(dataclasses.replace(study, cells=1))
     assert first["missing"] == ["lr-mean-0.001-toys-train-5"]
@@ -294,7 +331,7 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path) -> None:
 def test_the_recipe_plays_with_both_kinds_of_toys_and_is_tabulated(tmp_path: Path) -> None:
     config = study_recipe.Config(
         seeds=2, demos=2, steps=2, batch=4, trials=1, out=tmp_path / "run", results=tmp_path / "results",
-        docs=tmp_path / "docs", workers=1, cells=1
+        docs=tmp_path / "docs", workers=1, cells=1, allow_dirty=True
     )
     first = study_recipe.main(config)
     assert first["ran"] == ["s0"]
