@@ -3,7 +3,7 @@
 python benchmarks/diversity.py --out results/diversity.json       both shipped encoders, some minutes
 
 Image noise: one picture and squares of 12 x 12 pixels that vary around it by an amplitude [of 255]. Everything else is
-rendered: the same 64 starts of episodes, seen from K viewpoints evenly over 120 degrees, with K toys, from a range of
+rendered: the same 48 starts of episodes, seen from K viewpoints evenly over 120 degrees, with K toys, from a range of
 viewpoints; and as two sub-datasets whose viewpoints lie an angle apart, 10 degrees wide each.
 """
 
@@ -22,22 +22,24 @@ from toyshift.core.manifest import manifest
 from toyshift.core.seeds import stream
 from toyshift.diagnostics.diversity import measure_vectors, scale_of, vectors_of
 from toyshift.diagnostics.features import LITE0, THUMBNAIL, features_of
+from toyshift.diagnostics.reference_scale import Scale
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.shifts import Look
 
-EPISODES, SEED = 64, 1
-AMPLITUDES, COUNTS, RANGES, ANGLES = (1, 2, 5, 10, 20, 40), (1, 2, 4, 8, 16), (0, 15, 30, 60, 120), (0, 10, 20, 40, 80)
+EPISODES, SEED = 48, 1
+AMPLITUDES, COUNTS, RANGES, ANGLES = (1, 2, 5, 10, 20, 40), (1, 2, 4, 8), (0, 20, 50, 120), (0, 15, 35, 80)
+APART = "two sub-datasets, angle [deg]"
 Images = NDArray[np.uint8]
 
 
 def noise(picture: Images, amplitude: float) -> Images:
-    """Returns 64 pictures (64, 96, 96, 3) that vary around one: the same directions at every amplitude."""
+    """Returns 48 pictures (48, 96, 96, 3) that vary around one: the same directions at every amplitude."""
     drawn = stream(SEED, 0).uniform(-1, 1, (EPISODES, 8, 8, 3)).repeat(12, axis=1).repeat(12, axis=2)
     return np.clip(np.round(picture + amplitude * drawn), 0, 255).astype(np.uint8)
 
 
-def planted() -> tuple[dict[str, dict[int, Images]], dict[int, tuple[Images, Images]], dict[str, Images]]:
-    """Renders what is measured: (what -> level -> set), (angle -> two sets), and company."""
+def planted() -> dict[str, Any]:
+    """Renders what is measured: "sets" (what -> level -> set), "pairs" (angle -> two sets), and "company"."""
     env = GraspEnv(EnvConfig(objects="toys:train", cameras=("front",), image_size=96))
 
     def shown(look: Callable[[int], Look], toys: int = 250) -> Images:
@@ -64,35 +66,46 @@ def planted() -> tuple[dict[str, dict[int, Images]], dict[int, tuple[Images, Ima
     pairs = {angle: (turned(-angle / 2, 10.0), turned(angle / 2, 10.0)) for angle in ANGLES}
     company = {"another table": shown(lambda i: Look(table=2)), "all tables": shown(lambda i: Look(table=i % 4))}
     env.close()
-    return sets, pairs, company
+    return {"sets": sets, "pairs": pairs, "company": company}
 
 
-def measured(encoder: str, scale: str = "shipped") -> dict[str, Any]:
+def measured(vectors: dict[str, Any], scale: Scale) -> dict[str, Any]:
     """Returns diversity and spread of each set alone and in company, and disparity and distance of each pair."""
-    features = features_of(encoder)
-    ruler = scale_of(scale, features)
-    sets, pairs, company = PLANTED
-    others = {name: vectors_of(features, images) for name, images in company.items()}
+    sets, pairs, others = vectors["sets"], vectors["pairs"], vectors["company"]
     out: dict[str, Any] = {}
     for what, levels in sets.items():
         out[what] = {}
-        for level, images in levels.items():
-            vectors = vectors_of(features, images)
-            alone, beside = (measure_vectors({"it": vectors} | more, ruler) for more in ({}, others))
+        for level, own in levels.items():
+            alone, beside = (measure_vectors({"it": own} | more, scale) for more in ({}, others))
             out[what][level] = {
                 "diversity": alone.within["it"].to_json(), "in company": beside.within["it"].value,
                 "spread": alone.spread["it"],
             }
-    out["two sub-datasets, angle [deg]"] = {}
+    out[APART] = {}
     for angle, (left, right) in pairs.items():
-        both = {"left": vectors_of(features, left), "right": vectors_of(features, right)}
-        alone, beside = (measure_vectors(both | more, ruler) for more in ({}, others))
-        out["two sub-datasets, angle [deg]"][angle] = {
+        both = {"left": left, "right": right}
+        alone, beside = (measure_vectors(both | more, scale) for more in ({}, others))
+        out[APART][angle] = {
             "disparity": alone.between[0].disparity.to_json(), "in company": beside.between[0].disparity.value,
             "apart": alone.between[0].apart, "diversity": alone.diversity.value,
             "fragmentation": alone.fragmentation.value if alone.fragmentation else None,
         }
     return out
+
+
+def by_encoder(encoder: str, images: dict[str, Any]) -> dict[str, Any]:
+    """Returns the results of one encoder: its name, or its name and the scale -> what was measured."""
+    features = features_of(encoder)
+
+    def seen(pictures: Any) -> Any:
+        """Returns the same dictionaries and tuples, with vectors in place of pictures."""
+        if isinstance(pictures, dict):
+            return {key: seen(value) for key, value in pictures.items()}
+        return tuple(map(seen, pictures)) if isinstance(pictures, tuple) else vectors_of(features, pictures)
+
+    vectors = seen(images)
+    shipped = measured(vectors, scale_of("shipped", features))
+    return {encoder: shipped, f"{encoder}, unit": measured(vectors, scale_of("unit", features))}
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -117,7 +130,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("results/diversity.json"))
     given = parser.parse_args()
     PLANTED = planted()
-    RESULTS = {name: measured(name) for name in (THUMBNAIL, LITE0)}
-    RESULTS |= {f"{name}, unit": measured(name, "unit") for name in (THUMBNAIL, LITE0)}
+    RESULTS = by_encoder(THUMBNAIL, PLANTED) | by_encoder(LITE0, PLANTED)
     write_json(given.out, {"results": RESULTS, "manifest": manifest(seed=SEED)})
     print(table(RESULTS))

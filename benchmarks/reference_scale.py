@@ -56,9 +56,9 @@ def main(encoders: list[str], weights: str, out: Path | None) -> None:
         path = out or SHIPPED / f"{each.name}.npz"
         scale = make_scale(vectors_of(each, pictures), each, TOLD)
         write_scale(path, scale)
-        inside = float((scale.spreads.astype(np.float64) ** 2).sum())
-        share = inside / (inside + scale.rest**2)
-        print(f"{path}: {len(scale.spreads)} components, {share:.0%} of the variance; {path.stat().st_size} bytes")
+        inside = float((scale.units.astype(np.float64) ** 2).sum())
+        share = inside / (inside + scale.outside**2)
+        print(f"{path}: {len(scale.units)} components, {share:.0%} of the variance; {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

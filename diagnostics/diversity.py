@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
-from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.features import Features, features_of
 from toyshift.diagnostics.reference_scale import COMPONENTS, Scale, UnitScale, make_scale, read_scale, shipped_scale
@@ -95,8 +95,6 @@ class Diversity:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Diversity:
         """Returns the measures that `to_json` wrote."""
-        if "scale" not in value:
-            raise FileError("diversity measured before it had a fixed scale says nothing; run `toyshift diagnose` again")
         read: dict[str, Any] = {name: value[name] and Estimate.from_json(value[name]) for name in ESTIMATES}
         read["within"] = {name: Estimate.from_json(found) for name, found in value["within"].items()}
         pairs = ({**pair, "disparity": Estimate.from_json(pair["disparity"])} for pair in value["between"])
@@ -228,7 +226,7 @@ def measure_vectors(
 
 
 def _resamples(seed: int, name: str, size: int, resamples: int) -> Array:
-    """Returns how often each of a sub-dataset's points is in each bootstrap sample, (R, size); the same in any company."""
+    """Returns how often each of a sub-dataset's points is in each bootstrap sample, (R, n); the same in company."""
     rng = episode_rng(seed, 0, f"diversity {name}")
     weights = rng.multinomial(size, np.full(size, 1.0 / size), size=resamples).astype(np.float64)
     weights[(weights > 0).sum(axis=1) < 2] = np.ones(size)  # tiny sets only: a resample of one point has no pair

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pictures
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, UnknownNameError
@@ -48,6 +47,8 @@ def resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         raise ConfigError(f"features need uint8 images (N, H, W, 3), at least 8 pixels high and wide, got {told}")
     if images.shape[1:3] == (side, side):
         return images
+    from PIL import Image as Pictures
+
     scaled = (Pictures.fromarray(image).resize((side, side), Pictures.Resampling.BILINEAR) for image in images)
     return np.stack([np.asarray(image) for image in scaled])
 
@@ -58,23 +59,18 @@ def image_features(images: NDArray[np.uint8]) -> Array:
     192 are an 8 x 8 RGB thumbnail (colour and layout), 128 an 8-bin histogram of gradient directions in each of 4 x 4
     cells (edges).
     """
+    cells = np.arange(4).repeat(SIDE // 4)  # of rows and columns
+    places = 8 * (4 * cells[:, None] + cells)
     out = []
     for image in resized(images, SIDE):
         pixels = image.astype(np.float64) / 255.0
+        colours = pixels.reshape(8, SIDE // 8, 8, SIDE // 8, 3).mean(axis=(1, 3))
         dy, dx = np.gradient(pixels.mean(axis=2))
         strength, direction = np.hypot(dx, dy), np.mod(np.arctan2(dy, dx), np.pi)
-        bins = np.minimum((direction / np.pi * 8).astype(int), 7)
-        edges = [
-            np.bincount(b.ravel(), weights=s.ravel(), minlength=8) / s.size
-            for b, s in zip(_cells(bins, 4), _cells(strength, 4), strict=True)
-        ]
-        out.append(np.concatenate([cell.mean(axis=(0, 1)) for cell in _cells(pixels, 8)] + edges))
+        bins = places + np.minimum((direction / np.pi * 8).astype(int), 7)
+        edges = np.bincount(bins.ravel(), weights=strength.ravel(), minlength=128) / (SIDE // 4) ** 2
+        out.append(np.concatenate([colours.ravel(), edges]))
     return np.stack(out)
-
-
-def _cells(image: NDArray[Any], count: int) -> list[NDArray[Any]]:
-    """Cuts an image into count x count cells, row by row."""
-    return [cell for row in np.array_split(image, count, axis=0) for cell in np.array_split(row, count, axis=1)]
 
 
 def network(encoder: str, weights: str = "none") -> Features:
@@ -105,7 +101,7 @@ def network(encoder: str, weights: str = "none") -> Features:
 
         shown = torch.from_numpy(np.ascontiguousarray(resized(images, NETWORK_SIDE)))
         with torch.inference_mode():
-            parts = [net.raw_tokens(batch).mean(dim=1) for batch in shown.split(BATCH)]
+            parts = [net.raw_tokens(shown[i : i + BATCH]).mean(dim=1) for i in range(0, len(shown), BATCH)]
         return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
 
     return Features(encoder, vectors, origin["sha256"])

@@ -65,15 +65,16 @@ class ReferenceScale:
     Attributes:
         weights: (D,) factor on each feature; parts that are to weigh the same have the same total variance.
         directions: (K, D) orthonormal principal components of the weighted features over the reference.
-        spreads: (K,) standard deviations along them.
-        rest: standard deviation of all that lies outside them.
+        units: (K,) what lengths along them are in units of: standard deviations over the reference, times the root of
+            the number of components.
+        outside: likewise for all that lies outside them.
         about: what it was made of: "encoder", "weights" (their digest), "reference" (in words), "pictures".
     """
 
     weights: Float32
     directions: Float32
-    spreads: Float32
-    rest: float
+    units: Float32
+    outside: float
     about: Mapping[str, Any]
 
     @property
@@ -85,8 +86,8 @@ class ReferenceScale:
         weighted = vectors * self.weights.astype(np.float64)
         directions = self.directions.astype(np.float64)
         scores = weighted @ directions.T
-        outside = (weighted - scores @ directions) / self.rest
-        return np.concatenate([scores / self.spreads, outside], axis=1) / np.sqrt(len(self.spreads) + 1)
+        left = weighted - scores @ directions
+        return np.concatenate([scores / self.units, left / self.outside], axis=1)
 
     def squared(self, vectors: Array) -> Array:
         """Returns squared distances (N, N) of feature vectors (N, D).
@@ -131,19 +132,21 @@ def make_scale(vectors: Array, features: Features, reference: str) -> ReferenceS
     deviations = singular / np.sqrt(len(vectors))
     varying = int(np.sum(deviations > 1e-6 * deviations[0]))
     keep = max(1, min(COMPONENTS, varying, len(vectors) // 4))
-    rest = max(float(np.sqrt((deviations[keep:] ** 2).sum())), float(deviations[keep - 1]))
+    left = float(np.sqrt((deviations[keep:] ** 2).sum()))
+    outside = max(left, float(deviations[keep - 1]))  # where the reference has nothing else, its least component
+    root = np.sqrt(keep + (left / outside) ** 2)
     about = {"encoder": features.name, "weights": features.weights, "reference": reference, "pictures": len(vectors)}
     return ReferenceScale(
-        weights.astype(np.float32), directions[:keep].astype(np.float32), deviations[:keep].astype(np.float32), rest,
-        about,
+        weights.astype(np.float32), directions[:keep].astype(np.float32),
+        (root * deviations[:keep]).astype(np.float32), float(root * outside), about,
     )  # fmt: skip
 
 
 def _members(scale: ReferenceScale) -> dict[str, Any]:
     """Returns the arrays of a file, with the hash of all others."""
     about = json.dumps(dict(scale.about), sort_keys=True)
-    arrays = {"weights": scale.weights, "directions": scale.directions, "spreads": scale.spreads}
-    members: dict[str, Any] = {**arrays, "rest": np.float64(scale.rest), "about": np.array(about)}
+    arrays = {"weights": scale.weights, "directions": scale.directions, "units": scale.units}
+    members: dict[str, Any] = {**arrays, "outside": np.float64(scale.outside), "about": np.array(about)}
     parts = (part for name, array in members.items() for part in (name, np.ascontiguousarray(array).tobytes()))
     return members | {"hash": np.array(content_hash(*parts))}
 
@@ -164,9 +167,8 @@ def read_scale(path: Path, features: Features) -> ReferenceScale:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-        scale = ReferenceScale(
-            found["weights"], found["directions"], found["spreads"], float(found["rest"]), json.loads(str(found["about"]))
-        )
+        outside, about = float(found["outside"]), json.loads(str(found["about"]))
+        scale = ReferenceScale(found["weights"], found["directions"], found["units"], outside, about)
         whole = str(found["hash"]) == str(_members(scale)["hash"])
     except FileNotFoundError as error:
         raise FileError(f"there is no {path}; {REMAKE}") from error
