@@ -2,8 +2,9 @@
 
 python benchmarks/diversity.py --out results/diversity.json       both shipped encoders, some minutes
 
-Image noise: one picture and squares of 12 x 12 pixels that vary around it by an amplitude [of 255]. Everything else is
-rendered: the same 48 starts of episodes, seen from K viewpoints evenly over 120 degrees, with K toys, from a range of
+Image noise: one picture and squares of 12 x 12 pixels that vary around it by an amplitude [of 255]. Blends: the same
+share of the way [%] from one picture to 32 others of all tables and viewpoints. Everything else is rendered: the same 32
+starts of episodes, seen from K viewpoints evenly over 120 degrees, with K toys (at one start as well), from a range of
 viewpoints; and as two sub-datasets whose viewpoints lie an angle apart, 10 degrees wide each.
 """
 
@@ -26,14 +27,15 @@ from toyshift.diagnostics.reference_scale import Scale
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.shifts import Look
 
-EPISODES, SEED = 48, 1
+EPISODES, SEED = 32, 1
 AMPLITUDES, COUNTS, RANGES, ANGLES = (1, 2, 5, 10, 20, 40), (1, 2, 4, 8), (0, 20, 50, 120), (0, 15, 35, 80)
+SHARES = (2, 5, 10, 20, 40, 100)
 APART = "two sub-datasets, angle [deg]"
 Images = NDArray[np.uint8]
 
 
 def noise(picture: Images, amplitude: float) -> Images:
-    """Returns 48 pictures (48, 96, 96, 3) that vary around one: the same directions at every amplitude."""
+    """Returns 32 pictures (32, 96, 96, 3) that vary around one: the same directions at every amplitude."""
     drawn = stream(SEED, 0).uniform(-1, 1, (EPISODES, 8, 8, 3)).repeat(12, axis=1).repeat(12, axis=2)
     return np.clip(np.round(picture + amplitude * drawn), 0, 255).astype(np.uint8)
 
@@ -42,10 +44,10 @@ def planted() -> dict[str, Any]:
     """Renders what is measured: "sets" (what -> level -> set), "pairs" (angle -> two sets), and "company"."""
     env = GraspEnv(EnvConfig(objects="toys:train", cameras=("front",), image_size=96))
 
-    def shown(look: Callable[[int], Look], toys: int = 250) -> Images:
+    def shown(look: Callable[[int], Look], toys: int = 250, starts: int = EPISODES) -> Images:
         frames = []
         for i in range(EPISODES):
-            options = {"episode": i, "look": look(i), "object": (37 * i) % toys}
+            options = {"episode": i % starts, "look": look(i), "object": (37 * i) % toys}
             frames.append(np.array(env.reset(seed=SEED, options=options)[0]["pixels"]["front"]))
         return np.stack(frames)
 
@@ -56,11 +58,14 @@ def planted() -> dict[str, Any]:
         return shown(lambda i: Look(azimuth=float(np.linspace(-60, 60, count)[i % count]) if count > 1 else 0.0))
 
     plain = shown(lambda i: Look())
+    mixed = shown(lambda i: Look(table=i % 6, azimuth=float(np.linspace(-60, 60, EPISODES)[i]))).astype(np.float64)
     base = np.clip(plain[0], 45, 210)  # so that nothing is cut off at black or white
     sets = {
         "image noise, amplitude": {level: noise(base, level) for level in AMPLITUDES},
+        "blends, share [%]": {k: np.round(base + k / 100 * (mixed - base)).astype(np.uint8) for k in SHARES},
         "viewpoints, number": {count: views(count) for count in COUNTS},
         "toys, number": {count: shown(lambda i: Look(), count) for count in COUNTS},
+        "toys at one start, number": {count: shown(lambda i: Look(), count, 1) for count in COUNTS},
         "viewpoints, range [deg]": {width: turned(0.0, width) for width in RANGES},
     }
     pairs = {angle: (turned(-angle / 2, 10.0), turned(angle / 2, 10.0)) for angle in ANGLES}
