@@ -3,9 +3,9 @@
 python benchmarks/diversity.py --out results/diversity.json       both shipped encoders, some minutes
 
 Image noise: one picture and squares of 12 x 12 pixels that vary around it by an amplitude [of 255]. Blends: the same
-share of the way [%] from one picture to 32 others of all tables and viewpoints. Everything else is rendered: the same 32
-starts of episodes, seen from K viewpoints evenly over 120 degrees, with K toys (at one start as well), from a range of
-viewpoints; and as two sub-datasets whose viewpoints lie an angle apart, 10 degrees wide each.
+share of the way [%] from one picture to 32 others of all tables and viewpoints. Everything else is rendered: the same
+32 starts of episodes, seen from K viewpoints evenly over 120 degrees, with K toys (at one start as well), from a range
+of viewpoints; and as two sub-datasets whose viewpoints lie an angle apart, 10 degrees wide each.
 """
 
 from __future__ import annotations
