@@ -46,7 +46,12 @@ _PLACES = {
     "measure_leaning": "leaning",
     "Diversity": "diversity",
     "measure_diversity": "diversity",
-    "image_features": "diversity",
+    "Features": "features",
+    "features_of": "features",
+    "image_features": "features",
+    "ReferenceScale": "reference_scale",
+    "UnitScale": "reference_scale",
+    "make_scale": "reference_scale",
     "ReportData": "report_data",
     "write_report": "report",
 }

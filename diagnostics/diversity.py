@@ -1,16 +1,16 @@
 """Diversity within and disparity between sub-datasets: how far a mixture falls apart into separate look-alike islands.
 
-Pretrained encoders cannot be had offline, so the default feature is stated here and is no learned one: an 8 x 8 RGB
-thumbnail (colour and layout) and an 8-bin histogram of gradient directions in each of 4 x 4 cells (edges), reduced to
-its leading principal components over all sub-datasets together, whitened, and scaled to unit length. Pass another
-`features` function (images -> vectors) to use an encoder. One frame per episode: near-duplicate frames of one episode
-would swamp the estimates.
+The measures are the paper's (arXiv 2508.06426, as far as it is known: docs/diversity.md): the inverse of Wang and
+Isola's mean potential exp(-2 |f(x) - f(y)|^2) of pairs of images. `features` makes vectors of images, each of its own,
+and `reference_scale` says how far apart two vectors are, in units that do not depend on the data: so the diversity of
+a dataset moves with how far its images vary, and is the same whatever else is measured beside it. One frame per
+episode: near-duplicate frames of one episode would swamp the estimates.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,34 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.seeds import episode_rng
+from toyshift.diagnostics.features import Features, features_of
+from toyshift.diagnostics.reference_scale import COMPONENTS, Scale, UnitScale, make_scale, read_scale, shipped_scale
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
 
-Features = Callable[[NDArray[np.uint8]], Array]
 ESTIMATES = ("diversity", "disparity", "fragmentation", "purity", "probe")
-TEMPERATURE = 2.0  # Wang and Isola's t
-COMPONENTS = 24
 NEIGHBOURS = 20
+SHIPPED, UNIT = "shipped", "unit"  # scales, beside a dataset's folder and a file
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """How far apart two sub-datasets are, whatever else is measured.
+
+    Attributes:
+        first: one of them.
+        second: the other.
+        disparity: 1 / mean potential of pairs across.
+        apart: distance of their mean features; two reference pictures are 1 apart (root mean square).
+    """
+
+    first: str
+    second: str
+    disparity: Estimate
+    apart: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +57,24 @@ class Diversity:
         names: sub-datasets.
         episodes: episodes of each.
         within: diversity of each sub-dataset: 1 / mean potential of its pairs (larger is more diverse, 1 is a point).
+        spread: how far apart its pairs are (root mean square); two reference pictures are 1 apart.
+        between: each pair of sub-datasets.
         diversity: S_div = 1 / mean over sub-datasets of the mean potential of pairs within one.
-        disparity: S_disp = 1 / mean over ordered pairs of sub-datasets of the mean potential across; None for one.
+        disparity: S_disp = 1 / mean over pairs of sub-datasets of the mean potential across; None for one.
         fragmentation: S_disp / S_div; 1 when all sub-datasets are alike, larger the further apart they lie.
         purity: share of the nearest neighbours that come from a point's own sub-dataset; 1 is fully fragmented.
         purity_mixed: what that share would be if sub-datasets were alike.
         neighbours: k of the purity.
         probe: balanced accuracy of a cross-validated linear guess of the sub-dataset; chance is 1 / sub-datasets.
-        features: the features in words.
+        features: the encoder of the images, in words.
+        scale: what distances are in units of, in words.
     """
 
     names: tuple[str, ...]
     episodes: tuple[int, ...]
-    within: dict[str, float]
+    within: dict[str, Estimate]
+    spread: dict[str, float]
+    between: tuple[Between, ...]
     diversity: Estimate
     disparity: Estimate | None
     fragmentation: Estimate | None
@@ -60,10 +83,10 @@ class Diversity:
     neighbours: int
     probe: Estimate | None
     features: str
+    scale: str
 
     def to_json(self) -> dict[str, Any]:
-        estimates = {name: value and value.to_json() for name, value in self.estimates().items()}
-        return dataclasses.asdict(self) | estimates
+        return dataclasses.asdict(self)
 
     def estimates(self) -> dict[str, Estimate | None]:
         """Returns the measures that have an interval, by name."""
@@ -72,42 +95,11 @@ class Diversity:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Diversity:
         """Returns the measures that `to_json` wrote."""
-        read = {name: value[name] and Estimate.from_json(value[name]) for name in ESTIMATES}
+        read: dict[str, Any] = {name: value[name] and Estimate.from_json(value[name]) for name in ESTIMATES}
+        read["within"] = {name: Estimate.from_json(found) for name, found in value["within"].items()}
+        pairs = ({**pair, "disparity": Estimate.from_json(pair["disparity"])} for pair in value["between"])
+        read |= {"between": tuple(Between(**pair) for pair in pairs)}
         return cls(**{**value, **read, "names": tuple(value["names"]), "episodes": tuple(value["episodes"])})
-
-
-def image_features(images: NDArray[np.uint8]) -> Array:
-    """Returns colour and edge statistics of images: (N, H, W, 3) uint8 -> (N, 320).
-
-    The 192 colour values and the 128 edge values each have unit mean square over the images, so that neither drowns
-    the other.
-    """
-    if images.ndim != 4 or images.shape[-1] != 3 or min(images.shape[1:3]) < 8:
-        raise ConfigError(f"features need images (N, H, W, 3), at least 8 pixels high and wide, got {images.shape}")
-    out = []
-    for image in images:
-        pixels = image.astype(np.float64) / 255.0
-        grey = pixels.mean(axis=2)
-        dy, dx = np.gradient(grey)
-        strength, direction = np.hypot(dx, dy), np.mod(np.arctan2(dy, dx), np.pi)
-        bins = np.minimum((direction / np.pi * 8).astype(int), 7)
-        edges = [
-            np.bincount(b.ravel(), weights=s.ravel(), minlength=8) / s.size
-            for b, s in zip(_cells(bins, 4), _cells(strength, 4), strict=True)
-        ]
-        colours = [cell.mean(axis=(0, 1)) for cell in _cells(pixels, 8)]
-        out.append((np.concatenate(colours), np.concatenate(edges)))
-    colour, edge = (np.stack([pair[i] for pair in out]) for i in range(2))
-
-    def scaled(part: Array) -> Array:
-        return part / max(float(np.sqrt(np.mean((part - part.mean(0)) ** 2))), 1e-9)
-
-    return np.concatenate([scaled(colour), scaled(edge)], axis=1)
-
-
-def _cells(image: NDArray[Any], count: int) -> list[NDArray[Any]]:
-    """Cuts an image into count x count cells, row by row."""
-    return [cell for row in np.array_split(image, count, axis=0) for cell in np.array_split(row, count, axis=1)]
 
 
 def whiten(vectors: Array, components: int = COMPONENTS) -> Array:
@@ -168,12 +160,14 @@ def probe_correct(vectors: Array, labels: Indices, folds: int = 5, ridge: float 
 
 
 def measure_vectors(
-    groups: Mapping[str, Array], described: str = "given vectors", seed: int = 0, resamples: int = 1000
+    groups: Mapping[str, Array], scale: Scale | None = None, described: str = "given vectors", seed: int = 0,
+    resamples: int = 1000,
 ) -> Diversity:
-    """Measures unit vectors, one per episode, grouped by sub-dataset.
+    """Measures feature vectors, one per episode, grouped by sub-dataset.
 
     Args:
-        groups: name -> (n_i, D) unit vectors, n_i at least 3.
+        groups: name -> (n_i, D) vectors, n_i at least 3.
+        scale: how far apart two vectors are; None scales them to unit length.
         described: what the vectors are.
         seed: of the bootstrap and of the probe's folds.
         resamples: bootstrap samples.
@@ -183,37 +177,46 @@ def measure_vectors(
     for name, group in groups.items():
         if len(group) < 3:
             raise ConfigError(f"sub-dataset {name!r} has {len(group)} episodes; diversity needs at least 3")
-    sizes = [len(g) for g in groups.values()]
+    scale = scale or UnitScale()
+    names, sizes = tuple(groups), [len(g) for g in groups.values()]
     ends = np.cumsum(sizes)
     slices = [slice(int(end - size), int(end)) for end, size in zip(ends, sizes, strict=True)]
     vectors = np.concatenate(list(groups.values()))
-    distance = np.maximum(0.0, 2.0 - 2.0 * vectors @ vectors.T)  # squared, unit vectors
-    kernel = np.exp(-TEMPERATURE * distance)
-    rng = np.random.default_rng(seed)
-    within, across = _potentials(kernel, [np.ones((1, size)) for size in sizes], slices)
-    weights = [rng.multinomial(size, np.full(size, 1.0 / size), size=resamples).astype(np.float64) for size in sizes]
-    for w, size in zip(weights, sizes, strict=True):
-        w[(w > 0).sum(axis=1) < 2] = np.ones(size)  # tiny sets only: a resample of one point has no pair
-    within_r, across_r = _potentials(kernel, weights, slices)
+    squared = scale.squared(vectors)
+    kernel = scale.potential(squared)
+    weights = [_resamples(seed, name, size, resamples) for name, size in zip(names, sizes, strict=True)]
+    once = [np.ones((1, size)) for size in sizes]
+    (within, across), (within_r, across_r) = _potentials(kernel, once, slices), _potentials(kernel, weights, slices)
+    mean_within, mean_across = _potentials(squared, once, slices)  # of squared distances
     m, n = len(sizes), int(sum(sizes))
     diversity, diversity_r = 1.0 / float(within.mean()), 1.0 / within_r.mean(axis=1)
+
+    def between(i: int, j: int) -> Between:
+        disparity = _interval(1.0 / float(across[0, i, j]), 1.0 / across_r[:, i, j], sizes[i] + sizes[j])
+        moved = float(mean_across[0, i, j] - (mean_within[0, i] + mean_within[0, j]) / 2)
+        return Between(names[i], names[j], disparity, float(np.sqrt(max(0.0, moved) / 2)))
+
     alone = Diversity(
-        names=tuple(groups), episodes=tuple(sizes), features=described,
-        within={name: 1.0 / float(v) for name, v in zip(groups, within[0], strict=True)},
+        names=names, episodes=tuple(sizes), features=described, scale=scale.told,
+        within={
+            name: _interval(1.0 / float(within[0, i]), 1.0 / within_r[:, i], sizes[i]) for i, name in enumerate(names)
+        },
+        spread={name: float(np.sqrt(value / 2)) for name, value in zip(names, mean_within[0], strict=True)},
+        between=tuple(between(i, j) for i in range(m) for j in range(i + 1, m)),
         diversity=_interval(diversity, diversity_r, n),
         disparity=None, fragmentation=None, purity=None, purity_mixed=None, neighbours=0, probe=None,
-    )
+    )  # fmt: skip
     if m == 1:
         return alone
     off = ~np.eye(m, dtype=bool)
     disparity, disparity_r = 1.0 / float(across[0][off].mean()), 1.0 / across_r[:, off].mean(axis=1)
     labels = np.repeat(np.arange(m), sizes)
     k = min(NEIGHBOURS, min(sizes) - 1)
-    to_others = distance + np.where(np.eye(n, dtype=bool), np.inf, 0.0)
+    to_others = squared + np.where(np.eye(n, dtype=bool), np.inf, 0.0)
     nearest = np.argsort(to_others, axis=1, kind="stable")[:, :k]
     share = (labels[nearest] == labels[:, None]).mean(axis=1)
     own = np.asarray(sizes)[labels]
-    correct = probe_correct(vectors, labels, seed=seed) * (n / m / own)  # balanced
+    correct = probe_correct(whiten(vectors), labels, seed=seed) * (n / m / own)  # balanced
     return dataclasses.replace(
         alone, disparity=_interval(disparity, disparity_r, n), neighbours=k,
         fragmentation=_interval(disparity / diversity, disparity_r / diversity_r, n),
@@ -222,14 +225,24 @@ def measure_vectors(
     )
 
 
+def _resamples(seed: int, name: str, size: int, resamples: int) -> Array:
+    """Returns how often each of a sub-dataset's points is in each bootstrap sample, (R, n); the same in company."""
+    rng = episode_rng(seed, 0, f"diversity {name}")
+    weights = rng.multinomial(size, np.full(size, 1.0 / size), size=resamples).astype(np.float64)
+    weights[(weights > 0).sum(axis=1) < 2] = np.ones(size)  # tiny sets only: a resample of one point has no pair
+    return weights
+
+
 def measure_diversity(
-    datasets: Mapping[str, NDArray[np.uint8]], features: Features = image_features, seed: int = 0, resamples: int = 1000
+    datasets: Mapping[str, NDArray[np.uint8]], features: Features | None = None, scale: Scale | None = None,
+    seed: int = 0, resamples: int = 1000,
 ) -> Diversity:
     """Measures sub-datasets given as images, one per episode.
 
     Args:
         datasets: name -> (n, H, W, 3) uint8.
-        features: images -> (n, D) vectors, called once on all images; whitened and scaled to unit length afterwards.
+        features: of images; None is the thumbnail.
+        scale: how far apart two of them are; None is the one shipped for these features.
         seed: of bootstrap and probe.
         resamples: bootstrap samples.
     """
@@ -239,11 +252,23 @@ def measure_diversity(
     if len(shapes) != 1:
         told = f"sub-datasets have images of different shapes ({sorted(shapes)})"
         raise ConfigError(f"{told}; collect or re-render them at one size")
-    vectors = whiten(np.asarray(features(np.concatenate(list(datasets.values()))), dtype=np.float64))
-    ends = np.cumsum([len(images) for images in datasets.values()])[:-1]
-    what = getattr(features, "__name__", "features")
-    described = f"{what}, {vectors.shape[1]} whitened principal components, unit length"
-    return measure_vectors(dict(zip(datasets, np.split(vectors, ends), strict=True)), described, seed, resamples)
+    features = features or features_of()
+    scale = scale or shipped_scale(features)
+    vectors = {name: vectors_of(features, images) for name, images in datasets.items()}
+    return measure_vectors(vectors, scale, features.name, seed, resamples)
+
+
+def vectors_of(features: Features, images: NDArray[np.uint8]) -> Array:
+    """Returns the vectors (N, D) of images.
+
+    Raises:
+        ConfigError: an encoder of one's own returns something else.
+    """
+    vectors = np.asarray(features.vectors(images), dtype=np.float64)
+    if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
+        told = f"an array {vectors.shape}" if np.isfinite(vectors).all() else "numbers that are not finite"
+        raise ConfigError(f"{features.name} made {told} of {len(images)} images; it must return finite (N, D)")
+    return vectors
 
 
 def episode_frames(folder: Path, camera: str = "front", limit: int = 500) -> NDArray[np.uint8]:
@@ -267,26 +292,53 @@ def episode_frames(folder: Path, camera: str = "front", limit: int = 500) -> NDA
     return np.stack([np.asarray(first, dtype=np.uint8) for first in firsts])
 
 
+def scale_of(text: str, features: Features, camera: str = "front") -> Scale:
+    """Returns the scale of a word: shipped, unit, the folder of a dataset to measure against, or a file of a scale.
+
+    Raises:
+        ConfigError: none is shipped for these features, it is of others, or the dataset's images are too few.
+        FileError: there is no such dataset or file.
+    """
+    if text == SHIPPED:
+        return shipped_scale(features)
+    if text == UNIT:
+        return UnitScale()
+    if Path(text).suffix == ".npz":
+        return read_scale(Path(text), features)
+    return make_scale(vectors_of(features, episode_frames(Path(text), camera)), features, f"first frames of {text}")
+
+
 def diversity_of(asked: Asked) -> Diversity:
     """Measures datasets by the first image of each episode."""
+    features = features_of(asked.encoder, asked.encoder_weights)
+    scale = scale_of(asked.scale, features, asked.camera)
     images = {str(folder): episode_frames(folder, asked.camera) for folder in asked.datasets}
-    return measure_diversity(images, seed=asked.seed)
+    return measure_diversity(images, features, scale, seed=asked.seed)
 
 
 def diversity_table(result: Diversity) -> str:
     """Returns the measures as text for terminals, each with what it means."""
     from toyshift.diagnostics.tables import interval, render_table
 
-    each = zip(result.within.items(), result.episodes, strict=True)
-    lines = [[f"diversity of {name}", f"{value:.2f}", "", f"{n} episodes"] for (name, value), n in each]
+    def line(name: str, value: Estimate, meaning: str) -> list[str]:
+        return [name, f"{value.value:.2f}", interval(value.low, value.high), meaning]
+
+    lines = [
+        line(f"diversity of {name}", value, f"{value.n} episodes, spread {result.spread[name]:.3f}")
+        for name, value in result.within.items()
+    ]
+    lines += [
+        line(f"disparity of {pair.first} and {pair.second}", pair.disparity, f"means {pair.apart:.3f} apart")
+        for pair in result.between
+    ]
     meanings = {
-        "diversity": "pairs within a sub-dataset; larger is more diverse",
+        "diversity": "pairs within a sub-dataset; 1 is one image, larger is more diverse",
         "disparity": "pairs across sub-datasets; larger is further apart",
         "fragmentation": "disparity / diversity; 1 = alike",
         "purity": f"neighbours from the own sub-dataset; mixed would be {result.purity_mixed or 0:.2f}, fragmented 1",
         "probe": f"a linear guess of the sub-dataset is right; chance {1 / len(result.names):.2f}",
     }
-    for name, value in result.estimates().items():
-        if value is not None:
-            lines.append([name, f"{value.value:.2f}", interval(value.low, value.high), meanings[name]])
-    return render_table(["measure", "value", "95 %", "meaning"], lines)
+    overall = result.estimates().items() if len(result.names) > 1 else ()
+    lines += [line(name, value, meanings[name]) for name, value in overall if value is not None]
+    told = f"images by {result.features}, {result.scale}"
+    return render_table(["measure", "value", "95 %", "meaning"], lines) + f"\n{told}"

@@ -25,6 +25,9 @@ class Asked:
         scenes: scenes in which the change of its actions is measured.
         trials: episodes for each change in which its success is measured; 0 leaves that out.
         camera: whose images of the datasets are compared.
+        encoder: what makes vectors of those images, see `features.features_of`.
+        encoder_weights: its weights, FAMILY:FILE, or none.
+        scale: what distances of vectors are in units of, see `diversity.scale_of`.
         seed: root seed.
         out: folder of the results, for rows that are kept.
     """
@@ -35,6 +38,9 @@ class Asked:
     scenes: int
     trials: int
     camera: str
+    encoder: str = "thumbnail"
+    encoder_weights: str = "none"
+    scale: str = "shipped"
     seed: int
     out: Path
 

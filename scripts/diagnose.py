@@ -35,6 +35,15 @@ class Config(Common):
     """Folders of datasets to compare."""
     camera: str = "front"
     """Camera whose images are compared (with --data)."""
+    encoder: str = "thumbnail"
+    """What makes vectors of images (with --data): thumbnail (8 x 8 colours and edges), efficientnet-lite0 (its weights
+    come by pip), resnet18 or vit-tiny to vit-large with --encoder-weights, or module:function of your own."""
+    encoder_weights: str = "none"
+    """Weights of that encoder: FAMILY:FILE.safetensors, as for `toyshift train`."""
+    scale: str = "shipped"
+    """What distances of images are in units of (with --data): shipped (pictures of training toys; for thumbnail and
+    efficientnet-lite0), DIR (the first images of a dataset that you name), FILE.npz (a scale made by
+    benchmarks/reference_scale.py), or unit (vectors of unit length, the paper's measure)."""
     out: Path = Path("runs/diagnosis")
     """Folder of the results."""
 
@@ -51,7 +60,8 @@ class Config(Common):
         """What the questions are asked about: the datasets, or one of the policies."""
         return Asked(
             policy=policy, datasets=self.data, objects=self.objects, scenes=self.scenes, trials=self.trials,
-            camera=self.camera, seed=self.seed, out=self.out,
+            camera=self.camera, encoder=self.encoder, encoder_weights=self.encoder_weights, scale=self.scale,
+            seed=self.seed, out=self.out,
         )
 
 
@@ -63,6 +73,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift diagnose --policy runs/detpool --objects toys:test
     Example: toyshift diagnose --data runs/left runs/right
+    Example: toyshift diagnose --data runs/left runs/right --encoder efficientnet-lite0 --scale unit
     """
     result = of_policies(cfg) if cfg.policy else of_datasets(cfg)
     given = dataclasses.asdict(cfg) | {"out": str(cfg.out), "data": [str(path) for path in cfg.data]}
