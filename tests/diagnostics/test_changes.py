@@ -65,26 +65,14 @@ def test_the_set_that_is_looked_at_is_played_once_and_nothing_for_no_trials(play
     assert changes_of(ask(tmp_path, "toys:train", trials=0)) is None
 
 
-def test_training_objects_that_nobody_tells_are_unknown(played, tmp_path):
-    assert training_objects(str(tmp_path)) == ""  # a bundle
-    write_json(tmp_path / "config.json", {"train": {"data": [str(tmp_path / "gone")]}})
-    assert training_objects(str(tmp_path)) == ""
-    assert changes_of(ask(tmp_path, "")).training is None
-
-
-def test_training_objects_are_those_of_the_demonstrations(monkeypatch, tmp_path):
-    made = {
-        "a": {"objects": "toys:train"}, "b": {"objects": "ycb-like"}, "views": {"src": "a", "azimuth": [-20, 20]},
-        "taken": None,
-    }  # fmt: skip
-    monkeypatch.setattr("toyshift.data.open_dataset", lambda folder: type("Data", (), {"manifest": {
-        "config": made[folder.name]
-    }}), raising=False)  # fmt: skip
-
-    def trained_on(*data):
-        write_json(tmp_path / "config.json", {"train": {"data": data}})
+def test_training_objects_are_those_of_the_demonstrations_or_unknown(played, tmp_path):
+    def trained_on(*sets):
+        write_json(tmp_path / "config.json", {"trained_on": [{"object_sets": names} for names in sets]})
         return training_objects(str(tmp_path))
 
-    assert trained_on("a", "views") == "toys:train"
-    assert trained_on("a", "b") == "toys:train+ycb-like"
-    assert trained_on("a", "taken") == ""  # of others, who do not say
+    assert training_objects(str(tmp_path)) == ""  # a folder of before it was written down
+    assert changes_of(ask(tmp_path, "")).training is None
+    assert trained_on(["toys:train"], ["toys:train"]) == "toys:train"
+    assert changes_of(ask(tmp_path, "")).training.object_set == "toys:train"
+    assert trained_on(["toys:train"], ["toys:train", "ycb-like"]) == "toys:train+ycb-like"
+    assert trained_on(["toys:train"], []) == ""  # of others, who do not say
