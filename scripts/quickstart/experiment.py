@@ -27,7 +27,7 @@ from toyshift.scripts.quickstart.settings import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import SensitivityConfig, SensitivityResult
+    from toyshift.diagnostics import SensitivityConfig
     from toyshift.policies.training.config import TrainConfig
 
 T = TypeVar("T")
@@ -76,8 +76,8 @@ def _measure(asked: tuple[str, SensitivityConfig]) -> dict[str, Any]:
     from toyshift.diagnostics import diagnose
 
     policy, config = asked
-    found: SensitivityResult = diagnose(policy, DIAGNOSED_SET, config)
-    return found.to_json()
+    answer: dict[str, Any] = diagnose(policy, DIAGNOSED_SET, config).to_json()
+    return answer
 
 
 class Quickstart:
