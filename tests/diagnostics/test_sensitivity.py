@@ -239,6 +239,24 @@ def test_states_are_those_before_an_action_and_end_where_the_expert_gives_up():
     assert measure(from_target, expert=Expert(gives_up=0)).looks == CONFIG.scenes
 
 
+def test_the_real_expert_s_states_reach_from_the_untouched_to_the_lifted_object():
+    from toyshift.data.grasping.choose import make_expert
+    from toyshift.diagnostics.actors import OracleActor, make_grasp_env
+
+    env = make_grasp_env("toys:test?n=2", cameras=())
+    object_id = env.objects.ids[0]
+    seen = states_along(OracleActor(make_expert(env)), env, object_id, 0, SensitivityConfig(looks=6))
+    assert [free for _, free in seen] == sorted((free for _, free in seen), reverse=True)
+    assert (seen[0][1], seen[-1][1]) == (True, False)
+    heights = []
+    for state, _ in seen:
+        env.load_sim_state(object_id, state)
+        heights.append(env.object_position()[2])
+    assert heights[1] == pytest.approx(heights[0], abs=1e-3)
+    assert heights[-1] > heights[0] + 0.2
+    env.close()
+
+
 def test_scenes_are_the_same_for_every_policy_and_run():
     assert measure(from_target) == measure(from_target)
 
