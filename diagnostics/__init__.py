@@ -1,4 +1,4 @@
-"""Evaluation protocol, statistics, shortcut measures and the report."""
+"""Evaluation protocol, statistics, measures of policies and of datasets, and the report."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ _PLACES = {
     "evaluate": "evaluation",
     "record_rollouts": "video",
     "write_mp4": "video",
-    "DEFAULT_FACTORS": "leaning",
-    "LeaningConfig": "leaning",
-    "LeaningResult": "leaning",
-    "diagnose": "leaning",
-    "measure_leaning": "leaning",
+    "DEFAULT_FACTORS": "changes",
+    "ChangedSuccess": "changes",
+    "SensitivityConfig": "sensitivity",
+    "SensitivityResult": "sensitivity",
+    "diagnose": "sensitivity",
+    "measure_sensitivity": "sensitivity",
     "Diversity": "diversity",
     "measure_diversity": "diversity",
     "Features": "features",

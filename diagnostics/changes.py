@@ -1,48 +1,103 @@
-"""Success of whole episodes under the changes that `leaning` makes to scenes, one factor at a time."""
+"""Success of whole episodes with one factor changed, paired with the same episodes unchanged, and on training toys."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.workers import core_count, worker_pool
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate
-from toyshift.diagnostics.leaning import DEFAULT_FACTORS
-from toyshift.diagnostics.summaries import Summary, summarise
+from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.statistics import PairedDifference
+from toyshift.diagnostics.summaries import Summary, compare, summarise
 from toyshift.diagnostics.tables import summary_table
+from toyshift.policies.provenance import trained_on
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
 
+# Several levels a factor: scenes and episodes take turns, so that one odd texture does not decide.
+DEFAULT_FACTORS: dict[str, tuple[Any, ...]] = {
+    "table": (1, 2, 3),
+    "background": (1, 2, 3),
+    "azimuth": (-15.0, 15.0),
+    "light": (0.5, 1.6),
+    "object_colour": (1, 2, 3),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ChangedSuccess:
-    """Success of one policy by changed factor, "" for none; the same starts under every change."""
+    """Success of one policy by changed factor, from the same starts under every change.
+
+    Attributes:
+        under: factor -> success with that factor changed, "" for none.
+        change: factor -> success with it changed minus success without, on the same episodes.
+        training: success on the objects that it was trained on, nothing changed; None where they are unknown.
+    """
 
     under: Mapping[str, Summary]
+    change: Mapping[str, PairedDifference]
+    training: Summary | None = None
+
+    @classmethod
+    def of_rows(cls, by_factor: Mapping[str, Sequence[Row]], training: Sequence[Row] = ()) -> ChangedSuccess:
+        """Summarises one policy's rows by changed factor, "" for none, and its rows on training toys."""
+
+        def plain(rows: Sequence[Row]) -> list[Row]:
+            return [dataclasses.replace(row, look="") for row in rows]  # else a pair would differ in its look
+
+        under = {factor: summarise(rows)[0] for factor, rows in by_factor.items()}
+        change = {f: compare(plain(rows), by_factor[""]) for f, rows in by_factor.items() if f}
+        return cls(under, change, summarise(training)[0] if training else None)
 
     def to_json(self) -> dict[str, Any]:
-        return {factor: summary.to_json() for factor, summary in self.under.items()}
+        return {
+            "under": {factor: summary.to_json() for factor, summary in self.under.items()},
+            "change": {factor: difference.to_json() for factor, difference in self.change.items()},
+            "training": self.training and self.training.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ChangedSuccess:
+        """Returns what `to_json` wrote."""
+        return cls(
+            {factor: Summary.from_json(found) for factor, found in value["under"].items()},
+            {factor: PairedDifference.from_json(found) for factor, found in value["change"].items()},
+            Summary.from_json(value["training"]) if value["training"] else None,
+        )
+
+
+def training_objects(policy: str) -> str:
+    """Returns the object sets that a policy was trained on, joined by "+"; "" where one of its datasets says none."""
+    sets = [one["object_sets"] for one in trained_on(policy) or ()]
+    return "+".join(dict.fromkeys(name for names in sets for name in names)) if all(sets) else ""
 
 
 def changes_of(asked: Asked) -> ChangedSuccess | None:
-    """Plays `asked.trials` episodes with each factor changed and with none; None where no trials are wanted."""
+    """Plays `asked.trials` episodes with each factor changed, with none, and on the training toys; None for 0 trials.
+
+    Rows are kept: asked again, nothing is played again.
+    """
     if not asked.trials:
         return None
-    under = {}
+    training = asked.training_set or training_objects(asked.policy)
+    name, seed = Path(asked.policy).name, asked.seed + 1000
     with worker_pool(core_count()) as pool:
-        for factor, levels in {"": (), **DEFAULT_FACTORS}.items():
-            look = {factor: levels} if factor else {}
-            config = EvaluateConfig(
-                asked.policy, asked.objects, trials=asked.trials, seed=asked.seed + 1000, look=look
-            )
-            rows = asked.out / "rows" / f"{Path(asked.policy).name}_{factor or 'plain'}.parquet"
-            under[factor] = summarise(evaluate(config, rows, pool=pool))[0]
-    return ChangedSuccess(under)
+
+        def play(objects: str, told: str, look: Mapping[str, Any]) -> list[Row]:
+            config = EvaluateConfig(asked.policy, objects, trials=asked.trials, seed=seed, look=look)
+            return evaluate(config, asked.out / "rows" / f"{name}_{told}.parquet", pool=pool)
+
+        looks = {"": {}, **{factor: {factor: levels} for factor, levels in DEFAULT_FACTORS.items()}}
+        by_factor = {factor: play(asked.objects, factor or "plain", look) for factor, look in looks.items()}
+        trained = by_factor[""] if training == asked.objects else play(training, "training", {}) if training else []
+    return ChangedSuccess.of_rows(by_factor, trained)
 
 
 def changes_table(result: ChangedSuccess) -> str:
-    """Returns a line per change as text for terminals."""
-    return summary_table(list(result.under.values()))
+    """Returns a line per change as text for terminals, the training toys first."""
+    first = [result.training] if result.training else []
+    return summary_table([*first, *result.under.values()])

@@ -22,7 +22,9 @@ class Asked:
         policy: folder of a policy or bundle, for questions about a policy.
         datasets: folders of datasets, for questions about those.
         objects: object set whose scenes the policy looks at.
+        training_set: object set that the policy was trained on; "" asks its demonstrations.
         scenes: scenes in which the change of its actions is measured.
+        looks: looks along an episode in each.
         trials: episodes for each change in which its success is measured; 0 leaves that out.
         camera: whose images of the datasets are compared.
         encoder: what makes vectors of those images, see `features.features_of`.
@@ -35,7 +37,9 @@ class Asked:
     policy: str = ""
     datasets: tuple[Path, ...] = ()
     objects: str
+    training_set: str = ""
     scenes: int
+    looks: int
     trials: int
     camera: str
     encoder: str = "thumbnail"
@@ -78,8 +82,10 @@ def _function(place: str) -> Any:
 
 
 MEASURES = (
-    Measure("leaning", "what does it lean on?", POLICY, "leaning:leaning_of", "leaning:leaning_table"),
     Measure("success", "does it succeed under these changes?", POLICY, "changes:changes_of", "changes:changes_table"),
+    Measure(
+        "sensitivity", "what is it sensitive to?", POLICY, "sensitivity:sensitivity_of", "sensitivity:sensitivity_table"
+    ),
     Measure("diversity", "how do they differ?", DATASETS, "diversity:diversity_of", "diversity:diversity_table"),
     Measure(
         "dependence", "does what is seen tell of what to do?", DATASETS, "dependence:dependence_of",

@@ -11,10 +11,10 @@ from toyshift.core.files import write_text
 from toyshift.core.templates import templates
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.failures import FAILURES
-from toyshift.diagnostics.leaning import FactorEffect, LeaningResult
 from toyshift.diagnostics.report_charts import curve_panel, image_uri, percent, points, short, span, video_uri
-from toyshift.diagnostics.report_data import Headline, LeaningPanel, ReportData
+from toyshift.diagnostics.report_data import Headline, ReportData, SensitivityPanel
 from toyshift.diagnostics.retention import FLAG, SAYS_NOTHING, retentions, undertrained
+from toyshift.diagnostics.sensitivity import FactorEffect, SensitivityResult, verdict
 from toyshift.diagnostics.statistics import Estimate, holm
 from toyshift.diagnostics.tables import ratio_text
 from toyshift.policies.parts import sees_mask
@@ -38,7 +38,7 @@ OF_ONE_FILE = frozenset({"run_key", "policy_hash", "objects_hash", "objects"})
 LEFT_OUT = {
     "ran": "What was run: no description was given.",
     "success": "Success by set and pooling: no evaluation rows were given.",
-    "leaning": "What each policy leans on: no diagnosis was run.",
+    "sensitivity": "What each policy is sensitive to: no diagnosis was run.",
     "repair": "What the repair changed: no repaired policy was evaluated against a control.",
     "objects": "Success by object: no per-object rows were given.",
     "curves": "Training curves: no metrics.jsonl was given.",
@@ -48,7 +48,7 @@ LEFT_OUT = {
     "provenance": "Versions and seeds: no manifest was given.",
 }
 NAVIGATION = {
-    "success": "Success", "leaning": "Leaning", "repair": "Repair", "videos": "Films", "objects": "Objects",
+    "success": "Success", "sensitivity": "Sensitivity", "repair": "Repair", "videos": "Films", "objects": "Objects",
     "diversity": "Data", "curves": "Training", "sheets": "Toys", "provenance": "Versions",
 }
 
@@ -58,7 +58,7 @@ class _Names:
 
     def __init__(self, data: ReportData) -> None:
         self._data = data
-        seen = [*(s.policy for s in data.success), *(p.result.policy for p in data.leaning)]
+        seen = [*(s.policy for s in data.success), *(p.result.policy for p in data.sensitivity)]
         seen += [*(c.policy for c in data.curves), *(policy for panel in data.objects for policy in panel.policies)]
         trained = [p for p in dict.fromkeys(seen) if p not in REFERENCES]
         self._colours = {p: f"c{i % 6}" for i, p in enumerate(trained)} | {name: name for name in REFERENCES}
@@ -125,8 +125,8 @@ def _inside(title: str) -> str:
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
-def _number(value: float) -> str:
-    return "\u221e" if value == math.inf else "\u2013" if math.isnan(value) else f"{value:.2f}"
+def _number(value: float, digits: int = 2) -> str:
+    return "\u221e" if value == math.inf else "\u2013" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _notes(data: ReportData, names: _Names) -> list[str]:
@@ -153,15 +153,15 @@ def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _between(estimate: Estimate) -> str:
-    return f"{_number(estimate.low)}\u2013{_number(estimate.high)}"
+def _between(estimate: Estimate, digits: int = 2) -> str:
+    return f"{_number(estimate.low, digits)}\u2013{_number(estimate.high, digits)}"
 
 
-def _scale(panels: Sequence[LeaningPanel]) -> Callable[[float], float]:
-    """Returns where a ratio lies on the bars of all panels, from 0 to 100."""
-    shown = [min(v, 4.0) for p in panels for f in p.result.factors for v in (f.ratio.high, f.ratio.value)]
-    top = max([1.0, *(v for v in shown if not math.isnan(v))]) * 1.05
-    return lambda ratio: 0.0 if math.isnan(ratio) else 100 * min(max(ratio, 0.0), top) / top
+def _scale(panels: Sequence[SensitivityPanel]) -> Callable[[float], float]:
+    """Returns where a shift lies on the bars of all panels, from 0 to 100."""
+    ends = [v for p in panels for v in (p.result.target.high, *(f.shift.high for f in p.result.factors))]
+    top = 1.05 * max(ends, default=1.0) or 1.0
+    return lambda shift: 100 * shift / top
 
 
 def _in_order(factors: Sequence[FactorEffect]) -> list[FactorEffect]:
@@ -173,17 +173,10 @@ def _factor(name: str) -> str:
     return FACTOR_TITLES.get(name, name.replace("_", " ").capitalize())
 
 
-def _verdict(result: LeaningResult) -> str:
+def _verdict(result: SensitivityResult) -> str:
     """Returns a verdict as a sentence."""
-    if result.verdict.startswith("leans on "):
-        *others, last = [_factor(name).lower() for name in result.verdict.removeprefix("leans on ").split(", ")]
-        ignorant = result.target.value < result.limits.get("ignorant_below", 0.0)
-        leans = f"Leans on {', '.join(others)} and {last}" if others else f"Leans on {last}"
-        return leans + (", and hardly follows its target." if ignorant else ".")
-    return {
-        "ignorant": "Ignorant: neither its target nor any factor moves it. That is not robustness.",
-        "robust": "Robust: no factor moves it as much as the limit.",
-    }.get(result.verdict, "Unclear: some intervals contain the limit; more scenes would tell.")
+    text = verdict(result, lambda name: _factor(name).lower())
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _curves(data: ReportData, names: _Names) -> list[dict[str, Any]]:
@@ -233,7 +226,7 @@ def render_report(data: ReportData) -> str:
     sections: dict[str, Any] = {
         "ran": data.ran,
         "success": {object_set: [s for s in ordered if s.object_set == object_set] for object_set in _sets(data)},
-        "leaning": data.leaning,
+        "sensitivity": data.sensitivity,
         "repair": data.repair,
         "objects": data.objects,
         "curves": _curves(data, names),
@@ -246,7 +239,7 @@ def render_report(data: ReportData) -> str:
     environment.filters |= {
         "percent": percent, "span": span, "points": points, "short": short, "number": _number, "between": _between,
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": _factor,
-        "in_order": _in_order, "verdict": _verdict, "at": _scale(data.leaning), "measures": _measures,
+        "in_order": _in_order, "verdict": _verdict, "at": _scale(data.sensitivity), "measures": _measures,
         "image": image_uri, "film": video_uri, "p": _p,
         "holm": lambda line: corrected[id(line)],
     }

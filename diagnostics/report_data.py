@@ -11,9 +11,10 @@ from typing import Any
 
 from toyshift.core.arrays import Image
 from toyshift.core.errors import FileError
+from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import Diversity
-from toyshift.diagnostics.leaning import LeaningResult
 from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.sensitivity import SensitivityResult
 from toyshift.diagnostics.statistics import PairedDifference
 from toyshift.diagnostics.summaries import Comparison, Summary, per_object
 
@@ -34,18 +35,16 @@ class Headline:
 
 
 @dataclasses.dataclass(frozen=True)
-class LeaningPanel:
-    """What one policy leans on, beside its success under each change.
+class SensitivityPanel:
+    """What one policy is sensitive to, beside its success under each change.
 
     Attributes:
-        result: measured shifts and ratios.
-        base: success with the training look on the set that the changes were evaluated on, or None.
-        under: factor -> success with that factor changed.
+        result: measured shifts and ratios, with labels.
+        success: success with each factor changed and with none; None where it was not measured.
     """
 
-    result: LeaningResult
-    base: Summary | None = None
-    under: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
+    result: SensitivityResult
+    success: ChangedSuccess | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +179,7 @@ class ReportData:
         training_sets: sets whose objects were trained on; they are marked and never called zero-shot.
         set_titles: object set -> title.
         policy_titles: policy -> title.
-        leaning: one panel per policy.
+        sensitivity: one panel per policy.
         repair: what a dataset change repaired.
         objects: per-object panels.
         curves: training curves.
@@ -200,7 +199,7 @@ class ReportData:
     training_sets: Sequence[str] = ()
     set_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     policy_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    leaning: Sequence[LeaningPanel] = ()
+    sensitivity: Sequence[SensitivityPanel] = ()
     repair: Sequence[Repair] = ()
     objects: Sequence[ObjectPanel] = ()
     curves: Sequence[Curve] = ()

@@ -50,7 +50,7 @@ TABLE = (
     ("train", "train", "trains a policy on datasets", ""),
     ("train-rl", "train_rl", "trains a policy by reinforcement learning (PPO, SAC)", ""),
     ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
-    ("diagnose", "diagnose", "says what a policy leans on, or how datasets differ", ""),
+    ("diagnose", "diagnose", "says what a policy is sensitive to, or how datasets differ", ""),
     ("augment", "augment", "makes a repaired copy of a dataset", "viewpoint"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
@@ -69,7 +69,7 @@ EPILOG = """examples:
   toyshift data info runs/demos                          what it holds; data check, view, convert, mix, replay
   toyshift train --data runs/demos --pooling detpool --out runs/detpool
   toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
-  toyshift diagnose --policy runs/detpool                what it leans on; --data DIR DIR compares datasets
+  toyshift diagnose --policy runs/detpool                what it is sensitive to; --data DIR DIR compares datasets
   toyshift augment viewpoint runs/demos runs/views --azimuth -30 30
   toyshift export runs/detpool --out bundle              then: toyshift verify bundle
   toyshift report runs/eval                              one HTML file

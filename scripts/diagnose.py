@@ -1,4 +1,4 @@
-"""Says what a policy leans on, or how datasets differ.
+"""Says what a policy is sensitive to, or how datasets differ.
 
 toyshift diagnose --policy runs/detpool --objects toys:test
 toyshift diagnose --data runs/left runs/right    diversity within, disparity between, mutual information of factors
@@ -20,17 +20,23 @@ from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common):
+class Config(Common, scenes=2, looks=1, trials=0):
     """Options of `toyshift diagnose`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Folder of a policy or bundle; give it several times for several."""
     objects: str = "toys:test"
     """Object set whose scenes the policy looks at."""
+    training_set: str = ""
+    """Object set that the policies were trained on, where success with nothing changed is measured; none asks their
+    demonstrations. A policy below 50 % there is called incapable and gets no labels."""
     scenes: int = 40
     """Scenes per policy in which the change of the actions is measured."""
+    looks: int = 5
+    """Looks at each of them, along an episode of the expert."""
     trials: int = 20
-    """Episodes per policy and factor in which success under the change is measured; 0 leaves it out."""
+    """Episodes per policy and factor, and on the training set, in which success is measured; 0 leaves it out, and with
+    it all labels."""
     data: tuple[Path, ...] = ()
     """Folders of datasets to compare."""
     camera: str = "front"
@@ -48,28 +54,26 @@ class Config(Common):
     """Folder of the results."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if bool(self.policy) == bool(self.data):
             asks = {needs: " ".join(m.question for m in MEASURES if m.needs == needs) for needs in (POLICY, DATASETS)}
             raise ConfigError(f"give either --policy DIR ({asks[POLICY]}) or --data DIR DIR ... ({asks[DATASETS]})")
-        if self.scenes < 2:
-            raise ConfigError(f"--scenes must be at least 2, got {self.scenes}")
-        if self.trials < 0:
-            raise ConfigError(f"--trials must be at least 0, got {self.trials}")
 
     def asked(self, policy: str = "") -> Asked:
         """What the questions are asked about: the datasets, or one of the policies."""
         return Asked(
-            policy=policy, datasets=self.data, objects=self.objects, scenes=self.scenes, trials=self.trials,
-            camera=self.camera, encoder=self.encoder, encoder_weights=self.encoder_weights, scale=self.scale,
-            seed=self.seed, out=self.out,
+            policy=policy, datasets=self.data, objects=self.objects, training_set=self.training_set,
+            scenes=self.scenes, looks=self.looks, trials=self.trials, camera=self.camera, encoder=self.encoder,
+            encoder_weights=self.encoder_weights, scale=self.scale, seed=self.seed, out=self.out,
         )
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Says what a policy leans on, or how datasets differ.
+    """Says what a policy is sensitive to, or how datasets differ.
 
-    Scenes are rendered twice with one factor changed; the change of the predicted actions is compared with the one that
-    the target's moving by 5 cm causes. Beside it stands the success of whole episodes under the same change.
+    Scenes along the expert's episodes are rendered twice with one factor changed. The change of the predicted actions
+    comes first, in standard deviations of an action; beside it stand how many centimetres of the target's way change
+    them as much, and the change in success of whole episodes under the same factor, from the same starts.
 
     Example: toyshift diagnose --policy runs/detpool --objects toys:test
     Example: toyshift diagnose --data runs/left runs/right
@@ -78,7 +82,7 @@ def main(cfg: Config) -> dict[str, Any]:
     result = of_policies(cfg) if cfg.policy else of_datasets(cfg)
     given = dataclasses.asdict(cfg) | {"out": str(cfg.out), "data": [str(path) for path in cfg.data]}
     facts = manifest(given, cfg.seed)
-    path = cfg.out / ("leaning.json" if cfg.policy else "diversity.json")
+    path = cfg.out / ("sensitivity.json" if cfg.policy else "diversity.json")
     write_json(path, result | {"manifest": facts})
     print(f"results: {path}")
     return result | {"out": path}
@@ -92,7 +96,8 @@ def of_policies(cfg: Config) -> dict[str, Any]:
     for policy in cfg.policy:
         if policy in BUILTIN:
             raise ConfigError(
-                f"{policy} looks at no images and leans on none of their factors; give the folder of a trained policy"
+                f"{policy} looks at no images and is sensitive to none of their factors; "
+                f"give the folder of a trained policy"
             )
         if is_remote(policy):
             raise ConfigError(

@@ -38,7 +38,7 @@ class Config(Common):
     """Heading; none is the folder's name."""
     training_set: str = ""
     """Object set that was trained on; it is marked and never called zero-shot. None takes what `toyshift evaluate`
-    found."""
+    or a diagnosis found."""
     no_pictures: bool = False
     """Leave out the pictures of objects (they need OpenGL)."""
 
@@ -46,7 +46,7 @@ class Config(Common):
 def main(cfg: Config) -> dict[str, Any]:
     """Writes one self-contained HTML file from everything that a run's folder holds.
 
-    Rows (*.parquet), leaning.json, diversity.json, metrics.jsonl and *.mp4 are found at any depth.
+    Rows (*.parquet), sensitivity.json, diversity.json, metrics.jsonl and *.mp4 are found at any depth.
     Example: toyshift report runs/quickstart
     """
     from toyshift.diagnostics import write_report
@@ -65,39 +65,47 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     Raises:
         FileError: the folder is missing or holds no results.
     """
-    from toyshift.diagnostics import Diversity, LeaningResult, ReportData, Summary, compare_all, summarise
+    from toyshift.diagnostics import (
+        ChangedSuccess,
+        Diversity,
+        ReportData,
+        SensitivityResult,
+        compare_all,
+        summarise,
+    )  # fmt: skip
     from toyshift.diagnostics.actors import BUILTIN
-    from toyshift.diagnostics.report_data import LeaningPanel, read_curves
+    from toyshift.diagnostics.report_data import SensitivityPanel, read_curves
 
-    def leanings(value: Any) -> list[LeaningPanel]:
-        panels = []
-        for policy, entry in value["leaning"].items():
-            success = value.get("success", {}).get(policy, {})
-            under = {factor: Summary.from_json(found) for factor, found in success.items()}
-            panels.append(LeaningPanel(LeaningResult.from_json(entry), under.pop("", None), under))
-        return panels
+    def panels_of(value: Any) -> list[SensitivityPanel]:
+        success = {policy: ChangedSuccess.from_json(found) for policy, found in value.get("success", {}).items()}
+        found = {policy: SensitivityResult.from_json(entry) for policy, entry in value["sensitivity"].items()}
+        return [SensitivityPanel(result, success.get(policy)) for policy, result in found.items()]
 
     if not run.is_dir():
         raise FileError(f"{run} is not a folder; name one that `toyshift evaluate --out` or `toyshift run` wrote to")
     rows, facts = find_rows(run)
     summaries = summarise(rows)
     plain = [summary for summary in summaries if not summary.look and not summary.shift]
-    paths = {name: sorted(run.rglob(name)) for name in ("leaning.json", "diversity.json", "metrics.jsonl")}
-    leaning = [result for path in paths["leaning.json"] for result in read_results(path, leanings)]
+    paths = {name: sorted(run.rglob(name)) for name in ("sensitivity.json", "diversity.json", "metrics.jsonl")}
+    sensitivity = [panel for path in paths["sensitivity.json"] for panel in read_results(path, panels_of)]
+    for path in sorted(run.rglob("leaning.json")):  # of before the measure was mended; its labels do not hold
+        print(f"{path} is left out: it is of an earlier version; run `toyshift diagnose` again", file=sys.stderr)
     diversities = [read_results(p, lambda v: Diversity.from_json(v["diversity"])) for p in paths["diversity.json"]]
     curves = [curve for path in paths["metrics.jsonl"] for curve in read_curves(path, path.parent.name)]
-    if not rows and not leaning and not diversities and not curves:
+    if not rows and not sensitivity and not diversities and not curves:
         wanted = ", ".join(("rows *.parquet", *paths))
         raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
     sets = list(dict.fromkeys(summary.object_set for summary in plain))
     panels, sheets = object_pictures(sets, rows, pictures)
     trained_on = [training_set] if training_set else [spec for spec in facts.get("trained_on", {}).values() if spec]
+    if not training_set:
+        trained_on += [p.success.training.object_set for p in sensitivity if p.success and p.success.training]
     first, *others = list(dict.fromkeys(row.policy for row in rows if row.policy not in BUILTIN)) or [""]
     ran = f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
     return ReportData(
         title=title or run.resolve().name, ran=[ran] if rows else [], success=plain,
         training_sets=list(dict.fromkeys(trained_on)), comparisons=compare_all(rows, first, others),
-        leaning=leaning, objects=panels, curves=curves,
+        sensitivity=sensitivity, objects=panels, curves=curves,
         sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
         manifest=facts, commands=[facts["command"]] if facts.get("command") else [],
     )  # fmt: skip

@@ -27,7 +27,7 @@ from toyshift.scripts.quickstart.settings import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import LeaningConfig, LeaningResult
+    from toyshift.diagnostics import SensitivityConfig
     from toyshift.policies.training.config import TrainConfig
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Toys -> demonstrations -> three policies -> zero-shot test -> what they lean on -> repair -> export -> report.
+    """Toys -> demonstrations -> three policies -> zero-shot test -> their sensitivity -> repair -> export -> report.
 
     A second run does nothing and says so; killed at any moment and run again, it goes on.
     Example: toyshift run quickstart --ycb DIR
@@ -72,12 +72,12 @@ def _train(config: TrainConfig) -> None:
     train(config)
 
 
-def _measure(asked: tuple[str, LeaningConfig]) -> dict[str, Any]:
+def _measure(asked: tuple[str, SensitivityConfig]) -> dict[str, Any]:
     from toyshift.diagnostics import diagnose
 
     policy, config = asked
-    found: LeaningResult = diagnose(policy, DIAGNOSED_SET, config)
-    return found.to_json()
+    answer: dict[str, Any] = diagnose(policy, DIAGNOSED_SET, config).to_json()
+    return answer
 
 
 class Quickstart:
@@ -106,13 +106,13 @@ class Quickstart:
         with worker_pool(self.cfg.processes) as self.pool:
             self.timed("training", self.train)
             rows = self.timed("evaluation", self.evaluate)
-            leaning, changed = self.timed("diagnosis", self.diagnose)
+            sensitivity, changed = self.timed("diagnosis", self.diagnose)
             self.timed("repair", self.fine_tune)
             repair = self.timed("repair evaluation", self.evaluate_repair)
             verified = self.timed("export", self.export)
             announce(7, "report")
             pages = functools.partial(side_by_side, pool=self.pool)
-            result = write_results(self.cfg, Results(rows, leaning, changed, repair, verified, self.seconds), pages)
+            result = write_results(self.cfg, Results(rows, sensitivity, changed, repair, verified, self.seconds), pages)
         self.keep()
         finish(self.marker, result)
         print(f"report: {out / 'report.html'}")
@@ -198,27 +198,29 @@ class Quickstart:
         config = self.cfg.evaluation(policy, objects, trials, look)
         return list(evaluate(config, path, workers=self.cfg.processes, pool=self.pool))
 
-    def diagnose(self) -> tuple[dict[str, Any], dict[str, dict[str, list[Any]]]]:
-        """Returns what each policy leans on, and its rows with each factor changed ("" for none)."""
-        from toyshift.diagnostics import DEFAULT_FACTORS, LeaningConfig, LeaningResult
+    def diagnose(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns what each policy is sensitive to, and its success with each factor changed."""
+        from toyshift.diagnostics import DEFAULT_FACTORS, ChangedSuccess, SensitivityConfig, SensitivityResult
 
         cfg = self.cfg
-        announce(4, f"what they lean on: {', '.join(DEFAULT_FACTORS)}")
-        config = LeaningConfig(scenes=cfg.scenes, seed=cfg.seed + 2000)
-        paths = {name: cfg.out / "leaning" / f"{name}.json" for name in POLICIES}
+        announce(4, f"what they are sensitive to: {', '.join(DEFAULT_FACTORS)}")
+        config = SensitivityConfig(scenes=cfg.scenes, seed=cfg.seed + 2000)
+        paths = {name: cfg.out / "sensitivity" / f"{name}.json" for name in POLICIES}
         missing = [name for name, path in paths.items() if not path.exists()]
         asked = [(str(cfg.policy(name)), config) for name in missing]
         for name, answer in zip(missing, side_by_side(_measure, asked, "measuring", self.pool), strict=True):
             write_json(paths[name], answer)
-        leaning = {name: LeaningResult.from_json(read_json(path)) for name, path in paths.items()}
-        changed = {
-            name: {
+        changed = {}
+        for name in POLICIES:
+            # the same episodes as under the changes, so that the difference is the change's and not the draw's
+            same = self.rows_of(name, DIAGNOSED_SET, cfg.trials)[: cfg.factor_trials]
+            under = {
                 factor: self.rows_of(name, DIAGNOSED_SET, cfg.factor_trials, {factor: levels})
                 for factor, levels in DEFAULT_FACTORS.items()
             }
-            for name in POLICIES
-        }
-        return leaning, changed
+            changed[name] = ChangedSuccess.of_rows({"": same, **under}, self.rows_of(name, TRAINING_TOYS, cfg.trials))
+        found = {name: SensitivityResult.from_json(read_json(path)) for name, path in paths.items()}
+        return {name: result.judged(changed[name]) for name, result in found.items()}, changed
 
     def fine_tune(self) -> None:
         """Fine-tunes detpool on re-rendered viewpoints and, as a control, on plain copies of the same data."""

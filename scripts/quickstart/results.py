@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.files import read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.scripts.quickstart.settings import (
-    DIAGNOSED_SET,
     POLICIES,
     REPAIRED_TURN,
     TRAINING_TOYS,
@@ -20,7 +19,7 @@ from toyshift.scripts.quickstart.settings import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import EvaluateConfig, LeaningResult, ReportData, Row, Summary
+    from toyshift.diagnostics import ChangedSuccess, EvaluateConfig, ReportData, Row, SensitivityResult, Summary
     from toyshift.diagnostics.report_data import Repair, Sheet, Video
     from toyshift.diagnostics.video import Rollout
 
@@ -34,16 +33,16 @@ class Results:
 
     Attributes:
         rows: episodes of all policies on all sets with the training look.
-        leaning: pooling -> what it leans on.
-        changed: pooling -> factor -> rows with that factor changed.
+        sensitivity: pooling -> what it is sensitive to.
+        changed: pooling -> success with each factor changed, with none, and on the training toys.
         repair: policy (repaired, control, before) -> changed factor, "" for none -> rows.
         verified: what `verify` said of the bundle.
         seconds: how long the stages took.
     """
 
     rows: list[Row]
-    leaning: dict[str, LeaningResult]
-    changed: dict[str, dict[str, list[Row]]]
+    sensitivity: dict[str, SensitivityResult]
+    changed: dict[str, ChangedSuccess]
     repair: dict[str, dict[str, list[Row]]]
     verified: dict[str, Any]
     seconds: dict[str, float]
@@ -66,19 +65,18 @@ def write_results(cfg: Config, results: Results, side_by_side: SideBySide) -> di
 
 
 def as_json(cfg: Config, results: Results) -> dict[str, Any]:
-    """Returns success per (policy, set), what is retained of it, what policies lean on with success under each change,
-    and the repair."""
+    """Returns success per (policy, set), what is retained of it, what policies are sensitive to, and the repair."""
     from toyshift.diagnostics import compare, compare_all, retentions, summarise, undertrained
 
     summaries = summarise(results.rows)
     success = [_line(s) for s in summaries]
     trained_on = dict.fromkeys((s.policy for s in summaries), TRAINING_TOYS)
-    leaning: dict[str, Any] = {}
-    for pooling, result in results.leaning.items():
-        value = result.to_json()
-        for factor, rows in results.changed[pooling].items():
-            value["factors"][factor]["success"] = _line(summarise(rows)[0])
-        leaning[pooling] = value
+    sensitivity: dict[str, Any] = {}
+    for policy, result in results.sensitivity.items():
+        value, under = result.to_json(), results.changed[policy].under
+        for factor, found in value["factors"].items():
+            found["under"] = _line(under[factor])
+        sensitivity[policy] = value | {"unchanged": _line(under[""])}
     repaired, control = results.repair["detpool-viewpoint"], results.repair["detpool-control"]
     repair = {
         factor or "none": {
@@ -94,7 +92,7 @@ def as_json(cfg: Config, results: Results) -> dict[str, Any]:
         ],
         "undertrained": undertrained(summaries, trained_on),
         "differences": [c.to_json() for c in compare_all(results.rows, POLICIES[0], POLICIES[1:])],
-        "leaning": leaning, "repair_viewpoint": repair, "bundle": results.verified,
+        "sensitivity": sensitivity, "repair_viewpoint": repair, "bundle": results.verified,
         "training": {name: _training(cfg, name) for name in POLICIES},
         "seconds": results.seconds, "manifest": _facts(cfg, results),
     }  # fmt: skip
@@ -135,14 +133,10 @@ def _facts(cfg: Config, results: Results) -> dict[str, Any]:
 def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> ReportData:
     """Gathers everything the report shows, and records the rollout videos."""
     from toyshift.diagnostics import ReportData, compare_all, summarise
-    from toyshift.diagnostics.report_data import LeaningPanel, object_panel, read_curves
+    from toyshift.diagnostics.report_data import SensitivityPanel, object_panel, read_curves
 
     summaries = summarise(results.rows)
-    # the same episodes as under the changes, so that the difference is the change's and not the draw's
-    same = [row for row in results.rows if row.object_set == DIAGNOSED_SET and row.episode < cfg.factor_trials]
-    base = {s.policy: s for s in summarise(same)}
-    under = {p: {f: summarise(rows)[0] for f, rows in changed.items()} for p, changed in results.changed.items()}
-    panels = [LeaningPanel(found, base.get(pooling), under[pooling]) for pooling, found in results.leaning.items()]
+    panels = [SensitivityPanel(found, results.changed[pooling]) for pooling, found in results.sensitivity.items()]
     tests = [spec for spec in cfg.test_sets if spec != TRAINING_TOYS]
     sheets, pictures, names = _pictures(cfg, results, side_by_side)
     trained = [row for row in results.rows if row.policy in POLICIES]
@@ -151,7 +145,7 @@ def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> Repo
         title="ToyShift quickstart", ran=_sentences(cfg), success=summaries, training_sets=[TRAINING_TOYS],
         comparisons=compare_all(results.rows, POLICIES[0], POLICIES[1:]),
         subtitle="Policies that played with random toys, tested zero-shot on objects they have never seen.",
-        leaning=panels, repair=[_repair(cfg, results)], sheets=sheets, videos=_videos(cfg, results, side_by_side),
+        sensitivity=panels, repair=[_repair(cfg, results)], sheets=sheets, videos=_videos(cfg, results, side_by_side),
         objects=[object_panel(spec, trained, names[spec], pictures[spec]) for spec in reversed(tests)],
         curves=[curve for name in POLICIES for curve in read_curves(cfg.policy(name) / "metrics.jsonl", name)],
         manifest=_facts(cfg, results), commands=[command],

@@ -12,7 +12,7 @@ import toyshift.diagnostics as room
 
 def test_importing_the_room_loads_nothing_heavy():
     code = (
-        "import sys, toyshift.diagnostics as d; d.EvaluateConfig; d.LeaningConfig; d.ReportData; d.write_report; "
+        "import sys, toyshift.diagnostics as d; d.EvaluateConfig; d.SensitivityConfig; d.ReportData; d.write_report; "
         "heavy = ('torch', 'mujoco', 'pyarrow', 'scipy', 'statsmodels', 'jinja2', 'av', 'PIL', 'gymnasium'); "
         "print([m for m in heavy if m in sys.modules])"
     )

@@ -9,8 +9,8 @@ import pytest
 
 from toyshift.core.errors import FileError
 from toyshift.core.files import write_json
-from toyshift.diagnostics import Estimate, LeaningResult, Row, write_rows
-from toyshift.diagnostics.leaning import FactorEffect
+from toyshift.diagnostics import ChangedSuccess, Estimate, Row, SensitivityResult, write_rows
+from toyshift.diagnostics.sensitivity import FactorEffect
 from toyshift.scripts import cli
 from toyshift.scripts.report import find_rows, gather
 
@@ -22,10 +22,11 @@ def row(policy: str, episode: int, success: bool, look: str = "") -> Row:
     )
 
 
-LEANING = LeaningResult(
+MEASURED = SensitivityResult(
     policy="detpool", pooling="detpool", target=Estimate(0.4, 0.3, 0.5, 40), repeat=0.0,
-    factors=(FactorEffect("light", Estimate(0.1, 0.05, 0.2, 40), Estimate(0.25, 0.1, float("inf"), 40), "unclear"),),
-    verdict="unclear", unit="standard deviations", scenes=40, limits={"leans_above": 0.5, "target_shift_m": 0.05},
+    factors=(FactorEffect("light", Estimate(0.1, 0.05, 0.2, 40), Estimate(0.25, 0.1, float("inf"), 40)),),
+    unit="standard deviations", scenes=40, looks=200,
+    limits={"sensitive_above": 1.0, "robust_below": 0.1, "capable_from": 0.5},
 )
 
 
@@ -50,13 +51,22 @@ def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixtu
         tmp_path / "rows.parquet",
         [row(policy, i, policy == "oracle") for policy in ("mine", "oracle") for i in range(4)], {}
     )
-    write_json(tmp_path / "leaning.json", {"leaning": {"runs/detpool": LEANING.to_json()}})
+    plain, dark = ([row("detpool", i, i < 3, look) for i in range(4)] for look in ("", "light=0.5"))
+    success = ChangedSuccess.of_rows({"": plain, "light": dark}, plain)
+    found = {"sensitivity": MEASURED.judged(success), "success": success}
+    answers = {name: {"runs/detpool": answer.to_json()} for name, answer in found.items()}
+    write_json(tmp_path / "sensitivity.json", answers)
+    write_json(tmp_path / "leaning.json", {"leaning": {}})
     assert cli.main(["report", str(tmp_path), "--no-pictures", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert "leaning.json is left out: it is of an earlier version; run `toyshift diagnose` again" in said.err
     assert answer["policies"] == ["mine", "oracle"]
     page = Path(answer["out"]).read_text()
     assert "mine" in page.lower()
-    assert "light" in page
+    assert "Not shown to be robust to light." in page
+    assert "Training toys lifted with nothing changed: 3 of 4" in page
+    assert "trained on these" in page
 
 
 def test_a_folder_without_results_says_what_was_looked_for(tmp_path: Path) -> None:
@@ -67,7 +77,7 @@ def test_a_folder_without_results_says_what_was_looked_for(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("leaning.json", []), ("leaning.json", {"leaning": {"a": {}}}), ("diversity.json", {}),
+    ("sensitivity.json", []), ("sensitivity.json", {"sensitivity": {"a": {}}}), ("diversity.json", {}),
     ("diversity.json", {"diversity": 1})
 ])
 def test_results_of_another_shape_are_named(tmp_path: Path, name: str, value: object) -> None:

@@ -28,9 +28,10 @@ def test_every_stage_runs_and_a_second_run_does_nothing(config: Config, capsys: 
     assert {(row["policy"], row["set"]) for row in results["success"]} == {(p, s) for p in policies for s in sets}
     assert all(len(row["wilson_95"]) == 2 and row["n"] == 2 for row in results["success"])
     for pooling in ("detpool", "mean"):
-        factors = results["leaning"][pooling]["factors"]
+        factors = results["sensitivity"][pooling]["factors"]
         assert set(factors) == {"table", "background", "azimuth", "light", "object_colour"}
-        assert all("ratio" in f and "success" in f for f in factors.values())
+        assert all(f["shift"]["n"] == 2 and f["under"]["n"] == 1 for f in factors.values())
+        assert results["sensitivity"][pooling]["training"][1] == 2
         assert results["training"][pooling]["samples"] == 8
     assert results["bundle"]["passed"]
     assert results["bundle"]["largest_difference"] <= 1e-5
