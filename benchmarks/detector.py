@@ -9,7 +9,7 @@ import numpy as np
 
 from toyshift.core.errors import GraspError
 from toyshift.data.grasping.choose import make_expert
-from toyshift.diagnostics.mask_sources import overlaps as mask_overlaps
+from toyshift.diagnostics.mask_sources import target_ious
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.policies.detectors import ColourDetector
 
@@ -34,7 +34,7 @@ def overlaps(objects: str, shift: str) -> dict[str, list[float]]:
                 observation = env.observe()
                 for camera, mask in detector.masks(observation["pixels"]).items():
                     true = {camera: observation["masks"][camera]}
-                    found.setdefault(camera, []).extend(mask_overlaps({camera: mask}, true))
+                    found.setdefault(camera, []).extend(target_ious({camera: mask}, true))
             if over:
                 break
             over = bool(env.advance(expert.act())[1])

@@ -19,7 +19,7 @@ from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
-from toyshift.diagnostics.mask_sources import TRUTH, mask_source, overlaps
+from toyshift.diagnostics.mask_sources import TRUTH, mask_source, target_ious
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class Actor(Protocol):
     Attributes:
         name: of the policy.
         pooling: its pooling; "" where it has none.
-        overlaps: IoU of the target's masks that it was shown in this episode with the true ones, see
-            `mask_sources.overlaps`.
+        ious: IoU of the target's masks that it was shown in this episode with the true ones, see
+            `mask_sources.target_ious`.
     """
 
     name: str
     pooling: str
-    overlaps: list[float]
+    ious: list[float]
 
     def reset(self, env: World, seed: int, episode: int) -> None: ...
 
@@ -205,7 +205,7 @@ class FolderActor:
     def __init__(self, policy: Any, masks: str = TRUTH) -> None:
         self.policy = policy
         self.masks = mask_source(masks)
-        self.overlaps: list[float] = []
+        self.ious: list[float] = []
         self.name = str(policy.name)
         label = getattr(getattr(policy, "config", None), "pooling_label", "")
         self.pooling = str(getattr(policy, "pooling", "") or label)  # a server says it itself
@@ -219,11 +219,11 @@ class FolderActor:
     def reset(self, env: World, seed: int, episode: int) -> None:
         self.policy.reset()
         self.masks.reset(seed, episode)
-        self.overlaps = []
+        self.ious = []
 
     def actions(self, env: World) -> Float32:
         shown = self.masks.shown(env.observe())
-        self.overlaps += overlaps(shown["masks"], env.true_masks()) if "masks" in shown else []
+        self.ious += target_ious(shown["masks"], env.true_masks()) if "masks" in shown else []
         chunk = np.asarray(self.policy.act(with_instruction(shown, env)), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute or len(chunk)))]
 
@@ -241,7 +241,7 @@ class RandomActor:
     name, pooling = "random", ""
 
     def __init__(self) -> None:
-        self.overlaps: list[float] = []
+        self.ious: list[float] = []
 
     def reset(self, env: World, seed: int, episode: int) -> None:
         self._rng = episode_rng(seed, episode, "random-policy")
@@ -262,7 +262,7 @@ class OracleActor:
 
     def __init__(self, expert: Any) -> None:
         self._expert = expert
-        self.overlaps: list[float] = []
+        self.ious: list[float] = []
 
     def reset(self, env: World, seed: int, episode: int) -> None:
         self._expert.reset(seed, episode)

@@ -56,9 +56,9 @@ class NoisyMasks:
         return {**observation, "masks": {c: with_iou(m, self.iou, self._rng) for c, m in observation["masks"].items()}}
 
 
-def overlaps(shown: Mapping[str, Mask], true: Mapping[str, Mask]) -> list[float]:
+def target_ious(shown: Mapping[str, Mask], true: Mapping[str, Mask]) -> list[float]:
     """Returns the IoU of the target in masks (H, W) with the true ones, of every camera that sees it (see LEAST)."""
-    pairs = [(shown[camera] == MASK_TARGET, mask == MASK_TARGET) for camera, mask in true.items()]
+    pairs = [(mask == MASK_TARGET, true[camera] == MASK_TARGET) for camera, mask in shown.items()]
     return [float((ours & seen).sum() / (ours | seen).sum()) for ours, seen in pairs if seen.sum() >= LEAST]
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ERRORS = ("mask-jitter", "mask-outline", "mask-offset", "mask-dropout", "mask-gap", "mask-wrong")  # shifts
 WRONG = "mask-wrong"  # the one that is another thing in clutter
 TRUTH, DETECTOR = "truth", "detector"
+ALPHA = 0.05  # level of the tests that are told in words
 ALONE, CLUTTER = "alone", "clutter"
 BEGIN, END = "<!-- made by `toyshift study mask-iou --tabulate` -->", "<!-- end of what is made -->"
 
@@ -229,7 +230,7 @@ def write_results(folder: Path, docs: Path) -> dict[str, Any]:
     Returns:
         what table.json holds.
     """
-    from toyshift.diagnostics import compare, summarise
+    from toyshift.diagnostics import compare, holm, summarise
 
     lines = []
     for (policy, spec), played in found_rows(folder).items():
@@ -243,6 +244,9 @@ def write_results(folder: Path, docs: Path) -> dict[str, Any]:
                 "mask_missed": _mean([row.mask_missed for row in rows]), **figures(found),
                 "objects": found.objects, "minus_true_masks": loss, "failures": found.failures,
             })
+    compared = [x["minus_true_masks"] for x in lines if x["minus_true_masks"]]
+    for loss, p in zip(compared, holm([loss["p_value"] for loss in compared]), strict=True):
+        loss["p_holm"] = p
     table = {"rows": lines}
     write_json(folder / "table.json", table)
     charts = draw(docs, lines)
@@ -281,7 +285,7 @@ def draw(docs: Path, lines: list[dict[str, Any]]) -> list[Path]:
 
 HEAD = (
     "| policy | objects | scene | masks | asked | mean IoU | missed % | n | success % | 95 % episodes | "
-    "95 % new objects | minus true masks, points |"
+    "95 % new objects | minus true masks, points | McNemar p | Holm p |"
 )
 
 
@@ -289,25 +293,32 @@ def markdown(lines: list[dict[str, Any]]) -> str:
     """Returns what the rows say, and the table, in Markdown."""
     rows = []
     for x in lines:
-        loss = x["minus_true_masks"] and x["minus_true_masks"]["difference"]
-        less = f"{100 * loss['value']:+.0f} ({points(loss)})" if loss else "-"
+        loss, less = x["minus_true_masks"], ("-", "-", "-")
+        if loss:
+            change = f"{100 * loss['difference']['value']:+.0f} ({points(loss['difference'])})"
+            less = (change, f"{loss['p_value']:.2g}", f"{loss['p_holm']:.2g}")
         quality = ("-", "-") if x["mask_iou"] is None else (f"{x['mask_iou']:.2f}", f"{100 * x['mask_missed']:.0f}")
         head = (f"`{x['policy']}`", x["set"], x["scene"], x["masks"], x["asked"] or "-", *quality, x["n"])
-        figures_ = f"{100 * x['rate']:.1f}", percents(*x["wilson_95"]), percents(*x["clustered_objects_95"]), less
-        rows.append((*head, *figures_))
+        figures_ = f"{100 * x['rate']:.1f}", percents(*x["wilson_95"]), percents(*x["clustered_objects_95"])
+        rows.append((*head, *figures_, *less))
     return "\n".join((*summaries(lines), "", markdown_table(HEAD, rows)))
 
 
 def summaries(lines: list[dict[str, Any]]) -> list[str]:
-    """Returns a line for each policy and set: where it loses something that the episodes show."""
+    """Returns a line for each policy and set: where it loses something that the episodes show.
+
+    Holm's correction is for all comparisons of the table.
+    """
     out = []
     for policy, spec in dict.fromkeys((x["policy"], x["set"]) for x in lines):
         own = [x for x in lines if (x["policy"], x["set"]) == (policy, spec) and x["minus_true_masks"]]
-        worse = [_words(x) for x in own if x["minus_true_masks"]["difference"]["high"] < 0]
-        named = f" ({'; '.join(worse)})" if worse else ""
+        losses = [(x, x["minus_true_masks"]) for x in own if x["minus_true_masks"]["difference"]["value"] < 0]
+        worse = [_words(x) for x, loss in losses if loss["p_holm"] <= ALPHA]
+        perhaps = [_words(x) for x, loss in losses if loss["p_value"] <= ALPHA < loss["p_holm"]]
+        told = f"- `{policy}` on {spec}: fewer successes than with true masks (Holm's p at most {ALPHA:g}): "
         out.append(
-            f"- `{policy}` on {spec}: of {len(own)} comparisons with true masks {len(worse)} have an interval below "
-            f"0{named}, not corrected for their number."
+            f"{told}{'; '.join(worse) or 'nowhere'}. Before the correction for all comparisons also: "
+            f"{'; '.join(perhaps) or 'nowhere'}."
         )
     return out
 
