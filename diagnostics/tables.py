@@ -60,10 +60,12 @@ def mask_table(rows: Iterable[Row]) -> str:
     for row in rows:
         if row.mask_iou is not None and row.mask_missed is not None:
             groups.setdefault((row.policy, row.object_set, row.shift), []).append((row.mask_iou, row.mask_missed))
-    means = {group: [sum(column) / len(found) for column in zip(*found)] for group, found in groups.items()}
-    if all(iou == 1.0 for iou, _ in means.values()):
+    if all(iou == 1.0 for found in groups.values() for iou, _ in found):
         return ""
-    lines = [[*group, f"{iou:.2f}", f"{100 * missed:.0f}"] for group, (iou, missed) in means.items()]
+    lines = []
+    for group, found in groups.items():
+        iou, missed = (sum(column) / len(found) for column in zip(*found, strict=True))
+        lines.append([*group, f"{iou:.2f}", f"{100 * missed:.0f}"])
     return render_table(["policy", "objects of", "shift", "mean IoU", "no overlap % of images"], lines)
 
 

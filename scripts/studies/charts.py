@@ -13,7 +13,7 @@ from toyshift.core.files import atomic_path
 SCALE = 2
 COLOURS = (
     (31, 119, 180), (214, 96, 30), (44, 140, 80), (148, 90, 180), (120, 120, 120), (180, 150, 20), (214, 39, 130),
-    (100, 65, 40), (0, 150, 170),
+    (100, 65, 40), (0, 190, 220),
 )  # fmt: skip
 INK, GRID = (25, 25, 25), (225, 225, 225)
 
@@ -35,7 +35,7 @@ def font(size: int) -> Any:
 def save(sheet: Image.Image, out: Path) -> None:
     with atomic_path(out) as temporary:
         small = sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS)
-        small.quantize(64).save(temporary, optimize=True)
+        small.quantize(128).save(temporary, optimize=True)
 
 
 def success_chart(out: Path, groups: Sequence[Group]) -> None:
