@@ -138,7 +138,7 @@ def test_a_policy_is_told_picks_instruction_and_refuses_one_it_does_not_know(tmp
 
 
 @pytest.mark.parametrize(("masks", "shift", "iou"), [
-    ("truth", "", 1.0), ("noisy:0.6", "", 0.6), ("truth", "mask-offset=5", 0.3), ("truth", "mask-dropout=5", None),
+    ("truth", "", 1.0), ("noisy:0.6", "", 0.6), ("truth", "mask-offset=5", 0.3), ("truth", "mask-dropout=3", None),
 ])
 def test_the_iou_of_what_a_policy_is_shown_is_measured_on_the_same_images(env, masks, shift, iou):
     env.reset(seed=0, options={"episode": 0, "shift": shift})

@@ -29,6 +29,7 @@ CHANGES = {
     "camera": "pm", "light": "p", "table": "p", "background": "p", "distractors": "pm", "object-colour": "p",
     "object-texture": "p", "object-size": "pmo", "object-mass": "", "object-friction": "", "object-pose": "pmo",
     "robot-start": "pms", "robot-colour": "p", "image": "p", "action": "", "mask": "m",
+    "mask-gap": "",  # in this episode it begins after the first image
 }  # fmt: skip
 
 

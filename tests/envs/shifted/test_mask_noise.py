@@ -184,6 +184,20 @@ def test_a_mask_without_its_target_stays_as_it_is() -> None:
     np.testing.assert_array_equal(spoilt(empty, worst), empty)
 
 
+def test_in_a_scene_a_gap_lasts_its_share_of_the_time() -> None:
+    env = GraspEnv(EnvConfig(objects="toys:train?n=6", image_size=32, cameras=("front",)))
+    env.reset(seed=3, options={"episode": 1, "shift": "mask-gap=5"})
+    still, missing = np.array([0, 0, 0, 0, 0, 0, 1], np.float32), []
+    for _ in range(round(PERIOD * 2)):  # ten images, half a second apart
+        missing.append(not (env.observe()["masks"]["front"] == 1).any())
+        assert (env.true_masks()["front"] == 1).any()
+        for _ in range(5):
+            env.advance(still)
+    assert sum(missing) == 8
+    assert np.abs(np.diff(np.array(missing, int))).sum() <= 2
+    env.close()
+
+
 def test_in_a_scene_one_object_is_taken_for_the_target_by_all_cameras_to_the_end() -> None:
     env = GraspEnv(EnvConfig(objects="toys:train?n=6", image_size=64, clutter=3))
     still = np.array([0, 0, 0, 0, 0, 0, 1], np.float32)
