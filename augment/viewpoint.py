@@ -80,7 +80,7 @@ def _rerender(config: ViewpointConfig, opened: tuple[Dataset, GraspEnv], index: 
     env.look = Look(azimuth=azimuth)
     for t, state in enumerate(frames[SIM_STATE]):
         env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"], episode.meta.get("others"))
-        image, mask, _ = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])
+        image, mask = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])[:2]
         extrinsics, intrinsics = env.camera_pose(CAMERA)
         drawn = {
             image_key(CAMERA): image, mask_key(CAMERA): mask,

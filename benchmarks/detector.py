@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from toyshift.core.contract import MASK_TARGET
 from toyshift.core.errors import GraspError
 from toyshift.data.grasping.choose import make_expert
+from toyshift.diagnostics.mask_sources import target_ious
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.policies.detectors import ColourDetector
 
 CASES = (("toys:test?n=40", ""), ("ycb-like", ""), ("ycb-like", "light-intensity=3"), ("ycb-like", "table-texture=3"))
 EPISODES, STEPS, EVERY = 24, 25, 5
-SMALLEST = 4  # pixels of the target, below which an image does not count
 
 
 def overlaps(objects: str, shift: str) -> dict[str, list[float]]:
@@ -34,9 +33,8 @@ def overlaps(objects: str, shift: str) -> dict[str, list[float]]:
             if step % EVERY == 0:
                 observation = env.observe()
                 for camera, mask in detector.masks(observation["pixels"]).items():
-                    ours, true = mask == MASK_TARGET, observation["masks"][camera] == MASK_TARGET
-                    if true.sum() >= SMALLEST:
-                        found.setdefault(camera, []).append(float((ours & true).sum() / (ours | true).sum()))
+                    true = {camera: observation["masks"][camera]}
+                    found.setdefault(camera, []).extend(target_ious({camera: mask}, true))
             if over:
                 break
             over = bool(env.advance(expert.act())[1])

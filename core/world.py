@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from toyshift.core.arrays import Array, Float32, Image
+from toyshift.core.arrays import Array, Float32, Image, Mask
 from toyshift.core.contract import ActionContract, ObservationContract
 
 
@@ -38,6 +38,11 @@ class World(Protocol):
 
     def observe(self) -> dict[str, Any]:
         """Renders every camera once and returns the observation."""
+        ...
+
+    def true_masks(self) -> dict[str, Mask]:
+        """Returns the masks (H, W) of the latest observation by camera as they are without noise; {} where it has none.
+        """
         ...
 
     def set_look(self, look: Any) -> None:

@@ -19,7 +19,7 @@ from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
-from toyshift.diagnostics.mask_sources import TRUTH, mask_source
+from toyshift.diagnostics.mask_sources import TRUTH, mask_source, target_ious
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 if TYPE_CHECKING:
@@ -30,10 +30,18 @@ BUILTIN = ("oracle", "random")
 
 
 class Actor(Protocol):
-    """Chooses actions in an environment; `reset` once an episode, `actions` whenever the last chunk is used up."""
+    """Chooses actions in an environment; `reset` once an episode, `actions` whenever the last chunk is used up.
+
+    Attributes:
+        name: of the policy.
+        pooling: its pooling; "" where it has none.
+        ious: IoU of the target's masks that it was shown in this episode with the true ones, see
+            `mask_sources.target_ious`.
+    """
 
     name: str
     pooling: str
+    ious: list[float]
 
     def reset(self, env: World, seed: int, episode: int) -> None: ...
 
@@ -197,6 +205,7 @@ class FolderActor:
     def __init__(self, policy: Any, masks: str = TRUTH) -> None:
         self.policy = policy
         self.masks = mask_source(masks)
+        self.ious: list[float] = []
         self.name = str(policy.name)
         label = getattr(getattr(policy, "config", None), "pooling_label", "")
         self.pooling = str(getattr(policy, "pooling", "") or label)  # a server says it itself
@@ -210,9 +219,12 @@ class FolderActor:
     def reset(self, env: World, seed: int, episode: int) -> None:
         self.policy.reset()
         self.masks.reset(seed, episode)
+        self.ious = []
 
     def actions(self, env: World) -> Float32:
-        chunk = np.asarray(self.policy.act(with_instruction(self.masks.shown(env.observe()), env)), dtype=np.float32)
+        shown = self.masks.shown(env.observe())
+        self.ious += target_ious(shown["masks"], env.true_masks()) if "masks" in shown else []
+        chunk = np.asarray(self.policy.act(with_instruction(shown, env)), dtype=np.float32)
         return chunk[: max(1, int(self.policy.execute or len(chunk)))]
 
 
@@ -227,6 +239,9 @@ class RandomActor:
     """Uniform actions in the action contract's box, from the episode's own stream."""
 
     name, pooling = "random", ""
+
+    def __init__(self) -> None:
+        self.ious: list[float] = []
 
     def reset(self, env: World, seed: int, episode: int) -> None:
         self._rng = episode_rng(seed, episode, "random-policy")
@@ -247,6 +262,7 @@ class OracleActor:
 
     def __init__(self, expert: Any) -> None:
         self._expert = expert
+        self.ious: list[float] = []
 
     def reset(self, env: World, seed: int, episode: int) -> None:
         self._expert.reset(seed, episode)

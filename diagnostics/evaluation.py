@@ -173,6 +173,8 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, Wor
     actor, world = opened
     object_id, trial = object_of_episode(ids, config.seed, episode)
     outcome = run_episode(actor, world, config, object_id, episode)
+    if found := actor.ious:
+        outcome |= {"mask_iou": sum(found) / len(found), "mask_missed": found.count(0.0) / len(found)}
     return Row(
         policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id,
         seed=config.seed, episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials,

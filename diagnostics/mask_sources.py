@@ -9,9 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from toyshift.core.arrays import Mask
+from toyshift.core.contract import MASK_TARGET
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
 
+LEAST = 4  # pixels of the target, below which an image says nothing about its mask
 TRUTH, NOISY, DETECTOR = "truth", "noisy", "detector"
 
 Observation = Mapping[str, Any]
@@ -36,7 +39,10 @@ class TrueMasks:
 
 
 class NoisyMasks:
-    """The environment's masks, made worse until the target overlaps the true one by a given IoU (to within a pixel)."""
+    """The environment's masks, made worse until the target overlaps the true one by a given IoU (to within a pixel).
+
+    As under the shift `mask-jitter`: the outline is wrong, by another error in every image.
+    """
 
     def __init__(self, iou: float) -> None:
         self.iou = iou
@@ -48,6 +54,12 @@ class NoisyMasks:
         from toyshift.envs.shifted.mask_noise import with_iou
 
         return {**observation, "masks": {c: with_iou(m, self.iou, self._rng) for c, m in observation["masks"].items()}}
+
+
+def target_ious(shown: Mapping[str, Mask], true: Mapping[str, Mask]) -> list[float]:
+    """Returns the IoU of the target in masks (H, W) with the true ones, of every camera that sees it (see LEAST)."""
+    pairs = [(mask == MASK_TARGET, true[camera] == MASK_TARGET) for camera, mask in shown.items()]
+    return [float((ours & seen).sum() / (ours | seen).sum()) for ours, seen in pairs if seen.sum() >= LEAST]
 
 
 class DetectedMasks:

@@ -38,6 +38,10 @@ class Row:
         purpose: of `core.seeds.PURPOSES`; fixes the initial state together with seed and episode. Rows of before there
             were purposes began as collection does.
         penetration: how deep the gripper sank into the object while it held it, at the deepest [m]; 0 in older rows.
+        mask_iou: mean IoU of the target's mask, as the policy was shown it, with the true one, over the episode's
+            images (of all cameras) in which at least `mask_sources.LEAST` pixels of the target are seen; None where
+            there is no such image or the policy is shown no masks, and in rows of before this was measured.
+        mask_missed: share of those images in which the two have no pixel in common; None likewise.
     """
 
     policy: str
@@ -58,6 +62,8 @@ class Row:
     purpose: str = "collection"
     scene: str = ""
     penetration: float = 0.0
+    mask_iou: float | None = None
+    mask_missed: float | None = None
 
 
 def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Path:
@@ -72,7 +78,7 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Pat
     import pyarrow.parquet as pq
 
     kinds = {"str": pa.string(), "int": pa.int64(), "bool": pa.bool_(), "float": pa.float64()}
-    schema = pa.schema([(f.name, kinds[str(f.type)]) for f in dataclasses.fields(Row)])
+    schema = pa.schema([(f.name, kinds[str(f.type).removesuffix(" | None")]) for f in dataclasses.fields(Row)])
     schema = schema.with_metadata({MANIFEST_KEY: json.dumps(manifest, sort_keys=True).encode()})
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     with atomic_path(Path(path)) as temporary:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from toyshift.diagnostics.retention import FLAG, SAYS_NOTHING, Retention, undertrained
+from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.summaries import Summary
 
@@ -48,6 +49,24 @@ def shift_table(summaries: Iterable[Summary]) -> str:
         return ""
     lines = [[*names, *(line.get(level, "") for level in levels)] for names, line in cells.items()]
     return render_table(["policy", "objects of", "factor", *(f"level {level}" for level in levels)], lines)
+
+
+def mask_table(rows: Iterable[Row]) -> str:
+    """Returns how far the masks that policies were shown overlap the true ones, a line per policy, set and shift.
+
+    Means over episodes; "" where all masks were the true ones, or none was shown.
+    """
+    groups: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for row in rows:
+        if row.mask_iou is not None and row.mask_missed is not None:
+            groups.setdefault((row.policy, row.object_set, row.shift), []).append((row.mask_iou, row.mask_missed))
+    if all(iou == 1.0 for found in groups.values() for iou, _ in found):
+        return ""
+    lines = []
+    for group, found in groups.items():
+        iou, missed = (sum(column) / len(found) for column in zip(*found, strict=True))
+        lines.append([*group, f"{iou:.2f}", f"{100 * missed:.0f}"])
+    return render_table(["policy", "objects of", "shift", "mean IoU", "no overlap % of images"], lines)
 
 
 def ratio_text(ratio: Estimate) -> str:

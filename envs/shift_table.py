@@ -15,7 +15,7 @@ LEVELS = 5  # level 0 is the training distribution, level k goes k/5 of the way 
 #   start       (start, value, rng) -> None              where things start: `shifted.start_state.Start`
 #   appearance  (appearance, drawn) -> None              camera, lights, paint: `shifted.appearance`, `shifts.Drawn`
 #   image       (image, value, rng) -> image             every camera's at every control step, (H, W, 3)
-#   mask        (mask, value, rng, episode_rng) -> mask  likewise, (H, W)
+#   mask        (mask, value, sight) -> mask             likewise, (H, W): `shifted.mask_noise.Sight`
 #   action      (channel, value) -> None                 actions on their way: `shifted.action_noise.ActionChannel`
 When = Literal["object", "scene", "start", "appearance", "image", "mask", "action"]
 
@@ -117,15 +117,21 @@ _ROWS = (
         visual=False),
     ShiftFactor("action-noise", 0.0, (0.3,), "1", "standard deviation of action noise, of the largest eef_delta step",
         {"action": "action_noise.noise"}, "ours; Factor World's experts: 0.001", visual=False),
-    ShiftFactor("mask-erosion", 0.0, (0.8,), "inner radii", "target's mask loses a rim of this width",
+    ShiftFactor("mask-erosion", 0.0, (0.8,), "inner radii", "target's mask loses a rim of this width, in all images",
         {"mask": "mask_noise.eroded"}, late=True),
-    ShiftFactor("mask-dilation", 0.0, (1.0,), "inner radii", "target's mask gains a rim of this width",
+    ShiftFactor("mask-dilation", 0.0, (1.0,), "inner radii", "target's mask gains a rim of this width, in all images",
         {"mask": "mask_noise.dilated"}, late=True),
-    ShiftFactor("mask-dropout", 0.0, (0.8,), "1", "share of images in which the target's mask is missing",
-        {"mask": "mask_noise.dropped"}, late=True),
-    ShiftFactor("mask-wrong", 0.0, (1.0,), "1", "share of episodes in which the mask shows something else",
-        {"mask": "mask_noise.often_wrong"}),
-    ShiftFactor("mask-iou", 1.0, (0.3,), "IoU", "target's mask made worse until it overlaps the true one so much",
-        {"mask": "mask_noise.with_iou"}),
+    ShiftFactor("mask-dropout", 0.0, (0.8,), "1", "share of images in which the target's mask is missing, drawn anew "
+        "in every image", {"mask": "mask_noise.dropped"}, late=True),
+    ShiftFactor("mask-gap", 0.0, (0.8,), "1", "share of every 5 s for which the target's mask is missing, at one "
+        "stretch", {"mask": "mask_noise.gone"}, late=True),
+    ShiftFactor("mask-wrong", 0.0, (1.0,), "1", "share of episodes in which the mask shows another object, the same to "
+        "the end; with none on the table the target's outline elsewhere", {"mask": "mask_noise.often_wrong"}),
+    ShiftFactor("mask-jitter", 1.0, (0.3,), "IoU", "outline of the target's mask wrong, anew in every image; never off "
+        "the target, area kept", {"mask": "mask_noise.jittered"}),
+    ShiftFactor("mask-outline", 1.0, (0.3,), "IoU", "outline of the target's mask wrong, the same way for the episode; "
+        "never off the target, area kept", {"mask": "mask_noise.outlined"}),
+    ShiftFactor("mask-offset", 1.0, (0.3,), "IoU", "target's mask displaced, the same way for the episode; area kept",
+        {"mask": "mask_noise.offset"}),
 )
 SHIFT_FACTORS = {row.name: row for row in _ROWS}

@@ -134,7 +134,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
-    from toyshift.diagnostics.tables import retention_table
+    from toyshift.diagnostics.tables import mask_table, retention_table
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
@@ -180,5 +180,7 @@ def main(cfg: Config) -> dict[str, Any]:
         print(f"\nretention: success over that on the training set\n{retention_table(retained)}")
     if any(shifts):
         print(f"\nsuccess % by factor and level\n{shift_table(summaries)}")
+    if quality := mask_table(rows):
+        print(f"\nmasks shown, against the true ones\n{quality}")
     print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")
     return result | {"out": cfg.out}

@@ -32,4 +32,4 @@ def build_object_scene(obj: GraspObject) -> Drawable:
     add_mesh_object(spec, body, obj)
     model = spec.compile()
     label = np.where(model.geom_bodyid == model.body(OBJECT).id, MASK_TARGET, MASK_BACKGROUND).astype(np.uint8)
-    return Drawable(model=model, data=mujoco.MjData(model), label=label, loaded=(obj.id,))
+    return Drawable(model=model, data=mujoco.MjData(model), label=label, number=np.zeros_like(label), loaded=(obj.id,))

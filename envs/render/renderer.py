@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from toyshift.core.arrays import Float32, Image
+from toyshift.core.arrays import Float32, Image, Mask
+from toyshift.core.contract import MASK_ROBOT
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.cameras import clip_range, depth_metres, image_size
@@ -28,6 +29,7 @@ from toyshift.envs.threads import Worker
 
 __all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]
 
+LABELS = MASK_ROBOT + 1  # different values in masks
 _lock = threading.RLock()  # GL's display and MuJoCo's table of GL functions are global; so is the list of what is open
 
 
@@ -67,12 +69,14 @@ def gl_renderer_name() -> str:
 
 class View(NamedTuple):
     """What a camera sees: image (H, W, 3) uint8, mask (H, W) uint8 and depth (H, W) float32 [m]; None where it was not
-    asked for.
+    asked for. `number` (H, W) uint8 comes with the mask: which of the objects beside the target is seen, from 1; else
+    0.
     """
 
     image: Image
     mask: Image | None
     depth: Float32 | None
+    number: Mask | None = None
 
 
 class Renderer:
@@ -160,7 +164,9 @@ class Renderer:
         mujoco.mjr_readPixels(codes, None, viewport, context)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
         numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
-        return View(image[::-1].copy(), self._label_table().take(numbers), metres)
+        seen = self._label_table().take(numbers)
+        label, number = seen % np.uint8(LABELS), seen // np.uint8(LABELS)
+        return View(image[::-1].copy(), label, metres, number)
 
     def _upload_paint(self) -> None:
         """Uploads the textures that were painted since the last image."""
@@ -171,14 +177,16 @@ class Renderer:
             self._uploaded = dict(self._scene.paint_version)
 
     def _label_table(self) -> Image:
-        """Colour code (0 nothing, 1 + place in the scene) -> mask label; rebuilt when another object is loaded."""
-        key = (*self._scene.loaded, self._view.ngeom)
+        """Colour code (0 nothing, 1 + place in the scene) -> mask label + LABELS times the number of the object beside
+        the target; rebuilt when another object is loaded.
+        """
+        scene, key = self._scene, (*self._scene.loaded, self._view.ngeom)
         if self._labels_of != key:
             table = np.zeros(self._view.ngeom + 1, np.uint8)
             for i in range(self._view.ngeom):
                 geom = self._view.geoms[i]
                 if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
-                    table[geom.segid + 1] = self._scene.label[geom.objid]
+                    table[geom.segid + 1] = scene.label[geom.objid] + LABELS * scene.number[geom.objid]
             self._labels, self._labels_of = table, key
         return self._labels
 

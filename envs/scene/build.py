@@ -150,8 +150,9 @@ def _resolved(
         under_hand[i] = i == hand or under_hand[model.body_parentid[i]]
     label = np.where(model.geom_bodyid == 0, MASK_BACKGROUND, MASK_ROBOT).astype(np.uint8)
     label[target.geoms] = MASK_TARGET
-    for body in beside:
-        label[body.geoms] = MASK_OTHER
+    number = np.zeros_like(label)
+    for i, body in enumerate(beside, 1):
+        label[body.geoms], number[body.geoms] = MASK_OTHER, i
     others = extras.others + len(meshes)
     scene = Scene(
         model=model, data=mujoco.MjData(model), robot=robot,
@@ -163,7 +164,7 @@ def _resolved(
             site=model.site(grip.site).id,
         ),
         target=target, others=tuple(beside[:others]), distractors=tuple(beside[others:]), looks=_looks(model, label),
-        label=label, is_object=label == MASK_TARGET, is_gripper=under_hand[model.geom_bodyid],
+        label=label, number=number, is_object=label == MASK_TARGET, is_gripper=under_hand[model.geom_bodyid],
         loaded=("" if obj is None else obj.id,),
     )
     scene.looks.read_target(model, target.geoms[model.geom_group[target.geoms] == VISIBLE])

@@ -81,6 +81,7 @@ class Drawable:
     Attributes:
         model, data: MuJoCo's.
         label: per geom, the value in masks.
+        number: per geom, which object beside the target it belongs to: 1, 2, ...; 0 elsewhere.
         loaded: what was written into slots: the target's name (see `varied_key`), then the ids of the objects beside
             it.
         painted: original image of every texture that a shift has painted over; paint_version counts the changes.
@@ -89,6 +90,7 @@ class Drawable:
     model: Any
     data: Any
     label: Mask
+    number: Mask
     loaded: tuple[str, ...] = ()
     painted: dict[int, Image] = dataclasses.field(default_factory=dict)
     paint_version: dict[int, int] = dataclasses.field(default_factory=dict)

@@ -9,7 +9,7 @@ import gymnasium as gym
 import mujoco
 import numpy as np
 
-from toyshift.core.arrays import Array, Float32, Image
+from toyshift.core.arrays import Array, Float32, Image, Mask
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.core.proprioception import REACH, TARGET, Part, proprioception
 from toyshift.core.seeds import episode_rng
@@ -26,7 +26,7 @@ from toyshift.envs.scene.scene import Scene
 from toyshift.envs.shifted.action_noise import ActionChannel
 from toyshift.envs.shifted.appearance import write_appearance
 from toyshift.envs.shifted.image_noise import noisy_image
-from toyshift.envs.shifted.mask_noise import noisy_mask
+from toyshift.envs.shifted.mask_noise import Sight, noisy_mask
 from toyshift.envs.shifts import TRAINING, Look, Shifts
 from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
 from toyshift.envs.tasks.pick import phrase
@@ -140,6 +140,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self.task_description = ""
         self._seed, self._episode, self._purpose = 0, -1, self.config.purpose
         self._ready = False
+        self._true_masks: dict[str, Mask] = {}
 
     @property
     def task(self) -> str:
@@ -314,6 +315,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
             renderer = self.renderer()
             sizes, depth = self.config.image_sizes.items(), self.config.depth
             views = {camera: renderer.render(camera, size, depth=depth) for camera, size in sizes}
+            self._true_masks = {camera: view.mask for camera, view in views.items() if view.mask is not None}
             if self.variation.values:
                 views = {camera: self._as_sensed(camera, view) for camera, view in views.items()}
             observation["pixels"] = {camera: view.image for camera, view in views.items()}
@@ -347,10 +349,15 @@ class GraspEnv(gym.Env[Observation, Float32]):
         """
         image = noisy_image(view.image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
         mask = view.mask
-        if mask is not None:
-            episode_rng, rng = self._stream(f"mask:{camera}"), self._stream(f"mask:{camera}:{self._steps}")
-            mask = noisy_mask(mask, self.variation, episode_rng, rng)
+        if mask is not None and view.number is not None:
+            seconds = self._steps / self.config.control_hz
+            sight = Sight(self._stream, camera, self._steps, seconds, view.number, len(self.scene.beside))
+            mask = noisy_mask(mask, self.variation, sight)
         return View(image, mask, view.depth)
+
+    def true_masks(self) -> dict[str, Mask]:
+        """Returns the latest observation's masks without noise; {} without cameras."""
+        return dict(self._true_masks)
 
     def renderer(self) -> Renderer:
         """Returns the renderer of the present scene; GL starts here, not in the constructor."""

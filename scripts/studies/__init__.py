@@ -4,5 +4,5 @@ toyshift study lego-table --budget small --ycb DIR           pooling x demonstra
 toyshift study lego-table --dry-run                          what it would run, and how long that takes
 toyshift study lego-table --tabulate                         table and figure of what there is so far
 toyshift study recipe --ycb DIR                              the best recipe, three seeds
-toyshift study mask-iou --policy runs/detpool                success against the masks' IoU
+toyshift study mask-iou --policy runs/detpool                success with masks that are wrong
 """

@@ -11,7 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from toyshift.core.files import atomic_path
 
 SCALE = 2
-COLOURS = ((31, 119, 180), (214, 96, 30), (44, 140, 80), (148, 90, 180), (120, 120, 120), (180, 150, 20))
+COLOURS = (
+    (31, 119, 180), (214, 96, 30), (44, 140, 80), (148, 90, 180), (120, 120, 120), (180, 150, 20), (214, 39, 130),
+    (100, 65, 40), (0, 190, 220),
+)  # fmt: skip
 INK, GRID = (25, 25, 25), (225, 225, 225)
 
 
@@ -32,7 +35,7 @@ def font(size: int) -> Any:
 def save(sheet: Image.Image, out: Path) -> None:
     with atomic_path(out) as temporary:
         small = sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS)
-        small.quantize(64).save(temporary, optimize=True)
+        small.quantize(128).save(temporary, optimize=True)
 
 
 def success_chart(out: Path, groups: Sequence[Group]) -> None:
@@ -73,12 +76,11 @@ def _ring(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: tuple
 Curve = tuple[str, list[tuple[float, float, float, float]]]  # name and points
 
 
-def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve]) -> None:
-    """Draws success against a figure: curves of (x, rate, low, high); x falls from left to right."""
+def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve], ticks: Sequence[float]) -> None:
+    """Draws success against a figure: curves of (x, rate, low, high); x falls from left to right over the ticks."""
     left, top, side, tall = 58, 40, 460, 250
-    xs = [x for _, points in curves for x, *_ in points]
-    low_x, high_x = min(xs), max(xs)
-    span = (high_x - low_x) or 1.0
+    low_x, high_x = min(ticks), max(ticks)
+    span = high_x - low_x
     size = ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE)
     sheet = Image.new("RGB", size, (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
@@ -90,12 +92,12 @@ def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve]) -> No
     for share in (0, 25, 50, 75, 100):
         draw.line([place(high_x, share / 100), place(low_x, share / 100)], fill=GRID, width=SCALE)
         draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
-    for x in sorted(set(xs)):
+    for x in ticks:
         draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:g}", fill=INK, font=font(10), anchor="ma")
     draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=font(11), anchor="ma")
     for i, (name, points) in enumerate(curves):
         colour = COLOURS[i % len(COLOURS)]
-        nudge = (i - (len(curves) - 1) / 2) * 5 * SCALE  # intervals beside each other, not on top
+        nudge = (i - (len(curves) - 1) / 2) * 3 * SCALE  # intervals beside each other, not on top
         centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
         draw.line(centre, fill=colour, width=2 * SCALE)
         for (x, _, low, high), (cx, cy) in zip(points, centre, strict=True):

@@ -12,7 +12,7 @@ import pytest
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.diagnostics.actors import EnvSpec, FolderActor, make_grasp_env
 from toyshift.diagnostics.evaluation import EvaluateConfig, run_key
-from toyshift.diagnostics.mask_sources import mask_source
+from toyshift.diagnostics.mask_sources import mask_source, target_ious
 from toyshift.policies import Policy, PolicyConfig
 from toyshift.policies.act.torch_policy import TorchPolicy
 from toyshift.policies.detectors import ColourDetector
@@ -135,3 +135,35 @@ def test_a_policy_is_told_picks_instruction_and_refuses_one_it_does_not_know(tmp
     with pytest.raises(UnknownNameError, match=r"instruction 'swim'.*fly.*pick up the"):
         actor.actions(world)
     world.close()
+
+
+@pytest.mark.parametrize(("masks", "shift", "iou"), [
+    ("truth", "", 1.0), ("noisy:0.6", "", 0.6), ("truth", "mask-offset=5", 0.3), ("truth", "mask-dropout=3", None),
+])
+def test_the_iou_of_what_a_policy_is_shown_is_measured_on_the_same_images(env, masks, shift, iou):
+    env.reset(seed=0, options={"episode": 0, "shift": shift})
+    policy = Recorder(env.action_contract.size)
+    actor = FolderActor(policy, masks)
+    actor.reset(env, 0, 0)
+    for _ in range(6):
+        actor.actions(env)
+        env.advance(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
+    assert len(actor.ious) == 12  # both cameras see the target
+    if iou is None:
+        gone = [not (mask == 1).any() for seen in policy.seen for mask in seen.values()]
+        assert actor.ious == [float(not missing) for missing in gone]
+        assert 0 < sum(gone) < 12
+    else:
+        assert actor.ious == pytest.approx([iou] * 12, abs=0.05)
+    actor.reset(env, 0, 1)
+    assert actor.ious == []
+
+
+def test_images_that_show_too_little_of_the_target_say_nothing():
+    true = np.zeros((8, 8), np.uint8)
+    true[0, :3] = 1
+    whole = np.ones((8, 8), np.uint8)
+    assert target_ious({"a": whole}, {"a": true}) == []
+    true[0, :4] = 1
+    assert target_ious({"a": whole}, {"a": true}) == [4 / 64]
+    assert target_ious({"a": 0 * whole}, {"a": true}) == [0.0]

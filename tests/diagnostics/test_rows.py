@@ -10,7 +10,7 @@ from toyshift.diagnostics.rows import read_rows, read_rows_manifest, write_rows
 
 
 def test_round_trip_keeps_rows_and_manifest(tmp_path, row):
-    rows = [row(i, i % 3 == 0, look="table=1") for i in range(10)]
+    rows = [row(i, i % 3 == 0, look="table=1", mask_iou=0.1 * i if i % 2 else None) for i in range(10)]
     path = write_rows(tmp_path / "deep" / "rows.parquet", rows, {"seed": 7, "config": {"a": [1, 2]}})
     assert read_rows(path) == rows
     assert read_rows_manifest(path) == {"seed": 7, "config": {"a": [1, 2]}}

@@ -10,7 +10,7 @@ import pytest
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.statistics import PairedDifference
 from toyshift.diagnostics.summaries import Summary, compare, per_object, per_seed, summarise
-from toyshift.diagnostics.tables import shift_table, summary_table
+from toyshift.diagnostics.tables import mask_table, shift_table, summary_table
 
 
 def test_summaries_group_by_policy_set_and_look(row):
@@ -58,3 +58,16 @@ def test_comparison_uses_shared_episodes_only(row):
         compare(a, [dataclasses.replace(r, seed=8) for r in a])
     with pytest.raises(ConfigError, match="twice"):
         compare([*a, a[0]], a)
+
+
+def test_masks_are_told_where_they_are_not_the_true_ones(row):
+    true = [row(i, mask_iou=1.0, mask_missed=0.0) for i in range(3)]
+    assert mask_table(true) == ""
+    assert mask_table([row(0)]) == ""  # shown no masks
+    spoilt = [
+        row(i, policy="p", shift="mask-gap=2", mask_iou=iou, mask_missed=m) for i, (iou, m) in enumerate(
+            ((0.5, 0.5), (0.7, 0.25), (None, None))
+        )
+    ]
+    *_, last = mask_table([*true, *spoilt]).splitlines()
+    assert last.split()[-3:] == ["mask-gap=2", "0.60", "38"]  # episodes that never see the target say nothing

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
 from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.scripts.studies import cells as study_cells
@@ -312,20 +312,56 @@ def test_sets_go_by_their_names() -> None:
     ]
 
 
-def test_mask_iou_on_a_policy(config: Config, tmp_path: Path) -> None:
-    main(dataclasses.replace(config, only=("lr-mean-0.001",)))
-    policy = str(config.out / "policies" / "lr-mean-0.001")
+def test_mask_iou_on_a_policy(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(dataclasses.replace(config, only=TRIES[:1]))
+    (policy,) = map(str, (config.out / "policies").glob("try-mean-1-*"))
     study = study_mask_iou.Config(
-        policy=(policy,), objects="toys:train", levels=(0, 5), trials=1, out=tmp_path / "run",
-        results=tmp_path / "results", docs=tmp_path / "docs", workers=1, allow_dirty=True
+        policy=(policy,), objects="toys:train", levels=(5,), errors=("mask-offset", "mask-wrong"), clutter="2",
+        trials=1, out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", workers=1,
+        allow_dirty=True,
     )
     first = study_mask_iou.main(dataclasses.replace(study, cells=1))
-    assert first["missing"] == ["lr-mean-0.001-toys-train-5"]
+    cell = f"{Path(policy).name}-toys-train"
+    assert first["missing"] == [f"{cell}-{case}" for case in (
+        "alone-detector", "alone-mask-offset-5", "alone-mask-wrong-5", "clutter-truth", "clutter-detector",
+        "clutter-mask-wrong-5",
+    )]  # fmt: skip
     study_mask_iou.main(study)
     table = study_mask_iou.main(dataclasses.replace(study, policy=(), tabulate=True))
-    assert [(x["level"], x["iou"], x["n"]) for x in table["rows"]] == [(0, 1.0, 1), (5, 0.3, 1)]
-    assert table["rows"][1]["minus_true_masks"]["difference"]["value"] == 0.0  # mean pooling sees no mask
-    assert (tmp_path / "docs" / "mask_iou.png").exists()
+    quality = {(x["scene"], x["masks"]): (x["mask_iou"], x["mask_missed"], x["n"]) for x in table["rows"]}
+    for scene in ("alone", "clutter"):
+        assert quality[scene, "truth"] == (1.0, 0.0, 1)
+        assert quality[scene, "mask-wrong"] == (0.0, 1.0, 1)
+    assert quality["alone", "mask-offset"][0] == pytest.approx(0.3, abs=0.03)
+    assert quality["alone", "detector"][0] > 0.9  # toys are of many colours, the table is not
+    assert quality["clutter", "detector"][0] < 0.9  # the largest blob, whichever it is
+    differences = [x["minus_true_masks"]["difference"]["value"] for x in table["rows"] if x["masks"] != "truth"]
+    assert differences == [0.0] * 5  # mean pooling sees no mask
+    page = (tmp_path / "docs" / "mask_iou.md").read_text()
+    assert "| mask-offset | IoU 0.3 | 0.3" in page
+    figure = "mask_iou_lr-mean-0.001-toys-train.png"
+    assert f"({figure})" in page
+    assert (tmp_path / "docs" / figure).stat().st_size > 1000
+    # rows of an older protocol began from other starts: they are played again, and not shown until then
+    path = study.results / "rows" / f"{cell}-alone-truth.parquet"
+    write_rows(path, read_rows(path), read_rows_manifest(path) | {"protocol": 1, "key": "older"})
+    capsys.readouterr()
+    left = study_mask_iou.main(dataclasses.replace(study, policy=(), tabulate=True))["rows"]
+    assert len(left) == len(table["rows"]) - 1
+    assert f"left out, of an older protocol (delete them): {path.name}" in capsys.readouterr().err
+    assert study_mask_iou.main(study)["ran"] == [f"{cell}-alone-truth"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"errors": ("mask-iou",)}, "unknown shift of masks 'mask-iou'"), ({"levels": (0,)}, "from 1 to 5"),
+        ({"errors": ("image-blur",)}, "unknown shift of masks 'image-blur'"),
+    ],
+)
+def test_a_mask_study_refuses_what_is_no_error_of_masks(wrong: dict[str, Any], match: str) -> None:
+    with pytest.raises(ToyShiftError, match=match):
+        study_mask_iou.Config(policy=("p",), **wrong)
 
 
 def test_the_recipe_plays_with_both_kinds_of_toys_and_is_tabulated(tmp_path: Path) -> None:
