@@ -339,7 +339,7 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path, capsys: pytest.Cap
     assert differences == [0.0] * 5  # mean pooling sees no mask
     page = (tmp_path / "docs" / "mask_iou.md").read_text()
     assert "| mask-offset | IoU 0.3 | 0.3" in page
-    figure = "mask_iou_lr-mean-0.001-toys-train.png"
+    figure = f"mask_iou_{cell}.png"
     assert f"({figure})" in page
     assert (tmp_path / "docs" / figure).stat().st_size > 1000
     # rows of an older protocol began from other starts: they are played again, and not shown until then
