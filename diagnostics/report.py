@@ -105,7 +105,7 @@ def derive_headlines(data: ReportData) -> list[Headline]:
         if not trained:
             continue
         best = max(trained, key=lambda s: s.rate)
-        others = [f"{names.policy(s.policy)} {percent(s.rate)}" for s in trained if s is not best]
+        others = [f"{names.policy(s.policy)} {percent(s.rate)} ({span(s.clustered)})" for s in trained if s is not best]
         zero_shot = f"of {_inside(names.set(object_set))} lifted, zero-shot"
         kind = "of the toys it was trained on lifted" if object_set in data.training_sets else zero_shot
         first = f"{names.policy(best.policy)}, 95\u00a0% interval {span(best.clustered)}"

@@ -67,7 +67,7 @@ def write_results(cfg: Config, results: Results, side_by_side: SideBySide) -> di
 
 def as_json(cfg: Config, results: Results) -> dict[str, Any]:
     """Returns success per (policy, set), what is retained of it, what policies are sensitive to, and the repair."""
-    from toyshift.diagnostics import compare, compare_all, retentions, summarise, undertrained
+    from toyshift.diagnostics import compare, compare_all, holm, retentions, summarise, undertrained
 
     summaries = summarise(results.rows)
     success = [_line(s) for s in summaries]
@@ -79,12 +79,14 @@ def as_json(cfg: Config, results: Results) -> dict[str, Any]:
             found["under"] = _line(under[factor])
         sensitivity[policy] = value | {"unchanged": _line(under[""])}
     repaired, control = results.repair["detpool-viewpoint"], results.repair["detpool-control"]
+    differences = {factor: compare(rows, control[factor]) for factor, rows in repaired.items()}
+    corrected = holm([found.p_value for found in differences.values()])
     repair = {
         factor or "none": {
             **{name: _line(summarise(by_factor[factor])[0]) for name, by_factor in results.repair.items()},
-            "repaired_minus_control": compare(repaired[factor], control[factor]).to_json(),
+            "repaired_minus_control": found.to_json() | {"p_holm": p},
         }
-        for factor in repaired
+        for (factor, found), p in zip(differences.items(), corrected, strict=True)
     }
     return {
         "success": success,
