@@ -9,10 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.files import write_json
-from toyshift.data.episode import Episode, write_episode
-from toyshift.data.store.lerobot import finalize
 from toyshift.diagnostics.retention import is_undertrained, retentions, training_sets, undertrained
 from toyshift.diagnostics.summaries import summarise
 from toyshift.diagnostics.tables import retention_table, summary_table
@@ -97,27 +94,14 @@ def test_undertrained_is_below_a_fifth_on_training_toys_and_flagged_in_tables(pl
     assert "undertrained" not in summary_table(found)
 
 
-def dataset(folder, object_set):
-    frames = {
-        "observation.state": np.zeros((2, 3), np.float32), "action": np.zeros((2, 2), np.float32),
-        "next.done": np.array([False, True]), "observation.images.front": np.zeros((2, 8, 8, 3), np.uint8),
-        "masks.front": np.zeros((2, 8, 8), np.uint8), "camera.front.extrinsics": np.zeros((2, 4, 4), np.float32),
-        "camera.front.intrinsics": np.zeros((2, 3, 3), np.float32), "sim.state": np.zeros((2, 5)),
-    }
-    meta = {"task": "lift", "success": True, "seed": 0, "object_id": "toy", "object_set": object_set}
-    write_episode(folder, Episode(0, frames, meta))
-    action = ActionContract("joint_pos", ("j0", "gripper"), ("rad", "1"), (-1.0, 0.0), (1.0, 1.0), 20.0, ("j0",))
-    finalize(folder, action, ObservationContract((("front", (8, 8)),), ("q0", "q1", "width")), {"seed": 0})
-    return str(folder)
-
-
 def test_a_policys_folder_tells_which_of_the_tested_sets_it_was_trained_on(tmp_path):
-    data = [dataset(tmp_path / "household", "toys:household"), dataset(tmp_path / "toys", TOYS)]
-    for name, folders in (("both", data), ("one", data[:1]), ("gone", [str(tmp_path / "deleted")])):
-        write_json(tmp_path / name / "config.json", {"train": {"data": folders}})
-    both, one, gone = (str(tmp_path / name) for name in ("both", "one", "gone"))
+    household, toys = {"object_sets": ["toys:household"]}, {"object_sets": [TOYS]}
+    write_json(tmp_path / "both" / "config.json", {"trained_on": [household, toys]})
+    write_json(tmp_path / "one" / "config.json", {"trained_on": [household]})
+    write_json(tmp_path / "older" / "config.json", {"train": {}})  # from before it was written down
+    both, one, older = (str(tmp_path / name) for name in ("both", "one", "older"))
     assert training_sets([both, "oracle"], [NEW, TOYS]) == {both: TOYS, "oracle": TOYS}
-    assert training_sets([one, gone, "ws://a:1"], [NEW, TOYS]) == {one: "", gone: "", "ws://a:1": ""}
+    assert training_sets([one, older, "ws://a:1"], [NEW, TOYS]) == {one: "", older: "", "ws://a:1": ""}
     assert training_sets([both, one, "random"], ["toys:household", TOYS])["random"] == "toys:household"
-    assert training_sets([both, gone, "oracle"], [TOYS]) == {both: TOYS, gone: "", "oracle": ""}  # they do not agree
-    assert training_sets([gone, "oracle"], [NEW, TOYS], TOYS) == {gone: TOYS, "oracle": TOYS}
+    assert training_sets([both, older, "oracle"], [TOYS]) == {both: TOYS, older: "", "oracle": ""}  # they do not agree
+    assert training_sets([older, "oracle"], [NEW, TOYS], TOYS) == {older: TOYS, "oracle": TOYS}
