@@ -12,8 +12,8 @@ help: ## what can be made
 setup: ## .venv with everything in it (PYTHON=/path/to/python3.11, TORCH=cpu for the small torch)
 	@.ci/setup.sh
 
-demo: setup ## toys -> demonstrations -> policies -> report (YCB=DIR adds real YCB objects)
-	@$(BIN)/toyshift run quickstart $(if $(YCB),--ycb "$(YCB)")
+demo: setup ## toys -> demonstrations -> policies -> report (YCB=DIR adds real YCB objects, RESULTS=DIR keeps rows there)
+	@$(BIN)/toyshift run quickstart $(if $(YCB),--ycb "$(YCB)") $(if $(RESULTS),--results "$(RESULTS)")
 
 test: setup ## all tests, on all cores (ARGS="-k toys" for some, on one)
 	@$(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile)

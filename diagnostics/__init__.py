@@ -16,7 +16,6 @@ _PLACES = {
     "wilson": "statistics",
     "UNDERTRAINED": "retention",
     "is_undertrained": "retention",
-    "retention": "retention",
     "retentions": "retention",
     "undertrained": "retention",
     "Row": "rows",

@@ -105,7 +105,7 @@ def derive_headlines(data: ReportData) -> list[Headline]:
         if not trained:
             continue
         best = max(trained, key=lambda s: s.rate)
-        others = [f"{names.policy(s.policy)} {percent(s.rate)}" for s in trained if s is not best]
+        others = [f"{names.policy(s.policy)} {percent(s.rate)} ({span(s.clustered)})" for s in trained if s is not best]
         zero_shot = f"of {_inside(names.set(object_set))} lifted, zero-shot"
         kind = "of the toys it was trained on lifted" if object_set in data.training_sets else zero_shot
         first = f"{names.policy(best.policy)}, 95\u00a0% interval {span(best.clustered)}"
@@ -142,7 +142,7 @@ def _notes(data: ReportData, names: _Names) -> list[str]:
     if retentions(data.success, data.trained_on()):
         notes.append(
             "Retention: success on the set over success on the training toys, with a 95\u00a0% interval for new "
-            "objects and new toys. It keeps learning and transfer apart; the oracle's says how much harder the objects are."
+            "objects and new toys. It keeps learning and transfer apart; the oracle's says how much harder the set is."
         )
     if names.undertrained:
         notes.append(f"{FLAG.capitalize()}: {SAYS_NOTHING}.")
@@ -247,7 +247,8 @@ def render_report(data: ReportData) -> str:
         title=data.title, subtitle=data.subtitle, headlines=data.headlines or derive_headlines(data),
         left_out=[LEFT_OUT[name] for name, value in sections.items() if not value],
         navigation=[(name, title) for name, title in NAVIGATION.items() if sections[name]],
-        notes=_notes(data, names), retained=retained, comparisons=data.comparisons,
+        notes=_notes(data, names), retained=retained,
+        comparisons=sorted(data.comparisons, key=lambda c: c.object_set in data.training_sets),
         repairs=len(lines), training_sets=data.training_sets, references=REFERENCES, failures=FAILURES,
         commands=data.commands,
         made=str(data.manifest.get("made", "")), git=str(data.manifest.get("git", "")), **sections,

@@ -50,7 +50,7 @@ class Config(Parallel, trials=1, max_steps=1):
     module:name of your own detector."""
     training_set: str = ""
     """The one of the object sets that was trained on; retention is over success there, and a policy below 20 % on it is
-    flagged. None asks the demonstrations that each policy's folder names."""
+    flagged. None asks what each policy says it was trained on."""
     trials: int = 100
     """Episodes per policy, set and shift; the objects take turns."""
     out: Path = Path("runs/evaluation")

@@ -25,8 +25,8 @@ class PolicyKind:
     mask_input: bool = False
 
 
-# Rates of detpool and mean: searched at the quickstart's length (benchmarks/lr_search.py; results/lr_search_long.json and
-# lr_search_mean.json). That of attention-mask was not searched: it is the one that half as many steps on 1,000
+# Rates of detpool and mean: searched at the quickstart's length (benchmarks/lr_search.py; results/lr_search_long.json,
+# results/lr_search_mean.json). That of attention-mask was not searched: it is the one that half as many steps on 1,000
 # demonstrations found for attention without the mask (results/lego_table, docs/recipe.md).
 KINDS = {
     "detpool": PolicyKind("detpool", 2.5e-3),

@@ -73,11 +73,10 @@ def _train(config: TrainConfig) -> None:
 
 
 def _measure(asked: tuple[str, SensitivityConfig]) -> dict[str, Any]:
-    from toyshift.diagnostics import diagnose
+    from toyshift.diagnostics.sensitivity import diagnose
 
     policy, config = asked
-    answer: dict[str, Any] = diagnose(policy, DIAGNOSED_SET, config).to_json()
-    return answer
+    return diagnose(policy, DIAGNOSED_SET, config).to_json()
 
 
 class Quickstart:

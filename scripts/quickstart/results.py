@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from toyshift.diagnostics.video import Rollout
 
 SHEET = 40  # objects on a contact sheet
+FILMS = (("detpool", 2, 2), ("attention-mask", 2, 1))  # policy, successes and failures of it that are filmed
 CONDITIONS = {"azimuth": "camera turned by 15 degrees", "": "training camera"}
 
 
@@ -66,7 +67,7 @@ def write_results(cfg: Config, results: Results, side_by_side: SideBySide) -> di
 
 def as_json(cfg: Config, results: Results) -> dict[str, Any]:
     """Returns success per (policy, set), what is retained of it, what policies are sensitive to, and the repair."""
-    from toyshift.diagnostics import compare, compare_all, retentions, summarise, undertrained
+    from toyshift.diagnostics import compare, compare_all, holm, retentions, summarise, undertrained
 
     summaries = summarise(results.rows)
     success = [_line(s) for s in summaries]
@@ -78,12 +79,14 @@ def as_json(cfg: Config, results: Results) -> dict[str, Any]:
             found["under"] = _line(under[factor])
         sensitivity[policy] = value | {"unchanged": _line(under[""])}
     repaired, control = results.repair["detpool-viewpoint"], results.repair["detpool-control"]
+    differences = {factor: compare(rows, control[factor]) for factor, rows in repaired.items()}
+    corrected = holm([found.p_value for found in differences.values()])
     repair = {
         factor or "none": {
             **{name: _line(summarise(by_factor[factor])[0]) for name, by_factor in results.repair.items()},
-            "repaired_minus_control": compare(repaired[factor], control[factor]).to_json(),
+            "repaired_minus_control": found.to_json() | {"p_holm": p},
         }
-        for factor in repaired
+        for (factor, found), p in zip(differences.items(), corrected, strict=True)
     }
     return {
         "success": success,
@@ -160,7 +163,7 @@ def _sentences(cfg: Config) -> list[str]:
         f"{cfg.steps * cfg.batch:,} samples: detection pooling (detpool), which looks at the target's tokens only; "
         "attention pooling that is shown the target's mask as an input channel (attention-mask); and mean pooling "
         "without a mask (mean). The first two are told by the simulator which pixels are the target's, at test time "
-        "too, so that what detpool gains over attention-mask is not the mask.",
+        "too, and differ in what they do with it; the third has to find the target itself.",
         "Learning rates of detpool and mean come from a search at this length; that of attention-mask from one on half "
         "the samples for attention without the mask.",
         f"Each was tested in {cfg.trials} episodes per object set, with the same starts for all policies; success "
@@ -225,20 +228,17 @@ def _pictures(
 
 
 def _film(folder: Path, asked: tuple[EvaluateConfig, list[Row], int, int]) -> list[Rollout]:
-    from toyshift.diagnostics import record_rollouts
+    from toyshift.diagnostics.video import record_rollouts
 
     config, rows, successes, failures = asked
-    films: list[Rollout] = record_rollouts(
-        config, rows, folder, successes=successes, failures=failures, camera="film"
-    )
-    return films
+    return record_rollouts(config, rows, folder, successes=successes, failures=failures, camera="film")
 
 
 def _videos(cfg: Config, results: Results, side_by_side: SideBySide) -> list[Video]:
     from toyshift.diagnostics.report_data import Video
 
     spec, asked = cfg.test_sets[-1], []
-    for name, successes, failures in ((POLICIES[0], 2, 2), (POLICIES[1], 2, 1)):
+    for name, successes, failures in FILMS:
         rows = [row for row in results.rows if row.policy == name and row.object_set == spec]
         asked.append((cfg.evaluation(name, spec, cfg.trials, None), rows, successes, failures))
     films = side_by_side(functools.partial(_film, cfg.out / "videos"), asked, "filming")

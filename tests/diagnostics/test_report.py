@@ -34,7 +34,8 @@ from toyshift.diagnostics.report_data import (
 )
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.sensitivity import SensitivityConfig, SensitivityResult, analyse
-from toyshift.diagnostics.summaries import compare, summarise
+from toyshift.diagnostics.statistics import holm
+from toyshift.diagnostics.summaries import compare, compare_all, summarise
 from toyshift.diagnostics.video import write_mp4
 
 SETS = {
@@ -42,7 +43,8 @@ SETS = {
     "toys:train": "Training toys",
 }
 RATES = {
-    "detpool": (0.72, 0.61, 0.56, 0.78), "mean": (0.34, 0.19, 0.17, 0.40), "oracle": (0.95, 0.93, 0.90, 0.96),
+    "detpool": (0.72, 0.61, 0.56, 0.78), "attention-mask": (0.62, 0.55, 0.50, 0.70), "mean": (0.34, 0.19, 0.17, 0.40),
+    "oracle": (0.95, 0.93, 0.90, 0.96),
     "random": (0.0, 0.0, 0.0, 0.0),
 }
 OBJECTS = [
@@ -64,7 +66,7 @@ def play(
         o = OBJECTS[i % len(OBJECTS)]
         success = bool(rng.random() < ease[o])
         failure = "" if success else str(rng.choice(FAILED, p=SHARES))
-        pooling = policy.split("-")[0] if policy not in ("oracle", "random") else ""
+        pooling = policy.replace("-mask", " + mask").split("-")[0] if policy not in ("oracle", "random") else ""
         outcome = (success, 0.3 if success else 0.05, 70, failure, look, 0.4, i // 32, trials)
         rows.append(Row(policy, pooling, object_set, o.replace(" ", "_"), 7, i, *outcome))
     return rows
@@ -146,7 +148,7 @@ def sample(folder: Path) -> ReportData:
         films.append(Video(path, ok, f"Detection pooling, {OBJECTS[i * 4]}", caption))
     thumbs = {o.replace(" ", "_"): picture(i) for i, o in enumerate(OBJECTS)}
     names = {o.replace(" ", "_"): o for o in OBJECTS}
-    trained = [r for r in rows if r.policy in ("detpool", "mean")]
+    trained = [r for r in rows if r.policy in ("detpool", "attention-mask", "mean")]
     rng = np.random.default_rng(0)
     vectors = {name: rng.normal(size=(60, 8)) + shift for name, shift in (("left", 0.0), ("right", 0.4))}
     vectors = {name: v / np.linalg.norm(v, axis=1, keepdims=True) for name, v in vectors.items()}
@@ -160,7 +162,8 @@ def sample(folder: Path) -> ReportData:
             "Each was tested on 96 episodes per object set, from the same initial states, at the 0.3 m threshold, "
             "beside the expert that made the demonstrations and a random policy.",
         ),
-        success=success, training_sets=("toys:train",), set_titles=SETS, sensitivity=panels,
+        success=success, comparisons=compare_all(rows, "detpool", ("attention-mask", "mean")),
+        training_sets=("toys:train",), set_titles=SETS, sensitivity=panels,
         repair=(Repair("Viewpoint augmentation", REPAIRED, lines),),
         objects=[object_panel(s, trained, names, thumbs) for s in ("ycb-like", "ycb:YCB?graspable")], curves=curves,
         sheets=(
@@ -243,6 +246,38 @@ def test_numbers_on_the_page_are_those_of_the_rows(data, page):
         assert percent(s.rate) in page
     difference = data.repair[0].lines[0].difference.difference
     assert f"{points(difference.value)} points" in page
+
+
+def test_masks_retention_and_corrected_p_values_are_told(data, page):
+    told = re.search(r"Given the target&#39;s mask by the simulator, .*? too: (.*?)\. The other", page)
+    assert told is not None
+    assert told[1] == "detection pooling; attention pooling, mask as input"
+    assert "Undertrained" not in page
+    sides = {s.object_set: s for s in data.success if s.policy == "mean"}
+    assert f">{sides['ycb-like'].rate / sides['toys:train'].rate:.2f} [" in page
+    assert page.count('data-label="retention">\u2013<') == 5  # the training toys themselves
+    assert len(data.comparisons) == 8
+    lines = data.repair[0].lines
+    for line, p in zip(lines, holm([x.difference.p_value for x in lines]), strict=True):
+        shown = "&lt;0.001" if p < 0.001 else f"{p:.3f}"
+        assert f", {shown} after Holm&#39;s correction for 2 comparisons" in page.replace("'", "&#39;")
+        assert p >= line.difference.p_value
+
+
+def test_a_policy_that_fails_on_its_own_toys_is_flagged_everywhere_and_no_headline(data):
+    weak = [r for s in SETS for r in play("mean", s, 0.05)]
+    success = [s for s in data.success if s.policy != "mean"] + summarise(weak)
+    flagged = dataclasses.replace(data, success=success)
+    page = render_report(flagged)
+    assert "Undertrained: below 20 % on the toys it was trained on" in page
+    plain = re.sub(r"<title>.*?</title>", "", page)
+    assert not re.findall(r"Mean pooling(?! \(undertrained\))", plain)
+    assert plain.count("Mean pooling (undertrained)") > 10
+    details = [h.detail for h in derive_headlines(flagged)[:3]]
+    assert all("Attention pooling, mask as input" in text and "Mean" not in text for text in details)
+    unknown = render_report(dataclasses.replace(flagged, training_sets=()))
+    assert "(undertrained)" not in unknown
+    assert "Retention" not in unknown
 
 
 def test_headlines_come_from_zero_shot_sets_first(data):

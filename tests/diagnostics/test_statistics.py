@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.statistics import bootstrap_mean, bootstrap_ratio, clustered, paired_difference, wilson
+from toyshift.diagnostics.statistics import (
+    Estimate,
+    bootstrap_mean,
+    bootstrap_ratio,
+    clustered,
+    holm,
+    paired_difference,
+    rate_ratio,
+    wilson,
+)
 
 
 def test_wilson_is_the_root_of_the_score_equation():
@@ -104,3 +113,67 @@ def test_paired_difference():
     same = paired_difference(a, a, labels)
     assert same.difference.low < 0 < same.difference.high
     assert same.p_value == 1.0
+
+
+def rate(k: int, n: int) -> Estimate:
+    return Estimate(k / n, *wilson(k, n), n)
+
+
+def test_rate_ratio_is_the_delta_method_for_many_and_turns_over():
+    half, most = rate(5000, 10_000), rate(8000, 10_000)
+    ratio = rate_ratio(half, most)
+    error = np.sqrt(0.5 / 5000 + 0.2 / 8000)  # of the ratio's logarithm
+    assert ratio.value == 0.625
+    assert ratio.n == 20_000
+    assert np.log([ratio.low, ratio.high]) == pytest.approx(np.log(0.625) + 1.96 * error * np.array([-1, 1]), abs=5e-4)
+    few = rate_ratio(rate(3, 9), rate(7, 9))
+    turned = rate_ratio(rate(7, 9), rate(3, 9))
+    assert (turned.low, turned.high) == pytest.approx((1 / few.high, 1 / few.low))
+    assert rate_ratio(rate(6, 9), rate(6, 9)).value == 1.0
+
+
+def test_rate_ratio_at_the_ends():
+    nothing, all_, some = rate(0, 20), rate(20, 20), rate(10, 20)
+    none_left = rate_ratio(nothing, some)
+    assert (none_left.value, none_left.low) == (0.0, 0.0)
+    assert none_left.high == pytest.approx(nothing.high / np.sqrt(some.low * (2 * some.value - some.low)))
+    undefined = rate_ratio(some, nothing)
+    assert np.isnan([undefined.value, undefined.low, undefined.high]).all()
+    assert rate_ratio(all_, all_).low < 0.9  # a bootstrap would collapse to a point here
+    assert rate_ratio(some, Estimate(1.0, 0.0, 1.0, 1)).high == np.inf  # one object says nothing of others
+    assert np.isnan(rate_ratio(Estimate(np.nan, 0.0, 1.0, 0), some).value)
+
+
+def test_rate_ratio_covers_the_ratio_of_new_objects():
+    rng = np.random.default_rng(4)
+    covered = naive = 0
+
+    def play(mean, objects, episodes):
+        rates = rng.beta(2 * mean, 2 * (1 - mean), size=objects)
+        outcomes = rng.random(objects * episodes) < np.repeat(rates, episodes)
+        labels = np.repeat(range(objects), episodes)
+        return clustered(outcomes, labels), rate(outcomes.sum(), outcomes.size)
+
+    for _ in range(400):
+        (top, top_naive), (bottom, bottom_naive) = play(0.55, 28, 4), play(0.8, 50, 2)
+        ratio, without = rate_ratio(top, bottom), rate_ratio(top_naive, bottom_naive)
+        covered += ratio.low <= 0.55 / 0.8 <= ratio.high
+        naive += without.low <= 0.55 / 0.8 <= without.high
+    assert covered / 400 > 0.93
+    assert naive / 400 < 0.88  # the reason for clustering
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_holm_keeps_the_promise_that_single_tests_break():
+    rng = np.random.default_rng(5)
+    p = rng.random((4000, 6))
+    p[:, :2] *= 1e-4  # two differences are real, four are not
+    wrong = np.mean([min(holm(row)[2:]) <= 0.05 for row in p])
+    assert 0.03 < wrong < 0.06
+    assert np.mean(p[:, 2:].min(axis=1) <= 0.05) > 0.15

@@ -9,7 +9,7 @@ import pytest
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.statistics import PairedDifference
-from toyshift.diagnostics.summaries import Summary, compare, per_object, per_seed, summarise
+from toyshift.diagnostics.summaries import Summary, compare, compare_all, per_object, per_seed, summarise
 from toyshift.diagnostics.tables import mask_table, shift_table, summary_table
 
 
@@ -71,3 +71,16 @@ def test_masks_are_told_where_they_are_not_the_true_ones(row):
     ]
     *_, last = mask_table([*true, *spoilt]).splitlines()
     assert last.split()[-3:] == ["mask-gap=2", "0.60", "38"]  # episodes that never see the target say nothing
+
+
+def test_comparisons_with_one_policy_are_corrected_together(row):
+    rows = [row(i, i < wins, policy=policy) for policy, wins in (("a", 12), ("b", 0), ("c", 6)) for i in range(12)]
+    rows += [row(i, True, policy="a", object_set="other") for i in range(5)]  # nobody to compare with there
+    rows += [row(i, False, policy="b", object_set="other", look="table=1") for i in range(5)]
+    first, second = compare_all(rows, "a", ["b", "c"])
+    assert (first.first, first.second, first.object_set) == ("a", "b", "toys:test")
+    assert (first.paired.only_a, second.paired.only_a) == (12, 6)
+    assert (first.paired.p_value, second.paired.p_value) == pytest.approx((2 / 2**12, 2 / 2**6))
+    assert (first.p_holm, second.p_holm) == pytest.approx((4 / 2**12, 2 / 2**6))
+    assert json.loads(json.dumps(first.to_json()))["paired"]["difference"]["value"] == 1.0
+    assert compare_all(rows, "a", []) == compare_all([], "a", ["b"]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def test_changed_looks_are_not_counted_as_success_on_the_set(tmp_path: Path) -> 
     write_rows(tmp_path / "rows.parquet", [row("detpool", 0, True), row("detpool", 1, False, look="light=0.5")], {})
     [summary] = gather(tmp_path, pictures=False).success
     assert (summary.k, summary.n) == (1, 1)
+
+
+def test_the_training_set_that_evaluate_found_is_taken_over(tmp_path: Path) -> None:
+    toys = [dataclasses.replace(row("mine", i, i < 3), object_set="toys:train") for i in range(4)]
+    rows = [*toys, *(row(policy, i, i < 2) for policy in ("mine", "other") for i in range(4))]
+    write_rows(tmp_path / "rows.parquet", rows, {"versions": {}, "trained_on": {"mine": "toys:train", "other": ""}})
+    data = gather(tmp_path, pictures=False)
+    assert data.training_sets == ["toys:train"]
+    assert data.trained_on() == {"mine": "toys:train"}
+    assert [(c.first, c.second, c.object_set) for c in data.comparisons] == [("mine", "other", "toys:test")]
+    assert gather(tmp_path, training_set="toys:test", pictures=False).training_sets == ["toys:test"]
 
 
 def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from toyshift.core.contract import ACTION, ACTION_IS_PAD, STATE, image_key
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies import Policy, PolicyConfig
 from toyshift.policies.network.policy import Normaliser
+from toyshift.policies.parts import POOLINGS, sees_mask
 
 SMALL: dict[str, Any] = {"width": 32, "stem": 16, "hidden": 64, "chunk": 4, "execute": 2, "gripper_gain": 0.0}
 
@@ -56,6 +57,18 @@ def test_config_round_trip_and_contradictions() -> None:
         PolicyConfig(chunk=4, execute=5)
     with pytest.raises(ConfigError, match="does not know novelty"):
         PolicyConfig.from_json({"novelty": 1})
+
+
+def test_tables_tell_which_policies_are_given_the_mask() -> None:
+    given = {"detpool", "detpool-post", "box", "crop", "mask-channel"}
+    for name in POOLINGS:
+        plain, told = PolicyConfig(pooling=name), PolicyConfig(pooling=name, mask_input=True)
+        assert plain.pooling_label == name
+        assert told.pooling_label == f"{name} + mask"
+        assert sees_mask(plain.pooling_label) == plain.needs_masks == (name in given)
+        assert sees_mask(told.pooling_label)
+        assert told.needs_masks
+    assert not sees_mask("")  # the oracle, and policies behind servers that do not say
 
 
 def test_padding_is_no_part_of_the_loss(build: Callable[..., Any]) -> None:

@@ -8,36 +8,55 @@ import pytest
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
+from toyshift.diagnostics import compare, read_rows
+from toyshift.diagnostics.retention import training_sets
+from toyshift.scripts.quickstart import results as quickstart_results
 from toyshift.scripts.quickstart.experiment import Quickstart, main
 from toyshift.scripts.quickstart.settings import Config
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("quick")
     return Config(
-        out=tmp_path_factory.mktemp("quick") / "run", episodes=2, steps=2, batch=4, trials=2, factor_trials=1, scenes=2,
-        repair_episodes=1, repair_steps=1,
+        out=folder / "run", results=folder / "kept" / "quickstart", episodes=2, steps=2, batch=4, trials=1,
+        factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1,
     )
 
 
-def test_every_stage_runs_and_a_second_run_does_nothing(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_stage_runs_and_a_second_run_does_nothing(
+    config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quickstart_results, "FILMS", (("attention-mask", 0, 1),))
     first = main(config)
     results = json.loads((config.out / "results.json").read_text())
     sets = {"toys:train", "toys:test", "ycb-like?graspable"}
-    policies = ("detpool", "mean", "oracle", "random")
+    policies = ("detpool", "attention-mask", "mean", "oracle", "random")
     assert {(row["policy"], row["set"]) for row in results["success"]} == {(p, s) for p in policies for s in sets}
-    assert all(len(row["wilson_95"]) == 2 and row["n"] == 2 for row in results["success"])
-    for pooling in ("detpool", "mean"):
+    assert all(len(row["wilson_95"]) == 2 and row["n"] == 1 for row in results["success"])
+    assert {row["policy"]: row["pooling"] for row in results["success"]} == dict(
+        zip(policies, ("detpool", "attention + mask", "mean", "", ""), strict=True)
+    )
+    assert len(results["retention"]) == 2 * len(policies)  # on both sets that are not the training toys
+    assert {(d["first"], d["second"]) for d in results["differences"]} == {
+        ("detpool", "attention-mask"), ("detpool", "mean")
+    }
+    assert all(d["p_holm"] >= d["paired"]["p_value"] for d in results["differences"])
+    for pooling in policies[:3]:
         factors = results["sensitivity"][pooling]["factors"]
         assert set(factors) == {"table", "background", "azimuth", "light", "object_colour"}
         assert all(f["shift"]["n"] == 2 and f["under"]["n"] == 1 for f in factors.values())
-        assert results["sensitivity"][pooling]["training"][1] == 2
+        assert results["sensitivity"][pooling]["training"][1] == 1
         assert results["training"][pooling]["samples"] == 8
     assert results["bundle"]["passed"]
     assert results["bundle"]["largest_difference"] <= 1e-5
     assert "repaired_minus_control" in results["repair_viewpoint"]["azimuth"]
     page = (config.out / "report.html").read_text()
     assert "Detection pooling" in page
+    assert "by the simulator, in every image and at test time too" in page
+    # what was collected, trained on and tested is told apart by what is written
+    folder = str(config.policy("mean"))
+    assert training_sets([folder], ["toys:test", "toys:train"]) == {folder: "toys:train"}
     made = {path: path.stat().st_mtime_ns for path in config.out.rglob("*") if path.is_file()}
     capsys.readouterr()
     second = main(config)
@@ -45,6 +64,33 @@ def test_every_stage_runs_and_a_second_run_does_nothing(config: Config, capsys: 
     assert not first["cached"]
     assert "nothing to do" in capsys.readouterr().out
     assert made == {path: path.stat().st_mtime_ns for path in config.out.rglob("*") if path.is_file()}
+
+
+def test_rows_are_kept_and_results_can_be_computed_from_them(config: Config) -> None:
+    assert config.results is not None
+    kept = config.results / "rows"
+    assert json.loads((config.results.parent / "quickstart.json").read_text()) == json.loads(
+        (config.out / "results.json").read_text()
+    )
+    files = {path.name: read_rows(path) for path in kept.iterdir()}
+    assert len(files) == 5 * 3 + 3 * 5 + 2 * 2  # policies and sets; factors; repaired and control
+    assert {row.purpose for rows in files.values() for row in rows} == {"test"}
+    sides = [files[f"{name}_toys-test_plain_1.parquet"] for name in ("detpool", "mean")]
+    stored = json.loads((config.out / "results.json").read_text())["differences"]
+    [found] = [d for d in stored if (d["second"], d["object_set"]) == ("mean", "toys:test")]
+    assert found["paired"] == json.loads(json.dumps(compare(*sides).to_json()))
+    (kept / "of_an_earlier_run.parquet").write_text("")
+    (kept / "mean_toys-test_plain_1.parquet").unlink()
+    assert main(config)["cached"]  # nothing is made again, but what is kept is
+    assert {path.name for path in kept.iterdir()} == set(files)
+
+
+def test_rows_of_something_else_are_not_replaced(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "lego" / "rows").mkdir(parents=True)
+    (tmp_path / "lego" / "rows" / "a.parquet").write_text("mine")
+    with pytest.raises(ConfigError, match="was not made by `toyshift run quickstart --results`"):
+        main(dataclasses.replace(config, out=tmp_path / "run", results=tmp_path / "lego"))
+    assert (tmp_path / "lego" / "rows" / "a.parquet").read_text() == "mine"
 
 
 def test_another_configuration_in_the_same_folder_is_refused(config: Config) -> None:
