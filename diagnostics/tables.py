@@ -54,13 +54,13 @@ def shift_table(summaries: Iterable[Summary]) -> str:
 def mask_table(rows: Iterable[Row]) -> str:
     """Returns how far the masks that policies were shown overlap the true ones, a line per policy, set and shift.
 
-    Means over episodes; "" where all masks were the true ones, or none was shown.
+    Means over episodes; "" where no masks were shown.
     """
     groups: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for row in rows:
         if row.mask_iou is not None and row.mask_missed is not None:
             groups.setdefault((row.policy, row.object_set, row.shift), []).append((row.mask_iou, row.mask_missed))
-    if all(iou == 1.0 for found in groups.values() for iou, _ in found):
+    if not groups:
         return ""
     lines = []
     for group, found in groups.items():

@@ -180,7 +180,8 @@ def main(cfg: Config) -> dict[str, Any]:
         print(f"\nretention: success over that on the training set\n{retention_table(retained)}")
     if any(shifts):
         print(f"\nsuccess % by factor and level\n{shift_table(summaries)}")
-    if quality := mask_table(rows):
+    wrong = cfg.masks != TRUTH or any("mask-" in shift for shift in shifts)
+    if wrong and (quality := mask_table(rows)):
         print(f"\nmasks shown, against the true ones\n{quality}")
     print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")
     return result | {"out": cfg.out}
