@@ -281,7 +281,8 @@ def markdown(table: dict[str, Any]) -> str:
         out.append(f"**Not complete:** {len(table['missing'])} cells have not been run yet.")
     below = f"below {100 * UNDERTRAINED:.0f} % on training toys"
     flagged = f"({below}; says nothing about pooling out of distribution): {'; '.join(table['undertrained'])}."
-    out.append(f"**Undertrained** {flagged}" if table["undertrained"] else f"No cell that was run is {below}.")
+    if success:
+        out.append(f"**Undertrained** {flagged}" if table["undertrained"] else f"No cell that was run is {below}.")
     for name in dict.fromkeys(line["set"] for line in success):
         rows = [_row(line) for line in success if line["set"] == name]
         out.append(f"### Success on {TITLES[name]}\n\n{markdown_table(SUCCESS, rows)}")

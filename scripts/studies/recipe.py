@@ -1,5 +1,7 @@
 """The best recipe: 500 demonstrations on LEGO's toys, 500 on toys shaped like household things, and a longer training.
 
+Beside it on the same starts: the quickstart's policy, trained on the former, the expert and the random policy.
+
 toyshift study recipe --ycb DIR
 toyshift study recipe --ycb DIR --cells 1            one seed; the same command goes on with the next
 toyshift study recipe --tabulate
@@ -9,17 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.files import read_json, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.scripts.recipe import best_recipe
+from toyshift.scripts.recipe import best_recipe, quickstart_recipe
 from toyshift.scripts.studies.cells import Cell, Study, no_rows, pool_of, write_page
-from toyshift.scripts.studies.figures import figures, markdown_table, percents
+from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.options import StudyConfig
 
 if TYPE_CHECKING:
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 TOYS = "toys:train"
 # object set and first root seed of the demonstrations in each folder
 PLAYED = {"toys": (TOYS, 0), "household": ("toys:train?of=household&n=500", 1000)}
-TEST_SEED = 5000  # apart from the demonstrations' and the other studies'
+QUICKSTART_STEPS = 1100  # of the policy that the recipe is compared with
+POLICIES = ("recipe", "quickstart", "oracle", "random")
 BEGIN, END = "<!-- made by `toyshift study recipe --tabulate` -->", "<!-- end of what is made -->"
 
 
@@ -80,14 +84,21 @@ class RecipeStudy(Study):
 
     def cells(self) -> list[Cell]:
         cfg = self.cfg
-        seconds = cfg.demos / 2.0 + cfg.steps * cfg.batch / 900.0 + 40.0 * len(cfg.sets)
+        steps = cfg.steps + min(cfg.steps, QUICKSTART_STEPS)
+        seconds = cfg.demos / 2.0 + steps * cfg.batch / 900.0 + 110.0 * len(cfg.sets)
         return [Cell(f"s{seed}", f"seed {seed}", seconds) for seed in range(cfg.seeds)]
 
     def path(self, cell: Cell) -> Path:
         return self.cfg.results / "rows" / f"{cell.name}.parquet"
 
     def is_done(self, cell: Cell) -> bool:
-        return self.path(cell).exists()
+        """Says whether a seed's rows hold all policies on all sets, from starts of the test."""
+        from toyshift.diagnostics import read_rows
+
+        if not self.path(cell).exists():
+            return False
+        played = {(r.policy, r.object_set) for r in read_rows(self.path(cell)) if r.purpose == "test"}
+        return played >= set(itertools.product(POLICIES, self.cfg.sets))
 
     def check(self) -> None:
         gl_backend()
@@ -109,14 +120,16 @@ class RecipeStudy(Study):
             with timed(clock, f"demonstrations {name}"):
                 collect(played)
             data.append(str(played.out))
-        policy = str(folder / "policy")
+        policies = {name: name for name in POLICIES} | {"recipe": str(folder / "policy")}
         with timed(clock, "training"):
-            done = train(best_recipe(tuple(data), policy, cfg.steps, cfg.batch, seed))
+            done = train(best_recipe(tuple(data), policies["recipe"], cfg.steps, cfg.batch, seed))
+        policies["quickstart"], steps = str(folder / "quickstart"), min(cfg.steps, QUICKSTART_STEPS)
+        train(quickstart_recipe("detpool", tuple(data[:1]), policies["quickstart"], steps, cfg.batch, seed))
         rows: list[Row] = []
         with pool_of(cfg.processes) as pool:
-            for name, spec in cfg.sets.items():
-                config = EvaluateConfig(policy, spec, cfg.trials, seed=TEST_SEED + seed, name="recipe")
-                path = folder / "rows" / f"{name.replace(' ', '-').replace(',', '')}.parquet"
+            for (policy, where), (name, spec) in itertools.product(policies.items(), cfg.sets.items()):
+                config = EvaluateConfig(where, spec, cfg.trials, seed=seed, name=policy)
+                path = folder / "rows" / f"{policy}-{name.replace(' ', '-').replace(',', '')}.parquet"
                 rows += [dataclasses.replace(row, object_set=name) for row in evaluate(config, path, pool=pool)]
         facts = {k: done[k] for k in ("loss", "validation_loss", "samples")}
         write_rows(self.path(cell), rows, manifest(cfg.settings(), seed, seconds=read_json(clock), **facts))
@@ -137,12 +150,29 @@ class RecipeStudy(Study):
                 "policy": found.policy, "set": found.object_set, **figures(found),
                 "by_seed": [k / n for k, n in by_seed.values()], "failures": found.failures,
             })
-        table = {"success": lines, "minutes": minutes, "settings": read_json(folder / "settings.json")["settings"]}
+        table = {
+            "success": lines, "gains": gains(rows), "minutes": minutes,
+            "settings": read_json(folder / "settings.json")["settings"],
+        }
         write_json(folder / "table.json", table)
         made = _markdown(table)
         write_page(page, BEGIN, END, made)
         print(made)
         return table
+
+
+def gains(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Returns the recipe minus the quickstart's policy on the same starts, by object set, with Holm's correction."""
+    from toyshift.diagnostics import compare
+    from toyshift.diagnostics.statistics import holm
+
+    lines = []
+    for name in dict.fromkeys(row.object_set for row in rows):
+        sides = [[r for r in rows if (r.policy, r.object_set) == (p, name)] for p in ("recipe", "quickstart")]
+        if all(sides):
+            lines.append({"set": name, "paired": compare(*sides).to_json()})
+    corrected = holm([x["paired"]["p_value"] for x in lines])
+    return [x | {"holm_p": p} for x, p in zip(lines, corrected, strict=True)]
 
 
 @contextlib.contextmanager
@@ -154,13 +184,25 @@ def timed(clock: Path, part: str) -> Iterator[None]:
     write_json(clock, before | {part: round(before.get(part, 0.0) + time.monotonic() - start, 1)})
 
 
+GAINS = "| on | n | difference | 95 % new objects | McNemar p | Holm p |"
 HEAD = "| policy | on | n | success | 95 % episodes | 95 % new objects | each seed | failures |"
 
 
 def _markdown(table: dict[str, Any]) -> str:
     minutes = ", ".join(f"{m:g}" for m in table["minutes"])
     made = markdown_table(HEAD, map(_line, table["success"]))
-    return f"{len(table['minutes'])} seeds, {minutes} minutes each for collecting and training.\n\n{made}"
+    made = f"{len(table['minutes'])} seeds, {minutes} minutes each for collecting and training.\n\n{made}"
+    if table["gains"]:
+        paired = markdown_table(GAINS, map(_gain, table["gains"]))
+        made += f"\n\nThe recipe minus the quickstart's policy, in points, on the same starts:\n\n{paired}"
+    return made
+
+
+def _gain(x: dict[str, Any]) -> tuple[object, ...]:
+    found = x["paired"]["difference"]
+    p_values = f"{x['paired']['p_value']:.2g}", f"{x['holm_p']:.2g}"
+    n = sum(x["paired"][k] for k in ("only_a", "only_b", "both", "neither"))
+    return (x["set"], n, f"{100 * found['value']:+.1f}", points(found), *p_values)
 
 
 def _line(x: dict[str, Any]) -> tuple[object, ...]:

@@ -373,9 +373,12 @@ def test_the_recipe_plays_with_both_kinds_of_toys_and_is_tabulated(tmp_path: Pat
     assert first["ran"] == ["s0"]
     assert first["missing"] == ["s1"]
     rows = read_rows(config.results / "rows" / "s0.parquet")
-    assert {(r.policy, r.object_set) for r in rows} == {
-        ("recipe", name) for name in ("training toys", "new toys", "YCB-like")
-    }
+    sets = ("training toys", "new toys", "YCB-like")
+    policies = ("recipe", "quickstart", "oracle", "random")
+    assert {(r.policy, r.object_set) for r in rows} == {(p, name) for p in policies for name in sets}
+    starts = {p: {(r.object_set, r.object_id, r.seed, r.episode) for r in rows if r.policy == p} for p in policies}
+    assert all(starts[p] == starts["oracle"] for p in policies)
+    assert {r.purpose for r in rows} == {"test"}
     played = [open_dataset(config.out / "s0" / name).episode(0, ["action"]).meta["object_set"] for name in (
         "toys", "household"
     )]
@@ -384,5 +387,13 @@ def test_the_recipe_plays_with_both_kinds_of_toys_and_is_tabulated(tmp_path: Pat
     assert "| recipe | YCB-like | 1 |" in (config.docs / "recipe.md").read_text()
     again = study_recipe.main(dataclasses.replace(config, tabulate=True))
     assert again["table"] == first["table"]
+    assert [x["set"] for x in first["table"]["gains"]] == list(sets)
+    # rows of before episodes had a purpose are played again
+    path = config.results / "rows" / "s0.parquet"
+    write_rows(path, [dataclasses.replace(r, purpose="collection") for r in rows], read_rows_manifest(path))
+    study = study_recipe.RecipeStudy(config)
+    assert not study.is_done(study.cells()[0])
+    write_rows(path, rows, read_rows_manifest(path))
+    assert study.is_done(study.cells()[0])
     with pytest.raises(ConfigError, match=r"another configuration \(steps: 3 now, 2 there\)"):
         study_recipe.main(dataclasses.replace(config, steps=3))
