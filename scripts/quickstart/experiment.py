@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from toyshift.core.files import atomic_path, read_json, write_json
 from toyshift.core.runs import claim, finish, found
-from toyshift.core.workers import Job, Pool, play, worker_pool
+from toyshift.core.workers import Job, Pool, core_count, play, worker_pool
 from toyshift.scripts.quickstart.settings import (
     DIAGNOSED_SET,
     POLICIES,
@@ -178,8 +178,9 @@ class Quickstart:
         ])
 
     def trained(self, recipes: Sequence[TrainConfig]) -> None:
-        """Trains policies side by side."""
-        configs = [dataclasses.replace(recipe, threads=self.cfg.threads) for recipe in recipes]
+        """Trains policies side by side; they share the cores, for a second thread brings so small a network little."""
+        threads = max(1, core_count() // min(len(recipes), self.cfg.processes))
+        configs = [dataclasses.replace(recipe, threads=threads) for recipe in recipes]
         side_by_side(_train, configs, "training", self.pool)
 
     def evaluate(self) -> list[Any]:

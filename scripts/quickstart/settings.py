@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
 from toyshift.core.runs import refuse_foreign
-from toyshift.core.workers import core_count
 from toyshift.scripts.options import Parallel
 
 if TYPE_CHECKING:
@@ -72,11 +71,6 @@ class Config(
     def identity(self) -> str:
         """Hash of what decides the results."""
         return json_hash({k: v for k, v in self.to_json().items() if k not in APART})
-
-    @property
-    def threads(self) -> int:
-        """Of each training, while as many run as there are processes: a second thread brings these little."""
-        return max(1, core_count() // self.processes)
 
     @property
     def results_json(self) -> Path:
