@@ -159,12 +159,14 @@ def test_the_command_fails_where_a_page_or_rows_were_changed(claims: ModuleType,
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     last = claims.claims_of(text)[-1].before[-1][0]
     (tmp_path / "README.md").write_text(f"{text[:last]}{(int(text[last]) + 1) % 10}{text[last + 1 :]}")
-    page = tmp_path / "docs" / "mask_iou.md"
-    page.write_text(page.read_text().replace("| 79.0 |", "| 80.0 |"))  # in the part that is made
+    page = tmp_path / "docs" / "recipe.md"
+    before, made, after = page.read_text().partition("<!-- made by `toyshift study recipe")
+    [cell, *_] = re.findall(r"\| \d+\.\d % \|", after)
+    page.write_text(before + made + after.replace(cell, "| 12.3 % |", 1))
     done = subprocess.run(
         [sys.executable, claims.__file__, "--root", str(tmp_path)], capture_output=True, text=True, check=False
     )
     lines = done.stdout.splitlines()
     assert (done.returncode, len(lines)) == (1, 2), lines  # these two, and nothing else in any page
     assert lines[0].startswith("README.md:")
-    assert re.match(r"docs/mask_iou.md:\d+: shows '.*80.0.*', made again '.*79.0", lines[1])
+    assert re.match(rf"docs/recipe.md:\d+: shows '.*12\.3 %.*', made again '.*{re.escape(cell)}", lines[1])

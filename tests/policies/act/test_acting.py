@@ -45,6 +45,9 @@ class Scene:
             "agent_pos": np.zeros(3, np.float32),
         }
 
+    def true_masks(self) -> dict[str, Any]:
+        return {}
+
 
 def executed(policy: Scripted, steps: int) -> list[float]:
     """Returns the first entry of the actions that an evaluation would execute."""
