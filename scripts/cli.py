@@ -60,7 +60,7 @@ TABLE = (
 )  # fmt: skip
 COMMANDS = {name: Command(f"toyshift.scripts.{file}", text, tuple(words.split())) for name, file, text, words in TABLE}
 
-ABOUT = "Measures, explains and repairs the generalization of robot grasping policies."
+ABOUT = "Measures the generalization of robot grasping policies, and what changes it."
 EPILOG = """examples:
   toyshift run quickstart                                the whole chain, ends with the path of the report
   toyshift toys show toys:train --out toys.png           a contact sheet of toys
