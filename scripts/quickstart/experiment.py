@@ -178,9 +178,17 @@ class Quickstart:
         ])
 
     def trained(self, recipes: Sequence[TrainConfig]) -> None:
-        """Trains policies side by side; they share the cores, for a second thread brings so small a network little."""
-        threads = max(1, core_count() // min(len(recipes), self.cfg.processes))
-        configs = [dataclasses.replace(recipe, threads=threads) for recipe in recipes]
+        """Trains policies side by side, for a second thread brings so small a network little.
+
+        They share the cores; those that are left for a last round have them to themselves.
+        """
+        count, at_once = len(recipes), self.cfg.processes
+        last = count % at_once  # in the last round, if it is not a whole one
+        shares = [at_once] * (count - last) + [last] * last
+        configs = [
+            dataclasses.replace(recipe, threads=max(1, core_count() // share))
+            for recipe, share in zip(recipes, shares, strict=True)
+        ]
         side_by_side(_train, configs, "training", self.pool)
 
     def evaluate(self) -> list[Any]:
