@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from toyshift.diagnostics.video import Rollout
 
 SHEET = 40  # objects on a contact sheet
-FILMS = (("detpool", 2, 2), ("attention-mask", 2, 1))  # policy, successes and failures of it that are filmed
+FILMS = (("detpool", 1, 1), ("attention-mask", 1, 1))  # policy, successes and failures of it that are filmed
 CONDITIONS = {"azimuth": "camera turned by 15 degrees", "": "training camera"}
 
 
