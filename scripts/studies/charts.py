@@ -35,7 +35,7 @@ def font(size: int) -> Any:
 def save(sheet: Image.Image, out: Path) -> None:
     with atomic_path(out) as temporary:
         small = sheet.resize((sheet.width // SCALE, sheet.height // SCALE), Image.Resampling.LANCZOS)
-        small.quantize(128).save(temporary, optimize=True)
+        small.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
 
 
 def success_chart(out: Path, groups: Sequence[Group]) -> None:
