@@ -12,7 +12,7 @@ import numpy as np
 from toyshift.core.files import read_json, write_json
 from toyshift.scripts.studies.cells import no_rows, set_name, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
-from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, ranked
+from toyshift.scripts.studies.lego_search import BEYOND_RATES, Choice, Try, at_edge, ranked
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -159,6 +159,7 @@ def _line(key: Key, rows: list[Row], groups: Groups) -> dict[str, Any]:
 def _search(cells: Cells) -> list[dict[str, Any]]:
     """Returns one line per try, in order; the best of a pooling is marked, and whether its rate is at an edge."""
     tries: dict[str, list[tuple[Try, int, int]]] = {}
+    rates = next((len(facts["config"]["rates"]) for facts, _ in cells if facts["kind"]["tried"]), 0)
     for facts, rows in sorted(cells, key=lambda cell: cell[0]["kind"]["tried"]):
         if facts["kind"]["tried"]:
             one = Try(Choice(**facts["choice"]), sum(row.success for row in rows), facts["validation_loss"])
@@ -172,7 +173,7 @@ def _search(cells: Cells) -> list[dict[str, Any]]:
             lines.append({
                 "pooling": pooling, "try": i, **dataclasses.asdict(one.choice), "samples": samples, "n": n,
                 "k": one.successes, "validation_loss": one.validation_loss, "best": chosen,
-                "edge": chosen and at_edge(alone),
+                "edge": chosen and at_edge(alone), "complete": len(alone) == rates + BEYOND_RATES,
             })
     return lines
 
@@ -331,7 +332,8 @@ def _alike(x: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _try(x: dict[str, Any]) -> tuple[object, ...]:
-    mark = ("chosen, at the edge of the search" if x["edge"] else "chosen") if x["best"] else ""
+    chosen = "chosen" if x["complete"] else "best so far"
+    mark = f"{chosen}, at the edge of the search" if x["edge"] else chosen if x["best"] else ""
     loss = "-" if x["validation_loss"] is None else f"{x['validation_loss']:.4f}"
     asked = (f"{x['lr']:g}", *("yes" if x[name] else "no" for name in ("jitter", "norm")))
     return (f"`{x['pooling']}`", x["try"], *asked, f"{x['samples']:,}", x["n"], f"{x['k']}/{x['n']}", loss, mark)
