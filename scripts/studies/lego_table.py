@@ -366,7 +366,7 @@ class LegoTable(Study):
                     config = EvaluateConfig(
                         policy, spec, trials, seed=s, name=name, env=env_spec(scene), shift=scene.shift, purpose=purpose
                     )
-                    rows += evaluate(config, path, pool=pool)
+                    rows += evaluate(config, path, workers=0, pool=pool)  # without a pool, in this process
         return rows
 
     def demonstrations(self, scene: str, seed: int) -> str:

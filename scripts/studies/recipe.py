@@ -130,7 +130,7 @@ class RecipeStudy(Study):
             for (policy, where), (name, spec) in itertools.product(policies.items(), cfg.sets.items()):
                 config = EvaluateConfig(where, spec, cfg.trials, seed=seed, name=policy)
                 path = folder / "rows" / f"{policy}-{name.replace(' ', '-').replace(',', '')}.parquet"
-                rows += [dataclasses.replace(row, object_set=name) for row in evaluate(config, path, pool=pool)]
+                rows += [dataclasses.replace(row, object_set=name) for row in evaluate(config, path, 0, pool=pool)]
         facts = {k: done[k] for k in ("loss", "validation_loss", "samples")}
         write_rows(self.path(cell), rows, manifest(cfg.settings(), seed, seconds=read_json(clock), **facts))
 
