@@ -139,7 +139,7 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
         remote: how remote policies are asked and understood.
 
     Raises:
-        FileError: the folder does not exist or holds neither.
+        FileError: the folder does not exist, holds neither, or a file in it was changed since it was written.
         RemoteError: no server answers at that address.
         ConfigError: nobody says what the server's observations or actions are.
     """
@@ -166,6 +166,9 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
     if not files:
         absent = f"{folder} holds no {', '.join(parts)} or *.onnx"
         raise FileError(f"{absent}: it is no policy folder and no exported bundle")
+    from toyshift.policies.act.loading import check_policy
+
+    check_policy(folder)
     return content_hash(*(part for p in files for part in (p.name, p.read_bytes())))
 
 

@@ -88,19 +88,20 @@ def check_bundle(folder: Path) -> dict[str, Any]:
         raise FileError(
             f"{folder} is no bundle: it holds no {BUNDLE_FILE}; `toyshift export POLICY --out {folder}` makes one"
         )
-    recorded = read_json(folder / BUNDLE_FILE)
+    again = f"restore it from a copy, or export again: `toyshift export POLICY --out {folder}`"
+    try:
+        recorded = read_json(folder / BUNDLE_FILE)
+    except FileError as error:  # its remedy, to delete the file, would leave a folder that export does not replace
+        raise FileError(f"{folder / BUNDLE_FILE} is not valid JSON ({error.__cause__}); {again}") from error
     if not isinstance(recorded, dict) or recorded.get("format") != FORMAT:
-        raise FileError(
-            f"{folder / BUNDLE_FILE} is not of format {FORMAT}; "
-            "export the policy again with this version of toyshift"
-        )
-    hashes = recorded.get("sha256", {})
+        raise FileError(f"{folder / BUNDLE_FILE} is not of format {FORMAT}, which this version reads; {again}")
+    hashes = recorded.get("sha256")
     for name in (MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE):
-        if hashes.get(name) != file_hash(folder / name):
-            raise FileError(
-                f"{folder / name} was changed after the export (its SHA-256 is not the one in {BUNDLE_FILE}); "
-                "the bundle is refused: export again"
-            )
+        if not (folder / name).is_file():
+            raise FileError(f"{folder / name} is missing; {again}")
+        if not isinstance(hashes, dict) or hashes.get(name) != file_hash(folder / name):
+            what = f"was changed after the export (its SHA-256 is not the one in {BUNDLE_FILE})"
+            raise FileError(f"{folder / name} {what}; {again}")
     contract: dict[str, Any] = read_json(folder / CONTRACT_FILE)
     return contract
 

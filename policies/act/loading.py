@@ -12,6 +12,27 @@ if TYPE_CHECKING:
     from toyshift.policies.act.acting_policy import ActingPolicy
 
 
+def _is_bundle(folder: Path) -> bool:
+    return (folder / "policy.onnx").exists() or (folder / "bundle.json").exists()
+
+
+def check_policy(folder: Path) -> None:
+    """Checks that what would act is what was written: the hashes of configuration, contract and weights, or a bundle's.
+
+    Reads neither torch nor onnxruntime, so that a command can refuse a policy before its work begins.
+
+    Raises:
+        FileError: neither a trained folder nor a bundle, or one of its files is missing or was changed.
+    """
+    if _is_bundle(folder):
+        from toyshift.policies.act.bundle_format import check_bundle
+
+        check_bundle(folder)
+    else:
+        state = checkpoints.read_state(folder)
+        checkpoints.check_weights(folder, state, checkpoints.weights_to_act(state))
+
+
 def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinished: bool = False) -> ActingPolicy:
     """Loads a trained folder (torch) or an exported bundle (onnxruntime, without torch).
 
@@ -32,7 +53,7 @@ def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinishe
             "give a folder written by `toyshift train`"
         )
     name = name or folder.resolve().name
-    if (folder / "policy.onnx").exists() or (folder / "bundle.json").exists():
+    if _is_bundle(folder):
         from toyshift.policies.act.onnx_policy import OnnxPolicy
 
         return OnnxPolicy(folder, name)

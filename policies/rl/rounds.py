@@ -252,8 +252,8 @@ def train_rl(config: RlConfig, make_env: MakeEnv, make_experts: MakeExperts | No
     folder = Path(config.out)
     choose_device(config.device)  # fails before anything is written
     with locked(folder / "train"), torch_threads(config.threads):
-        checkpoints.require_same_run(folder, "rl", config, "toyshift train-rl", NOT_IDENTITY)
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None
+        checkpoints.require_same_run(folder, "rl", config, "toyshift train-rl", NOT_IDENTITY)
         cached = state is not None and bool(state["finished"])
         if not cached:
             run = RlRun(config, make_env, state, make_experts)

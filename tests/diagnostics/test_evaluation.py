@@ -302,7 +302,7 @@ def test_contracts_that_differ_are_refused(fake):
         FolderActor(Lifter(other)).check(fake.Env("x"))
 
 
-def test_unknown_policy_is_named(tmp_path: Path):
+def test_unknown_policy_is_named(policy_folder, tmp_path: Path):
     with pytest.raises(FileError, match="nowhere"):
         policy_fingerprint("nowhere")
     with pytest.raises(FileError, match="did you mean 'oracle'"):
@@ -310,6 +310,7 @@ def test_unknown_policy_is_named(tmp_path: Path):
     with pytest.raises(FileError, match="no policy folder"):
         policy_fingerprint(str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
-    before = policy_fingerprint(str(tmp_path))
-    (tmp_path / "model.safetensors").write_bytes(b"1")
-    assert policy_fingerprint(str(tmp_path)) != before
+    with pytest.raises(FileError, match=r"holds no state\.json"):
+        policy_fingerprint(str(tmp_path))
+    found = {policy_fingerprint(str(policy_folder(tmp_path, weights))) for weights in (b"1", b"2")}
+    assert len(found) == 2

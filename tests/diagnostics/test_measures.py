@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.core.files import read_json, write_json
+from toyshift.core.files import read_json
 from toyshift.diagnostics import measures
 from toyshift.diagnostics.measures import DATASETS, MEASURES, POLICY, Measure
 from toyshift.scripts import diagnose
@@ -50,12 +51,14 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_a_row_is_all_that_the_command_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_is_all_that_the_command_needs(
+    policy_folder: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = diagnose.main(diagnose.Config(data=(tmp_path, tmp_path), out=tmp_path / "data"))
     assert data["length"] == {"count": 2}
     assert "length 2" in capsys.readouterr().out
     assert read_json(tmp_path / "data" / "diversity.json")["length"] == {"count": 2}
-    write_json(tmp_path / "config.json", {})
+    policy_folder(tmp_path)
     found = diagnose.main(diagnose.Config(policy=(str(tmp_path),), out=tmp_path / "policy", trials=0))
     assert found["name"] == {str(tmp_path): {"count": len(str(tmp_path))}}
     assert diagnose.main(diagnose.Config(policy=(str(tmp_path),), out=tmp_path / "none", trials=999))["name"] == {}

@@ -20,7 +20,7 @@ from toyshift.core.contract import (
     image_key,
     mask_key,
 )
-from toyshift.core.files import write_json
+from toyshift.core.files import read_json, write_json
 from toyshift.policies import Policy, PolicyConfig, TrainConfig, checkpoints, train
 from toyshift.policies.parts import ENCODERS
 from toyshift.policies.training.training_data import TrainingData
@@ -136,6 +136,20 @@ def untrained(folder: Path, **kwargs: Any) -> Path:
     write_json(folder / checkpoints.CONFIG_FILE, {"policy": config.policy.to_json(), "manifest": {"git": None}})
     checkpoints.save_checkpoint(folder, 0, {checkpoints.MODEL: policy.state_dict()}, finished=True, extra={})
     return folder
+
+
+@pytest.fixture(scope="session")
+def of_before() -> Callable[[Path], Path]:
+    """Makes of a policy folder what earlier versions wrote: a state.json that lists weights only."""
+
+    def forget(folder: Path) -> Path:
+        state = read_json(folder / checkpoints.STATE_FILE)
+        weights = {name: entry for name, entry in state["files"].items() if name.endswith(".safetensors")}
+        rest = {name: value for name, value in state.items() if name != "hash"}
+        write_json(folder / checkpoints.STATE_FILE, rest | {"files": weights})
+        return folder
+
+    return forget
 
 
 @pytest.fixture(scope="session")

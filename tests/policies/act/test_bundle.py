@@ -19,6 +19,7 @@ from toyshift.policies import ActingPolicy, export, load_policy, verify
 from toyshift.policies.act.acting_policy import blend
 from toyshift.policies.act.bundle import write_arrays
 from toyshift.policies.act.bundle_format import BUNDLE_FILE, read_golden
+from toyshift.policies.act.loading import check_policy
 from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.config import POOLING_NAMES
 
@@ -96,6 +97,22 @@ def test_a_changed_file_is_refused_by_name(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(FileError, match=name):
         verify(copy)
+
+
+def test_a_flipped_byte_is_refused_wherever_it_lies_and_exporting_again_helps(trained: Path, copy: Path) -> None:
+    for path in sorted(copy.iterdir()):
+        whole = path.read_bytes()
+        for place in {0, len(whole) // 3, len(whole) // 2, len(whole) - 1, *range(0, len(whole), len(whole) // 20)}:
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(FileError, match=rf"{path.parent}.*export again: `toyshift export POLICY --out {copy}`"):
+                check_policy(copy)
+            if place == 0:  # the hashes alone decide what opens
+                with pytest.raises(FileError, match=path.parent.name):
+                    load_policy(copy)
+        path.write_bytes(whole)
+    for name, text in (("bundle.json", "{"), ("contract.json", "")):
+        (copy / name).write_text(text)
+        assert verify(export(trained, copy))["passed"]
 
 
 def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
@@ -211,7 +228,7 @@ def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None
             policy.act(observation(policy) | change)
 
 
-def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path: Path) -> None:
+def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, of_before: Make, tmp_path: Path) -> None:
     with pytest.raises(FileError, match="not a folder"):
         load_policy(tmp_path / "nowhere")
     with pytest.raises(FileError, match=r"no state\.json"):
@@ -227,9 +244,9 @@ def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path
     with pytest.raises(FileError, match=r"ema.safetensors is not the file that state.json describes"):
         load_policy(folder)
     weights.unlink()
-    with pytest.raises(FileError, match=r"cannot read .*ema.safetensors"):
+    with pytest.raises(FileError, match=r"ema.safetensors is missing"):
         load_policy(folder)
-    stored = read_json(folder / "config.json")
+    stored = read_json(of_before(folder) / "config.json")
     write_json(folder / "config.json", stored | {"policy": stored["policy"] | {"later": 1}})
     with pytest.raises(ConfigError, match="later"):
         load_policy(folder)
@@ -239,6 +256,7 @@ def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path
     ("name", "text", "words"),
     [
         ("config.json", "[]", r"config\.json describes no policy"),
+        ("config.json", '{"policy": ', r"config\.json is not valid JSON .*; restore it from a copy"),
         ("state.json", '{"step": 1, "finished": true, "files": []}', r"state\.json is not the state"),
         (
             "state.json", '{"step": 1, "finished": true, "files": {"model.safetensors": 1}}',
@@ -248,9 +266,9 @@ def test_damaged_pickled_and_foreign_folders_are_refused(trained: Path, tmp_path
     ],
 )
 def test_json_of_another_shape_is_an_error_that_names_the_file(
-    trained: Path, tmp_path: Path, name: str, text: str, words: str
+    trained: Path, of_before: Make, tmp_path: Path, name: str, text: str, words: str
 ) -> None:
-    folder = Path(shutil.copytree(trained, tmp_path / "spoilt"))
+    folder = of_before(Path(shutil.copytree(trained, tmp_path / "spoilt")))
     (folder / name).write_text(text)
     with pytest.raises(ToyShiftError, match=words):
         load_policy(folder)
