@@ -32,6 +32,7 @@ from toyshift.diagnostics.actors import (
 )
 from toyshift.diagnostics.failures import failure_kind
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
+from toyshift.diagnostics.seen import SEEN, seen_in_rows
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 FLUSH_EVERY = 20  # episodes
@@ -318,6 +319,7 @@ def evaluate(
         facts = manifest(
             config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=key, policy_hash=fingerprint_policy,
             objects_hash=str(objects.fingerprint), objects=len(ids), gl_renderer=_gl_renderer(config),
+            **{SEEN: seen_in_rows(rows, {rows[0].policy: config.policy})},
         )
         write_rows(out, rows, facts)
     shutil.rmtree(parts, ignore_errors=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toyshift.diagnostics.evaluation import EvaluateConfig, object_of_episode
+from toyshift.diagnostics.seen import seen_objects
 from toyshift.policies.provenance import trained_on
 
 
@@ -56,12 +57,12 @@ def overlap(config: EvaluateConfig, ids: Sequence[str]) -> Overlap | None:
     if known is None:
         return None
     tested = {object_of_episode(ids, config.seed, episode)[0] for episode in range(config.trials)}
-    seen = {name for one in known for name in one["object_ids"]}
+    seen = seen_objects(config.policy, config.objects, tested)
     shown = {
         episode
         for one in known for purpose, seed, first, last in one["starts"]
         if (purpose, seed) == (config.purpose, config.seed)
         for episode in range(first, min(last + 1, config.trials))
     }
-    counts = len(tested), len(tested & seen), config.trials, len(shown)
+    counts = len(tested), len(seen.trained if seen else ()), config.trials, len(shown)
     return Overlap(config.name or config.policy, config.objects, config.purpose, *counts)

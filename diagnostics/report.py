@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ from toyshift.diagnostics.failures import FAILURES
 from toyshift.diagnostics.report_charts import curve_panel, image_uri, percent, points, short, span, video_uri
 from toyshift.diagnostics.report_data import Headline, ReportData, SensitivityPanel
 from toyshift.diagnostics.retention import FLAG, SAYS_NOTHING, retentions, undertrained
+from toyshift.diagnostics.seen import ON_THESE, ZERO_SHOT
 from toyshift.diagnostics.sensitivity import FactorEffect, SensitivityResult, verdict
 from toyshift.diagnostics.statistics import Estimate, holm
+from toyshift.diagnostics.summaries import Summary
 from toyshift.diagnostics.tables import ratio_text
 from toyshift.policies.parts import sees_mask
 
@@ -30,7 +33,7 @@ FACTOR_TITLES = {
     "object_colour": "Object colour",
 }
 SET_TITLES = {
-    "toys:train": "Training toys", "toys:test": "New toys", "toys:lego": "LEGO's toys", "ycb-like": "YCB-like objects",
+    "toys:train": "Training toys", "toys:test": "Test toys", "toys:lego": "LEGO's toys", "ycb-like": "YCB-like objects",
     "ycb": "Real YCB scans",
 }
 # true of one rows file, not of the report
@@ -64,7 +67,7 @@ class _Names:
         self._colours = {p: f"c{i % 6}" for i, p in enumerate(trained)} | {name: name for name in REFERENCES}
         sets = dict.fromkeys([*(s.object_set for s in data.success), *(p.object_set for p in data.objects)])
         self._titles = [_set_title(name) for name in sets]
-        self.undertrained = undertrained(data.success, data.trained_on())
+        self.undertrained = undertrained(data.success, data.trained_on)
 
     def policy(self, name: str) -> str:
         """Returns a policy's title, which says so where it has not learnt its own task."""
@@ -87,29 +90,57 @@ def _set_title(name: str) -> str:
     return SET_TITLES.get(plain, SET_TITLES["ycb"] if plain.startswith("ycb:") and "+" not in plain else name)
 
 
+def _tested(data: ReportData, object_set: str) -> list[Summary]:
+    """Returns the success of the trained policies on a set, in the order in which they were asked for."""
+    order = list(dict.fromkeys(s.policy for s in data.success))
+    mine = (s for s in data.success if s.object_set == object_set and s.policy not in REFERENCES)
+    return sorted(mine, key=lambda s: order.index(s.policy))
+
+
 def _sets(data: ReportData) -> list[str]:
-    """Returns the object sets, those that were trained on last."""
-    return sorted(dict.fromkeys(s.object_set for s in data.success), key=lambda name: name in data.training_sets)
+    """Returns the object sets, those that the first policy was trained on last."""
+
+    def trained(object_set: str) -> bool:
+        return any(data.label(s) == ON_THESE for s in _tested(data, object_set)[:1])
+
+    return sorted(dict.fromkeys(s.object_set for s in data.success), key=trained)
+
+
+def _labels(data: ReportData) -> dict[str, Any]:
+    """Returns object set -> what is known of its objects: one label where it holds for all policies, else by policy."""
+    found: dict[str, Any] = {}
+    for object_set in _sets(data):
+        labels = {s.policy: data.label(s) for s in _tested(data, object_set)}
+        found[object_set] = next(iter(labels.values()), "") if len(set(labels.values())) <= 1 else labels
+    return found
+
+
+def _seen_by(data: ReportData, names: _Names, object_set: str, object_id: str) -> str:
+    """Says who was trained on an object, in sets of which policies were trained on some objects."""
+    tested = _tested(data, object_set)
+    seen = {s.policy: data.seen[s.policy, object_set] for s in tested if (s.policy, object_set) in data.seen}
+    who = [policy for policy, found in seen.items() if object_id in found.trained]
+    if not who or {data.label(s) for s in tested} <= {ON_THESE, ZERO_SHOT, ""}:
+        return ""
+    return "trained on" if len(who) == len(tested) else f"trained on by {', '.join(map(names.policy, who))}"
 
 
 def derive_headlines(data: ReportData) -> list[Headline]:
-    """Returns big numbers from the results: the best trained policy on each set, the first line of the first repair.
+    """Returns big numbers from the results: the first policy on each set, the first line of the first repair.
 
-    Policies that fail on their own training toys are left aside: their success elsewhere says nothing. The first line,
-    not the largest: choosing by outcome would flatter. Put the condition the repair was made for first.
+    The first that was asked for, not the best, also where it is undertrained: choosing by outcome would flatter, and
+    the others stand beside it. Of a repair, put the condition that it was made for first.
     """
     names, out = _Names(data), []
     for object_set in _sets(data):
-        aside = (*REFERENCES, *names.undertrained)
-        trained = [s for s in data.success if s.object_set == object_set and s.policy not in aside]
-        if not trained:
+        if not (tested := _tested(data, object_set)):
             continue
-        best = max(trained, key=lambda s: s.rate)
-        others = [f"{names.policy(s.policy)} {percent(s.rate)} ({span(s.clustered)})" for s in trained if s is not best]
-        zero_shot = f"of {_inside(names.set(object_set))} lifted, zero-shot"
-        kind = "of the toys it was trained on lifted" if object_set in data.training_sets else zero_shot
-        first = f"{names.policy(best.policy)}, 95\u00a0% interval {span(best.clustered)}"
-        out.append(Headline(percent(best.rate), kind, "; ".join([first, *others])))
+        first, *others = tested
+        label = data.label(first)
+        kind = f"of {_inside(names.set(object_set))} lifted{label and ', ' + label}"
+        detail = f"{names.policy(first.policy)}, {first.k} of {first.n}, 95\u00a0% interval {span(first.clustered)}"
+        beside = [f"{names.policy(s.policy)} {percent(s.rate)} ({span(s.clustered)})" for s in others]
+        out.append(Headline(percent(first.rate), kind, "; ".join([detail, *beside])))
     out = out[:3]
     for repair in data.repair[:1]:
         for line in repair.lines[:1]:
@@ -121,7 +152,7 @@ def derive_headlines(data: ReportData) -> list[Headline]:
 
 
 def _inside(title: str) -> str:
-    """Returns a title as it reads inside a sentence: "New toys" as "new toys", "YCB-like objects" unchanged."""
+    """Returns a title as it reads inside a sentence: "Test toys" as "test toys", "YCB-like objects" unchanged."""
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
@@ -139,7 +170,7 @@ def _notes(data: ReportData, names: _Names) -> list[str]:
             f"Given the target's mask by the simulator, in every image and at test time too: {'; '.join(told)}. "
             "The other trained policies see images only."
         )
-    if retentions(data.success, data.trained_on()):
+    if retentions(data.success, data.trained_on):
         notes.append(
             "Retention: success on the set over success on the training toys, with a 95\u00a0% interval for new "
             "objects and new toys. It keeps learning and transfer apart; the oracle's says how much harder the set is."
@@ -219,13 +250,14 @@ def _provenance(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 def render_report(data: ReportData) -> str:
     """Returns the page as a string of HTML."""
     names, order = _Names(data), {"random": 2, "oracle": 1}
-    retained = {(r.policy, r.object_set): ratio_text(r.ratio) for r in retentions(data.success, data.trained_on())}
+    retained = {(r.policy, r.object_set): ratio_text(r.ratio) for r in retentions(data.success, data.trained_on)}
     lines = [line for repair in data.repair for line in repair.lines]
     corrected = dict(zip(map(id, lines), holm([line.difference.p_value for line in lines]), strict=True))
+    rank = {object_set: i for i, object_set in enumerate(_sets(data))}
     ordered = sorted(data.success, key=lambda s: order.get(s.policy, 0))
     sections: dict[str, Any] = {
         "ran": data.ran,
-        "success": {object_set: [s for s in ordered if s.object_set == object_set] for object_set in _sets(data)},
+        "success": {object_set: [s for s in ordered if s.object_set == object_set] for object_set in rank},
         "sensitivity": data.sensitivity,
         "repair": data.repair,
         "objects": data.objects,
@@ -240,7 +272,7 @@ def render_report(data: ReportData) -> str:
         "percent": percent, "span": span, "points": points, "short": short, "number": _number, "between": _between,
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": _factor,
         "in_order": _in_order, "verdict": _verdict, "at": _scale(data.sensitivity), "measures": _measures,
-        "image": image_uri, "film": video_uri, "p": _p,
+        "image": image_uri, "film": video_uri, "p": _p, "seen": functools.partial(_seen_by, data, names),
         "holm": lambda line: corrected[id(line)],
     }
     return environment.get_template("report.html.j2").render(
@@ -248,8 +280,8 @@ def render_report(data: ReportData) -> str:
         left_out=[LEFT_OUT[name] for name, value in sections.items() if not value],
         navigation=[(name, title) for name, title in NAVIGATION.items() if sections[name]],
         notes=_notes(data, names), retained=retained,
-        comparisons=sorted(data.comparisons, key=lambda c: c.object_set in data.training_sets),
-        repairs=len(lines), training_sets=data.training_sets, references=REFERENCES, failures=FAILURES,
+        comparisons=sorted(data.comparisons, key=lambda c: rank.get(c.object_set, len(rank))),
+        repairs=len(lines), labels=_labels(data), references=REFERENCES, failures=FAILURES,
         commands=data.commands,
         made=str(data.manifest.get("made", "")), git=str(data.manifest.get("git", "")), **sections,
     )

@@ -11,9 +11,11 @@ from typing import Any
 
 from toyshift.core.arrays import Image
 from toyshift.core.errors import FileError
+from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.seen import ON_THESE, Seen
 from toyshift.diagnostics.sensitivity import SensitivityResult
 from toyshift.diagnostics.statistics import PairedDifference
 from toyshift.diagnostics.summaries import Comparison, Summary, per_object
@@ -176,7 +178,9 @@ class ReportData:
         success: summaries of all policies on all sets with the training look, oracle and random rows among them.
         comparisons: a policy against others on the same episodes.
         headlines: big numbers; empty derives them from `success` and `repair`.
-        training_sets: sets whose objects were trained on; they are marked and never called zero-shot.
+        trained_on: policy -> the tested set that it was trained on: retention is over success there.
+        seen: (policy, object set) -> which of the objects that it met there with the training look it was trained on;
+            absent where nobody knows, and then nothing is said.
         set_titles: object set -> title.
         policy_titles: policy -> title.
         sensitivity: one panel per policy.
@@ -196,7 +200,8 @@ class ReportData:
     success: Sequence[Summary] = ()
     comparisons: Sequence[Comparison] = ()
     headlines: Sequence[Headline] = ()
-    training_sets: Sequence[str] = ()
+    trained_on: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    seen: Mapping[tuple[str, str], Seen] = dataclasses.field(default_factory=dict)
     set_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     policy_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     sensitivity: Sequence[SensitivityPanel] = ()
@@ -209,14 +214,14 @@ class ReportData:
     manifest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     commands: Sequence[str] = ()
 
-    def trained_on(self) -> dict[str, str]:
-        """Returns policy -> the first of the training sets that it was tested on."""
-        found: dict[str, str] = {}
-        for object_set in self.training_sets:
-            for s in self.success:
-                if s.object_set == object_set:
-                    found.setdefault(s.policy, object_set)
-        return found
+    def label(self, summary: Summary) -> str:
+        """Returns what is known of a policy and the objects that it met, see `Seen.label`; "" for nothing."""
+        there = summary.policy, summary.object_set
+        if summary.policy in BUILTIN:  # trained on nothing
+            return ""
+        if there in self.seen:
+            return self.seen[there].label(summary.objects)
+        return ON_THESE if self.trained_on.get(summary.policy) == summary.object_set else ""
 
 
 def object_panel(

@@ -9,6 +9,7 @@ from toyshift.core.files import read_json
 from toyshift.policies.checkpoints import CONFIG_FILE, CONTRACT_FILE
 
 TRAINED_ON = "trained_on"
+NOBODY_KNOWS: dict[str, Any] = {"object_sets": [], "object_ids": [], "starts": []}  # what a policy of before began with
 
 
 def trained_on(folder: str | Path) -> list[dict[str, Any]] | None:

@@ -134,6 +134,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
+    from toyshift.diagnostics.seen import SEEN, seen_in_rows
     from toyshift.diagnostics.tables import mask_table, retention_table
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.shifts import Shifts
@@ -148,12 +149,12 @@ def main(cfg: Config) -> dict[str, Any]:
     for objects in cfg.sets:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)
-    rows, trained_on = [], {}
+    rows, trained_on, called = [], {}, {}
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
     for objects, (policy, plain), shift in itertools.product(cfg.sets, names.items(), shifts):
         masks = TRUTH if policy in REFERENCES else cfg.masks
         name, own = (plain, {}) if masks == TRUTH else (f"{plain} [masks {masks}]", {"masks": masks})
-        trained_on[name] = of_training[policy]
+        trained_on[name], called[name] = of_training[policy], policy
         config = EvaluateConfig(
             policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=EnvSpec(cfg.env_kwargs, masks),
             shift=shift, max_steps=cfg.max_steps, remote=cfg.remote, purpose=cfg.purpose,
@@ -166,7 +167,8 @@ def main(cfg: Config) -> dict[str, Any]:
         rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
-    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, trained_on=trained_on)
+    told = {"trained_on": trained_on, SEEN: seen_in_rows(rows, called)}
+    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, **told)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {
         "summaries": [summary.to_json() for summary in summaries],

@@ -22,6 +22,7 @@ from toyshift.scripts.options import Common
 if TYPE_CHECKING:
     from toyshift.diagnostics import ReportData, Row
     from toyshift.diagnostics.report_data import ObjectPanel, Sheet, Video
+    from toyshift.diagnostics.seen import Seen
 
 T = TypeVar("T")
 
@@ -37,8 +38,8 @@ class Config(Common):
     title: str = ""
     """Heading; none is the folder's name."""
     training_set: str = ""
-    """Object set that was trained on; it is marked and never called zero-shot. None takes what `toyshift evaluate`
-    or a diagnosis found."""
+    """Object set that all policies were trained on, whatever they say: it is marked, and retention is over success
+    there. Nothing is said of other sets for it. None takes what each policy says, where it does."""
     no_pictures: bool = False
     """Leave out the pictures of objects (they need OpenGL)."""
 
@@ -75,6 +76,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     )  # fmt: skip
     from toyshift.diagnostics.actors import BUILTIN
     from toyshift.diagnostics.report_data import SensitivityPanel, read_curves
+    from toyshift.diagnostics.seen import objects_by_test
 
     def panels_of(value: Any) -> list[SensitivityPanel]:
         success = {policy: ChangedSuccess.from_json(found) for policy, found in value.get("success", {}).items()}
@@ -83,7 +85,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
 
     if not run.is_dir():
         raise FileError(f"{run} is not a folder; name one that `toyshift evaluate --out` or `toyshift run` wrote to")
-    rows, facts = find_rows(run)
+    rows, facts, seen = find_rows(run)
     summaries = summarise(rows)
     plain = [summary for summary in summaries if not summary.look and not summary.shift]
     paths = {name: sorted(run.rglob(name)) for name in ("sensitivity.json", "diversity.json", "metrics.jsonl")}
@@ -97,15 +99,18 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
     sets = list(dict.fromkeys(summary.object_set for summary in plain))
     panels, sheets = object_pictures(sets, rows, pictures)
-    trained_on = [training_set] if training_set else [spec for spec in facts.get("trained_on", {}).values() if spec]
-    if not training_set:
-        trained_on += [p.success.training.object_set for p in sensitivity if p.success and p.success.training]
+    diagnosed = [(p.result.policy, p.success.training) for p in sensitivity if p.success]
+    trained_on = {policy: training.object_set for policy, training in diagnosed if training} | facts["trained_on"]
+    if training_set:
+        trained_on = dict.fromkeys((summary.policy for summary in plain), training_set)
+    met = objects_by_test([row for row in rows if not row.look and not row.shift])
     first, *others = list(dict.fromkeys(row.policy for row in rows if row.policy not in BUILTIN)) or [""]
     ran = f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
     return ReportData(
         title=title or run.resolve().name, ran=[ran] if rows else [], success=plain,
-        training_sets=list(dict.fromkeys(trained_on)), comparisons=compare_all(rows, first, others),
+        trained_on=trained_on, comparisons=compare_all(rows, first, others),
         sensitivity=sensitivity, objects=panels, curves=curves,
+        seen={there: seen[there].of(met[there]) for there in met if there in seen and there[1] != training_set},
         sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
         manifest=facts, commands=[facts["command"]] if facts.get("command") else [],
     )  # fmt: skip
@@ -125,20 +130,30 @@ def read_results(path: Path, parse: Callable[[Any], T]) -> T:
         raise FileError(f"{path} {what}; delete it and diagnose again") from error
 
 
-def find_rows(run: Path) -> tuple[list[Row], dict[str, Any]]:
-    """Returns the rows of all rows files, each episode once, and the manifest of the first file that has one."""
+def find_rows(run: Path) -> tuple[list[Row], dict[str, Any], dict[tuple[str, str], Seen]]:
+    """Returns the rows of all rows files, each episode once, what their manifests say, and what policies had seen.
+
+    Files are taken in the order in which they were made, so that policies stand as they were asked for. The manifest
+    is that of the first file that has one; its `trained_on` is that of all files, where they agree.
+    """
     from toyshift.diagnostics import read_rows, read_rows_manifest
+    from toyshift.diagnostics.seen import seen_of_files
 
     merged = sorted(run.rglob("rows.parquet"))
     single = (path for path in sorted(run.rglob("*.parquet")) if ".parts" not in str(path))
-    files = merged or [path for path in single if "rows" in str(path.relative_to(run))]
+    paths = merged or [path for path in single if "rows" in str(path.relative_to(run))]
+    files = [(read_rows_manifest(path), read_rows(path)) for path in paths]
+    files.sort(key=lambda file: str(file[0].get("made", "")))
     rows: dict[tuple[Any, ...], Row] = {}
-    facts: dict[str, Any] = {}
-    for path in files:
-        for row in read_rows(path):
+    claims: dict[str, set[str]] = {}
+    for found, of_file in files:
+        for row in of_file:
             rows[(row.policy, row.object_set, row.look, row.shift, row.seed, row.episode)] = row
-        facts = facts or read_rows_manifest(path)
-    return list(rows.values()), facts if "versions" in facts else {}
+        for policy, spec in found.get("trained_on", {}).items():
+            claims.setdefault(policy, set()).update([spec] if spec else [])
+    facts: dict[str, Any] = next((dict(found) for found, _ in files if "versions" in found), {})
+    trained_on = {policy: min(specs) for policy, specs in claims.items() if len(specs) == 1}
+    return list(rows.values()), facts | {"trained_on": trained_on}, seen_of_files(files)
 
 
 def find_videos(run: Path, rows: Sequence[Row], most: int = 8) -> list[Video]:

@@ -12,6 +12,7 @@ from toyshift.data.store.dataset import Dataset
 def provenance(dataset: Dataset) -> dict[str, Any]:
     """Returns folder, content_hash, object_sets, object_ids and starts of a dataset, as JSON.
 
+    Where other objects lay beside those that were grasped, `other_ids` are theirs.
     `starts` is a list of [purpose, seed, first, last]: runs of episodes of a root seed that it holds. Data from
     elsewhere say neither objects nor seeds, and have none here.
     """
@@ -24,11 +25,12 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
     def named(key: str) -> list[str]:
         return sorted({str(meta[key]) for meta in metas if meta.get(key)})
 
+    others = sorted({str(name) for meta in metas for name in meta.get("others") or ()})
     return {
         "folder": dataset.folder.name, "content_hash": dataset.content_hash(), "object_sets": named("object_set"),
         "object_ids": named("object_id"),
         "starts": [[PURPOSES[0], seed, *run] for seed in sorted(episodes) for run in runs(episodes[seed])],
-    }
+    } | ({"other_ids": others} if others else {})
 
 
 def runs(numbers: set[int]) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import read_json, write_json
 from toyshift.policies import checkpoints
 from toyshift.policies.devices import choose_device, torch_threads
-from toyshift.policies.provenance import TRAINED_ON, trained_on
+from toyshift.policies.provenance import NOBODY_KNOWS, TRAINED_ON, trained_on
 from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.loop import METRICS, VALIDATIONS, run_loop
 from toyshift.policies.training.memory import memory_advice
@@ -69,7 +69,7 @@ def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, 
             elif processes.first:
                 policy = run.policy
                 checkpoints.write_contracts(folder, policy.action_contract, policy.observation_contract)
-                before = (trained_on(config.init_from) or []) if config.init_from else []
+                before = (trained_on(config.init_from) or [NOBODY_KNOWS]) if config.init_from else []
                 facts = {"encoder_weights": policy.origin, TRAINED_ON: [*before, *source.made_of]}
                 checkpoints.write_config(folder, "train", config, policy.config, **facts)
             if processes.total(run.step)[0] != run.step * processes.count:

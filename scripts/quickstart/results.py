@@ -21,6 +21,7 @@ from toyshift.scripts.quickstart.settings import (
 if TYPE_CHECKING:
     from toyshift.diagnostics import ChangedSuccess, EvaluateConfig, ReportData, Row, SensitivityResult, Summary
     from toyshift.diagnostics.report_data import Repair, Sheet, Video
+    from toyshift.diagnostics.seen import Seen
     from toyshift.diagnostics.video import Rollout
 
 SHEET = 40  # objects on a contact sheet
@@ -145,14 +146,24 @@ def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> Repo
     trained = [row for row in results.rows if row.policy in POLICIES]
     command = f"toyshift run quickstart --out {cfg.out}" + (f" --ycb {cfg.ycb}" if cfg.ycb else "")
     return ReportData(
-        title="ToyShift quickstart", ran=_sentences(cfg), success=summaries, training_sets=[TRAINING_TOYS],
+        title="ToyShift quickstart", ran=_sentences(cfg), success=summaries,
+        trained_on=dict.fromkeys((s.policy for s in summaries), TRAINING_TOYS), seen=_seen(cfg, results),
         comparisons=compare_all(results.rows, POLICIES[0], POLICIES[1:]),
-        subtitle="Policies that played with random toys, tested zero-shot on objects they have never seen.",
+        subtitle="Policies that played with random toys, tested on those, on others, and on household objects.",
         sensitivity=panels, repair=[_repair(cfg, results)], sheets=sheets, videos=_videos(cfg, results, side_by_side),
         objects=[object_panel(spec, trained, names[spec], pictures[spec]) for spec in reversed(tests)],
         curves=[curve for name in POLICIES for curve in read_curves(cfg.policy(name) / "metrics.jsonl", name)],
         manifest=_facts(cfg, results), commands=[command],
     )  # fmt: skip
+
+
+def _seen(cfg: Config, results: Results) -> dict[tuple[str, str], Seen]:
+    """Which of the objects that the policies met they were trained on, as their folders say."""
+    from toyshift.diagnostics.seen import objects_by_test, seen_objects
+
+    tests = objects_by_test([row for row in results.rows if row.policy in POLICIES])
+    found = {there: seen_objects(str(cfg.policy(there[0])), there[1], met) for there, met in tests.items()}
+    return {there: seen for there, seen in found.items() if seen is not None}
 
 
 def _sentences(cfg: Config) -> list[str]:

@@ -6,6 +6,7 @@ Run `python tests/diagnostics/test_report.py OUT.html` to look at it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 import sys
@@ -33,6 +34,7 @@ from toyshift.diagnostics.report_data import (
     read_curves,
 )
 from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.seen import Seen, objects_by_test
 from toyshift.diagnostics.sensitivity import SensitivityConfig, SensitivityResult, analyse
 from toyshift.diagnostics.statistics import holm
 from toyshift.diagnostics.summaries import compare, compare_all, summarise
@@ -47,6 +49,7 @@ RATES = {
     "oracle": (0.95, 0.93, 0.90, 0.96),
     "random": (0.0, 0.0, 0.0, 0.0),
 }
+TRAINED = ("detpool", "attention-mask", "mean")
 OBJECTS = [
     "master chef can", "cracker box", "sugar box", "tomato soup can", "mustard bottle", "tuna fish can", "pudding box",
     "gelatin box", "potted meat can", "banana", "strawberry", "apple", "lemon", "peach", "pear", "orange", "plum",
@@ -148,7 +151,9 @@ def sample(folder: Path) -> ReportData:
         films.append(Video(path, ok, f"Detection pooling, {OBJECTS[i * 4]}", caption))
     thumbs = {o.replace(" ", "_"): picture(i) for i, o in enumerate(OBJECTS)}
     names = {o.replace(" ", "_"): o for o in OBJECTS}
-    trained = [r for r in rows if r.policy in ("detpool", "attention-mask", "mean")]
+    trained = [r for r in rows if r.policy in TRAINED]
+    tests = objects_by_test(trained)
+    seen = {there: Seen(tuple(sorted(met)) if there[1] == "toys:train" else ()) for there, met in tests.items()}
     rng = np.random.default_rng(0)
     vectors = {name: rng.normal(size=(60, 8)) + shift for name, shift in (("left", 0.0), ("right", 0.4))}
     vectors = {name: v / np.linalg.norm(v, axis=1, keepdims=True) for name, v in vectors.items()}
@@ -163,7 +168,7 @@ def sample(folder: Path) -> ReportData:
             "beside the expert that made the demonstrations and a random policy.",
         ),
         success=success, comparisons=compare_all(rows, "detpool", ("attention-mask", "mean")),
-        training_sets=("toys:train",), set_titles=SETS, sensitivity=panels,
+        trained_on=dict.fromkeys(RATES, "toys:train"), seen=seen, set_titles=SETS, sensitivity=panels,
         repair=(Repair("Viewpoint augmentation", REPAIRED, lines),),
         objects=[object_panel(s, trained, names, thumbs) for s in ("ycb-like", "ycb:YCB?graspable")], curves=curves,
         sheets=(
@@ -264,7 +269,7 @@ def test_masks_retention_and_corrected_p_values_are_told(data, page):
         assert p >= line.difference.p_value
 
 
-def test_a_policy_that_fails_on_its_own_toys_is_flagged_everywhere_and_no_headline(data):
+def test_a_policy_that_fails_on_its_own_toys_is_flagged_everywhere(data):
     weak = [r for s in SETS for r in play("mean", s, 0.05)]
     success = [s for s in data.success if s.policy != "mean"] + summarise(weak)
     flagged = dataclasses.replace(data, success=success)
@@ -274,8 +279,8 @@ def test_a_policy_that_fails_on_its_own_toys_is_flagged_everywhere_and_no_headli
     assert not re.findall(r"Mean pooling(?! \(undertrained\))", plain)
     assert plain.count("Mean pooling (undertrained)") > 10
     details = [h.detail for h in derive_headlines(flagged)[:3]]
-    assert all("Attention pooling, mask as input" in text and "Mean" not in text for text in details)
-    unknown = render_report(dataclasses.replace(flagged, training_sets=()))
+    assert all("Attention pooling, mask as input" in text and "Mean pooling (undertrained)" in text for text in details)
+    unknown = render_report(dataclasses.replace(flagged, trained_on={}))
     assert "(undertrained)" not in unknown
     assert "Retention" not in unknown
 
@@ -288,7 +293,47 @@ def test_headlines_come_from_zero_shot_sets_first(data):
     assert heads[-1].label == "points of success from viewpoint augmentation"
     training = [s for s in data.success if s.object_set == "toys:train"]
     trained = derive_headlines(dataclasses.replace(data, success=training, repair=()))
-    assert "zero-shot" not in trained[0].label
+    assert trained[0].label == "of training toys lifted, trained on these"
+
+
+def test_the_first_policy_that_was_asked_for_is_the_headline_never_the_best(data):
+    for policies in itertools.permutations(TRAINED):
+        success = sorted(data.success, key=lambda s: ("oracle", "random", *policies).index(s.policy))
+        heads = derive_headlines(dataclasses.replace(data, success=success))
+        for head, object_set in zip(heads[:3], ("toys:test", "ycb-like", "ycb:YCB?graspable"), strict=True):
+            first, *others = (
+                next(s for s in success if (s.policy, s.object_set) == (policy, object_set)) for policy in policies
+            )
+            assert head.value == percent(first.rate)
+            assert f", {first.k} of {first.n}, 95\u00a0% interval " in head.detail
+            places = [head.detail.index(percent(s.rate)) for s in others]
+            assert places == sorted(places)  # the others, in the order asked as well
+
+
+def test_nothing_is_said_of_objects_where_nobody_knows(data):
+    unknown = dataclasses.replace(data, seen={}, trained_on={}, subtitle="", ran=(), sheets=())
+    page = render_report(unknown)
+    assert "zero-shot" not in page
+    assert "trained on these" not in page
+    assert derive_headlines(unknown)[0].label == "of new toys lifted"
+
+
+def test_what_was_seen_is_said_by_policy_and_object(data):
+    objects = sorted({bar.object_id for bar in data.objects[0].bars})
+    seen = {
+        ("detpool", "ycb-like"): Seen(tuple(objects[:3])), ("mean", "ycb-like"): Seen(),
+        ("attention-mask", "ycb-like"): Seen((), tuple(objects[:1])),
+    }
+    page = render_report(dataclasses.replace(data, seen=seen, trained_on={}))
+    card = page[page.index("<h3>YCB-like objects") : page.index("<h3>Real YCB scans")]
+    rows = card.split('<div class="row')[1:6]
+    told = [re.findall(r"</i>([^<]*)(?: <small>([^<]*)</small>)?</span>", row)[0] for row in rows]
+    assert told == [
+        ("Detection pooling", f"trained on 3 of these {len(objects)}"), ("Attention pooling, mask as input", ""),
+        ("Mean pooling", "zero-shot"), ("Oracle (expert)", ""), ("Random actions", ""),
+    ]
+    assert 'class="tag"' not in card
+    assert page.count("<small>trained on by Detection pooling</small>") == 3
 
 
 def test_sets_without_titles_get_readable_ones_that_stay_apart(data):
@@ -296,8 +341,8 @@ def test_sets_without_titles_get_readable_ones_that_stay_apart(data):
     success = [dataclasses.replace(data.success[0], object_set=s) for s in strings]
     page = render_report(ReportData("x", success=success))
     scans = (f"Real YCB scans ({name})" for name in ("ycb:DIR", "ycb:DIR?graspable"))
-    for title in ("New toys", "YCB-like objects", *scans, "meshes:DIR"):
-        assert f"<h3>{title} <" in page
+    for title in ("Test toys", "YCB-like objects", *scans, "meshes:DIR"):
+        assert f"<h3>{title}<" in page
 
 
 def test_what_is_missing_is_said_not_invented(data):

@@ -11,6 +11,8 @@ import pytest
 from toyshift.core.errors import FileError
 from toyshift.core.files import write_json
 from toyshift.diagnostics import ChangedSuccess, Estimate, Row, SensitivityResult, write_rows
+from toyshift.diagnostics.report import derive_headlines
+from toyshift.diagnostics.seen import SEEN, seen_in_rows
 from toyshift.diagnostics.sensitivity import FactorEffect
 from toyshift.scripts import cli
 from toyshift.scripts.report import find_rows, gather
@@ -36,9 +38,10 @@ def test_rows_of_several_files_count_once(tmp_path: Path) -> None:
         "versions": {}, "command": "toyshift evaluate"
     })
     write_rows(tmp_path / "b" / "rows.parquet", [row("detpool", i, i % 2 == 0) for i in range(6)], {})
-    rows, facts = find_rows(tmp_path)
+    rows, facts, seen = find_rows(tmp_path)
     assert sorted(r.episode for r in rows) == list(range(6))
     assert facts["command"] == "toyshift evaluate"
+    assert seen == {}  # rows of before it was written down
 
 
 def test_changed_looks_are_not_counted_as_success_on_the_set(tmp_path: Path) -> None:
@@ -52,10 +55,42 @@ def test_the_training_set_that_evaluate_found_is_taken_over(tmp_path: Path) -> N
     rows = [*toys, *(row(policy, i, i < 2) for policy in ("mine", "other") for i in range(4))]
     write_rows(tmp_path / "rows.parquet", rows, {"versions": {}, "trained_on": {"mine": "toys:train", "other": ""}})
     data = gather(tmp_path, pictures=False)
-    assert data.training_sets == ["toys:train"]
-    assert data.trained_on() == {"mine": "toys:train"}
+    assert data.trained_on == {"mine": "toys:train"}
+    assert [data.label(s) for s in data.success] == ["trained on these", "", ""]
     assert [(c.first, c.second, c.object_set) for c in data.comparisons] == [("mine", "other", "toys:test")]
-    assert gather(tmp_path, training_set="toys:test", pictures=False).training_sets == ["toys:test"]
+    given = gather(tmp_path, training_set="toys:test", pictures=False)
+    assert [given.label(s) for s in given.success] == ["", "trained on these", "trained on these"]
+
+
+def test_zero_shot_is_said_of_what_a_policy_says_it_was_not_trained_on(tmp_path: Path) -> None:
+    toys, scans = "meshes:mine?graspable", "ycb-like"
+    known = {"object_sets": ["meshes:mine"], "object_ids": ["toy0", "toy1", "toy2"], "starts": []}
+    write_json(tmp_path / "policies" / "mine" / "config.json", {"trained_on": [known]})
+    policies = {"mine": str(tmp_path / "policies" / "mine"), "served": "ws://localhost:1", "oracle": "oracle"}
+    rows = [
+        dataclasses.replace(row(policy, i, i < 3), object_set=spec) for spec in (toys, scans, "meshes:other")
+        for policy in policies for i in range(4)
+    ]
+    rows = [dataclasses.replace(r, object_id=f"scan{r.episode}") if r.object_set == scans else r for r in rows]
+    write_rows(tmp_path / "eval" / "rows.parquet", rows, {"versions": {}, SEEN: seen_in_rows(rows, policies)})
+    data = gather(tmp_path / "eval", pictures=False)
+    labels = {(s.policy, s.object_set): data.label(s) for s in data.success}
+    assert {there for there, label in labels.items() if label} == {("mine", toys), ("mine", scans)}
+    assert labels["mine", toys] == "trained on these"
+    assert labels["mine", scans] == "zero-shot"
+    given = gather(tmp_path / "eval", training_set=toys, pictures=False)
+    labels = {(s.policy, s.object_set): given.label(s) for s in given.success}
+    assert labels["served", toys] == "trained on these"
+    assert labels["served", scans] == labels["oracle", toys] == ""
+
+
+def test_policies_stand_in_the_order_in_which_they_were_asked_for(tmp_path: Path) -> None:
+    for minute, policy in ((1, "worse"), (3, "best"), (2, "another")):
+        rows = [row(policy, i, policy == "best") for i in range(4)]
+        write_rows(tmp_path / "rows" / f"{policy}.parquet", rows, {"versions": {}, "made": f"2026-01-01T00:0{minute}"})
+    data = gather(tmp_path, pictures=False)
+    assert [s.policy for s in data.success] == ["worse", "another", "best"]
+    assert derive_headlines(data)[0].value == "0\u00a0%"
 
 
 def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,10 +98,11 @@ def test_the_command_writes_one_file(tmp_path: Path, capsys: pytest.CaptureFixtu
         tmp_path / "rows.parquet",
         [row(policy, i, policy == "oracle") for policy in ("mine", "oracle") for i in range(4)], {}
     )
-    plain, dark = ([row("detpool", i, i < 3, look) for i in range(4)] for look in ("", "light=0.5"))
+    plain, dark = ([row("mine", i, i < 3, look) for i in range(4)] for look in ("", "light=0.5"))
     success = ChangedSuccess.of_rows({"": plain, "light": dark}, plain)
-    found = {"sensitivity": MEASURED.judged(success), "success": success}
-    answers = {name: {"runs/detpool": answer.to_json()} for name, answer in found.items()}
+    measured = dataclasses.replace(MEASURED.judged(success), policy="mine")
+    found = {"sensitivity": measured, "success": success}
+    answers = {name: {"mine": answer.to_json()} for name, answer in found.items()}
     write_json(tmp_path / "sensitivity.json", answers)
     write_json(tmp_path / "leaning.json", {"leaning": {}})
     assert cli.main(["report", str(tmp_path), "--no-pictures", "--json"]) == 0
