@@ -20,6 +20,7 @@ class Overlap:
         tested: objects that the test meets.
         objects: those among them that the policy was trained on, by id.
         trials: episodes of the test.
+        unclear: those of which it is not known, see `seen.Seen`.
         starts: those among them that begin as a demonstration did: same purpose, root seed and episode.
     """
 
@@ -30,9 +31,10 @@ class Overlap:
     objects: int
     trials: int
     starts: int
+    unclear: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.objects or self.starts)
+        return bool(self.objects or self.starts or self.unclear)
 
     def __str__(self) -> str:
         told = []
@@ -40,6 +42,9 @@ class Overlap:
             told.append(f"trained on {self.objects} of the {self.tested} objects of {self.object_set} that are tested")
         if self.starts:
             told.append(f"shown the very starts of {self.starts} of the {self.trials} episodes ({self.purpose}'s)")
+        if not told:
+            perhaps = f"{self.unclear} of the {self.tested} objects of {self.object_set} that are tested"
+            return f"{self.policy} was perhaps trained on {perhaps}: what follows is not known to be zero-shot success"
         return f"{self.policy} was {' and '.join(told)}: what follows is no zero-shot success"
 
     def to_json(self) -> dict[str, Any]:
@@ -64,5 +69,6 @@ def overlap(config: EvaluateConfig, ids: Sequence[str]) -> Overlap | None:
         if (purpose, seed) == (config.purpose, config.seed)
         for episode in range(first, min(last + 1, config.trials))
     }
-    counts = len(tested), len(seen.trained if seen else ()), config.trials, len(shown)
+    trained, unclear = (len(seen.trained), len(seen.unclear)) if seen else (0, 0)
+    counts = len(tested), trained, config.trials, len(shown), unclear
     return Overlap(config.name or config.policy, config.objects, config.purpose, *counts)

@@ -106,12 +106,14 @@ def _sets(data: ReportData) -> list[str]:
     return sorted(dict.fromkeys(s.object_set for s in data.success), key=trained)
 
 
-def _labels(data: ReportData) -> dict[str, Any]:
-    """Returns object set -> what is known of its objects: one label where it holds for all policies, else by policy."""
-    found: dict[str, Any] = {}
+def _labels(data: ReportData, names: _Names) -> dict[str, list[tuple[str, str]]]:
+    """Returns object set -> what is known of its objects, each with the policies of which it is; "" is nothing."""
+    found: dict[str, list[tuple[str, str]]] = {}
     for object_set in _sets(data):
-        labels = {s.policy: data.label(s) for s in _tested(data, object_set)}
-        found[object_set] = next(iter(labels.values()), "") if len(set(labels.values())) <= 1 else labels
+        by_label: dict[str, list[str]] = {}
+        for s in _tested(data, object_set):
+            by_label.setdefault(data.label(s), []).append(_inside(names.policy(s.policy)))
+        found[object_set] = [(label, ", ".join(who)) for label, who in by_label.items()]
     return found
 
 
@@ -122,7 +124,8 @@ def _seen_by(data: ReportData, names: _Names, object_set: str, object_id: str) -
     who = [policy for policy, found in seen.items() if object_id in found.trained]
     if not who or {data.label(s) for s in tested} <= {ON_THESE, ZERO_SHOT, ""}:
         return ""
-    return "trained on" if len(who) == len(tested) else f"trained on by {', '.join(map(names.policy, who))}"
+    of_whom = "" if len(who) == len(tested) else f" of {', '.join(_inside(names.policy(policy)) for policy in who)}"
+    return f"in the training{of_whom}"
 
 
 def derive_headlines(data: ReportData) -> list[Headline]:
@@ -139,7 +142,7 @@ def derive_headlines(data: ReportData) -> list[Headline]:
         label = data.label(first)
         kind = f"of {_inside(names.set(object_set))} lifted{label and ', ' + label}"
         detail = f"{names.policy(first.policy)}, {first.k} of {first.n}, 95\u00a0% interval {span(first.clustered)}"
-        beside = [f"{names.policy(s.policy)} {percent(s.rate)} ({span(s.clustered)})" for s in others]
+        beside = [f"{names.policy(s.policy)} {percent(s.rate)} of {s.n} ({span(s.clustered)})" for s in others]
         out.append(Headline(percent(first.rate), kind, "; ".join([detail, *beside])))
     out = out[:3]
     for repair in data.repair[:1]:
@@ -281,7 +284,7 @@ def render_report(data: ReportData) -> str:
         navigation=[(name, title) for name, title in NAVIGATION.items() if sections[name]],
         notes=_notes(data, names), retained=retained,
         comparisons=sorted(data.comparisons, key=lambda c: rank.get(c.object_set, len(rank))),
-        repairs=len(lines), labels=_labels(data), references=REFERENCES, failures=FAILURES,
+        repairs=len(lines), labels=_labels(data, names), references=REFERENCES, failures=FAILURES,
         commands=data.commands,
         made=str(data.manifest.get("made", "")), git=str(data.manifest.get("git", "")), **sections,
     )

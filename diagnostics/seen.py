@@ -70,7 +70,7 @@ def seen_objects(policy: str, object_set: str, met: Collection[str]) -> Seen | N
         met: ids of the objects that it meets.
     """
     known = None if policy in BUILTIN else trained_on(policy)
-    if known is None:
+    if not known:
         return None
     trained: set[str] = set()
     near: set[str] = set()

@@ -76,7 +76,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     )  # fmt: skip
     from toyshift.diagnostics.actors import BUILTIN
     from toyshift.diagnostics.report_data import SensitivityPanel, read_curves
-    from toyshift.diagnostics.seen import objects_by_test
+    from toyshift.diagnostics.seen import ON_THESE, objects_by_test
 
     def panels_of(value: Any) -> list[SensitivityPanel]:
         success = {policy: ChangedSuccess.from_json(found) for policy, found in value.get("success", {}).items()}
@@ -101,17 +101,22 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     panels, sheets = object_pictures(sets, rows, pictures)
     diagnosed = [(p.result.policy, p.success.training) for p in sensitivity if p.success]
     trained_on = {policy: training.object_set for policy, training in diagnosed if training} | facts["trained_on"]
+    met = objects_by_test([row for row in rows if not row.look and not row.shift])
+    seen = {there: seen[there].of(met[there]) for there in met if there in seen and there[1] != training_set}
+    for (policy, object_set), found in seen.items():
+        if found.label(len(met[policy, object_set])) == ON_THESE:
+            trained_on.setdefault(policy, object_set)
+    if len(common := {spec for policy, spec in trained_on.items() if policy not in BUILTIN}) == 1:
+        trained_on = dict.fromkeys(BUILTIN, *common) | trained_on  # theirs says how much harder the others are
     if training_set:
         trained_on = dict.fromkeys((summary.policy for summary in plain), training_set)
-    met = objects_by_test([row for row in rows if not row.look and not row.shift])
     first, *others = list(dict.fromkeys(row.policy for row in rows if row.policy not in BUILTIN)) or [""]
     ran = f"{len(rows)} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
     return ReportData(
         title=title or run.resolve().name, ran=[ran] if rows else [], success=plain,
         trained_on=trained_on, comparisons=compare_all(rows, first, others),
         sensitivity=sensitivity, objects=panels, curves=curves,
-        seen={there: seen[there].of(met[there]) for there in met if there in seen and there[1] != training_set},
-        sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
+        seen=seen, sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
         manifest=facts, commands=[facts["command"]] if facts.get("command") else [],
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ IDS = ("a", "b", "c", "d")
 @pytest.fixture
 def policy(tmp_path: Path) -> str:
     """A folder that was trained on episodes 0-4 and 6-20 of seed 3, with objects b and d."""
-    known = {"object_sets": ["toys"], "object_ids": ["b", "d", "x"], "starts": [
+    known = {"object_sets": ["some"], "object_ids": ["b", "d", "x"], "starts": [
         ["collection", 3, 0, 4], ["collection", 3, 6, 20], ["collection", 8, 0, 99],
     ]}
     write_json(tmp_path / "p" / "config.json", {"trained_on": [known]})
@@ -43,6 +43,16 @@ def test_only_objects_that_are_met_count(policy: str) -> None:
     found = overlap(config, ("b", "d"))
     assert found is not None
     assert (found.tested, found.objects) == (1, 1)
+
+
+def test_namesakes_of_another_set_are_not_called_the_same(policy: str) -> None:
+    found = overlap(EvaluateConfig(policy, "others", trials=10, seed=3), IDS)
+    assert found is not None
+    assert (found.objects, found.unclear, bool(found)) == (0, 2, True)
+    assert str(found).endswith(
+        "was perhaps trained on 2 of the 4 objects of others that are tested: "
+        "what follows is not known to be zero-shot success"
+    )
 
 
 def test_nobody_knows_what_others_were_trained_on(tmp_path: Path) -> None:

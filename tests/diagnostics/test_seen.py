@@ -68,7 +68,8 @@ def test_what_lay_beside_the_grasped_objects_is_not_called_unseen(tmp_path: Path
 
 def test_nobody_knows_of_servers_built_ins_and_folders_of_before(tmp_path: Path) -> None:
     write_json(tmp_path / "old" / "config.json", {"policy": {}})
-    for asked in ("random", "oracle", "ws://localhost:1", str(tmp_path / "old")):
+    empty = policy(tmp_path / "empty")  # nothing is written down, which is not that there was nothing
+    for asked in ("random", "oracle", "ws://localhost:1", str(tmp_path / "old"), empty):
         assert seen_objects(asked, "toys:train", [TOY]) is None
 
 

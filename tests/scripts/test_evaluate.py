@@ -29,6 +29,7 @@ def test_retention_is_printed_where_the_training_set_is_among_the_tested(
     assert kept["ratio"]["value"] == rates["oracle", NEW] / rates["oracle", TOYS]
     assert results["undertrained"] == []  # nobody trained the oracle
     assert read_rows_manifest(tmp_path / "rows.parquet")["trained_on"] == {"oracle": TOYS}
+    assert read_rows_manifest(tmp_path / "rows.parquet")["seen"] == {"oracle": {TOYS: None, NEW: None}}
     assert cli.main([*words, "--max-steps", "60"]) == 0  # from the rows that are there; nobody tells the training set
     assert "retention:" not in capsys.readouterr().out
 

@@ -55,7 +55,7 @@ def test_the_training_set_that_evaluate_found_is_taken_over(tmp_path: Path) -> N
     rows = [*toys, *(row(policy, i, i < 2) for policy in ("mine", "other") for i in range(4))]
     write_rows(tmp_path / "rows.parquet", rows, {"versions": {}, "trained_on": {"mine": "toys:train", "other": ""}})
     data = gather(tmp_path, pictures=False)
-    assert data.trained_on == {"mine": "toys:train"}
+    assert data.trained_on == dict.fromkeys(("mine", "oracle", "random"), "toys:train")
     assert [data.label(s) for s in data.success] == ["trained on these", "", ""]
     assert [(c.first, c.second, c.object_set) for c in data.comparisons] == [("mine", "other", "toys:test")]
     given = gather(tmp_path, training_set="toys:test", pictures=False)
@@ -78,6 +78,7 @@ def test_zero_shot_is_said_of_what_a_policy_says_it_was_not_trained_on(tmp_path:
     assert {there for there, label in labels.items() if label} == {("mine", toys), ("mine", scans)}
     assert labels["mine", toys] == "trained on these"
     assert labels["mine", scans] == "zero-shot"
+    assert data.trained_on == dict.fromkeys(("mine", "oracle", "random"), toys)  # what retention is over
     given = gather(tmp_path / "eval", training_set=toys, pictures=False)
     labels = {(s.policy, s.object_set): given.label(s) for s in given.success}
     assert labels["served", toys] == "trained on these"

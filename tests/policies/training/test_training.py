@@ -26,6 +26,7 @@ from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError
 from toyshift.policies import PolicyConfig, TrainConfig, checkpoints, load_policy, train
 from toyshift.policies.network.weights import load_network
+from toyshift.policies.provenance import NOBODY_KNOWS, trained_on
 from toyshift.policies.training.augmentation import augment, shifted
 from toyshift.policies.training.memory import MemoryShortError, memory_advice
 from toyshift.policies.training.optimisation import learning_rate
@@ -194,9 +195,23 @@ def test_fine_tuning_starts_from_the_weights_that_act(
     train(config, source)
     tuned, start = load_file(str(tmp_path / "tuned" / "model.safetensors")), load_file(str(trained / "ema.safetensors"))
     assert all(torch.allclose(tuned[k], start[k], atol=1e-9) for k in start)
+    stored = json.loads((tmp_path / "tuned" / "config.json").read_text())
+    assert stored["trained_on"] == []  # both were trained on nothing that has a name
     other = make_config(tmp_path / "other", {"width": 40}, init_from=str(trained))
     with pytest.raises(FileError, match="of another policy"):
         train(other, make_source(other))
+
+
+def test_what_was_tuned_from_a_folder_of_before_does_not_pass_for_trained_on_its_own_data_alone(
+    of_before: Make, save_untrained: Make, make_config: Make, make_source: Make, tmp_path: Path
+) -> None:
+    older = of_before(save_untrained(tmp_path / "older"))  # it says nothing of its data
+    config = make_config(tmp_path / "tuned", init_from=str(older), steps=1)
+    source = make_source(config)
+    own = {"object_sets": ["toys:train"], "object_ids": ["0029355a29f1b11c"], "starts": []}
+    source.made_of = (own,)
+    train(config, source)
+    assert trained_on(tmp_path / "tuned") == [NOBODY_KNOWS, own]
 
 
 def test_the_best_weights_are_kept_and_chosen(
