@@ -46,6 +46,14 @@ def test_provenance_says_objects_and_starts(tmp_path, maker):
     assert found["content_hash"] == dataset.content_hash()
     assert found["object_ids"] == sorted({dataset.meta(i)["object_id"] for i in range(3)})
     assert found["starts"] == []  # which these do not say
+    assert "other_ids" not in found
+
+
+def test_provenance_says_what_lay_beside_the_grasped_objects(tmp_path, maker, monkeypatch):
+    dataset = open_dataset(maker.dataset(tmp_path, [1, 4]))
+    meta, beside = dataset.meta, (["b", "a"], ["a", "c"])
+    monkeypatch.setattr(dataset, "meta", lambda i: {**meta(i), "others": beside[i]})
+    assert provenance(dataset)["other_ids"] == ["a", "b", "c"]
 
 
 def test_some_columns_can_be_read_alone(tmp_path, maker):
