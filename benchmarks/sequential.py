@@ -1,12 +1,12 @@
 """Simulates comparisons that are looked at after every round: false alarms, coverage, episodes. For docs/sequential.md.
 
-python benchmarks/sequential.py --out results/sequential/simulations.json          some minutes
+python benchmarks/sequential.py --out results/sequential          some minutes; goes on where it was
 
 Object o has success rates a_o and b_o: a common difficulty, and an effect of its own whose standard deviation over
-objects is `spread`. Both policies' successes follow from uniform numbers that are shared in a share `agree` of the starts
-and independent in the others, which sets how often the policies differ. For *these objects* the rates are shifted so that
-their mean gap is exact; for *new objects* they are drawn anew in every run. Every run is looked at after every round until
-`most` pairs of episodes are played.
+objects is `spread`. Both policies' successes follow from uniform numbers that are shared in a share `agree` of the
+starts and independent in the others, which sets how often the policies differ. For *these objects* the rates are
+shifted so that their mean gap is exact; for *new objects* they are drawn anew in every run. Every run is looked at after
+every round until `MOST` pairs of episodes are played.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.core.files import write_json
+from toyshift.core.files import read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
@@ -153,9 +153,9 @@ def two_samples(p: float, q: float) -> int:
     """Returns episodes per policy of a fixed, unpaired design with 80 % power."""
     from scipy.stats import norm
 
-    z, y = norm.ppf(1 - LEVEL / 2), norm.ppf(0.8)
-    mean = (p + q) / 2
-    return int(np.ceil((z * np.sqrt(2 * mean * (1 - mean)) + y * np.sqrt(p * (1 - p) + q * (1 - q))) ** 2 / (p - q) ** 2))
+    level, reach, mean = norm.ppf(1 - LEVEL / 2), norm.ppf(0.8), (p + q) / 2
+    reached = level * np.sqrt(2 * mean * (1 - mean)) + reach * np.sqrt(p * (1 - p) + q * (1 - q))
+    return int(np.ceil(reached**2 / (p - q) ** 2))
 
 
 def episodes(rounds: Array, objects: int) -> dict[str, float | None]:
@@ -166,68 +166,71 @@ def episodes(rounds: Array, objects: int) -> dict[str, float | None]:
     return {**{k: float(v) if np.isfinite(v) else None for k, v in at.items()}, "decided": ended}
 
 
-def false_alarms(seed: int, runs: int) -> list[dict[str, Any]]:
-    """Plays A/A runs over a grid; each line has the share of runs that ever called a difference, by test."""
-    grid = itertools.product((0.2, 0.5, 0.8), (0.0, 0.6, 0.9), (0.0, 0.2), (10, 40))
-    worlds = [World(base, 0.0, agree, spread, objects) for base, agree, spread, objects in grid]
-    worlds += [World(0.5, 0.0, agree, 0.0, 1) for agree in (0.0, 0.9)]
-    worlds += [World(0.9, 0.0, 0.4, 0.0, objects, skewed=True) for objects in (10, 40, 200)]
-    lines = []
-    for i, world in enumerate(track(worlds, "A/A")):
-        line: dict[str, Any] = dataclasses.asdict(world) | {"discordance": world.discordance()}
-        for k, about in enumerate((THESE, NEW)):
-            if about == NEW or not world.skewed:  # skewed worlds have no gap over objects that are drawn
-                most = MOST if world.objects > 1 else 500
-                wrong, _ = watched(about, world, episode_rng(seed, 100 + i, about), runs, most)
-                line[about] = float(np.isfinite(wrong).mean())
-        if world.objects == 40:
-            line |= peeking(world, episode_rng(seed, 100 + i, "peeking"), runs)
-        lines.append(line)
-    return lines
+def false_alarms(world: World, seed: int, number: int, runs: int) -> dict[str, Any]:
+    """Returns the share of A/A runs that ever called a difference, by test."""
+    most = MOST if world.objects > 1 else 500
+    tests = (NEW,) if world.skewed else (THESE, NEW)  # skewed worlds have no gap over objects that are drawn
+    wrong = {name: watched(name, world, episode_rng(seed, 100 + number, name), runs, most)[0] for name in tests}
+    found = {name: float(np.isfinite(rounds).mean()) for name, rounds in wrong.items()}
+    return found | (peeking(world, episode_rng(seed, 100 + number, "peeking"), runs) if world.objects == 40 else {})
 
 
-def coverage(seed: int, runs: int) -> list[dict[str, Any]]:
-    """Plays runs with a gap; each line has the share in which the confidence sequence held it at every round."""
-    worlds = [World(gap=gap, spread=spread) for gap in (-0.2, 0.1, 0.3) for spread in (0.0, 0.2)]
-    lines = []
-    for i, world in enumerate(track(worlds, "coverage")):
-        missed = {about: watched(about, world, episode_rng(seed, 300 + i, about), runs)[0] for about in (THESE, NEW)}
-        held = {about: float(np.isinf(rounds).mean()) for about, rounds in missed.items()}
-        lines.append(dataclasses.asdict(world) | held)
-    return lines
+def coverage(world: World, seed: int, number: int, runs: int) -> dict[str, Any]:
+    """Returns the share of runs in which the confidence sequence held the true gap at every round, by test."""
+    wrong = {name: watched(name, world, episode_rng(seed, 300 + number, name), runs)[0] for name in (THESE, NEW)}
+    return {name: float(np.isinf(rounds).mean()) for name, rounds in wrong.items()}
 
 
-def sizes(seed: int, runs: int) -> list[dict[str, Any]]:
-    """Plays runs with a true gap of 10 points; each line has the pairs that each design needed."""
-    grid = itertools.product((0.0, 0.4, 0.8), (0.0, 0.2))
-    worlds = [World(0.6, 0.1, agree, spread, objects) for agree, spread in grid for objects in (10, 40)]
-    worlds += [World(0.6, 0.1, 0.4, spread, objects) for spread in (0.0, 0.1) for objects in (100, 250)]
-    lines = []
-    for i, world in enumerate(track(worlds, "10 points")):
-        line: dict[str, Any] = dataclasses.asdict(world) | {"discordance": world.discordance()}
-        for about in (THESE, NEW):
-            found = watched(about, world, episode_rng(seed, 200 + i, about), runs)[1]
-            line[about] = episodes(found, world.objects)
-        line["mean of a round"] = episodes(round_means(world, episode_rng(seed, 200 + i, "mean"), runs), world.objects)
-        line["unpaired"] = episodes(unpaired(world, episode_rng(seed, 200 + i, "unpaired"), runs), 1)
-        line["fixed, paired"] = paired_sample_size(0.1, line["discordance"])
-        line["fixed, unpaired"] = two_samples(0.7, 0.6)
-        lines.append(line)
-    return lines
+def ten_points(world: World, seed: int, number: int, runs: int) -> dict[str, Any]:
+    """Returns the pairs of episodes that each design needed for a true gap."""
+
+    def rng(name: str) -> np.random.Generator:
+        return episode_rng(seed, 200 + number, name)
+
+    found = {name: watched(name, world, rng(name), runs)[1] for name in (THESE, NEW)}
+    return {
+        **{name: episodes(rounds, world.objects) for name, rounds in found.items()},
+        "mean of a round": episodes(round_means(world, rng("mean"), runs), world.objects),
+        "unpaired": episodes(unpaired(world, rng("unpaired"), runs), 1),
+        "fixed, paired": paired_sample_size(world.gap, world.discordance()),
+        "fixed, unpaired": two_samples(world.base + world.gap, world.base),
+    }
+
+
+def worlds() -> dict[str, list[World]]:
+    """Returns what is simulated, by part."""
+    null = itertools.product((0.2, 0.5, 0.8), (0.0, 0.6, 0.9), (0.0, 0.2), (10, 40))
+    gap = itertools.product((0.0, 0.4, 0.8), (0.0, 0.2), (10, 40))
+    return {
+        "false_alarms": [
+            *(World(base, 0.0, agree, spread, objects) for base, agree, spread, objects in null),
+            *(World(0.5, 0.0, agree, 0.0, 1) for agree in (0.0, 0.9)),
+            *(World(0.9, 0.0, 0.4, 0.0, objects, skewed=True) for objects in (10, 40, 200)),
+        ],
+        "coverage": [World(gap=gap, spread=spread) for gap in (-0.2, 0.1, 0.3) for spread in (0.0, 0.2)],
+        "ten_points": [
+            *(World(0.6, 0.1, agree, spread, objects) for agree, spread, objects in gap),
+            *(World(0.6, 0.1, 0.4, spread, objects) for spread in (0.0, 0.1) for objects in (100, 250)),
+        ],
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("results/sequential/simulations.json"))
+    parser.add_argument("--out", type=Path, default=Path("results/sequential"))
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    found = {
-        "false_alarms": false_alarms(args.seed, args.runs), "coverage": coverage(args.seed, args.runs),
-        "ten_points": sizes(args.seed, args.runs),
-    }  # fmt: skip
     asked = {"runs": args.runs, "most": MOST, "seed": args.seed}
-    write_json(args.out, found | {"asked": asked, "manifest": manifest(asked, args.seed)})
+    for measure in (false_alarms, coverage, ten_points):
+        part, path = measure.__name__, args.out / f"{measure.__name__}.json"
+        before = read_json(path) if path.exists() else {}
+        lines = before["lines"] if before.get("asked") == asked else []
+        for number, world in enumerate(track(worlds()[part], part)):
+            if number >= len(lines):
+                own = dataclasses.asdict(world) | {"discordance": world.discordance()}
+                lines.append(own | measure(world, args.seed, number, args.runs))
+                write_json(path, {"asked": asked, "lines": lines, "manifest": manifest(asked, args.seed)})
     print(f"wrote {args.out}")
 
 

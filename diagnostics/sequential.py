@@ -1,36 +1,39 @@
 """Is one policy better than another? A paired test that may be looked at after every round, and stopped at any look.
 
-In a round every object is met once, by both policies from the same start. D[r, o] in {-1, 0, 1} is success of the first
-policy minus success of the second in round r on object o; starts are drawn independently. Two questions have a test each:
+In a round every object is met once, by both policies from the same start. D[r, o] in {-1, 0, 1} is success of the
+first policy minus success of the second in round r on object o; starts are drawn independently. Two questions have a
+test each:
 
 * *these objects*: the mean of d_o over the objects that were met, where d_o = E[D[r, o]] is the gap on object o;
 * *new objects*: the mean of d_o over the population of which they are independent draws.
 
 Both bet against "the gap is at most mu" (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
-betting", 2024): a bettor with capital 1 multiplies it by 1 + b (x - mu) / (1 + mu) for a value x in [-1, 1] and a bet b
-in [0, 1). If that claim is true, capital has an expectation of at most 1. `BETS` holds several bets; each has its own
-capital, and their mean is the evidence (a mixture over bets fixed beforehand, so nothing is tuned on what is tested).
-An episode in which both policies do the same leaves the capital at mu = 0 as it is: only discordant ones count, as in
+betting", 2024): a bettor with capital 1 multiplies it by 1 + b (x - mu) / (1 + mu) for a value x in [-1, 1] and a bet
+b in [0, 1). If that claim is true, capital has an expectation of at most 1. `BETS` holds several bets; each has its own
+capital, and their mean is the evidence (a mixture over bets fixed beforehand: nothing is tuned on what is tested). An
+episode in which both policies do the same leaves the capital at mu = 0 as it is: only discordant ones count, as in
 McNemar's test. The claim "at least mu" is bet against with signs changed.
 
-**These objects.** Capital is multiplied by prod_o (1 + b (D[r, o] - mu - c_o) / (1 + mu)) in round r. The centres c_o are
-guesses of d_o - mean(d) from earlier rounds; they sum to 0, and are small enough that no factor is negative. Objects of
+**These objects.** Capital is multiplied by prod_o (1 + b (D[r, o] - mu - c_o) / (1 + mu)) in round r. The centres c_o
+are guesses of d_o - mean(d) from earlier rounds; they sum to 0, and are so small that no factor is negative. Objects of
 a round are independent given the past, so the expectation of the product is the product of expectations, which by the
 inequality of arithmetic and geometric means is at most (1 + b (mean(d) - mu) / (1 + mu))^K <= 1 where mean(d) <= mu. So
 capital is a supermartingale over rounds, and by Ville's inequality it *ever* reaches 1/a with a probability of at most
 a. Nothing is assumed of the objects. It holds at the end of rounds, not in their middle.
 
 **New objects.** Meeting an object again is no new draw of objects, so rounds must not be multiplied. After r rounds
-capital is E_r = prod_o (1 + b (m_o - mu) / (1 + mu)), m_o the mean of D[1..r, o]: one factor for each object. For r fixed,
-E_r has an expectation of at most 1, for objects are independent. Looking after every round is allowed because rounds are
-exchangeable: given all that is known after round r + 1 but the order of the rounds, m_o after r rounds has the mean m_o
-after r + 1, independently over objects, and E_r is affine in each of them. So E_r is a martingale *backwards* in r, and
-Doob's inequality bounds the chance that any of E_R, ..., E_1 reaches 1/a by a E[E_1] <= a. (Reverse martingales in this
-place: Manole and Ramdas, 2023.) It needs bets that are fixed beforehand and objects drawn independently; nothing is
-assumed of the distribution of their gaps, which has a price: few objects can never settle a small gap, see `least_gap`.
+capital is E_r = prod_o (1 + b (m_o - mu) / (1 + mu)), m_o the mean of D[1..r, o]: one factor for each object. For r
+fixed, E_r has an expectation of at most 1, for objects are independent. Looking after every round is allowed because
+rounds are exchangeable: given all that is known after round r + 1 but the order of the rounds, m_o after r rounds has
+the expectation m_o after r + 1, independently over objects, and E_r is affine in each of them. So E_r is a martingale
+*backwards* in r, and Doob's inequality bounds the chance that any of E_R, ..., E_1 reaches 1/a by a E[E_1] <= a, for
+every R. (Reverse martingales to this end: Manole and Ramdas, "Martingale methods for sequential estimation of convex
+functionals and divergences", 2023.) It needs bets that are fixed beforehand and objects drawn independently. Nothing is
+assumed of the distribution of their gaps, which has a price: few objects never settle a small gap, see `least_gap`.
 
-Two-sided: each direction has half of the error. The gaps that were never refuted at any look form a confidence sequence:
-with a probability of at least the confidence it holds the true gap at all rounds at once. What is decided is read off it.
+Two-sided: each direction has half of the error. The gaps that were never refuted at any look form a confidence
+sequence: with a probability of at least the confidence it holds the true gap at all rounds at once. What is decided is
+read off it.
 """
 
 from __future__ import annotations
@@ -175,8 +178,8 @@ class PairedTest:
 
     def evidence(self) -> Array:
         """Returns (2, ...) the capital won from "no better" and from "no worse"; the test must have candidate 0."""
-        with np.errstate(over="ignore"):  # infinite evidence is what it says
-            return np.asarray(np.exp(_log_mean(self.capital)[..., int(np.flatnonzero(self.candidates == 0.0)[0])]))
+        logarithms = _log_mean(self.capital)[..., int(np.flatnonzero(self.candidates == 0.0)[0])]
+        return np.asarray(np.exp(np.minimum(logarithms, 700.0)))  # beyond, no number could hold it
 
     def verdict(self, margin: float = 0.0) -> str:
         """Returns "better", "worse", "equivalent" (within the margin, if that is above 0), or "" while undecided."""
@@ -248,5 +251,5 @@ def paired_sample_size(
     if gap == 0.0:
         return None
     level, reach = norm.ppf(0.5 + confidence / 2.0), norm.ppf(power)
-    needed = (level * math.sqrt(discordance) + reach * math.sqrt(discordance - gap**2)) ** 2 / gap**2
+    needed: float = (level * math.sqrt(discordance) + reach * math.sqrt(discordance - gap**2)) ** 2 / gap**2
     return math.ceil(needed)
