@@ -5,8 +5,8 @@ python benchmarks/sequential.py --out results/sequential          some minutes; 
 Object o has success rates a_o and b_o: a common difficulty, and an effect of its own whose standard deviation over
 objects is `spread`. Both policies' successes follow from uniform numbers that are shared in a share `agree` of the
 starts and independent in the others, which sets how often the policies differ. For *these objects* the rates are
-shifted so that their mean gap is exact; for *new objects* they are drawn anew in every run. Every run is looked at after
-every round until `MOST` pairs of episodes are played.
+shifted so that their mean gap is exact; for *new objects* they are drawn anew in every run. Every run is looked at
+after every round until `MOST` pairs of episodes are played.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ test each:
 Both bet against "the gap is at most mu" (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
 betting", 2024): a bettor with capital 1 multiplies it by 1 + b (x - mu) / (1 + mu) for a value x in [-1, 1] and a bet
 b in [0, 1). If that claim is true, capital has an expectation of at most 1. `BETS` holds several bets; each has its own
-capital, and their mean is the evidence (a mixture over bets fixed beforehand: nothing is tuned on what is tested). An
-episode in which both policies do the same leaves the capital at mu = 0 as it is: only discordant ones count, as in
-McNemar's test. The claim "at least mu" is bet against with signs changed.
+share of the capital, fixed beforehand in `SHARES`, and all together are the evidence: nothing is tuned on what is
+tested. An episode in which both policies do the same leaves the capital at mu = 0 as it is: only discordant ones count,
+as in McNemar's test. The claim "at least mu" is bet against with signs changed.
 
 **These objects.** Capital is multiplied by prod_o (1 + b (D[r, o] - mu - c_o) / (1 + mu)) in round r. The centres c_o
 are guesses of d_o - mean(d) from earlier rounds; they sum to 0, and are so small that no factor is negative. Objects of
@@ -52,6 +52,8 @@ from toyshift.diagnostics.statistics import CONFIDENCE
 THESE, NEW = "these", "new"
 # The best bet is about gap / discordance: 10 points are 0.3 where policies differ in a third of the episodes.
 BETS: Array = np.geomspace(0.05, 0.999, 16)
+# Of new objects few are all that there will ever be, and rounds take chance out of each: the boldest bet has half.
+SHARES: dict[str, Array] = {THESE: np.full(16, 1 / 16), NEW: np.append(np.full(15, 1 / 30), 1 / 2)}
 CANDIDATES: Array = np.arange(-199, 200) / 200  # gaps that are bet against; -1 and 1 cannot be refuted
 POWER = 0.8
 
@@ -166,7 +168,7 @@ class PairedTest:
             capital = self.capital + np.stack(gained)
         else:
             capital = np.stack([log_capital(sign * sums / rounds, against) for sign, against in sides])
-        refuted = _log_mean(capital) >= math.log(2.0 / (1.0 - self.confidence))  # (2, ..., M)
+        refuted = _log_sum(capital, SHARES[self.about]) >= math.log(2.0 / (1.0 - self.confidence))  # (2, ..., M)
         # A claim is refuted only along with all that are further from the data: what is left is an interval.
         below = np.logical_and.accumulate(refuted[0], axis=-1).sum(axis=-1)
         above = np.logical_and.accumulate(refuted[1][..., ::-1], axis=-1).sum(axis=-1)
@@ -178,7 +180,7 @@ class PairedTest:
 
     def evidence(self) -> Array:
         """Returns (2, ...) the capital won from "no better" and from "no worse"; the test must have candidate 0."""
-        logarithms = _log_mean(self.capital)[..., int(np.flatnonzero(self.candidates == 0.0)[0])]
+        logarithms = _log_sum(self.capital, SHARES[self.about])[..., int(np.flatnonzero(self.candidates == 0.0)[0])]
         return np.asarray(np.exp(np.minimum(logarithms, 700.0)))  # beyond, no number could hold it
 
     def verdict(self, margin: float = 0.0) -> str:
@@ -207,10 +209,10 @@ class PairedTest:
         return {"about": self.about, "verdict": self.verdict(margin), **interval, **evidence}
 
 
-def _log_mean(logarithms: Array) -> Array:
-    """Returns the logarithm of the mean over the last axis."""
+def _log_sum(logarithms: Array, shares: Array) -> Array:
+    """Returns the logarithm of all bets' capital together (...), from that of each (..., B) and their shares (B,)."""
     most = logarithms.max(axis=-1)
-    return np.asarray(most + np.log(np.exp(logarithms - most[..., None]).mean(axis=-1)))
+    return np.asarray(most + np.log(np.exp(logarithms - most[..., None]) @ shares))
 
 
 def least_gap(objects: int, confidence: float = CONFIDENCE) -> float:
@@ -222,7 +224,7 @@ def least_gap(objects: int, confidence: float = CONFIDENCE) -> float:
     (1 + g)^-n. inf where no gap is ever settled.
     """
     gaps = np.arange(1, 1001) / 1000
-    reached = np.array([_log_mean(objects * log_capital(gap[None], np.zeros(1)))[0] for gap in gaps])
+    reached = np.array([_log_sum(objects * log_capital(gap[None], np.zeros(1)), SHARES[NEW])[0] for gap in gaps])
     enough = reached >= math.log(2.0 / (1.0 - confidence))
     return float(gaps[int(np.argmax(enough))]) if enough.any() else math.inf
 

@@ -106,6 +106,8 @@ class Decision:
         lines.append(f"{'decided' if self.verdict else 'not decided, trials spent'} after {played}: {counts}")
         fixed = self.fixed_design()
         told = "no number of episodes" if fixed is None else f"{fixed} episodes each"
+        if not self.verdict:
+            lines.append("the same command with more --trials goes on from here")
         lines.append(f"a fixed design, looked at once, needs {told} to find a true gap of this size (80 % power)")
         least = least_gap(self.objects)
         if not self.tests[NEW].verdict(self.margin) and abs(test.gap) < least:
@@ -187,7 +189,7 @@ def evaluate_until_decided(
     trials = min(first.trials, second.trials)
     most = trials // len(ids)
     if not most:
-        raise ConfigError(f"{trials} trials are less than one round: {first.objects} has {len(ids)} objects")
+        raise ConfigError(f"{trials} trials are less than a round: {first.objects} has {len(ids)} objects; give more")
     tests = {name: PairedTest.begin(name, len(ids)) for name in (THESE, NEW)}
 
     def settled() -> bool:
