@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
+from toyshift.diagnostics import sequential
 from toyshift.diagnostics.sequential import (
     BETS,
     NEW,
@@ -209,3 +210,11 @@ def test_pairs_need_half_the_episodes_of_an_anytime_test_without_them(bench: Mod
     unpaired = bench.unpaired(world, np.random.default_rng(5), 300, most=2000)
     assert np.median(found) * world.objects < 0.5 * np.median(unpaired)
     assert np.median(bench.round_means(world, np.random.default_rng(5), 300, most=1500)) > 1.5 * np.median(found)
+
+
+def test_centres_save_episodes_where_objects_differ_much(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = bench.World(base=0.6, gap=0.1, agree=0.4, spread=0.4, objects=10)
+    with_centres = bench.watched(THESE, world, np.random.default_rng(6), 300, most=1000)[1]
+    monkeypatch.setattr(sequential, "centres_of", lambda sums, squares, rounds: np.zeros_like(sums))
+    without = bench.watched(THESE, world, np.random.default_rng(6), 300, most=1000)[1]
+    assert np.median(with_centres) < 0.9 * np.median(without)
