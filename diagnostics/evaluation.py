@@ -159,7 +159,7 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
 
 
 @contextlib.contextmanager
-def _opened(config: EvaluateConfig) -> Iterator[tuple[Actor, World]]:
+def opened_session(config: EvaluateConfig) -> Iterator[tuple[Actor, World]]:
     """Yields the actor and its environment, which a process keeps between episodes."""
     actor, world = open_actor(config.policy, config.objects, config.env, config.remote)
     try:
@@ -170,7 +170,8 @@ def _opened(config: EvaluateConfig) -> Iterator[tuple[Actor, World]]:
             actor.policy.close()
 
 
-def _play(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, World], episode: int) -> Row:
+def play_row(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, World], episode: int) -> Row:
+    """Plays one episode with what `opened_session` yields, and returns its row."""
     actor, world = opened
     object_id, trial = object_of_episode(ids, config.seed, episode)
     outcome = run_episode(actor, world, config, object_id, episode)
@@ -183,17 +184,17 @@ def _play(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, Wor
     )
 
 
-def _job(config: EvaluateConfig, ids: tuple[str, ...]) -> Job[tuple[Actor, World], int, Row]:
+def job_of(config: EvaluateConfig, ids: tuple[str, ...]) -> Job[tuple[Actor, World], int, Row]:
     """What worker processes do: they keep an actor and an environment for everything that made them."""
     remote = is_remote(config.policy)
     policy = [config.policy, dataclasses.asdict(config.remote)] if remote else policy_fingerprint(config.policy)
     key = json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
     name = f"evaluating {config.policy} on {config.objects}"
-    return Job(key, functools.partial(_opened, config), functools.partial(_play, config, ids), name)
+    return Job(key, functools.partial(opened_session, config), functools.partial(play_row, config, ids), name)
 
 
 @contextlib.contextmanager
-def _served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
+def served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
     """Yields the configuration with which workers play: a LeRobot policy is loaded once, and all ask its server.
 
     Raises:
@@ -256,13 +257,82 @@ def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
     return done
 
 
+class RowsInProgress:
+    """The rows of one policy while they are played: finished episodes are written every 20, or every 10 seconds.
+
+    They go to `<out>.parts/`, and `finish` merges them into `out` in one step. As a context it writes what is left when
+    it is interrupted.
+
+    Args:
+        config: what is evaluated.
+        out: Parquet file to write.
+
+    Attributes:
+        ids: of the objects that take turns.
+        done: episode -> row, those of earlier, perhaps killed, runs among them.
+    """
+
+    def __init__(self, config: EvaluateConfig, out: Path) -> None:
+        from toyshift.toys import load_objects
+
+        objects = load_objects(config.objects)
+        self.config, self.out, self.ids = config, Path(out), tuple(objects.ids)
+        if not self.ids:
+            raise ConfigError(f"object set {config.objects!r} holds no object to evaluate on")
+        hashes = {"policy_hash": policy_fingerprint(config.policy, config.remote)}
+        self._hashes = hashes | {"objects_hash": str(objects.fingerprint)}
+        self._key = run_key(config, str(objects.fingerprint))
+        self._parts = self.out.with_name(self.out.name + ".parts") / self._key
+        self.done = _finished(self.out, self._parts, self._key)
+        self._new = False
+        self._pending: list[Row] = []
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> RowsInProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+    def add(self, row: Row) -> None:
+        """Takes an episode that was played."""
+        self.done[row.episode] = row
+        self._pending.append(row)
+        self._new = True
+        if len(self._pending) >= FLUSH_EVERY or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what was played since the last time."""
+        self._flushed = time.monotonic()
+        if self._pending:
+            first = min(row.episode for row in self._pending)
+            write_rows(self._parts / f"{first:07d}.parquet", self._pending, {"run_key": self._key})
+            self._pending.clear()
+
+    def finish(self, trials: int) -> list[Row]:
+        """Merges the first episodes into the file, and returns them in order of episode."""
+        rows = [dataclasses.replace(self.done[i], trials=trials) for i in range(trials)]
+        if self._new or not self.out.exists() or len(read_rows(self.out)) != trials:
+            config = dataclasses.replace(self.config, trials=trials)
+            facts = manifest(
+                config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=self._key, **self._hashes,
+                objects=len(self.ids), gl_renderer=_gl_renderer(config),
+                **{SEEN: seen_in_rows(rows, {rows[0].policy: config.policy})},
+            )  # fmt: skip
+            write_rows(self.out, rows, facts)
+        shutil.rmtree(self._parts, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._parts.parent.rmdir()
+        return rows
+
+
 def evaluate(
     config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True, pool: Pool | None = None
 ) -> list[Row]:
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
-    Finished episodes are written every 20, or every 10 seconds, to `<out>.parts/`, then merged into `out` in one step,
-    so that a run killed at any moment loses at most the last few, and asking for more trials later plays only the new
+    A run killed at any moment loses at most the last few episodes, and asking for more trials later plays only the new
     ones.
 
     Args:
@@ -276,53 +346,16 @@ def evaluate(
         ContractError: policy and environment disagree; raised before the first episode.
         FileError: no such policy.
     """
-    from toyshift.toys import load_objects
-
-    out = Path(out)
-    fingerprint_policy = policy_fingerprint(config.policy, config.remote)
-    objects = load_objects(config.objects)
-    ids = tuple(objects.ids)
-    if not ids:
-        raise ConfigError(f"object set {config.objects!r} holds no object to evaluate on")
-    key = run_key(config, str(objects.fingerprint))
-    parts = out.with_name(out.name + ".parts") / key
-    done = _finished(out, parts, key)
-    missing = [i for i in range(config.trials) if i not in done]
+    kept = RowsInProgress(config, out)
+    missing = [i for i in range(config.trials) if i not in kept.done]
     if missing:
         label = f"{config.name or Path(config.policy).name} on {config.objects}{config.shift and f', {config.shift}'}"
-        pending: list[Row] = []
-        flushed = time.monotonic()
-
-        def flush() -> None:
-            nonlocal flushed
-            flushed = time.monotonic()
-            if pending:
-                write_rows(parts / f"{min(r.episode for r in pending):07d}.parquet", pending, {"run_key": key})
-                pending.clear()
-
-        wins = sum(row.success for i, row in done.items() if i < config.trials)
+        wins = sum(row.success for i, row in kept.done.items() if i < config.trials)
         before = config.trials - len(missing)
-        with Progress(label, config.trials, "ep", before, shown=progress) as bar, _served(config) as playing:
-            try:
-                results = play(missing, _job(playing, ids), min(workers, len(missing)), pool)
-                for played, row in enumerate(results, before + 1):
-                    done[row.episode] = row
-                    pending.append(row)
-                    wins += row.success
-                    bar.update(success=wins / played)
-                    if len(pending) >= FLUSH_EVERY or time.monotonic() - flushed > FLUSH_SECONDS:
-                        flush()
-            finally:
-                flush()
-    rows = [dataclasses.replace(done[i], trials=config.trials) for i in range(config.trials)]
-    if missing or not out.exists() or len(read_rows(out)) != config.trials:
-        facts = manifest(
-            config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=key, policy_hash=fingerprint_policy,
-            objects_hash=str(objects.fingerprint), objects=len(ids), gl_renderer=_gl_renderer(config),
-            **{SEEN: seen_in_rows(rows, {rows[0].policy: config.policy})},
-        )
-        write_rows(out, rows, facts)
-    shutil.rmtree(parts, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        parts.parent.rmdir()
-    return rows
+        with Progress(label, config.trials, "ep", before, shown=progress) as bar, served(config) as playing, kept:
+            results = play(missing, job_of(playing, kept.ids), min(workers, len(missing)), pool)
+            for played, row in enumerate(results, before + 1):
+                kept.add(row)
+                wins += row.success
+                bar.update(success=wins / played)
+    return kept.finish(config.trials)

@@ -4,6 +4,7 @@ toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out ru
 toyshift evaluate --policy runs/detpool --shift camera-azimuth=1 --shift camera-azimuth=3 --out runs/eval
 toyshift evaluate --policy ws://localhost:8000 --remote-keys libero --remote-actions libero --out runs/eval
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable
+toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --until decided --trials 2000
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -26,11 +27,14 @@ from toyshift.core.seeds import PURPOSES
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions
 from toyshift.scripts.options import Parallel
 
+if TYPE_CHECKING:
+    from toyshift.diagnostics import Row
+
 REFERENCES = ("oracle", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Parallel, trials=1, max_steps=1):
+class Config(Parallel, trials=1, max_steps=1, margin=(0, 99)):
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -52,7 +56,12 @@ class Config(Parallel, trials=1, max_steps=1):
     """The one of the object sets that was trained on; retention is over success there, and a policy below 20 % on it is
     flagged. None asks what each policy says it was trained on."""
     trials: int = 100
-    """Episodes per policy, set and shift; the objects take turns."""
+    """Episodes per policy, set and shift; the objects take turns. With --until the most that each policy plays."""
+    until: Literal["trials", "decided", "decided-for-new"] = "trials"
+    """trials: all are played. decided: two policies are played in rounds of all objects, from the same starts, until it
+    is settled which is better on these objects; decided-for-new: on new objects (docs/sequential.md)."""
+    margin: float = 0.0
+    """With --until: also settled once the gap is shown to be below this many points, e.g. 5; 0 does not ask."""
     out: Path = Path("runs/evaluation")
     """Folder of the rows; an interrupted evaluation goes on where it was."""
     purpose: str = "test"
@@ -85,12 +94,22 @@ class Config(Parallel, trials=1, max_steps=1):
             raise ConfigError(
                 f"--training-set is {self.training_set}, but tested are {tested}; add --objects {self.training_set}"
             )
+        if self.margin and not self.compares:
+            raise ConfigError("--margin says when a comparison is settled; give --until decided as well")
+        if self.compares and (len(set(self.policy)), len(self.sets), len(set(self.shift or ("",)))) != (2, 1, 1):
+            given = f"{len(set(self.policy))} --policy, {len(self.sets)} --objects, {len(set(self.shift))} --shift"
+            raise ConfigError(f"--until {self.until} compares two policies on one set, under one shift; got {given}")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
 
     @property
     def sets(self) -> tuple[str, ...]:
         """The object sets, each once."""
         return tuple(dict.fromkeys(self.objects or ("ycb-like",)))
+
+    @property
+    def compares(self) -> bool:
+        """Whether two policies are played until one is shown to be better."""
+        return self.until != "trials"
 
     @property
     def remote(self) -> RemoteOptions:
@@ -135,21 +154,25 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
     from toyshift.diagnostics.seen import SEEN, seen_in_rows
+    from toyshift.diagnostics.sequential import NEW, THESE
     from toyshift.diagnostics.tables import mask_table, retention_table
+    from toyshift.diagnostics.until_decided import evaluate_until_decided
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
 
-    names = row_names(dict.fromkeys([*cfg.policy, *(() if cfg.no_references else REFERENCES)]))
+    references = () if cfg.no_references or cfg.compares else REFERENCES
+    names = row_names(dict.fromkeys([*cfg.policy, *references]))
     mask_source(cfg.masks)  # refuses what it does not know
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
-    for policy in names:  # the last name that is wrong must not wait for hours of the first
-        policy_fingerprint(policy, cfg.remote)
+    prints = {policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
+    if cfg.compares and len(prints) == 1:
+        warnings.warn(f"{' and '.join(names)} hold the same weights: nothing can be decided", stacklevel=1)
     of_training = training_sets(list(names), cfg.sets, cfg.training_set)
     for objects in cfg.sets:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)
-    rows, trained_on, called = [], {}, {}
+    asked, trained_on, called = [], {}, {}
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
     for objects, (policy, plain), shift in itertools.product(cfg.sets, names.items(), shifts):
         masks = TRUTH if policy in REFERENCES else cfg.masks
@@ -164,7 +187,17 @@ def main(cfg: Config) -> dict[str, Any]:
         if shared := overlap(config, load_objects(objects).ids):
             warnings.warn(str(shared), stacklevel=1)
             overlaps[policy, objects] = shared.to_json()
-        rows += evaluate(config, path, workers=cfg.processes)
+        asked.append((config, path))
+    rows: list[Row] = []
+    decision = None
+    if cfg.compares:
+        (first, one), (second, other) = asked
+        about = NEW if cfg.until == "decided-for-new" else THESE
+        decision = evaluate_until_decided(first, second, (one, other), about, cfg.margin / 100, cfg.processes)
+        rows += decision.rows
+    else:
+        for config, path in asked:
+            rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
     told = {"trained_on": trained_on, SEEN: seen_in_rows(rows, called)}
@@ -175,9 +208,12 @@ def main(cfg: Config) -> dict[str, Any]:
         "overlaps": list(overlaps.values()),
         "retention": [found.to_json() for found in retained],
         FLAG: undertrained(summaries, trained_on),
+        **({"decision": decision.to_json()} if decision else {}),
     }
     write_json(cfg.out / "results.json", result | {"manifest": facts})
     print(summary_table(summaries, trained_on))
+    if decision:
+        print(f"\n{decision.text()}")
     if retained:
         print(f"\nretention: success over that on the training set\n{retention_table(retained)}")
     if any(shifts):

@@ -234,7 +234,7 @@ def test_a_killed_run_goes_on_and_equals_an_uninterrupted_one(fake, tmp_path, mo
     assert 0 < sum(r.success for r in whole) < 50
 
     played = []
-    original = evaluation._play
+    original = evaluation.play_row
 
     def dying(config, ids, opened, episode):
         if len(played) == 33:
@@ -242,7 +242,7 @@ def test_a_killed_run_goes_on_and_equals_an_uninterrupted_one(fake, tmp_path, mo
         played.append(episode)
         return original(config, ids, opened, episode)
 
-    monkeypatch.setattr(evaluation, "_play", dying)
+    monkeypatch.setattr(evaluation, "play_row", dying)
     out = tmp_path / "killed.parquet"
     with pytest.raises(KeyboardInterrupt):
         evaluate(config, out, workers=0, progress=False)
@@ -252,7 +252,7 @@ def test_a_killed_run_goes_on_and_equals_an_uninterrupted_one(fake, tmp_path, mo
     parts[-1].unlink()
     played.clear()
     played_before = len(read_rows(parts[0]))
-    monkeypatch.setattr(evaluation, "_play", lambda *a: (played.append(a[-1]), original(*a))[1])
+    monkeypatch.setattr(evaluation, "play_row", lambda *a: (played.append(a[-1]), original(*a))[1])
     assert without_time(evaluate(config, out, workers=0, progress=False)) == without_time(whole)
     assert len(played) == 50 - played_before
     assert not (tmp_path / "killed.parquet.parts").exists()

@@ -1,16 +1,17 @@
-"""The evaluate command: which set was trained on, what is retained of success there, who is flagged."""
+"""The evaluate command: which set was trained on, what is retained of success there, which of two is better."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from toyshift.core.errors import ConfigError
-from toyshift.diagnostics import read_rows_manifest
+from toyshift.core.errors import ConfigError, ToyShiftError
+from toyshift.diagnostics import read_rows, read_rows_manifest
 from toyshift.scripts import cli
-from toyshift.scripts.evaluate import Config
+from toyshift.scripts.evaluate import Config, main
 
 TOYS, NEW = "toys:train?n=2", "toys:test?n=2"
 
@@ -37,3 +38,46 @@ def test_retention_is_printed_where_the_training_set_is_among_the_tested(
 def test_a_training_set_that_is_not_tested_is_refused() -> None:
     with pytest.raises(ConfigError, match="add --objects toys:train"):
         Config(policy=("random",), objects=(NEW,), training_set="toys:train")
+
+
+def test_two_policies_are_played_until_it_is_decided(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["evaluate", "--policy", "oracle", "--policy", "random", "--objects", "toys:train?n=3", "--max-steps", "60"]
+    words += ["--until", "decided", "--trials", "90", "--json"]
+    found = []
+    for workers in ("2", "1"):
+        assert cli.main([*words, "--out", str(tmp_path / workers), "--workers", workers]) == 0
+        told = capsys.readouterr()
+        found.append(json.loads(told.out)["decision"])
+        assert "on these objects, oracle is better than random" in told.err
+    assert found[0] == found[1]  # in whichever order episodes were finished
+    assert (found[0]["verdict"], found[0]["first"], found[0]["second"]) == ("better", "oracle", "random")
+    assert found[0]["episodes"] == 3 * found[0]["rounds"] < 90
+    assert json.loads((tmp_path / "1" / "results.json").read_text())["decision"] == found[1]
+    assert len(read_rows(tmp_path / "1" / "rows.parquet")) == 2 * found[0]["episodes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        ({"policy": ("random",)}, "got 1 --policy"),
+        ({"policy": ("a", "b", "c")}, "got 3 --policy"),
+        ({"policy": ("a", "a")}, "got 1 --policy"),
+        ({"objects": (NEW, TOYS)}, "2 --objects"),
+        ({"shift": ("light=1", "light=2")}, "2 --shift"),
+        ({"until": "trials", "margin": 5.0}, "--until decided as well"),
+        ({"margin": 100.0}, "--margin must be from 0 to 99"),
+    ],
+)
+def test_what_cannot_be_decided_is_refused(words: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        Config(**{"policy": ("a", "b"), "until": "decided", **words})
+
+
+def test_policies_of_equal_weights_are_told_of(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(b"1")
+    policies = tuple(str(tmp_path / name) for name in ("one", "two"))
+    with pytest.warns(UserWarning, match="one and .*two hold the same weights"), pytest.raises(ToyShiftError):
+        main(Config(policy=policies, until="decided", objects=(TOYS,), out=tmp_path / "out", trials=2))
