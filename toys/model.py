@@ -112,6 +112,15 @@ class GraspObject:
         """Smallest horizontal width over the rest poses [m]."""
         return min(pose.width for pose in self.rest_poses)
 
+    @property
+    def shown_pose(self) -> RestPose:
+        """How pictures show it: as it stands, z axis within 45 degrees of up, in the most probable such rest pose.
+
+        Things are modelled standing; one that cannot stand is shown in its most probable rest pose.
+        """
+        standing = [pose for pose in self.rest_poses if 1 - 2 * (pose.quat[1] ** 2 + pose.quat[2] ** 2) > 0.5**0.5]
+        return max(standing or self.rest_poses, key=lambda pose: pose.probability)
+
     def scaled(self, scale: float) -> GraspObject:
         """The same object `scale` times as large, of the same density."""
         if scale == 1.0:
