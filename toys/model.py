@@ -114,11 +114,12 @@ class GraspObject:
 
     @property
     def shown_pose(self) -> RestPose:
-        """How pictures show it: as it stands, z axis within 45 degrees of up, in the most probable such rest pose.
+        """How pictures show it: standing, its z axis within 45 degrees of up, in the most probable such rest pose.
 
-        Things are modelled standing; one that cannot stand is shown in its most probable rest pose.
+        What cannot stand, and a toy, which has no top, is shown in its most probable rest pose.
         """
-        standing = [pose for pose in self.rest_poses if 1 - 2 * (pose.quat[1] ** 2 + pose.quat[2] ** 2) > 0.5**0.5]
+        up = [1 - 2 * (pose.quat[1] ** 2 + pose.quat[2] ** 2) for pose in self.rest_poses]  # of its z axis
+        standing = [pose for pose, z in zip(self.rest_poses, up, strict=True) if self.visual and z > 0.5**0.5]
         return max(standing or self.rest_poses, key=lambda pose: pose.probability)
 
     def scaled(self, scale: float) -> GraspObject:
