@@ -15,7 +15,6 @@ from toyshift.core.files import atomic_path
 from toyshift.core.progress import track
 from toyshift.scripts.toys.options import SetConfig
 
-
 EDGE = 1.05  # height of a picture, of the largest object in it
 
 
