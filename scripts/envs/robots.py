@@ -50,16 +50,12 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift envs robots --out runs/robots.png
     """
     gl_backend()  # nothing is written where nothing can be rendered
-    import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
-    from toyshift.envs import EnvConfig, GraspEnv, Look
-    from toyshift.envs.cameras import Camera
+    from toyshift.envs import EnvConfig, GraspEnv
     from toyshift.envs.robots import ROBOTS, get_robot
 
     robots = [get_robot(name) for name in dict.fromkeys(cfg.robot or ROBOTS)]
-    cameras = (*(Camera(name, position=(2.0, -1.4, 1.1), look_at=(0, 0, 0.35)) for name in ("whole", "hand")),
-               "front", "wrist")  # fmt: skip
     letters = max(10, cfg.size // 14)  # height of a letter [pixels]
     label, gap = round(2.2 * letters), max(2, cfg.size // 64)
     wide, high = len(VIEWS) * (cfg.size + gap) + 3 * gap, cfg.size + label
@@ -68,17 +64,12 @@ def main(cfg: Config) -> dict[str, Any]:
     small = ImageFont.load_default(0.8 * letters)
     for i, robot in enumerate(track(robots, "robots")):
         env = GraspEnv(EnvConfig(
-            objects=cfg.objects, robot=robot.name, quality=cfg.quality, cameras=cameras, start_noise=0.0
+            objects=cfg.objects, robot=robot.name, quality=cfg.quality, cameras=cameras(), start_noise=0.0
         ))  # fmt: skip
         x, y = i % cfg.columns * wide, i // cfg.columns * high
         draw.text((x + 4, y + 0.5 * letters), told(robot), "#111", font)
         try:
-            env.reset(seed=cfg.seed, options={"look": Look(light=1.15)})
-            for _ in range(4):
-                env.advance(env.action_for(np.array([0, 0, -LOWERED / 4]), np.zeros(3), 1.0))
-            place, rotation = env.hand_pose()
-            aim(env, "whole", *whole(env))
-            aim(env, "hand", place - 0.6 * HAND * rotation[:, 2], HAND)
+            pose(env, cfg.seed)
             for k, (camera, text) in enumerate(VIEWS.items()):
                 corner = (x + k * (cfg.size + gap), y + label)
                 sheet.paste(Image.fromarray(env.picture(cfg.size, camera)), corner)
@@ -86,9 +77,31 @@ def main(cfg: Config) -> dict[str, Any]:
         finally:
             env.close()
     with atomic_path(cfg.out) as temporary:
-        sheet.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, format="PNG", optimize=True)  # a fraction of the size
+        sheet.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, format="PNG", optimize=True)
     print(f"{len(robots)} robots: {cfg.out}")
     return {"out": cfg.out, "robots": [robot.name for robot in robots]}
+
+
+def cameras() -> tuple[Any, ...]:
+    """Returns the cameras of the views: two for people, which `aim` moves nearer, and what policies see through."""
+    from toyshift.envs.cameras import Camera
+
+    people = (Camera(name, position=(2.0, -1.4, 1.1), look_at=(0, 0, 0.35)) for name in ("whole", "hand"))
+    return (*people, "front", "wrist")
+
+
+def pose(env: GraspEnv, seed: int) -> None:
+    """Starts an episode, brings the hand down over the object, and aims the cameras for people."""
+    import numpy as np
+
+    from toyshift.envs import Look
+
+    env.reset(seed=seed, options={"look": Look(light=1.15)})
+    for _ in range(4):
+        env.advance(env.action_for(np.array([0, 0, -LOWERED / 4]), np.zeros(3), 1.0))
+    place, rotation = env.hand_pose()
+    aim(env, "whole", *whole(env))
+    aim(env, "hand", place - 0.6 * HAND * rotation[:, 2], HAND)
 
 
 def told(robot: Any) -> str:
@@ -124,6 +137,6 @@ def aim(env: GraspEnv, camera: str, middle: Array, radius: float) -> None:
 
 def _tag(pen: Any, text: str, corner: tuple[int, int], font: Any) -> None:
     """Writes what a picture shows into its upper left corner."""
-    left, top, right, bottom = pen.textbbox((corner[0] + 5, corner[1] + 3), text, font)
+    _, _, right, bottom = pen.textbbox((corner[0] + 5, corner[1] + 3), text, font)
     pen.rectangle((corner[0], corner[1], right + 5, bottom + 4), fill="white")
     pen.text((corner[0] + 5, corner[1] + 3), text, "#111", font)
