@@ -17,7 +17,7 @@ from toyshift.data.collecting.factors import FACTORS
 from toyshift.data.collecting.fragment_folder import Dependence, measure
 
 EPISODES = 50  # of each of two sub-datasets
-SIDE, MARGIN, SCALE = 230, 46, 2
+SIDE, MARGIN, SCALE = 180, 62, 2  # four panels are as wide as GitHub shows a picture
 INK = (20, 20, 20)
 COLOURS = ((31, 119, 180), (214, 96, 30))
 PANELS = ((0.5, 0.8, 1.0), (0.5, 0.8, 0.5), (0.5, 0.2, 1.0), (1.0, 0.8, 1.0))
@@ -55,7 +55,7 @@ def panel(
     result = measure(design, values)
     assert result.planted is not None
     assert result.measured is not None
-    title = f"diversity {design.diversity:g}, disparity {design.disparity:g}, correlation {design.correlation:g}"
+    title = f"diversity {design.diversity:g}, disparity {design.disparity:g},\ncorrelation {design.correlation:g}"
     title += f"\nNMI {result.planted:.2f} planted, {result.measured:.2f} measured"
     picture.text((x0, 6 * SCALE), title, fill=INK, font=font, spacing=4 * SCALE)
     below = x0 + side / 2, y0 + side + 5 * SCALE

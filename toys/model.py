@@ -112,6 +112,16 @@ class GraspObject:
         """Smallest horizontal width over the rest poses [m]."""
         return min(pose.width for pose in self.rest_poses)
 
+    @property
+    def shown_pose(self) -> RestPose:
+        """How pictures show it: standing, its z axis within 45 degrees of up, in the most probable such rest pose.
+
+        What cannot stand, and a toy, which has no top, is shown in its most probable rest pose.
+        """
+        up = [1 - 2 * (pose.quat[1] ** 2 + pose.quat[2] ** 2) for pose in self.rest_poses]  # of its z axis
+        standing = [pose for pose, z in zip(self.rest_poses, up, strict=True) if self.visual and z > 0.5**0.5]
+        return max(standing or self.rest_poses, key=lambda pose: pose.probability)
+
     def scaled(self, scale: float) -> GraspObject:
         """The same object `scale` times as large, of the same density."""
         if scale == 1.0:

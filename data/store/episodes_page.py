@@ -65,6 +65,21 @@ def _view(episode: Episode, camera: str) -> dict[str, Any]:
     return out
 
 
+def ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Marks of an axis that reach over low..high, 0 among them: round numbers, all with as many decimals as their step.
+
+    Args:
+        low: at most 0.
+        high: at least 0.
+    """
+    span = high - low or 1.0
+    power = 10.0 ** math.floor(math.log10(span / 4))
+    step = power * next(k for k in (1, 2, 5, 10) if k * power >= span / 4 * (1 - 1e-9))
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil((low + span) / step - 1e-9)
+    return [(k * step, f"{k * step + 0.0:.{decimals}f}") for k in range(first, last + 1)]
+
+
 def _plots(episode: Episode, dataset: Dataset) -> list[dict[str, Any]]:
     contract, actions = dataset.action_contract, np.asarray(episode.frames[ACTION], np.float64)
     groups: list[dict[str, Any]] = []
@@ -72,7 +87,8 @@ def _plots(episode: Episode, dataset: Dataset) -> list[dict[str, Any]]:
         entries = [i for i, u in enumerate(contract.units) if u == unit]
         values = [[round(float(v), 5) if math.isfinite(v) else 0.0 for v in actions[:, i]] for i in entries]
         names = [contract.names[i] for i in entries]
-        groups.append({"title": GROUPS.get(unit, f"[{unit}]"), "names": names, "values": values})
+        marks = ticks(min(0.0, *(min(row) for row in values)), max(0.0, *(max(row) for row in values)))
+        groups.append({"title": GROUPS.get(unit, f"[{unit}]"), "names": names, "values": values, "ticks": marks})
     return groups
 
 

@@ -5,24 +5,32 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from toyshift.core.arrays import Image
-from toyshift.envs.render.portrait import build_object_scene
+from toyshift.core.arrays import Array, Image
+from toyshift.envs.render.portrait import BACKWARD, FOVY, build_object_scene
 from toyshift.envs.render.renderer import Renderer
+from toyshift.envs.rotations import facing
 from toyshift.envs.scene.build import OBJECT
 from toyshift.envs.scene.scene import Drawable
+from toyshift.toys.geometry.solid import quat_to_matrix
 from toyshift.toys.model import GraspObject
 
-MARGIN = 1.25  # how much room is left around an object
+MARGIN = 1.2  # height of a picture, of the object in it
 
 
-def thumbnail(obj: GraspObject, size: int = 160) -> Image:
-    """Returns a picture (size, size, 3) uint8 of an object in its most probable rest pose, filling the frame."""
+def thumbnail(obj: GraspObject, size: int = 160, span: float | None = None) -> Image:
+    """Returns a picture (size, size, 3) uint8 of an object as it stands or lies on a table.
+
+    Args:
+        obj: the object.
+        size: height and width [pixels].
+        span: height and width at the object's middle [m], for pictures of one scale; None fills the frame.
+    """
     scene = build_object_scene(obj)
-    pose = max(obj.rest_poses, key=lambda rest: rest.probability)
+    pose = obj.shown_pose
     data = scene.data
     data.qpos[:7] = [0.0, 0.0, pose.height, *pose.quat]
     mujoco.mj_forward(scene.model, data)
-    _frame(scene, obj)
+    _frame(scene, obj, span or MARGIN * extent(obj))
     renderer = Renderer(scene, "high", size)
     try:
         return renderer.render("portrait", size, mask=False)[0]
@@ -30,15 +38,22 @@ def thumbnail(obj: GraspObject, size: int = 160) -> Image:
         renderer.close()
 
 
-def _frame(scene: Drawable, obj: GraspObject) -> None:
-    """Turns the camera so that the object's bounding sphere fills the picture."""
-    model, body = scene.model, scene.data.body(OBJECT)
-    vertices = np.asarray(obj.mesh.vertices) @ body.xmat.reshape(3, 3).T + body.xpos
-    centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
-    radius = float(np.linalg.norm(vertices - centre, axis=1).max())
-    camera = model.camera("portrait").id
-    distance = MARGIN * radius / np.tan(0.5 * np.radians(model.cam_fovy[camera]))
-    backward = scene.data.cam_xmat[camera].reshape(3, 3)[:, 2]
-    model.cam_pos[camera] = centre + distance * backward
-    mujoco.mj_camlight(model, scene.data)
-    mujoco.mj_forward(model, scene.data)
+def extent(obj: GraspObject) -> float:
+    """The larger of an object's width and height in its picture [m]."""
+    return float((_bounds(obj)[1] - _bounds(obj)[0])[:2].max())
+
+
+def _bounds(obj: GraspObject) -> tuple[Array, Array]:
+    """Least and largest coordinates (3,) of an object in the camera's axes, right, up and backward [m]."""
+    seen = np.asarray(obj.mesh.vertices) @ quat_to_matrix(obj.shown_pose.quat).T @ facing(BACKWARD)
+    return seen.min(axis=0), seen.max(axis=0)
+
+
+def _frame(scene: Drawable, obj: GraspObject, span: float) -> None:
+    """Moves the camera so that the picture is centred on the object and `span` [m] high there."""
+    low, high = _bounds(obj)
+    camera = scene.model.camera("portrait").id
+    distance = 0.5 * span / np.tan(0.5 * np.radians(FOVY))
+    middle = scene.data.body(OBJECT).xpos + facing(BACKWARD) @ (0.5 * (low + high))
+    scene.model.cam_pos[camera] = middle + distance * BACKWARD
+    mujoco.mj_forward(scene.model, scene.data)

@@ -1,4 +1,7 @@
-"""Draws every shift at every level: one row per factor, what cannot be seen as a trace.
+"""Draws every shift at every level: one row per factor, each as it shows best.
+
+Most are pictures of the front camera, some of one that sees the whole robot; chances are shares of 25 images or
+episodes, places a plan of the table, and what cannot be seen is a trace.
 
 toyshift envs shifts --out runs/shifts
 """
@@ -23,10 +26,27 @@ from toyshift.scripts.options import Common
 if TYPE_CHECKING:
     from toyshift.envs.tasks.grasp import GraspEnv
 
-LABEL = 1.75  # width of a row's label [widths of a picture]
+LABEL = 2.1  # width of a row's label [widths of a picture]
+HEADED = 8  # rows below one heading
 TRACE_STEPS = 12  # control steps of a trace
 TRACES = {"object": "its way after the same push", "action": "the hand, told to rise and stay"}  # red; grey: training
+FILMED = ("background", "robot-start", "robot-colour")  # the front camera hardly sees wall and robot
+SHARES = {  # a chance: how many control steps its images are apart, none for images of different episodes
+    "mask-dropout": 1, "mask-gap": 2, "mask-wrong": 0,
+}  # fmt: skip
+DRAWN = 25  # images, or episodes, of a share; episodes of a plan
+THERE, MISSING, ELSEWHERE = "#3cae5a", "#c9ccd1", "#e07b1f"  # the target's mask
+NOTES = {  # below what changes; by factor
+    "object-pose": f"from above: red, {DRAWN} episodes; grey, in training",
+    "mask-dropout": f"{DRAWN} images: green where it is there, grey missing",
+    "mask-gap": f"{DRAWN} images in 5 s: green where it is there, grey missing",
+    "mask-wrong": f"{DRAWN} episodes: green right, orange wrong",
+}  # fmt: skip
 PUSH = 0.6  # speed that the push of a trace gives the unshifted object [m/s]
+
+
+# what a picture of a row holds: an image (H, W, 3), the heights of a trace [m], masks and their colours, or places
+Cell = Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,27 +84,39 @@ def main(cfg: Config) -> dict[str, Any]:
 
     factors = [SHIFT_FACTORS[name] for name in dict.fromkeys(cfg.factor or SHIFT_FACTORS)]
     env = GraspEnv(EnvConfig(objects=cfg.objects, cameras=("front",), image_size=cfg.size))
-    options: dict[str, Any] = {"episode": cfg.episode} | ({"object": cfg.object} if cfg.object else {})
-    rows: list[tuple[Any, list[Any], list[float]]] = []
+    options = {"episode": cfg.episode} | ({"object": cfg.object} if cfg.object else {})
+    rows: list[tuple[Any, list[Cell], list[float]]] = []
     try:
+        env.reset(seed=cfg.seed, options=options)
+        shown = env.object.id
         for factor in track(factors, "shifts"):
-            cells, values = [], []
+            cells: list[Cell] = []
+            values = []
             for level in range(LEVELS + 1):
-                observation, info = env.reset(seed=cfg.seed, options=options | {"shift": f"{factor.name}={level}"})
+                shift = {"episode": cfg.episode, "object": shown, "shift": f"{factor.name}={level}"}
+                observation, info = env.reset(seed=cfg.seed, options=shift)
                 values.append(float(info["shift_values"].get(factor.name, factor.start)))
-                if factor.visual:
+                if factor.name in SHARES:
+                    cells.append(masks(env, observation, shift, SHARES[factor.name]))
+                elif factor.name == "object-pose":
+                    cells.append(places(env, shift))
+                elif factor.name in FILMED:
+                    cells.append(env.picture(cfg.size, "film"))
+                elif factor.visual:
                     cells.append(observed(observation, "mask" in factor.apply))
                 else:
                     cells.append(trace(env, "object" in factor.apply))
+            if factor.name in SHARES:
+                truth = cells[0]
+                cells = [colours(truth, cell) for cell in cells]
             rows.append((factor, cells, values))
-        shown = env.object.id
     finally:
         env.close()
     title = f"{cfg.objects}: {shown}, seed {cfg.seed}, episode {cfg.episode}"
     sheet: Image.Image = draw(rows, title, cfg.size)
     path = cfg.out / "shifts.png"
     with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG")
+        sheet.quantize(256).save(temporary, format="PNG", optimize=True)
     table = {f.name: {"unit": f.unit, "values": values, "what": f.what, "source": f.source} for f, _, values in rows}
     facts = {"objects": cfg.objects, "object": shown, "seed": cfg.seed, "episode": cfg.episode}
     write_json(cfg.out / "shifts.json", facts | {"factors": table})
@@ -106,6 +138,41 @@ def observed(observation: dict[str, Any], masks: bool) -> Any:
     for label, colour in ((MASK_TARGET, (60, 230, 90)), (MASK_OTHER, (90, 140, 255))):
         shown[mask == label] = (0.25 * image[mask == label] + 0.75 * np.asarray(colour)).astype(np.uint8)
     return shown
+
+
+def masks(env: GraspEnv, observation: dict[str, Any], shift: dict[str, Any], apart: int) -> list[Any]:
+    """Returns where the target is in DRAWN masks (H, W) bool: `apart` control steps from one another while nothing
+    moves, or with 0 one of each of as many episodes.
+    """
+    import numpy as np
+
+    still, found = np.array([0, 0, 0, 0, 0, 0, 1], np.float32), []
+    for k in range(DRAWN):
+        found.append(observation["masks"]["front"] == MASK_TARGET)
+        for _ in range(apart):
+            env.advance(still)
+        observation = env.observe() if apart else env.reset(options=shift | {"episode": shift["episode"] + k + 1})[0]
+    return found
+
+
+def colours(truth: list[Any], found: list[Any]) -> list[str]:
+    """Returns a colour for each mask: what became of the target's."""
+    return [
+        MISSING if not now.any() else THERE if (now & true).sum() > 0.5 * true.sum() else ELSEWHERE
+        for true, now in zip(truth, found, strict=True)
+    ]
+
+
+def places(env: GraspEnv, shift: dict[str, Any]) -> Any:
+    """Returns where the object starts in DRAWN episodes (n, 2): to the right and away from the front camera [m]."""
+    import numpy as np
+
+    found = []
+    for k in range(DRAWN):
+        env.reset(options=shift | {"episode": shift["episode"] + k})
+        x, y, _ = env.object_position()
+        found.append((y, -x))
+    return np.array(found)
 
 
 def trace(env: GraspEnv, pushes: bool) -> list[float]:
@@ -133,48 +200,89 @@ def trace(env: GraspEnv, pushes: bool) -> list[float]:
 # ---------------------------------------------------------------- the sheet
 
 
-def draw(rows: list[tuple[Any, list[Any], list[float]]], title: str, size: int) -> Any:
-    """Returns the sheet as a Pillow image: two blocks of rows side by side where there are many."""
+def shown_value(factor: Any, value: float) -> str:
+    """A value with its unit, a chance in percent."""
+    if factor.name in SHARES:
+        return f"{100 * value:.0f} %"
+    return f"{value:.3g}" + ("" if factor.unit in ("1", "quality", "IoU") else f" {factor.unit}")
+
+
+def notes(factor: Any) -> list[str]:
+    """What a row's label says below the name: what changes, and how that is shown where it is no plain picture."""
+    if not factor.visual:
+        return [factor.what, f"red: {TRACES[next(iter(factor.apply))]}, 1.2 s; grey: training"]
+    how = "seen from the side" if factor.name in FILMED else NOTES.get(factor.name)
+    return [factor.what, how] if how else [factor.what]
+
+
+def _lines(texts: list[str], letters: int) -> list[str]:
+    return [line for text in texts for line in textwrap.wrap(text, letters)]
+
+
+def draw(rows: list[tuple[Any, list[Cell], list[float]]], title: str, size: int) -> Any:
+    """Returns the sheet as a Pillow image, one row per factor."""
+    import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
-    letters = max(9, size // 11)  # height of a letter [pixels]
+    letters = max(11, size // 8)  # height of a letter [pixels]
     gap = size // 16
-    big, small = ImageFont.load_default(letters * 1.15), ImageFont.load_default(letters * 0.85)
-    high, wide = size + round(1.5 * letters) + gap, size + gap
-    blocks = 1 if len(rows) < 8 else 2
-    lines = math.ceil(len(rows) / blocks)
-    label = round(LABEL * size)
-    block = label + len(rows[0][1]) * wide + 2 * gap
-    head = round(4.2 * letters)
-    sheet = Image.new("RGB", (blocks * block + gap, head + lines * high + gap), "white")
+    big, small = ImageFont.load_default(letters * 1.1), ImageFont.load_default(letters * 0.9)
+    wide, label = size + gap, round(LABEL * size)
+    letters_per_line = int(label / small.getlength("n")) + 1
+    texts = [(_lines(notes(factor), letters_per_line), textwrap.wrap(factor.source, letters_per_line))
+             for factor, _, _ in rows]  # fmt: skip
+    tops, low = [], round(2.2 * letters)
+    for index, (ours, theirs) in enumerate(texts):
+        tops.append(low + (round(1.5 * letters) if index % HEADED == 0 else 0))
+        text_high = (1.8 + 1.1 * len(ours + theirs)) * letters
+        low = tops[-1] + round(max(size + 1.7 * letters, text_high)) + gap
+    sheet = Image.new("RGB", (2 * gap + label + len(rows[0][1]) * wide, low), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((2 * gap, gap), title, "#111", big)
-    for index, (factor, cells, values) in enumerate(rows):
-        left, top = 2 * gap + index // lines * block, head + index % lines * high
-        if index % lines == 0:
+    pen.text((gap, gap), title, "#111", big)
+    for index, ((factor, cells, values), top) in enumerate(zip(rows, tops, strict=True)):
+        if index % HEADED == 0:
             for level in range(len(cells)):
-                x, name = left + label + level * wide + size / 2, f"level {level}" if level else "training"
-                pen.text((x, head - 0.4 * letters), name, "#666", small, anchor="mb")
-        pen.text((left, top + 0.2 * letters), factor.name, "#111", big)
-        letters_per_line = int(label / small.getlength("n"))
-        notes = [factor.what]
-        if not factor.visual:
-            notes.append(f"red: {TRACES[next(iter(factor.apply))]}, 1.2 s; grey: training")
-        text = [line for note in notes for line in textwrap.wrap(note, letters_per_line)]
-        split = len(text)
-        text += textwrap.wrap(factor.source, letters_per_line)
-        for k, line in enumerate(text):
-            pen.text((left, top + (1.8 + 1.05 * k) * letters), line, "#333" if k < split else "#888", small)
-        top_of_trace = 0.0 if factor.visual else max(max(cell) for cell in cells)
+                x, name = gap + label + level * wide + size / 2, f"level {level}" if level else "training"
+                pen.text((x, top - 0.2 * letters), name, "#555", small, anchor="mb")
+        pen.text((gap, top), factor.name, "#111", big)
+        ours, theirs = texts[index]
+        for k, line in enumerate(ours + theirs):
+            pen.text((gap, top + (1.5 + 1.1 * k) * letters), line, "#333" if k < len(ours) else "#777", small)
         for level, (cell, value) in enumerate(zip(cells, values, strict=True)):
-            x = left + label + level * wide
-            if factor.visual:
-                sheet.paste(Image.fromarray(cell), (x, top))
+            x = gap + label + level * wide
+            if factor.name in SHARES:
+                _squares(pen, cell, (x, top), size)
+            elif factor.name == "object-pose":
+                _plan(pen, cell, cells, (x, top), size)
+            elif factor.visual:
+                sheet.paste(Image.fromarray(np.asarray(cell)), (x, top))
             else:
-                _plot(pen, cell, cells[0], top_of_trace, (x, top), size, small)
-            unit = "" if factor.unit in ("1", "quality", "IoU") else f" {factor.unit}"
-            pen.text((x + size / 2, top + size + 0.25 * letters), f"{value:.3g}{unit}", "#111", small, anchor="ma")
+                highest = max(max(other) for other in cells)
+                _plot(pen, cell, cells[0], highest, (x, top), size, small)
+            place = (x + size / 2, top + size + 0.25 * letters)
+            pen.text(place, shown_value(factor, value), "#111", small, anchor="ma")
     return sheet
+
+
+def _squares(pen: Any, found: list[str], corner: tuple[int, int], size: int) -> None:
+    """Draws a square of its colour for every image or episode, in reading order."""
+    side = math.isqrt(DRAWN)
+    step = size / side
+    for k, colour in enumerate(found):
+        x, y = corner[0] + k % side * step, corner[1] + k // side * step
+        pen.rectangle((x + 1, y + 1, x + step - 2, y + step - 2), fill=colour)
+
+
+def _plan(pen: Any, found: Any, every: list[Any], corner: tuple[int, int], size: int) -> None:
+    """Draws places on the table from above, with those of the training level in grey."""
+    import numpy as np
+
+    middle = 0.5 * (np.min(every, axis=(0, 1)) + np.max(every, axis=(0, 1)))
+    scale = 0.45 * size / np.abs(np.asarray(every) - middle).max()
+    pen.rectangle((*corner, corner[0] + size - 1, corner[1] + size - 1), fill="#f6f6f6", outline="#ccc")
+    for points, colour, radius in ((every[0], "#bbb", 0.02 * size), (found, "#c0392b", 0.025 * size)):
+        for right, away in (points - middle) * (scale, -scale) + np.asarray(corner) + 0.5 * size:
+            pen.ellipse((right - radius, away - radius, right + radius, away + radius), fill=colour)
 
 
 def _plot(

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from toyshift.core.files import atomic_path
 
 SCALE = 2
+PAGE = 830  # width at which GitHub shows a picture [pixels]: a wider one is shrunk, and its type with it
 COLOURS = (
     (31, 119, 180), (214, 96, 30), (44, 140, 80), (148, 90, 180), (120, 120, 120), (180, 150, 20), (214, 39, 130),
     (100, 65, 40), (0, 190, 220),
@@ -40,14 +41,17 @@ def save(sheet: Image.Image, out: Path) -> None:
 
 def success_chart(out: Path, groups: Sequence[Group]) -> None:
     """Draws one panel per object set: on each line a dot with the interval for new objects, rings for seeds."""
-    label, side, row, top, gap = 128, 230, 20, 34, 22
+    label, row, top, gap = 122, 20, 34, 34
+    names = [[name for name, _, _ in group.lines] for group in groups]
+    labels = [label if i == 0 or names[i] != names[0] else 0 for i in range(len(groups))]  # the first panel's, where
+    side = (PAGE - sum(labels) - gap * len(groups) - gap // 2) // len(groups)  # the others have the same
     numbers = sorted({number for group in groups for _, number, _ in group.lines if number}, reverse=True)
     colours = {number: COLOURS[i % len(COLOURS)] for i, number in enumerate(numbers)} | {0: COLOURS[4]}
     height = top + row * max(len(group.lines) for group in groups) + 46
-    sheet = Image.new("RGB", (((label + side + gap) * len(groups) + gap) * SCALE, height * SCALE), (255, 255, 255))
+    sheet = Image.new("RGB", (PAGE * SCALE, height * SCALE), (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
     for i, group in enumerate(groups):
-        left = gap // 2 + i * (label + side + gap) + label
+        left = gap // 2 + i * (side + gap) + sum(labels[: i + 1])
         bottom = top + row * len(group.lines)
         draw.text(((left + side / 2) * SCALE, 8 * SCALE), group.title, fill=INK, font=font(13), anchor="ma")
         for share in (0, 25, 50, 75, 100):
@@ -57,14 +61,16 @@ def success_chart(out: Path, groups: Sequence[Group]) -> None:
         for k, (name, number, line) in enumerate(group.lines):
             y = (top + row * (k + 0.5)) * SCALE
             colour = colours[number]
-            draw.text(((left - 6) * SCALE, y), name, fill=INK, font=font(11), anchor="rm")
+            if labels[i]:
+                draw.text(((left - 6) * SCALE, y), name, fill=INK, font=font(11), anchor="rm")
             low, high = ((left + side * share) * SCALE for share in line["clustered_objects_95"])
             draw.line([(low, y), (high, y)], fill=colour, width=2 * SCALE)
             for rate in line["by_seed"]:
                 _ring(draw, (left + side * rate) * SCALE, y, 3 * SCALE, colour, fill=False)
             _ring(draw, (left + side * line["rate"]) * SCALE, y, 4 * SCALE, colour, fill=True)
     note = "dot: success over all seeds; line: 95 % for new objects; rings: single seeds"
-    note += "; numbers behind a name: demonstrations"
+    if any(name[-1].isdigit() for name in names[0]):
+        note += "; numbers behind a name: demonstrations"
     draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=font(10))
     save(sheet, out)
 

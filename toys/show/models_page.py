@@ -99,19 +99,18 @@ def object_entry(found: GraspObject) -> dict[str, Any]:
     """
     if not len(found.mesh.faces):
         raise MeshError(f"object {found.id!r} has no surface to show")
-    pose = max(found.rest_poses, key=lambda rest: rest.probability)
     vertices = np.asarray(found.mesh.vertices)
     centre = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     x, y, z = (f"{v * 1000:.0f}" for v in np.ptp(vertices, axis=0))
     fits = found.graspable(PANDA_OPENING)
     facts = {
         "name": found.name, "size": f"{x} × {y} × {z} mm", "mass": f"{found.mass * 1000:.0f} g",
-        "width": f"{found.width * 1000:.0f} mm",
+        "smallest width": f"{found.width * 1000:.0f} mm",
         "density": f"{found.density:.0f} kg/m³" + (" (a placeholder?)" if too_light(found) else ""),
         "graspable": f"{'yes' if fits else 'no'} ({PANDA_OPENING * 1000:.0f} mm gripper)", "source": found.source,
     }
     return {
-        "id": found.id, "name": found.name, "facts": facts, "quat": [round(float(v), 6) for v in pose.quat],
+        "id": found.id, "name": found.name, "facts": facts, "quat": [round(float(v), 6) for v in found.shown_pose.quat],
         "centre": centre.round(7).tolist(), "radius": round(float(np.linalg.norm(vertices - centre, axis=1).max()), 7),
         "parts": object_parts(found),
     }

@@ -14,7 +14,7 @@ from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.data.loading.loader import Windows
 from toyshift.data.store.dataset import open_dataset
-from toyshift.data.store.episodes_page import COLUMNS, sheet, viewer_page
+from toyshift.data.store.episodes_page import COLUMNS, sheet, ticks, viewer_page
 from toyshift.data.store.mixture import merge, mix, read_mixture, write_mixture
 from toyshift.data.store.summary import factor_values, summarise
 
@@ -116,6 +116,20 @@ def test_sheets_hold_every_frame_where_the_page_looks_for_it():
         np.testing.assert_array_equal(whole[y : y + 4, x : x + 6], frames[t])
 
 
+@pytest.mark.parametrize(("low", "high", "labels"), [
+    (-0.1, 0.0, "-0.10 -0.05 0.00"),
+    (0.0, 1.0, "0.0 0.5 1.0"),
+    (-0.065, 0.0077, "-0.08 -0.06 -0.04 -0.02 0.00 0.02"),  # 0 near an end is marked as well
+    (-3.0, 200.0, "-100 0 100 200"),
+    (0.0, 0.0, "0.0 0.5 1.0"),
+])
+def test_axes_are_marked_in_equal_round_steps_with_all_their_decimals(low: float, high: float, labels: str) -> None:
+    marks = ticks(low, high)
+    assert [label for _, label in marks] == labels.split()
+    assert [float(label) for _, label in marks] == pytest.approx([value for value, _ in marks])
+    assert marks[0][0] <= low <= high <= marks[-1][0]
+
+
 def test_the_page_is_whole_and_needs_no_network(maker, tmp_path):
     dataset = open_dataset(maker.dataset(tmp_path / "a", range(3), 6))
     page = viewer_page(dataset, [0, 2], {2: ["empty masks: </script><b>x"]})
@@ -138,3 +152,4 @@ def test_the_page_is_whole_and_needs_no_network(maker, tmp_path):
     np.testing.assert_array_equal(masks, sheet(episode.frames["masks.front"]))
     plot = data["episodes"][0]["plots"][0]
     np.testing.assert_allclose(plot["values"][0], episode.frames["action"][:, 0], atol=1e-5)
+    assert [0.0, "0.0"] in plot["ticks"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toyshift.toys.model import GraspObject, VisualMesh
+from toyshift.toys.model import GraspObject, RestPose, VisualMesh
 from toyshift.toys.random_toys.primitives import Primitive
 from toyshift.toys.random_toys.toy import Toy, toy_object
-from toyshift.toys.show.models_page import MAX_FACES, object_parts, packed, viewer_page
+from toyshift.toys.show.models_page import MAX_FACES, object_entry, object_parts, packed, viewer_page
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
 def a_toy(colour: str = "red") -> GraspObject:
@@ -44,8 +49,6 @@ def test_packed_surface_is_within_half_a_step() -> None:
 
 
 def test_large_surfaces_are_decimated() -> None:
-    import dataclasses
-
     import trimesh
 
     ball = trimesh.creation.icosphere(5, 0.04)
@@ -55,8 +58,6 @@ def test_large_surfaces_are_decimated() -> None:
 
 
 def test_texture_is_in_the_page() -> None:
-    import dataclasses
-
     toy = a_toy()
     corners = np.asarray(toy.mesh.triangles, dtype=np.float32).reshape(-1, 3)
     visual = VisualMesh(
@@ -82,6 +83,40 @@ def test_page_is_self_contained_and_escapes_names() -> None:
     assert rows[0]["facts"]["mass"] == f"{a_toy().mass * 1000:.0f} g"
 
 
+def test_things_open_standing() -> None:
+    toy, on_its_head = a_toy(), (0.0, 1.0, 0.0, 0.0)
+    seen = VisualMesh(np.asarray(toy.mesh.vertices, np.float32), np.asarray(toy.mesh.faces, np.int32))
+    poses = (RestPose(on_its_head, 0.1, 0.9, 0.05), RestPose((1.0, 0.0, 0.0, 0.0), 0.0, 0.1, 0.05))
+    thing = dataclasses.replace(toy, visual=seen, rest_poses=poses)
+    assert object_entry(thing)["quat"] == [1.0, 0.0, 0.0, 0.0]
+    assert object_entry(dataclasses.replace(toy, rest_poses=poses))["quat"] == list(on_its_head)  # a toy has no top
+
+
+LOOK = """<script>setTimeout(() => {
+  const drawn = o => o.thumb.getContext("2d").getImageData(0, 0, 112, 112).data.some(v => v);
+  const cut = e => e.scrollWidth > e.clientWidth || getComputedStyle(e).textOverflow === "ellipsis";
+  document.title = JSON.stringify({
+    drawn: objects.filter(drawn).length, kept: objects.filter(o => o.loaded).length,
+    cut: [...document.querySelectorAll("#list b, #list small, #facts dd")].filter(cut).length,
+  });
+}, 5000);</script></body>"""
+
+
+def test_browser_draws_every_thumbnail_and_cuts_no_size(tmp_path: Path) -> None:
+    chromium = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if chromium is None:
+        pytest.skip("no Chromium to run: apt install chromium")
+    toys = [dataclasses.replace(a_toy(colour), id=f"{i:03}_a_name_of_some_length", name="a toy whose name is long")
+            for i, colour in enumerate(("red", "blue", "green", "yellow") * 8)]  # more than a window shows  # fmt: skip
+    file = tmp_path / "toys.html"
+    file.write_text(viewer_page("toys", toys).replace("</body>", LOOK), encoding="utf-8")
+    command = [chromium, *ARGUMENTS, "--headless", "--window-size=1280,800", "--virtual-time-budget=8000", "--dump-dom"]
+    ended = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=300, check=True)
+    found = re.search("<title>(.*?)</title>", ended.stdout)
+    assert found
+    assert json.loads(found[1]) == {"drawn": 32, "kept": 1, "cut": 0}
+
+
 def picture(page: Any) -> np.ndarray[Any, np.dtype[np.int16]]:
     return np.asarray(Image.open(io.BytesIO(page.locator("#view").screenshot())).convert("RGB"), dtype=np.int16)
 
@@ -89,17 +124,14 @@ def picture(page: Any) -> np.ndarray[Any, np.dtype[np.int16]]:
 @pytest.mark.parametrize(("width", "height"), [(1200, 800), (390, 800)], ids=["laptop", "phone"])
 def test_browser_shows_a_model_that_turns(tmp_path: Path, width: int, height: int) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
-    browser_path = next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
+    browser_path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     file = tmp_path / "toys.html"
     file.write_text(viewer_page("toys", [a_toy(), a_toy("blue")]), encoding="utf-8")
     complaints: list[str] = []
     requests: list[str] = []
     with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
         try:
-            browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+            browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
         except sync_api.Error as error:
             pytest.skip(
                 f"no Chromium to run (apt install chromium, or playwright install chromium): {error}".splitlines()[0]
