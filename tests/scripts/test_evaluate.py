@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from toyshift.core.errors import ConfigError, ToyShiftError
+from toyshift.core.errors import ConfigError, FileError
 from toyshift.diagnostics import read_rows, read_rows_manifest
 from toyshift.scripts import cli
 from toyshift.scripts.evaluate import Config, main
@@ -73,11 +73,8 @@ def test_what_cannot_be_decided_is_refused(words: dict[str, Any], match: str) ->
         Config(**{"policy": ("a", "b"), "until": "decided", **words})
 
 
-def test_policies_of_equal_weights_are_told_of(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
-        (tmp_path / name / "model.safetensors").write_bytes(b"1")
+def test_policies_of_equal_weights_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toyshift.diagnostics.actors.policy_fingerprint", lambda *_: "of equal weights")
     policies = tuple(str(tmp_path / name) for name in ("one", "two"))
-    with pytest.warns(UserWarning, match="one and .*two hold the same weights"), pytest.raises(ToyShiftError):
+    with pytest.warns(UserWarning, match="one and .*two hold the same weights"), pytest.raises(FileError, match="one"):
         main(Config(policy=policies, until="decided", objects=(TOYS,), out=tmp_path / "out", trials=2))
