@@ -9,7 +9,7 @@ export VENV PYTHON TORCH
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-setup: ## .venv with everything in it (PYTHON=/path/to/python3.11, TORCH=cpu for the small torch)
+setup: ## .venv with everything in it, minutes and 3 GB the first time (PYTHON=/path/to/python3.11, TORCH=cpu for the small torch)
 	@.ci/setup.sh
 
 demo: setup ## toys -> demonstrations -> policies -> report (YCB=DIR adds real YCB objects, RESULTS=DIR keeps rows there)

@@ -13,6 +13,8 @@ stamp="$venv/.toyshift-$( { cat pyproject.toml constraints.txt .ci/setup.sh; pwd
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
+say "what is missing is installed now; from nothing that takes 5 to 20 minutes, most of it downloads, and gives a"
+say "$venv of 3 GB (robosuite's models 0.5, torch 0.7; with torch's CUDA build 9 GB); the second time it takes no time"
 
 # --- system packages: installed through apt when missing and allowed, otherwise named -------------------------------
 root=(false)
@@ -22,7 +24,7 @@ fi
 apt_updated=
 apt_install() {  # succeeds only when every package is installed
     [ "${root[0]}" = false ] && return 1
-    say "installing $* with apt"
+    say "installing $* with apt (a minute or two)"
     [ -n "$apt_updated" ] || "${root[@]}" apt-get update -qq >&2 || return 1
     apt_updated=yes
     "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
@@ -42,7 +44,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
         apt_install "python$version-venv" || fail "Python's venv module is missing: apt install python$version-venv (or python3-venv)"
     fi
-    say "making $venv with $python ($version)"
+    say "making $venv (seconds) with $python ($version)"
     "$python" -m venv --clear "$venv"
 fi
 py="$venv/bin/python"
@@ -87,6 +89,7 @@ fi
 # --- Python packages ------------------------------------------------------------------------------------------------
 "$py" -m pip install -q --upgrade pip || say "pip could not be upgraded; going on with $("$py" -m pip --version | cut -d' ' -f2)"
 if ! "$py" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; then
+    say "1 of 2: installing torch (minutes: the largest download)"
     if [ "${TORCH:-}" = cpu ]; then
         # As an extra index: 2.x+cpu counts as later than PyPI's 2.x, and torch's own dependencies still come from PyPI.
         "$py" -m pip install -c constraints.txt --extra-index-url "$cpu_index" torch
@@ -104,7 +107,7 @@ if [ -z "$("$py" -c 'import importlib.metadata as m; print(*[d.name for d in m.d
         *+cpu) "$py" -m pip install -q -c constraints.txt --extra-index-url "$cpu_index" torchvision ;;
     esac
 fi
-say "installing the Python packages into $venv (minutes the first time)"
+say "2 of 2: installing the other Python packages (minutes the first time; evdev is compiled)"
 "$py" -m pip install -c constraints.txt -e ".[dev]"
 
 rm -f "$venv"/.toyshift-*

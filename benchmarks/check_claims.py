@@ -332,7 +332,7 @@ def made_again(root: Path) -> list[str]:
         for name in ("docs", "results"):
             shutil.copytree(root / name, copy / name)
         for command in dict.fromkeys(itertools.chain.from_iterable(map(MADE.findall, pages.values()))):
-            words = [sys.executable, "-m", "toyshift.scripts.cli", *shlex.split(command)[1:]]
+            words = [sys.executable, "-m", "toyshift.scripts", *shlex.split(command)[1:]]
             done = subprocess.run(words, cwd=copy, capture_output=True, text=True, check=False)
             if done.returncode:
                 out.append(f"{command}: {done.stderr.strip() or done.stdout.strip()}")

@@ -19,7 +19,7 @@ ASKED = 4.0  # recorded demonstrations/s on two cores
 
 def collect(episodes: int, workers: int, out: Path) -> clocks.Times:
     """Collects into a new folder; returns how long it took; the program and its workers are children."""
-    command = [sys.executable, "-m", "toyshift.scripts.cli", "collect", "--objects", "toys:train"]
+    command = [sys.executable, "-m", "toyshift.scripts", "collect", "--objects", "toys:train"]
     command += ["--episodes", str(episodes), "--out", str(out), "--workers", str(workers)]
     one_thread = os.environ | {"LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     clock = clocks.Clock()

@@ -11,6 +11,7 @@ BACKENDS = ("egl", "osmesa")
 LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
 PACKAGES = {"egl": "libegl1 libgl1 libgles2 libopengl0 libgl1-mesa-dri", "osmesa": "libosmesa6"}
 _NO_RENDERING = ("", "glfw", "disable", "disabled", "off", "false", "0")  # MuJoCo's other values; with them it loads
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 def gl_backend() -> str:
@@ -37,10 +38,11 @@ def gl_backend() -> str:
 
 
 def check_mujoco_loads() -> None:
-    """Refuses a MUJOCO_GL with which `import mujoco` itself would fail; state-only simulation needs no more.
+    """Refuses a MUJOCO_GL with which MuJoCo does not load or cannot draw; state-only simulation needs no more.
 
     Raises:
         UnknownNameError: MUJOCO_GL is a value that MuJoCo does not know.
+        ConfigError: it names glfw, which draws on a screen, and there is none.
         MissingDependencyError: the library that it names is not installed.
     """
     wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
@@ -48,3 +50,6 @@ def check_mujoco_loads() -> None:
         gl_backend()
     elif wanted not in _NO_RENDERING:
         raise UnknownNameError("value of MUJOCO_GL", wanted, BACKENDS)
+    elif wanted == "glfw" and not any(map(os.environ.get, _SCREENS)):
+        why = f"glfw draws on a screen, and there is none ({' and '.join(_SCREENS)} are not set)"
+        raise ConfigError(f"MUJOCO_GL=glfw: {why}. Available: {', '.join(BACKENDS)}; or unset MUJOCO_GL")

@@ -6,10 +6,12 @@ An episode has a purpose, which is in the key: a policy is never tested on a sta
 from __future__ import annotations
 
 import hashlib
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # demonstrations and practice; choices made while training, such as a learning rate; what is reported
 PURPOSES = ("collection", "validation", "test")
@@ -20,6 +22,8 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
     Streams of different keys are independent, and the same in any process.
     """
+    import numpy as np  # imported here: --help reads PURPOSES
+
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 

@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
+from toyshift.core import interrupts
 from toyshift.core.errors import ConfigError, MissingDependencyError, ToyShiftError
 
 # one thread for linear algebra; software rendering (llvmpipe) in the thread that asks for it
@@ -53,15 +54,26 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _kill_workers() -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Lets worker processes started inside use one thread for linear algebra and software rendering."""
-    before = {name: os.environ[name] for name in _THREADS if name in os.environ}
-    os.environ.update(_THREADS)
+    """Lets worker processes started inside use one thread for linear algebra and software rendering.
+
+    What multiprocessing's process for locks says of those that a killed process leaves is of no use to anyone: it
+    removes them.
+    """
+    silent = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:resource_tracker")))
+    values = {**_THREADS, "PYTHONWARNINGS": silent}
+    before = {name: os.environ[name] for name in values if name in os.environ}
+    os.environ.update(values)
     try:
         yield
     finally:
-        for name in _THREADS:
+        for name in values:
             os.environ.pop(name, None)
         os.environ.update(before)
 
@@ -86,13 +98,22 @@ def worker_pool(workers: int) -> Iterator[Pool]:
     """Yields a pool of `workers` processes, which several calls may share so that libraries are imported once.
 
     Each process uses one thread, ends with this one however it ends, and starts by `spawn`: guard scripts with
-    `if __name__ == "__main__"`. Work that has not begun when the block ends is cancelled.
+    `if __name__ == "__main__"`. Work that has not begun when the block ends is cancelled; after Ctrl-C, which workers
+    are not told, they are killed.
     """
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each():
+    with _one_thread_each(), interrupts.first(_kill_workers):
         executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+
+        def submit(*work: Any) -> Future[Any]:
+            with interrupts.kept_from_children():  # it may start one
+                return executor.submit(*work)
+
         try:
-            yield Pool(executor.submit, workers, BrokenProcessPool)
+            yield Pool(submit, workers, BrokenProcessPool)
+        except KeyboardInterrupt:
+            _kill_workers()
+            raise
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
-import importlib.metadata
 import io
 import json
 import os
@@ -18,6 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from toyshift.core import interrupts
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
 
 
@@ -156,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if argv[0] in ("-V", "--version"):
+        import importlib.metadata
+
         print(f"toyshift {importlib.metadata.version('toyshift')}")
         return 0
     before, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"toyshift: warning: {message}\n"
@@ -164,8 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ToyShiftError as error:
         return fail(error, str(error), argv)
     except KeyboardInterrupt:
-        print("toyshift: interrupted; the same command goes on where it was", file=sys.stderr)
-        return 130
+        return interrupts.say()
     except BrokenPipeError:  # `toyshift toys list ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -189,6 +190,8 @@ _REMEDIES = {
 
 def fail(error: Exception, message: str, argv: Sequence[str]) -> int:
     """Prints what went wrong in one line, with --json as an object on stdout too, and returns the exit code."""
+    if interrupts.came():  # a native module made another error of it, or a worker process was ended by it
+        return interrupts.say()
     if os.environ.get("TOYSHIFT_DEBUG"):
         traceback.print_exception(error)
     line = " ".join(message.split())
@@ -199,4 +202,5 @@ def fail(error: Exception, message: str, argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    interrupts.install()
     raise SystemExit(main())

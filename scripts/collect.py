@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from toyshift.core.graphics import gl_backend
-from toyshift.core.workers import core_count
-from toyshift.scripts.options import Common
+from toyshift.scripts.options import Parallel
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.takeover import TakeOver
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, episodes=1, workers=0):
+class Config(Parallel, episodes=1):
     """Options of `toyshift collect`."""
 
     objects: str = "toys:train"
@@ -35,8 +34,6 @@ class Config(Common, episodes=1, workers=0):
     """How many successful demonstrations to store."""
     out: Path
     """Folder of the dataset; an interrupted collection goes on where it was."""
-    workers: int = 0
-    """Processes; 0 takes one per core."""
     ray: str = ""
     """Address of a Ray cluster that does the work, or local for one on this machine; needs toyshift[ray]."""
     action_mode: str = "eef_delta"
@@ -58,6 +55,10 @@ class Config(Common, episodes=1, workers=0):
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
     beginner: str = ""
     """Folder of a trained policy that plays the beginning of episodes, before the expert is recorded (DAgger)."""
+
+    @property
+    def here(self) -> bool:
+        return not self.ray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,7 @@ def main(cfg: Config) -> dict[str, Any]:
     gl_backend()  # no process is started, and nothing written, where nothing can be rendered
     from toyshift.data import CollectConfig, collect
 
-    workers = cfg.workers if cfg.ray else cfg.workers or core_count()
+    workers = cfg.workers if cfg.ray else cfg.processes
     config = CollectConfig(
         objects=cfg.objects, task=cfg.task, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out,
         workers=workers, seed=cfg.seed, action_mode=cfg.action_mode, robot=cfg.robot,

@@ -24,6 +24,7 @@ from toyshift.scripts.options import Common
 
 LITTLE_MEMORY_GB = 4.0
 LITTLE_DISK_GB = 5.0
+BUSY = 0.5  # load average for each core, beyond which speeds say little
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,11 @@ def memory_gb() -> float:
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
         total = min(total, int(text))
     return round(total / 1e9, 1)
+
+
+def load() -> float:
+    """Returns the machine's load average of the last minute: how many processes wanted a core, whoever's they are."""
+    return round(os.getloadavg()[0], 1)
 
 
 def gpus() -> list[str]:
@@ -66,6 +72,7 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift doctor --json
     """
     problems: list[str] = []
+    average = load()  # before this command adds to it
     versions = package_versions() | {"python": platform.python_version()}
     missing = sorted(name for name, version in versions.items() if version == "missing")
     problems += [f"the package {name} is missing: pip install {name}" for name in missing]
@@ -77,7 +84,10 @@ def main(cfg: Config) -> dict[str, Any]:
         problems.append(f"{name} is installed but does not load ({why}): {remedy}")
 
     memory = memory_gb()
-    cpu = {"name": cpu_name(), "cores": core_count(), "memory_gb": memory}
+    cpu = {"name": cpu_name(), "cores": core_count(), "memory_gb": memory, "load": average}
+    if average > BUSY * (cores := os.cpu_count() or 1):
+        what = f"load average {average} on {cores} cores"
+        problems.append(f"the machine is busy ({what}), so speeds are lower than they could be: measure when it is idle")
     if memory < LITTLE_MEMORY_GB:
         problems.append(f"little memory ({memory} GB): collect with --workers 1")
     free = shutil.disk_usage(cache_dir()).free / 1e9

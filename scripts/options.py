@@ -19,7 +19,8 @@ from typing import Any, ClassVar
 import tyro
 
 from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
-from toyshift.core.workers import core_count
+
+PER_CORE = 4  # processes; beyond that they only take memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,11 +54,29 @@ class Parallel(Common, workers=0):
     """What a sub-command takes that works in several processes."""
 
     workers: int = 0
-    """Processes; 0 takes one per core."""
+    """Processes; 0 takes one per core. At most four per core, and no more than there is work for."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cores, most = _cores(), PER_CORE * _cores()
+        if self.workers > most and self.here:
+            why = f"more than {PER_CORE} processes for each of {cores} cores only take memory"
+            raise ConfigError(f"--workers is {self.workers}, but {why}: give --workers again, {most} at most, or leave it")
+
+    @property
+    def here(self) -> bool:
+        """Whether the processes are this machine's."""
+        return True
 
     @property
     def processes(self) -> int:
-        return self.workers or core_count()
+        return self.workers or _cores()
+
+
+def _cores() -> int:
+    from toyshift.core.workers import core_count  # imported here: --help has no use for multiprocessing
+
+    return core_count()
 
 
 def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str) -> Any:

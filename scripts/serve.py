@@ -44,6 +44,6 @@ def main(cfg: Config) -> dict[str, Any]:
     print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: {trial}", flush=True)
     try:
         server.serve_forever()
-    except KeyboardInterrupt:
+    finally:
         server.shutdown()
     return {"policy": cfg.policy, "port": server.port}

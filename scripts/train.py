@@ -3,7 +3,7 @@
 toyshift train --data runs/demos --pooling detpool --out runs/detpool
 toyshift train --data runs/demos runs/more --weights 1 2 --steps 20000 --device cuda --out runs/big
 toyshift train --config-file runs/detpool/config.json --pooling mean --out runs/mean
-torchrun --nproc-per-node 4 -m toyshift.scripts.cli train --data runs/demos --out runs/four
+torchrun --nproc-per-node 4 -m toyshift.scripts train --data runs/demos --out runs/four
 """
 
 from __future__ import annotations

@@ -7,15 +7,16 @@ toyshift train-rl --algo ppo --env toyshift/Grasp-v0 --out runs/rl-pixels
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tyro
 
-from toyshift.core.arrays import Float32
 from toyshift.core.errors import GraspError, MissingDependencyError, UnknownNameError
 from toyshift.core.graphics import gl_backend
 from toyshift.policies.rl.config import RlConfig
+
+if TYPE_CHECKING:
+    from toyshift.core.arrays import Float32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,8 @@ class ScriptedExperts:
 
     def act(self, i: int) -> Float32:
         """Returns the expert's action (A,), physical units."""
+        import numpy as np
+
         env = self._envs[i]
         return self._experts[i].act() if self._planned[i] else env.action_for(np.zeros(3), np.zeros(3), 1.0)
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 from typing import NamedTuple
 
+from toyshift.core import interrupts
 from toyshift.core.errors import FileError, ToyShiftError
 from toyshift.core.progress import track
 
@@ -39,6 +40,7 @@ def run_job(job: list[str]) -> FailedBuild | None:
 
 def main() -> None:
     """The child: reads one job a line from stdin, answers with one line each."""
+    interrupts.end_with_parent()
     for line in sys.stdin:
         print(json.dumps(run_job(json.loads(line))), flush=True)
 
@@ -75,12 +77,14 @@ def _answers(jobs: list[list[str]]) -> Iterator[FailedBuild | None]:
         finally:
             idle.put(child)
 
-    with contextlib.ExitStack() as stack:
+    with ThreadPoolExecutor(PROCESSES) as pool, contextlib.ExitStack() as stack:
         for _ in range(PROCESSES):
-            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
-            idle.put(stack.enter_context(child))
-        with ThreadPoolExecutor(PROCESSES) as pool:
-            yield from pool.map(do, jobs)
+            with interrupts.kept_from_children():
+                child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+                idle.put(stack.enter_context(child))
+                stack.callback(child.kill)
+                stack.enter_context(interrupts.first(child.kill))
+        yield from pool.map(do, jobs)
 
 
 def build_in_processes(jobs: list[list[str]], label: str) -> list[FailedBuild]:

@@ -109,8 +109,9 @@ def _play_missing(
     successes = sum(a.success for a in attempts.values())
     if complete(attempts, config.episodes):
         return
+    workers = min(config.workers, max(1, config.episodes - successes))
     with Progress("collect", config.episodes, "episode", initial=min(config.episodes, successes)) as bar:
-        for new, encoded in play(missing, job, config.workers, pool):
+        for new, encoded in play(missing, job, workers, pool):
             if encoded is not None:
                 write_encoded(out, encoded)
             attempts[new.index] = new

@@ -97,6 +97,7 @@ class Renderer:
         self._scene, self._model, self._size = scene, model, size
         self._owner = threading.current_thread()
         self._gl: Any = None
+        self._context: Any = None  # both are freed however far this gets: Ctrl-C may come in between
         _close_dropped()
         with _lock:
             self._gl = make_gl_context(size, size)
@@ -208,7 +209,8 @@ class Renderer:
     def _free(self) -> None:
         if self._gl is not None:
             self._gl.make_current()
-            self._context.free()
+            if self._context is not None:
+                self._context.free()
             self._gl.free()
             self._gl = None
 

@@ -118,6 +118,12 @@ class ServedEpisode:
 
 def main() -> None:
     """Serves until the standard input ends, as it does when the process that started this one is gone."""
+
+    def leave_with_parent() -> None:
+        sys.stdin.read()
+        os._exit(0)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()  # loading a policy may take minutes
     request = json.loads(sys.argv[-1])
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not end up in the answer
@@ -127,11 +133,6 @@ def main() -> None:
     network = Network(request["policy"])
     server = PolicyServer(lambda: ServedEpisode(network), network.metadata(request["contracts"]), port=0)
 
-    def leave_with_parent() -> None:
-        sys.stdin.read()
-        os._exit(0)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
     print(json.dumps({"port": server.port}), file=answer, flush=True)
     server.serve_forever()
 

@@ -13,12 +13,11 @@ from typing import Annotated, Any
 import tyro
 
 from toyshift.core.graphics import gl_backend
-from toyshift.core.workers import core_count
-from toyshift.scripts.options import Common
+from toyshift.scripts.options import Parallel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, episodes=1, workers=0):
+class Config(Parallel, episodes=1):
     """Options of `toyshift data fragment`."""
 
     m: int = 2
@@ -48,8 +47,6 @@ class Config(Common, episodes=1, workers=0):
     """How many successful demonstrations in all, shared equally."""
     out: Path
     """Folder of the sub-datasets part-0, part-1, ...; an interrupted collection goes on where it was."""
-    workers: int = 0
-    """Processes; 0 takes one per core."""
     action_mode: str = "eef_delta"
     """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     image_size: int = 96
@@ -75,7 +72,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.data.collecting.fragment_folder import collect_fragments, dependence_of
 
     config = CollectConfig(
-        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.workers or core_count(), seed=cfg.seed,
+        objects=cfg.objects, episodes=cfg.episodes, out=cfg.out, workers=cfg.processes, seed=cfg.seed,
         action_mode=cfg.action_mode, image_size=cfg.image_size, disturb=not cfg.no_disturbance,
     )
     result = collect_fragments(design, config)

@@ -14,7 +14,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -22,6 +21,7 @@ from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
     from toyshift.core.arrays import Float32
+    from toyshift.core.contract import ActionContract
     from toyshift.envs.tasks.grasp import GraspEnv
 
 STEP, TURN = 0.02, 0.15  # what one key press moves [m] and turns [rad]

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from toyshift.core.contract import MASK_OTHER, MASK_TARGET
 from toyshift.core.errors import UnknownNameError
 from toyshift.core.files import atomic_path, write_json
 from toyshift.core.graphics import gl_backend
@@ -130,6 +129,8 @@ def main(cfg: Config) -> dict[str, Any]:
 def observed(observation: dict[str, Any], masks: bool) -> Any:
     """Returns the front image (H, W, 3); to show masks darkened, the target in green and others in blue."""
     import numpy as np
+
+    from toyshift.core.contract import MASK_OTHER, MASK_TARGET
 
     image, mask = observation["pixels"]["front"], observation["masks"]["front"]
     if not masks:

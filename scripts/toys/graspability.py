@@ -9,18 +9,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from toyshift.scripts.options import Parallel
 from toyshift.scripts.toys.options import SetConfig
 from toyshift.toys.graspability import TRIES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(SetConfig, tries=1, workers=0):
+class Config(SetConfig, Parallel, tries=1, workers=0):
     """Options of `toyshift toys graspability`."""
 
     tries: int = TRIES
     """Grasps per toy; the selection of top-graspable toys reads the tables of the default and of seed 0."""
-    workers: int = 2
-    """Processes; 0 works in this one."""
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.data.grasping.graspability import measure_graspability
     from toyshift.toys.graspability import table_path
 
-    shares = measure_graspability(cfg.objects, cfg.tries, cfg.seed, cfg.workers)
+    shares = measure_graspability(cfg.objects, cfg.tries, cfg.seed, cfg.processes)
     mean = sum(shares.values()) / len(shares)
     never, always = (sum(share == limit for share in shares.values()) for limit in (0.0, 1.0))
     told = f"{mean:.1%} of {cfg.tries} sampled grasps succeed; never {never} toys, always {always}"

@@ -12,8 +12,6 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
 from toyshift.scripts.toys.options import SetConfig
@@ -43,6 +41,8 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift toys stats 'toys:lego?n=10000'
     """
+    import numpy as np
+
     from toyshift.toys import load_objects
     from toyshift.toys.objectset import PANDA_OPENING, too_light
     from toyshift.toys.random_toys.toy import Toy
@@ -93,6 +93,8 @@ def shares_drawn(distribution: ToyDistribution) -> dict[str, dict[str, float]]:
 
 def distribution_of(values: list[float]) -> dict[str, Any]:
     """Quantiles, extremes and histogram of numbers."""
+    import numpy as np
+
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
     counts, edges = np.histogram(values, BINS)
     return {

@@ -16,6 +16,7 @@ import trimesh
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import MeshError, MissingDependencyError
+from toyshift.core.interrupts import end_with_parent
 
 MISSING = 3  # exit code of the child where coacd does not load
 
@@ -54,6 +55,7 @@ def main(given: Path, made: Path, remesh: bool) -> int:
 
     A small search and no cap on the parts: the defaults take minutes for a bowl, merging down to a cap as long again.
     """
+    end_with_parent()
     try:
         import coacd
     except ImportError as error:

@@ -1,0 +1,17 @@
+"""Where `toyshift` and `python -m toyshift.scripts` begin: Ctrl-C is taken care of before anything else is imported."""
+
+from __future__ import annotations
+
+from toyshift.core import interrupts
+
+
+def main() -> int:
+    """Runs the command line, and returns its exit code."""
+    interrupts.install()
+    from toyshift.scripts import cli
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
