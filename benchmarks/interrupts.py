@@ -4,7 +4,7 @@ python benchmarks/interrupts.py                          8 commands, 20 moments 
 python benchmarks/interrupts.py --moments 5 --commands collect evaluate
 
 At a moment before ToyShift's first line Python itself answers: with a traceback and SIGINT, or while it imports its
-`site` with "Fatal Python error" and exit code 1. Counted as "python"; an editable install takes longer to get beyond it.
+`site` with "Fatal Python error" and exit code 1. Counted as "python"; an editable install takes longer to get there.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def how_it_ended(before: int | None, code: int, said: str, left: int) -> str:
         return "finished" if before == 0 else f"failed by itself with {before}"
     if left:
         return f"{left} processes left"
-    if "init_import_site" in said or (code == -signal.SIGINT and ", in main\n" not in said):
+    if "Fatal Python error: init_" in said or (code == -signal.SIGINT and ", in main\n" not in said):
         return "python"
     lines = [part for line in said.splitlines() if (part := line.rpartition("\r")[2].strip())]
     own = [line for line in lines if "it/s" not in line and "%|" not in line]

@@ -1,9 +1,10 @@
 """Ctrl-C ends a command at any moment: one line, exit code 130, and nothing left running.
 
-Python answers it with KeyboardInterrupt wherever the program happens to be, and there it may be lost: native modules
-that are being loaded turn it into another error (pybind11: MuJoCo), drop it (nanobind: manifold3d) or print it and go
-on (NumPy 1), a `__del__` prints it, and a long native call answers when it is done. So a command leaves at once where
-it is importing, with what was raised lost, or some seconds later. It may: it can be killed at any moment.
+Python answers it with KeyboardInterrupt wherever the program happens to be, and there it may be lost. Native modules
+that are being loaded turn it into an ImportError (MuJoCo's, those on NumPy's C interface), packages that do without
+others drop it (trimesh: `except BaseException` around imports), a `__del__` prints it and goes on, and a long native
+call is finished first. So a command leaves at once where it is importing or where KeyboardInterrupt was lost, and else
+after some seconds. It may: it can be killed at any moment.
 
 Nothing is imported here that takes time: this comes before everything else.
 """

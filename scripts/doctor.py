@@ -87,7 +87,7 @@ def main(cfg: Config) -> dict[str, Any]:
     cpu = {"name": cpu_name(), "cores": core_count(), "memory_gb": memory, "load": average}
     if average > BUSY * (cores := os.cpu_count() or 1):
         what = f"load average {average} on {cores} cores"
-        problems.append(f"the machine is busy ({what}), so speeds are lower than they could be: measure when it is idle")
+        problems.append(f"the machine is busy ({what}), so speeds are below what it can do: run this when it is idle")
     if memory < LITTLE_MEMORY_GB:
         problems.append(f"little memory ({memory} GB): collect with --workers 1")
     free = shutil.disk_usage(cache_dir()).free / 1e9

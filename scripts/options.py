@@ -61,7 +61,7 @@ class Parallel(Common, workers=0):
         cores, most = _cores(), PER_CORE * _cores()
         if self.workers > most and self.here:
             why = f"more than {PER_CORE} processes for each of {cores} cores only take memory"
-            raise ConfigError(f"--workers is {self.workers}, but {why}: give --workers again, {most} at most, or leave it")
+            raise ConfigError(f"--workers is {self.workers}, but {why}: give --workers again, {most} at most")
 
     @property
     def here(self) -> bool:

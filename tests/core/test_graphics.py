@@ -43,6 +43,11 @@ def test_other_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'egl'"):
         check_mujoco_loads()
     monkeypatch.setenv("MUJOCO_GL", "glfw")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
     check_mujoco_loads()
+    monkeypatch.delenv("DISPLAY")
+    with pytest.raises(ConfigError, match=r"glfw draws on a screen.*Available: egl, osmesa"):
+        check_mujoco_loads()
     with pytest.raises(ConfigError, match="egl, osmesa"):
         gl_backend()

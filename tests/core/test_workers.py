@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +26,12 @@ def test_only_cores_that_the_process_may_use_are_counted() -> None:
     finally:
         os.sched_setaffinity(0, before)
     assert core_count() == len(before)
+
+
+def test_a_pool_starts_no_more_processes_than_it_has_work_for() -> None:
+    with worker_pool(50) as pool:
+        assert [pool.submit(len, "ab").result(), pool.submit(len, "abc").result()] == [2, 3]
+        assert len(multiprocessing.active_children()) <= 2
 
 
 class NotThere:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import subprocess
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from toyshift.core import workers
 from toyshift.core.errors import ConfigError
 from toyshift.scripts import cli
 from toyshift.scripts.evaluate import row_names
-from toyshift.scripts.options import Common, parse
+from toyshift.scripts.options import Common, option_list, options_of, parse
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,25 @@ def with_echo(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_process(code: str) -> str:
     """Runs Python code in a fresh interpreter and returns its stdout."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_no_help_imports_what_takes_long() -> None:
+    """One process asks every command in turn: what one has imported would count for all after it."""
+    code = """
+import contextlib, io, sys
+from toyshift.scripts import cli
+HEAVY = set("HEAVYNAMES".split())
+for name, command in cli.COMMANDS.items():
+    for words in [[name], *([name, word] for word in command.words)]:
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+            cli.main([*words, "--help"])
+        print(*words, "imports", *sorted(HEAVY & set(sys.modules)) if "usage: " in said.getvalue() else ["no help"])
+"""
+    heavy = "numpy torch mujoco gymnasium scipy trimesh pyarrow av PIL jinja2 onnxruntime statsmodels pandas tqdm yaml "
+    heavy += "safetensors onnx"
+    told = in_process(code.replace("HEAVYNAMES", heavy)).splitlines()
+    assert len(told) == sum(1 + len(command.words) for command in cli.COMMANDS.values())
+    assert [line for line in told if not line.endswith(" imports")] == []
 
 
 def test_top_level_help_imports_nothing_heavy() -> None:
@@ -262,6 +283,45 @@ def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsy
     assert captured.err.count("\n") == 1
     assert culprit in captured.err
     assert json.loads(captured.out)["error"]["message"] in captured.err
+
+
+ASKED = {"evaluate": ["--policy", "oracle"], "study mask-iou": ["--tabulate"]}  # required, but not by type
+
+
+def commands_with(option: str) -> list[list[str]]:
+    """Returns the commands that have an option, each with all that it requires."""
+    found = []
+    for name, command in cli.COMMANDS.items():
+        for words in [[name, word] for word in command.words] or [[name]]:
+            options = list(option_list(options_of(cli.find(words)[1])))
+            if any(option in known.names for known in options):
+                needed, numbers = [*words, *ASKED.get(" ".join(words), ())], map(str, itertools.count())
+                for known in options:
+                    if known.required:
+                        needed += () if known.positional else known.names[:1]
+                        needed += itertools.islice(numbers, known.count or 1)
+                found.append(needed)
+    return found
+
+
+def test_more_workers_than_help_are_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workers, "core_count", lambda: 3)
+    commands = commands_with("--workers")
+    assert {"collect", "evaluate", "run", "study", "toys", "data"} <= {words[0] for words in commands}
+    for words in commands:
+        name, main, rest = cli.find(words)
+        assert parse(main, [*rest, "--workers", "12"], name).processes == 12
+        assert parse(main, rest, name).processes == 3
+        assert cli.main([*words, "--workers", "999"]) == 2
+        why = "--workers is 999, but more than 4 processes for each of 3 cores only take memory: give --workers again"
+        assert f"{why}, 12 at most" in capsys.readouterr().err
+
+
+def test_the_workers_of_a_cluster_are_not_this_machines() -> None:
+    name, main, rest = cli.find(["collect", "--out", "x", "--ray", "auto", "--workers", "999"])
+    assert parse(main, rest, name).workers == 999
 
 
 def test_arguments_after_the_words_reach_the_command() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toyshift.scripts import cli, measure
+from toyshift.scripts import cli, doctor, measure
 
 
 def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +87,23 @@ def test_a_backend_that_is_asked_for_and_missing_is_a_problem(
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert any("apt-get install -y libosmesa6" in problem for problem in answer["problems"])
     assert not any("does not load" in problem for problem in answer["problems"])
+
+
+@pytest.mark.parametrize(("average", "busy"), [(0.9, False), (1.5, True)])
+def test_a_busy_machine_is_named(
+    average: float, busy: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (average, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(measure, "isolated", lambda *words, **options: ({}, "") if words[0] == "imports" else (
+        {"renderer": "a GPU"}, ""
+    ))
+    monkeypatch.setattr(doctor, "isolated", measure.isolated)
+    cli.main(["doctor", "--quick", "--json"])
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert answer["cpu"]["load"] == average
+    assert any("load average 1.5 on 2 cores" in problem for problem in answer["problems"]) == busy
+    assert answer["ok"]  # nothing is missing
 
 
 @pytest.mark.parametrize(

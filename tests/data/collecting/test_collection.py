@@ -10,6 +10,7 @@ import pytest
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.seeds import episode_rng
+from toyshift.data.collecting import collection
 from toyshift.data.collecting.collection import MARKER, collect
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.disturbance import Disturbance, Disturber
@@ -49,6 +50,20 @@ def test_the_dataset_holds_successes_with_everything_needed_to_render_them_again
     action = episode.frames[ACTION]
     assert np.all(action >= np.array(found.action_contract.low) - 1e-6)
     assert np.all(action <= np.array(found.action_contract.high) + 1e-6)
+
+
+def test_there_are_no_more_workers_than_episodes_to_collect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def played(*given: object) -> list[object]:
+        asked.append(given[2])  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(collection, "play", played)
+    for workers in (0, 2, 999):
+        with pytest.raises(KeyboardInterrupt):
+            collect(config_of(tmp_path / str(workers), workers=workers))
+    assert asked == [0, 2, 3]
 
 
 def test_recorded_states_render_the_recorded_pictures(dataset: Path) -> None:
