@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from toyshift.core.contract import MASK_ROBOT
 from toyshift.core.files import atomic_path
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -114,6 +113,7 @@ def whole(env: GraspEnv) -> tuple[Array, float]:
     """Returns middle (3,) and radius of a sphere around what is drawn of the robot [m]."""
     import numpy as np
 
+    from toyshift.core.contract import MASK_ROBOT
     from toyshift.envs.scene.spec import VISIBLE
 
     model, data = env.scene.model, env.scene.data

@@ -147,6 +147,8 @@ def masks(env: GraspEnv, observation: dict[str, Any], shift: dict[str, Any], apa
     """
     import numpy as np
 
+    from toyshift.core.contract import MASK_TARGET
+
     still, found = np.array([0, 0, 0, 0, 0, 0, 1], np.float32), []
     for k in range(DRAWN):
         found.append(observation["masks"]["front"] == MASK_TARGET)
