@@ -3,12 +3,13 @@
 Three sources of doubt are kept apart:
 
 * `wilson`: episodes are independent draws (an optimist's interval when several episodes share an object);
-* `clustered`: objects are the sample. The design effect is estimated from the spread of the objects' rates, the
-  number of episodes divided by it, corrected for few objects by Student's t, and Wilson's formula applied to the
-  result. It stays inside [0, 1], and unlike a bootstrap it does not collapse to a point at 0 % or 100 %;
-* `bootstrap_ratio`, `bootstrap_mean`: seeded percentile bootstrap over scenes (or clusters of them).
+* `clustered`, `paired_difference`: objects are the sample. The number of episodes is divided by a design effect, which
+  is estimated from the spread of the objects (`clusters.py`), and a score interval (`score_intervals.py`) taken of the
+  result. It stays where rates can be, and unlike a bootstrap it does not collapse to a point at 0 % or 100 %;
+* `bootstrap_ratio`, `bootstrap_mean`: seeded bootstrap over scenes (or clusters of them).
 
-`rate_ratio` divides two rates of different objects, and `holm` corrects the p values of several tests.
+`rate_ratio` divides two rates of different objects, `mcnemar` is the exact test of a paired difference, and `holm`
+corrects the p values of several tests. What each interval covers: `docs/statistics.md`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from numpy.typing import ArrayLike
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
+from toyshift.diagnostics.clusters import of_pairs, of_rate
+from toyshift.diagnostics.score_intervals import tango_interval, wilson_interval
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
@@ -77,10 +80,14 @@ def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, f
         raise ConfigError(f"{k} successes in {n} trials: successes must lie between 0 and the number of trials")
     if n == 0:
         return 0.0, 1.0
-    from statsmodels.stats.proportion import proportion_confint  # 1 s import, only when an interval is asked for
+    low, high = wilson_interval(k, n, _normal_quantile(confidence))
+    return float(low), float(high)
 
-    low, high = proportion_confint(k, n, alpha=1.0 - confidence, method="wilson")
-    return float(max(0.0, low)), float(min(1.0, high))
+
+def _normal_quantile(confidence: float) -> float:
+    from scipy.stats import norm  # half a second of import, only when an interval is asked for
+
+    return float(norm.ppf(0.5 + confidence / 2))
 
 
 def _sums_by_cluster(values: Array, clusters: Sequence[Any]) -> tuple[Array, Array]:
@@ -94,10 +101,9 @@ def _sums_by_cluster(values: Array, clusters: Sequence[Any]) -> tuple[Array, Arr
 def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float = CONFIDENCE) -> Estimate:
     """Returns a success rate with an interval for *new objects*, clustered by object.
 
-    It is Wilson's interval with a design effect, corrected by Student's t.
-    Variance of the rate: m / (m-1) * sum_j (k_j - p n_j)^2 / n^2 over m clusters. The design effect is its ratio to
-    p (1-p) / n, not below 1. Where all outcomes agree it cannot be estimated, and each object counts once. One
-    object alone says nothing about other objects: the interval is (0, 1).
+    It is Wilson's interval of an effective number of episodes (`clusters.of_rate`): n divided by the design effect, by
+    which objects differ more than chance makes them. One object alone says nothing about other objects: the interval
+    is (0, 1).
 
     Args:
         successes: (n,) booleans.
@@ -108,21 +114,17 @@ def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float =
     if values.size == 0:
         return Estimate(float("nan"), 0.0, 1.0, 0)
     k, size = _sums_by_cluster(values, clusters)
-    n, m = float(values.size), len(size)
-    rate = float(values.mean())
+    rate, m = float(values.mean()), len(size)
     if m < 2:
         return Estimate(rate, 0.0, 1.0, m)
-    from scipy.stats import norm, t
+    low, high = clustered_interval(k, size, confidence)
+    return Estimate(rate, float(low), float(high), m)
 
-    if 0.0 < rate < 1.0:
-        variance = m / (m - 1) * float(np.sum((k - rate * size) ** 2)) / n**2
-        effective = n / max(1.0, variance / (rate * (1.0 - rate) / n))
-    else:
-        effective = float(m)
-    quantile = 0.5 + confidence / 2.0
-    effective *= float(norm.ppf(quantile) / t.ppf(quantile, m - 1)) ** 2
-    low, high = wilson(rate * effective, effective, confidence)
-    return Estimate(rate, low, high, m)
+
+def clustered_interval(k: Array, size: Array, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
+    """Returns the bounds of `clustered` from k successes of size episodes, (..., m) of m > 1 objects."""
+    n = of_rate(k, size).share(confidence) * size.sum(-1)
+    return wilson_interval(k.sum(-1) / size.sum(-1) * n, n, _normal_quantile(confidence))
 
 
 def _resampled_sums(columns: Array, rng: np.random.Generator, resamples: int) -> Array:
@@ -137,11 +139,24 @@ def _resampled_sums(columns: Array, rng: np.random.Generator, resamples: int) ->
     return out
 
 
+def _tail(n: int, confidence: float) -> float:
+    """Returns which share of n units' bootstrap samples lies beyond each bound.
+
+    Samples of the sample vary less than samples do, by the root of (n - 1) / n, and their own spread is uncertain:
+    their percentiles are taken further out, by Student's t (Hesterberg's expanded percentile interval, 2015).
+    """
+    from scipy.stats import norm, t
+
+    if n < 2:
+        return 0.0
+    return float(norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.5 + confidence / 2, n - 1)))
+
+
 def bootstrap_mean(
     values: ArrayLike, clusters: Sequence[Any] | None = None, confidence: float = CONFIDENCE, seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """Returns a mean with a seeded percentile bootstrap over values, or over clusters of them."""
+    """Returns a mean with a seeded bootstrap over values, or over clusters of them, as `bootstrap_ratio` does."""
     return bootstrap_ratio(values, np.ones(np.shape(np.asarray(values))), clusters, confidence, seed, resamples)
 
 
@@ -149,7 +164,10 @@ def bootstrap_ratio(
     numerator: ArrayLike, denominator: ArrayLike, clusters: Sequence[Any] | None = None,
     confidence: float = CONFIDENCE, seed: int = 0, resamples: int = RESAMPLES,
 ) -> Estimate:
-    """Returns mean(numerator) / mean(denominator) with a seeded percentile bootstrap; pairs stay together.
+    """Returns mean(numerator) / mean(denominator) with a seeded bootstrap; pairs stay together.
+
+    The interval is made of percentiles, further out where there are few units (`_tail`). With fewer than 20 units, or
+    very skewed ones, it still covers less than it says: `docs/statistics.md`.
 
     Args:
         numerator: (n,) one value per scene.
@@ -175,7 +193,8 @@ def bootstrap_ratio(
         return Estimate(value, float("nan"), float("nan"), len(columns))
     # Interpolating between finite and infinite order statistics gives nan: take order statistics themselves there.
     method = "linear" if np.isfinite(ratios).all() else "nearest"
-    low, high = np.quantile(ratios, [0.5 - confidence / 2, 0.5 + confidence / 2], method=method)  # type: ignore[call-overload]
+    tail = _tail(len(columns), confidence)
+    low, high = np.quantile(ratios, [tail, 1 - tail], method=method)  # type: ignore[call-overload]
     return Estimate(value, float(low), float(high), len(columns))
 
 
@@ -225,7 +244,7 @@ class PairedDifference:
     """Success of policy A minus success of policy B on the same episodes.
 
     Attributes:
-        difference: mean of a - b, with the interval.
+        difference: mean of a - b, with the interval for new objects.
         only_a: episodes in which only A succeeded.
         only_b: episodes in which only B succeeded.
         both: episodes in which both did.
@@ -239,6 +258,16 @@ class PairedDifference:
     both: int
     neither: int
     p_value: float
+
+    @property
+    def n(self) -> int:
+        """All episodes."""
+        return self.only_a + self.only_b + self.both + self.neither
+
+    def episodes(self, confidence: float = CONFIDENCE) -> Estimate:
+        """Returns the difference with its interval for new episodes of these objects (Tango's score interval)."""
+        low, high = tango_interval(self.only_a, self.only_b, self.n, _normal_quantile(confidence))
+        return Estimate(self.difference.value, float(low), float(high), self.n)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self) | {"difference": self.difference.to_json()}
@@ -254,9 +283,8 @@ def paired_difference(
 ) -> PairedDifference:
     """Compares two policies on the same (object, seed, episode) triples.
 
-    The interval is the wider hull of two: cluster-robust (differences summed by object, Student's t with one degree
-    of freedom less than objects) and Bonett and Price's for paired proportions, which keeps a width when no episode
-    separates the policies.
+    The interval is for new objects: Tango's of an effective number of episodes (`clusters.of_pairs`). One object says
+    nothing about others: the interval is (-1, 1). `PairedDifference.episodes` has the one for these objects.
 
     Args:
         a: (n,) successes of A.
@@ -268,22 +296,26 @@ def paired_difference(
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         shapes = f"{first.shape} and {second.shape}"
         raise ConfigError(f"a paired comparison needs two equally long, non-empty vectors, got shapes {shapes}")
-    from scipy.stats import binomtest, norm, t
-
-    n = first.size
-    only_a, only_b = int(np.sum(first & ~second)), int(np.sum(second & ~first))
-    value = (only_a - only_b) / n
-    z = float(norm.ppf(0.5 + confidence / 2))
-    p12, p21 = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
-    half = z * float(np.sqrt(max(0.0, p12 + p21 - (p12 - p21) ** 2) / (n + 2)))
-    low, high = p12 - p21 - half, p12 - p21 + half
-    sums, size = _sums_by_cluster(first.astype(np.float64) - second, clusters)
-    m = len(size)
-    if m > 1:
-        error = float(np.sqrt(m / (m - 1) * np.sum((sums - value * size) ** 2))) / n
-        reach = float(t.ppf(0.5 + confidence / 2, m - 1)) * error
-        low, high = min(low, value - reach), max(high, value + reach)
-    p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    estimate = Estimate(value, max(-1.0, low), min(1.0, high), m)
+    solved_a, size = _sums_by_cluster((first & ~second).astype(np.float64), clusters)
+    solved_b, _ = _sums_by_cluster((second & ~first).astype(np.float64), clusters)
+    only_a, only_b, n, m = int(solved_a.sum()), int(solved_b.sum()), first.size, len(size)
+    low, high = map(float, paired_interval(solved_a, solved_b, size, confidence)) if m > 1 else (-1.0, 1.0)
     both, neither = int(np.sum(first & second)), int(np.sum(~first & ~second))
-    return PairedDifference(estimate, only_a, only_b, both, neither, p_value)
+    estimate = Estimate((only_a - only_b) / n, low, high, m)
+    return PairedDifference(estimate, only_a, only_b, both, neither, mcnemar(only_a, only_b))
+
+
+def paired_interval(
+    only_a: Array, only_b: Array, size: Array, confidence: float = CONFIDENCE
+) -> tuple[Array, Array]:
+    """Returns the bounds of `paired_difference` from counts by object, (..., m) of m > 1 objects."""
+    n = size.sum(-1)
+    share = of_pairs(only_a, only_b, size).share(confidence)
+    return tango_interval(only_a.sum(-1) * share, only_b.sum(-1) * share, n * share, _normal_quantile(confidence))
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Returns the p value of McNemar's exact test: whether of the episodes that separate two policies half are A's."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
