@@ -49,7 +49,8 @@ def tango_score(only_a: Array, only_b: Array, n: Array, difference: Array) -> Ar
     variance = n * (2 * share + difference * (1 - difference))
     above = only_a - only_b - n * difference
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(variance > 1e-12, above / np.sqrt(variance), np.sign(above) * np.inf))
+        certain = np.where(above == 0.0, 0.0, np.sign(above) * np.inf)
+        return np.asarray(np.where(variance > 1e-12, above / np.sqrt(variance), certain))
 
 
 def tango_interval(only_a: ArrayLike, only_b: ArrayLike, n: ArrayLike, z: ArrayLike) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ def render_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
 
     def numeric(text: str) -> bool:
-        return text[:1].isdigit() or text[:1] in "-+["
+        return text[:1].isdigit() or text[:1] in "-+[<"
 
     right = [bool(lines) and all(numeric(line[i]) or not line[i] for line in lines) for i in range(len(header))]
 

@@ -50,6 +50,8 @@ TABLE = (
     ("train", "train", "trains a policy on datasets", ""),
     ("train-rl", "train_rl", "trains a policy by reinforcement learning (PPO, SAC)", ""),
     ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
+    ("compare", "compare", "says which policy is better, from result files of any origin", ""),
+    ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
     ("diagnose", "diagnose", "says what a policy is sensitive to, or how datasets differ", ""),
     ("augment", "augment", "makes a repaired copy of a dataset", "viewpoint"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),

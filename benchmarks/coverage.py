@@ -1,0 +1,321 @@
+"""How often each interval of `diagnostics/` covers the truth, simulated over rates, sizes and clusters.
+
+nice -n 10 python benchmarks/coverage.py                  writes results/coverage/ (minutes, one core)
+python benchmarks/coverage.py --interval clustered --simulations 500 --out /tmp/coverage
+
+One line of cells.csv per cell: how the episodes were drawn, and which share of the intervals held the truth. Of those
+for new objects every simulated object has its own rates, drawn around the mean with an intra-object correlation `icc`
+(Beta, for pairs Dirichlet), and the truth is the mean. table.json sums up; docs/statistics.md shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import io
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toyshift.core.files import write_json, write_text
+from toyshift.diagnostics import statistics, unpaired
+from toyshift.diagnostics.score_intervals import tango_interval, wilson_interval
+
+Z = 1.959963984540054
+BAND = (0.93, 0.98)
+ENOUGH = 20  # objects, or units of a bootstrap, from which on the band is promised
+PAIRS = {  # rates of the four outcomes of a start: both, only A, only B, neither
+    "equal": (0.60, 0.05, 0.05, 0.30), "far": (0.50, 0.30, 0.05, 0.15), "near": (0.80, 0.07, 0.03, 0.10),
+    "high": (0.90, 0.07, 0.02, 0.01), "low": (0.05, 0.15, 0.05, 0.75),
+}  # fmt: skip
+SIDES = ((0.5, 0.5), (0.8, 0.7), (0.95, 0.9), (0.6, 0.1))
+SIZES: tuple[int | tuple[int, int], ...] = (2, 5, 20, (2, 10))  # episodes of an object; (2, 10) take turns
+Bounds = tuple[Any, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One way to draw episodes. Attributes that mean nothing for an interval keep their default.
+
+    Attributes:
+        what: the rates, in words.
+        truth: what the interval should hold; a function of the draw where it is about the drawn objects.
+        objects: simulated objects (or scenes).
+        each: episodes of an object; two numbers take turns.
+        icc: correlation of the outcomes of an object's episodes.
+        draw: random generator and number of simulations -> bounds, and the truth of each where it differs.
+        expected: how many of the rarer outcome (of the starts that separate A and B) a simulation holds on average.
+    """
+
+    what: str
+    truth: float
+    objects: int
+    each: int | tuple[int, int]
+    icc: float
+    draw: Callable[[np.random.Generator, int], tuple[Bounds, Any]]
+    expected: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether the cell is large enough for the band to be promised."""
+        return self.objects >= ENOUGH and self.expected >= 5
+
+
+def sizes(objects: int, each: int | tuple[int, int]) -> Any:
+    return np.resize(each, objects).astype(np.float64)  # (m,)
+
+
+def beta(rng: np.random.Generator, rate: float, icc: float, shape: tuple[int, ...]) -> Any:
+    if not icc:
+        return np.full(shape, rate)
+    return rng.beta(rate * (1 / icc - 1), (1 - rate) * (1 / icc - 1), size=shape)
+
+
+def rates() -> Iterator[Cell]:
+    """Wilson's interval: independent episodes."""
+    for n, rate in itertools.product((10, 20, 50, 100, 200, 1000), (0.02, 0.05, 0.1, 0.3, 0.5, 0.8, 0.95)):
+
+        def draw(rng: np.random.Generator, runs: int, n: int = n, rate: float = rate) -> tuple[Bounds, None]:
+            return wilson_interval(rng.binomial(n, rate, size=runs), n, Z), None
+
+        yield Cell(f"{rate:g}", rate, n, 1, 0.0, draw, n * min(rate, 1 - rate))
+
+
+def rates_of_objects() -> Iterator[Cell]:
+    """`clustered`: one rate, new objects."""
+    grid = itertools.product((5, 8, 10, 20, 40, 100), SIZES, (0.05, 0.2, 0.5, 0.8, 0.95), (0.0, 0.1, 0.3, 0.6))
+    for m, each, rate, icc in grid:
+        size = sizes(m, each)
+
+        def draw(
+            rng: np.random.Generator, runs: int, size: Any = size, rate: float = rate, icc: float = icc
+        ) -> tuple[Bounds, None]:
+            shape = (runs, len(size))
+            k = rng.binomial(size.astype(int), beta(rng, rate, icc, shape)).astype(float)
+            return statistics.clustered_interval(k, np.broadcast_to(size, shape)), None
+
+        yield Cell(f"{rate:g}", rate, m, each, icc, draw, size.sum() * min(rate, 1 - rate))
+
+
+def drawn_pairs(rng: np.random.Generator, runs: int, mean: Any, icc: float, size: Any) -> tuple[Any, Any]:
+    """Returns counts (runs, m, 4) of the four outcomes, and the objects' rates."""
+    shape = (runs, len(size), 4)
+    drawn = rng.gamma(np.maximum(np.asarray(mean) * (1 / icc - 1), 1e-9), size=shape) if icc else None
+    own = np.broadcast_to(mean, shape) if drawn is None else drawn / drawn.sum(-1, keepdims=True)
+    return rng.multinomial(np.broadcast_to(size.astype(int), shape[:2]), own).astype(float), own
+
+
+def pairs() -> Iterator[Cell]:
+    """`PairedDifference.episodes`: shared starts, these objects; icc 0 is one object, or objects that are alike."""
+    for n, (name, mean), icc in itertools.product((20, 50, 100, 200, 1000), PAIRS.items(), (0.0, 0.3)):
+        size = sizes(n // 5, 5)
+
+        def draw(
+            rng: np.random.Generator, runs: int, mean: Any = mean, icc: float = icc, size: Any = size
+        ) -> tuple[Bounds, Any]:
+            counts, own = drawn_pairs(rng, runs, mean, icc, size)
+            a, b = counts[..., 1].sum(-1), counts[..., 2].sum(-1)
+            truth = (own[..., 1] - own[..., 2]).mean(-1)
+            return tango_interval(a, b, size.sum(), Z), truth
+
+        yield Cell(name, mean[1] - mean[2], n, 1, icc, draw, n * (mean[1] + mean[2]))
+
+
+def pairs_of_objects() -> Iterator[Cell]:
+    """`paired_difference`: shared starts, new objects."""
+    for m, each, (name, mean), icc in itertools.product((8, 10, 20, 40, 100), SIZES, PAIRS.items(), (0.0, 0.1, 0.4)):
+        size = sizes(m, each)
+
+        def draw(
+            rng: np.random.Generator, runs: int, mean: Any = mean, icc: float = icc, size: Any = size
+        ) -> tuple[Bounds, None]:
+            counts, _ = drawn_pairs(rng, runs, mean, icc, size)
+            of_each = np.broadcast_to(size, counts.shape[:2])
+            return statistics.paired_interval(counts[..., 1], counts[..., 2], of_each), None
+
+        yield Cell(name, mean[1] - mean[2], m, each, icc, draw, size.sum() * (mean[1] + mean[2]))
+
+
+def drawn_sides(
+    rng: np.random.Generator, runs: int, two: tuple[float, float], icc: float, shared: float, size: Any
+) -> tuple[list[Any], list[Any]]:
+    """Returns successes and rates of two policies that met the same objects; `shared` couples what is hard for both."""
+    from scipy.stats import beta as beta_law
+    from scipy.stats import norm
+
+    common = rng.normal(size=(runs, len(size)))
+    counts, own = [], []
+    for rate in two:
+        if icc:
+            skill = shared * common + np.sqrt(1 - shared**2) * rng.normal(size=common.shape)
+            p = beta_law.ppf(norm.cdf(skill), rate * (1 / icc - 1), (1 - rate) * (1 / icc - 1))
+        else:
+            p = np.full(common.shape, rate)
+        own.append(p)
+        counts.append(rng.binomial(size.astype(int), p).astype(float))
+    return counts, own
+
+
+def sides() -> Iterator[Cell]:
+    """`unpaired_episodes`: Newcombe's, independent episodes of objects that are alike."""
+    for n, two, more in itertools.product((20, 50, 100, 200, 1000), SIDES, (1, 3)):
+
+        def draw(
+            rng: np.random.Generator, runs: int, n: int = n, two: tuple[float, float] = two, more: int = more
+        ) -> tuple[Bounds, None]:
+            k1, k2 = (rng.binomial(count, p, size=(runs, 1)) for count, p in zip((n, n * more), two, strict=True))
+            return unpaired.unpaired_episodes(k1, np.full((runs, 1), n), k2, np.full((runs, 1), n * more)), None
+
+        rarer = n * min(*two, *(1 - p for p in two))
+        yield Cell(f"{two[0]:g} - {two[1]:g}", two[0] - two[1], n, 1, 0.0, draw, rarer)
+
+
+def sides_of_objects() -> Iterator[Cell]:
+    """`unpaired_objects`: the same objects, but not the same starts; or other objects ("apart")."""
+    coupled = ((0.0, 0.0), (0.1, 0.0), (0.1, 0.8), (0.4, 0.0), (0.4, 0.8))
+    for m, each, two, (icc, shared) in itertools.product((10, 20, 40), (2, 5, 20), SIDES, coupled):
+        for apart in (False, True) if not shared else (False,):
+            size = sizes(m, each)
+
+            def draw(
+                rng: np.random.Generator, runs: int, two: tuple[float, float] = two, icc: float = icc,
+                shared: float = shared, size: Any = size, apart: bool = apart,
+            ) -> tuple[Bounds, None]:
+                (k1, k2), _ = drawn_sides(rng, runs, two, icc, shared, size)
+                n1 = n2 = np.broadcast_to(size, k1.shape)
+                if apart:
+                    none = np.zeros_like(k1)
+                    k1, k2 = np.concatenate([k1, none], 1), np.concatenate([none, k2], 1)
+                    n1, n2 = np.concatenate([n1, none], 1), np.concatenate([none, n2], 1)
+                return unpaired.unpaired_objects(k1, n1, k2, n2), None
+
+            what = f"{two[0]:g} - {two[1]:g}{', apart' if apart else f', coupled {shared:g}' if shared else ''}"
+            rarer = size.sum() * min(*two, *(1 - p for p in two))
+            yield Cell(what, two[0] - two[1], m, each, icc, draw, rarer)
+
+
+def ratios() -> Iterator[Cell]:
+    """`rate_ratio` of two `clustered` rates: retention."""
+    for m, each, two, icc in itertools.product((10, 20, 40), (2, 5), ((0.5, 0.8), (0.8, 0.9), (0.2, 0.6)), (0.1, 0.4)):
+        size = sizes(m, each)
+
+        def draw(
+            rng: np.random.Generator, runs: int, two: tuple[float, float] = two, icc: float = icc, size: Any = size
+        ) -> tuple[Bounds, None]:
+            (k1, k2), _ = drawn_sides(rng, runs, two, icc, 0.0, size)
+            each = [statistics.clustered_interval(k, np.broadcast_to(size, k.shape)) for k in (k1, k2)]
+            rate = [k.sum(-1) / size.sum() for k in (k1, k2)]
+            bounds = []
+            for i in range(runs):
+                top, bottom = (
+                    statistics.Estimate(float(rate[j][i]), float(each[j][0][i]), float(each[j][1][i]), len(size))
+                    for j in (0, 1)
+                )
+                found = statistics.rate_ratio(top, bottom)
+                bounds.append((found.low, found.high))
+            low, high = np.array(bounds).T
+            return (np.nan_to_num(low, nan=0.0), np.nan_to_num(high, nan=np.inf)), None  # undefined holds everything
+
+        rarer = size.sum() * min(*two, *(1 - p for p in two))
+        yield Cell(f"{two[0]:g} / {two[1]:g}", two[0] / two[1], m, each, icc, draw, rarer)
+
+
+def bootstraps() -> Iterator[Cell]:
+    """`bootstrap_mean` and `bootstrap_ratio` of scenes."""
+    laws: dict[str, tuple[Callable[..., Any], float]] = {
+        "normal": (lambda rng, n: rng.normal(1, 1, n), 1.0), "gamma 2": (lambda rng, n: rng.gamma(2, 1, n), 2.0),
+        "gamma 0.3": (lambda rng, n: rng.gamma(0.3, 1, n), 0.3),
+    }  # fmt: skip
+    for n, ratio, (name, (law, mean)) in itertools.product((5, 10, 20, 40, 100), (False, True), laws.items()):
+        if ratio and name == "normal":
+            continue  # its denominator may be 0 or below
+
+        def draw(
+            rng: np.random.Generator, runs: int, n: int = n, law: Any = law, ratio: bool = ratio
+        ) -> tuple[Bounds, None]:
+            bounds = []
+            for i in range(max(1, runs // 4)):
+                top = law(rng, n)
+                bottom = (top + law(rng, n)) / 2 if ratio else np.ones(n)  # scenes are hard for both
+                found = statistics.bootstrap_ratio(top, bottom, seed=i, resamples=1000)
+                bounds.append((found.low, found.high))
+            low, high = np.array(bounds).T
+            return (low, high), None
+
+        yield Cell(f"{'ratio' if ratio else 'mean'}, {name}", 1.0 if ratio else mean, n, 1, 0.0, draw, n)
+
+
+INTERVALS: dict[str, Callable[[], Iterator[Cell]]] = {
+    "wilson": rates, "clustered": rates_of_objects, "paired-episodes": pairs, "paired-objects": pairs_of_objects,
+    "unpaired-episodes": sides, "unpaired-objects": sides_of_objects, "rate-ratio": ratios, "bootstrap": bootstraps,
+}  # fmt: skip
+
+
+def simulate(name: str, simulations: int, seed: int, enough: bool = False) -> list[dict[str, Any]]:
+    """Returns the cells of an interval with their coverage.
+
+    Args:
+        name: of INTERVALS.
+        simulations: per cell.
+        seed: each cell draws from its own stream of it.
+        enough: leave out cells that are too small for the band to be promised.
+    """
+    rows = []
+    for number, cell in enumerate(INTERVALS[name]()):
+        if enough and not cell.enough:
+            continue
+        rng = np.random.default_rng([seed, list(INTERVALS).index(name), number])
+        (low, high), own = cell.draw(rng, simulations)
+        truth = cell.truth if own is None else own
+        covered = (low <= truth + 1e-12) & (truth <= high + 1e-12)
+        finite = np.isfinite(high - low)
+        rows.append({
+            "interval": name, "rates": cell.what, "objects": cell.objects, "each": str(cell.each), "icc": cell.icc,
+            "enough": cell.enough, "simulations": len(covered), "covered": round(float(covered.mean()), 4),
+            "width": round(float((high - low)[finite].mean()), 4) if finite.any() else "",
+        })  # fmt: skip
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns, by interval and for cells that are large enough and those that are not, how the coverage is spread."""
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(row["interval"] for row in rows):
+        found[name] = {}
+        for word, enough in (("enough", True), ("few", False)):
+            covered = np.array([row["covered"] for row in rows if row["interval"] == name and row["enough"] == enough])
+            if len(covered):
+                found[name][word] = {
+                    "cells": len(covered), "mean": float(covered.mean().round(4)), "least": float(covered.min()),
+                    "most": float(covered.max()), "below": int((covered < BAND[0]).sum()),
+                    "above": int((covered > BAND[1]).sum()),
+                }  # fmt: skip
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--interval", nargs="*", choices=list(INTERVALS), default=list(INTERVALS))
+    parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("results/coverage"))
+    args = parser.parse_args()
+    rows = []
+    for name in args.interval:
+        rows += simulate(name, args.simulations, args.seed)
+        found = table(rows)[name]
+        print(name, *(f"{word}: {found[word]}" for word in found), sep="\n  ", flush=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(args.out / "cells.csv", text.getvalue())
+    write_json(args.out / "table.json", table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Which episode of one side belongs to which of the other: shared starts, or the reason why there are none."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
+
+from toyshift.core.errors import ConfigError
+from toyshift.diagnostics.comparing.played import Played, Side
+
+PAIRINGS = ("auto", "paired", "unpaired")
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """Episodes of two sides that are compared.
+
+    Attributes:
+        first, second: the episodes; where `paired`, the i-th of both have one start.
+        paired: whether starts are shared.
+        why: what makes them paired or not, in words.
+    """
+
+    first: tuple[Played, ...]
+    second: tuple[Played, ...]
+    paired: bool
+    why: str
+
+    def only(self, wanted: Callable[[Played], bool]) -> Matched:
+        """Returns the part with the episodes that are wanted; a start is wanted by what the first side says of it."""
+        if self.paired:
+            kept = [(a, b) for a, b in zip(self.first, self.second, strict=True) if wanted(a)]
+            return dataclasses.replace(self, first=tuple(a for a, _ in kept), second=tuple(b for _, b in kept))
+        sides = (tuple(filter(wanted, side)) for side in (self.first, self.second))
+        return Matched(*sides, self.paired, self.why)
+
+
+def match(
+    sides: tuple[Side, Side], episodes: tuple[Sequence[Played], Sequence[Played]], pairing: str = "auto"
+) -> Matched:
+    """Pairs episodes of two sides where their starts are shared.
+
+    Args:
+        sides: whose they are.
+        episodes: of each side, those that are compared.
+        pairing: auto (starts that files tell), paired (where a file tells none, the i-th episodes of an object count
+            as one start) or unpaired.
+
+    Raises:
+        ConfigError: they are to be paired, and share nothing.
+    """
+    if pairing == "unpaired":
+        return _apart(episodes, "as asked for")
+    silent = [side for side, own in zip(sides, episodes, strict=True) if any(e.start is None for e in own)]
+    if silent and pairing == "auto":
+        return _apart(episodes, "; ".join(dict.fromkeys(f"{side.name}: {side.starts}" for side in silent)))
+    keyed = [_numbered(own) if silent else {e.start: e for e in own} for own in episodes]
+    shared = [key for key in keyed[0] if key in keyed[1]]
+    if not shared and pairing == "paired":
+        raise ConfigError(f"{sides[0].name} and {sides[1].name} share no start, so they cannot be paired")
+    if not shared:
+        return _apart(episodes, "no start is shared")
+    why = "equal episode numbers of an object, as asked for" if silent else sides[0].starts
+    alone = [len(own) - len(shared) for own in keyed]
+    if any(alone):
+        why += f"; without a match, and left out: {alone[0]} and {alone[1]} episodes"
+    first, second = (tuple(own[key] for key in shared) for own in keyed)
+    return Matched(first, second, True, why)
+
+
+def _apart(episodes: tuple[Sequence[Played], Sequence[Played]], why: str) -> Matched:
+    items = [{e.cluster for e in own} for own in episodes]
+    if items[0] != items[1]:
+        alone = [len(items[i] - items[1 - i]) for i in (0, 1)]
+        why += f"; {alone[0]} and {alone[1]} objects are met by one side alone, and are part of the difference"
+    return Matched(tuple(episodes[0]), tuple(episodes[1]), False, why)
+
+
+def _numbered(episodes: Sequence[Played]) -> dict[Hashable, Played]:
+    """Returns episodes by object, shift and their number among those."""
+    count: collections.Counter[Hashable] = collections.Counter()
+    found: dict[Hashable, Played] = {}
+    for one in episodes:
+        key = (one.cluster, one.shift)
+        found[key, count[key]] = one
+        count[key] += 1
+    return found
