@@ -143,7 +143,7 @@ def episodes_needed(design: Design) -> int:
 
     null, own = design.deviations
     reach = norm.isf(design.alpha / 2) * null + norm.ppf(design.power) * own
-    n = max(1, math.ceil((reach / design.difference) ** 2))
+    n = max(1, math.ceil(float(reach / design.difference) ** 2))
     _require(n, design)
     while power_for_episodes(design, n) < design.power:  # the exact test needs a few more than the formula
         n += max(1, n // 200)
@@ -156,7 +156,7 @@ def objects_needed(design: Design) -> int:
 
     null, own = design.deviations
     reach = norm.isf(design.alpha / 2) * null + norm.ppf(design.power) * own
-    objects = max(2, math.ceil((reach / design.difference) ** 2 * design.effect / design.each))
+    objects = max(2, math.ceil(float(reach / design.difference) ** 2 * design.effect / design.each))
     _require(objects * design.each, design)
     while power_for_objects(design, objects) < design.power:  # Student's t needs a few more than the normal quantile
         objects += max(1, objects // 200)
@@ -170,7 +170,7 @@ def _require(episodes: int, design: Design) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class PowerPlan:
     """What a design needs.
 
     Attributes:
@@ -189,9 +189,9 @@ class Plan:
         return {**dataclasses.asdict(self), "episodes_for_objects": self.objects * self.design.each}
 
 
-def plan(design: Design, given: int = 0) -> Plan:
+def plan(design: Design, given: int = 0) -> PowerPlan:
     """Returns what a design needs, and the power of a given number of episodes of each policy (0 for none)."""
     power = None
     if given:
         power = power_for_episodes(design, given), power_for_objects(design, given // design.each)
-    return Plan(design, episodes_needed(design), objects_needed(design), power)
+    return PowerPlan(design, episodes_needed(design), objects_needed(design), power)

@@ -20,6 +20,13 @@ from toyshift.core.arrays import Array
 _HALVINGS = 48  # of the search for a bound: to 1e-14
 
 
+def normal_quantile(confidence: float) -> float:
+    """Returns how many standard errors reach so far: 1.96 for 0.95."""
+    from scipy.stats import norm  # half a second of import, only when an interval is asked for
+
+    return float(norm.ppf(0.5 + confidence / 2))
+
+
 def wilson_interval(k: ArrayLike, n: ArrayLike, z: ArrayLike) -> tuple[Array, Array]:
     """Returns the bounds of k successes in n > 0 trials; z is the normal quantile, 1.96 for 95 %."""
     k, n, z2 = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64), np.square(z)

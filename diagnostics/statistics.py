@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.clusters import of_pairs, of_rate
-from toyshift.diagnostics.score_intervals import tango_interval, wilson_interval
+from toyshift.diagnostics.score_intervals import normal_quantile, tango_interval, wilson_interval
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
@@ -80,14 +80,8 @@ def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, f
         raise ConfigError(f"{k} successes in {n} trials: successes must lie between 0 and the number of trials")
     if n == 0:
         return 0.0, 1.0
-    low, high = wilson_interval(k, n, _normal_quantile(confidence))
+    low, high = wilson_interval(k, n, normal_quantile(confidence))
     return float(low), float(high)
-
-
-def _normal_quantile(confidence: float) -> float:
-    from scipy.stats import norm  # half a second of import, only when an interval is asked for
-
-    return float(norm.ppf(0.5 + confidence / 2))
 
 
 def _sums_by_cluster(values: Array, clusters: Sequence[Any]) -> tuple[Array, Array]:
@@ -124,7 +118,7 @@ def clustered(successes: ArrayLike, clusters: Sequence[Any], confidence: float =
 def clustered_interval(k: Array, size: Array, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
     """Returns the bounds of `clustered` from k successes of size episodes, (..., m) of m > 1 objects."""
     n = of_rate(k, size).share(confidence) * size.sum(-1)
-    return wilson_interval(k.sum(-1) / size.sum(-1) * n, n, _normal_quantile(confidence))
+    return wilson_interval(k.sum(-1) / size.sum(-1) * n, n, normal_quantile(confidence))
 
 
 def _resampled_sums(columns: Array, rng: np.random.Generator, resamples: int) -> Array:
@@ -266,7 +260,7 @@ class PairedDifference:
 
     def episodes(self, confidence: float = CONFIDENCE) -> Estimate:
         """Returns the difference with its interval for new episodes of these objects (Tango's score interval)."""
-        low, high = tango_interval(self.only_a, self.only_b, self.n, _normal_quantile(confidence))
+        low, high = tango_interval(self.only_a, self.only_b, self.n, normal_quantile(confidence))
         return Estimate(self.difference.value, float(low), float(high), self.n)
 
     def to_json(self) -> dict[str, Any]:
@@ -311,7 +305,7 @@ def paired_interval(
     """Returns the bounds of `paired_difference` from counts by object, (..., m) of m > 1 objects."""
     n = size.sum(-1)
     share = of_pairs(only_a, only_b, size).share(confidence)
-    return tango_interval(only_a.sum(-1) * share, only_b.sum(-1) * share, n * share, _normal_quantile(confidence))
+    return tango_interval(only_a.sum(-1) * share, only_b.sum(-1) * share, n * share, normal_quantile(confidence))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

@@ -12,28 +12,21 @@ from collections.abc import Callable
 
 from toyshift.core.arrays import Array
 from toyshift.diagnostics.clusters import of_sides
-from toyshift.diagnostics.score_intervals import newcombe_interval
+from toyshift.diagnostics.score_intervals import newcombe_interval, normal_quantile
 
 Bounds = tuple[Array, Array]
 
 
-def _quantile(confidence: float) -> float:
-    from scipy.stats import norm
-
-    return float(norm.ppf(0.5 + confidence / 2))
-
-
 def unpaired_episodes(k1: Array, size1: Array, k2: Array, size2: Array, confidence: float = 0.95) -> Bounds:
     """Returns the bounds of the first rate minus the second, from k successes of size episodes by object, (..., m)."""
-    counts = (x.sum(-1) for x in (k1, size1, k2, size2))
-    return newcombe_interval(*counts, _quantile(confidence))
+    return newcombe_interval(k1.sum(-1), size1.sum(-1), k2.sum(-1), size2.sum(-1), normal_quantile(confidence))
 
 
 def unpaired_objects(k1: Array, size1: Array, k2: Array, size2: Array, confidence: float = 0.95) -> Bounds:
     """Returns the same for new objects, of m > 1."""
     share = of_sides(k1, size1, k2, size2).share(confidence)
-    counts = (x.sum(-1) * share for x in (k1, size1, k2, size2))
-    return newcombe_interval(*counts, _quantile(confidence))
+    first, second = (k1.sum(-1) * share, size1.sum(-1) * share), (k2.sum(-1) * share, size2.sum(-1) * share)
+    return newcombe_interval(*first, *second, normal_quantile(confidence))
 
 
 def p_value(bounds: Callable[[float], tuple[float, float]]) -> float:

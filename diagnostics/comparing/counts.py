@@ -11,9 +11,9 @@ from toyshift.core.arrays import Array
 from toyshift.diagnostics import unpaired
 from toyshift.diagnostics.clusters import of_pairs
 from toyshift.diagnostics.comparing.pairs import Matched
-from toyshift.diagnostics.comparing.played import Played
-from toyshift.diagnostics.score_intervals import tango_score
-from toyshift.diagnostics.statistics import Estimate, PairedDifference, mcnemar, paired_interval
+from toyshift.diagnostics.comparing.trials import Trial
+from toyshift.diagnostics.score_intervals import normal_quantile, tango_interval, tango_score
+from toyshift.diagnostics.statistics import mcnemar, paired_interval
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,28 +36,26 @@ class Counts:
     only_2: Array
 
     @classmethod
-    def of(cls, matched: Matched, outcome: Callable[[Played], bool] = lambda played: played.success) -> Counts:
+    def of(cls, matched: Matched, outcome: Callable[[Trial], bool] = lambda trial: trial.success) -> Counts:
         """Counts an outcome, by default success."""
         items = sorted({e.cluster for e in (*matched.first, *matched.second)})
         number = {item: i for i, item in enumerate(items)}
 
-        def by_object(episodes: Sequence[Played], marks: Sequence[bool]) -> Array:
-            which = [number[e.cluster] for e in episodes]
-            return np.bincount(which, weights=np.asarray(marks, dtype=np.float64), minlength=len(items))
+        def by_object(episodes: Sequence[Trial], marks: Sequence[bool]) -> Array:
+            sums = np.zeros(len(items))
+            np.add.at(sums, [number[e.cluster] for e in episodes], marks)
+            return sums
 
         first, second = ([outcome(e) for e in side] for side in (matched.first, matched.second))
-        none = np.zeros(len(items))
-        only_1 = only_2 = none
+        n1, n2 = (by_object(side, [True] * len(side)) for side in (matched.first, matched.second))
+        only_1 = only_2 = np.zeros(len(items))
         if matched.paired:
             only_1, only_2 = (
                 by_object(matched.first, [a > b for a, b in zip(x, y, strict=True)])
                 for x, y in ((first, second), (second, first))
             )
-        sizes = (by_object(side, [True] * len(side)) for side in (matched.first, matched.second))
-        n1, n2 = sizes
-        return cls(
-            matched.paired, by_object(matched.first, first), n1, by_object(matched.second, second), n2, only_1, only_2
-        )
+        k1, k2 = by_object(matched.first, first), by_object(matched.second, second)
+        return cls(matched.paired, k1, n1, k2, n2, only_1, only_2)
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -77,12 +75,10 @@ class Counts:
     def for_episodes(self, confidence: float) -> tuple[float, float]:
         """Returns the interval of the difference for new episodes of these objects."""
         if self.paired:
-            found = PairedDifference(
-                Estimate(self.value, -1.0, 1.0, self.objects), int(self.only_1.sum()), int(self.only_2.sum()),
-                0, int(self.n1.sum() - self.only_1.sum() - self.only_2.sum()), 1.0,
-            ).episodes(confidence)
-            return found.low, found.high
-        low, high = unpaired.unpaired_episodes(self.k1, self.n1, self.k2, self.n2, confidence)
+            counts = self.only_1.sum(), self.only_2.sum(), self.n1.sum()
+            low, high = tango_interval(*counts, normal_quantile(confidence))
+        else:
+            low, high = unpaired.unpaired_episodes(self.k1, self.n1, self.k2, self.n2, confidence)
         return float(low), float(high)
 
     def for_objects(self, confidence: float) -> tuple[float, float]:

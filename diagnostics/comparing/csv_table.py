@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.diagnostics.comparing.played import Played, Side
+from toyshift.diagnostics.comparing.trials import Side, Trial
 
 COLUMNS = {  # what is understood, and called so unless another name is given
     "success": "1, true or yes; 0, false or no",
@@ -51,7 +51,7 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path} is no readable table ({error})") from error
     fixed = [key for key in ("start", "seed", "episode") if key in where]
-    policies: dict[str, list[Played]] = {}
+    policies: dict[str, list[Trial]] = {}
     for number, line in lines:
         if None in line or None in line.values():
             raise FileError(f"{path}, line {number}: it has not as many values as there are columns")
@@ -63,7 +63,7 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
             raise FileError(f"{path}, line {number}: {where['object']} is empty")
         shift = said.get("shift", "")
         start = (group, item, shift, *(said[key] for key in fixed)) if fixed else None
-        one = Played(group, item, start, _BOOLS[word], said.get("failure", ""), shift)
+        one = Trial(group, item, start, _BOOLS[word], said.get("failure", ""), shift)
         policies.setdefault(said.get("policy", name or path.stem), []).append(one)
     if name and "policy" in where and len(policies) == 1:
         policies = {name: next(iter(policies.values()))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from toyshift.diagnostics.comparing.played import Played, Side
+from toyshift.diagnostics.comparing.trials import Side, Trial
 from toyshift.diagnostics.rows import Row, read_rows
 
 
@@ -28,13 +28,13 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
     if not policies:
         return [Side(name or str(path), "rows of toyshift evaluate", (), why)]  # which says that it is empty
     return [
-        Side(name or policy, "rows of toyshift evaluate", tuple(map(_played, rows)), why)
+        Side(name or policy, "rows of toyshift evaluate", tuple(map(_trial, rows)), why)
         for policy, rows in policies.items()
     ]
 
 
-def _played(row: Row) -> Played:
+def _trial(row: Row) -> Trial:
     group = f"{row.object_set} {row.scene}".rstrip()
     shift = ",".join(filter(None, (row.look, row.shift)))
     start = (group, row.object_id, row.purpose, row.seed, row.episode, shift)
-    return Played(group, row.object_id, start, row.success, row.failure, shift)
+    return Trial(group, row.object_id, start, row.success, row.failure, shift)

@@ -12,7 +12,7 @@ from typing import Any
 
 from toyshift.core.errors import FileError
 from toyshift.core.files import read_json
-from toyshift.diagnostics.comparing.played import Played, Side
+from toyshift.diagnostics.comparing.trials import Side, Trial
 
 NAME = "eval_info.json"
 
@@ -38,10 +38,13 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
     try:
         if "per_task" in found:
             tasks = [(str(task["task_group"]), str(task["task_id"]), task["metrics"]) for task in found["per_task"]]
-            episodes = tuple(Played(*task, None, _bool(one)) for *task, played in tasks for one in played["successes"])
+            episodes = tuple(
+                Trial(group, task, None, _bool(success))
+                for group, task, metrics in tasks for success in metrics["successes"]
+            )  # fmt: skip
             starts = "lerobot-eval writes no seeds into this file (--pairing paired: both sides had the same --seed)"
         else:
-            episodes = tuple(Played("", "", _start(one), _bool(one["success"])) for one in found["per_episode"])
+            episodes = tuple(Trial("", "", _start(one), _bool(one["success"])) for one in found["per_episode"])
             starts = "the seed of an episode fixes its start"
     except (KeyError, TypeError) as error:
         raise FileError(f"{file} lacks what lerobot-eval writes ({error})") from error

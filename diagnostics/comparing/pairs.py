@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.comparing.played import Played, Side
+from toyshift.diagnostics.comparing.trials import Side, Trial
 
 PAIRINGS = ("auto", "paired", "unpaired")
 
@@ -22,22 +22,21 @@ class Matched:
         why: what makes them paired or not, in words.
     """
 
-    first: tuple[Played, ...]
-    second: tuple[Played, ...]
+    first: tuple[Trial, ...]
+    second: tuple[Trial, ...]
     paired: bool
     why: str
 
-    def only(self, wanted: Callable[[Played], bool]) -> Matched:
+    def only(self, wanted: Callable[[Trial], bool]) -> Matched:
         """Returns the part with the episodes that are wanted; a start is wanted by what the first side says of it."""
         if self.paired:
             kept = [(a, b) for a, b in zip(self.first, self.second, strict=True) if wanted(a)]
             return dataclasses.replace(self, first=tuple(a for a, _ in kept), second=tuple(b for _, b in kept))
-        sides = (tuple(filter(wanted, side)) for side in (self.first, self.second))
-        return Matched(*sides, self.paired, self.why)
+        return Matched(tuple(filter(wanted, self.first)), tuple(filter(wanted, self.second)), self.paired, self.why)
 
 
 def match(
-    sides: tuple[Side, Side], episodes: tuple[Sequence[Played], Sequence[Played]], pairing: str = "auto"
+    sides: tuple[Side, Side], episodes: tuple[Sequence[Trial], Sequence[Trial]], pairing: str = "auto"
 ) -> Matched:
     """Pairs episodes of two sides where their starts are shared.
 
@@ -54,7 +53,8 @@ def match(
         return _apart(episodes, "as asked for")
     silent = [side for side, own in zip(sides, episodes, strict=True) if any(e.start is None for e in own)]
     if silent and pairing == "auto":
-        return _apart(episodes, "; ".join(dict.fromkeys(f"{side.name}: {side.starts}" for side in silent)))
+        reasons = {side.starts: " and ".join(one.name for one in silent if one.starts == side.starts) for side in silent}
+        return _apart(episodes, "; ".join(f"{names}: {starts}" for starts, names in reasons.items()))
     keyed = [_numbered(own) if silent else {e.start: e for e in own} for own in episodes]
     shared = [key for key in keyed[0] if key in keyed[1]]
     if not shared and pairing == "paired":
@@ -69,7 +69,7 @@ def match(
     return Matched(first, second, True, why)
 
 
-def _apart(episodes: tuple[Sequence[Played], Sequence[Played]], why: str) -> Matched:
+def _apart(episodes: tuple[Sequence[Trial], Sequence[Trial]], why: str) -> Matched:
     items = [{e.cluster for e in own} for own in episodes]
     if items[0] != items[1]:
         alone = [len(items[i] - items[1 - i]) for i in (0, 1)]
@@ -77,10 +77,10 @@ def _apart(episodes: tuple[Sequence[Played], Sequence[Played]], why: str) -> Mat
     return Matched(tuple(episodes[0]), tuple(episodes[1]), False, why)
 
 
-def _numbered(episodes: Sequence[Played]) -> dict[Hashable, Played]:
+def _numbered(episodes: Sequence[Trial]) -> dict[Hashable, Trial]:
     """Returns episodes by object, shift and their number among those."""
     count: collections.Counter[Hashable] = collections.Counter()
-    found: dict[Hashable, Played] = {}
+    found: dict[Hashable, Trial] = {}
     for one in episodes:
         key = (one.cluster, one.shift)
         found[key, count[key]] = one

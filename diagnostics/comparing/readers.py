@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.diagnostics.comparing.played import Side
+from toyshift.diagnostics.comparing.trials import Side
 
 READERS = {  # module beside this one -> what it reads; the first that recognises a path reads it
     "evaluation_rows": "rows of `toyshift evaluate` (Parquet, or its folder)",

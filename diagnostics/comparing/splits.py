@@ -11,7 +11,7 @@ import numpy as np
 from toyshift.core.errors import ConfigError, ToyShiftError
 from toyshift.diagnostics.comparing.counts import Counts
 from toyshift.diagnostics.comparing.pairs import Matched, match
-from toyshift.diagnostics.comparing.played import Played, Side
+from toyshift.diagnostics.comparing.trials import Side, Trial
 from toyshift.diagnostics.comparing.versus import shared_cells
 from toyshift.diagnostics.statistics import holm
 
@@ -96,7 +96,7 @@ def split(
     if by == "object":
         if not all(e.item for e in (*whole.first, *whole.second)):
             return Split(pair[0].name, pair[1].name, by, (), "the files name no objects")
-        names: Callable[[Played], str] = lambda e: f"{e.group} {e.item}" if several else e.item  # noqa: E731
+        names: Callable[[Trial], str] = lambda e: f"{e.group} {e.item}" if several else e.item  # noqa: E731
     else:
         try:
             third = thirds({e.cluster for e in (*whole.first, *whole.second)}, training_set, workers)
@@ -108,8 +108,8 @@ def split(
     return _split(pair, by, [(name, Counts.of(part)) for name, part in parts if part.second], confidence)
 
 
-def _is(kind: str) -> Callable[[Played], bool]:
-    return lambda played: played.failure == kind
+def _is(kind: str) -> Callable[[Trial], bool]:
+    return lambda trial: trial.failure == kind
 
 
 def joined(parts: Sequence[Matched]) -> Matched:
@@ -167,4 +167,4 @@ def thirds(objects: set[tuple[str, str]], training_set: str, workers: int | None
         raise ConfigError(f"the object sets have no {', '.join(unknown[:3])}")
     first, second = np.quantile([far[key] for key in sorted(objects)], [1 / 3, 2 / 3])
     words = (f"near: up to {1000 * first:.1f} mm", f"middle: up to {1000 * second:.1f} mm", "far: beyond")
-    return {key: words[(far[key] > first) + (far[key] > second)] for key in objects}
+    return {key: words[int(far[key] > first) + int(far[key] > second)] for key in objects}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from toyshift.diagnostics.comparing.splits import Split
@@ -9,6 +10,7 @@ from toyshift.diagnostics.comparing.versus import Versus
 from toyshift.diagnostics.tables import render_table
 
 MOST = 20  # levels of a split that are shown
+COLUMNS = 100
 
 
 def points(value: float) -> str:
@@ -36,7 +38,7 @@ def versus_text(found: Versus, confidence: float) -> str:
     lines = [title, f"  {a} and {b} {counts}, {found.objects} objects"]
     if found.separating:
         lines.append(f"  solved by the first alone: {found.separating[0]}, by the second alone: {found.separating[1]}")
-    lines.append(f"  {'starts' if found.paired else 'not paired'}: {found.why}")
+    lines.append(_sentence(f"{'starts' if found.paired else 'not paired'}: {found.why}"))
     header = ["for", "points", f"{100 * confidence:g} %", "p", "p (Holm)", "verdict"]
     rows = []
     for one in found.holds:
@@ -44,7 +46,11 @@ def versus_text(found: Versus, confidence: float) -> str:
         figures = [span(one.low, one.high), chance(one.p_value), chance(one.p_holm)] if known else ["-", "-", "-"]
         rows.append([one.of, points(found.difference), *figures, one.words])
     lines += ["  " + line for line in render_table(header, rows).splitlines()]
-    return "\n".join([*lines, *(f"  note: {note}" for note in found.notes)])
+    return "\n".join([*lines, *(_sentence(f"note: {note}") for note in found.notes)])
+
+
+def _sentence(text: str) -> str:
+    return textwrap.fill(text, COLUMNS, initial_indent="  ", subsequent_indent="    ")
 
 
 def split_text(found: Split, confidence: float) -> str:
@@ -52,7 +58,7 @@ def split_text(found: Split, confidence: float) -> str:
     what = "share of episodes that failed so" if found.by == "failure" else "success"
     title = f"by {found.by}: {found.first} - {found.second}, {what}, for these objects"
     if found.why:
-        return f"by {found.by}: {found.first} - {found.second}: {found.why}"
+        return textwrap.fill(f"by {found.by}: {found.first} - {found.second}: {found.why}", COLUMNS)
     header = [found.by, "n", "first %", "second %", "points", f"{100 * confidence:g} %", "p", "p (Holm)"]
     rows = []
     for level in found.levels[:MOST]:

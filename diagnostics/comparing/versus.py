@@ -12,7 +12,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.clusters import FEW
 from toyshift.diagnostics.comparing.counts import Counts
 from toyshift.diagnostics.comparing.pairs import Matched, match
-from toyshift.diagnostics.comparing.played import Played, Side
+from toyshift.diagnostics.comparing.trials import Side, Trial
 from toyshift.diagnostics.statistics import holm
 
 THESE, NEW = "these objects", "new objects"
@@ -152,9 +152,9 @@ def couples(sides: Sequence[Side], all_pairs: bool = False) -> list[tuple[Side, 
 
 def shared_cells(pair: tuple[Side, Side], pairing: str = "auto") -> list[tuple[str, str, Matched]]:
     """Returns group, shift and episodes of what two sides are compared on; one mixed cell where they share no group."""
-    keyed: list[dict[tuple[str, str], list[Played]]] = []
+    keyed: list[dict[tuple[str, str], list[Trial]]] = []
     for side in pair:
-        cells: dict[tuple[str, str], list[Played]] = {}
+        cells: dict[tuple[str, str], list[Trial]] = {}
         for one in side.episodes:
             cells.setdefault((one.group, one.shift), []).append(one)
         keyed.append(cells)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from toyshift.core.errors import FileError
 from toyshift.core.files import read_json
-from toyshift.diagnostics.comparing.played import Played, Side
+from toyshift.diagnostics.comparing.trials import Side, Trial
 
 WHY = "vla-eval's episode number of a task, with the benchmark's seed, stands for a start"
 
@@ -67,7 +67,7 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
                     errors += 1
                     continue
                 start = (found.benchmark, found.task, found.episode, found.seed)
-                episodes.append(Played(found.benchmark, found.task, start, _success(found, file)))
+                episodes.append(Trial(found.benchmark, found.task, start, _success(found, file)))
         except (KeyError, TypeError, ValueError, sqlite3.Error) as error:
             raise FileError(f"{file} lacks what vla-eval writes ({error})") from error
     notes = (f"{errors} episodes that ended in an error of the harness are left out",) if errors else ()

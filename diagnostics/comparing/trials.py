@@ -9,7 +9,7 @@ from toyshift.core.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
-class Played:
+class Trial:
     """One episode.
 
     Attributes:
@@ -48,7 +48,7 @@ class Side:
 
     name: str
     origin: str
-    episodes: tuple[Played, ...]
+    episodes: tuple[Trial, ...]
     starts: str
     notes: tuple[str, ...] = ()
 

@@ -1,0 +1,30 @@
+"""Intervals hold the truth as often as they say: a part of the grid of `benchmarks/coverage.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+RUNS = 300
+
+
+@pytest.mark.parametrize(
+    "name", ["wilson", "clustered", "paired-episodes", "paired-objects", "unpaired-episodes", "unpaired-objects"]
+)
+def test_intervals_cover(name, benchmark_file):
+    """Every cell within simulation error of 93 %, and their mean within the band; few outcomes make some cover more."""
+    cells = benchmark_file("coverage").simulate(name, RUNS, seed=1, enough=True, every=7)
+    covered = np.array([cell["covered"] for cell in cells])
+    error = np.sqrt(0.93 * 0.07 / RUNS)
+    assert covered.min() > 0.93 - 3 * error
+    assert 0.93 < covered.mean() < 0.98
+
+
+def test_the_exam_would_fail_an_interval_that_ignores_objects(benchmark_file, monkeypatch):
+    coverage = benchmark_file("coverage")
+    monkeypatch.setattr(
+        coverage.statistics, "clustered_interval",
+        lambda k, size: coverage.wilson_interval(k.sum(-1), size.sum(-1), coverage.Z),
+    )  # fmt: skip
+    cells = coverage.simulate("clustered", 50, seed=1, enough=True, every=7)
+    assert min(cell["covered"] for cell in cells) < 0.6
