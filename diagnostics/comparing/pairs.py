@@ -53,8 +53,9 @@ def match(
         return _apart(episodes, "as asked for")
     silent = [side for side, own in zip(sides, episodes, strict=True) if any(e.start is None for e in own)]
     if silent and pairing == "auto":
-        reasons = {side.starts: " and ".join(one.name for one in silent if one.starts == side.starts) for side in silent}
-        return _apart(episodes, "; ".join(f"{names}: {starts}" for starts, names in reasons.items()))
+        if len({side.starts for side in silent}) == 1:
+            return _apart(episodes, f"{' and '.join(side.name for side in silent)}: {silent[0].starts}")
+        return _apart(episodes, "; ".join(f"{side.name}: {side.starts}" for side in silent))
     keyed = [_numbered(own) if silent else {e.start: e for e in own} for own in episodes]
     shared = [key for key in keyed[0] if key in keyed[1]]
     if not shared and pairing == "paired":
