@@ -71,7 +71,7 @@ EPILOG = """examples:
   toyshift data info runs/demos                          what it holds; data check, view, convert, mix, replay
   toyshift train --data runs/demos --pooling detpool --out runs/detpool
   toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
-  toyshift compare runs/eval --policy detpool attention  which is better, and how sure; toyshift power: how many episodes
+  toyshift compare runs/a runs/b                         which policy is better, and how sure; toyshift power plans it
   toyshift diagnose --policy runs/detpool                what it is sensitive to; --data DIR DIR compares datasets
   toyshift augment viewpoint runs/demos runs/views --azimuth -30 30
   toyshift export runs/detpool --out bundle              then: toyshift verify bundle
