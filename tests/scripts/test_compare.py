@@ -27,7 +27,7 @@ def test_compare_prints_and_writes(capsys, tmp_path):
     assert main(["compare", *two]) == 0
     out = capsys.readouterr().out
     assert "act - smolvla, on libero_object" in out
-    assert "not paired: act: lerobot-eval writes no seeds" in out
+    assert "not paired: act and smolvla: lerobot-eval writes no seeds" in out
 
 
 def test_compare_takes_columns_and_policies(capsys):
