@@ -68,6 +68,11 @@ class Counts:
         return len(self.k1)
 
     @property
+    def same_objects(self) -> bool:
+        """Whether both sides met these objects (all of them, or none: `pairs.match` leaves the others out)."""
+        return bool(np.all((self.n1 > 0) & (self.n2 > 0)))
+
+    @property
     def value(self) -> float:
         """The first rate minus the second."""
         return self.rates[0] - self.rates[1]

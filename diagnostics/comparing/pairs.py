@@ -72,10 +72,13 @@ def match(
 
 def _apart(episodes: tuple[Sequence[Trial], Sequence[Trial]], why: str) -> Matched:
     items = [{e.cluster for e in own} for own in episodes]
-    if items[0] != items[1]:
-        alone = [len(items[i] - items[1 - i]) for i in (0, 1)]
-        why += f"; {alone[0]} and {alone[1]} objects are met by one side alone, and are part of the difference"
-    return Matched(tuple(episodes[0]), tuple(episodes[1]), False, why)
+    shared = items[0] & items[1]
+    if not shared:
+        return Matched(tuple(episodes[0]), tuple(episodes[1]), False, f"{why}; no object is shared")
+    first, second = (tuple(e for e in own if e.cluster in shared) for own in episodes)
+    if alone := len(episodes[0]) + len(episodes[1]) - len(first) - len(second):
+        why += f"; {alone} episodes with objects that only one side met are left out"
+    return Matched(first, second, False, why)
 
 
 def _numbered(episodes: Sequence[Trial]) -> dict[Hashable, Trial]:

@@ -32,10 +32,10 @@ def versus_text(found: Versus, confidence: float) -> str:
     """Returns one comparison: who, on what, and the two lines of the table."""
     a, b = (f"{100 * rate:.1f} %" for rate in found.rates)
     n1, n2 = found.episodes
-    counts = f"of {n1:,} shared starts" if found.paired else f"of {n1:,} and of {n2:,} episodes, not paired"
+    counts = f"of {n1:,} shared starts" if found.paired else f"of {n1:,} and of {n2:,} episodes"
     where = " ".join(filter(None, (found.group, found.shift)))
     title = f"{found.first} - {found.second}{where and f', on {where}'}"
-    lines = [title, f"  {a} and {b} {counts}, {found.objects} objects"]
+    lines = [title, f"  {a} and {b} {counts}, objects: {found.objects}"]
     if found.separating:
         lines.append(f"  solved by the first alone: {found.separating[0]}, by the second alone: {found.separating[1]}")
     lines.append(_sentence(f"{'starts' if found.paired else 'not paired'}: {found.why}"))

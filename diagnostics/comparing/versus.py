@@ -80,13 +80,15 @@ class Versus:
 
 
 def judge(
-    counts: Counts, p_holm: tuple[float, float], margin: float, confidence: float, together: int
+    counts: Counts, p_holm: tuple[float, float], margin: float, confidence: float, together: int, alike: bool = True
 ) -> tuple[Holds, Holds]:
     """Returns what a difference is worth for these objects and for new ones.
 
     *Better* or *worse*: Holm's p is at most 1 - confidence. *Equivalent*: the interval at Bonferroni's level for all
     comparisons lies within the margin. Else *underpowered*: a large enough sample has an interval narrower than the
-    margin, which excludes 0 or lies within the margin, whatever the true difference is; its size is told.
+    margin, which excludes 0 or lies within the margin, whatever the true difference is; its size is told. *Unknown*
+    where the question has no answer: one object says nothing of new ones, and other objects, or tasks, nothing of a
+    difference between the policies on these.
 
     Args:
         counts: of the comparison.
@@ -94,6 +96,7 @@ def judge(
         margin: largest difference that does not matter.
         confidence: of intervals.
         together: comparisons that are made together.
+        alike: whether the objects of both sides come from one set, or suite.
     """
     strict = 1 - (1 - confidence) / together
     smaller = int(min(counts.n1.sum(), counts.n2.sum()))
@@ -105,7 +108,11 @@ def judge(
         (low, high), (left, right) = bounds(confidence), bounds(strict)
         within = -margin <= left and right <= margin
         more = 0
-        if of == NEW and counts.objects < 2:
+        if not alike:
+            verdict, words = "unknown", "unknown: other tasks"
+        elif of == THESE and not counts.same_objects:
+            verdict, words = "unknown", "unknown: other objects"
+        elif of == NEW and counts.objects < 2:
             verdict, words = "unknown", "unknown: one object"
         elif corrected <= 1 - confidence and counts.value:
             verdict = "better" if counts.value > 0 else "worse"
@@ -135,10 +142,14 @@ def compare_sides(
             pair[0].name, pair[1].name, group, shift, matched.paired, matched.why,
             (len(matched.first), len(matched.second)), c.rates, c.value, c.objects,
             (int(c.only_1.sum()), int(c.only_2.sum())) if c.paired else None,
-            judge(c, p_holm, margin, confidence, len(cells)), _notes(pair, c),
+            judge(c, p_holm, margin, confidence, len(cells), _alike(matched)), _notes(pair, c),
         )
         for (pair, group, shift, matched), c, p_holm in zip(cells, counts, zip(*corrected, strict=True), strict=True)
     ]  # fmt: skip
+
+
+def _alike(matched: Matched) -> bool:
+    return bool({e.group for e in matched.first} & {e.group for e in matched.second})
 
 
 def couples(sides: Sequence[Side], all_pairs: bool = False) -> list[tuple[Side, Side]]:

@@ -150,12 +150,17 @@ def test_other_objects_and_left_over_episodes_are_said():
     (left,) = compare_sides([side("a", first), side("b", second)])
     assert left.episodes == (100, 100)
     assert "left out: 20 and 0 episodes" in left.why
+    (fewer,) = compare_sides([side("a", first), side("b", second)], pairing="unpaired")
+    assert (fewer.episodes, fewer.objects) == ((100, 100), 10)
+    assert "20 episodes with objects that only one side met are left out" in fewer.why
     others = {f"other {name}": marks for name, marks in second.items()}
     (apart,) = compare_sides([side("a", first), side("b", others)])
-    assert not apart.paired
-    assert "no start is shared; 12 and 10 objects are met by one side alone" in apart.why
+    assert (apart.paired, apart.episodes) == (False, (120, 100))
+    assert apart.why == "no start is shared; no object is shared"
+    assert [h.words for h in apart.holds] == ["unknown: other objects", "better"]  # new objects of one set
     (mixed,) = compare_sides([side("a", first), side("b", second, group="ycb")])
     assert mixed.group == "toys | ycb"
+    assert [h.words for h in mixed.holds] == ["unknown: other tasks"] * 2
     with pytest.raises(ConfigError, match="share no start"):
         compare_sides([side("a", first), side("b", others)], pairing="paired")
     with pytest.raises(ConfigError, match="needs two policies, and there is a"):
