@@ -17,8 +17,7 @@ import tyro
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
-from toyshift.diagnostics.comparing.pairs import PAIRINGS
-from toyshift.diagnostics.comparing.splits import BY, split
+from toyshift.diagnostics.comparing import PAIRINGS, SPLITS
 from toyshift.scripts.options import Parallel
 
 REFERENCES = ("oracle", "random")
@@ -54,7 +53,7 @@ class Config(Parallel, margin=(0.01, 100), confidence=(50, 99.99)):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for kind, given, choices in (("pairing", (self.pairing,), PAIRINGS), ("split", self.split, BY)):
+        for kind, given, choices in (("pairing", (self.pairing,), PAIRINGS), ("split", self.split, SPLITS)):
             if wrong := next((word for word in given if word not in choices), None):
                 raise UnknownNameError(kind, wrong, choices)
         if wrong := next((text for text in self.columns if not all(text.partition("="))), None):
@@ -72,6 +71,7 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift compare a=outputs/a/eval_info.json b=outputs/b/eval_info.json --pairing paired
     """
     from toyshift.diagnostics.comparing.readers import read_sides
+    from toyshift.diagnostics.comparing.splits import split
     from toyshift.diagnostics.comparing.text import all_text
     from toyshift.diagnostics.comparing.versus import compare_sides, couples
 

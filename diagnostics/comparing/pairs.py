@@ -9,8 +9,6 @@ from collections.abc import Callable, Hashable, Sequence
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.comparing.trials import Side, Trial
 
-PAIRINGS = ("auto", "paired", "unpaired")
-
 
 @dataclasses.dataclass(frozen=True)
 class Matched:

@@ -15,8 +15,6 @@ from toyshift.diagnostics.comparing.trials import Side, Trial
 from toyshift.diagnostics.comparing.versus import shared_cells
 from toyshift.diagnostics.statistics import holm
 
-BY = ("object", "shift", "failure", "distance")
-
 
 @dataclasses.dataclass(frozen=True)
 class Level:
@@ -48,7 +46,7 @@ class Split:
 
     Attributes:
         first, second: the policies.
-        by: of BY.
+        by: of SPLITS.
         levels: its levels; none where `why` says why not.
         why: why there are none, "" otherwise.
     """
@@ -71,7 +69,7 @@ def split(
 
     Args:
         pair: the sides.
-        by: of BY. All but "shift" look at what `compare_sides` looks at.
+        by: of SPLITS. All but "shift" look at what `compare_sides` looks at.
         confidence: of intervals.
         pairing: as of `pairs.match`.
         training_set: object set that distances are taken to.

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from toyshift.diagnostics.comparing.splits import BY, split, thirds
+from toyshift.diagnostics.comparing import SPLITS
+from toyshift.diagnostics.comparing.splits import split, thirds
 from toyshift.diagnostics.comparing.text import split_text
 from toyshift.diagnostics.comparing.trials import Side, Trial
 
@@ -84,7 +85,7 @@ def test_what_cannot_be_taken_apart_says_why():
         Side(name, "test", tuple(Trial("", "", i, bool(i % n)) for i in range(12)), "numbers")
         for name, n in (("a", 2), ("b", 3))
     ]
-    why = {by: split((plain[0], plain[1]), by, training_set="toys:train?n=3").why for by in BY}
+    why = {by: split((plain[0], plain[1]), by, training_set="toys:train?n=3").why for by in SPLITS}
     assert why["object"] == "the files name no objects"
     assert why["shift"] == "the files share no shifted episodes"
     assert why["failure"] == "the files name no kinds of failure"
