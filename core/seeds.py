@@ -9,10 +9,8 @@ import hashlib
 
 import numpy as np
 
+from toyshift.core.choices import PURPOSES
 from toyshift.core.errors import ConfigError, UnknownNameError
-
-# demonstrations and practice; choices made while training, such as a learning rate; what is reported
-PURPOSES = ("collection", "validation", "test")
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:

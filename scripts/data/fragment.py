@@ -12,13 +12,14 @@ from typing import Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import ActionMode, IrrelevantFactor, RelevantFactor
 from toyshift.core.graphics import gl_backend
 from toyshift.core.workers import core_count
 from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, episodes=1, workers=0):
+class Config(Common, episodes=1, workers=0, image_size=(16, 1024)):
     """Options of `toyshift data fragment`."""
 
     m: int = 2
@@ -32,9 +33,9 @@ class Config(Common, episodes=1, workers=0):
     correlation: Annotated[float, tyro.conf.arg(aliases=["--rho"])] = 1.0
     """0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both); its
     old name is --rho."""
-    factor: str = "azimuth"
+    factor: IrrelevantFactor = "azimuth"
     """Task-irrelevant factor: azimuth, light, table, background, object_colour or robot."""
-    relevant: str = "position"
+    relevant: RelevantFactor = "position"
     """Task-relevant factor: position or object."""
     relevant_diversity: Annotated[float | None, tyro.conf.arg(aliases=["--relevant-radius"])] = None
     """Diversity of the task-relevant factor; by default the same."""
@@ -50,7 +51,7 @@ class Config(Common, episodes=1, workers=0):
     """Folder of the sub-datasets part-0, part-1, ...; an interrupted collection goes on where it was."""
     workers: int = 0
     """Processes; 0 takes one per core."""
-    action_mode: str = "eef_delta"
+    action_mode: ActionMode = "eef_delta"
     """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     image_size: int = 96
     """Height and width of the images [pixels]."""

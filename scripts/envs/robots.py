@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import Quality, RobotName
 from toyshift.core.files import atomic_path
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -20,12 +21,12 @@ VIEWS = ("film", "front", "wrist")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, size=(64, 512), columns=1):
+class Config(Common, size=(64, 512), columns=(1, 100)):
     """Options of `toyshift envs robots`."""
 
     out: Path
     """The picture, a PNG file."""
-    robot: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    robot: Annotated[tuple[RobotName, ...], tyro.conf.UseAppendAction] = ()
     """Robot to draw; give it several times for several; none is all."""
     objects: str = "ycb-like"
     """Object set; the first object that the seed draws lies on the table."""
@@ -33,7 +34,7 @@ class Config(Common, size=(64, 512), columns=1):
     """Height and width of one view [pixels]."""
     columns: int = 2
     """Robots side by side."""
-    quality: str = "high"
+    quality: Quality = "high"
     """high: shadows and full meshes; fast: what policies see."""
 
 
