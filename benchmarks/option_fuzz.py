@@ -153,7 +153,7 @@ def case(number: int, seed: int = 0) -> Case:
     argv = _argv(command, given, rng)
     if rng.random() < 0.02:
         argv.append(extra := rng.choice((*TEXTS, "--nothing", "--seed", "--out=")))
-        changed.append(extra)
+        changed += [extra, extra.partition("=")[0]]
     return Case(tuple(argv), tuple(changed))
 
 

@@ -37,8 +37,9 @@ def check_fields(config: Any, but: Collection[str] = ()) -> None:
         UnknownNameError: a name that is no choice.
         ConfigError: any other.
     """
-    for name, hint in _hints(type(config)).items():
-        if name in type(config).__dataclass_fields__ and name not in but:
+    kind: Any = type(config)
+    for name, hint in _hints(kind).items():
+        if name in kind.__dataclass_fields__ and name not in but:
             check_value(name, getattr(config, name), hint)
 
 
