@@ -418,6 +418,8 @@ def main() -> int:
                 one = case(number, asked.seed)
                 outcome = runner.run(one)
                 counts[outcome.kind] += 1
+                if not sum(counts.values()) % 1000:
+                    print(f"{sum(counts.values())} of {asked.cases}", file=sys.stderr, flush=True)
                 if not outcome.good or asked.cases == 1:
                     words = " ".join(repr(word[:60]) for word in one.argv)
                     print(f"{number} {outcome.kind}: toyshift {words}\n{outcome.text.strip()}\n", flush=True)

@@ -47,6 +47,11 @@ def check_value(name: str, value: Any, hint: Any) -> None:
     """Refuses a value that is not as its annotation says; see `check_fields`. `name` is what it is called."""
     if _fits(value, hint):
         return
+    for kind in parts_of(hint):  # of a list, the entry that is wrong
+        inner = typing.get_args(kind)
+        if typing.get_origin(kind) is tuple and inner[-1] is Ellipsis and isinstance(value, tuple | list):
+            for entry in value:
+                check_value(name, entry, inner[0])
     choices = [choice for kind in parts_of(hint) for choice in choices_of(kind)]
     if choices and isinstance(value, str):
         raise UnknownNameError(name.replace("_", " "), value, choices)

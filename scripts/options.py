@@ -236,8 +236,10 @@ class Given:
         named = {name: option for option in options if not option.positional for name in option.names}
         given = cls({}, [], [], [])
         latest: Option | None = None
+        runs: list[list[str]] = [[]]  # of words behind no option, those that stand side by side together
         for word in argv:
             if _named(word):
+                runs.append([])
                 name, equals, value = word.partition("=")
                 latest = named.get(name.replace("_", "-"))
                 if latest is None:
@@ -250,12 +252,15 @@ class Given:
                 given.argv.append(_plain(word, latest.kind))
                 given.values[latest].append(given.argv[-1])
             else:
-                given.loose.append(word)
+                runs[-1].append(word)
                 given.argv.append(word)
+        runs = list(filter(None, runs))
         for place in (option for option in options if option.positional):
-            if given.loose:
-                count = len(given.loose) if place.count is None else place.count
-                given.values[place], given.loose = given.loose[:count], given.loose[count:]
+            if runs:
+                count = len(runs[0]) if place.count is None else place.count
+                given.values[place], runs[0] = runs[0][:count], runs[0][count:]
+                runs = list(filter(None, runs))
+        given.loose.extend(word for run in runs for word in run)
         return given
 
 

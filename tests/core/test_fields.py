@@ -52,7 +52,7 @@ class Things:
     ("place", 3, "place is 3; it must be a path or None"),
     ("kind", None, "kind is None; it must be one of ball, box"),
     ("sizes", 1.0, r"sizes is 1\.0; it must be a list of any number, each a finite number"),
-    ("sizes", (1.0, float("nan")), "sizes is"),
+    ("sizes", (1.0, float("nan")), "sizes is nan; it must be a finite number"),
     ("sizes", "12", "sizes is '12'"),
     ("sizes", (1.0, 0.1), r"sizes must be at least 0\.5, got 0\.1"),
     ("pair", (1, 2, 3), "pair is .*a list of 2, each a whole number"),
