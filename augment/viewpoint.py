@@ -14,7 +14,7 @@ import numpy as np
 from toyshift.core import runs
 from toyshift.core.contract import SIM_STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
-from toyshift.core.files import json_hash
+from toyshift.core.files import json_hash, real_path
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
@@ -55,7 +55,7 @@ class ViewpointConfig:
         low, high = self.azimuth
         if not -180.0 <= low <= high <= 180.0:
             raise ConfigError(f"azimuth is {low} to {high} degrees; it must be a range within -180 to 180")
-        if Path(self.src).resolve() == Path(self.dst).resolve():
+        if real_path(self.src) == real_path(self.dst):
             raise ConfigError(f"source and destination are both {self.src}; choose another destination")
 
 

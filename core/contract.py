@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toyshift.core.choices import ACTION_MODES
 from toyshift.core.errors import ContractError, UnknownNameError
 
 IMAGE_PREFIX = "observation.images."
@@ -54,8 +55,6 @@ SIM_STATE = "sim.state"
 
 MASK_BACKGROUND, MASK_TARGET, MASK_OTHER, MASK_ROBOT = 0, 1, 2, 3
 MASK_SCALE = 85  # Stable-Baselines3 divides images by 255: labels 0..3 would all be black, 0, 85, 170, 255 are not
-
-ACTION_MODES = ("joint_pos", "joint_delta", "eef_delta", "eef_pose")
 
 
 def image_key(camera: str) -> str:

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+SHOWN = 100  # characters of a value in a message
+LISTED = 1000  # characters of a list of names in a message: all shifts, all options of `toyshift train`
+
+
+def shown(value: Any) -> str:
+    """Returns a value as it stands in a message: as Python writes it, shortened where it is long."""
+    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >> 256 else repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 4 :]}"
 
 
 class ToyShiftError(Exception):
@@ -21,9 +31,12 @@ class UnknownNameError(ToyShiftError, ValueError):
 
     def __init__(self, kind: str, got: str, choices: Iterable[str]) -> None:
         names = sorted(choices)
-        close = difflib.get_close_matches(got, names, n=1, cutoff=0.4)
+        close = difflib.get_close_matches(got[:SHOWN], names, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {got!r}.{hint} Available: {', '.join(names) or 'none'}")
+        told = ", ".join(names) or "none"
+        if len(told) > LISTED:
+            told = f"{told[:LISTED].rpartition(', ')[0]}, ... ({len(names)} in all)"
+        super().__init__(f"unknown {kind} {shown(got)}.{hint} Available: {told}")
         self._arguments = (kind, got, tuple(names))
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, tuple[str, ...]]]:

@@ -28,6 +28,11 @@ def cache_dir(*parts: str) -> Path:
     return path
 
 
+def real_path(path: str | Path) -> Path:
+    """Returns a path without links, like Path.resolve, but leaves a link that leads to itself as it is."""
+    return Path(os.path.realpath(path))
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renamed to it when the block ends well, removed when it does not.
@@ -88,7 +93,7 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, thousands of digits, thousands of brackets
         remedy = "it may be truncated: delete it and run the command that made it again"
         raise FileError(f"{path} is not valid JSON ({error}); {remedy}") from error
 

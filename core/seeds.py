@@ -8,13 +8,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from toyshift.core.choices import PURPOSES
 from toyshift.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     import numpy as np
-
-# demonstrations and practice; choices made while training, such as a learning rate; what is reported
-PURPOSES = ("collection", "validation", "test")
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
@@ -22,7 +20,7 @@ def stream(seed: int, *key: int) -> np.random.Generator:
 
     Streams of different keys are independent, and the same in any process.
     """
-    import numpy as np  # imported here: --help reads PURPOSES
+    import numpy as np  # imported here: --help needs none
 
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError, UnknownNameError
+from toyshift.core.choices import Purpose
+from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
+from toyshift.core.fields import check_fields, check_ranges
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
-from toyshift.core.seeds import PURPOSES, episode_rng
+from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import Job, Pool, play
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
@@ -49,7 +51,7 @@ class EvaluateConfig:
         objects: object set, e.g. "toys:test" or "ycb-like".
         trials: episodes in total; the set's objects take turns, so each gets trials / len(set), give or take one.
         seed: root seed; episode i of seed s starts in the same state for every policy.
-        purpose: of `core.seeds.PURPOSES`: "test" for what is reported, "validation" for choices such as a learning
+        purpose: of `core.choices.PURPOSES`: "test" for what is reported, "validation" for choices such as a learning
             rate, "collection" for the very starts of demonstrations with this seed.
         max_steps: control steps after which an episode ends.
         look: changed appearance, e.g. {"table": 1}, or {"table": (1, 2, 3)} to let episodes take turns; {} is the
@@ -71,14 +73,11 @@ class EvaluateConfig:
     name: str = ""
     shift: str = ""
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
-    purpose: str = "test"
+    purpose: Purpose = "test"
 
     def __post_init__(self) -> None:
-        if self.purpose not in PURPOSES:
-            raise UnknownNameError("purpose", self.purpose, PURPOSES)
-        if self.trials < 1 or self.max_steps < 1 or self.seed < 0:
-            given = f"trials={self.trials}, max_steps={self.max_steps}, seed={self.seed}"
-            raise ConfigError(f"{given}: the first two must be at least 1, the seed at least 0")
+        check_fields(self)
+        check_ranges(self, {"trials": 1, "max_steps": 1, "seed": 0})
 
     def to_json(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

@@ -6,7 +6,6 @@ A picture's vector depends on that picture alone; `reference_scale` says how far
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.diagnostics.own import own_function
 
 THUMBNAIL, LITE0 = "thumbnail", "efficientnet-lite0"
 SIDE = 96  # pictures are brought to this size, so that gradients are those of the same pixels
@@ -120,7 +120,6 @@ def features_of(encoder: str = THUMBNAIL, weights: str = "none") -> Features:
     """
     from toyshift.policies.parts import ENCODERS
 
-    module, _, function = encoder.partition(":")
     networks = [name for name, part in ENCODERS.items() if part.weights]
     if encoder in networks:
         return network(encoder, weights)
@@ -128,9 +127,6 @@ def features_of(encoder: str = THUMBNAIL, weights: str = "none") -> Features:
         raise ConfigError(f"{encoder} takes no --encoder-weights; {', '.join(networks)} do")
     if encoder == THUMBNAIL:
         return Features(THUMBNAIL, image_features, blocks=(192, 128))
-    if not function:
+    if ":" not in encoder:
         raise UnknownNameError("encoder of images", encoder, [THUMBNAIL, *networks])
-    try:
-        return Features(encoder, getattr(importlib.import_module(module), function))
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"encoder {encoder!r} cannot be imported ({error}); write module:function") from error
+    return Features(encoder, own_function(encoder, "encoder", "write module:function"))

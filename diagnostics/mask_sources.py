@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -11,8 +11,9 @@ import numpy as np
 
 from toyshift.core.arrays import Mask
 from toyshift.core.contract import MASK_TARGET
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, shown
 from toyshift.core.seeds import episode_rng
+from toyshift.diagnostics.own import own_function
 
 LEAST = 4  # pixels of the target, below which an image says nothing about its mask
 TRUTH, NOISY, DETECTOR = "truth", "noisy", "detector"
@@ -98,9 +99,19 @@ def mask_source(text: str) -> MaskSource:
         if not 0.0 < iou <= 1.0:
             raise ConfigError(f"masks {text!r}: write noisy:IOU with an IoU above 0 and at most 1, such as noisy:0.6")
         return NoisyMasks(iou)
-    if rest:
-        try:
-            return DetectedMasks(getattr(importlib.import_module(kind), rest))
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"masks {text!r} cannot be imported ({error}); {available}") from error
-    raise ConfigError(f"masks {text!r} are unknown; {available}")
+    if ":" in text:
+        return DetectedMasks(functools.partial(_own_detector, text, own_function(text, "masks", available)))
+    raise ConfigError(f"masks {shown(text)} are unknown; {available}")
+
+
+def _own_detector(text: str, make: Callable[[], Any]) -> Any:
+    """Makes a detector of a user's own; raises ConfigError where it cannot be made, or is none."""
+    wanted = "it must return a provider without being given anything: `policies.detectors.MaskProvider`"
+    try:
+        made = make()
+    except Exception as error:  # whatever a user's function raises
+        raise ConfigError(f"masks {text!r} raises {type(error).__name__} ({error}); {wanted}") from error
+    if not callable(getattr(made, "masks", None)):
+        what = f"returns a {type(made).__name__}, which has no method masks(pixels)"
+        raise ConfigError(f"masks {text!r} {what}; {wanted}")
+    return made

@@ -35,8 +35,8 @@ class Row:
         trials: episodes this run asked for in total.
         shift: "factor=level" pairs joined by commas; "" for the training distribution.
         scene: what differs from the default environment, as "clutter=4,task=pick"; "" for nothing.
-        purpose: of `core.seeds.PURPOSES`; fixes the initial state together with seed and episode. Rows of before there
-            were purposes began as collection does.
+        purpose: of `core.choices.PURPOSES`; fixes the initial state together with seed and episode. Rows of before
+            there were purposes began as collection does.
         penetration: how deep the gripper sank into the object while it held it, at the deepest [m]; 0 in older rows.
         mask_iou: mean IoU of the target's mask, as the policy was shown it, with the true one, over the episode's
             images (of all cameras) in which at least `mask_sources.LEAST` pixels of the target are seen; None where

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+from collections.abc import Sequence
 
-from toyshift.core.contract import ACTION_MODES
-from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.core.seeds import PURPOSES
+from toyshift.core.choices import PURPOSES, ActionMode, Purpose, Quality, Reward, RobotName, Task
+from toyshift.core.errors import ConfigError, shown
+from toyshift.core.fields import Limit, check_fields, check_ranges
 from toyshift.envs.cameras import CAMERAS, Camera, as_camera, image_size
-from toyshift.envs.robots import get_robot
 from toyshift.envs.shifts import Shifts
 
 TASKS: dict[str, int | str] = {"grasp": 0, "pick": "1-5"}  # and how many other objects each has on the table
 MAX_CLUTTER = 10
-QUALITIES = ("fast", "high")
-REWARDS = ("dense", "cost", "sparse")
+LIMITS: dict[str, Limit] = {
+    "control_hz": (0.1, 1000), "physics_dt": (1e-5, 0.1), "lift_height": (0.001, 2), "hold_steps": 1,
+    "settled_start": (0, 2), "start_noise": (0, 3.2), "max_models": 1,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class EnvConfig:
         clutter: how many other objects of the set lie on the table: a number or a range such as "2-6", drawn in every
             episode; None is the task's own: 0 for grasp, "1-5" for pick.
         robot: name in `toyshift.envs.robots.ROBOTS`.
-        action_mode: what an action means, of `core.contract.ACTION_MODES`, all with the gripper last: "eef_delta" (7:
+        action_mode: what an action means, of `core.choices.ACTION_MODES`, all with the gripper last: "eef_delta" (7:
             dx dy dz [m] and axis-angle [rad], added to the commanded hand pose), "eef_pose" (7: position [m] and
             axis-angle [rad], absolute), "joint_delta" (joints + 1: added to the commanded joint angles [rad]),
             "joint_pos" (joints + 1: joint angles [rad]).
@@ -54,17 +56,17 @@ class EnvConfig:
         reward: "dense" (what an episode has come to pays at every step), "cost" (what is missing costs at every step,
             so that success, which ends the episode, is the best that can happen) or "sparse" (1 for success); see
             `success.REWARDS`.
-        purpose: what episodes are for, of `core.seeds.PURPOSES`: those of one purpose start otherwise than those of
+        purpose: what episodes are for, of `core.choices.PURPOSES`: those of one purpose start otherwise than those of
             another. Evaluation asks for "test".
         shift: how far episodes are from the training distribution, e.g. "camera-azimuth=3,object-mass=2"; see
             `envs.shifts`.
     """
 
     objects: str = "toys:train"
-    task: str = "grasp"
+    task: Task = "grasp"
     clutter: int | str | None = None
-    robot: str = "panda"
-    action_mode: str = "eef_delta"
+    robot: RobotName = "panda"
+    action_mode: ActionMode = "eef_delta"
     cameras: tuple[str | Camera, ...] = CAMERAS
     image_size: int | tuple[int, int] = 96
     depth: bool = False
@@ -75,45 +77,34 @@ class EnvConfig:
     settled_start: float = 0.1
     centre: tuple[float, float] = (0.5, 0.0)
     start_noise: float = 0.02
-    quality: str = "fast"
+    quality: Quality = "fast"
     max_models: int = 8
     environment_state: bool = False
-    reward: str = "dense"
+    reward: Reward = "dense"
     shift: str = ""
-    purpose: str = PURPOSES[0]
+    purpose: Purpose = PURPOSES[0]
 
     def __post_init__(self) -> None:
-        get_robot(self.robot)  # refuses what is not in the registry
-        if self.action_mode not in ACTION_MODES:
-            raise UnknownNameError("action mode", self.action_mode, ACTION_MODES)
-        if isinstance(self.cameras, str):
-            example = f"({self.cameras!r},)"
+        if not isinstance(self.cameras, Sequence) or isinstance(self.cameras, str):
+            example = f"({self.cameras!r},)" if isinstance(self.cameras, str) else "('front',)"
             raise ConfigError(f"cameras is {self.cameras!r}; it must be a list of names and Cameras, e.g. {example}")
         object.__setattr__(self, "cameras", tuple(map(as_camera, self.cameras)))
+        size = image_size(self.image_size)
+        object.__setattr__(self, "image_size", size[0] if size[0] == size[1] else size)
+        check_fields(self)
+        check_ranges(self, LIMITS)
         names = self.camera_names
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(f"camera {twice[0]!r} is given twice; every camera needs a name of its own")
-        if self.task not in TASKS:
-            raise UnknownNameError("task", self.task, TASKS)
         if self.others[0] < 1 and self.task == "pick":  # `others` refuses what is no range
             raise ConfigError(f"clutter={self.clutter!r}, task 'pick': at least 1 other object must lie on the table")
-        if self.quality not in QUALITIES:
-            raise UnknownNameError("quality", self.quality, QUALITIES)
-        if self.reward not in REWARDS:
-            raise UnknownNameError("reward", self.reward, REWARDS)
-        size = image_size(self.image_size)
-        object.__setattr__(self, "image_size", size[0] if size[0] == size[1] else size)
         steps = 1.0 / (self.control_hz * self.physics_dt)
         if abs(steps - round(steps)) > 1e-6 or steps < 1:
             raise ConfigError(
                 f"control_hz={self.control_hz} and physics_dt={self.physics_dt} give {steps:.3f} physics steps per "
                 "action; it must be a whole number (e.g. 10 Hz with 0.004 s, 20 Hz with 0.002 s)"
             )
-        if self.lift_height <= 0 or self.hold_steps < 1 or self.max_models < 1:
-            raise ConfigError("lift_height must be positive, hold_steps and max_models at least 1")
-        if self.purpose not in PURPOSES:
-            raise UnknownNameError("purpose", self.purpose, PURPOSES)
         Shifts.parse(self.shift)  # refuses what is not in the table
 
     @property
@@ -136,11 +127,11 @@ class EnvConfig:
     def others(self) -> tuple[int, int]:
         """Least and largest number of other objects on the table."""
         clutter = TASKS[self.task] if self.clutter is None else self.clutter
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(clutter))
+        match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", str(clutter))
         low, high = (int(match[1]), int(match[2] or match[1])) if match else (-1, -1)
         if isinstance(clutter, bool) or not 0 <= low <= high <= MAX_CLUTTER:
             raise ConfigError(
-                f"clutter is {clutter!r}; give a number from 0 to {MAX_CLUTTER}, or a range such as '2-6'"
+                f"clutter is {shown(clutter)}; give a number from 0 to {MAX_CLUTTER}, or a range such as '2-6'"
             )
         return low, high
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from toyshift.core.arrays import Array
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, UnknownNameError, shown
 from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS, When
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 
@@ -129,14 +130,15 @@ class Shifts:
         if isinstance(text, Shift):
             return cls((text,))
         if not isinstance(text, str):
-            raise ConfigError(f"a shift is text such as 'camera-azimuth=3', got {text!r}")
+            raise ConfigError(f"a shift is text such as 'camera-azimuth=3', got {shown(text)}")
         items = []
         for part in filter(None, (part.strip() for part in text.split(","))):
             name, equals, level = (piece.strip() for piece in part.partition("="))
             if name not in SHIFT_FACTORS:
                 raise UnknownNameError("shift", name, SHIFT_FACTORS)
-            if not equals or not level.isdecimal():
-                raise ConfigError(f"shift {part!r}: write {name}=LEVEL, a whole number from 0 (training) to {LEVELS}")
+            if not equals or not re.fullmatch(r"[0-9]{1,3}", level):
+                wanted = f"write {name}=LEVEL, a whole number from 0 (training) to {LEVELS}"
+                raise ConfigError(f"shift {shown(part)}: {wanted}")
             items.append(Shift(name, int(level)))
         return cls(tuple(items))
 

@@ -5,17 +5,34 @@ from __future__ import annotations
 import dataclasses
 
 from toyshift.core.errors import ConfigError
-from toyshift.policies.parts import ENCODERS, HEADS, MASK_TOO, POOLINGS, TRANSFORMERS, PoolingPart, sees_mask
+from toyshift.core.fields import Limit, check_ranges
+from toyshift.policies.parts import (
+    ENCODERS,
+    HEADS,
+    MASK_TOO,
+    POOLINGS,
+    Encoder,
+    Head,
+    Instruction,
+    Norm,
+    PolicyNet,
+    Pooling,
+    PoolingPart,
+    sees_mask,
+)
 from toyshift.policies.settings import Settings, choose
 
-POOLING_NAMES, ENCODER_NAMES, HEAD_NAMES = tuple(POOLINGS), tuple(ENCODERS), tuple(HEADS)
+POOLING_NAMES, ENCODER_NAMES = tuple(POOLINGS), tuple(ENCODERS)
 VIT_NAMES = tuple(name for name, part in ENCODERS.items() if part.vit)
 BACKBONE_NAMES = tuple(name for name, part in ENCODERS.items() if part.weights)
-POLICY_NET_NAMES = ("mlp", *TRANSFORMERS)
-NORM_NAMES = ("none", "group")
-INSTRUCTION_NAMES = ("none", "table", "minilm")
 WEIGHT_FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip", "timm")
 LEGO_HISTORY = 16
+# The largest are far above what anyone has trained: a slip of the keyboard must not ask for all memory.
+LIMITS: dict[str, Limit] = {
+    "encoder_size": (0, 1024), "lora_rank": (0, 1024), "width": (8, 4096), "stem": (8, 4096),
+    "token_hidden": (1, 16384), "history": (0, 256), "denoise": (1, 1000), "hidden": (1, 16384), "layers": (1, 64),
+    "chunk": (1, 1000), "execute": (1, 1000), "ensemble": (0, 1e6), "gripper_gain": (0, 1e6), "std_floor": (1e-9, 1e6),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +98,8 @@ class PolicyConfig(Settings):
             it keeps entries that hardly move, such as tilts of a top-down grasp, from weighing as much as the others.
     """
 
-    pooling: str = "detpool"
-    encoder: str = "conv-small"
+    pooling: Pooling = "detpool"
+    encoder: Encoder = "conv-small"
     encoder_weights: str = "none"
     encoder_size: int = 0
     freeze_encoder: bool = False
@@ -91,16 +108,16 @@ class PolicyConfig(Settings):
     width: int = 128
     stem: int = 48
     token_hidden: int = 128
-    norm: str = "none"
+    norm: Norm = "none"
     pooled_norm: bool = False
     coordinates: bool = False
     mask_input: bool = False
     share_encoder: bool = False
-    policy_net: str = "mlp"
+    policy_net: PolicyNet = "mlp"
     history: int = 0
-    instruction: str = "none"
+    instruction: Instruction = "none"
     vocabulary: tuple[str, ...] = ()
-    head: str = "l1"
+    head: Head = "l1"
     denoise: int = 10
     hidden: int = 512
     layers: int = 2
@@ -115,22 +132,14 @@ class PolicyConfig(Settings):
     std_floor: float = 5e-3
 
     def __post_init__(self) -> None:
-        choose("pooling", self.pooling, POOLINGS)
-        choose("encoder", self.encoder, ENCODERS)
-        choose("policy net", self.policy_net, POLICY_NET_NAMES)
-        choose("action head", self.head, HEADS)
-        choose("norm", self.norm, NORM_NAMES)
-        choose("instruction", self.instruction, INSTRUCTION_NAMES)
-        if min(self.width, self.stem, self.token_hidden, self.hidden, self.layers, self.chunk, self.execute) < 1:
-            raise ConfigError("width, stem, token_hidden, hidden, layers, chunk and execute must be at least 1")
+        super().__post_init__()
+        check_ranges(self, LIMITS)
         if self.width % 8 or self.stem % 8:
             raise ConfigError(f"width is {self.width} and stem {self.stem}; both must be multiples of 8 (heads, norms)")
         if self.execute > self.chunk:
             raise ConfigError(
                 f"execute is {self.execute} but a chunk holds {self.chunk} actions; lower execute or raise chunk"
             )
-        if min(self.history, self.encoder_size) < 0 or self.denoise < 1:
-            raise ConfigError("history and encoder_size must be >= 0 and denoise >= 1")
         if self.policy_net == "mlp" and self.history > 1:
             raise ConfigError(
                 f"history is {self.history}, but policy_net mlp sees one observation; "
@@ -143,8 +152,6 @@ class PolicyConfig(Settings):
             )
         self._check_pool_first()
         self._check_encoder()
-        if self.ensemble < 0 or self.std_floor <= 0 or self.gripper_gain < 0:
-            raise ConfigError("ensemble and gripper_gain must be >= 0 and std_floor > 0")
 
     def _check_pool_first(self) -> None:
         if not self.pool_first:
@@ -166,8 +173,11 @@ class PolicyConfig(Settings):
         adapted = self.freeze_encoder or self.lora_rank
         if self.encoder not in BACKBONE_NAMES:
             if adapted or self.encoder_weights != "none":
+                asked = ("encoder_weights", "freeze_encoder", "lora_rank")
+                values = {name: getattr(self, name) for name in asked if getattr(self, name) not in (0, "none")}
+                given = ", ".join(f"{name} is {value}" for name, value in values.items())
                 raise ConfigError(
-                    f"encoder {self.encoder} has no pretrained weights to load, to freeze or to adapt; "
+                    f"{given}, but encoder {self.encoder} has no pretrained weights to load, to freeze or to adapt; "
                     f"choose one of {', '.join(BACKBONE_NAMES)}"
                 )
             return

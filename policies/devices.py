@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+from toyshift.core.choices import DEVICES
 from toyshift.core.errors import ConfigError
-from toyshift.policies.settings import DEVICES, choose
+from toyshift.policies.settings import choose
 
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 

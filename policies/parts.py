@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from toyshift.core.errors import UnknownNameError
 
@@ -105,6 +105,26 @@ HEADS = {
     "flow": HeadPart("heads:FlowHead", noise=True),
     "squashed": HeadPart("heads:SquashedHead"),
 }
+
+
+POLICY_NETS = ("mlp", *TRANSFORMERS)
+NORMS = ("none", "group")
+INSTRUCTIONS = ("none", "table", "minilm")
+
+if TYPE_CHECKING:  # for a type checker the choices are texts
+    Pooling = str
+    Encoder = str
+    Head = str
+    PolicyNet = str
+    Norm = str
+    Instruction = str
+else:
+    Pooling = Literal[tuple(POOLINGS)]
+    Encoder = Literal[tuple(ENCODERS)]
+    Head = Literal[tuple(HEADS)]
+    PolicyNet = Literal[POLICY_NETS]
+    Norm = Literal[NORMS]
+    Instruction = Literal[INSTRUCTIONS]
 
 
 def part_of(kind: str, name: str, table: Mapping[str, Any]) -> Any:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from toyshift.core.errors import ConfigError, UnknownNameError
-
-DEVICES = ("auto", "cpu", "cuda")
+from toyshift.core.fields import check_fields
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """A frozen configuration."""
+    """A frozen configuration, whose values are held to their annotations."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def to_json(self) -> dict[str, Any]:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
@@ -31,12 +33,6 @@ class Settings:
         for name in names:
             if not holds(getattr(self, name)):
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must {what}")
-
-    def _require_positive(self, *names: str) -> None:
-        self._require("be positive", lambda value: value > 0, *names)
-
-    def _require_not_negative(self, *names: str) -> None:
-        self._require("not be negative", lambda value: value >= 0, *names)
 
 
 def choose(kind: str, got: str, choices: Iterable[str]) -> None:

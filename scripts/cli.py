@@ -11,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -197,7 +198,7 @@ def fail(error: Exception, message: str, argv: Sequence[str]) -> int:
         return interrupts.say()
     if os.environ.get("TOYSHIFT_DEBUG"):
         traceback.print_exception(error)
-    line = " ".join(message.split())
+    line = re.sub(r"\S{300,}", lambda word: f"{word[0][:100]}...{word[0][-50:]}", " ".join(message.split()))
     print(f"toyshift: {line}", file=sys.stderr)
     if any(word.split("=")[0] == "--json" for word in argv):
         print(to_json({"error": {"kind": type(error).__name__, "message": line}}), flush=True)

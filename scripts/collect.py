@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import ActionMode, GraspSearch, Keep, RobotName, Task
 from toyshift.core.graphics import gl_backend
 from toyshift.scripts.options import Parallel
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Parallel, episodes=1):
+class Config(Parallel, episodes=1, variety=(0, 1), image_size=(16, 1024)):
     """Options of `toyshift collect`."""
 
     objects: str = "toys:train"
     """Object set to play with."""
-    task: Annotated[str, tyro.conf.arg(aliases=["--env"])] = "grasp"
+    task: Annotated[Task, tyro.conf.arg(aliases=["--env"])] = "grasp"
     """grasp (one object) or pick (2-6 objects; the instruction names the target); --env is its old name."""
     clutter: str = ""
     """How many others lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
@@ -36,17 +37,17 @@ class Config(Parallel, episodes=1):
     """Folder of the dataset; an interrupted collection goes on where it was."""
     ray: str = ""
     """Address of a Ray cluster that does the work, or local for one on this machine; needs toyshift[ray]."""
-    action_mode: str = "eef_delta"
+    action_mode: ActionMode = "eef_delta"
     """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
-    robot: str = "panda"
+    robot: RobotName = "panda"
     """Which robot plays, e.g. panda, ur5e or inspire: docs/robots.md."""
     image_size: int = 96
     """Height and width of the images [pixels]; above 160 they are stored as video, which is lossy."""
     shift: str = ""
     """How far the episodes are from the training distribution, e.g. camera-azimuth=3,object-mass=2: docs/shifts.md."""
-    keep: Literal["successes", "failed"] = "successes"
+    keep: Keep = "successes"
     """failed stores the attempts that failed as well, with success=false."""
-    grasp_search: Annotated[Literal["auto", "top-down", "6dof"], tyro.conf.arg(aliases=["--planner"])] = "auto"
+    grasp_search: Annotated[GraspSearch, tyro.conf.arg(aliases=["--planner"])] = "auto"
     """Which grasps are shown: auto searches from above, and in six degrees of freedom where that finds nothing that
     holds; top-down and 6dof take one (first): docs/grasping.md; --planner is its old name."""
     variety: float = 0.0

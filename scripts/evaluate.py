@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.core.files import json_hash, write_json
+from toyshift.core.choices import Purpose, Task
+from toyshift.core.errors import ConfigError
+from toyshift.core.files import json_hash, real_path, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.core.seeds import PURPOSES
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions
 from toyshift.scripts.options import Parallel
 
@@ -34,7 +34,9 @@ REFERENCES = ("oracle", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Parallel, trials=1, max_steps=1, margin=(0, 99)):
+class Config(
+    Parallel, trials=1, max_steps=1, margin=(0, 99), remote_execute=0, remote_timeout=(0.001, 1e6)
+):
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -42,7 +44,7 @@ class Config(Parallel, trials=1, max_steps=1, margin=(0, 99)):
     times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set to test on; give it several times for several; none is ycb-like."""
-    task: Annotated[str, tyro.conf.arg(aliases=["--env"])] = "grasp"
+    task: Annotated[Task, tyro.conf.arg(aliases=["--env"])] = "grasp"
     """grasp (one object) or pick (2-6 objects; the instruction names the target); --env is its old name."""
     clutter: str = ""
     """How many others lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
@@ -64,7 +66,7 @@ class Config(Parallel, trials=1, max_steps=1, margin=(0, 99)):
     """With --until: also settled once the gap is shown to be below this many points, e.g. 5; 0 does not ask."""
     out: Path = Path("runs/evaluation")
     """Folder of the rows; an interrupted evaluation goes on where it was."""
-    purpose: str = "test"
+    purpose: Purpose = "test"
     """Which starts: test, validation (to choose by: no choice is then made on what is reported) or collection (those of
     demonstrations with this seed)."""
     no_references: bool = False
@@ -85,8 +87,6 @@ class Config(Parallel, trials=1, max_steps=1, margin=(0, 99)):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.purpose not in PURPOSES:
-            raise UnknownNameError("purpose", self.purpose, PURPOSES)
         if not self.policy:
             raise ConfigError("no policy was given: --policy DIR (made by `toyshift train`), oracle or random")
         if self.training_set and self.training_set not in self.sets:
@@ -126,7 +126,7 @@ class Config(Parallel, trials=1, max_steps=1, margin=(0, 99)):
 
 def row_names(policies: Collection[str]) -> dict[str, str]:
     """Returns what each policy is called in the rows: its folder's name, or the whole path where two are equal."""
-    short = {p: p if p in REFERENCES else Path(p.removeprefix(LEROBOT)).resolve().name for p in policies}
+    short = {p: p if p in REFERENCES else real_path(p.removeprefix(LEROBOT)).name for p in policies}
     names = list(short.values())
     return {policy: name if names.count(name) == 1 else policy for policy, name in short.items()}
 
@@ -163,7 +163,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     references = () if cfg.no_references or cfg.compares else REFERENCES
     names = row_names(dict.fromkeys([*cfg.policy, *references]))
-    mask_source(cfg.masks)  # refuses what it does not know
+    mask_source(cfg.masks).reset(cfg.seed, 0)  # refuses what it does not know, and what is no detector
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
     prints = {policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
     if cfg.compares and len(prints) == 1:

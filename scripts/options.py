@@ -1,24 +1,27 @@
 """Options of sub-commands: the fields that all of them share, and the parser that tyro builds from a dataclass.
 
-tyro reads the arguments; where it refuses them, what is wrong is found from the dataclass and said in one line.
+What is wrong with arguments is found from the dataclass and said in one line, before tyro reads them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import decimal
+import difflib
 import inspect
 import io
-import math
 import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import tyro
 
-from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
+from toyshift.core.errors import SHOWN, ConfigError, ToyShiftError, UnknownNameError, shown
+from toyshift.core.fields import KINDS, Limit, check_fields, check_ranges, choices_of, parts_of, unwritable
 
 PER_CORE = 4  # processes; beyond that they only take memory
 
@@ -31,22 +34,19 @@ class Common:
     its base: `class Config(Common, trials=1, size=(64, 512))`.
     """
 
-    _limits: ClassVar[Mapping[str, float | tuple[float, float]]] = {}
+    _limits: ClassVar[Mapping[str, Limit]] = {}
     seed: int = 0
     """Root seed: the same seed gives the same result."""
     json: bool = False
     """Print one JSON object as the last line of stdout; everything else goes to stderr."""
 
-    def __init_subclass__(cls, **limits: float | tuple[float, float]) -> None:
+    def __init_subclass__(cls, **limits: Limit) -> None:
         super().__init_subclass__()
         cls._limits = {**cls._limits, **limits}
 
     def __post_init__(self) -> None:
-        for name, limit in self._limits.items():
-            low, high = limit if isinstance(limit, tuple) else (limit, math.inf)
-            if not low <= (value := getattr(self, name)) <= high:
-                wanted = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-                raise ConfigError(f"--{name.replace('_', '-')} must be {wanted}, got {value:g}")
+        check_fields(self)
+        check_ranges(self, {"seed": 0, **self._limits}, lambda name: f"--{name.replace('_', '-')}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,29 +94,33 @@ def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str
         UnknownNameError: an option that does not exist; names the nearest and the choices.
         ConfigError: an argument that is missing, unreadable, dropped or out of range.
     """
+    for word in argv:
+        if why := unwritable(word):
+            raise ConfigError(f"the argument {shown(word)} holds {why}")
     kind = options_of(main)
     # An example stands on a line of its own; tyro would join it to the paragraph above.
     description = re.sub(r"\n+(?=Example: )", "\n\n", inspect.getdoc(main) or "")
     given = kind.defaults(argv) if hasattr(kind, "defaults") else None  # a file of options that the command line names
     default = tyro.MISSING_NONPROP if given is None else given
     helps = "-h" in argv or "--help" in argv
+    options = list(option_list(kind, given))
+    arguments = Given.of(options, argv)
     if not helps:
-        _refuse_repeated(kind, argv)
+        _refuse_repeated(options, argv)
+        if wrong := _refusal(options, arguments, words, complete=given is None):
+            raise wrong
     said = io.StringIO()  # by tyro of what is wrong, in a frame of several lines
     try:
         with contextlib.nullcontext() if helps else contextlib.redirect_stderr(said):
             config = tyro.cli(
-                kind, args=list(argv), prog=f"toyshift {words}", description=description, default=default,
+                kind, args=arguments.argv, prog=f"toyshift {words}", description=description, default=default,
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as left:
         if not left.code:
             raise
         own = _own_error(left)  # of a dataclass, whose message says it all
-        error = own or refusal(kind, argv, words, complete=given is None)
-        raise error or ConfigError(f"`toyshift {words}` cannot read its arguments: {said.getvalue()}") from None
-    if (seed := getattr(config, "seed", 0)) < 0:
-        raise ConfigError(f"--seed must be at least 0, got {seed}")
+        raise own or ConfigError(f"`toyshift {words}` cannot read its arguments: {said.getvalue()}") from None
     return config
 
 
@@ -163,31 +167,40 @@ class Option:
         name = self.names[0]
         if self.count not in (None, len(values)):
             wanted = {0: "no value", 1: "a value"}.get(self.count, f"{self.count} values")
-            return f"{name} takes {wanted} behind it, got {' '.join(values) or 'none'}"
+            return f"{name} takes {wanted} behind it, got {' '.join(values)[:SHOWN] or 'none'}"
+        if self.kind is Path and "" in values:
+            return f"{name} is ''; it must be {KINDS[Path]} ('.' is this folder)"
         for value in values:
-            if typing.get_origin(self.kind) is typing.Literal and value not in map(str, typing.get_args(self.kind)):
-                return f"{name} is {value!r}; it must be one of {', '.join(map(str, typing.get_args(self.kind)))}"
+            if (choices := choices_of(self.kind)) and value not in choices:
+                close = difflib.get_close_matches(value[:SHOWN], choices, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                return f"{name} is {shown(value)}; it must be one of {', '.join(choices)}{hint}"
             if self.kind in (int, float):
                 try:
                     self.kind(value)
                 except ValueError:
-                    return f"{name} is {value!r}; it must be {'a whole number' if self.kind is int else 'a number'}"
+                    return f"{name} is {shown(value)}; it must be {KINDS[self.kind]}"
         return ""
 
 
-def option_list(kind: Any) -> Iterator[Option]:
-    """Yields the options of a command's dataclass, those of dataclasses inside it among them."""
+def option_list(kind: Any, given: Any = None) -> Iterator[Option]:
+    """Yields the options of a command's dataclass, those of dataclasses inside it among them.
+
+    Args:
+        kind: the dataclass.
+        given: an instance that gives the defaults; a flag that is set by default has a name to clear it.
+    """
     while typing.get_origin(kind) is typing.Annotated:
         kind = typing.get_args(kind)[0]
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         hint = hints[field.name]
         inner, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+        default = field.default if given is None else getattr(given, field.name)
         if dataclasses.is_dataclass(inner):
-            yield from option_list(inner)
+            yield from option_list(inner, None if given is None else default)
             continue
-        if typing.get_origin(inner) in (typing.Union, types.UnionType):  # X | None
-            inner = next(part for part in typing.get_args(inner) if part is not types.NoneType)
+        inner = next(part for part in parts_of(inner) if part is not types.NoneType)  # of X | None
         adds_up, positional = tyro.conf.UseAppendAction in marks, tyro.conf.Positional in marks
         count: int | None = 0 if inner is bool else 1
         if typing.get_origin(inner) is tuple:
@@ -199,14 +212,75 @@ def option_list(kind: Any) -> Iterator[Option]:
             names = tuple(mark.metavar for mark in marks if getattr(mark, "metavar", None)) or (word.upper(),)
         else:
             aliases = tuple(alias for mark in marks for alias in getattr(mark, "aliases", None) or ())
-            names = (f"--{word}", *aliases, *([f"--no-{word}"] if inner is bool else []))
+            names = (f"--no-{word}",) if default is True else (f"--{word}", *aliases)
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         yield Option(names, inner, count, positional, required, adds_up)
 
 
 def _named(word: str) -> bool:
-    """Whether an argument is an option's name, and no value such as -30."""
-    return word.startswith("-") and word.lstrip("-")[:1].isalpha()
+    """Whether an argument is an option's name, and no value such as -30 or -inf."""
+    return word.startswith("-") and word.lstrip("-")[:1].isalpha() and not _NUMBER.fullmatch(word)
+
+
+_NUMBER = re.compile(r"[+-]?(\d{1,99}\.?\d{0,99}(e[+-]?\d{1,2})?|inf(inity)?|nan)", re.ASCII | re.IGNORECASE)
+
+
+def _plain(word: str, kind: Any) -> str:
+    """Returns a number without an exponent where it is whole, or where tyro would take it for an option."""
+    if kind not in (int, float) or not _NUMBER.fullmatch(word) or not word[-1].isdecimal():
+        return word
+    number = decimal.Decimal(word)
+    whole = number == number.to_integral_value()
+    return f"{number:.0f}" if whole and kind is int else f"{number:f}" if word.startswith("-") else word
+
+
+@dataclasses.dataclass
+class Given:
+    """Arguments of a sub-command, sorted by the options that take them.
+
+    Attributes:
+        values: option -> what stands behind it.
+        argv: all arguments, numbers as tyro reads them.
+        loose: what no option takes.
+        unknown: names that are no option's.
+    """
+
+    values: dict[Option, list[str]]
+    argv: list[str]
+    loose: list[str]
+    unknown: list[str]
+
+    @classmethod
+    def of(cls, options: Sequence[Option], argv: Sequence[str]) -> Given:
+        named = {name: option for option in options if not option.positional for name in option.names}
+        given = cls({}, [], [], [])
+        latest: Option | None = None
+        runs: list[list[str]] = [[]]  # of words behind no option, those that stand side by side together
+        for word in argv:
+            if _named(word):
+                runs.append([])
+                name, equals, value = word.partition("=")
+                latest = named.get(name.replace("_", "-"))
+                if latest is None:
+                    given.unknown.append(name)
+                else:
+                    value = _plain(value, latest.kind)
+                    given.values[latest] = [value] if equals else []
+                given.argv.append(name + equals + value)
+            elif latest and (latest.count is None or len(given.values[latest]) < latest.count):
+                given.argv.append(_plain(word, latest.kind))
+                given.values[latest].append(given.argv[-1])
+            else:
+                runs[-1].append(word)
+                given.argv.append(word)
+        runs = list(filter(None, runs))
+        for place in (option for option in options if option.positional):
+            if runs:
+                count = len(runs[0]) if place.count is None else place.count
+                given.values[place], runs[0] = runs[0][:count], runs[0][count:]
+                runs = list(filter(None, runs))
+        given.loose.extend(word for run in runs for word in run)
+        return given
 
 
 def refusal(kind: Any, argv: Sequence[str], words: str, complete: bool = True) -> ToyShiftError | None:
@@ -219,40 +293,27 @@ def refusal(kind: Any, argv: Sequence[str], words: str, complete: bool = True) -
         complete: what is required must be there.
     """
     options = list(option_list(kind))
-    named = {name: option for option in options if not option.positional for name in option.names}
-    places = [option for option in options if option.positional]
-    values: dict[Option, list[str]] = {}
-    loose: list[str] = []  # what stands behind no option
-    latest: Option | None = None
-    for word in argv:
-        if _named(word):
-            name, equals, value = word.partition("=")
-            latest = named.get(name.replace("_", "-"))
-            if latest is None:
-                choices = {option.names[0] for option in named.values()}
-                return UnknownNameError(f"option of `toyshift {words}`", name, choices)
-            values[latest] = [value] if equals else []
-        elif latest and (latest.count is None or len(values[latest]) < latest.count):
-            values[latest].append(word)
-        else:
-            loose.append(word)
-    for place in places:
-        if loose:
-            values[place], loose = loose[: place.count], loose[place.count :] if place.count else []
+    return _refusal(options, Given.of(options, argv), words, complete)
+
+
+def _refusal(options: Sequence[Option], given: Given, words: str, complete: bool) -> ToyShiftError | None:
+    if given.unknown:
+        names = {option.names[0] for option in options if not option.positional}
+        return UnknownNameError(f"option of `toyshift {words}`", given.unknown[0], names)
     see = f"see `toyshift {words} --help`"
-    if loose:
-        return ConfigError(f"`toyshift {words}` does not take {loose[0]!r} here; {see}")
-    missing = [option.usage() for option in options if option.required and option not in values]
+    if given.loose:
+        return ConfigError(f"`toyshift {words}` does not take {shown(given.loose[0])} here; {see}")
+    missing = [option.usage() for option in options if option.required and option not in given.values]
     if missing and complete:
         return ConfigError(f"`toyshift {words}` needs {' and '.join(missing)}; {see}")
-    wrong = next(filter(None, (option.complaint(found) for option, found in values.items())), "")
+    wrong = next(filter(None, (option.complaint(found) for option, found in given.values.items())), "")
     return ConfigError(f"{wrong}; {see}") if wrong else None
 
 
-def _refuse_repeated(kind: Any, argv: Sequence[str]) -> None:
+def _refuse_repeated(options: Sequence[Option], argv: Sequence[str]) -> None:
     """Refuses an option of several values that is given twice: of `--data A --data B` tyro would drop A silently."""
     given = [word.split("=")[0].replace("_", "-") for word in argv if _named(word)]
-    for option in option_list(kind):
+    for option in options:
         times = sum(map(given.count, option.names))
         if option.count is None and times > 1:
             name = option.names[0]

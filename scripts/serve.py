@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from toyshift.core.choices import Device
 from toyshift.core.errors import ConfigError
 from toyshift.scripts.options import Common
 
@@ -23,7 +24,7 @@ class Config(Common, port=(0, 65535)):
     """Port to listen at; 0 takes a free one."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0 lets in every machine that reaches this one, and none is asked who it is."""
-    device: str = "cpu"
+    device: Device = "cpu"
     """Where a trained folder computes: cpu, cuda or auto."""
 
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import tyro
 
 from toyshift.core.errors import ConfigError
-from toyshift.policies.training.config import TrainConfig
+from toyshift.policies.training.config import UNSET, TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,6 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     from toyshift.policies import train
     from toyshift.policies.checkpoints import STATE_FILE
-    from toyshift.policies.training.config_file import UNSET
 
     if UNSET in cfg.train.data:
         raise ConfigError(f"no dataset was given: {cfg.config_file} names none under data, and there is no --data")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, UnknownNameError, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,28 +37,32 @@ def parse(spec: str) -> tuple[Term, ...]:
     Raises:
         ConfigError: the spec is empty, or a term or an option is malformed or repeated.
     """
-    if not spec.strip():
-        raise ConfigError("the object set is empty; write e.g. 'toys:train' or 'ycb-like?graspable'")
+    if not isinstance(spec, str) or not spec.strip():
+        what = "empty" if isinstance(spec, str) else shown(spec)
+        raise ConfigError(f"the object set is {what}; write e.g. 'toys:train' or 'ycb-like?graspable'")
     return tuple(_parse_term(text.strip(), spec) for text in spec.split("+"))
 
 
 def _parse_term(text: str, spec: str) -> Term:
     if not text:
-        raise ConfigError(f"object set {spec!r}: there is nothing on one side of a '+' (in a folder's name, write %2B)")
+        what = "there is nothing on one side of a '+' (in a folder's name, write %2B)"
+        raise ConfigError(f"object set {shown(spec)}: {what}")
     head, _, query = text.partition("?")
     options: dict[str, str] = {}
     for item in query.split("&") if query else []:
         key, _, value = item.partition("=")
         if not key or key in options:
             what = f"the options {query!r} hold {'a repeated' if key else 'an empty'} key {key!r}"
-            raise ConfigError(f"object set {spec!r}: {what}; write key=value&key=value")
+            raise ConfigError(f"object set {shown(spec)}: {what}; write key=value&key=value")
         options[key] = unquote(value)
     head, mark, variant = head.partition("@")
     if mark and not variant:
-        raise ConfigError(f"object set {spec!r}: the variant behind '@' is empty (in a folder's name, write %40)")
+        raise ConfigError(f"object set {shown(spec)}: the variant behind '@' is empty (in a folder's name, write %40)")
     source, mark, argument = head.partition(":")
+    if not source:
+        raise ConfigError(f"object set {shown(spec)}: there is no source, e.g. 'toys', before {shown(head)}")
     if mark and not argument:
-        raise ConfigError(f"object set {spec!r}: nothing follows '{source}:'")
+        raise ConfigError(f"object set {shown(spec)}: nothing follows '{source}:'")
     return Term(text, source, unquote(argument), variant, tuple(options.items()))
 
 
@@ -82,7 +87,7 @@ def number(term: Term, key: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise ConfigError(f"object set {term.text!r}: {key} must be a positive number, got {text!r}")
+        raise ConfigError(f"object set {shown(term.text)}: {key} must be a positive number, got {shown(text)}")
     return value
 
 
@@ -95,6 +100,7 @@ def whole(term: Term, key: str, default: int, low: int = 0) -> int:
     text = dict(term.options).get(key, "")
     if not text:
         return default
-    if not text.isdecimal() or int(text) < low:
-        raise ConfigError(f"object set {term.text!r}: {key} must be a whole number of at least {low}, got {text!r}")
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < low:
+        wanted = f"a whole number of at least {low} and at most 18 digits"
+        raise ConfigError(f"object set {shown(term.text)}: {key} must be {wanted}, got {shown(text)}")
     return int(text)

@@ -7,7 +7,9 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.choices import ActionMode, GraspSearch, Keep, RobotName, Task
+from toyshift.core.errors import ConfigError
+from toyshift.core.fields import check_fields, check_ranges
 from toyshift.core.files import json_hash
 from toyshift.data.collecting.dials import SubDataset
 from toyshift.data.collecting.disturbance import Disturbance
@@ -19,7 +21,6 @@ from toyshift.envs.cameras import CAMERAS, Camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.robots import ROBOTS
 
-KEEP = ("successes", "failed")
 WHERE = ("episodes", "out", "workers", "ray")  # how many, and by whom: attempt i is the same whatever they are
 # Options that older datasets do not have: their keys stay what they were.
 LATER = ("shift", "keep", "variety", "sub_dataset", "take_over", "grasp_search")
@@ -61,31 +62,25 @@ class CollectConfig:
     out: Path
     workers: int = 2
     seed: int = 0
-    action_mode: str = "eef_delta"
+    action_mode: ActionMode = "eef_delta"
     cameras: tuple[str | Camera, ...] = CAMERAS
     image_size: int = 96
     disturb: bool = True
-    robot: str = "panda"
-    task: str = "grasp"
+    robot: RobotName = "panda"
+    task: Task = "grasp"
     clutter: int | str | None = None
     shift: str = ""
-    keep: str = "successes"
+    keep: Keep = "successes"
     sub_dataset: SubDataset | None = None
-    grasp_search: str = "auto"
+    grasp_search: GraspSearch = "auto"
     variety: float = 0.0
     ray: str = ""
     take_over: TakeOver | None = None
 
     def __post_init__(self) -> None:
-        if self.episodes < 1 or self.workers < 0:
-            raise ConfigError(f"episodes is {self.episodes} and workers {self.workers}; at least 1 and 0")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}; it must be at least 0")
-        if self.keep not in KEEP:
-            raise UnknownNameError("choice for keep", self.keep, KEEP)
-        if self.grasp_search not in GRASP_SEARCHES:
-            raise UnknownNameError("grasp search", self.grasp_search, GRASP_SEARCHES)
-        config = self.env_config()  # refuses an unknown action mode, camera or shift before anything is written
+        check_fields(self, but=("cameras", "image_size"))  # those of the environment
+        check_ranges(self, {"episodes": 1, "workers": 0, "seed": 0})
+        config = self.env_config()  # refuses an unknown camera or shift before anything is written
         if self.grasp_search != "auto" and ROBOTS[self.robot].gripper.kind != "parallel":
             raise ConfigError(
                 f"grasp search {self.grasp_search!r} is for two fingers; the robot {self.robot!r} has a hand, "

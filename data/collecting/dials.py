@@ -192,12 +192,13 @@ def fragment(
         UnknownNameError: of a factor.
         ConfigError: a dial out of range.
     """
-    if m < 2:
-        raise ConfigError(f"m is {m}; at least 2 sub-datasets are needed for one to differ from another")
+    if not 2 <= m <= 1000:
+        what = "at least 2 sub-datasets are needed for one to differ from another, and at most 1000 are made"
+        raise ConfigError(f"m is {m}; {what}")
     if not 0.0 <= correlation <= 1.0:
         raise ConfigError(f"correlation is {correlation}; it must be between 0 and 1")
-    if bins < 3 or bins % 2 == 0:
-        raise ConfigError(f"bins is {bins}; it must be an odd number of at least 3")
+    if not 3 <= bins <= 999 or bins % 2 == 0:
+        raise ConfigError(f"bins is {bins}; it must be an odd number of at least 3 and at most 999")
     u_diversity = diversity if relevant_diversity is None else relevant_diversity
     u_disparity = disparity if relevant_disparity is None else relevant_disparity
     u = _spread(m, relevant, True, u_diversity, u_disparity)
@@ -216,8 +217,9 @@ def fragment(
 def _spread(m: int, name: str, relevant: bool, diversity: float, disparity: float) -> list[tuple[float, float]]:
     factor = factor_of(name, relevant)
     if not (diversity >= 0.0 and disparity >= 0.0 and diversity + disparity <= 2.0 + SLACK):
+        what = "relevant_" if relevant else ""
         raise ConfigError(
-            f"{name}: diversity is {diversity} and disparity {disparity}; "
+            f"{name}: {what}diversity is {diversity} and {what}disparity {disparity}; "
             f"neither may be negative, and together they are at most 2: the whole span"
         )
     centres = (factor.low + factor.high) / 2 + np.linspace(-0.5, 0.5, m) * disparity * factor.half

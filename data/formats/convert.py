@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, ContractError, FileError
+from toyshift.core.files import real_path
 from toyshift.data.episode import Episode, checked_frames
 from toyshift.data.formats.exchange import ReadOptions, Stream, module_of, open_stream, recognise, require_episode
 
@@ -37,7 +38,7 @@ def convert(
     """
     src, dst = Path(src), Path(dst)
     writer = module_of(to)
-    if src.resolve() == dst.resolve():
+    if real_path(src) == real_path(dst):
         raise ConfigError(f"{src} cannot be both source and destination")
     kind = recognise(src)
     result: dict[str, Any] = writer.write(dst, _checked(open_stream(src, options), src), skip_damaged=skip_damaged)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, MASK_PREFIX, MASK_ROBOT, MASK_TARGET, STATE, ActionContract
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.core.files import write_json
+from toyshift.core.files import real_path, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.data.episode import EXECUTED, Episode, digest, is_image, is_mask, write_episode
@@ -265,7 +265,7 @@ def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
         ConfigError: the folder for the copy is not empty.
     """
     folder, repair = Path(folder), None if repair is None else Path(repair)
-    if repair is not None and repair.exists() and (repair.resolve() == folder.resolve() or any(repair.iterdir())):
+    if repair is not None and repair.exists() and (real_path(repair) == real_path(folder) or any(repair.iterdir())):
         raise ConfigError(f"{repair} is not empty; delete it, or choose another folder for the repaired copy")
     dataset = open_dataset(folder, lenient=True)
     complaints = [*dataset.complaints, *([] if dataset.num_episodes else ["holds no episodes"])]

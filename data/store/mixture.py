@@ -10,7 +10,7 @@ from typing import Any
 
 from toyshift.core.contract import require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.core.files import read_json, require_new, write_json
+from toyshift.core.files import read_json, real_path, require_new, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.data.episode import Episode, write_episode
@@ -77,7 +77,7 @@ def mix(folders: Sequence[Path], kind: str = "proportional", given: Sequence[flo
     """
     if kind not in KINDS:
         raise UnknownNameError("kind of weights", kind, KINDS)
-    if not folders or len({Path(f).resolve() for f in folders}) != len(folders):
+    if not folders or len({real_path(f) for f in folders}) != len(folders):
         raise ConfigError(f"a mixture needs datasets, each once; got {', '.join(map(str, folders)) or 'none'}")
     fit = not given or (len(given) == len(folders) and all(math.isfinite(w) and w > 0 for w in given))
     if (kind == "given") != bool(given) or not fit:
@@ -92,7 +92,7 @@ def mix(folders: Sequence[Path], kind: str = "proportional", given: Sequence[flo
 
 def write_mixture(path: Path, mixture: Mixture) -> None:
     """Writes the mixture file, with absolute paths: it may lie anywhere."""
-    write_json(path, dataclasses.replace(mixture, folders=tuple(f.resolve() for f in mixture.folders)).to_json())
+    write_json(path, dataclasses.replace(mixture, folders=tuple(map(real_path, mixture.folders))).to_json())
 
 
 def read_mixture(path: Path) -> Mixture:

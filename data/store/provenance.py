@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import Any
 
-from toyshift.core.seeds import PURPOSES
+from toyshift.core.choices import PURPOSES
 from toyshift.data.store.dataset import Dataset
 
 

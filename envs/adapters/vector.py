@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
 import gymnasium as gym
@@ -13,7 +13,8 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Float32, Image
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, UnknownNameError, shown
+from toyshift.core.fields import check_value
 from toyshift.core.workers import core_count
 from toyshift.envs.threads import Team
 
@@ -93,6 +94,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, Float32, NDArray[Any]]):
     ) -> None:
         super().__init__()
         counts = {"num_envs": num_envs, "threads": threads, "max_episode_steps": max_episode_steps}
+        for name, count in counts.items():
+            check_value(name, count, int if name == "num_envs" else int | None)
         if any(count is not None and count < 1 for count in counts.values()):
             raise ConfigError(f"{', '.join(f'{k}={v}' for k, v in counts.items())}: each must be at least 1")
         modes = {mode.value: mode for mode in AutoresetMode}
@@ -133,6 +136,8 @@ class ToyGraspVectorEnv(VectorEnv[Observation, Float32, NDArray[Any]]):
         Raises:
             ConfigError: closed, or a seed, mask or option that cannot be.
         """
+        if not isinstance(options, Mapping | None):
+            raise ConfigError(f"reset options are {shown(options)}; they must be a dict")
         options = dict(options or {})
         chosen = self._masked(options.pop("reset_mask", None))
         single = [self._option(options, i, seed) for i in range(self.num_envs)]

@@ -1,18 +1,18 @@
-"""The robots, one file each; adding one is copying a file and naming it in FILES."""
+"""The robots, one file each; adding one is copying a file and naming it in `core.choices.ROBOT_NAMES`."""
 
 from __future__ import annotations
 
 import importlib
 
+from toyshift.core.choices import ROBOT_NAMES
 from toyshift.core.errors import UnknownNameError
 from toyshift.envs.robots.robot import Gripper, Robot, asset_path
 
 __all__ = ["ROBOTS", "Gripper", "Robot", "asset_path", "get_robot"]
 
-# Files of this folder, each with its ROBOT
-FILES = ("panda", "panda_robotiq", "ur5e", "xarm7", "kinova3", "sawyer", "iiwa", "inspire")
+# by name; each has its ROBOT in a file of this folder
 ROBOTS: dict[str, Robot] = {
-    robot.name: robot for robot in (importlib.import_module(f"{__name__}.{file}").ROBOT for file in FILES)
+    name: importlib.import_module(f"{__name__}.{name.replace('-', '_')}").ROBOT for name in ROBOT_NAMES
 }
 
 

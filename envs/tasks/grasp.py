@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import gymnasium as gym
@@ -10,7 +10,8 @@ import mujoco
 import numpy as np
 
 from toyshift.core.arrays import Array, Float32, Image, Mask
-from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
+from toyshift.core.errors import ConfigError, ContractError, UnknownNameError, shown
+from toyshift.core.fields import MOST
 from toyshift.core.proprioception import REACH, TARGET, Part, proprioception
 from toyshift.core.seeds import episode_rng
 from toyshift.envs.cameras import CAMERAS, camera_matrices, image_size
@@ -109,11 +110,12 @@ class GraspEnv(gym.Env[Observation, Float32]):
 
     def __init__(self, config: EnvConfig | None = None, render_mode: str | None = None, **overrides: Any) -> None:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
-        try:
-            self.config = EnvConfig(**fields) if config is None else config
-        except TypeError as error:
-            unknown = str(error).split("'")[-2]
-            raise UnknownNameError("environment option", unknown, EnvConfig.__dataclass_fields__) from error
+        for name in fields:
+            if name not in EnvConfig.__dataclass_fields__:
+                raise UnknownNameError("environment option", name, EnvConfig.__dataclass_fields__)
+        if config is not None and not isinstance(config, EnvConfig):
+            raise ConfigError(f"config is {shown(config)}; it must be an EnvConfig")
+        self.config = EnvConfig(**fields) if config is None else config
         if config is not None and overrides:
             raise ConfigError("give either config= or single options, not both")
         if render_mode not in (None, *RENDER_MODES):
@@ -139,7 +141,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self.shifts, self.variation = Shifts.parse(self.config.shift), TRAINING
         self.task_description = ""
         self._seed, self._episode, self._purpose = 0, -1, self.config.purpose
-        self._ready = False
+        self._ready = self._closed = False
         self._true_masks: dict[str, Mask] = {}
 
     @property
@@ -168,20 +170,28 @@ class GraspEnv(gym.Env[Observation, Float32]):
             observation and info. The same (seed, episode, object, purpose) gives the same episode, whatever was
             played before.
         """
-        super().reset(seed=seed)
+        self._require_open()
+        if seed is not None and not (isinstance(seed, int | np.integer) and 0 <= seed <= MOST):
+            raise ConfigError(f"seed is {shown(seed)}; it must be a whole number of at least 0, or None")
+        if not isinstance(options, Mapping | None):
+            names = ", ".join(sorted(RESET_OPTIONS))
+            raise ConfigError(f"reset options are {shown(options)}; they must be a dict of {names}")
+        super().reset(seed=None if seed is None else int(seed))
         if seed is not None:
-            self._seed, self._episode = seed, -1
+            self._seed, self._episode = int(seed), -1
         elif self._episode < 0:
             self._seed = int(self.np_random.integers(2**31))
         options = options or {}
         unknown = set(options) - RESET_OPTIONS
         if unknown:
-            raise UnknownNameError("reset option", sorted(unknown)[0], RESET_OPTIONS)
+            raise UnknownNameError("reset option", min(map(str, unknown)), RESET_OPTIONS)
         episode = options.get("episode", self._episode + 1)
-        if not isinstance(episode, int | np.integer) or episode < 0:
-            raise ConfigError(f"reset option episode is {episode!r}; it must be a whole number of at least 0")
+        if not isinstance(episode, int | np.integer) or isinstance(episode, bool) or not 0 <= episode <= MOST:
+            raise ConfigError(f"reset option episode is {shown(episode)}; it must be a whole number of at least 0")
         self._episode, self._purpose = int(episode), str(options.get("purpose", self.config.purpose))
         self.look = options.get("look", Look())
+        if not isinstance(self.look, Look):
+            raise ConfigError(f"reset option look is {shown(self.look)}; it must be a Look")
         self.shifts = Shifts.parse(options.get("shift", self.config.shift))
         self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
         rng = self._stream("")
@@ -253,6 +263,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
             ConfigError: the action has another shape, is not finite or no number, or the episode has not begun or is
                 over.
         """
+        self._require_open()
         if not self._ready:
             raise ConfigError("the episode has not begun or is over: call reset() first")
         try:
@@ -521,10 +532,15 @@ class GraspEnv(gym.Env[Observation, Float32]):
         return camera_matrices(self.scene.model, self.scene.data, camera, size)
 
     def close(self) -> None:
-        """Frees the renderers and closes the viewer; may be called twice."""
+        """Frees the renderers and closes the viewer; may be called twice, and nothing else afterwards."""
+        self._closed = True
         if self._viewer is not None:
             self._viewer.close()
         self._stage.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ConfigError("the environment is closed: make a new one")
 
 
 def _in_order(parts: Sequence[Part], values: dict[str, Any]) -> Float32:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from toyshift.core.arrays import Array
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, UnknownNameError, shown
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.control.gripper import write_robot
 from toyshift.envs.render.renderer import Renderer
@@ -78,6 +78,8 @@ class Stage:
 
     def find(self, which: int | str) -> GraspObject:
         """Returns an object of the set by index or id, or raises UnknownNameError."""
+        if not isinstance(which, str | int | np.integer) or isinstance(which, bool):
+            raise ConfigError(f"object is {shown(which)}; it must be an id or an index of {self.config.objects}")
         if isinstance(which, str):
             if which not in self.objects.ids:
                 raise UnknownNameError(f"object of {self.config.objects}", which, self.objects.ids)

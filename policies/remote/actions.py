@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.arrays import Float32
-from toyshift.core.contract import ACTION_MODES, ActionContract
+from toyshift.core.choices import ACTION_MODES
+from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.remote.options import check_fields, preset_or_file
 

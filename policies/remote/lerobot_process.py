@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from toyshift.core.contract import IMAGE_PREFIX
 from toyshift.core.errors import ConfigError, FileError, MissingDependencyError, RemoteError
-from toyshift.core.files import content_hash, read_json
+from toyshift.core.files import content_hash, read_json, real_path
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions
 from toyshift.policies.remote.wire import msgpack_package, websockets_package
 
@@ -95,7 +95,7 @@ class LeRobotProcess:
     """
 
     def __init__(self, policy: str, options: RemoteOptions) -> None:
-        folder, python = lerobot_folder(policy).resolve(), interpreter(options)
+        folder, python = real_path(lerobot_folder(policy)), interpreter(options)
         websockets_package()
         rooms = {f"toyshift.{room.name}": str(room) for room in (_room("core"), _room("policies"))}
         packages, contracts = str(Path(msgpack_package().__file__).parents[1]), contracts_of_training(folder)

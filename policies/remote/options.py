@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.core import fields
+from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import read_json
 
 SOCKETS = ("ws://", "wss://")
@@ -39,8 +40,8 @@ class RemoteOptions:
     lerobot_python: str = ""
 
     def __post_init__(self) -> None:
-        if self.execute < 0 or self.timeout <= 0:
-            raise ConfigError(f"execute={self.execute} must be at least 0 and timeout={self.timeout} more than 0 s")
+        fields.check_fields(self)
+        fields.check_ranges(self, {"execute": 0, "timeout": (0.001, 1e6)})
 
     def meaning(self) -> dict[str, Any]:
         """Returns what decides rows, for their key: contents of files, not their names."""

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from toyshift.core.choices import Device, Environment, Reward
 from toyshift.core.errors import ConfigError
-from toyshift.policies.config import POOLING_NAMES, PolicyConfig
-from toyshift.policies.settings import DEVICES, Settings, choose
+from toyshift.core.fields import Limit, check_ranges
+from toyshift.policies.config import PolicyConfig
+from toyshift.policies.parts import Pooling
+from toyshift.policies.settings import Settings
 
 # what a field left at 0 stands for: these numbers learn `toyshift/GraspState-v0` (docs/rl.md)
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sac": {"steps": 100_000, "round_steps": 10_000, "envs": 8, "lr": 1e-3, "batch_size": 256, "gamma": 0.85},
     "ppo": {"steps": 300_000, "round_steps": 20_000, "envs": 16, "lr": 3e-4, "batch_size": 256, "gamma": 0.85},
 }
+
+# The largest are far above what anyone has trained with: a slip of the keyboard must not ask for all memory.
+LIMITS: dict[str, Limit] = {
+    "image_size": (16, 1024), "steps": 1, "envs": (1, 4096), "round_steps": 1, "evaluation_episodes": (1, 100_000),
+    "seed": 0, "lr": (1e-12, 1e3), "batch_size": (1, 1_000_000), "hidden": (1, 16384), "layers": (1, 64),
+    "width": (8, 4096), "updates": (1e-6, 1e3), "buffer": (1, 1_000_000_000), "random_steps": 0, "expert_steps": 0,
+    "n_step": (1, 1000), "temperature": (1e-9, 1e3), "horizon": (1, 1_000_000), "epochs": (1, 1000),
+    "entropy": (0, 1e3), "threads": (0, 1024), "checkpoint_minutes": (1e-12, 1e6), "stop_at": (0, 1),
+}  # fmt: skip
+
+if TYPE_CHECKING:  # for a type checker the choices are texts
+    Algorithm = str
+else:
+    Algorithm = Literal[tuple(DEFAULTS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,13 +82,13 @@ class RlConfig(Settings):
         stop_at: success of two evaluations in a row that ends the training before `steps`; 0 = never.
     """
 
-    algo: str = "sac"
-    env: str = "toyshift/GraspState-v0"
+    algo: Algorithm = "sac"
+    env: Environment = "toyshift/GraspState-v0"
     objects: str = "toys:train?n=1&seed=2"
-    reward: str = "cost"
+    reward: Reward = "cost"
     cameras: tuple[str, ...] = ("front", "wrist")
     image_size: int = 64
-    pooling: str = "detpool"
+    pooling: Pooling = "detpool"
     controls: tuple[str, ...] = ("dx", "dy", "dz", "rz", "gripper")
     out: str = "runs/rl"
     steps: int = 0
@@ -97,25 +114,21 @@ class RlConfig(Settings):
     clip: float = 0.2
     gae_lambda: float = 0.95
     entropy: float = 0.001
-    device: str = "auto"
+    device: Device = "auto"
     threads: int = 1
     checkpoint_minutes: float = 2.0
     stop_at: float = 0.0
 
     def __post_init__(self) -> None:
-        choose("algorithm", self.algo, DEFAULTS)
-        choose("device", self.device, DEVICES)
-        choose("pooling", self.pooling, POOLING_NAMES)
+        super().__post_init__()
         for name, value in DEFAULTS[self.algo].items():
             if not getattr(self, name):
                 object.__setattr__(self, name, value)
-        self._require_positive("steps", "envs", "round_steps", "evaluation_episodes", "batch_size", "hidden", "layers")
-        self._require_positive("buffer", "n_step", "temperature", "horizon", "epochs", "lr", "updates")
-        self._require_positive("checkpoint_minutes")
+        check_ranges(self, LIMITS)
+        if not self.out:
+            raise ConfigError("out is ''; it must be the folder of the trained policy")
         above_0_to_1 = ("gamma", "tau", "clip", "gae_lambda")
         self._require("be above 0 and at most 1", lambda value: 0.0 < value <= 1.0, *above_0_to_1)
-        self._require_not_negative("seed", "expert_steps", "random_steps", "threads", "entropy")
-        self._require("be between 0 and 1", lambda value: 0.0 <= value <= 1.0, "stop_at")
         if self.algo == "ppo" and self.envs * self.horizon < self.batch_size:
             raise ConfigError(
                 f"batch_size is {self.batch_size}, but envs * horizon collect {self.envs * self.horizon} transitions; "

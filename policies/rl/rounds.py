@@ -98,7 +98,7 @@ class RlRun:
 
     Args:
         config: of the run.
-        make_env: makes a VecEnv of so many environments, whose episodes have a purpose (of `core.seeds.PURPOSES`).
+        make_env: makes a VecEnv of so many environments, whose episodes have a purpose (of `core.choices.PURPOSES`).
         state: of a checkpoint to go on from, None for a new run.
         make_experts: makes the experts of a VecEnv's environments; needed for `expert_steps`.
     """

@@ -4,11 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from toyshift.core.choices import Device
 from toyshift.core.errors import ConfigError
+from toyshift.core.fields import Limit, check_ranges
+from toyshift.core.files import real_path
 from toyshift.policies.config import PolicyConfig
-from toyshift.policies.settings import DEVICES, Settings, choose
+from toyshift.policies.settings import Settings
+
+UNSET = "<data>"  # stands for the datasets that a file of settings leaves to the command line
+PRECISIONS = ("auto", "f32", "bf16")
+NORMALISATIONS = ("mixture", "normal", "bounds_q99")
+ACTS = ("last", "best")
+# The largest are far above what anyone has trained with: a slip of the keyboard must not ask for all memory.
+LIMITS: dict[str, Limit] = {
+    "steps": 1, "minutes": 0, "batch_size": (1, 1_000_000), "accumulate": (1, 1_000_000), "lr": (1e-12, 1e3),
+    "encoder_lr_scale": (1e-12, 1e6), "weight_decay": (0, 1e3), "warmup": 0, "lr_end": (0, 1), "grad_clip": (0, 1e9),
+    "seed": 0, "threads": (0, 1024), "brightness": (0, 10), "contrast": (0, 10), "color": (0, 10), "shift": (0, 1024),
+    "state_noise": (0, 1e3), "token_copies": (0, 1000), "checkpoint_minutes": (1e-12, 1e6), "keep_steps": 1,
+    "validate_every": 0, "log_every": 1, "weights": (1e-9, 1e9),
+}  # fmt: skip
+
+if TYPE_CHECKING:  # for a type checker the choices are texts
+    Precision = str
+    Normalisation = str
+    Act = str
+else:
+    Precision, Normalisation, Act = Literal[PRECISIONS], Literal[NORMALISATIONS], Literal[ACTS]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +90,7 @@ class TrainConfig(Settings):
     data: tuple[str, ...] = ()
     out: str = "runs/policy"
     weights: tuple[float, ...] = ()
-    normalise: str = "mixture"
+    normalise: Normalisation = "mixture"
     act_as: str = ""
     policy: PolicyConfig = dataclasses.field(default_factory=PolicyConfig)
     steps: int = 5000
@@ -81,8 +104,8 @@ class TrainConfig(Settings):
     lr_end: float = 0.01
     grad_clip: float = 1.0
     seed: int = 0
-    precision: str = "auto"
-    device: str = "auto"
+    precision: Precision = "auto"
+    device: Device = "auto"
     threads: int = 0
     ema: float = 0.999
     brightness: float = 0.1
@@ -96,7 +119,7 @@ class TrainConfig(Settings):
     init_from: str = ""
     checkpoint_minutes: float = 2.0
     keep_steps: tuple[int, ...] = ()
-    act: str = "last"
+    act: Act = "last"
     compile: bool = False
     validation: float = 0.05
     validate_every: int = 0
@@ -104,29 +127,30 @@ class TrainConfig(Settings):
     wandb: str = ""
 
     def __post_init__(self) -> None:
-        choose("precision", self.precision, ("auto", "f32", "bf16"))
-        choose("device", self.device, DEVICES)
-        choose("normalisation", self.normalise, ("mixture", "normal", "bounds_q99"))
+        super().__post_init__()
+        check_ranges(self, LIMITS)
         if self.act_as and self.normalise == "mixture":
             raise ConfigError(
                 f"act_as is {self.act_as!r}, but a mixture that is normalised as one acts in everyone's units; "
                 "give normalise normal or bounds_q99"
             )
-        choose("kind of weights to act", self.act, ("last", "best"))
+        if not self.out:
+            raise ConfigError("out is ''; it must be the folder of the trained policy")
         if not self.data:
             raise ConfigError("no dataset was given: name at least one folder made by `toyshift collect`")
         if self.policy.privileged or self.policy.head == "squashed":
             raise ConfigError(
                 "privileged and head squashed are of reinforcement learning: `toyshift train-rl` makes such policies"
             )
+        places = [real_path(folder) for folder in self.data if folder != UNSET]
+        if twice := [folder for folder in self.data if places.count(real_path(folder)) > 1]:
+            raise ConfigError(
+                f"data names {' and '.join(twice)}, one dataset {len(twice)} times; name it once, "
+                "and give weights to draw it more often"
+            )
         if self.weights and len(self.weights) != len(self.data):
             raise ConfigError(f"{len(self.weights)} weights for {len(self.data)} datasets; give one each, or none")
-        if min(self.steps, self.batch_size, self.accumulate, self.log_every) < 1:
-            raise ConfigError("steps, batch_size, accumulate and log_every must be at least 1")
         self._require("be in [0, 1)", lambda value: 0.0 <= value < 1.0, "ema", "validation", "view_dropout")
-        self._require_positive("lr", "encoder_lr_scale", "checkpoint_minutes")
-        self._require_not_negative("minutes", "weight_decay", "warmup", "grad_clip", "brightness", "contrast", "color")
-        self._require_not_negative("shift", "state_noise", "threads", "token_copies")
         if self.keep_steps and not (self.minutes or 0 < min(self.keep_steps) <= max(self.keep_steps) <= self.steps):
             raise ConfigError(f"keep_steps is {self.keep_steps}; they must lie between 1 and the {self.steps} steps")
         if self.mirror and self.caches_tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import typing
@@ -9,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.core.fields import check_value
 from toyshift.policies.config import PolicyConfig
-from toyshift.policies.training.config import TrainConfig
-
-UNSET = "<data>"  # stands for the datasets that the file leaves to the command line
-_KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+from toyshift.policies.training.config import UNSET, TrainConfig
 
 
 def read_config_file(path: Path) -> TrainConfig:
@@ -55,7 +54,7 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         value = json.loads(text) if Path(path).suffix.lower() == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:  # of JSON, of numbers of too many digits, of depth
         raise FileError(f"{path} is neither YAML nor JSON ({' '.join(str(error).split())})") from error
     if not isinstance(value, dict):
         raise FileError(f"{path} holds no settings; write lines such as `pooling: detpool`")
@@ -67,11 +66,8 @@ def _coerced(path: Path, name: str, value: Any, kind: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         item_kind = typing.get_args(kind)[0]
         return tuple(_coerced(path, name, item, item_kind) for item in (value if isinstance(value, list) else [value]))
-    if kind is float and not isinstance(value, bool):
-        try:
-            return float(value)  # also of a text: YAML reads 1e-3 as one
-        except (TypeError, ValueError):
-            pass
-    elif isinstance(value, kind) and isinstance(value, bool) == (kind is bool):
-        return value
-    raise ConfigError(f"{path}: {name} is {value!r}; it must be {_KINDS[kind]}")
+    if kind is float and isinstance(value, str):  # YAML reads 1e-3 as a text
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    check_value(f"{path}: {name}", value, kind)
+    return float(value) if kind is float else value

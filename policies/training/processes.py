@@ -139,6 +139,7 @@ def require_even(batch_size: int, accumulate: int, count: int) -> None:
     """Raises ConfigError where a batch cannot be cut into equal parts, one per process and pass."""
     if batch_size % (accumulate * count):
         raise ConfigError(
-            f"a batch of {batch_size} cannot be cut into {count} processes x {accumulate} passes; "
+            f"accumulate is {accumulate}: a batch of {batch_size} cannot be cut into "
+            f"{count} processes x {accumulate} passes; "
             f"make --batch-size a multiple of {count * accumulate}"
         )

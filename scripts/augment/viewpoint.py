@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from toyshift.core.errors import ConfigError
+from toyshift.core.files import real_path
 from toyshift.scripts.options import Parallel
 
 
@@ -31,7 +32,7 @@ class Config(Parallel):
         low, high = self.azimuth
         if not -180 <= low <= high <= 180:
             raise ConfigError(f"--azimuth takes the lower angle first, from -180 to 180 degrees, not {low:g} {high:g}")
-        if self.src.resolve() == self.dst.resolve():
+        if real_path(self.src) == real_path(self.dst):
             raise ConfigError(f"{self.src} cannot be both source and destination")
 
 

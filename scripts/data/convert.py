@@ -13,18 +13,19 @@ from typing import Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import DatasetFormat
 from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, control_hz=0):
+class Config(Common, control_hz=(0, 1000)):
     """Options of `toyshift data convert`."""
 
     src: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SRC")]
     """LeRobot folder, TFDS folder or robomimic HDF5 file."""
     dst: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """Folder, or HDF5 file, to write."""
-    to: str
+    to: DatasetFormat
     """lerobot, rlds (needs the extra oxe) or robomimic (needs the extra robomimic)."""
     contract: Path | None = None
     """JSON file with the action contract, for a robomimic file that was not written here."""

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import ActionMode, IrrelevantFactor, RelevantFactor
 from toyshift.core.graphics import gl_backend
 from toyshift.scripts.options import Parallel
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Parallel, episodes=1):
+class Config(Parallel, episodes=1, image_size=(16, 1024)):
     """Options of `toyshift data fragment`."""
 
     m: int = 2
@@ -31,9 +32,9 @@ class Config(Parallel, episodes=1):
     correlation: Annotated[float, tyro.conf.arg(aliases=["--rho"])] = 1.0
     """0 (what is seen tells nothing of where the target is) to 1 (each sub-dataset has a range of its own of both); its
     old name is --rho."""
-    factor: str = "azimuth"
+    factor: IrrelevantFactor = "azimuth"
     """Task-irrelevant factor: azimuth, light, table, background, object_colour or robot."""
-    relevant: str = "position"
+    relevant: RelevantFactor = "position"
     """Task-relevant factor: position or object."""
     relevant_diversity: Annotated[float | None, tyro.conf.arg(aliases=["--relevant-radius"])] = None
     """Diversity of the task-relevant factor; by default the same."""
@@ -47,7 +48,7 @@ class Config(Parallel, episodes=1):
     """How many successful demonstrations in all, shared equally."""
     out: Path
     """Folder of the sub-datasets part-0, part-1, ...; an interrupted collection goes on where it was."""
-    action_mode: str = "eef_delta"
+    action_mode: ActionMode = "eef_delta"
     """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     image_size: int = 96
     """Height and width of the images [pixels]."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import Environment
 from toyshift.scripts.options import Common
 
 
@@ -20,7 +21,7 @@ class Config(Common):
 
     out: Path
     """Folder for env.py and README.md."""
-    env: str = "toyshift/Grasp-v0"
+    env: Environment = "toyshift/Grasp-v0"
     """Registered id of the environment."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set; give it several times for several, each of which LeRobot reports on its own; none is toys:test."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from toyshift.core.choices import Environment, Quality, RobotName
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -47,11 +48,11 @@ HOLD = 10  # how often a video repeats an episode's last picture
 class Config(Common, episodes=1, size=(64, 512)):
     """Options of `toyshift envs play`."""
 
-    env: str = "toyshift/Grasp-v0"
+    env: Environment = "toyshift/Grasp-v0"
     """Registered id of the environment."""
     objects: str = ""
     """Object set; the environment's own if none is given."""
-    robot: str = ""
+    robot: RobotName | None = None
     """Robot; the environment's own if none is given."""
     shift: str = ""
     """Shifts, e.g. "camera-azimuth=3,object-mass=2"."""
@@ -63,7 +64,7 @@ class Config(Common, episodes=1, size=(64, 512)):
     """Episodes in the video."""
     size: int = 400
     """Height and width of the video [pixels]."""
-    quality: Literal["fast", "high"] = "high"
+    quality: Quality = "high"
     """How the video is drawn: high has shadows and the robot's full meshes."""
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import Quality, RobotName
 from toyshift.core.files import atomic_path
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -26,12 +27,12 @@ HAND = 0.13  # radius of the sphere around a hand, from its grasp site upward [m
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, size=(64, 512), columns=1):
+class Config(Common, size=(64, 512), columns=(1, 100)):
     """Options of `toyshift envs robots`."""
 
     out: Path
     """The picture, a PNG file."""
-    robot: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    robot: Annotated[tuple[RobotName, ...], tyro.conf.UseAppendAction] = ()
     """Robot to draw; give it several times for several; none is all."""
     objects: str = "toys:train?n=6"
     """Object set; the first object that the seed draws lies on the table."""
@@ -39,7 +40,7 @@ class Config(Common, size=(64, 512), columns=1):
     """Height and width of one view [pixels]."""
     columns: int = 1
     """Robots side by side."""
-    quality: str = "high"
+    quality: Quality = "high"
     """high: shadows and full meshes; fast: what policies see."""
 
 

@@ -14,13 +14,14 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.runs import found
-from toyshift.policies.config import ENCODER_NAMES, VIT_NAMES, PolicyConfig
+from toyshift.policies.config import VIT_NAMES, PolicyConfig
+from toyshift.policies.parts import Encoder
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 from toyshift.scripts.studies.cells import PLAY, Cell, Study, pool_of, set_name
@@ -114,6 +115,11 @@ BUDGETS = {
 }
 
 
+if TYPE_CHECKING:  # for a type checker the choices are texts
+    BudgetName = str
+else:
+    BudgetName = Literal[tuple(BUDGETS)]
+
 # of a budget, changed by options
 NUMBERS = ("demos", "seeds", "steps", "long_steps", "batch", "trials", "tune_steps", "tune_trials")
 TUPLES = ("poolings", "varied", "rates", "kept")
@@ -125,7 +131,7 @@ class Config(
 ):
     """Options of `toyshift study lego-table`."""
 
-    budget: str = "small"
+    budget: BudgetName = "small"
     """small (two cores, hours) or paper (ViT-L, GPUs)."""
     ycb: Path | None = None
     """Folder with real YCB objects in the official layout; they are tested when it is given."""
@@ -133,7 +139,7 @@ class Config(
     results: Path = Path("results/lego_fair")
     only: tuple[str, ...] = ()
     """Cells to run, with * for anything, e.g. "mean-plain-*"; the search for their settings is run first."""
-    encoder: str = ""
+    encoder: Encoder | None = None
     """Another encoder than the budget's."""
     encoder_size: int = 0
     """Another side of the images for the encoder [pixels]; 0 = the budget's."""
@@ -168,10 +174,6 @@ class Config(
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.budget not in BUDGETS:
-            raise UnknownNameError("budget", self.budget, BUDGETS)
-        if self.encoder and self.encoder not in ENCODER_NAMES:
-            raise UnknownNameError("encoder", self.encoder, ENCODER_NAMES)
         if min((0, *self.kept, *self.rates)) < 0 or self.long_steps < -1:
             raise ConfigError("--kept and --rates must not be negative, --long-steps not below -1")
         if len(self.rates) == 1:

@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from toyshift.core.choices import RobotName
 from toyshift.scripts.toys.options import SetConfig
 
 
@@ -18,7 +19,7 @@ class Config(SetConfig, drops=1, grasps=1):
 
     out: Path
     """Folder of the files; an interrupted run goes on where it was."""
-    robot: str = "panda"
+    robot: RobotName = "panda"
     """Whose gripper, and whose reach."""
     drops: int = 4
     """Times that each object is put on the table, in a rest pose each."""

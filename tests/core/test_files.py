@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import FileError, UnknownNameError
-from toyshift.core.files import atomic_dir, atomic_path, content_hash, json_hash, read_json, write_json
+from toyshift.core.files import atomic_dir, atomic_path, content_hash, json_hash, read_json, real_path, write_json
 from toyshift.core.seeds import episode_rng
 
 
@@ -68,3 +68,17 @@ def test_unknown_names_suggest_the_nearest() -> None:
     message = str(UnknownNameError("pooling", "detpol", ("detpool", "mean")))
     assert "Did you mean 'detpool'?" in message
     assert "mean" in message
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "9" * 5000, "{", "\udcff"], ids=["deep", "long", "torn", "bytes"])
+def test_what_is_no_json_for_whatever_reason_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(FileError, match=r"odd\.json is not valid JSON"):
+        read_json(tmp_path / "odd.json")
+
+
+def test_a_real_path_has_no_links_and_a_link_to_itself_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "link" / ".." / "link") == real_path(str(tmp_path)) / "there"
+    assert real_path(tmp_path / "loop").name == "loop"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from toyshift.core.choices import PURPOSES
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.core.seeds import PURPOSES, episode_rng
+from toyshift.core.seeds import episode_rng
 
 
 def test_streams_repeat_and_differ() -> None:

@@ -113,6 +113,16 @@ def test_bad_input(text):
         mask_source(text)
 
 
+@pytest.mark.parametrize(("text", "said"), [
+    ("os:getcwd", "returns a str, which has no method masks"), ("os:listdir_", "cannot be imported"),
+    ("os:curdir", "cannot be called"), ("math:sqrt", "raises TypeError"), (":", "cannot be imported"),
+    (".a:b", "cannot be imported"),
+])  # fmt: skip
+def test_a_provider_that_is_none_is_refused_before_anything_is_played(text, said):
+    with pytest.raises(ConfigError, match=said):
+        mask_source(text).reset(0, 0)
+
+
 def test_protocol():
     provider = ColourDetector()
     assert set(provider.masks({"a": np.zeros((8, 8, 3), np.uint8), "b": np.zeros((9, 7, 3), np.uint8)})) == {"a", "b"}

@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -19,6 +20,7 @@ import pytest
 
 from toyshift.core import workers
 from toyshift.core.errors import ConfigError
+from toyshift.core.fields import choices_of
 from toyshift.scripts import cli
 from toyshift.scripts.evaluate import row_names
 from toyshift.scripts.options import Common, option_list, options_of, parse
@@ -203,7 +205,7 @@ def test_what_the_system_refuses_comes_with_a_remedy(
     [
         (["evaluate", "--policy", "random", "--policy", "nowhere"], "nowhere"),
         (["evaluate", "--policy", "random", "--objects", "toys:test?n=2", "--objects", "toyz"], "'toyz'"),
-        (["collect", "--objects", "toys:train?n=2", "--image-size", "4"], "image_size is 4"),
+        (["collect", "--objects", "toys:train?n=2", "--image-size", "4"], "--image-size must be from 16 to 1024"),
         (["collect", "--objects", "toys:train?n=2", "--action-mode", "eef_detla"], "'eef_delta'"),
         (["diagnose", "--policy", "oracle"], "trained policy"),
     ],
@@ -260,17 +262,30 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["toys", "stats"], "SET"),
         (["toys"], "list, print, show"),
         (["verify", "a", "b"], "'b'"),
+        (["data", "mix", "a", "--out", "m.json", "b"], "`toyshift data mix` does not take 'b' here"),
         (["data", "mix", "a", "--out"], "--out takes a value behind it, got none"),
         (["augment", "viewpoint", "a", "b", "--azimuth", "3"], "--azimuth takes 2 values behind it, got 3;"),
         (["envs", "play", "--actor", "human"], "--actor is 'human'; it must be one of oracle, random"),
         (["train", "--data", "x", "--mirror=yes"], "--mirror takes no value behind it"),
-        (["train", "--data", "x", "--lr=fast"], "--lr is 'fast'; it must be a number"),
+        (["train", "--data", "x", "--lr=fast"], "--lr is 'fast'; it must be a finite number"),
         (["collect"], "--out PATH"),
         (["train", "--data", "x", "--poling", "mean"], "'--pooling'"),
         (["train", "--data", "x", "--pooling", "detpol"], "'detpool'"),
         (["train"], "no dataset was given"),
         (["diagnose"], "--policy DIR"),
         (["serve", "--policy", "x", "--port", "70000"], "--port"),
+        (["evaluate", "--policy", "oracle", "--objects", "toys:train?n=2", "--masks", "os:getcwd"], "no method masks"),
+        (["train", "--data", "x", "--lr", "nan"], "lr is nan; it must be a finite number"),
+        (["train", "--data", "x", "--lr", "inf"], "lr is inf; it must be a finite number"),
+        (["train", "--data", "x", "--lr", "-inf"], "lr is -inf; it must be a finite number"),
+        (["train", "--data", "x", "--weights", "nan"], "weights is nan; it must be a finite number"),
+        (["train", "--data", "x", "--minutes", "nan"], "minutes is nan; it must be a finite number"),
+        (["train", "--data", "x", "--width", "1e9"], "width must be from 8 to 4096"),
+        (["train", "--data", "x", "y", "x/../x"], "data names x and x/../x, one dataset 2 times"),
+        (["train", "--data", "x", "--steps", "1.5"], "--steps is '1.5'; it must be a whole number"),
+        (["train", "--data", "x", "--steps", "9" * 5000], "it must be a whole number"),
+        (["train", "--data", "x", "--act", "bset"], "it must be one of last, best; did you mean 'best'?"),
+        (["train", "--data", "a\udcff"], "holds bytes that are no UTF-8"),
         (["serve", "--policy", "oracle"], "lives in the simulator"),
         (["evaluate", "--policy", "ws://nowhere:x"], "write ws://HOST:PORT"),
         (["evaluate", "--policy", "ws://a:1", "--remote-keys", "keys.json"], "keys.json"),
@@ -327,6 +342,40 @@ def test_the_workers_of_a_cluster_are_not_this_machines() -> None:
 def test_arguments_after_the_words_reach_the_command() -> None:
     name, main, rest = cli.find(["toys", "show", "ycb-like", "--out", "x.png"])
     assert (name, main.__module__, rest) == ("toys show", "toyshift.scripts.toys.show", ["ycb-like", "--out", "x.png"])
+
+
+@pytest.mark.parametrize(("text", "number"), [("1e3", 1000), ("2.5e1", 25), ("3.0", 3), ("1E2", 100), ("12", 12)])
+def test_whole_numbers_may_be_written_with_an_exponent(text: str, number: int) -> None:
+    for words in (["--episodes", text], [f"--episodes={text}"]):
+        name, main, rest = cli.find(["collect", "--out", "1e3", *words])
+        config = parse(main, rest, name)
+        assert (config.episodes, config.out) == (number, Path("1e3"))  # a folder keeps its name
+
+
+def test_negative_numbers_with_an_exponent_are_values_and_not_options() -> None:
+    name, main, rest = cli.find(["augment", "viewpoint", "a", "b", "--azimuth", "-3e1", "-5.5e-1"])
+    assert parse(main, rest, name).azimuth == (-30.0, -0.55)
+
+
+def test_help_shows_the_choices_where_there_are_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = {
+        "train": "--pooling --encoder --head --norm --policy-net --instruction --precision --device --normalise --act",
+        "train-rl": "--algo --env --reward --pooling --device", "evaluate": "--task --purpose",
+        "collect": "--task --robot --action-mode --keep --grasp-search", "data convert": "--to",
+        "envs play": "--env --robot --actor --quality", "envs hub": "--env", "envs robots": "--robot --quality",
+        "toys grasps": "--robot", "serve": "--device", "study lego-table": "--budget --encoder",
+        "data fragment": "--factor --relevant --action-mode",
+    }  # fmt: skip
+    for words, names in wanted.items():
+        name, main, _ = cli.find(words.split())
+        options = {option.names[0]: option for option in option_list(options_of(main))}
+        with pytest.raises(SystemExit):
+            cli.main([*words.split(), "--help"])
+        text = re.sub(r"[^\w{},./-]", "", capsys.readouterr().out)  # without frames, and lines put together
+        for option in names.split():
+            choices = choices_of(options[option].kind)
+            assert len(choices) > 1, (name, option)
+            assert re.search(rf"{option}[^{{}}]*{{(None,)?{','.join(choices)}}}", text), (name, option)
 
 
 def test_negative_angles_are_values_and_not_options() -> None:
@@ -391,5 +440,7 @@ def test_numbers_are_held_to_the_limits_of_their_class_and_of_its_base() -> None
     assert (MoreNumberConfig(size=3, share=0.5).size, NumberConfig().size) == (3, 2)
     with pytest.raises(ConfigError, match="--size must be from 1 to 3, got 4"):
         MoreNumberConfig(size=4)
-    with pytest.raises(ConfigError, match=r"--share must be at least 0\.5, got nan"):
+    with pytest.raises(ConfigError, match=r"--share must be at least 0\.5, got 0\.1"):
+        MoreNumberConfig(share=0.1)
+    with pytest.raises(ConfigError, match="share is nan; it must be a finite number"):
         MoreNumberConfig(share=float("nan"))

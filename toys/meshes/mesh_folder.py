@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
-from toyshift.core.files import cache_dir, json_hash, read_json, write_json
+from toyshift.core.files import cache_dir, json_hash, read_json, real_path, write_json
 from toyshift.toys.grammar import Term, check_variant, number
 from toyshift.toys.meshes.archive import folder_of
 from toyshift.toys.meshes.meshfile import SUFFIXES, load_raw, longest_edge
@@ -128,7 +128,7 @@ def plan_meshes(argument: str, source: str, options: Mapping[str, str], term: Te
     usual = MeshRecipe("", "", "", source, density=density, option=True)
     recipes = {
         name: dataclasses.replace(
-            usual, path=str(path.resolve()), id=name, name=name.replace("_", " "), mass=masses.get(name, mass)
+            usual, path=str(real_path(path)), id=name, name=name.replace("_", " "), mass=masses.get(name, mass)
         )
         for name, path in files.items()
     }

@@ -136,4 +136,4 @@ class ToyDistribution(_Lengths):  # type: ignore[misc]  # whose fields are those
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

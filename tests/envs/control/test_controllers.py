@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.core.contract import ACTION_MODES
+from toyshift.core.choices import ACTION_MODES
 from toyshift.data.grasping.choose import make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.control.controllers import MODES

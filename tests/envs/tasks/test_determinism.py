@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from toyshift.core.choices import PURPOSES
 from toyshift.core.errors import ContractError, UnknownNameError
-from toyshift.core.seeds import PURPOSES
 from toyshift.envs import EnvConfig, GraspEnv, Look, ToyGraspVectorEnv
 from toyshift.envs.tasks.snapshot import restore, save
 

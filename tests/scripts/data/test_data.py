@@ -65,7 +65,7 @@ def test_convert_there_and_back(tmp_path: Path, capsys: Any) -> None:
     assert result["content_hash"] == open_dataset(tmp_path / "d").content_hash()
     code, result = call(capsys, "data", "convert", tmp_path / "d", tmp_path / "x", "--to", "rosbag")
     assert code == 2
-    assert "Available: lerobot, rlds, robomimic" in result["error"]["message"]
+    assert "--to is 'rosbag'; it must be one of lerobot, rlds, robomimic" in result["error"]["message"]
 
 
 def test_mix(tmp_path: Path, capsys: Any) -> None:
