@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -19,14 +20,14 @@ class UnknownNameError(ToyShiftError, ValueError):
         choices: the names that exist.
     """
 
-    def __init__(self, kind: str, got: str, choices: Iterable[str]) -> None:
+    def __init__(self, kind: str, got: object, choices: Iterable[str]) -> None:
         names = sorted(choices)
-        close = difflib.get_close_matches(got, names, n=1, cutoff=0.4)
+        close = difflib.get_close_matches(str(got), names, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {got!r}.{hint} Available: {', '.join(names) or 'none'}")
         self._arguments = (kind, got, tuple(names))
 
-    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, tuple[str, ...]]]:
         return type(self), self._arguments  # errors cross process borders
 
 
@@ -56,3 +57,18 @@ class GraspError(ToyShiftError):
 
 class RemoteError(ToyShiftError, RuntimeError):
     """A policy server that cannot be reached, breaks off, answers with an error, or speaks another protocol."""
+
+
+_READABLE = "choose a place where you may read and write"
+_FILE_THERE = "there is a file where a folder is wanted: choose another place, or move the file away"
+_REMEDIES = {
+    errno.EACCES: _READABLE, errno.EPERM: _READABLE, errno.EROFS: _READABLE, errno.EEXIST: _FILE_THERE,
+    errno.ENOTDIR: _FILE_THERE, errno.EISDIR: "there is a folder where a file is wanted: choose another place",
+    errno.ENOSPC: "the disk is full: free some space, then run the same command again",
+    errno.EDQUOT: "your share of the disk is full: free some space, then run the same command again",
+}  # fmt: skip
+
+
+def remedy_of(error: OSError) -> str:
+    """Returns what helps against an error of the operating system; where nobody knows, to look at the path."""
+    return _REMEDIES.get(error.errno or 0, "check that path")

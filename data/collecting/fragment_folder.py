@@ -17,7 +17,7 @@ from toyshift.core.files import read_json, write_json
 from toyshift.core.information import estimated_mutual_information
 from toyshift.core.runs import differences, refuse_foreign, refuse_other
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.collection import check, collect
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import Fragmentation, fragment, recorded
 from toyshift.data.collecting.factors import bin_of
@@ -138,6 +138,8 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
         refuse_foreign(out, "toyshift data fragment")
     elif different := differences(plan, read_json(out / PLAN), but=("parts", "planted")):
         raise refuse_other(out, "sub-datasets", different)
+    for part in {part.robot: part for part in configs}.values():  # they differ in little else that can be refused
+        check(part)
     write_json(out / PLAN, plan)
     results = [collect(part) for part in configs]
     attempts = sum(result["attempts"] for result in results)
