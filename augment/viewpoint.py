@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from toyshift.core import runs
+from toyshift.core.arrays import Array, Image, Mask
 from toyshift.core.contract import SIM_STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import json_hash
@@ -67,7 +68,7 @@ def _opened(src: Path) -> Iterator[tuple[Dataset, GraspEnv]]:
         yield dataset, env
 
 
-def _show(env: GraspEnv, episode: Episode, state: Array) -> tuple[Array, Array]:
+def _show(env: GraspEnv, episode: Episode, state: Array) -> tuple[Image, Mask]:
     """Returns what the moved camera sees, image and mask, in a state of an episode."""
     env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"], episode.meta.get("others"))
     view = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
 
 
@@ -64,11 +65,13 @@ _FILE_THERE = "there is a file where a folder is wanted: choose another place, o
 _REMEDIES = {
     errno.EACCES: _READABLE, errno.EPERM: _READABLE, errno.EROFS: _READABLE, errno.EEXIST: _FILE_THERE,
     errno.ENOTDIR: _FILE_THERE, errno.EISDIR: "there is a folder where a file is wanted: choose another place",
-    errno.ENOSPC: "the disk is full: free some space, then run the same command again",
-    errno.EDQUOT: "your share of the disk is full: free some space, then run the same command again",
+    errno.ENOSPC: "the disk is full: make room and run the same command again",
+    errno.EDQUOT: "your share of the disk is full: make room and run the same command again",
 }  # fmt: skip
 
 
-def remedy_of(error: OSError) -> str:
-    """Returns what helps against an error of the operating system; where nobody knows, to look at the path."""
-    return _REMEDIES.get(error.errno or 0, "check that path")
+def remedy_of(error: Exception) -> str:
+    """Returns what helps against an error of the operating system, told by its number or, in a library's, its words."""
+    told = getattr(error, "errno", None)
+    number = told or next((number for number in _REMEDIES if os.strerror(number) in str(error)), 0)
+    return _REMEDIES.get(number, "check that path")

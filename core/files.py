@@ -135,8 +135,10 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        file.unlink(missing_ok=True)
-        os.close(handle)
+        try:
+            file.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
         with contextlib.suppress(OSError):  # filled meanwhile, or gone
             for folder in made:
                 folder.rmdir()

@@ -25,6 +25,7 @@ from toyshift.data.store.dataset import open_dataset
 
 PLAN = "fragment.json"
 VERSION = 1
+_AGAIN = "restore it from a copy, or delete the folder and run `toyshift data fragment` again"
 DIALS = (
     "diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity", "bins"
 )
@@ -136,7 +137,7 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
     ]
     if not is_fragmented(out):
         refuse_foreign(out, "toyshift data fragment")
-    elif different := differences(plan, read_json(out / PLAN), but=("parts", "planted")):
+    elif different := differences(plan, read_json(out / PLAN, _AGAIN), but=("parts", "planted")):
         raise refuse_other(out, "sub-datasets", different)
     for part in {part.robot: part for part in configs}.values():  # they differ in little else that can be refused
         check(part)
@@ -164,7 +165,7 @@ def read_plan(folder: Path) -> tuple[Fragmentation, Mapping[str, Any]]:
         FileError: the plan is damaged or of another version.
     """
     path = Path(folder) / PLAN
-    plan = read_json(path)
+    plan = read_json(path, _AGAIN)
     try:
         if plan["version"] != VERSION:
             raise FileError(f"{path}: version {plan['version']} of plans; this ToyShift reads {VERSION}")

@@ -388,7 +388,7 @@ def _read_ours(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise ContractError(
             f"{folder} has no {path.name} in meta/ and so no action contract: what its actions mean is unknown, and "
-            "guessing is refused. Write it with `toyshift.data.finalize`"
+            f"guessing is refused. Of a dataset of ours, {_RESTORE}; one of LeRobot's own has none, and is not read"
         )
     ours = read_json(path, _RESTORE)
     missing = [

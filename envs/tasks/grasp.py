@@ -109,11 +109,12 @@ class GraspEnv(gym.Env[Observation, Float32]):
 
     def __init__(self, config: EnvConfig | None = None, render_mode: str | None = None, **overrides: Any) -> None:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in overrides.items()}
+        for name in fields.keys() - EnvConfig.__dataclass_fields__.keys():
+            raise UnknownNameError("environment option", name, EnvConfig.__dataclass_fields__)
         try:
             self.config = EnvConfig(**fields) if config is None else config
         except TypeError as error:
-            unknown = str(error).split("'")[-2]
-            raise UnknownNameError("environment option", unknown, EnvConfig.__dataclass_fields__) from error
+            raise ConfigError(f"one of the environment's options is of another kind ({error}): {fields}") from error
         if config is not None and overrides:
             raise ConfigError("give either config= or single options, not both")
         if render_mode not in (None, *RENDER_MODES):
