@@ -93,7 +93,7 @@ def test_a_lock_that_is_removed_by_its_holder_still_keeps_others_out(tmp_path: P
     for thread in threads:
         thread.join()
     assert most == 1
-    assert not os.listdir(tmp_path)
+    assert not list(tmp_path.rglob("*.lock"))
 
 
 def test_an_interrupted_folder_is_not_left_behind(tmp_path: Path) -> None:
