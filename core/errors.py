@@ -66,6 +66,7 @@ _REMEDIES = {
     errno.EACCES: _READABLE, errno.EPERM: _READABLE, errno.EROFS: _READABLE, errno.EEXIST: _FILE_THERE,
     errno.ENOTDIR: _FILE_THERE, errno.EISDIR: "there is a folder where a file is wanted: choose another place",
     errno.ENOSPC: "the disk is full: make room and run the same command again",
+    errno.EFBIG: "the system allows no file of that size: raise the limit (`ulimit -f`) and run the same command again",
     errno.EDQUOT: "your share of the disk is full: make room and run the same command again",
 }  # fmt: skip
 

@@ -72,10 +72,11 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
             if not skip_damaged:
                 raise episode
             dropped[str(number)] = str(episode)
-        if isinstance(episode, FileError) or not marker.exists():  # not before something could be read
-            claim(marker, key, {"dropped": dropped})
-        if isinstance(episode, FileError):
+            if marker.exists():
+                claim(marker, key, {"dropped": dropped})
             continue
+        if not marker.exists():  # not before there is something to write
+            claim(marker, key, {"dropped": dropped})
         number = episode.index  # behind damage, numbers may be missing
         require_episode(stream, episode, stream.source)
         write_episode(path, Episode(number, episode.frames, episode.meta))

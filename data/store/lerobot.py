@@ -358,8 +358,10 @@ class _Layout:
         number, first = len(self), self._frames(len(self))
         task = str(episode.meta.get("task", ""))
         task_index = self._tasks.setdefault(task, len(self._tasks))
-        where = {"first_index": first, "task_index": task_index, "fps": self._fps}
-        place = data.add(episode_table(episode, self._stored, episode_index=number, **where))
+        table = episode_table(
+            episode, self._stored, episode_index=number, first_index=first, task_index=task_index, fps=self._fps
+        )
+        place = data.add(table)
         stats = _episode_stats(episode, number, first, task_index, self._fps, self._running, self._histograms)
         row = _episode_row(number, task, first, len(episode), place, stats)
         for key, clip in episode.videos.items():

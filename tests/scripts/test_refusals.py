@@ -153,7 +153,7 @@ def test_convert_merge_and_repair(demos: Path, tmp_path: Path, capsys: pytest.Ca
     assert cli.main(convert) == 2  # and what is missing there stays said
     shutil.rmtree(out)
     shutil.rmtree(source / "data")
-    refused(convert, out, "none of its 2 episodes", capsys)
+    refused([*convert, "--skip-damaged"], out, "none of its 2 episodes", capsys)
     refused(["data", "check", str(source), "--repair", str(out)], out, "nothing is left", capsys)
 
 
