@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -87,7 +89,9 @@ def test_a_typing_error_is_named_before_what_is_missing(capsys: pytest.CaptureFi
         assert "needs --out" not in said
 
 
-def test_train_and_export(demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_and_export(
+    demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, bundle = tmp_path / "out", tmp_path / "bundle"
     sizes = ["--steps", "2", "--batch-size", "4", "--out", str(out)]
     for wrong, culprit in {
@@ -99,7 +103,33 @@ def test_train_and_export(demos: Path, tmp_path: Path, capsys: pytest.CaptureFix
     refused(["export", str(out), "--out", str(bundle)], bundle, str(out), capsys)
     assert cli.main(["train", "--data", str(demos), *sizes]) == 0
     assert not list(out.glob("*.lock"))
+    with monkeypatch.context() as patch:
+        patch.setattr("toyshift.policies.act.bundle._write_onnx", full_disk)
+        refused(["export", str(out), "--out", str(bundle)], bundle, f"{bundle}: No space left", capsys)
     assert cli.main(["export", str(out), "--out", str(bundle)]) == 0
+
+
+def full_disk(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(("words", "right"), [
+    (["toys", "stats", "toys:FILE?n=1"], "{}"),
+    (["evaluate", "--policy", "ws://localhost:1", "--remote-keys", "FILE"], None),  # no server answers there
+])
+def test_a_broken_file_of_ones_own_is_corrected_and_not_made_again(
+    words: list[str], right: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('{"x": ')
+    words = [word.replace("FILE", str(file)) for word in words]
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert f"{file} is not valid JSON" in said
+    assert said.endswith("correct it there\n")
+    if right is not None:
+        file.write_text(right)
+        assert cli.main(words) == 0
 
 
 def test_train_rl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
