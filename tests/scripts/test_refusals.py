@@ -55,7 +55,7 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def refused(words: list[str], out: Path, culprit: str, capsys: pytest.CaptureFixture[str]) -> None:
+def check_refused(words: list[str], out: Path, culprit: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(words) == 2, words
     assert culprit in capsys.readouterr().err
     assert not out.exists(), sorted(out.rglob("*"))
@@ -67,16 +67,17 @@ def test_collect(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
         ("--objects", "toyz"): "'toyz'", ("--shift", "camera-azimuth=9"): "from 0", ("--robot", "pandaa"): "'panda'",
         ("--clutter", "5"): "has 2 objects", ("--beginner", "nowhere"): "nowhere",
     }.items():  # fmt: skip
-        refused([*COLLECT, *wrong, "--out", str(out)], out, culprit, capsys)
+        check_refused([*COLLECT, *wrong, "--out", str(out)], out, culprit, capsys)
 
     def no_gl() -> str:
         raise MissingDependencyError("no EGL device")
 
     with monkeypatch.context() as patch:
         patch.setattr(collection, "gl_renderer_name", no_gl)
-        refused([*COLLECT, "--out", str(out)], out, "no EGL device", capsys)
+        check_refused([*COLLECT, "--out", str(out)], out, "no EGL device", capsys)
         planted = ["--m", "2", "--diversity", "0.5", "--disparity", "0.8", "--correlation", "1", "--episodes", "2"]
-        refused(["data", "fragment", *planted, "--objects", OBJECTS, "--out", str(out)], out, "no EGL device", capsys)
+        words = ["data", "fragment", *planted, "--objects", OBJECTS, "--out", str(out)]
+        check_refused(words, out, "no EGL device", capsys)
     assert cli.main([*COLLECT, "--out", str(out)]) == 0
     assert open_dataset(out).num_episodes == 1
 
@@ -99,13 +100,13 @@ def test_train_and_export(
         ("--data", str(demos), "--init-from", "nowhere"): "nowhere",
         ("--data", str(demos), "--act", "best", "--validation", "0"): "held-out",
     }.items():  # fmt: skip
-        refused(["train", *wrong, *sizes], out, culprit, capsys)
-    refused(["export", str(out), "--out", str(bundle)], bundle, str(out), capsys)
+        check_refused(["train", *wrong, *sizes], out, culprit, capsys)
+    check_refused(["export", str(out), "--out", str(bundle)], bundle, str(out), capsys)
     assert cli.main(["train", "--data", str(demos), *sizes]) == 0
     assert not list(out.glob("*.lock"))
     with monkeypatch.context() as patch:
         patch.setattr("toyshift.policies.act.bundle._write_onnx", full_disk)
-        refused(["export", str(out), "--out", str(bundle)], bundle, f"{bundle}: No space left", capsys)
+        check_refused(["export", str(out), "--out", str(bundle)], bundle, f"{bundle}: No space left", capsys)
     assert cli.main(["export", str(out), "--out", str(bundle)]) == 0
 
 
@@ -136,7 +137,7 @@ def test_train_rl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("stable_baselines3")
     out = tmp_path / "out"
     for wrong, culprit in {("--objects", "toyz"): "'toyz'", ("--controls", "foo"): "'foo'"}.items():
-        refused(["train-rl", *wrong, "--out", str(out)], out, culprit, capsys)
+        check_refused(["train-rl", *wrong, "--out", str(out)], out, culprit, capsys)
 
 
 def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +146,7 @@ def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("--objects", "toyz"): "'toyz'", ("--shift", "camera-azimuth=9"): "from 0", ("--clutter", "5"): "has 2 objects",
         ("--policy", "nowhere"): "nowhere", ("--masks", "foo"): "'foo'",
     }.items():  # fmt: skip
-        refused([*EVALUATE, *wrong, "--out", str(out)], out, culprit, capsys)
+        check_refused([*EVALUATE, *wrong, "--out", str(out)], out, culprit, capsys)
     assert cli.main([*EVALUATE, "--no-references", "--out", str(out)]) == 0
 
 
@@ -156,7 +157,7 @@ def test_augment(demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     info = source / "meta" / "info.json"
     before = info.read_text()
     info.write_text(json.dumps(json.loads(before) | {"robot_type": "ur5e"}))  # as if recorded with another robot
-    refused(words, out, "another robot", capsys)
+    check_refused(words, out, "another robot", capsys)
     info.write_text(before)
     assert cli.main(words) == 0
 
@@ -173,7 +174,7 @@ def damaged(demos: Path, place: Path) -> Path:
 def test_convert_merge_and_repair(demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = damaged(demos, tmp_path / "source"), tmp_path / "out"
     merge = ["data", "mix", "--merge", "--out", str(out), str(demos)]
-    refused([*merge, str(source)], out, "episode 1", capsys)
+    check_refused([*merge, str(source)], out, "episode 1", capsys)
     assert cli.main([*merge, str(demos)]) == 0
     shutil.rmtree(out)
     convert = ["data", "convert", str(source), str(out), "--to", "lerobot"]
@@ -183,8 +184,8 @@ def test_convert_merge_and_repair(demos: Path, tmp_path: Path, capsys: pytest.Ca
     assert cli.main(convert) == 2  # and what is missing there stays said
     shutil.rmtree(out)
     shutil.rmtree(source / "data")
-    refused([*convert, "--skip-damaged"], out, "none of its 2 episodes", capsys)
-    refused(["data", "check", str(source), "--repair", str(out)], out, "nothing is left", capsys)
+    check_refused([*convert, "--skip-damaged"], out, "none of its 2 episodes", capsys)
+    check_refused(["data", "check", str(source), "--repair", str(out)], out, "nothing is left", capsys)
 
 
 @pytest.mark.parametrize(("words", "culprit"), [
@@ -201,5 +202,5 @@ def test_the_others(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     out = tmp_path / {"play": "out.mp4", "view": "out.html", "mix": "out.json"}.get(words[1], "out")
-    refused([*words, "--out", str(out)], out, culprit, capsys)
+    check_refused([*words, "--out", str(out)], out, culprit, capsys)
     assert not list(tmp_path.iterdir())

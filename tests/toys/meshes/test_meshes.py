@@ -341,7 +341,7 @@ def test_a_read_only_cache_is_read_and_named_when_it_must_be_written(
     def refused(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("toyshift.core.files.open", refused, raising=False)  # of the lock
+    monkeypatch.setattr("toyshift.core.files._lock", refused)
     assert load_objects(spec)[0].width == width
     (tmp_path / "first.stl").rename(tmp_path / "second.stl")
     with pytest.raises(FileError, match=r"Read-only file system.: make it writable, or set TOYSHIFT_CACHE"):
