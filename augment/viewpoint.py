@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from toyshift.core import runs
+from toyshift.core.arrays import Array, Image, Mask
 from toyshift.core.contract import SIM_STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import json_hash, real_path
@@ -67,6 +68,13 @@ def _opened(src: Path) -> Iterator[tuple[Dataset, GraspEnv]]:
         yield dataset, env
 
 
+def _show(env: GraspEnv, episode: Episode, state: Array) -> tuple[Image, Mask]:
+    """Returns what the moved camera sees, image and mask, in a state of an episode."""
+    env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"], episode.meta.get("others"))
+    view = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])
+    return view.image, np.asarray(view.mask)
+
+
 def _rerender(config: ViewpointConfig, opened: tuple[Dataset, GraspEnv], index: int) -> None:
     """Writes episode `index` of the new dataset."""
     dataset, env = opened
@@ -79,8 +87,7 @@ def _rerender(config: ViewpointConfig, opened: tuple[Dataset, GraspEnv], index: 
         begin_again(env, episode.meta, index)
     env.look = Look(azimuth=azimuth)
     for t, state in enumerate(frames[SIM_STATE]):
-        env.load_sim_state(episode.meta["object_id"], state, episode.meta["model_hash"], episode.meta.get("others"))
-        image, mask = env.renderer().render(CAMERA, env.config.image_sizes[CAMERA])[:2]
+        image, mask = _show(env, episode, state)
         extrinsics, intrinsics = env.camera_pose(CAMERA)
         drawn = {
             image_key(CAMERA): image, mask_key(CAMERA): mask,
@@ -115,6 +122,9 @@ def augment_viewpoint(config: ViewpointConfig) -> dict[str, Any]:
         raise ConfigError(f"{src} has no camera {CAMERA!r} to move; it has {', '.join(cameras)}")
     if SIM_STATE not in dataset.columns:
         raise ContractError(f"{src} does not keep the simulator's state ({SIM_STATE}); it cannot be rendered again")
+    with _opened(src) as (_, env):
+        episode = dataset.episode(0, [SIM_STATE])
+        _show(env, episode, episode.frames[SIM_STATE][0])  # what cannot be shown again is refused before dst is claimed
     runs.claim(marker, key, settings)
     count = min(config.episodes or dataset.num_episodes, dataset.num_episodes)
     todo = sorted(set(range(count)) - episode_indices(dst))

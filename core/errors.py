@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,9 +31,9 @@ class UnknownNameError(ToyShiftError, ValueError):
         choices: the names that exist.
     """
 
-    def __init__(self, kind: str, got: str, choices: Iterable[str]) -> None:
+    def __init__(self, kind: str, got: object, choices: Iterable[str]) -> None:
         names = sorted(choices)
-        close = difflib.get_close_matches(got[:SHOWN], names, n=1, cutoff=0.4)
+        close = difflib.get_close_matches(str(got)[:SHOWN], names, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         told = ", ".join(names) or "none"
         if len(told) > LISTED:
@@ -39,7 +41,7 @@ class UnknownNameError(ToyShiftError, ValueError):
         super().__init__(f"unknown {kind} {shown(got)}.{hint} Available: {told}")
         self._arguments = (kind, got, tuple(names))
 
-    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, tuple[str, ...]]]:
         return type(self), self._arguments  # errors cross process borders
 
 
@@ -69,3 +71,21 @@ class GraspError(ToyShiftError):
 
 class RemoteError(ToyShiftError, RuntimeError):
     """A policy server that cannot be reached, breaks off, answers with an error, or speaks another protocol."""
+
+
+_READABLE = "choose a place where you may read and write"
+_FILE_THERE = "there is a file where a folder is wanted: choose another place, or move the file away"
+_REMEDIES = {
+    errno.EACCES: _READABLE, errno.EPERM: _READABLE, errno.EROFS: _READABLE, errno.EEXIST: _FILE_THERE,
+    errno.ENOTDIR: _FILE_THERE, errno.EISDIR: "there is a folder where a file is wanted: choose another place",
+    errno.ENOSPC: "the disk is full: make room and run the same command again",
+    errno.EFBIG: "the system allows no file of that size: raise the limit (`ulimit -f`) and run the same command again",
+    errno.EDQUOT: "your share of the disk is full: make room and run the same command again",
+}  # fmt: skip
+
+
+def remedy_of(error: Exception) -> str:
+    """Returns what helps against an error of the operating system, told by its number or, in a library's, its words."""
+    told = getattr(error, "errno", None)
+    number = told or next((number for number in _REMEDIES if os.strerror(number) in str(error)), 0)
+    return _REMEDIES.get(number, "check that path")

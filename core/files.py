@@ -58,7 +58,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_dir(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder that replaces `path` when the block ends well, and is removed when it does not."""
+    """Yields a temporary folder that replaces `path` when the block ends well, and is removed when it does not.
+
+    A full disk's error names `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent))
@@ -68,6 +71,11 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
+    except OSError as error:
+        within = str(error.filename or temporary).startswith(str(temporary))
+        if error.errno is not None and within:  # where it was to be: what lies in the temporary folder is gone
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -83,8 +91,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+MADE_AGAIN = "it may be truncated: delete it and run the command that made it again"
+BY_HAND = "correct it there"  # in files that people write
+
+
+def read_json(path: Path, remedy: str = MADE_AGAIN) -> Any:
     """Reads a JSON file.
+
+    Args:
+        path: of the file.
+        remedy: what helps where it is damaged; it depends on who made the file, and on what lies beside it.
 
     Raises:
         FileError: the file is missing or is not JSON.
@@ -94,7 +110,6 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist") from error
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, thousands of digits, thousands of brackets
-        remedy = "it may be truncated: delete it and run the command that made it again"
         raise FileError(f"{path} is not valid JSON ({error}); {remedy}") from error
 
 
@@ -115,15 +130,39 @@ def json_hash(value: Any) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock between processes on `path` + ".lock"; the kernel frees it when a process dies."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(path.name + ".lock"), "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    """Holds an exclusive lock between processes on `path` + ".lock"; the kernel frees it when a process dies.
+
+    The file, and folders that were made for it and hold nothing else, are gone when the block ends.
+    """
+    file = Path(path).with_name(Path(path).name + ".lock")
+    made = [folder for folder in file.parents if not folder.exists()]  # the innermost first
+    handle = _lock(file)
+    try:
+        yield
+    finally:
         try:
-            yield
+            file.unlink(missing_ok=True)
         finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)
+            os.close(handle)
+        with contextlib.suppress(OSError):  # filled meanwhile, or gone
+            for folder in made:
+                folder.rmdir()
+
+
+def _lock(file: Path) -> int:
+    """Returns a handle of the locked file; whoever held it before may have removed it, so it is looked for again."""
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(handle), os.stat(file)):
+                    return handle
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)
 
 
 def in_the_way(path: Path) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import IMAGE_PREFIX, MASK_PREFIX
-from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.errors import ConfigError, FileError, remedy_of
 from toyshift.core.files import atomic_path
 from toyshift.data.png import decode_png, encode_png
 from toyshift.data.video import clip_length, decode_clip, encode_clip, is_video_size
@@ -27,6 +27,7 @@ Frames = dict[str, NDArray[Any]]
 
 EPISODES = "episodes"
 FINALIZING = ".finalize"
+CLOSED = "closed-"  # in there: folders that say which of its files are closed, and so which episodes lie there alone
 INDEX_FILE = "toyshift_episodes.jsonl"
 EXECUTED = "executed_action"  # what the robot was given: the recorded action after its disturbance
 # LeRobot fills these columns itself.
@@ -220,7 +221,7 @@ def write_encoded(folder: Path, encoded: Encoded) -> Path:
         with atomic_path(path) as temporary:
             temporary.write_bytes(archive.getbuffer())
     except OSError as error:
-        remedy = "episodes written before it are whole: make room and run the command again"
+        remedy = f"episodes written before it are whole: {remedy_of(error)}"
         raise FileError(f"cannot write {path} ({error}); {remedy}") from error
     return path
 
@@ -262,17 +263,26 @@ def read_episode(folder: Path, index: int) -> Episode:
     return read_encoded(folder, index).decode()
 
 
+def closed_part(folder: Path) -> Path | None:
+    """Returns what the newest complete note of a `finalize` that was stopped is in, itself a dataset; None without."""
+    notes = sorted(path.parent.parent for path in (Path(folder) / FINALIZING).glob(f"{CLOSED}*/meta/info.json"))
+    return notes[-1] if notes else None
+
+
 def stored_index(folder: Path) -> list[dict[str, Any]]:
-    """Returns the rows about episodes in the LeRobot layout (also of a `finalize` that was killed at the end)."""
-    for meta in (Path(folder) / "meta", Path(folder) / FINALIZING / "meta"):
-        path = meta / INDEX_FILE
-        if path.exists() and (meta / "info.json").exists():
-            try:
-                return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            except (ValueError, OSError) as error:
-                remedy = f"restore it from a copy or delete the folder {folder} and collect again"
-                raise FileError(f"{path} is damaged ({error}); {remedy}") from error
-    return []
+    """Returns the rows about episodes in the LeRobot layout, those that a stopped `finalize` has written among them."""
+    rows: dict[int, dict[str, Any]] = {}
+    for place in (closed_part(folder), Path(folder) / FINALIZING, Path(folder)):
+        path = Path(place or folder) / "meta" / INDEX_FILE
+        if not (path.with_name("info.json").exists() and path.exists()):
+            continue
+        try:
+            found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            rows |= {int(row["collected_index"]): row for row in found}
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            remedy = f"restore it from a copy or delete the folder {folder} and collect again"
+            raise FileError(f"{path} is damaged ({error}); {remedy}") from error
+    return [rows[number] for number in sorted(rows)]
 
 
 def episode_files(folder: Path) -> set[int]:
@@ -291,4 +301,9 @@ def episode_files(folder: Path) -> set[int]:
 
 def episode_indices(folder: Path) -> set[int]:
     """Returns the numbers of the episodes that are safely stored: whole files, and those in the LeRobot layout."""
-    return episode_files(folder) | {int(row["collected_index"]) for row in stored_index(folder)}
+    return episode_files(folder) | stored_indices(folder)
+
+
+def stored_indices(folder: Path) -> set[int]:
+    """Returns the numbers of the episodes in the LeRobot layout; see `stored_index`."""
+    return {int(row["collected_index"]) for row in stored_index(folder)}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ConfigError, ContractError, FileError
+from toyshift.core.errors import ConfigError, ContractError, FileError, remedy_of
 from toyshift.core.files import atomic_dir, atomic_path, json_hash, read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.runs import differences, refuse_other
@@ -150,8 +150,7 @@ def _save(path: Path, tensors: Tensors) -> None:
             save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, str(temporary))
     except SafetensorError as error:  # not an OSError, on a full disk either
         raise FileError(
-            f"cannot write {path} ({error}); make room and run the same command again: "
-            "it goes on from the last checkpoint"
+            f"cannot write {path} ({error}); the last checkpoint is kept: {remedy_of(error)}"
         ) from error
 
 

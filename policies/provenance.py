@@ -19,7 +19,7 @@ def trained_on(folder: str | Path) -> list[dict[str, Any]] | None:
     """
     for name in (CONFIG_FILE, CONTRACT_FILE):
         if (path := Path(folder) / name).is_file():
-            value = read_json(path)
+            value = read_json(path, "restore it from a copy, or delete the folder and make it again")
             if isinstance(value, dict) and TRAINED_ON in value:
                 return list(value[TRAINED_ON])
     return None

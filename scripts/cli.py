@@ -6,7 +6,6 @@ Nothing heavy is imported before the sub-command is known, so `toyshift --help` 
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import io
 import json
@@ -19,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from toyshift.core import interrupts
-from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
+from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError, remedy_of
 
 
 class Command(NamedTuple):
@@ -176,20 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:  # a folder that may not be written, a file where a folder belongs, a full disk
         place = error.filename2 or error.filename
-        remedy = _REMEDIES.get(error.errno or 0, "check that path" if place else "")
-        what = f"{place}: {error.strerror}" if place else str(error)
-        return fail(error, f"{what}; {remedy}" if remedy else what, argv)
+        return fail(error, f"{f'{place}: {error.strerror}' if place else error}; {remedy_of(error)}", argv)
     finally:
         warnings.formatwarning = before
-
-
-_READABLE = "choose a place where you may read and write"
-_FILE_THERE = "there is a file where a folder is wanted: choose another place, or move the file away"
-_REMEDIES = {
-    errno.EACCES: _READABLE, errno.EROFS: _READABLE, errno.EEXIST: _FILE_THERE, errno.ENOTDIR: _FILE_THERE,
-    errno.EISDIR: "there is a folder where a file is wanted: choose another place",
-    errno.ENOSPC: "the disk is full: free some space, then run the same command again",
-}  # fmt: skip
 
 
 def fail(error: Exception, message: str, argv: Sequence[str]) -> int:

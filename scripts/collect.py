@@ -32,7 +32,7 @@ class Config(Parallel, episodes=1, variety=(0, 1), image_size=(16, 1024)):
     clutter: str = ""
     """How many others lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
     episodes: int = 500
-    """How many successful demonstrations to store."""
+    """How many successful demonstrations to store; a larger number extends a finished dataset."""
     out: Path
     """Folder of the dataset; an interrupted collection goes on where it was."""
     ray: str = ""

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import functools
 import itertools
 import time
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import ConfigError, FileError, ToyShiftError
+from toyshift.core.contract import ActionContract, ObservationContract
+from toyshift.core.errors import ConfigError, FileError, ToyShiftError, remedy_of
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.runs import claim, finish, found
 from toyshift.core.workers import Job, Pool, play, ray_pool
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.ledger import Attempt, complete, note, read_ledger
-from toyshift.data.collecting.play import Players, attempt, opened
-from toyshift.data.episode import Encoded, encode_episode, episode_indices, episode_path, write_encoded
+from toyshift.data.collecting.play import Players, attempt, begin_attempt, opened
+from toyshift.data.episode import Encoded, encode_episode, episode_files, episode_path, stored_indices, write_encoded
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
 from toyshift.envs.render.renderer import gl_renderer_name
-from toyshift.envs.tasks.grasp import GraspEnv
 
 GIVE_UP = 50  # attempts without any success after which collection stops
 MARKER = "collect.json"
@@ -38,8 +39,10 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
         out, episodes (successes), failed (failures that are stored), attempts, yield (successes per attempt), causes of
         failure, episodes_per_s (successes), content_hash.
 
+    A finished dataset is extended when more are asked for: it is then the one that was collected at once.
+
     Raises:
-        ConfigError: the folder holds a dataset of another configuration.
+        ConfigError: the folder holds a dataset of another configuration, or more episodes.
         FileError: the disk is full; what is stored stays, and the same command goes on.
         ToyShiftError: the first attempts all failed, or a worker died.
     """
@@ -48,27 +51,51 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
         done = _finished(config, out)
         return _collect(config, out, progress) if done is None else done
     except OSError as error:
-        raise FileError(
-            f"cannot write in {out} ({error}); finished episodes are kept: make room and run the same command again"
-        ) from error
+        raise FileError(f"cannot write in {out} ({error}); finished episodes are kept: {remedy_of(error)}") from error
 
 
 def _finished(config: CollectConfig, out: Path) -> dict[str, Any] | None:
-    """Returns what came of an earlier run; None where it did not get to the end, or there was none."""
+    """Returns what came of an earlier run; None where it has fewer episodes, was not finished, or there was none."""
     result: dict[str, Any] | None = found(out / MARKER, config.key, "a dataset", "toyshift collect", config.decisive)
     if result is None:
         return None
-    if result["episodes"] != config.episodes:
-        finished = f"{out} is finished with {result['episodes']} episodes"
-        raise ConfigError(f"{finished}, {config.episodes} were asked for; choose another --out")
     if damaged := open_dataset(out).damaged_files():
         raise FileError(f"{out} was finished, but {', '.join(damaged)} is damaged; delete {out} and collect again")
-    return result
+    if result["episodes"] > config.episodes:
+        raise _more(out, result["episodes"], config.episodes)
+    return result if result["episodes"] == config.episodes else None
+
+
+def _more(out: Path, there: int, asked: int) -> ConfigError:
+    remedy = "ask for as many or more, or choose another --out"
+    return ConfigError(f"{out} holds {there} episodes, {asked} were asked for; {remedy}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """What was seen where everything that a collection needs was tried once."""
+
+    action: ActionContract
+    observation: ObservationContract
+    gl_renderer: str
+
+
+def check(config: CollectConfig) -> _Checked:
+    """Opens what plays and lets it begin attempt 0, so that what cannot be played is refused before `out` is claimed.
+
+    Raises:
+        ToyShiftError: the environment, its objects, the graphics or the beginner refuse.
+    """
+    renderer = gl_renderer_name() if config.cameras else "none"
+    with opened(config) as players:
+        begin_attempt(config, players, 0)
+        return _Checked(players.env.action_contract, players.env.observation_contract, renderer)
 
 
 def _collect(config: CollectConfig, out: Path, progress: bool) -> dict[str, Any]:
     cluster = ray_pool(config.ray, config.workers) if config.ray else contextlib.nullcontext()
-    with cluster as pool:  # refused before the folder belongs to this configuration
+    with cluster as pool:
+        checked = check(config)
         claim(out / MARKER, config.key, config.decisive)
         attempts = read_ledger(out)
         old, begun = len(attempts), time.perf_counter()
@@ -76,13 +103,13 @@ def _collect(config: CollectConfig, out: Path, progress: bool) -> dict[str, Any]
         seconds = time.perf_counter() - begun
     first = [attempts[i] for i in range(complete(attempts, config.episodes))]
     used = {a.index for a in first if a.stored}
+    if more := stored_indices(out) - used:  # a run for more was killed when it had all but ended
+        raise _more(out, config.episodes + sum(attempts[i].success for i in more), config.episodes)
     # attempts beyond the last one needed, those in flight at the end among them
-    for index in episode_indices(out) - used:
+    for index in episode_files(out) - used:
         episode_path(out, index).unlink(missing_ok=True)
-    env = GraspEnv(config.env_config())
-    facts = manifest(config.to_json(), config.seed, gl_renderer=gl_renderer_name() if config.cameras else "none")
-    finalize(out, env.action_contract, env.observation_contract, facts, robot_type=config.robot)
-    env.close()
+    facts = manifest(config.to_json(), config.seed, gl_renderer=checked.gl_renderer)
+    finalize(out, checked.action, checked.observation, facts, robot_type=config.robot)
     share = config.episodes / len(first)
     result = {
         "out": str(out),

@@ -17,7 +17,7 @@ from toyshift.core.files import read_json, write_json
 from toyshift.core.information import estimated_mutual_information
 from toyshift.core.runs import differences, refuse_foreign, refuse_other
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.collection import collect
+from toyshift.data.collecting.collection import check, collect
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import Fragmentation, fragment, recorded
 from toyshift.data.collecting.factors import bin_of
@@ -25,6 +25,7 @@ from toyshift.data.store.dataset import open_dataset
 
 PLAN = "fragment.json"
 VERSION = 1
+_AGAIN = "restore it from a copy, or delete the folder and run `toyshift data fragment` again"
 DIALS = (
     "diversity", "disparity", "correlation", "factor", "relevant", "relevant_diversity", "relevant_disparity", "bins"
 )
@@ -136,8 +137,10 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
     ]
     if not is_fragmented(out):
         refuse_foreign(out, "toyshift data fragment")
-    elif different := differences(plan, read_json(out / PLAN), but=("parts", "planted")):
+    elif different := differences(plan, read_json(out / PLAN, _AGAIN), but=("parts", "planted")):
         raise refuse_other(out, "sub-datasets", different)
+    for part in {part.robot: part for part in configs}.values():  # they differ in little else that can be refused
+        check(part)
     write_json(out / PLAN, plan)
     results = [collect(part) for part in configs]
     attempts = sum(result["attempts"] for result in results)
@@ -162,7 +165,7 @@ def read_plan(folder: Path) -> tuple[Fragmentation, Mapping[str, Any]]:
         FileError: the plan is damaged or of another version.
     """
     path = Path(folder) / PLAN
-    plan = read_json(path)
+    plan = read_json(path, _AGAIN)
     try:
         if plan["version"] != VERSION:
             raise FileError(f"{path}: version {plan['version']} of plans; this ToyShift reads {VERSION}")

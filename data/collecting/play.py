@@ -56,6 +56,18 @@ def attempt(config: CollectConfig, players: Players, index: int) -> tuple[Attemp
     return Attempt(index, not cause, cause, time.perf_counter() - begun, episode is not None), episode
 
 
+def begin_attempt(
+    config: CollectConfig, players: Players, index: int
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Puts the environment into an attempt's first state; returns observation, info, and factors of a sub-dataset."""
+    env = players.env
+    if config.sub_dataset is not None:
+        observation, info, drawn = begin(env, config.sub_dataset, config.seed, index)
+        return observation, info, {"sub_dataset": drawn}
+    options = {"episode": index, "object": index % len(env.objects)}
+    return *env.reset(seed=config.seed, options=options), {}
+
+
 def _record(players: Players, config: CollectConfig, index: int) -> tuple[Episode | None, str]:
     """Plays one attempt.
 
@@ -63,12 +75,7 @@ def _record(players: Players, config: CollectConfig, index: int) -> tuple[Episod
         its episode, or None where it is not to be kept, and the cause of the failure ("" for a success).
     """
     env, expert, starter = players
-    factors: dict[str, Any] = {}
-    if config.sub_dataset is None:
-        options = {"episode": index, "object": index % len(env.objects)}
-        observation, info = env.reset(seed=config.seed, options=options)
-    else:
-        observation, info, factors["sub_dataset"] = begin(env, config.sub_dataset, config.seed, index)
+    observation, info, factors = begin_attempt(config, players, index)
     start_position, start_rotation = env.object_pose()
     style = episode_rng(config.seed, index, "variety")
     expert.config = Variety(config.variety).expert(config.expert_config(), style)

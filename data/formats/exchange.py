@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, STATE, ActionContract, ObservationContract, image_key
 from toyshift.core.errors import ContractError, FileError, MissingDependencyError, UnknownNameError
-from toyshift.core.files import read_json
+from toyshift.core.files import BY_HAND, read_json
 from toyshift.core.progress import track
 from toyshift.data.episode import Episode
 
@@ -143,7 +143,7 @@ def given_contract(options: ReadOptions, where: str, why: str) -> ActionContract
     if options.contract is None:
         remedy = "name a JSON file with the action contract (--contract FILE; `toyshift data info --json` shows one)"
         raise ContractError(f"{where} {why}, so what its actions mean is unknown, and guessing is refused: {remedy}")
-    value = read_json(options.contract)
+    value = read_json(options.contract, BY_HAND)
     if not isinstance(value, dict):
         raise ContractError(f"{options.contract} is no action contract: {type(value).__name__} instead of an object")
     return ActionContract.from_json(value.get("action_contract", value))

@@ -41,25 +41,29 @@ def read(path: Path, options: ReadOptions) -> Stream:
 
 
 def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str, Any]:
-    """Writes a LeRobot v3 folder; killed at any moment and run again, it goes on where it was.
+    """Writes a LeRobot v3 folder; killed or refused at any moment and run again, it goes on where it was.
+
+    What is whole is the same whether damage is refused or left out, so a run with `skip_damaged` goes on with one
+    without.
 
     Returns:
         episodes, frames, content_hash, dropped (number and reason of what could not be read).
 
     Raises:
-        FileError: an episode cannot be read and `skip_damaged` is off.
+        FileError: an episode cannot be read, or could not by an earlier run, and `skip_damaged` is off.
         ConfigError: the folder holds something else.
     """
     if path.is_file():
         raise ConfigError(f"{path} is a file; choose another destination")
-    key = json_hash({"facts": stream.facts, "total": stream.total, "skip_damaged": skip_damaged})
+    key = json_hash({"facts": stream.facts, "total": stream.total, "skip_damaged": False})
     marker = path / MARKER
     finished: dict[str, Any] | None = found(marker, key, "a conversion", "toyshift data convert")
     if finished is not None:
+        if finished["dropped"] and not skip_damaged:
+            raise FileError(f"{path} is finished without damaged episodes ({', '.join(finished['dropped'].values())})")
         return finished
     before = read_json(marker) if marker.exists() else {}
     dropped: dict[str, str] = dict(before.get("dropped") or before.get("settings", {}).get("dropped", {}))
-    claim(marker, key, {"dropped": dropped})
     first = max([-1, *episode_indices(path), *map(int, dropped)]) + 1
     number = first - 1
     for episode in track(stream.episodes(first), "convert", stream.total - first, "episode"):
@@ -68,8 +72,11 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
             if not skip_damaged:
                 raise episode
             dropped[str(number)] = str(episode)
-            claim(marker, key, {"dropped": dropped})
+            if marker.exists():
+                claim(marker, key, {"dropped": dropped})
             continue
+        if not marker.exists():  # not before there is something to write
+            claim(marker, key, {"dropped": dropped})
         number = episode.index  # behind damage, numbers may be missing
         require_episode(stream, episode, stream.source)
         write_episode(path, Episode(number, episode.frames, episode.meta))

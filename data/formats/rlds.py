@@ -35,6 +35,7 @@ from toyshift.data.formats.rlds_write import EXTRA, FILE, IMAGES, tfds_package
 from toyshift.data.formats.rlds_write import write as write
 
 Steps = tuple[dict[str, NDArray[Any]], dict[str, Any]]  # flat columns (T, ...) of an episode's steps, and its metadata
+_AGAIN = "restore it from a copy, or delete the folder and convert again"
 _DEVICE = re.compile(r"\{\{.*?\}\}\s*")  # where TensorFlow ran what failed
 
 
@@ -72,7 +73,7 @@ def read(path: Path, options: ReadOptions) -> Stream:
         raise FileError(f"{folder} holds no episodes")
     facts = {"source": str(path), "name": builder.name}
     if (folder / FILE).exists():
-        action, observation, robot = contracts_from(json.dumps(read_json(folder / FILE)), str(folder / FILE))
+        action, observation, robot = contracts_from(json.dumps(read_json(folder / FILE, _AGAIN)), str(folder / FILE))
         return Stream(action, observation, total, functools.partial(_episodes, builder, _ours), facts, robot)
     name = options.oxe or builder.name
     if name not in OXE_DATASETS:

@@ -78,10 +78,10 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
         ConfigError: the folder holds annotations made with other settings.
     """
     out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
     facts = []
     opened = contextlib.closing(GraspEnv(objects=config.objects, robot=config.robot, cameras=()))
     with opened as env, Progress("grasps", len(env.objects), "object") as bar:
+        out.mkdir(parents=True, exist_ok=True)  # not before the environment has been found to exist
         for name in env.objects.ids:
             path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", name) + ".json")
             fact = read_json(path) if path.exists() else _annotate(env, name, path, config)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, STATE
-from toyshift.core.errors import FileError
+from toyshift.core.errors import FileError, remedy_of
 from toyshift.core.files import cache_dir, content_hash, locked, read_json, write_json
 from toyshift.core.maps import writable_map
 from toyshift.core.progress import Progress
@@ -64,8 +64,8 @@ def open_arrays(dataset: Dataset, place: Path) -> dict[str, NDArray[Any]]:
     Raises:
         FileError: a file is missing, truncated or of another shape.
     """
-    facts = read_json(place / "cache.json")
     remedy = f"delete {place}: it is made again from the dataset"
+    facts = read_json(place / "cache.json", remedy)
     if (version := facts.get("version")) != CACHE_VERSION:
         raise FileError(f"{place} is a cache of version {version}, this ToyShift reads {CACHE_VERSION}; {remedy}")
     arrays: dict[str, NDArray[Any]] = {}
@@ -98,7 +98,7 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
     except OSError as error:
         frame = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in columns.values())
         size = f"{dataset.num_frames} decoded frames take {frame * dataset.num_frames / 1e6:,.0f} MB"
-        raise FileError(f"cannot make the cache {partial} ({error}); {size}: make room and run this again") from error
+        raise FileError(f"cannot make the cache {partial} ({error}); {size}: {remedy_of(error)}") from error
 
     def decode(i: int) -> int:
         frames = dataset.episode(i).frames

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, MASK_PREFIX, MASK_ROBOT, MASK_TARGET, STATE, ActionContract
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.core.files import real_path, write_json
+from toyshift.core.files import atomic_dir, real_path, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.data.episode import EXECUTED, Episode, digest, is_image, is_mask, write_episode
@@ -268,6 +268,15 @@ def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
     if repair is not None and repair.exists() and (real_path(repair) == real_path(folder) or any(repair.iterdir())):
         raise ConfigError(f"{repair} is not empty; delete it, or choose another folder for the repaired copy")
     dataset = open_dataset(folder, lenient=True)
+    if repair is None:
+        return _checked(dataset, None, None)
+    with atomic_dir(repair) as copy:  # where no episode is good, there is nothing at `repair`
+        return _checked(dataset, copy, repair)
+
+
+def _checked(dataset: Dataset, copy: Path | None, repair: Path | None) -> CheckResult:
+    """Checks every episode, and writes the good ones to `copy`, which becomes `repair`."""
+    folder = dataset.folder
     complaints = [*dataset.complaints, *([] if dataset.num_episodes else ["holds no episodes"])]
     problems = [Problem("dataset", None, None, text, str(folder)) for text in complaints]
     seen: dict[str, int] = {}
@@ -280,18 +289,18 @@ def check_dataset(folder: Path, repair: Path | None = None) -> CheckResult:
             found.append(Problem("duplicated episode", i, None, same, str(dataset.file_of(i))))
         seen.setdefault(content, i)
         problems += found
-        if repair is not None and episode is not None and not found:
-            write_episode(repair, dataclasses.replace(episode, index=dataset.collected_indices[i]))
+        if copy is not None and episode is not None and not found:
+            write_episode(copy, dataclasses.replace(episode, index=dataset.collected_indices[i]))
             kept += 1
     result = CheckResult(folder, dataset.num_episodes, dataset.num_frames, tuple(problems), repair)
-    if repair is not None:
+    if copy is not None:
         if not kept:
             none = f"none of its {dataset.num_episodes} episodes is good, nothing is left"
             raise FileError(f"{folder}: {none}; the first: {problems[0]}")
         facts = manifest({"repaired_from": str(folder), "dropped": len(result.bad)}) | {"source": dataset.manifest}
         action, observation = dataset.action_contract, dataset.observation_contract
-        finalize(repair, action, observation, facts, robot_type=dataset.robot_type)
+        finalize(copy, action, observation, facts, robot_type=dataset.robot_type)
         why = {i: [str(p) for p in problems if p.episode == i] for i in result.bad}
         dropped = [{"episode": i, "collected_index": dataset.collected_indices[i], "why": why[i]} for i in result.bad]
-        write_json(repair / DROPPED, {"source": str(folder), "kept": kept, "dropped": dropped})
+        write_json(copy / DROPPED, {"source": str(folder), "kept": kept, "dropped": dropped})
     return result

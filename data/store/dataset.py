@@ -234,6 +234,10 @@ class Dataset:
         """Returns the data file that holds episode i."""
         return self.folder / self._places[self._checked(i)][0]
 
+    def files_of(self, i: int) -> list[Path]:
+        """Returns all files that hold a part of episode i."""
+        return [self.file_of(i), *(self.folder / places[i][0] for places in self._video_places.values())]
+
     def encoded_with_histograms(self, i: int) -> Encoded:
         """Reads episode i with `histograms`, which needs decoding."""
         encoded = self.encoded(i)
@@ -384,9 +388,9 @@ def _read_ours(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise ContractError(
             f"{folder} has no {path.name} in meta/ and so no action contract: what its actions mean is unknown, and "
-            "guessing is refused. Write it with `toyshift.data.finalize`"
+            f"guessing is refused. Of a dataset of ours, {_RESTORE}; one of LeRobot's own has none, and is not read"
         )
-    ours = read_json(path)
+    ours = read_json(path, _RESTORE)
     missing = [
         k
         for k in ("version", "action_contract", "observation_contract", "manifest", "columns", "files") if k not in ours

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,22 @@ from toyshift.core.contract import (
     require_same_contract,
     require_same_observations,
 )
-from toyshift.core.errors import ContractError, FileError
+from toyshift.core.errors import ContractError, FileError, ToyShiftError, remedy_of
 from toyshift.core.files import locked, write_json, write_text
 from toyshift.core.progress import track
 from toyshift.data.episode import (
+    CLOSED,
     EPISODES,
     FINALIZING,
     INDEX_FILE,
     Encoded,
+    closed_part,
     episode_files,
     episode_path,
     is_image,
     is_mask,
     read_encoded,
+    write_encoded,
 )
 from toyshift.data.store.dataset import Dataset, file_crc, open_dataset
 from toyshift.data.store.layout import (
@@ -57,9 +61,11 @@ from toyshift.data.store.layout import (
     schema,
 )
 from toyshift.data.store.statistics import RunningStats, Stats, array_stats, histogram_stats
-from toyshift.data.video import VideoFile, clip_crc
+from toyshift.data.video import VideoFile, clip_crc, is_video_size
 
 Load = Callable[[], Encoded]
+
+FREED_IN = 16  # steps, at most, in which the episodes' own files go
 
 
 def finalize(
@@ -75,7 +81,8 @@ def finalize(
 
     Episodes are numbered 0..n-1 in the order of their collected numbers. Killed at any moment and run again it
     completes; run on a finished folder it does nothing; run after more episodes were collected it writes the layout
-    again with all of them. The files of single episodes are removed once the layout has been written and read back.
+    again with all of them. The files of single episodes are removed as soon as the files that they were joined into
+    are closed, noted and read back, so that little more room is needed than the episodes have.
     Images above 160 pixels are video (lossy), all others PNG.
 
     Args:
@@ -87,7 +94,7 @@ def finalize(
         robot_type: name of the robot in info.json.
 
     Raises:
-        FileError: there is no episode, a file is truncated or damaged (named), or the disk is full.
+        FileError: there is no episode, a file is truncated or damaged (named), or the disk is too full.
         ContractError: an episode does not fit the contracts or differs in its columns, or the folder was written under
             others.
     """
@@ -96,23 +103,86 @@ def finalize(
         raise FileError(f"{folder} does not exist; collect episodes first")
     try:
         with locked(folder / ".cache" / "finalize"):
-            work = folder / FINALIZING
             _swap_in(folder)
-            shutil.rmtree(work, ignore_errors=True)
+            _take_back(folder)
             files = episode_files(folder)
             _refuse_damaged(folder, files)
             sources = _sources(folder, files, action_contract, observation_contract)
             if sources:
-                _write(work, sources, action_contract, observation_contract, manifest, data_file_mb, robot_type)
-                _read_back(work)
-                write_text(work / "READY", "complete: only renames are left\n")
+                _require_room(folder, observation_contract, data_file_mb)
+                layout = _Layout(folder, action_contract, observation_contract, manifest, data_file_mb, robot_type)
+                with _tidied(folder):
+                    _write(layout, sources)
+                write_text(folder / FINALIZING / "READY", "complete: only renames are left\n")
                 _swap_in(folder)
             elif not (folder / "meta" / "info.json").exists():
                 raise FileError(f"{folder} holds no episodes; collect some first")
             shutil.rmtree(folder / EPISODES, ignore_errors=True)
     except OSError as error:
-        remedy = "no episode is lost: make room and run the command again"
+        remedy = f"no episode is lost: {remedy_of(error)}"
         raise FileError(f"cannot write the dataset in {folder} ({error}); {remedy}") from error
+
+
+def _take_back(folder: Path) -> None:
+    """Makes files of their own again of episodes that a `finalize` that was stopped had removed; then removes its work.
+
+    A file that it wrote goes as soon as its last episode is out, so that this needs the room of one of them.
+    """
+    if part := closed_part(folder):
+        dataset = open_dataset(part, lenient=True)  # of which files are gone where this was stopped in turn
+        rows = range(dataset.num_episodes)
+        last = {file: i for i in rows for file in dataset.files_of(i)}
+        there = episode_files(folder)
+        if (folder / "meta" / "info.json").exists():
+            there |= set(open_dataset(folder).collected_indices)
+        for i in rows:
+            if (number := dataset.collected_indices[i]) not in there:
+                write_encoded(folder, dataclasses.replace(dataset.encoded_with_histograms(i), index=number))
+            for file in dataset.files_of(i):
+                if last[file] == i:
+                    file.unlink(missing_ok=True)
+    shutil.rmtree(folder / FINALIZING, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _tidied(folder: Path) -> Iterator[None]:
+    """Removes, where writing fails, what was written and is no episode's only place."""
+    try:
+        yield
+    except (OSError, ToyShiftError):
+        work, part = folder / FINALIZING, closed_part(folder)
+        if part is None:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        dataset = open_dataset(part, lenient=True)
+        kept = {file.resolve() for i in range(dataset.num_episodes) for file in dataset.files_of(i)}
+        for name in ("data", "videos"):
+            for file in (work / name).rglob("*"):
+                if file.is_file() and file.resolve() not in kept:
+                    file.unlink()
+        raise
+
+
+def _require_room(folder: Path, observation: ObservationContract, megabytes: float) -> None:
+    """Refuses to begin what the disk will not hold: files that are joined, and the layout that is there already.
+
+    Raises:
+        FileError: says how much is needed, and how much is free.
+    """
+    total = _bytes_in(folder / EPISODES)
+    videos = sum(is_video_size(size) for _, size in observation.cameras)
+    at_once = 1e6 * (megabytes + VIDEO_FILE_MB * videos) + total / FREED_IN
+    need = min(total, at_once) + sum(_bytes_in(folder / name) for name in ("data", "videos"))
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise FileError(
+            f"{folder}: writing the dataset takes about {need / 1e6:.1f} MB beside its episodes, {free / 1e6:.1f} MB "
+            "are free; no episode is lost: make room and run the same command again"
+        )
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _swap_in(folder: Path) -> None:
@@ -239,78 +309,171 @@ def _leaf(key: str, column: Column) -> str:
     return key if column.shape in ((), (1,)) else key + ".list.element" * len(column.shape)
 
 
-def _write(
-    work: Path, sources: Mapping[int, Load], action: ActionContract, observation: ObservationContract,
-    manifest: Mapping[str, Any], megabytes: float, robot_type: str,
-) -> None:
-    fps = int(action.control_hz) if float(action.control_hz).is_integer() else action.control_hz
-    columns: dict[str, Column] = {}
-    stored: dict[str, Column] = {}  # without videos
-    running: dict[str, RunningStats] = {}
-    histograms: dict[str, Any] = {}
-    tasks: dict[str, int] = {}
-    rows: list[dict[str, Any]] = []
-    index: list[str] = []
-    frames = 0
-    data: _DataFiles | None = None
-    videos: dict[str, _VideoFiles] = {}
-    with contextlib.ExitStack() as stack:
-        for number, (collected, load) in enumerate(track(sources.items(), "write", total=len(sources), unit="episode")):
-            episode = load()
-            if data is None:
-                columns = columns_of(episode)
-                check_contracts(columns, action, observation, episode.source)
-                videos = {key: _VideoFiles(work, key, fps) for key in episode.videos}
-                stored = {k: c for k, c in columns.items() if k not in videos}
-                data = _DataFiles(work, stored, megabytes)
-                stack.callback(data.close)
-                for files in videos.values():
-                    stack.callback(files.close)
-            if episode.videos.keys() != videos.keys():
-                different = sorted(episode.videos.keys() ^ videos.keys())
-                what = f"{different} are video here or in the first episode, and PNG in the other"
-                raise ContractError(f"{episode.source}: {what}; collect again into another folder")
-            if (its := columns_of(episode)) != columns:
-                different = sorted(k for k in columns.keys() | its.keys() if columns.get(k) != its.get(k))
-                what = f"columns {different} differ from those of the first episode"
-                raise ContractError(f"{episode.source}: {what}; delete the file and collect again")
-            task = str(episode.meta.get("task", ""))
-            task_index = tasks.setdefault(task, len(tasks))
-            table = episode_table(
-                episode, stored, episode_index=number, first_index=frames, task_index=task_index, fps=fps
+class _Layout:
+    """A LeRobot layout that is being written, and all that its meta data will say.
+
+    Args:
+        folder: of the dataset; the layout grows in its folder FINALIZING.
+        action, observation, manifest, megabytes, robot_type: see `finalize`.
+    """
+
+    def __init__(
+        self, folder: Path, action: ActionContract, observation: ObservationContract, manifest: Mapping[str, Any],
+        megabytes: float, robot_type: str,
+    ) -> None:
+        self.folder, self.work = folder, folder / FINALIZING
+        self._action, self._observation, self._manifest = action, observation, manifest
+        self._megabytes, self._robot_type = megabytes, robot_type
+        self._fps = int(action.control_hz) if float(action.control_hz).is_integer() else action.control_hz
+        self._columns: dict[str, Column] = {}
+        self._stored: dict[str, Column] = {}  # without videos
+        self._running: dict[str, RunningStats] = {}
+        self._histograms: dict[str, Any] = {}
+        self._tasks: dict[str, int] = {}
+        self._rows: list[dict[str, Any]] = []
+        self._index: list[str] = []
+        self._data: _DataFiles | None = None
+        self._videos: dict[str, _VideoFiles] = {}
+        self._begun: dict[str, tuple[str, int]] = {}  # the file that is open, and the first episode in it
+        self._facts: dict[str, dict[str, int]] = {}  # of closed files: their size and checksum
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, collected: int, episode: Encoded) -> None:
+        """Writes the next episode.
+
+        Raises:
+            ContractError: it does not fit the contracts, or those before it.
+        """
+        data = self._data or self._begin(episode)
+        if episode.videos.keys() != self._videos.keys():
+            different = sorted(episode.videos.keys() ^ self._videos.keys())
+            what = f"{different} are video here or in the first episode, and PNG in the other"
+            raise ContractError(f"{episode.source}: {what}; collect again into another folder")
+        if (its := columns_of(episode)) != self._columns:
+            different = sorted(k for k in self._columns.keys() | its.keys() if self._columns.get(k) != its.get(k))
+            what = f"columns {different} differ from those of the first episode"
+            raise ContractError(f"{episode.source}: {what}; delete the file and collect again")
+        number, first = len(self), self._frames(len(self))
+        task = str(episode.meta.get("task", ""))
+        task_index = self._tasks.setdefault(task, len(self._tasks))
+        table = episode_table(
+            episode, self._stored, episode_index=number, first_index=first, task_index=task_index, fps=self._fps
+        )
+        place = data.add(table)
+        stats = _episode_stats(episode, number, first, task_index, self._fps, self._running, self._histograms)
+        row = _episode_row(number, task, first, len(episode), place, stats)
+        for key, clip in episode.videos.items():
+            row |= self._videos[key].add(clip)
+        facts: dict[str, Any] = {"episode_index": number, "collected_index": collected}
+        facts |= {"digest": episode.digest, "meta": episode.meta}
+        if self._videos:
+            facts["videos"] = {key: clip_crc(clip) for key, clip in episode.videos.items()}
+        self._rows.append(row)
+        self._index.append(json.dumps(facts, sort_keys=True))
+        for kind, file in self._files(row).items():
+            if self._begun.get(kind, ("", 0))[0] != file:
+                self._begun[kind] = file, number
+
+    def _begin(self, episode: Encoded) -> _DataFiles:
+        self._columns = columns_of(episode)
+        check_contracts(self._columns, self._action, self._observation, episode.source)
+        self._videos = {key: _VideoFiles(self.work, key, self._fps) for key in episode.videos}
+        self._stored = {k: c for k, c in self._columns.items() if k not in self._videos}
+        self._data = _DataFiles(self.work, self._stored, self._megabytes)
+        return self._data
+
+    def _frames(self, count: int) -> int:
+        return int(self._rows[count - 1]["dataset_to_index"]) if count else 0
+
+    def _files(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """Returns the files that hold an episode, by kind."""
+        kinds = {"data": DATA_PATH} | {f"videos/{k}": VIDEO_PATH for k in self._videos}
+        return {
+            kind: path.format(
+                video_key=kind.removeprefix("videos/"), chunk_index=row[f"{kind}/chunk_index"],
+                file_index=row[f"{kind}/file_index"],
             )
-            place = data.add(table)
-            stats = _episode_stats(episode, number, frames, task_index, fps, running, histograms)
-            rows.append(_episode_row(number, task, frames, len(episode), place, stats))
-            for key, clip in episode.videos.items():
-                rows[-1] |= videos[key].add(clip)
-            facts: dict[str, Any] = {"episode_index": number, "collected_index": collected}
-            facts |= {"digest": episode.digest, "meta": episode.meta}
-            if videos:
-                facts["videos"] = {key: clip_crc(clip) for key, clip in episode.videos.items()}
-            index.append(json.dumps(facts, sort_keys=True))
-            frames += len(episode)
-    _write_rows(work / EPISODES_PATH, rows)
-    _write_tasks(work / "meta" / "tasks.parquet", tasks)
-    write_text(work / "meta" / INDEX_FILE, "\n".join(index) + "\n")
-    total = {k: v.result() for k, v in running.items()} | {k: histogram_stats(h, frames) for k, h in histograms.items()}
-    write_json(work / "meta" / "stats.json", {k: {n: v.tolist() for n, v in s.items()} for k, s in total.items()})
-    written = sorted(p for p in work.rglob("*") if p.is_file())
-    ours = {
-        "version": TOYSHIFT_VERSION, "action_contract": action.to_json(), "observation_contract": observation.to_json(),
-        "manifest": dict(manifest),
-        "columns": {k: {"dtype": c.dtype, "shape": list(c.shape)} for k, c in columns.items()},
-        "files": {str(p.relative_to(work)): {"bytes": p.stat().st_size, "crc32": file_crc(p)} for p in written},
-    }
-    write_json(work / "meta" / "toyshift.json", ours)
-    info = {
-        "codebase_version": CODEBASE_VERSION, "robot_type": robot_type, "fps": fps,
-        "features": features(columns, action, observation, videos, fps),
-        "total_episodes": len(rows), "total_frames": frames, "total_tasks": len(tasks), "chunks_size": CHUNKS_SIZE,
-        "data_files_size_in_mb": max(1, round(megabytes)), "video_files_size_in_mb": VIDEO_FILE_MB,
-        "splits": {"train": f"0:{len(rows)}"}, "data_path": DATA_PATH, "video_path": VIDEO_PATH,
-    }
-    write_json(work / "meta" / "info.json", info)
+            for kind, path in kinds.items()
+        }
+
+    def closed(self) -> int:
+        """Returns how many episodes, from the first, lie in files that are closed."""
+        return min((first for _, first in self._begun.values()), default=0)
+
+    def close(self) -> None:
+        for files in (self._data, *self._videos.values()):
+            if files is not None:
+                files.close()
+
+    def note(self, count: int) -> Path:
+        """Makes a dataset of the first `count` episodes, whose files are closed, beside the layout; it links to them.
+
+        Its info.json is written last: a note is whole, or it is none.
+        """
+        place = self.work / f"{CLOSED}{count:07d}"
+        place.mkdir()
+        for name in ("data", "videos"):
+            (place / name).symlink_to(Path("..", name))
+        self.describe(place, count)
+        return place
+
+    def describe(self, place: Path, count: int) -> None:
+        """Writes the meta data of the first `count` episodes, info.json last."""
+        rows, frames = self._rows[:count], self._frames(count)
+        _write_rows(place / EPISODES_PATH, rows)
+        _write_tasks(place / "meta" / "tasks.parquet", self._tasks)
+        write_text(place / "meta" / INDEX_FILE, "\n".join(self._index[:count]) + "\n")
+        total = {k: v.result() for k, v in self._running.items()}
+        total |= {k: histogram_stats(h, self._frames(len(self))) for k, h in self._histograms.items()}
+        statistics = {k: {n: v.tolist() for n, v in s.items()} for k, s in total.items()}
+        write_json(place / "meta" / "stats.json", statistics)
+        for name in {name for row in rows for name in self._files(row).values()} - self._facts.keys():
+            self._facts[name] = _facts(place / name)
+        about = {str(p.relative_to(place)): _facts(p) for p in sorted((place / "meta").rglob("*")) if p.is_file()}
+        ours = {
+            "version": TOYSHIFT_VERSION, "action_contract": self._action.to_json(),
+            "observation_contract": self._observation.to_json(), "manifest": dict(self._manifest),
+            "columns": {k: {"dtype": c.dtype, "shape": list(c.shape)} for k, c in self._columns.items()},
+            "files": self._facts | about,
+        }
+        write_json(place / "meta" / "toyshift.json", ours)
+        info = {
+            "codebase_version": CODEBASE_VERSION, "robot_type": self._robot_type, "fps": self._fps,
+            "features": features(self._columns, self._action, self._observation, self._videos, self._fps),
+            "total_episodes": count, "total_frames": frames, "total_tasks": len(self._tasks),
+            "chunks_size": CHUNKS_SIZE, "data_files_size_in_mb": max(1, round(self._megabytes)),
+            "video_files_size_in_mb": VIDEO_FILE_MB, "splits": {"train": f"0:{count}"}, "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH,
+        }
+        write_json(place / "meta" / "info.json", info)
+
+
+def _facts(path: Path) -> dict[str, int]:
+    return {"bytes": path.stat().st_size, "crc32": file_crc(path)}
+
+
+def _write(layout: _Layout, sources: Mapping[int, Load]) -> None:
+    """Writes all episodes, and removes the file of each when the files that it was joined into are noted and read back.
+
+    That comes in at most FREED_IN steps: each notes all episodes so far.
+    """
+    numbers, freed, note = list(sources), 0, None
+    with contextlib.closing(layout):
+        for number in track(numbers, "write", total=len(numbers), unit="episode"):
+            layout.add(number, sources[number]())
+            if (count := layout.closed()) - freed < max(1, len(numbers) // FREED_IN):
+                continue
+            before, note = note, layout.note(count)
+            _read_back(note, freed)
+            for done in numbers[freed:count]:
+                episode_path(layout.folder, done).unlink(missing_ok=True)
+            if before:
+                shutil.rmtree(before)
+            freed = count
+    layout.describe(layout.work, len(layout))
+    _read_back(layout.work, freed)
 
 
 def _episode_stats(
@@ -361,10 +524,10 @@ def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
 
 
-def _read_back(work: Path) -> None:
-    """Reads every row group of a new layout before the episodes' own files go."""
-    dataset: Dataset = open_dataset(work)
-    for i in range(dataset.num_episodes):
+def _read_back(place: Path, first: int = 0) -> None:
+    """Reads the row groups of a new layout, from episode `first`, before the episodes' own files go."""
+    dataset: Dataset = open_dataset(place)
+    for i in range(first, dataset.num_episodes):
         written = dataset.encoded(i)
         if not np.isfinite(written.arrays[ACTION]).all():
             raise FileError(f"{written.source}: actions read back are not finite; is the disk failing?")

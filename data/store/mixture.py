@@ -10,7 +10,7 @@ from typing import Any
 
 from toyshift.core.contract import require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.core.files import read_json, real_path, require_new, write_json
+from toyshift.core.files import atomic_dir, read_json, real_path, require_new, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.data.episode import Episode, write_episode
@@ -135,13 +135,14 @@ def merge(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     require_new(Path(out))
     datasets = open_alike(folders)
     number = 0
-    for dataset in datasets:
-        for episode in track(dataset, f"merge {dataset.folder.name}", dataset.num_episodes, "episode"):
-            origin = {"dataset": dataset.folder.resolve().name, "content_hash": dataset.content_hash()}
-            meta = episode.meta | {"merged_from": origin | {"episode": episode.index}}
-            write_episode(Path(out), Episode(number, episode.frames, meta))
-            number += 1
     first = datasets[0]
     facts = manifest({"merged": [str(d.folder) for d in datasets]})
-    finalize(Path(out), first.action_contract, first.observation_contract, facts, robot_type=first.robot_type)
+    with atomic_dir(Path(out)) as temporary:  # an episode that cannot be read leaves nothing at `out`
+        for dataset in datasets:
+            for episode in track(dataset, f"merge {dataset.folder.name}", dataset.num_episodes, "episode"):
+                origin = {"dataset": dataset.folder.resolve().name, "content_hash": dataset.content_hash()}
+                meta = episode.meta | {"merged_from": origin | {"episode": episode.index}}
+                write_episode(temporary, Episode(number, episode.frames, meta))
+                number += 1
+        finalize(temporary, first.action_contract, first.observation_contract, facts, robot_type=first.robot_type)
     return open_dataset(Path(out)).facts()

@@ -89,10 +89,7 @@ def check_bundle(folder: Path) -> dict[str, Any]:
             f"{folder} is no bundle: it holds no {BUNDLE_FILE}; `toyshift export POLICY --out {folder}` makes one"
         )
     again = f"restore it from a copy, or export again: `toyshift export POLICY --out {folder}`"
-    try:
-        recorded = read_json(folder / BUNDLE_FILE)
-    except FileError as error:  # its remedy, to delete the file, would leave a folder that export does not replace
-        raise FileError(f"{folder / BUNDLE_FILE} is not valid JSON ({error.__cause__}); {again}") from error
+    recorded = read_json(folder / BUNDLE_FILE, again)  # without that file, the folder would not be replaced by export
     if not isinstance(recorded, dict) or recorded.get("format") != FORMAT:
         raise FileError(f"{folder / BUNDLE_FILE} is not of format {FORMAT}, which this version reads; {again}")
     hashes = recorded.get("sha256")

@@ -8,7 +8,7 @@ from typing import Any
 
 from toyshift.core import fields
 from toyshift.core.errors import FileError, UnknownNameError
-from toyshift.core.files import read_json
+from toyshift.core.files import BY_HAND, read_json
 
 SOCKETS = ("ws://", "wss://")
 LEROBOT = "lerobot:"
@@ -46,8 +46,8 @@ class RemoteOptions:
     def meaning(self) -> dict[str, Any]:
         """Returns what decides rows, for their key: contents of files, not their names."""
         return {
-            "keys": read_json(Path(self.keys)) if self.keys.endswith(".json") else self.keys,
-            "actions": read_json(Path(self.actions)) if self.actions.endswith(".json") else self.actions,
+            "keys": read_json(Path(self.keys), BY_HAND) if self.keys.endswith(".json") else self.keys,
+            "actions": read_json(Path(self.actions), BY_HAND) if self.actions.endswith(".json") else self.actions,
             "execute": self.execute,
         }
 
@@ -63,7 +63,7 @@ def preset_or_file(kind: str, text: str, presets: dict[str, dict[str, Any]]) -> 
         return presets[text]
     if not text.endswith(".json"):
         raise UnknownNameError(f"{kind} (or FILE.json)", text, presets)
-    value = read_json(Path(text))
+    value = read_json(Path(text), BY_HAND)
     if not isinstance(value, dict):
         raise FileError(f"{text} holds a {type(value).__name__}; {kind} are a JSON object")
     return value

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toyshift.core.contract import STATE, image_key, mask_key
-from toyshift.core.errors import FileError
+from toyshift.core.errors import FileError, remedy_of
 from toyshift.core.files import cache_dir, json_hash, locked, read_json, write_json
 from toyshift.core.maps import writable_map
 from toyshift.core.progress import Progress
@@ -123,7 +123,7 @@ def _build(
         size = sum(int(np.prod(shape)) for shape in shapes.values()) * 2 * copies * count
         raise FileError(
             f"cannot make the cache of tokens {partial} ({error}); {count} frames take {size / 2**30:.1f} GiB: "
-            "make room, or lower --token-copies"
+            f"{remedy_of(error)}, or lower --token-copies"
         ) from error
     todo = [int(i) for i in np.flatnonzero(done == 0)]
     finished = count - sum(blocks[i].stop - blocks[i].start for i in todo)
@@ -145,8 +145,8 @@ def _build(
 
 
 def _open(place: Path) -> dict[str, NDArray[np.float16]]:
-    facts = read_json(place / FACTS)
     again = f"delete {place}: it is made again from the dataset"
+    facts = read_json(place / FACTS, again)
     arrays = {}
     for key, shape in facts["shapes"].items():
         path = place / f"{key}.npy"

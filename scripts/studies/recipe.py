@@ -101,7 +101,12 @@ class RecipeStudy(Study):
         return played >= set(itertools.product(POLICIES, self.cfg.sets))
 
     def check(self) -> None:
+        """Finds what is missing before hours are spent: GL, every object set, folders of another study."""
+        from toyshift.toys import load_objects
+
         gl_backend()
+        for spec in self.cfg.sets.values():
+            load_objects(spec)
         self.claim(self.cfg.settings(), "toyshift study recipe")
 
     def run(self, cell: Cell) -> None:

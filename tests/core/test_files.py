@@ -1,15 +1,28 @@
 """Atomic files: whole or absent, whatever happens while writing; seeds give independent, repeatable streams."""
 
+import contextlib
 import errno
 import os
+import threading
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from toyshift.core.errors import FileError, UnknownNameError
-from toyshift.core.files import atomic_dir, atomic_path, content_hash, json_hash, read_json, real_path, write_json
+from toyshift.core.errors import FileError, UnknownNameError, remedy_of
+from toyshift.core.files import (
+    BY_HAND,
+    atomic_dir,
+    atomic_path,
+    content_hash,
+    json_hash,
+    locked,
+    read_json,
+    real_path,
+    write_json,
+)
 from toyshift.core.seeds import episode_rng
 
 
@@ -38,6 +51,61 @@ def test_a_full_disk_is_reported_with_the_file(tmp_path: Path) -> None:
     assert not os.listdir(tmp_path)
 
 
+def test_a_full_disk_is_reported_with_the_folder(tmp_path: Path) -> None:
+    def full(where: str | None) -> None:
+        with atomic_dir(tmp_path / "bundle") as temporary:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where and str(temporary / where))
+
+    for where in (None, "policy.onnx"):  # what lies in the temporary folder nobody finds afterwards
+        with pytest.raises(OSError, match=r"No space left on device: '[^']*/bundle'"):
+            full(where)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(("error", "advice"), [
+    (OSError(errno.EROFS, os.strerror(errno.EROFS)), "choose a place where you may read and write"),
+    (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "make room"),
+    (OSError("Unable to write (errno = 28, error message = 'No space left on device')"), "make room"),  # HDF5's
+    (RuntimeError("I/O error: Permission denied (os error 13)"), "choose a place"),  # that of safetensors
+    (OSError("what?"), "check that path"),
+])
+def test_the_remedy_is_that_of_the_error(error: Exception, advice: str) -> None:
+    assert advice in remedy_of(error)
+    assert ("make room" in remedy_of(error)) == ("No space" in str(error))
+
+
+def test_a_lock_leaves_nothing_behind(tmp_path: Path) -> None:
+    with contextlib.suppress(RuntimeError), locked(tmp_path / "new" / "run" / "train"):
+        assert (tmp_path / "new" / "run" / "train.lock").exists()
+        raise RuntimeError
+    assert not os.listdir(tmp_path)
+    (tmp_path / "old").mkdir()
+    with locked(tmp_path / "old" / "train"):
+        pass
+    assert os.listdir(tmp_path) == ["old"]  # which the lock did not make
+
+
+def test_a_lock_that_is_removed_by_its_holder_still_keeps_others_out(tmp_path: Path) -> None:
+    inside, most = 0, 0
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(30):
+            with locked(tmp_path / "folder" / "x"):
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.0005)
+                inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert not list(tmp_path.rglob("*.lock"))
+
+
 def test_an_interrupted_folder_is_not_left_behind(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         interrupted(atomic_dir(tmp_path / "d"))
@@ -48,6 +116,8 @@ def test_truncated_json_names_the_file_and_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"x": ')
     with pytest.raises(FileError, match=r"a\.json.*truncated"):
         read_json(tmp_path / "a.json")
+    with pytest.raises(FileError, match=r"a\.json is not valid JSON.*; correct it there"):
+        read_json(tmp_path / "a.json", BY_HAND)
     with pytest.raises(FileError, match="does not exist"):
         read_json(tmp_path / "b.json")
 

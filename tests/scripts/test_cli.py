@@ -183,7 +183,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
 
 
 @pytest.mark.parametrize(("number", "remedy"), [
-    (errno.EACCES, "where you may read and write"), (errno.ENOSPC, "free some space"),
+    (errno.EACCES, "where you may read and write"), (errno.ENOSPC, "make room"),
     (errno.EISDIR, "there is a folder")
 ])
 @pytest.mark.usefixtures("with_echo")

@@ -100,7 +100,7 @@ def _infer(files: Mapping[str, Path], keys: Mapping[str, str]) -> tuple[str, str
         except ToyShiftError:
             continue  # told when the object is built
     if not edges:
-        return "m", "no file can be read"
+        return "m", ""  # the error that comes is of a mesh, not of its unit
     unit = infer_unit(edges)
     why = f"the unit was taken to be {unit}: the longest edges are {min(edges):.3g} to {max(edges):.3g} in the files"
     write_json(memory, {"unit": unit, "why": why})

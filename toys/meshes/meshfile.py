@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import trimesh
 
 from toyshift.core.errors import FileError, MeshError
+from toyshift.toys.units import UNITS
 
 SUFFIXES = (".obj", ".stl", ".ply", ".glb", ".off")
 TEXT_SUFFIXES = (".obj", ".off")  # the others may be binary
@@ -19,6 +21,7 @@ DECIMATE = "decimate it (MeshLab, Blender, or trimesh's simplify_quadric_decimat
 LARGEST = 5.0  # [m] larger objects are in another unit
 CENTIMETRES = 50.0  # [m] numbers up to this may be either's
 SMALLEST = 0.001  # [m]
+USUAL = 0.1  # [m] of what a hand grasps
 
 
 def _mentioned(path: Path, word: str) -> Iterator[str]:
@@ -166,16 +169,30 @@ def read_mesh(
     if (factors != 1).any():
         mesh.vertices = np.asarray(mesh.vertices) * factors
     size = longest_edge(mesh)
-    if size > LARGEST:
-        small = size <= CENTIMETRES
-        unit, factor = ("centimetres or millimetres", "0.01 or 0.001") if small else ("millimetres", "0.001")
-        by_hand = f"multiply its coordinates by {factor}, this project reads metres"
-        remedy = "give it a set of its own with ?unit=mm or ?unit=cm" if option else by_hand
-        raise MeshError(f"{path} is {size:.4g} m long; it seems to be in {unit}: {remedy}")
+    if SMALLEST <= size <= LARGEST:
+        return mesh
+    told = f"{path} is {'only ' if size < SMALLEST else ''}{size:.4g} m long"
+    if option and size:
+        raise MeshError(f"{told}; {_other_unit(size, float(factors[0]))}")
     if size < SMALLEST:
-        remedy = "give it a set of its own with ?unit=m, or a ?scale" if option else "this project reads metres"
-        raise MeshError(f"{path} is only {size:.3g} m long; it seems to be in another unit: {remedy}")
-    return mesh
+        raise MeshError(f"{told}; it seems to be in another unit: this project reads metres")
+    centimetres = size <= CENTIMETRES
+    unit, factor = ("centimetres or millimetres", "0.01 or 0.001") if centimetres else ("millimetres", "0.001")
+    raise MeshError(
+        f"{told}; it seems to be in {unit}: multiply its coordinates by {factor}, this project reads metres"
+    )
+
+
+def _other_unit(size: float, factor: float) -> str:
+    """Says in which unit, or by which scale where no unit helps, a mesh of a size [m] by a factor can be used."""
+    words = {"mm": "millimetres", "cm": "centimetres", "m": "metres"}
+    fitting = [unit for unit in words if SMALLEST <= UNITS[unit] * size / factor <= LARGEST]
+    if fitting:
+        options, why = [f"?unit={unit}" for unit in fitting], f"seems to be in {' or '.join(words[u] for u in fitting)}"
+    else:
+        scale = factor * 10.0 ** round(math.log10(USUAL / size))
+        options, why = [f"?unit=m&scale={scale:g}"], "is not as large as what a hand grasps in any unit"
+    return f"it {why}: give it a set of its own with {' or '.join(options)}"
 
 
 def set_texture(mesh: trimesh.Trimesh, image: Path) -> None:

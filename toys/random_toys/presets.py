@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import UnknownNameError
-from toyshift.core.files import read_json
+from toyshift.core.files import BY_HAND, read_json
 from toyshift.toys.random_toys.distribution import LEGO_KINDS, ToyDistribution
 
 
@@ -53,7 +53,7 @@ def distribution_named(name: str) -> ToyDistribution:
         ConfigError: the file holds no toy distribution.
     """
     if is_file(name):
-        return ToyDistribution.from_json(read_json(Path(name)))
+        return ToyDistribution.from_json(read_json(Path(name), BY_HAND))
     if name not in PRESETS:
         raise UnknownNameError("toy distribution (or FILE.json)", name, PRESETS)
     return PRESETS[name]

@@ -261,7 +261,7 @@ def test_a_full_disk_is_named_and_what_is_stored_stays(plain: Path, tmp_path: Pa
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # the system refuses to write more into any file
     try:
-        with pytest.raises(FileError, match=rf"episode-{second:06d}\.npz.*make room"):
+        with pytest.raises(FileError, match=rf"episode-{second:06d}\.npz.*ulimit -f"):
             collect(config)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -107,6 +107,26 @@ def test_a_finished_folder_is_not_collected_again_and_another_configuration_is_r
         collect(config_of(dataset, seed=4))
 
 
+@pytest.mark.parametrize("keep", ["successes", "failed"])
+def test_a_finished_dataset_is_extended_to_what_was_collected_at_once(tmp_path: Path, keep: str) -> None:
+    small, out = {"image_size": 16, "keep": keep}, tmp_path / "grown"
+    at_once = collect(config_of(tmp_path / "at once", episodes=4, **small))
+    collect(config_of(out, episodes=2, **small))
+    result = collect(config_of(out, episodes=4, **small))
+    assert {k: v for k, v in result.items() if k not in ("out", "episodes_per_s")} == {
+        k: v for k, v in at_once.items() if k not in ("out", "episodes_per_s")
+    }
+    assert open_dataset(out).content_hash(recompute=True) == at_once["content_hash"]
+    with pytest.raises(ConfigError, match="holds 4 episodes, 2 were asked for; ask for as many or more"):
+        collect(config_of(out, episodes=2, **small))
+    # killed after the layout was written, before it was noted: no fewer are there than were asked for
+    marker = json.loads((out / MARKER).read_text())
+    (out / MARKER).write_text(json.dumps(marker | {"finished": None}))
+    with pytest.raises(ConfigError, match="holds 4 episodes, 2 were asked for"):
+        collect(config_of(out, episodes=2, **small))
+    assert collect(config_of(out, episodes=4, **small))["content_hash"] == at_once["content_hash"]
+
+
 def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(ConfigError, match="not empty"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -206,6 +207,25 @@ def test_info_that_is_no_json_is_refused(tmp_path, maker):
     path.write_text(path.read_text()[:100])
     with pytest.raises(FileError, match=r"info\.json is not valid JSON"):
         open_dataset(tmp_path)
+
+
+def test_a_damaged_contract_is_cured_as_its_message_says(tmp_path, maker):
+    maker.dataset(tmp_path / "d")
+    path, copy = tmp_path / "d/meta/toyshift.json", (tmp_path / "d/meta/toyshift.json").read_bytes()
+    path.write_bytes(copy[:100])
+    with pytest.raises(FileError, match=r"toyshift\.json is not valid JSON") as refused:
+        open_dataset(tmp_path / "d")
+    assert "delete it and run" not in str(refused.value)  # without the file nobody knows what the actions mean
+    advice = "restore it from a copy, or delete the folder and run the command that made it again"
+    assert advice in str(refused.value)
+    path.unlink()
+    with pytest.raises(ContractError, match=advice):
+        open_dataset(tmp_path / "d")
+    path.write_bytes(copy)
+    assert open_dataset(tmp_path / "d").num_episodes == 5
+    shutil.rmtree(tmp_path / "d")
+    maker.dataset(tmp_path / "d")
+    assert open_dataset(tmp_path / "d").num_episodes == 5
 
 
 def test_a_dataset_without_contract_is_refused(tmp_path, maker):

@@ -1,8 +1,10 @@
 """The layout on disk is LeRobot's, column by column, and a killed `finalize` completes."""
 
+import base64
 import dataclasses
 import io
 import json
+import subprocess
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +76,14 @@ def test_columns_hold_the_recorded_values(tmp_path, maker):
     np.testing.assert_array_equal(table["frame_index"], np.concatenate([np.arange(n) for n in lengths]))
     np.testing.assert_array_equal(table["task_index"], np.repeat([0, 1, 0, 1, 0], lengths))
     np.testing.assert_allclose(table["timestamp"], table["frame_index"].to_numpy() / 20.0, rtol=1e-6)
+
+
+def test_masks_are_text_as_docs_say_base64_of_grey_png_files(tmp_path, maker):
+    maker.dataset(tmp_path)
+    text = tables(tmp_path)["masks.wrist"][5].as_py()
+    with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as picture:
+        assert (picture.format, picture.mode) == ("PNG", "L")
+        np.testing.assert_array_equal(np.asarray(picture), maker.episode(1, 5).frames["masks.wrist"][1])
 
 
 def test_the_schema_tells_hugging_face_what_is_an_image(tmp_path, maker):
@@ -157,7 +167,7 @@ def test_finalize_twice_does_nothing_the_second_time(tmp_path, maker):
     finalize(tmp_path, maker.actions, maker.observations, {})
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".lock"} == before
     assert not (tmp_path / "episodes").exists()
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".cache", "data", "meta"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "meta"]
 
 
 class Killed(BaseException):
@@ -185,7 +195,7 @@ def test_killed_in_between_and_run_again_it_completes(tmp_path, maker, monkeypat
         open_dataset(tmp_path / "a")
     finalize(tmp_path / "a", maker.actions, maker.observations, {"seed": 0})
     assert open_dataset(tmp_path / "a").content_hash(recompute=True) == open_dataset(tmp_path / "b").content_hash()
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [".cache", "data", "meta"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["data", "meta"]
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
@@ -244,10 +254,156 @@ def test_a_full_disk_is_reported_and_loses_nothing(tmp_path, maker, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(lerobot, "_write_rows", full)
-        with pytest.raises(FileError, match=r"No space left.*run the command again"):
+        with pytest.raises(FileError, match=r"No space left.*make room and run the same command again"):
             finalize(tmp_path, maker.actions, maker.observations, {})
+    assert not (tmp_path / ".finalize").exists()  # what is half written takes no room
     finalize(tmp_path, maker.actions, maker.observations, {})
     assert open_dataset(tmp_path).num_episodes == 3
+
+
+def weight(folder):
+    """Bytes of all files in a folder, links not followed twice."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and ".finalize/closed-" not in str(p))
+
+
+SMALL = 0.02  # data files of so many megabytes hold three or four of the episodes below
+
+
+def test_episodes_go_as_their_files_are_joined(tmp_path, maker, monkeypatch):
+    maker.collect(tmp_path / "a", range(16), length=6)
+    before, most, real = weight(tmp_path / "a/episodes"), [], lerobot.episode_table
+
+    def watched(*args, **kwargs):
+        most.append(weight(tmp_path / "a"))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(lerobot, "episode_table", watched)
+    finalize(tmp_path / "a", maker.actions, maker.observations, {"seed": 0}, data_file_mb=SMALL)
+    assert max(most) < 1.5 * before  # twice as much at the end where all stay until then
+    maker.dataset(tmp_path / "b", range(16), length=6)
+    a, b = open_dataset(tmp_path / "a"), open_dataset(tmp_path / "b")
+    assert a.content_hash(recompute=True) == b.content_hash()
+    assert (tmp_path / "a/meta/stats.json").read_text() == (tmp_path / "b/meta/stats.json").read_text()
+    a.verify()
+    assert a.damaged_files() == []
+
+
+def moments(monkeypatch, folder, at, run):
+    """Runs, and dies before the `at`-th change of a file or folder; says whether it came so far."""
+    calls = []
+
+    def dying(real):
+        def change(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == at:
+                raise Killed
+            return real(*args, **kwargs)
+
+        return change
+
+    with monkeypatch.context() as patch:
+        for owner, name in [
+            (lerobot.Path, "unlink"), (lerobot.Path, "replace"), (lerobot.Path, "symlink_to"),
+            (lerobot.shutil, "rmtree"), (lerobot, "_read_back"), (lerobot, "episode_table"), (lerobot, "write_encoded"),
+        ]:
+            patch.setattr(owner, name, dying(getattr(owner, name)))
+        try:
+            run()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_killed_at_any_moment_of_freeing_no_episode_is_lost(tmp_path, maker, monkeypatch, grown):
+    length, wanted = 4, tmp_path / "wanted"
+    maker.dataset(wanted, range(8), length=length)
+    hashed = open_dataset(wanted).content_hash()
+    at, killed = 1, True
+    while killed:
+        folder = tmp_path / f"at-{at}"
+        if grown:
+            maker.dataset(folder, range(4), length=length, data_file_mb=SMALL)
+        maker.collect(folder, range(8), length=length)
+
+        def run(folder=folder):
+            finalize(folder, maker.actions, maker.observations, {"seed": 0}, data_file_mb=SMALL)
+
+        killed = moments(monkeypatch, folder, at, run)
+        assert episode_indices(folder) == set(range(8)), at
+        if killed and at % 3 == 0:  # and while it takes back what it had freed
+            moments(monkeypatch, folder, 1 + at % 7, run)
+            assert episode_indices(folder) == set(range(8)), at
+        run()
+        assert open_dataset(folder).content_hash(recompute=at % 5 == 0) == hashed
+        assert {p.name for p in folder.iterdir()} - {".cache"} == {"data", "meta"}
+        lerobot.shutil.rmtree(folder)
+        at += 7
+    assert at > 40
+
+
+def test_a_disk_that_is_full_after_some_episodes_went_keeps_them_all(tmp_path, maker, monkeypatch):
+    maker.collect(tmp_path / "a", range(9), length=4)
+    real, calls = lerobot.episode_table, []
+
+    def full(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 8:
+            raise OSError(28, "No space left on device")
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot, "episode_table", full)
+        with pytest.raises(FileError, match="No space left"):
+            finalize(tmp_path / "a", maker.actions, maker.observations, {"seed": 0}, data_file_mb=SMALL)
+    assert len(list((tmp_path / "a/episodes").iterdir())) < 9
+    assert episode_indices(tmp_path / "a") == set(range(9))
+    maker.dataset(tmp_path / "b", range(9), length=4)
+    finalize(tmp_path / "a", maker.actions, maker.observations, {"seed": 0}, data_file_mb=SMALL)
+    assert open_dataset(tmp_path / "a").content_hash(recompute=True) == open_dataset(tmp_path / "b").content_hash()
+
+
+def test_the_room_is_asked_for_before_anything_is_written(tmp_path, maker, monkeypatch):
+    maker.collect(tmp_path, range(3))
+    usage = type("Usage", (), {"free": 1000})
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot.shutil, "disk_usage", lambda folder: usage)
+        with pytest.raises(FileError, match=r"takes about 0\.\d MB beside its episodes, 0\.0 MB are free.*make room"):
+            finalize(tmp_path, maker.actions, maker.observations, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["episodes"]
+    finalize(tmp_path, maker.actions, maker.observations, {})
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Mounts a disk of so many bytes; skips where that is not allowed."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(*options):
+        words = ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(place)]
+        if subprocess.run(words, capture_output=True, check=False).returncode:
+            pytest.skip("no file system can be mounted here")
+        return place
+
+    yield mount
+    subprocess.run(["umount", str(place)], check=False)
+
+
+def test_a_disk_of_one_and_a_half_times_the_episodes_is_enough(tmp_path, maker, disk):
+    size = weight(maker.collect(tmp_path / "b", range(40), length=6))
+    folder = maker.collect(disk(f"size={int(1.5 * size)}") / "a", range(40), length=6)
+    finalize(folder, maker.actions, maker.observations, {"seed": 0}, data_file_mb=SMALL)
+    finalize(tmp_path / "b", maker.actions, maker.observations, {"seed": 0})
+    assert open_dataset(folder).content_hash(recompute=True) == open_dataset(tmp_path / "b").content_hash()
+
+
+def test_what_is_said_of_a_folder_that_may_only_be_read_helps(tmp_path, maker, disk):
+    folder = disk("size=1m", "ro")
+    with pytest.raises(FileError, match=r"Read-only.*choose a place where you may read and write") as refused:
+        maker.collect(folder, range(1))
+    assert "make room" not in str(refused.value)
+    maker.dataset(tmp_path / "another place", range(1))
 
 
 def test_nothing_to_finalize_is_an_error(tmp_path, maker):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -260,7 +261,7 @@ def _huge(path: Path) -> None:
         (
             "mm.stl",
             lambda p: _box((30, 50, 80)).export(p),
-            "seems to be in millimetres: give it a set of its own with \\?unit=mm",
+            "seems to be in millimetres or centimetres: give it a set of its own with \\?unit=mm or \\?unit=cm",
         ),
         ("tiny.stl", lambda p: _box((3e-5, 5e-5, 8e-5)).export(p), "only 8e-05 m long"),
         (
@@ -340,7 +341,7 @@ def test_a_read_only_cache_is_read_and_named_when_it_must_be_written(
     def refused(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("toyshift.core.files.open", refused, raising=False)  # of the lock
+    monkeypatch.setattr("toyshift.core.files._lock", refused)
     assert load_objects(spec)[0].width == width
     (tmp_path / "first.stl").rename(tmp_path / "second.stl")
     with pytest.raises(FileError, match=r"Read-only file system.: make it writable, or set TOYSHIFT_CACHE"):
@@ -359,3 +360,32 @@ def test_two_processes_at_once_make_one_set(tmp_path: Path) -> None:
     out = [child.communicate(timeout=120) for child in both]
     assert [child.returncode for child in both] == [0, 0], out
     assert out[0][0] == out[1][0] != ""
+
+
+@pytest.mark.parametrize(("edge", "unit", "said"), [
+    (1e5, "", "not as large as"), (1e5, "?unit=mm", "not as large as"), (80.0, "?unit=m", "millimetres or centimetres"),
+    (0.08, "?unit=mm", "only 8e-05 m long"),
+])
+def test_the_unit_that_a_message_asks_for_is_taken(edge: float, unit: str, said: str, tmp_path: Path) -> None:
+    _box((edge, 0.6 * edge, 0.4 * edge)).export(tmp_path / "box.stl")
+
+    def size(options: str) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the unit is told where it was inferred
+            return float(np.ptp(load_objects(f"meshes:{tmp_path}{options}")[0].mesh.vertices, axis=0).max())
+
+    with pytest.raises(MeshError, match=said) as refused:
+        size(unit)
+    asked = re.findall(r"\?unit=\S+", str(refused.value))
+    assert asked
+    assert unit not in asked
+    for options in asked:
+        assert 0.001 <= size(options) <= 5.0
+
+
+def test_where_no_mesh_can_be_read_the_mesh_is_named_and_not_its_unit(tmp_path: Path) -> None:
+    (tmp_path / "cut.stl").write_bytes(_box().export(file_type="stl")[:300])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(MeshError, match=r"cut\.stl"):
+            load_objects(f"meshes:{tmp_path}")[0]
