@@ -63,6 +63,7 @@ def leave() -> NoReturn:
     """Ends this process at once, without teardown, and its children."""
     for end in tuple(_first):
         end()
+    _end_children()
     if not _said:
         with contextlib.suppress(OSError):
             os.write(2, f"{LINE}\n".encode())  # sys.stderr may be busy at this moment
@@ -109,6 +110,19 @@ def end_with_parent(seconds: float = 1.0) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_children() -> None:
+    """Ends the children that packages have started: GLFW's import asks one, which complains when nobody listens.
+
+    Python's own that frees shared memory stays until it has done so.
+    """
+    tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    for entry in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else ()):
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as facts:
+            parent = int(facts.read().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and int(entry) != getattr(tracker, "_pid", None):
+                os.kill(int(entry), signal.SIGKILL)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

@@ -122,6 +122,18 @@ def test_it_is_not_lost(how: str) -> None:
     check_interrupted(ended(LOST[how]))
 
 
+def test_children_that_packages_have_started_are_not_heard_of() -> None:
+    # as GLFW's import does: a child that writes to its parent and complains when that has gone
+    child = "import time; print(1, flush=True); time.sleep(0.5); print(2, flush=True)"
+    work = f"""
+def work():
+    with subprocess.Popen([sys.executable, "-c", {child!r}], stdout=subprocess.PIPE) as done:
+        done.stdout.readline()
+        press()
+"""
+    check_interrupted(ended("interrupts._importing = lambda frame: True\n" + work))
+
+
 def test_where_a_shell_has_it_ignored_nothing_ends() -> None:
     done = ended("def work():\n    press()\n    print('went on')", signal.SIG_IGN)
     assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
