@@ -223,7 +223,6 @@ def test_step_before_reset_is_refused() -> None:
     ("options", "message"),
     [
         ({"robot": "pandaa"}, "Did you mean 'panda'"),
-        ({"robot": None}, "unknown robot None.*Available: iiwa"),
         ({"action_mode": "joint"}, "joint_pos"),
         ({"cameras": ("side",)}, "front"),
         ({"control_hz": 30.0}, "whole number"),
