@@ -71,11 +71,12 @@ OWN: dict[str, dict[str, Any]] = {
     "train": {"--data": "data", "--out": "new", "--encoder-size": "16"},
     "train-rl": {"--out": "new", "--objects": "toys:train?n=8"},  # enough for Pick
     "evaluate": {"--policy": "oracle", "--objects": SET, "--trials": "2"},
+    "compare": {"FILE": "trials.csv"},
     "collect": {"--objects": SET, "--episodes": "1", "--workers": "1"},
     "diagnose": {"--data": "data", "--out": "new"},
     "data fragment": {"--objects": SET, "--workers": "1"},
     "data view": {"--out": "new.html"},
-    "data mix": {"--out": "new.json"},
+    "data mix": {"DIR": "data", "--out": "new.json"},
     "toys import": {"DIR": "meshes"},
     "toys graspability": {"--workers": "0"},
     "toys view": {"--out": "new.html"},
@@ -345,7 +346,7 @@ def hooks() -> Iterator[None]:
         ("envs.tasks.stage", "Stage.load"), ("envs.render.renderer", "Renderer.render"),
         ("policies.training.train", "run_loop"), ("policies.training.training_run", "Run.train_step"),
         ("policies.training.training_run", "source_of_tokens"), ("policies.training.robust", "robust_run"),
-        ("policies.remote.server", "PolicyServer.serve_forever"), ("policies.act.bundle", "export"),
+        ("policies.remote.server", "PolicyServer.__init__"), ("policies.act.bundle", "export"),
         ("scripts.doctor", "isolated"), ("scripts.studies.cells", "run_cells"),
     ):  # fmt: skip
         put(module, name)
@@ -394,6 +395,8 @@ def make_inputs(folder: Path) -> None:
     (folder / "file").write_text("nothing\n")
     (folder / "deep.json").write_text("[" * 200_000)
     (folder / "number.json").write_text("9" * 5000)
+    trials = [f"{policy},{i % 3},{i},{(i + len(policy)) % 2}" for policy in ("a", "bb") for i in range(9)]
+    (folder / "trials.csv").write_text("\n".join(["policy,object,start,success", *trials]))
     (folder / "odd.json").write_text('{"counts": [1e999], "lr": NaN, "data": {}}')
     (folder / "odd.yaml").write_text("? [a]\n: 1\nlr: .nan\n")
     (folder / "bad.parquet").write_bytes(b"PAR1PAR1")
