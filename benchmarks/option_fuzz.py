@@ -76,7 +76,7 @@ OWN: dict[str, dict[str, Any]] = {
     "diagnose": {"--data": "data", "--out": "new"},
     "data fragment": {"--objects": SET, "--workers": "1"},
     "data view": {"--out": "new.html"},
-    "data mix": {"--out": "new.json"},
+    "data mix": {"DIR": "data", "--out": "new.json"},
     "toys import": {"DIR": "meshes"},
     "toys graspability": {"--workers": "0"},
     "toys view": {"--out": "new.html"},

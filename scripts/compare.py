@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -19,6 +19,12 @@ from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
 from toyshift.diagnostics.comparing import PAIRINGS, SPLITS
 from toyshift.scripts.options import Parallel
+
+if TYPE_CHECKING:  # for a type checker the choices are texts
+    Pairing = str
+    Split = str
+else:
+    Pairing, Split = Literal[PAIRINGS], Literal[SPLITS]
 
 REFERENCES = ("oracle", "random")
 
@@ -38,10 +44,10 @@ class Config(Parallel, margin=(0.01, 100), confidence=(50, 99.99)):
     """Largest difference that does not matter, in percentage points: within it, policies are equivalent."""
     confidence: float = 95.0
     """Confidence of intervals [%]."""
-    pairing: str = "auto"
+    pairing: Pairing = "auto"
     """auto (paired where files tell that starts are shared), paired (where they do not tell, the i-th episodes of an
     object count as one start: only if both were run with one seed), or unpaired."""
-    split: tuple[str, ...] = ()
+    split: tuple[Split, ...] = ()
     """Take the difference apart by object, shift, failure or distance (of the object's shape to the training toys)."""
     training_set: str = "toys:train"
     """The training toys, for --split distance."""
@@ -53,9 +59,6 @@ class Config(Parallel, margin=(0.01, 100), confidence=(50, 99.99)):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for kind, given, choices in (("pairing", (self.pairing,), PAIRINGS), ("split", self.split, SPLITS)):
-            if wrong := next((word for word in given if word not in choices), None):
-                raise UnknownNameError(kind, wrong, choices)
         if wrong := next((text for text in self.columns if not all(text.partition("="))), None):
             raise ConfigError(f"--columns {wrong}: write WHAT=NAME, such as success=ok")
 

@@ -146,7 +146,7 @@ class Option:
         kind: type of one of its values.
         count: values behind it; None for any number.
         positional: it has no name on the command line.
-        required: there is no default.
+        required: there is no default, and it takes a value.
         adds_up: it may be given several times.
     """
 
@@ -173,7 +173,7 @@ class Option:
         for value in values:
             if (choices := choices_of(self.kind)) and value not in choices:
                 close = difflib.get_close_matches(value[:SHOWN], choices, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
+                hint = f". Did you mean {close[0]!r}?" if close else ""
                 return f"{name} is {shown(value)}; it must be one of {', '.join(choices)}{hint}"
             if self.kind in (int, float):
                 try:
@@ -203,6 +203,7 @@ def option_list(kind: Any, given: Any = None) -> Iterator[Option]:
         inner = next(part for part in parts_of(inner) if part is not types.NoneType)  # of X | None
         adds_up, positional = tyro.conf.UseAppendAction in marks, tyro.conf.Positional in marks
         count: int | None = 0 if inner is bool else 1
+        several = False
         if typing.get_origin(inner) is tuple:
             parts = typing.get_args(inner)
             several = parts[-1] is Ellipsis
@@ -213,7 +214,8 @@ def option_list(kind: Any, given: Any = None) -> Iterator[Option]:
         else:
             aliases = tuple(alias for mark in marks for alias in getattr(mark, "aliases", None) or ())
             names = (f"--no-{word}",) if default is True else (f"--{word}", *aliases)
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        # of several there may be none; what then lacks, the dataclass says
+        required = field.default is field.default_factory is dataclasses.MISSING and not several
         yield Option(names, inner, count, positional, required, adds_up)
 
 
@@ -307,7 +309,7 @@ def _refusal(options: Sequence[Option], given: Given, words: str, complete: bool
     if missing and complete:
         return ConfigError(f"`toyshift {words}` needs {' and '.join(missing)}; {see}")
     wrong = next(filter(None, (option.complaint(found) for option, found in given.values.items())), "")
-    return ConfigError(f"{wrong}; {see}") if wrong else None
+    return ConfigError(f"{wrong}{'' if wrong.endswith('?') else ';'} {see}") if wrong else None
 
 
 def _refuse_repeated(options: Sequence[Option], argv: Sequence[str]) -> None:

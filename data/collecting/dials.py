@@ -201,7 +201,8 @@ def fragment(
         raise ConfigError(f"bins is {bins}; it must be an odd number of at least 3 and at most 999")
     u_diversity = diversity if relevant_diversity is None else relevant_diversity
     u_disparity = disparity if relevant_disparity is None else relevant_disparity
-    u = _spread(m, relevant, True, u_diversity, u_disparity)
+    own = "" if relevant_diversity is None and relevant_disparity is None else "relevant_"
+    u = _spread(m, relevant, True, u_diversity, u_disparity, own)
     v = _spread(m, factor, False, diversity, disparity)
     parts = []
     for i in range(m):
@@ -214,12 +215,13 @@ def fragment(
     )
 
 
-def _spread(m: int, name: str, relevant: bool, diversity: float, disparity: float) -> list[tuple[float, float]]:
+def _spread(
+    m: int, name: str, relevant: bool, diversity: float, disparity: float, own: str = ""
+) -> list[tuple[float, float]]:
     factor = factor_of(name, relevant)
     if not (diversity >= 0.0 and disparity >= 0.0 and diversity + disparity <= 2.0 + SLACK):
-        what = "relevant_" if relevant else ""
         raise ConfigError(
-            f"{name}: {what}diversity is {diversity} and {what}disparity {disparity}; "
+            f"{name}: {own}diversity is {diversity} and {own}disparity {disparity}; "
             f"neither may be negative, and together they are at most 2: the whole span"
         )
     centres = (factor.low + factor.high) / 2 + np.linspace(-0.5, 0.5, m) * disparity * factor.half

@@ -284,7 +284,7 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["train", "--data", "x", "y", "x/../x"], "data names x and x/../x, one dataset 2 times"),
         (["train", "--data", "x", "--steps", "1.5"], "--steps is '1.5'; it must be a whole number"),
         (["train", "--data", "x", "--steps", "9" * 5000], "it must be a whole number"),
-        (["train", "--data", "x", "--act", "bset"], "it must be one of last, best; did you mean 'best'?"),
+        (["train", "--data", "x", "--act", "bset"], "it must be one of last, best. Did you mean 'best'?"),
         (["train", "--data", "a\udcff"], "holds bytes that are no UTF-8"),
         (["serve", "--policy", "oracle"], "lives in the simulator"),
         (["evaluate", "--policy", "ws://nowhere:x"], "write ws://HOST:PORT"),
@@ -360,7 +360,8 @@ def test_negative_numbers_with_an_exponent_are_values_and_not_options() -> None:
 def test_help_shows_the_choices_where_there_are_choices(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = {
         "train": "--pooling --encoder --head --norm --policy-net --instruction --precision --device --normalise --act",
-        "train-rl": "--algo --env --reward --pooling --device", "evaluate": "--task --purpose",
+        "train-rl": "--algo --env --reward --pooling --device", "evaluate": "--task --purpose --until",
+        "compare": "--pairing --split",
         "collect": "--task --robot --action-mode --keep --grasp-search", "data convert": "--to",
         "envs play": "--env --robot --actor --quality", "envs hub": "--env", "envs robots": "--robot --quality",
         "toys grasps": "--robot", "serve": "--device", "study lego-table": "--budget --encoder",

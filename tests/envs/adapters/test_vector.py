@@ -344,7 +344,7 @@ def test_a_renderer_stays_with_its_thread() -> None:
     worker.join()
     with pytest.raises(ConfigError, match="stranger was stopped"):
         worker.submit(env.reset)
-    outcome: list[Any] = []
+    env, outcome = GraspEnv(EnvConfig(**SEEING)), []
     thread = threading.Thread(target=lambda: outcome.append(env.reset(seed=0)[0]["agent_pos"]))
     thread.start()
     thread.join()

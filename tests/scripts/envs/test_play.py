@@ -128,7 +128,7 @@ def test_without_a_display_the_video_has_a_name_of_its_own(tmp_path: Path, monke
     ("option", "message"),
     [
         (["--env", "toyshift/Graps-v0"], "Grasp"),
-        (["--robot", "pandaa"], "did you mean 'panda'"),
+        (["--robot", "pandaa"], "Did you mean 'panda'"),
         (["--shift", "camera-azimut=3"], "camera-azimuth"),
         (["--actor", "me"], "oracle"),
         (["--size", "63"], "from 64 to 512"),
