@@ -55,7 +55,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
-from toyshift.core.files import read_json
+from toyshift.core.files import read_json, whole_files
 from toyshift.diagnostics import (
     PairedDifference,
     Row,
@@ -128,7 +128,7 @@ def parse_filters(query: str) -> Filters:
 
 @functools.cache
 def _rows_below(results: Path, pattern: str) -> tuple[Row, ...]:
-    paths = sorted(results.glob(f"{pattern}.parquet")) or sorted(results.glob(f"{pattern}/*.parquet"))
+    paths = whole_files(results, f"{pattern}.parquet") or whole_files(results, f"{pattern}/*.parquet")
     if not paths:
         raise FileError(f"{results.name}/{pattern} is neither a Parquet file (without its suffix) nor a folder of some")
     return tuple(row for path in paths for row in read_rows(path))

@@ -80,6 +80,16 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def is_unfinished(path: Path) -> bool:
+    """Whether a writer was killed before `atomic_path` or `atomic_dir` had given the file or folder its name."""
+    return path.name.startswith(".") and ".tmp" in path.suffixes
+
+
+def whole_files(folder: Path, pattern: str) -> list[Path]:
+    """Returns the files that match a pattern, sorted, without those that a killed writer left unfinished."""
+    return sorted(path for path in Path(folder).glob(pattern) if not is_unfinished(path))
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     with atomic_path(path) as temporary:
@@ -166,8 +176,8 @@ def _lock(file: Path) -> int:
 
 
 def in_the_way(path: Path) -> bool:
-    """Whether a file or a filled folder lies there."""
-    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+    """Whether a file or a filled folder lies there; what a killed writer left unfinished fills none."""
+    return path.is_file() or (path.is_dir() and not all(map(is_unfinished, path.iterdir())))
 
 
 def require_new(path: Path) -> None:

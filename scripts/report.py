@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import tyro
 
 from toyshift.core.errors import FileError, ToyShiftError
-from toyshift.core.files import read_json
+from toyshift.core.files import read_json, whole_files
 from toyshift.core.progress import track
 from toyshift.scripts.options import Common
 
@@ -145,7 +145,7 @@ def find_rows(run: Path) -> tuple[list[Row], dict[str, Any], dict[tuple[str, str
     from toyshift.diagnostics.seen import seen_of_files
 
     merged = sorted(run.rglob("rows.parquet"))
-    single = (path for path in sorted(run.rglob("*.parquet")) if ".parts" not in str(path))
+    single = (path for path in whole_files(run, "**/*.parquet") if ".parts" not in str(path))
     paths = merged or [path for path in single if "rows" in str(path.relative_to(run))]
     files = [(read_rows_manifest(path), read_rows(path)) for path in paths]
     files.sort(key=lambda file: str(file[0].get("made", "")))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from toyshift.core.files import atomic_path, read_json, write_json
+from toyshift.core.files import atomic_path, read_json, whole_files, write_json
 from toyshift.core.runs import claim, finish, found
 from toyshift.core.workers import Job, Pool, core_count, play, worker_pool
 from toyshift.scripts.quickstart.settings import (
@@ -134,7 +134,7 @@ class Quickstart:
         cfg.check_results()
         for old in (cfg.results / "rows").glob("*.parquet"):
             old.unlink()
-        copies = {path: cfg.results / "rows" / path.name for path in sorted(cfg.rows.glob("*.parquet"))}
+        copies = {path: cfg.results / "rows" / path.name for path in whole_files(cfg.rows, "*.parquet")}
         for path, copy in {cfg.out / "results.json": cfg.results_json, **copies}.items():
             with atomic_path(copy) as temporary:
                 shutil.copyfile(path, temporary)

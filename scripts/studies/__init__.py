@@ -3,6 +3,7 @@
 toyshift study lego-table --budget small --ycb DIR           pooling x demonstrations x seeds, zero-shot success
 toyshift study lego-table --dry-run                          what it would run, and how long that takes
 toyshift study lego-table --tabulate                         table and figure of what there is so far
+toyshift study recipe --ycb DIR --results results/recipe --from-scratch      makes committed rows again, and compares
 toyshift study recipe --ycb DIR                              the best recipe, three seeds
 toyshift study mask-iou --policy runs/detpool                success with masks that are wrong
 """

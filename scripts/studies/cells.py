@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash, locked, read_json, write_json, write_text
 from toyshift.core.manifest import DIRTY, git_revision
-from toyshift.core.runs import claim, found
+from toyshift.core.runs import claim, differences, found
 from toyshift.core.workers import Pool, worker_pool
+from toyshift.scripts.studies.again import compare_with
 from toyshift.scripts.studies.options import StudyConfig
 
 BAR = 24
@@ -134,13 +135,28 @@ def run_cells(
 class Study(abc.ABC):
     """A study's cells, and what is there of them.
 
+    Attributes:
+        name: its word behind `toyshift study`.
+
     Args:
         cfg: what is asked for.
         usual: how many times as long as estimated cells take, until some have been measured; nan where nobody knows.
     """
 
+    name: ClassVar[str]
+
     def __init__(self, cfg: StudyConfig, usual: float = 1.0) -> None:
-        self.folders, self.clock, self.usual = (cfg.results, cfg.out), cfg.out / "seconds.json", usual
+        # work first: where results lie inside, a kill between the two must not leave a filled folder of nobody
+        self.folders, self.rows = (cfg.work_dir, cfg.results_dir), cfg.results_dir / "rows"
+        self.clock, self.usual = cfg.work_dir / "seconds.json", usual
+
+    def path(self, name: str) -> Path:
+        """Returns where the rows of a cell are kept."""
+        return self.rows / _file(name)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what decides the rows, however many there are; {} where every cell says its own."""
+        return {}
 
     @abc.abstractmethod
     def cells(self) -> list[Cell]:
@@ -166,27 +182,52 @@ class Study(abc.ABC):
         """Plans, runs or tabulates the study, as its options say; `only` as of `choose`.
 
         Raises:
-            ConfigError: it is to run, and the source has changes that are not committed.
+            ConfigError: it is to run, and the source has changes that are not committed; or the rows that are to be
+                made anew have other settings.
+            FileError: there are no such rows.
         """
         if cfg.tabulate:
-            return self.tabulate()
-        cells = choose(self.cells(), only)
+            made = self.tabulate()
+            return compare_with(self.rows, cfg.results / "rows") if cfg.from_scratch and cfg.results else made
+        there = cfg.results if cfg.from_scratch else None
+        if there:
+            self.require_settings(there)
+            known = [cell for cell in self.cells() if (there / "rows" / _file(cell.name)).exists()]
+            if not known:
+                raise FileError(f"{there / 'rows'} holds no rows of this study to make anew")
+            cells = choose(known, only)
+        else:
+            cells = choose(self.cells(), only)
         if cfg.dry_run:
             return plan(cells, self.is_done, self.clock, self.usual)
         if (revision := git_revision()).endswith(DIRTY) and not cfg.allow_dirty:
             told = f"the source is {revision}: with changes that are not committed nobody can make these rows again"
             raise ConfigError(f"{told}; commit them (`git status`), or run with --allow-dirty")
         self.check()
-        with locked(cfg.out / "study"):
+        with locked(cfg.work_dir / "study"):
             done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
-        return done | {"table": self.tabulate()}
+        made = done | {"table": self.tabulate()}
+        return made | compare_with(self.rows, there / "rows") if there else made
 
-    def claim(self, settings: Mapping[str, Any], made_by: str) -> None:
-        """Marks the folders as this study's, if none of them belongs to another; `settings` decide the results."""
+    def require_settings(self, folder: Path) -> None:
+        """Refuses rows of other settings than are asked for.
+
+        Raises:
+            ConfigError: names the options that differ.
+        """
+        if (marker := folder / "settings.json").exists():
+            different = differences(self.settings(), read_json(marker)["settings"])
+            if different:
+                told = f"the rows of {folder} were made with other options ({'; '.join(different)})"
+                raise ConfigError(f"{told}; give those that they were made with")
+
+    def claim(self) -> None:
+        """Marks the folders as this study's, if none of them belongs to another."""
+        settings = self.settings()
         key = json_hash(settings)
         markers = [folder / "settings.json" for folder in self.folders]
         for marker in markers:
-            found(marker, key, "a study", made_by, settings)
+            found(marker, key, "a study", f"toyshift study {self.name}", settings)
         for marker in markers:
             if not marker.exists():
                 claim(marker, key, settings)
@@ -197,15 +238,24 @@ def pool_of(processes: int) -> contextlib.AbstractContextManager[Pool | None]:
     return worker_pool(processes) if processes > 1 else contextlib.nullcontext()
 
 
-def write_page(page: Path, begin: str, end: str, made: str) -> None:
-    """Puts what is made between two lines of a Markdown page; makes the page where there is none.
+def _file(cell: str) -> str:
+    return f"{cell.replace('/', '_')}.parquet"
+
+
+def write_page(page: Path, study: str, results: Path, made: str) -> None:
+    """Puts what is made of a study's rows between two lines of a Markdown page; makes the page where there is none.
+
+    The first line says the command, and so whose rows a page holds: others are refused.
 
     Raises:
         FileError: the page lacks the lines.
     """
+    begin = f"<!-- made by `toyshift study {study} --results {results} --docs {page.parent} --tabulate` -->"
+    end = "<!-- end of what is made -->"
     text = page.read_text(encoding="utf-8") if page.exists() else f"{begin}\n{end}\n"
     if begin not in text or end not in text:
-        raise FileError(f"{page} lacks the lines {begin!r} and {end!r}, between which the table goes")
+        told = f"{page} lacks the lines {begin!r} and {end!r}, between which the table goes"
+        raise FileError(f"{told}: it holds other rows; leave out --docs, or give another folder")
     before, _, rest = text.partition(begin)
     write_text(page, f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")
 
@@ -213,8 +263,3 @@ def write_page(page: Path, begin: str, end: str, made: str) -> None:
 def no_rows(folder: Path, words: str) -> FileError:
     """Returns the error that there is nothing to tabulate yet; `words` are those of the study and what it needs."""
     return FileError(f"{folder / 'rows'} holds no rows yet; run `toyshift study {words} --results {folder}` first")
-
-
-def set_name(spec: str) -> str:
-    """Returns what a set is called wherever it lies: toys:train, ycb-like or ycb."""
-    return spec.split("?")[0] if not spec.startswith("ycb:") else "ycb"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from toyshift.core.files import read_json, write_json
-from toyshift.scripts.studies.cells import no_rows, set_name, write_page
+from toyshift.core.files import read_json, whole_files, write_json
+from toyshift.scripts.studies.again import set_name
+from toyshift.scripts.studies.cells import no_rows, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.lego_search import BEYOND_RATES, Choice, Try, at_edge, ranked
 
@@ -23,7 +24,7 @@ TITLES = {"ycb": "real YCB objects", "ycb-like": "YCB-like objects", TRAINING: "
 SCENES = {"plain": "the plain scene", "table": "another table", "clutter": "clutter"}
 REFERENCES, LONG = ("oracle", "random"), "long"
 MATCHED = 0.1  # how far two successes on training toys may be apart to be called the same
-BEGIN, END = "<!-- made by `toyshift study lego-table --tabulate` -->", "<!-- end of what is made -->"
+NAME = "lego-table"
 
 
 class Key(NamedTuple):
@@ -47,7 +48,7 @@ def read_cells(folder: Path) -> list[tuple[dict[str, Any], list[Row]]]:
     """
     from toyshift.diagnostics import read_rows, read_rows_manifest
 
-    paths = sorted((folder / "rows").glob("*.parquet"))
+    paths = whole_files(folder / "rows", "*.parquet")
     if not paths:
         raise no_rows(folder, "lego-table")
 
@@ -73,7 +74,7 @@ def write_results(folder: Path, docs: Path, same: dict[str, str], missing: Seque
     table = tabulate(cells) | {"same": same, "missing": list(missing), "settings": settings}
     write_json(folder / "table.json", table)
     page = docs / "lego_table.md"
-    write_page(page, BEGIN, END, markdown(table))
+    write_page(page, NAME, folder, markdown(table))
     print(markdown(table))
     print(f"table: {folder / 'table.json'}, {page}")
     sets = [name for name in TITLES if any(line["set"] == name for line in table["success"])]

@@ -3,8 +3,8 @@
 toyshift study lego-table --budget small --ycb DIR
 toyshift study lego-table --ycb DIR --minutes 120             goes on where it was; starts no cell after two hours
 toyshift study lego-table --only "mean-*" --cells 1
-toyshift study lego-table --encoder vit-tiny --encoder-size 64 --poolings detpool detpool-post --out runs/lego-vit \
-    --results results/lego_vit
+toyshift study lego-table --encoder vit-tiny --encoder-size 64 --poolings detpool detpool-post --out runs/lego-vit
+toyshift study lego-table --ycb DIR --results results/lego_fair --from-scratch     makes the committed rows again
 toyshift study lego-table --budget paper --dry-run
 """
 
@@ -19,18 +19,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
-from toyshift.core.runs import found
 from toyshift.policies.config import VIT_NAMES, PolicyConfig
 from toyshift.policies.parts import Encoder
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
-from toyshift.scripts.studies.cells import PLAY, Cell, Study, pool_of, set_name
+from toyshift.scripts.studies.again import set_name
+from toyshift.scripts.studies.cells import PLAY, Cell, Study, pool_of
 from toyshift.scripts.studies.lego_search import BEYOND_RATES, Choice, Try, next_choice, ranked
 from toyshift.scripts.studies.options import StudyConfig
 
 TRAINING_TOYS, YCB_LIKE = "toys:train", "ycb-like?graspable"
 REFERENCES = ("oracle", "random")
-MADE_BY = "toyshift study lego-table"
 MASKED = "+mask"  # behind a pooling: the encoder gets the target's mask as an input channel
 PLAIN, LONG = "plain", "long"
 # samples/s of training on two cores, whole batches of 128: for estimates until cells have been measured
@@ -136,7 +135,6 @@ class Config(
     ycb: Path | None = None
     """Folder with real YCB objects in the official layout; they are tested when it is given."""
     out: Path = Path("runs/lego-table")
-    results: Path = Path("results/lego_fair")
     only: tuple[str, ...] = ()
     """Cells to run, with * for anything, e.g. "mean-plain-*"; the search for their settings is run first."""
     encoder: Encoder | None = None
@@ -218,6 +216,8 @@ class CellKind(NamedTuple):
 class LegoTable(Study):
     """The grid, and what is there of it."""
 
+    name = "lego-table"
+
     def __init__(self, cfg: Config) -> None:
         self.cfg, self.grid = cfg, cfg.grid()
         # encoders without attention cannot tell detpool and detpool-post apart: one network, trained once
@@ -284,10 +284,7 @@ class LegoTable(Study):
         gl_backend()
         for spec in self.cfg.sets:
             load_objects(spec)
-        self.claim(self.settings(), MADE_BY)
-
-    def path(self, name: str) -> Path:
-        return self.cfg.results / "rows" / f"{name}.parquet"
+        self.claim()
 
     def wanted(self, name: str) -> dict[str, tuple[str, StudyScene, tuple[int, ...], int]]:
         """Returns the tests that a cell consists of, by name: object set, scene, evaluation seeds, episodes for each.
@@ -339,6 +336,7 @@ class LegoTable(Study):
     def run(self, cell: Cell) -> None:
         """Trains and evaluates one cell and keeps its rows; every part of it goes on where it was."""
         from toyshift.diagnostics import write_rows
+        from toyshift.envs.render.renderer import gl_renderer_name
         from toyshift.policies.checkpoints import kept_folder
 
         kind = self.kinds[cell.name]
@@ -347,13 +345,14 @@ class LegoTable(Study):
             rows = self.play(cell.name, kind.pooling, kind.pooling)
         else:
             choice = self.choice(kind)
-            folder = self.cfg.out / "policies" / f"{cell.name}-{json_hash(dataclasses.asdict(choice))[:6]}"
+            folder = self.cfg.work_dir / "policies" / f"{cell.name}-{json_hash(dataclasses.asdict(choice))[:6]}"
             facts |= self.train(kind, choice, folder) | {"choice": dataclasses.asdict(choice)}
             name = f"{kind.pooling} {choice}" if kind.tried else f"{kind.pooling} {kind.scene}"
             rows = self.play(cell.name, str(folder), name)
             for step in self.grid.kept if kind.scene == LONG else ():
                 rows += self.play(cell.name, str(kept_folder(folder, step)), f"{name} at {step}")
-        write_rows(self.path(cell.name), rows, manifest(self.settings(), self.cfg.seed, **facts))
+        made_by = manifest(self.settings(), self.cfg.seed, gl_renderer=gl_renderer_name(), **facts)
+        write_rows(self.path(cell.name), rows, made_by)
 
     def play(self, cell: str, policy: str, name: str) -> list[Any]:
         """Returns the rows of all tests of a cell with one policy."""
@@ -364,7 +363,7 @@ class LegoTable(Study):
         with pool_of(self.cfg.processes) as pool:
             for test, (spec, scene, seeds, trials) in self.wanted(cell).items():
                 for s in seeds:
-                    path = self.cfg.out / "rows" / f"{cell}_{name}_{test}_{s}.parquet".replace(" ", "")
+                    path = self.cfg.work_dir / "rows" / f"{cell}_{name}_{test}_{s}.parquet".replace(" ", "")
                     config = EvaluateConfig(
                         policy, spec, trials, seed=s, name=name, env=env_spec(scene), shift=scene.shift, purpose=purpose
                     )
@@ -376,7 +375,7 @@ class LegoTable(Study):
         from toyshift.data import CollectConfig, collect
 
         where = TRAINED_IN[PLAIN if scene == LONG else scene]
-        folder = self.cfg.out / f"demos-{PLAIN if scene == LONG else scene}-s{seed}"
+        folder = self.cfg.work_dir / f"demos-{PLAIN if scene == LONG else scene}-s{seed}"
         collect(CollectConfig(
             TRAINING_TOYS, self.grid.demos, folder, workers=self.cfg.processes, seed=self.cfg.seed + seed,
             shift=where.shift, clutter=where.clutter or None,
@@ -428,7 +427,7 @@ class LegoTable(Study):
         tries = self.searched(pooling)
         if len(tries) < self.tries:
             raise FileError(
-                f"{self.cfg.results} holds {len(tries)} of {self.tries} tries of {pooling}; "
+                f"{self.cfg.results_dir} holds {len(tries)} of {self.tries} tries of {pooling}; "
                 f"the cells {try_name(pooling, 1)[:-1]}* make them"
             )
         return ranked(tries)[0]
@@ -441,10 +440,9 @@ class LegoTable(Study):
         """
         from toyshift.scripts.studies.lego_results import write_results
 
-        if (marker := self.cfg.results / "settings.json").exists():
-            found(marker, json_hash(self.settings()), "a study", MADE_BY, self.settings())
+        self.require_settings(self.cfg.results_dir)
         missing = [cell.name for cell in self.cells() if not self.is_done(cell)]
-        return write_results(self.cfg.results, self.cfg.docs, self.same, missing)
+        return write_results(self.cfg.results_dir, self.cfg.docs_dir, self.same, missing)
 
 
 def try_name(pooling: str, i: int) -> str:

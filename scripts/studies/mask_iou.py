@@ -3,6 +3,7 @@
 toyshift study mask-iou --policy runs/detpool
 toyshift study mask-iou --policy runs/detpool --policy runs/mask-channel --objects ycb:DIR?graspable --trials 100
 toyshift study mask-iou --policy runs/detpool --errors mask-offset --levels 3 5 --clutter 2-6
+toyshift study mask-iou --results results/mask_iou --docs docs --tabulate          the committed rows and their page
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.core.files import json_hash, write_json
+from toyshift.core.files import json_hash, whole_files, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.evaluate import row_names
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, set_name, write_page
+from toyshift.scripts.studies.again import set_name
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.options import StudyConfig
 
@@ -33,7 +35,7 @@ WRONG = "mask-wrong"  # the one that is another thing in clutter
 TRUTH, DETECTOR = "truth", "detector"
 ALPHA = 0.05  # level of the tests that are told in words
 ALONE, CLUTTER = "alone", "clutter"
-BEGIN, END = "<!-- made by `toyshift study mask-iou --tabulate` -->", "<!-- end of what is made -->"
+NAME = "mask-iou"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,6 @@ class Config(StudyConfig, trials=1):
     trials: int = 50
     """Episodes per policy and kind of mask; the same starts for all in a scene."""
     out: Path = Path("runs/mask-iou")
-    results: Path = Path("results/mask_iou")
 
     def __post_init__(self) -> None:
         from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS
@@ -123,6 +124,8 @@ def cases(errors: Sequence[str], levels: Sequence[int], clutter: bool) -> list[C
 class MaskIou(Study):
     """Policies times kinds of masks, and what is there of them."""
 
+    name = NAME
+
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
         self.cfg, objects = cfg, set_name(cfg.objects)
@@ -164,9 +167,6 @@ class MaskIou(Study):
             for cell, (_, name, case) in self.parts.items()
         ]
 
-    def path(self, cell: str) -> Path:
-        return self.cfg.results / "rows" / f"{cell.replace('/', '_')}.parquet"
-
     def is_done(self, cell: Cell) -> bool:
         from toyshift.diagnostics import read_rows, read_rows_manifest
 
@@ -178,6 +178,7 @@ class MaskIou(Study):
         """Plays one policy with one kind of masks and keeps the rows."""
         from toyshift.diagnostics import EnvSpec, EvaluateConfig, evaluate, write_rows
         from toyshift.diagnostics.evaluation import PROTOCOL
+        from toyshift.envs.render.renderer import gl_renderer_name
 
         cfg, (policy, name, case) = self.cfg, self.parts[cell.name]
         env = EnvSpec(self.env_kwargs(case), DETECTOR if case.masks == DETECTOR else TRUTH)
@@ -186,13 +187,13 @@ class MaskIou(Study):
         )
         path = self.path(cell.name)
         workers = cfg.processes if cfg.processes > 1 else 0
-        rows = evaluate(config, cfg.out / "rows" / path.name, workers=workers)
+        rows = evaluate(config, cfg.work_dir / "rows" / path.name, workers=workers)
         asked = {"policy": policy, "objects": cfg.objects, "trials": cfg.trials, "clutter": cfg.clutter}
         facts = dataclasses.asdict(case) | {"protocol": PROTOCOL, "key": self.keys[cell.name]}
-        write_rows(path, rows, manifest(asked, cfg.seed, **facts))
+        write_rows(path, rows, manifest(asked, cfg.seed, gl_renderer=gl_renderer_name(), **facts))
 
     def tabulate(self) -> dict[str, Any]:
-        return write_results(self.cfg.results, self.cfg.docs)
+        return write_results(self.cfg.results_dir, self.cfg.docs_dir)
 
 
 def found_rows(folder: Path) -> dict[tuple[str, str], dict[Case, list[Row]]]:
@@ -207,7 +208,7 @@ def found_rows(folder: Path) -> dict[tuple[str, str], dict[Case, list[Row]]]:
     from toyshift.diagnostics.evaluation import PROTOCOL
     from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS
 
-    paths = sorted((folder / "rows").glob("*.parquet"))
+    paths = whole_files(folder / "rows", "*.parquet")
     told = {path: read_rows_manifest(path) for path in paths}
     old = [path.name for path in paths if told[path].get("protocol") != PROTOCOL]
     if old:
@@ -251,7 +252,7 @@ def write_results(folder: Path, docs: Path) -> dict[str, Any]:
     write_json(folder / "table.json", table)
     charts = draw(docs, lines)
     made = markdown(lines) + "".join(f"\n\n![success against IoU]({path.name})" for path in charts)
-    write_page(docs / "mask_iou.md", BEGIN, END, made)
+    write_page(docs / "mask_iou.md", NAME, folder, made)
     print(made)
     print(f"table: {folder / 'table.json'}, {docs / 'mask_iou.md'}\nfigures: {', '.join(map(str, charts))}")
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from toyshift.core.errors import ConfigError
 from toyshift.scripts.options import Parallel
 
 
@@ -14,10 +15,13 @@ class StudyConfig(Parallel, cells=0, minutes=0):
 
     out: Path
     """Folder of work: demonstrations, policies, unfinished rows."""
-    results: Path
-    """Folder of the rows and of table.json, small enough to commit."""
-    docs: Path = Path("docs")
-    """Folder of the study's page, whose generated part is written, and of its figure."""
+    results: Path | None = None
+    """Folder of the rows and of table.json; by default OUT/results."""
+    docs: Path | None = None
+    """Folder of the study's page, whose generated part is written, and of its figures; by default OUT."""
+    from_scratch: bool = False
+    """Make the rows of --results anew in a folder of their own, OUT-from-scratch, and compare: on the same kind of CPU
+    they must be equal, on another one the difference is told with its interval."""
     cells: int = 0
     """Stop after so many cells; 0 = all."""
     minutes: float = 0.0
@@ -28,3 +32,24 @@ class StudyConfig(Parallel, cells=0, minutes=0):
     """Make table and figure of the rows that are there, run nothing."""
     allow_dirty: bool = False
     """Run although the source has changes that are not committed: the rows then name no revision that made them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.from_scratch and (not self.results or self.docs):
+            told = "--from-scratch takes --results DIR, the rows to make anew (such as results/recipe), and no --docs"
+            raise ConfigError(told)
+
+    @property
+    def work_dir(self) -> Path:
+        """Where it works: --out, and from scratch a folder beside it."""
+        return self.out.with_name(f"{self.out.name}-from-scratch") if self.from_scratch else self.out
+
+    @property
+    def results_dir(self) -> Path:
+        """Where its rows and its table go."""
+        return self.results if self.results and not self.from_scratch else self.work_dir / "results"
+
+    @property
+    def docs_dir(self) -> Path:
+        """Where its page and its figures go."""
+        return self.docs or self.work_dir

@@ -4,7 +4,7 @@ Beside it on the same starts: the quickstart's policy, trained on the former, th
 
 toyshift study recipe --ycb DIR
 toyshift study recipe --ycb DIR --cells 1            one seed; the same command goes on with the next
-toyshift study recipe --tabulate
+toyshift study recipe --results results/recipe --docs docs --tabulate     the committed rows and their page
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.files import read_json, write_json
+from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.recipe import best_recipe, quickstart_recipe
@@ -33,7 +33,6 @@ TOYS = "toys:train"
 PLAYED = {"toys": (TOYS, 0), "household": ("toys:train?of=household&n=500", 1000)}
 QUICKSTART_STEPS = 1100  # of the policy that the recipe is compared with
 POLICIES = ("recipe", "quickstart", "oracle", "random")
-BEGIN, END = "<!-- made by `toyshift study recipe --tabulate` -->", "<!-- end of what is made -->"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,6 @@ class Config(StudyConfig, seeds=1, demos=1, steps=1, batch=1, trials=1):
     trials: int = 100
     """Episodes per object set and seed."""
     out: Path = Path("runs/recipe")
-    results: Path = Path("results/recipe")
 
     @property
     def sets(self) -> dict[str, str]:
@@ -72,11 +70,13 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift study recipe --ycb DIR
     """
     made = RecipeStudy(cfg).conduct(cfg)
-    return {"table": made} if cfg.tabulate else made
+    return {"table": made} if cfg.tabulate and not cfg.from_scratch else made
 
 
 class RecipeStudy(Study):
     """One cell a seed."""
+
+    name = "recipe"
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
@@ -88,16 +88,16 @@ class RecipeStudy(Study):
         seconds = cfg.demos / 2.0 + steps * cfg.batch / 900.0 + 110.0 * len(cfg.sets)
         return [Cell(f"s{seed}", f"seed {seed}", seconds) for seed in range(cfg.seeds)]
 
-    def path(self, cell: Cell) -> Path:
-        return self.cfg.results / "rows" / f"{cell.name}.parquet"
+    def settings(self) -> dict[str, Any]:
+        return self.cfg.settings()
 
     def is_done(self, cell: Cell) -> bool:
         """Says whether a seed's rows hold all policies on all sets, from starts of the test."""
         from toyshift.diagnostics import read_rows
 
-        if not self.path(cell).exists():
+        if not self.path(cell.name).exists():
             return False
-        played = {(r.policy, r.object_set) for r in read_rows(self.path(cell)) if r.purpose == "test"}
+        played = {(r.policy, r.object_set) for r in read_rows(self.path(cell.name)) if r.purpose == "test"}
         return played >= set(itertools.product(POLICIES, self.cfg.sets))
 
     def check(self) -> None:
@@ -107,16 +107,17 @@ class RecipeStudy(Study):
         gl_backend()
         for spec in self.cfg.sets.values():
             load_objects(spec)
-        self.claim(self.cfg.settings(), "toyshift study recipe")
+        self.claim()
 
     def run(self, cell: Cell) -> None:
         """Collects, trains and evaluates one seed."""
         from toyshift.data import CollectConfig, collect
         from toyshift.diagnostics import EvaluateConfig, evaluate, write_rows
+        from toyshift.envs.render.renderer import gl_renderer_name
         from toyshift.policies import train
 
         cfg = self.cfg
-        folder, seed = cfg.out / cell.name, cfg.seed + int(cell.name[1:])
+        folder, seed = cfg.work_dir / cell.name, cfg.seed + int(cell.name[1:])
         clock = folder / "seconds.json"
         workers = cfg.processes if cfg.processes > 1 else 0
         data = []
@@ -137,13 +138,14 @@ class RecipeStudy(Study):
                 path = folder / "rows" / f"{policy}-{name.replace(' ', '-').replace(',', '')}.parquet"
                 rows += [dataclasses.replace(row, object_set=name) for row in evaluate(config, path, 0, pool=pool)]
         facts = {k: done[k] for k in ("loss", "validation_loss", "samples")}
-        write_rows(self.path(cell), rows, manifest(cfg.settings(), seed, seconds=read_json(clock), **facts))
+        facts |= {"seconds": read_json(clock), "gl_renderer": gl_renderer_name()}
+        write_rows(self.path(cell.name), rows, manifest(cfg.settings(), seed, **facts))
 
     def tabulate(self) -> dict[str, Any]:
         from toyshift.diagnostics import per_seed, read_rows, read_rows_manifest, summarise
 
-        folder, page = self.cfg.results, self.cfg.docs / "recipe.md"
-        paths = sorted((folder / "rows").glob("s*.parquet"))
+        folder, page = self.cfg.results_dir, self.cfg.docs_dir / "recipe.md"
+        paths = whole_files(folder / "rows", "s*.parquet")
         if not paths:
             raise no_rows(folder, "recipe --ycb DIR")
         rows = [row for path in paths for row in read_rows(path)]
@@ -161,7 +163,7 @@ class RecipeStudy(Study):
         }
         write_json(folder / "table.json", table)
         made = _markdown(table)
-        write_page(page, BEGIN, END, made)
+        write_page(page, self.name, folder, made)
         print(made)
         return table
 

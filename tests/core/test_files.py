@@ -17,11 +17,14 @@ from toyshift.core.files import (
     atomic_dir,
     atomic_path,
     content_hash,
+    in_the_way,
     json_hash,
     locked,
     read_json,
     real_path,
+    whole_files,
     write_json,
+    write_text,
 )
 from toyshift.core.seeds import episode_rng
 
@@ -152,3 +155,19 @@ def test_a_real_path_has_no_links_and_a_link_to_itself_is_no_error(tmp_path: Pat
     (tmp_path / "loop").symlink_to("loop")
     assert real_path(tmp_path / "link" / ".." / "link") == real_path(str(tmp_path)) / "there"
     assert real_path(tmp_path / "loop").name == "loop"
+
+
+def test_what_a_killed_writer_left_is_no_file_and_fills_no_folder(tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    with atomic_path(rows / "try-0.001.parquet") as file, atomic_dir(rows / "made") as folder:
+        left = [file.name, folder.name]
+    (rows / "try-0.001.parquet").rename(rows / left[0])  # as kill -9 leaves them
+    (rows / "made").rename(rows / left[1])
+    assert not in_the_way(rows)
+    assert whole_files(rows, "*.parquet") == []
+    (rows / ".hidden").touch()  # somebody's
+    assert in_the_way(rows)
+    for name in "ba":
+        write_text(rows / f"{name}.parquet", name)
+    assert whole_files(rows, "*.parquet") == [rows / "a.parquet", rows / "b.parquet"]
+    assert whole_files(tmp_path, "**/*.parquet") == [rows / "a.parquet", rows / "b.parquet"]

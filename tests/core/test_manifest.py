@@ -1,11 +1,12 @@
 """What a manifest says about the source."""
 
+import platform
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from toyshift.core.manifest import git_revision
+from toyshift.core.manifest import git_revision, manifest, other_kind
 
 
 @pytest.fixture
@@ -35,3 +36,31 @@ def test_changed_source_is_dirty(source: Path) -> None:
 
 def test_a_folder_without_git_has_no_revision(tmp_path: Path) -> None:
     assert git_revision(tmp_path) == "none"
+
+
+def test_two_results_of_one_machine_are_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, again = manifest(seed=1, gl_renderer="llvmpipe"), manifest(seed=2, gl_renderer="llvmpipe")
+    assert other_kind(now, again) == []
+    monkeypatch.setenv("NPY_DISABLE_CPU_FEATURES", "AVX2")  # another kernel, and the same name of the processor
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    told = " ".join(other_kind(manifest(gl_renderer="softpipe"), again))
+    assert "'NPY_DISABLE_CPU_FEATURES': 'AVX2'" in told
+    assert "threads: 7 now" in told
+    assert "gl_renderer: 'softpipe' now, 'llvmpipe' there" in told
+
+
+def test_other_instructions_and_versions_are_another_kind() -> None:
+    now = manifest()
+    kernels = now["machine"]["kernels"]
+    assert kernels["instructions"] or platform.system() != "Linux"
+    other = {
+        **now, "machine": {**now["machine"], "kernels": {**kernels, "instructions": "sse sse2"}},
+        "versions": {**now["versions"], "torch": "1.0"},
+    }  # fmt: skip
+    assert [reason.partition(":")[0] for reason in other_kind(now, other)] == ["torch", "instructions"]
+
+
+def test_a_manifest_of_before_kernels_were_written_down_is_of_another_kind() -> None:
+    now = manifest()
+    old = {**now, "machine": {key: value for key, value in now["machine"].items() if key != "kernels"}}
+    assert other_kind(now, old) == ["kernels: not said there"]

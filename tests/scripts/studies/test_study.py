@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError
+from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
+from toyshift.core.manifest import manifest
 from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.scripts.studies import cells as study_cells
 from toyshift.scripts.studies import lego_results as study_lego_results
 from toyshift.scripts.studies import mask_iou as study_mask_iou
 from toyshift.scripts.studies import recipe as study_recipe
+from toyshift.scripts.studies.again import set_name
 from toyshift.scripts.studies.cells import Cell, Study, choose, duration, plan, run_cells, write_page
 from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, next_choice, ranked
-from toyshift.scripts.studies.lego_table import Config, LegoTable, main, set_name
+from toyshift.scripts.studies.lego_table import Config, LegoTable, main
 from toyshift.scripts.studies.options import StudyConfig
 
 
@@ -301,9 +303,122 @@ def test_times_are_unknown_until_something_was_measured(tmp_path: Path, capsys: 
 
 def test_only_the_part_between_the_lines_of_a_page_is_written(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("before\n<b>\nold\n<e>\nafter\n")
-    write_page(page, "<b>", "<e>", "new")
-    assert page.read_text() == "before\n<b>\nnew\n<e>\nafter\n"
+    results = tmp_path / "results"
+    begin = f"<!-- made by `toyshift study recipe --results {results} --docs {tmp_path} --tabulate` -->"
+    end = "<!-- end of what is made -->"
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    write_page(page, "recipe", results, "new")
+    assert page.read_text() == f"before\n{begin}\nnew\n{end}\nafter\n"
+    with pytest.raises(FileError, match="it holds other rows"):
+        write_page(page, "recipe", tmp_path / "others", "new")
+    write_page(tmp_path / "own.md", "recipe", results, "new")
+    assert (tmp_path / "own.md").read_text() == f"{begin}\nnew\n{end}\n"
+
+
+@pytest.mark.parametrize("kind", [Config, study_recipe.Config, study_mask_iou.Config])
+def test_what_is_committed_does_not_count_as_done(kind: type[Any]) -> None:
+    config = kind() if kind is not study_mask_iou.Config else kind(policy=("p",))
+    assert config.results_dir == config.out / "results"
+    assert config.docs_dir == config.out
+    assert config.out.parts[0] == "runs"
+    again = dataclasses.replace(config, results=Path("results/r"), from_scratch=True)
+    places = again.work_dir, again.results_dir, again.docs_dir
+    assert {place.parts[:2] for place in places} == {("runs", f"{config.out.name}-from-scratch")}
+    with pytest.raises(ConfigError, match="--from-scratch takes --results DIR"):
+        dataclasses.replace(config, from_scratch=True)
+
+
+class Planted(Study):
+    """A study of two cells, whose rows are planted."""
+
+    name = "planted"
+
+    def __init__(self, cfg: StudyConfig, steps: int = 1, wins: int = 5) -> None:
+        super().__init__(cfg)
+        self.steps, self.wins = steps, wins
+
+    def cells(self) -> list[Cell]:
+        return [Cell(name, "", 1.0) for name in ("a", "b", "c")]
+
+    def settings(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def is_done(self, cell: Cell) -> bool:
+        return self.path(cell.name).exists()
+
+    def check(self) -> None:
+        self.claim()
+
+    def run(self, cell: Cell) -> None:
+        rows = [row("p", f"ycb:{self.rows}?graspable", 0, i, i < self.wins) for i in range(10)]
+        write_rows(self.path(cell.name), rows, manifest(seed=0))
+
+    def tabulate(self) -> dict[str, Any]:
+        return {}
+
+
+def test_rows_made_from_scratch_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = StudyConfig(out=tmp_path / "run", results=tmp_path / "results", allow_dirty=True, cells=2)
+    Planted(first).conduct(first)
+    there = {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
+    again = dataclasses.replace(first, from_scratch=True, cells=1)
+    with pytest.raises(ConfigError, match=r"other options \(steps: 2 now, 1 there\)"):
+        Planted(again, steps=2).conduct(again)
+    nowhere = dataclasses.replace(again, results=tmp_path / "nowhere")
+    with pytest.raises(FileError, match="nowhere/rows holds no rows of this study to make anew"):
+        Planted(nowhere).conduct(nowhere)
+    assert Planted(again).conduct(again)["missing"] == ["b"]  # c is in no rows
+    again = dataclasses.replace(again, cells=0)
+    equal = Planted(again).conduct(again)
+    assert (equal["ran"], equal["missing"], equal["ok"]) == (["b"], [], True)
+    assert "same kind of CPU and libraries, 2 cells: 20 of 20 rows are equal but for wall times" in (
+        capsys.readouterr().out
+    )
+    study = Planted(again, wins=7)
+    study.run(study.cells()[0])
+    looked = dataclasses.replace(again, tabulate=True)
+    differs = study.conduct(looked)
+    assert differs["ok"] is False  # the exit code is 1
+    (found,) = (x for x in differs["same kind"]["rows"] if x["equal"] != x["n"])
+    assert (found["policy"], found["object_set"], found["outcomes"]) == ("a: p", "ycb", 2)
+    for path in (tmp_path / "results" / "rows").iterdir():  # as another machine would have made them
+        facts = read_rows_manifest(path)
+        facts["machine"]["kernels"]["instructions"] = "sse"
+        write_rows(path, read_rows(path), facts)
+    other = study.conduct(looked)
+    assert other["ok"] is True
+    assert "same kind" not in other
+    assert [reason.partition(":")[0] for reason in other["other kind"]["differs"]] == ["instructions"]
+    assert "+20.0" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run-from-scratch" / "results" / "comparison.json").read_text())["ok"] is True
+    assert set((tmp_path / "results").rglob("*.*")) == set(there)  # nothing was written there
+
+
+def test_unfinished_rows_of_a_killed_study_are_in_no_table(tmp_path: Path) -> None:
+    made = tmp_path / "rows" / "mean-plain-s0.parquet"
+    kind = {"pooling": "mean", "scene": "plain", "seed": 0, "tried": 0}
+    write_rows(made, [row("mean", "toys:train", 0, i, success=True) for i in range(4)], {"kind": kind})
+    (tmp_path / "rows" / ".mean-plain-s0.k3xq0.tmp.parquet").write_bytes(made.read_bytes()[:-9])
+    assert [len(rows) for _, rows in study_lego_results.read_cells(tmp_path)] == [4]
+
+
+def test_a_kill_between_two_markers_leaves_folders_that_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = StudyConfig(out=tmp_path / "run", allow_dirty=True)
+    mark, marked = study_cells.claim, list[Path]()
+
+    def second_is_killed(marker: Path, *args: Any) -> None:
+        if marked:
+            raise KeyboardInterrupt
+        marked.append(marker)
+        mark(marker, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(study_cells, "claim", second_is_killed)
+        with pytest.raises(KeyboardInterrupt):
+            Planted(config).claim()
+    assert marked == [config.out / "settings.json"]
+    Planted(config).claim()
+    assert (config.results_dir / "settings.json").exists()
 
 
 def test_sets_go_by_their_names() -> None:
