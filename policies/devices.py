@@ -12,8 +12,10 @@ import torch
 
 from toyshift.core.choices import DEVICES
 from toyshift.core.errors import ConfigError
+from toyshift.core.workers import core_count
 from toyshift.policies.settings import choose
 
+THREADS_PER_CORE = 4
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
 
@@ -61,9 +63,21 @@ def require_compiler(device: torch.device) -> None:
         )
 
 
+def check_threads(count: int) -> None:
+    """Raises ConfigError for more threads than this machine's cores can use: OpenMP ends the process at thousands."""
+    if count > (most := THREADS_PER_CORE * (cores := core_count())):
+        why = f"{THREADS_PER_CORE} for each of {cores} cores"
+        raise ConfigError(f"threads is {count}; it must be at most {most} on this machine, {why}")
+
+
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Sets torch's threads inside a block; 0 leaves them as they are."""
+    """Sets torch's threads inside a block; 0 leaves them as they are.
+
+    Raises:
+        ConfigError: see `check_threads`.
+    """
+    check_threads(count)
     before = torch.get_num_threads()
     if count:
         torch.set_num_threads(count)

@@ -21,7 +21,7 @@ from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
 from toyshift.policies.checkpoints import MODEL
-from toyshift.policies.devices import choose_device, torch_threads
+from toyshift.policies.devices import check_threads, choose_device, torch_threads
 from toyshift.policies.provenance import TRAINED_ON
 from toyshift.policies.rl.config import RlConfig
 from toyshift.policies.rl.learner import (
@@ -251,6 +251,7 @@ def train_rl(config: RlConfig, make_env: MakeEnv, make_experts: MakeExperts | No
     """
     folder = Path(config.out)
     choose_device(config.device)  # fails before anything is written
+    check_threads(config.threads)
     with locked(folder / "train"), torch_threads(config.threads):
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None
         checkpoints.require_same_run(folder, "rl", config, "toyshift train-rl", NOT_IDENTITY)

@@ -13,7 +13,7 @@ import numpy as np
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import read_json, write_json
 from toyshift.policies import checkpoints
-from toyshift.policies.devices import choose_device, torch_threads
+from toyshift.policies.devices import check_threads, choose_device, torch_threads
 from toyshift.policies.provenance import NOBODY_KNOWS, TRAINED_ON, trained_on
 from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.loop import METRICS, VALIDATIONS, run_loop
@@ -49,6 +49,7 @@ def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, 
     """
     folder = Path(config.out)
     choose_device(config.device)  # fails before anything is written
+    check_threads(config.threads)
     processes = open_processes(config.device)
     with processes.locked(folder / "train"), torch_threads(config.threads), memory_advice(config):
         state = checkpoints.read_state(folder) if (folder / checkpoints.STATE_FILE).exists() else None

@@ -464,3 +464,9 @@ def test_prefetch_keeps_order_and_hands_errors_over() -> None:
         assert list(items) == [4, 9, 16, 25]
     with Prefetch(lambda i: 1 // (2 - i), 0, 5) as items, pytest.raises(ZeroDivisionError):
         list(items)
+
+
+def test_more_threads_than_the_cores_can_use_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"threads is 1024; it must be at most \d+ on this machine, 4 for each of"):
+        train(TrainConfig(data=(str(tmp_path),), out=str(tmp_path / "out"), threads=1024))
+    assert not (tmp_path / "out").exists()
