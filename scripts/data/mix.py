@@ -38,6 +38,8 @@ class Config(Common, steps=1, batch_size=1):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.data:
+            raise ConfigError("no dataset was given: name the folders to mix, toyshift data mix DIR DIR --out mix.json")
         if self.merge and self.weights != ("proportional",):
             raise ConfigError("--merge copies every episode once: leave --weights out")
         if not self.merge and self.out.suffix != ".json":

@@ -263,6 +263,7 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["toys"], "list, print, show"),
         (["verify", "a", "b"], "'b'"),
         (["data", "mix", "a", "--out", "m.json", "b"], "`toyshift data mix` does not take 'b' here"),
+        (["data", "mix", "--out", "m.json"], "toyshift data mix DIR DIR"),
         (["data", "mix", "a", "--out"], "--out takes a value behind it, got none"),
         (["augment", "viewpoint", "a", "b", "--azimuth", "3"], "--azimuth takes 2 values behind it, got 3;"),
         (["envs", "play", "--actor", "human"], "--actor is 'human'; it must be one of oracle, random"),
