@@ -151,6 +151,8 @@ def case(number: int, seed: int = 0) -> Case:
         given[one] = _values(one, rng)
         # a flag may make any option matter
         changed += [*one.names, *given[one], *(name for o in command.options for name in o.names if one.kind is bool)]
+        if one.positional:  # one word too many may be any of them
+            changed += [word for place, values in given.items() if place.positional for word in values]
     argv = _argv(command, given, rng)
     if rng.random() < 0.02:
         argv.append(extra := rng.choice((*TEXTS, "--nothing", "--seed", "--out=")))
@@ -280,7 +282,7 @@ def _names(error: str, changed: Sequence[str]) -> bool:
     """Says whether an error names an option that was changed, or a value."""
     error = error.lower().replace("_", "-")
     for word in changed:
-        if repr(word) in error:
+        if repr(word) in error or _whole(word) in re.split(r"[\s;,:]+", error):
             return True
         for form in (word, repr(word)[1:-1], " ".join(word.split())):
             form = form.lower().replace("_", "-")
@@ -290,6 +292,13 @@ def _names(error: str, changed: Sequence[str]) -> bool:
             if any((piece[:24] if len(piece) > 3 else repr(piece)) in error for piece in pieces):
                 return True
     return any(not word.strip() for word in changed) and "empty" in error
+
+
+def _whole(word: str) -> str:
+    """Returns a whole number such as 1e12 as messages have it; another word as it is."""
+    with contextlib.suppress(ValueError, OverflowError):
+        return str(int(float(word)))
+    return word
 
 
 # ---------------------------------------------------------------- where work begins

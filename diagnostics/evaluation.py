@@ -37,6 +37,7 @@ from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_
 from toyshift.diagnostics.seen import SEEN, seen_in_rows
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
+MOST_TRIALS = 1_000_000  # a slip of the keyboard must not ask for all memory
 FLUSH_EVERY = 20  # episodes
 FLUSH_SECONDS = 10.0
 PROTOCOL = 2  # raised whenever the same arguments would give other rows
@@ -77,7 +78,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        check_ranges(self, {"trials": 1, "max_steps": 1, "seed": 0})
+        check_ranges(self, {"trials": (1, MOST_TRIALS), "max_steps": 1, "seed": 0})
 
     def to_json(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}

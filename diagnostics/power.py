@@ -166,7 +166,7 @@ def objects_needed(design: Design) -> int:
 def _require(episodes: int, design: Design) -> None:
     if episodes > MOST:
         told = f"{abs(100 * design.difference):g} points need about {episodes:,} episodes"
-        raise ConfigError(f"{told}, more than {MOST:,}: ask for a larger difference")
+        raise ConfigError(f"{told}, more than {MOST:,}: ask for a larger difference, or fewer episodes of each object")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +192,8 @@ class PowerPlan:
 def plan(design: Design, given: int = 0) -> PowerPlan:
     """Returns what a design needs, and the power of a given number of episodes of each policy (0 for none)."""
     power = None
+    if given > MOST:
+        raise ConfigError(f"episodes is {given:,}; it must be at most {MOST:,}")
     if given:
         power = power_for_episodes(design, given), power_for_objects(design, given // design.each)
     return PowerPlan(design, episodes_needed(design), objects_needed(design), power)

@@ -82,7 +82,7 @@ def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Pat
     schema = schema.with_metadata({MANIFEST_KEY: json.dumps(manifest, sort_keys=True).encode()})
     columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
     with atomic_path(Path(path)) as temporary:
-        pq.write_table(pa.table(columns, schema=schema), temporary)
+        pq.write_table(pa.table(columns, schema=schema), temporary.absolute())  # a:b/c would be an address
     return Path(path)
 
 
@@ -93,7 +93,7 @@ def _open(path: Path) -> Any:
     if not Path(path).is_file():
         raise FileError(f"{path} does not exist; `toyshift evaluate ... --out {path}` writes it")
     try:
-        return pq.read_table(path)
+        return pq.read_table(Path(path).absolute())
     except (pa.ArrowException, OSError) as error:
         told = f"{path} is not a readable rows file ({error})"
         raise FileError(f"{told}; it may be truncated: delete it and evaluate again") from error

@@ -35,7 +35,7 @@ REFERENCES = ("oracle", "random")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
-    Parallel, trials=1, max_steps=1, margin=(0, 99), remote_execute=0, remote_timeout=(0.001, 1e6)
+    Parallel, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), remote_execute=0, remote_timeout=(0.001, 1e6)
 ):
     """Options of `toyshift evaluate`."""
 

@@ -195,11 +195,13 @@ class Dataset:
 
     def _open(self, path: Path) -> pq.ParquetFile:
         """Opens a data file; one that is cut off, by the copy of its end in meta/."""
+        path = path.absolute()  # Arrow takes a:b/c for an address
         try:
             # checksums of pages tell a flipped bit from a value
             return pq.ParquetFile(path, page_checksum_verification=True)
         except pa.ArrowInvalid:
-            copy = self.folder / FOOTERS / path.relative_to(self.folder)
+            folder = self.folder.absolute()
+            copy = folder / FOOTERS / path.relative_to(folder)
             if not copy.exists():
                 raise
             return pq.ParquetFile(path, metadata=pq.read_metadata(copy), page_checksum_verification=True)
@@ -313,7 +315,7 @@ class Dataset:
         try:
             wanted = ["episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index"]
             wanted += [f"videos/{k}/{name}" for k in self.videos for name in ("chunk_index", "file_index", FROM)]
-            table = pq.read_table(path, columns=wanted)
+            table = pq.read_table(path.absolute(), columns=wanted)  # Arrow takes a:b/c for an address
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise FileError(f"{path} is unreadable ({error}); {_RESTORE}") from error
         places: list[tuple[str, int, int, int]] = []

@@ -270,7 +270,7 @@ class _DataFiles:
         # where each episode lies is written at a file's end: of one that is cut off, a copy saves the episodes before
         copy = self._root / FOOTERS / self._path.relative_to(self._root)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        pq.read_metadata(self._path).write_metadata_file(str(copy))
+        pq.read_metadata(self._path.absolute()).write_metadata_file(str(copy.absolute()))  # a:b/c would be an address
 
 
 class _VideoFiles:
@@ -504,7 +504,7 @@ def _episode_row(
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd", write_page_checksum=True)
+    pq.write_table(pa.Table.from_pylist(rows), path.absolute(), compression="zstd", write_page_checksum=True)
 
 
 def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
@@ -521,7 +521,7 @@ def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
         "columns": [about("task_index", "int64", "int64"), about("task", "unicode", "object")],
         "creator": {"library": "pyarrow", "version": pa.__version__}, "pandas_version": "2.0.0",
     }
-    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path)
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), path.absolute())
 
 
 def _read_back(place: Path, first: int = 0) -> None:

@@ -94,3 +94,8 @@ def test_extremes_have_a_plan_and_nonsense_has_none():
             Design(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="larger difference"):
         plan(Design(0.5, 1e-5))
+
+
+def test_more_episodes_than_anyone_plays_are_refused() -> None:
+    with pytest.raises(ConfigError, match="episodes is 1,000,000,000; it must be at most"):
+        plan(Design(0.8, 0.05), 1_000_000_000)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -242,3 +243,10 @@ def test_unfinished_folders_and_unknown_episodes_say_what_to_do(tmp_path, maker)
     dataset = open_dataset(maker.dataset(tmp_path / "done", range(2)))
     with pytest.raises(ConfigError, match=r"no episode 2; available: 0\.\.1"):
         dataset.episode(2)
+
+
+def test_a_folder_may_be_called_like_an_address(tmp_path, maker, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    maker.dataset(Path("a:b"), range(2), 3)  # Arrow takes a relative path of this name for one
+    assert open_dataset(Path("a:b")).num_episodes == 2
+    assert open_dataset(Path("a:b")).episode(0).frames["action"].shape == (3, 2)
