@@ -38,7 +38,7 @@ from toyshift.scripts.options import Option, option_list, options_of
 SECONDS = 10.0  # after which a case counts as taken
 MEMORY = 4 * 2**30  # that all cases may take beyond what is taken at their start [bytes]
 LONGEST = 1500  # characters of an error
-SET = "toys:train?n=2"
+SET = "toys:train?n=8"  # enough for Pick
 NUMBERS = (
     "nan", "inf", "-inf", "-1", "0", "1", "2", "1.5", "1e3", "-1e3", "1e-9", "1e9", "1e308", "1e400", "9" * 18,
     "9" * 30, "9" * 5000, "0x10", "1_000", "1,5", "٣",
@@ -69,7 +69,7 @@ BASE: dict[str, Any] = {
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     "train": {"--data": "data", "--out": "new", "--encoder-size": "16"},
-    "train-rl": {"--out": "new", "--objects": "toys:train?n=8"},  # enough for Pick
+    "train-rl": {"--out": "new", "--objects": SET},
     "evaluate": {"--policy": "oracle", "--objects": SET, "--trials": "2"},
     "compare": {"FILE": "trials.csv"},
     "collect": {"--objects": SET, "--episodes": "1", "--workers": "1"},
