@@ -113,5 +113,5 @@ def test_names_in_tables_and_options(tmp_path):
     }  # fmt: skip
     config = Config(policy=("ws://a:1",), remote_keys="libero", remote_execute=3)
     assert config.remote == RemoteOptions("libero", "", 3)
-    with pytest.raises(ConfigError, match="timeout=0"):
+    with pytest.raises(ConfigError, match="--remote-timeout must be"):
         Config(policy=("ws://a:1",), remote_timeout=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -60,6 +62,9 @@ def test_a_flipped_byte_of_the_state_itself_is_refused_wherever_it_lies(folder: 
     whole = (folder / "state.json").read_bytes()
     for place in range(0, len(whole), 7):
         flip(folder / "state.json", place / len(whole))
+        with contextlib.suppress(ValueError):
+            if json.loads((folder / "state.json").read_bytes()) == json.loads(whole):
+                continue  # the last digit of a fraction may tell nothing
         with pytest.raises(FileError, match=r"state\.json.*restore it"):
             checkpoints.read_state(folder)
         (folder / "state.json").write_bytes(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def test_batches_are_what_was_stored(dataset: Path, make_config: Make, tmp_path:
 
 
 def test_a_stored_dataset_trains_and_acts(dataset: Path, make_config: Make, tmp_path: Path) -> None:
-    summary = train(make_config(tmp_path / "run", data=(str(dataset), str(dataset)), weights=(1.0, 2.0), steps=3))
+    other = shutil.copytree(dataset, tmp_path / "other")
+    summary = train(make_config(tmp_path / "run", data=(str(dataset), str(other)), weights=(1.0, 2.0), steps=3))
     assert summary["step"] == 3
     assert np.isfinite(summary["validation_loss"])
     assert load_policy(tmp_path / "run").action_contract.control_hz == 10.0
