@@ -1,7 +1,8 @@
 """What a diagnosis measures: one row is one question, answered by one file.
 
 A new diagnostic is a file with two functions, from `Asked` to a frozen result with `to_json` and from that to a text
-table, and one row here.
+table (or one function, from `Asked` to `measuring.finding.Findings`), planted truths in `measuring/self_test.py`, and
+one row here.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-POLICY, DATASETS = "policy", "datasets"  # what a question is about
+if TYPE_CHECKING:
+    from toyshift.diagnostics.measuring.self_test import Truth
+
+POLICY, DATASETS, ROWS, ARRAYS = "policy", "datasets", "rows", "arrays"  # what a question is about
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,8 @@ class Asked:
     Attributes:
         policy: folder of a policy or bundle, for questions about a policy.
         datasets: folders of datasets, for questions about those.
+        rows: result files, as `comparing.readers.read_sides` takes them, for questions about episodes.
+        arrays: file of actions, for questions about those.
         objects: object set whose scenes the policy looks at.
         training_set: object set that the policy was trained on; "" asks its demonstrations.
         scenes: scenes in which the change of its actions is measured.
@@ -36,6 +42,8 @@ class Asked:
 
     policy: str = ""
     datasets: tuple[Path, ...] = ()
+    rows: tuple[str, ...] = ()
+    arrays: Path | None = None
     objects: str
     training_set: str = ""
     scenes: int
@@ -56,9 +64,12 @@ class Measure:
     Attributes:
         name: key of its answer in files of results.
         question: in words.
-        needs: POLICY or DATASETS, what it is about.
+        needs: POLICY, DATASETS, ROWS or ARRAYS, what it is about.
         answered: "module:function" of this room: `Asked` -> result with `to_json`, or None where it is not wanted.
         shown: "module:function" of this room: result -> text for terminals.
+        tried: "module:function" of this room: () -> planted truths and what is measured of them.
+        paper: whose idea it is.
+        cost: what it takes on two cores, as a rule of thumb.
     """
 
     name: str
@@ -66,6 +77,9 @@ class Measure:
     needs: str
     answered: str
     shown: str
+    tried: str
+    paper: str
+    cost: str
 
     def answer(self, asked: Asked) -> Any:
         """Returns the result, None where it is not wanted."""
@@ -75,20 +89,50 @@ class Measure:
         """Returns a result as text for terminals."""
         return str(_function(self.shown)(result))
 
+    def truths(self) -> list[Truth]:
+        """Returns what is measured of data whose answer is known."""
+        found: list[Truth] = _function(self.tried)()
+        return found
+
 
 def _function(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(f"toyshift.diagnostics.{module}"), name)
 
 
+_FOUND = "measuring.finding:findings_table"
+_SHORTCUTS = "Shortcut Learning in Generalist Robot Policies"
 MEASURES = (
-    Measure("success", "does it succeed under these changes?", POLICY, "changes:changes_of", "changes:changes_table"),
     Measure(
-        "sensitivity", "what is it sensitive to?", POLICY, "sensitivity:sensitivity_of", "sensitivity:sensitivity_table"
+        "success", "does it succeed under these changes?", POLICY, "changes:changes_of", "changes:changes_table",
+        "measuring.self_test:success_truths", _SHORTCUTS, "minutes",
     ),
-    Measure("diversity", "how do they differ?", DATASETS, "diversity:diversity_of", "diversity:diversity_table"),
+    Measure(
+        "sensitivity", "what is it sensitive to?", POLICY, "sensitivity:sensitivity_of",
+        "sensitivity:sensitivity_table", "measuring.self_test:sensitivity_truths", _SHORTCUTS, "a minute",
+    ),
+    Measure(
+        "diversity", "how do they differ?", DATASETS, "diversity:diversity_of", "diversity:diversity_table",
+        "measuring.self_test:diversity_truths", _SHORTCUTS, "seconds",
+    ),
     Measure(
         "dependence", "does what is seen tell of what to do?", DATASETS, "dependence:dependence_of",
-        "dependence:dependence_table",
+        "dependence:dependence_table", "measuring.self_test:dependence_truths", _SHORTCUTS, "seconds",
+    ),
+    Measure(
+        "consistency", "are failures the object's, or luck?", ROWS, "measuring.consistency:consistency_of", _FOUND,
+        "measuring.self_test:consistency_truths", "What Does My QA Model Know?", "a second",
+    ),
+    Measure(
+        "progression", "does more of it help everywhere?", ROWS, "measuring.consistency:progression_of", _FOUND,
+        "measuring.self_test:progression_truths", "ChildPlay", "a second",
+    ),
+    Measure(
+        "ignorance", "does it miss in spite of knowing?", ROWS, "measuring.ignorance:ignorance_of", _FOUND,
+        "measuring.self_test:ignorance_truths", "Distinguishing Ignorance from Error", "a second",
+    ),
+    Measure(
+        "case", "rule or nearest example?", ARRAYS, "measuring.case:case_of", _FOUND,
+        "measuring.self_test:case_truths", "How Far is Video Generation from World Model", "a second",
     ),
 )

@@ -1,7 +1,9 @@
-"""Says what a policy is sensitive to, or how datasets differ.
+"""Says what a policy is sensitive to, how datasets differ, or what episodes say beyond their rate of success.
 
 toyshift diagnose --policy runs/detpool --objects toys:test
 toyshift diagnose --data runs/left runs/right    diversity within, disparity between, mutual information of factors
+toyshift diagnose --rows runs/plain runs/shifted.parquet    whether failures are the object's, luck, or the shift's
+toyshift diagnose --list                         what can be measured; --self-test tries it on planted truths
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
-from toyshift.diagnostics.measures import DATASETS, MEASURES, POLICY, Asked
+from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Asked, Measure
 from toyshift.scripts.options import Common
+
+GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR ...", ROWS: "--rows FILE ...", ARRAYS: "--arrays FILE"}
+FILES = {POLICY: "sensitivity", DATASETS: "diversity", ROWS: "rows", ARRAYS: "arrays"}  # of all that is asked of one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,18 @@ class Config(Common, scenes=2, looks=1, trials=0):
     it all labels."""
     data: tuple[Path, ...] = ()
     """Folders of datasets to compare."""
+    rows: tuple[str, ...] = ()
+    """Result files of episodes, or NAME=FILE, as for `toyshift compare`: those without a shift and those with one, or
+    those of several policies, the least first."""
+    arrays: Path | None = None
+    """An .npz file with actions (scenes, steps, entries) in states outside the trained region: pred (a policy's), law
+    (the right ones), nearest (of the nearest training state); perhaps scale (entries) and episode (scenes) too."""
+    measure: tuple[str, ...] = ()
+    """Measures to take, by name; by default all that there are of what is given."""
+    list: bool = False
+    """Show the measures: name, what of, question, paper and cost."""
+    self_test: bool = False
+    """Try the measures on data whose answers are known; exit code 1 where one is wrong."""
     camera: str = "front"
     """Camera whose images are compared (with --data)."""
     encoder: str = "thumbnail"
@@ -55,37 +72,97 @@ class Config(Common, scenes=2, looks=1, trials=0):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if bool(self.policy) == bool(self.data):
-            asks = {needs: " ".join(m.question for m in MEASURES if m.needs == needs) for needs in (POLICY, DATASETS)}
-            raise ConfigError(f"give either --policy DIR ({asks[POLICY]}) or --data DIR DIR ... ({asks[DATASETS]})")
+        if unknown := next((name for name in self.measure if name not in {m.name for m in MEASURES}), None):
+            raise UnknownNameError("measure", unknown, (m.name for m in MEASURES))
+        if self.list or self.self_test:
+            return
+        given = [needs for needs, value in self.subjects.items() if value]
+        if len(given) != 1:
+            asks = {needs: " ".join(m.question for m in MEASURES if m.needs == needs) for needs in GIVEN}
+            *most, last = (f"{GIVEN[needs]} ({questions})" for needs, questions in asks.items() if questions)
+            raise ConfigError(f"give either {', '.join(most)} or {last}")
+        if other := next((m for m in self.measures if m.needs != given[0]), None):
+            raise ConfigError(f"--measure {other.name} is of {other.needs}: it needs {GIVEN[other.needs]}")
+
+    @property
+    def subjects(self) -> dict[str, Any]:
+        """What is asked about."""
+        return {POLICY: self.policy, DATASETS: self.data, ROWS: self.rows, ARRAYS: self.arrays}
+
+    @property
+    def measures(self) -> list[Measure]:
+        """The measures that were named, or all that there are of what is given; of nothing given, all."""
+        if self.measure:
+            return [measure for measure in MEASURES if measure.name in self.measure]
+        return [m for m in MEASURES if self.subjects[m.needs] or not any(self.subjects.values())]
+
+    @property
+    def file(self) -> Path:
+        """Of the results: of all that there is to ask, or of what was named."""
+        needs = self.measures[0].needs
+        whole = not self.measure or needs in (ROWS, ARRAYS) or FILES[needs] in self.measure
+        return self.out / f"{FILES[needs] if whole else '-'.join(m.name for m in self.measures)}.json"
 
     def asked(self, policy: str = "") -> Asked:
-        """What the questions are asked about: the datasets, or one of the policies."""
+        """What the questions are asked about: datasets, rows, arrays, or one of the policies."""
         return Asked(
-            policy=policy, datasets=self.data, objects=self.objects, training_set=self.training_set,
-            scenes=self.scenes, looks=self.looks, trials=self.trials, camera=self.camera, encoder=self.encoder,
-            encoder_weights=self.encoder_weights, scale=self.scale, seed=self.seed, out=self.out,
+            policy=policy, datasets=self.data, rows=self.rows, arrays=self.arrays, objects=self.objects,
+            training_set=self.training_set, scenes=self.scenes, looks=self.looks, trials=self.trials,
+            camera=self.camera, encoder=self.encoder, encoder_weights=self.encoder_weights, scale=self.scale,
+            seed=self.seed, out=self.out,
         )
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Says what a policy is sensitive to, or how datasets differ.
+    """Says what a policy is sensitive to, how datasets differ, or what episodes say beyond their rate of success.
 
-    Scenes along the expert's episodes are rendered twice with one factor changed. The change of the predicted actions
-    comes first, in standard deviations of an action; beside it stand how many centimetres of the target's way change
-    them as much, and the change in success of whole episodes under the same factor, from the same starts.
+    Of a policy, scenes along the expert's episodes are rendered twice with one factor changed. The change of the
+    predicted actions comes first, in standard deviations of an action; beside it stand how many centimetres of the
+    target's way change them as much, and the change in success of whole episodes under the same factor, from the same
+    starts. Of rows and arrays: docs/measures.md.
 
     Example: toyshift diagnose --policy runs/detpool --objects toys:test
     Example: toyshift diagnose --data runs/left runs/right
     Example: toyshift diagnose --data runs/left runs/right --encoder efficientnet-lite0 --scale unit
+    Example: toyshift diagnose --rows runs/plain runs/shifted --measure ignorance
+    Example: toyshift diagnose --self-test
     """
-    result = of_policies(cfg) if cfg.policy else of_datasets(cfg)
-    given = dataclasses.asdict(cfg) | {"out": str(cfg.out), "data": [str(path) for path in cfg.data]}
-    facts = manifest(given, cfg.seed)
-    path = cfg.out / ("sensitivity.json" if cfg.policy else "diversity.json")
-    write_json(path, result | {"manifest": facts})
-    print(f"results: {path}")
-    return result | {"out": path}
+    if cfg.list:
+        return listed(cfg)
+    if cfg.self_test:
+        return tried(cfg)
+    result = of_policies(cfg) if cfg.policy else of_all_at_once(cfg)
+    given = {name: _told(value) for name, value in dataclasses.asdict(cfg).items()}
+    write_json(cfg.file, result | {"manifest": manifest(given, cfg.seed)})
+    print(f"results: {cfg.file}")
+    return result | {"out": cfg.file}
+
+
+def _told(value: Any) -> Any:
+    """Returns an option's value for JSON."""
+    if isinstance(value, tuple):
+        return [_told(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def listed(cfg: Config) -> dict[str, Any]:
+    """Shows the table of measures."""
+    from toyshift.diagnostics.tables import render_table
+
+    columns = ("name", "needs", "question", "paper", "cost")
+    lines = [{name: getattr(measure, name) for name in columns} for measure in cfg.measures]
+    print(render_table(["name", "of", *columns[2:]], [[*line.values()] for line in lines]))
+    return {"measures": lines}
+
+
+def tried(cfg: Config) -> dict[str, Any]:
+    """Tries measures on their planted truths."""
+    from toyshift.diagnostics.measuring.self_test import truths_table
+
+    found = [(measure.name, truth) for measure in cfg.measures for truth in measure.truths()]
+    print(truths_table(found))
+    lines = [{"measure": name, **dataclasses.asdict(truth), "ok": truth.ok} for name, truth in found]
+    return {"ok": all(truth.ok for _, truth in found), "truths": lines}
 
 
 def of_policies(cfg: Config) -> dict[str, Any]:
@@ -105,21 +182,20 @@ def of_policies(cfg: Config) -> dict[str, Any]:
                 f"(evaluate takes both)"
             )
         policy_fingerprint(policy)
-    measures = [measure for measure in MEASURES if measure.needs == POLICY]
-    results: dict[str, Any] = {measure.name: {} for measure in measures}
+    results: dict[str, Any] = {measure.name: {} for measure in cfg.measures}
     for policy in cfg.policy:
-        for measure in measures:
+        for measure in cfg.measures:
             if (answer := measure.answer(cfg.asked(policy))) is not None:
                 print(measure.show(answer))
                 results[measure.name][policy] = answer.to_json()
     return results
 
 
-def of_datasets(cfg: Config) -> dict[str, Any]:
-    """Answers every question about the datasets together: name of the measure -> result."""
+def of_all_at_once(cfg: Config) -> dict[str, Any]:
+    """Answers every question about datasets, rows or arrays, all of them together: name of the measure -> result."""
     results: dict[str, Any] = {}
-    for measure in MEASURES:
-        if measure.needs == DATASETS and (answer := measure.answer(cfg.asked())) is not None:
+    for measure in cfg.measures:
+        if (answer := measure.answer(cfg.asked())) is not None:
             print(("\n" if results else "") + measure.show(answer))
             results[measure.name] = answer.to_json()
     return results

@@ -62,8 +62,9 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
         if "object" in where and not item:
             raise FileError(f"{path}, line {number}: {where['object']} is empty")
         shift = said.get("shift", "")
-        start = (group, item, shift, *(said[key] for key in fixed)) if fixed else None
-        one = Trial(group, item, start, _BOOLS[word], said.get("failure", ""), shift)
+        own = tuple(said[key] for key in fixed)
+        start, base = ((group, item, shift, *own), (group, item, *own)) if fixed else (None, None)
+        one = Trial(group, item, start, _BOOLS[word], said.get("failure", ""), shift, base)
         policies.setdefault(said.get("policy", name or path.stem), []).append(one)
     if name and "policy" in where and len(policies) == 1:
         policies = {name: next(iter(policies.values()))}

@@ -36,5 +36,5 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
 def _trial(row: Row) -> Trial:
     group = f"{row.object_set} {row.scene}".rstrip()
     shift = ",".join(filter(None, (row.look, row.shift)))
-    start = (group, row.object_id, row.purpose, row.seed, row.episode, shift)
-    return Trial(group, row.object_id, start, row.success, row.failure, shift)
+    base = (group, row.object_id, row.purpose, row.seed, row.episode)
+    return Trial(group, row.object_id, (*base, shift), row.success, row.failure, shift, base)

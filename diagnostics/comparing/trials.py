@@ -19,6 +19,7 @@ class Trial:
         success: whether it succeeded.
         failure: why not, in the file's words; "" where it does not say.
         shift: distance from the training distribution, as "factor=level"; "" for none.
+        base: `start` without the shift: what an episode shares with the one that begins alike and has none.
     """
 
     group: str
@@ -27,6 +28,7 @@ class Trial:
     success: bool
     failure: str = ""
     shift: str = ""
+    base: Hashable | None = None
 
     @property
     def cluster(self) -> tuple[str, str]:

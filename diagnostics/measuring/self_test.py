@@ -1,0 +1,151 @@
+"""Planted truths of every measure, and what it measures of them: a table that says whether measures can be believed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from toyshift.diagnostics.measuring import planted
+from toyshift.diagnostics.measuring.case import case_index
+from toyshift.diagnostics.measuring.consistency import consistency, progression
+from toyshift.diagnostics.measuring.ignorance import STARTS, ignorance
+from toyshift.diagnostics.tables import render_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """One planted answer.
+
+    Attributes:
+        planted: what was planted, in words.
+        truth: what is to be measured.
+        measured: what was.
+        within: by how much the two may differ.
+    """
+
+    planted: str
+    truth: float
+    measured: float
+    within: float
+
+    @property
+    def ok(self) -> bool:
+        return bool(abs(self.measured - self.truth) <= self.within)
+
+
+def truths_table(found: Iterable[tuple[str, Truth]]) -> str:
+    """Returns a line per planted truth as text for terminals."""
+    lines = [
+        [name, t.planted, f"{t.truth:.3f}", f"{t.measured:.3f}", f"{t.within:.3g}", "ok" if t.ok else "WRONG"]
+        for name, t in found
+    ]
+    return render_table(["measure", "planted", "truth", "measured", "may differ by", ""], lines)
+
+
+def success_truths() -> list[Truth]:
+    """Twenty objects that always succeed, and three in ten of whose episodes fail under the change."""
+    from toyshift.diagnostics.changes import ChangedSuccess
+
+    before, after = planted.by_object(20, 0, 10), np.arange(10)[None, :] >= np.full((20, 1), 3)
+    rows = {"": planted.rows_of("p", before), "table": planted.rows_of("p", after, look="table=1")}
+    change = ChangedSuccess.of_rows(rows).change["table"].difference
+    return [Truth("3 of 10 episodes lost", -0.3, change.value, 1e-9)]
+
+
+def sensitivity_truths() -> list[Truth]:
+    """Actions that move three times as much by the table as by a centimetre of the target's way, and not by light."""
+    from toyshift.diagnostics.sensitivity import SensitivityConfig, analyse
+
+    config = SensitivityConfig()
+    base = planted.coins(0.5, (20, 4, 3)).astype(np.float64)
+    step = 100 * config.target_move  # [cm]
+    found = analyse(
+        base, {"table": base + 0.6, "light": base}, base + 0.2 * step, base, np.full(3, 2.0), np.arange(20),
+        np.ones(20, bool), config,
+    )  # fmt: skip
+    by_factor = {factor.factor: factor for factor in found.factors}
+    return [
+        Truth("0.6 of a unit of 2 by the table", 0.3, by_factor["table"].shift.value, 1e-9),
+        Truth("as 3 cm of the target", 3.0, by_factor["table"].ratio.value, 1e-9),
+        Truth("nothing by light", 0.0, by_factor["light"].shift.value, 1e-9),
+    ]
+
+
+def diversity_truths() -> list[Truth]:
+    """Two sub-datasets of one distribution, and two that lie apart."""
+    from toyshift.diagnostics.diversity import measure_vectors
+
+    rng = np.random.default_rng(0)
+    alike = {name: rng.normal(size=(100, 4)) for name in "ab"}
+    apart = {"a": alike["a"] + 20 * np.eye(4)[0], "b": alike["b"] + 20 * np.eye(4)[1]}
+    mixed, split = measure_vectors(alike), measure_vectors(apart)
+    assert mixed.fragmentation is not None, "of two sub-datasets there is one"
+    assert mixed.probe is not None
+    assert split.probe is not None
+    assert split.purity is not None
+    return [
+        Truth("alike: fragmentation 1", 1.0, mixed.fragmentation.value, 0.05),
+        Truth("alike: the probe guesses", 0.5, mixed.probe.value, 0.12),
+        Truth("apart: the probe is right", 1.0, split.probe.value, 1e-9),
+        Truth("apart: neighbours are their own", 1.0, split.purity.value, 1e-9),
+    ]
+
+
+def dependence_truths() -> list[Truth]:
+    """A cue that tells everything, and one that tells nothing."""
+    from toyshift.diagnostics.dependence import measure_dependence
+
+    u = list(range(3)) * 40
+    told = {"u": u}, {"cue": u, "independent": [value for value in range(4) for _ in range(30)]}
+    pairs = {pair.irrelevant: pair.nmi for pair in measure_dependence({"d": told}, resamples=50).pairs}
+    return [
+        Truth("the cue is the target", 1.0, pairs["cue"], 1e-9),
+        Truth("dealt out evenly", 0.0, pairs["independent"], 0.06),
+    ]
+
+
+def consistency_truths() -> list[Truth]:
+    """Objects that always or never succeed, and coins, of which p of twenty draws is counted."""
+    owned = consistency(planted.by_object(12, 16, 4)).table[0]
+    tosses = [consistency(planted.coins(0.8, (28, 6), seed)) for seed in range(100)]
+    alarms = float(np.mean([one.table[0]["p"] <= 0.05 for one in tosses]))
+    ratio = np.mean([one.value.value for one in tosses]) / np.mean([one.null for one in tosses])
+    return [
+        Truth("12 of 28 objects always succeed", (28 / 12) ** 3, owned["ratio"], 1e-9),
+        Truth("coins: ratio 1", 1.0, float(ratio), 0.06),
+        Truth("coins: alarms beyond 5 %", 0.0, max(0.0, alarms - 0.05), 0.04),
+    ]
+
+
+def progression_truths() -> list[Truth]:
+    """Policies that are each 10 points better, and coins."""
+    names = [str(i) for i in range(4)]
+    rising = progression({"": planted.helpful((0.5, 0.6, 0.7, 0.8), 200, 10)}, names)
+    flat = [progression({"": planted.helpful((0.7,) * 4, 20, 5, seed)}, names).table[0] for seed in range(100)]
+    alarms = float(np.mean([line["p (Holm)"] <= 0.05 for line in flat]))
+    return [
+        Truth("each 10 points better", 0.1, rising.value.value, 0.012),
+        Truth("coins: 5 % alarms", 0.05, alarms, 0.04),
+    ]
+
+
+def ignorance_truths() -> list[Truth]:
+    """22 of 40 misses in spite of knowing, and coins."""
+    found = ignorance(*planted.misses(22, 18, 10))
+    tosses = planted.coins(0.8, (20_000, STARTS + 1))
+    chance = ignorance(tosses[:, :STARTS], tosses[:, STARTS], [i % 200 for i in range(len(tosses))])
+    return [
+        Truth("22 of 50 episodes", 0.44, found.value.value, 1e-9),
+        Truth("coins of .8: p^6 (1 - p)", 0.8**6 * 0.2, chance.value.value, 0.005),
+        Truth("coins: no excess", 0.0, chance.table[0]["excess share"], 0.005),
+    ]
+
+
+def case_truths() -> list[Truth]:
+    """A policy that copies the nearest example, one that obeys the rule, and their mean."""
+    made = planted.case_or_law()
+    told = {"copies": ("copies an example", 0.0), "half": ("half of each", 0.5), "obeys": ("obeys the rule", 1.0)}
+    beta = {name: case_index(made[name], made["law"], made["nearest"]).value.value for name in told}
+    return [Truth(words, truth, beta[name], 1e-9) for name, (words, truth) in told.items()]
