@@ -25,7 +25,7 @@ class Asked:
     Attributes:
         policy: folder of a policy or bundle, for questions about a policy.
         datasets: folders of datasets, for questions about those.
-        rows: result files, as `comparing.readers.read_sides` takes them, for questions about episodes.
+        rows: result files, as `measuring.episodes.read_policies` takes them, for questions about episodes.
         arrays: file of actions, for questions about those.
         objects: object set whose scenes the policy looks at.
         training_set: object set that the policy was trained on; "" asks its demonstrations.

@@ -51,6 +51,8 @@ def case_index(
     if len(shapes) > 1 or chunks[0].ndim != 3 or unit.shape not in ((), chunks[0].shape[-1:]):
         told = ", ".join(str(chunk.shape) for chunk in (*chunks, unit))
         raise ConfigError(f"case needs three arrays of one shape (N, K, A), and a scale (A,); got {told}")
+    if not chunks[0].size:
+        return undefined("case", PART, "there is no scene", subject=subject)
     if not all(np.isfinite(chunk).all() for chunk in chunks) or not (np.isfinite(unit) & (unit > 0)).all():
         raise ConfigError("case got actions that are not finite, or a scale that is not above 0")
     groups = None if episodes is None else list(episodes)
@@ -58,7 +60,7 @@ def case_index(
         raise ConfigError(f"{len(groups)} episode labels for {len(chunks[0])} scenes; there must be one per scene")
     own, right, copied = ((chunk / unit).reshape(len(chunk), -1) for chunk in chunks)
     apart = right - copied
-    told_apart = np.sqrt((apart**2).mean(axis=1)) >= LEAST if apart.size else np.zeros(len(apart), dtype=bool)
+    told_apart = np.sqrt((apart**2).mean(axis=1)) >= LEAST
     left = [label for label, kept in zip(groups, told_apart, strict=True) if kept] if groups is not None else None
     units = int(told_apart.sum()) if left is None else len(set(map(str, left)))
     if units < 2:
@@ -95,7 +97,10 @@ def read_arrays(path: Path) -> dict[str, Any]:
         FileError: it is missing, damaged, or lacks one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it holds one array without a name")
+        with file:
             found = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist; give an .npz file with the arrays {', '.join(ARRAYS)}") from error
@@ -103,14 +108,16 @@ def read_arrays(path: Path) -> dict[str, Any]:
         raise FileError(f"{path} is no .npz file that can be read ({error})") from error
     if missing := [name for name in ARRAYS if name not in found]:
         raise FileError(f"{path} lacks the arrays {', '.join(missing)}; it has: {', '.join(found) or 'none'}")
+    if wrong := next((name for name in (*ARRAYS, "scale") if name in found and found[name].dtype.kind not in "fiu"), ""):
+        raise FileError(f"{path}: {wrong} holds {found[wrong].dtype}, not numbers")
     return found
 
 
 def case_of(asked: Asked) -> Findings:
     """Answers for the arrays of a file."""
-    assert asked.arrays is not None  # the table's `needs`
+    assert asked.arrays is not None, "a measure of arrays is asked about a file"
     found = read_arrays(asked.arrays)
-    episodes = found["episode"].tolist() if "episode" in found else None
+    episodes = np.atleast_1d(found["episode"]).tolist() if "episode" in found else None
     chunks = (found[name] for name in ARRAYS)
     one = case_index(*chunks, found.get("scale", 1.0), episodes, seed=asked.seed, subject=str(asked.arrays))
     return Findings((one,))

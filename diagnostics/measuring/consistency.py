@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
-from toyshift.diagnostics.comparing.readers import read_sides
-from toyshift.diagnostics.comparing.trials import Side, Trial
+from toyshift.diagnostics.comparing.trials import Trial
+from toyshift.diagnostics.measuring.episodes import by_group, read_policies
 from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, percent, undefined
 from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_mean, holm, wilson
 
@@ -26,24 +26,15 @@ if TYPE_CHECKING:
 
 ALWAYS = "of objects succeed in every variant"
 STEP = "change of success per step from one policy to the next"
+OBJECT, OR_START = "the object's", "the object's or its start's"
 DRAWN = 10_000
 ALPHA = 1 - CONFIDENCE
 REFERENCES = ("oracle", "random")  # they are no policies in a row of better ones
 
 
-def by_group(episodes: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Returns episodes by object set."""
-    groups: dict[str, list[Trial]] = {}
-    for one in episodes:
-        groups.setdefault(one.group, []).append(one)
-    return groups
-
-
-def subject_of(side: Side, group: str) -> str:
-    return f"{side.name} on {group}" if group else side.name
-
-
-def consistency(successes: NDArray[np.bool_], *, seed: int = 0, subject: str = "") -> Finding:
+def consistency(
+    successes: NDArray[np.bool_], *, seed: int = 0, subject: str = "", owner: str = OBJECT
+) -> Finding:
     """Returns how many objects succeed in every variant, beside what luck alone would leave.
 
     Luck: outcomes are dealt out to objects anew within each variant, so that each variant stays as hard as it is. Then
@@ -53,6 +44,7 @@ def consistency(successes: NDArray[np.bool_], *, seed: int = 0, subject: str = "
         successes: (O, k) of O objects in k variants (starts, looks, shifts).
         seed: of the dealing.
         subject: whose they are.
+        owner: whose failures are that are not luck, in words.
     """
     won = np.asarray(successes, dtype=bool)
     if won.ndim != 2:
@@ -69,11 +61,9 @@ def consistency(successes: NDArray[np.bool_], *, seed: int = 0, subject: str = "
     p = _chance_of_as_many(won.sum(axis=0), objects, always, episode_rng(seed, 0, "consistency"))
     said = f"{percent(always / objects)} of {objects} objects always succeed, luck would leave {percent(expected)}"
     if p <= ALPHA:
-        verdict = f"failures are the object's: {said} (p {p:.2g})"
-        card = f"failures are the object's: {said}"
+        verdict, card = f"failures are {owner}: {said} (p {p:.2g})", f"failures are {owner}: {said}"
     else:
-        verdict = f"not told from luck: {said} (p {p:.2g})"
-        card = ""
+        verdict, card = f"not told from luck: {said} (p {p:.2g})", ""
     caveats = []
     if objects * expected < 1:
         caveats.append(f"with {k} variants luck would leave {objects * expected:.2g} objects: a few decide")
@@ -110,18 +100,17 @@ def variants_of(episodes: Sequence[Trial]) -> tuple[NDArray[np.bool_], tuple[str
         notes.append(f"{len(cells) - len(whole)} objects that did not meet every shift are left out")
     if spare := sum(len(own) for cell in whole.values() for own in cell.values()) - sum(map(len, lines)):
         notes.append(f"{spare} episodes beyond those that every object has are left out")
-    if len(shifts) > 1:
-        notes.append("starts return under each shift, so part of what is the object's may be its starts'")
     return np.asarray(lines, dtype=bool).reshape(len(whole), sum(each.values())), tuple(notes)
 
 
 def consistency_of(asked: Asked) -> Findings:
     """Answers for each policy and object set of the rows."""
     found = []
-    for side in read_sides(asked.rows):
-        for group, episodes in by_group(side.episodes).items():
+    for side in read_policies(asked.rows):
+        for subject, episodes in by_group(side).items():
             won, notes = variants_of(episodes)
-            one = consistency(won, seed=asked.seed, subject=subject_of(side, group))
+            owner = OR_START if len({e.shift for e in episodes}) > 1 else OBJECT  # under each shift, a start returns
+            one = consistency(won, seed=asked.seed, subject=subject, owner=owner)
             found.append(dataclasses.replace(one, caveats=one.caveats + notes))
     return Findings(tuple(found))
 
@@ -171,24 +160,24 @@ def progression(shifts: Mapping[str, Array], policies: Sequence[str], *, seed: i
     }  # least squares within each object
     lines, helps, hurts, open_ = [], [], [], []
     for (shift, step), p in zip(steps.items(), corrected, strict=True):
-        called = shift or "no shift"
-        (open_ if p > ALPHA else helps if scores[shift] > 0 else hurts).append(called)
+        where = f"under {shift}" if shift else "without a shift"
+        (open_ if p > ALPHA else helps if scores[shift] > 0 else hurts).append(where)
         rates = {name: float(rate) for name, rate in zip(policies, rated[shift].mean(axis=0), strict=True)}
         figures = {"step": step.value, "low": step.low, "high": step.high, "z": scores[shift], "p (Holm)": p}
-        lines.append({"shift": called, "objects": step.n, **rates, **figures})
-    parts = {"rises": helps, "falls": hurts, "no trend shown": open_}
-    verdict = "; ".join(f"{word} under {listed(names)}" for word, names in parts.items() if names)
+        lines.append({"shift": shift or "-", "objects": step.n, **rates, **figures})
+    parts = {"rises": helps, "falls": hurts, "shows no trend": open_}
+    verdict = "; ".join(f"{word} {listed(names)}" for word, names in parts.items() if names)
     first = "" if "" in steps else next(iter(steps))
-    told = f"from {policies[0]} to {policies[-1]} success "
+    verdict = f"from {policies[0]} to {policies[-1]} success {verdict}"
     return Finding(
-        name="progression", subject=subject, value=steps[first], unit=f"{STEP} ({first or 'no shift'})", null=0.0,
-        verdict=told + verdict, card=told + verdict if helps or hurts else "", table=tuple(lines),
+        name="progression", subject=subject, value=steps[first], unit=f"{STEP}{first and f', under {first}'}",
+        null=0.0, verdict=verdict, card=verdict if helps or hurts else "", table=tuple(lines),
     )  # fmt: skip
 
 
 def progression_of(asked: Asked) -> Findings:
     """Answers for each object set: the policies in order of the files and, in a file, of their rows."""
-    sides = [side for side in read_sides(asked.rows) if side.name not in REFERENCES]
+    sides = [side for side in read_policies(asked.rows) if side.name not in REFERENCES]
     names = [side.name for side in sides]
     found = []
     for group in dict.fromkeys(one.group for side in sides for one in side.episodes):

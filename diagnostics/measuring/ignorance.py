@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.comparing.readers import read_sides
 from toyshift.diagnostics.comparing.trials import Trial
-from toyshift.diagnostics.measuring.consistency import by_group, subject_of
+from toyshift.diagnostics.measuring.episodes import by_group, read_policies
 from toyshift.diagnostics.measuring.finding import Finding, Findings, percent, undefined
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, clustered
 
@@ -129,9 +128,8 @@ def looks_of(episodes: Sequence[Trial]) -> tuple[list[tuple[list[bool], Trial]],
 def ignorance_of(asked: Asked) -> Findings:
     """Answers for each policy and object set of the rows."""
     answers = []
-    for side in read_sides(asked.rows):
-        for group, episodes in by_group(side.episodes).items():
-            subject = subject_of(side, group)
+    for side in read_policies(asked.rows):
+        for subject, episodes in by_group(side).items():
             found, notes = looks_of(episodes)
             if not found:
                 why = _missing(episodes, notes, side.starts)

@@ -11,20 +11,40 @@ from pathlib import Path
 
 import pytest
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.diagnostics import measures
-from toyshift.diagnostics.measures import DATASETS, MEASURES, POLICY, Measure
+from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Measure
+from toyshift.diagnostics.measuring.planted import case_or_law, misses, rows_of
+from toyshift.diagnostics.measuring.self_test import Truth
+from toyshift.diagnostics.rows import write_rows
 from toyshift.scripts import diagnose
+from toyshift.scripts.cli import main as run
+
+PAGE = Path(__file__).parents[2] / "docs" / "measures.md"
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
 def test_every_question_has_its_functions(measure: Measure) -> None:
-    assert measure.needs in (POLICY, DATASETS)
+    assert measure.needs in (POLICY, DATASETS, ROWS, ARRAYS)
     assert measure.question.endswith("?")
     assert list(inspect.signature(measures._function(measure.answered)).parameters) == ["asked"]
     assert list(inspect.signature(measures._function(measure.shown)).parameters) == ["result"]
     assert [m.name for m in MEASURES].count(measure.name) == 1
+
+
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
+def test_every_measure_finds_what_was_planted(measure: Measure) -> None:
+    found = measure.truths()
+    assert found
+    assert not [truth for truth in found if not truth.ok]
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the tests run against an installed wheel")
+def test_the_page_shows_the_table() -> None:
+    lines = [f"| {m.name} | {m.needs} | {m.question} | {m.paper} | {m.cost} |" for m in MEASURES]
+    table = "\n".join(["| name | of | question | paper | cost |", "|---|---|---|---|---|", *lines])
+    assert f"<!-- measures -->\n{table}\n<!-- end -->" in PAGE.read_text(encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +63,11 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
     module.of_policy = lambda asked: Length(len(asked.policy)) if len(asked.policy) > asked.trials else None
     module.table = lambda result: f"length {result.count}"
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    own = "length:truths", "a paper", "nothing"
+    module.truths = lambda: [Truth("one", 1.0, 1.2, 0.1)]
     rows = (
-        Measure("length", "how many?", DATASETS, "length:of_data", "length:table"),
-        Measure("name", "how long?", POLICY, "length:of_policy", "length:table"),
+        Measure("length", "how many?", DATASETS, "length:of_data", "length:table", *own),
+        Measure("name", "how long?", POLICY, "length:of_policy", "length:table", *own),
     )
     monkeypatch.setattr(diagnose, "MEASURES", rows)
 
@@ -64,3 +86,63 @@ def test_a_row_is_all_that_the_command_needs(
     assert diagnose.main(diagnose.Config(policy=(str(tmp_path),), out=tmp_path / "none", trials=999))["name"] == {}
     with pytest.raises(ConfigError, match=r"--policy DIR \(how long\?\) or --data DIR DIR ... \(how many\?\)"):
         diagnose.Config()
+
+
+@pytest.mark.usefixtures("own")
+def test_a_measure_that_is_wrong_ends_with_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert diagnose.main(diagnose.Config(self_test=True))["ok"] is False
+    assert capsys.readouterr().out.count("WRONG") == 2
+    assert run(["diagnose", "--self-test"]) == 1
+
+
+def test_rows_are_asked_what_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nominal, shifted = misses(22, 18, 10)
+    files = [
+        write_rows(tmp_path / "a.parquet", rows_of("p", nominal), {}),
+        write_rows(tmp_path / "b.parquet", rows_of("p", shifted[:, None], shift="camera-azimuth=2"), {}),
+    ]
+    argv = ["diagnose", "--out", str(tmp_path / "out"), "--rows", *map(str, files)]
+    assert run(argv) == 0
+    kept = read_json(tmp_path / "out" / "rows.json")
+    assert [name for name in kept if name != "manifest"] == ["consistency", "ignorance", "progression"]
+    assert kept["ignorance"][0]["value"]["value"] == 22 / 50
+    assert kept["progression"][0]["value"]["value"] is None
+    assert "of 40 misses 22 in spite of knowing" in capsys.readouterr().out
+    assert run([*argv, "--measure", "ignorance"]) == 0
+    assert read_json(tmp_path / "out" / "rows.json").keys() == {"ignorance", "manifest"}
+
+
+def test_arrays_are_asked(tmp_path: Path) -> None:
+    import numpy as np
+
+    made = case_or_law()
+    path = tmp_path / "a.npz"
+    np.savez(path, pred=made["half"], law=made["law"], nearest=made["nearest"], episode=np.arange(60) // 6)
+    found = diagnose.main(diagnose.Config(arrays=path, out=tmp_path))["case"]
+    assert found[0]["value"]["value"] == pytest.approx(0.5)
+    assert found[0]["value"]["n"] == 10
+    assert read_json(tmp_path / "arrays.json")["case"] == found
+
+
+def test_what_is_named_must_be_of_what_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'ignorance'"):
+        diagnose.Config(rows=("a",), measure=("ignorence",))
+    with pytest.raises(ConfigError, match=r"--measure case is of arrays: it needs --arrays FILE"):
+        diagnose.Config(rows=("a",), measure=("case",))
+    with pytest.raises(ConfigError, match="give either"):
+        diagnose.Config(rows=("a",), data=(tmp_path,))
+    assert run(["diagnose", "--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == [m.name for m in MEASURES]
+
+
+def test_some_measures_do_not_take_the_place_of_all(tmp_path: Path) -> None:
+    """A report reads sensitivity.json and diversity.json: without their main measure, results go elsewhere."""
+
+    def file(**given: object) -> str:
+        return diagnose.Config(**given).file.name  # type: ignore[arg-type]
+
+    data = (tmp_path,)
+    assert file(data=data) == file(data=data, measure=("diversity",)) == "diversity.json"
+    assert file(data=data, measure=("dependence",)) == "dependence.json"
+    assert file(policy=("p",), measure=("success",)) == "success.json"
+    assert file(policy=("p",), measure=("sensitivity", "success")) == "sensitivity.json"
