@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
@@ -224,14 +224,15 @@ def verdict(result: SensitivityResult, title: Callable[[str], str] = str) -> str
     return "; ".join(parts)
 
 
-def _by_scene(values: Array, scene: Array) -> Array:
+def _by_scene(values: Array, scene: Indices) -> Array:
     """Returns the mean of each scene's values (n,): every scene weighs the same, and intervals are over scenes."""
     return np.asarray(np.bincount(scene, weights=values) / np.bincount(scene))
 
 
 def analyse(
-    base: Array, changed: Mapping[str, Array], moved: Array, repeated: Array, scale: Array, scene: Array, free: Array,
-    config: SensitivityConfig, policy: str = "", pooling: str = "", unit: str = "standard deviations of an action",
+    base: Array, changed: Mapping[str, Array], moved: Array, repeated: Array, scale: Array, scene: Indices,
+    free: NDArray[np.bool_], config: SensitivityConfig, policy: str = "", pooling: str = "",
+    unit: str = "standard deviations of an action",
 ) -> SensitivityResult:
     """Turns predicted chunks into shifts and ratios with intervals (bootstrap over scenes), without labels.
 
@@ -249,7 +250,7 @@ def analyse(
         unit: what `scale` is, in words.
     """
 
-    def shifts(chunks: Array, among: Array) -> Array:
+    def shifts(chunks: Array, among: NDArray[np.bool_]) -> Array:
         return np.asarray(np.mean(np.abs(chunks - base[among]) / scale, axis=(1, 2)))
 
     every = np.ones(len(base), dtype=bool)

@@ -52,7 +52,7 @@ TABLE = (
     ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
     ("compare", "compare", "says which policy is better, from result files of any origin", ""),
     ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
-    ("diagnose", "diagnose", "says what a policy is sensitive to, or how datasets differ", ""),
+    ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),
     ("augment", "augment", "makes a repaired copy of a dataset", "viewpoint"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
@@ -72,7 +72,7 @@ EPILOG = """examples:
   toyshift train --data runs/demos --pooling detpool --out runs/detpool
   toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
   toyshift compare runs/a runs/b                         which policy is better, and how sure; toyshift power plans it
-  toyshift diagnose --policy runs/detpool                what it is sensitive to; --data DIR DIR compares datasets
+  toyshift diagnose --policy runs/detpool                what it is sensitive to; --data, --rows: --list shows all
   toyshift augment viewpoint runs/demos runs/views --azimuth -30 30
   toyshift export runs/detpool --out bundle              then: toyshift verify bundle
   toyshift report runs/eval                              one HTML file

@@ -90,11 +90,11 @@ class Config(Common, scenes=2, looks=1, trials=0):
         return {POLICY: self.policy, DATASETS: self.data, ROWS: self.rows, ARRAYS: self.arrays}
 
     @property
-    def measures(self) -> list[Measure]:
+    def measures(self) -> tuple[Measure, ...]:
         """The measures that were named, or all that there are of what is given; of nothing given, all."""
         if self.measure:
-            return [measure for measure in MEASURES if measure.name in self.measure]
-        return [m for m in MEASURES if self.subjects[m.needs] or not any(self.subjects.values())]
+            return tuple(measure for measure in MEASURES if measure.name in self.measure)
+        return tuple(m for m in MEASURES if self.subjects[m.needs] or not any(self.subjects.values()))
 
     @property
     def file(self) -> Path:

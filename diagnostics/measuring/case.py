@@ -108,7 +108,8 @@ def read_arrays(path: Path) -> dict[str, Any]:
         raise FileError(f"{path} is no .npz file that can be read ({error})") from error
     if missing := [name for name in ARRAYS if name not in found]:
         raise FileError(f"{path} lacks the arrays {', '.join(missing)}; it has: {', '.join(found) or 'none'}")
-    if wrong := next((name for name in (*ARRAYS, "scale") if name in found and found[name].dtype.kind not in "fiu"), ""):
+    figures = [name for name in (*ARRAYS, "scale") if name in found]
+    if wrong := next((name for name in figures if found[name].dtype.kind not in "fiu"), ""):
         raise FileError(f"{path}: {wrong} holds {found[wrong].dtype}, not numbers")
     return found
 
@@ -118,6 +119,8 @@ def case_of(asked: Asked) -> Findings:
     assert asked.arrays is not None, "a measure of arrays is asked about a file"
     found = read_arrays(asked.arrays)
     episodes = np.atleast_1d(found["episode"]).tolist() if "episode" in found else None
-    chunks = (found[name] for name in ARRAYS)
-    one = case_index(*chunks, found.get("scale", 1.0), episodes, seed=asked.seed, subject=str(asked.arrays))
+    one = case_index(
+        found["pred"], found["law"], found["nearest"], found.get("scale", 1.0), episodes, seed=asked.seed,
+        subject=str(asked.arrays),
+    )  # fmt: skip
     return Findings((one,))

@@ -60,9 +60,9 @@ def sensitivity_truths() -> list[Truth]:
 
     config = SensitivityConfig()
     base = planted.coins(0.5, (20, 4, 3)).astype(np.float64)
-    step = 100 * config.target_move  # [cm]
+    step, scene = 100 * config.target_move, np.arange(20)  # [cm], (N,)
     found = analyse(
-        base, {"table": base + 0.6, "light": base}, base + 0.2 * step, base, np.full(3, 2.0), np.arange(20),
+        base, {"table": base + 0.6, "light": base}, base + 0.2 * step, base, np.full(3, 2.0), scene,
         np.ones(20, bool), config,
     )  # fmt: skip
     by_factor = {factor.factor: factor for factor in found.factors}
