@@ -158,20 +158,23 @@ def progression(shifts: Mapping[str, Array], policies: Sequence[str], *, seed: i
     steps = {
         shift: bootstrap_mean(rates @ order / (order**2).sum(), seed=seed) for shift, rates in rated.items()
     }  # least squares within each object
-    lines, helps, hurts, open_ = [], [], [], []
+    rises: list[str] = []
+    falls: list[str] = []
+    untold: list[str] = []
+    lines = []
     for (shift, step), p in zip(steps.items(), corrected, strict=True):
         where = f"under {shift}" if shift else "without a shift"
-        (open_ if p > ALPHA else helps if scores[shift] > 0 else hurts).append(where)
+        (untold if p > ALPHA else rises if scores[shift] > 0 else falls).append(where)
         rates = {name: float(rate) for name, rate in zip(policies, rated[shift].mean(axis=0), strict=True)}
         figures = {"step": step.value, "low": step.low, "high": step.high, "z": scores[shift], "p (Holm)": p}
         lines.append({"shift": shift or "-", "objects": step.n, **rates, **figures})
-    parts = {"rises": helps, "falls": hurts, "shows no trend": open_}
+    parts = {"rises": rises, "falls": falls, "shows no trend": untold}
     verdict = "; ".join(f"{word} {listed(names)}" for word, names in parts.items() if names)
     first = "" if "" in steps else next(iter(steps))
     verdict = f"from {policies[0]} to {policies[-1]} success {verdict}"
     return Finding(
         name="progression", subject=subject, value=steps[first], unit=f"{STEP}{first and f', under {first}'}",
-        null=0.0, verdict=verdict, card=verdict if helps or hurts else "", table=tuple(lines),
+        null=0.0, verdict=verdict, card=verdict if rises or falls else "", table=tuple(lines),
     )  # fmt: skip
 
 
