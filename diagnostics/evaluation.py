@@ -95,7 +95,7 @@ class EvaluateConfig:
     @property
     def scene(self) -> str:
         """What differs from the default environment, for rows."""
-        return ",".join(filter(None, (self.env.scene, self.cell and f"cell={self.cell.name}")))
+        return ",".join(filter(None, (self.env.scene, f"cell={self.cell.name}" if self.cell else "")))
 
 
 def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str, int]:

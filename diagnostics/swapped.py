@@ -1,4 +1,4 @@
-"""How a policy does where cue and place disagree: degree of shortcut learning beside what chance and ability explain."""
+"""How a policy does where cue and place disagree: degree of shortcut learning beside chance and ability."""
 
 from __future__ import annotations
 
@@ -79,9 +79,13 @@ def swapped_of(played: Sequence[tuple[SwapCell, Sequence[Row]]]) -> Swapped:
     first, second = ([pair[i].approached == CUE for pair in pairs] for i in (0, 1))
     excess = paired_difference(first, second, [row.object_id for row, _ in pairs]) if pairs else None
     moved, stayed = [row for _, rows in swapped for row in rows], [row for rows in controls.values() for row in rows]
-    success = (clustered([r.success for r in rows], [r.object_id for r in rows]) for rows in (stayed, moved))
     cells = {cell.name: _degree(rows) for cell, rows in swapped}
+    success = _success(stayed), _success(moved)
     return Swapped(policies.pop(), swapped[0][0].factor, _degree(moved), _degree(stayed), excess, *success, cells)
+
+
+def _success(rows: Sequence[Row]) -> Estimate:
+    return clustered([row.success for row in rows], [row.object_id for row in rows])
 
 
 def _degree(rows: Sequence[Row]) -> Degree:
@@ -95,7 +99,8 @@ def swapped_table(found: Sequence[Swapped]) -> str:
     for one in found:
         degree, gap = one.degree, one.excess
         shares = (degree.dsl, degree.conditional, degree.neither, one.by_chance.dsl)
-        excess = f"{gap.difference.value:+.2f} {interval(gap.difference.low, gap.difference.high)}" if gap else "undefined"
+        more = gap and gap.difference
+        excess = f"{more.value:+.2f} {interval(more.low, more.high)}" if more else "undefined"
         undefined = f"{degree.counts[UNDEFINED]} of {sum(degree.counts.values())}"
         success = map(ratio_text, (one.id_success, one.ood_success))
         lines.append([one.policy, *map(ratio_text, shares), excess, *success, undefined])

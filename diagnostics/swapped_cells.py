@@ -126,9 +126,10 @@ def cells_of(folder: Path, reach: float = REACH) -> tuple[SwapCell, ...]:
     if not folder.is_dir():
         raise FileError(f"--swapped {folder} is no folder; `toyshift data fragment --out {folder}` makes one")
     if not is_fragmented(folder):
-        if is_fragmented(folder.resolve().parent):
-            raise ConfigError(f"{folder} is one sub-dataset; cues are swapped between two: give {folder.resolve().parent}")
-        raise ConfigError(f"{folder} has no {PLAN}, so nobody says what its cue implies: `toyshift data fragment` plants one")
+        if is_fragmented(whole_folder := folder.resolve().parent):
+            raise ConfigError(f"{folder} is one sub-dataset; cues are swapped between two: give {whole_folder}")
+        planted = "`toyshift data fragment` makes sub-datasets whose cue is known"
+        raise ConfigError(f"{folder} has no {PLAN}, so nobody says what its cue implies; {planted}")
     design, _ = read_plan(folder)
     u, v = design.relevant, design.factor
     if u != "position":
@@ -137,7 +138,7 @@ def cells_of(folder: Path, reach: float = REACH) -> tuple[SwapCell, ...]:
             "the table a cue for another object implies no place"
         )
     if v == "robot":
-        raise ConfigError(f"{folder}: its cue is the robot, which no policy can be shown two of: it has one action contract")
+        raise ConfigError(f"{folder}: its cue is the robot, and a policy of one action contract cannot play both")
     if design.correlation == 0.0:
         raise ConfigError(
             f"{folder}: its correlation is 0, so its {v} implies no place; to test a policy trained on it, give "

@@ -108,11 +108,11 @@ class Config(
             given = f"{len(set(self.policy))} --policy, {len(self.sets)} --objects, {len(set(self.shift))} --shift"
             raise ConfigError(f"--until {self.until} compares two policies on one set, under one shift; got {given}")
         if self.swapped is not None:
-            given = {
+            others = {
                 "--shift": any(self.shift), "--until": self.compares, "--task": self.task != "grasp",
                 "--clutter": self.clutter, "--training-set": self.training_set, "several --objects": self.sets[1:],
             }
-            if refused := [name for name, value in given.items() if value]:
+            if refused := [name for name, value in others.items() if value]:
                 raise ConfigError(f"--swapped changes only cue and place, as sub-datasets do; leave out {refused[0]}")
         elif self.reach is not None:
             raise ConfigError("--reach says how near counts as approached with swapped cues; give --swapped as well")
