@@ -93,9 +93,9 @@ class EvaluateConfig:
         return own | plain | {"cell": cell}
 
     @property
-    def scene(self) -> str:
-        """What differs from the default environment, for rows."""
-        return ",".join(filter(None, (self.env.scene, f"cell={self.cell.name}" if self.cell else "")))
+    def look_label(self) -> str:
+        """What is seen otherwise than in training, for rows; a cell is among it: none of its rows is a plain one."""
+        return ",".join(filter(None, (look_label(self.look), self.cell.label if self.cell else "")))
 
 
 def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str, int]:
@@ -201,8 +201,8 @@ def play_row(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, 
         outcome |= {"mask_iou": sum(found) / len(found), "mask_missed": found.count(0.0) / len(found)}
     return Row(
         policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id,
-        seed=config.seed, episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials,
-        shift=config.shift, purpose=config.purpose, scene=config.scene, **outcome,
+        seed=config.seed, episode=episode, look=config.look_label, object_trial=trial, trials=config.trials,
+        shift=config.shift, purpose=config.purpose, scene=config.env.scene, **outcome,
     )
 
 

@@ -42,8 +42,8 @@ class Row:
             images (of all cameras) in which at least `mask_sources.LEAST` pixels of the target are seen; None where
             there is no such image or the policy is shown no masks, and in rows of before this was measured.
         mask_missed: share of those images in which the two have no pixel in common; None likewise.
-        approached: with swapped cues what the hand approached first, of `dsl.OUTCOMES`; "" otherwise. The cell is part
-            of `scene`.
+        approached: with swapped cues what the hand approached first, of `dsl.OUTCOMES`; "" otherwise. `look` then names
+            the cell, as "azimuth=part-1,place=part-0" (whose cue, whose place).
     """
 
     policy: str

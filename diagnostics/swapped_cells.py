@@ -62,6 +62,11 @@ class SwapCell:
     def name(self) -> str:
         return f"{self.place_of} under {self.factor} of {self.cue_of}"
 
+    @property
+    def label(self) -> str:
+        """As "factor=value" pairs, for rows."""
+        return f"{self.factor}={self.cue_of},place={self.place_of}"
+
     def begin(self, world: World, seed: int, episode: int, purpose: str) -> None:
         """Moves the target of an episode that was just reset, and shows the cue."""
         env = cast("GraspEnv", world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import write_json
 from toyshift.data.collecting.dials import fragment
 from toyshift.data.collecting.fragment_folder import DIALS, PLAN, VERSION
-from toyshift.diagnostics import read_rows
+from toyshift.diagnostics import read_rows, summarise, undertrained
 from toyshift.diagnostics.actors import EnvSpec
 from toyshift.diagnostics.evaluation import EvaluateConfig, begin_episode, play_row, run_key
 from toyshift.diagnostics.swapped import swapped_of, swapped_table
@@ -149,7 +150,7 @@ def test_planted_followers_are_told_apart(tmp_path: Path, env: GraspEnv) -> None
         config = {cell: EvaluateConfig("random", OBJECTS, trials=3, max_steps=25, cell=cell) for cell in cells}
         rows = [(cell, [play_row(config[cell], ids, (actor, env), i) for i in range(3)]) for cell in cells]
         found[actor.name] = swapped_of(rows)
-        assert {row.scene for _, some in rows for row in some} == {f"cell={cell.name}" for cell in cells}
+        assert {row.look for _, some in rows for row in some} == {cell.label for cell in cells}
     cue, target = found["cue"], found["target"]
     assert (cue.degree.dsl.value, cue.degree.conditional.value, cue.by_chance.dsl.value) == (1.0, 1.0, 0.0)
     assert cue.excess is not None
@@ -223,6 +224,9 @@ def test_the_command_plays_all_cells_and_goes_on(tmp_path: Path, capsys: pytest.
     assert sum(found["degree"]["counts"].values()) == 4
     rows = read_rows(tmp_path / "out" / "rows.parquet")
     assert [row.object_set for row in rows] == [OBJECTS] * 8  # the plan's
+    assert {row.look for row in rows} == {f"azimuth=part-{i},place=part-{j}" for i in (0, 1) for j in (0, 1)}
+    named = [dataclasses.replace(row, policy="trained") for row in rows]  # which never succeeds
+    assert undertrained(summarise(named), {"trained": OBJECTS}) == []  # these rows say nothing of the plain look
     assert {row.approached for row in rows} <= {"neither", "undefined"}  # two steps lead nowhere
     assert cli.main([*words, "3"]) == 0
     again = [row for row in read_rows(tmp_path / "out" / "rows.parquet") if row.episode < 2]
