@@ -25,6 +25,7 @@ from toyshift.diagnostics.actors import (
     BUILTIN,
     Actor,
     EnvSpec,
+    FolderActor,
     RemoteActor,
     look_label,
     look_of_episode,
@@ -35,6 +36,7 @@ from toyshift.diagnostics.actors import (
 from toyshift.diagnostics.failures import failure_kind
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.seen import SEEN, seen_in_rows
+from toyshift.diagnostics.swapped_cells import SwapCell, Watch
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 MOST_TRIALS = 1_000_000  # a slip of the keyboard must not ask for all memory
@@ -62,6 +64,7 @@ class EvaluateConfig:
         shift: distance from the training distribution, e.g. "camera-azimuth=3"; the initial states stay those without
             it. See `envs.shifts`.
         remote: how a policy behind a server is asked and understood; not used with others.
+        cell: of a test with swapped cues: where the target lies, and the cue that is shown; None for none.
     """
 
     policy: str
@@ -75,14 +78,24 @@ class EvaluateConfig:
     shift: str = ""
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
     purpose: Purpose = "test"
+    cell: SwapCell | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         check_ranges(self, {"trials": (1, MOST_TRIALS), "max_steps": 1, "seed": 0})
+        if self.cell and not self.env.simulated:
+            raise ConfigError("swapped cues need ToyShift's own environment, which says where hand and target are")
 
     def to_json(self) -> dict[str, Any]:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return own | {"look": dict(self.look), "env": self.env.to_json(), "remote": dataclasses.asdict(self.remote)}
+        cell = dataclasses.asdict(self.cell) if self.cell else None
+        plain = {"look": dict(self.look), "env": self.env.to_json(), "remote": dataclasses.asdict(self.remote)}
+        return own | plain | {"cell": cell}
+
+    @property
+    def look_label(self) -> str:
+        """What is seen otherwise than in training, for rows; a cell is among it: none of its rows is a plain one."""
+        return ",".join(filter(None, (look_label(self.look), self.cell.label if self.cell else "")))
 
 
 def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str, int]:
@@ -106,6 +119,8 @@ def begin_episode(world: World, config: EvaluateConfig, object_id: str, episode:
     world.reset(seed=config.seed, options=reset_options(config, object_id, episode))
     if config.look:
         world.set_look(make_look(look_of_episode(config.look, episode)))
+    if config.cell:
+        config.cell.begin(world, config.seed, episode, config.purpose)
 
 
 def act_out(actor: Actor, world: World, config: EvaluateConfig, episode: int) -> Iterator[dict[str, Any]]:
@@ -134,8 +149,10 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     start = time.perf_counter()
     highest = height = penetration = 0.0
     steps, success, contact, penetrated = 0, False, None, False
+    watch: Watch | None = None
     try:
         begin_episode(world, config, object_id, episode)
+        watch = Watch(config.cell, world) if config.cell else None
         for steps, info in enumerate(act_out(actor, world, config, episode), 1):  # noqa: B007
             height = float(info["lift_height"])
             highest = max(highest, height, float(info.get("max_height", height)))
@@ -144,6 +161,8 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
             penetration = max(penetration, float(info.get("penetration", 0.0)))
             penetrated = penetrated or not info.get("predicates", {}).get("not_penetrated", True)
             success = bool(info["is_success"])
+            if watch:
+                watch.look()
         failure = failure_kind(success, highest, height, contact, world.lift_height, penetrated)
         if not success and info.get("lifted_object", "") not in ("", object_id):
             failure = "wrong_object"
@@ -151,10 +170,11 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
             failure, success = "unstable", False
     except GraspError:
         failure = "no_plan"
+    approached = watch.approached(unstable=failure == "unstable") if watch else ""
     seconds = time.perf_counter() - start
     return {
         "success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds,
-        "penetration": penetration,
+        "penetration": penetration, "approached": approached,
     }  # fmt: skip
 
 
@@ -163,6 +183,8 @@ def opened_session(config: EvaluateConfig) -> Iterator[tuple[Actor, World]]:
     """Yields the actor and its environment, which a process keeps between episodes."""
     actor, world = open_actor(config.policy, config.objects, config.env, config.remote)
     try:
+        if config.cell and isinstance(actor, FolderActor):
+            config.cell.require_seen(world)
         yield actor, world
     finally:
         world.close()
@@ -179,7 +201,7 @@ def play_row(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, 
         outcome |= {"mask_iou": sum(found) / len(found), "mask_missed": found.count(0.0) / len(found)}
     return Row(
         policy=config.name or actor.name, pooling=actor.pooling, object_set=config.objects, object_id=object_id,
-        seed=config.seed, episode=episode, look=look_label(config.look), object_trial=trial, trials=config.trials,
+        seed=config.seed, episode=episode, look=config.look_label, object_trial=trial, trials=config.trials,
         shift=config.shift, purpose=config.purpose, scene=config.env.scene, **outcome,
     )
 
@@ -349,7 +371,8 @@ def evaluate(
     kept = RowsInProgress(config, out)
     missing = [i for i in range(config.trials) if i not in kept.done]
     if missing:
-        label = f"{config.name or Path(config.policy).name} on {config.objects}{config.shift and f', {config.shift}'}"
+        changed = config.cell.name if config.cell else config.shift
+        label = f"{config.name or Path(config.policy).name} on {config.objects}{changed and f', {changed}'}"
         wins = sum(row.success for i, row in kept.done.items() if i < config.trials)
         before = config.trials - len(missing)
         with Progress(label, config.trials, "ep", before, shown=progress) as bar, served(config) as playing, kept:

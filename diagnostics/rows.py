@@ -42,6 +42,8 @@ class Row:
             images (of all cameras) in which at least `mask_sources.LEAST` pixels of the target are seen; None where
             there is no such image or the policy is shown no masks, and in rows of before this was measured.
         mask_missed: share of those images in which the two have no pixel in common; None likewise.
+        approached: with swapped cues what the hand approached first, of `dsl.OUTCOMES`; "" otherwise. `look` then names
+            the cell, as "azimuth=part-1,place=part-0" (whose cue, whose place).
     """
 
     policy: str
@@ -64,6 +66,7 @@ class Row:
     penetration: float = 0.0
     mask_iou: float | None = None
     mask_missed: float | None = None
+    approached: str = ""
 
 
 def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Path:

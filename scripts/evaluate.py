@@ -5,6 +5,7 @@ toyshift evaluate --policy runs/detpool --shift camera-azimuth=1 --shift camera-
 toyshift evaluate --policy ws://localhost:8000 --remote-keys libero --remote-actions libero --out runs/eval
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --until decided --trials 2000
+toyshift evaluate --policy runs/detpool --swapped runs/fragments --trials 100 --out runs/swapped
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ REFERENCES = ("oracle", "random")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
-    Parallel, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), remote_execute=0, remote_timeout=(0.001, 1e6)
+    Parallel, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), reach=(0.001, 0.2), remote_execute=0,
+    remote_timeout=(0.001, 1e6),
 ):
     """Options of `toyshift evaluate`."""
 
@@ -43,7 +45,7 @@ class Config(
     """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR; several
     times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Object set to test on; give it several times for several; none is ycb-like."""
+    """Object set to test on; give it several times for several; none is ycb-like, with --swapped that of the folder."""
     task: Annotated[Task, tyro.conf.arg(aliases=["--env"])] = "grasp"
     """grasp (one object) or pick (2-6 objects; the instruction names the target); --env is its old name."""
     clutter: str = ""
@@ -58,12 +60,18 @@ class Config(
     """The one of the object sets that was trained on; retention is over success there, and a policy below 20 % on it is
     flagged. None asks what each policy says it was trained on."""
     trials: int = 100
-    """Episodes per policy, set and shift; the objects take turns. With --until the most that each policy plays."""
+    """Episodes per policy, set and shift, or per policy and cell of --swapped; the objects take turns. With --until the
+    most that each policy plays."""
     until: Literal["trials", "decided", "decided-for-new"] = "trials"
     """trials: all are played. decided: two policies are played in rounds of all objects, from the same starts, until it
     is settled which is better on these objects; decided-for-new: on new objects (docs/sequential.md)."""
     margin: float = 0.0
     """With --until: also settled once the gap is shown to be below this many points, e.g. 5; 0 does not ask."""
+    swapped: Path | None = None
+    """Folder of `toyshift data fragment`: measures the degree of shortcut learning. Targets lie where one sub-dataset
+    had them, under the cue of the other, and under their own as a control (docs/dsl.md)."""
+    reach: float | None = None
+    """With --swapped: within which the hand has approached a place [m]; by default 0.04."""
     out: Path = Path("runs/evaluation")
     """Folder of the rows; an interrupted evaluation goes on where it was."""
     purpose: Purpose = "test"
@@ -99,6 +107,15 @@ class Config(
         if self.compares and (len(set(self.policy)), len(self.sets), len(set(self.shift or ("",)))) != (2, 1, 1):
             given = f"{len(set(self.policy))} --policy, {len(self.sets)} --objects, {len(set(self.shift))} --shift"
             raise ConfigError(f"--until {self.until} compares two policies on one set, under one shift; got {given}")
+        if self.swapped is not None:
+            others = {
+                "--shift": any(self.shift), "--until": self.compares, "--task": self.task != "grasp",
+                "--clutter": self.clutter, "--training-set": self.training_set, "several --objects": self.sets[1:],
+            }
+            if refused := [name for name, value in others.items() if value]:
+                raise ConfigError(f"--swapped changes only cue and place, as sub-datasets do; leave out {refused[0]}")
+        elif self.reach is not None:
+            raise ConfigError("--reach says how near counts as approached with swapped cues; give --swapped as well")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
 
     @property
@@ -169,6 +186,8 @@ def main(cfg: Config) -> dict[str, Any]:
     if cfg.compares and len(prints) == 1:
         warnings.warn(f"{' and '.join(names)} hold the same weights: nothing can be decided", stacklevel=1)
     of_training = training_sets(list(names), cfg.sets, cfg.training_set)
+    if cfg.swapped is not None:
+        return _swapped(cfg, cfg.swapped, names)
     for objects in cfg.sets:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)
@@ -221,5 +240,47 @@ def main(cfg: Config) -> dict[str, Any]:
     wrong = cfg.masks != TRUTH or any("mask-" in shift for shift in shifts)
     if wrong and (quality := mask_table(rows)):
         print(f"\nmasks shown, against the true ones\n{quality}")
+    print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")
+    return result | {"out": cfg.out}
+
+
+def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
+    """Plays every policy in the cells of a folder of sub-datasets, and says what it went to first."""
+    from toyshift.data.collecting.fragment_folder import read_plan
+    from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, write_rows
+    from toyshift.diagnostics.actors import EnvSpec
+    from toyshift.diagnostics.dsl import REACH
+    from toyshift.diagnostics.mask_sources import TRUTH
+    from toyshift.diagnostics.swapped import swapped_of, swapped_table
+    from toyshift.diagnostics.swapped_cells import cells_of
+    from toyshift.toys import load_objects
+
+    cells = cells_of(folder, REACH if cfg.reach is None else cfg.reach)
+    objects = cfg.objects[0] if cfg.objects else str(read_plan(folder)[1]["objects"])
+    load_objects(objects)
+    rows: list[Row] = []
+    found = []
+    for policy, plain in names.items():
+        masks = TRUTH if policy in REFERENCES else cfg.masks
+        name, env = (plain if masks == TRUTH else f"{plain} [masks {masks}]"), EnvSpec({}, masks)
+        played = []
+        for cell in cells:
+            config = EvaluateConfig(
+                policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=env, max_steps=cfg.max_steps,
+                remote=cfg.remote, purpose=cfg.purpose, cell=cell,
+            )
+            own = {"cell": dataclasses.asdict(cell), "masks": masks, "purpose": cfg.purpose}
+            path = rows_file(cfg.out, policy, name, objects, own)
+            played.append((cell, evaluate(config, path, workers=cfg.processes)))
+        found.append(swapped_of(played))
+        rows += [row for _, some in played for row in some]
+    facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "swapped": str(folder)}, cfg.seed)
+    write_rows(cfg.out / "rows.parquet", rows, facts)
+    result = {
+        "swapped": [one.to_json() for one in found], "cells": [dataclasses.asdict(cell) for cell in cells],
+        "summaries": [summary.to_json() for summary in summarise(rows)],
+    }  # fmt: skip
+    write_json(cfg.out / "results.json", result | {"manifest": facts})
+    print(f"{cells[0].factor} swapped between {cells[0].place_of} and {cells[-1].place_of}\n{swapped_table(found)}")
     print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")
     return result | {"out": cfg.out}

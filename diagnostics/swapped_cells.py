@@ -1,0 +1,187 @@
+"""Cells of a test with swapped cues: targets where one sub-dataset has them, and the look that told of another.
+
+Made of the plan of a folder of sub-datasets (`toyshift data fragment`); its episodes are not read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from toyshift.core.arrays import Array
+from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.fields import check_fields
+from toyshift.core.seeds import episode_rng
+from toyshift.core.world import World
+from toyshift.diagnostics.dsl import REACH, UNDEFINED, first_approach
+
+if TYPE_CHECKING:
+    from toyshift.envs.tasks.grasp import GraspEnv
+
+Span = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class SwapCell:
+    """One cell. Episode i has the same target, start and place in all cells of a place, whatever their cue.
+
+    Attributes:
+        place_of: sub-dataset whose targets' places are used.
+        cue_of: sub-dataset whose cue is shown; the same in a control.
+        factor: what the cue is, a field of `Look`.
+        place: places of the target across the table, from its middle [m].
+        cue: values of the factor; whole numbers where it is a choice.
+        implied: where the other sub-dataset's targets lie [m]: what a swapped cue implies, and in a control what would
+            count as approached by chance.
+        whole: whether the factor is a choice.
+        reach: see `dsl.first_approach` [m].
+    """
+
+    place_of: str
+    cue_of: str
+    factor: str
+    place: Span
+    cue: Span
+    implied: Span
+    whole: bool = False
+    reach: float = REACH
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def swapped(self) -> bool:
+        """Whether cue and place disagree."""
+        return self.place_of != self.cue_of
+
+    @property
+    def name(self) -> str:
+        return f"{self.place_of} under {self.factor} of {self.cue_of}"
+
+    @property
+    def label(self) -> str:
+        """As "factor=value" pairs, for rows."""
+        return f"{self.factor}={self.cue_of},place={self.place_of}"
+
+    def begin(self, world: World, seed: int, episode: int, purpose: str) -> None:
+        """Moves the target of an episode that was just reset, and shows the cue."""
+        env = cast("GraspEnv", world)
+        where, which = episode_rng(seed, episode, "swapped-cell", purpose).random(2)
+        low, high = self.cue
+        value = low + (int(which * (high - low + 1)) if self.whole else which * (high - low))
+        env.set_look(env.look.changed(self.factor, int(value) if self.whole else value))
+        y = self.place[0] + where * (self.place[1] - self.place[0])
+        env.move_object(0.0, env.config.centre[1] + y - float(env.object_position()[1]))
+
+    def require_seen(self, world: World) -> None:
+        """Raises ConfigError where a policy is shown nothing of the cue."""
+        cameras = [name for name, _ in world.observation_contract.cameras]
+        if not cameras or (self.factor == "azimuth" and "front" not in cameras):
+            seen = f"its cameras are {', '.join(cameras)}" if cameras else "it sees no images"
+            needed = "the front camera" if self.factor == "azimuth" else "a camera"
+            raise ConfigError(f"the policy cannot see the cue, {self.factor}: {seen}; it needs {needed}")
+
+
+class Watch:
+    """Where the hand goes in an episode of a cell, from the moment at which it begins."""
+
+    def __init__(self, cell: SwapCell, world: World) -> None:
+        self._cell, self._env = cell, cast("GraspEnv", world)
+        config, target = self._env.config, self._env.object_position()
+        (x, y), (low, high), side = config.centre, cell.implied, config.settled_start
+        self._implied = np.array([[[x - side, y + low, target[2]], [x + side, y + high, target[2]]]])
+        self._instructed = target[None]
+        self._hand: list[Array] = []
+        self.look()
+
+    def look(self) -> None:
+        """Notes where the hand is."""
+        self._hand.append(self._env.hand_pose()[0])
+
+    def approached(self, unstable: bool = False) -> str:
+        """Returns what was approached first, of `dsl.OUTCOMES`."""
+        if unstable:
+            return UNDEFINED
+        return first_approach(np.stack(self._hand), self._implied, self._instructed, self._cell.reach)
+
+
+def cells_of(folder: Path, reach: float = REACH) -> tuple[SwapCell, ...]:
+    """Returns two controls and the two cells in which their cues are swapped, of the outermost two sub-datasets.
+
+    A swapped cue is the end of its range that lies away from the other sub-dataset's, as in the paper; a control's is
+    drawn from its own range.
+
+    Args:
+        folder: made by `toyshift data fragment`.
+        reach: see `dsl.first_approach` [m].
+
+    Raises:
+        FileError: no such folder, or a damaged plan.
+        ConfigError: it holds no plan, or cue and place do not disagree in such cells.
+    """
+    from toyshift.data.collecting.dials import fragment
+    from toyshift.data.collecting.factors import FACTORS
+    from toyshift.data.collecting.fragment_folder import DIALS, PLAN, is_fragmented, read_plan
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileError(f"--swapped {folder} is no folder; `toyshift data fragment --out {folder}` makes one")
+    if not is_fragmented(folder):
+        if is_fragmented(whole_folder := folder.resolve().parent):
+            raise ConfigError(f"{folder} is one sub-dataset; cues are swapped between two: give {whole_folder}")
+        planted = "`toyshift data fragment` makes sub-datasets whose cue is known"
+        raise ConfigError(f"{folder} has no {PLAN}, so nobody says what its cue implies; {planted}")
+    design, _ = read_plan(folder)
+    u, v = design.relevant, design.factor
+    if u != "position":
+        raise ConfigError(
+            f"{folder}: its relevant factor is {u!r}; cues are swapped for 'position' only, because with one object on "
+            "the table a cue for another object implies no place"
+        )
+    if v == "robot":
+        raise ConfigError(f"{folder}: its cue is the robot, and a policy of one action contract cannot play both")
+    if design.correlation == 0.0:
+        raise ConfigError(
+            f"{folder}: its correlation is 0, so its {v} implies no place; to test a policy trained on it, give "
+            "sub-datasets of the same dials with --correlation 1"
+        )
+    dials = {name: getattr(design, name) for name in DIALS} | {"correlation": 1.0}  # one range of v in each
+    parts = fragment(len(design.parts), **dials).parts
+    first, last = parts[0], parts[-1]
+    place = {p.name: (p.ranges(u)[0].low, p.ranges(u)[0].high) for p in (first, last)}
+    whole = FACTORS[v].count > 0
+    cue = {p.name: _values(p.ranges(v)[0].low, p.ranges(v)[0].high, whole) for p in (first, last)}
+    edge = {first.name: cue[first.name][0], last.name: cue[last.name][1]}  # parts lie in order
+    cells = []
+    for own, other in ((first.name, last.name), (last.name, first.name)):
+        low, high = cue[own]
+        if low <= edge[other] <= high:
+            raise ConfigError(
+                f"{folder}: {v} {edge[other]:g} of {other} occurs in {own} too, so it implies no place of its own; "
+                "make sub-datasets with more --disparity"
+            )
+        implied, furthest = place[other], max(_gap(y, place[other]) for y in place[own])
+        if furthest <= reach:
+            raise ConfigError(
+                f"{folder}: targets of {own} lie at most {100 * furthest:g} cm from those of {other}, within reach "
+                f"({100 * reach:g} cm): cue and instruction agree; make sub-datasets with more --relevant-disparity"
+            )
+        cells.append(SwapCell(own, own, v, place[own], cue[own], implied, whole, reach))
+        cells.append(SwapCell(own, other, v, place[own], (edge[other], edge[other]), implied, whole, reach))
+    return tuple(cells)
+
+
+def _values(low: float, high: float, whole: bool) -> Span:
+    """Returns the lowest and the highest value of a range; of choices, k is [k, k + 1)."""
+    if not whole:
+        return low, high
+    least = math.floor(low + 1e-6)
+    return float(least), float(max(least, math.ceil(high - 1e-6) - 1))
+
+
+def _gap(y: float, span: Span) -> float:
+    return max(span[0] - y, y - span[1], 0.0)
