@@ -303,6 +303,8 @@ def scale_of(text: str, features: Features, camera: str = "front") -> Scale:
         return shipped_scale(features)
     if text == UNIT:
         return UnitScale()
+    if not text:
+        raise ConfigError(f"scale is ''; it must be {SHIPPED}, {UNIT}, the folder of a dataset or a file of a scale")
     if Path(text).suffix == ".npz":
         return read_scale(Path(text), features)
     return make_scale(vectors_of(features, episode_frames(Path(text), camera)), features, f"first frames of {text}")

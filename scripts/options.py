@@ -97,6 +97,8 @@ def parse(main: Callable[[Any], dict[str, Any]], argv: Sequence[str], words: str
     for word in argv:
         if why := unwritable(word):
             raise ConfigError(f"the argument {shown(word)} holds {why}")
+        if (word.partition("=")[2] or word).isspace():
+            raise ConfigError(f"the argument {shown(word)} gives nothing but blanks")
     kind = options_of(main)
     # An example stands on a line of its own; tyro would join it to the paragraph above.
     description = re.sub(r"\n+(?=Example: )", "\n\n", inspect.getdoc(main) or "")

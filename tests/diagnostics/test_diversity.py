@@ -206,6 +206,8 @@ def own_features(images):
 
 def test_an_encoder_of_ones_own_needs_a_scale_that_is_named(monkeypatch):
     features = features_of(f"{__name__}:own_features") if __name__ in sys.modules else Features("own", own_features)
+    with pytest.raises(ConfigError, match=r"scale is ''; it must be shipped, unit"):
+        scale_of("", features)
     with pytest.raises(ConfigError, match=r"no scale is shipped for .*--scale DIR.*--scale unit"):
         measure_diversity({"it": varied(5)}, features)
     monkeypatch.setattr(diversity, "episode_frames", lambda folder, camera: pictures(30, 2, (camera == "wrist", 0, 0)))

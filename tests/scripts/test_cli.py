@@ -287,6 +287,8 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["train", "--data", "x", "--steps", "9" * 5000], "it must be a whole number"),
         (["train", "--data", "x", "--act", "bset"], "it must be one of last, best. Did you mean 'best'?"),
         (["train", "--data", "a\udcff"], "holds bytes that are no UTF-8"),
+        (["data", "convert", "\n", "new", "--to", "lerobot"], r"'\n' gives nothing but blanks"),
+        (["diagnose", "--data=data", "--scale= "], "'--scale= ' gives nothing but blanks"),
         (["serve", "--policy", "oracle"], "lives in the simulator"),
         (["evaluate", "--policy", "ws://nowhere:x"], "write ws://HOST:PORT"),
         (["evaluate", "--policy", "ws://a:1", "--remote-keys", "keys.json"], "keys.json"),
