@@ -149,6 +149,7 @@ def case(number: int, seed: int = 0) -> Case:
     changed: list[str] = []
     for one in (option, *also[: rng.choice((0, 0, 0, 1, 2))]):
         given[one] = _values(one, rng)
+        changed += [str(Path(value)) for value in given[one]]  # ws://a is shown as ws:/a where it is a path
         # a flag may make any option matter
         changed += [*one.names, *given[one], *(name for o in command.options for name in o.names if one.kind is bool)]
         if one.positional:  # one word too many may be any of them

@@ -43,7 +43,7 @@ def encode_clip(frames: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
         # BT.601 in limited range, which players assume where nothing is said
         stream.codec_context.colorspace, stream.codec_context.color_range = 5, 1
         for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(_yuv(frame), format=PIXELS)))
         container.mux(stream.encode(None))
     return buffer.getvalue()
 
@@ -66,6 +66,23 @@ def decode_clip(clip: bytes, shape: Sequence[int], where: str) -> NDArray[np.uin
         shown = images[0].shape if images else "nothing"
         raise FileError(f"{where}: the video shows {shown}, but {tuple(shape)} was announced")
     return np.stack(images)
+
+
+def _yuv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Converts (H, W, 3) sRGB to yuv420p (H * 3 / 2, W), BT.601 in limited range, in whole numbers.
+
+    FFmpeg's own conversion reads beyond a row's end where the width is no multiple of 16: its bytes are those of the
+    memory there.
+    """
+    height, width = image.shape[:2]
+    colours = np.moveaxis(image.astype(np.int32), -1, 0)
+    red, green, blue = colours.reshape(3, height // 2, 2, width // 2, 2).sum((2, 4))  # of four pixels
+    u = ((-38 * red - 74 * green + 112 * blue + 512) >> 10) + 128
+    v = ((112 * red - 94 * green - 18 * blue + 512) >> 10) + 128
+    red, green, blue = colours
+    y = ((66 * red + 129 * green + 25 * blue + 128) >> 8) + 16
+    planes = np.concatenate([plane.reshape(-1) for plane in (y, u, v)])
+    return planes.astype(np.uint8).reshape(height * 3 // 2, width)
 
 
 def _rgb(frame: Any) -> NDArray[np.uint8]:
