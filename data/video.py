@@ -82,7 +82,7 @@ def _yuv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     red, green, blue = colours
     y = ((66 * red + 129 * green + 25 * blue + 128) >> 8) + 16
     planes = np.concatenate([plane.reshape(-1) for plane in (y, u, v)])
-    return planes.astype(np.uint8).reshape(height * 3 // 2, width)
+    return np.asarray(planes.reshape(height * 3 // 2, width), dtype=np.uint8)
 
 
 def _rgb(frame: Any) -> NDArray[np.uint8]:
