@@ -289,7 +289,7 @@ def _names(error: str, changed: Sequence[str]) -> bool:
             form = form.lower().replace("_", "-")
             if form.strip() and (form.lstrip("-")[:24] or form) in error:
                 return True
-            pieces = re.split("[:?/]", form)
+            pieces = re.split("[:?/=]", form)
             if any((piece[:24] if len(piece) > 3 else repr(piece)) in error for piece in pieces):
                 return True
     return any(not word.strip() for word in changed) and "empty" in error
