@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from toyshift.core.lazy import lazy_names
 
-_PLACES = {"ViewpointConfig": "viewpoint", "augment_viewpoint": "viewpoint"}
+_PLACES = {"augment_cue": "cue", "augment_viewpoint": "viewpoint"}
 __getattr__, __dir__ = lazy_names(__name__, _PLACES)

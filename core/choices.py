@@ -17,7 +17,8 @@ ENVIRONMENTS = tuple(f"toyshift/{name}-v0" for name in (
 ))  # fmt: skip
 # factors of `toyshift data fragment`: the task depends on the former
 RELEVANT_FACTORS = ("position", "object")
-IRRELEVANT_FACTORS = ("azimuth", "light", "table", "background", "object_colour", "robot")
+SEEN_FACTORS = ("azimuth", "light", "table", "background", "object_colour")  # of `toyshift.envs.shifts.Look`
+IRRELEVANT_FACTORS = (*SEEN_FACTORS, "robot")
 GRASP_SEARCHES = ("auto", "top-down", "6dof")
 KEEP = ("successes", "failed")
 # demonstrations and practice; choices made while training, such as a learning rate; what is reported
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # for a type checker the choices are texts
     Reward = str
     RelevantFactor = str
     RobotName = str
+    SeenFactor = str
     Task = str
 else:
     ActionMode = Literal[ACTION_MODES]
@@ -55,4 +57,5 @@ else:
     Reward = Literal[REWARDS]
     RelevantFactor = Literal[RELEVANT_FACTORS]
     RobotName = Literal[ROBOT_NAMES]
+    SeenFactor = Literal[SEEN_FACTORS]
     Task = Literal[TASKS]

@@ -53,7 +53,7 @@ TABLE = (
     ("compare", "compare", "says which policy is better, from result files of any origin", ""),
     ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
     ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),
-    ("augment", "augment", "makes a repaired copy of a dataset", "viewpoint"),
+    ("augment", "augment", "makes a repaired copy of a dataset", "cue viewpoint"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
     ("verify", "verify", "re-runs the golden vectors of a bundle", ""),

@@ -62,6 +62,16 @@ class Dependence:
     episodes: tuple[int, ...]
     bins: tuple[int, ...]
 
+    def told(self, relevant: str, factor: str) -> str:
+        """Returns the planted and the measured dependence of two factors as a line for terminals."""
+        what = f"NMI({relevant}, {factor})"
+        if self.planted is None or self.measured is None:
+            return f"{what} is not defined: neither varies by more than a bin"
+        verdict = "they agree" if self.agrees else "THEY DISAGREE"
+        there = f"{sum(self.episodes)} such episodes measure {self.expected_low:.3f} to {self.expected_high:.3f}"
+        measured = f"{self.measured:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{what} planted {self.planted:.3f}, measured {measured}; {verdict}: {there} in 95 % of cases"
+
 
 def measure(
     design: Fragmentation, values: Sequence[tuple[Array, Array]], objects: int = 0, samples: int = 2000, seed: int = 0
@@ -122,11 +132,7 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
     if rest := config.episodes % m:
         remedy = f"take {config.episodes + m - rest}"
         raise ConfigError(f"{config.episodes} episodes cannot be shared equally among {m} sub-datasets; {remedy}")
-    count = _count(config.objects)
-    plan = {
-        "version": VERSION, **{name: getattr(design, name) for name in DIALS}, "m": m, "planted": design.planted(count),
-        "parts": _plain(design), "objects": config.objects, "object_count": count, "seed": config.seed,
-    }
+    plan = plan_of(design, config.objects, _count(config.objects), config.seed)
     seeds = [int(episode_rng(config.seed, i, "sub-dataset").integers(2**31)) for i in range(m)]  # they share no draws
     configs = [
         dataclasses.replace(
@@ -135,16 +141,34 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
         )
         for part, seed in zip(design.parts, seeds, strict=True)
     ]
-    if not is_fragmented(out):
-        refuse_foreign(out, "toyshift data fragment")
-    elif different := differences(plan, read_json(out / PLAN, _AGAIN), but=("parts", "planted")):
-        raise refuse_other(out, "sub-datasets", different)
     for part in {part.robot: part for part in configs}.values():  # they differ in little else that can be refused
         check(part)
-    write_json(out / PLAN, plan)
+    claim_plan(out, plan, "toyshift data fragment")
     results = [collect(part) for part in configs]
     attempts = sum(result["attempts"] for result in results)
     return {"out": str(out), "episodes": config.episodes, "attempts": attempts, "parts": results}
+
+
+def plan_of(design: Fragmentation, objects: str, count: int, seed: int) -> dict[str, Any]:
+    """Returns what the plan of a folder says: the design, its object set and how many objects that has, the seed."""
+    return {
+        "version": VERSION, **{name: getattr(design, name) for name in DIALS}, "m": len(design.parts),
+        "planted": design.planted(count), "parts": _plain(design), "objects": objects, "object_count": count,
+        "seed": seed,
+    }  # fmt: skip
+
+
+def claim_plan(out: Path, plan: Mapping[str, Any], command: str) -> None:
+    """Marks a folder as that of a plan's sub-datasets, made by a command.
+
+    Raises:
+        ConfigError: it holds something else; names what differs.
+    """
+    if not is_fragmented(out):
+        refuse_foreign(out, command)
+    elif different := differences(plan, read_json(out / PLAN, _AGAIN), but=("parts", "planted")):
+        raise refuse_other(out, "sub-datasets", different)
+    write_json(out / PLAN, plan)
 
 
 def _count(objects: str) -> int:

@@ -43,7 +43,7 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     import toyshift.augment as repairs
 
-    config = repairs.ViewpointConfig(cfg.src, cfg.dst, cfg.azimuth, cfg.seed, cfg.processes)
-    result: dict[str, Any] = repairs.augment_viewpoint(config)
+    made = repairs.augment_viewpoint(cfg.src, cfg.dst, cfg.azimuth, seed=cfg.seed, workers=cfg.processes)
+    result: dict[str, Any] = made
     print(f"dataset: {cfg.dst}")
     return result | {"out": cfg.dst}

@@ -79,20 +79,5 @@ def main(cfg: Config) -> dict[str, Any]:
     result = collect_fragments(design, config)
     _, dependence = dependence_of(cfg.out)
     print(f"{cfg.m} sub-datasets: {cfg.out}   (toyshift data info {cfg.out})")
-    print(told(cfg.relevant, cfg.factor, dataclasses.asdict(dependence)))
+    print(dependence.told(cfg.relevant, cfg.factor))
     return result | {"out": cfg.out, "dependence": dataclasses.asdict(dependence)}
-
-
-def told(relevant: str, factor: str, dependence: dict[str, Any]) -> str:
-    """Returns the planted and the measured dependence as a line for terminals."""
-    what = f"NMI({relevant}, {factor})"
-    if dependence["planted"] is None or dependence["measured"] is None:
-        return f"{what} is not defined: neither varies by more than a bin"
-    verdict = "they agree" if dependence["agrees"] else "THEY DISAGREE"
-    planted, measured, low, high, expected_low, expected_high = (
-        f"{dependence[name]:.3f}" for name in ("planted", "measured", "low", "high", "expected_low", "expected_high")
-    )
-    return (
-        f"{what} planted {planted}, measured {measured} [{low}, {high}]; {verdict}: {sum(dependence['episodes'])} such "
-        f"episodes measure {expected_low} to {expected_high} in 95 % of cases"
-    )

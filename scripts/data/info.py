@@ -19,15 +19,14 @@ def main(cfg: DatasetConfig) -> dict[str, Any]:
     Example: toyshift data info runs/demos
     """
     from toyshift.data.collecting.fragment_folder import dependence_of, is_fragmented
-    from toyshift.scripts.data.fragment import told
 
     if not is_fragmented(cfg.data):
         return _tell(cfg.data)
     design, dependence = dependence_of(cfg.data)
     parts = {part.name: _tell(cfg.data / part.name) for part in design.parts}
-    measured = dataclasses.asdict(dependence)
-    print(told(design.relevant, design.factor, measured))
-    return {"folder": str(cfg.data), "design": design.to_json(), "dependence": measured, "parts": parts}
+    print(dependence.told(design.relevant, design.factor))
+    facts = {"design": design.to_json(), "dependence": dataclasses.asdict(dependence)}
+    return {"folder": str(cfg.data), **facts, "parts": parts}
 
 
 def _tell(folder: Path) -> dict[str, Any]:

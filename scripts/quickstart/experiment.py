@@ -232,16 +232,15 @@ class Quickstart:
 
     def fine_tune(self) -> None:
         """Fine-tunes detpool on re-rendered viewpoints and, as a control, on plain copies of the same data."""
-        from toyshift.augment import ViewpointConfig, augment_viewpoint
+        from toyshift.augment import augment_viewpoint
         from toyshift.scripts.recipe import fine_tune_recipe
 
         cfg = self.cfg
         announce(5, f"repair: viewpoint augmentation of {cfg.repair_episodes} demonstrations, beside a control")
         turned, copies = cfg.out / "demos-viewpoint", cfg.out / "demos-copied"
         for folder, azimuth in ((turned, (-REPAIRED_TURN, REPAIRED_TURN)), (copies, (0.0, 0.0))):
-            augment_viewpoint(ViewpointConfig(
-                cfg.demos, folder, azimuth, seed=cfg.seed, workers=cfg.processes, episodes=cfg.repair_episodes
-            ))  # fmt: skip
+            workers, episodes = cfg.processes, cfg.repair_episodes
+            augment_viewpoint(cfg.demos, folder, azimuth, seed=cfg.seed, workers=workers, episodes=episodes)
         start = str(cfg.policy("detpool"))
         sizes = cfg.repair_steps, cfg.batch, cfg.seed
         self.trained([

@@ -304,6 +304,7 @@ def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsy
 
 
 ASKED = {"evaluate": ["--policy", "oracle"], "study mask-iou": ["--tabulate"]}  # required, but not by type
+CHOSEN = {"--factor": "table"}  # of options that take one of a few words
 
 
 def commands_with(option: str) -> list[list[str]]:
@@ -317,7 +318,8 @@ def commands_with(option: str) -> list[list[str]]:
                 for known in options:
                     if known.required:
                         needed += () if known.positional else known.names[:1]
-                        needed += itertools.islice(numbers, known.count or 1)
+                        name = known.names[0]
+                        needed += [CHOSEN[name]] if name in CHOSEN else itertools.islice(numbers, known.count or 1)
                 found.append(needed)
     return found
 

@@ -1,0 +1,87 @@
+"""A new cue: actions and masks stay, what is seen tells the place as planted, and other factors stay as they were."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toyshift.augment import augment_cue, augment_viewpoint
+from toyshift.core.contract import ACTION, STATE
+from toyshift.core.errors import ConfigError, FileError
+from toyshift.data.collecting.config import CollectConfig
+from toyshift.data.collecting.dials import fragment
+from toyshift.data.collecting.fragment_folder import collect_fragments, dependence_of
+from toyshift.data.store.dataset import Dataset, open_dataset
+
+FRONT, WRIST = "observation.images.front", "observation.images.wrist"
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("fragments") / "places"
+    design = fragment(2, diversity=0.25, disparity=1.5, correlation=0.0, factor="azimuth")
+    collect_fragments(design, CollectConfig("toys:train?n=6", 8, out, workers=0, image_size=32))
+    return out
+
+
+def parts(folder: Path) -> list[Dataset]:
+    return [open_dataset(folder / f"part-{i}") for i in range(2)]
+
+
+def looks(folder: Path) -> list[list[dict[str, float]]]:
+    return [[part.meta(i)["factors"]["look"] for i in range(part.num_episodes)] for part in parts(folder)]
+
+
+def test_the_place_is_told_by_the_new_cue_alone(places: Path, tmp_path: Path) -> None:
+    told = augment_cue(places, tmp_path / "table", "table", disparity=1.5, workers=0)
+    design, found = dependence_of(tmp_path / "table")
+    assert (design.factor, design.correlation, told["episodes"]) == ("table", 1.0, 8)
+    assert found.planted is not None
+    assert told["planted"] == pytest.approx(found.planted)
+    assert found.agrees
+    first, second = ({look["table"] for look in part} for part in looks(tmp_path / "table"))
+    assert len(first) == len(second) == 1
+    assert first != second
+    for before, after in zip(parts(places), parts(tmp_path / "table"), strict=True):
+        for i in range(before.num_episodes):
+            a, b = before.episode(i), after.episode(i)
+            for key in (ACTION, STATE, "sim.state", "masks.wrist"):
+                np.testing.assert_array_equal(a.frames[key], b.frames[key], err_msg=key)
+            look = b.meta["factors"]["look"]
+            same = look["table"] == a.meta["factors"]["look"]["table"]
+            assert np.array_equal(a.frames[WRIST], b.frames[WRIST]) == same  # the wrist camera sees the table too
+            assert (look["azimuth"], look["light"], look["background"]) == (0.0, 1.0, 0)
+            here = b.meta["factors"]["sub_dataset"]
+            assert here == a.meta["factors"]["sub_dataset"] | look
+    assert augment_cue(places, tmp_path / "table", "table", disparity=1.5, workers=0) == told
+
+
+def test_without_correlation_both_parts_show_both_cues(places: Path, tmp_path: Path) -> None:
+    augment_cue(places, tmp_path / "clean", "light", correlation=0.0, seed=2, workers=0)
+    shown = [{round(look["light"], 3) for look in part} for part in looks(tmp_path / "clean")]
+    assert shown[0] == shown[1] == {0.7, 1.3}
+
+
+def test_the_same_cue_again_gives_the_same_pixels(places: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        augment_cue(places, tmp_path / name, "object_colour", seed=2, workers=0)
+    augment_cue(tmp_path / "a", tmp_path / "c", "object_colour", seed=2, workers=0)  # nothing of the old cue is left
+    for a, b, c in zip(parts(tmp_path / "a"), parts(tmp_path / "b"), parts(tmp_path / "c"), strict=True):
+        assert a.content_hash() == b.content_hash()
+        np.testing.assert_array_equal(a.episode(0).frames[FRONT], c.episode(0).frames[FRONT])
+
+
+def test_a_viewpoint_is_noted_among_the_factors_of_a_sub_dataset(places: Path, tmp_path: Path) -> None:
+    augment_viewpoint(places / "part-0", tmp_path / "turned", (10.0, 10.0), workers=0, episodes=1)
+    factors = open_dataset(tmp_path / "turned").meta(0)["factors"]
+    assert factors["sub_dataset"]["azimuth"] == factors["look"]["azimuth"] == 10.0
+
+
+def test_what_has_no_places_or_another_plan_is_refused(places: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileError):
+        augment_cue(tmp_path / "nothing", tmp_path / "out", "table", workers=0)
+    with pytest.raises(ConfigError, match="robot cannot be rendered anew; choose from"):
+        augment_cue(places, tmp_path / "out", "robot", workers=0)
+    augment_cue(places, tmp_path / "out", "table", workers=0)
+    with pytest.raises(ConfigError, match="correlation"):
+        augment_cue(places, tmp_path / "out", "table", correlation=0.5, workers=0)
