@@ -20,6 +20,7 @@ from toyshift.core.world import World
 from toyshift.diagnostics.dsl import REACH, UNDEFINED, first_approach
 
 if TYPE_CHECKING:
+    from toyshift.data.collecting.dials import Fragmentation
     from toyshift.envs.tasks.grasp import GraspEnv
 
 Span = tuple[float, float]
@@ -110,22 +111,13 @@ class Watch:
 
 
 def cells_of(folder: Path, reach: float = REACH) -> tuple[SwapCell, ...]:
-    """Returns two controls and the two cells in which their cues are swapped, of the outermost two sub-datasets.
-
-    A swapped cue is the end of its range that lies away from the other sub-dataset's, as in the paper; a control's is
-    drawn from its own range.
-
-    Args:
-        folder: made by `toyshift data fragment`.
-        reach: see `dsl.first_approach` [m].
+    """Returns the cells of a folder made by `toyshift data fragment`, or `augment cue`; see `cells_of_design`.
 
     Raises:
         FileError: no such folder, or a damaged plan.
         ConfigError: it holds no plan, or cue and place do not disagree in such cells.
     """
-    from toyshift.data.collecting.dials import fragment
-    from toyshift.data.collecting.factors import FACTORS
-    from toyshift.data.collecting.fragment_folder import DIALS, PLAN, is_fragmented, read_plan
+    from toyshift.data.collecting.fragment_folder import PLAN, is_fragmented, read_plan
 
     folder = Path(folder)
     if not folder.is_dir():
@@ -135,18 +127,38 @@ def cells_of(folder: Path, reach: float = REACH) -> tuple[SwapCell, ...]:
             raise ConfigError(f"{folder} is one sub-dataset; cues are swapped between two: give {whole_folder}")
         planted = "`toyshift data fragment` makes sub-datasets whose cue is known"
         raise ConfigError(f"{folder} has no {PLAN}, so nobody says what its cue implies; {planted}")
-    design, _ = read_plan(folder)
+    return cells_of_design(read_plan(folder)[0], str(folder), reach)
+
+
+def cells_of_design(design: Fragmentation, where: str, reach: float = REACH) -> tuple[SwapCell, ...]:
+    """Returns two controls and the two cells in which their cues are swapped, of the outermost two sub-datasets.
+
+    A swapped cue is the end of its range that lies away from the other sub-dataset's, as in the paper; a control's is
+    drawn from its own range.
+
+    Args:
+        design: of the sub-datasets.
+        where: what it is of, for errors.
+        reach: see `dsl.first_approach` [m].
+
+    Raises:
+        ConfigError: cue and place do not disagree in such cells.
+    """
+    from toyshift.data.collecting.dials import fragment
+    from toyshift.data.collecting.factors import FACTORS
+    from toyshift.data.collecting.fragment_folder import DIALS
+
     u, v = design.relevant, design.factor
     if u != "position":
         raise ConfigError(
-            f"{folder}: its relevant factor is {u!r}; cues are swapped for 'position' only, because with one object on "
+            f"{where}: its relevant factor is {u!r}; cues are swapped for 'position' only, because with one object on "
             "the table a cue for another object implies no place"
         )
     if v == "robot":
-        raise ConfigError(f"{folder}: its cue is the robot, and a policy of one action contract cannot play both")
+        raise ConfigError(f"{where}: its cue is the robot, and a policy of one action contract cannot play both")
     if design.correlation == 0.0:
         raise ConfigError(
-            f"{folder}: its correlation is 0, so its {v} implies no place; to test a policy trained on it, give "
+            f"{where}: its correlation is 0, so its {v} implies no place; to test a policy trained on it, give "
             "sub-datasets of the same dials with --correlation 1"
         )
     dials = {name: getattr(design, name) for name in DIALS} | {"correlation": 1.0}  # one range of v in each
@@ -161,13 +173,13 @@ def cells_of(folder: Path, reach: float = REACH) -> tuple[SwapCell, ...]:
         low, high = cue[own]
         if low <= edge[other] <= high:
             raise ConfigError(
-                f"{folder}: {v} {edge[other]:g} of {other} occurs in {own} too, so it implies no place of its own; "
+                f"{where}: {v} {edge[other]:g} of {other} occurs in {own} too, so it implies no place of its own; "
                 "make sub-datasets with more --disparity"
             )
         implied, furthest = place[other], max(_gap(y, place[other]) for y in place[own])
         if furthest <= reach:
             raise ConfigError(
-                f"{folder}: targets of {own} lie at most {100 * furthest:g} cm from those of {other}, within reach "
+                f"{where}: targets of {own} lie at most {100 * furthest:g} cm from those of {other}, within reach "
                 f"({100 * reach:g} cm): cue and instruction agree; make sub-datasets with more --relevant-disparity"
             )
         cells.append(SwapCell(own, own, v, place[own], cue[own], implied, whole, reach))

@@ -83,23 +83,22 @@ Curve = tuple[str, list[tuple[float, float, float, float]]]  # name and points
 
 
 def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve], ticks: Sequence[float]) -> None:
-    """Draws success against a figure: curves of (x, rate, low, high); x falls from left to right over the ticks."""
+    """Draws shares against a figure: curves of (x, rate, low, high); x goes from the first tick to the last."""
     left, top, side, tall = 58, 40, 460, 250
-    low_x, high_x = min(ticks), max(ticks)
-    span = high_x - low_x
+    first, last = ticks[0], ticks[-1]
     size = ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE)
     sheet = Image.new("RGB", size, (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
 
     def place(x: float, rate: float) -> tuple[float, float]:
-        return (left + side * (high_x - x) / span) * SCALE, (top + tall * (1 - rate)) * SCALE
+        return (left + side * (x - first) / (last - first)) * SCALE, (top + tall * (1 - rate)) * SCALE
 
     draw.text(((left + side / 2) * SCALE, 10 * SCALE), title, fill=INK, font=font(13), anchor="ma")
     for share in (0, 25, 50, 75, 100):
-        draw.line([place(high_x, share / 100), place(low_x, share / 100)], fill=GRID, width=SCALE)
+        draw.line([place(first, share / 100), place(last, share / 100)], fill=GRID, width=SCALE)
         draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
     for x in ticks:
-        draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:g}", fill=INK, font=font(10), anchor="ma")
+        draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:.3g}", fill=INK, font=font(10), anchor="ma")
     draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=font(11), anchor="ma")
     for i, (name, points) in enumerate(curves):
         colour = COLOURS[i % len(COLOURS)]

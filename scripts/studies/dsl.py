@@ -1,0 +1,215 @@
+"""Degree of shortcut learning against the distance of two sub-datasets in a cue: the paper's curve, on planted cues.
+
+Policies of a seed learn from the same demonstrations; only how far apart the two values of the cue lie differs, and in
+the control the same two values tell nothing.
+
+toyshift study dsl                                 4 distances and a control, 3 seeds
+toyshift study dsl --factor table --pooling mean
+toyshift study dsl --results results/dsl --docs docs --tabulate     the committed rows and their page
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toyshift.core.choices import SeenFactor
+from toyshift.core.files import read_json, whole_files, write_json
+from toyshift.core.graphics import gl_backend
+from toyshift.core.manifest import manifest
+from toyshift.core.workers import core_count
+from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
+from toyshift.scripts.studies.charts import curve_chart
+from toyshift.scripts.studies.figures import markdown_table
+from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, play_swapped, recipe, swapped_cells
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics import Row
+
+TOYS = "toys:train"
+# DSL and OOD success by distance [60 degrees] at radius 0, read off the paper's figure (MiniVLA, viewpoint)
+PAPER = {1 / 6: (0.0, 0.33), 1 / 3: (0.0, 0.15), 2 / 3: (0.05, 0.02), 1.0: (1.0, 0.0)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(StudyConfig, seeds=1, demos=2, steps=1, batch=1, trials=1):
+    """Options of `toyshift study dsl`."""
+
+    factor: SeenFactor = "azimuth"
+    """What the cue is."""
+    disparities: tuple[float, ...] = tuple(PAPER)
+    """Distances of its two values, in half spans (60 degrees of azimuth)."""
+    pooling: str = "attention"
+    """Of the policies; they get no masks as an input."""
+    lr: float = 0.005
+    """Peak learning rate."""
+    seeds: int = 3
+    """Seeds of demonstrations, cues, training and test together."""
+    demos: int = 200
+    """Demonstrations, half of them on each side."""
+    steps: int = 1100
+    """Optimiser steps of each policy."""
+    batch: int = 128
+    """Samples per step."""
+    trials: int = 50
+    """Episodes per cell of the test: two controls and two with the cue swapped."""
+    out: Path = Path("runs/dsl")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for distance in self.disparities:
+            PlantedCue(self.factor, distance, 1.0).cells()
+
+    def settings(self) -> dict[str, Any]:
+        """What decides a policy's result, but for its cell."""
+        return {k: getattr(self, k) for k in ("factor", "pooling", "lr", "demos", "steps", "batch", "trials", "seed")}
+
+
+def main(cfg: Config) -> dict[str, Any]:
+    """Trains policies on a cue that tells the target's place, at several distances, and swaps the cue (docs/dsl.md).
+
+    Example: toyshift study dsl --factor azimuth --out runs/dsl
+    """
+    return DslStudy(cfg).conduct(cfg)
+
+
+class DslStudy(Study):
+    """One cell a policy."""
+
+    name = "dsl"
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__(cfg)
+        self.cfg = cfg
+        furthest = max(cfg.disparities)
+        cues = [PlantedCue(cfg.factor, distance, 1.0) for distance in cfg.disparities]
+        self.cues = {_name(cue): cue for cue in [*cues, PlantedCue(cfg.factor, furthest, 0.0)]}
+
+    def cells(self) -> list[Cell]:
+        cfg = self.cfg
+        seconds = 0.2 * cfg.demos + cfg.steps * cfg.batch / 900.0 + 1.4 * cfg.trials
+        return [
+            Cell(f"{name}-s{seed}", f"{cfg.factor} at {cue.disparity:g}, rho {cue.correlation:g}, seed {seed}", seconds)
+            for seed in range(cfg.seeds) for name, cue in self.cues.items()
+        ]  # fmt: skip
+
+    def settings(self) -> dict[str, Any]:
+        return self.cfg.settings()
+
+    def is_done(self, cell: Cell) -> bool:
+        return self.path(cell.name).exists()
+
+    def check(self) -> None:
+        """Finds what is missing before hours are spent: GL, the objects, folders of another study."""
+        from toyshift.toys import load_objects
+
+        gl_backend()
+        load_objects(TOYS)
+        self.claim()
+
+    def run(self, cell: Cell) -> None:
+        """Dresses, trains and tests one policy."""
+        from toyshift.diagnostics import write_rows
+        from toyshift.envs.render.renderer import gl_renderer_name
+        from toyshift.policies import train
+
+        cfg, (name, _, number) = self.cfg, cell.name.rpartition("-s")
+        cue, seed = self.cues[name], cfg.seed + int(number)
+        workers = cfg.processes if cfg.processes > 1 else 0
+        folder = cfg.work_dir / cell.name
+        places = collect_places(cfg.work_dir / f"places-s{number}", TOYS, cfg.demos, seed, workers)
+        data = dress(cue, places, folder / "data", seed, workers)
+        sizes: dict[str, Any] = {"steps": cfg.steps, "batch": cfg.batch, "lr": cfg.lr, "seed": seed}
+        done = train(recipe(cfg.pooling, data, folder / "policy", threads=core_count(), **sizes))
+        with pool_of(cfg.processes) as pool:
+            test = TEST_SEED + seed
+            rows = play_swapped(str(folder / "policy"), cue, TOYS, cfg.trials, test, cell.name, folder / "rows", pool)
+        facts = {"cue": dataclasses.asdict(cue), "gl_renderer": gl_renderer_name()}
+        facts |= {k: done[k] for k in ("loss", "validation_loss", "samples")}
+        write_rows(self.path(cell.name), rows, manifest(cfg.settings(), seed, **facts))
+
+    def tabulate(self) -> dict[str, Any]:
+        from toyshift.diagnostics import read_rows, read_rows_manifest
+
+        folder, page = self.cfg.results_dir, self.cfg.docs_dir / "dsl.md"
+        paths = whole_files(folder / "rows", "*-s*.parquet")
+        if not paths:
+            raise no_rows(folder, "dsl")
+        by_cue: dict[PlantedCue, list[list[Row]]] = {}
+        for path in paths:
+            by_cue.setdefault(PlantedCue(**read_rows_manifest(path)["cue"]), []).append(read_rows(path))
+        lines = [_line(cue, by_cue[cue]) for cue in sorted(by_cue, key=lambda c: (-c.correlation, c.disparity))]
+        table = {"settings": read_json(folder / "settings.json")["settings"], "cues": lines}
+        write_json(folder / "table.json", table)
+        made = _markdown(table)
+        curves = [
+            (label, [(x["disparity"], *x[key]["value_low_high"]) for x in lines if x["correlation"]])
+            for label, key in (("DSL", "dsl"), ("DSL by chance", "by_chance"), ("success, cue swapped", "ood_success"))
+        ]
+        distances = [x["disparity"] for x in lines if x["correlation"]]
+        if len(distances) > 1:
+            title = f"cue: {self.cfg.factor}"
+            curve_chart(self.cfg.docs_dir / "dsl.png", title, "distance of the two values", curves, distances)
+        write_page(page, self.name, folder, made)
+        print(made)
+        return table
+
+
+def _name(cue: PlantedCue) -> str:
+    return f"d{cue.disparity:.3f}" if cue.correlation else "clean"
+
+
+def _line(cue: PlantedCue, seeds: Sequence[Sequence[Row]]) -> dict[str, Any]:
+    """Returns what all seeds say of a cue; the policies of seeds are one policy here, their objects the clusters."""
+    from toyshift.diagnostics.swapped import swapped_of
+
+    def found(rows: Sequence[Row]) -> dict[str, Any]:
+        return swapped_of(swapped_cells(cue, rows)).to_json()
+
+    single = [found(rows) for rows in seeds]
+    shift = 10 ** len(str(max(row.episode for rows in seeds for row in rows)))  # starts of seeds are no pairs
+    together = found([
+        dataclasses.replace(row, policy="all", episode=row.episode + i * shift)
+        for i, rows in enumerate(seeds) for row in rows
+    ])  # fmt: skip
+    shares = {"dsl": together["degree"]["dsl"], "by_chance": together["by_chance"]["dsl"]}
+    shares |= {k: together[k] for k in ("id_success", "ood_success")}
+    made = {k: {"value_low_high": [v["value"], v["low"], v["high"]]} for k, v in shares.items()}
+    return {
+        **dataclasses.asdict(cue), **made, "counts": together["degree"]["counts"], "excess": together["excess"],
+        "by_seed": {
+            "dsl": [one["degree"]["dsl"]["value"] for one in single],
+            "ood_success": [one["ood_success"]["value"] for one in single],
+            "verdict": [one["verdict"] for one in single],
+        },
+    }  # fmt: skip
+
+
+HEAD = (
+    "| distance | correlation | seeds | DSL | by chance | excess | success, cue swapped | success, own cue | "
+    "each seed's DSL | paper's DSL, success |"
+)
+
+
+def _markdown(table: dict[str, Any]) -> str:
+    lines = []
+    for x in table["cues"]:
+        near = next((v for k, v in PAPER.items() if abs(k - x["disparity"]) < 1e-6), None)
+        known = near and x["correlation"] and table["settings"]["factor"] == "azimuth"
+        gap = x["excess"] and x["excess"]["difference"]
+        lines.append((
+            f"{x['disparity']:.2f}", f"{x['correlation']:g}", len(x["by_seed"]["dsl"]), _share(x["dsl"]),
+            _share(x["by_chance"]),
+            f"{gap['value']:+.2f} ({gap['low']:+.2f} to {gap['high']:+.2f})" if gap else "-",
+            _share(x["ood_success"]), _share(x["id_success"]), ", ".join(f"{v:.2f}" for v in x["by_seed"]["dsl"]),
+            f"{near[0]:.2f}, {near[1]:.2f}" if near and known else "-",
+        ))  # fmt: skip
+    return markdown_table(HEAD, lines)
+
+
+def _share(x: dict[str, Any]) -> str:
+    value, low, high = x["value_low_high"]
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
