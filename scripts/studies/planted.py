@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from toyshift.diagnostics.swapped_cells import SwapCell
 
 # where targets lie: two strips across the table, at least 12.5 cm apart (docs/dsl.md says why so far)
-PLACES = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
+PLACES: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
 REACH = 0.06  # within which a place counts as approached; also docs/dsl.md [m]
 
 
