@@ -33,7 +33,7 @@ from toyshift.diagnostics.actors import (
     open_actor,
     policy_fingerprint,
 )
-from toyshift.diagnostics.failures import failure_kind
+from toyshift.diagnostics.failures import BY_HEIGHTS, failure_kind, kind_by_events, kind_by_heights
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.seen import SEEN, seen_in_rows
 from toyshift.diagnostics.swapped_cells import SwapCell, Watch
@@ -149,6 +149,7 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     start = time.perf_counter()
     highest = height = penetration = 0.0
     steps, success, contact, penetrated = 0, False, None, False
+    events = ""
     watch: Watch | None = None
     try:
         begin_episode(world, config, object_id, episode)
@@ -163,18 +164,21 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
             success = bool(info["is_success"])
             if watch:
                 watch.look()
-        failure = failure_kind(success, highest, height, contact, world.lift_height, penetrated)
-        if not success and info.get("lifted_object", "") not in ("", object_id):
-            failure = "wrong_object"
-        if info.get("unstable"):
-            failure, success = "unstable", False
+        if "events" in info:
+            events = " ".join(f"{name}@{step}" for step, name in info["events"])
+            kind = kind_by_events([name for _, name in info["events"]])
+        else:
+            kind = kind_by_heights(highest, height, contact, world.lift_height)
+        unstable, wrong = bool(info.get("unstable")), info.get("lifted_object", "") not in ("", object_id)
+        success = success and not unstable
+        failure = failure_kind(success, kind, unstable, wrong, penetrated)
     except GraspError:
         failure = "no_plan"
     approached = watch.approached(unstable=failure == "unstable") if watch else ""
     seconds = time.perf_counter() - start
     return {
         "success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds,
-        "penetration": penetration, "approached": approached,
+        "penetration": penetration, "approached": approached, "events": events,
     }  # fmt: skip
 
 
@@ -305,7 +309,9 @@ class RowsInProgress:
         self._hashes = hashes | {"objects_hash": str(objects.fingerprint)}
         self._key = run_key(config, str(objects.fingerprint))
         self._parts = self.out.with_name(self.out.name + ".parts") / self._key
-        self.done = _finished(self.out, self._parts, self._key)
+        coarse = BY_HEIGHTS if config.env.simulated else {}  # rows of before there were events: played again
+        finished = _finished(self.out, self._parts, self._key)
+        self.done = {episode: row for episode, row in finished.items() if row.failure not in coarse}
         self._new = False
         self._pending: list[Row] = []
         self._flushed = time.monotonic()

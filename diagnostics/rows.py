@@ -44,6 +44,8 @@ class Row:
         mask_missed: share of those images in which the two have no pixel in common; None likewise.
         approached: with swapped cues what the hand approached first, of `dsl.OUTCOMES`; "" otherwise. `look` then names
             the cell, as "azimuth=part-1,place=part-0" (whose cue, whose place).
+        events: what happened, of `envs.tasks.events.EVENTS` with the control step after which it was seen, as
+            "reached@12 gripped@17"; "" where nothing did, in other simulators, and in rows of before.
     """
 
     policy: str
@@ -67,6 +69,7 @@ class Row:
     mask_iou: float | None = None
     mask_missed: float | None = None
     approached: str = ""
+    events: str = ""
 
 
 def write_rows(path: Path, rows: Sequence[Row], manifest: dict[str, Any]) -> Path:

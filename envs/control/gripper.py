@@ -36,7 +36,16 @@ class GripperController:
 
     def measured(self, scene: Scene) -> float:
         """Returns the measured opening."""
-        shares = (scene.data.qpos[scene.arm.finger_qpos] - self._shut) / self._span
+        return self._opening(scene.data.qpos[scene.arm.finger_qpos])
+
+    def told(self, scene: Scene) -> float:
+        """Returns the opening at which the driven fingers would come to rest; below 0 where they are to press when
+        shut.
+        """
+        return self._opening(scene.data.ctrl[scene.arm.finger_ctrl])
+
+    def _opening(self, joints: Array) -> float:
+        shares = (joints - self._shut) / self._span
         return float(shares.sum() / len(shares))
 
     def read(self, scene: Scene) -> None:

@@ -30,6 +30,7 @@ from toyshift.envs.shifted.image_noise import noisy_image
 from toyshift.envs.shifted.mask_noise import Sight, noisy_mask
 from toyshift.envs.shifts import TRAINING, Look, Shifts
 from toyshift.envs.spaces import action_contract, action_space, observation_contract, observation_space
+from toyshift.envs.tasks.events import Observer
 from toyshift.envs.tasks.pick import phrase
 from toyshift.envs.tasks.placing import check_cameras, place
 from toyshift.envs.tasks.stage import Stage
@@ -103,7 +104,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
     ## Info
     `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the
     last one that the gripper held 5 cm above its start, "" for none; `penetration` how deep the gripper sank into the
-    target while it held it, at the deepest [m]. The target is drawn, or chosen by reset option "object".
+    target while it held it, at the deepest [m]; `events` what happened so far, as (control step, name of
+    `events.EVENTS`). The target is drawn, or chosen by reset option "object".
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
@@ -224,6 +226,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         """Begins to command and to judge, from the state that the scene is in."""
         self._arm.set_joints(self.scene.data.ctrl[self.scene.arm.ctrl])
         self._judge = Judge(np.array([low_point(self.scene, thing) for thing in self._setting.things]))
+        self._observer = Observer(self.scene, self._setting.things[0], self.config)
         self._steps = 0
         self._reward()
         rest = np.append(self._arm.rest(), self._gripper.opening)
@@ -311,6 +314,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
         mujoco.mj_kinematics(model, data)  # mj_step leaves poses as they were before its last integration
         mujoco.mj_camlight(model, data)
         self._judge.judge(self.scene, self._setting.things, self.config)
+        gripper = (self._gripper.opening, self._gripper.told(self.scene), self.opening())
+        self._observer.look(self._steps, self.scene, self._judge, gripper)
 
     def _reward(self) -> float:
         data = self.scene.data
@@ -457,6 +462,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
             "predicates": dict(judge.predicates),
             "reward_terms": dict(judge.terms),
             "unstable": bool(judge.unstable),
+            "events": tuple(self._observer.events.happened),
             "shift": str(self.shifts),
             "shift_values": dict(self.variation.values),
         }
@@ -519,6 +525,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
     def move_object(self, dx: float, dy: float) -> None:
         """Moves the object on the table [m]."""
         self.scene.data.qpos[self.scene.target.qpos][:2] += (dx, dy)
+        self._observer.move(dx, dy)
         mujoco.mj_forward(self.scene.model, self.scene.data)
 
     def camera_pose(self, camera: str) -> tuple[Array, Array]:

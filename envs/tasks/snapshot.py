@@ -14,7 +14,7 @@ from toyshift.core.errors import ContractError
 from toyshift.envs.tasks.grasp import STATE_SPEC, GraspEnv
 
 # what an episode has changed in the environment besides the simulator's state
-PROGRESS = ("_judge", "_steps", "_ready")
+PROGRESS = ("_judge", "_observer", "_steps", "_ready")
 
 
 @dataclasses.dataclass(frozen=True)

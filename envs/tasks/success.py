@@ -58,6 +58,7 @@ class Judge:
         max_height: highest rise of the target's lowest point [m].
         touched: whether the gripper has touched the target.
         grasped: whether two parts of the gripper, such as both fingers, touch the target from opposite sides.
+        beside: whether the gripper touches another object.
         height: how far the target's lowest point is above where it started [m].
         penetration: how deep the gripper has sunk into the target while it held it, at the deepest [m].
         sunk: the same since it took it up last; 0 while it does not hold it [m].
@@ -75,6 +76,7 @@ class Judge:
     max_height: float = 0.0
     touched: bool = False
     grasped: bool = False
+    beside: bool = False
     penetration: float = 0.0
     sunk: float = 0.0
     lifted_object: str = ""
@@ -96,7 +98,9 @@ class Judge:
         self.grasped = gripper and pinched(scene)
         held, lifted = gripper and not other, self.height >= config.lift_height
         bodies = scene.model.geom_bodyid
-        wrong = [i for i in range(1, len(things)) if contacts(scene, bodies == things[i].body) == (True, False)]
+        others = [contacts(scene, bodies == thing.body) for thing in things[1:]]
+        self.beside = any(touches for touches, _ in others)
+        wrong = [i for i, found in enumerate(others, 1) if found == (True, False)]
         for i in [*wrong, *([0] if held else [])]:
             if low_point(scene, things[i]) - self.start_low[i] >= RAISED:
                 self.lifted_object = things[i].id
