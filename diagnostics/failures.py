@@ -22,7 +22,7 @@ BY_EVENTS = {  # those of the first three that fit the last grip; of the others,
     "out_of_time": "out of time",  # in the grip on its way up; or the hand was there, and none of these happened
     "never_reached": "never reached it",  # the hand came no nearer than 5 cm, and the gripper never touched it
     "knocked_away": "knocked it away",  # by 3 cm or more, before the hand first closed on nothing
-    "closed_on_nothing": "closed on nothing",  # for a second, before the target was knocked away
+    "closed_on_nothing": "closed on nothing",  # for half a second, before the target was knocked away
 }
 BY_HEIGHTS = {
     "no_contact": "never touched it",

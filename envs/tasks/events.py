@@ -14,7 +14,7 @@ from toyshift.envs.tasks.success import RAISED, Judge, Thing
 REACHED = 0.05  # hand's grasp site to the target's bounding box [m] from which on the hand counts as there
 KNOCKED = 0.03  # target's centre of mass from where it began, across the table [m]
 SHUT = 0.5  # commanded opening (0..1) below which the gripper counts as told to close
-SHUT_FOR = 1.0  # for how long, with nothing in it [s]; every gripper here closes in 0.6 s
+SHUT_FOR = 0.5  # for how long, with nothing in it [s]; from SHUT on every gripper here is shut within 0.3 s
 PRESSED = 0.02  # how far the fingers are told to go beyond what stops them [share of the opening]: a grip presses
 LOST_FOR = 0.3  # for how long a grip must be gone to be lost [s]: contacts flicker
 EVENTS = {  # name -> when it happens; the first three once in an episode, "raised" and "lifted" once in a grip
