@@ -142,17 +142,18 @@ def closes_on_nothing(env: GraspEnv) -> Script:
         yield np.zeros(3), 0.0
 
 
-def pushes(env: GraspEnv) -> Script:
-    target = env.object_position()
-    beside = target - [half_diagonal(env) + 0.07, 0.0, 0.0]
-    yield from to(env, beside + [0.0, 0.0, 0.2], 0.0)
-    yield from to(env, np.array([*beside[:2], 0.025]), 0.0)
-    yield from to(env, np.array([*target[:2], 0.025]) + [0.08, 0.0, 0.0], 0.0)
+def pushes(env: GraspEnv, opening: float = 0.0) -> Script:
+    """Comes down beside the target and goes on to where it lies; the Panda's fingers stand in this line."""
+    target, way = env.object_position(), np.array([0.0, 1.0, 0.0])
+    begin, end = (target + way * far for far in (-half_diagonal(env) - 0.08, 0.06))
+    yield from to(env, begin + [0.0, 0.0, 0.1], opening)
+    for place in (begin, end):
+        yield from to(env, np.array([*place[:2], 0.025]), opening)
 
 
 def shoves(env: GraspEnv) -> Script:
-    """As `pushes`, with an open hand, whose finger is turned towards the target."""
-    yield from ((step, 1.0) for step, _ in pushes(env))
+    """As `pushes`, with an open hand."""
+    yield from pushes(env, 1.0)
 
 
 def grips(env: GraspEnv, until: str) -> Script:
