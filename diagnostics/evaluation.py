@@ -35,7 +35,7 @@ from toyshift.diagnostics.actors import (
 )
 from toyshift.diagnostics.failures import BY_HEIGHTS, failure_kind, kind_by_events, kind_by_heights
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
-from toyshift.diagnostics.seen import SEEN, seen_in_rows
+from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
 from toyshift.diagnostics.swapped_cells import SwapCell, Watch
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
@@ -342,11 +342,11 @@ class RowsInProgress:
         """Merges the first episodes into the file, and returns them in order of episode."""
         rows = [dataclasses.replace(self.done[i], trials=trials) for i in range(trials)]
         if self._new or not self.out.exists() or len(read_rows(self.out)) != trials:
-            config = dataclasses.replace(self.config, trials=trials)
+            config, named = dataclasses.replace(self.config, trials=trials), {rows[0].policy: self.config.policy}
             facts = manifest(
                 config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=self._key, **self._hashes,
                 objects=len(self.ids), gl_renderer=_gl_renderer(config),
-                **{SEEN: seen_in_rows(rows, {rows[0].policy: config.policy})},
+                **{SEEN: seen_in_rows(rows, named), DEMONSTRATED: demonstrated_sets(named)},
             )  # fmt: skip
             write_rows(self.out, rows, facts)
         shutil.rmtree(self._parts, ignore_errors=True)

@@ -19,6 +19,7 @@ from toyshift.toys.ycb_table import twin_id
 
 ZERO_SHOT, ON_THESE = "zero-shot", "trained on these"
 SEEN = "seen"  # in the manifest of rows: policy -> object set -> Seen as JSON, null where nobody knows
+DEMONSTRATED = "demonstrated"  # in the manifest of rows: policy -> object sets of its demonstrations, where it says them
 _CONTENT = re.compile(r"[0-9a-f]{16}")  # a toy's id
 
 
@@ -103,6 +104,17 @@ def seen_in_rows(rows: Sequence[Row], policies: Mapping[str, str]) -> dict[str, 
         seen = seen_objects(policies[name], object_set, met)
         found.setdefault(name, {})[object_set] = seen and seen.to_json()
     return found
+
+
+def demonstrated_sets(policies: Mapping[str, str]) -> dict[str, list[str]]:
+    """Returns what the manifest of rows says under `DEMONSTRATED`.
+
+    Args:
+        policies: name in the rows -> policy as `open_actor` takes it.
+    """
+    known = {name: trained_on(policy) for name, policy in policies.items() if policy not in BUILTIN}
+    sets = {name: sorted({spec for one in told or () for spec in one["object_sets"]}) for name, told in known.items()}
+    return {name: found for name, found in sets.items() if found}
 
 
 def seen_of_files(files: Sequence[tuple[Mapping[str, Any], Sequence[Row]]]) -> dict[tuple[str, str], Seen]:

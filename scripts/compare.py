@@ -48,9 +48,10 @@ class Config(Parallel, margin=(0.01, 100), confidence=(50, 99.99)):
     """auto (paired where files tell that starts are shared), paired (where they do not tell, the i-th episodes of an
     object count as one start: only if both were run with one seed), or unpaired."""
     split: tuple[Split, ...] = ()
-    """Take the difference apart by object, shift, failure or distance (of the object's shape to the training toys)."""
-    training_set: str = "toys:train"
-    """The training toys, for --split distance."""
+    """Take the difference apart by object, factor (of shifts, its levels together), shift (factor and level), failure
+    or distance (of the object's shape to the training toys)."""
+    training_set: str = ""
+    """The training toys, for --split distance. None asks the rows what their policies were trained on."""
     columns: tuple[str, ...] = ()
     """What a CSV table calls its columns, as success=ok object=item; understood are success, policy, object, group,
     start, seed, episode, shift and failure."""
@@ -71,6 +72,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift compare runs/a runs/b
     Example: toyshift compare runs/eval/rows.parquet --policy detpool attention --split object failure
+    Example: toyshift compare runs/a runs/b --split factor distance --training-set toys:train
     Example: toyshift compare a=outputs/a/eval_info.json b=outputs/b/eval_info.json --pairing paired
     """
     from toyshift.diagnostics.comparing.readers import read_sides

@@ -170,7 +170,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
-    from toyshift.diagnostics.seen import SEEN, seen_in_rows
+    from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
     from toyshift.diagnostics.sequential import NEW, THESE
     from toyshift.diagnostics.tables import mask_table, retention_table
     from toyshift.diagnostics.until_decided import evaluate_until_decided
@@ -219,7 +219,7 @@ def main(cfg: Config) -> dict[str, Any]:
             rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
-    told = {"trained_on": trained_on, SEEN: seen_in_rows(rows, called)}
+    told = {"trained_on": trained_on, SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called)}
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, **told)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {

@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 PAIRINGS = ("auto", "paired", "unpaired")  # whether episodes of two sides are taken as the same starts
-SPLITS = ("object", "shift", "failure", "distance")  # what a comparison can be taken apart by
+SPLITS = ("object", "factor", "shift", "failure", "distance")  # what a comparison can be taken apart by

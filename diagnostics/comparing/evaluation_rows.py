@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from toyshift.diagnostics.comparing.trials import Side, Trial
-from toyshift.diagnostics.rows import Row, read_rows
+from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest
+from toyshift.diagnostics.seen import DEMONSTRATED
 
 
 def _file(path: Path) -> Path:
@@ -24,13 +25,17 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
     policies: dict[str, list[Row]] = {}
     for row in read_rows(_file(path)):
         policies.setdefault(row.policy, []).append(row)
+    demonstrated = read_rows_manifest(_file(path)).get(DEMONSTRATED, {})
     why = "purpose, seed and episode of a row fix its start"
     if not policies:
         return [Side(name or str(path), "rows of toyshift evaluate", (), why)]  # which says that it is empty
     return [
-        Side(name or policy, "rows of toyshift evaluate", tuple(map(_trial, rows)), why)
+        Side(
+            name or policy, "rows of toyshift evaluate", tuple(map(_trial, rows)), why,
+            trained_on=tuple(demonstrated.get(policy, ())),
+        )
         for policy, rows in policies.items()
-    ]
+    ]  # fmt: skip
 
 
 def _trial(row: Row) -> Trial:

@@ -56,7 +56,8 @@ def _sentence(text: str) -> str:
 def split_text(found: Split, confidence: float) -> str:
     """Returns a split as a table, with its largest differences where there are many."""
     what = "share of episodes that failed so" if found.by == "failure" else "success"
-    title = f"by {found.by}: {found.first} - {found.second}, {what}, for these objects"
+    by = f"{found.by} to {found.training_set}" if found.training_set else found.by
+    title = f"by {by}: {found.first} - {found.second}, {what}, for these objects"
     if found.why:
         return textwrap.fill(f"by {found.by}: {found.first} - {found.second}: {found.why}", COLUMNS)
     header = [found.by, "n", "first %", "second %", "points", f"{100 * confidence:g} %", "p", "p (Holm)"]

@@ -46,6 +46,7 @@ class Side:
         episodes: what it played; each start once.
         starts: how the file tells starts, or that it does not, in words.
         notes: what was left out or assumed, for people.
+        trained_on: object sets of its demonstrations; none where the file does not say.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Side:
     episodes: tuple[Trial, ...]
     starts: str
     notes: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.episodes:

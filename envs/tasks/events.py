@@ -36,7 +36,7 @@ class Event(NamedTuple):
     name: str
 
 
-class Seen(NamedTuple):
+class Measured(NamedTuple):
     """What is measured after a control step.
 
     Attributes:
@@ -87,7 +87,7 @@ class Events:
         """Whether the hand has been there, so that distances need no longer be measured."""
         return "reached" in self._names
 
-    def note(self, step: int, seen: Seen) -> None:
+    def note(self, step: int, seen: Measured) -> None:
         """Takes what was measured after a control step."""
         if seen.touched or seen.distance <= REACHED:
             self._once(step, "reached")
@@ -163,7 +163,7 @@ class Observer:
         distance = 0.0 if self.events.reached else self._distance(scene)
         pinched = judge.grasped or judge.predicates["held"]
         self.events.note(
-            step, Seen(distance, judge.touched, away, pinched, judge.beside, judge.height, *gripper)
+            step, Measured(distance, judge.touched, away, pinched, judge.beside, judge.height, *gripper)
         )
 
     def _distance(self, scene: Scene) -> float:

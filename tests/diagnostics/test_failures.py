@@ -146,7 +146,7 @@ def pushes(env: GraspEnv, opening: float = 0.0) -> Script:
     """Comes down beside the target and goes on to where it lies; the Panda's fingers stand in this line."""
     target, way = env.object_position(), np.array([0.0, 1.0, 0.0])
     begin, end = (target + way * far for far in (-half_diagonal(env) - 0.08, 0.06))
-    yield from to(env, begin + [0.0, 0.0, 0.1], opening)
+    yield from to(env, begin + np.array([0.0, 0.0, 0.1]), opening)
     for place in (begin, end):
         yield from to(env, np.array([*place[:2], 0.025]), opening)
 

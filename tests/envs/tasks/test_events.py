@@ -1,4 +1,4 @@
-"""Events: what is measured, on hand-made sequences and in the scene of every gripper; nothing of the episode changes."""
+"""Events: hand-made sequences, and the scene of every gripper; nothing of the episode changes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from toyshift.data.grasping.choose import make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.robots import ROBOTS
-from toyshift.envs.tasks.events import EVENTS, KNOCKED, REACHED, Events, Seen
+from toyshift.envs.tasks.events import EVENTS, KNOCKED, REACHED, Events, Measured
 from toyshift.envs.tasks.snapshot import restore, save
 
-FAR = Seen(0.3, False, 0.0, False, False, 0.0, 1.0, 1.0, 1.0)  # an open hand, away from the target
+FAR = Measured(0.3, False, 0.0, False, False, 0.0, 1.0, 1.0, 1.0)  # an open hand, away from the target
 GRIPPED = {"distance": 0.0, "touched": True, "pinched": True, "commanded": 0.0, "told": -0.5, "opening": 0.6}
 LOST = {"distance": 0.0, "touched": True, "commanded": 0.0, "told": -0.5, "opening": 0.0}
 OPENED = LOST | {"commanded": 1.0, "told": 1.0}
