@@ -1,8 +1,8 @@
 """Why an episode failed: the kinds, and how one is told from another.
 
 Where the simulator tells its events (`envs/tasks/events.py`), a kind is what became of the last grip that mattered, or
-why there was none. Where it does not (other simulators, rows of before), heights and contact tell a coarser one. No name
-is a kind of both, save those that mean the same, so that a row says by itself which it was told by.
+why there was none. Where it does not (other simulators, rows of before), heights and contact tell a coarser one. No
+name is a kind of both, save those that mean the same, so that a row says by itself which it was told by.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ALWAYS = {  # told of every episode
 }
 BY_EVENTS = {  # those of the first three that fit the last grip; of the others, where there was none that mattered
     "slipped": "slipped out of the grip",  # while the gripper pressed
-    "lifted_not_held": "lifted, not held",  # let go of when 5 cm up, or high enough, but not for as long as success asks
+    "lifted_not_held": "lifted, not held",  # let go of when 5 cm up, or high enough, but not long enough
     "out_of_time": "out of time",  # in the grip on its way up; or the hand was there, and none of these happened
     "never_reached": "never reached it",  # the hand came no nearer than 5 cm, and the gripper never touched it
     "knocked_away": "knocked it away",  # by 3 cm or more, before the hand first closed on nothing

@@ -19,7 +19,7 @@ from toyshift.toys.ycb_table import twin_id
 
 ZERO_SHOT, ON_THESE = "zero-shot", "trained on these"
 SEEN = "seen"  # in the manifest of rows: policy -> object set -> Seen as JSON, null where nobody knows
-DEMONSTRATED = "demonstrated"  # in the manifest of rows: policy -> object sets of its demonstrations, where it says them
+DEMONSTRATED = "demonstrated"  # in the manifest of rows: policy -> object sets of its demonstrations, if it says
 _CONTENT = re.compile(r"[0-9a-f]{16}")  # a toy's id
 
 

@@ -32,7 +32,8 @@ from toyshift.diagnostics.evaluation import (
     run_episode,
     run_key,
 )
-from toyshift.diagnostics.rows import read_rows, read_rows_manifest
+from toyshift.diagnostics.failures import BY_HEIGHTS
+from toyshift.diagnostics.rows import read_rows, read_rows_manifest, write_rows
 from toyshift.envs.shifts import Shifts
 from toyshift.toys import load_objects
 
@@ -185,6 +186,30 @@ def test_a_shift_reaches_the_environment_and_the_rows_and_keeps_the_initial_stat
     world.close()
     for a, b in zip(*states, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_failures_told_by_heights_are_played_again_and_nothing_else_is(tmp_path):
+    """Rows of before there were events: only the episodes whose kind was told otherwise then."""
+    env = EnvSpec({"cameras": ()})
+    config = EvaluateConfig("random", "toys:train?n=3", trials=3, max_steps=2, env=env)
+    new = evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
+    assert [row.failure for row in new] == ["never_reached"] * 3
+    succeeded = dataclasses.replace(new[2], success=True, failure="")
+    old = [dataclasses.replace(row, failure="no_contact", wall_s=-1.0) for row in new[:2]] + [succeeded]
+    write_rows(tmp_path / "rows.parquet", old, read_rows_manifest(tmp_path / "rows.parquet"))
+    again = evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
+    assert without_time(again) == without_time([*new[:2], succeeded])
+    assert all(row.wall_s > 0 for row in again)
+    assert evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False) == again
+    assert read_rows(tmp_path / "rows.parquet") == again
+
+
+def test_a_world_without_events_is_judged_by_heights_and_keeps_its_rows(fake, tmp_path):
+    config = EvaluateConfig("random", THREE, trials=6, seed=5, max_steps=2, env=EnvSpec(make_env=fake.Env))
+    first = evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False)
+    assert {row.failure for row in first} & set(BY_HEIGHTS)
+    assert {row.events for row in first} == {""}
+    assert evaluate(config, tmp_path / "rows.parquet", workers=0, progress=False) == first  # seconds and all
 
 
 def test_looks_take_turns_over_episodes(fake, tmp_path):

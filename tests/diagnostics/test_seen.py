@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from toyshift.core.files import write_json
-from toyshift.diagnostics.seen import ON_THESE, ZERO_SHOT, Seen, seen_objects
+from toyshift.diagnostics.seen import ON_THESE, ZERO_SHOT, Seen, demonstrated_sets, seen_objects
 from toyshift.toys import load_objects
 
 TOY, OTHER = "0029355a29f1b11c", "00a1ee5c98e94dd8"  # of toys:train
@@ -51,6 +51,13 @@ def test_other_objects_are_told_by_name_and_set(tmp_path: Path, object_set: str,
     found = seen_objects(policy(tmp_path, said(["ycb:DIR"], [MUG])), object_set, met)
     assert found is not None
     assert found.label(len(met)) == label
+
+
+def test_the_sets_of_demonstrations_are_told_where_a_policy_says_them(tmp_path: Path) -> None:
+    said_so = policy(tmp_path / "a", said(["ycb-like"], [MUG]), said(["toys:train"], [TOY]))
+    silent = policy(tmp_path / "b", said([], []))
+    asked = {"a": said_so, "b": silent, "oracle": "oracle", "far": "ws://somewhere:1"}
+    assert demonstrated_sets(asked) == {"a": ["toys:train", "ycb-like"]}
 
 
 def test_nothing_is_unseen_where_a_dataset_does_not_say_its_objects(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.diagnostics.comparing.readers import READERS, read_sides
-from toyshift.diagnostics.rows import Row, write_rows
+from toyshift.diagnostics.rows import Row, read_rows, write_rows
 
 FILES = Path(__file__).parent / "files"
 
@@ -38,6 +39,11 @@ def test_rows_of_evaluate(tmp_path):
     assert side.episodes[0].cluster == ("toys:test", "a")
     assert len({e.start for e in side.episodes}) == 4
     assert read_sides([str(tmp_path)]) == [side]  # the folder will do
+    assert side.trained_on == ()
+    rows = read_rows(tmp_path / "rows.parquet")
+    write_rows(tmp_path / "rows.parquet", rows, {"demonstrated": {"mine": ["ycb-like"]}})
+    (again,) = read_sides([str(tmp_path)])
+    assert again == dataclasses.replace(side, trained_on=("ycb-like",))
 
 
 def test_lerobot_eval():

@@ -56,7 +56,7 @@ def test_by_shift():
 
 
 def levels_of(name: str, wins: float, levels: int, copies: bool) -> Side:
-    """Meets 40 starts under every level of two factors; with `copies`, an outcome is the start's, whatever the level."""
+    """Meets 40 starts under every level of two factors; with `copies`, an outcome is the start's."""
     rng, episodes = np.random.default_rng([*name.encode(), copies]), []
     for i in range(40):
         own = bool(rng.random() < wins)

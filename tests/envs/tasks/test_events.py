@@ -8,7 +8,7 @@ import pytest
 from toyshift.data.grasping.choose import make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.robots import ROBOTS
-from toyshift.envs.tasks.events import EVENTS, KNOCKED, REACHED, Events, Measured
+from toyshift.envs.tasks.events import EVENTS, KNOCKED, REACHED, Events, Measured, Observer
 from toyshift.envs.tasks.snapshot import restore, save
 
 FAR = Measured(0.3, False, 0.0, False, False, 0.0, 1.0, 1.0, 1.0)  # an open hand, away from the target
@@ -119,6 +119,21 @@ def test_the_expert_s_lift_with_every_gripper(robot: str) -> None:
     assert info["is_success"]
     names = [name for _, name in info["events"] if name not in ("slipped", "let_go", "shut", "knocked")]
     assert [name for i, name in enumerate(names) if name not in names[:i]] == ["reached", "gripped", "raised", "lifted"]
+    env.close()
+
+
+def test_nothing_of_the_episode_depends_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = GraspEnv(EnvConfig(objects="toys:train?n=3", cameras=(), task="pick", clutter=2))
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(env.action_contract.low, env.action_contract.high, (30, env.action_contract.size))
+    ended = []
+    for look in (Observer.look, lambda *_: None):
+        monkeypatch.setattr(Observer, "look", look)
+        env.reset(seed=3)
+        infos = [env.advance(action)[2] for action in actions]
+        ended.append((env.sim_state(), [{**info, "events": ()} for info in infos]))
+    np.testing.assert_array_equal(ended[0][0], ended[1][0])
+    assert ended[0][1] == ended[1][1]
     env.close()
 
 
