@@ -21,7 +21,13 @@ from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.tasks.success import Judge
 
 
-class Downwards:
+class Anywhere:
+    """Plays in every environment."""
+
+    def check(self, env: Any) -> None: ...
+
+
+class Downwards(Anywhere):
     """Goes down a little and closes, on nothing: in 14 steps the hand comes to no object."""
 
     def reset(self, env: Any, seed: int, episode: int) -> None:
@@ -32,7 +38,7 @@ class Downwards:
         return np.array([[0.01, 0.0, -0.008, 0.0, 0.0, 0.0, float(self.calls < 3)]] * 4, np.float32)
 
 
-class Masterly:
+class Masterly(Anywhere):
     """Plays as the expert does."""
 
     def reset(self, env: Any, seed: int, episode: int) -> None:

@@ -317,7 +317,7 @@ def test_a_run_stopped_before_its_first_episode_begins_again(demos, tmp_path, mo
     stopped(monkeypatch, lambda: convert(demos, out, "lerobot", skip_damaged=True), after=0)
     for file in files[1:]:
         file.unlink()
-    with pytest.raises(FileError, match="none of its 5 episodes can be used; the first: .*file-000"):
+    with pytest.raises(FileError, match=r"none of its 5 episodes can be used; the first: .*file-000"):
         convert(demos, out, "lerobot", skip_damaged=True)
     for file, data in zip(files, whole, strict=True):
         file.write_bytes(data)
