@@ -30,7 +30,7 @@ MARKER = "collect.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked:
+class Tried:
     """What was seen where everything that a collection needs was tried once."""
 
     action: ActionContract
@@ -38,7 +38,7 @@ class Checked:
     gl_renderer: str
 
 
-def collect(config: CollectConfig, progress: bool = True, checked: Checked | None = None) -> dict[str, Any]:
+def collect(config: CollectConfig, progress: bool = True, tried: Tried | None = None) -> dict[str, Any]:
     """Collects `episodes` successes and writes the dataset; run again after a kill, it goes on.
 
     The dataset holds the first `episodes` successful attempts in order of index (and with keep="failed" the failed ones
@@ -47,7 +47,7 @@ def collect(config: CollectConfig, progress: bool = True, checked: Checked | Non
     Args:
         config: of the collection.
         progress: show a bar.
-        checked: of `check`, where this or a collection that needs the same was tried already.
+        tried: of `check`, where this or a collection that needs the same was tried already.
 
     Returns:
         out, episodes (successes), failed (failures that are stored), attempts, yield (successes per attempt), causes of
@@ -63,7 +63,7 @@ def collect(config: CollectConfig, progress: bool = True, checked: Checked | Non
     out = Path(config.out)
     try:
         done = finished(config)
-        return _collect(config, out, progress, checked) if done is None else done
+        return _collect(config, out, progress, tried) if done is None else done
     except OSError as error:
         raise FileError(f"cannot write in {out} ({error}); finished episodes are kept: {remedy_of(error)}") from error
 
@@ -86,7 +86,7 @@ def _more(out: Path, there: int, asked: int) -> ConfigError:
     return ConfigError(f"{out} holds {there} episodes, {asked} were asked for; {remedy}")
 
 
-def check(config: CollectConfig) -> Checked:
+def check(config: CollectConfig) -> Tried:
     """Opens what plays and lets it begin attempt 0, so that what cannot be played is refused before `out` is claimed.
 
     Raises:
@@ -97,13 +97,13 @@ def check(config: CollectConfig) -> Checked:
         if players.starter:
             players.starter.check(players.env)
         begin_attempt(config, players, 0)
-        return Checked(players.env.action_contract, players.env.observation_contract, renderer)
+        return Tried(players.env.action_contract, players.env.observation_contract, renderer)
 
 
-def _collect(config: CollectConfig, out: Path, progress: bool, checked: Checked | None) -> dict[str, Any]:
+def _collect(config: CollectConfig, out: Path, progress: bool, tried: Tried | None) -> dict[str, Any]:
     cluster = ray_pool(config.ray, config.workers) if config.ray else contextlib.nullcontext()
     with cluster as pool:
-        checked = checked or check(config)
+        tried = tried or check(config)
         claim(out / MARKER, config.key, config.decisive)
         attempts = read_ledger(out)
         old, begun = len(attempts), time.perf_counter()
@@ -116,8 +116,8 @@ def _collect(config: CollectConfig, out: Path, progress: bool, checked: Checked 
     # attempts beyond the last one needed, those in flight at the end among them
     for index in episode_files(out) - used:
         episode_path(out, index).unlink(missing_ok=True)
-    facts = manifest(config.to_json(), config.seed, gl_renderer=checked.gl_renderer)
-    finalize(out, checked.action, checked.observation, facts, robot_type=config.robot)
+    facts = manifest(config.to_json(), config.seed, gl_renderer=tried.gl_renderer)
+    finalize(out, tried.action, tried.observation, facts, robot_type=config.robot)
     share = config.episodes / len(first)
     result = {
         "out": str(out),

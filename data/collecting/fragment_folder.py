@@ -148,10 +148,10 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
     _refuse_other_plan(out, plan, command)
     before = [finished(part) for part in configs]
     missing = {part.robot: part for part, result in zip(configs, before, strict=True) if result is None}
-    checked = {robot: check(part) for robot, part in missing.items()}
+    tried = {robot: check(part) for robot, part in missing.items()}
     claim_plan(out, plan, command)
     results = [
-        result or collect(part, checked=checked[part.robot]) for part, result in zip(configs, before, strict=True)
+        result or collect(part, tried=tried[part.robot]) for part, result in zip(configs, before, strict=True)
     ]
     attempts = sum(result["attempts"] for result in results)
     return {"out": str(out), "episodes": config.episodes, "attempts": attempts, "parts": results}

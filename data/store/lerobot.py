@@ -389,7 +389,7 @@ class _Layout:
             facts["videos"] = {key: clip_crc(clip) for key, clip in episode.videos.items()}
         self._rows.append(row)
         self._index.append(json.dumps(facts, sort_keys=True))
-        self.filled = self.filled or any(files.full for files in (data, *self._videos.values()))
+        self.filled = self.filled or data.full or any(files.full for files in self._videos.values())
 
     def _begin(self, episode: Encoded) -> _DataFiles:
         self._columns = columns_of(episode)
