@@ -270,9 +270,12 @@ def closed_part(folder: Path) -> Path | None:
 
 
 def stored_index(folder: Path) -> list[dict[str, Any]]:
-    """Returns the rows about episodes in the LeRobot layout, those that a stopped `finalize` has written among them."""
+    """Returns the rows about episodes in the LeRobot layout, those that a stopped `finalize` has written among them.
+
+    Of two episodes of a number it is the newer one's, which `finalize` keeps.
+    """
     rows: dict[int, dict[str, Any]] = {}
-    for place in (closed_part(folder), Path(folder) / FINALIZING, Path(folder)):
+    for place in (Path(folder), closed_part(folder), Path(folder) / FINALIZING):
         path = Path(place or folder) / "meta" / INDEX_FILE
         if not (path.with_name("info.json").exists() and path.exists()):
             continue

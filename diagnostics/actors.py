@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -134,6 +135,9 @@ def _levels(value: Any) -> tuple[Any, ...]:
 def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
     """Returns a hash of a policy folder's configuration and weights, or the built-in's name; a server is asked.
 
+    A folder in which other weights were chosen after the training (`train --act`) has another. Files that stay as they
+    are, by size and time, are hashed once in a process.
+
     Args:
         policy: see `open_actor`.
         remote: how remote policies are asked and understood.
@@ -161,6 +165,29 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
         hint = f" did you mean {close[0]!r}?" if close else f" `toyshift train --out {policy}` makes one"
         others = f"one of {', '.join(BUILTIN)}, ws://HOST:PORT, lerobot:DIR"
         raise FileError(f"policy {policy!r} is neither a folder nor {others};{hint}")
+    stamps = _stamps(folder)
+    if stamps not in _fingerprints:
+        found = _folder_fingerprint(folder)
+        if time.time_ns() - max(changed for _, _, changed in stamps) < SETTLED:
+            return found  # the next change might get the same time
+        _fingerprints[stamps] = found
+    return _fingerprints[stamps]
+
+
+Stamps = tuple[tuple[str, int, int], ...]
+
+SETTLED = 2 * 10**9  # age of a file from which another change has another time [ns]
+_fingerprints: dict[Stamps, str] = {}  # of this process
+
+
+def _stamps(folder: Path) -> Stamps:
+    """Returns path, size [bytes] and time of the last change [ns] of all files that a policy folder can act by."""
+    paths = sorted([*folder.absolute().glob("*"), *folder.absolute().glob("checkpoint-*/*")])
+    facts = [(str(path), path.stat()) for path in paths if path.is_file()]
+    return tuple((name, about.st_size, about.st_mtime_ns) for name, about in facts)
+
+
+def _folder_fingerprint(folder: Path) -> str:
     parts = ("config.json", "model.safetensors", "contract.json")
     files = sorted(p for p in folder.iterdir() if p.name in parts or p.suffix == ".onnx")
     if not files:
@@ -168,7 +195,8 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
         raise FileError(f"{absent}: it is no policy folder and no exported bundle")
     from toyshift.policies.act.loading import check_policy
 
-    check_policy(folder)
+    if chosen := check_policy(folder):
+        files.append(folder / chosen)
     return content_hash(*(part for p in files for part in (p.name, p.read_bytes())))
 
 

@@ -252,6 +252,12 @@ def weights_to_act(state: dict[str, Any]) -> str:
     return EMA if EMA in state["files"] else MODEL
 
 
+def chosen_weights(folder: Path, state: dict[str, Any]) -> str:
+    """Returns the name of the weights that act where the training was told others; "" where nothing else was chosen."""
+    trained = _read(folder / CONFIG_FILE).get("train", {}).get("act", "last")
+    return weights_to_act(state) if state.get("act", trained) != trained else ""
+
+
 def choose_weights(folder: Path, act: str) -> dict[str, Any]:
     """Makes the last or the best weights of a finished folder those that act, and returns its state.
 

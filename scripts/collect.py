@@ -18,7 +18,6 @@ from toyshift.scripts.options import Parallel
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.takeover import TakeOver
-    from toyshift.envs.config import EnvConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,19 +79,14 @@ class PolicyBeginner:
         return FolderActor(load_acting_policy(self.folder))
 
 
-def take_over(folder: str, env: EnvConfig) -> TakeOver | None:
-    """Makes the option of a policy's folder, after its contracts have been compared with the environment's."""
+def take_over(folder: str) -> TakeOver | None:
+    """Makes the option of a policy's folder."""
     if not folder:
         return None
     from toyshift.data.collecting.takeover import TakeOver
     from toyshift.diagnostics.actors import policy_fingerprint
-    from toyshift.envs import GraspEnv
 
-    beginner = PolicyBeginner(folder, policy_fingerprint(folder))
-    probe = GraspEnv(env)
-    beginner.load().check(probe)
-    probe.close()
-    return TakeOver(beginner)
+    return TakeOver(PolicyBeginner(folder, policy_fingerprint(folder)))
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -104,14 +98,13 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.data import CollectConfig, collect
 
     workers = cfg.workers if cfg.ray else cfg.processes
-    config = CollectConfig(
+    config = CollectConfig(  # refuses wrong options before --out belongs to them
         objects=cfg.objects, task=cfg.task, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out,
         workers=workers, seed=cfg.seed, action_mode=cfg.action_mode, robot=cfg.robot,
         image_size=cfg.image_size, disturb=not cfg.no_disturbance,
         shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, grasp_search=cfg.grasp_search, variety=cfg.variety,
+        take_over=take_over(cfg.beginner),
     )
-    # refuses wrong options before --out belongs to them
-    config = dataclasses.replace(config, take_over=take_over(cfg.beginner, config.env_config()))
     result: dict[str, Any] = collect(config)
     print(f"dataset: {cfg.out}")
     return result | {"out": cfg.out}

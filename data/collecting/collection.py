@@ -29,11 +29,25 @@ GIVE_UP = 50  # attempts without any success after which collection stops
 MARKER = "collect.json"
 
 
-def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Tried:
+    """What was seen where everything that a collection needs was tried once."""
+
+    action: ActionContract
+    observation: ObservationContract
+    gl_renderer: str
+
+
+def collect(config: CollectConfig, progress: bool = True, tried: Tried | None = None) -> dict[str, Any]:
     """Collects `episodes` successes and writes the dataset; run again after a kill, it goes on.
 
     The dataset holds the first `episodes` successful attempts in order of index (and with keep="failed" the failed ones
     before the last of them), so the number of workers, and when the run was interrupted, change nothing of it.
+
+    Args:
+        config: of the collection.
+        progress: show a bar.
+        tried: of `check`, where this or a collection that needs the same was tried already.
 
     Returns:
         out, episodes (successes), failed (failures that are stored), attempts, yield (successes per attempt), causes of
@@ -48,14 +62,15 @@ def collect(config: CollectConfig, progress: bool = True) -> dict[str, Any]:
     """
     out = Path(config.out)
     try:
-        done = _finished(config, out)
-        return _collect(config, out, progress) if done is None else done
+        done = finished(config)
+        return _collect(config, out, progress, tried) if done is None else done
     except OSError as error:
         raise FileError(f"cannot write in {out} ({error}); finished episodes are kept: {remedy_of(error)}") from error
 
 
-def _finished(config: CollectConfig, out: Path) -> dict[str, Any] | None:
+def finished(config: CollectConfig) -> dict[str, Any] | None:
     """Returns what came of an earlier run; None where it has fewer episodes, was not finished, or there was none."""
+    out = Path(config.out)
     result: dict[str, Any] | None = found(out / MARKER, config.key, "a dataset", "toyshift collect", config.decisive)
     if result is None:
         return None
@@ -71,16 +86,7 @@ def _more(out: Path, there: int, asked: int) -> ConfigError:
     return ConfigError(f"{out} holds {there} episodes, {asked} were asked for; {remedy}")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Checked:
-    """What was seen where everything that a collection needs was tried once."""
-
-    action: ActionContract
-    observation: ObservationContract
-    gl_renderer: str
-
-
-def check(config: CollectConfig) -> _Checked:
+def check(config: CollectConfig) -> Tried:
     """Opens what plays and lets it begin attempt 0, so that what cannot be played is refused before `out` is claimed.
 
     Raises:
@@ -88,14 +94,16 @@ def check(config: CollectConfig) -> _Checked:
     """
     renderer = gl_renderer_name() if config.cameras else "none"
     with opened(config) as players:
+        if players.starter:
+            players.starter.check(players.env)
         begin_attempt(config, players, 0)
-        return _Checked(players.env.action_contract, players.env.observation_contract, renderer)
+        return Tried(players.env.action_contract, players.env.observation_contract, renderer)
 
 
-def _collect(config: CollectConfig, out: Path, progress: bool) -> dict[str, Any]:
+def _collect(config: CollectConfig, out: Path, progress: bool, tried: Tried | None) -> dict[str, Any]:
     cluster = ray_pool(config.ray, config.workers) if config.ray else contextlib.nullcontext()
     with cluster as pool:
-        checked = check(config)
+        tried = tried or check(config)
         claim(out / MARKER, config.key, config.decisive)
         attempts = read_ledger(out)
         old, begun = len(attempts), time.perf_counter()
@@ -108,8 +116,8 @@ def _collect(config: CollectConfig, out: Path, progress: bool) -> dict[str, Any]
     # attempts beyond the last one needed, those in flight at the end among them
     for index in episode_files(out) - used:
         episode_path(out, index).unlink(missing_ok=True)
-    facts = manifest(config.to_json(), config.seed, gl_renderer=checked.gl_renderer)
-    finalize(out, checked.action, checked.observation, facts, robot_type=config.robot)
+    facts = manifest(config.to_json(), config.seed, gl_renderer=tried.gl_renderer)
+    finalize(out, tried.action, tried.observation, facts, robot_type=config.robot)
     share = config.episodes / len(first)
     result = {
         "out": str(out),

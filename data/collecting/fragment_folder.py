@@ -17,7 +17,7 @@ from toyshift.core.files import read_json, write_json
 from toyshift.core.information import estimated_mutual_information
 from toyshift.core.runs import differences, refuse_foreign, refuse_other
 from toyshift.core.seeds import episode_rng
-from toyshift.data.collecting.collection import check, collect
+from toyshift.data.collecting.collection import check, collect, finished
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import Fragmentation, fragment, recorded
 from toyshift.data.collecting.factors import bin_of
@@ -118,6 +118,9 @@ def _drawn(cells: Array, size: int, samples: int, rng: np.random.Generator) -> A
 def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str, Any]:
     """Collects the sub-datasets into `config.out`/part-0, part-1, ...; run again after a kill, it goes on.
 
+    What the sub-datasets that are not finished need is tried once for each robot: they differ in little else that can
+    be refused. Where all are finished, nothing is simulated or drawn.
+
     Args:
         design: see `dials.fragment`.
         config: of the collection; `episodes` is the number in all, and `sub_dataset` and `robot` are the design's.
@@ -141,10 +144,15 @@ def collect_fragments(design: Fragmentation, config: CollectConfig) -> dict[str,
         )
         for part, seed in zip(design.parts, seeds, strict=True)
     ]
-    for part in {part.robot: part for part in configs}.values():  # they differ in little else that can be refused
-        check(part)
-    claim_plan(out, plan, "toyshift data fragment")
-    results = [collect(part) for part in configs]
+    command = "toyshift data fragment"
+    _refuse_other_plan(out, plan, command)
+    before = [finished(part) for part in configs]
+    missing = {part.robot: part for part, result in zip(configs, before, strict=True) if result is None}
+    tried = {robot: check(part) for robot, part in missing.items()}
+    claim_plan(out, plan, command)
+    results = [
+        result or collect(part, tried=tried[part.robot]) for part, result in zip(configs, before, strict=True)
+    ]
     attempts = sum(result["attempts"] for result in results)
     return {"out": str(out), "episodes": config.episodes, "attempts": attempts, "parts": results}
 
@@ -164,11 +172,15 @@ def claim_plan(out: Path, plan: Mapping[str, Any], command: str) -> None:
     Raises:
         ConfigError: it holds something else; names what differs.
     """
+    _refuse_other_plan(out, plan, command)
+    write_json(out / PLAN, plan)
+
+
+def _refuse_other_plan(out: Path, plan: Mapping[str, Any], command: str) -> None:
     if not is_fragmented(out):
         refuse_foreign(out, command)
     elif different := differences(plan, read_json(out / PLAN, _AGAIN), but=("parts", "planted")):
         raise refuse_other(out, "sub-datasets", different)
-    write_json(out / PLAN, plan)
 
 
 def _count(objects: str) -> int:

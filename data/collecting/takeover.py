@@ -18,6 +18,10 @@ from toyshift.envs.tasks.grasp import GraspEnv
 class Starter(Protocol):
     """Chooses actions; `reset` once an episode, `actions` whenever the last chunk is used up."""
 
+    def check(self, env: GraspEnv) -> None:
+        """Raises ContractError where the environment acts or looks otherwise than it needs."""
+        ...
+
     def reset(self, env: GraspEnv, seed: int, episode: int) -> None: ...
 
     def actions(self, env: GraspEnv) -> NDArray[np.float32]:

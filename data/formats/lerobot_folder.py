@@ -58,13 +58,18 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
     key = json_hash({"facts": stream.facts, "total": stream.total, "skip_damaged": False})
     marker = path / MARKER
     finished: dict[str, Any] | None = found(marker, key, "a conversion", "toyshift data convert")
-    if finished is not None:
-        if finished["dropped"] and not skip_damaged:
-            raise FileError(f"{path} is finished without damaged episodes ({', '.join(finished['dropped'].values())})")
-        return finished
+    stored = episode_indices(path)
+    if marker.exists() and not (stored or finished):
+        claim(marker, key)  # nothing is there to go on with: what was damaged is looked at again
     before = read_json(marker) if marker.exists() else {}
-    dropped: dict[str, str] = dict(before.get("dropped") or before.get("settings", {}).get("dropped", {}))
-    first = max([-1, *episode_indices(path), *map(int, dropped)]) + 1
+    noted = (finished or before).get("dropped") or before.get("settings", {}).get("dropped", {})
+    dropped: dict[str, str] = dict(noted)
+    if dropped and not skip_damaged:
+        what = f"{'finished' if finished else 'begun'} without damaged episodes ({', '.join(dropped.values())})"
+        raise FileError(f"{path} is {what}; pass --skip-damaged, or choose another destination")
+    if finished is not None:
+        return finished
+    first = max([-1, *stored, *map(int, dropped)]) + 1
     number = first - 1
     for episode in track(stream.episodes(first), "convert", stream.total - first, "episode"):
         if isinstance(episode, FileError):

@@ -132,16 +132,23 @@ def _take_back(folder: Path) -> None:
         dataset = open_dataset(part, lenient=True)  # of which files are gone where this was stopped in turn
         rows = range(dataset.num_episodes)
         last = {file: i for i in rows for file in dataset.files_of(i)}
-        there = episode_files(folder)
-        if (folder / "meta" / "info.json").exists():
-            there |= set(open_dataset(folder).collected_indices)
+        files, old = episode_files(folder), _digests(folder)
         for i in rows:
-            if (number := dataset.collected_indices[i]) not in there:
+            number = dataset.collected_indices[i]
+            if number not in files and old.get(number) != dataset.episode_digest(i):  # the layout may have an older one
                 write_encoded(folder, dataclasses.replace(dataset.encoded_with_histograms(i), index=number))
             for file in dataset.files_of(i):
                 if last[file] == i:
                     file.unlink(missing_ok=True)
     shutil.rmtree(folder / FINALIZING, ignore_errors=True)
+
+
+def _digests(folder: Path) -> dict[int, str]:
+    """Returns the digests of the episodes in a finished layout, by collected number; none where there is no layout."""
+    if not (folder / "meta" / "info.json").exists():
+        return {}
+    layout = open_dataset(folder)
+    return {number: layout.episode_digest(i) for i, number in enumerate(layout.collected_indices)}
 
 
 @contextlib.contextmanager
@@ -169,10 +176,10 @@ def _require_room(folder: Path, observation: ObservationContract, megabytes: flo
     Raises:
         FileError: says how much is needed, and how much is free.
     """
-    total = _bytes_in(folder / EPISODES)
+    total, old = _bytes_in(folder / EPISODES), sum(_bytes_in(folder / name) for name in ("data", "videos"))
     videos = sum(is_video_size(size) for _, size in observation.cameras)
-    at_once = 1e6 * (megabytes + VIDEO_FILE_MB * videos) + total / FREED_IN
-    need = min(total, at_once) + sum(_bytes_in(folder / name) for name in ("data", "videos"))
+    at_once = 1e6 * (megabytes + VIDEO_FILE_MB * videos) + (total + old) / FREED_IN
+    need = min(total, at_once) + old
     free = shutil.disk_usage(folder).free
     if free < need:
         raise FileError(
@@ -248,9 +255,14 @@ class _DataFiles:
         self._handle: Any = None
         self._writer: Any = None
 
+    @property
+    def full(self) -> bool:
+        """Whether the file that is open has reached its size."""
+        return self._writer is not None and bool(self._handle.tell() >= self._bytes)
+
     def add(self, table: Any) -> dict[str, int]:
         """Writes one episode; returns the columns that say where it is."""
-        if self._writer is not None and self._handle.tell() >= self._bytes:
+        if self.full:
             self.close()
         if self._writer is None:
             self._number += 1
@@ -281,9 +293,14 @@ class _VideoFiles:
         self._number = -1
         self._file: VideoFile | None = None
 
+    @property
+    def full(self) -> bool:
+        """Whether the file that is open has reached its size."""
+        return self._file is not None and self._file.bytes >= VIDEO_FILE_MB * 1e6
+
     def add(self, clip: bytes) -> dict[str, int | float]:
         """Appends an episode's clip; returns the columns that say where it is."""
-        if self._file is not None and (self._file.bytes >= VIDEO_FILE_MB * 1e6 or not self._file.takes(clip)):
+        if self.full or (self._file is not None and not self._file.takes(clip)):
             self.close()
         if self._file is None:
             self._number += 1
@@ -334,8 +351,8 @@ class _Layout:
         self._index: list[str] = []
         self._data: _DataFiles | None = None
         self._videos: dict[str, _VideoFiles] = {}
-        self._begun: dict[str, tuple[str, int]] = {}  # the file that is open, and the first episode in it
         self._facts: dict[str, dict[str, int]] = {}  # of closed files: their size and checksum
+        self.filled = False  # whether a file has reached its size since all were closed
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -372,9 +389,7 @@ class _Layout:
             facts["videos"] = {key: clip_crc(clip) for key, clip in episode.videos.items()}
         self._rows.append(row)
         self._index.append(json.dumps(facts, sort_keys=True))
-        for kind, file in self._files(row).items():
-            if self._begun.get(kind, ("", 0))[0] != file:
-                self._begun[kind] = file, number
+        self.filled = self.filled or data.full or any(files.full for files in self._videos.values())
 
     def _begin(self, episode: Encoded) -> _DataFiles:
         self._columns = columns_of(episode)
@@ -387,49 +402,47 @@ class _Layout:
     def _frames(self, count: int) -> int:
         return int(self._rows[count - 1]["dataset_to_index"]) if count else 0
 
-    def _files(self, row: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the files that hold an episode, by kind."""
+    def _files(self, row: Mapping[str, Any]) -> list[str]:
+        """Returns the files that hold an episode."""
         kinds = {"data": DATA_PATH} | {f"videos/{k}": VIDEO_PATH for k in self._videos}
-        return {
-            kind: path.format(
+        return [
+            path.format(
                 video_key=kind.removeprefix("videos/"), chunk_index=row[f"{kind}/chunk_index"],
                 file_index=row[f"{kind}/file_index"],
             )
             for kind, path in kinds.items()
-        }
-
-    def closed(self) -> int:
-        """Returns how many episodes, from the first, lie in files that are closed."""
-        return min((first for _, first in self._begun.values()), default=0)
+        ]
 
     def close(self) -> None:
+        """Closes the files that are open; the next episode begins others."""
+        self.filled = False
         for files in (self._data, *self._videos.values()):
             if files is not None:
                 files.close()
 
-    def note(self, count: int) -> Path:
-        """Makes a dataset of the first `count` episodes, whose files are closed, beside the layout; it links to them.
+    def note(self) -> Path:
+        """Makes a dataset of the episodes so far, whose files are closed, beside the layout; it links to them.
 
         Its info.json is written last: a note is whole, or it is none.
         """
-        place = self.work / f"{CLOSED}{count:07d}"
+        place = self.work / f"{CLOSED}{len(self):07d}"
         place.mkdir()
         for name in ("data", "videos"):
             (place / name).symlink_to(Path("..", name))
-        self.describe(place, count)
+        self.describe(place)
         return place
 
-    def describe(self, place: Path, count: int) -> None:
-        """Writes the meta data of the first `count` episodes, info.json last."""
-        rows, frames = self._rows[:count], self._frames(count)
+    def describe(self, place: Path) -> None:
+        """Writes the meta data of the episodes so far, info.json last; their files are closed."""
+        rows, count, frames = self._rows, len(self), self._frames(len(self))
         _write_rows(place / EPISODES_PATH, rows)
         _write_tasks(place / "meta" / "tasks.parquet", self._tasks)
-        write_text(place / "meta" / INDEX_FILE, "\n".join(self._index[:count]) + "\n")
+        write_text(place / "meta" / INDEX_FILE, "\n".join(self._index) + "\n")
         total = {k: v.result() for k, v in self._running.items()}
-        total |= {k: histogram_stats(h, self._frames(len(self))) for k, h in self._histograms.items()}
+        total |= {k: histogram_stats(h, frames) for k, h in self._histograms.items()}
         statistics = {k: {n: v.tolist() for n, v in s.items()} for k, s in total.items()}
         write_json(place / "meta" / "stats.json", statistics)
-        for name in {name for row in rows for name in self._files(row).values()} - self._facts.keys():
+        for name in {name for row in rows for name in self._files(row)} - self._facts.keys():
             self._facts[name] = _facts(place / name)
         about = {str(p.relative_to(place)): _facts(p) for p in sorted((place / "meta").rglob("*")) if p.is_file()}
         ours = {
@@ -457,22 +470,25 @@ def _facts(path: Path) -> dict[str, int]:
 def _write(layout: _Layout, sources: Mapping[int, Load]) -> None:
     """Writes all episodes, and removes the file of each when the files that it was joined into are noted and read back.
 
-    That comes in at most FREED_IN steps: each notes all episodes so far.
+    That comes in at most FREED_IN steps: each notes all episodes so far. Each closes the files of all kinds, as the
+    one that fills slowest would keep all that the others have written since it began.
     """
     numbers, freed, note = list(sources), 0, None
+    step = -(-len(numbers) // FREED_IN)
     with contextlib.closing(layout):
         for number in track(numbers, "write", total=len(numbers), unit="episode"):
             layout.add(number, sources[number]())
-            if (count := layout.closed()) - freed < max(1, len(numbers) // FREED_IN):
+            if not layout.filled or len(layout) - freed < step:
                 continue
-            before, note = note, layout.note(count)
+            layout.close()
+            before, note = note, layout.note()
             _read_back(note, freed)
-            for done in numbers[freed:count]:
+            for done in numbers[freed:len(layout)]:
                 episode_path(layout.folder, done).unlink(missing_ok=True)
             if before:
                 shutil.rmtree(before)
-            freed = count
-    layout.describe(layout.work, len(layout))
+            freed = len(layout)
+    layout.describe(layout.work)
     _read_back(layout.work, freed)
 
 

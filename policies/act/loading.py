@@ -16,10 +16,13 @@ def _is_bundle(folder: Path) -> bool:
     return (folder / "policy.onnx").exists() or (folder / "bundle.json").exists()
 
 
-def check_policy(folder: Path) -> None:
+def check_policy(folder: Path) -> str:
     """Checks that what would act is what was written: the hashes of configuration, contract and weights, or a bundle's.
 
     Reads neither torch nor onnxruntime, so that a command can refuse a policy before its work begins.
+
+    Returns:
+        name of the weights that act where others were chosen after the training (`train --act`), else "".
 
     Raises:
         FileError: neither a trained folder nor a bundle, or one of its files is missing or was changed.
@@ -28,9 +31,10 @@ def check_policy(folder: Path) -> None:
         from toyshift.policies.act.bundle_format import check_bundle
 
         check_bundle(folder)
-    else:
-        state = checkpoints.read_state(folder)
-        checkpoints.check_weights(folder, state, checkpoints.weights_to_act(state))
+        return ""
+    state = checkpoints.read_state(folder)
+    checkpoints.check_weights(folder, state, checkpoints.weights_to_act(state))
+    return checkpoints.chosen_weights(folder, state)
 
 
 def load_policy(path: str | Path, device: str = "cpu", name: str = "", unfinished: bool = False) -> ActingPolicy:

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import tyro
 
 from toyshift.core.choices import ActionMode, IrrelevantFactor, RelevantFactor
-from toyshift.core.graphics import gl_backend
 from toyshift.scripts.options import Parallel
 
 
@@ -68,7 +67,6 @@ def main(cfg: Config) -> dict[str, Any]:
         relevant=cfg.relevant, relevant_diversity=cfg.relevant_diversity, relevant_disparity=cfg.relevant_disparity,
         bins=cfg.bins,
     )
-    gl_backend()  # nothing is written where nothing can be rendered
     from toyshift.data.collecting.config import CollectConfig
     from toyshift.data.collecting.fragment_folder import collect_fragments, dependence_of
 

@@ -216,10 +216,7 @@ class Study(abc.ABC):
             ConfigError: names the options that differ.
         """
         if (marker := folder / "settings.json").exists():
-            different = differences(self.settings(), read_json(marker)["settings"])
-            if different:
-                told = f"the rows of {folder} were made with other options ({'; '.join(different)})"
-                raise ConfigError(f"{told}; give those that they were made with")
+            require_equal(folder, self.settings(), read_json(marker)["settings"])
 
     def claim(self) -> None:
         """Marks the folders as this study's, if none of them belongs to another."""
@@ -231,6 +228,13 @@ class Study(abc.ABC):
         for marker in markers:
             if not marker.exists():
                 claim(marker, key, settings)
+
+
+def require_equal(rows: Path, now: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    """Raises ConfigError where rows were made with other options than are asked for; names those that differ."""
+    if different := differences(now, there):
+        told = f"the rows of {rows} were made with other options ({'; '.join(different)})"
+        raise ConfigError(f"{told}; give those that they were made with")
 
 
 def pool_of(processes: int) -> contextlib.AbstractContextManager[Pool | None]:

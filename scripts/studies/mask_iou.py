@@ -23,7 +23,7 @@ from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.evaluate import row_names
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, write_page
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, require_equal, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.options import StudyConfig
 
@@ -149,7 +149,7 @@ class MaskIou(Study):
         cfg = self.cfg
         load_objects(cfg.objects)
         hashes = {policy: policy_fingerprint(policy) for policy in cfg.policy}
-        objects = cfg.objects if set_name(cfg.objects) != "ycb" else "ycb"
+        objects = _wherever(cfg.objects)
         keys = {}
         for cell, (policy, _, case) in self.parts.items():
             EnvConfig(objects=cfg.objects, **self.env_kwargs(case))  # refuses a clutter that is no range
@@ -159,6 +159,22 @@ class MaskIou(Study):
     def check(self) -> None:
         """Its folders hold rows of any policies, told apart by their keys: there is nothing to claim."""
         gl_backend()
+
+    def require_settings(self, folder: Path) -> None:
+        """Refuses rows of other objects, clutter, episodes or seed; every cell's file says its own.
+
+        The policies' weights are not compared: trained again on another kind of CPU they are others.
+        """
+        from toyshift.diagnostics import read_rows_manifest
+
+        cfg = self.cfg
+        now = {"objects": _wherever(cfg.objects), "clutter": cfg.clutter, "trials": cfg.trials, "seed": cfg.seed}
+        for path in (folder / "rows" / self.path(cell).name for cell in self.parts):
+            if path.exists():
+                facts = read_rows_manifest(path)
+                asked = facts["config"] | {"seed": facts["seed"]}
+                there = {name: asked[name] for name in now}
+                require_equal(path, now, there | {"objects": _wherever(there["objects"])})
 
     def cells(self) -> list[Cell]:
         seconds = PLAY * self.cfg.trials
@@ -194,6 +210,11 @@ class MaskIou(Study):
 
     def tabulate(self) -> dict[str, Any]:
         return write_results(self.cfg.results_dir, self.cfg.docs_dir)
+
+
+def _wherever(objects: str) -> str:
+    """Returns an object set without the folder in which real objects lie on a machine."""
+    return objects if set_name(objects) != "ycb" else "ycb"
 
 
 def found_rows(folder: Path) -> dict[tuple[str, str], dict[Case, list[Row]]]:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,8 +10,9 @@ import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ContractError, FileError
-from toyshift.data.episode import Episode, digest, encode_episode, read_episode, write_episode
+from toyshift.data.episode import FINALIZING, Episode, digest, encode_episode, read_episode, write_episode
 from toyshift.data.loading.loader import Windows
+from toyshift.data.store import lerobot
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
 from toyshift.data.video import clip_crc, decode_clip, encode_clip, is_video_size
@@ -109,6 +111,32 @@ def test_episodes_that_come_later_cost_the_first_ones_nothing(dataset: Path, tmp
     after = open_dataset(tmp_path / "d")
     assert clip_crc(after.encoded(1).videos[IMAGE]) == clip_crc(before)
     assert after.content_hash(recompute=True) == open_dataset(dataset).content_hash()
+
+
+def test_episodes_go_however_unevenly_the_kinds_of_files_fill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a camera that sees noise a file is full after an episode, of the data none before the end."""
+    folder, noise = tmp_path / "d", np.random.default_rng(0)
+    for i in range(8):
+        made = episode(i)
+        frames = made.frames | {IMAGE: noise.integers(0, 256, (5, *SIZE, 3), dtype=np.uint8)}
+        write_episode(folder, Episode(i, frames, made.meta))
+    before, most, real = bytes_in(folder / "episodes"), [], lerobot.episode_table
+
+    def watched(*args: Any, **options: Any) -> Any:
+        most.append(bytes_in(folder / "episodes") + bytes_in(folder / FINALIZING / "videos"))
+        return real(*args, **options)
+
+    monkeypatch.setattr(lerobot, "VIDEO_FILE_MB", 0.01)
+    monkeypatch.setattr(lerobot, "episode_table", watched)
+    finalize(folder, ACTIONS, ObservationContract((("front", SIZE),), ("a", "b")), {})
+    assert max(most) < 1.3 * before  # 1.6 times as much where the data's file keeps all
+    open_dataset(folder).content_hash(recompute=True)
+
+
+def bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def test_windows_show_the_frames_of_the_video(dataset: Path) -> None:

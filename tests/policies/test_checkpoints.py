@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from toyshift.core.errors import FileError
-from toyshift.core.files import read_json, write_json
+from toyshift.core.files import content_hash, read_json, write_json
 from toyshift.diagnostics.actors import policy_fingerprint
 from toyshift.policies import checkpoints, export, load_policy, train
 from toyshift.policies.act.loading import check_policy
@@ -141,10 +142,51 @@ def test_a_folder_of_before_opens_and_is_bound_when_its_state_is_written_again(
         load_policy(folder)
     flip(folder / "ema.safetensors", 0.5)
     train(config, make_source(config))  # chooses other weights
-    assert policy_fingerprint(str(folder)) == fingerprint
+    assert "hash" in read_json(folder / "state.json")
+    assert policy_fingerprint(str(folder)) != fingerprint
     flip(folder / "config.json", 0.5)
     with pytest.raises(FileError, match=r"config\.json is not the file"):
         load_policy(folder)
+
+
+def test_a_fingerprint_depends_on_the_weights_that_act(
+    folder: Path, make_config: Make, make_source: Make, tmp_path: Path
+) -> None:
+    def choose(folder: Path, act: str) -> str:
+        config = dataclasses.replace(make_config(folder), act=act)
+        train(config, make_source(config))
+        return policy_fingerprint(str(folder))
+
+    parts = [folder / name for name in ("config.json", "contract.json", "model.safetensors")]
+    of_old = content_hash(*(part for path in parts for part in (path.name, path.read_bytes())))  # rows go by it
+    assert policy_fingerprint(str(folder)) == of_old
+    best = choose(folder, "best")
+    assert best != of_old
+    assert choose(folder, "last") == of_old
+    assert choose(folder, "best") == best
+    told = tmp_path / "told"  # trained to act by the best: its configuration says so
+    assert choose(told, "best") != choose(told, "last")
+    parts = [told / path.name for path in parts]
+    of_old = content_hash(*(part for path in parts for part in (path.name, path.read_bytes())))
+    assert choose(told, "best") == of_old
+
+
+def test_files_that_stay_are_hashed_once_and_a_change_is_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed, real = [], checkpoints.file_hash
+    monkeypatch.setattr(checkpoints, "file_hash", lambda path: (hashed.append(path.name), real(path))[1])
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    fingerprint = policy_fingerprint(str(folder))
+    assert sorted(hashed) == sorted(BOUND)
+    assert policy_fingerprint(str(folder)) == fingerprint
+    assert len(hashed) == len(BOUND)
+    flip(folder / "ema.safetensors", 0.5)
+    with pytest.raises(FileError, match=r"ema\.safetensors is not the file"):
+        policy_fingerprint(str(folder))
+    flip(folder / "ema.safetensors", 0.5)
+    count = len(hashed)
+    assert policy_fingerprint(str(folder)) == policy_fingerprint(str(folder)) == fingerprint
+    assert len(hashed) == count + 2 * len(BOUND)  # changed this very moment: not relied on
 
 
 @pytest.mark.parametrize("lost", ["hash", "config.json"])

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.information import entropy, estimated_mutual_information, normalised_mutual_information
 from toyshift.core.seeds import episode_rng
+from toyshift.data.collecting import collection
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import Fragmentation, Range, SubDataset, fragment
 from toyshift.data.collecting.factors import FACTORS, bin_of, range_in_bins
@@ -298,6 +300,36 @@ def test_the_measured_dependence_agrees_and_a_rerun_changes_nothing(
     told = data_info.main(DatasetConfig(data=out))
     assert told["dependence"]["planted"] == design.planted()
     assert "they agree" in capsys.readouterr().out
+
+
+def test_what_is_finished_is_not_opened_and_what_is_missing_is_tried_once(
+    folder: tuple[Path, Fragmentation, CollectConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, design, config = folder
+
+    def refused(*_: Any) -> None:
+        raise AssertionError("nothing has to be drawn or played")
+
+    with monkeypatch.context() as patched:
+        for name in ("gl_renderer_name", "opened"):
+            patched.setattr(collection, name, refused)
+        patched.setenv("MUJOCO_GL", "nonsense")
+        assert collect_fragments(design, config)["episodes"] == 6
+        words = "--m 2 --diversity 0.4 --disparity 1 --episodes 6 --objects toys:train?n=6 --seed 3 --image-size 32"
+        cfg = parse(data_fragment.main, [*words.split(), "--out", str(tmp_path / "new")], "data fragment")
+        with pytest.raises(AssertionError, match="nothing has to be"):
+            data_fragment.main(cfg)
+        assert not (tmp_path / "new").exists()
+    copy, opens, real = shutil.copytree(out, tmp_path / "copy"), [], collection.opened
+
+    def watched(config: CollectConfig) -> Any:
+        opens.append(Path(config.out).name)
+        return real(config)
+
+    shutil.rmtree(copy / "part-1")
+    monkeypatch.setattr(collection, "opened", watched)
+    assert collect_fragments(design, dataclasses.replace(config, out=copy))["episodes"] == 6
+    assert opens == ["part-1", "part-1"]  # to try, and to play
 
 
 def test_another_design_or_a_damaged_plan_is_refused(

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from toyshift.core.contract import SIM_STATE
-from toyshift.core.errors import ToyShiftError
+from toyshift.core.errors import ContractError, ToyShiftError
 from toyshift.data.collecting.collection import collect
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.replay import replay
@@ -21,7 +21,13 @@ from toyshift.data.store.dataset import open_dataset
 from toyshift.envs.tasks.success import Judge
 
 
-class Downwards:
+class Anywhere:
+    """Plays in every environment."""
+
+    def check(self, env: Any) -> None: ...
+
+
+class Downwards(Anywhere):
     """Goes down a little and closes, on nothing: in 14 steps the hand comes to no object."""
 
     def reset(self, env: Any, seed: int, episode: int) -> None:
@@ -32,7 +38,7 @@ class Downwards:
         return np.array([[0.01, 0.0, -0.008, 0.0, 0.0, 0.0, float(self.calls < 3)]] * 4, np.float32)
 
 
-class Masterly:
+class Masterly(Anywhere):
     """Plays as the expert does."""
 
     def reset(self, env: Any, seed: int, episode: int) -> None:
@@ -43,12 +49,19 @@ class Masterly:
         return self.expert.act()[None]
 
 
+class Elsewhere(Downwards):
+    """Knows another environment."""
+
+    def check(self, env: Any) -> None:
+        raise ContractError(f"made for another environment than {type(env).__name__}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Plays:
     kind: str
 
     def load(self) -> Starter:
-        return {"downwards": Downwards, "masterly": Masterly}[self.kind]()
+        return {"downwards": Downwards, "masterly": Masterly, "elsewhere": Elsewhere}[self.kind]()
 
 
 def config(out: Path, take_over: TakeOver | None, **options: Any) -> CollectConfig:
@@ -99,3 +112,10 @@ def test_a_dataset_belongs_to_its_beginner(tmp_path: Path) -> None:
         config(tmp_path, t) for t in (None, TakeOver(Plays("downwards")), TakeOver(Plays("downwards"), 10))
     )
     assert len({plain.key, downwards.key, later.key, config(tmp_path, TakeOver(Plays("masterly"))).key}) == 4
+
+
+def test_a_beginner_of_another_environment_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    made = config(tmp_path / "a", TakeOver(Plays("elsewhere")))
+    with pytest.raises(ContractError, match="another environment than GraspEnv"):
+        collect(made, progress=False)
+    assert not made.out.exists()

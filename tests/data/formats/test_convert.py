@@ -273,3 +273,53 @@ def test_a_full_disk_is_named_before_hdf5_meets_it(demos, tmp_path, monkeypatch)
     with pytest.raises(FileError, match=r"d\.hdf5.*No space left.*make room"):
         convert(demos, tmp_path / "d.hdf5", "robomimic")
     assert not list(tmp_path.glob("*.hdf5"))
+
+
+def stopped(monkeypatch, run, after):
+    """Runs a conversion that is stopped before it writes an episode more than `after`."""
+    import toyshift.data.formats.lerobot_folder as module
+
+    calls = []
+
+    def stop(folder, episode):
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return write_episode(folder, episode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_episode", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+
+
+def test_what_a_stopped_run_left_out_is_not_left_out_silently(demos, tmp_path, monkeypatch):
+    files = sorted((demos / "data").rglob("*.parquet"))  # one an episode
+    whole = files[1].read_bytes()
+    files[1].unlink()
+    out = tmp_path / "out"
+    stopped(monkeypatch, lambda: convert(demos, out, "lerobot", skip_damaged=True), after=2)
+    with pytest.raises(FileError, match=r"out is begun without damaged episodes .*file-001.*pass --skip-damaged"):
+        convert(demos, out, "lerobot")
+    result = convert(demos, out, "lerobot", skip_damaged=True)
+    assert (result["episodes"], list(result["dropped"])) == (4, ["1"])
+    with pytest.raises(FileError, match="out is finished without damaged episodes"):
+        convert(demos, out, "lerobot")
+    files[1].write_bytes(whole)
+    assert convert(demos, tmp_path / "all", "lerobot")["episodes"] == 5
+
+
+def test_a_run_stopped_before_its_first_episode_begins_again(demos, tmp_path, monkeypatch):
+    files = sorted((demos / "data").rglob("*.parquet"))
+    whole = [file.read_bytes() for file in files]
+    files[0].unlink()
+    out = tmp_path / "out"
+    stopped(monkeypatch, lambda: convert(demos, out, "lerobot", skip_damaged=True), after=0)
+    for file in files[1:]:
+        file.unlink()
+    with pytest.raises(FileError, match=r"none of its 5 episodes can be used; the first: .*file-000"):
+        convert(demos, out, "lerobot", skip_damaged=True)
+    for file, data in zip(files, whole, strict=True):
+        file.write_bytes(data)
+    result = convert(demos, out, "lerobot")
+    assert (result["episodes"], result["dropped"]) == (5, {})

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from toyshift.core.errors import ContractError, FileError
-from toyshift.data.episode import episode_indices, episode_path, write_episode
+from toyshift.data.episode import episode_files, episode_indices, episode_path, stored_index, write_episode
 from toyshift.data.store import lerobot
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
@@ -288,6 +288,18 @@ def test_episodes_go_as_their_files_are_joined(tmp_path, maker, monkeypatch):
     assert a.damaged_files() == []
 
 
+def test_episodes_go_in_sixteen_steps_at_most(tmp_path, maker, monkeypatch):
+    steps, note = [], lerobot._Layout.note
+
+    def watched(layout):
+        steps.append(len(layout))
+        return note(layout)
+
+    monkeypatch.setattr(lerobot._Layout, "note", watched)
+    maker.dataset(tmp_path, range(31), length=1, data_file_mb=1e-6)  # every episode fills a file
+    assert steps == list(range(2, 31, 2))
+
+
 def moments(monkeypatch, folder, at, run):
     """Runs, and dies before the `at`-th change of a file or folder; says whether it came so far."""
     calls = []
@@ -314,26 +326,32 @@ def moments(monkeypatch, folder, at, run):
     return False
 
 
-@pytest.mark.parametrize("grown", [False, True])
-def test_killed_at_any_moment_of_freeing_no_episode_is_lost(tmp_path, maker, monkeypatch, grown):
-    length, wanted = 4, tmp_path / "wanted"
-    maker.dataset(wanted, range(8), length=length)
-    hashed = open_dataset(wanted).content_hash()
+@pytest.mark.parametrize("before", ["nothing", "the same", "others of the same numbers"])
+def test_killed_at_any_moment_of_freeing_no_episode_is_lost(tmp_path, maker, monkeypatch, before):
+    length = 4
+    wanted = open_dataset(maker.dataset(tmp_path / "wanted", range(8), length=length))
+    hashed = wanted.content_hash()
+
+    def require_all(folder, at):
+        assert episode_indices(folder) == set(range(8)), at
+        noted = {row["collected_index"]: row["digest"] for row in stored_index(folder)}
+        assert all(noted[i] == wanted.episode_digest(i) for i in set(range(8)) - episode_files(folder)), at
+
     at, killed = 1, True
     while killed:
         folder = tmp_path / f"at-{at}"
-        if grown:
-            maker.dataset(folder, range(4), length=length, data_file_mb=SMALL)
+        if before != "nothing":
+            maker.dataset(folder, range(4), length=length, seed=int(before != "the same"), data_file_mb=SMALL)
         maker.collect(folder, range(8), length=length)
 
         def run(folder=folder):
             finalize(folder, maker.actions, maker.observations, {"seed": 0}, data_file_mb=SMALL)
 
         killed = moments(monkeypatch, folder, at, run)
-        assert episode_indices(folder) == set(range(8)), at
+        require_all(folder, at)
         if killed and at % 3 == 0:  # and while it takes back what it had freed
             moments(monkeypatch, folder, 1 + at % 7, run)
-            assert episode_indices(folder) == set(range(8)), at
+            require_all(folder, at)
         run()
         assert open_dataset(folder).content_hash(recompute=at % 5 == 0) == hashed
         assert {p.name for p in folder.iterdir()} - {".cache"} == {"data", "meta"}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -392,6 +393,20 @@ def test_rows_made_from_scratch_are_compared(tmp_path: Path, capsys: pytest.Capt
     assert "+20.0" in capsys.readouterr().out
     assert json.loads((tmp_path / "run-from-scratch" / "results" / "comparison.json").read_text())["ok"] is True
     assert set((tmp_path / "results").rglob("*.*")) == set(there)  # nothing was written there
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"objects": "ycb-like"}, "objects: 'ycb-like' now"), ({"clutter": "2-6"}, "clutter: '2-6' now, '4' there"),
+    ({"trials": 7}, "trials: 7 now, 50 there"), ({"seed": 2}, "seed: 2 now, 0 there"),
+])  # fmt: skip
+def test_masks_made_from_scratch_have_the_options_of_their_rows(
+    changes: dict[str, Any], told: str
+) -> None:
+    there = Path(__file__).parents[3] / "results" / "mask_iou"
+    asked = study_mask_iou.Config(policy=("anywhere/detpool",), results=there, from_scratch=True)
+    study_mask_iou.MaskIou(asked).require_settings(there)
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        study_mask_iou.MaskIou(dataclasses.replace(asked, **changes)).require_settings(there)
 
 
 def test_unfinished_rows_of_a_killed_study_are_in_no_table(tmp_path: Path) -> None:
