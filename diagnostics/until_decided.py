@@ -34,7 +34,8 @@ from toyshift.diagnostics.evaluation import (
     served,
 )
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.sequential import NEW, THESE, PairedTest, least_gap, paired_sample_size
+from toyshift.diagnostics.power import pairs_needed
+from toyshift.diagnostics.sequential import NEW, THESE, PairedTest, least_gap
 
 MAY_DIFFER = ("policy", "name", "trials", "remote", "env")  # between the two sides
 
@@ -77,7 +78,7 @@ class Decision:
     def fixed_design(self) -> int | None:
         """Returns the pairs of episodes of a fixed design for a true gap as large as the one found; None for no gap."""
         test = self.tests[THESE]
-        return paired_sample_size(test.gap, test.discordance)
+        return pairs_needed(test.gap, test.discordance)
 
     def to_json(self) -> dict[str, Any]:
         least = least_gap(self.objects)
