@@ -264,12 +264,17 @@ def run_key(config: EvaluateConfig, fingerprint: str) -> str:
     return json_hash(chosen | remote | always)
 
 
-def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
-    """Returns the episodes that earlier, perhaps killed, runs with this key have left on disk."""
-    done: dict[int, Row] = {}
+def _held(out: Path, key: str) -> list[Row]:
+    """Returns the rows of a file, if they are of this key; none where it is missing or damaged."""
     with contextlib.suppress(FileError):
         if out.exists() and read_rows_manifest(out).get("run_key") == key:
-            done.update({row.episode: row for row in read_rows(out)})
+            return read_rows(out)
+    return []
+
+
+def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
+    """Returns the episodes that earlier, perhaps killed, runs with this key have left on disk."""
+    done = {row.episode: row for row in _held(out, key)}
     for path in sorted(parts.glob("*.parquet")):
         try:
             done.update({row.episode: row for row in read_rows(path)})
@@ -306,7 +311,6 @@ class RowsInProgress:
         self._key = run_key(config, str(objects.fingerprint))
         self._parts = self.out.with_name(self.out.name + ".parts") / self._key
         self.done = _finished(self.out, self._parts, self._key)
-        self._new = False
         self._pending: list[Row] = []
         self._flushed = time.monotonic()
 
@@ -320,7 +324,6 @@ class RowsInProgress:
         """Takes an episode that was played."""
         self.done[row.episode] = row
         self._pending.append(row)
-        self._new = True
         if len(self._pending) >= FLUSH_EVERY or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -333,20 +336,26 @@ class RowsInProgress:
             self._pending.clear()
 
     def finish(self, trials: int) -> list[Row]:
-        """Merges the first episodes into the file, and returns them in order of episode."""
-        rows = [dataclasses.replace(self.done[i], trials=trials) for i in range(trials)]
-        if self._new or not self.out.exists() or len(read_rows(self.out)) != trials:
-            config = dataclasses.replace(self.config, trials=trials)
+        """Merges the first episodes into the file, and returns them in order of episode.
+
+        Nothing that was played is lost: what the file held beyond them stays there, and other parts stay parts.
+        """
+        held = [row.episode for row in _held(self.out, self._key)]
+        count = max([trials - 1, *held]) + 1
+        rows = [dataclasses.replace(self.done[i], trials=count) for i in sorted(self.done) if i < count]
+        if {row.episode for row in rows} != set(held):
+            config = dataclasses.replace(self.config, trials=count)
             facts = manifest(
                 config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=self._key, **self._hashes,
                 objects=len(self.ids), gl_renderer=_gl_renderer(config),
                 **{SEEN: seen_in_rows(rows, {rows[0].policy: config.policy})},
             )  # fmt: skip
             write_rows(self.out, rows, facts)
-        shutil.rmtree(self._parts, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self._parts.parent.rmdir()
-        return rows
+        if len(rows) == len(self.done):
+            shutil.rmtree(self._parts, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._parts.parent.rmdir()
+        return [dataclasses.replace(self.done[i], trials=trials) for i in range(trials)]
 
 
 def evaluate(
@@ -355,7 +364,7 @@ def evaluate(
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
     A run killed at any moment loses at most the last few episodes, and asking for more trials later plays only the new
-    ones.
+    ones. Asking for fewer returns fewer; `out` keeps all.
 
     Args:
         config: what to evaluate.

@@ -167,6 +167,7 @@ def main(cfg: Config) -> dict[str, Any]:
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
+    from toyshift.diagnostics.evaluation import PROTOCOL
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
@@ -219,7 +220,10 @@ def main(cfg: Config) -> dict[str, Any]:
             rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
-    told = {"trained_on": trained_on, SEEN: seen_in_rows(rows, called)}
+    hashes = {objects: str(load_objects(objects).fingerprint) for objects in cfg.sets}
+    told = {
+        "trained_on": trained_on, SEEN: seen_in_rows(rows, called), "protocol": PROTOCOL, "objects_hash": hashes,
+    }  # fmt: skip
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, **told)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {
