@@ -52,23 +52,20 @@ class World:
     objects: int = 40
     skewed: bool = False
 
-    def __post_init__(self) -> None:
-        # without a gap both policies' rates are cut alike, and their mean difference stays 0
-        low, high = sorted((self.base, self.base + self.gap))
-        if self.gap and not self.reach <= low <= high <= 1.0 - self.reach + 1e-12:
-            raise ConfigError(f"rates of {low:g} and {high:g} would be cut at 0 or 1, and the gap be another one")
-
-    @property
-    def reach(self) -> float:
-        """How far an object's rates lie from the policies' at most."""
-        return 0.1 + float(np.sqrt(3.0)) * self.spread / 2
-
     def rates(self, rng: np.random.Generator, runs: int, exact: bool) -> tuple[Array, Array]:
-        """Returns both policies' rates (runs, K); `exact` shifts them to the very gap in each run."""
+        """Returns both policies' rates (runs, K); `exact` shifts them to the very gap in each run.
+
+        Raises:
+            ConfigError: rates are cut at 0 or 1, and the population's mean gap is another one than `gap`. Without a gap
+                both policies' are cut alike, and it stays 0.
+        """
         shape, wide = (runs, self.objects), np.sqrt(3.0) * self.spread
         if self.skewed:
             lost = rng.random(shape) < 0.1
             return np.where(lost, 0.0, 1.0), np.full(shape, 0.9)
+        low, high = sorted((self.base, self.base + self.gap))
+        if self.gap and not exact and not 0.1 + wide / 2 <= low <= high <= 0.9 - wide / 2:
+            raise ConfigError(f"rates around {low:g} and {high:g} are cut at 0 or 1, so their mean gap is another one")
         common, own = rng.uniform(-0.1, 0.1, shape), rng.uniform(-wide, wide, shape)
         a = np.clip(self.base + self.gap + common + own / 2, 0.0, 1.0)
         b = np.clip(self.base + common - own / 2, 0.0, 1.0)
