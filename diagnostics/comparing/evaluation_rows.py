@@ -47,7 +47,7 @@ def _terms(facts: Mapping[str, Any], object_set: str) -> dict[str, Any]:
     objects = facts.get("objects_hash")
     said = {
         "protocol": facts.get("protocol"),
-        "max_steps": facts.get("config", {}).get("max_steps"),
+        "max_steps": (facts.get("config") or {}).get("max_steps"),
         "objects": objects.get(object_set) if isinstance(objects, Mapping) else objects,
     }
     return {name: value for name, value in said.items() if value is not None}

@@ -22,7 +22,7 @@ class Trial:
         failure: why not, in the file's words; "" where it does not say.
         shift: distance from the training distribution, as "factor=level"; "" for none.
         base: `start` without the shift: what an episode shares with the one that begins alike and has none.
-        number: which of its item's episodes it is, where the file says that but not the seed, so that `start` is None.
+        number: which of its item's episodes it is, where the file says so; it is no start without a seed.
     """
 
     group: str

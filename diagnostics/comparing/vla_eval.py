@@ -68,8 +68,8 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
                     errors += 1
                     continue
                 own = (found.benchmark, found.task, found.episode, found.seed)
-                start, number = (None, found.episode) if found.seed is None else (own, None)
-                episodes.append(Trial(found.benchmark, found.task, start, _success(found, file), number=number))
+                start = None if found.seed is None else own
+                episodes.append(Trial(found.benchmark, found.task, start, _success(found, file), number=found.episode))
         except (KeyError, TypeError, ValueError, sqlite3.Error) as error:
             raise FileError(f"{file} lacks what vla-eval writes ({error})") from error
     notes = (f"{errors} episodes that ended in an error of the harness are left out",) if errors else ()

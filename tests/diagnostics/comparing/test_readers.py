@@ -77,6 +77,8 @@ def test_vla_eval_without_a_seed_is_paired_on_demand_alone_and_by_its_episode_nu
     assert "holds no seed" in apart.why
     (paired,) = compare_sides(sides, pairing="paired")
     assert (paired.paired, paired.episodes, paired.separating) == (True, (9, 9), (0, 0))
+    (seeded,) = read_sides([f"seeded={FILES / 'vla_pi0'}"])
+    assert [e.number for e in seeded.episodes][:3] == [0, 1, 2]  # so that one with a seed and one without match
     with pytest.raises(ConfigError, match="1 of its episodes more than once"):
         read_sides([written("c.json", [0, 1, 1])])
 
