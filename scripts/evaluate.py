@@ -66,7 +66,8 @@ class Config(
     """trials: all are played. decided: two policies are played in rounds of all objects, from the same starts, until it
     is settled which is better on these objects; decided-for-new: on new objects (docs/sequential.md)."""
     margin: float = 0.0
-    """With --until: also settled once the gap is shown to be below this many points, e.g. 5; 0 does not ask."""
+    """With --until: also settled once the gap is shown to be below this many points, e.g. 5; 0 does not ask. It is the
+    gap for which the episodes of a fixed design are told, too."""
     swapped: Path | None = None
     """Folder of `toyshift data fragment`: measures the degree of shortcut learning. Targets lie where one sub-dataset
     had them, under the cue of the other, and under their own as a control (docs/dsl.md)."""

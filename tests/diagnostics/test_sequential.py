@@ -144,6 +144,8 @@ def test_the_least_gap_for_new_objects_is_near_what_any_test_could_settle() -> N
         assert bound <= least_gap(objects) < 1.25 * bound + 0.001
     capital = float((np.exp(log_capital(np.full(40, least_gap(40)), np.zeros(1))) @ SHARES[NEW])[0])
     assert 40.0 <= capital < 43.0
+    documented = {10: 54, 27: 17, 54: 8, 100: 4, 250: 2}  # docs/sequential.md
+    assert {objects: round(100 * least_gap(objects)) for objects in documented} == documented
 
 
 def test_a_gap_seen_below_the_least_is_not_called_however_it_is_spread_over_objects() -> None:
