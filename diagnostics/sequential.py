@@ -29,7 +29,8 @@ the expectation m_o after r + 1, independently over objects, and E_r is affine i
 *backwards* in r, and Doob's inequality bounds the chance that any of E_R, ..., E_1 reaches 1/a by a E[E_1] <= a, for
 every R. (Reverse martingales to this end: Manole and Ramdas, "Martingale methods for sequential estimation of convex
 functionals and divergences", 2023.) It needs bets that are fixed beforehand and objects drawn independently. Nothing is
-assumed of the distribution of their gaps, which has a price: a small gap seen on few objects is never called, see `least_gap`.
+assumed of the distribution of their gaps, which has a price: a small gap seen on few objects is never called
+(`least_gap`).
 
 Two-sided: each direction has half of the error. The gaps that were never refuted at any look form a confidence
 sequence: with a probability of at least the confidence it holds the true gap at all rounds at once. What is decided is
