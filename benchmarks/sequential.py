@@ -6,7 +6,7 @@ Object o has success rates a_o and b_o: a common difficulty, and an effect of it
 objects is `spread`. Both policies' successes follow from uniform numbers that are shared in a share `agree` of the
 starts and independent in the others, which sets how often the policies differ. For *these objects* the rates are
 shifted so that their mean gap is exact; for *new objects* they are drawn anew in every run. Every run is looked at
-after every round until `MOST` pairs of episodes are played.
+after every round until `MOST` pairs of episodes are played. docs/sequential.md shows table.json, which sums up.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
-from toyshift.diagnostics.sequential import BETS, NEW, THESE, PairedTest, log_capital, paired_sample_size
+from toyshift.diagnostics.power import Design, episodes_needed, pairs_needed
+from toyshift.diagnostics.sequential import BETS, NEW, THESE, PairedTest, log_capital
 
 LEVEL, MOST = 0.05, 2000
 
@@ -51,11 +53,19 @@ class World:
     skewed: bool = False
 
     def rates(self, rng: np.random.Generator, runs: int, exact: bool) -> tuple[Array, Array]:
-        """Returns both policies' rates (runs, K); `exact` shifts them to the very gap in each run."""
+        """Returns both policies' rates (runs, K); `exact` shifts them to the very gap in each run.
+
+        Raises:
+            ConfigError: rates are cut at 0 or 1, and the population's mean gap is another one than `gap`. Without a gap
+                both policies' are cut alike, and it stays 0.
+        """
         shape, wide = (runs, self.objects), np.sqrt(3.0) * self.spread
         if self.skewed:
             lost = rng.random(shape) < 0.1
             return np.where(lost, 0.0, 1.0), np.full(shape, 0.9)
+        low, high = sorted((self.base, self.base + self.gap))
+        if self.gap and not exact and not 0.1 + wide / 2 <= low <= high <= 0.9 - wide / 2:
+            raise ConfigError(f"rates around {low:g} and {high:g} are cut at 0 or 1, so their mean gap is another one")
         common, own = rng.uniform(-0.1, 0.1, shape), rng.uniform(-wide, wide, shape)
         a = np.clip(self.base + self.gap + common + own / 2, 0.0, 1.0)
         b = np.clip(self.base + common - own / 2, 0.0, 1.0)
@@ -93,10 +103,14 @@ def watched(about: str, world: World, rng: np.random.Generator, runs: int, most:
     return wrong, found
 
 
-def peeking(world: World, rng: np.random.Generator, runs: int, most: int = MOST) -> dict[str, float]:
+def peeking(about: str, world: World, rng: np.random.Generator, runs: int, most: int = MOST) -> dict[str, float]:
     """Returns false alarms of tests that are made for one look, where they are looked at after every round.
 
+    McNemar's test is made for THESE objects, where the mean of their gaps is 0; Student's t over objects for NEW ones,
+    where that of the population is.
+
     Args:
+        about: which of these nulls is true.
         world: without a gap.
         rng: of the runs.
         runs: how many.
@@ -106,7 +120,8 @@ def peeking(world: World, rng: np.random.Generator, runs: int, most: int = MOST)
 
     sums = squares = np.zeros((runs, world.objects))
     alarm = {"mcnemar, every round": np.zeros(runs, bool), "t over objects, every round": np.zeros(runs, bool)}
-    for number, differences in zip(range(1, most // world.objects + 1), world.rounds(rng, runs, False), strict=False):
+    rounds = world.rounds(rng, runs, exact=about == THESE)
+    for number, differences in zip(range(1, most // world.objects + 1), rounds, strict=False):
         sums, squares = sums + differences, squares + differences**2
         apart, more = squares.sum(-1), sums.sum(-1)
         p = np.minimum(1.0, 2.0 * binom.cdf((apart - np.abs(more)) / 2, apart, 0.5))
@@ -149,19 +164,10 @@ def round_means(world: World, rng: np.random.Generator, runs: int, most: int = M
     return found
 
 
-def two_samples(p: float, q: float) -> int:
-    """Returns episodes per policy of a fixed, unpaired design with 80 % power."""
-    from scipy.stats import norm
-
-    level, reach, mean = norm.ppf(1 - LEVEL / 2), norm.ppf(0.8), (p + q) / 2
-    reached = level * np.sqrt(2 * mean * (1 - mean)) + reach * np.sqrt(p * (1 - p) + q * (1 - q))
-    return int(np.ceil(reached**2 / (p - q) ** 2))
-
-
 def episodes(rounds: Array, objects: int) -> dict[str, float | None]:
     """Returns median and 80 % quantile of the pairs played (None where that many runs never ended), and who ended."""
     pairs = np.sort(rounds * objects)
-    at = {name: pairs[int(np.ceil(q * len(pairs))) - 1] for name, q in (("median", 0.5), ("80 %", 0.8))}
+    at = {name: pairs[int(np.ceil(q * len(pairs))) - 1] for name, q in (("median", 0.5), ("q80", 0.8))}
     ended = float(np.isfinite(pairs).mean())
     return {**{k: float(v) if np.isfinite(v) else None for k, v in at.items()}, "decided": ended}
 
@@ -172,7 +178,10 @@ def false_alarms(world: World, seed: int, number: int, runs: int) -> dict[str, A
     tests = (NEW,) if world.skewed else (THESE, NEW)  # skewed worlds have no gap over objects that are drawn
     wrong = {name: watched(name, world, episode_rng(seed, 100 + number, name), runs, most)[0] for name in tests}
     found = {name: float(np.isfinite(rounds).mean()) for name, rounds in wrong.items()}
-    return found | (peeking(world, episode_rng(seed, 100 + number, "peeking"), runs) if world.objects == 40 else {})
+    if world.objects != 40:
+        return found
+    rngs = {name: episode_rng(seed, 100 + number, f"peeking {name}") for name in tests}
+    return found | {"peeking": {name: peeking(name, world, rng, runs) for name, rng in rngs.items()}}
 
 
 def coverage(world: World, seed: int, number: int, runs: int) -> dict[str, Any]:
@@ -190,10 +199,10 @@ def ten_points(world: World, seed: int, number: int, runs: int) -> dict[str, Any
     found = {name: watched(name, world, rng(name), runs)[1] for name in (THESE, NEW)}
     return {
         **{name: episodes(rounds, world.objects) for name, rounds in found.items()},
-        "mean of a round": episodes(round_means(world, rng("mean"), runs), world.objects),
+        "round_mean": episodes(round_means(world, rng("mean"), runs), world.objects),
         "unpaired": episodes(unpaired(world, rng("unpaired"), runs), 1),
-        "fixed, paired": paired_sample_size(world.gap, world.discordance()),
-        "fixed, unpaired": two_samples(world.base + world.gap, world.base),
+        "fixed_paired": pairs_needed(world.gap, world.discordance(), alpha=LEVEL),
+        "fixed_unpaired": episodes_needed(Design(world.base, world.gap, confidence=1 - LEVEL)),
     }
 
 
@@ -207,11 +216,45 @@ def worlds() -> dict[str, list[World]]:
             *(World(0.5, 0.0, agree, 0.0, 1) for agree in (0.0, 0.9)),
             *(World(0.9, 0.0, 0.4, 0.0, objects, skewed=True) for objects in (10, 40, 200)),
         ],
-        "coverage": [World(gap=gap, spread=spread) for gap in (-0.2, 0.1, 0.3) for spread in (0.0, 0.2)],
+        "coverage": [
+            World(base, gap, spread=spread)
+            for base, gap in ((0.6, -0.2), (0.6, 0.1), (0.4, 0.3))
+            for spread in (0.0, 0.2)
+        ],
         "ten_points": [
             *(World(0.6, 0.1, agree, spread, objects) for agree, spread, objects in gap),
             *(World(0.6, 0.1, 0.4, spread, objects) for spread in (0.0, 0.1) for objects in (100, 250)),
         ],
+    }
+
+
+def table(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Returns least and most of what the lines of each part say, as docs/sequential.md shows them."""
+
+    def ends(values: Iterable[float]) -> list[float]:
+        every = list(values)
+        return [min(every), max(every)]
+
+    null, gaps = found["false_alarms"], [line for line in found["ten_points"] if line["objects"] <= 40]
+    plain, skewed = ([line for line in null if line["skewed"] == yes] for yes in (False, True))
+    alarms: dict[str, Any] = {
+        name: {str(n): ends(line[name] for line in plain if line["objects"] == n) for n in (1, 10, 40)}
+        for name in (THESE, NEW)
+    }
+    alarms["skewed"] = {str(line["objects"]): line[NEW] for line in skewed}
+    peeked: dict[str, Any] = {}
+    for about, test in itertools.product((THESE, NEW), null[-2]["peeking"][NEW]):
+        lines = {f"{100 * s:g}": [x for x in plain if x["objects"] == 40 and x["spread"] == s] for s in (0.0, 0.2)}
+        own = {spread: ends(x["peeking"][about][test] for x in some) for spread, some in lines.items()}
+        more = {"skewed": null[-2]["peeking"][NEW][test]} if about == NEW else {}
+        peeked.setdefault(about, {})[test] = own | more
+    return {
+        "false_alarms": alarms,
+        "peeking": peeked,
+        "coverage": {name: min(line[name] for line in found["coverage"]) for name in (THESE, NEW)},
+        "saved": ends(1 - line[THESE]["median"] / line["unpaired"]["median"] for line in gaps),
+        "beside_fixed": ends(line[THESE]["median"] / line["fixed_paired"] for line in gaps),
+        "differ": ends(line["discordance"] for line in null),
     }
 
 
@@ -222,6 +265,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     asked = {"runs": args.runs, "most": MOST, "seed": args.seed}
+    found = {}
     for measure in (false_alarms, coverage, ten_points):
         part, path = measure.__name__, args.out / f"{measure.__name__}.json"
         before = read_json(path) if path.exists() else {}
@@ -231,6 +275,8 @@ def main() -> None:
                 own = dataclasses.asdict(world) | {"discordance": world.discordance()}
                 lines.append(own | measure(world, args.seed, number, args.runs))
                 write_json(path, {"asked": asked, "lines": lines, "manifest": manifest(asked, args.seed)})
+        found[part] = lines
+    write_json(args.out / "table.json", table(found))
     print(f"wrote {args.out}")
 
 

@@ -268,12 +268,17 @@ def run_key(config: EvaluateConfig, fingerprint: str) -> str:
     return json_hash(chosen | remote | always)
 
 
-def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
-    """Returns the episodes that earlier, perhaps killed, runs with this key have left on disk."""
-    done: dict[int, Row] = {}
+def _held(out: Path, key: str) -> list[Row]:
+    """Returns the rows of a file, if they are of this key; none where it is missing or damaged."""
     with contextlib.suppress(FileError):
         if out.exists() and read_rows_manifest(out).get("run_key") == key:
-            done.update({row.episode: row for row in read_rows(out)})
+            return read_rows(out)
+    return []
+
+
+def _finished(out: Path, parts: Path, key: str) -> dict[int, Row]:
+    """Returns the episodes that earlier, perhaps killed, runs with this key have left on disk."""
+    done = {row.episode: row for row in _held(out, key)}
     for path in sorted(parts.glob("*.parquet")):
         try:
             done.update({row.episode: row for row in read_rows(path)})
@@ -309,10 +314,9 @@ class RowsInProgress:
         self._hashes = hashes | {"objects_hash": str(objects.fingerprint)}
         self._key = run_key(config, str(objects.fingerprint))
         self._parts = self.out.with_name(self.out.name + ".parts") / self._key
+        self._kept = _finished(self.out, self._parts, self._key)
         coarse = BY_HEIGHTS if config.env.simulated else {}  # rows of before there were events: played again
-        finished = _finished(self.out, self._parts, self._key)
-        self.done = {episode: row for episode, row in finished.items() if row.failure not in coarse}
-        self._new = False
+        self.done = {episode: row for episode, row in self._kept.items() if row.failure not in coarse}
         self._pending: list[Row] = []
         self._flushed = time.monotonic()
 
@@ -326,7 +330,6 @@ class RowsInProgress:
         """Takes an episode that was played."""
         self.done[row.episode] = row
         self._pending.append(row)
-        self._new = True
         if len(self._pending) >= FLUSH_EVERY or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
@@ -339,20 +342,26 @@ class RowsInProgress:
             self._pending.clear()
 
     def finish(self, trials: int) -> list[Row]:
-        """Merges the first episodes into the file, and returns them in order of episode."""
-        rows = [dataclasses.replace(self.done[i], trials=trials) for i in range(trials)]
-        if self._new or not self.out.exists() or len(read_rows(self.out)) != trials:
-            config, named = dataclasses.replace(self.config, trials=trials), {rows[0].policy: self.config.policy}
+        """Merges the first episodes into the file, and returns them in order of episode.
+
+        Nothing that was played is lost: what the file held beyond them stays there, and other parts stay parts.
+        """
+        held, every = _held(self.out, self._key), self._kept | self.done
+        count = max([trials - 1, *(row.episode for row in held)]) + 1
+        rows = [dataclasses.replace(every[i], trials=count) for i in sorted(every) if i < count]
+        if rows != held:
+            config, named = dataclasses.replace(self.config, trials=count), {rows[0].policy: self.config.policy}
             facts = manifest(
                 config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=self._key, **self._hashes,
                 objects=len(self.ids), gl_renderer=_gl_renderer(config),
                 **{SEEN: seen_in_rows(rows, named), DEMONSTRATED: demonstrated_sets(named)},
             )  # fmt: skip
             write_rows(self.out, rows, facts)
-        shutil.rmtree(self._parts, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self._parts.parent.rmdir()
-        return rows
+        if len(rows) == len(every):
+            shutil.rmtree(self._parts, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._parts.parent.rmdir()
+        return [dataclasses.replace(self.done[i], trials=trials) for i in range(trials)]
 
 
 def evaluate(
@@ -361,7 +370,7 @@ def evaluate(
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
     A run killed at any moment loses at most the last few episodes, and asking for more trials later plays only the new
-    ones.
+    ones. Asking for fewer returns fewer; `out` keeps all.
 
     Args:
         config: what to evaluate.

@@ -8,7 +8,9 @@ with a degree of freedom less than objects. The tests compare all of them with s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,32 +94,44 @@ class Design:
     def deviations(self) -> tuple[float, float]:
         """Standard deviations of a difference of one episode each: without a difference, and with it."""
         if self.correlation is not None:
-            return math.sqrt(self.separating), math.sqrt(max(0.0, self.separating - self.difference**2))
+            return _of_pairs(self.difference, self.separating)
         mean = (self.rate + self.other) / 2
         own = self.rate * (1 - self.rate) + self.other * (1 - self.other)
         return math.sqrt(2 * mean * (1 - mean)), math.sqrt(own)
 
 
+def _of_pairs(difference: float, separating: float) -> tuple[float, float]:
+    """Returns `Design.deviations` of shared starts."""
+    return math.sqrt(separating), math.sqrt(max(0.0, separating - difference**2))
+
+
 def power_for_episodes(design: Design, n: int) -> float:
     """Returns how often n episodes (of each policy) find the difference on these objects."""
     if design.correlation is not None:
-        return _mcnemar_power(design, n)
+        return pairs_power(n, design.difference, design.separating, design.alpha)
     from scipy.stats import norm
 
     null, own = design.deviations
     return float(norm.cdf((abs(design.difference) * math.sqrt(n) - norm.isf(design.alpha / 2) * null) / (own or 1e-9)))
 
 
-def _mcnemar_power(design: Design, n: int) -> float:
-    """Returns the power of McNemar's exact test: over how many starts separate, and how many of those lean one way."""
+def pairs_power(n: int, difference: float, separating: float, alpha: float) -> float:
+    """Returns the power of McNemar's exact test: over how many starts separate, and how many of those lean one way.
+
+    Args:
+        n: starts that both policies meet.
+        difference: true one of the success rates.
+        separating: share of the starts that only one of both solves.
+        alpha: two-sided level.
+    """
     from scipy.stats import binom
 
-    separating = min(1.0, design.separating)
-    lean = min(1.0, (separating + abs(design.difference)) / (2 * separating))
+    separating = min(1.0, separating)
+    lean = min(1.0, (separating + abs(difference)) / (2 * separating))
     middle, reach = n * separating, 9 * math.sqrt(n * separating * (1 - separating)) + 9  # no count is beyond it
     counts = np.arange(max(0, math.floor(middle - reach)), min(n, math.ceil(middle + reach)) + 1)
-    worst = binom.ppf(design.alpha / 2, counts, 0.5)  # fewest on the losing side that need not be rejected
-    worst -= 2 * binom.cdf(worst, counts, 0.5) > design.alpha
+    worst = binom.ppf(alpha / 2, counts, 0.5)  # fewest on the losing side that need not be rejected
+    worst -= 2 * binom.cdf(worst, counts, 0.5) > alpha
     found = binom.sf(counts - worst - 1, counts, lean) + binom.cdf(worst, counts, lean)
     return float(np.sum(binom.pmf(counts, n, separating) * np.where(worst < 0, 0.0, found)))
 
@@ -139,13 +153,39 @@ def power_for_objects(design: Design, objects: int) -> float:
 
 def episodes_needed(design: Design) -> int:
     """Returns how many episodes of each policy find the difference on these objects with the design's power."""
+    if design.correlation is not None:
+        return pairs_needed(design.difference, design.separating, design.power, design.alpha)
+    power_of = functools.partial(power_for_episodes, design)
+    return _fewest(power_of, design.difference, design.deviations, design.power, design.alpha)
+
+
+def pairs_needed(difference: float, separating: float, power: float = 0.8, alpha: float = 0.05) -> int:
+    """Returns how many shared starts McNemar's exact test needs to find a difference, looked at once.
+
+    Args:
+        difference: that is to be found; for one that was seen, the answer would say nothing beyond its p.
+        separating: share of the starts that only one of both policies solves, at least |difference|.
+        power: how often it is to be found.
+        alpha: two-sided level.
+    """
+    if not 0 < abs(difference) <= separating + 1e-12:
+        told = f"where {100 * separating:g} % of the starts separate two policies"
+        raise ConfigError(f"{told}, no difference of {100 * difference:g} points can be planned for")
+    power_of = functools.partial(pairs_power, difference=difference, separating=separating, alpha=alpha)
+    return _fewest(power_of, difference, _of_pairs(difference, separating), power, alpha)
+
+
+def _fewest(
+    power_of: Callable[[int], float], difference: float, deviations: tuple[float, float], power: float, alpha: float
+) -> int:
+    """Returns the first n from that of the formula on that has the power: an exact test needs a few more."""
     from scipy.stats import norm
 
-    null, own = design.deviations
-    reach = norm.isf(design.alpha / 2) * null + norm.ppf(design.power) * own
-    n = max(1, math.ceil(float(reach / design.difference) ** 2))
-    _require(n, design)
-    while power_for_episodes(design, n) < design.power:  # the exact test needs a few more than the formula
+    null, own = deviations
+    reach = norm.isf(alpha / 2) * null + norm.ppf(power) * own
+    n = max(1, math.ceil(float(reach / difference) ** 2))
+    _require(n, difference)
+    while power_of(n) < power:
         n += max(1, n // 200)
     return n
 
@@ -157,15 +197,15 @@ def objects_needed(design: Design) -> int:
     null, own = design.deviations
     reach = norm.isf(design.alpha / 2) * null + norm.ppf(design.power) * own
     objects = max(2, math.ceil(float(reach / design.difference) ** 2 * design.effect / design.each))
-    _require(objects * design.each, design)
+    _require(objects * design.each, design.difference)
     while power_for_objects(design, objects) < design.power:  # Student's t needs a few more than the normal quantile
         objects += max(1, objects // 200)
     return objects
 
 
-def _require(episodes: int, design: Design) -> None:
+def _require(episodes: int, difference: float) -> None:
     if episodes > MOST:
-        told = f"{abs(100 * design.difference):g} points need about {episodes:,} episodes"
+        told = f"{abs(100 * difference):g} points need about {episodes:,} episodes"
         raise ConfigError(f"{told}, more than {MOST:,}: ask for a larger difference, or fewer episodes of each object")
 
 

@@ -57,6 +57,17 @@ class Seen:
         return cls(tuple(value["trained"]), tuple(value["unclear"]))
 
 
+def not_unseen(seen: Sequence[tuple[str, Seen | None, int]]) -> str:
+    """Returns a note on what "new objects" are not, where policies were trained on what they met; "" where none was.
+
+    Args:
+        seen: policies, what each says of the objects that it met, and how many those are.
+    """
+    trained = [f"{name} was {one.label(objects)}" for name, one, objects in seen if one and one.trained]
+    told = "what is said of new objects holds for others that are trained on likewise, not for unseen ones"
+    return f"{', '.join(trained)}: {told}" if trained else ""
+
+
 def _sources(spec: str) -> set[str]:
     """Returns the sets that an object set's string joins, without their options and sides."""
     return {re.split(r"[?@]", part)[0] for part in spec.split("+")}

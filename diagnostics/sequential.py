@@ -29,7 +29,8 @@ the expectation m_o after r + 1, independently over objects, and E_r is affine i
 *backwards* in r, and Doob's inequality bounds the chance that any of E_R, ..., E_1 reaches 1/a by a E[E_1] <= a, for
 every R. (Reverse martingales to this end: Manole and Ramdas, "Martingale methods for sequential estimation of convex
 functionals and divergences", 2023.) It needs bets that are fixed beforehand and objects drawn independently. Nothing is
-assumed of the distribution of their gaps, which has a price: few objects never settle a small gap, see `least_gap`.
+assumed of the distribution of their gaps, which has a price: a small gap seen on few objects is never called
+(`least_gap`).
 
 Two-sided: each direction has half of the error. The gaps that were never refuted at any look form a confidence
 sequence: with a probability of at least the confidence it holds the true gap at all rounds at once. What is decided is
@@ -55,7 +56,6 @@ BETS: Array = np.geomspace(0.05, 0.999, 16)
 # Of new objects few are all that there will ever be, and rounds take chance out of each: the boldest bet has half.
 SHARES: dict[str, Array] = {THESE: np.full(16, 1 / 16), NEW: np.append(np.full(15, 1 / 30), 1 / 2)}
 CANDIDATES: Array = np.arange(-199, 200) / 200  # gaps that are bet against; -1 and 1 cannot be refuted
-POWER = 0.8
 
 
 def log_capital(values: Array, candidates: Array, centres: Array | None = None) -> Array:
@@ -216,42 +216,15 @@ def _log_sum(logarithms: Array, shares: Array) -> Array:
 
 
 def least_gap(objects: int, confidence: float = CONFIDENCE) -> float:
-    """Returns the least gap that the test for new objects can ever settle with so many objects.
+    """Returns the least gap that must be seen for the test for new objects to call it, with so many objects.
 
-    It is reached where the gap is the same on every object, after endless rounds; where it varies, more is needed. A
-    test without assumptions cannot do much better: where a share g / (1 + g) of the population's objects is always lost
+    It suffices where the same gap is seen on every object; where it varies, more is needed (capital is concave in what
+    is seen of the objects). A true gap below it may be called where chance shows a larger one at some look. A test
+    without assumptions cannot do much better: where a share g / (1 + g) of the population's objects is always lost
     and the gap is g on the others, the mean gap is 0, yet n objects show none of the lost ones with a probability of
-    (1 + g)^-n. inf where no gap is ever settled.
+    (1 + g)^-n. inf where no gap is ever called.
     """
     gaps = np.arange(1, 1001) / 1000
     reached = np.array([_log_sum(objects * log_capital(gap[None], np.zeros(1)), SHARES[NEW])[0] for gap in gaps])
     enough = reached >= math.log(2.0 / (1.0 - confidence))
     return float(gaps[int(np.argmax(enough))]) if enough.any() else math.inf
-
-
-def paired_sample_size(
-    gap: float, discordance: float, power: float = POWER, confidence: float = CONFIDENCE
-) -> int | None:
-    """Returns how many pairs of episodes McNemar's test needs that is looked at once, at the end.
-
-    (z sqrt(q) + y sqrt(q - g^2))^2 / g^2 for a gap g and a discordance q (Miettinen, 1968; Connor, 1987), with normal
-    quantiles z of the two-sided level and y of the power. Episodes are taken as independent.
-
-    Args:
-        gap: true difference of the success rates.
-        discordance: share of the pairs in which one policy alone succeeds, at least |gap|.
-        power: chance to find this gap.
-        confidence: one minus the level of the test.
-
-    Returns:
-        Pairs; None for no gap, which no number of episodes finds.
-    """
-    if not abs(gap) <= discordance <= 1.0 or not 0.0 < power < 1.0:
-        raise ConfigError(f"gap {gap}, discordance {discordance}, power {power}: needs |gap| <= discordance <= 1")
-    from scipy.stats import norm
-
-    if gap == 0.0:
-        return None
-    level, reach = norm.ppf(0.5 + confidence / 2.0), norm.ppf(power)
-    needed: float = (level * math.sqrt(discordance) + reach * math.sqrt(discordance - gap**2)) ** 2 / gap**2
-    return math.ceil(needed)

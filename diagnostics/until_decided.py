@@ -33,8 +33,10 @@ from toyshift.diagnostics.evaluation import (
     play_row,
     served,
 )
+from toyshift.diagnostics.power import pairs_needed
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.sequential import NEW, THESE, PairedTest, least_gap, paired_sample_size
+from toyshift.diagnostics.seen import not_unseen, seen_objects
+from toyshift.diagnostics.sequential import NEW, THESE, PairedTest, least_gap
 
 MAY_DIFFER = ("policy", "name", "trials", "remote", "env")  # between the two sides
 
@@ -50,6 +52,7 @@ class Decision:
         tests: both tests by what they are about, after the last round.
         rows: of both policies, in order.
         most: rounds that there could have been.
+        notes: what to keep in mind.
     """
 
     first: str
@@ -59,6 +62,7 @@ class Decision:
     tests: Mapping[str, PairedTest]
     rows: Sequence[Row]
     most: int
+    notes: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -75,9 +79,13 @@ class Decision:
         return self.tests[THESE].rounds * self.objects
 
     def fixed_design(self) -> int | None:
-        """Returns the pairs of episodes of a fixed design for a true gap as large as the one found; None for no gap."""
-        test = self.tests[THESE]
-        return paired_sample_size(test.gap, test.discordance)
+        """Returns the pairs of episodes of McNemar's test, looked at once, for a gap as large as the margin.
+
+        How often policies differ is taken from what was seen. None where no margin was asked for, which is the only gap
+        that was planned (one that was seen would say nothing beyond the evidence), or policies differ less often.
+        """
+        differ = self.tests[THESE].discordance
+        return pairs_needed(self.margin, differ) if 0.0 < self.margin <= differ else None
 
     def to_json(self) -> dict[str, Any]:
         least = least_gap(self.objects)
@@ -88,7 +96,7 @@ class Decision:
             "discordance": self.tests[THESE].discordance,
             "tests": [test.to_json(self.margin) for test in self.tests.values()],
             "fixed_design_episodes": self.fixed_design(),
-            "least_gap_for_new_objects": least if math.isfinite(least) else None,
+            "least_gap_for_new_objects": least if math.isfinite(least) else None, "notes": list(self.notes),
         }  # fmt: skip
 
     def text(self) -> str:
@@ -104,16 +112,18 @@ class Decision:
         played = f"{self.episodes} episodes each (rounds {test.rounds}, objects {self.objects})"
         counts = f"gap {100 * test.gap:+.1f} points, one alone succeeded in {100 * test.discordance:.1f} %"
         lines.append(f"{'decided' if self.verdict else 'not decided, trials spent'} after {played}: {counts}")
-        fixed = self.fixed_design()
-        told = "no number of episodes" if fixed is None else f"{fixed} episodes each"
         if not self.verdict:
             lines.append("the same command with more --trials goes on from here")
-        lines.append(f"a fixed design, looked at once, needs {told} to find a true gap of this size (80 % power)")
+        if fixed := self.fixed_design():
+            told = f"a true gap of {100 * self.margin:g} points (80 % power, policies that differ as often)"
+            lines.append(f"a fixed design, looked at once, needs {fixed} episodes each to find {told}")
         least = least_gap(self.objects)
         if not self.tests[NEW].verdict(self.margin) and abs(test.gap) < least:
-            settles = f"a gap below {100 * least:.0f} points" if math.isfinite(least) else "any gap"
-            lines.append(f"{self.objects} objects can never settle {settles} for new objects: more objects could")
-        return "\n".join(lines)
+            seen = f"a gap seen below {100 * least:.1f} points" if math.isfinite(least) else "no gap"
+            cannot = "cannot" if math.isfinite(least) else "can"
+            told = f"{cannot} be called better or worse with these {self.objects} objects: more objects could"
+            lines.append(f"for new objects, {seen} {told}")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 @contextlib.contextmanager
@@ -221,7 +231,11 @@ def evaluate_until_decided(
                     if settled():
                         break
     rows = [row for k in kept for row in k.finish(tests[THESE].rounds * len(ids))]
-    return Decision(rows[0].policy, rows[-1].policy, about, margin, tests, rows, most)
+    names = rows[0].policy, rows[-1].policy
+    note = not_unseen([
+        (name, seen_objects(c.policy, c.objects, ids), len(ids)) for name, c in zip(names, sides, strict=True)
+    ])  # fmt: skip
+    return Decision(*names, about, margin, tests, rows, most, (note,) if note else ())
 
 
 def state(test: PairedTest) -> tuple[str, str]:

@@ -66,7 +66,8 @@ class Config(
     """trials: all are played. decided: two policies are played in rounds of all objects, from the same starts, until it
     is settled which is better on these objects; decided-for-new: on new objects (docs/sequential.md)."""
     margin: float = 0.0
-    """With --until: also settled once the gap is shown to be below this many points, e.g. 5; 0 does not ask."""
+    """With --until: also settled once the gap is shown to be below this many points, e.g. 5; 0 does not ask. It is the
+    gap for which the episodes of a fixed design are told, too."""
     swapped: Path | None = None
     """Folder of `toyshift data fragment`: measures the degree of shortcut learning. Targets lie where one sub-dataset
     had them, under the cue of the other, and under their own as a control (docs/dsl.md)."""
@@ -167,6 +168,7 @@ def main(cfg: Config) -> dict[str, Any]:
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
+    from toyshift.diagnostics.evaluation import PROTOCOL
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
@@ -219,7 +221,11 @@ def main(cfg: Config) -> dict[str, Any]:
             rows += evaluate(config, path, workers=cfg.processes)
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
-    told = {"trained_on": trained_on, SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called)}
+    hashes = {objects: str(load_objects(objects).fingerprint) for objects in cfg.sets}
+    told = {
+        "trained_on": trained_on, SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called),
+        "protocol": PROTOCOL, "objects_hash": hashes,
+    }  # fmt: skip
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, **told)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {

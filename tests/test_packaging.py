@@ -50,6 +50,18 @@ def test_there_is_no_root_package() -> None:
 
 
 @in_checkout
+def test_every_dependency_is_imported() -> None:
+    """By the rooms themselves, or by what they import."""
+    by_others = {"onnxscript", "rtree"}  # torch.onnx; trimesh's nearest points
+    called = {"pillow": "PIL", "pyyaml": "yaml"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} - by_others
+    source = "\n".join(path.read_text(encoding="utf-8") for room in FOLDERS for path in (ROOT / room).rglob("*.py"))
+    words = set(re.findall(r"^\s*(?:import|from) (?:torch\.utils\.)?(\w+)", source, re.MULTILINE))
+    assert {name for name in names if called.get(name, name.replace("-", "_")) not in words} == set()
+
+
+@in_checkout
 def test_every_dependency_has_a_tested_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from toyshift.diagnostics.comparing.trials import Side, Trial
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest
-from toyshift.diagnostics.seen import DEMONSTRATED
+from toyshift.diagnostics.seen import DEMONSTRATED, seen_of_files
 
 
 def _file(path: Path) -> Path:
@@ -23,23 +24,43 @@ def recognises(path: Path) -> bool:
 def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
     """Returns a side per policy; starts are fixed by purpose, root seed and episode (`core/seeds.py`)."""
     policies: dict[str, list[Row]] = {}
-    for row in read_rows(_file(path)):
+    facts, every = read_rows_manifest(_file(path)), read_rows(_file(path))
+    for row in every:
         policies.setdefault(row.policy, []).append(row)
-    demonstrated = read_rows_manifest(_file(path)).get(DEMONSTRATED, {})
+    demonstrated = facts.get(DEMONSTRATED, {})
+    seen = seen_of_files([(facts, every)])
+    sets = {_group(row): row.object_set for row in every}
+    terms = {group: _terms(facts, object_set) for group, object_set in sets.items()}
     why = "purpose, seed and episode of a row fix its start"
     if not policies:
         return [Side(name or str(path), "rows of toyshift evaluate", (), why)]  # which says that it is empty
     return [
         Side(
-            name or policy, "rows of toyshift evaluate", tuple(map(_trial, rows)), why,
+            name or policy, "rows of toyshift evaluate", tuple(map(_trial, rows)), why, terms=terms,
+            seen={group: seen[policy, spec] for group, spec in sets.items() if (policy, spec) in seen},
             trained_on=tuple(demonstrated.get(policy, ())),
         )
         for policy, rows in policies.items()
     ]  # fmt: skip
 
 
+def _terms(facts: Mapping[str, Any], object_set: str) -> dict[str, Any]:
+    """Returns what a manifest says of how episodes of a set were played."""
+    objects = facts.get("objects_hash")
+    said = {
+        "protocol": facts.get("protocol"),
+        "max_steps": (facts.get("config") or {}).get("max_steps"),
+        "objects": objects.get(object_set) if isinstance(objects, Mapping) else objects,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _group(row: Row) -> str:
+    return f"{row.object_set} {row.scene}".rstrip()
+
+
 def _trial(row: Row) -> Trial:
-    group = f"{row.object_set} {row.scene}".rstrip()
+    group = _group(row)
     shift = ",".join(filter(None, (row.look, row.shift)))
     base = (group, row.object_id, row.purpose, row.seed, row.episode)
     return Trial(group, row.object_id, (*base, shift), row.success, row.failure, shift, base)

@@ -45,10 +45,14 @@ def match(
             as one start) or unpaired.
 
     Raises:
-        ConfigError: they are to be paired, and share nothing.
+        ConfigError: they are to be paired, and share nothing, or were played on other terms.
     """
     if pairing == "unpaired":
         return _apart(episodes, "as asked for")
+    if unlike := _unlike(sides, episodes):
+        if pairing == "paired":
+            raise ConfigError(f"{sides[0].name} and {sides[1].name} cannot be paired: {unlike}")
+        return _apart(episodes, unlike)
     silent = [side for side, own in zip(sides, episodes, strict=True) if any(e.start is None for e in own)]
     if silent and pairing == "auto":
         if len({side.starts for side in silent}) == 1:
@@ -68,6 +72,16 @@ def match(
     return Matched(first, second, True, why)
 
 
+def _unlike(sides: tuple[Side, Side], episodes: tuple[Sequence[Trial], Sequence[Trial]]) -> str:
+    """Says by what one start is not the same for both sides, as far as both files tell; "" for nothing."""
+    groups = [dict.fromkeys(e.group for e in own) for own in episodes]
+    found: dict[str, None] = {}
+    for group in (group for group in groups[0] if group in groups[1]):
+        one, other = (side.terms.get(group, {}) for side in sides)
+        found |= {f"{k} {one[k]} and {other[k]}": None for k in one if k in other and one[k] != other[k]}
+    return f"they were played with {', '.join(found)}" if found else ""
+
+
 def _apart(episodes: tuple[Sequence[Trial], Sequence[Trial]], why: str) -> Matched:
     items = [{e.cluster for e in own} for own in episodes]
     shared = items[0] & items[1]
@@ -80,11 +94,11 @@ def _apart(episodes: tuple[Sequence[Trial], Sequence[Trial]], why: str) -> Match
 
 
 def _numbered(episodes: Sequence[Trial]) -> dict[Hashable, Trial]:
-    """Returns episodes by object, shift and their number among those."""
+    """Returns episodes by object, shift and their number among those, the file's own where it says one."""
     count: collections.Counter[Hashable] = collections.Counter()
     found: dict[Hashable, Trial] = {}
     for one in episodes:
         key = (one.cluster, one.shift)
-        found[key, count[key]] = one
+        found[key, count[key] if one.number is None else one.number] = one
         count[key] += 1
     return found

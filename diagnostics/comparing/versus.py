@@ -13,6 +13,7 @@ from toyshift.diagnostics.clusters import FEW
 from toyshift.diagnostics.comparing.counts import Counts
 from toyshift.diagnostics.comparing.pairs import Matched, match
 from toyshift.diagnostics.comparing.trials import Side, Trial
+from toyshift.diagnostics.seen import Seen, not_unseen
 from toyshift.diagnostics.statistics import holm
 
 THESE, NEW = "these objects", "new objects"
@@ -142,7 +143,7 @@ def compare_sides(
             pair[0].name, pair[1].name, group, shift, matched.paired, matched.why,
             (len(matched.first), len(matched.second)), c.rates, c.value, c.objects,
             (int(c.only_1.sum()), int(c.only_2.sum())) if c.paired else None,
-            judge(c, p_holm, margin, confidence, len(cells), _alike(matched)), _notes(pair, c),
+            judge(c, p_holm, margin, confidence, len(cells), _alike(matched)), _notes(pair, c, matched),
         )
         for (pair, group, shift, matched), c, p_holm in zip(cells, counts, zip(*corrected, strict=True), strict=True)
     ]  # fmt: skip
@@ -178,8 +179,19 @@ def shared_cells(pair: tuple[Side, Side], pairing: str = "auto") -> list[tuple[s
     return [(*key, match(pair, (keyed[0][key], keyed[1][key]), pairing)) for key in plain or shared]
 
 
-def _notes(pair: tuple[Side, Side], counts: Counts) -> tuple[str, ...]:
+def _seen(side: Side, episodes: Sequence[Trial]) -> tuple[str, Seen | None, int]:
+    """Returns what a policy says of the objects of some of its episodes, between its name and their number."""
+    met = {e.cluster for e in episodes}
+    known = [one.of({item for group, item in met if group == of}) for of, one in side.seen.items()]
+    trained, unclear = (tuple(name for one in known for name in getattr(one, part)) for part in ("trained", "unclear"))
+    return side.name, Seen(trained, unclear), len(met)
+
+
+def _notes(pair: tuple[Side, Side], counts: Counts, matched: Matched) -> tuple[str, ...]:
     notes = [note for side in pair for note in (f"{side.name}: {text}" for text in side.notes)]
+    both = [_seen(side, own) for side, own in zip(pair, (matched.first, matched.second), strict=True)]
+    if counts.objects > 1 and (note := not_unseen(both)):
+        notes.append(note)
     if 1 < counts.objects < FEW:
         notes.append(f"{counts.objects} objects: the interval for new objects errs on the wide side below {FEW}")
     if counts.rates in ((0.0, 0.0), (1.0, 1.0)):

@@ -20,6 +20,7 @@ from toyshift.core.files import read_json
 from toyshift.diagnostics.comparing.trials import Side, Trial
 
 WHY = "vla-eval's episode number of a task, with the benchmark's seed, stands for a start"
+UNSEEDED = "vla-eval's file holds no seed (--pairing paired: both sides had the same one, and episode numbers tell)"
 
 
 class _Found(NamedTuple):
@@ -66,13 +67,15 @@ def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
                 if found.error:
                     errors += 1
                     continue
-                start = (found.benchmark, found.task, found.episode, found.seed)
-                episodes.append(Trial(found.benchmark, found.task, start, _success(found, file)))
+                own = (found.benchmark, found.task, found.episode, found.seed)
+                start = None if found.seed is None else own
+                episodes.append(Trial(found.benchmark, found.task, start, _success(found, file), number=found.episode))
         except (KeyError, TypeError, ValueError, sqlite3.Error) as error:
             raise FileError(f"{file} lacks what vla-eval writes ({error})") from error
     notes = (f"{errors} episodes that ended in an error of the harness are left out",) if errors else ()
     name = name or (path.resolve().name if path.is_dir() else path.stem)
-    return [Side(name, "vla-eval", tuple(episodes), WHY, notes)]
+    why = UNSEEDED if any(one.start is None for one in episodes) else WHY
+    return [Side(name, "vla-eval", tuple(episodes), why, notes)]
 
 
 def _of_json(file: Path) -> Iterator[_Found]:

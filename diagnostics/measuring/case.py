@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
+from toyshift.diagnostics.measuring.finding import Finding, Findings, too_few, undefined
 from toyshift.diagnostics.statistics import bootstrap_ratio
 from toyshift.diagnostics.tables import interval
 
@@ -71,22 +71,25 @@ def case_index(
     beta = bootstrap_ratio((moved * apart).sum(axis=1), (apart**2).sum(axis=1), left, seed=seed)
     aside = float(((moved - beta.value * apart) ** 2).sum() / (apart**2).sum())
     span = f"beta {beta.value:.2f} {interval(beta.low, beta.high)}"
-    if beta.low > 0.5:
+    few = too_few(units, "scenes" if left is None else "episodes")
+    if few:
+        verdict = f"too few to tell which of rule and nearest example it follows ({span})"
+    elif beta.low > 0.5:
         verdict = f"outside the trained region it follows the rule rather than the nearest example ({span})"
     elif beta.high < 0.5:
         verdict = f"outside the trained region it follows the nearest example ({span})"
     else:
         verdict = f"not told which of rule and nearest example it follows ({span})"
-    caveats = []
+    caveats = list(few)
     if dropped := len(told_apart) - int(told_apart.sum()):
         caveats.append(f"{dropped} scenes in which rule and example hardly differ are left out")
-    if lost := aside > 1:
+    if (lost := aside > 1) and not few:
         caveats.append("its actions lie further from the line between the two than they are apart: it follows neither")
         verdict = f"it follows neither rule nor nearest example ({span}, {aside:.1f} aside)"
     figures = {"scenes": int(told_apart.sum()), "beta": beta.value, "low": beta.low, "high": beta.high, "aside": aside}
     return Finding(
         name="case", subject=subject, value=beta, unit=PART, null=0.0, verdict=verdict,
-        card="" if lost or beta.low <= 0.5 <= beta.high else verdict, table=(figures,), caveats=tuple(caveats),
+        card="" if few or lost or beta.low <= 0.5 <= beta.high else verdict, table=(figures,), caveats=tuple(caveats),
     )  # fmt: skip
 
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
+from toyshift.diagnostics.clusters import FEW
 from toyshift.diagnostics.comparing.trials import Trial
 from toyshift.diagnostics.measuring.episodes import by_group, read_policies
-from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, percent, undefined
+from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, percent, too_few, undefined
 from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_mean, holm, wilson
 
 if TYPE_CHECKING:
@@ -161,20 +162,22 @@ def progression(shifts: Mapping[str, Array], policies: Sequence[str], *, seed: i
     rises: list[str] = []
     falls: list[str] = []
     untold: list[str] = []
+    few: list[str] = []
     lines = []
     for (shift, step), p in zip(steps.items(), corrected, strict=True):
         where = f"under {shift}" if shift else "without a shift"
-        (untold if p > ALPHA else rises if scores[shift] > 0 else falls).append(where)
+        (few if step.n < FEW else untold if p > ALPHA else rises if scores[shift] > 0 else falls).append(where)
         rates = {name: float(rate) for name, rate in zip(policies, rated[shift].mean(axis=0), strict=True)}
         figures = {"step": step.value, "low": step.low, "high": step.high, "z": scores[shift], "p (Holm)": p}
         lines.append({"shift": shift or "-", "objects": step.n, **rates, **figures})
-    parts = {"rises": rises, "falls": falls, "shows no trend": untold}
+    parts = {"rises": rises, "falls": falls, "shows no trend": untold, "was seen on too few objects": few}
     verdict = "; ".join(f"{word} {listed(names)}" for word, names in parts.items() if names)
     first = "" if "" in steps else next(iter(steps))
     verdict = f"from {policies[0]} to {policies[-1]} success {verdict}"
     return Finding(
         name="progression", subject=subject, value=steps[first], unit=f"{STEP}{first and f', under {first}'}",
         null=0.0, verdict=verdict, card=verdict if rises or falls else "", table=tuple(lines),
+        caveats=too_few(min(step.n for step in steps.values()), "objects"),
     )  # fmt: skip
 
 
@@ -193,7 +196,7 @@ def progression_of(asked: Asked) -> Findings:
         one = progression(rates, names, seed=asked.seed, subject=group)
         alone = len({key for own in cells for key in own}) - len(shared)
         note = (f"{alone} pairs of object and shift that some policy did not meet are left out",) if alone else ()
-        found.append(dataclasses.replace(one, caveats=note))
+        found.append(dataclasses.replace(one, caveats=one.caveats + note))
     return Findings(tuple(found) or (undefined("progression", STEP, "only references (oracle, random) are there"),))
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from toyshift.diagnostics.clusters import FEW
 from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.tables import interval, render_table
 
@@ -60,6 +61,14 @@ def undefined(name: str, unit: str, why: str, *, n: int = 0, subject: str = "") 
     return Finding(
         name=name, subject=subject, value=nothing, unit=unit, null=math.nan, verdict=f"undefined: {why}", card=""
     )
+
+
+def too_few(n: int, units: str) -> tuple[str, ...]:
+    """Returns the caveat for which a finding of few units has no verdict; none from `clusters.FEW` on.
+
+    A bootstrap of so few, and the normal approximation of a rank test, say more than they know.
+    """
+    return (f"{n} {units}: no verdict below {FEW}, where intervals are too narrow",) if n < FEW else ()
 
 
 def findings_table(result: Findings) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.comparing.trials import Trial
 from toyshift.diagnostics.measuring.episodes import by_group, read_policies
-from toyshift.diagnostics.measuring.finding import Finding, Findings, percent, undefined
+from toyshift.diagnostics.measuring.finding import Finding, Findings, percent, too_few, undefined
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, clustered
 
 if TYPE_CHECKING:
@@ -65,7 +65,10 @@ def ignorance(
     said += f" and {unknown} on objects that it never grasps"
     is_error = excess.low > 0
     is_ignorance = unknown > 0 and (never.low > (1 - p) ** (STARTS + 1) or not known.any())
-    if is_error and errors >= unknown:
+    if few := too_few(count, "objects"):
+        is_error = is_ignorance = False
+        verdict = f"{said}: too few objects to say which explains most"
+    elif is_error and errors >= unknown:
         verdict = f"{said}: repair the shift, not the data"
     elif is_ignorance and unknown > missed / 2:
         verdict = f"{said}: repair the data, not the shift"
@@ -79,7 +82,9 @@ def ignorance(
             _line(shift, label == shift, error, ignorant, won, by_chance, names, seed)
             for shift in dict.fromkeys(label.tolist())
         ),
-        caveats=(f"success without the shift is {percent(p)}; which start a policy fails from may itself be luck",),
+        caveats=(
+            f"success without the shift is {percent(p)}; which start a policy fails from may itself be luck", *few
+        ),
     )  # fmt: skip
 
 

@@ -294,6 +294,27 @@ def test_a_killed_run_goes_on_and_equals_an_uninterrupted_one(fake, tmp_path, mo
     assert len(played) == 50  # another seed shares nothing
 
 
+def test_fewer_trials_return_fewer_rows_and_delete_none(fake, tmp_path, monkeypatch):
+    config = EvaluateConfig("random", THREE, trials=30, max_steps=30, env=EnvSpec(make_env=fake.Env))
+    out = tmp_path / "rows.parquet"
+    whole = evaluate(config, out, workers=0, progress=False)
+    before, played = out.read_bytes(), []
+    original = evaluation.play_row
+    monkeypatch.setattr(evaluation, "play_row", lambda *a: (played.append(a[-1]), original(*a))[1])
+    fewer = evaluate(dataclasses.replace(config, trials=12), out, workers=0, progress=False)
+    assert fewer == [dataclasses.replace(row, trials=12) for row in whole[:12]]
+    assert out.read_bytes() == before
+    assert without_time(evaluate(config, out, workers=0, progress=False)) == without_time(whole)
+    assert played == []
+
+    parts = tmp_path / "killed.parquet.parts" / evaluation.run_key(config, load_objects(THREE).fingerprint)
+    write_rows(parts / "0000000.parquet", whole, {})
+    evaluate(dataclasses.replace(config, trials=12), tmp_path / "killed.parquet", workers=0, progress=False)
+    again = evaluate(config, tmp_path / "killed.parquet", workers=0, progress=False)
+    assert (again, played) == (whole, [])  # what a killed run had played beyond them is there, too
+    assert not (tmp_path / "killed.parquet.parts").exists()
+
+
 def test_damaged_parts_are_named_and_played_again(fake, tmp_path):
     config = EvaluateConfig("random", THREE, trials=4, env=EnvSpec(make_env=fake.Env))
     key = evaluation.run_key(config, load_objects(THREE).fingerprint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.clusters import of_pairs
@@ -11,6 +12,7 @@ from toyshift.diagnostics.power import (
     Design,
     episodes_needed,
     objects_needed,
+    pairs_needed,
     plan,
     power_for_episodes,
     power_for_objects,
@@ -41,6 +43,22 @@ def test_power_of_mcnemar_is_that_of_the_exact_test():
     assert power_for_episodes(design, 90) == pytest.approx(found, abs=3 * np.sqrt(0.25 / RUNS))
     n = episodes_needed(design)
     assert power_for_episodes(design, n) >= 0.8 > power_for_episodes(design, int(0.9 * n))
+
+
+def test_pairs_are_those_of_the_exact_test_and_of_a_design():
+    """Connor's formula says 234, with which the exact test has less power than was asked for."""
+    pairs = pairs_needed(0.1, 0.3)
+    counts = np.random.default_rng(3).multinomial((234, pairs), [0.2, 0.1, 0.7], size=(20_000, 2))
+    won, lost = counts[..., 0], counts[..., 1]
+    formula, exact = np.mean(2 * binom.cdf(np.minimum(won, lost), won + lost, 0.5) <= 0.05, axis=0)
+    assert formula < 0.78
+    assert exact == pytest.approx(0.8, abs=0.012)
+    assert pairs_needed(-0.1, 0.3) == pairs
+    design = Design(0.6, 0.1, correlation=0.3)
+    assert episodes_needed(design) == pairs_needed(0.1, design.separating)
+    for wrong in ((0.4, 0.3), (0.0, 0.3), (0.1, 0.0)):
+        with pytest.raises(ConfigError, match="can be planned for"):
+            pairs_needed(*wrong)
 
 
 def test_power_of_unpaired_episodes_is_found_in_simulation():

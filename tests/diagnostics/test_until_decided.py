@@ -16,12 +16,16 @@ from toyshift.core.workers import Pool
 from toyshift.diagnostics import evaluation, until_decided
 from toyshift.diagnostics.actors import EnvSpec
 from toyshift.diagnostics.evaluation import EvaluateConfig
+from toyshift.diagnostics.power import pairs_needed
 from toyshift.diagnostics.rows import read_rows
+from toyshift.diagnostics.seen import Seen
 from toyshift.diagnostics.sequential import NEW, THESE, PairedTest
 from toyshift.diagnostics.until_decided import Decision, differences, evaluate_until_decided
+from toyshift.toys import load_objects
 
 CONTRACT = ActionContract("eef_delta", ("dx",), ("m",), (-1.0,), (1.0,), 10.0, ("j1",))
 OBJECTS = "toys:train?n=4"
+PAGE = Path(__file__).parents[2] / "docs" / "sequential.md"
 
 
 class Env:
@@ -109,7 +113,8 @@ def test_rounds_are_played_until_it_is_decided(tmp_path: Path) -> None:
     told = decision.to_json()
     assert told["verdict"] == "better"
     assert told["tests"][0]["low"] == decision.tests[THESE].low == test.low
-    assert told["fixed_design_episodes"] == decision.fixed_design()
+    assert told["fixed_design_episodes"] is None  # nothing was planned
+    assert "fixed design" not in decision.text()
     assert "on these objects, 0.9 is better than 0.6" in decision.text()
     assert decide(tmp_path / "other", "0.6", "0.9").verdict == "worse"
 
@@ -148,10 +153,10 @@ def test_a_killed_run_decides_the_same(tmp_path: Path, monkeypatch: pytest.Monke
 def test_trials_are_spent_where_nothing_can_be_decided(tmp_path: Path) -> None:
     decision = decide(tmp_path, "0.7", "0.70", trials=82)
     assert (decision.verdict, decision.episodes, decision.most) == ("", 80, 20)
-    assert decision.fixed_design() is None
     assert "not decided, trials spent" in decision.text()
     assert decision.to_json()["verdict"] == "not decided"
     same = decide(tmp_path, "0.7", "0.70", margin=0.2)
+    assert same.fixed_design() is None  # policies that never differ have no gap of 20 points
     assert same.verdict == "equivalent"
     assert "equivalent within 20 points to" in same.text()
     assert same.episodes < 80  # decided from the rows that were there
@@ -162,7 +167,48 @@ def test_too_few_objects_never_settle_it_for_new_ones(tmp_path: Path) -> None:
     assert (decision.verdict, decision.episodes) == ("", 200)
     assert decision.tests[THESE].verdict() == "better"
     assert decision.to_json()["least_gap_for_new_objects"] is None
-    assert "4 objects can never settle any gap for new objects" in decision.text()
+    assert "for new objects, no gap can be called better or worse with these 4 objects" in decision.text()
+
+
+def test_a_decision_leaves_the_rows_that_were_there(tmp_path: Path) -> None:
+    config = EvaluateConfig("0.9", OBJECTS, 200, env=EnvSpec(make_env=Env), name="0.9")
+    whole = evaluation.evaluate(config, tmp_path / "0.9.parquet", workers=0, progress=False)
+    decision = decide(tmp_path, "0.9", "0.6")
+    assert decision.verdict == "better"
+    assert decision.episodes < 100
+    assert read_rows(tmp_path / "0.9.parquet") == whole
+    assert list(decision.rows)[: decision.episodes] == [
+        dataclasses.replace(row, trials=decision.episodes) for row in whole[: decision.episodes]
+    ]
+
+
+def test_a_fixed_design_is_for_the_margin_that_was_planned(tmp_path: Path) -> None:
+    decision = decide(tmp_path, "0.9", "0.6", margin=0.1)
+    differ = decision.tests[THESE].discordance
+    assert decision.fixed_design() == pairs_needed(0.1, differ) == decision.to_json()["fixed_design_episodes"]
+    told = f"a fixed design, looked at once, needs {pairs_needed(0.1, differ)} episodes each to find a true gap of 10"
+    assert told in decision.text()
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="the tests run against an installed wheel")
+def test_the_documented_output_is_the_code_s() -> None:
+    """54 objects, one round: the first policy alone succeeds on 30 of them."""
+    found = np.r_[np.ones(30), np.zeros(24)]
+    tests = {about: PairedTest.begin(about, 54).after(found) for about in (THESE, NEW)}
+    text = Decision("detpool", "mean", THESE, 0.0, tests, [], 37).text()
+    assert f"```\n{text}\n```" in PAGE.read_text(encoding="utf-8")
+
+
+def test_objects_of_training_are_not_called_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decide(tmp_path / "unknown", "0.9", "0.6").notes == ()
+    ids = tuple(load_objects(OBJECTS).ids)
+    known = {"0.9": Seen(ids), "0.6": Seen()}
+    monkeypatch.setattr(until_decided, "seen_objects", lambda policy, objects, met: known[policy])
+    decision = decide(tmp_path, "0.9", "0.6", about=NEW, trials=40)
+    (note,) = decision.notes
+    assert note.startswith("0.9 was trained on these: what is said of new objects holds for others that are trained on")
+    assert decision.text().endswith(f"note: {note}")
+    assert decision.to_json()["notes"] == [note]
 
 
 def test_what_cannot_be_paired_is_refused(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ for name, command in cli.COMMANDS.items():
             cli.main([*words, "--help"])
         print(*words, "imports", *sorted(HEAVY & set(sys.modules)) if "usage: " in said.getvalue() else ["no help"])
 """
-    heavy = "numpy torch mujoco gymnasium scipy trimesh pyarrow av PIL jinja2 onnxruntime statsmodels pandas tqdm yaml "
+    heavy = "numpy torch mujoco gymnasium scipy trimesh pyarrow av PIL jinja2 onnxruntime pandas tqdm yaml "
     heavy += "safetensors onnx"
     told = in_process(code.replace("HEAVYNAMES", heavy)).splitlines()
     assert len(told) == sum(1 + len(command.words) for command in cli.COMMANDS.values())

@@ -29,8 +29,12 @@ def test_retention_is_printed_where_the_training_set_is_among_the_tested(
     assert rates["oracle", TOYS] > 0  # the least that the seed must give
     assert kept["ratio"]["value"] == rates["oracle", NEW] / rates["oracle", TOYS]
     assert results["undertrained"] == []  # nobody trained the oracle
-    assert read_rows_manifest(tmp_path / "rows.parquet")["trained_on"] == {"oracle": TOYS}
-    assert read_rows_manifest(tmp_path / "rows.parquet")["seen"] == {"oracle": {TOYS: None, NEW: None}}
+    facts = read_rows_manifest(tmp_path / "rows.parquet")
+    assert facts["trained_on"] == {"oracle": TOYS}
+    assert facts["seen"] == {"oracle": {TOYS: None, NEW: None}}
+    own = [read_rows_manifest(path) for path in (tmp_path / "rows").glob("*.parquet")]
+    assert sorted(facts["objects_hash"].values()) == sorted(one["objects_hash"] for one in own)  # `compare` looks at it
+    assert facts["protocol"] == own[0]["protocol"]
     assert cli.main([*words, "--max-steps", "60"]) == 0  # from the rows that are there; nobody tells the training set
     assert "retention:" not in capsys.readouterr().out
 

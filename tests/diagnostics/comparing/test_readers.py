@@ -11,6 +11,8 @@ import pytest
 
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.diagnostics.comparing.readers import READERS, read_sides
+from toyshift.diagnostics.comparing.versus import compare_sides
+from toyshift.diagnostics.measuring.planted import by_object, rows_of
 from toyshift.diagnostics.rows import Row, read_rows, write_rows
 
 FILES = Path(__file__).parent / "files"
@@ -65,6 +67,51 @@ def test_vla_eval():
     assert side.episodes[0].start == ("LIBEROBenchmark_libero_goal", "open the middle drawer of the cabinet", 0, 7)
     (old,) = read_sides([str(FILES / "vla_old.json")])
     assert [e.success for e in old.episodes] == [True, True, False]
+
+
+def test_vla_eval_without_a_seed_is_paired_on_demand_alone_and_by_its_episode_numbers(tmp_path):
+    def written(name, numbers):
+        episodes = [{"episode_id": n, "metrics": {"success": n % 2 == 0}} for n in numbers]
+        found = {"benchmark": "LIBERO", "tasks": [{"task": "a", "episodes": episodes}]}
+        (tmp_path / name).write_text(json.dumps(found), encoding="utf-8")
+        return str(tmp_path / name)
+
+    sides = read_sides([written("a.json", range(10)), written("b.json", range(1, 10))])  # b lost its first one
+    assert {e.start for side in sides for e in side.episodes} == {None}
+    (apart,) = compare_sides(sides)
+    assert not apart.paired
+    assert "holds no seed" in apart.why
+    (paired,) = compare_sides(sides, pairing="paired")
+    assert (paired.paired, paired.episodes, paired.separating) == (True, (9, 9), (0, 0))
+    (seeded,) = read_sides([f"seeded={FILES / 'vla_pi0'}"])
+    assert [e.number for e in seeded.episodes][:3] == [0, 1, 2]  # so that one with a seed and one without match
+    with pytest.raises(ConfigError, match="1 of its episodes more than once"):
+        read_sides([written("c.json", [0, 1, 1])])
+
+
+def test_rows_say_on_what_terms_they_were_played_and_what_was_seen(tmp_path):
+    def written(name, facts):
+        return str(write_rows(tmp_path / f"{name}.parquet", rows_of(name, by_object(8, 4, 2)), facts))
+
+    facts = {"protocol": 2, "objects_hash": "abc", "config": {"max_steps": 100}}
+    merged = facts | {"objects_hash": {"planted": "abc", "other": "x"}}  # as of a folder
+    seen = {"seen": {"d": {"planted": {"trained": ["object-0", "object-1"], "unclear": []}}}}
+    old = {"config": None}
+    a, b, c, d, e = read_sides([
+        written("a", facts), written("b", merged), written("c", facts | {"config": {"max_steps": 200}}),
+        written("d", facts | {"protocol": 1, "objects_hash": "def"} | seen), written("e", old),
+    ])  # fmt: skip
+    assert a.terms == b.terms == {"planted": {"protocol": 2, "max_steps": 100, "objects": "abc"}}
+    assert compare_sides([a, b])[0].paired
+    assert compare_sides([a, e])[0].paired  # one of before, which does not say
+    for other, told in ((c, "max_steps 100 and 200"), (d, "protocol 2 and 1, objects abc and def")):
+        (found,) = compare_sides([a, other])
+        assert (found.paired, found.why) == (False, f"they were played with {told}")
+        with pytest.raises(ConfigError, match=f"cannot be paired: they were played with {told}"):
+            compare_sides([a, other], pairing="paired")
+    (note,) = compare_sides([a, d])[0].notes
+    assert note.startswith("d was trained on 2 of these 12: what is said of new objects holds for others")
+    assert compare_sides([a, b])[0].notes == ()
 
 
 def test_vla_evals_recording(tmp_path):

@@ -45,6 +45,20 @@ def test_episodes_are_resampled_as_a_whole() -> None:
     assert spans[1].high - spans[1].low > 2 * (spans[0].high - spans[0].low)
 
 
+def test_fewer_than_eight_scenes_or_episodes_have_no_verdict() -> None:
+    made = case_or_law()
+    for few, told in (({"episodes": [i % 7 for i in range(60)]}, "7 episodes"), ({}, "7 scenes")):
+        some = slice(None) if few else slice(7)
+        found = case_index(made["obeys"][some], made["law"][some], made["nearest"][some], **few)  # type: ignore[arg-type]
+        assert found.verdict.startswith("too few to tell")
+        assert found.card == ""
+        assert found.caveats == (f"{told}: no verdict below 8, where intervals are too narrow",)
+        assert found.value.value == pytest.approx(1.0)
+    far = case_index(made["law"][:7] + 100, made["law"][:7], made["nearest"][:7])
+    assert far.verdict.startswith("too few to tell")
+    assert case_index(made["obeys"][:8], made["law"][:8], made["nearest"][:8]).card
+
+
 def test_what_lies_far_aside_follows_neither() -> None:
     made = case_or_law()
     found = case_index(made["law"] + 100, made["law"], made["nearest"])

@@ -151,6 +151,19 @@ def test_policies_come_in_the_order_of_their_files(asked: Callable[..., Asked]) 
     assert found.verdict == "undefined: no two objects were met by every policy under one shift"
 
 
+def test_fewer_than_eight_objects_show_nothing_of_a_trend() -> None:
+    names = ["a", "b", "c", "d"]
+    rising = np.tile(np.linspace(0.1, 0.9, 4), (8, 1))
+    assert page_trend(rising[:2]) > 1.96  # of two objects
+    found = progression({"": rising[:2], "latency=3": rising}, names)
+    assert found.verdict == (
+        "from a to d success rises under latency=3; was seen on too few objects without a shift"
+    )
+    assert found.caveats == ("2 objects: no verdict below 8, where intervals are too narrow",)
+    assert progression({"": rising[:7]}, names).card == ""
+    assert progression({"": rising}, names).caveats == ()
+
+
 def test_policies_that_never_differ_show_no_trend() -> None:
     found = progression({"": np.ones((10, 3))}, ["a", "b", "c"])
     assert found.verdict == "from a to c success shows no trend without a shift"

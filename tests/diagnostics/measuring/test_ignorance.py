@@ -64,6 +64,19 @@ def test_a_shift_that_does_nothing_is_blamed_once_in_twenty(rates: np.ndarray) -
     assert np.mean(blamed) <= 0.07
 
 
+def test_fewer_than_eight_objects_have_no_verdict() -> None:
+    """Ten episodes of each: all seven objects fail in spite of knowing, or from never having known."""
+    for errors, ignorant in ((70, 0), (0, 70)):
+        one = ignorance(*misses(errors, ignorant, 0), [i % 7 for i in range(70)])
+        assert one.verdict.endswith("too few objects to say which explains most")
+        assert one.card == ""
+        assert one.caveats[1] == "7 objects: no verdict below 8, where intervals are too narrow"
+        assert one.table[0]["errors"] == errors
+        enough = ignorance(*misses(errors, ignorant, 0), [i % 8 for i in range(70)])
+        assert "repair the" in enough.verdict
+        assert len(enough.caveats) == 1
+
+
 def test_each_shift_has_its_line() -> None:
     nominal, shifted = misses(6, 0, 6)
     shifts = ["a"] * 6 + ["b"] * 6
