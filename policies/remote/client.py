@@ -79,6 +79,11 @@ class RemotePolicy:
         """Hash of the address and of everything that the server says about its policy."""
         return content_hash(self.url, pack(self.metadata))
 
+    @property
+    def needs_masks(self) -> bool:
+        """Whether masks are sent to it."""
+        return bool(self._keys.masks)
+
     # ---------------------------------------------------------------- what is said about it
 
     def _stated_actions(self) -> ActionMeaning:
