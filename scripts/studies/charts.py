@@ -128,7 +128,7 @@ class HeatLine(NamedTuple):
 
 
 def heat_chart(out: Path, title: str, columns: Sequence[str], lines: Sequence[HeatLine], note: str) -> None:
-    """Draws a table of drops in points, as loss (red) or gain (blue); a bold frame marks those that are sure."""
+    """Draws a table of drops as what success changes by, in points: red where it falls; a frame where that is sure."""
     left, top, row, width, word = 150, 52, 22, 92, 86
     size = left + width * len(columns) + word, top + row * len(lines) + 12 + 15 * len(note.splitlines())
     sheet = Image.new("RGBA", (size[0] * SCALE, size[1] * SCALE), CLEAR)
@@ -155,7 +155,8 @@ def heat_chart(out: Path, title: str, columns: Sequence[str], lines: Sequence[He
             if sure:
                 draw.rectangle([box[0] + 4, box[1] + 4, box[2] - 4, box[3] - 4], outline=ink, width=SCALE)
             middle = (x + width / 2) * SCALE, (y + row / 2) * SCALE
-            draw.text(middle, f"{-100 * value:+.0f}" if round(100 * value) else "0", fill=ink, font=font(11), anchor="mm")
+            told = f"{-100 * value:+.0f}" if round(100 * value) else "0"
+            draw.text(middle, told, fill=ink, font=font(11), anchor="mm")
     for i, text in enumerate(note.splitlines()):
         draw.text((8 * SCALE, (top + row * len(lines) + 10 + 15 * i) * SCALE), text, fill=BOTH, font=font(10))
     with atomic_path(out) as temporary:

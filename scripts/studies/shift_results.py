@@ -184,13 +184,14 @@ def draw(docs: Path, table: dict[str, Any]) -> list[Path]:
         (control,) = (x for x in own if not x["drop"])
         title = f"{policy} on {spec}: what each shift takes from {100 * control['rate']:.0f} % (points of success)"
         note = f"framed: Holm's p of all comparisons at most {ALPHA:g}; worst mean over levels on top\n"
+        note += "behind: STAR-Gen's axis, our mapping"
         path = docs / f"shift_matrix_{policy}-{spec}.png".replace("/", "_").replace(":", "-")
-        heat_chart(path, title, [f"level {level}" for level in levels], lines, f"{note}behind: STAR-Gen's axis, our mapping")
+        heat_chart(path, title, [f"level {level}" for level in levels], lines, note)
         charts.append(path)
     return charts
 
 
-RANKING = "| policy | on | rank | factor | STAR-Gen axis (our mapping) | mean drop over levels, points | 95 % new objects |"
+RANKING = "| policy | on | rank | factor | STAR-Gen (our mapping) | mean drop over levels, points | 95 % new objects |"
 PAIRED = (
     "| policy | on | first | second | n | success without | drop of first | of second | of both | "
     "both minus each, points | 95 % new objects | |"

@@ -3,7 +3,7 @@
 toyshift study shifts --policy runs/detpool
 toyshift study shifts --policy runs/detpool --policy ws://localhost:8000 --objects ycb-like?graspable
 toyshift study shifts --policy runs/detpool --factors table-texture camera-azimuth --levels 5 --trials 20 --pairs 2
-toyshift study shifts --policy runs/detpool --budget paper                  10,080 shifted episodes, each with its control
+toyshift study shifts --policy runs/detpool --budget paper           10,080 shifted episodes, each with its control
 toyshift study shifts --results results/shifts --tabulate --against real.csv      columns name, rate
 """
 
@@ -67,11 +67,11 @@ class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0
     """shared: all shifts are played from the same starts, which have one control. own: every factor and level has
     starts and controls of its own."""
     pairs: int = 4
-    """How many of the worst factors are paired with each other, at the middle level and on starts of their own; 0 leaves
-    it out."""
+    """How many of the worst factors are paired with each other, at the middle level and on starts of their own; 0 for
+    none."""
     against: Path | None = None
-    """CSV file with the columns name and rate: a real robot's or another simulator's success by shift (camera-azimuth=3;
-    none for no shift) or by policy; kept beside the rows."""
+    """CSV file with the columns name and rate: a real robot's or another simulator's success by shift (such as
+    camera-azimuth=3; none for no shift) or by policy, from 0 to 1; kept beside the rows."""
     only: tuple[str, ...] = ()
     """Cells to run, with * for anything; those that they need are run first."""
     remote_keys: str = ""

@@ -371,7 +371,8 @@ def test_help_shows_the_choices_where_there_are_choices(capsys: pytest.CaptureFi
         "compare": "--pairing --split",
         "collect": "--task --robot --action-mode --keep --grasp-search", "data convert": "--to",
         "envs play": "--env --robot --actor --quality", "envs hub": "--env", "envs robots": "--robot --quality",
-        "toys grasps": "--robot", "serve": "--device", "study lego-table": "--budget --encoder", "study shifts": "--budget --controls",
+        "toys grasps": "--robot", "serve": "--device", "study lego-table": "--budget --encoder",
+        "study shifts": "--budget --controls",
         "data fragment": "--factor --relevant --action-mode",
     }  # fmt: skip
     for words, names in wanted.items():
