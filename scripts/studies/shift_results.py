@@ -207,8 +207,8 @@ def markdown(table: dict[str, Any]) -> str:
     """Returns what the rows say in Markdown."""
     parts = []
     for x in table["episodes"]:
-        told = f"{x['shifted']} shifted episodes beside {x['controls']} controls, {x['of_pairs']} more of pairs"
-        parts.append(f"- `{x['policy']}` on {x['set']}: {told}.")
+        told = f"{x['shifted']} under one shift, {x['controls']} controls, {x['of_pairs']} of the pairs"
+        parts.append(f"- `{x['policy']}` on {x['set']}, episodes: {told}.")
     for x in table["left_out"]:
         for reason in dict.fromkeys(x["factors"].values()):
             names = ", ".join(factor for factor, why in x["factors"].items() if why == reason)

@@ -211,13 +211,16 @@ class ShiftMatrix(Study):
         return parts
 
     def _factors(self, policy: str, name: str) -> list[str]:
+        from toyshift.diagnostics.actors import FolderActor, RemoteActor
         from toyshift.diagnostics.evaluation import opened_session
         from toyshift.envs.shift_table import SHIFT_FACTORS
 
         assert self.prints  # an unknown policy is said before any is loaded
         with opened_session(self.config_of(policy, name, Played("", self.base))) as (actor, world):
             cameras = world.observation_contract.camera_names
-            masks = bool(getattr(getattr(actor, "policy", None), "needs_masks", False))
+            masks = isinstance(actor, FolderActor) and bool(actor.policy.needs_masks)
+            if isinstance(actor, RemoteActor):
+                cameras = actor.policy.shown_cameras(cameras)
         why = {factor: unreached(factor, cameras, masks) for factor in self.cfg.factors or SHIFT_FACTORS}
         self.left_out[name] = {factor: reason for factor, reason in why.items() if reason}
         if self.cfg.factors and self.left_out[name]:
