@@ -8,7 +8,7 @@ cannot exceed the success there is: where drop(a) + drop(b) does, the interactio
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,11 @@ def ranking(rows: Sequence[Row]) -> list[Ranked]:
         if shift and "," not in shift:
             own = pairs.setdefault(shift.partition("=")[0], [])
             own += [(control[s], success, f"{s[0]}/{s[1]}") for s, success in outcomes.items() if s in control]
-    found = [Ranked(name, paired_difference(*zip(*own, strict=True)).difference) for name, own in pairs.items() if own]
+    found = []
+    for name, own in pairs.items():
+        if own:
+            without, under, objects = zip(*own, strict=True)
+            found.append(Ranked(name, paired_difference(without, under, objects).difference))
     return sorted(found, key=lambda one: (-one.drop.value, one.factor))
 
 
@@ -161,10 +165,11 @@ def rates_by_condition(rows: Iterable[Row]) -> dict[str, float]:
     return {shift or "none": float(np.mean(list(won.values()))) for shift, won in starts_of(rows).items()}
 
 
-def to_json(one: Condition | Ranked | Interaction) -> Mapping[str, Any]:
+def to_json(one: Condition | Ranked | Interaction) -> dict[str, Any]:
     """Returns JSON-able fields: undefined figures are null."""
-    plain = dataclasses.asdict(one)
-    for name in plain:
-        value = getattr(one, name)
-        plain[name] = value.to_json() if isinstance(value, Estimate | PairedDifference) else plain[name]
-    return plain
+    values = {f.name: getattr(one, f.name) for f in dataclasses.fields(one)}
+    return {
+        name: value.to_json() if isinstance(value, Estimate | PairedDifference)
+        else list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+    }  # fmt: skip

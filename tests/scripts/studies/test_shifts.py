@@ -1,4 +1,4 @@
-"""The study of shifts as small as it gets: it goes on after a stop, its table follows from rows, wrong input is named."""
+"""The study of shifts as small as it gets: it goes on after a stop, its table follows from rows, wrong input named."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CELLS = [f"oracle-toys-test-{cell}" for cell in ("control", "object-mass", "obje
 
 def config_of(root: Path, **changed: Any) -> Config:
     values: dict[str, Any] = {
-        "policy": ("oracle",), "objects": "toys:test?n=2", "factors": ("object-mass", "object-friction"), "levels": (5,),
-        "trials": 1, "pairs": 2, "out": root / "run", "results": root / "results", "docs": root / "docs", "workers": 1,
-        "allow_dirty": True,
+        "policy": ("oracle",), "objects": "toys:test?n=2", "factors": ("object-mass", "object-friction"),
+        "levels": (5,), "trials": 1, "pairs": 2, "out": root / "run", "results": root / "results", "docs": root / "docs",
+        "workers": 1, "allow_dirty": True,
     }  # fmt: skip
     return Config(**{**values, **changed})
 
@@ -42,13 +42,13 @@ def test_a_killed_study_goes_on_with_the_cell_it_was_in(tmp_path: Path, monkeypa
     from toyshift.diagnostics import evaluation
 
     config, played = config_of(tmp_path), list[str]()
-    play = evaluation.play_row
 
-    def counted(cfg: Any, *rest: Any) -> Row:
+    def counted(cfg: Any, ids: tuple[str, ...], opened: Any, episode: int) -> Row:
         played.append(cfg.shift)
         if played == ["", "object-mass=5", "object-friction=5"]:
             raise KeyboardInterrupt
-        return play(cfg, *rest)
+        (made,) = planted("oracle", FACTOR, {cfg.shift: 1}, n=1)
+        return dataclasses.replace(made, seed=cfg.seed, episode=episode, object_set=cfg.objects)
 
     monkeypatch.setattr(evaluation, "play_row", counted)
     with pytest.raises(KeyboardInterrupt):
