@@ -85,7 +85,8 @@ def agreement(here: Mapping[str, float], there: Mapping[str, float], seed: int =
     if np.ptp(r) == 0:
         why = "MMRV and Pearson are undefined: the rates to compare with are all the same, and rank nothing"
         return Agreement(names, *columns, undefined, undefined, why)
-    which = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
+    rng = np.random.default_rng(seed)
+    which = rng.integers(0, len(names), (RESAMPLES, len(names)))
     tails = 0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2
 
     def estimate(value: Array, resampled: Array) -> Estimate:

@@ -26,7 +26,7 @@ UNSHIFTED = "none"  # what no shift is called in tables
 
 
 @dataclasses.dataclass
-class Group:
+class PolicyRows:
     """The rows of one policy on one set.
 
     Attributes:
@@ -40,7 +40,7 @@ class Group:
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def found_rows(folder: Path) -> dict[tuple[str, str], Group]:
+def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
     """Returns the rows that are there by policy and object set.
 
     Those of another protocol began from other starts: they are named and left out.
@@ -51,14 +51,14 @@ def found_rows(folder: Path) -> dict[tuple[str, str], Group]:
     from toyshift.diagnostics import read_rows, read_rows_manifest
     from toyshift.diagnostics.evaluation import PROTOCOL
 
-    groups: dict[tuple[str, str], Group] = {}
+    groups: dict[tuple[str, str], PolicyRows] = {}
     for path in whole_files(folder / "rows", "*.parquet"):
         facts = read_rows_manifest(path)
         if facts.get("protocol") != PROTOCOL:
             print(f"left out, of an older protocol (delete it): {path.name}", file=sys.stderr)
             continue
         rows = read_rows(path)
-        group = groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), Group())
+        group = groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), PolicyRows())
         (group.pairs if facts["kind"] == PAIRS else group.single).extend(rows)
         group.left_out |= facts["left_out"]
     if not groups:
@@ -112,7 +112,7 @@ def write_results(folder: Path, docs: Path, against: Path | None = None) -> dict
     return table
 
 
-def tabulate(groups: dict[tuple[str, str], Group]) -> dict[str, Any]:
+def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
     """Returns table.json: lines of "rows", "ranking" and "pairs", what was left out, and counts of episodes.
 
     Holm's correction is for all comparisons of "rows".
@@ -149,7 +149,7 @@ def tabulate(groups: dict[tuple[str, str], Group]) -> dict[str, Any]:
     return {"rows": lines, "ranking": ranked, "pairs": pairs, "left_out": left_out, "episodes": episodes}
 
 
-def compared(groups: dict[tuple[str, str], Group], rates: dict[str, float]) -> list[dict[str, Any]]:
+def compared(groups: dict[tuple[str, str], PolicyRows], rates: dict[str, float]) -> list[dict[str, Any]]:
     """Returns how the rates agree with other ones: by policy once for each set, or by shift for each policy and set."""
     from toyshift.diagnostics.comparing.agreement import agreement
     from toyshift.diagnostics.shift_matrix import rates_by_condition
@@ -182,7 +182,7 @@ def draw(docs: Path, table: dict[str, Any]) -> list[Path]:
             shown = [d and (d["difference"]["value"], d["p_holm"] <= ALPHA) for d in drops]
             lines.append(HeatLine(line["factor"], line["star_gen"] if line["star_gen"] != "none" else "", shown))
         (control,) = (x for x in own if not x["drop"])
-        title = f"{policy} on {spec}: what each shift takes from {100 * control['rate']:.0f} % (points of success)"
+        title = f"{policy} on {spec}: change of success under each shift, in points, from {100 * control['rate']:.0f} %"
         note = f"framed: Holm's p of all comparisons at most {ALPHA:g}; worst mean over levels on top\n"
         note += "behind: STAR-Gen's axis, our mapping"
         path = docs / f"shift_matrix_{policy}-{spec}.png".replace("/", "_").replace(":", "-")

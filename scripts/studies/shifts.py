@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from toyshift.diagnostics import EvaluateConfig, Row
 
 
-class Budget(NamedTuple):
+class MatrixBudget(NamedTuple):
     """How much is played: levels, episodes per condition, and whose the controls are."""
 
     levels: tuple[int, ...]
@@ -42,7 +42,7 @@ class Budget(NamedTuple):
     controls: str
 
 
-BUDGETS = {"small": Budget((1, 3, 5), 50, "shared"), "paper": Budget((1, 2, 3, 4, 5), 63, "own")}
+BUDGETS = {"small": MatrixBudget((1, 3, 5), 50, "shared"), "paper": MatrixBudget((1, 2, 3, 4, 5), 63, "own")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,11 +105,11 @@ class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0
         self.remote.meaning()  # refuses files that cannot be read
 
     @property
-    def plan(self) -> Budget:
+    def plan(self) -> MatrixBudget:
         """The budget with what other options change in it."""
         levels, trials, controls = BUDGETS[self.budget]
         own = controls if self.controls == "budget" else self.controls
-        return Budget(tuple(sorted(self.levels)) or levels, self.trials or trials, own)
+        return MatrixBudget(tuple(sorted(self.levels)) or levels, self.trials or trials, own)
 
     @property
     def remote(self) -> RemoteOptions:
@@ -127,7 +127,7 @@ def main(cfg: Config) -> dict[str, Any]:
     return ShiftMatrix(cfg).conduct(cfg, cfg.only)
 
 
-class Played(NamedTuple):
+class Starts(NamedTuple):
     """Episodes of a cell: under a shift ("" for none), from the starts of a root seed."""
 
     shift: str
@@ -135,7 +135,7 @@ class Played(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class MatrixPart:
     """What a cell plays.
 
     Attributes:
@@ -193,7 +193,7 @@ class ShiftMatrix(Study):
         return {policy: [policy_fingerprint(policy, remote), meaning[policy]] for policy in self.cfg.policy}
 
     @functools.cached_property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, MatrixPart]:
         """Cells by name, in the order in which they run.
 
         Raises:
@@ -204,10 +204,10 @@ class ShiftMatrix(Study):
             stem = f"{name}-{set_name(self.cfg.objects).replace(':', '-')}"
             factors = self._factors(policy, name)
             if self.cfg.plan.controls == "shared":
-                parts[f"{stem}-{CONTROL}"] = Part(policy, name, CONTROL)
-            parts |= {f"{stem}-{factor}": Part(policy, name, FACTOR, factor) for factor in factors}
+                parts[f"{stem}-{CONTROL}"] = MatrixPart(policy, name, CONTROL)
+            parts |= {f"{stem}-{factor}": MatrixPart(policy, name, FACTOR, factor) for factor in factors}
             if self.cfg.pairs and len(factors) > 1:
-                parts[f"{stem}-{PAIRS}"] = Part(policy, name, PAIRS)
+                parts[f"{stem}-{PAIRS}"] = MatrixPart(policy, name, PAIRS)
         return parts
 
     def _factors(self, policy: str, name: str) -> list[str]:
@@ -216,7 +216,7 @@ class ShiftMatrix(Study):
         from toyshift.envs.shift_table import SHIFT_FACTORS
 
         assert self.prints  # an unknown policy is said before any is loaded
-        with opened_session(self.config_of(policy, name, Played("", self.base))) as (actor, world):
+        with opened_session(self.config_of(policy, name, Starts("", self.base))) as (actor, world):
             cameras = world.observation_contract.camera_names
             masks = isinstance(actor, FolderActor) and bool(actor.policy.needs_masks)
             if isinstance(actor, RemoteActor):
@@ -228,7 +228,7 @@ class ShiftMatrix(Study):
             raise ConfigError(f"--factors: {factor} cannot reach {name}: {reason}")
         return [factor for factor, reason in why.items() if not reason]
 
-    def config_of(self, policy: str, name: str, played: Played) -> EvaluateConfig:
+    def config_of(self, policy: str, name: str, played: Starts) -> EvaluateConfig:
         """Returns an evaluation as `diagnostics.evaluate` takes it."""
         from toyshift.diagnostics import EvaluateConfig
 
@@ -237,26 +237,26 @@ class ShiftMatrix(Study):
             policy, cfg.objects, cfg.plan.trials, seed=played.seed, name=name, shift=played.shift, remote=cfg.remote
         )
 
-    def played(self, part: Part) -> list[Played]:
+    def played(self, part: MatrixPart) -> list[Starts]:
         """Returns the episodes of a cell; [] of pairs whose factors are not known yet."""
         from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS
         from toyshift.envs.shifts import Shifts
 
         levels, _, controls = self.cfg.plan
         if part.kind == CONTROL:
-            return [Played("", self.base)]
+            return [Starts("", self.base)]
         if part.kind == FACTOR:
             shifts = [f"{part.factor}={level}" for level in levels]
             if controls == "shared":
-                return [Played(shift, self.base) for shift in shifts]
+                return [Starts(shift, self.base) for shift in shifts]
             first = self.base + 2 + LEVELS * list(SHIFT_FACTORS).index(part.factor)
-            return [Played(x, first + n) for n, shift in zip(levels, shifts, strict=True) for x in ("", shift)]
+            return [Starts(x, first + n) for n, shift in zip(levels, shifts, strict=True) for x in ("", shift)]
         # Starts of their own: on those by which the worst were chosen, they look worse than they are.
         worst = [f"{factor}={levels[len(levels) // 2]}" for factor in self.worst(part)]
         pairs = [str(Shifts.parse(f"{a},{b}")) for a, b in itertools.combinations(worst, 2)]
-        return [Played(shift, self.base + 1) for shift in ("", *worst, *pairs)] if pairs else []
+        return [Starts(shift, self.base + 1) for shift in ("", *worst, *pairs)] if pairs else []
 
-    def worst(self, part: Part) -> list[str]:
+    def worst(self, part: MatrixPart) -> list[str]:
         """Returns the factors that are paired: those with the largest drops, once all were played."""
         from toyshift.diagnostics import read_rows
         from toyshift.diagnostics.shift_matrix import ranking
@@ -268,7 +268,7 @@ class ShiftMatrix(Study):
         rows = [row for cell in single for row in read_rows(self.path(cell.name))]
         return [one.factor for one in ranking(rows)[: self.cfg.pairs]]
 
-    def key(self, part: Part) -> str:
+    def key(self, part: MatrixPart) -> str:
         """Returns the hash of all that decides a cell's rows but how many there are."""
         from toyshift.diagnostics.evaluation import PROTOCOL
 

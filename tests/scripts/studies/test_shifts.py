@@ -29,8 +29,8 @@ CELLS = [f"oracle-toys-test-{cell}" for cell in ("control", "object-mass", "obje
 def config_of(root: Path, **changed: Any) -> Config:
     values: dict[str, Any] = {
         "policy": ("oracle",), "objects": "toys:test?n=2", "factors": ("object-mass", "object-friction"),
-        "levels": (5,), "trials": 1, "pairs": 2, "out": root / "run", "results": root / "results", "docs": root / "docs",
-        "workers": 1, "allow_dirty": True,
+        "levels": (5,), "trials": 1, "pairs": 2, "out": root / "run", "results": root / "results",
+        "docs": root / "docs", "workers": 1, "allow_dirty": True,
     }  # fmt: skip
     return Config(**{**values, **changed})
 
@@ -251,11 +251,11 @@ def test_wrong_rates_are_refused_before_anything_is_played(tmp_path: Path) -> No
 
 
 def test_holm_is_over_all_policies() -> None:
-    from toyshift.scripts.studies.shift_results import Group
+    from toyshift.scripts.studies.shift_results import PolicyRows
 
     won = {"": 16, "image-blur=5": 2}
-    one = tabulate({("p", "toys:test"): Group(planted("p", FACTOR, won))})
-    two = tabulate({(p, "toys:test"): Group(planted(p, FACTOR, won)) for p in "pq"})
+    one = tabulate({("p", "toys:test"): PolicyRows(planted("p", FACTOR, won))})
+    two = tabulate({(p, "toys:test"): PolicyRows(planted(p, FACTOR, won)) for p in "pq"})
     assert two["rows"][1]["drop"]["p_holm"] == pytest.approx(2 * one["rows"][1]["drop"]["p_holm"])
 
 
