@@ -85,6 +85,7 @@ OWN: dict[str, dict[str, Any]] = {
     "envs play": {"--out": "new.mp4"},
     "export": {"DIR": "policy"},
     "study mask-iou": {"--policy": "policy", "--allow-dirty": ()},
+    "study shifts": {"--policy": "policy", "--allow-dirty": ()},
     "study lego-table": {"--allow-dirty": ()},
     "study recipe": {"--allow-dirty": ()},
 }

@@ -135,3 +135,18 @@ _ROWS = (
         {"mask": "mask_noise.offset"}),
 )
 SHIFT_FACTORS = {row.name: row for row in _ROWS}
+# Our mapping of factors to the axes of STAR-Gen (2503.01238): its names as its project page gives them, each axis meant
+# as there and in REALM (2512.19562), which uses the same. Where none fits, "none": STAR-Gen perturbs the task, neither
+# how the robot starts or moves nor what a policy is told beside images.
+STAR_GEN = {
+    **dict.fromkeys(("camera-azimuth", "camera-elevation", "camera-distance", "camera-fov"), "V-VIEW"),
+    **dict.fromkeys(("light-direction", "light-intensity", "light-colour"), "V-AUG"),
+    **dict.fromkeys(("table-colour", "table-texture", "background", "distractors"), "V-SC"),
+    **dict.fromkeys(("object-colour", "object-texture"), "V-OBJ"),
+    "object-size": "VB-MOBJ",
+    **dict.fromkeys(("object-mass", "object-friction"), "B-HOBJ"),
+    "object-pose": "VB-POSE",
+    **dict.fromkeys(("image-noise", "image-blur", "image-jpeg"), "V-AUG"),
+    **dict.fromkeys(("robot-start", "robot-colour", "action-latency", "action-noise"), "none"),
+    **dict.fromkeys((name for name in SHIFT_FACTORS if name.startswith("mask-")), "none"),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from toyshift.core.contract import ActionContract, ObservationContract, require_
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
 from toyshift.core.files import content_hash
 from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipped
-from toyshift.policies.remote.keys import Keys, Translator
+from toyshift.policies.remote.keys import ALL, Keys, Translator
 from toyshift.policies.remote.options import SOCKETS, RemoteOptions
 from toyshift.policies.remote.server import ACKNOWLEDGE, CONTROL, PROTOCOL, START
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
@@ -78,6 +78,16 @@ class RemotePolicy:
     def fingerprint(self) -> str:
         """Hash of the address and of everything that the server says about its policy."""
         return content_hash(self.url, pack(self.metadata))
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether masks are sent to it."""
+        return bool(self._keys.masks)
+
+    def shown_cameras(self, cameras: Sequence[str]) -> tuple[str, ...]:
+        """Returns of which of an environment's cameras the images are sent to it."""
+        sent = self._keys.images.values()
+        return tuple(camera for camera in cameras if ALL in sent or camera in sent)
 
     # ---------------------------------------------------------------- what is said about it
 

@@ -1,4 +1,4 @@
-"""Figures of studies, drawn with Pillow: success with intervals, by group and by level."""
+"""Figures of studies, drawn with Pillow: success with intervals, by group and by level, and heat maps of drops."""
 
 from __future__ import annotations
 
@@ -112,3 +112,52 @@ def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve], ticks
         draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
         draw.text(((left + 28) * SCALE, y), name, fill=INK, font=font(11), anchor="lm")
     save(sheet, out)
+
+
+# of heat maps, whose background is clear: they are read on white and on black pages
+CLEAR, BOTH = (0, 0, 0, 0), (128, 128, 128, 255)
+NOTHING, LOSS, GAIN = (226, 228, 232), (168, 33, 20), (25, 92, 150)
+
+
+class HeatLine(NamedTuple):
+    """A line of a heat map: its name, a word behind it, and for each column (value in -1..1, whether it is sure)."""
+
+    name: str
+    word: str
+    cells: list[tuple[float, bool] | None]
+
+
+def heat_chart(out: Path, title: str, columns: Sequence[str], lines: Sequence[HeatLine], note: str) -> None:
+    """Draws a table of drops as what success changes by, in points: red where it falls; a frame where that is sure."""
+    left, top, row, width, word = 150, 52, 22, 92, 86
+    size = left + width * len(columns) + word, top + row * len(lines) + 12 + 15 * len(note.splitlines())
+    sheet = Image.new("RGBA", (size[0] * SCALE, size[1] * SCALE), CLEAR)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((size[0] / 2 * SCALE, 8 * SCALE), title, fill=BOTH, font=font(13), anchor="ma")
+    for i, column in enumerate(columns):
+        place = (left + width * (i + 0.5)) * SCALE, (top - 6) * SCALE
+        draw.text(place, column, fill=BOTH, font=font(11), anchor="ms")
+    for k, line in enumerate(lines):
+        y = top + row * k
+        draw.text(((left - 8) * SCALE, (y + row / 2) * SCALE), line.name, fill=BOTH, font=font(11), anchor="rm")
+        behind = (left + width * len(columns) + 8) * SCALE, (y + row / 2) * SCALE
+        draw.text(behind, line.word, fill=BOTH, font=font(10), anchor="lm")
+        for i, cell in enumerate(line.cells):
+            if cell is None:
+                continue
+            (value, sure), x = cell, left + width * i
+            strength = min(1.0, abs(value)) ** 0.7  # small drops are told apart as well
+            end = LOSS if value > 0 else GAIN
+            colour = tuple(round(a + strength * (b - a)) for a, b in zip(NOTHING, end, strict=True))
+            box = [(x + 1) * SCALE, (y + 1) * SCALE, (x + width - 1) * SCALE, (y + row - 1) * SCALE]
+            draw.rectangle(box, fill=colour)
+            ink = (255, 255, 255) if strength > 0.5 else INK
+            if sure:
+                draw.rectangle([box[0] + 4, box[1] + 4, box[2] - 4, box[3] - 4], outline=ink, width=SCALE)
+            middle = (x + width / 2) * SCALE, (y + row / 2) * SCALE
+            told = f"{-100 * value:+.0f}" if round(100 * value) else "0"
+            draw.text(middle, told, fill=ink, font=font(11), anchor="mm")
+    for i, text in enumerate(note.splitlines()):
+        draw.text((8 * SCALE, (top + row * len(lines) + 10 + 15 * i) * SCALE), text, fill=BOTH, font=font(10))
+    with atomic_path(out) as temporary:
+        sheet.resize(size, Image.Resampling.LANCZOS).save(temporary, optimize=True)

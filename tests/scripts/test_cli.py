@@ -303,7 +303,9 @@ def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsy
     assert json.loads(captured.out)["error"]["message"] in captured.err
 
 
-ASKED = {"evaluate": ["--policy", "oracle"], "study mask-iou": ["--tabulate"]}  # required, but not by type
+ASKED = {  # required, but not by type
+    "evaluate": ["--policy", "oracle"], "study mask-iou": ["--tabulate"], "study shifts": ["--tabulate"],
+}  # fmt: skip
 CHOSEN = {"--factor": "table"}  # of options that take one of a few words
 
 
@@ -370,6 +372,7 @@ def test_help_shows_the_choices_where_there_are_choices(capsys: pytest.CaptureFi
         "collect": "--task --robot --action-mode --keep --grasp-search", "data convert": "--to",
         "envs play": "--env --robot --actor --quality", "envs hub": "--env", "envs robots": "--robot --quality",
         "toys grasps": "--robot", "serve": "--device", "study lego-table": "--budget --encoder",
+        "study shifts": "--budget --controls",
         "data fragment": "--factor --relevant --action-mode",
     }  # fmt: skip
     for words, names in wanted.items():

@@ -196,6 +196,7 @@ def test_convert_merge_and_repair(demos: Path, tmp_path: Path, capsys: pytest.Ca
     (["diagnose", "--policy", "nowhere"], "nowhere"), (["run", "quickstart", "--ycb", "nowhere"], "nowhere"),
     (["study", "recipe", "--ycb", "nowhere", "--allow-dirty", "--results", "results"], "nowhere"),
     (["study", "mask-iou", "--policy", "nowhere", "--allow-dirty", "--results", "results"], "nowhere"),
+    (["study", "shifts", "--policy", "nowhere", "--allow-dirty", "--results", "results"], "nowhere"),
 ], ids=lambda words: " ".join(words[:2]) if isinstance(words, list) else "")  # fmt: skip
 def test_the_others(
     words: list[str], culprit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

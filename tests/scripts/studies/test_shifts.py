@@ -1,0 +1,284 @@
+"""The study of shifts as small as it gets: it goes on after a stop, its table follows from rows, wrong input named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
+from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
+from toyshift.diagnostics.evaluation import PROTOCOL
+from toyshift.envs.shift_table import SHIFT_FACTORS
+from toyshift.scripts.studies import shifts as study_shifts
+from toyshift.scripts.studies.charts import HeatLine, heat_chart
+from toyshift.scripts.studies.shift_results import CONTROL, FACTOR, PAIRS, tabulate, write_results
+from toyshift.scripts.studies.shifts import Config, ShiftMatrix, main, unreached
+
+PHYSICAL = ["distractors", "object-size", "object-mass", "object-friction", "object-pose", "robot-start",
+            "action-latency", "action-noise"]  # fmt: skip
+CELLS = [f"oracle-toys-test-{cell}" for cell in ("control", "object-mass", "object-friction", "pairs")]
+
+
+def config_of(root: Path, **changed: Any) -> Config:
+    values: dict[str, Any] = {
+        "policy": ("oracle",), "objects": "toys:test?n=2", "factors": ("object-mass", "object-friction"),
+        "levels": (5,), "trials": 1, "pairs": 2, "out": root / "run", "results": root / "results",
+        "docs": root / "docs", "workers": 1, "allow_dirty": True,
+    }  # fmt: skip
+    return Config(**{**values, **changed})
+
+
+# ---------------------------------------------------------------- cells
+
+
+def test_a_killed_study_goes_on_with_the_cell_it_was_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toyshift.diagnostics import evaluation
+
+    config, played = config_of(tmp_path), list[str]()
+
+    def counted(cfg: Any, ids: tuple[str, ...], opened: Any, episode: int) -> Row:
+        played.append(cfg.shift)
+        if played == ["", "object-mass=5", "object-friction=5"]:
+            raise KeyboardInterrupt
+        (made,) = planted("oracle", FACTOR, {cfg.shift: 1}, n=1)
+        return dataclasses.replace(made, seed=cfg.seed, episode=episode, object_set=cfg.objects)
+
+    monkeypatch.setattr(evaluation, "play_row", counted)
+    with pytest.raises(KeyboardInterrupt):
+        main(config)
+    assert sorted(path.stem for path in (config.results / "rows").iterdir()) == sorted(CELLS[:2])
+    played[:] = ["killed"]
+    done = main(config)
+    both = "object-mass=5,object-friction=5"
+    assert (done["ran"], done["missing"]) == (CELLS[2:], [])
+    assert played[:3] == ["killed", "object-friction=5", ""]  # what had been played is not played again
+    assert sorted(played[3:]) == sorted(["object-mass=5", "object-friction=5", both])
+    assert main(config)["ran"] == []
+    rows = {cell: read_rows(config.results / "rows" / f"{cell}.parquet") for cell in CELLS}
+    assert {(r.seed, r.episode, r.purpose) for cell in CELLS[:3] for r in rows[cell]} == {(1000, 0, "test")}
+    assert {r.seed for r in rows[CELLS[3]]} == {1001}  # the worst are paired on starts by which they were not chosen
+    table = json.loads((config.results / "table.json").read_text())
+    assert [(x["factor"], x["level"], x["n"]) for x in table["rows"]] == [
+        ("none", 0, 1), ("object-mass", 5, 1), ("object-friction", 5, 1)
+    ]
+    assert table["episodes"][0] | {"policy": "", "set": ""} == {
+        "policy": "", "set": "", "shifted": 2, "controls": 1, "of_pairs": 4
+    }
+    page = (config.docs / "shift_matrix.md").read_text()
+    assert "| `oracle` | toys:test | object-mass | 5 | B-HOBJ | 1 |" in page
+    assert "(shift_matrix_oracle-toys-test.png)" in page
+    assert main(dataclasses.replace(config, policy=(), tabulate=True)) == table
+    assert (config.docs / "shift_matrix.md").read_text() == page
+    again = main(dataclasses.replace(config, docs=None, from_scratch=True, only=(CELLS[0],)))
+    assert (again["ran"], again["ok"]) == (CELLS[:1], True)
+    more = dataclasses.replace(config, trials=2, cells=1)
+    assert main(more)["ran"] == CELLS[:1]
+
+
+def test_controls_of_their_own_have_starts_of_their_own(tmp_path: Path) -> None:
+    study = ShiftMatrix(config_of(tmp_path, controls="own", levels=(1, 5), trials=3))
+    assert [cell.name for cell in study.cells()] == [CELLS[1], CELLS[2], CELLS[3]]
+    played = [one for part in study.parts.values() if part.kind == FACTOR for one in study.played(part)]
+    seeds = [one.seed for one in played]
+    assert [one.shift for one in played][:4] == ["", "object-mass=1", "", "object-mass=5"]
+    assert seeds[::2] == seeds[1::2]
+    assert len(set(seeds)) == 4
+    assert not {1000, 1001} & set(seeds)
+
+
+def test_paper_is_of_the_size_of_libero_plus() -> None:
+    plan = Config(policy=("p",), budget="paper").plan
+    assert plan.controls == "own"  # as many controls as shifted episodes
+    assert len(SHIFT_FACTORS) * len(plan.levels) * plan.trials >= 10_030
+    assert len(SHIFT_FACTORS) * len(plan.levels) * (plan.trials - 1) < 10_030
+
+
+# ---------------------------------------------------------------- what reaches a policy
+
+
+def test_shifts_that_cannot_reach_a_policy_are_left_out_and_refused_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = ShiftMatrix(config_of(tmp_path, factors=()))
+    assert [part.factor for part in study.parts.values() if part.kind == FACTOR] == PHYSICAL
+    study.check()
+    assert "left out for oracle, since it has no cameras: camera-azimuth, " in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="--factors: table-texture cannot reach oracle: it has no cameras"):
+        main(config_of(tmp_path, factors=("object-mass", "table-texture")))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("factor", "cameras", "masks", "why"),
+    [
+        ("camera-azimuth", ("front",), False, ""), ("camera-azimuth", ("wrist",), True, "no front camera, only wrist"),
+        ("table-texture", ("wrist",), False, ""), ("table-texture", (), True, "no cameras"),
+        ("image-blur", (), True, "no cameras"), ("mask-offset", ("front",), False, "given no masks"),
+        ("mask-offset", ("front",), True, ""), ("object-mass", (), False, ""), ("distractors", (), False, ""),
+        ("object-texture", (), False, "no cameras"),
+    ],
+)
+def test_what_reaches_a_policy(factor: str, cameras: tuple[str, ...], masks: bool, why: str) -> None:
+    found = unreached(factor, cameras, masks)
+    assert (why in found) if why else found == ""
+
+
+def test_a_policy_behind_a_server_is_played_with_what_it_is_sent(tmp_path: Path) -> None:
+    pytest.importorskip("msgpack")
+    pytest.importorskip("websockets")
+    from toyshift.policies.remote.server import PolicyServer
+
+    class Hand:
+        def reset(self) -> None: ...
+
+        def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
+            return {"actions": np.tile(np.array([0, 0, -0.02, 0, 0, 0, 1], np.float32), (50, 1))}
+
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"state": {"state": ["eef.z"]}}))
+    server = PolicyServer(Hand, {"model": "hand"}, port=0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        asked = {"policy": (f"ws://127.0.0.1:{server.port}",), "remote_keys": str(keys), "remote_actions": "eef_delta"}
+        blind = ShiftMatrix(config_of(tmp_path / "all", factors=(), **asked))
+        assert [part.factor for part in blind.parts.values() if part.kind == FACTOR] == PHYSICAL
+        done = main(config_of(tmp_path, pairs=0, factors=("object-mass",), **asked))
+        assert (len(done["ran"]), done["missing"]) == (2, [])
+        assert [x["rate"] for x in done["table"]["rows"]] == [0.0, 0.0]
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"policy": ()}, "no policy was given"), ({"factors": ("camera-azimut",)}, "camera-azimuth"),
+        ({"levels": (0,)}, "from 1 to 5"), ({"levels": (2, 2)}, "--levels holds 2 twice"), ({"pairs": 1}, "no pair"),
+        ({"factors": ("object-mass", "object-mass")}, "holds object-mass twice"),
+    ],
+)
+def test_options_that_are_wrong_are_named(tmp_path: Path, wrong: dict[str, Any], match: str) -> None:
+    with pytest.raises(ToyShiftError, match=match):
+        config_of(tmp_path, **wrong)
+
+
+# ---------------------------------------------------------------- the table, from planted rows
+
+
+def planted(policy: str, kind: str, won: dict[str, int], n: int = 20, seed: int = 1000) -> list[Row]:
+    return [
+        Row(policy, "", "toys:test", f"toy{i % 5}", seed + (kind == PAIRS), i, i < k, 0.3, 10, "" if i < k else
+            "dropped", "", 0.1, purpose="test", shift=shift)
+        for shift, k in won.items() for i in range(n)
+    ]  # fmt: skip
+
+
+def keep(folder: Path, policy: str, **changed: Any) -> None:
+    """Writes the cells of a study: 16 of 20 without a shift, and what is planted."""
+    azimuth, blur = "camera-azimuth", "image-blur"
+    cells = {
+        CONTROL: {"": 16}, azimuth: {f"{azimuth}=3": 10, f"{azimuth}=5": 2}, blur: {f"{blur}=3": 15, f"{blur}=5": 16},
+        PAIRS: {"": 16, f"{azimuth}=3": 12, f"{blur}=3": 12, f"{azimuth}=3,{blur}=3": 0},
+    }  # fmt: skip
+    for cell, won in cells.items():
+        kind = cell if cell in (CONTROL, PAIRS) else FACTOR
+        facts = {"kind": kind, "protocol": PROTOCOL, "key": "", "left_out": {"mask-gap": "it is given no masks"}}
+        write_rows(folder / "rows" / f"{policy}-{cell}.parquet", planted(policy, kind, won), facts | changed)
+
+
+def test_the_table_says_what_was_planted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep(tmp_path, "p")
+    table = write_results(tmp_path, tmp_path / "docs")
+    drops = {(x["factor"], x["level"]): x["drop"] for x in table["rows"] if x["drop"]}
+    assert {key: round(20 * drop["difference"]["value"]) for key, drop in drops.items()} == {
+        ("camera-azimuth", 3): 6, ("camera-azimuth", 5): 14, ("image-blur", 3): 1, ("image-blur", 5): 0,
+    }  # fmt: skip
+    p = drops["camera-azimuth", 5]["p_value"]
+    assert p == pytest.approx(2 * 0.5**14)
+    assert drops["camera-azimuth", 5]["p_holm"] == pytest.approx(4 * p)  # the smallest of four
+    assert [(x["factor"], x["drop"]["value"]) for x in table["ranking"]] == [
+        ("camera-azimuth", 0.5), ("image-blur", 0.025)
+    ]
+    (pair,) = table["pairs"]
+    assert (pair["first"], pair["second"], pair["n"]) == ("camera-azimuth=3", "image-blur=3", 20)
+    assert pair["interaction"]["value"] == pytest.approx((16 - 4 - 4) / 20)
+    assert "compound" in (page := (tmp_path / "docs" / "shift_matrix.md").read_text())
+    assert "left out, since it is given no masks: mask-gap" in page
+    assert "V-VIEW" in page
+    keep(tmp_path, "old", protocol=1)
+    assert write_results(tmp_path, tmp_path / "docs")["rows"] == table["rows"]
+    assert "older protocol (delete it): old-control.parquet" in capsys.readouterr().err
+    with pytest.raises(FileError, match="holds no rows yet; run `toyshift study shifts --policy DIR"):
+        write_results(tmp_path / "empty", tmp_path / "docs")
+
+
+def test_rates_of_a_robot_are_compared_and_kept(tmp_path: Path) -> None:
+    keep(tmp_path, "p")
+    real = tmp_path / "real.csv"
+    real.write_text("name,rate\nnone,0.9\ncamera-azimuth=3,0.6\ncamera-azimuth=5,0.3\ntable-texture=5,0.5\n")
+    (found,) = write_results(tmp_path, tmp_path / "docs", real)["against"]
+    assert (found["names"], found["given"]) == (("none", "camera-azimuth=3", "camera-azimuth=5"), 4)
+    assert found["here"] == pytest.approx((0.8, 0.5, 0.1))
+    assert found["mmrv"]["value"] == 0.0
+    assert found["pearson"]["value"] == pytest.approx(np.corrcoef((0.8, 0.5, 0.1), (0.9, 0.6, 0.3))[0, 1])
+    real.unlink()
+    assert write_results(tmp_path, tmp_path / "docs")["against"] == [found]  # the page can be made again
+    assert "| `p` | toys:test | 3 of 4 | 0.000 |" in (tmp_path / "docs" / "shift_matrix.md").read_text()
+    real.write_text("name,rate\np,0.4\nnone,0.9\n")
+    with pytest.raises(ConfigError, match=r"names policies \(p\) and shifts"):
+        write_results(tmp_path, tmp_path / "docs", real)
+    real.write_text("name,rate\np,0.4\n")
+    (few,) = write_results(tmp_path, tmp_path / "docs", real)["against"]
+    assert (few["names"], few["mmrv"]["value"]) == (("p",), None)
+    assert "fewer than 3" in few["why"]
+
+
+def test_wrong_rates_are_refused_before_anything_is_played(tmp_path: Path) -> None:
+    real = tmp_path / "real.csv"
+    real.write_text("name,rate\ncamera-azimut=3,0.4\n")
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'camera-azimuth=\d'"):
+        main(config_of(tmp_path, against=real))
+    assert not (tmp_path / "run" / "rows").exists()
+
+
+def test_holm_is_over_all_policies() -> None:
+    from toyshift.scripts.studies.shift_results import PolicyRows
+
+    won = {"": 16, "image-blur=5": 2}
+    one = tabulate({("p", "toys:test"): PolicyRows(planted("p", FACTOR, won))})
+    two = tabulate({(p, "toys:test"): PolicyRows(planted(p, FACTOR, won)) for p in "pq"})
+    assert two["rows"][1]["drop"]["p_holm"] == pytest.approx(2 * one["rows"][1]["drop"]["p_holm"])
+
+
+def test_a_heat_map_has_a_clear_background_and_says_loss_and_gain(tmp_path: Path) -> None:
+    path = tmp_path / "map.png"
+    lines = [HeatLine("a", "V-SC", [(0.0, False), (0.9, True)]), HeatLine("b", "", [None, (-0.9, False)])]
+    heat_chart(path, "title", ["1", "5"], lines, "note")
+    image = np.asarray(Image.open(path).convert("RGBA"))
+    assert image[0, 0, 3] == 0  # so that it lies on white and on black pages
+    red = (image[..., 0] > 150) & (image[..., 2] < 80) & (image[..., 3] == 255)
+    blue = (image[..., 2] > 130) & (image[..., 0] < 80) & (image[..., 3] == 255)
+    assert red.any()
+    assert blue.any()
+    assert np.argwhere(red)[:, 0].mean() < np.argwhere(blue)[:, 0].mean()  # the first line is on top
+
+
+def test_rows_say_what_they_belong_to(tmp_path: Path) -> None:
+    config = config_of(tmp_path, factors=("object-mass",), pairs=0)
+    main(config)
+    path = config.results / "rows" / f"{CELLS[1]}.parquet"
+    facts = read_rows_manifest(path)
+    assert (facts["kind"], facts["protocol"], facts["left_out"]) == (FACTOR, PROTOCOL, {})
+    study = study_shifts.ShiftMatrix(dataclasses.replace(config, levels=(3,)))
+    assert [study.is_done(cell) for cell in study.cells()] == [True, False]  # other levels are other rows
+    write_rows(path, read_rows(path), facts | {"key": "of other weights"})
+    assert main(config)["ran"] == [CELLS[1]]
