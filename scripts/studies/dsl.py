@@ -21,7 +21,6 @@ from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.core.workers import core_count
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
-from toyshift.scripts.studies.charts import curve_chart
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import StudyConfig
 from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, play_swapped, recipe, swapped_cells
@@ -133,6 +132,7 @@ class DslStudy(Study):
 
     def tabulate(self) -> dict[str, Any]:
         from toyshift.diagnostics import read_rows, read_rows_manifest
+        from toyshift.scripts.studies.charts import curve_chart
 
         folder, page = self.cfg.results_dir, self.cfg.docs_dir / "dsl.md"
         paths = whole_files(folder / "rows", "*-s*.parquet")
