@@ -15,6 +15,8 @@ from typing import Any
 
 from toyshift.core.errors import ConfigError, FileError
 
+MOST_LOST = 1000  # times in a row that a folder may be gone again: what is in the way stays
+
 
 def cache_dir(*parts: str) -> Path:
     """Returns (and makes) a folder in the user's cache: $TOYSHIFT_CACHE, or ~/.cache/toyshift."""
@@ -161,18 +163,26 @@ def locked(path: Path) -> Iterator[None]:
 
 def _lock(file: Path) -> int:
     """Returns a handle of the locked file; whoever held it before may have removed it, so it is looked for again."""
+    lost = 0
     while True:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(file, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        except (FileNotFoundError, FileExistsError):  # a holder removes its folders meanwhile, or a file is in the way
+            lost += 1
+            if lost == MOST_LOST:
+                raise
+            continue
+        lost = 0
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), os.stat(file)):
                     return handle
-            except BaseException:
-                os.close(handle)
-                raise
+        except BaseException:
             os.close(handle)
+            raise
+        os.close(handle)
 
 
 def in_the_way(path: Path) -> bool:

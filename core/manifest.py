@@ -87,13 +87,14 @@ def kernels() -> dict[str, Any]:
     """
     cpu = _cpu()
     flags = (cpu.get("flags") or cpu.get("Features") or "").split()
+    threads = os.environ.get("OMP_NUM_THREADS", "").strip()  # "4,2" where they are nested
     make = [cpu[name] for name in ("vendor_id", "cpu family", "model") if name in cpu]
     return {
         "make": " ".join(make) or platform.machine(),
         "instructions": " ".join(sorted(filter(VECTOR_FLAG.match, flags))),
         "held back": {name: os.environ[name] for name in HELD_BACK if name in os.environ},
         "C library": " ".join(platform.libc_ver()),
-        "threads": int(os.environ.get("OMP_NUM_THREADS") or core_count()),
+        "threads": int(threads) if threads.isdecimal() else threads or core_count(),
     }
 
 

@@ -58,7 +58,7 @@ class Config(Parallel, episodes=1, variety=(0, 1), image_size=(16, 1024)):
 
     @property
     def here(self) -> bool:
-        return not self.ray
+        return self.ray in ("", "local")
 
 
 @dataclasses.dataclass(frozen=True)

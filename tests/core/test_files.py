@@ -3,10 +3,11 @@
 import contextlib
 import errno
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,22 +92,44 @@ def test_a_lock_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_lock_that_is_removed_by_its_holder_still_keeps_others_out(tmp_path: Path) -> None:
     inside, most = 0, 0
 
-    def work() -> None:
+    def work(_: int) -> None:
         nonlocal inside, most
-        for _ in range(30):
-            with locked(tmp_path / "folder" / "x"):
+        for _ in range(50):
+            with locked(tmp_path / "new" / "folder" / "x"):
                 inside += 1
                 most = max(most, inside)
-                time.sleep(0.0005)
+                time.sleep(0.0001)
                 inside -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))  # raises what a thread has raised
     assert most == 1
     assert not list(tmp_path.rglob("*.lock"))
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_a_folder_that_a_holder_removes_meanwhile_is_made_again(
+    error: type[OSError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = Path.mkdir, [error] * 3
+
+    def mkdir(path: Path, *args: Any, **kwargs: Any) -> None:
+        if left:
+            raise left.pop()
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with locked(tmp_path / "folder" / "x"):
+        assert not left
+
+
+def test_no_lock_is_made_where_a_file_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("gone")
+    for name in ("file", "file/below", "nowhere", "nowhere/below"):
+        with pytest.raises(OSError, match="exists|Not a directory") as caught, locked(tmp_path / name / "x"):
+            pass
+        assert "file where a folder is wanted" in remedy_of(caught.value)
 
 
 def test_an_interrupted_folder_is_not_left_behind(tmp_path: Path) -> None:
