@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.errors import ConfigError
+from toyshift.core.fields import check_fields, check_ranges
 
 MOST = 10_000_000  # episodes; beyond it a plan is no plan
 
@@ -48,6 +49,8 @@ class Design:
     icc: float = 0.1
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_ranges(self, {"correlation": (-1, 1)})
         for name, value in (("rate", self.rate), ("rate plus difference", self.other)):
             if not 0 <= value <= 1:
                 raise ConfigError(f"the {name} is {100 * value:g} %; it must lie between 0 and 100 %")
@@ -60,6 +63,10 @@ class Design:
         if self.correlation is not None and self.separating < abs(self.difference) - 1e-12:
             most = (self.apart - abs(self.difference)) / (2 * self._spread)
             raise ConfigError(f"these rates allow a correlation of at most {most:.2f}, not {self.correlation:g}")
+        largest = min(self.rate + self.other, 2 - self.rate - self.other)  # no start is solved, or missed, by both
+        if self.correlation is not None and self.separating > largest + 1e-12:
+            least = (self.apart - largest) / (2 * self._spread)
+            raise ConfigError(f"these rates allow a correlation of at least {least:.2f}, not {self.correlation:g}")
 
     @property
     def other(self) -> float:

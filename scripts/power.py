@@ -17,7 +17,7 @@ CORRELATIONS = (0.6, 0.3, 0.0)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
     Common, difference=(-100, 100), rate=(0, 100), power=(1, 99.9), confidence=(50, 99.99), comparisons=1, episodes=0,
-    each=1, icc=(0, 1),
+    each=1, icc=(0, 1), correlation=(-1, 1),
 ):
     """Options of `toyshift power`."""
 

@@ -49,6 +49,12 @@ def test_two_results_of_one_machine_are_of_the_same_kind(monkeypatch: pytest.Mon
     assert "gl_renderer: 'softpipe' now, 'llvmpipe' there" in told
 
 
+@pytest.mark.parametrize(("given", "kept"), [("2", 2), (" 2 ", 2), ("4,2", "4,2"), ("many", "many"), ("-1", "-1")])
+def test_threads_are_kept_as_they_are_given(given: str, kept: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert manifest()["machine"]["kernels"]["threads"] == kept
+
+
 def test_other_instructions_and_versions_are_another_kind() -> None:
     now = manifest()
     kernels = now["machine"]["kernels"]

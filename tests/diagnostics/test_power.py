@@ -107,9 +107,17 @@ def test_extremes_have_a_plan_and_nonsense_has_none():
         ({"rate": 0.5, "difference": 0.1, "icc": 2.0}, "icc"),
         ({"rate": 0.5, "difference": 0.1, "power": 0.01}, "power"),
         ({"rate": 0.8, "difference": 0.15, "correlation": 0.9}, "at most"),
+        ({"rate": 0.8, "difference": 0.1, "correlation": -0.5}, r"at least -0\.17, not -0\.5"),
+        ({"rate": 0.05, "difference": 0.1, "correlation": -0.2}, r"at least -0\.10, not -0\.2"),
+        ({"rate": 0.5, "difference": 0.1, "correlation": 1.5}, "correlation must be from -1 to 1"),
+        *(({"rate": 0.5, "difference": 0.1, name: value}, f"{name} is {value}; it must be a finite number")
+          for name in ("rate", "difference", "correlation", "icc") for value in (float("nan"), float("inf"))),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=told):
             Design(**wrong)  # type: ignore[arg-type]
+    farthest = Design(0.3, 0.4, correlation=-1.0)  # just one of both solves each start
+    assert farthest.separating == pytest.approx(1)
+    assert plan(farthest).episodes >= 1
     with pytest.raises(ConfigError, match="larger difference"):
         plan(Design(0.5, 1e-5))
 

@@ -344,6 +344,8 @@ def test_more_workers_than_help_are_refused_with_the_reason(
 def test_the_workers_of_a_cluster_are_not_this_machines() -> None:
     name, main, rest = cli.find(["collect", "--out", "x", "--ray", "auto", "--workers", "999"])
     assert parse(main, rest, name).workers == 999
+    with pytest.raises(ConfigError, match=r"--workers is 999, but more than \d processes"):
+        parse(main, ["local" if word == "auto" else word for word in rest], name)
 
 
 def test_arguments_after_the_words_reach_the_command() -> None:

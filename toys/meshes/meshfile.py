@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -166,14 +167,19 @@ def read_mesh(
     """
     mesh = load_raw(path, textures)
     factors = np.broadcast_to(np.asarray(scale, dtype=np.float64), 3)
-    if (factors != 1).any():
-        mesh.vertices = np.asarray(mesh.vertices) * factors
-    size = longest_edge(mesh)
+    with np.errstate(over="ignore", invalid="ignore"):
+        raw = longest_edge(mesh)
+        if (factors != 1).any():
+            mesh.vertices = np.asarray(mesh.vertices) * factors
+        size = longest_edge(mesh)
+    if not math.isfinite(raw) or not math.isfinite(size):
+        told = f"{path} is too long for a number where it is multiplied by {factors.max():g}"
+        raise MeshError(f"{told}; give a smaller scale, or export it again")
     if SMALLEST <= size <= LARGEST:
         return mesh
     told = f"{path} is {'only ' if size < SMALLEST else ''}{size:.4g} m long"
-    if option and size:
-        raise MeshError(f"{told}; {_other_unit(size, float(factors[0]))}")
+    if option and raw > USUAL / sys.float_info.max:  # a smaller one is flat
+        raise MeshError(f"{told}; {_other_unit(raw)}")
     if size < SMALLEST:
         raise MeshError(f"{told}; it seems to be in another unit: this project reads metres")
     centimetres = size <= CENTIMETRES
@@ -183,14 +189,14 @@ def read_mesh(
     )
 
 
-def _other_unit(size: float, factor: float) -> str:
-    """Says in which unit, or by which scale where no unit helps, a mesh of a size [m] by a factor can be used."""
+def _other_unit(raw: float) -> str:
+    """Says in which unit, or by which scale where no unit helps, a mesh of a size in its file can be used."""
     words = {"mm": "millimetres", "cm": "centimetres", "m": "metres"}
-    fitting = [unit for unit in words if SMALLEST <= UNITS[unit] * size / factor <= LARGEST]
+    fitting = [unit for unit in words if SMALLEST <= UNITS[unit] * raw <= LARGEST]
     if fitting:
         options, why = [f"?unit={unit}" for unit in fitting], f"seems to be in {' or '.join(words[u] for u in fitting)}"
     else:
-        scale = factor * 10.0 ** round(math.log10(USUAL / size))
+        scale = 10.0 ** round(math.log10(USUAL / raw))
         options, why = [f"?unit=m&scale={scale:g}"], "is not as large as what a hand grasps in any unit"
     return f"it {why}: give it a set of its own with {' or '.join(options)}"
 

@@ -82,6 +82,20 @@ def test_inches_and_scale(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.mesh.extents, np.array([1, 2, 3]) * 0.0127, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("size", "scale", "told"), [
+    (2.0, "1e308", r"brick\.off is too long for a number where it is multiplied by 1e\+308; give a smaller scale"),
+    (1.0, "1e308", r"is 1e\+308 m long; .*\?unit=cm or \?unit=m"),
+    (2e-9, "1e-310", r"is only .* m long; .*\?unit=m&scale=1e\+08$"), (2e-9, "1e-320", r"is only 0 m long; .*=1e\+08$"),
+    (1e-315, "1", "is only 1e-315 m long; it seems to be in another unit"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_a_size_that_no_number_holds_is_told(tmp_path: Path, size: float, scale: str, told: str) -> None:
+    corners, sides = f"0 0 0\n{size} 0 0\n0 {size} 0\n0 0 {size}\n", "3 0 2 1\n3 0 1 3\n3 1 2 3\n3 0 3 2\n"
+    (tmp_path / "brick.off").write_text(f"OFF\n4 4 0\n{corners}{sides}")
+    with pytest.raises(MeshError, match=told):
+        load_objects(f"meshes:{tmp_path}?unit=m&scale={scale}")
+
+
 def test_the_median_decides_the_unit() -> None:
     assert infer_unit([0.05, 0.1, 120]) == "m"
     assert infer_unit([5, 12, 0.1]) == "cm"
