@@ -85,7 +85,16 @@ _REMEDIES = {
 
 
 def remedy_of(error: Exception) -> str:
-    """Returns what helps against an error of the operating system, told by its number or, in a library's, its words."""
+    """Returns what helps against an error of the operating system, told by its number or, in a library's, its words.
+
+    "" where nothing is known that helps, and no path is named that could be looked at.
+    """
     told = getattr(error, "errno", None)
     number = told or next((number for number in _REMEDIES if os.strerror(number) in str(error)), 0)
-    return _REMEDIES.get(number, "check that path")
+    return _REMEDIES.get(number, "check that path" if getattr(error, "filename", None) else "")
+
+
+def with_remedy(told: str, error: Exception, other: str = "") -> str:
+    """Returns a message with what helps behind it: what `remedy_of` knows, and what else does."""
+    helps = ", or ".join(filter(None, (remedy_of(error), other)))
+    return f"{told}; {helps}" if helps else told

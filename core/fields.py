@@ -87,8 +87,13 @@ def check_ranges(config: Any, limits: Mapping[str, Limit], called: Callable[[str
         value = getattr(config, name)
         for entry in value if isinstance(value, tuple | list) else () if value is None else (value,):
             if not low <= entry <= high:
-                span = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-                raise ConfigError(f"{called(name)} must be {span}, got {entry:g}")
+                span = f"at least {_told(low)}" if high == math.inf else f"from {_told(low)} to {_told(high)}"
+                raise ConfigError(f"{called(name)} must be {span}, got {_told(entry)}")
+
+
+def _told(number: float) -> str:
+    """A number in a message, with so many digits that one beyond its limit differs from the limit."""
+    return f"{number:,}" if isinstance(number, numbers.Integral) else f"{number:.10g}"
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import IMAGE_PREFIX, MASK_PREFIX
-from toyshift.core.errors import ConfigError, FileError, remedy_of
+from toyshift.core.errors import ConfigError, FileError, with_remedy
 from toyshift.core.files import atomic_path
 from toyshift.data.png import decode_png, encode_png
 from toyshift.data.video import clip_length, decode_clip, encode_clip, is_video_size
@@ -221,8 +221,8 @@ def write_encoded(folder: Path, encoded: Encoded) -> Path:
         with atomic_path(path) as temporary:
             temporary.write_bytes(archive.getbuffer())
     except OSError as error:
-        remedy = f"episodes written before it are whole: {remedy_of(error)}"
-        raise FileError(f"cannot write {path} ({error}); {remedy}") from error
+        told = f"cannot write {path} ({error}); episodes written before it are whole"
+        raise FileError(with_remedy(told, error)) from error
     return path
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ConfigError, ContractError, FileError, remedy_of
+from toyshift.core.errors import ConfigError, ContractError, FileError, with_remedy
 from toyshift.core.files import atomic_dir, atomic_path, json_hash, read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.runs import differences, refuse_other
@@ -149,9 +149,8 @@ def _save(path: Path, tensors: Tensors) -> None:
         with atomic_path(path) as temporary:
             save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, str(temporary))
     except SafetensorError as error:  # not an OSError, on a full disk either
-        raise FileError(
-            f"cannot write {path} ({error}); the last checkpoint is kept: {remedy_of(error)}"
-        ) from error
+        told = f"cannot write {path} ({error}); the last checkpoint is kept"
+        raise FileError(with_remedy(told, error)) from error
 
 
 def _bound(folder: Path) -> dict[str, dict[str, str]]:

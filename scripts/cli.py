@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from toyshift.core import interrupts
-from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError, remedy_of
+from toyshift.core.errors import ConfigError, ToyShiftError, UnknownNameError, with_remedy
 
 
 class Command(NamedTuple):
@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:  # a folder that may not be written, a file where a folder belongs, a full disk
         place = error.filename2 or error.filename
-        return fail(error, f"{f'{place}: {error.strerror}' if place else error}; {remedy_of(error)}", argv)
+        return fail(error, with_remedy(f"{place}: {error.strerror}" if place else str(error), error), argv)
     finally:
         warnings.formatwarning = before
 

@@ -99,9 +99,9 @@ class Config(Common, scenes=2, looks=1, trials=0):
     @property
     def file(self) -> Path:
         """Of the results: of all that there is to ask, or of what was named."""
-        needs = self.measures[0].needs
-        whole = not self.measure or needs in (ROWS, ARRAYS) or FILES[needs] in self.measure
-        return self.out / f"{FILES[needs] if whole else '-'.join(m.name for m in self.measures)}.json"
+        asked, needs = self.measures, self.measures[0].needs
+        whole = len(asked) == sum(measure.needs == needs for measure in MEASURES)
+        return self.out / f"{FILES[needs] if whole else '-'.join(measure.name for measure in asked)}.json"
 
     def asked(self, policy: str = "") -> Asked:
         """What the questions are asked about: datasets, rows, arrays, or one of the policies."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from toyshift.core.errors import FileError
+from toyshift.core.errors import FileError, with_remedy
 from toyshift.core.files import atomic_path, cache_dir, locked
 from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
 
@@ -102,7 +101,6 @@ def cached(key: str, build: Callable[[], GraspObject]) -> GraspObject:
             value = build()
             save_object(path, value)
     except OSError as error:
-        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it writable"
-        what = f"cannot write to the cache folder {path.parent} ({error.strerror or error})"
-        raise FileError(f"{what}: {remedy}, or set TOYSHIFT_CACHE to another folder") from error
+        told = f"cannot write to the cache folder {path.parent} ({error.strerror or error})"
+        raise FileError(with_remedy(told, error, "set TOYSHIFT_CACHE to another folder")) from error
     return value

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ConfigError, FileError, ToyShiftError, remedy_of
+from toyshift.core.errors import ConfigError, FileError, ToyShiftError, with_remedy
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.runs import claim, finish, found
@@ -65,7 +65,7 @@ def collect(config: CollectConfig, progress: bool = True, tried: Tried | None = 
         done = finished(config)
         return _collect(config, out, progress, tried) if done is None else done
     except OSError as error:
-        raise FileError(f"cannot write in {out} ({error}); finished episodes are kept: {remedy_of(error)}") from error
+        raise FileError(with_remedy(f"cannot write in {out} ({error}); finished episodes are kept", error)) from error
 
 
 def finished(config: CollectConfig) -> dict[str, Any] | None:

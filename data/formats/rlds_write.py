@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, IMAGE_PREFIX, MASK_PREFIX, STATE
-from toyshift.core.errors import ConfigError, ContractError, FileError, remedy_of
+from toyshift.core.errors import ConfigError, ContractError, FileError, with_remedy
 from toyshift.core.files import atomic_dir, require_new, write_json
 from toyshift.data.episode import Encoded, encode_episode, is_image
 from toyshift.data.formats.exchange import (
@@ -95,7 +95,7 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
             writer.close_all()
             write_json(folder / FILE, json.loads(contracts_json(stream)))
     except (OSError, OpError) as error:
-        raise FileError(f"cannot write {path} ({error}); {remedy_of(error)}") from error
+        raise FileError(with_remedy(f"cannot write {path} ({error})", error)) from error
     return {"episodes": episodes, "frames": frames, "dropped": dropped, "version_dir": str(path / VERSION)}
 
 

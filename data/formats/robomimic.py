@@ -38,7 +38,7 @@ from toyshift.core.contract import (
     image_key,
     mask_key,
 )
-from toyshift.core.errors import ContractError, FileError, remedy_of
+from toyshift.core.errors import ContractError, FileError, with_remedy
 from toyshift.core.files import atomic_path, require_new
 from toyshift.data.episode import Episode, Frames, checked_frames, is_image, is_mask
 from toyshift.data.formats.exchange import (
@@ -96,7 +96,7 @@ def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str
             for key, members in (("train", train), ("valid", valid)):
                 file.create_dataset(f"mask/{key}", data=np.array(members, dtype="S"))
     except OSError as error:
-        raise FileError(f"cannot write {path} ({error}); {remedy_of(error)}") from error
+        raise FileError(with_remedy(f"cannot write {path} ({error})", error)) from error
     return {"episodes": len(names), "frames": frames, "dropped": dropped}
 
 

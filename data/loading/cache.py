@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.contract import ACTION, STATE
-from toyshift.core.errors import FileError, remedy_of
+from toyshift.core.errors import FileError, with_remedy
 from toyshift.core.files import cache_dir, content_hash, locked, read_json, write_json
 from toyshift.core.maps import writable_map
 from toyshift.core.progress import Progress
@@ -98,7 +98,7 @@ def _build(dataset: Dataset, place: Path, threads: int) -> None:
     except OSError as error:
         frame = sum(int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize for column in columns.values())
         size = f"{dataset.num_frames} decoded frames take {frame * dataset.num_frames / 1e6:,.0f} MB"
-        raise FileError(f"cannot make the cache {partial} ({error}); {size}: {remedy_of(error)}") from error
+        raise FileError(with_remedy(f"cannot make the cache {partial} ({error}); {size}", error)) from error
 
     def decode(i: int) -> int:
         frames = dataset.episode(i).frames

@@ -23,7 +23,7 @@ from toyshift.core.contract import (
     require_same_contract,
     require_same_observations,
 )
-from toyshift.core.errors import ContractError, FileError, ToyShiftError, remedy_of
+from toyshift.core.errors import ContractError, FileError, ToyShiftError, with_remedy
 from toyshift.core.files import locked, write_json, write_text
 from toyshift.core.progress import track
 from toyshift.data.episode import (
@@ -119,8 +119,8 @@ def finalize(
                 raise FileError(f"{folder} holds no episodes; collect some first")
             shutil.rmtree(folder / EPISODES, ignore_errors=True)
     except OSError as error:
-        remedy = f"no episode is lost: {remedy_of(error)}"
-        raise FileError(f"cannot write the dataset in {folder} ({error}); {remedy}") from error
+        told = f"cannot write the dataset in {folder} ({error}); no episode is lost"
+        raise FileError(with_remedy(told, error)) from error
 
 
 def _take_back(folder: Path) -> None:

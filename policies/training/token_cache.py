@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from toyshift.core.contract import STATE, image_key, mask_key
-from toyshift.core.errors import FileError, remedy_of
+from toyshift.core.errors import FileError, with_remedy
 from toyshift.core.files import cache_dir, json_hash, locked, read_json, write_json
 from toyshift.core.maps import writable_map
 from toyshift.core.progress import Progress
@@ -121,10 +121,8 @@ def _build(
         done = writable_map(partial / "done.npy", (len(blocks),), "uint8")
     except OSError as error:
         size = sum(int(np.prod(shape)) for shape in shapes.values()) * 2 * copies * count
-        raise FileError(
-            f"cannot make the cache of tokens {partial} ({error}); {count} frames take {size / 2**30:.1f} GiB: "
-            f"{remedy_of(error)}, or lower --token-copies"
-        ) from error
+        told = f"cannot make the cache of tokens {partial} ({error}); {count} frames take {size / 2**30:.1f} GiB"
+        raise FileError(with_remedy(told, error, "lower --token-copies")) from error
     todo = [int(i) for i in np.flatnonzero(done == 0)]
     finished = count - sum(blocks[i].stop - blocks[i].start for i in todo)
     with Progress(f"encode {folder.name}", count, "frame", finished) as bar:

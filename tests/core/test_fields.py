@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import SHOWN, ConfigError, UnknownNameError, shown
-from toyshift.core.fields import MOST, check_fields, check_ranges
+from toyshift.core.fields import MOST, Limit, check_fields, check_ranges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,16 @@ class Things:
 def test_what_does_not_fit_is_refused_with_its_name_and_what_is_allowed(name: str, value: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Things(**{name: value})
+
+
+@pytest.mark.parametrize(("value", "limit", "said"), [
+    (10_000_001, (0, 10_000_000), "from 0 to 10,000,000, got 10,000,001"),
+    (np.int64(999_999), 1_000_000, "at least 1,000,000, got 999,999"),
+    (1.0000001, (0, 1), r"from 0 to 1, got 1\.0000001"), (-1e-9, 0, "at least 0, got -1e-09"),
+])  # fmt: skip
+def test_a_number_just_beyond_its_limit_is_told_from_it(value: float, limit: Limit, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^count must be {said}$"):
+        check_ranges(types.SimpleNamespace(count=value), {"count": limit})
 
 
 def test_a_name_that_is_no_choice_is_an_unknown_name() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.core.errors import FileError, UnknownNameError, remedy_of
+from toyshift.core.errors import FileError, UnknownNameError, remedy_of, with_remedy
 from toyshift.core.files import (
     BY_HAND,
     atomic_dir,
@@ -71,11 +71,18 @@ def test_a_full_disk_is_reported_with_the_folder(tmp_path: Path) -> None:
     (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "make room"),
     (OSError("Unable to write (errno = 28, error message = 'No space left on device')"), "make room"),  # HDF5's
     (RuntimeError("I/O error: Permission denied (os error 13)"), "choose a place"),  # that of safetensors
-    (OSError("what?"), "check that path"),
+    (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "gone"), "check that path"),
 ])
 def test_the_remedy_is_that_of_the_error(error: Exception, advice: str) -> None:
     assert advice in remedy_of(error)
     assert ("make room" in remedy_of(error)) == ("No space" in str(error))
+    assert with_remedy("it failed", error, "pray") == f"it failed; {remedy_of(error)}, or pray"
+
+
+@pytest.mark.parametrize("error", [OSError("what?"), MemoryError(), OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))])
+def test_where_nothing_is_known_to_help_nothing_is_advised(error: Exception) -> None:
+    assert with_remedy("it failed", error) == "it failed"
+    assert with_remedy("it failed", error, "pray") == "it failed; pray"
 
 
 def test_a_lock_leaves_nothing_behind(tmp_path: Path) -> None:

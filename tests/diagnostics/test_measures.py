@@ -109,7 +109,8 @@ def test_rows_are_asked_what_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     assert kept["progression"][0]["value"]["value"] is None
     assert "of 40 misses 22 in spite of knowing" in capsys.readouterr().out
     assert run([*argv, "--measure", "ignorance"]) == 0
-    assert read_json(tmp_path / "out" / "rows.json").keys() == {"ignorance", "manifest"}
+    assert read_json(tmp_path / "out" / "ignorance.json").keys() == {"ignorance", "manifest"}
+    assert read_json(tmp_path / "out" / "rows.json") == kept
 
 
 def test_arrays_are_asked(tmp_path: Path) -> None:
@@ -145,4 +146,9 @@ def test_some_measures_do_not_take_the_place_of_all(tmp_path: Path) -> None:
     assert file(data=data) == file(data=data, measure=("diversity",)) == "diversity.json"
     assert file(data=data, measure=("dependence",)) == "dependence.json"
     assert file(policy=("p",), measure=("success",)) == "success.json"
-    assert file(policy=("p",), measure=("sensitivity", "success")) == "sensitivity.json"
+    assert file(policy=("p",), measure=("sensitivity", "success")) == "sensitivity.json"  # these are all
+    assert file(policy=("p",), measure=("sensitivity",)) == "sensitivity.json"
+    rows = ("a.parquet",)
+    assert file(rows=rows) == file(rows=rows, measure=("consistency", "ignorance", "progression")) == "rows.json"
+    assert file(rows=rows, measure=("progression", "consistency")) == "consistency-progression.json"
+    assert file(arrays=tmp_path) == file(arrays=tmp_path, measure=("case",)) == "arrays.json"

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from toyshift.core.errors import FileError, remedy_of
+from toyshift.core.errors import FileError, with_remedy
 from toyshift.core.files import atomic_dir, cache_dir, content_hash, locked
 
 MAX_ARCHIVE = 1024 * 2**20  # [bytes] of the file itself
@@ -83,9 +83,8 @@ def unpacked(path: Path, suffixes: Sequence[str]) -> Path:
         why = "it is damaged or no zip file; download it again"
         raise FileError(f"{path} cannot be unpacked ({error}): {why}") from error
     except OSError as error:
-        raise FileError(
-            f"{path} cannot be unpacked: {error}; {remedy_of(error)}, or set TOYSHIFT_CACHE to another folder"
-        ) from error
+        told = f"{path} cannot be unpacked: {error}"
+        raise FileError(with_remedy(told, error, "set TOYSHIFT_CACHE to another folder")) from error
     return folder
 
 
