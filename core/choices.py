@@ -25,7 +25,7 @@ KEEP = ("successes", "failed")
 PURPOSES = ("collection", "validation", "test")
 QUALITIES = ("fast", "high")
 REWARDS = ("dense", "cost", "sparse")
-# of `toyshift.envs.robots.ROBOTS`, where each has a file of its own
+# of `toyshift.envs.robots.ROBOTS`, in that order
 ROBOT_NAMES = ("panda", "panda-robotiq", "ur5e", "xarm7", "kinova3", "sawyer", "iiwa", "inspire")
 TASKS = ("grasp", "pick")
 

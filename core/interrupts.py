@@ -102,7 +102,10 @@ def kept_from_children() -> Iterator[None]:
 
 def end_with_parent(seconds: float = 1.0) -> None:
     """Ends this process when its parent is gone, however that ended; for children that nobody could tell."""
-    parent = os.getppid()
+    from multiprocessing import parent_process
+
+    starter = parent_process()  # of a worker, which may have lost it before it got here
+    parent = starter.pid if starter else os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -9,7 +9,6 @@ import multiprocessing
 import multiprocessing.util
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -37,21 +36,14 @@ def _leave() -> None:
     os._exit(error is not None)
 
 
-def _die_with_parent() -> None:
-    """Ends this worker when the main process is killed (else it would wait for work for ever), and ends it quietly.
+def _begin() -> None:
+    """Has this worker end quietly, and with the main process however that ends: else it would wait for work for ever.
 
     Leaving without Python's teardown spares the terminal the complaints of native libraries (manifold3d, GL drivers)
     about objects that are alive at that moment; a worker has nothing to save.
     """
     multiprocessing.util.Finalize(None, _leave, exitpriority=-1000)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    interrupts.end_with_parent()
 
 
 def _kill_workers() -> None:
@@ -103,7 +95,7 @@ def worker_pool(workers: int) -> Iterator[Pool]:
     """
     context = multiprocessing.get_context("spawn")
     with _one_thread_each(), interrupts.first(_kill_workers):
-        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
 
         def submit(*work: Any) -> Future[Any]:
             with interrupts.kept_from_children():  # it may start one

@@ -187,9 +187,9 @@ def main(cfg: Config) -> dict[str, Any]:
     prints = {policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
     if cfg.compares and len(prints) == 1:
         warnings.warn(f"{' and '.join(names)} hold the same weights: nothing can be decided", stacklevel=1)
-    of_training = training_sets(list(names), cfg.sets, cfg.training_set)
     if cfg.swapped is not None:
         return _swapped(cfg, cfg.swapped, names)
+    of_training = training_sets(list(names), cfg.sets, cfg.training_set)
     for objects in cfg.sets:
         load_objects(objects)
         EnvConfig(objects=objects, **cfg.env_kwargs)

@@ -1,19 +1,16 @@
-"""The robots, one file each; adding one is copying a file and naming it in `core.choices.ROBOT_NAMES`."""
+"""The robots, one file each; adding one is copying a file, naming it here and in `core.choices.ROBOT_NAMES`."""
 
 from __future__ import annotations
 
-import importlib
-
-from toyshift.core.choices import ROBOT_NAMES
 from toyshift.core.errors import UnknownNameError
+from toyshift.envs.robots import iiwa, inspire, kinova3, panda, panda_robotiq, sawyer, ur5e, xarm7
 from toyshift.envs.robots.robot import Gripper, Robot, asset_path
 
 __all__ = ["ROBOTS", "Gripper", "Robot", "asset_path", "get_robot"]
 
-# by name; each has its ROBOT in a file of this folder
-ROBOTS: dict[str, Robot] = {
-    name: importlib.import_module(f"{__name__}.{name.replace('-', '_')}").ROBOT for name in ROBOT_NAMES
-}
+# in the order of core.choices.ROBOT_NAMES
+_FILES = (panda, panda_robotiq, ur5e, xarm7, kinova3, sawyer, iiwa, inspire)
+ROBOTS: dict[str, Robot] = {file.ROBOT.name: file.ROBOT for file in _FILES}
 
 
 def get_robot(name: str) -> Robot:

@@ -209,3 +209,30 @@ def test_a_child_ends_with_its_parent() -> None:
     assert parent.stdout.readline() == "1\n"
     parent.communicate("\n", timeout=60)  # comes back once nobody holds stdout any more
     assert parent.returncode == 0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_worker_ends_with_its_parent_even_one_that_has_lost_it_before_it_works(tmp_path: Path, late: bool) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import multiprocessing, os, time
+from toyshift.core.interrupts import end_with_parent
+
+def work():
+    print("begun", flush=True)
+    while {late} and os.getppid() == multiprocessing.parent_process().pid:
+        time.sleep(0.01)
+    end_with_parent(0.05)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=work).start()
+    input()
+    os._exit(0)
+""")
+    command = [sys.executable, str(script)]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "begun\n"
+    parent.communicate("\n", timeout=60)  # comes back once nobody holds stdout any more
+    assert parent.returncode == 0

@@ -7,6 +7,8 @@ import functools
 import itertools
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -92,6 +94,25 @@ def times_two(log: Path, item: int) -> int:
 def test_an_error_arrives_as_what_it_is(tmp_path: Path, workers: int) -> None:
     with pytest.raises(UnknownNameError, match=r"'13'.*Did you mean '12'|'13'"):
         list(play([1, 13], job(tmp_path), workers))
+
+
+def test_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("""
+import time
+from toyshift.core.workers import worker_pool
+
+if __name__ == "__main__":
+    with worker_pool(1) as pool:
+        pool.submit(time.time).result()
+        print("idle", flush=True)
+        time.sleep(600)
+""")
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "idle\n"
+    parent.kill()
+    parent.communicate(timeout=60)  # comes back once nobody holds stdout any more
 
 
 @pytest.mark.usefixtures("importable")
