@@ -9,8 +9,10 @@ toyshift envs shifts --out runs/shifts
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,19 +30,8 @@ if TYPE_CHECKING:
 LABEL = 2.1  # width of a row's label [widths of a picture]
 HEADED = 8  # rows below one heading
 TRACE_STEPS = 12  # control steps of a trace
-TRACES = {"object": "its way after the same push", "action": "the hand, told to rise and stay"}  # red; grey: training
-FILMED = ("background", "robot-start", "robot-colour")  # the front camera hardly sees wall and robot
-SHARES = {  # a chance: how many control steps its images are apart, none for images of different episodes
-    "mask-dropout": 1, "mask-gap": 2, "mask-wrong": 0,
-}  # fmt: skip
 DRAWN = 25  # images, or episodes, of a share; episodes of a plan
 THERE, MISSING, ELSEWHERE = "#3cae5a", "#c9ccd1", "#e07b1f"  # the target's mask
-NOTES = {  # below what changes; by factor
-    "object-pose": f"from above: red, {DRAWN} episodes; grey, in training",
-    "mask-dropout": f"{DRAWN} images: green where it is there, grey missing",
-    "mask-gap": f"{DRAWN} images in 5 s: green where it is there, grey missing",
-    "mask-wrong": f"{DRAWN} episodes: green right, orange wrong",
-}  # fmt: skip
 PUSH = 0.6  # speed that the push of a trace gives the unshifted object [m/s]
 
 
@@ -95,19 +86,7 @@ def main(cfg: Config) -> dict[str, Any]:
                 shift = {"episode": cfg.episode, "object": shown, "shift": f"{factor.name}={level}"}
                 observation, info = env.reset(seed=cfg.seed, options=shift)
                 values.append(float(info["shift_values"].get(factor.name, factor.start)))
-                if factor.name in SHARES:
-                    cells.append(masks(env, observation, shift, SHARES[factor.name]))
-                elif factor.name == "object-pose":
-                    cells.append(places(env, shift))
-                elif factor.name in FILMED:
-                    cells.append(env.picture(cfg.size, "film"))
-                elif factor.visual:
-                    cells.append(observed(observation, "mask" in factor.apply))
-                else:
-                    cells.append(trace(env, "object" in factor.apply))
-            if factor.name in SHARES:
-                truth = cells[0]
-                cells = [colours(truth, cell) for cell in cells]
+                cells.append(way_of(factor).cell(env, observation, shift))
             rows.append((factor, cells, values))
     finally:
         env.close()
@@ -126,15 +105,23 @@ def main(cfg: Config) -> dict[str, Any]:
 # ---------------------------------------------------------------- what a cell shows
 
 
-def observed(observation: dict[str, Any], masks: bool) -> Any:
-    """Returns the front image (H, W, 3); to show masks darkened, the target in green and others in blue."""
+def front(env: GraspEnv, observation: dict[str, Any], shift: dict[str, Any]) -> Any:
+    """Returns the front image (H, W, 3)."""
+    return observation["pixels"]["front"]
+
+
+def film(env: GraspEnv, observation: dict[str, Any], shift: dict[str, Any]) -> Any:
+    """Returns an image (H, W, 3) of the camera that sees the whole robot."""
+    return env.picture(len(observation["pixels"]["front"]), "film")
+
+
+def labelled(env: GraspEnv, observation: dict[str, Any], shift: dict[str, Any]) -> Any:
+    """Returns the front image (H, W, 3) darkened, by its masks the target in green and others in blue."""
     import numpy as np
 
     from toyshift.core.contract import MASK_OTHER, MASK_TARGET
 
     image, mask = observation["pixels"]["front"], observation["masks"]["front"]
-    if not masks:
-        return image
     shown = image // 3
     for label, colour in ((MASK_TARGET, (60, 230, 90)), (MASK_OTHER, (90, 140, 255))):
         shown[mask == label] = (0.25 * image[mask == label] + 0.75 * np.asarray(colour)).astype(np.uint8)
@@ -166,7 +153,7 @@ def colours(truth: list[Any], found: list[Any]) -> list[str]:
     ]
 
 
-def places(env: GraspEnv, shift: dict[str, Any]) -> Any:
+def places(env: GraspEnv, observation: dict[str, Any], shift: dict[str, Any]) -> Any:
     """Returns where the object starts in DRAWN episodes (n, 2): to the right and away from the front camera [m]."""
     import numpy as np
 
@@ -178,7 +165,7 @@ def places(env: GraspEnv, shift: dict[str, Any]) -> Any:
     return np.array(found)
 
 
-def trace(env: GraspEnv, pushes: bool) -> list[float]:
+def trace(env: GraspEnv, observation: dict[str, Any], shift: dict[str, Any], pushes: bool = False) -> list[float]:
     """Returns how far something moved after every control step [m].
 
     With `pushes` (mass and friction) the object, after the same push; else the hand, told to go up and stay.
@@ -205,17 +192,14 @@ def trace(env: GraspEnv, pushes: bool) -> list[float]:
 
 def shown_value(factor: Any, value: float) -> str:
     """A value with its unit, a chance in percent."""
-    if factor.name in SHARES:
+    if way_of(factor).chance:
         return f"{100 * value:.0f} %"
     return f"{value:.3g}" + ("" if factor.unit in ("1", "quality", "IoU") else f" {factor.unit}")
 
 
 def notes(factor: Any) -> list[str]:
     """What a row's label says below the name: what changes, and how that is shown where it is no plain picture."""
-    if not factor.visual:
-        return [factor.what, f"red: {TRACES[next(iter(factor.apply))]}, 1.2 s; grey: training"]
-    how = "seen from the side" if factor.name in FILMED else NOTES.get(factor.name)
-    return [factor.what, how] if how else [factor.what]
+    return [*filter(None, (factor.what, way_of(factor).note))]
 
 
 def _lines(texts: list[str], letters: int) -> list[str]:
@@ -224,10 +208,9 @@ def _lines(texts: list[str], letters: int) -> list[str]:
 
 def draw(rows: list[tuple[Any, list[Cell], list[float]]], title: str, size: int) -> Any:
     """Returns the sheet as a Pillow image, one row per factor."""
-    import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
-    letters = max(11, size // 8)  # height of a letter [pixels]
+    letters = _letters(size)
     gap = size // 16
     big, small = ImageFont.load_default(letters * 1.1), ImageFont.load_default(letters * 0.9)
     wide, label = size + gap, round(LABEL * size)
@@ -253,33 +236,43 @@ def draw(rows: list[tuple[Any, list[Cell], list[float]]], title: str, size: int)
             pen.text((gap, top + (1.5 + 1.1 * k) * letters), line, "#333" if k < len(ours) else "#777", small)
         for level, (cell, value) in enumerate(zip(cells, values, strict=True)):
             x = gap + label + level * wide
-            if factor.name in SHARES:
-                _squares(pen, cell, (x, top), size)
-            elif factor.name == "object-pose":
-                _plan(pen, cell, cells, (x, top), size)
-            elif factor.visual:
-                sheet.paste(Image.fromarray(np.asarray(cell)), (x, top))
-            else:
-                highest = max(max(other) for other in cells)
-                _plot(pen, cell, cells[0], highest, (x, top), size, small)
+            way_of(factor).draw(sheet, cell, cells, (x, top), size)
             place = (x + size / 2, top + size + 0.25 * letters)
             pen.text(place, shown_value(factor, value), "#111", small, anchor="ma")
     return sheet
 
 
-def _squares(pen: Any, found: list[str], corner: tuple[int, int], size: int) -> None:
-    """Draws a square of its colour for every image or episode, in reading order."""
+def _letters(size: int) -> int:
+    """Returns the height of a letter beside pictures of a size [pixels]."""
+    return max(11, size // 8)
+
+
+def _picture(sheet: Any, found: Any, every: list[Any], corner: tuple[int, int], size: int) -> None:
+    """Draws an image."""
+    import numpy as np
+    from PIL import Image
+
+    sheet.paste(Image.fromarray(np.asarray(found)), corner)
+
+
+def _squares(sheet: Any, found: list[Any], every: list[Any], corner: tuple[int, int], size: int) -> None:
+    """Draws a square of its colour for every image's or episode's mask, in reading order."""
+    from PIL import ImageDraw
+
+    pen = ImageDraw.Draw(sheet)
     side = math.isqrt(DRAWN)
     step = size / side
-    for k, colour in enumerate(found):
+    for k, colour in enumerate(colours(every[0], found)):
         x, y = corner[0] + k % side * step, corner[1] + k // side * step
         pen.rectangle((x + 1, y + 1, x + step - 2, y + step - 2), fill=colour)
 
 
-def _plan(pen: Any, found: Any, every: list[Any], corner: tuple[int, int], size: int) -> None:
+def _plan(sheet: Any, found: Any, every: list[Any], corner: tuple[int, int], size: int) -> None:
     """Draws places on the table from above, with those of the training level in grey."""
     import numpy as np
+    from PIL import ImageDraw
 
+    pen = ImageDraw.Draw(sheet)
     middle = 0.5 * (np.min(every, axis=(0, 1)) + np.max(every, axis=(0, 1)))
     scale = 0.45 * size / np.abs(np.asarray(every) - middle).max()
     pen.rectangle((*corner, corner[0] + size - 1, corner[1] + size - 1), fill="#f6f6f6", outline="#ccc")
@@ -288,10 +281,11 @@ def _plan(pen: Any, found: Any, every: list[Any], corner: tuple[int, int], size:
             pen.ellipse((right - radius, away - radius, right + radius, away + radius), fill=colour)
 
 
-def _plot(
-    pen: Any, values: list[float], training: list[float], highest: float, corner: tuple[int, int], size: int, font: Any
-) -> None:
+def _plot(sheet: Any, values: list[float], every: list[list[float]], corner: tuple[int, int], size: int) -> None:
     """Draws a trace, with the training level's in grey behind it; time to the right, movement up."""
+    from PIL import ImageDraw, ImageFont
+
+    pen, highest = ImageDraw.Draw(sheet), max(map(max, every))
     x, y = corner
     pen.rectangle((x, y, x + size - 1, y + size - 1), fill="#f6f6f6", outline="#ccc")
     inner, floor = size - 12, y + size - 8
@@ -300,6 +294,52 @@ def _plot(
         scale = (size - 28) / max(highest, 1e-9)
         return [(x + 6 + inner * k / (len(trace_) - 1), floor - scale * value) for k, value in enumerate(trace_)]
 
-    pen.line(points(training), fill="#aaa", width=2)
+    pen.line(points(every[0]), fill="#aaa", width=2)
     pen.line(points(values), fill="#c0392b", width=2)
+    font = ImageFont.load_default(_letters(size) * 0.9)
     pen.text((x + 5, y + 3), f"{100 * max(values):.1f} cm", "#c0392b", font)
+
+
+# ---------------------------------------------------------------- how each factor is shown
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a factor is shown.
+
+    Attributes:
+        cell: (env, observation, options of the reset) -> what a picture holds, at one level.
+        draw: (sheet, what it holds, those of all levels, corner, size) -> None.
+        note: how it is shown, in words; "" for a picture of the front camera.
+        chance: whether the value is a chance, and pictures are shares.
+    """
+
+    cell: Callable[[GraspEnv, dict[str, Any], dict[str, Any]], Cell]
+    draw: Callable[[Any, Cell, list[Cell], tuple[int, int], int], None] = _picture
+    note: str = ""
+    chance: bool = False
+
+
+def _shares(apart: int, note: str) -> Way:
+    return Way(functools.partial(masks, apart=apart), _squares, f"{DRAWN} {note}", chance=True)
+
+
+def _traces(what: str, pushes: bool) -> Way:
+    return Way(functools.partial(trace, pushes=pushes), _plot, f"red: {what}, 1.2 s; grey: training")
+
+
+FILMED = Way(film, note="seen from the side")  # the front camera hardly sees wall and robot
+PUSHED, RISING = _traces("its way after the same push", True), _traces("the hand, told to rise and stay", False)
+WAYS = {  # by factor; any other is a picture of the front camera, with masks in colour where they change
+    "background": FILMED, "robot-start": FILMED, "robot-colour": FILMED,
+    "object-pose": Way(places, _plan, f"from above: red, {DRAWN} episodes; grey, in training"),
+    "object-mass": PUSHED, "object-friction": PUSHED, "action-latency": RISING, "action-noise": RISING,
+    "mask-dropout": _shares(1, "images: green where it is there, grey missing"),
+    "mask-gap": _shares(2, "images in 5 s: green where it is there, grey missing"),
+    "mask-wrong": _shares(0, "episodes: green right, orange wrong"),
+}  # fmt: skip
+
+
+def way_of(factor: Any) -> Way:
+    """Returns how a factor is shown."""
+    return WAYS.get(factor.name) or Way(labelled if "mask" in factor.apply else front)

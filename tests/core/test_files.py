@@ -134,7 +134,7 @@ def test_no_lock_is_made_where_a_file_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "nowhere").symlink_to("gone")
     for name in ("file", "file/below", "nowhere", "nowhere/below"):
-        with pytest.raises(OSError, match="exists|Not a directory") as caught, locked(tmp_path / name / "x"):
+        with pytest.raises(OSError, match=r"exists|Not a directory") as caught, locked(tmp_path / name / "x"):
             pass
         assert "file where a folder is wanted" in remedy_of(caught.value)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from toyshift.core.errors import ConfigError
+
 
 @pytest.fixture(scope="module")
 def fuzz(benchmark_file: Callable[[str], ModuleType]) -> Any:
@@ -38,23 +40,31 @@ def test_the_words_that_are_changed_are_of_commands_that_work(fuzz: Any, runner:
         assert outcome.kind in ("done", "begun") or command.words in fuzz.REFUSED, (command.words, outcome.text)
 
 
+@pytest.mark.parametrize(("error", "changed", "kind"), [
+    (TypeError("a bug"), ("DIR", "missing"), "traceback"),
+    (ConfigError("it is wrong"), ("DIR", "missing"), "unclear"),
+    (ConfigError("missing is wrong"), ("DIR", "missing"), "refused"),
+    (ConfigError("it is wrong"), ("toyshift", "t", "shift:"), "unclear"),  # how every error begins
+    (ConfigError("it is wrong; see `toyshift data info --help`"), ("--data", "info", "--help"), "unclear"),
+    (ConfigError("'' is wrong"), ("a:", "=", "/"), "unclear"),  # pieces that are empty
+    (ConfigError("at least 10 or 1.5, not -1"), ("1",), "unclear"),
+    (ConfigError("at least 10, got 1"), ("1",), "refused"),
+    (ConfigError("at least 0, got -1"), ("-1",), "refused"),
+    (ConfigError("at most 10, got 1,000,000,000"), ("1e9",), "refused"),
+    (ConfigError("a file is wrong, give --out"), ("-", "--", "ou", "fil"), "unclear"),
+    (ConfigError("image_size must be at least 16"), ("--image-size",), "refused"),
+    (ConfigError("a name is wrong"), (" ",), "unclear"),
+    (ConfigError("an empty name is wrong"), (" ",), "refused"),
+    (ConfigError("unknown object set 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaa'"), ("a" * 5000,), "refused"),
+])  # fmt: skip
 def test_a_traceback_and_an_error_that_names_nothing_are_found(
-    fuzz: Any, runner: Any, monkeypatch: pytest.MonkeyPatch
+    error: Exception, changed: tuple[str, ...], kind: str, fuzz: Any, runner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toyshift.core.errors import ConfigError
     from toyshift.scripts.data import info
 
-    def fail(error: Exception) -> None:
-        def main(cfg: Any) -> dict[str, Any]:
-            raise error
+    def main(cfg: Any) -> dict[str, Any]:
+        raise error
 
-        main.__annotations__["cfg"] = info.DatasetConfig
-        monkeypatch.setattr(info, "main", main)
-
-    one = fuzz.Case(("data", "info", "missing"), ("DIR", "missing"))
-    fail(TypeError("a bug"))
-    assert runner.run(one).kind == "traceback"
-    fail(ConfigError("it is wrong"))
-    assert runner.run(one).kind == "unclear"
-    fail(ConfigError("missing is wrong"))
-    assert runner.run(one).kind == "refused"
+    main.__annotations__["cfg"] = info.DatasetConfig
+    monkeypatch.setattr(info, "main", main)
+    assert runner.run(fuzz.Case(("data", "info", "missing"), changed)).kind == kind

@@ -10,7 +10,7 @@ from PIL import Image
 
 from toyshift.envs.shift_table import SHIFT_FACTORS
 from toyshift.scripts.cli import run
-from toyshift.scripts.envs.shifts import FILMED, LABEL, shown_value
+from toyshift.scripts.envs.shifts import FILMED, LABEL, WAYS, shown_value, way_of
 
 
 def test_sheet_shows_each_level_and_its_value(tmp_path: Path, capsys: Any) -> None:
@@ -52,12 +52,17 @@ def test_chances_are_shares_and_places_a_plan(tmp_path: Path) -> None:
     assert sides[5] / sides[0] == pytest.approx(2, rel=0.15)  # the square's side doubles
 
 
-@pytest.mark.parametrize("factor", FILMED)
+@pytest.mark.parametrize("factor", [name for name, way in WAYS.items() if way == FILMED])
 def test_what_the_front_camera_hardly_sees_is_seen_from_the_side(tmp_path: Path, factor: str) -> None:
     words = ["--objects", "toys:train?n=2", "--size", "64", "--factor", factor]
     assert run(["envs", "shifts", "--out", str(tmp_path), *words]) == 0
     shown = cells(Image.open(tmp_path / "shifts.png"), 0, 1)
     assert (np.abs(shown[5] - shown[0]).max(axis=2) > 15).mean() > 0.08
+
+
+def test_every_factor_that_the_table_names_exists_and_what_no_camera_sees_is_drawn() -> None:
+    assert WAYS.keys() <= SHIFT_FACTORS.keys()
+    assert [factor.name for factor in SHIFT_FACTORS.values() if not factor.visual and not way_of(factor).note] == []
 
 
 def test_chances_are_written_in_percent_and_values_with_their_unit() -> None:
