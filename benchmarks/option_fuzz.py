@@ -58,8 +58,8 @@ OTHERS = (
     "toys:odd.json", "toys:", "ycb:", "ycb:data", "ycb:missing", "meshes:empty", "meshes:file", "ycb-like?half=c",
     "toys:train+toys:train", "+", "?", "ycb-like?graspable=nan", "oracle", "random", "ws://localhost:1", "ws://",
     "ws://a:x", "lerobot:missing", "lerobot:", "camera-azimuth=3", "camera-azimuth=" + "9" * 5000,
-    "camera-azimuth=-1", "shift=3",
-    "meshes:meshes?unit=m&scale=1e308", "noisy:nan", "noisy:2", "detector", "os:getcwd", "os:nothing", ":", "a:", ":a", ".a:b", "sys:path", "2-6", "6-2",
+    "camera-azimuth=-1", "shift=3", "meshes:meshes?unit=m&scale=1e308",
+    "noisy:nan", "noisy:2", "detector", "os:getcwd", "os:nothing", ":", "a:", ":a", ".a:b", "sys:path", "2-6", "6-2",
     "9-" + "9" * 5000, "timm:file", "timm:", "mae:missing.safetensors", "shipped", "unit", "localhost", "256.0.0.1",
     "m", "mm", "0.1", "bridge_dataset", "front", "wrist", "target", "toyshift/Pick-v0", "local", "auto",
 )  # fmt: skip
