@@ -137,7 +137,7 @@ class TrainConfig(Settings):
         if not self.out:
             raise ConfigError("out is ''; it must be the folder of the trained policy")
         if not self.data:
-            raise ConfigError("no dataset was given: name at least one folder made by `toyshift collect`")
+            raise ConfigError("no dataset was given: data must name at least one folder made by `toyshift collect`")
         if self.policy.privileged or self.policy.head == "squashed":
             raise ConfigError(
                 "privileged and head squashed are of reinforcement learning: `toyshift train-rl` makes such policies"

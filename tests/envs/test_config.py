@@ -15,7 +15,7 @@ OPTIONS: dict[str, Any] = {"objects": "toys:train?n=2", "cameras": ()}
 
 
 @pytest.mark.parametrize(("option", "value", "said"), [
-    ("control_hz", 0, r"control_hz must be from 0\.1 to 1000, got 0"),
+    ("control_hz", 0, r"control_hz must be from 0\.1 to 1,000, got 0"),
     ("control_hz", "fast", "control_hz is 'fast'; it must be a finite number"),
     ("physics_dt", float("nan"), "physics_dt is nan"),
     ("lift_height", float("nan"), "lift_height is nan; it must be a finite number"),

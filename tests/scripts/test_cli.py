@@ -205,7 +205,7 @@ def test_what_the_system_refuses_comes_with_a_remedy(
     [
         (["evaluate", "--policy", "random", "--policy", "nowhere"], "nowhere"),
         (["evaluate", "--policy", "random", "--objects", "toys:test?n=2", "--objects", "toyz"], "'toyz'"),
-        (["collect", "--objects", "toys:train?n=2", "--image-size", "4"], "--image-size must be from 16 to 1024"),
+        (["collect", "--objects", "toys:train?n=2", "--image-size", "4"], "--image-size must be from 16 to 1,024"),
         (["collect", "--objects", "toys:train?n=2", "--action-mode", "eef_detla"], "'eef_delta'"),
         (["diagnose", "--policy", "oracle"], "trained policy"),
     ],
@@ -281,7 +281,7 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
         (["train", "--data", "x", "--lr", "-inf"], "lr is -inf; it must be a finite number"),
         (["train", "--data", "x", "--weights", "nan"], "weights is nan; it must be a finite number"),
         (["train", "--data", "x", "--minutes", "nan"], "minutes is nan; it must be a finite number"),
-        (["train", "--data", "x", "--width", "1e9"], "width must be from 8 to 4096"),
+        (["train", "--data", "x", "--width", "1e9"], "width must be from 8 to 4,096"),
         (["train", "--data", "x", "y", "x/../x"], "data names x and x/../x, one dataset 2 times"),
         (["train", "--data", "x", "--steps", "1.5"], "--steps is '1.5'; it must be a whole number"),
         (["train", "--data", "x", "--steps", "9" * 5000], "it must be a whole number"),

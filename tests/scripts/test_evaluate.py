@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.diagnostics import read_rows, read_rows_manifest
-from toyshift.scripts import cli
+from toyshift.diagnostics import read_rows, read_rows_manifest, retention
+from toyshift.scripts import cli, evaluate
 from toyshift.scripts.evaluate import Config, main
 
 TOYS, NEW = "toys:train?n=2", "toys:test?n=2"
@@ -82,3 +82,10 @@ def test_policies_of_equal_weights_are_told_of(tmp_path: Path, monkeypatch: pyte
     policies = tuple(str(tmp_path / name) for name in ("one", "two"))
     with pytest.warns(UserWarning, match="one and .*two hold the same weights"), pytest.raises(FileError, match="one"):
         main(Config(policy=policies, until="decided", objects=(TOYS,), out=tmp_path / "out", trials=2))
+
+
+def test_swapped_cues_ask_for_no_training_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "_swapped", lambda cfg, folder, names: {"folder": folder, "names": names})
+    monkeypatch.setattr(retention, "training_sets", lambda *_: pytest.fail("they are not used"))
+    found = evaluate.main(Config(policy=("random",), swapped=tmp_path, no_references=True))
+    assert found == {"folder": tmp_path, "names": {"random": "random"}}
