@@ -92,7 +92,7 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract
-REFUSED = ("verify", "data replay", "augment viewpoint", "data check")
+REFUSED = ("verify", "data replay", "augment viewpoint", "augment cue", "data check")
 
 
 class Begun(BaseException):

@@ -157,7 +157,7 @@ def couples(sides: Sequence[Side], all_pairs: bool = False) -> list[tuple[Side, 
     """Returns who is compared with whom."""
     if len(sides) < 2:
         names = ", ".join(side.name for side in sides) or "none"
-        raise ConfigError(f"a comparison needs two policies, and there is {names}; give more files, or name --policy")
+        raise ConfigError(f"a comparison needs two policies, and there is {names}; give another FILE, or name --policy")
     found = itertools.combinations(sides, 2)
     return [pair for pair in found if all_pairs or pair[0] is sides[0]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from toyshift.core.errors import UnknownNameError
+from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import BY_HAND, read_json
 from toyshift.toys.random_toys.distribution import LEGO_KINDS, ToyDistribution
 
@@ -53,7 +53,10 @@ def distribution_named(name: str) -> ToyDistribution:
         ConfigError: the file holds no toy distribution.
     """
     if is_file(name):
-        return ToyDistribution.from_json(read_json(Path(name), BY_HAND))
+        try:
+            return ToyDistribution.from_json(read_json(Path(name), BY_HAND))
+        except (ConfigError, UnknownNameError) as error:
+            raise ConfigError(f"{name}: {error}") from error
     if name not in PRESETS:
         raise UnknownNameError("toy distribution (or FILE.json)", name, PRESETS)
     return PRESETS[name]
