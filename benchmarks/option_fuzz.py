@@ -91,8 +91,8 @@ OWN: dict[str, dict[str, Any]] = {
     "study recipe": {"--allow-dirty": ()},
 }
 
-# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract
-REFUSED = ("verify", "data replay", "augment viewpoint", "augment cue", "data check")
+# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size
+REFUSED = ("verify", "data replay", "augment viewpoint", "augment cue", "data check", "study shifts")
 
 
 class Begun(BaseException):
