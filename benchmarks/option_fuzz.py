@@ -89,6 +89,7 @@ OWN: dict[str, dict[str, Any]] = {
     "study shifts": {"--policy": "policy", "--allow-dirty": ()},
     "study lego-table": {"--allow-dirty": ()},
     "study recipe": {"--allow-dirty": ()},
+    "study dsl": {"--allow-dirty": ()},
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size
