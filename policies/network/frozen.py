@@ -15,6 +15,7 @@ from torch import Tensor
 
 from toyshift.policies.batch_keys import coverage_key, place_key, token_key
 from toyshift.policies.network.encoders import Jitter
+from toyshift.policies.network.views import SeenView
 
 
 @torch.no_grad()
@@ -24,14 +25,18 @@ def frozen_views(
     """Returns what the frozen encoders see: tokens, coverages and places by key; arguments as for `Policy.pool`."""
     out = {}
     for camera in policy.cameras:
-        view = policy.view(camera, images, masks)
-        encoder = policy.encoder_of(camera)
-        tokens = encoder.raw_tokens(view.image, view.target, jitter[camera] if jitter else None, view.wanted).float()
-        out[token_key(camera)] = policy.pooling.average(tokens, view.coverage)  # (B, N, D) -> (B, D)
-        if policy.config.pooling_part.on_target:
-            out[coverage_key(camera)] = view.coverage
-        if view.place is not None:
-            out[place_key(camera)] = view.place
+        out |= averaged(policy, camera, policy.see(camera, images, masks, jitter))
+    return out
+
+
+def averaged(policy: Any, camera: str, seen: SeenView) -> dict[str, Tensor]:
+    """Returns one view's tokens pooled first, its coverage and its place by key."""
+    tokens = policy.pooling.average(seen.tokens.float(), seen.coverage)  # (B, N, D) -> (B, D)
+    out = {token_key(camera): tokens}
+    if policy.config.pooling_part.on_target:
+        out[coverage_key(camera)] = seen.coverage
+    if seen.place is not None:
+        out[place_key(camera)] = seen.place
     return out
 
 

@@ -36,11 +36,11 @@ from toyshift.policies.batch_keys import (
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.network.conditioning import Conditioning
 from toyshift.policies.network.encoders import Jitter, make_encoder
-from toyshift.policies.network.frozen import finish_views, frozen_views
+from toyshift.policies.network.frozen import averaged, finish_views
 from toyshift.policies.network.heads import make_head, masked_mean, sample_mean
 from toyshift.policies.network.history import HistoryTransformer
 from toyshift.policies.network.pooling import MeanPool, make_pooling
-from toyshift.policies.network.views import EncoderInput, patch_coverage, prepare, target_pixels
+from toyshift.policies.network.views import EncoderInput, SeenView, patch_coverage, prepare, target_pixels
 
 
 class Normaliser(nn.Module):
@@ -191,18 +191,31 @@ class Policy(nn.Module):
             jitter: camera -> photometric augmentation.
             told: as `tell` gives it.
         """
+        return self.pool_seen({c: self.see(c, images, masks, jitter) for c in self.cameras}, told)
+
+    def see(
+        self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor],
+        jitter: Mapping[str, Jitter] | None = None,
+    ) -> SeenView:
+        """Returns what a camera's encoder makes of its view; arguments as those of `pool`."""
+        view, encoder = self.view(camera, images, masks), self.encoder_of(camera)
+        encode = encoder.raw_tokens if self.config.pool_first else encoder
+        tokens = encode(view.image, view.target, jitter[camera] if jitter else None, view.wanted)  # (B, N, C)
+        return SeenView(tokens, view.coverage, view.place)
+
+    def pool_seen(self, seen: Mapping[str, SeenView], told: Tensor | None = None) -> Tensor:
+        """Returns the pooled views (B, V, C) of what `see` gave for every camera; told is as `tell` gives it."""
         if self.config.pool_first:
-            return finish_views(self, frozen_views(self, images, masks, jitter), told)
+            views = {key: x for c in self.cameras for key, x in averaged(self, c, seen[c]).items()}
+            return finish_views(self, views, told)
         pooled = []
         for camera in self.cameras:  # one view at a time: image sizes, and so token counts, may differ
-            view = self.view(camera, images, masks)
-            encode = self.encoder_of(camera)
-            tokens = encode(view.image, view.target, jitter[camera] if jitter else None, view.wanted)  # (B, N, C)
+            tokens, coverage, place = seen[camera]
             if self.conditioning is not None and told is not None:
                 tokens = self.conditioning.modulate(tokens, told)
-            vector = self.pooling(tokens.unsqueeze(1), view.coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
-            if view.place is not None and self.place is not None:
-                vector = vector + self.place(view.place).unsqueeze(1)
+            vector = self.pooling(tokens.unsqueeze(1), coverage.to(tokens.dtype).unsqueeze(1))  # (B, 1, C)
+            if place is not None and self.place is not None:
+                vector = vector + self.place(place).unsqueeze(1)
             pooled.append(vector)
         return torch.cat(pooled, dim=1) if pooled else torch.empty(0, 0, self.config.width)
 

@@ -33,6 +33,20 @@ class EncoderInput(NamedTuple):
     place: Tensor | None
 
 
+class SeenView(NamedTuple):
+    """What the encoder of a camera makes of a view: all that the pooling needs.
+
+    Attributes:
+        tokens: (B, N, C), row by row from the image's top left; with `pool_first` the encoder's own, not projected.
+        coverage: as of `EncoderInput`.
+        place: as of `EncoderInput`.
+    """
+
+    tokens: Tensor
+    coverage: Tensor
+    place: Tensor | None
+
+
 def target_pixels(masks: Tensor) -> Tensor:
     """Marks the target in label masks: (..., H, W) uint8 -> (..., H, W) float, 1 on pixels labelled as the target."""
     return (masks == MASK_TARGET).float()
