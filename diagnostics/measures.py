@@ -135,4 +135,16 @@ MEASURES = (
         "case", "rule or nearest example?", ARRAYS, "measuring.case:case_of", _FOUND,
         "measuring.self_test:case_truths", "How Far is Video Generation from World Model", "a second",
     ),
+    Measure(
+        "patching", "who drives the action, inside?", POLICY, "measuring.patching:patching_of", _FOUND,
+        "measuring.self_test:patching_truths", "Recall vs Reasoning", "a minute",
+    ),
+    Measure(
+        "probes", "what can be read inside?", POLICY, "measuring.probes:probes_of", _FOUND,
+        "measuring.self_test:probes_truths", "Overlooked Factors in Concept-Based Explanations", "half a minute",
+    ),
+    Measure(
+        "steer", "does one direction inside carry it?", POLICY, "measuring.steer:steer_of", _FOUND,
+        "measuring.self_test:steer_truths", "Steering (G-ACT)", "seconds",
+    ),
 )

@@ -1,1 +1,1 @@
-"""Measures that say one thing each as a `Finding`, from rows or arrays alone, and data with planted answers."""
+"""Measures that say one thing each as a `Finding`, from rows, arrays or inside a network; and planted data."""

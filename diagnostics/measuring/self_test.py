@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from toyshift.core.arrays import Array
 from toyshift.diagnostics.measuring import planted
 from toyshift.diagnostics.measuring.case import case_index
 from toyshift.diagnostics.measuring.consistency import consistency, progression
@@ -149,3 +150,65 @@ def case_truths() -> list[Truth]:
     told = {"copies": ("copies an example", 0.0), "half": ("half of each", 0.5), "obeys": ("obeys the rule", 1.0)}
     beta = {name: case_index(made[name], made["law"], made["nearest"]).value.value for name in told}
     return [Truth(words, truth, beta[name], 1e-9) for name, (words, truth) in told.items()]
+
+
+def patching_truths() -> list[Truth]:
+    """Networks that read the target's tokens alone, the context's alone, or the state alone."""
+    from toyshift.diagnostics.measuring import planted_networks as networks
+    from toyshift.diagnostics.measuring.patching import patching
+
+    def shares(reads: str, pooling: str, **given: bool) -> dict[str, float]:
+        inside = networks.scenes(networks.network(pooling, reads, linear=True), **given)
+        return {line["path"]: line["share"] for line in patching(inside)[0].table}
+
+    target, context = shares("images", "detpool"), shares("images", "mean", target=False)
+    state, both = shares("state", "mean"), shares("", "mean")
+    return [
+        Truth("detection pooling without a state: the target's tokens", 1.0, target["target's tokens"], 1e-5),
+        Truth("not the context's", 0.0, target["context's tokens"], 1e-5),
+        Truth("only the context differs: its tokens", 1.0, context["context's tokens"], 1e-4),
+        Truth("cut off from images: the state", 1.0, state["state"], 1e-5),
+        Truth("a linear head: no interaction", 0.0, both["interaction"], 1e-6),
+    ]
+
+
+def probes_truths() -> list[Truth]:
+    """A place in a linear code, the same places dealt out anew, and features that never vary."""
+    from toyshift.diagnostics.measuring.planted_networks import code
+    from toyshift.diagnostics.measuring.probes import Task, agreement, probed
+
+    made = code()
+    task = Task(made["place"], False, made["objects"].astype(np.int64))
+    rng = np.random.default_rng(0)
+    score, controls = probed(made["features"], task)
+    dealt, chance = probed(made["features"], task.dealt(rng))
+    return [
+        Truth("a linear code: R2", 1.0, score.value, 0.01),
+        Truth("probes of two halves agree", 1.0, agreement(made["features"], task, 0), 0.05),
+        Truth("its control: nothing", 0.0, float(controls.mean()), 0.1),
+        Truth("places dealt out anew: selectivity", 0.0, max(0.0, dealt.value) - float(chance.mean()), 0.1),
+        Truth("features that never vary", 0.0, max(0.0, probed(np.ones((180, 3)), task)[0].value), 1e-9),
+    ]
+
+
+def steer_truths() -> list[Truth]:
+    """A factor that adds one vector before a linear head, two levels that pull apart, and a factor without a system."""
+    from toyshift.diagnostics.measuring.steer import steering
+
+    rng = np.random.default_rng(0)
+    base, weight = rng.normal(size=(60, 8)), rng.normal(size=(8, 6))
+    objects, level = [str(i // 3) for i in range(60)], np.arange(60) // 3 % 2 + 1
+    added = np.ones((60, 1)) * rng.normal(size=8)
+    apart = added * np.where(level == 1, 1.0, -1.0)[:, None]
+
+    def measured(change: Array) -> tuple[float, float]:
+        found = steering(base, base + change, level, objects, lambda h, _: h @ weight)
+        return found.value.value, found.null
+
+    (one, random), (two, _), (none, _) = measured(added), measured(apart), measured(rng.normal(size=(60, 8)))
+    return [
+        Truth("one vector, linear head: cosine", 1.0, one, 1e-9),
+        Truth("a random direction", 0.0, random, 0.15),
+        Truth("two levels that pull apart: two directions", 1.0, two, 1e-9),
+        Truth("a factor without a system", 0.0, none, 0.25),
+    ]

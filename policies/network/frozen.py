@@ -23,7 +23,7 @@ def frozen_views(
     policy: Any, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], jitter: Mapping[str, Jitter] | None = None
 ) -> dict[str, Tensor]:
     """Returns what the frozen encoders see: tokens, coverages and places by key; arguments as for `Policy.pool`."""
-    out = {}
+    out: dict[str, Tensor] = {}
     for camera in policy.cameras:
         out |= averaged(policy, camera, policy.see(camera, images, masks, jitter))
     return out

@@ -1,0 +1,291 @@
+"""What measures that look inside a network share: the network of a folder, paired scenes as it is shown them, and runs
+of its parts.
+
+The scenes are those of `sensitivity.py`: states along the expert's episodes, rendered unchanged and with one factor of
+the look changed. They are rendered once for all measures of one policy. A policy with a history sees every look as the
+first of an episode, and heads that start from noise start from zeros.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from toyshift.core.arrays import Array, Indices
+from toyshift.core.progress import track
+from toyshift.diagnostics.actors import (
+    EnvSpec,
+    OracleActor,
+    make_look,
+    open_actor,
+    policy_fingerprint,
+    with_instruction,
+)
+from toyshift.diagnostics.evaluation import object_of_episode
+from toyshift.diagnostics.sensitivity import SensitivityConfig, states_along
+from toyshift.policies.network.policy import Policy
+from toyshift.policies.network.views import SeenView, patch_coverage, prepare, target_pixels
+from toyshift.policies.remote.options import is_remote
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics.measures import Asked
+
+AGAIN = "again"
+BATCH = 64
+STILL = 0.02  # [standard deviations] root mean square of a change of the action that counts as none
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a network is shown in N looks.
+
+    Attributes:
+        images: camera -> (N, H, W, 3) uint8.
+        masks: camera -> (N, H, W) uint8 labels, also for a network that needs none.
+        state: (N, S) float32.
+        instruction: as `Policy.tell` takes it (N, ...); None for a network that is told nothing.
+    """
+
+    images: Mapping[str, NDArray[np.uint8]]
+    masks: Mapping[str, NDArray[np.uint8]]
+    state: NDArray[np.float32]
+    instruction: NDArray[Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """A network and the looks at paired scenes.
+
+    Attributes:
+        policy: the network.
+        shown: "" -> the looks unchanged, factor -> the same looks with that factor changed.
+        again: the looks unchanged, drawn a second time.
+        objects: (N,) the target of each look.
+        scenes: (N,) the scene of each look.
+        looks: (N,) which look at its scene it is, from 0 on.
+        places: (N, 2) where the target lies on the table [m].
+        free: (N,) whether nothing has touched the target yet.
+        levels: factor -> (N,) the level that it was changed to, from 1 on.
+        name: of the policy.
+    """
+
+    policy: Policy
+    shown: Mapping[str, Shown]
+    again: Shown
+    objects: Sequence[str]
+    scenes: Indices
+    looks: Indices
+    places: Array
+    free: NDArray[np.bool_]
+    levels: Mapping[str, Indices]
+    name: str = ""
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Those that are changed."""
+        return tuple(name for name in self.shown if name)
+
+
+def inside_of(asked: Asked) -> Inside | str:
+    """Returns the network of a policy's folder and paired scenes, or why it cannot be looked into."""
+    if is_remote(asked.policy):
+        return "the policy is behind a server; only the network of a trained folder can be looked into"
+    return _inside_of(asked.policy, policy_fingerprint(asked.policy), asked.objects, asked.scenes, asked.looks,
+                      asked.seed)  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1)
+def _inside_of(policy: str, fingerprint: str, objects: str, scenes: int, looks: int, seed: int) -> Inside | str:
+    from toyshift.data.grasping.choose import make_expert
+    from toyshift.toys import load_objects
+
+    actor, world = open_actor(policy, objects, EnvSpec())
+    try:
+        acting: Any = getattr(actor, "policy", None)
+        if not isinstance(getattr(acting, "policy", None), Policy):
+            return "an exported bundle does not show its network; name the trained folder"
+        config = SensitivityConfig(scenes=scenes, looks=looks, seed=seed)
+        expert = OracleActor(make_expert(cast("Any", world)))
+        return _looked_at(acting, expert, cast("Any", world), load_objects(objects).ids, config)
+    finally:
+        world.close()
+
+
+def _looked_at(acting: Any, expert: OracleActor, world: Any, ids: Sequence[str], config: SensitivityConfig) -> Inside:
+    """Renders the looks as `measure_sensitivity` does, and keeps them."""
+    seen: dict[str, list[tuple[Any, Mapping[str, Any]]]] = {name: [] for name in ("", AGAIN, *config.factors)}
+    rows: list[tuple[str, int, int, bool]] = []
+    places: list[Array] = []
+
+    def see(name: str) -> None:
+        observation = with_instruction(world.observe(), world)
+        masks = observation.get("masks", {})
+        seen[name].append((acting.inputs(observation), {camera: masks[camera] for camera in acting.cameras}))
+
+    for scene in track(range(config.scenes), f"inside {acting.name}", unit="scene"):
+        object_id, _ = object_of_episode(ids, config.seed, scene)
+        for look, (state, free) in enumerate(states_along(expert, world, object_id, scene, config)):
+            world.load_sim_state(object_id, state)
+            rows.append((object_id, scene, look, free))
+            places.append(world.object_position()[:2])
+            world.set_look(make_look({}))
+            see("")
+            for name, levels in config.factors.items():
+                world.set_look(make_look({name: levels[scene % len(levels)]}))
+                see(name)
+            world.set_look(make_look({}))
+            see(AGAIN)
+    scenes = np.array([scene for _, scene, _, _ in rows])
+    shown = {name: _shown(views, acting.cameras) for name, views in seen.items()}
+    return Inside(
+        acting.policy, {name: views for name, views in shown.items() if name != AGAIN}, shown[AGAIN],
+        [object_id for object_id, _, _, _ in rows], scenes, np.array([look for _, _, look, _ in rows]),
+        np.stack(places), np.array([free for _, _, _, free in rows]),
+        {name: scenes % len(levels) + 1 for name, levels in config.factors.items()}, acting.name,
+    )  # fmt: skip
+
+
+def _shown(seen: Sequence[tuple[Any, Mapping[str, Any]]], cameras: Sequence[str]) -> Shown:
+    told = [inputs.instruction for inputs, _ in seen if inputs.instruction is not None]
+    return Shown(
+        {camera: np.concatenate([inputs.images[camera] for inputs, _ in seen]) for camera in cameras},
+        {camera: np.stack([masks[camera] for _, masks in seen]) for camera in cameras},
+        np.concatenate([inputs.state for inputs, _ in seen]),
+        np.concatenate(told) if told else None,
+    )
+
+
+# ---------------------------------------------------------------- runs of a network's parts
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """What a network makes of N looks before it pools: the paths by which they reach its action.
+
+    Attributes:
+        seen: camera -> its tokens.
+        target: camera -> (N, tokens) bool, those that show the target.
+        state: (N, S).
+        instruction: as of `Shown`.
+    """
+
+    seen: Mapping[str, SeenView]
+    target: Mapping[str, Tensor]
+    state: Tensor
+    instruction: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def take(self, index: Indices) -> Inner:
+        """Returns these looks."""
+        at = torch.from_numpy(np.asarray(index, dtype=np.int64))
+
+        def taken(x: Tensor) -> Tensor:
+            return x[at] if len(x) == len(self) else x  # coverage (1, 1) stands for all looks
+
+        seen = {c: SeenView(v.tokens[at], taken(v.coverage), None if v.place is None else v.place[at])
+                for c, v in self.seen.items()}  # fmt: skip
+        told = None if self.instruction is None else self.instruction[at]
+        return Inner(seen, {c: x[at] for c, x in self.target.items()}, self.state[at], told)
+
+
+@torch.inference_mode()
+def encoded(policy: Policy, shown: Shown) -> Inner:
+    """Returns the tokens of looks, batch by batch."""
+    parts = [_encoded(policy, shown, slice(i, i + BATCH)) for i in range(0, len(shown.state), BATCH)]
+
+    def joined(views: list[SeenView]) -> SeenView:
+        whole = views[0].coverage.shape == (1, 1)
+        coverage = views[0].coverage if whole else torch.cat([view.coverage for view in views])
+        places = [view.place for view in views if view.place is not None]
+        return SeenView(torch.cat([view.tokens for view in views]), coverage, torch.cat(places) if places else None)
+
+    told = [part.instruction for part in parts if part.instruction is not None]
+    return Inner(
+        {camera: joined([part.seen[camera] for part in parts]) for camera in policy.cameras},
+        {camera: torch.cat([part.target[camera] for part in parts]) for camera in policy.cameras},
+        torch.cat([part.state for part in parts]), torch.cat(told) if told else None,
+    )  # fmt: skip
+
+
+def _encoded(policy: Policy, shown: Shown, rows: slice) -> Inner:
+    images, masks = (
+        {camera: torch.from_numpy(views[camera][rows]) for camera in policy.cameras}
+        for views in (shown.images, shown.masks)
+    )
+    seen = {camera: policy.see(camera, images, masks) for camera in policy.cameras}
+    target = {}
+    for camera in policy.cameras:
+        encoder = policy.encoder_of(camera)
+        # by its pixels, also where the network's own mask is a box or none at all
+        _, pixels, _ = prepare(images[camera], target_pixels(masks[camera]), "mean", encoder.size)
+        assert pixels is not None
+        target[camera] = patch_coverage(pixels, encoder.patch) > 0
+        if policy.config.pooling_part.on_target:
+            target[camera] = target[camera] | (seen[camera].coverage > 0)
+    told = None if shown.instruction is None else torch.from_numpy(shown.instruction[rows])
+    return Inner(seen, target, torch.from_numpy(shown.state[rows]), told)
+
+
+@torch.inference_mode()
+def features_at(policy: Policy, inner: Inner) -> Tensor:
+    """Returns the features (N, F) that the head (or the transformer over the history) reads."""
+    told = policy.tell(inner.instruction)
+    return policy.features(policy.pool_seen(inner.seen, told), policy.normalise_state(inner.state), told)
+
+
+@torch.inference_mode()
+def actions_of(policy: Policy, features: Tensor, state: Tensor) -> Array:
+    """Returns the actions (N, K * A) of features, in standard deviations of the training actions, not clipped."""
+    chunks = policy.decide(features.unsqueeze(1), state) / policy.normalise_action.std
+    return np.asarray(chunks.flatten(1).numpy(), dtype=np.float64)
+
+
+def acted(policy: Policy, inner: Inner) -> Array:
+    """Returns the actions (N, K * A) of looks, see `actions_of`."""
+    return actions_of(policy, features_at(policy, inner), inner.state)
+
+
+@contextlib.contextmanager
+def outputs_of(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Keeps what modules return while this lasts, by name; of several calls the last."""
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda module, given, out: kept.update({name: out})
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.inference_mode()
+def layers_of(policy: Policy, inner: Inner) -> dict[str, Array]:
+    """Returns what each layer makes of looks, (N, D): the mean token of each view, pooled views, features, hidden
+    layers.
+    """
+    told = policy.tell(inner.instruction)
+    pooled = policy.pool_seen(inner.seen, told)
+    features = policy.features(pooled, policy.normalise_state(inner.state), told)
+    hidden: dict[str, nn.Module] = {} if policy.history is None else {"history": policy.history}
+    between = [m for m in cast("Any", policy.head).mlp if not isinstance(m, nn.Linear)]
+    hidden |= {f"head {i}": module for i, module in enumerate(between, 1)}
+    with outputs_of(hidden) as kept:
+        policy.decide(features.unsqueeze(1), inner.state)
+    layers = {"features": features, **kept}
+    if policy.cameras:
+        tokens = torch.cat([inner.seen[camera].tokens.mean(dim=1) for camera in policy.cameras], dim=1)
+        layers = {"tokens": tokens, "pooled": pooled.flatten(1), **layers}
+    return {name: np.asarray(x.flatten(1).float().numpy(), dtype=np.float64) for name, x in layers.items()}
