@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from toyshift.core.errors import ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import instructions_of
+
+AT_ONCE = 64  # observations that go through the network together
 
 
 def blend(chunks: list[tuple[int, Float32]], now: int, decay: float) -> Float32:
@@ -44,6 +46,15 @@ def blend(chunks: list[tuple[int, Float32]], now: int, decay: float) -> Float32:
         total[: len(rest)] += share * rest
         weight[: len(rest)] += share
     return np.asarray(total / weight, dtype=np.float32)
+
+
+class Inputs(NamedTuple):
+    """What `ActingPolicy.predict` takes, by the names of its arguments."""
+
+    images: dict[str, Image]
+    masks: dict[str, Image]
+    state: Float32
+    instruction: NDArray[Any] | None
 
 
 class ActingPolicy(ABC):
@@ -123,21 +134,43 @@ class ActingPolicy(ABC):
             ContractError: a camera, mask or instruction is missing, or an array has another shape or dtype.
             UnknownNameError: the policy was not trained with this instruction.
         """
-        images = {c: self._take(obs, "pixels", c, (*self._sizes[c], 3))[None] for c in self.cameras}
-        masks = {c: self._take(obs, "masks", c, self._sizes[c])[None] for c in self.cameras} if self.needs_masks else {}
-        seen = self.observation_contract
-        vectors = [self._vector(obs, "agent_pos", seen.state_names)]
-        if self.config.privileged:
-            vectors.append(self._vector(obs, "environment_state", seen.environment_state_names))
-        state = np.concatenate(vectors)
-        told = None if self.instructions is None else self.instructions([str(obs.get(TASK, ""))])
-        chunk = self.predict(images, masks, state[None], told)[0]
+        chunk = self.predict(*self.inputs(obs))[0]
         if self.config.ensemble > 0:
             self._chunks = [(made, c) for made, c in self._chunks if self._now - made < len(c)]
             self._chunks.append((self._now, chunk))
             chunk = blend(self._chunks, self._now, self.config.ensemble)
         self._now += self.execute
         return np.asarray(np.clip(chunk, self._low, self._high), dtype=np.float32)
+
+    def act_apart(self, observations: Sequence[Mapping[str, Any]]) -> Float32:
+        """Returns what `act` would answer to each observation if an episode began with it: chunks (B, K, A).
+
+        The episode so far is forgotten. Observations go through the network together, unless predictions start from
+        noise: each then begins with the same.
+        """
+        chunks = []
+        most = 1 if self.config.needs_noise else AT_ONCE
+        for first in range(0, len(observations), most):
+            self.reset()
+            parts = [self.inputs(obs) for obs in observations[first : first + most]]
+            images = {c: np.concatenate([part.images[c] for part in parts]) for c in parts[0].images}
+            masks = {c: np.concatenate([part.masks[c] for part in parts]) for c in parts[0].masks}
+            told = None if self.instructions is None else np.concatenate([part.instruction for part in parts])
+            chunks.append(self.predict(images, masks, np.concatenate([part.state for part in parts]), told))
+        self.reset()
+        return np.asarray(np.clip(np.concatenate(chunks), self._low, self._high), dtype=np.float32)
+
+    def inputs(self, obs: Mapping[str, Any]) -> Inputs:
+        """Returns what `predict` takes of an observation, a batch of one; arguments and errors as those of `act`."""
+        images = {c: self._take(obs, "pixels", c, (*self._sizes[c], 3))[None] for c in self.cameras}
+        masks = {c: self._take(obs, "masks", c, self._sizes[c])[None] for c in self.cameras} if self.needs_masks else {}
+        seen = self.observation_contract
+        vectors = [self._vector(obs, "agent_pos", seen.state_names)]
+        if self.config.privileged:
+            vectors.append(self._vector(obs, "environment_state", seen.environment_state_names))
+        state = np.concatenate(vectors)[None]
+        told = None if self.instructions is None else self.instructions([str(obs.get(TASK, ""))])
+        return Inputs(images, masks, state, told)
 
     def _vector(self, obs: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Float32:
         if key not in obs:
