@@ -123,6 +123,15 @@ MEASURES = (
         "sensitivity:sensitivity_table", "measuring.self_test:sensitivity_truths", _SHORTCUTS, "a minute",
     ),
     Measure(
+        "counterfactual", "which way do its actions go when one factor is swapped?", POLICY,
+        "measuring.counterfactual:counterfactual_of", _FOUND, "measuring.self_test:counterfactual_truths", _SHORTCUTS,
+        "a minute",
+    ),
+    Measure(
+        "predicted", "is its success under a shift foretold by single looks?", POLICY,
+        "measuring.predicted:predicted_of", _FOUND, "measuring.self_test:predicted_truths", "ours", "minutes",
+    ),
+    Measure(
         "diversity", "how do they differ?", DATASETS, "diversity:diversity_of", "diversity:diversity_table",
         "measuring.self_test:diversity_truths", _SHORTCUTS, "seconds",
     ),

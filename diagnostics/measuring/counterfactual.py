@@ -5,10 +5,10 @@ compared with those that the target's own way makes in the same states, so it is
 table. A shortcut moves the place to one side in scene after scene; what is merely sensitive, or noise, averages out.
 
 *Direction known*: datasets say where the target lay under each value (`implied`). Of two values the one that goes with
-the target's place is swapped for the other; beta = <da, d> / |d|^2 is the part of the way to the place that the cue
-implies, d being the policy's own change when the target lies there instead (mean of both values: what a swap adds to
+the target's place is swapped for the other; beta = <da, d> / |d|^2 is the part of the way from one implied place to the
+other, d being the policy's own change when the target lies that much further (mean of both values: what a swap adds to
 da by chance then cancels in the product). *Direction unknown*: da is laid off on what +-2 cm of the target's place do;
-the direction of one object's scenes is taken from all others, so that chance has none.
+the response is the length of the mean over scenes, less what chance alone would give it, and its direction.
 
 The null: signs of whole objects are dealt out at random. p values are corrected by Holm over factors.
 """
@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
@@ -32,7 +31,7 @@ from toyshift.diagnostics.changes import DEFAULT_FACTORS
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, look_along
 from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
-from toyshift.diagnostics.measuring.implied import APART, Implied, implied_of, read_episodes
+from toyshift.diagnostics.measuring.implied import Implied, implied_of, read_episodes
 from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM, own_success
 from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_ratio, holm
 
@@ -51,7 +50,7 @@ FOLLOWS = 1e-3  # [units per cm]: a policy whose actions move less with the targ
 AXES = ("x", "y")  # of the base frame: away from the robot, to its left
 OTHERS = "others"
 VALUES: Mapping[str, tuple[Any, ...]] = {**DEFAULT_FACTORS, OTHERS: (3,)}
-TRAINING = {name: 0 for name in DEFAULT_FACTORS} | {"azimuth": 0.0, "light": 1.0, OTHERS: 0}
+TRAINING = dict.fromkeys(DEFAULT_FACTORS, 0) | {"azimuth": 0.0, "light": 1.0, OTHERS: 0}
 ROBOT = "an action contract is of one robot, so no state can be shown with another one"
 
 
@@ -77,9 +76,8 @@ class Swaps:
         for factor, values in self.values.items():
             changes |= {f"{factor}={value}": change_to(factor, value) for value in values}
         for factor, told in self.implied.items():
-            place = cast("GraspEnv", world).object_position()[:2]
-            own, other = told.sides(place)
-            dx, dy = (float(step) for step in np.asarray(told.places[other]) - place)
+            own, other = told.sides(cast("GraspEnv", world).object_position()[:2])
+            dx, dy = (float(there - here) for here, there in zip(told.places[own], told.places[other], strict=True))
             for name, side in (("own", own), ("other", other)):
                 look = {factor: told.values[side]}
                 changes |= {f"{factor} {name}": Change(look), f"{factor} {name} there": Change(look, (dx, dy))}
@@ -113,8 +111,8 @@ class Pair:
 
     Attributes:
         values: of the factor, before and after.
-        response: how many cm of the target's place the swap is worth, signed: to the side that other objects' scenes
-            tell, or towards what the value implied.
+        response: how many cm of the target's place the swap is worth: towards what the value implied (below 0 away
+            from it), or, where that is unknown, towards `direction`.
         score: how much of the responses goes to one side, of all: compared with dealt-out signs.
         beta: see the module; nan where the direction is unknown.
         share: which part of the squared responses is the same in all scenes, 0 to 1.
@@ -176,6 +174,41 @@ def _same_share(responses: Array, unit: Indices) -> tuple[float, float]:
     return (same / square if square > 0 else 0.0), math.sqrt(square - same)
 
 
+def mean_length(sums: Array, size: Array) -> Estimate:
+    """Returns the length of a mean vector in two dimensions with its 95 % interval, which chance does not lengthen.
+
+    The length is the root of the squared one less the variance across it. The interval's lower end is that of a
+    noncentral F, with the variance along the mean for both directions; the upper one Student's t on the length itself:
+    it errs on the wide side, most at 0.
+
+    Args:
+        sums: (m, 2) of each unit's vectors.
+        size: (m,) their numbers.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import ncf, t
+
+    m, mean = len(sums), sums.sum(axis=0) / size.sum()
+    length = float(np.linalg.norm(mean))
+    if length == 0:
+        return Estimate(0.0, 0.0, 0.0, m)
+    along = mean / length
+    rest = (sums - mean * size[:, None]) / size.sum() @ np.stack([along, [-along[1], along[0]]], axis=1)
+    line, across = (float(v) for v in m / (m - 1) * (rest**2).sum(axis=0))
+    value, low = math.sqrt(max(0.0, length**2 - across)), length
+    if line > 1e-9 * length**2:
+        seen, most = length**2 / (2 * line), 2.0
+
+        def above(centre: float) -> float:
+            return float(ncf.sf(seen, 2, m - 1, centre)) - ALPHA / 2
+
+        while above(most) < 0:
+            most *= 2
+        low = 0.0 if above(1e-9) > 0 else math.sqrt(brentq(above, 1e-9, most) * line)
+    high = length + float(t.ppf(1 - ALPHA / 2, m - 1)) * math.sqrt(line)
+    return Estimate(value, min(low, value), high, m)
+
+
 class Places:
     """What a policy's actions do when the target moves, in every look; swaps are laid off on it.
 
@@ -211,10 +244,7 @@ class Places:
         """Returns what a swap does whose direction is unknown, and the sums of the units' responses (m, 2)."""
         found, along = self.responses(change)
         sums = _unit_sums(found, self.unit)
-        others = sums.sum(axis=0) - sums  # of all other units: a direction that this one had no part in
-        size = np.linalg.norm(others, axis=1, keepdims=True)
-        signed = (found * (others / np.where(size > 0, size, 1.0))[self.unit]).sum(axis=1)
-        response = bootstrap_ratio(signed, np.ones(len(signed)), self.unit.tolist(), seed=self.seed)
+        response = mean_length(sums, np.bincount(self.unit))
         share, rest = _same_share(found, self.unit)
         nothing = Estimate(math.nan, math.nan, math.nan, response.n)
         return Pair(values, response, float(score(sums)), nothing, share, rest, along, _toward(sums.sum(axis=0))), sums
@@ -226,41 +256,32 @@ def _toward(vector: Array) -> tuple[float, float]:
 
 
 def known_pair(
-    told: Implied, cells: Mapping[str, Array], way: Array, scene: Indices, unit: Indices, seed: int = 0
+    told: Implied, cells: Mapping[str, Array], scene: Indices, unit: Indices, seed: int = 0
 ) -> tuple[Pair, Array] | None:
     """Returns what a swap does whose implied place is known, and the sums of the units' products (m, 1).
 
-    None where no target lies away from the place that the other value implies, or the actions do not follow it there.
+    None where the actions do not follow the target from one implied place to the other.
 
     Args:
         told: what the factor implied.
         cells: "own", "other", "own there", "other there" -> (N, F) actions under the value that goes with the target's
-            place and the other one, with the target where it is and where the other value implies it.
-        way: (N, 2) from the target to that place [m].
+            place and under the other one, with the target where it is and as much further as the other value implies.
         scene: (N,) the scene of each look.
         unit: (S,) of each scene.
         seed: of resampling.
     """
-    gap = np.linalg.norm(way, axis=1)
-    far = gap >= APART
-    if not far.any():
-        return None
-    own, other, there, both = (cells[name][far] for name in ("own", "other", "own there", "other there"))
-    change, target = other - own, ((there - own) + (both - other)) / 2
-    kept, numbered = np.unique(scene[far], return_inverse=True)
-    group, gap = np.unique(unit[kept], return_inverse=True)[1], 100 * gap[far]
+    own, other, there, both = (cells[name] for name in ("own", "other", "own there", "other there"))
+    change, target, gap = other - own, ((there - own) + (both - other)) / 2, 100 * told.apart
     product, square = (change * target).sum(axis=1), (target**2).sum(axis=1)
-    if np.sqrt(square.mean() / target.shape[1]) < FOLLOWS * gap.mean():
+    if np.sqrt(square.mean() / target.shape[1]) < FOLLOWS * gap:
         return None
-    top, bottom = _scene_means(product, numbered), _scene_means(square, numbered)
-    longer = _scene_means(product * gap, numbered)
-    beta = bootstrap_ratio(top, bottom, group.tolist(), seed=seed)
-    response = bootstrap_ratio(longer, bottom, group.tolist(), seed=seed)
-    sums = _unit_sums(top[:, None], group)
-    share, rest = _same_share((longer / bottom.mean())[:, None], group) if len(sums) > 1 else (math.nan, math.nan)
+    top, bottom = _scene_means(product, scene), _scene_means(square, scene)
+    beta = bootstrap_ratio(top, bottom, unit.tolist(), seed=seed)
+    response = Estimate(gap * beta.value, gap * beta.low, gap * beta.high, beta.n)
+    share, rest = _same_share(gap * (top / bottom.mean())[:, None], unit)
     made, whole = float((product**2 / np.where(square > 0, square, 1.0)).sum()), float((change**2).sum())
+    sums, along = _unit_sums(top[:, None], unit), made / whole if whole > 0 else 0.0
     direction = _toward(np.subtract(*told.places[::-1]))
-    along = made / whole if whole > 0 else 0.0
     return Pair(told.values, response, float(score(sums)), beta, share, rest, along, direction), sums
 
 
@@ -274,7 +295,8 @@ def units_of(answers: Answers) -> tuple[Indices, Indices, str]:
     objects, unit = np.unique([object_of[int(number)] for number in numbers], return_inverse=True)
     if len(objects) >= FEW:
         return scene, unit, ""
-    return scene, np.arange(len(numbers)), f"{len(objects)} objects: scenes are the units, nothing is said of new objects"
+    few = f"{len(objects)} objects: scenes are the units, nothing is said of new objects"
+    return scene, np.arange(len(numbers)), few
 
 
 def counterfactual(
@@ -302,12 +324,9 @@ def counterfactual(
     for factor, told in swaps.implied.items():
         names = ("own", "other", "own there", "other there")
         cells = {name: _flat(answers.chunks(f"{factor} {name}"), scale) for name in names}
-        way = np.array([look.changes[f"{factor} own there"].move for look in answers.looks])
-        one = known_pair(told, cells, way, scene, unit, seed)
+        one = known_pair(told, cells, scene, unit, seed)
         if one is None:
-            why[factor] = "its actions do not follow the target to where the other value implies it"
-        elif len(one[1]) < FEW:
-            why[factor] = f"only {len(one[1])} objects or scenes lie away from where the other value implies the target"
+            why[factor] = "its actions do not follow the target from one implied place to the other"
         else:
             found[factor] = [one[0]], flipped([one[1]], seed, factor), True
     follows = places.strength >= FOLLOWS
@@ -370,9 +389,8 @@ def _verdict(line: Mapping[str, Any], training: tuple[int, int] | None) -> tuple
         return f"not labelled, incapable: it succeeds in {k} of {n} episodes as in training; {swap}: {figures}", None
     if line["p (Holm)"] <= ALPHA and abs(response) >= LEAST:
         if known and response > 0:
-            part = f"{100 * line['beta']:.0f} % of the way"
-            return f"takes {line['factor']} for the target's place: {swap} sends it {part} to where the data had the " \
-                f"target, {figures}", True  # fmt: skip
+            part = f"{100 * line['beta']:.0f} % of the way to where the data had the target"
+            return f"takes {line['factor']} for the target's place: {swap} sends it {part}, {figures}", True
         if known:
             return f"goes away from what {line['factor']} implies: {swap}, {figures}", True
         if response > 0:
@@ -380,7 +398,8 @@ def _verdict(line: Mapping[str, Any], training: tuple[int, int] | None) -> tuple
             return f"goes to one side with {line['factor']}: {swap} is worth {figures}, towards {side}", True
     moved = math.hypot(line["rest_cm"], response) if not math.isnan(line["rest_cm"]) else abs(response)
     if moved >= LEAST:
-        return f"moves with {line['factor']}, but to no side: {swap}, {figures}; {line['rest_cm']:.1f} cm either way", False
+        either = f"{line['rest_cm']:.1f} cm either way"
+        return f"moves with {line['factor']}, but to no side: {swap}, {figures}; {either}", False
     return f"hardly moves with {line['factor']}: {swap}, {figures}", False
 
 
@@ -398,9 +417,7 @@ def counterfactual_of(asked: Asked) -> Findings:
         silent = {name: "the data do not tell this factor" for name in VALUES if name not in factors}
         notes = silent | notes
     swaps = Swaps({name: values for name, values in VALUES.items() if name not in implied}, implied)
-    config = EvaluateConfig(
-        asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote
-    )
+    config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
     answers = look_along(config, asked.looks, swaps, along=asked.along, free_only=True)
     training = None
     if asked.trials:

@@ -47,6 +47,11 @@ class Implied:
     told: float
     p: float
 
+    @property
+    def apart(self) -> float:
+        """Distance between the two places [m]."""
+        return float(np.hypot(*np.subtract(*self.places)))
+
     def sides(self, place: Array) -> tuple[int, int]:
         """Returns which value goes with a target at this place (2,), and which with one elsewhere."""
         near = [float(np.linalg.norm(place - np.asarray(other))) for other in self.places]
@@ -140,9 +145,8 @@ def implied_of(
         found[name] = Implied(name, (shown[kept[low]], shown[kept[high]]), ends, len(places), told, p)
     for one, p in zip(list(found.values()), holm([one.p for one in found.values()]), strict=True):
         found[one.factor] = dataclasses.replace(one, p=p)
-        apart = float(np.hypot(*np.subtract(*one.places)))
-        if p > TIED or apart < APART:
-            why = f"places {100 * apart:.1f} cm apart" if p <= TIED else f"p {p:.2g}"
+        if p > TIED or one.apart < APART:
+            why = f"places {100 * one.apart:.1f} cm apart" if p <= TIED else f"p {p:.2g}"
             nothing[one.factor] = f"the data tie it to no place ({why})"
             del found[one.factor]
     return found, nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toyshift.core.errors import ConfigError
@@ -24,8 +25,6 @@ def own_success(asked: Asked, pool: Pool) -> tuple[int, int] | None:
     Where `asked.trained_on` names sub-datasets whose cue tells the place, they are the controls of `swapped_cells`: cue
     and place agree. With other datasets they have the looks of those; without, the training look.
     """
-    from pathlib import Path
-
     from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
 
     folder = next(iter(asked.trained_on), None)
