@@ -174,7 +174,7 @@ def _same_share(responses: Array, unit: Indices) -> tuple[float, float]:
     return (same / square if square > 0 else 0.0), math.sqrt(square - same)
 
 
-def mean_length(sums: Array, size: Array) -> Estimate:
+def mean_length(sums: Array, size: Indices) -> Estimate:
     """Returns the length of a mean vector in two dimensions with its 95 % interval, which chance does not lengthen.
 
     The length is the root of the squared one less the variance across it. The interval's lower end is that of a
@@ -337,7 +337,8 @@ def counterfactual(
         acted = {TRAINING[factor]: _flat(answers.chunks(BASE), scale)}
         acted |= {value: _flat(answers.chunks(f"{factor}={value}"), scale) for value in values}
         pairs = [places.pair((a, b), acted[b] - acted[a]) for a, b in itertools.combinations(acted, 2)]
-        best = sorted((pair for pair, _ in pairs), key=lambda pair: -pair.score)
+        # the clearest first; of equally clear ones the largest
+        best = sorted((pair for pair, _ in pairs), key=lambda pair: (-round(pair.score, 9), -pair.response.value))
         found[factor] = best, flipped([sums for _, sums in pairs], seed, factor), False
     corrected = dict(zip(found, holm([p for _, p, _ in found.values()]), strict=True))
     findings = []

@@ -129,7 +129,7 @@ def scripted(
             value = obs["others"] if factor == "others" else getattr(obs["look"], factor)
             drawn = episode_rng(seed, obs["scene"], f"{obs['look']} {obs['others']}").normal(size=2) * jolt
             chunks.append((follows * obs["place"] + rho * np.array([0.0, slope * value]) + drawn) @ way)
-        return np.stack(chunks).reshape(-1, 5, 4)
+        return np.asarray(np.stack(chunks).reshape(-1, 5, 4))
 
     return act
 
