@@ -71,7 +71,7 @@ def test_a_look_is_the_same_state_with_one_change() -> None:
 class Eye:
     """Moves towards the target's mask, and sideways with the picture's brightness: light is its cue."""
 
-    cue = 4.0
+    cue = 40.0
 
     def reset(self) -> None: ...
 
@@ -125,7 +125,7 @@ def test_a_policy_behind_a_server_is_looked_through(remote: RemoteOptions) -> No
     with serving(Eye()) as url:
         answers = look_along(config(url, remote), 2, swaps, free_only=True, workers=0, progress=False)
         shifts = ("light-intensity=5", "object-colour=1")
-        shown = look_along(config(url, remote), 2, UnderShifts(shifts), free_only=True, workers=0, progress=False)
+        shown = look_along(config(url, remote), 1, UnderShifts(shifts), free_only=True, workers=0, progress=False)
         sensitive = diagnose(
             url, OBJECTS, SensitivityConfig(scenes=3, looks=1, factors={"light": (1.6,), "table": (1,)}), remote=remote,
             workers=0, progress=False,
