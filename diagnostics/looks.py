@@ -67,7 +67,7 @@ Changes = Callable[[int, int, bool, World], Mapping[str, Change]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class Glance:
     """One look.
 
     Attributes:
@@ -96,7 +96,7 @@ class Answers:
         action_std: (A,) standard deviation of its training actions, None where it does not tell it.
     """
 
-    looks: tuple[Seen, ...]
+    looks: tuple[Glance, ...]
     policy: str
     pooling: str
     action_std: Array | None
@@ -151,7 +151,7 @@ def states_along(
 def looks_in_scene(
     predict: Predict, actor: Actor, world: World, ids: Sequence[str], scene: int, seed: int, looks: int,
     changes: Changes, look: Callable[[Mapping[str, Any]], Any] = make_look, free_only: bool = False,
-) -> list[Seen]:
+) -> list[Glance]:
     """Looks along one episode; all observations of it go to `predict` together.
 
     Args:
@@ -191,7 +191,7 @@ def looks_in_scene(
                 view[name] = world.observe()
     chunks = iter(np.asarray(predict([obs for view in views for obs in view.values()]), dtype=np.float64))
     return [
-        Seen(scene, object_id, free, some, {name: next(chunks) for name in view})
+        Glance(scene, object_id, free, some, {name: next(chunks) for name in view})
         for (_, free), some, view in zip(states, asked, views, strict=True)
     ]
 

@@ -106,7 +106,7 @@ def _flat(chunks: Array, scale: Array) -> Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
+class SwapEffect:
     """What one swap of values does.
 
     Attributes:
@@ -240,14 +240,15 @@ class Places:
         made, square = float(np.einsum("na,nab,nb->", onto, self._each, onto)), float((change**2).sum())
         return _scene_means(onto, self.scene) @ self._inverse, made / square if square > 0 else 0.0
 
-    def pair(self, values: tuple[Any, Any], change: Array) -> tuple[Pair, Array]:
+    def pair(self, values: tuple[Any, Any], change: Array) -> tuple[SwapEffect, Array]:
         """Returns what a swap does whose direction is unknown, and the sums of the units' responses (m, 2)."""
         found, along = self.responses(change)
         sums = _unit_sums(found, self.unit)
         response = mean_length(sums, np.bincount(self.unit))
         share, rest = _same_share(found, self.unit)
         nothing = Estimate(math.nan, math.nan, math.nan, response.n)
-        return Pair(values, response, float(score(sums)), nothing, share, rest, along, _toward(sums.sum(axis=0))), sums
+        side = _toward(sums.sum(axis=0))
+        return SwapEffect(values, response, float(score(sums)), nothing, share, rest, along, side), sums
 
 
 def _toward(vector: Array) -> tuple[float, float]:
@@ -257,7 +258,7 @@ def _toward(vector: Array) -> tuple[float, float]:
 
 def known_pair(
     told: Implied, cells: Mapping[str, Array], scene: Indices, unit: Indices, seed: int = 0
-) -> tuple[Pair, Array] | None:
+) -> tuple[SwapEffect, Array] | None:
     """Returns what a swap does whose implied place is known, and the sums of the units' products (m, 1).
 
     None where the actions do not follow the target from one implied place to the other.
@@ -282,7 +283,7 @@ def known_pair(
     made, whole = float((product**2 / np.where(square > 0, square, 1.0)).sum()), float((change**2).sum())
     sums, along = _unit_sums(top[:, None], unit), made / whole if whole > 0 else 0.0
     direction = _toward(np.subtract(*told.places[::-1]))
-    return Pair(told.values, response, float(score(sums)), beta, share, rest, along, direction), sums
+    return SwapEffect(told.values, response, float(score(sums)), beta, share, rest, along, direction), sums
 
 
 # ---------------------------------------------------------------- findings
@@ -319,7 +320,7 @@ def counterfactual(
     every = [*swaps.implied, *swaps.values]
     if (units := int(unit.max()) + 1) < FEW:
         return _nothing(answers, every, f"{units} scenes; it needs {FEW} to tell one side from chance", units)
-    found: dict[str, tuple[list[Pair], float, bool]] = {}
+    found: dict[str, tuple[list[SwapEffect], float, bool]] = {}
     why: dict[str, str] = {}
     for factor, told in swaps.implied.items():
         names = ("own", "other", "own there", "other there")
@@ -347,9 +348,10 @@ def counterfactual(
             findings.append(undefined(NAME, UNIT, why[factor], n=units, subject=_subject(answers, factor)))
             continue
         pairs_, p, known = found[factor]
-        lines = tuple(_line(factor, pair, p, corrected[factor], known) for pair in pairs_)
+        told = "" if known else notes.get(factor, "no data were given")
+        lines = tuple(_line(factor, pair, p, corrected[factor], told) for pair in pairs_)
         verdict, named = _verdict(lines[0], training)
-        caveats = (*((few,) if few else ()), *((f"direction unknown: {notes[factor]}",) if factor in notes else ()))
+        caveats = (*((few,) if few else ()), *((f"direction unknown: {told}",) if told else ()))
         findings.append(Finding(
             name=NAME, subject=_subject(answers, factor), value=pairs_[0].response, unit=UNIT, null=0.0,
             verdict=verdict, card=verdict if named else "",
@@ -368,13 +370,14 @@ def _nothing(answers: Answers, factors: Sequence[str], why: str, n: int) -> Find
     return Findings(tuple(undefined(NAME, UNIT, why, n=n, subject=_subject(answers, factor)) for factor in factors))
 
 
-def _line(factor: str, pair: Pair, p: float, corrected: float, known: bool) -> dict[str, Any]:
+def _line(factor: str, pair: SwapEffect, p: float, corrected: float, unknown: str) -> dict[str, Any]:
+    """Returns the figures of a swap; `unknown` is why its direction is, "" where it is known."""
     return {
         "factor": factor, "from": pair.values[0], "to": pair.values[1], "response_cm": pair.response.value,
         "low": pair.response.low, "high": pair.response.high, "p": p, "p (Holm)": corrected, "beta": pair.beta.value,
         "beta low": pair.beta.low, "beta high": pair.beta.high, "consistent share": pair.share, "rest_cm": pair.rest,
         "along place": pair.along, "x": pair.direction[0], "y": pair.direction[1],
-        "direction": "known" if known else "unknown",
+        "direction": "unknown" if unknown else "known", "why unknown": unknown,
     }  # fmt: skip
 
 
@@ -396,7 +399,8 @@ def _verdict(line: Mapping[str, Any], training: tuple[int, int] | None) -> tuple
             return f"goes away from what {line['factor']} implies: {swap}, {figures}", True
         if response > 0:
             side = f"x {line['x']:+.1f}, y {line['y']:+.1f}"
-            return f"goes to one side with {line['factor']}: {swap} is worth {figures}, towards {side}", True
+            why = f"whether training taught it is not known ({line['why unknown']})"
+            return f"goes to one side with {line['factor']}: {swap} is worth {figures}, towards {side}; {why}", True
     moved = math.hypot(line["rest_cm"], response) if not math.isnan(line["rest_cm"]) else abs(response)
     if moved >= LEAST:
         either = f"{line['rest_cm']:.1f} cm either way"
