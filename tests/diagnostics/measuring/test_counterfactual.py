@@ -41,7 +41,7 @@ def test_centimetres_and_side_of_a_cue_are_recovered() -> None:
         (0, 1): 1.0, (0, 3): 3.0, (1, 3): 2.0
     }  # fmt: skip
     assert (line["x"], line["y"]) == (pytest.approx(0.0, abs=1e-9), pytest.approx(1.0))
-    assert line["consistent share"] == line["along place"] == pytest.approx(1.0)
+    assert [line["consistent share"], line["along place"]] == pytest.approx([1.0, 1.0])
     assert line["direction"] == "unknown"
     assert (line["named"], found["light"].table[0]["named"]) == (True, False)
     assert found["table"].card.startswith("goes to one side with table: table 0 -> 3 is worth +3.0 cm")
