@@ -146,7 +146,9 @@ def test_some_measures_do_not_take_the_place_of_all(tmp_path: Path) -> None:
     assert file(data=data) == file(data=data, measure=("diversity",)) == "diversity.json"
     assert file(data=data, measure=("dependence",)) == "dependence.json"
     assert file(policy=("p",), measure=("success",)) == "success.json"
-    assert file(policy=("p",), measure=("sensitivity", "success")) == "sensitivity.json"  # these are all
+    assert file(policy=("p",), measure=("sensitivity", "success")) == "success-sensitivity.json"
+    every = tuple(m.name for m in MEASURES if m.needs == POLICY)
+    assert file(policy=("p",), measure=every) == "sensitivity.json"  # these are all
     assert file(policy=("p",), measure=("sensitivity",)) == "sensitivity.json"
     rows = ("a.parquet",)
     assert file(rows=rows) == file(rows=rows, measure=("consistency", "ignorance", "progression")) == "rows.json"
