@@ -348,10 +348,10 @@ def counterfactual(
             findings.append(undefined(NAME, UNIT, why[factor], n=units, subject=_subject(answers, factor)))
             continue
         pairs_, p, known = found[factor]
-        told = "" if known else notes.get(factor, "no data were given")
-        lines = tuple(_line(factor, pair, p, corrected[factor], told) for pair in pairs_)
+        unclear = "" if known else notes.get(factor, "no data were given")
+        lines = tuple(_line(factor, pair, p, corrected[factor], unclear) for pair in pairs_)
         verdict, named = _verdict(lines[0], training)
-        caveats = (*((few,) if few else ()), *((f"direction unknown: {told}",) if told else ()))
+        caveats = (*((few,) if few else ()), *((f"direction unknown: {unclear}",) if unclear else ()))
         findings.append(Finding(
             name=NAME, subject=_subject(answers, factor), value=pairs_[0].response, unit=UNIT, null=0.0,
             verdict=verdict, card=verdict if named else "",
