@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.workers import core_count, worker_pool
+from toyshift.core.workers import Pool, core_count, worker_pool
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import PairedDifference
@@ -76,6 +76,40 @@ def training_objects(policy: str) -> str:
     return "+".join(dict.fromkeys(name for names in sets for name in names)) if all(sets) else ""
 
 
+def rows_under(
+    asked: Asked, told: str, pool: Pool, *, objects: str = "", look: Mapping[str, Any] | None = None, shift: str = ""
+) -> list[Row]:
+    """Plays `asked.trials` episodes, from the same starts whatever is changed; rows are kept, and not played again.
+
+    Args:
+        asked: policy, objects, trials, seed and folder.
+        told: name of the file of rows.
+        pool: who plays.
+        objects: other objects than those that are asked about.
+        look: changed appearance.
+        shift: see `envs.shifts`.
+    """
+    config = EvaluateConfig(
+        asked.policy, objects or asked.objects, trials=asked.trials, seed=asked.seed + 1000, look=look or {},
+        shift=shift, remote=asked.remote,
+    )  # fmt: skip
+    return evaluate(config, asked.out / "rows" / f"{Path(asked.policy).name}_{told}.parquet", pool=pool)
+
+
+def training_rows(asked: Asked, pool: Pool, plain: list[Row] | None = None) -> list[Row]:
+    """Plays the objects that a policy was trained on, with nothing changed; [] where nobody says what they are.
+
+    Args:
+        asked: see `rows_under`.
+        pool: who plays.
+        plain: rows of the objects that are asked about, if they have been played already.
+    """
+    training = asked.training_set or training_objects(asked.policy)
+    if training == asked.objects:
+        return plain if plain is not None else rows_under(asked, "plain", pool)
+    return rows_under(asked, "training", pool, objects=training) if training else []
+
+
 def changes_of(asked: Asked) -> ChangedSuccess | None:
     """Plays `asked.trials` episodes with each factor changed, with none, and on the training toys; None for 0 trials.
 
@@ -83,18 +117,10 @@ def changes_of(asked: Asked) -> ChangedSuccess | None:
     """
     if not asked.trials:
         return None
-    training = asked.training_set or training_objects(asked.policy)
-    name, seed = Path(asked.policy).name, asked.seed + 1000
     with worker_pool(core_count()) as pool:
-
-        def play(objects: str, told: str, look: Mapping[str, Any]) -> list[Row]:
-            config = EvaluateConfig(asked.policy, objects, trials=asked.trials, seed=seed, look=look)
-            return evaluate(config, asked.out / "rows" / f"{name}_{told}.parquet", pool=pool)
-
         looks = {"": {}, **{factor: {factor: levels} for factor, levels in DEFAULT_FACTORS.items()}}
-        by_factor = {factor: play(asked.objects, factor or "plain", look) for factor, look in looks.items()}
-        trained = by_factor[""] if training == asked.objects else play(training, "training", {}) if training else []
-    return ChangedSuccess.of_rows(by_factor, trained)
+        by_factor = {factor: rows_under(asked, factor or "plain", pool, look=look) for factor, look in looks.items()}
+        return ChangedSuccess.of_rows(by_factor, training_rows(asked, pool, by_factor[""]))
 
 
 def changes_table(result: ChangedSuccess) -> str:

@@ -12,7 +12,10 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toyshift.policies.remote.options import RemoteOptions
+
 if TYPE_CHECKING:
+    from toyshift.diagnostics.looks import Along
     from toyshift.diagnostics.measuring.self_test import Truth
 
 POLICY, DATASETS, ROWS, ARRAYS = "policy", "datasets", "rows", "arrays"  # what a question is about
@@ -23,10 +26,13 @@ class Asked:
     """What a question is asked about, and how thoroughly; a diagnostic takes of it what it needs.
 
     Attributes:
-        policy: folder of a policy or bundle, for questions about a policy.
+        policy: folder of a policy or bundle, ws://HOST:PORT or lerobot:DIR, for questions about a policy.
         datasets: folders of datasets, for questions about those.
         rows: result files, as `measuring.episodes.read_policies` takes them, for questions about episodes.
         arrays: file of actions, for questions about those.
+        remote: how a policy behind a server is asked and understood.
+        trained_on: datasets that tell what a factor implied in training: folders of datasets, or of sub-datasets.
+        along: whose episodes are looked at, "expert" or "policy".
         objects: object set whose scenes the policy looks at.
         training_set: object set that the policy was trained on; "" asks its demonstrations.
         scenes: scenes in which the change of its actions is measured.
@@ -44,6 +50,9 @@ class Asked:
     datasets: tuple[Path, ...] = ()
     rows: tuple[str, ...] = ()
     arrays: Path | None = None
+    remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
+    trained_on: tuple[Path, ...] = ()
+    along: Along = "expert"
     objects: str
     training_set: str = ""
     scenes: int
@@ -70,6 +79,7 @@ class Measure:
         tried: "module:function" of this room: () -> planted truths and what is measured of them.
         paper: whose idea it is.
         cost: what it takes on two cores, as a rule of thumb.
+        inside: why it cannot be asked of a policy behind a server, which only tells its actions; "" where it can.
     """
 
     name: str
@@ -80,6 +90,7 @@ class Measure:
     tried: str
     paper: str
     cost: str
+    inside: str = ""
 
     def answer(self, asked: Asked) -> Any:
         """Returns the result, None where it is not wanted."""
@@ -112,6 +123,15 @@ MEASURES = (
         "sensitivity:sensitivity_table", "measuring.self_test:sensitivity_truths", _SHORTCUTS, "a minute",
     ),
     Measure(
+        "counterfactual", "which way do its actions go when one factor is swapped?", POLICY,
+        "measuring.counterfactual:counterfactual_of", _FOUND, "measuring.self_test:counterfactual_truths", _SHORTCUTS,
+        "a minute",
+    ),
+    Measure(
+        "predicted", "is its success under a shift foretold by single looks?", POLICY,
+        "measuring.predicted:predicted_of", _FOUND, "measuring.self_test:predicted_truths", "ours", "minutes",
+    ),
+    Measure(
         "diversity", "how do they differ?", DATASETS, "diversity:diversity_of", "diversity:diversity_table",
         "measuring.self_test:diversity_truths", _SHORTCUTS, "seconds",
     ),
@@ -138,13 +158,16 @@ MEASURES = (
     Measure(
         "patching", "who drives the action, inside?", POLICY, "measuring.patching:patching_of", _FOUND,
         "measuring.self_test:patching_truths", "Recall vs Reasoning", "a minute",
+        "it looks into the network of a folder",
     ),
     Measure(
         "probes", "what can be read inside?", POLICY, "measuring.probes:probes_of", _FOUND,
         "measuring.self_test:probes_truths", "Overlooked Factors in Concept-Based Explanations", "half a minute",
+        "it looks into the network of a folder",
     ),
     Measure(
         "steer", "does one direction inside carry it?", POLICY, "measuring.steer:steer_of", _FOUND,
         "measuring.self_test:steer_truths", "Steering (G-ACT)", "seconds",
+        "it looks into the network of a folder",
     ),
 )

@@ -17,38 +17,29 @@ A policy with a history sees every look as the first of an episode.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
-from toyshift.core.errors import ConfigError, GraspError
+from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
-from toyshift.diagnostics.actors import (
-    Actor,
-    EnvSpec,
-    FolderActor,
-    OracleActor,
-    action_std,
-    make_look,
-    open_actor,
-    with_instruction,
-)
+from toyshift.diagnostics.actors import Actor, EnvSpec
 from toyshift.diagnostics.changes import DEFAULT_FACTORS, ChangedSuccess, changes_of
-from toyshift.diagnostics.evaluation import EvaluateConfig, act_out, begin_episode, object_of_episode
+from toyshift.diagnostics.evaluation import EvaluateConfig
+from toyshift.diagnostics.looks import BASE, Answers, Change, Predict, look_along, looks_in_scene
 from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, bootstrap_ratio
+from toyshift.policies.remote.options import RemoteOptions
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
 
-Predict = Callable[[Any], NDArray[np.floating[Any]]]
-
+MOVED, REPEATED = "moved", "repeated"  # names of changes beside the factors
 SENSITIVE, ROBUST, NOT_SHOWN = "sensitive", "robust", "not shown to be robust"  # labels of a factor; "" is none
 STEADY = 0.1  # change in success that counts as none where its whole interval is smaller
 
@@ -267,21 +258,26 @@ def analyse(
     )  # fmt: skip
 
 
-def states_along(
-    expert: Actor, world: World, object_id: str, scene: int, config: SensitivityConfig
-) -> list[tuple[Array, bool]]:
-    """Returns states of an episode of the expert, and whether nothing had touched the target yet, first to last.
+@dataclasses.dataclass(frozen=True)
+class OneAtATime:
+    """What is changed at a look: one factor, in scene i at level i modulo their number; the target's place; nothing.
 
-    They are states in which an action is chosen. Where the expert finds no grasp, or gives up, those until then count.
+    Attributes:
+        factors: factor -> levels.
+        move: how far the target is moved [m].
+        seed: of the direction in which.
     """
-    episode = EvaluateConfig("oracle", "", seed=config.seed, purpose="test")
-    begin_episode(world, episode, object_id, scene)
-    states = [(np.array(world.sim_state()), True)]
-    with contextlib.suppress(GraspError):
-        for info in act_out(expert, world, episode, scene):
-            states.append((np.array(world.sim_state()), not info["touched"]))  # noqa: PERF401  some before an error
-    chosen = states[:-1] or states  # no action is chosen in the last, unless it is the only one
-    return [chosen[i] for i in np.unique(np.linspace(0, len(chosen) - 1, config.looks).round().astype(int))]
+
+    factors: Mapping[str, Sequence[Any]]
+    move: float
+    seed: int
+
+    def __call__(self, scene: int, at: int, free: bool, world: World) -> dict[str, Change]:
+        changes = {name: Change({name: levels[scene % len(levels)]}) for name, levels in self.factors.items()}
+        angle = float(episode_rng(self.seed, scene, "target-move").uniform(0.0, 2.0 * np.pi, at + 1)[at])
+        if free:
+            changes[MOVED] = Change(move=(self.move * float(np.cos(angle)), self.move * float(np.sin(angle))))
+        return changes | {REPEATED: Change(again=True)}
 
 
 def measure_sensitivity(
@@ -292,7 +288,7 @@ def measure_sensitivity(
     """Renders looks along episodes with one factor changed at a time and measures how far `predict` moves.
 
     Args:
-        predict: observation -> (K, A) action chunk; must not depend on what it saw before.
+        predict: observations -> (B, K, A) action chunks; must not depend on what it saw before.
         expert: plays the episodes.
         world: where scenes are made.
         ids: object ids; scenes take turns through them as an evaluation does.
@@ -303,91 +299,56 @@ def measure_sensitivity(
         pooling: its pooling.
         progress: show a bar.
     """
-    chunks: dict[str, list[Array]] = {name: [] for name in ("base", "moved", "repeated", *config.factors)}
-    scenes: list[int] = []
-    frees: list[bool] = []
-
-    def see(name: str) -> None:
-        chunks[name].append(np.asarray(predict(world.observe()), dtype=np.float64))
-
-    label = f"what {policy or 'the policy'} is sensitive to"
-    for scene in track(range(config.scenes), label, unit="scene", shown=progress):
-        object_id, _ = object_of_episode(ids, config.seed, scene)
-        rng = episode_rng(config.seed, scene, "target-move")
-        for state, free in states_along(expert, world, object_id, scene, config):
-            scenes.append(scene)
-            frees.append(free)
-            world.load_sim_state(object_id, state)
-            world.set_look(look({}))
-            see("base")
-            for name, levels in config.factors.items():
-                world.set_look(look({name: levels[scene % len(levels)]}))
-                see(name)
-            world.set_look(look({}))
-            angle = float(rng.uniform(0.0, 2.0 * np.pi))
-            if free:
-                world.move_object(config.target_move * float(np.cos(angle)), config.target_move * float(np.sin(angle)))
-                see("moved")
-            world.load_sim_state(object_id, state)
-            see("repeated")
-    base, moved, repeated, *others = (np.stack(values) for values in chunks.values())
-    scale, unit = _scale(action_std, base)
-    changed = dict(zip(config.factors, others, strict=True))
-    where = np.array(scenes), np.array(frees)
-    return analyse(base, changed, moved, repeated, scale, *where, config, policy, pooling, unit)
+    changes = OneAtATime(config.factors, config.target_move, config.seed)
+    looks = [
+        seen
+        for scene in track(range(config.scenes), f"looks of {policy or 'the policy'}", unit="scene", shown=progress)
+        for seen in looks_in_scene(predict, expert, world, ids, scene, config.seed, config.looks, changes, look)
+    ]
+    std = None if action_std is None else np.asarray(action_std, dtype=np.float64)
+    return analyse_answers(Answers(tuple(looks), policy, pooling, std), config)
 
 
-def _scale(action_std: NDArray[np.floating[Any]] | None, base: Array) -> tuple[Array, str]:
-    """Returns the unit of each action entry (A,); entries that never vary get 1, in their own physical unit."""
-    if action_std is not None:
-        std, unit = np.asarray(action_std, dtype=np.float64), "standard deviations of the training actions"
-    else:
-        std = base.reshape(-1, base.shape[-1]).std(axis=0)
-        unit = "standard deviations of the actions predicted for unchanged scenes"
-    return np.where(std > 1e-6, std, 1.0), unit
+def analyse_answers(answers: Answers, config: SensitivityConfig) -> SensitivityResult:
+    """Turns what a policy answered to `OneAtATime` into shifts and ratios, see `analyse`."""
+    scale, unit = answers.scale()
+    changed = {name: answers.chunks(name) for name in config.factors}
+    where = np.array([one.scene for one in answers.looks]), np.array([one.free for one in answers.looks])
+    moved, repeated = answers.chunks(MOVED), answers.chunks(REPEATED)
+    named = answers.policy, answers.pooling, unit
+    return analyse(answers.chunks(BASE), changed, moved, repeated, scale, *where, config, *named)
 
 
 def diagnose(
     policy: str, objects: str, config: SensitivityConfig | None = None, spec: EnvSpec | None = None,
-    progress: bool = True,
+    progress: bool = True, remote: RemoteOptions | None = None, workers: int | None = None,
 ) -> SensitivityResult:
-    """Measures how far factors move the actions of a policy folder or exported bundle; `judged` then labels them.
+    """Measures how far factors move the actions of a policy; `judged` then labels them.
 
     Args:
-        policy: its path.
+        policy: folder, exported bundle, ws://HOST:PORT or lerobot:DIR.
         objects: object set, e.g. "toys:test".
         config: scenes, looks, factors and limits.
         spec: how to make the environment, one that the expert can play in.
         progress: show a bar.
+        remote: how a policy behind a server is asked and understood.
+        workers: processes; None takes one per core, 0 looks in this one.
 
     Raises:
         ConfigError: the oracle or the random policy, which look at no images.
     """
-    from toyshift.data.grasping.choose import make_expert
-    from toyshift.toys import load_objects
-
-    actor, env = open_actor(policy, objects, spec or EnvSpec())
-    try:
-        if not isinstance(actor, FolderActor):
-            told = f"{policy} looks at no images and is sensitive to none of their factors"
-            raise ConfigError(f"{told}; name a trained policy")
-        acting, expert = actor.policy, OracleActor(make_expert(cast("Any", env)))
-
-        def predict(obs: Any) -> NDArray[np.floating[Any]]:
-            acting.reset()
-            return np.asarray(acting.act(with_instruction(obs, env)))
-
-        ids, std, names = load_objects(objects).ids, action_std(acting), (actor.name, actor.pooling)
-        config = config or SensitivityConfig()
-        return measure_sensitivity(predict, expert, env, ids, config, make_look, std, *names, progress)
-    finally:
-        env.close()
+    config = config or SensitivityConfig()
+    asked = EvaluateConfig(
+        policy, objects, trials=config.scenes, seed=config.seed, env=spec or EnvSpec(), remote=remote or RemoteOptions()
+    )
+    changes = OneAtATime(config.factors, config.target_move, config.seed)
+    return analyse_answers(look_along(asked, config.looks, changes, workers=workers, progress=progress), config)
 
 
 def sensitivity_of(asked: Asked) -> SensitivityResult:
     """Measures what a policy is sensitive to, and checks it against its success."""
     config = SensitivityConfig(scenes=asked.scenes, looks=asked.looks, seed=asked.seed)
-    return diagnose(asked.policy, asked.objects, config).judged(changes_of(asked))
+    return diagnose(asked.policy, asked.objects, config, remote=asked.remote).judged(changes_of(asked))
 
 
 def sensitivity_table(result: SensitivityResult) -> str:

@@ -1,6 +1,7 @@
 """Says what a policy is sensitive to, how datasets differ, or what episodes say beyond their rate of success.
 
 toyshift diagnose --policy runs/detpool --objects toys:test
+toyshift diagnose --policy ws://localhost:8000 --training-set toys:train --measure counterfactual
 toyshift diagnose --data runs/left runs/right    diversity within, disparity between, mutual information of factors
 toyshift diagnose --rows runs/plain runs/shifted.parquet    whether failures are the object's, luck, or the shift's
 toyshift diagnose --list                         what can be measured; --self-test tries it on planted truths
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -18,18 +19,20 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
 from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Asked, Measure
-from toyshift.scripts.options import Common
+from toyshift.policies.remote.options import is_remote
+from toyshift.scripts.options import Asking
 
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR ...", ROWS: "--rows FILE ...", ARRAYS: "--arrays FILE"}
 FILES = {POLICY: "sensitivity", DATASETS: "diversity", ROWS: "rows", ARRAYS: "arrays"}  # of all that is asked of one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, scenes=2, looks=1, trials=0):
+class Config(Asking, scenes=2, looks=1, trials=0):
     """Options of `toyshift diagnose`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Folder of a policy or bundle; give it several times for several."""
+    """Folder of a policy or bundle, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR; several times
+    for several."""
     objects: str = "toys:test"
     """Object set whose scenes the policy looks at."""
     training_set: str = ""
@@ -38,7 +41,12 @@ class Config(Common, scenes=2, looks=1, trials=0):
     scenes: int = 40
     """Scenes per policy in which the change of the actions is measured."""
     looks: int = 5
-    """Looks at each of them, along an episode of the expert."""
+    """Looks at each of them, along an episode."""
+    along: Literal["expert", "policy"] = "expert"
+    """Whose episodes counterfactual and predicted look along: the expert's, the same for every policy, or its own."""
+    trained_on: tuple[Path, ...] = ()
+    """Datasets that the policies were trained on, or a folder of `toyshift data fragment`: they tell where the target
+    lay under each value of a factor, so what a swapped one implies, and what success as in training is."""
     trials: int = 20
     """Episodes per policy and factor, and on the training set, in which success is measured; 0 leaves it out, and with
     it all labels."""
@@ -83,6 +91,12 @@ class Config(Common, scenes=2, looks=1, trials=0):
             raise ConfigError(f"give either {', '.join(most)} or {last}")
         if other := next((m for m in self.measures if m.needs != given[0]), None):
             raise ConfigError(f"--measure {other.name} is of {other.needs}: it needs {GIVEN[other.needs]}")
+        if self.trained_on and not self.policy:
+            raise ConfigError("--trained-on says what a policy was trained on; give --policy as well")
+        self.remote.meaning()  # refuses what is out of range, and files that cannot be read
+        named = next((m for m in self.measures if m.inside and m.name in self.measure), None)
+        if named and (far := next((policy for policy in self.policy if is_remote(policy)), "")):
+            raise ConfigError(f"--measure {named.name} cannot be taken of {far}: {named.inside}")
 
     @property
     def subjects(self) -> dict[str, Any]:
@@ -107,7 +121,8 @@ class Config(Common, scenes=2, looks=1, trials=0):
         """What the questions are asked about: datasets, rows, arrays, or one of the policies."""
         return Asked(
             policy=policy, datasets=self.data, rows=self.rows, arrays=self.arrays, objects=self.objects,
-            training_set=self.training_set, scenes=self.scenes, looks=self.looks, trials=self.trials,
+            remote=self.remote, trained_on=self.trained_on, along=self.along, training_set=self.training_set,
+            scenes=self.scenes, looks=self.looks, trials=self.trials,
             camera=self.camera, encoder=self.encoder, encoder_weights=self.encoder_weights, scale=self.scale,
             seed=self.seed, out=self.out,
         )
@@ -168,7 +183,6 @@ def tried(cfg: Config) -> dict[str, Any]:
 def of_policies(cfg: Config) -> dict[str, Any]:
     """Answers every question about each policy: name of the measure -> policy -> result."""
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
-    from toyshift.policies.remote.options import is_remote
 
     for policy in cfg.policy:
         if policy in BUILTIN:
@@ -176,16 +190,13 @@ def of_policies(cfg: Config) -> dict[str, Any]:
                 f"{policy} looks at no images and is sensitive to none of their factors; "
                 f"give the folder of a trained policy"
             )
-        if is_remote(policy):
-            raise ConfigError(
-                f"{policy} is asked over a connection; diagnose looks at the folder of a trained policy "
-                f"(evaluate takes both)"
-            )
-        policy_fingerprint(policy)
+        policy_fingerprint(policy, cfg.remote)
     results: dict[str, Any] = {measure.name: {} for measure in cfg.measures}
     for policy in cfg.policy:
         for measure in cfg.measures:
-            if (answer := measure.answer(cfg.asked(policy))) is not None:
+            if measure.inside and is_remote(policy):
+                print(f"{measure.name} of {policy}: not taken, {measure.inside}")
+            elif (answer := measure.answer(cfg.asked(policy))) is not None:
                 print(measure.show(answer))
                 results[measure.name][policy] = answer.to_json()
     return results

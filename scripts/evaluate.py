@@ -25,8 +25,8 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, real_path, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.policies.remote.options import LEROBOT, RemoteOptions
-from toyshift.scripts.options import Parallel
+from toyshift.policies.remote.options import LEROBOT
+from toyshift.scripts.options import Asking, Parallel
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -35,10 +35,7 @@ REFERENCES = ("oracle", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(
-    Parallel, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), reach=(0.001, 0.2), remote_execute=0,
-    remote_timeout=(0.001, 1e6),
-):
+class Config(Parallel, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), reach=(0.001, 0.2)):
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -82,17 +79,6 @@ class Config(
     """Leave out the oracle and the random policy."""
     max_steps: int = 100
     """Control steps of an episode; 100 are 10 s at the 10 Hz of the default environment."""
-    remote_keys: str = ""
-    """How a server calls observations: libero, droid, lerobot or FILE.json; by default what it says itself."""
-    remote_actions: str = ""
-    """What a server's actions mean: a mode such as eef_delta (physical units), libero, droid or FILE.json; by default
-    what it says itself."""
-    remote_execute: int = 0
-    """Actions of a server's chunk to execute; 0 is what it or the preset says, or all."""
-    remote_timeout: float = 120.0
-    """Longest wait for a server's answer [s]."""
-    lerobot_python: str = ""
-    """Python of an environment with LeRobot, for lerobot:DIR; by default TOYSHIFT_LEROBOT_PYTHON."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -128,12 +114,6 @@ class Config(
     def compares(self) -> bool:
         """Whether two policies are played until one is shown to be better."""
         return self.until != "trials"
-
-    @property
-    def remote(self) -> RemoteOptions:
-        """How policies behind a server are asked and understood."""
-        asked = (self.remote_keys, self.remote_actions, self.remote_execute, self.remote_timeout, self.lerobot_python)
-        return RemoteOptions(*asked)
 
     @property
     def env_kwargs(self) -> dict[str, Any]:

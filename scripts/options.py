@@ -22,6 +22,7 @@ import tyro
 
 from toyshift.core.errors import SHOWN, ConfigError, ToyShiftError, UnknownNameError, shown
 from toyshift.core.fields import KINDS, Limit, check_fields, check_ranges, choices_of, parts_of, unwritable
+from toyshift.policies.remote.options import RemoteOptions
 
 PER_CORE = 4  # processes; beyond that they only take memory
 
@@ -42,11 +43,35 @@ class Common:
 
     def __init_subclass__(cls, **limits: Limit) -> None:
         super().__init_subclass__()
-        cls._limits = {**cls._limits, **limits}
+        inherited = {k: v for base in reversed(cls.__mro__) for k, v in vars(base).get("_limits", {}).items()}
+        cls._limits = {**inherited, **limits}
 
     def __post_init__(self) -> None:
         check_fields(self)
         check_ranges(self, {"seed": 0, **self._limits}, lambda name: f"--{name.replace('_', '-')}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asking(Common, remote_execute=0, remote_timeout=(0.001, 1e6)):
+    """What a sub-command takes that asks policies behind a server."""
+
+    remote_keys: str = ""
+    """How a server calls observations: libero, droid, lerobot or FILE.json; by default what it says itself."""
+    remote_actions: str = ""
+    """What a server's actions mean: a mode such as eef_delta (physical units), libero, droid or FILE.json; by default
+    what it says itself."""
+    remote_execute: int = 0
+    """Actions of a server's chunk to execute; 0 is what it or the preset says, or all."""
+    remote_timeout: float = 120.0
+    """Longest wait for a server's answer [s]."""
+    lerobot_python: str = ""
+    """Python of an environment with LeRobot, for lerobot:DIR; by default TOYSHIFT_LEROBOT_PYTHON."""
+
+    @property
+    def remote(self) -> RemoteOptions:
+        """How policies behind a server are asked and understood."""
+        asked = (self.remote_keys, self.remote_actions, self.remote_execute, self.remote_timeout, self.lerobot_python)
+        return RemoteOptions(*asked)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,8 @@ from toyshift.diagnostics.actors import (
     with_instruction,
 )
 from toyshift.diagnostics.evaluation import object_of_episode
-from toyshift.diagnostics.sensitivity import SensitivityConfig, states_along
+from toyshift.diagnostics.looks import states_along
+from toyshift.diagnostics.sensitivity import SensitivityConfig
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.views import SeenView, patch_coverage, prepare, target_pixels
 from toyshift.policies.remote.options import is_remote
@@ -132,7 +133,7 @@ def _looked_at(acting: Any, expert: OracleActor, world: Any, ids: Sequence[str],
 
     for scene in track(range(config.scenes), f"inside {acting.name}", unit="scene"):
         object_id, _ = object_of_episode(ids, config.seed, scene)
-        for look, (state, free) in enumerate(states_along(expert, world, object_id, scene, config)):
+        for look, (state, free) in enumerate(states_along(expert, world, object_id, scene, config.seed, config.looks)):
             world.load_sim_state(object_id, state)
             rows.append((object_id, scene, look, free))
             places.append(world.object_position()[:2])

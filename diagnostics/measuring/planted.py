@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.rows import Row
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics.looks import Answers
 
 
 def coins(rate: float, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.bool_]:
@@ -52,6 +56,99 @@ def case_or_law(scenes: int = 60, seed: int = 0) -> dict[str, Array]:
     learnt = inputs(test) @ np.linalg.lstsq(inputs(train), acted, rcond=None)[0]
     chunks = {"law": right, "nearest": nearest, "copies": nearest, "obeys": learnt, "half": (nearest + learnt) / 2}
     return {name: chunk.reshape(scenes, 4, 3) for name, chunk in chunks.items()}
+
+
+class Tabletop:
+    """A world without pictures: the target's place, the look, and how many steps the expert has gone towards it.
+
+    Its observation tells all of it exactly, in centimetres. Places are drawn within 10 cm of the middle.
+    """
+
+    task_description = "pick up the toy"
+    steps, touched = 12, 8  # of an episode, and after which the target is touched
+
+    def __init__(self) -> None:
+        self.look: Any = None
+        self._state, self._others, self._scene = np.zeros(3), 0, 0
+
+    def reset(self, *, seed: int, options: Mapping[str, Any]) -> None:
+        self._scene = int(options["episode"])
+        place = episode_rng(seed, self._scene, "tabletop").uniform(-0.1, 0.1, 2)
+        self._state, self._others = np.append(place, 0.0), int(options.get("shift", "").partition("=")[2] or 0)
+
+    def advance(self, action: object) -> tuple[float, bool, dict[str, Any]]:
+        self._state = self._state + np.array([0.0, 0.0, 1.0])
+        return 0.0, False, {"is_success": self._state[2] >= self.steps, "touched": self._state[2] >= self.touched}
+
+    def sim_state(self) -> Array:
+        return self._state
+
+    def load_sim_state(self, object_id: str, state: Array) -> None:
+        self._state = state.copy()
+
+    def move_object(self, dx: float, dy: float) -> None:
+        self._state = self._state + np.array([dx, dy, 0.0])
+
+    def object_position(self) -> Array:
+        return np.append(self._state[:2], 0.0)
+
+    def set_look(self, look: Any) -> None:
+        self.look = look
+
+    def observe(self) -> dict[str, Any]:
+        own = {"place": 100 * self._state[:2], "look": self.look, "others": self._others, "scene": self._scene}
+        return own | {"step": self._state[2]}
+
+
+class Walker:
+    """Stands in for an expert: what it does is nothing to `Tabletop`."""
+
+    name, pooling = "walker", ""
+
+    def __init__(self) -> None:
+        self.ious: list[float] = []
+
+    def reset(self, env: object, seed: int, episode: int) -> None: ...
+
+    def actions(self, env: object) -> Float32:
+        return np.zeros((1, 1), np.float32)
+
+
+def scripted(
+    rho: float = 0.0, jolt: float = 0.0, factor: str = "table", slope: float = 2.0, follows: float = 1.0, seed: int = 0
+) -> Callable[[Sequence[Any]], Array]:
+    """Returns a policy whose actions (5, 4) are linear in follows * place + rho * (0, slope * factor's value) [cm].
+
+    `jolt` adds a displacement in a direction that every scene and look draw anew [cm]: sensitive, but to no side.
+    """
+    way = episode_rng(seed, 0, "scripted").normal(size=(2, 20))
+
+    def act(observations: Sequence[Any]) -> Array:
+        chunks = []
+        for obs in observations:
+            value = obs["others"] if factor == "others" else getattr(obs["look"], factor)
+            drawn = episode_rng(seed, obs["scene"], f"{obs['look']} {obs['others']}").normal(size=2) * jolt
+            chunks.append((follows * obs["place"] + rho * np.array([0.0, slope * value]) + drawn) @ way)
+        return np.asarray(np.stack(chunks).reshape(-1, 5, 4))
+
+    return act
+
+
+def looked_at(
+    policy: Callable[[Sequence[Any]], Array], changes: Any, scenes: int = 40, looks: int = 3, objects: int = 40,
+    seed: int = 0,
+) -> Answers:
+    """Returns what a policy answers in looks along episodes of `Tabletop`."""
+    from toyshift.diagnostics.looks import Answers, looks_in_scene
+
+    world: Any = Tabletop()
+    ids = [f"object-{i}" for i in range(objects)]
+    found = [
+        seen
+        for scene in range(scenes)
+        for seen in looks_in_scene(policy, Walker(), world, ids, scene, seed, looks, changes, free_only=True)
+    ]
+    return Answers(tuple(found), "scripted", "", np.ones(4))
 
 
 def rows_of(policy: str, outcomes: NDArray[np.bool_], shift: str = "", look: str = "", seed: int = 0) -> list[Row]:

@@ -74,6 +74,43 @@ def sensitivity_truths() -> list[Truth]:
     ]
 
 
+def counterfactual_truths() -> list[Truth]:
+    """A policy that takes the table for part of the place, its direction known or not, and one that is only jolted."""
+    from toyshift.diagnostics.measuring.counterfactual import Places, Swaps, counterfactual, flipped
+    from toyshift.diagnostics.measuring.implied import Implied
+
+    told = Implied("table", (0, 3), ((0.0, -0.05), (0.0, 0.05)), 100, 1.0, 0.01)
+    swaps = Swaps({"table": (3,), "light": (0.5,)}), Swaps({}, {"table": told})
+    policy = planted.scripted(rho=0.5, slope=10 / 3, jolt=1.0)
+    unknown, known = (
+        counterfactual(planted.looked_at(policy, swap), swap, training=(20, 20)).found[0] for swap in swaps
+    )
+    alarms, m = [], 40
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        places = Places(np.repeat(np.eye(2)[None], m, axis=0), np.arange(m), np.arange(m))
+        sums = [places.pair((0, 1), change)[1] for change in rng.standard_t(4, size=(3, m, 2))]
+        alarms.append(flipped(sums, seed, "coins") <= 0.05)
+    return [
+        Truth("0 -> 3 is worth 5 cm, direction unknown", 5.0, unknown.value.value, 0.6),
+        Truth("0 -> 3 is worth half of the way it implies", 0.5, known.table[0]["beta"], 0.06),
+        Truth("both are named", 2.0, float(sum(one.table[0]["named"] for one in (unknown, known))), 0.0),
+        Truth("jolts to no side: 5 % alarms", 0.05, float(np.mean(alarms)), 0.035),
+    ]
+
+
+def predicted_truths() -> list[Truth]:
+    """Normal errors of 1 cm that are held within 2 cm, displaced by 2 cm; and ranks that agree."""
+    from toyshift.diagnostics.measuring.predicted import chance_to_hold, rank_correlation, spread_of
+
+    room = np.full(10, 2.0)
+    return [
+        Truth("95 % within 2 cm: a spread of 1.02 cm", 2 / 1.959964, float(spread_of(0.95, room)), 1e-4),
+        Truth("displaced as far as there is room: half", 0.5, float(chance_to_hold(2.0, 2.0, 0.5)), 1e-6),
+        Truth("order kept: 1", 1.0, rank_correlation([-0.1, -0.2, -0.5, -0.9], [0, -3, -4, -9]).value, 1e-9),
+    ]
+
+
 def diversity_truths() -> list[Truth]:
     """Two sub-datasets of one distribution, and two that lie apart."""
     from toyshift.diagnostics.diversity import measure_vectors

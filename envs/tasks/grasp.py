@@ -488,6 +488,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
     ) -> None:
         """Puts the simulation into a stored state, e.g. to render it again or to go on from it.
 
+        Distractors of the present episode that the state does not know stay where they are.
+
         Args:
             object_id: the target.
             state: what `sim_state` returned.
@@ -499,6 +501,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         """
         there, find = self._setting, self._stage.find
         beside = there.others if others is None else [find(other) for other in others]
+        placed = [there.scene.data.qpos[body.qpos].copy() for body in there.scene.distractors]
         self._use(find(object_id), beside, there.distractors)
         if model_hash is not None and model_hash != self.model_hash():
             hashes = f"{model_hash}, now {self.model_hash()}"
@@ -506,6 +509,10 @@ class GraspEnv(gym.Env[Observation, Float32]):
                 f"the state of {object_id} was made with another model ({hashes}) and cannot be rendered here"
             )
         size = mujoco.mj_stateSize(self.scene.model, STATE_SPEC)
+        unknown = FREE_BODY_STATE * len(self.scene.distractors)
+        absent = FREE_BODY_STATE * max(0, self.config.others[1] - len(self._setting.others))
+        if unknown and len(state) == size + absent - unknown:
+            state = self._with_distractors(state, placed)
         if len(state) < size or np.any(state[size:]):
             raise ContractError(f"the simulator state of {object_id} has {len(state)} numbers; this model has {size}")
         known = np.ascontiguousarray(state[:size], dtype=np.float64)
@@ -514,6 +521,26 @@ class GraspEnv(gym.Env[Observation, Float32]):
         write_appearance(self.scene, self.look, self.variation)
         mujoco.mj_forward(self.scene.model, self.scene.data)
         self._begin()
+
+    def _with_distractors(self, state: Array, placed: Sequence[Array]) -> Array:
+        """Returns a state of this scene without its distractors, completed by those, at rest at poses (7,) each."""
+        bit, kinds = mujoco.mjtState, len(placed)
+        for body, pose in zip(self.scene.distractors, placed, strict=True):
+            self.scene.data.qpos[body.qpos] = pose
+        width = {bit.mjSTATE_QPOS: 7, bit.mjSTATE_XFRC_APPLIED: 6} | dict.fromkeys(
+            (bit.mjSTATE_QVEL, bit.mjSTATE_WARMSTART, bit.mjSTATE_QFRC_APPLIED), 6
+        )
+        parts, at = [], 0
+        for part in bit.__members__.values():  # in the order in which MuJoCo writes them
+            value = int(part)
+            if value & int(STATE_SPEC) != value or value & (value - 1):
+                continue
+            now = np.zeros(mujoco.mj_stateSize(self.scene.model, value))
+            mujoco.mj_getState(self.scene.model, self.scene.data, now, value)
+            known = len(now) - kinds * width.get(part, 0)  # distractors are the last bodies of a scene
+            parts += [state[at : at + known], now[known:]]
+            at += known
+        return np.concatenate(parts)
 
     def set_look(self, look: Look) -> None:
         """Changes the appearance of the present and the following renders, until the next reset."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,8 @@ from toyshift.core.errors import ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import instructions_of
+
+AT_ONCE = 64  # observations that go through the network together
 
 
 def blend(chunks: list[tuple[int, Float32]], now: int, decay: float) -> Float32:
@@ -139,6 +141,24 @@ class ActingPolicy(ABC):
             chunk = blend(self._chunks, self._now, self.config.ensemble)
         self._now += self.execute
         return np.asarray(np.clip(chunk, self._low, self._high), dtype=np.float32)
+
+    def act_apart(self, observations: Sequence[Mapping[str, Any]]) -> Float32:
+        """Returns what `act` would answer to each observation if an episode began with it: chunks (B, K, A).
+
+        The episode so far is forgotten. Observations go through the network together, unless predictions start from
+        noise: each then begins with the same.
+        """
+        chunks = []
+        most = 1 if self.config.needs_noise else AT_ONCE
+        for first in range(0, len(observations), most):
+            self.reset()
+            parts = [self.inputs(obs) for obs in observations[first : first + most]]
+            images = {c: np.concatenate([part.images[c] for part in parts]) for c in parts[0].images}
+            masks = {c: np.concatenate([part.masks[c] for part in parts]) for c in parts[0].masks}
+            told = None if self.instructions is None else np.concatenate([part.instruction for part in parts])
+            chunks.append(self.predict(images, masks, np.concatenate([part.state for part in parts]), told))
+        self.reset()
+        return np.asarray(np.clip(np.concatenate(chunks), self._low, self._high), dtype=np.float32)
 
     def inputs(self, obs: Mapping[str, Any]) -> Inputs:
         """Returns what `predict` takes of an observation, a batch of one; arguments and errors as those of `act`."""

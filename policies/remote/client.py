@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from toyshift.core.arrays import Float32
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
@@ -186,6 +188,17 @@ class RemotePolicy:
         chunk, outside = clipped(chunk, self._contract, self.where, warn=not self._warned)
         self._warned |= outside
         return chunk
+
+    def act_apart(self, observations: Sequence[Mapping[str, Any]]) -> Float32:
+        """Returns what `act` answers to each observation if an episode begins with it: chunks (B, K, A), of the
+        shortest one's length.
+        """
+        chunks = []
+        for observation in observations:
+            self.reset()
+            chunks.append(self.act(observation))
+        shortest = min(map(len, chunks))
+        return np.stack([chunk[:shortest] for chunk in chunks])
 
     def close(self) -> None:
         self._socket = None

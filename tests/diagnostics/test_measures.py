@@ -149,6 +149,7 @@ def test_some_measures_do_not_take_the_place_of_all(tmp_path: Path) -> None:
     every = tuple(measure.name for measure in MEASURES if measure.needs == POLICY)
     assert file(policy=("p",)) == file(policy=("p",), measure=every) == "sensitivity.json"
     assert file(policy=("p",), measure=("steer", "probes")) == "probes-steer.json"
+    assert file(policy=("p",), measure=("sensitivity", "success")) == "success-sensitivity.json"
     assert file(policy=("p",), measure=("sensitivity",)) == "sensitivity.json"
     rows = ("a.parquet",)
     assert file(rows=rows) == file(rows=rows, measure=("consistency", "ignorance", "progression")) == "rows.json"

@@ -10,6 +10,7 @@ import pytest
 
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.diagnostics.changes import ChangedSuccess
+from toyshift.diagnostics.looks import states_along
 from toyshift.diagnostics.sensitivity import (
     NOT_SHOWN,
     ROBUST,
@@ -20,7 +21,6 @@ from toyshift.diagnostics.sensitivity import (
     diagnose,
     measure_sensitivity,
     sensitivity_table,
-    states_along,
     verdict,
 )
 from toyshift.diagnostics.statistics import Estimate
@@ -105,7 +105,10 @@ PER_CM = 0.01 * (4 / np.pi) / 0.1 / 3  # of `from_target`: |cos| + |sin| of the 
 
 
 def measure(predict, config=CONFIG, std=STD, expert=None):
-    return measure_sensitivity(predict, expert or Expert(), World(), ("a", "b"), config, lambda f: Look(**f), std)
+    def many(seen):
+        return [predict(obs) for obs in seen]
+
+    return measure_sensitivity(many, expert or Expert(), World(), ("a", "b"), config, lambda f: Look(**f), std)
 
 
 def success(row, training, **changed):
@@ -231,11 +234,10 @@ def test_looks_of_one_scene_are_no_independent_draws():
 
 
 def test_states_are_those_before_an_action_and_end_where_the_expert_gives_up():
-    config = dataclasses.replace(CONFIG, looks=100)
-    seen = states_along(Expert(), World(), "a", 0, config)
+    seen = states_along(Expert(), World(), "a", 0, seed=2, looks=100)
     assert [(state[2], free) for state, free in seen] == [(t, t < TOUCHED) for t in range(LAST)]
-    assert [state[2] for state, _ in states_along(Expert(gives_up=3), World(), "a", 0, config)] == [0, 1, 2]
-    assert [state[2] for state, _ in states_along(Expert(gives_up=0), World(), "a", 0, config)] == [0]
+    assert [state[2] for state, _ in states_along(Expert(gives_up=3), World(), "a", 0, 2, 100)] == [0, 1, 2]
+    assert [state[2] for state, _ in states_along(Expert(gives_up=0), World(), "a", 0, 2, 100)] == [0]
     assert measure(from_target, expert=Expert(gives_up=0)).looks == CONFIG.scenes
 
 
@@ -245,7 +247,7 @@ def test_the_real_expert_s_states_reach_from_the_untouched_to_the_lifted_object(
 
     env = make_grasp_env("toys:test?n=2", cameras=())
     object_id = env.objects.ids[0]
-    seen = states_along(OracleActor(make_expert(env)), env, object_id, 0, SensitivityConfig(looks=6))
+    seen = states_along(OracleActor(make_expert(env)), env, object_id, 0, seed=0, looks=6)
     assert [free for _, free in seen] == sorted((free for _, free in seen), reverse=True)
     assert (seen[0][1], seen[-1][1]) == (True, False)
     heights = []

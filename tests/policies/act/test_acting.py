@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from toyshift.diagnostics.actors import FolderActor
-from toyshift.policies import ActingPolicy, PolicyConfig
+from toyshift.policies import ActingPolicy, PolicyConfig, load_policy
 
 Make = Callable[..., Any]
 CHUNK = 6
@@ -104,3 +105,30 @@ def test_a_new_episode_forgets_the_chunks_of_the_last(fake_contracts: Make) -> N
 
 def test_actions_stay_inside_the_contract(fake_contracts: Make) -> None:
     assert executed(Scripted(fake_contracts(), 1, 0.0, (7.0, -7.0)), 2) == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("head", ["mlp", "flow"])
+def test_observations_apart_are_answered_as_the_first_of_an_episode_each(trained: Any, head: str) -> None:
+    policy = load_policy(trained)
+    if head == "flow":  # as a policy whose predictions start from noise: one at a time, each with the same
+        policy.config = dataclasses.replace(policy.config, head="flow")
+        policy.predict = lambda images, masks, state, told=None: policy.noise(len(state)) + state.sum()  # type: ignore[method-assign]
+    rng = np.random.default_rng(0)
+    seen = policy.observation_contract
+    many = [
+        {
+            "pixels": {c: rng.integers(0, 256, (*size, 3), np.uint8) for c, size in seen.cameras},
+            "masks": {c: rng.integers(0, 4, size, np.uint8) for c, size in seen.cameras},
+            "agent_pos": rng.normal(size=len(seen.state_names)).astype(np.float32),
+        }
+        for _ in range(5)
+    ]
+
+    def first(obs: dict[str, Any]) -> Any:
+        policy.reset()
+        return policy.act(obs)
+
+    alone = np.stack([first(obs) for obs in many])
+    policy.act(many[3])  # an episode is under way: it is forgotten
+    np.testing.assert_allclose(policy.act_apart(many), alone, atol=1e-5)
+    assert np.ptp(alone, axis=0).max() > 0

@@ -1,0 +1,238 @@
+"""Counterfactual: policies whose cue is known by construction get the centimetres, side and verdict that are true."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import ConfigError
+from toyshift.diagnostics.measuring import planted
+from toyshift.diagnostics.measuring.counterfactual import (
+    OTHERS,
+    VALUES,
+    Places,
+    Swaps,
+    counterfactual,
+    flipped,
+    mean_length,
+    score,
+)
+from toyshift.diagnostics.measuring.finding import findings_table
+from toyshift.diagnostics.measuring.implied import Implied, implied_of, looks_of
+
+ABLE = (20, 20)
+SWAPS = Swaps({"table": (1, 3), "light": (0.5,), OTHERS: (3,)})
+TOLD = Implied("table", (0, 3), ((0.0, -0.05), (0.0, 0.05)), 100, 1.0, 0.01)
+
+
+def ask(policy, swaps=SWAPS, training=ABLE, **looked):
+    found = counterfactual(planted.looked_at(policy, swaps, **looked), swaps, training=training).found
+    return {one.table[0]["factor"] if one.table else one.subject.split(", ")[1]: one for one in found}
+
+
+def test_centimetres_and_side_of_a_cue_are_recovered() -> None:
+    found = ask(planted.scripted(rho=0.5, slope=2.0))
+    line = found["table"].table[0]
+    assert (line["from"], line["to"], line["response_cm"]) == (0, 3, pytest.approx(3.0))  # all pairs are as clear
+    assert {(row["from"], row["to"]): round(row["response_cm"], 6) for row in found["table"].table} == {
+        (0, 1): 1.0, (0, 3): 3.0, (1, 3): 2.0
+    }  # fmt: skip
+    assert (line["x"], line["y"]) == (pytest.approx(0.0, abs=1e-9), pytest.approx(1.0))
+    assert [line["consistent share"], line["along place"]] == pytest.approx([1.0, 1.0])
+    assert line["direction"] == "unknown"
+    assert (line["named"], found["light"].table[0]["named"]) == (True, False)
+    assert found["table"].card.startswith("goes to one side with table: table 0 -> 3 is worth +3.0 cm")
+    assert "hardly moves with light" in found["light"].verdict
+    assert found["robot"].verdict.startswith("undefined: an action contract is of one robot")
+
+
+@pytest.mark.parametrize("factor", ["background", "azimuth", "light", "object_colour", OTHERS])
+def test_every_factor_can_be_the_cue(factor: str) -> None:
+    found = ask(planted.scripted(rho=1.0, factor=factor), Swaps(VALUES), scenes=12, looks=1)
+    assert [name for name, one in found.items() if one.table and one.table[0]["named"]] == [factor]
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 1.0])
+def test_beta_is_the_part_of_the_way_that_the_data_implied(rho: float) -> None:
+    line = ask(planted.scripted(rho=rho, slope=10 / 3), Swaps({}, {"table": TOLD}))["table"].table[0]
+    assert line["beta"] == pytest.approx(rho, abs=1e-9)
+    assert line["response_cm"] == pytest.approx(10 * rho, abs=1e-8)
+    assert line["named"] == (rho > 0)
+    assert line["direction"] == "known"
+
+
+def test_what_goes_away_from_the_implied_place_is_said_so() -> None:
+    away = ask(planted.scripted(rho=-0.5, slope=10 / 3), Swaps({}, {"table": TOLD}))["table"]
+    assert away.verdict.startswith("goes away from what table implies: table 0 -> 3, -5.0 cm")
+
+
+@pytest.mark.parametrize("swaps", [Swaps({"table": (1, 2, 3)}), Swaps({}, {"table": TOLD})], ids=["unknown", "known"])
+def test_sensitive_to_no_side_is_named_in_at_most_five_percent(swaps: Swaps) -> None:
+    lines = [
+        ask(planted.scripted(jolt=3.0, seed=seed), swaps, looks=1, scenes=20, seed=seed)["table"].table[0]
+        for seed in range(40)
+    ]
+    assert sum(line["named"] for line in lines) <= 5  # of 40 at 5 %: more in 1 of 70 such tests
+    assert np.median([line["rest_cm"] for line in lines]) > 2.0
+    assert np.mean([line["consistent share"] for line in lines]) < 0.15
+
+
+def test_the_products_of_a_known_direction_have_no_part_of_their_own_noise() -> None:
+    def beta_of(seed: int) -> float:
+        found = ask(planted.scripted(jolt=3.0, seed=seed), Swaps({}, {"table": TOLD}), looks=1, seed=seed)
+        return float(found["table"].table[0]["beta"])
+
+    beta = [beta_of(seed) for seed in range(30)]
+    assert np.mean(beta) == pytest.approx(0.0, abs=4 * np.std(beta) / np.sqrt(30))
+
+
+def test_a_cue_among_jolts_is_named_with_its_interval() -> None:
+    line = ask(planted.scripted(rho=0.5, slope=2.0, jolt=2.0))["table"].table[0]
+    assert line["named"]
+    assert line["low"] < 0.5 * 2.0 * (line["to"] - line["from"]) < line["high"]
+    assert 0 < line["consistent share"] < 1
+
+
+def test_signs_of_coins_are_uniform_and_the_same_in_all_pairs() -> None:
+    p = []
+    for seed in range(200):
+        drawn = np.random.default_rng(seed).normal(size=(12, 2))
+        p.append(flipped([drawn, 2 * drawn], seed, "x"))
+    assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.04)
+    assert np.mean(p) == pytest.approx(0.5, abs=0.08)
+    assert flipped([np.ones((6, 1))], 0, "x") == pytest.approx(2 / 64, abs=0.01)  # all signs equal: 2 of 64 deals
+    assert flipped([np.zeros((6, 2))], 0, "x") == 1.0
+    assert score(np.ones((6, 1))) == 6
+
+
+@pytest.mark.parametrize(
+    ("units", "shape", "length"), [(8, (1, 1), 0.0), (8, (1, 0.2), 1.0), (40, (1, 1), 0.3), (40, (1, 0.2), 0.6)]
+)
+def test_the_interval_of_a_length_covers(units: int, shape: tuple[float, float], length: float) -> None:
+    rng = np.random.default_rng(0)
+    found = [
+        mean_length(rng.normal(size=(units, 2)) * shape + [length, 0], np.ones(units, np.int64)) for _ in range(200)
+    ]
+    assert np.mean([one.low <= length <= one.high for one in found]) >= 0.92
+    assert all(one.low <= one.value <= one.high for one in found)
+
+
+def test_least_squares_of_many_looks_and_a_direction_that_is_not_followed() -> None:
+    rng = np.random.default_rng(0)
+    toward, scene = rng.normal(size=(30, 2, 8)), np.arange(30) // 3
+    places = Places(toward, scene, np.arange(10))
+    found, along = places.responses(np.einsum("naf,a->nf", toward, np.array([0.5, -1.5])))
+    np.testing.assert_allclose(found.mean(axis=0), [0.5, -1.5])
+    assert along == pytest.approx(1.0)
+    lame = Places(toward * np.array([1.0, 0.0])[:, None], scene, np.arange(10))
+    found, _ = lame.responses(2 * toward[:, 0])
+    np.testing.assert_allclose(found.mean(axis=0), [2.0, 0.0])
+
+
+def test_a_constant_policy_has_no_centimetres_and_nothing_warns() -> None:
+    swaps = Swaps({"light": (0.5,)}, {"table": TOLD})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ask(planted.scripted(follows=0.0), swaps)
+    assert "do not follow the target" in found["light"].verdict
+    assert "do not follow the target" in found["table"].verdict
+    json.dumps([one.to_json() for one in found.values()], allow_nan=False)
+
+
+def test_one_object_says_nothing_of_others_and_few_scenes_nothing() -> None:
+    one = ask(planted.scripted(rho=1.0), objects=1, scenes=8)["table"]
+    assert one.table[0]["named"]
+    assert "1 objects: scenes are the units, nothing is said of new objects" in one.caveats
+    assert "5 scenes; it needs 6" in ask(planted.scripted(rho=1.0), scenes=5)["table"].verdict
+
+
+def test_an_object_s_scenes_are_one_unit() -> None:
+    """Eight scenes of each of six objects that all lean otherwise: 48 scenes, and no evidence of a side."""
+    signs = np.array([1, -1, 1, -1, 1, 1.0])
+    found = np.repeat(signs, 8)[:, None] * np.array([[1.0, 0.0]])
+    assert flipped([found.reshape(6, 8, 2).sum(axis=1)], 0, "x") > 0.3
+    assert flipped([found], 0, "x") < 0.05
+
+
+@pytest.mark.parametrize(("training", "said"), [
+    (None, "not labelled, success as in training is unknown; table 0 -> 3"),
+    ((9, 20), "not labelled, incapable: it succeeds in 9 of 20 episodes as in training; table"),
+])
+def test_no_label_without_success_as_in_training(training, said: str) -> None:
+    one = ask(planted.scripted(rho=1.0), training=training)["table"]
+    assert one.verdict.startswith(said)
+    assert (one.card, one.table[0]["named"]) == ("", None)
+    assert one.table[0]["response_cm"] == pytest.approx(6.0)
+
+
+def test_the_text_and_the_json_hold_every_figure() -> None:
+    swaps = Swaps({"light": (0.5,)}, {"table": TOLD})
+    policy = planted.scripted(rho=1.0, slope=10 / 3)
+    found = counterfactual(planted.looked_at(policy, swaps), swaps, training=ABLE, notes={"light": "not told"})
+    text = findings_table(found)
+    assert "takes table for the target's place: table 0 -> 3 sends it 100 % of the way" in text
+    assert "direction unknown: not told" in text
+    line = json.loads(json.dumps(found.to_json(), allow_nan=False))[0]["table"][0]
+    said = {"factor", "from", "to", "response_cm", "low", "high", "p", "p (Holm)", "consistent share", "direction"}
+    assert said | {"beta", "rest_cm", "along place", "x", "y", "named"} <= {*line}
+
+
+# ---------------------------------------------------------------- what data imply
+
+
+def data(tied: bool, episodes: int = 60):
+    rng = np.random.default_rng(0)
+    side = rng.integers(0, 2, episodes)
+    table = (side if tied else rng.integers(0, 2, episodes)) * 3
+    y = 0.1 * side - 0.05 + rng.uniform(-0.02, 0.02, episodes)
+    places = np.stack([rng.uniform(-0.1, 0.1, episodes), y], axis=1)
+    return {"table": table.tolist(), "azimuth": (30.0 * (2 * side - 1) + rng.uniform(-9, 9, episodes)).tolist(),
+            "light": [1.0] * episodes}, places  # fmt: skip
+
+
+def test_data_tell_what_a_factor_implies_and_where_they_do_not() -> None:
+    found, nothing = implied_of(*data(tied=True))
+    assert {*found} == {"table", "azimuth"}
+    assert nothing == {"light": "it is the same in all episodes"}
+    table = found["table"]
+    by_value = dict(zip(table.values, table.places, strict=True))
+    assert by_value[0][1] == pytest.approx(-0.05, abs=0.01)
+    assert by_value[3][1] == pytest.approx(0.05, abs=0.01)
+    assert table.sides(np.array([0.0, -0.04])) == ((0, 1) if table.values[0] == 0 else (1, 0))
+    assert abs(found["azimuth"].values[0] - found["azimuth"].values[1]) > 40
+    free, why = implied_of(*data(tied=False))
+    assert {*free} == {"azimuth"}
+    assert why["table"].startswith("the data tie it to no place (p ")
+
+
+def test_few_episodes_one_place_and_no_factors_imply_nothing() -> None:
+    factors, places = data(tied=True, episodes=4)
+    assert implied_of(factors, places)[1]["table"] == "the data cannot tell what it implies: 4 episodes"
+    factors, places = data(tied=True)
+    assert "always lay at one place" in implied_of(factors, 0 * places)[1]["table"]
+    assert implied_of({}, places) == ({}, {})
+
+
+def test_looks_of_training_are_the_data_s() -> None:
+    shown = looks_of({"table": [0, 3, 3], "light": [1.0, 1.0, 1.0], "background": [2, 2, 2]})
+    assert shown == {"table": (0, 3), "background": (2,)}
+
+
+def test_independent_factors_are_tied_to_no_place_in_95_percent() -> None:
+    rng, alarms = np.random.default_rng(0), 0
+    for seed in range(60):
+        places = rng.uniform(-0.1, 0.1, (80, 2))
+        factors = {"table": rng.integers(0, 2, 80).tolist(), "light": rng.uniform(0.5, 1.5, 80).tolist()}
+        alarms += bool(implied_of(factors, places, seed)[0])
+    assert alarms <= 7
+
+
+def test_the_oracle_looks_at_nothing() -> None:
+    from toyshift.diagnostics.evaluation import EvaluateConfig
+    from toyshift.diagnostics.looks import look_along
+
+    with pytest.raises(ConfigError, match="oracle looks at no images"):
+        look_along(EvaluateConfig("oracle", "toys:train?n=3"), 2, SWAPS)
