@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
 from toyshift.core.arrays import Float32, Image, Mask
 from toyshift.core.contract import MASK_ROBOT
@@ -24,12 +25,13 @@ from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.cameras import clip_range, depth_metres, image_size
 from toyshift.envs.scene.scene import Drawable
-from toyshift.envs.scene.spec import VISIBLE
+from toyshift.envs.scene.spec import HIDDEN, VISIBLE
 from toyshift.envs.threads import Worker
 
 __all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]
 
 LABELS = MASK_ROBOT + 1  # different values in masks
+BORDER = 0.001  # beyond the edge of view from which on nothing is drawn [m]: GL counts with 32 bits
 _lock = threading.RLock()  # GL's display and MuJoCo's table of GL functions are global; so is the list of what is open
 
 
@@ -119,8 +121,9 @@ class Renderer:
         self._perturb = mujoco.MjvPerturb()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._labels = np.zeros(0, np.uint8)
-        self._labels_of: tuple[object, ...] = ()
+        self._drawn = np.zeros(0, np.int64)
+        self._codes = np.zeros(0, np.uint8)
+        self._drawn_of: tuple[object, ...] = ()
         self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
 
@@ -151,6 +154,13 @@ class Renderer:
         view, context = self._view, self._context
         shown = (self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value)
         mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
+        self._read_drawn()
+        if (beside := self._beside_view(width / height)).any():
+            group = self._model.geom_group
+            before = group.copy()
+            group[beside] = HIDDEN
+            mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
+            group[:] = before
         viewport = mujoco.MjrRect(0, 0, width, height)
         image = np.zeros((height, width, 3), np.uint8)
         buffer = np.zeros((height, width), np.float32) if depth else None
@@ -165,7 +175,7 @@ class Renderer:
         mujoco.mjr_readPixels(codes, None, viewport, context)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
         numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
-        seen = self._label_table().take(numbers)
+        seen = np.append(np.uint8(0), self._codes[~beside[self._drawn]]).take(numbers)  # 0 nothing, 1 + place in view
         label, number = seen % np.uint8(LABELS), seen // np.uint8(LABELS)
         return View(image[::-1].copy(), label, metres, number)
 
@@ -177,19 +187,41 @@ class Renderer:
                     mujoco.mjr_uploadTexture(self._model, self._context, texture)
             self._uploaded = dict(self._scene.paint_version)
 
-    def _label_table(self) -> Image:
-        """Colour code (0 nothing, 1 + place in the scene) -> mask label + LABELS times the number of the object beside
-        the target; rebuilt when another object is loaded.
+    def _beside_view(self, aspect: float) -> NDArray[np.bool_]:
+        """Returns per geom whether its bounding sphere is outside the camera's field of view: no pixel can show it.
+
+        GL would find out from each of their vertices, in colours and again for the mask: most of the robot for the
+        wrist's camera, a quarter for the front one. Shadows fall from outside: with them nothing is left out.
+
+        Args:
+            aspect: width of the image over its height.
+        """
+        view, model, data = self._view, self._model, self._scene.data
+        mujoco.mjv_updateCamera(model, data, self._camera, view)
+        eye = mujoco.mjv_averageCamera(*view.camera)
+        if view.flags[mujoco.mjtRndFlag.mjRND_SHADOW] or eye.orthographic:
+            return np.zeros(model.ngeom, np.bool_)
+        half = eye.frustum_width or 0.5 * aspect * (eye.frustum_top - eye.frustum_bottom)
+        left, right = eye.frustum_center - half, eye.frustum_center + half
+        near, bottom, top = eye.frustum_near, eye.frustum_bottom, eye.frustum_top
+        # outward normals of the four sides: rightwards, upwards, backwards
+        sides = np.array([(near, 0.0, right), (-near, 0.0, -left), (0.0, near, top), (0.0, -near, -bottom)])
+        sides /= np.linalg.norm(sides, axis=1, keepdims=True)
+        axes = np.array([np.cross(eye.forward, eye.up), eye.up, -np.asarray(eye.forward)])  # (3, 3) rows: the camera's
+        centres = (data.geom_xpos - eye.pos) @ axes.T  # (geoms, 3)
+        radius = model.geom_rbound  # 0 for planes, which end nowhere
+        outside: NDArray[np.bool_] = ((centres @ sides.T).max(axis=1) > radius + BORDER) & (radius > 0)
+        return outside
+
+    def _read_drawn(self) -> None:
+        """Brings `_drawn` and `_codes` up to date: geoms in the order in which they are drawn, with nothing left out,
+        and what their pixels become: mask label + LABELS times the number of the object beside the target.
         """
         scene, key = self._scene, (*self._scene.loaded, self._view.ngeom)
-        if self._labels_of != key:
-            table = np.zeros(self._view.ngeom + 1, np.uint8)
-            for i in range(self._view.ngeom):
-                geom = self._view.geoms[i]
-                if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
-                    table[geom.segid + 1] = scene.label[geom.objid] + LABELS * scene.number[geom.objid]
-            self._labels, self._labels_of = table, key
-        return self._labels
+        if self._drawn_of != key:
+            self._drawn = np.array([geom.objid for geom in self._view.geoms[: self._view.ngeom]], np.int64)
+            self._codes = scene.label[self._drawn] + np.uint8(LABELS) * scene.number[self._drawn]
+            self._drawn_of = key
 
     def close(self) -> None:
         """Frees the GL context; may be called twice, and from any thread if the renderer is a Worker's.
