@@ -166,7 +166,7 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     if any(policy not in REFERENCES for policy in cfg.policy):
         gl_backend()  # these look at images; the references do not
-    from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
+    from toyshift.diagnostics import EvaluateConfig, evaluate_all, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
     from toyshift.diagnostics.evaluation import PROTOCOL
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
@@ -217,8 +217,7 @@ def main(cfg: Config) -> dict[str, Any]:
         decision = evaluate_until_decided(first, second, (one, other), about, cfg.margin / 100, cfg.processes)
         rows += decision.rows
     else:
-        for config, path in asked:
-            rows += evaluate(config, path, workers=cfg.processes)
+        rows += [row for some in evaluate_all(asked, workers=cfg.processes) for row in some]
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
     hashes = {objects: str(load_objects(objects).fingerprint) for objects in cfg.sets}
@@ -253,7 +252,7 @@ def main(cfg: Config) -> dict[str, Any]:
 def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
     """Plays every policy in the cells of a folder of sub-datasets, and says what it went to first."""
     from toyshift.data.collecting.fragment_folder import read_plan
-    from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, write_rows
+    from toyshift.diagnostics import EvaluateConfig, evaluate_all, summarise, write_rows
     from toyshift.diagnostics.actors import EnvSpec
     from toyshift.diagnostics.dsl import REACH
     from toyshift.diagnostics.mask_sources import TRUTH
@@ -269,7 +268,7 @@ def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, A
     for policy, plain in names.items():
         masks = TRUTH if policy in REFERENCES else cfg.masks
         name, env = (plain if masks == TRUTH else f"{plain} [masks {masks}]"), EnvSpec({}, masks)
-        played = []
+        asked = []
         for cell in cells:
             config = EvaluateConfig(
                 policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=env, max_steps=cfg.max_steps,
@@ -277,9 +276,10 @@ def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, A
             )
             own = {"cell": dataclasses.asdict(cell), "masks": masks, "purpose": cfg.purpose}
             path = rows_file(cfg.out, policy, name, objects, own)
-            played.append((cell, evaluate(config, path, workers=cfg.processes)))
-        found.append(swapped_of(played))
-        rows += [row for _, some in played for row in some]
+            asked.append((config, path))
+        played = evaluate_all(asked, workers=cfg.processes)
+        found.append(swapped_of(list(zip(cells, played, strict=True))))
+        rows += [row for some in played for row in some]
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "swapped": str(folder)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {
