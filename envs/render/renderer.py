@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Float32, Image, Mask
-from toyshift.core.contract import MASK_ROBOT
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.cameras import clip_range, depth_metres, image_size
@@ -30,7 +29,6 @@ from toyshift.envs.threads import Worker
 
 __all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]
 
-LABELS = MASK_ROBOT + 1  # different values in masks
 BORDER = 0.001  # beyond the edge of view from which on nothing is drawn [m]: GL counts with 32 bits
 _lock = threading.RLock()  # GL's display and MuJoCo's table of GL functions are global; so is the list of what is open
 
@@ -122,7 +120,6 @@ class Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._drawn = np.zeros(0, np.int64)
-        self._codes = np.zeros(0, np.uint8)
         self._drawn_of: tuple[object, ...] = ()
         self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
@@ -159,8 +156,10 @@ class Renderer:
             group = self._model.geom_group
             before = group.copy()
             group[beside] = HIDDEN
-            mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
-            group[:] = before
+            try:
+                mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
+            finally:
+                group[:] = before
         viewport = mujoco.MjrRect(0, 0, width, height)
         image = np.zeros((height, width, 3), np.uint8)
         buffer = np.zeros((height, width), np.float32) if depth else None
@@ -175,9 +174,9 @@ class Renderer:
         mujoco.mjr_readPixels(codes, None, viewport, context)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
         numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
-        seen = np.append(np.uint8(0), self._codes[~beside[self._drawn]]).take(numbers)  # 0 nothing, 1 + place in view
-        label, number = seen % np.uint8(LABELS), seen // np.uint8(LABELS)
-        return View(image[::-1].copy(), label, metres, number)
+        in_view = self._drawn[~beside[self._drawn]]  # colour code 0 is nothing, 1 + i the geom at place i
+        label, number = (np.append(np.uint8(0), table[in_view]) for table in (self._scene.label, self._scene.number))
+        return View(image[::-1].copy(), label.take(numbers), metres, number.take(numbers))
 
     def _upload_paint(self) -> None:
         """Uploads the textures that were painted since the last image."""
@@ -214,13 +213,10 @@ class Renderer:
         return outside
 
     def _read_drawn(self) -> None:
-        """Brings `_drawn` and `_codes` up to date: geoms in the order in which they are drawn, with nothing left out,
-        and what their pixels become: mask label + LABELS times the number of the object beside the target.
-        """
-        scene, key = self._scene, (*self._scene.loaded, self._view.ngeom)
+        """Brings `_drawn` up to date: ids of geoms in the order in which they are drawn, with nothing left out."""
+        key = (*self._scene.loaded, self._view.ngeom)
         if self._drawn_of != key:
             self._drawn = np.array([geom.objid for geom in self._view.geoms[: self._view.ngeom]], np.int64)
-            self._codes = scene.label[self._drawn] + np.uint8(LABELS) * scene.number[self._drawn]
             self._drawn_of = key
 
     def close(self) -> None:
