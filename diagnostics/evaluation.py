@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toyshift.core.choices import Purpose
 from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
@@ -39,6 +39,9 @@ from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_
 from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
 from toyshift.diagnostics.swapped_cells import SwapCell, Watch
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
+
+if TYPE_CHECKING:
+    from toyshift.toys.objectset import ObjectSet
 
 MOST_TRIALS = 1_000_000  # a slip of the keyboard must not ask for all memory
 FLUSH_EVERY = 20  # episodes
@@ -310,16 +313,17 @@ class RowsInProgress:
     Args:
         config: what is evaluated.
         out: Parquet file to write.
+        objects: its object set, where it has been loaded.
 
     Attributes:
         ids: of the objects that take turns.
         done: episode -> row, those of earlier, perhaps killed, runs among them.
     """
 
-    def __init__(self, config: EvaluateConfig, out: Path) -> None:
+    def __init__(self, config: EvaluateConfig, out: Path, objects: ObjectSet | None = None) -> None:
         from toyshift.toys import load_objects
 
-        objects = load_objects(config.objects)
+        objects = load_objects(config.objects) if objects is None else objects
         self.config, self.out, self.ids = config, Path(out), tuple(objects.ids)
         if not self.ids:
             raise ConfigError(f"object set {config.objects!r} holds no object to evaluate on")
@@ -417,10 +421,14 @@ def evaluate_all(
         asked: what to evaluate, and the Parquet file of each.
         workers, progress, pool: as of `evaluate`.
     """
+    from toyshift.toys import load_objects
+
     rows: list[list[Row]] = []
     with contextlib.ExitStack() as stack:
         for _, group in itertools.groupby(asked, lambda one: session_key(one[0])):
-            kept = [RowsInProgress(config, out) for config, out in group]
+            together = list(group)
+            objects = load_objects(together[0][0].objects)
+            kept = [RowsInProgress(config, out, objects) for config, out in together]
             missing = sorted((i, which) for which, k in enumerate(kept) for i in k.missing)
             if missing:
                 if pool is None and workers > 0:

@@ -190,8 +190,8 @@ def main(cfg: Config) -> dict[str, Any]:
     if cfg.swapped is not None:
         return _swapped(cfg, cfg.swapped, names)
     of_training = training_sets(list(names), cfg.sets, cfg.training_set)
-    for objects in cfg.sets:
-        load_objects(objects)
+    sets = {objects: load_objects(objects) for objects in cfg.sets}
+    for objects in sets:
         EnvConfig(objects=objects, **cfg.env_kwargs)
     asked, trained_on, called = [], {}, {}
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
@@ -205,7 +205,7 @@ def main(cfg: Config) -> dict[str, Any]:
         )
         own |= {} if cfg.purpose == "test" else {"purpose": cfg.purpose}
         path = rows_file(cfg.out, policy, name, objects, cfg.env_kwargs | own, shift)
-        if shared := overlap(config, load_objects(objects).ids):
+        if shift == shifts[0] and (shared := overlap(config, sets[objects].ids)):
             warnings.warn(str(shared), stacklevel=1)
             overlaps[policy, objects] = shared.to_json()
         asked.append((config, path))
