@@ -150,9 +150,10 @@ class Stage:
         scene = self._scene(key, target, dataclasses.replace(self._extras(variation), others=len(toys)), meshes)
         if uses_slots(target) and scene.loaded[0] != key:
             write_toy(scene, target, key)
-        if beside:
+        loaded = (key, *(one.id for one in beside))
+        if beside and scene.loaded != loaded:
             write_toys(scene, (*scene.others[: len(toys)], *scene.distractors), [*toys, *distractors])
-        scene.loaded = (key, *(one.id for one in beside))
+        scene.loaded = loaded
         # of two surfaces the rougher counts, unless one has priority
         scene.model.geom_priority[scene.is_object] = int(target.friction != obj.friction)
         placed = zip((target, *beside), (scene.target, *scene.beside), hulls, strict=True)

@@ -365,7 +365,7 @@ def test_unknown_policy_is_named(policy_folder, tmp_path: Path):
 
 def test_shifts_played_start_by_start_give_the_rows_that_each_gives_alone(tmp_path, monkeypatch):
     kwargs = {"task": "pick", "cameras": ("front",), "image_size": 32}
-    plain = EvaluateConfig("random", "toys:train?n=4", trials=3, max_steps=4, env=EnvSpec(kwargs))
+    plain = EvaluateConfig("random", "toys:train?n=6", trials=3, max_steps=4, env=EnvSpec(kwargs))
     shifts = ("", "camera-azimuth=3", "object-size=5", "distractors=2", "object-texture=3")
     configs = [dataclasses.replace(plain, shift=shift) for shift in shifts]
     alone = [evaluate(one, tmp_path / f"{i}.parquet", workers=0, progress=False) for i, one in enumerate(configs)]
