@@ -19,7 +19,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.arrays import Float32, Image, Mask
+from toyshift.core.arrays import Array, Float32, Image, Mask
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.cameras import clip_range, depth_metres, image_size
@@ -121,6 +121,8 @@ class Renderer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._drawn = np.zeros(0, np.int64)
         self._drawn_of: tuple[object, ...] = ()
+        # of every camera, as it was drawn last: aspect and field of view, and `_outward`
+        self._sides: dict[int, tuple[tuple[float, float], Array]] = {}
         self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
 
@@ -152,7 +154,7 @@ class Renderer:
         shown = (self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value)
         mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
         self._read_drawn()
-        if (beside := self._beside_view(width / height)).any():
+        if (beside := self._beside_view(self._camera.fixedcamid, width / height)).any():
             group = self._model.geom_group
             before = group.copy()
             group[beside] = HIDDEN
@@ -173,10 +175,13 @@ class Renderer:
         mujoco.mjr_render(viewport, view, context)
         mujoco.mjr_readPixels(codes, None, viewport, context)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
-        numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
-        in_view = self._drawn[~beside[self._drawn]]  # colour code 0 is nothing, 1 + i the geom at place i
-        label, number = (np.append(np.uint8(0), table[in_view]) for table in (self._scene.label, self._scene.number))
-        return View(image[::-1].copy(), label.take(numbers), metres, number.take(numbers))
+        place = codes[::-1, :, 0].astype(np.intp)  # 0 is nothing, 1 + i the geom that was drawn at place i
+        if view.ngeom > 255:
+            place |= codes[::-1, :, 1].astype(np.intp) << 8
+        table = np.zeros((2, view.ngeom + 1), np.uint8)
+        in_view = self._drawn[~beside[self._drawn]]
+        table[0, 1:], table[1, 1:] = self._scene.label[in_view], self._scene.number[in_view]
+        return View(image[::-1].copy(), table[0].take(place), metres, table[1].take(place))
 
     def _upload_paint(self) -> None:
         """Uploads the textures that were painted since the last image."""
@@ -186,31 +191,38 @@ class Renderer:
                     mujoco.mjr_uploadTexture(self._model, self._context, texture)
             self._uploaded = dict(self._scene.paint_version)
 
-    def _beside_view(self, aspect: float) -> NDArray[np.bool_]:
-        """Returns per geom whether its bounding sphere is outside the camera's field of view: no pixel can show it.
+    def _beside_view(self, camera: int, aspect: float) -> NDArray[np.bool_]:
+        """Returns per geom whether its bounding sphere is outside a camera's field of view: no pixel can show it.
 
         GL would find out from each of their vertices, in colours and again for the mask: most of the robot for the
-        wrist's camera, a quarter for the front one. Shadows fall from outside: with them nothing is left out.
+        wrist's camera, a quarter for the front one.
 
         Args:
+            camera: its id.
             aspect: width of the image over its height.
         """
-        view, model, data = self._view, self._model, self._scene.data
-        mujoco.mjv_updateCamera(model, data, self._camera, view)
-        eye = mujoco.mjv_averageCamera(*view.camera)
-        if view.flags[mujoco.mjtRndFlag.mjRND_SHADOW] or eye.orthographic:
-            return np.zeros(model.ngeom, np.bool_)
+        model, data = self._model, self._scene.data
+        lens = aspect, float(model.cam_fovy[camera])
+        if self._sides.get(camera, (None,))[0] != lens:
+            self._sides[camera] = lens, self._outward(aspect)
+        outward = self._sides[camera][1] @ data.cam_xmat[camera].reshape(3, 3).T  # (sides, 3)
+        beyond = data.geom_xpos @ outward.T - outward @ data.cam_xpos[camera]  # (geoms, sides) [m]
+        radius = model.geom_rbound  # 0 for planes, which end nowhere
+        outside: NDArray[np.bool_] = (beyond.max(axis=1, initial=-np.inf) > radius + BORDER) & (radius > 0)
+        return outside
+
+    def _outward(self, aspect: float) -> Array:
+        """Returns the outward normals (sides, 3) of the latest camera's field of view, in its frame: x right, y up, z
+        backwards; none with shadows, which fall into view from outside, and where lines of view are parallel.
+        """
+        eye = mujoco.mjv_averageCamera(*self._view.camera)
+        if self._view.flags[mujoco.mjtRndFlag.mjRND_SHADOW] or eye.orthographic:
+            return np.zeros((0, 3))
         half = eye.frustum_width or 0.5 * aspect * (eye.frustum_top - eye.frustum_bottom)
         left, right = eye.frustum_center - half, eye.frustum_center + half
         near, bottom, top = eye.frustum_near, eye.frustum_bottom, eye.frustum_top
-        # outward normals of the four sides: rightwards, upwards, backwards
         sides = np.array([(near, 0.0, right), (-near, 0.0, -left), (0.0, near, top), (0.0, -near, -bottom)])
-        sides /= np.linalg.norm(sides, axis=1, keepdims=True)
-        axes = np.array([np.cross(eye.forward, eye.up), eye.up, -np.asarray(eye.forward)])  # (3, 3) rows: the camera's
-        centres = (data.geom_xpos - eye.pos) @ axes.T  # (geoms, 3)
-        radius = model.geom_rbound  # 0 for planes, which end nowhere
-        outside: NDArray[np.bool_] = ((centres @ sides.T).max(axis=1) > radius + BORDER) & (radius > 0)
-        return outside
+        return np.asarray(sides / np.linalg.norm(sides, axis=1, keepdims=True))
 
     def _read_drawn(self) -> None:
         """Brings `_drawn` up to date: ids of geoms in the order in which they are drawn, with nothing left out."""

@@ -51,9 +51,10 @@ def test_what_is_out_of_view_is_not_drawn_and_nothing_looks_otherwise(
     env = GraspEnv(objects="toys:test?n=6", cameras=cameras, image_size=64, depth=True, **options)
     rng = np.random.default_rng(0)
     left_out = []
-    for episode, shift in enumerate(("", "camera-azimuth=5", "camera-fov=5", "distractors=3")):
-        env.reset(seed=0, options={"episode": episode, "shift": shift})
-        for _ in range(6):
+    high = "quality" in options
+    for episode, shift in enumerate(("camera-azimuth=5",) if high else ("", "camera-fov=5", "distractors=3")):
+        env.reset(seed=0, options={"episode": episode, "shift": shift, "observe": False})
+        for _ in range(1 if high else 3):
             env.advance(rng.uniform(env.action_contract.low, env.action_contract.high).astype(np.float32))
             groups = env.scene.model.geom_group.copy()
             seen = env.observe()
@@ -61,14 +62,14 @@ def test_what_is_out_of_view_is_not_drawn_and_nothing_looks_otherwise(
             env.renderer().render("wrist", 64)
             drawn = env.renderer()._view.ngeom
             with monkeypatch.context() as patch:
-                patch.setattr(renderer.Renderer, "_beside_view", lambda self, _: np.zeros(self._model.ngeom, np.bool_))
+                patch.setattr(renderer.Renderer, "_beside_view", lambda self, *_: np.zeros(self._model.ngeom, np.bool_))
                 whole = env.observe()
             left_out.append(env.renderer()._view.ngeom - drawn)
             for kind in ("pixels", "masks", "depth"):
                 for camera, image in seen[kind].items():
                     assert np.array_equal(image, whole[kind][camera]), (kind, camera, episode)
     env.close()
-    if "quality" in options:
+    if high:
         assert max(left_out) == 0  # what throws shadows into view is drawn
     else:
         assert min(left_out) >= 10  # of the robot's 24 parts
