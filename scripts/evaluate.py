@@ -220,7 +220,7 @@ def main(cfg: Config) -> dict[str, Any]:
         rows += [row for some in evaluate_all(asked, workers=cfg.processes) for row in some]
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
-    hashes = {objects: str(load_objects(objects).fingerprint) for objects in cfg.sets}
+    hashes = {name: str(found.fingerprint) for name, found in sets.items()}
     told = {
         "trained_on": trained_on, SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called),
         "protocol": PROTOCOL, "objects_hash": hashes,
