@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
@@ -31,6 +32,7 @@ DIRTY = "+dirty"  # behind a revision
 NO_SOURCE = (":!results", ":!docs", ":!*.md")  # for git: what is measured and told, not what measures
 
 
+@functools.cache  # reading them takes 50 ms, and every file of rows says them
 def package_versions() -> dict[str, str]:
     """Returns the versions of the packages that results depend on; "missing" where one is not installed."""
     versions = {}

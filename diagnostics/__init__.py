@@ -36,6 +36,7 @@ _PLACES = {
     "open_actor": "actors",
     "EvaluateConfig": "evaluation",
     "evaluate": "evaluation",
+    "evaluate_all": "evaluation",
     "record_rollouts": "video",
     "write_mp4": "video",
     "DEFAULT_FACTORS": "changes",

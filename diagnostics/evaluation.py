@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toyshift.core.choices import Purpose
 from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
@@ -19,7 +20,7 @@ from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import Job, Pool, play
+from toyshift.core.workers import Job, Pool, play, worker_pool
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
     BUILTIN,
@@ -38,6 +39,9 @@ from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_
 from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
 from toyshift.diagnostics.swapped_cells import SwapCell, Watch
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
+
+if TYPE_CHECKING:
+    from toyshift.toys.objectset import ObjectSet
 
 MOST_TRIALS = 1_000_000  # a slip of the keyboard must not ask for all memory
 FLUSH_EVERY = 20  # episodes
@@ -111,7 +115,8 @@ def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str,
 def reset_options(config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
     """Returns the options with which an environment is reset for one episode."""
     own = {"episode": episode, "object": object_id, "purpose": config.purpose}
-    return own | ({"shift": config.shift} if config.shift else {})
+    unseen = {"observe": False} if config.env.simulated else {}  # actors look for themselves
+    return own | unseen | ({"shift": config.shift} if config.shift else {})
 
 
 def begin_episode(world: World, config: EvaluateConfig, object_id: str, episode: int) -> None:
@@ -183,12 +188,18 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
 
 
 @contextlib.contextmanager
-def opened_session(config: EvaluateConfig) -> Iterator[tuple[Actor, World]]:
-    """Yields the actor and its environment, which a process keeps between episodes."""
+def opened_session(config: EvaluateConfig, *others: EvaluateConfig) -> Iterator[tuple[Actor, World]]:
+    """Yields the actor and its environment, which a process keeps between episodes.
+
+    Args:
+        config: what is evaluated.
+        others: what is evaluated with the same; of the same `session_key`.
+    """
     actor, world = open_actor(config.policy, config.objects, config.env, config.remote)
     try:
-        if config.cell and isinstance(actor, FolderActor):
-            config.cell.require_seen(world)
+        for cell in (one.cell for one in (config, *others)):
+            if cell and isinstance(actor, FolderActor):
+                cell.require_seen(world)
         yield actor, world
     finally:
         world.close()
@@ -210,13 +221,18 @@ def play_row(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, 
     )
 
 
-def job_of(config: EvaluateConfig, ids: tuple[str, ...]) -> Job[tuple[Actor, World], int, Row]:
-    """What worker processes do: they keep an actor and an environment for everything that made them."""
+def _play_one_of(
+    configs: Sequence[EvaluateConfig], ids: tuple[str, ...], opened: tuple[Actor, World], item: tuple[int, int]
+) -> tuple[int, Row]:
+    which, episode = item
+    return which, play_row(configs[which], ids, opened, episode)
+
+
+def session_key(config: EvaluateConfig) -> str:
+    """Returns the hash of everything that makes an actor and an environment, which worker processes keep."""
     remote = is_remote(config.policy)
     policy = [config.policy, dataclasses.asdict(config.remote)] if remote else policy_fingerprint(config.policy)
-    key = json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
-    name = f"evaluating {config.policy} on {config.objects}"
-    return Job(key, functools.partial(opened_session, config), functools.partial(play_row, config, ids), name)
+    return json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
 
 
 @contextlib.contextmanager
@@ -297,16 +313,17 @@ class RowsInProgress:
     Args:
         config: what is evaluated.
         out: Parquet file to write.
+        objects: its object set, where it has been loaded.
 
     Attributes:
         ids: of the objects that take turns.
         done: episode -> row, those of earlier, perhaps killed, runs among them.
     """
 
-    def __init__(self, config: EvaluateConfig, out: Path) -> None:
+    def __init__(self, config: EvaluateConfig, out: Path, objects: ObjectSet | None = None) -> None:
         from toyshift.toys import load_objects
 
-        objects = load_objects(config.objects)
+        objects = load_objects(config.objects) if objects is None else objects
         self.config, self.out, self.ids = config, Path(out), tuple(objects.ids)
         if not self.ids:
             raise ConfigError(f"object set {config.objects!r} holds no object to evaluate on")
@@ -325,6 +342,11 @@ class RowsInProgress:
 
     def __exit__(self, *_: object) -> None:
         self.flush()
+
+    @property
+    def missing(self) -> list[int]:
+        """The episodes that are asked for and not there yet."""
+        return [i for i in range(self.config.trials) if i not in self.done]
 
     def add(self, row: Row) -> None:
         """Takes an episode that was played."""
@@ -383,17 +405,57 @@ def evaluate(
         ContractError: policy and environment disagree; raised before the first episode.
         FileError: no such policy.
     """
-    kept = RowsInProgress(config, out)
-    missing = [i for i in range(config.trials) if i not in kept.done]
-    if missing:
-        changed = config.cell.name if config.cell else config.shift
-        label = f"{config.name or Path(config.policy).name} on {config.objects}{changed and f', {changed}'}"
-        wins = sum(row.success for i, row in kept.done.items() if i < config.trials)
-        before = config.trials - len(missing)
-        with Progress(label, config.trials, "ep", before, shown=progress) as bar, served(config) as playing, kept:
-            results = play(missing, job_of(playing, kept.ids), min(workers, len(missing)), pool)
-            for played, row in enumerate(results, before + 1):
-                kept.add(row)
-                wins += row.success
-                bar.update(success=wins / played)
-    return kept.finish(config.trials)
+    return evaluate_all([(config, out)], workers, progress, pool)[0]
+
+
+def evaluate_all(
+    asked: Sequence[tuple[EvaluateConfig, Path]], workers: int = 2, progress: bool = True, pool: Pool | None = None
+) -> list[list[Row]]:
+    """Plays several evaluations, and returns the rows of each, which are those that `evaluate` makes of it alone.
+
+    Those of one policy, object set and environment that follow each other, such as the shifts of a matrix, are played
+    start by start: the processes open policy and environment once, and an object is loaded, and what lies on the table
+    settles, once for all that is done with a start. Nobody waits for the last episode of a shift.
+
+    Args:
+        asked: what to evaluate, and the Parquet file of each.
+        workers, progress, pool: as of `evaluate`.
+    """
+    from toyshift.toys import load_objects
+
+    rows: list[list[Row]] = []
+    with contextlib.ExitStack() as stack:
+        for _, group in itertools.groupby(asked, lambda one: session_key(one[0])):
+            together = list(group)
+            objects = load_objects(together[0][0].objects)
+            kept = [RowsInProgress(config, out, objects) for config, out in together]
+            missing = sorted((i, which) for which, k in enumerate(kept) for i in k.missing)
+            if missing:
+                if pool is None and workers > 0:
+                    pool = stack.enter_context(worker_pool(workers))
+                _play_missing(kept, [(which, i) for i, which in missing], progress, pool)
+            rows += [k.finish(k.config.trials) for k in kept]
+    return rows
+
+
+def _play_missing(
+    kept: Sequence[RowsInProgress], missing: Sequence[tuple[int, int]], progress: bool, pool: Pool | None
+) -> None:
+    """Plays episodes of evaluations with one session key; `missing` has pairs (which of them, episode), in order."""
+    config, ids = kept[0].config, kept[0].ids
+    changed = config.cell.name if config.cell else config.shift
+    told = f", {len(kept)} conditions" if len(kept) > 1 else changed and f", {changed}"
+    label = f"{config.name or Path(config.policy).name} on {config.objects}{told}"
+    before = [row for k in kept for i, row in k.done.items() if i < k.config.trials]
+    wins, played, total = sum(row.success for row in before), len(before), sum(k.config.trials for k in kept)
+    with Progress(label, total, "ep", played, shown=progress) as bar, contextlib.ExitStack() as stack:
+        policy = stack.enter_context(served(config)).policy
+        configs = [dataclasses.replace(k.config, policy=policy) for k in kept]
+        for k in kept:
+            stack.enter_context(k)
+        name = f"evaluating {policy} on {config.objects}"
+        opening, playing = functools.partial(opened_session, *configs), functools.partial(_play_one_of, configs, ids)
+        for which, row in play(missing, Job(session_key(configs[0]), opening, playing, name), pool=pool):
+            kept[which].add(row)
+            wins, played = wins + row.success, played + 1
+            bar.update(success=wins / played)

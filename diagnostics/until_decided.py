@@ -27,11 +27,11 @@ from toyshift.diagnostics.evaluation import (
     EvaluateConfig,
     RowsInProgress,
     begin_episode,
-    job_of,
     object_of_episode,
     opened_session,
     play_row,
     served,
+    session_key,
 )
 from toyshift.diagnostics.power import pairs_needed
 from toyshift.diagnostics.rows import Row
@@ -221,7 +221,7 @@ def evaluate_until_decided(
             for k in kept:
                 stack.enter_context(k)
             opening = functools.partial(_both_opened, playing, ids)
-            key = json_hash([job_of(config, ids).key for config in playing])
+            key = json_hash([session_key(config) for config in playing])
             job = Job(key, opening, functools.partial(_play_either, playing, ids), label)
             with contextlib.closing(play(coming, job, workers, pool)) as results:  # type: ignore[type-var]
                 for side, row in results:

@@ -146,7 +146,7 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     if any(policy not in REFERENCES for policy in cfg.policy):
         gl_backend()  # these look at images; the references do not
-    from toyshift.diagnostics import EvaluateConfig, evaluate, shift_table, summarise, summary_table, write_rows
+    from toyshift.diagnostics import EvaluateConfig, evaluate_all, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
     from toyshift.diagnostics.evaluation import PROTOCOL
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
@@ -170,8 +170,8 @@ def main(cfg: Config) -> dict[str, Any]:
     if cfg.swapped is not None:
         return _swapped(cfg, cfg.swapped, names)
     of_training = training_sets(list(names), cfg.sets, cfg.training_set)
-    for objects in cfg.sets:
-        load_objects(objects)
+    sets = {objects: load_objects(objects) for objects in cfg.sets}
+    for objects in sets:
         EnvConfig(objects=objects, **cfg.env_kwargs)
     asked, trained_on, called = [], {}, {}
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
@@ -185,7 +185,7 @@ def main(cfg: Config) -> dict[str, Any]:
         )
         own |= {} if cfg.purpose == "test" else {"purpose": cfg.purpose}
         path = rows_file(cfg.out, policy, name, objects, cfg.env_kwargs | own, shift)
-        if shared := overlap(config, load_objects(objects).ids):
+        if shift == shifts[0] and (shared := overlap(config, sets[objects].ids)):
             warnings.warn(str(shared), stacklevel=1)
             overlaps[policy, objects] = shared.to_json()
         asked.append((config, path))
@@ -197,11 +197,10 @@ def main(cfg: Config) -> dict[str, Any]:
         decision = evaluate_until_decided(first, second, (one, other), about, cfg.margin / 100, cfg.processes)
         rows += decision.rows
     else:
-        for config, path in asked:
-            rows += evaluate(config, path, workers=cfg.processes)
+        rows += [row for some in evaluate_all(asked, workers=cfg.processes) for row in some]
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
-    hashes = {objects: str(load_objects(objects).fingerprint) for objects in cfg.sets}
+    hashes = {name: str(found.fingerprint) for name, found in sets.items()}
     told = {
         "trained_on": trained_on, SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called),
         "protocol": PROTOCOL, "objects_hash": hashes,
@@ -233,7 +232,7 @@ def main(cfg: Config) -> dict[str, Any]:
 def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, Any]:
     """Plays every policy in the cells of a folder of sub-datasets, and says what it went to first."""
     from toyshift.data.collecting.fragment_folder import read_plan
-    from toyshift.diagnostics import EvaluateConfig, evaluate, summarise, write_rows
+    from toyshift.diagnostics import EvaluateConfig, evaluate_all, summarise, write_rows
     from toyshift.diagnostics.actors import EnvSpec
     from toyshift.diagnostics.dsl import REACH
     from toyshift.diagnostics.mask_sources import TRUTH
@@ -249,7 +248,7 @@ def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, A
     for policy, plain in names.items():
         masks = TRUTH if policy in REFERENCES else cfg.masks
         name, env = (plain if masks == TRUTH else f"{plain} [masks {masks}]"), EnvSpec({}, masks)
-        played = []
+        asked = []
         for cell in cells:
             config = EvaluateConfig(
                 policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=env, max_steps=cfg.max_steps,
@@ -257,9 +256,10 @@ def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, A
             )
             own = {"cell": dataclasses.asdict(cell), "masks": masks, "purpose": cfg.purpose}
             path = rows_file(cfg.out, policy, name, objects, own)
-            played.append((cell, evaluate(config, path, workers=cfg.processes)))
-        found.append(swapped_of(played))
-        rows += [row for _, some in played for row in some]
+            asked.append((config, path))
+        played = evaluate_all(asked, workers=cfg.processes)
+        found.append(swapped_of(list(zip(cells, played, strict=True))))
+        rows += [row for some in played for row in some]
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "swapped": str(folder)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {

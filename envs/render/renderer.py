@@ -17,19 +17,19 @@ from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from toyshift.core.arrays import Float32, Image, Mask
-from toyshift.core.contract import MASK_ROBOT
+from toyshift.core.arrays import Array, Float32, Image, Mask
 from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.graphics import BACKENDS, PACKAGES, gl_backend
 from toyshift.envs.cameras import clip_range, depth_metres, image_size
 from toyshift.envs.scene.scene import Drawable
-from toyshift.envs.scene.spec import VISIBLE
+from toyshift.envs.scene.spec import HIDDEN, VISIBLE
 from toyshift.envs.threads import Worker
 
 __all__ = ["BACKENDS", "Renderer", "gl_backend", "make_gl_context"]
 
-LABELS = MASK_ROBOT + 1  # different values in masks
+BORDER = 0.001  # beyond the edge of view from which on nothing is drawn [m]: GL counts with 32 bits
 _lock = threading.RLock()  # GL's display and MuJoCo's table of GL functions are global; so is the list of what is open
 
 
@@ -119,8 +119,10 @@ class Renderer:
         self._perturb = mujoco.MjvPerturb()
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        self._labels = np.zeros(0, np.uint8)
-        self._labels_of: tuple[object, ...] = ()
+        self._drawn = np.zeros(0, np.int64)
+        self._drawn_of: tuple[object, ...] = ()
+        # of every camera, as it was drawn last: aspect and field of view, and `_outward`
+        self._sides: dict[int, tuple[tuple[float, float], Array]] = {}
         self._uploaded = dict(scene.paint_version)
         _close_all_at_exit(self)
 
@@ -151,6 +153,15 @@ class Renderer:
         view, context = self._view, self._context
         shown = (self._option, self._perturb, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value)
         mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
+        self._read_drawn()
+        if (beside := self._beside_view(self._camera.fixedcamid, width / height)).any():
+            group = self._model.geom_group
+            before = group.copy()
+            group[beside] = HIDDEN
+            try:
+                mujoco.mjv_updateScene(self._model, self._scene.data, *shown, view)
+            finally:
+                group[:] = before
         viewport = mujoco.MjrRect(0, 0, width, height)
         image = np.zeros((height, width, 3), np.uint8)
         buffer = np.zeros((height, width), np.float32) if depth else None
@@ -164,10 +175,13 @@ class Renderer:
         mujoco.mjr_render(viewport, view, context)
         mujoco.mjr_readPixels(codes, None, viewport, context)
         view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = False
-        numbers = codes[::-1, :, 0].astype(np.int32) | codes[::-1, :, 1].astype(np.int32) << 8
-        seen = self._label_table().take(numbers)
-        label, number = seen % np.uint8(LABELS), seen // np.uint8(LABELS)
-        return View(image[::-1].copy(), label, metres, number)
+        place = codes[::-1, :, 0].astype(np.intp)  # 0 is nothing, 1 + i the geom that was drawn at place i
+        if view.ngeom > 255:
+            place |= codes[::-1, :, 1].astype(np.intp) << 8
+        table = np.zeros((2, view.ngeom + 1), np.uint8)
+        in_view = self._drawn[~beside[self._drawn]]
+        table[0, 1:], table[1, 1:] = self._scene.label[in_view], self._scene.number[in_view]
+        return View(image[::-1].copy(), table[0].take(place), metres, table[1].take(place))
 
     def _upload_paint(self) -> None:
         """Uploads the textures that were painted since the last image."""
@@ -177,19 +191,45 @@ class Renderer:
                     mujoco.mjr_uploadTexture(self._model, self._context, texture)
             self._uploaded = dict(self._scene.paint_version)
 
-    def _label_table(self) -> Image:
-        """Colour code (0 nothing, 1 + place in the scene) -> mask label + LABELS times the number of the object beside
-        the target; rebuilt when another object is loaded.
+    def _beside_view(self, camera: int, aspect: float) -> NDArray[np.bool_]:
+        """Returns per geom whether its bounding sphere is outside a camera's field of view: no pixel can show it.
+
+        GL would find out from each of their vertices, in colours and again for the mask: most of the robot for the
+        wrist's camera, a quarter for the front one.
+
+        Args:
+            camera: its id.
+            aspect: width of the image over its height.
         """
-        scene, key = self._scene, (*self._scene.loaded, self._view.ngeom)
-        if self._labels_of != key:
-            table = np.zeros(self._view.ngeom + 1, np.uint8)
-            for i in range(self._view.ngeom):
-                geom = self._view.geoms[i]
-                if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
-                    table[geom.segid + 1] = scene.label[geom.objid] + LABELS * scene.number[geom.objid]
-            self._labels, self._labels_of = table, key
-        return self._labels
+        model, data = self._model, self._scene.data
+        lens = aspect, float(model.cam_fovy[camera])
+        if self._sides.get(camera, (None,))[0] != lens:
+            self._sides[camera] = lens, self._outward(aspect)
+        outward = self._sides[camera][1] @ data.cam_xmat[camera].reshape(3, 3).T  # (sides, 3)
+        beyond = data.geom_xpos @ outward.T - outward @ data.cam_xpos[camera]  # (geoms, sides) [m]
+        radius = model.geom_rbound  # 0 for planes, which end nowhere
+        outside: NDArray[np.bool_] = (beyond.max(axis=1, initial=-np.inf) > radius + BORDER) & (radius > 0)
+        return outside
+
+    def _outward(self, aspect: float) -> Array:
+        """Returns the outward normals (sides, 3) of the latest camera's field of view, in its frame: x right, y up, z
+        backwards; none with shadows, which fall into view from outside, and where lines of view are parallel.
+        """
+        eye = mujoco.mjv_averageCamera(*self._view.camera)
+        if self._view.flags[mujoco.mjtRndFlag.mjRND_SHADOW] or eye.orthographic:
+            return np.zeros((0, 3))
+        half = eye.frustum_width or 0.5 * aspect * (eye.frustum_top - eye.frustum_bottom)
+        left, right = eye.frustum_center - half, eye.frustum_center + half
+        near, bottom, top = eye.frustum_near, eye.frustum_bottom, eye.frustum_top
+        sides = np.array([(near, 0.0, right), (-near, 0.0, -left), (0.0, near, top), (0.0, -near, -bottom)])
+        return np.asarray(sides / np.linalg.norm(sides, axis=1, keepdims=True))
+
+    def _read_drawn(self) -> None:
+        """Brings `_drawn` up to date: ids of geoms in the order in which they are drawn, with nothing left out."""
+        key = (*self._scene.loaded, self._view.ngeom)
+        if self._drawn_of != key:
+            self._drawn = np.array([geom.objid for geom in self._view.geoms[: self._view.ngeom]], np.int64)
+            self._drawn_of = key
 
     def close(self) -> None:
         """Frees the GL context; may be called twice, and from any thread if the renderer is a Worker's.

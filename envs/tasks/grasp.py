@@ -44,7 +44,7 @@ STATE_SPEC = mujoco.mjtState.mjSTATE_INTEGRATION
 FREE_BODY_STATE = 7 + 3 * 6 + 6
 BAD_STATE = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC")]
 UNSTABLE_SPEED = 200.0  # [m/s or rad/s]; nothing in the scene moves that fast unless the simulation has blown up
-RESET_OPTIONS = {"episode", "object", "look", "shift", "purpose"}
+RESET_OPTIONS = {"episode", "object", "look", "shift", "purpose", "observe"}
 RENDER_MODES = ("human", "rgb_array")
 
 
@@ -166,7 +166,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
         Args:
             seed: root seed of the run; with it, counting starts again at episode 0.
             options: "episode": index of the episode; "object": id or index in the set; "look": a Look; "shift": text
-                such as "table-texture=3", or Shifts, in place of the configuration's; "purpose": likewise.
+                such as "table-texture=3", or Shifts, in place of the configuration's; "purpose": likewise; "observe":
+                False renders nothing and returns {} for the observation: for who will call `observe`.
 
         Returns:
             observation and info. The same (seed, episode, object, purpose) gives the same episode, whatever was
@@ -209,7 +210,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self._gripper.opening = 1.0
         self._begin()
         self._show()
-        return self.observe(), self._info()
+        return self.observe() if options.get("observe", True) else {}, self._info()
 
     def _stream(self, name: str) -> np.random.Generator:
         """Returns a generator of the present episode; what shifts draw changes nothing of what the episode draws."""
@@ -363,8 +364,9 @@ class GraspEnv(gym.Env[Observation, Float32]):
         """Returns a view with the noise of this camera and control step, the same whenever it is asked for; depth has
         none.
         """
-        image = noisy_image(view.image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
-        mask = view.mask
+        image, mask = view.image, view.mask
+        if self.variation.at("image"):  # a generator of its own takes longer than most of what is left to do
+            image = noisy_image(image, self.variation, self._stream(f"image:{camera}:{self._steps}"))
         if mask is not None and view.number is not None:
             seconds = self._steps / self.config.control_hz
             sight = Sight(self._stream, camera, self._steps, seconds, view.number, len(self.scene.beside))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import mujoco
 import numpy as np
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
-from toyshift.envs.config import EnvConfig
 from toyshift.envs.control.gripper import write_robot
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix, yaw_to_matrix
 from toyshift.envs.scene.scene import Scene
@@ -49,22 +49,22 @@ def place(
     position[:2] += offset * start.half - (rotation @ obj.com)[:2]
     mujoco.mj_resetData(scene.model, scene.data)
     scene.data.qpos[scene.target.qpos] = [*position, *matrix_to_quat(rotation)]
-    covered = place_others(setting, config, start.half, stream("places")) if setting.others else []
+    covered = place_others(stage, setting, start.half, stream("places")) if setting.others else []
     write_robot(scene, start.joints)
     if setting.distractors:
         around = (scene.data.qpos[scene.target.qpos][:2].copy(), radius_of(obj))
         place_distractors(scene, setting.distractors, [around, *covered], stream("distractor places"))
 
 
-def place_others(setting: Setting, config: EnvConfig, half: float, rng: np.random.Generator) -> list[Circle]:
-    """Puts the task's other objects on the table, and lets everything settle with the arm at home.
+def place_others(stage: Stage, setting: Setting, half: float, rng: np.random.Generator) -> list[Circle]:
+    """Puts the task's other objects on the table, settled with the target and the arm at home.
 
     The target's orientation is the one it has in the present state. In Grasp so is its place; in Pick all are spread
-    out.
+    out. What changes nothing of this, such as another look, finds it in the stage's memory.
 
     Args:
+        stage: remembers the latest.
         setting: what is placed.
-        config: environment configuration.
         half: half side of the square in which a lone target would start [m].
         rng: draws orientations and places.
 
@@ -76,15 +76,20 @@ def place_others(setting: Setting, config: EnvConfig, half: float, rng: np.rando
     hulls = [thing.hull for thing in setting.things]
     target = Placed(setting.object, hulls[0], start[3:], start[2])
     beside = zip(setting.others, hulls[1:], strict=False)
+    key = (scene.loaded, start.tobytes(), half, str(rng.bit_generator.state))
     things = [target, *(resting(obj, hull, rng) for obj, hull in beside)]
-    fixed = None if config.task == "pick" else start[:2] + target.com
     bodies = [scene.target, *scene.others]
-    mujoco.mj_resetData(scene.model, data)
-    write_robot(scene, np.asarray(scene.robot.home))
-    for body, pose in zip(bodies, spread_out(things, config.centre, half, rng, fixed), strict=True):
-        data.qpos[body.qpos] = pose
-    come_to_rest(scene, [body.body for body in bodies], config.physics_dt)
-    settled = [data.qpos[body.qpos].copy() for body in bodies]
+
+    def settle() -> list[Array]:
+        fixed = None if stage.config.task == "pick" else start[:2] + target.com
+        mujoco.mj_resetData(scene.model, data)
+        write_robot(scene, np.asarray(scene.robot.home))
+        for body, pose in zip(bodies, spread_out(things, stage.config.centre, half, rng, fixed), strict=True):
+            data.qpos[body.qpos] = pose
+        come_to_rest(scene, [body.body for body in bodies], stage.config.physics_dt)
+        return [data.qpos[body.qpos].copy() for body in bodies]
+
+    settled = stage.remembered(key, settle)
     mujoco.mj_resetData(scene.model, data)
     for body, pose in zip(bodies, settled, strict=True):
         data.qpos[body.qpos] = pose

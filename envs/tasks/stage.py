@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mujoco
@@ -31,7 +31,7 @@ from toyshift.toys.model import GraspObject
 
 SETTLE_TIME, SETTLE_ROUND = 0.4, 0.04  # at most, and between two looks at whether it has come to rest [s]
 STILL = np.array([0.002] * 3 + [0.02] * 3)  # an object that moves less is at rest [m/s], [rad/s]
-KEPT = 2000  # objects whose hull, and rest poses whose end, are remembered
+KEPT = 2000  # objects whose hull, and rest poses and starts whose end, are remembered
 PICTURE_SIZE = 512  # largest image that a renderer can make [pixels]
 
 
@@ -72,6 +72,7 @@ class Stage:
         self._scenes: OrderedDict[tuple[str, Extras, tuple[str, ...]], Scene] = OrderedDict()
         self._renderers: dict[int, Renderer] = {}
         self._settled: dict[tuple[str, int], tuple[Array, float]] = {}
+        self._together: dict[tuple[Any, ...], list[Array]] = {}
         self._hulls: dict[str, Array] = {}
 
     # ---------------------------------------------------------------- objects
@@ -149,9 +150,10 @@ class Stage:
         scene = self._scene(key, target, dataclasses.replace(self._extras(variation), others=len(toys)), meshes)
         if uses_slots(target) and scene.loaded[0] != key:
             write_toy(scene, target, key)
-        if beside:
+        loaded = (key, *(one.id for one in beside))
+        if beside and scene.loaded != loaded:
             write_toys(scene, (*scene.others[: len(toys)], *scene.distractors), [*toys, *distractors])
-        scene.loaded = (key, *(one.id for one in beside))
+        scene.loaded = loaded
         # of two surfaces the rougher counts, unless one has priority
         scene.model.geom_priority[scene.is_object] = int(target.friction != obj.friction)
         placed = zip((target, *beside), (scene.target, *scene.beside), hulls, strict=True)
@@ -202,6 +204,18 @@ class Stage:
             self._settled[key] = (qpos[3:].copy(), float(qpos[2]))
             _forget(self._settled)
         return self._settled[key]
+
+    def remembered(self, key: tuple[Any, ...], settle: Callable[[], list[Array]]) -> list[Array]:
+        """Returns the poses (7,) in which the task's objects have come to rest together.
+
+        Args:
+            key: all that they depend on, beside the configuration.
+            settle: finds them.
+        """
+        if key not in self._together:
+            self._together[key] = settle()
+            _forget(self._together)
+        return self._together[key]
 
     # ---------------------------------------------------------------- renderers
 

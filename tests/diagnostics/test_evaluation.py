@@ -27,6 +27,7 @@ from toyshift.diagnostics.actors import (
 from toyshift.diagnostics.evaluation import (
     EvaluateConfig,
     evaluate,
+    evaluate_all,
     object_of_episode,
     reset_options,
     run_episode,
@@ -360,3 +361,41 @@ def test_unknown_policy_is_named(policy_folder, tmp_path: Path):
         policy_fingerprint(str(tmp_path))
     found = {policy_fingerprint(str(policy_folder(tmp_path, weights))) for weights in (b"1", b"2")}
     assert len(found) == 2
+
+
+def test_shifts_played_start_by_start_give_the_rows_that_each_gives_alone(tmp_path, monkeypatch):
+    kwargs = {"task": "pick", "cameras": ("front",), "image_size": 32}
+    plain = EvaluateConfig("random", "toys:train?n=6", trials=3, max_steps=4, env=EnvSpec(kwargs))
+    shifts = ("", "camera-azimuth=3", "object-size=5", "distractors=2", "object-texture=3")
+    configs = [dataclasses.replace(plain, shift=shift) for shift in shifts]
+    alone = [evaluate(one, tmp_path / f"{i}.parquet", workers=0, progress=False) for i, one in enumerate(configs)]
+
+    played, opened = [], []
+    play_row, open_actor = evaluation.play_row, evaluation.open_actor
+    monkeypatch.setattr(
+        evaluation, "play_row", lambda c, i, o, e: (played.append((e, shifts.index(c.shift))), play_row(c, i, o, e))[1]
+    )
+    monkeypatch.setattr(evaluation, "open_actor", lambda *a: (opened.append(a), open_actor(*a))[1])
+    asked = [(one, tmp_path / f"all{i}.parquet") for i, one in enumerate(configs)]
+    together = evaluate_all(asked, workers=0, progress=False)
+    assert [without_time(rows) for rows in together] == [without_time(rows) for rows in alone]
+    assert len({row.max_height for rows in together for row in rows}) > 3  # they are not all alike
+    assert played == sorted(played)
+    assert (len(played), len(opened)) == (15, 1)
+    for (_, path), rows in zip(asked, together, strict=True):
+        assert read_rows(path) == rows
+
+    played.clear()
+    longer = [(dataclasses.replace(one, trials=4), path) for one, path in asked]
+    assert [len(rows) for rows in evaluate_all(longer, workers=0, progress=False)] == [4] * len(asked)
+    assert played == [(3, i) for i in range(len(asked))]  # what is there is not played again
+
+
+def test_evaluations_that_share_nothing_open_their_own_in_one_pool(fake, tmp_path):
+    worlds = [EnvSpec({"gain": gain}, make_env=fake.Env) for gain in (1.0, 2.0, 1.0)]
+    configs = [EvaluateConfig("random", THREE, trials=5, max_steps=20, env=env) for env in worlds]
+    alone = [evaluate(one, tmp_path / f"{i}.parquet", workers=0, progress=False) for i, one in enumerate(configs)]
+    asked = [(one, tmp_path / f"all{i}.parquet") for i, one in enumerate(configs)]
+    together = evaluate_all(asked, workers=2, progress=False)
+    assert [without_time(rows) for rows in together] == [without_time(rows) for rows in alone]
+    assert without_time(together[0]) != without_time(together[1])

@@ -14,6 +14,8 @@ from gymnasium.vector import AutoresetMode
 from toyshift.core.choices import PURPOSES
 from toyshift.core.errors import ContractError, UnknownNameError
 from toyshift.envs import EnvConfig, GraspEnv, Look, ToyGraspVectorEnv
+from toyshift.envs.tasks import placing
+from toyshift.envs.tasks.placing import come_to_rest
 from toyshift.envs.tasks.snapshot import restore, save
 
 OPTIONS: dict[str, Any] = {"objects": "toys:train?n=6", "cameras": ("front", "wrist"), "image_size": 32}
@@ -213,3 +215,43 @@ def test_the_same_episode_of_another_purpose_starts_elsewhere(alone: GraspEnv, e
         assert tuple(np.round(env.object_pose()[0], 9)) == starts["test"][PAIRS[0]]
     with pytest.raises(UnknownNameError, match="purpose"):
         alone.reset(seed=0, options={"purpose": "training"})
+
+
+@pytest.mark.parametrize("options", [{"task": "pick"}, {"clutter": 3}])
+def test_what_settles_together_settles_once_for_all_shifts_of_a_start_that_do_not_touch_it(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(env: GraspEnv, episode: int, shift: str) -> bytes:
+        env.reset(seed=0, options={"episode": episode, "shift": shift, "observe": False})
+        return env.sim_state().tobytes()
+
+    settled = []
+    monkeypatch.setattr(placing, "come_to_rest", lambda *a: (settled.append(1), come_to_rest(*a))[1])
+    config = EnvConfig(objects="toys:train?n=6", cameras=(), **options)
+    asked = [
+        (episode, shift)
+        for episode in (0, 1)
+        for shift in ("", "light-intensity=4", "table-texture=5", "object-colour=2", "mask-jitter=3", "object-mass=5",
+                      "object-pose=5", "robot-start=2", "distractors=2", "")
+    ]  # fmt: skip
+    env = GraspEnv(config)
+    shared = [start(env, *one) for one in asked]
+    env.close()
+    assert len(settled) == 2 * 4  # once for the looks and the arm, anew for mass, places and what lies besides
+    for one, state in zip(asked, shared, strict=True):
+        fresh = GraspEnv(config)
+        assert start(fresh, *one) == state, one
+        fresh.close()
+    assert len(set(shared)) >= 2 * 4
+
+
+def test_a_reset_that_renders_nothing_starts_the_same_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = GraspEnv(EnvConfig(**OPTIONS))
+    observation, info = env.reset(seed=3, options={"episode": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(GraspEnv, "renderer", lambda _: pytest.fail("something was rendered"))
+        nothing, same = env.reset(seed=3, options={"episode": 2, "observe": False})
+    assert nothing == {}
+    assert same == info
+    assert packed(env.observe()) == packed(observation)
+    env.close()
