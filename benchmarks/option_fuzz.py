@@ -90,6 +90,7 @@ OWN: dict[str, dict[str, Any]] = {
     "study lego-table": {"--allow-dirty": ()},
     "study recipe": {"--allow-dirty": ()},
     "study dsl": {"--allow-dirty": ()},
+    "study exam": {"--allow-dirty": ()},
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +32,7 @@ from toyshift.diagnostics.summaries import compare
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
+    from toyshift.envs.tasks.grasp import GraspEnv
 
 NAME, UNIT = "predicted", "rank correlation of predicted and measured changes of success"
 GAIN = 1.0  # displacement at the grasp per displacement of the looks
@@ -43,6 +44,7 @@ FACTORS = (
 LEVELS = (2, 5)
 MOVE = 0.02  # of the target [m]
 DRAWS = 2000
+OWN, OTHER = "own", "other"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,21 +175,77 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> Estimate:
     return Estimate(r, math.tanh(centre - half), math.tanh(centre + half), n)
 
 
-def predicted_of(asked: Asked) -> Findings:
-    """Predicts every factor and level for one policy, then plays them from the same starts, and compares."""
+@dataclasses.dataclass(frozen=True)
+class UnderSwap:
+    """What is changed at a look: the target is brought to the nearer of two places, with the value of a factor that
+    goes with it and with the other one, and moved to four sides there.
+
+    Attributes:
+        factor: of the look.
+        values: that go with the places.
+        places: across the table, from its middle [m].
+    """
+
+    factor: str
+    values: tuple[Any, Any]
+    places: tuple[float, float]
+
+    def __call__(self, scene: int, at: int, free: bool, world: World) -> dict[str, Change]:
+        env = cast("GraspEnv", world)
+        y = float(env.object_position()[1]) - env.config.centre[1]
+        own = int(abs(self.places[1] - y) < abs(self.places[0] - y))
+        way = self.places[own] - y
+        look, other = {self.factor: self.values[own]}, {self.factor: self.values[1 - own]}
+        sides = {
+            name: Change(look, (side.move[0], side.move[1] + way)) for name, side in four_sides(MOVE).items()
+        }
+        return {OWN: Change(look, (0.0, way)), OTHER: Change(other, (0.0, way)), **sides}
+
+
+def swap_foretold(config: EvaluateConfig, looks: int, swap: UnderSwap, success: Sequence[bool]) -> Estimate:
+    """Returns the change of success that looks foretell of episodes in which a factor's value is that of another place.
+
+    Args:
+        config: policy, objects, and how many scenes are looked at.
+        looks: along each of them.
+        swap: what is changed.
+        success: of episodes with nothing swapped.
+
+    Returns:
+        nan where the actions do not follow the target.
+    """
+    answers = look_along(config, looks, swap, free_only=True)
+    scale, _ = answers.scale()
+    scene, unit, _ = units_of(answers)
+    toward = per_centimetre(answers, scale, MOVE)
+    if Places(toward, scene, unit).strength < FOLLOWS:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    objects = {look.scene: look.object_id for look in answers.looks}
+    tolerance = tolerances(config.objects, set(objects.values()))
+    room = np.array([tolerance[objects[number]] for number in sorted(objects)])
+    change = ((answers.chunks(OTHER) - answers.chunks(OWN)) / scale).reshape(len(scene), -1)
+    return Skill(sum(success), len(success), room, unit, config.seed).under(displacements(toward, change, scene))
+
+
+def tolerances(objects: str, names: Collection[str]) -> dict[str, float]:
+    """Returns by how many cm the hand may be off for objects of a set: half of what the gripper leaves beside each."""
     from toyshift.envs.config import EnvConfig
     from toyshift.envs.robots import get_robot
     from toyshift.toys import load_objects
 
+    known, opening = load_objects(objects), get_robot(EnvConfig(objects=objects).robot).gripper.opening
+    return {name: max(50 * (opening - known.by_id(name).width), LEAST_TOLERANCE) for name in names}
+
+
+def predicted_of(asked: Asked) -> Findings:
+    """Predicts every factor and level for one policy, then plays them from the same starts, and compares."""
     if not asked.trials:
         why = "how often it succeeds unshifted is asked of episodes; give --trials"
         return Findings((undefined(NAME, UNIT, why, subject=asked.policy),))
     shifts = tuple(f"{factor}={level}" for factor in FACTORS for level in LEVELS)
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
     answers = look_along(config, asked.looks, UnderShifts(shifts), along=asked.along, free_only=True)
-    objects, opening = load_objects(asked.objects), get_robot(EnvConfig(objects=asked.objects).robot).gripper.opening
-    met = {look.object_id for look in answers.looks}
-    tolerance = {name: max(50 * (opening - objects.by_id(name).width), LEAST_TOLERANCE) for name in met}
+    tolerance = tolerances(asked.objects, {look.object_id for look in answers.looks})
     with worker_pool(core_count()) as pool:
         plain = rows_under(asked, "plain", pool)
         won = sum(row.success for row in plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from toyshift.diagnostics.measuring.finding import findings_table
 from toyshift.diagnostics.measuring.predicted import (
     Skill,
     UnderShifts,
+    UnderSwap,
     chance_to_hold,
     displacements,
     finding_of,
@@ -112,3 +114,17 @@ def test_predictions_beside_measurements() -> None:
     for line in lines:
         line["measured change"] = 0.0
     assert "ranks cannot be compared" in finding_of("p", lines, 36, 40).verdict
+
+
+@pytest.mark.parametrize(("y", "own", "way"), [(-0.02, 0, -0.055), (0.03, 1, 0.045)])
+def test_a_swap_is_seen_where_targets_lay_in_training(y: float, own: int, way: float) -> None:
+    world = SimpleNamespace(
+        config=SimpleNamespace(centre=(0.5, 0.1)), object_position=lambda: np.array([0.5, 0.1 + y, 0.03])
+    )
+    changes = UnderSwap("table", (1, 4), (-0.075, 0.075))(0, 0, True, world)  # type: ignore[arg-type]
+    assert changes["own"].look == {"table": (1, 4)[own]}
+    assert changes["other"].look == {"table": (4, 1)[own]}
+    assert changes["own"].move == changes["other"].move == pytest.approx((0.0, way))
+    assert changes["x+1"].move == pytest.approx((0.02, way))
+    assert changes["y-1"].move == pytest.approx((0.0, way - 0.02))
+    assert changes["y-1"].look == changes["own"].look
