@@ -34,7 +34,7 @@ from toyshift.diagnostics.actors import (
     open_actor,
     policy_fingerprint,
 )
-from toyshift.diagnostics.failures import BY_HEIGHTS, failure_kind, kind_by_events, kind_by_heights
+from toyshift.diagnostics.failures import EVENTLESS, failure_kind, kind_by_events, kind_by_heights
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
 from toyshift.diagnostics.swapped_cells import SwapCell, Watch
@@ -332,8 +332,11 @@ class RowsInProgress:
         self._key = run_key(config, str(objects.fingerprint))
         self._parts = self.out.with_name(self.out.name + ".parts") / self._key
         self._kept = _finished(self.out, self._parts, self._key)
-        coarse = BY_HEIGHTS if config.env.simulated else {}  # rows of before there were events: played again
-        self.done = {episode: row for episode, row in self._kept.items() if row.failure not in coarse}
+        # rows of before there were events are played again, successes too: failures alone would only ever gain
+        self.done = {
+            episode: row for episode, row in self._kept.items()
+            if row.events or row.failure in EVENTLESS or not config.env.simulated
+        }  # fmt: skip
         self._pending: list[Row] = []
         self._flushed = time.monotonic()
 
@@ -414,8 +417,8 @@ def evaluate_all(
     """Plays several evaluations, and returns the rows of each, which are those that `evaluate` makes of it alone.
 
     Those of one policy, object set and environment that follow each other, such as the shifts of a matrix, are played
-    start by start: the processes open policy and environment once, and an object is loaded, and what lies on the table
-    settles, once for all that is done with a start. Nobody waits for the last episode of a shift.
+    start by start: the processes open policy and environment once, and in each an object is loaded, and what lies on
+    the table settles, once for all that it does with a start. Nobody waits for the last episode of a shift.
 
     Args:
         asked: what to evaluate, and the Parquet file of each.

@@ -32,6 +32,7 @@ BY_HEIGHTS = {
     "timeout": "out of time, by height",  # still on its way up
 }
 FAILURES = ALWAYS | BY_EVENTS | BY_HEIGHTS
+EVENTLESS = ("no_plan", "unstable", "out_of_time", "never_reached")  # kinds that may have had no event before
 MISSED = {"knocked": "knocked_away", "shut": "closed_on_nothing"}  # events without a grip; the first one counts
 
 

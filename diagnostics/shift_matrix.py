@@ -15,7 +15,7 @@ import numpy as np
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, holm, paired_difference
+from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, paired_difference
 from toyshift.diagnostics.summaries import compare
 
 Start = tuple[str, str, int, int, str]
@@ -104,11 +104,6 @@ def conditions(rows: Sequence[Row]) -> list[Condition]:
             rate = sum(row.success for row in shifted) / len(shifted)
             out.append(Condition(factor, int(level), len(shifted), rate, compare(control, shifted)))
     return out
-
-
-def holm_of(drops: Sequence[Condition]) -> list[float]:
-    """Returns McNemar's p values of drops, corrected for all of them."""
-    return holm([one.drop.p_value for one in drops])
 
 
 def ranking(rows: Sequence[Row]) -> list[Ranked]:

@@ -85,7 +85,12 @@ class Decision:
         that was planned (one that was seen would say nothing beyond the evidence), or policies differ less often.
         """
         differ = self.tests[THESE].discordance
-        return pairs_needed(self.margin, differ) if 0.0 < self.margin <= differ else None
+        if not 0.0 < self.margin <= differ:
+            return None
+        try:
+            return pairs_needed(self.margin, differ)
+        except ConfigError:  # more than anybody plays
+            return None
 
     def to_json(self) -> dict[str, Any]:
         least = least_gap(self.objects)

@@ -21,6 +21,7 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.diagnostics.statistics import CONFIDENCE, RESAMPLES, Estimate
 
+AT_ONCE = 4_000_000  # numbers of the resamples' matrices at a time
 LEAST = 3  # entries; two are ordered rightly or wrongly, and always lie on a line
 COLUMNS = ("name", "rate")
 
@@ -93,7 +94,9 @@ def agreement(here: Mapping[str, float], there: Mapping[str, float], seed: int =
         low, high = np.quantile(resampled[~np.isnan(resampled)], tails)
         return Estimate(float(value), float(low), float(high), len(names))
 
-    ranks = estimate(mmrv(s, r), mmrv(s[which], r[which]))
+    # in parts, so that memory stays bounded: every resample has a matrix of names by names
+    parts = np.array_split(which, math.ceil(which.size * len(names) / AT_ONCE))
+    ranks = estimate(mmrv(s, r), np.concatenate([mmrv(s[part], r[part]) for part in parts]))
     if np.ptp(s) == 0:
         return Agreement(
             names, *columns, ranks, undefined, "Pearson is undefined: success is the same for all names here"

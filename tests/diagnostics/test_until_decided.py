@@ -188,6 +188,9 @@ def test_a_fixed_design_is_for_the_margin_that_was_planned(tmp_path: Path) -> No
     assert decision.fixed_design() == pairs_needed(0.1, differ) == decision.to_json()["fixed_design_episodes"]
     told = f"a fixed design, looked at once, needs {pairs_needed(0.1, differ)} episodes each to find a true gap of 10"
     assert told in decision.text()
+    beyond = dataclasses.replace(decision, margin=1e-5)  # more episodes than anybody plays
+    assert beyond.fixed_design() is None
+    assert "fixed design" not in beyond.text()
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the tests run against an installed wheel")
