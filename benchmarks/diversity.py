@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import stream
-from toyshift.diagnostics.diversity import measure_vectors, scale_of, vectors_of
-from toyshift.diagnostics.features import LITE0, THUMBNAIL, features_of
+from toyshift.diagnostics.diversity import measure_vectors, scale_of
+from toyshift.diagnostics.features import LITE0, THUMBNAIL, features_of, vectors_of
 from toyshift.diagnostics.reference_scale import Scale
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.shifts import Look

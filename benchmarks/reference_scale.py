@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.progress import track
 from toyshift.core.seeds import stream
-from toyshift.diagnostics.diversity import vectors_of
-from toyshift.diagnostics.features import LITE0, SIDE, THUMBNAIL, features_of
+from toyshift.diagnostics.features import LITE0, SIDE, THUMBNAIL, features_of, vectors_of
 from toyshift.diagnostics.reference_scale import SHIPPED, make_scale, write_scale
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS

@@ -49,6 +49,10 @@ class ConfigError(ToyShiftError, ValueError):
     """A value that is out of range or contradicts another one."""
 
 
+class UndefinedError(ConfigError):
+    """Data that do not define what was asked of them: too few, or without an image; other questions may be answered."""
+
+
 class ContractError(ToyShiftError, ValueError):
     """Two action or observation contracts that must agree differ."""
 

@@ -118,6 +118,12 @@ class Encoded:
             frames[key] = decode_clip(clip, self.shapes[key], f"{self.source}, {key}")
         return Episode(self.index, frames | self.arrays, self.meta)
 
+    def first(self, key: str) -> NDArray[np.uint8]:
+        """Returns the first image of a camera (H, W, 3), and decodes no other."""
+        if key in self.videos:
+            return np.asarray(decode_clip(self.videos[key], self.shapes[key], f"{self.source}, {key}", most=1)[0])
+        return decode_png(self.pngs[key][0], self.shapes[key], f"{self.source}, {key}, frame 0")
+
 
 def checked_frames(episode: Episode) -> Frames:
     """Returns the frames as contiguous arrays.

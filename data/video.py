@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -48,8 +49,8 @@ def encode_clip(frames: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
     return buffer.getvalue()
 
 
-def decode_clip(clip: bytes, shape: Sequence[int], where: str) -> NDArray[np.uint8]:
-    """Decodes a clip to (T, *shape) uint8, the same on every machine.
+def decode_clip(clip: bytes, shape: Sequence[int], where: str, most: int | None = None) -> NDArray[np.uint8]:
+    """Decodes a clip to (T, *shape) uint8, the same on every machine; at most the first `most` frames.
 
     Raises:
         FileError: it is damaged, or of another size.
@@ -58,7 +59,7 @@ def decode_clip(clip: bytes, shape: Sequence[int], where: str) -> NDArray[np.uin
     try:
         with av.open(io.BytesIO(clip)) as container:
             container.streams.video[0].thread_count = 1
-            images.extend(_rgb(frame) for frame in container.decode(video=0))
+            images.extend(_rgb(frame) for frame in itertools.islice(container.decode(video=0), most))
     except (av.FFmpegError, IndexError, ValueError) as error:
         remedy = "restore the file from a copy or collect again"
         raise FileError(f"{where}: the video cannot be decoded ({error}); {remedy}") from error

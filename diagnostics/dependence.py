@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toyshift.core.arrays import Indices
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError
 from toyshift.core.information import estimated_mutual_information
 from toyshift.core.seeds import episode_rng
+from toyshift.diagnostics.statistics import holm
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
 
 BINS = 9  # of a number that takes more values than this; in steps of equal width
 RESAMPLES = 500
+ALARMS = 0.05  # share of diagnoses of independent factors in which any pair is called dependent
+CELLS = 1_000_000  # of tables in memory at a time
 # these change what has to be done; all others what is seen, or who acts
 RELEVANT_SHIFTS = ("object-size", "object-pose", "object-mass", "object-friction")
 DATASET = "dataset"
@@ -40,6 +44,14 @@ class Pair:
             where values are many and episodes few.
         p_value: share of such shuffles that measure at least as much.
         values: number of values (or bins) of u and of v that occur.
+        p_holm: p value, corrected for all pairs that were measured.
+        seen_from: what would have to be measured for the smallest p value that counts among so many pairs: weaker
+            dependence may go unseen.
+        guess: share of the episodes whose u is guessed right by the most frequent one at their v.
+        blind: that share where v is dealt out at random; no less than that of the most frequent u.
+        overlap: of u and of v: share of two datasets' episodes that have it in common, mean over pairs of datasets; 0
+            where no dataset shows what another one shows. None of one dataset.
+        inside: the dependence within datasets, where it is asked for.
     """
 
     relevant: str
@@ -50,6 +62,32 @@ class Pair:
     chance: float
     p_value: float
     values: tuple[int, int]
+    p_holm: float
+    seen_from: float
+    guess: float
+    blind: float
+    overlap: tuple[float, float] | None = None
+    inside: Inside | None = None
+
+    @property
+    def dependent(self) -> bool:
+        """Whether this is more than chance, among all pairs that were measured."""
+        return self.p_holm <= ALARMS
+
+
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """The dependence between two factors within datasets, mean over those in which both vary, weighed by episodes.
+
+    Attributes:
+        nmi: as of `Pair`; nan where no dataset has both.
+        chance: what it is on average when v is dealt out at random within each dataset.
+        p_value: share of such shuffles that measure at least as much.
+    """
+
+    nmi: float
+    chance: float
+    p_value: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +98,20 @@ class Dependences:
         episodes: of all datasets together.
         pairs: see `Pair`.
         constant: names of the factors that do not vary.
+        untold: names of the factors that some datasets tell and others do not: nothing is known of these.
     """
 
     episodes: int
     pairs: tuple[Pair, ...]
     constant: tuple[str, ...]
+    untold: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        result = dataclasses.asdict(self)
+        for pair in result["pairs"]:
+            if pair["inside"] and math.isnan(pair["inside"]["nmi"]):
+                pair["inside"] = None
+        return result
 
 
 def factors_of(metas: Sequence[Mapping[str, Any]], robot: str = "") -> tuple[dict[str, Values], dict[str, Values]]:
@@ -128,23 +172,78 @@ def _counts(u: Indices, v: Indices) -> Indices:
     return np.bincount(u * shape[1] + v, minlength=shape[0] * shape[1]).reshape(shape)
 
 
+def _in_pieces(draws: Callable[[int], Indices], tables: int, cells: int) -> tuple[Array, Array]:
+    """Returns NMI and guess (R,) of tables that are drawn, a few million cells at a time."""
+    size = max(1, CELLS // cells)
+    pieces = (draws(min(size, tables - done)) for done in range(0, tables, size))
+    found = [(estimated_mutual_information(piece), _guess(piece)) for piece in pieces]
+    return np.concatenate([nmi for nmi, _ in found]), np.concatenate([guess for _, guess in found])
+
+
+def _guess(counts: Indices) -> Array:
+    """Returns the share of draws (...) whose u is the most frequent one at their v, of counts (..., A, B)."""
+    return np.asarray(counts.max(axis=-2).sum(axis=-1) / counts.sum(axis=(-2, -1)))
+
+
+def _shuffled(counts: Indices, rng: np.random.Generator, shuffles: int) -> tuple[Array, Array]:
+    """Returns NMI and guess (R,) of tables (A, B) with v dealt out at random: those of the same margins."""
+    from scipy.stats import random_table
+
+    law = random_table(counts.sum(axis=1), counts.sum(axis=0), seed=rng)
+    return _in_pieces(lambda size: np.asarray(law.rvs(size)).reshape(size, *counts.shape), shuffles, counts.size)
+
+
 def measure_pair(
-    names: tuple[str, str], u: Indices, v: Indices, rng: np.random.Generator, resamples: int = RESAMPLES
+    names: tuple[str, str], u: Indices, v: Indices, rng: np.random.Generator, shuffles: int = RESAMPLES, pairs: int = 1
 ) -> Pair:
-    """Measures the dependence of two factors that both vary, (N,) codes each."""
+    """Measures the dependence of two factors that both vary, (N,) codes each, as one of several pairs."""
     counts = _counts(u, v)
     value = float(estimated_mutual_information(counts))
-    shuffled = np.array([float(estimated_mutual_information(_counts(u, rng.permutation(v)))) for _ in range(resamples)])
-    tables = rng.multinomial(len(u), counts.ravel() / len(u), size=resamples)
-    drawn = [float(estimated_mutual_information(table.reshape(counts.shape))) for table in tables]
+    chance, blind = _shuffled(counts, rng, shuffles)
+    shares = counts.ravel() / len(u)
+    drawn, _ = _in_pieces(
+        lambda size: rng.multinomial(len(u), shares, size=size).reshape(size, *counts.shape), min(shuffles, RESAMPLES),
+        counts.size,
+    )  # fmt: skip
     error = 1.96 * float(np.nanstd(drawn))
-    p_value = (1 + int(np.sum(shuffled >= value - 1e-12))) / (1 + resamples)
-    sizes = (counts.shape[0], counts.shape[1])
-    return Pair(*names, value, value - error, value + error, float(shuffled.mean()), p_value, sizes)
+    p_value = (1 + int(np.sum(chance >= value - 1e-12))) / (1 + shuffles)
+    return Pair(
+        *names, value, value - error, value + error, float(chance.mean()), p_value,
+        (counts.shape[0], counts.shape[1]), p_holm=min(1.0, pairs * p_value),
+        seen_from=float(np.quantile(chance, 1 - ALARMS / pairs)), guess=float(_guess(counts)),
+        blind=float(blind.mean()),
+    )  # fmt: skip
+
+
+def measure_inside(u: Indices, v: Indices, dataset: Indices, rng: np.random.Generator) -> Inside:
+    """Measures the dependence of two factors (N,) within each of several datasets."""
+    value, chance, episodes = 0.0, np.zeros(RESAMPLES), 0
+    for number in range(int(dataset.max()) + 1):
+        counts = _counts(u[dataset == number], v[dataset == number]) if (dataset == number).any() else np.zeros((1, 1))
+        counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
+        if min(counts.shape) > 1:
+            n = int(counts.sum())
+            value += n * float(estimated_mutual_information(counts))
+            chance += n * _shuffled(counts, rng, RESAMPLES)[0]
+            episodes += n
+    if not episodes:
+        return Inside(math.nan, math.nan, math.nan)
+    value, chance = value / episodes, chance / episodes
+    p_value = (1 + int(np.sum(chance >= value - 1e-12))) / (1 + RESAMPLES)
+    return Inside(value, float(chance.mean()), p_value)
+
+
+def overlap(codes: Indices, dataset: Indices) -> float:
+    """Returns what share of two datasets' episodes have a factor (N,) in common, mean over pairs of datasets."""
+    shares = _counts(dataset, codes).astype(np.float64)
+    shares /= shares.sum(axis=1, keepdims=True)
+    both = [np.minimum(a, b).sum() for i, a in enumerate(shares) for b in shares[i + 1 :]]
+    return float(np.mean(both))
 
 
 def measure_dependence(
-    datasets: Mapping[str, tuple[Mapping[str, Values], Mapping[str, Values]]], seed: int = 0, resamples: int = RESAMPLES
+    datasets: Mapping[str, tuple[Mapping[str, Values], Mapping[str, Values]]], seed: int = 0,
+    resamples: int | None = None,
 ) -> Dependences:
     """Measures all pairs over the episodes of all datasets together, each episode counting the same.
 
@@ -153,7 +252,8 @@ def measure_dependence(
             left out. Of several datasets the dataset itself is one more irrelevant factor: what tells it apart is what
             a policy may take for a rule.
         seed: of shuffles and bootstrap.
-        resamples: of each.
+        resamples: shuffles of each pair; None takes 500, or 40 for each pair, without which no p value could be small
+            enough among so many.
 
     Raises:
         ConfigError: there is no dataset.
@@ -161,31 +261,47 @@ def measure_dependence(
     if not datasets:
         raise ConfigError("no dataset to measure")
     sides: list[dict[str, Indices]] = []
+    untold: list[str] = []
     for side in range(2):
         parts = [factors[side] for factors in datasets.values()]
-        shared = [name for name in parts[0] if all(name in part for part in parts)]
+        names = list(dict.fromkeys(name for part in parts for name in part))
+        shared = [name for name in names if all(name in part for part in parts)]
+        untold += [name for name in names if name not in shared]
         sides.append({name: encode(name, [value for part in parts for value in part[name]]) for name in shared})
     lengths = [max((len(v) for side in factors for v in side.values()), default=0) for factors in datasets.values()]
-    sides[1][DATASET] = np.repeat(np.arange(len(datasets)), lengths)
+    dataset = np.repeat(np.arange(len(datasets)), lengths)
+    sides[1][DATASET] = dataset
     varying = [{name: codes for name, codes in side.items() if len(codes) and codes.max() > 0} for side in sides]
+    count = len(varying[0]) * len(varying[1])
+    shuffles = resamples or max(RESAMPLES, 40 * count)
     pairs = [
-        measure_pair((a, b), u, v, episode_rng(seed, 0, f"dependence {a} {b}"), resamples)
+        measure_pair((a, b), u, v, episode_rng(seed, 0, f"dependence {a} {b}"), shuffles, count)
         for a, u in varying[0].items() for b, v in varying[1].items()
     ]  # fmt: skip
+    corrected = holm([pair.p_value for pair in pairs])
+    pairs = [dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, corrected, strict=True)]
+    if min(lengths) and len(datasets) > 1:
+        several = {name: overlap(codes, dataset) for side in varying for name, codes in side.items()}
+        pairs = [dataclasses.replace(p, overlap=(several[p.relevant], several[p.irrelevant])) for p in pairs]
+        pairs = [_with_inside(pair, varying, dataset, seed) for pair in pairs]
     pairs.sort(key=lambda pair: -(pair.nmi - pair.chance))
     kept = {*varying[0], *varying[1], DATASET}
-    return Dependences(sum(lengths), tuple(pairs), tuple(name for side in sides for name in side if name not in kept))
+    constant = tuple(name for side in sides for name in side if name not in kept)
+    return Dependences(sum(lengths), tuple(pairs), constant, tuple(untold))
+
+
+def _with_inside(pair: Pair, varying: Sequence[Mapping[str, Indices]], dataset: Indices, seed: int) -> Pair:
+    """Returns a pair that is dependent with the dependence within datasets, others as they are."""
+    if not pair.dependent or pair.irrelevant == DATASET:
+        return pair
+    u, v = varying[0][pair.relevant], varying[1][pair.irrelevant]
+    rng = episode_rng(seed, 0, f"dependence inside {pair.relevant} {pair.irrelevant}")
+    return dataclasses.replace(pair, inside=measure_inside(u, v, dataset, rng))
 
 
 def dependence_of(asked: Asked) -> Dependences:
     """Measures the factors of datasets' episodes."""
-    from toyshift.data import open_dataset
-
-    factors = {}
-    for folder in asked.datasets:
-        dataset = open_dataset(folder)
-        metas = [dataset.meta(i) for i in range(dataset.num_episodes)]
-        factors[str(folder)] = factors_of(metas, str(dataset.info.get("robot_type", "")))
+    factors = {name: factors_of(outline.metas, outline.robot) for name, outline in asked.outlines.items()}
     return measure_dependence(factors, asked.seed)
 
 

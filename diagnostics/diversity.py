@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, UndefinedError
 from toyshift.core.seeds import episode_rng
-from toyshift.diagnostics.features import Features, features_of
+from toyshift.data.formats.outline import outline_of
+from toyshift.diagnostics.datasets import first_frames, first_vectors
+from toyshift.diagnostics.features import Features, features_of, vectors_of
 from toyshift.diagnostics.reference_scale import COMPONENTS, Scale, UnitScale, make_scale, read_scale, shipped_scale
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 ESTIMATES = ("diversity", "disparity", "fragmentation", "purity", "probe")
 NEIGHBOURS = 20
+FEWEST, MOST, MOST_IN_ALL = 3, 500, 4000  # episodes of a dataset, and of all: every pair of images is compared
 SHIPPED, UNIT = "shipped", "unit"  # scales, beside a dataset's folder and a file
 
 
@@ -175,8 +178,7 @@ def measure_vectors(
     if not groups:
         raise ConfigError("no sub-dataset to measure")
     for name, group in groups.items():
-        if len(group) < 3:
-            raise ConfigError(f"sub-dataset {name!r} has {len(group)} episodes; diversity needs at least 3")
+        _require_enough(name, len(group))
     scale = scale or UnitScale()
     names, sizes = tuple(groups), [len(g) for g in groups.values()]
     ends = np.cumsum(sizes)
@@ -225,6 +227,11 @@ def measure_vectors(
     )
 
 
+def _require_enough(name: str, episodes: int) -> None:
+    if episodes < FEWEST:
+        raise UndefinedError(f"sub-dataset {name!r} has {episodes} episodes; diversity needs at least {FEWEST}")
+
+
 def _resamples(seed: int, name: str, size: int, resamples: int) -> Array:
     """Returns how often each of a sub-dataset's points is in each bootstrap sample, (R, n); the same in company."""
     rng = episode_rng(seed, 0, f"diversity {name}")
@@ -251,48 +258,14 @@ def measure_diversity(
     shapes = {images.shape[1:] for images in datasets.values()}
     if len(shapes) != 1:
         told = f"sub-datasets have images of different shapes ({sorted(shapes)})"
-        raise ConfigError(f"{told}; collect or re-render them at one size")
+        raise UndefinedError(f"{told}; collect or re-render them at one size")
     features = features or features_of()
     scale = scale or shipped_scale(features)
     vectors = {name: vectors_of(features, images) for name, images in datasets.items()}
     return measure_vectors(vectors, scale, features.name, seed, resamples)
 
 
-def vectors_of(features: Features, images: NDArray[np.uint8]) -> Array:
-    """Returns the vectors (N, D) of images.
-
-    Raises:
-        ConfigError: an encoder of one's own returns something else.
-    """
-    vectors = np.asarray(features.vectors(images), dtype=np.float64)
-    if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
-        told = f"an array {vectors.shape}" if np.isfinite(vectors).all() else "numbers that are not finite"
-        raise ConfigError(f"{features.name} made {told} of {len(images)} images; it must return finite (N, D)")
-    return vectors
-
-
-def episode_frames(folder: Path, camera: str = "front", limit: int = 500) -> NDArray[np.uint8]:
-    """Returns the first frame of each episode of a dataset folder: (n, H, W, 3) uint8, at most `limit`, spread evenly.
-
-    Raises:
-        UnknownNameError: the dataset has no such camera.
-        FileError: it holds no episode, or is damaged.
-    """
-    from toyshift.core.contract import image_key
-    from toyshift.data import open_dataset
-
-    dataset = open_dataset(Path(folder))
-    dataset.require_episodes()
-    cameras = dataset.observation_contract.camera_names
-    if camera not in cameras:
-        raise UnknownNameError(f"camera of {folder}", camera, cameras)
-    count = int(dataset.num_episodes)
-    chosen = np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
-    firsts = (dataset.episode(int(i)).frames[image_key(camera)][0] for i in chosen)
-    return np.stack([np.asarray(first, dtype=np.uint8) for first in firsts])
-
-
-def scale_of(text: str, features: Features, camera: str = "front") -> Scale:
+def scale_of(text: str, features: Features, camera: str = "") -> Scale:
     """Returns the scale of a word: shipped, unit, the folder of a dataset to measure against, or a file of a scale.
 
     Raises:
@@ -307,15 +280,24 @@ def scale_of(text: str, features: Features, camera: str = "front") -> Scale:
         raise ConfigError(f"scale is ''; it must be {SHIPPED}, {UNIT}, the folder of a dataset or a file of a scale")
     if Path(text).suffix == ".npz":
         return read_scale(Path(text), features)
-    return make_scale(vectors_of(features, episode_frames(Path(text), camera)), features, f"first frames of {text}")
+    images = first_frames(outline_of(Path(text)), camera, MOST)
+    return make_scale(vectors_of(features, images), features, f"first frames of {text}")
+
+
+def episodes_of_each(datasets: int) -> int:
+    """Returns how many episodes of each of several datasets are looked at."""
+    return max(FEWEST, min(MOST, MOST_IN_ALL // datasets))
 
 
 def diversity_of(asked: Asked) -> Diversity:
-    """Measures datasets by the first image of each episode."""
+    """Measures datasets by the first image of each episode, at most 500 of each and 4,000 in all."""
     features = features_of(asked.encoder, asked.encoder_weights)
     scale = scale_of(asked.scale, features, asked.camera)
-    images = {str(folder): episode_frames(folder, asked.camera) for folder in asked.datasets}
-    return measure_diversity(images, features, scale, seed=asked.seed)
+    limit = episodes_of_each(len(asked.outlines))
+    for name, outline in asked.outlines.items():
+        _require_enough(name, len(outline.metas))
+    vectors = {name: first_vectors(one, features, asked.camera, limit) for name, one in asked.outlines.items()}
+    return measure_vectors(vectors, scale, features.name, asked.seed)
 
 
 def diversity_table(result: Diversity) -> str:

@@ -73,6 +73,19 @@ def image_features(images: NDArray[np.uint8]) -> Array:
     return np.stack(out)
 
 
+def vectors_of(features: Features, images: NDArray[np.uint8]) -> Array:
+    """Returns the vectors (N, D) of images.
+
+    Raises:
+        ConfigError: an encoder of one's own returns something else.
+    """
+    vectors = np.asarray(features.vectors(images), dtype=np.float64)
+    if vectors.ndim != 2 or len(vectors) != len(images) or not np.isfinite(vectors).all():
+        told = f"an array {vectors.shape}" if np.isfinite(vectors).all() else "numbers that are not finite"
+        raise ConfigError(f"{features.name} made {told} of {len(images)} images; it must return finite (N, D)")
+    return vectors
+
+
 def network(encoder: str, weights: str = "none") -> Features:
     """Returns the mean over its patches of what a policy's encoder with weights from elsewhere makes of an image.
 

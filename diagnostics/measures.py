@@ -8,13 +8,17 @@ one row here.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.policies.remote.options import RemoteOptions
 
 if TYPE_CHECKING:
+    from toyshift.data.formats.outline import Outline
+    from toyshift.diagnostics.cards import Card
     from toyshift.diagnostics.looks import Along
     from toyshift.diagnostics.measuring.self_test import Truth
 
@@ -27,7 +31,7 @@ class Asked:
 
     Attributes:
         policy: folder of a policy or bundle, ws://HOST:PORT or lerobot:DIR, for questions about a policy.
-        datasets: folders of datasets, for questions about those.
+        datasets: folders or files of datasets, for questions about those.
         rows: result files, as `measuring.episodes.read_policies` takes them, for questions about episodes.
         arrays: file of actions, for questions about those.
         remote: how a policy behind a server is asked and understood.
@@ -38,7 +42,7 @@ class Asked:
         scenes: scenes in which the change of its actions is measured.
         looks: looks along an episode in each.
         trials: episodes for each change in which its success is measured; 0 leaves that out.
-        camera: whose images of the datasets are compared.
+        camera: whose images of the datasets are compared; "" takes front, or the first that there is.
         encoder: what makes vectors of those images, see `features.features_of`.
         encoder_weights: its weights, FAMILY:FILE, or none.
         scale: what distances of vectors are in units of, see `diversity.scale_of`.
@@ -64,6 +68,13 @@ class Asked:
     scale: str = "shipped"
     seed: int
     out: Path
+
+    @functools.cached_property
+    def outlines(self) -> dict[str, Outline]:
+        """The datasets, opened once: by their place."""
+        from toyshift.diagnostics.datasets import opened
+
+        return opened(self.datasets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +120,21 @@ class Measure:
 def _function(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(f"toyshift.diagnostics.{module}"), name)
+
+
+# what a diagnosis of all questions ends in: "module:function" of this room, (asked, name of a measure -> its result) ->
+# `cards.Card`, and the planted truths of that
+CARDS = {DATASETS: ("measuring.dataset_card:dataset_card", "measuring.dataset_card:card_truths")}
+
+
+def card_of(needs: str, asked: Asked, answers: Mapping[str, Any]) -> Card | None:
+    """Returns the card of what was asked about, None where there is none of its kind."""
+    return _function(CARDS[needs][0])(asked, answers) if needs in CARDS else None
+
+
+def card_truths(needs: str) -> list[Truth]:
+    """Returns what the card of planted data says; nothing where there is no card of its kind."""
+    return _function(CARDS[needs][1])() if needs in CARDS else []
 
 
 _FOUND = "measuring.finding:findings_table"

@@ -2,7 +2,7 @@
 
 toyshift diagnose --policy runs/detpool --objects toys:test
 toyshift diagnose --policy ws://localhost:8000 --training-set toys:train --measure counterfactual
-toyshift diagnose --data runs/left runs/right    diversity within, disparity between, mutual information of factors
+toyshift diagnose --data runs/left runs/right    which cue a policy could learn there, how strongly, what breaks it
 toyshift diagnose --rows runs/plain runs/shifted.parquet    whether failures are the object's, luck, or the shift's
 toyshift diagnose --list                         what can be measured; --self-test tries it on planted truths
 """
@@ -11,16 +11,29 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError, UndefinedError, UnknownNameError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
-from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Asked, Measure
+from toyshift.diagnostics.measures import (
+    ARRAYS,
+    DATASETS,
+    MEASURES,
+    POLICY,
+    ROWS,
+    Asked,
+    Measure,
+    card_of,
+    card_truths,
+)
 from toyshift.policies.remote.options import is_remote
 from toyshift.scripts.options import Asking
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics.cards import Card
 
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR ...", ROWS: "--rows FILE ...", ARRAYS: "--arrays FILE"}
 FILES = {POLICY: "sensitivity", DATASETS: "diversity", ROWS: "rows", ARRAYS: "arrays"}  # of all that is asked of one
@@ -51,7 +64,7 @@ class Config(Asking, scenes=2, looks=1, trials=0):
     """Episodes per policy and factor, and on the training set, in which success is measured; 0 leaves it out, and with
     it all labels."""
     data: tuple[Path, ...] = ()
-    """Folders of datasets to compare."""
+    """Datasets to compare: LeRobot v3 or RLDS folders, robomimic files, or a folder of `toyshift data fragment`."""
     rows: tuple[str, ...] = ()
     """Result files of episodes, or NAME=FILE, as for `toyshift compare`: those without a shift and those with one, or
     those of several policies, the least first."""
@@ -64,8 +77,8 @@ class Config(Asking, scenes=2, looks=1, trials=0):
     """Show the measures: name, what of, question, paper and cost."""
     self_test: bool = False
     """Try the measures on data whose answers are known; exit code 1 where one is wrong."""
-    camera: str = "front"
-    """Camera whose images are compared (with --data)."""
+    camera: str = ""
+    """Camera whose images are compared (with --data); by default front, or the first that there is."""
     encoder: str = "thumbnail"
     """What makes vectors of images (with --data): thumbnail (8 x 8 colours and edges), efficientnet-lite0 (its weights
     come by pip), resnet18 or vit-tiny to vit-large with --encoder-weights, or module:function of your own."""
@@ -134,10 +147,12 @@ def main(cfg: Config) -> dict[str, Any]:
     Of a policy, scenes along the expert's episodes are rendered twice with one factor changed. The change of the
     predicted actions comes first, in standard deviations of an action; beside it stand how many centimetres of the
     target's way change them as much, and the change in success of whole episodes under the same factor, from the same
-    starts. Of rows and arrays: docs/measures.md.
+    starts. Of datasets the answers end in a card: docs/fragments.md. Of rows and arrays: docs/measures.md.
 
     Example: toyshift diagnose --policy runs/detpool --objects toys:test
     Example: toyshift diagnose --data runs/left runs/right
+    Example: toyshift diagnose --data runs/fragments
+    Example: toyshift diagnose --data lift.hdf5 can.hdf5 --camera agentview
     Example: toyshift diagnose --data runs/left runs/right --encoder efficientnet-lite0 --scale unit
     Example: toyshift diagnose --rows runs/plain runs/shifted --measure ignorance
     Example: toyshift diagnose --self-test
@@ -146,11 +161,20 @@ def main(cfg: Config) -> dict[str, Any]:
         return listed(cfg)
     if cfg.self_test:
         return tried(cfg)
-    result = of_policies(cfg) if cfg.policy else of_all_at_once(cfg)
+    result, card = (of_policies(cfg), None) if cfg.policy else of_all_at_once(cfg)
     given = {name: _told(value) for name, value in dataclasses.asdict(cfg).items()}
-    write_json(cfg.file, result | {"manifest": manifest(given, cfg.seed)})
-    print(f"results: {cfg.file}")
-    return result | {"out": cfg.file}
+    made_by = {"manifest": manifest(given, cfg.seed)}
+    whole = len(result) == len(cfg.measures)
+    file = cfg.file if whole else cfg.out / f"{'-'.join(result) or 'nothing'}.json"
+    write_json(file, result | made_by)
+    print(f"results: {file}")
+    if card:
+        from toyshift.diagnostics.cards import card_text
+
+        place = cfg.out / f"{card.kind}_card.json"
+        write_json(place, card.to_json() | made_by)
+        print(f"\n{card_text(card)}\n\ncard: {place}")
+    return result | {"out": file} | ({"card": card.to_json()} if card else {})
 
 
 def _told(value: Any) -> Any:
@@ -175,6 +199,8 @@ def tried(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.measuring.self_test import truths_table
 
     found = [(measure.name, truth) for measure in cfg.measures for truth in measure.truths()]
+    if not cfg.measure:
+        found += [(f"{needs} card", truth) for needs in GIVEN for truth in card_truths(needs)]
     print(truths_table(found))
     lines = [{"measure": name, **dataclasses.asdict(truth), "ok": truth.ok} for name, truth in found]
     return {"ok": all(truth.ok for _, truth in found), "truths": lines}
@@ -202,11 +228,23 @@ def of_policies(cfg: Config) -> dict[str, Any]:
     return results
 
 
-def of_all_at_once(cfg: Config) -> dict[str, Any]:
-    """Answers every question about datasets, rows or arrays, all of them together: name of the measure -> result."""
-    results: dict[str, Any] = {}
+def of_all_at_once(cfg: Config) -> tuple[dict[str, Any], Card | None]:
+    """Answers every question about datasets, rows or arrays, all of them together: name of the measure -> result.
+
+    What was not named and these data do not define is left out, and said. Where nothing was named, a card comes last.
+    """
+    asked = cfg.asked()
+    answers: dict[str, Any] = {}
     for measure in cfg.measures:
-        if (answer := measure.answer(cfg.asked())) is not None:
-            print(("\n" if results else "") + measure.show(answer))
-            results[measure.name] = answer.to_json()
-    return results
+        try:
+            answer = measure.answer(asked)
+        except UndefinedError as error:
+            if cfg.measure:
+                raise
+            print(f"{measure.name} is left out: {error}\n")
+            continue
+        if answer is not None:
+            print(("\n" if answers else "") + measure.show(answer))
+            answers[measure.name] = answer
+    card = None if cfg.measure else card_of(cfg.measures[0].needs, asked, answers)
+    return {name: answer.to_json() for name, answer in answers.items()}, card

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.contract import SIM_STATE, image_key
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import json_hash, read_json
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import track
 from toyshift.core.runs import claim, finish, found
-from toyshift.data.episode import Episode, episode_indices, write_episode
+from toyshift.data.episode import EPISODES, INDEX_FILE, Episode, episode_indices, write_episode
+from toyshift.data.formats import lerobot_foreign
 from toyshift.data.formats.exchange import ReadOptions, Stream, require_episode
+from toyshift.data.formats.outline import Outline
 from toyshift.data.store.dataset import open_dataset
 from toyshift.data.store.lerobot import finalize
 
 MARKER = "convert.json"
+OURS = (EPISODES, "meta/toyshift.json", f"meta/{INDEX_FILE}")  # one of them, and the folder is ours
 
 
 def recognises(path: Path) -> bool:
@@ -38,6 +45,24 @@ def read(path: Path, options: ReadOptions) -> Stream:
     facts = {"source": str(path), "content_hash": dataset.content_hash(), "manifest": dataset.manifest}
     action, observation = dataset.action_contract, dataset.observation_contract
     return Stream(action, observation, dataset.num_episodes, episodes, facts, dataset.robot_type)
+
+
+def outline(path: Path) -> Outline:
+    """Opens a finished LeRobot v3 folder, of ours or of others, without its actions."""
+    if not any((path / name).exists() for name in OURS):
+        return lerobot_foreign.outline(path)
+    dataset = open_dataset(path)
+    dataset.require_episodes()
+
+    def first_images(camera: str, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        return (dataset.first_image(i, image_key(camera)) for i in numbers)
+
+    metas = tuple(dataset.meta(i) for i in range(dataset.num_episodes))
+    cameras, identity = dataset.observation_contract.camera_names, dataset.content_hash()
+    return Outline(
+        path, "ToyShift", metas, dataset.robot_type, tuple(cameras), identity, first_images, ours=True,
+        states=SIM_STATE in dataset.columns,
+    )  # fmt: skip
 
 
 def write(path: Path, stream: Stream, *, skip_damaged: bool = False) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from toyshift.core.files import read_json
 from toyshift.core.seeds import stream
 from toyshift.data.episode import Episode, Frames
 from toyshift.data.formats.exchange import ReadOptions, Stream, contracts_from
+from toyshift.data.formats.outline import Outline, identity_of, picture
 from toyshift.data.formats.oxe import OXE_DATASETS, oxe_contract, oxe_dataset, standardise
 from toyshift.data.formats.rlds_write import EXTRA, FILE, IMAGES, tfds_package
 from toyshift.data.formats.rlds_write import write as write
@@ -81,6 +82,54 @@ def read(path: Path, options: ReadOptions) -> Stream:
         remedy = "name the sub-dataset with --oxe"
         raise ContractError(f"{unknown} ({folder} does not say what its actions mean: {remedy})")
     return _oxe_stream(builder, folder, name, total, options, facts)
+
+
+def outline(path: Path) -> Outline:
+    """Opens any TFDS folder of episodes of steps without its actions.
+
+    Each of its tasks and of its first images takes one reading of the files; of the images only the first are decoded.
+
+    Raises:
+        FileError: a TFRecord file is truncated or damaged (named).
+        ContractError: its steps hold no observation.
+    """
+    folder = _folder(path)
+    if folder is None:
+        raise FileError(f"{path} is no TFDS folder: there is no features.json in it or in a version folder")
+    builder, tfds = _builder(folder), tfds_package()
+    try:
+        features = builder.info.features["steps"]["observation"]
+    except (KeyError, TypeError) as error:
+        raise ContractError(f"{folder} is no RLDS: it has no steps with an observation") from error
+    pictures = [k for k, v in features.items() if isinstance(v, tfds.features.Image) and v.shape[-1] == 3]
+    ours = (folder / FILE).exists()
+    row = OXE_DATASETS.get(builder.name)
+    names = {v: k for k, v in (IMAGES if ours else row.images if row else {}).items()}
+    keys = {names.get(k) or k.removesuffix("_image"): k for k in pictures}
+    told = [row.task] if row else ["language_instruction", "observation/natural_language_instruction"]
+
+    def episodes() -> Iterator[tuple[int, Steps]]:
+        for number, found in _numbered(builder, 0, pictures=False):
+            if isinstance(found, FileError):
+                raise found
+            yield number, found
+
+    def first_images(camera: str, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        wanted = set(numbers)
+        for number, (steps, _) in episodes():
+            if number in wanted:
+                yield picture(steps[f"observation/{keys[camera]}"][0], f"{folder}, episode {number}")
+
+    def meta(steps: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> dict[str, Any]:
+        if ours:
+            return dict(json.loads(metadata["toyshift_meta"]))
+        return {"task": next((text for key in told if (text := _text(steps.get(key)))), "")}
+
+    metas = tuple(meta(*found) for _, found in episodes())
+    robot = contracts_from(json.dumps(read_json(folder / FILE, _AGAIN)), str(folder / FILE))[2] if ours else ""
+    kind = "ToyShift's RLDS" if ours else "RLDS"
+    files = (file for file in folder.iterdir() if file.is_file())
+    return Outline(path, kind, metas, robot, tuple(sorted(keys)), identity_of(files), first_images)
 
 
 def _builder(folder: Path) -> Any:

@@ -20,7 +20,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ from toyshift.data.formats.exchange import (
     require_package,
     unit_actions,
 )
+from toyshift.data.formats.outline import Outline, identity_of
 
 META = "toyshift_meta"
 HAS_STATE = "toyshift_sim_state"  # whether `states` holds the simulator's state, or, for want of it, the observed one
@@ -158,10 +159,7 @@ def read(path: Path, options: ReadOptions) -> Stream:
     h5py = require_package("h5py", "robomimic", "reading robomimic files")
     try:
         with h5py.File(path, "r") as file:
-            if "data" not in file or "total" not in file["data"].attrs:
-                there = ", ".join(file) or "nothing"
-                raise FileError(f"{path} is no robomimic file: no group data with an attribute total; there is {there}")
-            names = sorted((n for n in file["data"] if n.startswith("demo")), key=lambda n: (len(n), n))
+            names = _demos(file, path)
             ours = file["data"].attrs.get(CONTRACTS)
             env_args = str(file["data"].attrs.get("env_args", ""))
             first = file["data"][names[0]] if names else None
@@ -188,6 +186,49 @@ def read(path: Path, options: ReadOptions) -> Stream:
 
     facts = {"source": str(path), "env_args": env_args, "foreign": ours is None}
     return Stream(action, observation, len(names), episodes, facts, robot)
+
+
+def _demos(file: Any, path: Path) -> list[str]:
+    """Returns the names of a file's demonstrations, in order."""
+    if "data" not in file or "total" not in file["data"].attrs:
+        there = ", ".join(file) or "nothing"
+        raise FileError(f"{path} is no robomimic file: no group data with an attribute total; there is {there}")
+    return sorted((n for n in file["data"] if n.startswith("demo")), key=lambda n: (len(n), n))
+
+
+def outline(path: Path) -> Outline:
+    """Opens a robomimic file without its actions; one of others has one task: its instruction, or its environment.
+
+    Raises:
+        FileError: the file is truncated or damaged, or no robomimic file.
+    """
+    h5py = require_package("h5py", "robomimic", "reading robomimic files")
+    damaged = f"{path} is truncated or damaged ({{}}); restore it from a copy"
+    try:
+        with h5py.File(path, "r") as file:
+            names = _demos(file, path)
+            attributes = dict(file["data"].attrs)
+            noted = [file["data"][name].attrs.get(META) for name in names]
+            obs = file["data"][names[0]]["obs"] if names else {}
+            keys = {k.removesuffix("_image"): k for k, v in obs.items() if v.ndim == 4 and v.shape[3] == 3}
+    except (OSError, KeyError, RuntimeError) as error:
+        raise FileError(damaged.format(error)) from error
+    ours = CONTRACTS in attributes
+    about = {key: json.loads(str(attributes.get(key) or "{}")) for key in ("env_args", "problem_info")}
+    task = about["problem_info"].get("language_instruction") or about["env_args"].get("env_name", "")  # LIBERO's, or
+
+    def first_images(camera: str, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+        with h5py.File(path, "r") as file:
+            for number in numbers:
+                try:
+                    yield np.asarray(file["data"][names[number]]["obs"][keys[camera]][0], dtype=np.uint8)
+                except (OSError, KeyError, RuntimeError, ValueError) as error:
+                    raise FileError(f"{names[number]} of {damaged.format(error)}") from error
+
+    metas = tuple(json.loads(str(meta)) if ours else {"task": str(task)} for meta in noted)
+    robot = contracts_from(str(attributes[CONTRACTS]), str(path))[2] if ours else ""
+    kind = "ToyShift's robomimic" if ours else "robomimic"
+    return Outline(path, kind, metas, robot, tuple(keys), identity_of([path]), first_images)
 
 
 def _low_dim(obs: Any) -> list[str]:

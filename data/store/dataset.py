@@ -85,7 +85,7 @@ class Dataset:
     def _info_or_complaint(self) -> dict[str, Any]:
         """Returns info.json; for a lenient reader nothing where it is missing or wrong: toyshift.json says the same."""
         try:
-            return _read_info(self.folder)
+            return read_info(self.folder)
         except FileError as error:
             if not self._lenient or not (self.folder / "meta" / "toyshift.json").exists():
                 raise
@@ -156,6 +156,10 @@ class Dataset:
             FileError: its file is missing, truncated or damaged; other episodes stay readable.
         """
         return self.encoded(i, keys).decode()
+
+    def first_image(self, i: int, key: str) -> NDArray[np.uint8]:
+        """Reads the image (H, W, 3) with which episode i begins, and decodes no other; raises as `episode`."""
+        return self.encoded(i, [key]).first(key)
 
     def encoded(self, i: int, keys: Iterable[str] | None = None) -> Encoded:
         """Reads episode i without decoding images; `histograms` is left empty."""
@@ -360,7 +364,12 @@ def file_crc(path: Path) -> int:
     return crc
 
 
-def _read_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: Path) -> dict[str, Any]:
+    """Reads meta/info.json of a LeRobot v3 folder, of ours or of others.
+
+    Raises:
+        FileError: the folder is none, or not finished; the file is damaged, or of another version of the layout.
+    """
     path = folder / "meta" / "info.json"
     if (folder / FINALIZING / "READY").exists() or (not path.exists() and (folder / EPISODES).is_dir()):
         remedy = "Run the command that collects it again: it goes on where it was"

@@ -10,20 +10,17 @@ import sys
 import numpy as np
 import pytest
 
-from toyshift.core.contract import ObservationContract
-from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.errors import ConfigError
 from toyshift.diagnostics import diversity
 from toyshift.diagnostics.diversity import (
     Diversity,
     diversity_table,
-    episode_frames,
     measure_diversity,
     measure_vectors,
     scale_of,
-    vectors_of,
     whiten,
 )
-from toyshift.diagnostics.features import Features, features_of, image_features
+from toyshift.diagnostics.features import Features, features_of, image_features, vectors_of
 from toyshift.diagnostics.reference_scale import UnitScale, make_scale, shipped_scale
 
 
@@ -210,7 +207,8 @@ def test_an_encoder_of_ones_own_needs_a_scale_that_is_named(monkeypatch):
         scale_of("", features)
     with pytest.raises(ConfigError, match=r"no scale is shipped for .*--scale DIR.*--scale unit"):
         measure_diversity({"it": varied(5)}, features)
-    monkeypatch.setattr(diversity, "episode_frames", lambda folder, camera: pictures(30, 2, (camera == "wrist", 0, 0)))
+    monkeypatch.setattr(diversity, "outline_of", lambda folder: None)
+    monkeypatch.setattr(diversity, "first_frames", lambda _, camera, most: pictures(30, 2, (camera == "wrist", 0, 0)))
     scale = scale_of("runs/other", features, "wrist")
     assert scale.squared(own_features(pictures(30, 2, (1, 0, 0)))).mean() == pytest.approx(2.0, rel=1e-4)
     result = measure_diversity({"it": varied(5), "other": varied(40)}, features, scale, resamples=20)
@@ -241,15 +239,3 @@ def test_bad_input_is_named():
     with pytest.raises(ConfigError, match="different shapes"):
         measure_diversity({"a": np.zeros((4, 8, 8, 3), np.uint8), "b": np.zeros((4, 9, 8, 3), np.uint8)})
     assert measure_vectors({"a": sphere(10, 0)}, UnitScale()).fragmentation is None
-
-
-def test_an_unknown_camera_is_refused_by_name(monkeypatch):
-    class Empty:
-        observation_contract = ObservationContract((("front", (8, 8)), ("wrist", (8, 8))), ())
-
-        def require_episodes(self):
-            """It has some."""
-
-    monkeypatch.setattr("toyshift.data.open_dataset", lambda folder: Empty())
-    with pytest.raises(UnknownNameError, match="Did you mean 'front'"):
-        episode_frames("anywhere", "fornt")

@@ -70,6 +70,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
         Measure("name", "how long?", POLICY, "length:of_policy", "length:table", *own),
     )
     monkeypatch.setattr(diagnose, "MEASURES", rows)
+    monkeypatch.setattr(measures, "CARDS", {})
 
 
 @pytest.mark.usefixtures("own")

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError, FileError
-from toyshift.diagnostics.diversity import vectors_of
-from toyshift.diagnostics.features import Features, features_of, image_features
+from toyshift.diagnostics.features import Features, features_of, image_features, vectors_of
 from toyshift.diagnostics.reference_scale import (
     SHIPPED,
     ReferenceScale,

@@ -12,6 +12,7 @@ import pytest
 from toyshift.core.errors import ContractError, FileError
 from toyshift.data.formats.convert import convert
 from toyshift.data.formats.exchange import ReadOptions
+from toyshift.data.formats.outline import outline_of
 from toyshift.data.formats.rlds import oxe_mixture_stream
 from toyshift.data.formats.rlds_write import oxe_action
 from toyshift.data.store.dataset import open_dataset
@@ -259,3 +260,31 @@ def test_memory_of_the_stream_does_not_grow_with_the_dataset():
     command = [sys.executable, str(BENCHMARK), "--episodes", "10", "--times", "20", "--way", "mixture", "--json"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
     assert found["mixture"]["more_mb"] < 0.4 * found["decoded_mb"], found
+
+
+def test_a_folder_that_nobody_knows_is_outlined(tmp_path):
+    rng = np.random.default_rng(3)
+    raw, still = [random_pictures(rng, 4 + i) for i in range(5)], np.zeros(7, np.float32)
+    steps = {"observation": {"image": picture()}, "action": tensor(7), "language_instruction": F.Text()}
+    folder = write_tfds(tmp_path, "nobody_knows", steps, [
+        [
+            {"observation": {"image": frame}, "action": still, "language_instruction": f"task {i % 2}"}
+            for frame in frames
+        ]
+        for i, frames in enumerate(raw)
+    ])
+    outline = outline_of(folder)
+    assert (outline.kind, outline.robot, outline.cameras, outline.ours) == ("RLDS", "", ("image",), False)
+    assert [meta["task"] for meta in outline.metas] == [f"task {i % 2}" for i in range(5)]
+    for found, i in zip(outline.first_images("image", [0, 2, 4]), (0, 2, 4), strict=True):
+        np.testing.assert_array_equal(found, raw[i][0])
+
+
+def test_what_we_wrote_is_outlined_as_it_was(demos, tmp_path):
+    convert(demos, tmp_path / "rlds", "rlds")
+    ours, same = outline_of(demos), outline_of(tmp_path / "rlds")
+    assert same.metas == ours.metas
+    assert (same.robot, same.cameras) == (ours.robot, ours.cameras)
+    for camera in ours.cameras:
+        for a, b in zip(same.first_images(camera, [1, 4]), ours.first_images(camera, [1, 4]), strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -1,0 +1,81 @@
+"""Cards: what a diagnosis ends in. One verdict in plain words, what speaks for and against it, and what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import textwrap
+from typing import Any
+
+from toyshift.diagnostics.statistics import Estimate
+from toyshift.diagnostics.tables import interval
+
+WIDTH = 120  # of the text for terminals [columns]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Card:
+    """What was found about a policy or about datasets.
+
+    Attributes:
+        kind: "policy" or "dataset".
+        subject: what it is about: a policy, or datasets and their number of episodes.
+        cue: the factor that is named, as factors are called elsewhere; "" where none is.
+        verdict: in plain words.
+        strength: how strongly, with its 95 % interval; nan where nothing was measured.
+        unit: of the strength, in words.
+        null: what the strength would be if nothing were there; nan where that is not known.
+        agree: lines of evidence for the verdict.
+        disagree: lines of evidence against it, or that bound it.
+        unknown: what this card cannot tell, and why.
+        advice: what to do, with the commands that do it.
+        error_rate: how often a card with such a verdict is wrong; None where that was not measured.
+        table: figures behind it, lines of equal keys.
+    """
+
+    kind: str
+    subject: str
+    cue: str
+    verdict: str
+    strength: Estimate
+    unit: str
+    null: float
+    agree: tuple[str, ...] = ()
+    disagree: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    error_rate: float | None = None
+    table: tuple[dict[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns JSON-able fields; what is undefined is null."""
+        null = None if math.isnan(self.null) else self.null
+        lists = {name: list(getattr(self, name)) for name in ("agree", "disagree", "unknown", "advice", "table")}
+        return dataclasses.asdict(self) | lists | {"strength": self.strength.to_json(), "null": null}
+
+
+def card_text(card: Card) -> str:
+    """Returns a card as text for terminals."""
+    head = f"{card.kind} card: {card.subject}"
+    lines = [head, "=" * min(len(head), WIDTH), card.verdict]
+    if not math.isnan(card.strength.value):
+        null = "" if math.isnan(card.null) else f", by chance {card.null:.2f}"
+        found = card.strength
+        lines += [f"{card.unit} {found.value:.2f} {interval(found.low, found.high)}{null}"]
+    rate = "not measured" if card.error_rate is None else f"{100 * card.error_rate:.0f} %"
+    parts = {
+        "for it": card.agree, "against it": card.disagree, "not known": card.unknown, "what to do": card.advice,
+        "wrong in": (f"{rate}",),
+    }  # fmt: skip
+    for title, entries in parts.items():
+        lines += [_entry(title if i == 0 else "", entry) for i, entry in enumerate(entries)]
+    return "\n".join("\n".join(textwrap.wrap(line, WIDTH)) if i < 3 else line for i, line in enumerate(lines))
+
+
+def _entry(title: str, text: str) -> str:
+    """Returns an entry behind its title; lines that are indented are commands, and not broken."""
+    margin = 12
+    first, *commands = text.splitlines()
+    shown = textwrap.wrap(first, WIDTH - margin)
+    indented = [" " * margin + line for line in [*shown, *commands]]
+    return f"{title:<{margin}}" + "\n".join(indented)[margin:]
