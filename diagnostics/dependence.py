@@ -67,7 +67,7 @@ class Pair:
     guess: float
     blind: float
     overlap: tuple[float, float] | None = None
-    inside: Inside | None = None
+    inside: Within | None = None
 
     @property
     def dependent(self) -> bool:
@@ -76,7 +76,7 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True)
-class Inside:
+class Within:
     """The dependence between two factors within datasets, mean over those in which both vary, weighed by episodes.
 
     Attributes:
@@ -215,7 +215,7 @@ def measure_pair(
     )  # fmt: skip
 
 
-def measure_inside(u: Indices, v: Indices, dataset: Indices, rng: np.random.Generator) -> Inside:
+def measure_inside(u: Indices, v: Indices, dataset: Indices, rng: np.random.Generator) -> Within:
     """Measures the dependence of two factors (N,) within each of several datasets."""
     value, chance, episodes = 0.0, np.zeros(RESAMPLES), 0
     for number in range(int(dataset.max()) + 1):
@@ -227,10 +227,10 @@ def measure_inside(u: Indices, v: Indices, dataset: Indices, rng: np.random.Gene
             chance += n * _shuffled(counts, rng, RESAMPLES)[0]
             episodes += n
     if not episodes:
-        return Inside(math.nan, math.nan, math.nan)
+        return Within(math.nan, math.nan, math.nan)
     value, chance = value / episodes, chance / episodes
     p_value = (1 + int(np.sum(chance >= value - 1e-12))) / (1 + RESAMPLES)
-    return Inside(value, float(chance.mean()), p_value)
+    return Within(value, float(chance.mean()), p_value)
 
 
 def overlap(codes: Indices, dataset: Indices) -> float:
