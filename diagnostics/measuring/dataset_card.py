@@ -153,7 +153,7 @@ def judge(found: Dependences, images: Diversity | None = None, task: TaskFromIma
         told = f"by the first images ({images.features}) the dataset is guessed right in {percent(apart.value)}"
         chance = f"{percent(1 / len(images.names))} by chance"
         also = "; what has to be done may show itself" if own and looks and told_apart else ""
-        (agree if told_apart and cue else disagree).append(f"{told} {_span(apart)}, {chance}{also}")
+        (agree if told_apart and (cue or not looks) else disagree).append(f"{told} {_span(apart)}, {chance}{also}")
     if task and not looks:
         told = f"by the first image the task is guessed right in {percent(task.right.value)} {_span(task.right)}"
         (agree if task.told else disagree).append(f"{told}, {percent(1 / task.tasks)} by chance")
@@ -232,7 +232,7 @@ def _limits(found: Dependences, images: Diversity | None) -> list[str]:
 
 
 def _span(value: Estimate) -> str:
-    return f"[{100 * value.low:.0f}, {100 * value.high:.0f}]"
+    return f"[{100 * value.low:.0f}, {100 * min(value.high, 1.0):.0f}]"  # balanced accuracies may end beyond
 
 
 def _capital(text: str) -> str:
