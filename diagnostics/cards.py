@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.tables import interval
 
 WIDTH = 120  # of the text for terminals [columns]
+LISTS = ("agree", "disagree", "unknown", "advice", "table")  # fields that are lists in JSON
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Card:
         advice: what to do, with the commands that do it.
         error_rate: how often a card with such a verdict is wrong; None where that was not measured.
         table: figures behind it, lines of equal keys.
+        word: the kind of verdict in a word or few, of cards of policies.
     """
 
     kind: str
@@ -46,12 +49,21 @@ class Card:
     advice: tuple[str, ...] = ()
     error_rate: float | None = None
     table: tuple[dict[str, Any], ...] = ()
+    word: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Returns JSON-able fields; what is undefined is null."""
         null = None if math.isnan(self.null) else self.null
-        lists = {name: list(getattr(self, name)) for name in ("agree", "disagree", "unknown", "advice", "table")}
+        lists = {name: list(getattr(self, name)) for name in LISTS}
         return dataclasses.asdict(self) | lists | {"strength": self.strength.to_json(), "null": null}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Card:
+        """Returns the card that `to_json` wrote; what a file says beside it is left aside."""
+        lists = {name: tuple(value[name]) for name in LISTS}
+        null = math.nan if value["null"] is None else float(value["null"])
+        told = {field.name: value[field.name] for field in dataclasses.fields(cls)}
+        return cls(**{**told, **lists, "strength": Estimate.from_json(value["strength"]), "null": null})
 
 
 def card_text(card: Card) -> str:

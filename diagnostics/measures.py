@@ -124,7 +124,10 @@ def _function(place: str) -> Any:
 
 # what a diagnosis of all questions ends in: "module:function" of this room, (asked, name of a measure -> its result) ->
 # `cards.Card`, and the planted truths of that
-CARDS = {DATASETS: ("measuring.dataset_card:dataset_card", "measuring.dataset_card:card_truths")}
+CARDS = {
+    POLICY: ("measuring.policy_card:policy_card", "measuring.policy_card:card_truths"),
+    DATASETS: ("measuring.dataset_card:dataset_card", "measuring.dataset_card:card_truths"),
+}
 
 
 def card_of(needs: str, asked: Asked, answers: Mapping[str, Any]) -> Card | None:

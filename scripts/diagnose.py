@@ -161,20 +161,25 @@ def main(cfg: Config) -> dict[str, Any]:
         return listed(cfg)
     if cfg.self_test:
         return tried(cfg)
-    result, card = (of_policies(cfg), None) if cfg.policy else of_all_at_once(cfg)
+    result, cards = of_policies(cfg) if cfg.policy else of_all_at_once(cfg)
     given = {name: _told(value) for name, value in dataclasses.asdict(cfg).items()}
     made_by = {"manifest": manifest(given, cfg.seed)}
     whole = len(result) == len(cfg.measures)
     file = cfg.file if whole else cfg.out / f"{'-'.join(result) or 'nothing'}.json"
     write_json(file, result | made_by)
     print(f"results: {file}")
-    if card:
+    for name, card in cards.items():
         from toyshift.diagnostics.cards import card_text
 
-        place = cfg.out / f"{card.kind}_card.json"
-        write_json(place, card.to_json() | made_by)
-        print(f"\n{card_text(card)}\n\ncard: {place}")
-    return result | {"out": file} | ({"card": card.to_json()} if card else {})
+        write_json(cfg.out / name, card.to_json() | made_by)
+        print(f"\n{card_text(card)}\n\ncard: {cfg.out / name}")
+    told = [card.to_json() for card in cards.values()]
+    return result | {"out": file} | ({"cards": told} if told else {})
+
+
+def card_file(policy: str) -> str:
+    """Returns the file of a policy's card."""
+    return f"card-{''.join(c if c.isalnum() or c in '-_.' else '_' for c in Path(policy).name)}.json"
 
 
 def _told(value: Any) -> Any:
@@ -206,8 +211,8 @@ def tried(cfg: Config) -> dict[str, Any]:
     return {"ok": all(truth.ok for _, truth in found), "truths": lines}
 
 
-def of_policies(cfg: Config) -> dict[str, Any]:
-    """Answers every question about each policy: name of the measure -> policy -> result."""
+def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
+    """Answers every question about each policy: name of the measure -> policy -> result; and file -> card."""
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
 
     for policy in cfg.policy:
@@ -218,18 +223,24 @@ def of_policies(cfg: Config) -> dict[str, Any]:
             )
         policy_fingerprint(policy, cfg.remote)
     results: dict[str, Any] = {measure.name: {} for measure in cfg.measures}
+    cards = {}
     for policy in cfg.policy:
+        asked, answers = cfg.asked(policy), {}
         for measure in cfg.measures:
             if measure.inside and is_remote(policy):
                 print(f"{measure.name} of {policy}: not taken, {measure.inside}")
-            elif (answer := measure.answer(cfg.asked(policy))) is not None:
+            elif (answer := measure.answer(asked)) is not None:
                 print(measure.show(answer))
+                answers[measure.name] = answer
                 results[measure.name][policy] = answer.to_json()
-    return results
+        if card := card_of(POLICY, asked, answers):
+            cards[card_file(policy)] = card
+    return results, cards
 
 
-def of_all_at_once(cfg: Config) -> tuple[dict[str, Any], Card | None]:
-    """Answers every question about datasets, rows or arrays, all of them together: name of the measure -> result.
+def of_all_at_once(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
+    """Answers every question about datasets, rows or arrays, all of them together: name of the measure -> result; and
+    file -> card.
 
     What was not named and these data do not define is left out, and said. Where nothing was named, a card comes last.
     """
@@ -247,4 +258,5 @@ def of_all_at_once(cfg: Config) -> tuple[dict[str, Any], Card | None]:
             print(("\n" if answers else "") + measure.show(answer))
             answers[measure.name] = answer
     card = None if cfg.measure else card_of(cfg.measures[0].needs, asked, answers)
-    return {name: answer.to_json() for name, answer in answers.items()}, card
+    results = {name: answer.to_json() for name, answer in answers.items()}
+    return results, {f"{card.kind}_card.json": card} if card else {}

@@ -359,7 +359,7 @@ def counterfactual(
             caveats=(*caveats, f"a change of 1 is {unit_name}"),
         ))  # fmt: skip
     robot = undefined(NAME, UNIT, ROBOT, subject=_subject(answers, "robot"))
-    return Findings((*findings, robot))
+    return Findings((*findings, robot), training)
 
 
 def _subject(answers: Answers, factor: str) -> str:

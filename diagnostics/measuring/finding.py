@@ -47,9 +47,15 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """A measure's answers: one per policy and object set."""
+    """A measure's answers: one per policy and object set.
+
+    Attributes:
+        found: the answers.
+        training: successes and episodes of the policy as in training, where the measure asked for it and knows.
+    """
 
     found: tuple[Finding, ...]
+    training: tuple[int, int] | None = None
 
     def to_json(self) -> list[dict[str, Any]]:
         return [finding.to_json() for finding in self.found]

@@ -24,6 +24,8 @@ LEAST = 3  # episodes of a value, without which it implies nothing
 SHUFFLES = 500
 TIED = 0.05  # p, corrected by Holm over factors, up to which a factor tells of the place
 
+SAME, TIED_TO_NONE = "it is the same in all episodes", "the data tie it to no place"  # why a factor implied nothing
+
 Place = tuple[float, float]  # on the table, base frame [m]
 
 
@@ -131,7 +133,7 @@ def implied_of(
         which, shown = _groups(values)
         kept = [i for i in range(len(shown)) if (which == i).sum() >= LEAST]
         if len(kept) < 2:
-            nothing[name] = "it is the same in all episodes" if len(shown) == 1 else "its values have too few episodes"
+            nothing[name] = SAME if len(shown) == 1 else "its values have too few episodes"
             continue
         rng, told = episode_rng(seed, 0, f"implied {name}"), _told(which, places)
         chance = [_told(rng.permutation(which), places) for _ in range(SHUFFLES)]
@@ -147,7 +149,7 @@ def implied_of(
         found[one.factor] = dataclasses.replace(one, p=p)
         if p > TIED or one.apart < APART:
             why = f"places {100 * one.apart:.1f} cm apart" if p <= TIED else f"p {p:.2g}"
-            nothing[one.factor] = f"the data tie it to no place ({why})"
+            nothing[one.factor] = f"{TIED_TO_NONE} ({why})"
             del found[one.factor]
     return found, nothing
 

@@ -1,0 +1,471 @@
+"""The card of a policy: which shortcut it takes, if one can be shown, what speaks for and against it, and what to do.
+
+*Shortcut* is said of one thing only: the data tied a factor to the target's place, and swapped in the same state it
+sends the actions there (`counterfactual`, direction known). Everything else is less, and is said so: a side of which
+nobody knows whether training taught it, or sensitivity. What other measures say is evidence beside it. `predicted` is
+never quoted: its formula is not shown to work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toyshift.core.files import read_json
+from toyshift.diagnostics.cards import Card
+from toyshift.diagnostics.changes import ChangedSuccess
+from toyshift.diagnostics.measuring.dataset_card import seen
+from toyshift.diagnostics.measuring.counterfactual import ALPHA, LEAST, OTHERS, UNIT
+from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, percent
+from toyshift.diagnostics.measuring.implied import SAME, TIED_TO_NONE
+from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM
+from toyshift.diagnostics.sensitivity import ROBUST, SENSITIVE, FactorEffect, SensitivityResult, check_label
+from toyshift.diagnostics.statistics import Estimate, PairedDifference, holm
+from toyshift.diagnostics.tables import interval
+from toyshift.policies.remote.options import is_remote
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics.measures import Asked
+    from toyshift.diagnostics.measuring.self_test import Truth
+
+# kinds of verdicts, the strongest first; only the first says that a shortcut was shown
+SHORTCUT, SIDE, MOVED, NOTHING = "shortcut", "goes to one side", "sensitive", "nothing found"
+INCAPABLE, UNKNOWN = "incapable", "not known"
+# Word -> {"wrong": k, "cards": n}: of n cards of policies whose truth was planted, k were wrong. Written by the exam
+# (issue 16) once it has been run; until then the file is not there, and cards say so.
+EXAM = Path(__file__).parents[1] / "assets" / "exam.json"
+AS_MUCH = "cm of the target's way that move its actions as much"
+INSIDE = ("patching", "probes", "steer")
+POOLED = "detpool"  # a pooling that reads the image at the target alone
+NEVER = Estimate(math.nan, math.nan, math.nan, 0)
+
+
+def called(factor: str) -> str:
+    """Returns a factor in words."""
+    return "other objects on the table" if factor == OTHERS else seen(factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What the measures say of one factor; None where they were not taken, or do not look at it.
+
+    Attributes:
+        factor: its name.
+        swap: of counterfactual.
+        effect: of sensitivity.
+        change: paired success with it changed.
+        p: McNemar's of that, corrected by Holm over factors.
+        inside: measure that looks into the network -> its finding.
+    """
+
+    factor: str
+    swap: Finding | None = None
+    effect: FactorEffect | None = None
+    change: PairedDifference | None = None
+    p: float = 1.0
+    inside: Mapping[str, Finding] = dataclasses.field(default_factory=dict)
+
+    @property
+    def line(self) -> Mapping[str, Any]:
+        """Figures of the clearest swap; {} where it is undefined."""
+        return self.swap.table[0] if self.swap and self.swap.table else {}
+
+    @property
+    def word(self) -> str:
+        """Kind of verdict on this factor alone, of a policy that can do its task."""
+        if self.line.get("named"):
+            known, why = self.line["direction"] == "known", self.line["why unknown"]
+            if known and self.line["response_cm"] > 0:
+                return SHORTCUT
+            # what never varied, or told of no place, cannot have been learnt as one
+            return MOVED if known or why.startswith((SAME, TIED_TO_NONE)) else SIDE
+        return MOVED if (self.effect and self.effect.label == SENSITIVE) or self.p <= ALPHA else NOTHING
+
+    @property
+    def strength(self) -> tuple[Estimate, str, float]:
+        """Value, unit and null of what the verdict on this factor rests on."""
+        if self.swap and self.line.get("named"):
+            return self.swap.value, UNIT, 0.0
+        if self.effect and self.effect.label == SENSITIVE:
+            return self.effect.ratio, AS_MUCH, math.nan
+        return (self.change.difference, "change of success", 0.0) if self.change else (NEVER, "", math.nan)
+
+    def figures(self) -> dict[str, Any]:
+        """Returns a line of the card's table."""
+        names = ("from", "to", "response_cm", "low", "high", "p (Holm)", "beta", "direction", "named")
+        swap = {name: _plain(self.line.get(name)) for name in names}
+        ratio, label = (self.effect.ratio.value, self.effect.label) if self.effect else (None, "")
+        success = self.change.difference.value if self.change else None
+        return {"factor": self.factor, **swap, "as_cm_of_target": _plain(ratio), "label": label, "success": success}
+
+
+def _plain(figure: Any) -> Any:
+    return None if isinstance(figure, float) and not math.isfinite(figure) else figure
+
+
+def read_answers(answers: Mapping[str, Any]) -> tuple[Told, ...]:
+    """Returns what measures say of each factor, from their results by name."""
+    swaps = _by_factor(answers.get("counterfactual"))
+    swaps.pop("robot", None)  # never looked at
+    inside = {name: _by_factor(answers.get(name)) for name in INSIDE}
+    measured: SensitivityResult | None = answers.get("sensitivity")
+    effects = {effect.factor: effect for effect in measured.factors} if measured else {}
+    played: ChangedSuccess | None = answers.get("success")
+    changes = dict(played.change) if played else {name: e.success for name, e in effects.items() if e.success}
+    if _fails(_ordinary(answers)):  # a policy that fails without a change cannot fail because of one
+        changes = {}
+    corrected = dict(zip(changes, holm([change.p_value for change in changes.values()]), strict=True))
+    return tuple(
+        Told(
+            factor, swaps.get(factor), effects.get(factor), changes.get(factor), corrected.get(factor, 1.0),
+            {name: found[factor] for name, found in inside.items() if factor in found},
+        )
+        for factor in dict.fromkeys([*swaps, *effects, *changes])
+    )  # fmt: skip
+
+
+def _by_factor(result: Findings | None) -> dict[str, Finding]:
+    return {one.subject.rpartition(", ")[2]: one for one in result.found} if result else {}
+
+
+def _ordinary(answers: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Returns successes and episodes on its training objects under the ordinary look; None where nobody knows."""
+    measured: SensitivityResult | None = answers.get("sensitivity")
+    played: ChangedSuccess | None = answers.get("success")
+    if measured and measured.training:
+        return measured.training
+    return (played.training.k, played.training.n) if played and played.training else None
+
+
+def _fails(tried: tuple[int, int] | None) -> bool:
+    return tried is not None and tried[0] < CAPABLE_FROM * tried[1]
+
+
+def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
+    """Makes the card of a policy from the results of its measures, by name; None where none says what moves it.
+
+    Args:
+        asked: which policy, and on what.
+        answers: "counterfactual", "sensitivity", "success", "patching", "probes", "steer", those that were taken.
+    """
+    told = read_answers(answers)
+    if not told:
+        return None
+    swapped: Findings | None = answers.get("counterfactual")
+    able = (swapped and swapped.training) or _ordinary(answers)  # the first under the looks of its data, if named
+    if able is None or _fails(able):
+        return _silent(asked, able)
+    ranked = sorted(told, key=_rank)
+    word = ranked[0].word
+    if word == NOTHING and all(math.isnan(one.swap.value.value) for one in told if one.swap) and not any(
+        one.effect for one in told
+    ):
+        word = UNKNOWN
+    first = ranked[0] if word not in (NOTHING, UNKNOWN) else None
+    named = [one for one in ranked if one.word == word] if first else []
+    agree, disagree, unknown = (_nothing(told) if word == NOTHING else ([], [], []))
+    k, n = able
+    for one in named:
+        for side, line in _evidence(one):
+            {"+": agree, "-": disagree, "?": unknown}[side].append(line)
+    if word != NOTHING:
+        agree.append(f"it can do its task: {k} of {n} episodes as in training succeed")
+    measured = answers.get("sensitivity")
+    value, unit, null = first.strength if first else (NEVER, "", math.nan)
+    return Card(
+        kind="policy", subject=asked.policy, cue=first.factor if first and word in (SHORTCUT, SIDE) else "",
+        verdict=_verdict(word, named, [one for one in ranked if one not in named], told), strength=value, unit=unit,
+        null=null, agree=tuple(agree), disagree=tuple(disagree),
+        unknown=(*unknown, *_limits(asked, answers, told, word)),
+        advice=tuple(_advice(asked, word, first, measured.pooling if measured else "")), error_rate=error_rate(word),
+        table=tuple(one.figures() for one in told), word=word,
+    )  # fmt: skip
+
+
+def _rank(told: Told) -> tuple[float, ...]:
+    """Orders factors: the strongest kind of verdict first, and of one kind the one that moves it furthest."""
+    kinds = (SHORTCUT, SIDE, MOVED, NOTHING)
+    ratio = told.effect.ratio.value if told.effect else 0.0
+    return (kinds.index(told.word), -abs(told.line["response_cm"]) if told.line.get("named") else 0.0, -ratio)
+
+
+def error_rate(word: str) -> float | None:
+    """Returns which part of cards with such a verdict the exam found wrong; None while that has not been measured."""
+    if not EXAM.is_file() or word not in (counted := read_json(EXAM)):
+        return None
+    return float(counted[word]["wrong"] / counted[word]["cards"])
+
+
+# ---------------------------------------------------------------- verdicts
+
+
+def _silent(asked: Asked, able: tuple[int, int] | None) -> Card:
+    """Returns the card of a policy of which nothing can be said."""
+    if able:
+        word, tried = INCAPABLE, f"it succeeds in {able[0]} of {able[1]} episodes as in training"
+        verdict = f"Incapable: {tried}. What moves a policy that cannot do its task is no shortcut: nothing is said."
+        advice = ["train it longer, or on more demonstrations, and ask again (docs/training.md)"]
+        if not asked.trained_on:
+            advice.append(
+                "if it was trained under other looks than the ordinary one, name its data: success is then measured "
+                f"under theirs\n{_again(asked, '--trained-on DATA')}"
+            )
+    else:
+        word, verdict = UNKNOWN, "Nothing is said: whether it can do its task at all is not known."
+        more = "" if asked.trials else "--trials 20"
+        known = "--training-set toys:train" if not asked.training_set and not asked.trained_on else ""
+        advice = [f"say what it was trained on, and have it tried\n{_again(asked, known, more)}"]
+    return Card(
+        kind="policy", subject=asked.policy, cue="", verdict=verdict, strength=NEVER, unit="", null=math.nan,
+        unknown=("what it is sensitive to: figures of measures stand beside this card, without labels", *_exam(word)),
+        advice=tuple(advice), error_rate=error_rate(word), word=word,
+    )  # fmt: skip
+
+
+def _verdict(word: str, named: Sequence[Told], others: Sequence[Told], told: Sequence[Told]) -> str:
+    """Returns a card's verdict.
+
+    Args:
+        word: its kind.
+        named: factors of that kind, the strongest first.
+        others: the others, likewise.
+        told: all of them.
+    """
+    if word == UNKNOWN:
+        return f"Nothing can be said: {'; '.join(dict.fromkeys(_why(one.swap) for one in told if one.swap))}."
+    if word == NOTHING:
+        many = listed([called(one.factor) for one in told], 8)
+        return f"Nothing was found; that is no proof of absence. Looked at: {many}."
+    first, *more = named
+    what = called(first.factor)
+    company = f" So it does with {listed([called(one.factor) for one in more])}." if more else ""
+    if word == SHORTCUT:
+        part = f"{100 * first.line['beta']:.0f} % of the way to where the data had the target under the other"
+        said = f"It takes {what} for the target's place: swapped in the same state, it goes {part}."
+    elif word == SIDE:
+        why = first.line["why unknown"]
+        said = f"It goes to one side with {what}; whether training taught it is not known ({why})."
+    else:
+        many = listed([called(one.factor) for one in named], 6)
+        return f"Sensitive to {many}; no shortcut is shown."
+    weaker = [called(one.factor) for one in others if one.word in (SIDE, MOVED)]
+    return said + company + (f" It is sensitive to {listed(weaker, 6)}, too." if weaker else "")
+
+
+def _nothing(told: Sequence[Told]) -> tuple[list[str], list[str], list[str]]:
+    """Returns what speaks for, against and neither way where no factor is named."""
+    agree, disagree, unknown = [], [], []
+    if swapped := [one for one in told if one.line]:
+        sizes = [f"{one.factor} {one.line['response_cm']:+.1f} cm, p {one.line['p (Holm)']:.2g}" for one in swapped]
+        agree.append(f"swapped in the same state, none sends it to one side beyond chance: {listed(sizes, 8)}")
+    if robust := [one.factor for one in told if one.effect and one.effect.label == ROBUST]:
+        agree.append(f"its actions hardly move with {listed(map(called, robust), 6)} (robust)")
+    if restless := [one for one in swapped if math.hypot(one.line["rest_cm"], one.line["response_cm"]) >= LEAST]:
+        sizes = [f"{one.factor} {one.line['rest_cm']:.1f} cm" for one in restless]
+        disagree.append(f"its actions do move either way, to no side: {listed(sizes, 8)}")
+    for one in told:
+        for side, line in _success(one):
+            {"+": disagree, "-": agree, "?": unknown}[side].append(line)
+    if loose := [one.factor for one in told if one.effect and one.effect.label not in (ROBUST, SENSITIVE)]:
+        unknown.append(f"whether it is robust to {listed(map(called, loose), 6)}: not shown")
+    return agree, disagree, unknown
+
+
+# ---------------------------------------------------------------- evidence
+
+
+def _evidence(told: Told) -> Iterator[tuple[str, str]]:
+    """Yields what measures say of a factor that is named: "+" for it, "-" against it or bounding it, "?" neither."""
+    line, what = told.line, called(told.factor)
+    if told.swap is None:
+        yield "?", f"which way its actions go with {what}: counterfactual was not taken"
+    elif not line:
+        yield "?", f"which way its actions go with {what}: {_why(told.swap)}"
+    else:
+        yield from _swapped(told)
+    if told.effect and told.effect.label:
+        ratio, label = told.effect.ratio, told.effect.label
+        much = f"{ratio.value:.1f} cm {interval(ratio.low, ratio.high, 1)} of the target's way"
+        side = {SENSITIVE: "+", ROBUST: "-"}.get(label, "?")
+        yield side, f"sensitivity: {what} moves its actions as much as {much} ({label})"
+    yield from _success(told)
+    yield from _inside(told)
+
+
+def _swapped(told: Told) -> Iterator[tuple[str, str]]:
+    line, what, found = told.line, called(told.factor), told.swap
+    assert found is not None, "it has a line"
+    swap = f"{line['from']:g} -> {line['to']:g}"
+    size = f"{line['response_cm']:+.1f} cm {interval(line['low'], line['high'], 1)} of the target's place"
+    chance = f"p {line['p (Holm)']:.2g} where signs of whole objects are dealt out"
+    if not line["named"]:
+        yield "-", f"counterfactual: {told.factor} {swap} in the same state shows no side: {size}, {chance}"
+        return
+    known = line["direction"] == "known"
+    if known:
+        beta = f"beta {line['beta']:.2f} {interval(line['beta low'], line['beta high'])}, 1 follows the cue alone"
+        yield "+", f"counterfactual: {told.factor} {swap} in the same state moves it by {size} ({beta}), {chance}"
+    else:
+        toward = f"towards x {line['x']:+.1f}, y {line['y']:+.1f}"
+        yield "+", f"counterfactual: {told.factor} {swap} in the same state is worth {size}, {toward}, {chance}"
+    if known and line["response_cm"] < 0:
+        yield "-", f"it goes away from the place that the data tie {what} to: no shortcut on it"
+    if known and line["response_cm"] > 0 and line["beta high"] < 1:
+        left = f"{100 * (1 - line['beta']):.0f} %"
+        yield "-", f"it follows the target as well: {left} of the way is not taken"
+    if not known and line["why unknown"].startswith((SAME, TIED_TO_NONE)):
+        yield "-", f"training cannot have taught {what} as a place: {line['why unknown']}"
+    side, share = "+" if line["consistent share"] >= 0.5 else "-", percent(line["consistent share"])
+    yield side, f"counterfactual, {what}: {share} of the squared responses is the same everywhere, the rest either way"
+    if line["along place"] < 0.5:
+        part = percent(line["along place"])
+        yield "-", f"counterfactual, {what}: {part} of the change of its actions could be a change of place, not more"
+    yield from (("?", f"counterfactual, {what}: {note}") for note in found.caveats if " are the units" in note)
+
+
+def _success(told: Told) -> Iterator[tuple[str, str]]:
+    """Yields what success says of a factor: whether it changes with it."""
+    if told.change is None:
+        return
+    d = told.change.difference
+    points = f"{100 * d.value:+.0f} points {interval(100 * d.low, 100 * d.high, 0)} in {told.change.n} episodes"
+    said = check_label("", d)
+    side = "?" if said.startswith("too few") else "-" if said.endswith("holds") else "+"
+    yield side, f"success with {called(told.factor)} changed, the same starts: {points}, {said}"
+
+
+def _inside(told: Told) -> Iterator[tuple[str, str]]:
+    """Yields what measures inside the network say: lines of cards, and that nothing moves in there."""
+    for name, found in told.inside.items():
+        if found.card:
+            yield "+", f"{name}: {found.card}"
+        elif name == "patching" and "nothing to carry" in found.verdict:
+            yield "-", f"{name}: {_why(found)}"
+        elif name != "probes":  # those that are not admitted say nothing
+            yield "?", f"{name}: {_why(found)}"
+
+
+def _why(found: Finding) -> str:
+    return found.verdict.removeprefix("undefined: ")
+
+
+# ---------------------------------------------------------------- limits and advice
+
+
+def _limits(asked: Asked, answers: Mapping[str, Any], told: Sequence[Told], word: str) -> Iterator[str]:
+    """Yields what a card cannot tell, and why."""
+    if not asked.trained_on:
+        yield "what training taught: without its data (--trained-on) no factor can be called a shortcut"
+    elif untold := [one for one in told if one.line.get("direction") == "unknown"]:
+        reasons: dict[str, list[str]] = {}
+        for one in untold:
+            reasons.setdefault(str(one.line["why unknown"]), []).append(one.factor)
+        for why, factors in reasons.items():
+            yield f"no shortcut can be shown or ruled out for {listed(factors, 8)}: {why}"
+    lost: dict[str, list[str]] = {}
+    for one in told:
+        if one.swap and not one.line and one.word != word:
+            lost.setdefault(_why(one.swap), []).append(one.factor)
+    yield from (f"which way its actions go with {listed(factors, 8)}: {why}" for why, factors in lost.items())
+    if (tried := _ordinary(answers)) and _fails(tried):
+        k, n = tried
+        yield f"labels and changes of success: of its training objects under the ordinary look it lifts {k} of {n}"
+    if is_remote(asked.policy):
+        yield "what is inside its network: it only tells its actions (patching, probes and steer are not taken)"
+    elif left := [name for name in ("counterfactual", "sensitivity", *INSIDE) if name not in answers]:
+        yield f"what was not measured: {', '.join(left)}"
+    yield "cues on values that were not shown, on the robot, and on what cannot be seen"
+    yield from _exam(word)
+
+
+def _exam(word: str) -> tuple[str, ...]:
+    told = "the exam that measures it has not been run yet"
+    return () if error_rate(word) is not None else (f"how often such a verdict is wrong: {told}",)
+
+
+def _again(asked: Asked, *more: str) -> str:
+    data = " ".join(shlex.quote(str(path)) for path in asked.trained_on)
+    given = ["--trained-on", data] if data else []
+    return " ".join(["toyshift diagnose --policy", shlex.quote(asked.policy), *given, *filter(None, more)])
+
+
+def _advice(asked: Asked, word: str, first: Told | None, pooling: str) -> Iterator[str]:
+    """Yields what to do, with the commands that do it."""
+    if word in (NOTHING, UNKNOWN) or first is None:
+        data = "" if asked.trained_on else "--trained-on DATA"
+        more = f"--scenes {max(80, 2 * asked.scenes)} --trials {max(50, 2 * asked.trials)}"
+        yield f"look harder where it matters\n{_again(asked, data, more)}"
+        return
+    if word == SIDE and not asked.trained_on:
+        yield f"ask its data, which alone know whether training taught it\n{_again(asked, '--trained-on DATA')}"
+    what = called(first.factor)
+    yield from _repairs(asked, first.factor, what)
+    if pooling and POOLED not in pooling and first.factor != "object_colour":
+        command = "toyshift train --data DATA --pooling detpool --out runs/detpool"
+        yield f"train with detection pooling, which reads the image at the target alone (it needs its mask)\n{command}"
+    yield f"then diagnose what was trained on it: only a policy shows whether {what} has lost its hold"
+
+
+def _repairs(asked: Asked, factor: str, what: str) -> Iterator[str]:
+    """Yields how data are made in which a factor tells nothing of the place."""
+    from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
+    from toyshift.envs.shifts import FACTORS
+
+    folder = next(iter(asked.trained_on), None)
+    data = shlex.quote(str(folder)) if folder else "DATA"
+    if factor == OTHERS:
+        command = "toyshift collect --objects toys:train --shift distractors=3 --out runs/among-others"
+        yield f"collect demonstrations among other objects as well, and train on both\n{command}"
+        return
+    if factor not in FACTORS:
+        return
+    if folder and is_fragmented(folder):
+        design = read_plan(folder)[0]
+        same = f" --diversity {design.diversity:g} --disparity {design.disparity:g}" if design.factor == factor else ""
+        command = f"toyshift augment cue {data} {data}-clean --factor {factor}{same} --correlation 0"
+        yield f"render the same episodes with {what} drawn alike wherever the target lies, and train on them\n{command}"
+    elif factor == "azimuth":
+        command = f"toyshift augment viewpoint {data} {data}-views --azimuth -30 30"
+        yield f"render the same episodes from other viewpoints, and train on them\n{command}"
+    dials = f"--factor {factor} --diversity 2 --disparity 0 --correlation 0"
+    command = f"toyshift data fragment --m 2 {dials} --episodes 200 --out runs/independent"
+    yield f"or collect anew, with {what} drawn alike wherever the target lies\n{command}"
+
+
+# ---------------------------------------------------------------- planted truths
+
+
+def card_truths() -> list[Truth]:
+    """Scripted policies: takes the table for the place, goes to a side, is only jolted, does none of these."""
+    from toyshift.diagnostics.measures import Asked
+    from toyshift.diagnostics.measuring import planted
+    from toyshift.diagnostics.measuring.counterfactual import Swaps, counterfactual
+    from toyshift.diagnostics.measuring.implied import Implied
+    from toyshift.diagnostics.measuring.self_test import Truth
+
+    told = Implied("table", (0, 3), ((0.0, -0.05), (0.0, 0.05)), 100, 1.0, 0.01)
+    data = Path("DATA")
+
+    def word(known: bool, able: tuple[int, int] = (20, 20), seed: int = 0, **script: float) -> str:
+        swaps = Swaps({"light": (0.5,)}, {"table": told}) if known else Swaps({"table": (3,), "light": (0.5,)})
+        policy = planted.scripted(slope=10 / 3, seed=seed, **script)
+        found = counterfactual(planted.looked_at(policy, swaps, looks=1, seed=seed), swaps, training=able)
+        asked = Asked(
+            policy="scripted", trained_on=(data,) if known else (), objects="planted", scenes=40, looks=1, trials=20,
+            camera="", seed=seed, out=data,
+        )  # fmt: skip
+        card = policy_card(asked, {"counterfactual": found})
+        return card.word if card else ""
+
+    jolted = [word(True, jolt=3.0, seed=seed) == SHORTCUT for seed in range(20)]
+    return [
+        Truth("takes the table for half of the place: a shortcut", 1.0, float(word(True, rho=0.5) == SHORTCUT), 0.0),
+        Truth("the same without data: one side", 1.0, float(word(False, rho=0.5) == SIDE), 0.0),
+        Truth("the same in 4 of 20 episodes: incapable", 1.0, float(word(True, (4, 20), rho=0.5) == INCAPABLE), 0.0),
+        Truth("follows the target alone: nothing found", 1.0, float(word(True) == NOTHING), 0.0),
+        Truth("jolted to no side: at most 5 % shortcuts", 0.0, max(0.0, sum(jolted) / len(jolted) - 0.05), 0.1),
+    ]
