@@ -41,6 +41,7 @@ OF_ONE_FILE = frozenset({"run_key", "policy_hash", "objects_hash", "objects"})
 LEFT_OUT = {
     "ran": "What was run: no description was given.",
     "success": "Success by set and pooling: no evaluation rows were given.",
+    "cards": "Cards: no diagnosis ended in one.",
     "sensitivity": "What each policy is sensitive to: no diagnosis was run.",
     "repair": "What the repair changed: no repaired policy was evaluated against a control.",
     "objects": "Success by object: no per-object rows were given.",
@@ -51,8 +52,8 @@ LEFT_OUT = {
     "provenance": "Versions and seeds: no manifest was given.",
 }
 NAVIGATION = {
-    "success": "Success", "sensitivity": "Sensitivity", "repair": "Repair", "videos": "Films", "objects": "Objects",
-    "diversity": "Data", "curves": "Training", "sheets": "Toys", "provenance": "Versions",
+    "success": "Success", "cards": "Cards", "sensitivity": "Sensitivity", "repair": "Repair", "videos": "Films",
+    "objects": "Objects", "diversity": "Data", "curves": "Training", "sheets": "Toys", "provenance": "Versions",
 }
 
 
@@ -213,6 +214,12 @@ def _verdict(result: SensitivityResult) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
+def _entry(text: str) -> tuple[str, str]:
+    """Returns what a card says to do, and the commands behind it."""
+    first, _, commands = text.partition("\n")
+    return first[:1].upper() + first[1:], commands
+
+
 def _curves(data: ReportData, names: _Names) -> list[dict[str, Any]]:
     panels = []
     for metric in dict.fromkeys(c.metric for c in data.curves):
@@ -261,6 +268,7 @@ def render_report(data: ReportData) -> str:
     sections: dict[str, Any] = {
         "ran": data.ran,
         "success": {object_set: [s for s in ordered if s.object_set == object_set] for object_set in rank},
+        "cards": data.cards,
         "sensitivity": data.sensitivity,
         "repair": data.repair,
         "objects": data.objects,
@@ -276,7 +284,7 @@ def render_report(data: ReportData) -> str:
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": _factor,
         "in_order": _in_order, "verdict": _verdict, "at": _scale(data.sensitivity), "measures": _measures,
         "image": image_uri, "film": video_uri, "p": _p, "seen": functools.partial(_seen_by, data, names),
-        "holm": lambda line: corrected[id(line)],
+        "entry": _entry, "holm": lambda line: corrected[id(line)],
     }
     return environment.get_template("report.html.j2").render(
         title=data.title, subtitle=data.subtitle, headlines=data.headlines or derive_headlines(data),

@@ -12,6 +12,7 @@ from typing import Any
 from toyshift.core.arrays import Image
 from toyshift.core.errors import FileError
 from toyshift.diagnostics.actors import BUILTIN
+from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.rows import Row
@@ -183,6 +184,7 @@ class ReportData:
             absent where nobody knows, and then nothing is said.
         set_titles: object set -> title.
         policy_titles: policy -> title.
+        cards: what diagnoses of policies and datasets ended in.
         sensitivity: one panel per policy.
         repair: what a dataset change repaired.
         objects: per-object panels.
@@ -204,6 +206,7 @@ class ReportData:
     seen: Mapping[tuple[str, str], Seen] = dataclasses.field(default_factory=dict)
     set_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     policy_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cards: Sequence[Card] = ()
     sensitivity: Sequence[SensitivityPanel] = ()
     repair: Sequence[Repair] = ()
     objects: Sequence[ObjectPanel] = ()

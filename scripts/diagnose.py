@@ -225,7 +225,8 @@ def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
     results: dict[str, Any] = {measure.name: {} for measure in cfg.measures}
     cards = {}
     for policy in cfg.policy:
-        asked, answers = cfg.asked(policy), {}
+        asked = cfg.asked(policy)
+        answers: dict[str, Any] = {}
         for measure in cfg.measures:
             if measure.inside and is_remote(policy):
                 print(f"{measure.name} of {policy}: not taken, {measure.inside}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from toyshift.diagnostics.report_data import ObjectPanel, Sheet, Video
     from toyshift.diagnostics.seen import Seen
 
+CARDS = ("card-*.json", "dataset_card.json")  # files that `toyshift diagnose` writes
 T = TypeVar("T")
 
 
@@ -47,7 +48,8 @@ class Config(Common):
 def main(cfg: Config) -> dict[str, Any]:
     """Writes one self-contained HTML file from everything that a run's folder holds.
 
-    Rows (*.parquet), sensitivity.json, diversity.json, metrics.jsonl and *.mp4 are found at any depth.
+    Rows (*.parquet), sensitivity.json, diversity.json, cards (card-*.json, dataset_card.json), metrics.jsonl and *.mp4
+    are found at any depth.
     Example: toyshift report runs/quickstart
     """
     from toyshift.diagnostics import write_report
@@ -75,6 +77,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
         summarise,
     )  # fmt: skip
     from toyshift.diagnostics.actors import BUILTIN
+    from toyshift.diagnostics.cards import Card
     from toyshift.diagnostics.report_data import SensitivityPanel, read_curves
     from toyshift.diagnostics.seen import ON_THESE, objects_by_test
 
@@ -93,8 +96,9 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     for path in sorted(run.rglob("leaning.json")):  # of before the measure was mended; its labels do not hold
         print(f"{path} is left out: it is of an earlier version; run `toyshift diagnose` again", file=sys.stderr)
     diversities = [read_results(p, lambda v: Diversity.from_json(v["diversity"])) for p in paths["diversity.json"]]
+    cards = [read_results(path, Card.from_json) for name in CARDS for path in sorted(run.rglob(name))]
     curves = [curve for path in paths["metrics.jsonl"] for curve in read_curves(path, path.parent.name)]
-    if not rows and not sensitivity and not diversities and not curves:
+    if not rows and not sensitivity and not diversities and not curves and not cards:
         wanted = ", ".join(("rows *.parquet", *paths))
         raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
     sets = list(dict.fromkeys(summary.object_set for summary in plain))
@@ -115,7 +119,7 @@ def gather(run: Path, title: str = "", training_set: str = "", pictures: bool = 
     return ReportData(
         title=title or run.resolve().name, ran=[ran] if rows else [], success=plain,
         trained_on=trained_on, comparisons=compare_all(rows, first, others),
-        sensitivity=sensitivity, objects=panels, curves=curves,
+        cards=cards, sensitivity=sensitivity, objects=panels, curves=curves,
         seen=seen, sheets=sheets, videos=find_videos(run, rows), diversity=diversities[0] if diversities else None,
         manifest=facts, commands=[facts["command"]] if facts.get("command") else [],
     )  # fmt: skip

@@ -24,7 +24,7 @@ from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, pe
 from toyshift.diagnostics.measuring.implied import SAME, TIED_TO_NONE
 from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM
 from toyshift.diagnostics.sensitivity import ROBUST, SENSITIVE, FactorEffect, SensitivityResult, check_label
-from toyshift.diagnostics.statistics import Estimate, PairedDifference, holm
+from toyshift.diagnostics.statistics import Estimate, PairedDifference, holm, wilson
 from toyshift.diagnostics.tables import interval
 from toyshift.policies.remote.options import is_remote
 
@@ -168,19 +168,17 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
     first = ranked[0] if word not in (NOTHING, UNKNOWN) else None
     named = [one for one in ranked if one.word == word] if first else []
     agree, disagree, unknown = (_nothing(told) if word == NOTHING else ([], [], []))
-    k, n = able
     for one in named:
         for side, line in _evidence(one):
             {"+": agree, "-": disagree, "?": unknown}[side].append(line)
-    if word != NOTHING:
-        agree.append(f"it can do its task: {k} of {n} episodes as in training succeed")
+    agree.append(f"it can do its task: {able[0]} of {able[1]} episodes as in training succeed")
     measured = answers.get("sensitivity")
     value, unit, null = first.strength if first else (NEVER, "", math.nan)
     return Card(
         kind="policy", subject=asked.policy, cue=first.factor if first and word in (SHORTCUT, SIDE) else "",
         verdict=_verdict(word, named, [one for one in ranked if one not in named], told), strength=value, unit=unit,
         null=null, agree=tuple(agree), disagree=tuple(disagree),
-        unknown=(*unknown, *_limits(asked, answers, told, word)),
+        unknown=(*unknown, *_near(able), *_limits(asked, answers, told, word)),
         advice=tuple(_advice(asked, word, first, measured.pooling if measured else "")), error_rate=error_rate(word),
         table=tuple(one.figures() for one in told), word=word,
     )  # fmt: skip
@@ -221,7 +219,7 @@ def _silent(asked: Asked, able: tuple[int, int] | None) -> Card:
         advice = [f"say what it was trained on, and have it tried\n{_again(asked, known, more)}"]
     return Card(
         kind="policy", subject=asked.policy, cue="", verdict=verdict, strength=NEVER, unit="", null=math.nan,
-        unknown=("what it is sensitive to: figures of measures stand beside this card, without labels", *_exam(word)),
+        unknown=(*(_near(able) if able else ()), "what moves it: the measures' figures have no labels", *_exam(word)),
         advice=tuple(advice), error_rate=error_rate(word), word=word,
     )  # fmt: skip
 
@@ -258,7 +256,9 @@ def _verdict(word: str, named: Sequence[Told], others: Sequence[Told], told: Seq
 
 def _nothing(told: Sequence[Told]) -> tuple[list[str], list[str], list[str]]:
     """Returns what speaks for, against and neither way where no factor is named."""
-    agree, disagree, unknown = [], [], []
+    agree: list[str] = []
+    disagree: list[str] = []
+    unknown: list[str] = []
     if swapped := [one for one in told if one.line]:
         sizes = [f"{one.factor} {one.line['response_cm']:+.1f} cm, p {one.line['p (Holm)']:.2g}" for one in swapped]
         agree.append(f"swapped in the same state, none sends it to one side beyond chance: {listed(sizes, 8)}")
@@ -382,6 +382,15 @@ def _limits(asked: Asked, answers: Mapping[str, Any], told: Sequence[Told], word
     yield from _exam(word)
 
 
+def _near(able: tuple[int, int]) -> tuple[str, ...]:
+    """Says so where too few episodes were played to tell whether a policy can do its task."""
+    low, high = wilson(*able)
+    if not low < CAPABLE_FROM < high:
+        return ()
+    span = f"{able[0]} of {able[1]} episodes leave {percent(low)} to {percent(high)}"
+    return (f"on which side of {percent(CAPABLE_FROM)}, where verdicts begin, its success lies: {span}; more --trials",)
+
+
 def _exam(word: str) -> tuple[str, ...]:
     told = "the exam that measures it has not been run yet"
     return () if error_rate(word) is not None else (f"how often such a verdict is wrong: {told}",)
@@ -450,7 +459,7 @@ def card_truths() -> list[Truth]:
     told = Implied("table", (0, 3), ((0.0, -0.05), (0.0, 0.05)), 100, 1.0, 0.01)
     data = Path("DATA")
 
-    def word(known: bool, able: tuple[int, int] = (20, 20), seed: int = 0, **script: float) -> str:
+    def word(known: bool, able: tuple[int, int] = (20, 20), seed: int = 0, **script: Any) -> str:
         swaps = Swaps({"light": (0.5,)}, {"table": told}) if known else Swaps({"table": (3,), "light": (0.5,)})
         policy = planted.scripted(slope=10 / 3, seed=seed, **script)
         found = counterfactual(planted.looked_at(policy, swaps, looks=1, seed=seed), swaps, training=able)
