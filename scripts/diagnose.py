@@ -10,6 +10,7 @@ toyshift diagnose --list                         what can be measured; --self-te
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -147,7 +148,7 @@ def main(cfg: Config) -> dict[str, Any]:
     Of a policy, scenes along the expert's episodes are rendered twice with one factor changed. The change of the
     predicted actions comes first, in standard deviations of an action; beside it stand how many centimetres of the
     target's way change them as much, and the change in success of whole episodes under the same factor, from the same
-    starts. Of datasets the answers end in a card: docs/fragments.md. Of rows and arrays: docs/measures.md.
+    starts. Of policies and of datasets the answers end in a card: docs/measures.md. Of rows and arrays: there, too.
 
     Example: toyshift diagnose --policy runs/detpool --objects toys:test
     Example: toyshift diagnose --data runs/left runs/right
@@ -177,9 +178,11 @@ def main(cfg: Config) -> dict[str, Any]:
     return result | {"out": file} | ({"cards": told} if told else {})
 
 
-def card_file(policy: str) -> str:
-    """Returns the file of a policy's card."""
-    return f"card-{''.join(c if c.isalnum() or c in '-_.' else '_' for c in Path(policy).name)}.json"
+def card_file(policy: str, policies: Sequence[str]) -> str:
+    """Returns the file of a policy's card, named after its folder, or its whole place where folders share a name."""
+    name = Path(policy).name
+    told = name if [Path(other).name for other in policies].count(name) == 1 else policy
+    return f"card-{''.join(c if c.isalnum() or c in '-_.' else '_' for c in told)}.json"
 
 
 def _told(value: Any) -> Any:
@@ -235,7 +238,7 @@ def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
                 answers[measure.name] = answer
                 results[measure.name][policy] = answer.to_json()
         if card := card_of(POLICY, asked, answers):
-            cards[card_file(policy)] = card
+            cards[card_file(policy, cfg.policy)] = card
     return results, cards
 
 

@@ -319,7 +319,8 @@ def counterfactual(
     places = Places(per_centimetre(answers, scale), scene, unit, seed)
     every = [*swaps.implied, *swaps.values]
     if (units := int(unit.max()) + 1) < FEW:
-        return _nothing(answers, every, f"{units} scenes; it needs {FEW} to tell one side from chance", units)
+        few = f"{units} scenes; it needs {FEW} to tell one side from chance"
+        return dataclasses.replace(_nothing(answers, every, few, units), training=training)
     found: dict[str, tuple[list[SwapEffect], float, bool]] = {}
     why: dict[str, str] = {}
     for factor, told in swaps.implied.items():

@@ -39,6 +39,7 @@ INCAPABLE, UNKNOWN = "incapable", "not known"
 # (issue 16) once it has been run; until then the file is not there, and cards say so.
 EXAM = Path(__file__).parents[1] / "assets" / "exam.json"
 AS_MUCH = "cm of the target's way that move its actions as much"
+SAID = {"+": "changes", "-": "holds", "?": "with too few episodes to tell"}
 INSIDE = ("patching", "probes", "steer")
 POOLED = "detpool"  # a pooling that reads the image at the target alone
 NEVER = Estimate(math.nan, math.nan, math.nan, 0)
@@ -267,9 +268,10 @@ def _nothing(told: Sequence[Told]) -> tuple[list[str], list[str], list[str]]:
     if restless := [one for one in swapped if math.hypot(one.line["rest_cm"], one.line["response_cm"]) >= LEAST]:
         sizes = [f"{one.factor} {one.line['rest_cm']:.1f} cm" for one in restless]
         disagree.append(f"its actions do move either way, to no side: {listed(sizes, 8)}")
-    for one in told:
-        for side, line in _success(one):
-            {"+": disagree, "-": agree, "?": unknown}[side].append(line)
+    for side, lines in (("+", disagree), ("-", agree), ("?", unknown)):
+        if moved := [one for one in told if one.change and _side(one.change) == side]:
+            sizes = [f"{one.factor} {_points(one.change)}" for one in moved if one.change]
+            lines.append(f"success, changed minus unchanged from the same starts, {SAID[side]}: {listed(sizes, 8)}")
     if loose := [one.factor for one in told if one.effect and one.effect.label not in (ROBUST, SENSITIVE)]:
         unknown.append(f"whether it is robust to {listed(map(called, loose), 6)}: not shown")
     return agree, disagree, unknown
@@ -331,11 +333,20 @@ def _success(told: Told) -> Iterator[tuple[str, str]]:
     """Yields what success says of a factor: whether it changes with it."""
     if told.change is None:
         return
-    d = told.change.difference
-    points = f"{100 * d.value:+.0f} points {interval(100 * d.low, 100 * d.high, 0)} in {told.change.n} episodes"
-    said = check_label("", d)
-    side = "?" if said.startswith("too few") else "-" if said.endswith("holds") else "+"
-    yield side, f"success with {called(told.factor)} changed, the same starts: {points}, {said}"
+    side = _side(told.change)
+    what = f"success with {called(told.factor)} changed, from the same starts, {SAID[side]}"
+    yield side, f"{what}: {_points(told.change)} in {told.change.n} episodes"
+
+
+def _side(change: PairedDifference) -> str:
+    """Returns whether a change of success speaks for an effect, against one, or neither way."""
+    said = check_label("", change.difference)
+    return "?" if said.startswith("too few") else "-" if said.endswith("holds") else "+"
+
+
+def _points(change: PairedDifference) -> str:
+    d = change.difference
+    return f"{100 * d.value:+.0f} points {interval(100 * d.low, 100 * d.high, 0)}"
 
 
 def _inside(told: Told) -> Iterator[tuple[str, str]]:

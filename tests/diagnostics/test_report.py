@@ -18,6 +18,7 @@ import pytest
 
 from toyshift.core.errors import FileError
 from toyshift.core.manifest import manifest
+from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import measure_vectors
 from toyshift.diagnostics.report import NAVIGATION, derive_headlines, render_report, write_report
@@ -36,7 +37,7 @@ from toyshift.diagnostics.report_data import (
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.seen import Seen, objects_by_test
 from toyshift.diagnostics.sensitivity import SensitivityConfig, SensitivityResult, analyse
-from toyshift.diagnostics.statistics import holm
+from toyshift.diagnostics.statistics import Estimate, holm
 from toyshift.diagnostics.summaries import compare, compare_all, summarise
 from toyshift.diagnostics.video import write_mp4
 
@@ -108,6 +109,33 @@ REPAIRED = (
 )
 
 
+CARDS = (
+    Card(
+        kind="policy", subject="runs/told-by-table", cue="table", word="shortcut", unit="cm of the target's place",
+        strength=Estimate(7.4, 6.1, 8.6, 24), null=0.0,
+        verdict="It takes the table's texture for the target's place: swapped in the same state, it goes 84 % of the "
+        "way to where the data had the target under the other.",
+        agree=(
+            "counterfactual: table 0 -> 3 in the same state moves it by +7.4 cm [6.1, 8.6] of the target's place "
+            "(beta 0.84 [0.70, 0.97], 1 follows the cue alone), p 0.0015 where signs of whole objects are dealt out",
+            "patching: a changed table comes in by the context's tokens (0.79 [0.66, 0.92] of the way)",
+        ),
+        disagree=("it follows the target as well: 16 % of the way is not taken",),
+        unknown=("how often such a verdict is wrong: the exam that measures it has not been run yet",),
+        advice=(
+            "render the same episodes with the table's texture drawn alike wherever the target lies, and train on "
+            "them\ntoyshift augment cue runs/fragments runs/fragments-clean --factor table --correlation 0",
+            "then diagnose what was trained on it",
+        ),
+    ),
+    Card(
+        kind="policy", subject="runs/<weak>", cue="", word="incapable", unit="", null=float("nan"),
+        strength=Estimate(float("nan"), float("nan"), float("nan"), 0), verdict="Incapable: nothing is said.",
+        error_rate=0.04,
+    ),
+)  # fmt: skip
+
+
 def sample(folder: Path) -> ReportData:
     rows = [r for p, rates in RATES.items() for s, rate in zip(SETS, rates, strict=True) for r in play(p, s, rate)]
     success = summarise(rows)
@@ -168,7 +196,7 @@ def sample(folder: Path) -> ReportData:
             "beside the expert that made the demonstrations and a random policy.",
         ),
         success=success, comparisons=compare_all(rows, "detpool", ("attention-mask", "mean")),
-        trained_on=dict.fromkeys(RATES, "toys:train"), seen=seen, set_titles=SETS, sensitivity=panels,
+        trained_on=dict.fromkeys(RATES, "toys:train"), seen=seen, set_titles=SETS, cards=CARDS, sensitivity=panels,
         repair=(Repair("Viewpoint augmentation", REPAIRED, lines),),
         objects=[object_panel(s, trained, names, thumbs) for s in ("ycb-like", "ycb:YCB?graspable")], curves=curves,
         sheets=(
@@ -348,7 +376,7 @@ def test_what_is_missing_is_said_not_invented(data):
     page = render_report(ReportData("Empty <run> & co"))
     ids = set(Parsed(page).ids)
     assert ids == {"left-out"}
-    assert page.count("<li>") == 10
+    assert page.count("<li>") == 11
     assert "Empty &lt;run&gt; &amp; co" in page
     some = render_report(dataclasses.replace(data, sensitivity=(), videos=()))
     assert "no diagnosis was run" in some
@@ -371,6 +399,25 @@ def test_sensitivity_is_shown_by_its_shift_with_labels_for_the_capable_only(data
     alone = dataclasses.replace(data.sensitivity[0], result=detpool.judged(None), success=None)
     told = render_report(dataclasses.replace(data, sensitivity=[alone]))
     assert "Not labelled: success on training toys unknown." in told
+
+
+def test_cards_are_shown_with_their_evidence_and_commands(data, page):
+    section = page[page.index('id="cards"') : page.index('id="sensitivity"')]
+    shortcut, weak = section.split("<article")[1:]
+    first = data.cards[0]
+    for text in (first.verdict, *first.agree, *first.disagree, *first.unknown):
+        assert f">{text}<" in shortcut.replace("&#39;", "'").replace("&gt;", ">")
+    assert '<span class="chip shortcut">shortcut</span>' in shortcut
+    assert "<b>7.40</b> cm of the target&#39;s place" in shortcut
+    assert "6.10 to 8.60; by chance 0.00" in shortcut
+    said, command = first.advice[0].split("\n")
+    assert f"<li>{said[:1].upper()}{said[1:]}<pre><code>{command}</code></pre></li>" in shortcut.replace("&#39;", "'")
+    assert "is wrong: not measured." in shortcut
+    assert "runs/&lt;weak&gt;" in weak
+    assert 'class="strength"' not in weak
+    assert "For it" not in weak
+    assert "is wrong: 4\u00a0%." in weak
+    assert "cards" not in Parsed(render_report(dataclasses.replace(data, cards=()))).ids
 
 
 def test_writing_is_atomic_and_missing_films_are_named(data, tmp_path):

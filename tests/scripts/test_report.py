@@ -11,6 +11,7 @@ import pytest
 from toyshift.core.errors import FileError
 from toyshift.core.files import write_json
 from toyshift.diagnostics import ChangedSuccess, Estimate, Row, SensitivityResult, write_rows
+from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.report import derive_headlines
 from toyshift.diagnostics.seen import SEEN, seen_in_rows
 from toyshift.diagnostics.sensitivity import FactorEffect
@@ -133,3 +134,21 @@ def test_results_of_another_shape_are_named(tmp_path: Path, name: str, value: ob
     write_json(tmp_path / name, value)
     with pytest.raises(FileError, match=f"{name} does not hold what"):
         gather(tmp_path)
+
+
+def test_cards_are_found_and_shown_even_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = Estimate(float("nan"), float("nan"), float("nan"), 0)
+    card = Card(
+        kind="policy", subject="runs/mine", cue="", verdict="Nothing was found.", strength=nothing, unit="",
+        null=float("nan"), word="nothing found", advice=("look harder\ntoyshift diagnose --policy runs/mine",),
+    )  # fmt: skip
+    write_json(tmp_path / "a" / "card-mine.json", card.to_json() | {"manifest": {}})
+    write_json(tmp_path / "dataset_card.json", dataclasses.replace(card, kind="dataset", word="").to_json())
+    found = gather(tmp_path, pictures=False).cards
+    assert [one.kind for one in found] == ["policy", "dataset"]
+    assert found[0].to_json() == card.to_json()
+    assert cli.main(["report", str(tmp_path), "--no-pictures"]) == 0
+    assert "Nothing was found." in (tmp_path / "report.html").read_text()
+    write_json(tmp_path / "card-torn.json", {"kind": "policy"})
+    assert cli.main(["report", str(tmp_path), "--no-pictures"]) == 2
+    assert "card-torn.json does not hold what `toyshift diagnose` writes" in capsys.readouterr().err
