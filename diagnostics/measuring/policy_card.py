@@ -41,6 +41,7 @@ EXAM = Path(__file__).parents[1] / "assets" / "exam.json"
 AS_MUCH = "cm of the target's way that move its actions as much"
 SAID = {"+": "changes", "-": "holds", "?": "with too few episodes to tell"}
 INSIDE = ("patching", "probes", "steer")
+MOST = 3  # factors whose evidence a card shows
 POOLED = "detpool"  # a pooling that reads the image at the target alone
 NEVER = Estimate(math.nan, math.nan, math.nan, 0)
 
@@ -169,9 +170,11 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
     first = ranked[0] if word not in (NOTHING, UNKNOWN) else None
     named = [one for one in ranked if one.word == word] if first else []
     agree, disagree, unknown = (_nothing(told) if word == NOTHING else ([], [], []))
-    for one in named:
+    for one in named[:MOST]:
         for side, line in _evidence(one):
             {"+": agree, "-": disagree, "?": unknown}[side].append(line)
+    if rest := named[MOST:]:
+        unknown.append(f"evidence on {listed([called(one.factor) for one in rest])}: in the measures' figures")
     agree.append(f"it can do its task: {able[0]} of {able[1]} episodes as in training succeed")
     measured = answers.get("sensitivity")
     value, unit, null = first.strength if first else (NEVER, "", math.nan)
@@ -247,7 +250,8 @@ def _verdict(word: str, named: Sequence[Told], others: Sequence[Told], told: Seq
         said = f"It takes {what} for the target's place: swapped in the same state, it goes {part}."
     elif word == SIDE:
         why = first.line["why unknown"]
-        said = f"It goes to one side with {what}; whether training taught it is not known ({why})."
+        told_by = f"whether training taught it is not known ({why})"
+        said = f"It goes to one side with {what}, by {first.line['response_cm']:.1f} cm; {told_by}."
     else:
         many = listed([called(one.factor) for one in named], 6)
         return f"Sensitive to {many}; no shortcut is shown."
@@ -443,17 +447,20 @@ def _repairs(asked: Asked, factor: str, what: str) -> Iterator[str]:
         return
     if factor not in FACTORS:
         return
+    again = "collect anew"
     if folder and is_fragmented(folder):
         design = read_plan(folder)[0]
         same = f" --diversity {design.diversity:g} --disparity {design.disparity:g}" if design.factor == factor else ""
         command = f"toyshift augment cue {data} {data}-clean --factor {factor}{same} --correlation 0"
         yield f"render the same episodes with {what} drawn alike wherever the target lies, and train on them\n{command}"
+        again = "or collect anew"
     elif factor == "azimuth":
         command = f"toyshift augment viewpoint {data} {data}-views --azimuth -30 30"
+        again = "or collect anew"
         yield f"render the same episodes from other viewpoints, and train on them\n{command}"
     dials = f"--factor {factor} --diversity 2 --disparity 0 --correlation 0"
     command = f"toyshift data fragment --m 2 {dials} --episodes 200 --out runs/independent"
-    yield f"or collect anew, with {what} drawn alike wherever the target lies\n{command}"
+    yield f"{again}, with {what} drawn alike wherever the target lies\n{command}"
 
 
 # ---------------------------------------------------------------- planted truths
