@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.files import read_json
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
-from toyshift.diagnostics.measuring.dataset_card import seen
 from toyshift.diagnostics.measuring.counterfactual import ALPHA, LEAST, OTHERS, UNIT
+from toyshift.diagnostics.measuring.dataset_card import seen
 from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, percent
 from toyshift.diagnostics.measuring.implied import SAME, TIED_TO_NONE
 from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM
