@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ import numpy as np
 import pytest
 
 from toyshift.core.files import read_json, write_json
+from toyshift.data.collecting.dials import fragment
+from toyshift.data.collecting.fragment_folder import claim_plan, plan_of
 from toyshift.diagnostics.cards import Card, card_text
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.measures import POLICY, Asked, Measure, card_truths
@@ -25,7 +28,8 @@ from toyshift.diagnostics.measuring.policy_card import INCAPABLE, MOVED, NOTHING
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.sensitivity import FactorEffect, SensitivityResult
 from toyshift.diagnostics.statistics import Estimate
-from toyshift.scripts import diagnose
+from toyshift.scripts import cli, diagnose
+from toyshift.scripts.options import options_of, refusal
 
 ABLE = (20, 20)
 TABLE = Implied("table", (0, 3), ((0.0, -0.05), (0.0, 0.05)), 100, 1.0, 0.01)
@@ -231,6 +235,28 @@ def test_advice_is_for_the_cue() -> None:
     colour = card_of({"sensitivity": sensitivity(object_colour=3.0)})
     assert "--pooling detpool" not in "\n".join(colour.advice)
     assert "--factor object_colour" in "\n".join(colour.advice)
+
+
+@pytest.mark.parametrize("factor", ["table", "background", "azimuth", "light", "object_colour", "others"])
+def test_commands_of_the_advice_exist(factor: str) -> None:
+    told = policy_card.Told(factor)
+    for word, first in ((SHORTCUT, told), (SIDE, told), (MOVED, told), (NOTHING, None), (UNKNOWN, None)):
+        for given in ({}, {"trained_on": (Path("runs/my demos"),)}):
+            advice = list(policy_card._advice(asked(**given), word, first, "mean"))
+            commands = [line for text in advice for line in text.splitlines()[1:]]
+            assert len(commands) >= (2 if first and factor != "object_colour" else 1)
+            for command in commands:
+                words, options, rest = cli.find(shlex.split(command)[1:])
+                assert refusal(options_of(options), rest, words, complete=False) is None
+
+
+def test_a_folder_of_sub_datasets_is_dressed_anew_with_its_own_dials(tmp_path: Path) -> None:
+    design = fragment(2, diversity=0.25, disparity=1.5, correlation=1.0, factor="table")
+    claim_plan(tmp_path / "data", plan_of(design, "toys:train", 250, 0), "toyshift data fragment")
+    advice = list(policy_card._advice(asked(trained_on=(tmp_path / "data",)), SHORTCUT, policy_card.Told("table"), ""))
+    data = tmp_path / "data"
+    dials = "--factor table --diversity 0.25 --disparity 1.5 --correlation 0"
+    assert advice[0].splitlines()[1] == f"toyshift augment cue {data} {data}-clean {dials}"
 
 
 def test_the_rate_of_errors_is_the_exams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
