@@ -247,7 +247,8 @@ def _verdict(word: str, named: Sequence[Told], others: Sequence[Told], told: Seq
     company = f" So it does with {listed([called(one.factor) for one in more])}." if more else ""
     if word == SHORTCUT:
         part = f"{100 * first.line['beta']:.0f} % of the way to where the data had the target under the other"
-        said = f"It takes {what} for the target's place: swapped in the same state, it goes {part}."
+        whole = "" if first.line["beta high"] >= 1 else ", in part"
+        said = f"It takes {what} for the target's place{whole}: swapped in the same state, it goes {part}."
     elif word == SIDE:
         why = first.line["why unknown"]
         told_by = f"whether training taught it is not known ({why})"
@@ -380,7 +381,11 @@ def _limits(asked: Asked, answers: Mapping[str, Any], told: Sequence[Told], word
         for one in untold:
             reasons.setdefault(str(one.line["why unknown"]), []).append(one.factor)
         for why, factors in reasons.items():
-            yield f"no shortcut can be shown or ruled out for {listed(factors, 8)}: {why}"
+            some = listed(factors, 8)
+            if why == SAME:
+                yield f"what {some} would teach if varied in training: the same in all episodes, so no cue there"
+            else:
+                yield f"a shortcut on {some} is neither shown nor ruled out: {why}"
     lost: dict[str, list[str]] = {}
     for one in told:
         if one.swap and not one.line and one.word != word:

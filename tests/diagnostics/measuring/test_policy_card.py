@@ -89,8 +89,8 @@ def test_a_cue_that_the_data_taught_is_called_a_shortcut() -> None:
     assert (card.word, card.cue, card.unit, card.null) == (SHORTCUT, "table", "cm of the target's place", 0.0)
     assert card.strength.value == pytest.approx(5.0)
     assert card.verdict == (
-        "It takes the table's texture for the target's place: swapped in the same state, it goes 50 % of the way to "
-        "where the data had the target under the other."
+        "It takes the table's texture for the target's place, in part: swapped in the same state, it goes 50 % of the "
+        "way to where the data had the target under the other."
     )
     assert any("beta 0.50" in line and "p 0.0" in line for line in card.agree)
     assert any(line.startswith("it follows the target as well: 50 % of the way") for line in card.disagree)
