@@ -266,7 +266,7 @@ def _nothing(told: Sequence[Told]) -> tuple[list[str], list[str], list[str]]:
     disagree: list[str] = []
     unknown: list[str] = []
     if swapped := [one for one in told if one.line]:
-        sizes = [f"{one.factor} {one.line['response_cm']:+.1f} cm, p {one.line['p (Holm)']:.2g}" for one in swapped]
+        sizes = [f"{one.factor} {one.line['response_cm']:+.1f} cm (p {one.line['p (Holm)']:.2g})" for one in swapped]
         agree.append(f"swapped in the same state, none sends it to one side beyond chance: {listed(sizes, 8)}")
     if robust := [one.factor for one in told if one.effect and one.effect.label == ROBUST]:
         agree.append(f"its actions hardly move with {listed(map(called, robust), 6)} (robust)")
@@ -394,9 +394,10 @@ def _limits(asked: Asked, answers: Mapping[str, Any], told: Sequence[Told], word
     if (tried := _ordinary(answers)) and _fails(tried):
         k, n = tried
         yield f"labels and changes of success: of its training objects under the ordinary look it lifts {k} of {n}"
-    if is_remote(asked.policy):
+    far = is_remote(asked.policy)
+    if far:
         yield "what is inside its network: it only tells its actions (patching, probes and steer are not taken)"
-    elif left := [name for name in ("counterfactual", "sensitivity", *INSIDE) if name not in answers]:
+    if left := [name for name in ("counterfactual", "sensitivity", *(() if far else INSIDE)) if name not in answers]:
         yield f"what was not measured: {', '.join(left)}"
     yield "cues on values that were not shown, on the robot, and on what cannot be seen"
     yield from _exam(word)
@@ -419,6 +420,8 @@ def _exam(word: str) -> tuple[str, ...]:
 def _again(asked: Asked, *more: str) -> str:
     data = " ".join(shlex.quote(str(path)) for path in asked.trained_on)
     given = ["--trained-on", data] if data else []
+    given += [f"--training-set {shlex.quote(asked.training_set)}"] if asked.training_set else []
+    given += [f"--objects {shlex.quote(asked.objects)}"] if asked.objects != "toys:test" else []  # what is taken else
     return " ".join(["toyshift diagnose --policy", shlex.quote(asked.policy), *given, *filter(None, more)])
 
 

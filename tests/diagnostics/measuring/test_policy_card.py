@@ -154,7 +154,9 @@ def test_nothing_found_is_no_proof_of_absence() -> None:
     assert card.verdict.startswith("Nothing was found; that is no proof of absence.")
     assert any("the table's texture (robust)" in line for line in card.agree)
     assert any("robust to the light" in line for line in card.unknown)
-    assert "--scenes 80 --trials 50" in card.advice[0]
+    assert card.advice[0].endswith("diagnose --policy runs/mine --trained-on DATA --scenes 80 --trials 50")
+    again = card_of({"counterfactual": swapped(LOOSE)}, training_set="toys:train", objects="ycb-like").advice[0]
+    assert "--policy runs/mine --training-set toys:train --objects ycb-like --trained-on DATA" in again
 
 
 def test_jolts_to_no_side_are_told_but_not_named() -> None:
@@ -220,6 +222,7 @@ def test_success_that_is_lost_is_sensitivity_but_not_where_there_was_none_to_los
 def test_a_policy_behind_a_server_is_not_looked_into() -> None:
     card = card_of({"counterfactual": swapped(LOOSE, rho=0.5)}, policy="ws://localhost:8000")
     assert any("it only tells its actions" in line for line in card.unknown)
+    assert "what was not measured: sensitivity" in card.unknown
     assert not any("detection pooling" in line for line in card.advice)
     local = card_of({"counterfactual": swapped(LOOSE, rho=0.5)})
     assert "what was not measured: sensitivity, patching, probes, steer" in local.unknown
