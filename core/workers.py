@@ -78,11 +78,13 @@ class Pool:
         submit: begins a function of a module with its arguments.
         workers: how many pieces of work run at once.
         died: what a future raises when a worker is lost for good.
+        elsewhere: they may be other machines', which hold files of their own.
     """
 
     submit: Callable[..., Future[Any]]
     workers: int
-    died: type[Exception]
+    died: tuple[type[Exception], ...]
+    elsewhere: bool = False
 
 
 @contextlib.contextmanager
@@ -102,7 +104,7 @@ def worker_pool(workers: int) -> Iterator[Pool]:
                 return executor.submit(*work)
 
         try:
-            yield Pool(submit, workers, BrokenProcessPool)
+            yield Pool(submit, workers, (BrokenProcessPool,))
         except KeyboardInterrupt:
             _kill_workers()
             raise
@@ -263,6 +265,19 @@ def ray_pool(address: str, workers: int) -> Iterator[Pool]:
             remote = ray.remote(num_cpus=1, max_retries=3)(_call)
             cores = int(ray.cluster_resources().get("CPU", 1))
             most = min(workers or cores, cores)
-            yield Pool(lambda function, *args: remote.remote(function, *args).future(), most, ray.exceptions.RayError)
+            # what the work itself raised is a RayError too, but none of these
+            lost = ("WorkerCrashedError", "OutOfMemoryError", "NodeDiedError", "LocalRayletDiedError")
+            died = tuple(getattr(ray.exceptions, name) for name in lost)
+            yield Pool(lambda function, *args: remote.remote(function, *args).future(), most, died, elsewhere=True)
         finally:
             ray.shutdown()
+
+
+def pool_at(ray: str, workers: int) -> contextlib.AbstractContextManager[Pool | None]:
+    """Returns the workers of the Ray cluster at an address, see `ray_pool`; without one those of `worker_pool`.
+
+    None for 0 workers without a cluster: work is then done in this process.
+    """
+    if ray:
+        return ray_pool(ray, workers)
+    return worker_pool(workers) if workers > 0 else contextlib.nullcontext()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.workers import Pool, core_count, worker_pool
-from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate
+from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import PairedDifference
 from toyshift.diagnostics.summaries import Summary, compare, summarise
@@ -76,15 +76,14 @@ def training_objects(policy: str) -> str:
     return "+".join(dict.fromkeys(name for names in sets for name in names)) if all(sets) else ""
 
 
-def rows_under(
-    asked: Asked, told: str, pool: Pool, *, objects: str = "", look: Mapping[str, Any] | None = None, shift: str = ""
-) -> list[Row]:
-    """Plays `asked.trials` episodes, from the same starts whatever is changed; rows are kept, and not played again.
+def episodes_under(
+    asked: Asked, told: str, *, objects: str = "", look: Mapping[str, Any] | None = None, shift: str = ""
+) -> tuple[EvaluateConfig, Path]:
+    """Returns `asked.trials` episodes, with the same starts whatever is changed, as `evaluate_all` takes them.
 
     Args:
         asked: policy, objects, trials, seed and folder.
         told: name of the file of rows.
-        pool: who plays.
         objects: other objects than those that are asked about.
         look: changed appearance.
         shift: see `envs.shifts`.
@@ -93,14 +92,19 @@ def rows_under(
         asked.policy, objects or asked.objects, trials=asked.trials, seed=asked.seed + 1000, look=look or {},
         shift=shift, remote=asked.remote,
     )  # fmt: skip
-    return evaluate(config, asked.out / "rows" / f"{Path(asked.policy).name}_{told}.parquet", pool=pool)
+    return config, asked.out / "rows" / f"{Path(asked.policy).name}_{told}.parquet"
+
+
+def rows_under(asked: Asked, told: str, pool: Pool, objects: str = "") -> list[Row]:
+    """Plays episodes of `episodes_under` with nothing changed; rows are kept, and not played again."""
+    return evaluate_all([episodes_under(asked, told, objects=objects)], pool=pool)[0]
 
 
 def training_rows(asked: Asked, pool: Pool, plain: list[Row] | None = None) -> list[Row]:
     """Plays the objects that a policy was trained on, with nothing changed; [] where nobody says what they are.
 
     Args:
-        asked: see `rows_under`.
+        asked: see `episodes_under`.
         pool: who plays.
         plain: rows of the objects that are asked about, if they have been played already.
     """
@@ -119,7 +123,8 @@ def changes_of(asked: Asked) -> ChangedSuccess | None:
         return None
     with worker_pool(core_count()) as pool:
         looks = {"": {}, **{factor: {factor: levels} for factor, levels in DEFAULT_FACTORS.items()}}
-        by_factor = {factor: rows_under(asked, factor or "plain", pool, look=look) for factor, look in looks.items()}
+        episodes = [episodes_under(asked, factor or "plain", look=look) for factor, look in looks.items()]
+        by_factor = dict(zip(looks, evaluate_all(episodes, pool=pool), strict=True))
         return ChangedSuccess.of_rows(by_factor, training_rows(asked, pool, by_factor[""]))
 
 

@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import os
+import platform
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from toyshift.core.choices import Purpose
 from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
@@ -20,7 +22,7 @@ from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import Job, Pool, play, worker_pool
+from toyshift.core.workers import Job, Pool, play, pool_at
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
     BUILTIN,
@@ -221,6 +223,55 @@ def play_row(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, 
     )
 
 
+def content_hashes(config: EvaluateConfig, objects: ObjectSet | None = None) -> dict[str, str]:
+    """Returns hashes of a policy's and its objects' content as it is on this machine.
+
+    Args:
+        config: names both.
+        objects: its object set, where it has been loaded.
+    """
+    from toyshift.toys import load_objects
+
+    objects = load_objects(config.objects) if objects is None else objects
+    policy = policy_fingerprint(config.policy, config.remote)
+    return {"policy_hash": policy, "objects_hash": str(objects.fingerprint)}
+
+
+Opened = TypeVar("Opened")
+
+
+@contextlib.contextmanager
+def _opened_with(
+    hashes: Sequence[dict[str, str]], configs: Sequence[EvaluateConfig],
+    opening: Callable[[], contextlib.AbstractContextManager[Opened]],
+) -> Iterator[Opened]:
+    """Opens where policies and objects are those that the rows will be said to be of."""
+    for expected, config in zip(hashes, configs, strict=True):
+        for name, found in content_hashes(config).items():
+            if found != expected[name]:
+                what = config.policy if name == "policy_hash" else config.objects
+                told = f"{what} is another one on {platform.node()} than where the evaluation was started"
+                raise FileError(f"{told}; all nodes of a cluster must see the same files, best on a shared disk")
+    with opening() as opened:
+        yield opened
+
+
+def opening_on(
+    pool: Pool | None, configs: Sequence[EvaluateConfig],
+    opening: Callable[[], contextlib.AbstractContextManager[Opened]],
+) -> Callable[[], contextlib.AbstractContextManager[Opened]]:
+    """Returns how workers open what they play with; other machines first look whether their files are the same.
+
+    Args:
+        pool: who plays.
+        configs: of `served`, whose policies and objects are opened.
+        opening: opens them.
+    """
+    if pool is None or not pool.elsewhere:
+        return opening
+    return functools.partial(_opened_with, [content_hashes(config) for config in configs], configs, opening)
+
+
 def _play_one_of(
     configs: Sequence[EvaluateConfig], ids: tuple[str, ...], opened: tuple[Actor, World], item: tuple[int, int]
 ) -> tuple[int, Row]:
@@ -237,13 +288,16 @@ def session_key(config: EvaluateConfig) -> str:
 
 @contextlib.contextmanager
 def served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
-    """Yields the configuration with which workers play: a LeRobot policy is loaded once, and all ask its server.
+    """Yields the configuration with which workers play, whatever folder they work in.
+
+    A LeRobot policy is loaded once, and all ask its server.
 
     Raises:
         RemoteError: the policy's process ended while it was asked; its last words are in the message.
     """
     if not config.policy.startswith(LEROBOT):
-        yield config
+        folder = config.policy not in BUILTIN and os.path.isdir(config.policy)
+        yield dataclasses.replace(config, policy=os.path.abspath(config.policy)) if folder else config
         return
     from toyshift.policies.remote.lerobot_process import lerobot_process
 
@@ -327,8 +381,7 @@ class RowsInProgress:
         self.config, self.out, self.ids = config, Path(out), tuple(objects.ids)
         if not self.ids:
             raise ConfigError(f"object set {config.objects!r} holds no object to evaluate on")
-        hashes = {"policy_hash": policy_fingerprint(config.policy, config.remote)}
-        self._hashes = hashes | {"objects_hash": str(objects.fingerprint)}
+        self._hashes = content_hashes(config, objects)
         self._key = run_key(config, str(objects.fingerprint))
         self._parts = self.out.with_name(self.out.name + ".parts") / self._key
         self._kept = _finished(self.out, self._parts, self._key)
@@ -390,7 +443,7 @@ class RowsInProgress:
 
 
 def evaluate(
-    config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True, pool: Pool | None = None
+    config: EvaluateConfig, out: Path, workers: int = 2, progress: bool = True, pool: Pool | None = None, ray: str = ""
 ) -> list[Row]:
     """Plays the episodes that `out` does not hold yet and returns all rows in order of episode.
 
@@ -401,18 +454,22 @@ def evaluate(
         config: what to evaluate.
         out: Parquet file to write.
         workers: processes; 0 plays in this one. Not used with `pool`.
-        pool: processes of `worker_pool`, shared by several evaluations.
         progress: show a bar with time left and running success.
+        pool: processes of `worker_pool` or `ray_pool`, shared by several evaluations.
+        ray: address of a Ray cluster that plays instead of processes of this machine, or "local"; see `ray_pool`.
+            Rows come back to this machine, which alone writes. Folders of policies, and of objects, must be the same on
+            all nodes.
 
     Raises:
         ContractError: policy and environment disagree; raised before the first episode.
         FileError: no such policy.
     """
-    return evaluate_all([(config, out)], workers, progress, pool)[0]
+    return evaluate_all([(config, out)], workers, progress, pool, ray)[0]
 
 
 def evaluate_all(
-    asked: Sequence[tuple[EvaluateConfig, Path]], workers: int = 2, progress: bool = True, pool: Pool | None = None
+    asked: Sequence[tuple[EvaluateConfig, Path]], workers: int = 2, progress: bool = True, pool: Pool | None = None,
+    ray: str = "",
 ) -> list[list[Row]]:
     """Plays several evaluations, and returns the rows of each, which are those that `evaluate` makes of it alone.
 
@@ -422,7 +479,7 @@ def evaluate_all(
 
     Args:
         asked: what to evaluate, and the Parquet file of each.
-        workers, progress, pool: as of `evaluate`.
+        workers, progress, pool, ray: as of `evaluate`.
     """
     from toyshift.toys import load_objects
 
@@ -434,8 +491,8 @@ def evaluate_all(
             kept = [RowsInProgress(config, out, objects) for config, out in together]
             missing = sorted((i, which) for which, k in enumerate(kept) for i in k.missing)
             if missing:
-                if pool is None and workers > 0:
-                    pool = stack.enter_context(worker_pool(workers))
+                if pool is None:
+                    pool = stack.enter_context(pool_at(ray, workers))
                 _play_missing(kept, [(which, i) for i, which in missing], progress, pool)
             rows += [k.finish(k.config.trials) for k in kept]
     return rows
@@ -457,7 +514,8 @@ def _play_missing(
         for k in kept:
             stack.enter_context(k)
         name = f"evaluating {policy} on {config.objects}"
-        opening, playing = functools.partial(opened_session, *configs), functools.partial(_play_one_of, configs, ids)
+        opening = opening_on(pool, configs[:1], functools.partial(opened_session, *configs))
+        playing = functools.partial(_play_one_of, configs, ids)
         for which, row in play(missing, Job(session_key(configs[0]), opening, playing, name), pool=pool):
             kept[which].add(row)
             wins, played = wins + row.success, played + 1

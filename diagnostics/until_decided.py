@@ -20,7 +20,7 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import Progress
-from toyshift.core.workers import Job, Pool, play
+from toyshift.core.workers import Job, Pool, play, pool_at
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import Actor
 from toyshift.diagnostics.evaluation import (
@@ -29,6 +29,7 @@ from toyshift.diagnostics.evaluation import (
     begin_episode,
     object_of_episode,
     opened_session,
+    opening_on,
     play_row,
     served,
     session_key,
@@ -176,7 +177,7 @@ def differences(done: Sequence[Mapping[int, Row]], ids: Sequence[str], number: i
 
 def evaluate_until_decided(
     first: EvaluateConfig, second: EvaluateConfig, outs: tuple[Path, Path], about: str = THESE, margin: float = 0.0,
-    workers: int = 2, progress: bool = True, pool: Pool | None = None,
+    workers: int = 2, progress: bool = True, pool: Pool | None = None, ray: str = "",
 ) -> Decision:
     """Plays rounds of two policies until the test of these or of new objects is settled, or the trials are spent.
 
@@ -190,7 +191,7 @@ def evaluate_until_decided(
         margin: settled as well where the gap is shown to be smaller than this; 0 does not ask.
         workers: processes; 0 plays in this one. Not used with `pool`.
         progress: show a bar with the gap so far, its interval and the evidence.
-        pool: processes of `worker_pool`.
+        pool, ray: as of `evaluate`.
 
     Raises:
         ConfigError: the two do not meet the same episodes, or the trials are less than one round.
@@ -225,10 +226,12 @@ def evaluate_until_decided(
             playing = [stack.enter_context(served(config)) for config in sides]
             for k in kept:
                 stack.enter_context(k)
-            opening = functools.partial(_both_opened, playing, ids)
+            if pool is None:
+                pool = stack.enter_context(pool_at(ray, workers))
+            opening = opening_on(pool, playing, functools.partial(_both_opened, playing, ids))
             key = json_hash([session_key(config) for config in playing])
             job = Job(key, opening, functools.partial(_play_either, playing, ids), label)
-            with contextlib.closing(play(coming, job, workers, pool)) as results:  # type: ignore[type-var]
+            with contextlib.closing(play(coming, job, pool=pool)) as results:  # type: ignore[type-var]
                 for side, row in results:
                     kept[side].add(row)
                     gap, evidence = state(tests[about])

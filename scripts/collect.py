@@ -14,14 +14,14 @@ import tyro
 
 from toyshift.core.choices import ActionMode, GraspSearch, Keep, RobotName, Task
 from toyshift.core.graphics import gl_backend
-from toyshift.scripts.options import Parallel
+from toyshift.scripts.options import Clustered
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.takeover import TakeOver
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Parallel, episodes=1, variety=(0, 1), image_size=(16, 1024)):
+class Config(Clustered, episodes=1, variety=(0, 1), image_size=(16, 1024)):
     """Options of `toyshift collect`."""
 
     objects: str = "toys:train"
@@ -34,8 +34,6 @@ class Config(Parallel, episodes=1, variety=(0, 1), image_size=(16, 1024)):
     """How many successful demonstrations to store; a larger number extends a finished dataset."""
     out: Path
     """Folder of the dataset; an interrupted collection goes on where it was."""
-    ray: str = ""
-    """Address of a Ray cluster that does the work, or local for one on this machine; needs toyshift[ray]."""
     action_mode: ActionMode = "eef_delta"
     """eef_delta (movement of the hand), eef_pose, joint_pos (joint angles) or joint_delta."""
     robot: RobotName = "panda"
@@ -55,10 +53,6 @@ class Config(Parallel, episodes=1, variety=(0, 1), image_size=(16, 1024)):
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
     beginner: str = ""
     """Folder of a trained policy that plays the beginning of episodes, before the expert is recorded (DAgger)."""
-
-    @property
-    def here(self) -> bool:
-        return self.ray in ("", "local")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +91,9 @@ def main(cfg: Config) -> dict[str, Any]:
     gl_backend()  # no process is started, and nothing written, where nothing can be rendered
     from toyshift.data import CollectConfig, collect
 
-    workers = cfg.workers if cfg.ray else cfg.processes
     config = CollectConfig(  # refuses wrong options before --out belongs to them
         objects=cfg.objects, task=cfg.task, clutter=cfg.clutter or None, episodes=cfg.episodes, out=cfg.out,
-        workers=workers, seed=cfg.seed, action_mode=cfg.action_mode, robot=cfg.robot,
+        workers=cfg.processes, seed=cfg.seed, action_mode=cfg.action_mode, robot=cfg.robot,
         image_size=cfg.image_size, disturb=not cfg.no_disturbance,
         shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, grasp_search=cfg.grasp_search, variety=cfg.variety,
         take_over=take_over(cfg.beginner),

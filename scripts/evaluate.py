@@ -6,6 +6,7 @@ toyshift evaluate --policy ws://localhost:8000 --remote-keys libero --remote-act
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --until decided --trials 2000
 toyshift evaluate --policy runs/detpool --swapped runs/fragments --trials 100 --out runs/swapped
+toyshift evaluate --policy /shared/detpool --objects toys:test --trials 1000 --ray auto --out runs/eval
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from toyshift.core.files import json_hash, real_path, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.policies.remote.options import LEROBOT
-from toyshift.scripts.options import Asking, Parallel
+from toyshift.scripts.options import Asking, Clustered
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -35,7 +36,7 @@ REFERENCES = ("oracle", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Parallel, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), reach=(0.001, 0.2)):
+class Config(Clustered, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), reach=(0.001, 0.2)):
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -103,6 +104,9 @@ class Config(Parallel, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 99
                 raise ConfigError(f"--swapped changes only cue and place, as sub-datasets do; leave out {refused[0]}")
         elif self.reach is not None:
             raise ConfigError("--reach says how near counts as approached with swapped cues; give --swapped as well")
+        if not self.here and (local := [policy for policy in self.policy if policy.startswith(LEROBOT)]):
+            told = "is served on this machine, where the nodes of a cluster do not see it"
+            raise ConfigError(f"{local[0]} {told}; --ray is {self.ray}: leave it out, or give --ray local")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
 
     @property
@@ -194,10 +198,12 @@ def main(cfg: Config) -> dict[str, Any]:
     if cfg.compares:
         (first, one), (second, other) = asked
         about = NEW if cfg.until == "decided-for-new" else THESE
-        decision = evaluate_until_decided(first, second, (one, other), about, cfg.margin / 100, cfg.processes)
+        decision = evaluate_until_decided(
+            first, second, (one, other), about, cfg.margin / 100, cfg.processes, ray=cfg.ray
+        )
         rows += decision.rows
     else:
-        rows += [row for some in evaluate_all(asked, workers=cfg.processes) for row in some]
+        rows += [row for some in evaluate_all(asked, workers=cfg.processes, ray=cfg.ray) for row in some]
     summaries = summarise(rows)
     retained = retentions(summaries, trained_on)
     hashes = {name: str(found.fingerprint) for name, found in sets.items()}
@@ -257,7 +263,7 @@ def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, A
             own = {"cell": dataclasses.asdict(cell), "masks": masks, "purpose": cfg.purpose}
             path = rows_file(cfg.out, policy, name, objects, own)
             asked.append((config, path))
-        played = evaluate_all(asked, workers=cfg.processes)
+        played = evaluate_all(asked, workers=cfg.processes, ray=cfg.ray)
         found.append(swapped_of(list(zip(cells, played, strict=True))))
         rows += [row for some in played for row in some]
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "swapped": str(folder)}, cfg.seed)

@@ -98,6 +98,23 @@ class Parallel(Common, workers=0):
         return self.workers or _cores()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clustered(Parallel):
+    """What a sub-command takes whose work a Ray cluster can do."""
+
+    ray: str = ""
+    """Address of a Ray cluster that does the work, or local for one on this machine; needs toyshift[ray]. --workers are
+    then the cluster's, 0 takes one per core of it."""
+
+    @property
+    def here(self) -> bool:
+        return self.ray in ("", "local")
+
+    @property
+    def processes(self) -> int:
+        return self.workers if self.ray else super().processes
+
+
 def _cores() -> int:
     from toyshift.core.workers import core_count  # imported here: --help has no use for multiprocessing
 

@@ -22,8 +22,8 @@ from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import core_count, worker_pool
 from toyshift.core.world import World
-from toyshift.diagnostics.changes import rows_under
-from toyshift.diagnostics.evaluation import EvaluateConfig
+from toyshift.diagnostics.changes import episodes_under, rows_under
+from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
 from toyshift.diagnostics.looks import BASE, Answers, Change, look_along
 from toyshift.diagnostics.measuring.counterfactual import FOLLOWS, Places, four_sides, per_centimetre, units_of
 from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
@@ -252,8 +252,8 @@ def predicted_of(asked: Asked) -> Findings:
         lines = predicted_drops(answers, shifts, tolerance, won, len(plain), seed=asked.seed)
         if isinstance(lines, str):
             return Findings((undefined(NAME, UNIT, lines, subject=answers.policy),))
-        for shift, line in zip(shifts, lines, strict=True):
-            rows = rows_under(asked, shift.replace("=", "-"), pool, shift=shift)
+        episodes = [episodes_under(asked, shift.replace("=", "-"), shift=shift) for shift in shifts]
+        for line, rows in zip(lines, evaluate_all(episodes, pool=pool), strict=True):
             change = compare([dataclasses.replace(row, shift="") for row in rows], plain).difference
             line |= {"measured change": change.value, "measured low": change.low, "measured high": change.high}
     return Findings((finding_of(answers.policy, lines, won, len(plain)),))

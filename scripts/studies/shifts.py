@@ -31,7 +31,8 @@ from toyshift.scripts.studies.options import StudyConfig
 from toyshift.scripts.studies.shift_results import CONTROL, FACTOR, NAME, PAIRS, known_rates, write_results
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import EvaluateConfig, Row
+    from toyshift.core.workers import Pool
+    from toyshift.diagnostics import EvaluateConfig
 
 
 class MatrixBudget(NamedTuple):
@@ -180,6 +181,7 @@ class ShiftMatrix(Study):
         super().__init__(cfg)
         self.cfg, self.base = cfg, cfg.seed + TEST_SEED
         self.left_out: dict[str, dict[str, str]] = {}
+        self.pool: Pool | None = None
 
     # ---------------------------------------------------------------- what is played
 
@@ -277,6 +279,10 @@ class ShiftMatrix(Study):
 
     # ---------------------------------------------------------------- the study
 
+    def conduct(self, cfg: StudyConfig, only: Sequence[str] = ()) -> dict[str, Any]:
+        with pool_of(cfg.processes) as self.pool:  # from cell to cell, processes keep policy and environment
+            return super().conduct(cfg, only)
+
     def cells(self) -> list[Cell]:
         levels, trials, controls = self.cfg.plan
         cells: list[Cell] = []
@@ -311,18 +317,17 @@ class ShiftMatrix(Study):
             known_rates(self.cfg.against, row_names(self.cfg.policy).values())  # what is wrong must not wait for hours
 
     def run(self, cell: Cell) -> None:
-        """Plays a cell's episodes and keeps the rows."""
-        from toyshift.diagnostics import evaluate, write_rows
+        """Plays a cell's episodes, start by start, and keeps the rows."""
+        from toyshift.diagnostics import evaluate_all, write_rows
         from toyshift.diagnostics.evaluation import PROTOCOL
         from toyshift.envs.render.renderer import gl_renderer_name
 
         cfg, part = self.cfg, self.parts[cell.name]
-        rows: list[Row] = []
-        with pool_of(cfg.processes) as pool:
-            for played in self.played(part):
-                config = self.config_of(part.policy, part.name, played)
-                file = f"{cell.name}-{played.shift or 'none'}-{played.seed}.parquet".replace("/", "_").replace("=", "-")
-                rows += evaluate(config, cfg.work_dir / "rows" / file, 0, pool=pool)
+        conditions = []
+        for played in self.played(part):
+            file = f"{cell.name}-{played.shift or 'none'}-{played.seed}.parquet".replace("/", "_").replace("=", "-")
+            conditions.append((self.config_of(part.policy, part.name, played), cfg.work_dir / "rows" / file))
+        rows = [row for some in evaluate_all(conditions, workers=0, pool=self.pool) for row in some]
         asked = {"policy": part.policy, "objects": cfg.objects, **cfg.plan._asdict()}
         facts = {"kind": part.kind, "key": self.key(part), "protocol": PROTOCOL, "left_out": self.left_out[part.name]}
         facts["gl_renderer"] = "none" if part.policy in REFERENCES else gl_renderer_name()

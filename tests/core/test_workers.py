@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from toyshift.core.errors import ToyShiftError, UnknownNameError
-from toyshift.core.workers import Job, core_count, play, worker_pool
+from toyshift.core.workers import Job, core_count, play, ray_pool, worker_pool
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
@@ -119,3 +119,18 @@ if __name__ == "__main__":
 def test_a_worker_that_dies_is_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ToyShiftError, match=r"died while doubling numbers.*run the same command again"):
         list(play([14], job(tmp_path), 1))
+
+
+def broken(log: Path, item: int) -> int:
+    raise ZeroDivisionError("a mistake in the work")
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_mistake_in_the_work_is_not_called_a_death_by_ray(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    work = Job("broken", functools.partial(opened, tmp_path), broken, "doubling")
+    with ray_pool("local", 1) as pool:
+        with pytest.raises(ZeroDivisionError, match="a mistake in the work"):
+            list(play([1], work, pool=pool))
+        with pytest.raises(UnknownNameError, match="'13'"):
+            list(play([13], job(tmp_path), pool=pool))

@@ -31,15 +31,15 @@ def test_a_change_is_paired_by_episode(row):
 @pytest.fixture
 def played(monkeypatch, row):
     """What is played, in place of playing it; everything succeeds but what is changed."""
-    asked = []
+    played = []
 
-    def evaluate(config, out, pool):
-        asked.append((config.objects, dict(config.look), config.seed, config.purpose, out.name))
+    def rows_of(config, out):
+        played.append((config.objects, dict(config.look), config.seed, config.purpose, out.name))
         look = "changed" if config.look else ""
         return [row(i, not look, look=look, object_set=config.objects) for i in range(config.trials)]
 
-    monkeypatch.setattr(changes, "evaluate", evaluate)
-    return asked
+    monkeypatch.setattr(changes, "evaluate_all", lambda asked, pool: [rows_of(*one) for one in asked])
+    return played
 
 
 def ask(folder, training_set, trials=4):

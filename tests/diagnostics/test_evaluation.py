@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import sys
 import types
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ContractError, FileError, GraspError, UnknownNameError
-from toyshift.core.workers import worker_pool
+from toyshift.core.errors import ContractError, FileError, GraspError, MissingDependencyError, UnknownNameError
+from toyshift.core.workers import Pool, worker_pool
 from toyshift.diagnostics import evaluation
 from toyshift.diagnostics.actors import (
     EnvSpec,
@@ -29,9 +30,11 @@ from toyshift.diagnostics.evaluation import (
     evaluate,
     evaluate_all,
     object_of_episode,
+    opening_on,
     reset_options,
     run_episode,
     run_key,
+    served,
 )
 from toyshift.diagnostics.failures import BY_HEIGHTS
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest, write_rows
@@ -335,6 +338,57 @@ def test_worker_processes_give_the_same_rows(fake, tmp_path):
         other = evaluate(changed, tmp_path / "c.parquet", progress=False, pool=pool)
     assert without_time(alone) == without_time(together)
     assert not any(r.success for r in other)
+
+
+def test_two_ray_workers_give_the_same_rows(tmp_path):
+    pytest.importorskip("ray")
+    plain = EvaluateConfig("random", THREE, trials=3, max_steps=4)
+    configs = [dataclasses.replace(plain, shift=shift) for shift in ("", "object-size=5")]
+    alone = evaluate_all([(c, tmp_path / f"a{c.shift}.parquet") for c in configs], workers=0, progress=False)
+    asked = [(c, tmp_path / f"b{c.shift}.parquet") for c in configs]
+    begun = [(dataclasses.replace(c, trials=1), path) for c, path in asked]
+    first = evaluate_all(begun, workers=0, progress=False)
+    together = evaluate_all(asked, workers=2, progress=False, ray="local")
+    assert [without_time(rows) for rows in together] == [without_time(rows) for rows in alone]
+    assert [rows[0].wall_s for rows in together] == [rows[0].wall_s for rows in first]  # was not played again
+
+
+def test_a_cluster_is_asked_for_only_where_something_is_missing(fake, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    config = EvaluateConfig("random", THREE, trials=3, env=EnvSpec(make_env=fake.Env))
+    out = tmp_path / "rows.parquet"
+    with pytest.raises(MissingDependencyError, match=r'pip install "toyshift\[ray\]"'):
+        evaluate(config, out, progress=False, ray="local")
+    rows = evaluate(config, out, workers=0, progress=False)
+    assert evaluate(config, out, progress=False, ray="local") == rows
+
+
+@pytest.mark.parametrize("changed", ["policy", "objects"])
+def test_another_policy_or_object_set_on_a_node_is_refused(policy_folder, tmp_path, changed, monkeypatch):
+    folder, objects = policy_folder(tmp_path / "policy", b"1"), load_objects(THREE)
+    elsewhere = Pool(lambda *work: None, 1, (), elsewhere=True)
+    config = EvaluateConfig(str(folder), THREE)
+    opening = opening_on(elsewhere, [config], contextlib.nullcontext)
+    with opening():
+        pass
+    if changed == "policy":
+        policy_folder(folder, b"other weights")
+    else:
+        other = load_objects("toys:train?n=2")
+        monkeypatch.setattr("toyshift.toys.load_objects", {THREE: other}.__getitem__)
+        assert other.fingerprint != objects.fingerprint
+    with pytest.raises(FileError, match=r"is another one on .* all nodes of a cluster"), opening():
+        pass
+
+
+def test_workers_are_told_where_a_policy_is_whatever_folder_they_work_in(policy_folder, tmp_path, monkeypatch):
+    policy_folder(tmp_path / "policy")
+    monkeypatch.chdir(tmp_path)
+    with served(EvaluateConfig("policy", THREE)) as playing:
+        assert playing.policy == str(tmp_path / "policy")
+    for known in ("oracle", "ws://localhost:1"):
+        with served(EvaluateConfig(known, THREE)) as playing:
+            assert playing.policy == known
 
 
 def test_errors_in_workers_arrive_and_keep_what_is_done(fake, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, MissingDependencyError
 from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import Pool
 from toyshift.diagnostics import evaluation, until_decided
@@ -148,6 +149,12 @@ def test_a_killed_run_decides_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     played.clear()
     assert decide(tmp_path / "killed", "0.85", "0.65").to_json() == whole.to_json()
     assert played == []  # it was decided already
+
+
+def test_a_cluster_plays_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match="work on a Ray cluster needs Ray"):
+        decide(tmp_path, "0.9", "0.1", ray="local")
 
 
 def test_trials_are_spent_where_nothing_can_be_decided(tmp_path: Path) -> None:

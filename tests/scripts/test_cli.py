@@ -341,9 +341,11 @@ def test_more_workers_than_help_are_refused_with_the_reason(
         assert f"{why}, 12 at most" in capsys.readouterr().err
 
 
-def test_the_workers_of_a_cluster_are_not_this_machines() -> None:
-    name, main, rest = cli.find(["collect", "--out", "x", "--ray", "auto", "--workers", "999"])
-    assert parse(main, rest, name).workers == 999
+@pytest.mark.parametrize("words", [["collect", "--out", "x"], ["evaluate", "--policy", "oracle"]])
+def test_the_workers_of_a_cluster_are_not_this_machines(words: list[str]) -> None:
+    name, main, plain = cli.find([*words, "--ray", "auto"])
+    rest = [*plain, "--workers", "999"]
+    assert [parse(main, some, name).processes for some in (rest, plain)] == [999, 0]  # 0: all that the cluster has
     with pytest.raises(ConfigError, match=r"--workers is 999, but more than \d processes"):
         parse(main, ["local" if word == "auto" else word for word in rest], name)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.errors import ConfigError, FileError, MissingDependencyError
 from toyshift.diagnostics import read_rows, read_rows_manifest, retention
 from toyshift.scripts import cli, evaluate
 from toyshift.scripts.evaluate import Config, main
@@ -75,6 +76,22 @@ def test_two_policies_are_played_until_it_is_decided(tmp_path: Path, capsys: pyt
 def test_what_cannot_be_decided_is_refused(words: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         Config(**{"policy": ("a", "b"), "until": "decided", **words})
+
+
+@pytest.mark.parametrize("words", [{}, {"policy": ("oracle", "random"), "until": "decided"}])
+def test_a_cluster_plays_whatever_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: dict[str, Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    asked = {"policy": ("oracle",), "objects": (TOYS,), "trials": 2, "out": tmp_path, "ray": "local", **words}
+    with pytest.raises(MissingDependencyError, match="work on a Ray cluster needs Ray"):
+        main(Config(**asked))
+
+
+def test_a_policy_that_nodes_cannot_see_is_refused() -> None:
+    with pytest.raises(ConfigError, match="lerobot:act is served on this machine.*give --ray local"):
+        Config(policy=("lerobot:act",), ray="auto")
+    assert Config(policy=("lerobot:act",), ray="local").here
 
 
 def test_policies_of_equal_weights_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownN
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.evaluation import PROTOCOL
 from toyshift.envs.shift_table import SHIFT_FACTORS
+from toyshift.scripts.studies import cells
 from toyshift.scripts.studies import shifts as study_shifts
 from toyshift.scripts.studies.charts import HeatLine, heat_chart
 from toyshift.scripts.studies.shift_results import CONTROL, FACTOR, PAIRS, tabulate, write_results
@@ -80,6 +81,57 @@ def test_a_killed_study_goes_on_with_the_cell_it_was_in(tmp_path: Path, monkeypa
     assert (again["ran"], again["ok"]) == (CELLS[:1], True)
     more = dataclasses.replace(config, trials=2, cells=1)
     assert main(more)["ran"] == CELLS[:1]
+
+
+@pytest.mark.parametrize("controls", ["shared", "own"])
+def test_rows_are_those_of_every_condition_played_alone_and_starts_follow_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, controls: str
+) -> None:
+    from toyshift.diagnostics import evaluate, evaluation
+
+    asked = {"policy": ("random",), "levels": (1, 5), "trials": 2, "factors": ("object-size", "object-pose")}
+    config = config_of(tmp_path, controls=controls, **asked)
+    played = list[list[int]]()
+    play_row, open_actor = evaluation.play_row, evaluation.open_actor
+
+    def noted(cfg: Any, ids: tuple[str, ...], session: Any, episode: int) -> Row:
+        played[-1].append(episode)
+        return play_row(cfg, ids, session, episode)
+
+    def begun(*args: Any) -> Any:
+        played.append([])
+        return open_actor(*args)
+
+    monkeypatch.setattr(evaluation, "play_row", noted)
+    monkeypatch.setattr(evaluation, "open_actor", begun)
+    main(config)
+    assert len(played) == 1 + 4 - (controls == "own")  # opened to see what reaches it, and once a cell
+    assert all(episodes == sorted(episodes) for episodes in played)
+    study = ShiftMatrix(config)
+    for cell in study.cells():
+        part = study.parts[cell.name]
+        alone = [
+            row
+            for i, one in enumerate(study.played(part))
+            for row in evaluate(
+                study.config_of(part.policy, part.name, one), tmp_path / cell.name / f"{i}.parquet", 0, progress=False
+            )
+        ]
+        rows = read_rows(config.results / "rows" / f"{cell.name}.parquet")
+        assert len({row.max_height for row in rows}) > 1
+        assert [dataclasses.replace(row, wall_s=0.0) for row in rows] == [
+            dataclasses.replace(row, wall_s=0.0) for row in alone
+        ]
+
+
+def test_processes_stay_from_cell_to_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toyshift.core import workers
+
+    started, begin = [], workers.worker_pool
+    monkeypatch.setattr(cells, "worker_pool", lambda count: (started.append(count), begin(count))[1])
+    monkeypatch.setattr(workers, "worker_pool", lambda count: pytest.fail("a cell has started its own"))
+    assert len(main(config_of(tmp_path, policy=("random",), workers=2, pairs=0))["ran"]) == 3
+    assert started == [2]
 
 
 def test_controls_of_their_own_have_starts_of_their_own(tmp_path: Path) -> None:
