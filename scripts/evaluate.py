@@ -249,12 +249,10 @@ def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, A
     cells = cells_of(folder, REACH if cfg.reach is None else cfg.reach)
     objects = cfg.objects[0] if cfg.objects else str(read_plan(folder)[1]["objects"])
     load_objects(objects)
-    rows: list[Row] = []
-    found = []
+    asked = []
     for policy, plain in names.items():
         masks = TRUTH if policy in REFERENCES else cfg.masks
         name, env = (plain if masks == TRUTH else f"{plain} [masks {masks}]"), EnvSpec({}, masks)
-        asked = []
         for cell in cells:
             config = EvaluateConfig(
                 policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=env, max_steps=cfg.max_steps,
@@ -263,9 +261,10 @@ def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, A
             own = {"cell": dataclasses.asdict(cell), "masks": masks, "purpose": cfg.purpose}
             path = rows_file(cfg.out, policy, name, objects, own)
             asked.append((config, path))
-        played = evaluate_all(asked, workers=cfg.processes, ray=cfg.ray)
-        found.append(swapped_of(list(zip(cells, played, strict=True))))
-        rows += [row for some in played for row in some]
+    played = evaluate_all(asked, workers=cfg.processes, ray=cfg.ray)
+    by_policy = [played[i : i + len(cells)] for i in range(0, len(played), len(cells))]
+    found = [swapped_of(list(zip(cells, some, strict=True))) for some in by_policy]
+    rows = [row for some in played for row in some]
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out), "swapped": str(folder)}, cfg.seed)
     write_rows(cfg.out / "rows.parquet", rows, facts)
     result = {

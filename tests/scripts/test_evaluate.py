@@ -89,7 +89,7 @@ def test_a_cluster_plays_whatever_is_evaluated(
 
 
 def test_a_policy_that_nodes_cannot_see_is_refused() -> None:
-    with pytest.raises(ConfigError, match="lerobot:act is served on this machine.*give --ray local"):
+    with pytest.raises(ConfigError, match=r"lerobot:act is served on this machine.*give --ray local"):
         Config(policy=("lerobot:act",), ray="auto")
     assert Config(policy=("lerobot:act",), ray="local").here
 

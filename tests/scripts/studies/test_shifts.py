@@ -83,13 +83,15 @@ def test_a_killed_study_goes_on_with_the_cell_it_was_in(tmp_path: Path, monkeypa
     assert main(more)["ran"] == CELLS[:1]
 
 
-@pytest.mark.parametrize("controls", ["shared", "own"])
+@pytest.mark.parametrize(
+    ("controls", "factors"), [("shared", ("object-size", "object-pose")), ("own", ("object-size",))]
+)
 def test_rows_are_those_of_every_condition_played_alone_and_starts_follow_each_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, controls: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, controls: str, factors: tuple[str, ...]
 ) -> None:
     from toyshift.diagnostics import evaluate, evaluation
 
-    asked = {"policy": ("random",), "levels": (1, 5), "trials": 2, "factors": ("object-size", "object-pose")}
+    asked = {"policy": ("random",), "levels": (1, 5), "trials": 2, "factors": factors}
     config = config_of(tmp_path, controls=controls, **asked)
     played = list[list[int]]()
     play_row, open_actor = evaluation.play_row, evaluation.open_actor
@@ -105,7 +107,8 @@ def test_rows_are_those_of_every_condition_played_alone_and_starts_follow_each_o
     monkeypatch.setattr(evaluation, "play_row", noted)
     monkeypatch.setattr(evaluation, "open_actor", begun)
     main(config)
-    assert len(played) == 1 + 4 - (controls == "own")  # opened to see what reaches it, and once a cell
+    # opened to see what reaches it, and once a cell: a control, factors, pairs
+    assert len(played) == 1 + (4 if controls == "shared" else 1)
     assert all(episodes == sorted(episodes) for episodes in played)
     study = ShiftMatrix(config)
     for cell in study.cells():
