@@ -38,7 +38,7 @@ def no_processes(count: int) -> Iterator[workers.Pool]:
         return future
 
     try:
-        yield workers.Pool(submit, count, RuntimeError)
+        yield workers.Pool(submit, count, (RuntimeError,))
     finally:
         workers._leave_session()
 
