@@ -54,12 +54,14 @@ class Change:
         move: of the target on the table [m].
         shift: of the episode, see `envs.shifts`, as its start draws it.
         again: loads the state anew, though nothing is moved.
+        state: of the simulator, in place of the one that is looked at; None keeps it.
     """
 
     look: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     move: tuple[float, float] = (0.0, 0.0)
     shift: str = ""
     again: bool = False
+    state: Array | None = dataclasses.field(default=None, compare=False)
 
 
 # (scene, look, whether nothing has touched the target yet, the world in that state) -> name -> change
@@ -182,11 +184,11 @@ def looks_in_scene(
             for name, change in some.items():
                 if change.shift != shift:
                     continue
-                if change.move != moved or change.again:
-                    world.load_sim_state(object_id, state)
-                    moved = change.move
-                    if any(moved):
-                        world.move_object(*moved)
+                if change.move != moved or change.again or change.state is not None:
+                    world.load_sim_state(object_id, state if change.state is None else change.state)
+                    moved = change.move if change.state is None else None  # the next one needs its own state
+                    if any(change.move):
+                        world.move_object(*change.move)
                 world.set_look(look(change.look))
                 view[name] = world.observe()
     chunks = iter(np.asarray(predict([obs for view in views for obs in view.values()]), dtype=np.float64))

@@ -91,6 +91,7 @@ class Measure:
         paper: whose idea it is.
         cost: what it takes on two cores, as a rule of thumb.
         inside: why it cannot be asked of a policy behind a server, which only tells its actions; "" where it can.
+        trained: whether it needs the data that a policy was trained on.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Measure:
     paper: str
     cost: str
     inside: str = ""
+    trained: bool = False
 
     def answer(self, asked: Asked) -> Any:
         """Returns the result, None where it is not wanted."""
@@ -159,6 +161,10 @@ MEASURES = (
     Measure(
         "predicted", "is its success under a shift foretold by single looks?", POLICY,
         "measuring.predicted:predicted_of", _FOUND, "measuring.self_test:predicted_truths", "ours", "minutes",
+    ),
+    Measure(
+        "rule", "outside its data: rule or nearest example?", POLICY, "measuring.rule:rule_of", _FOUND,
+        "measuring.self_test:rule_truths", "How Far is Video Generation from World Model", "a minute", trained=True,
     ),
     Measure(
         "diversity", "how do they differ?", DATASETS, "diversity:diversity_of", "diversity:diversity_table",

@@ -107,6 +107,8 @@ class Config(Asking, scenes=2, looks=1, trials=0):
             raise ConfigError(f"--measure {other.name} is of {other.needs}: it needs {GIVEN[other.needs]}")
         if self.trained_on and not self.policy:
             raise ConfigError("--trained-on says what a policy was trained on; give --policy as well")
+        if not self.trained_on and (lone := next((m for m in self.measures if m.trained and m.name in self.measure), None)):
+            raise ConfigError(f"--measure {lone.name} looks for the nearest example in the training data: give --trained-on DATA")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
         named = next((m for m in self.measures if m.inside and m.name in self.measure), None)
         if named and (far := next((policy for policy in self.policy if is_remote(policy)), "")):

@@ -30,6 +30,7 @@ ARRAYS = ("pred", "law", "nearest")
 def case_index(
     pred: ArrayLike, law: ArrayLike, nearest: ArrayLike, scale: ArrayLike = 1.0,
     episodes: Sequence[Any] | None = None, *, seed: int = 0, subject: str = "",
+    called: str = "episodes",
 ) -> Finding:
     """Returns how far a policy's actions lie on the way from the nearest example's to the rule's: 0 copies, 1 obeys.
 
@@ -44,6 +45,7 @@ def case_index(
         episodes: (N,) labels that are resampled as a whole; None resamples scenes.
         seed: of the bootstrap.
         subject: whose actions they are.
+        called: what those labels stand for.
     """
     chunks = [np.asarray(chunk, dtype=np.float64) for chunk in (pred, law, nearest)]
     unit = np.asarray(scale, dtype=np.float64)
@@ -71,7 +73,7 @@ def case_index(
     beta = bootstrap_ratio((moved * apart).sum(axis=1), (apart**2).sum(axis=1), left, seed=seed)
     aside = float(((moved - beta.value * apart) ** 2).sum() / (apart**2).sum())
     span = f"beta {beta.value:.2f} {interval(beta.low, beta.high)}"
-    few = too_few(units, "scenes" if left is None else "episodes")
+    few = too_few(units, "scenes" if left is None else called)
     if few:
         verdict = f"too few to tell which of rule and nearest example it follows ({span})"
     elif beta.low > 0.5:

@@ -1,0 +1,283 @@
+"""Outside its data, does a policy take the rule's action or that of the nearest example? `case`, of a policy of ours.
+
+States: the target at a place of the table where no example's was, and at an example's place under the look of others.
+What is right there is what the expert does; the example is the training frame whose factors are nearest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toyshift.core.arrays import Array
+from toyshift.core.contract import ActionContract, require_same_contract
+from toyshift.core.errors import GraspError
+from toyshift.core.seeds import episode_rng
+from toyshift.core.world import World
+from toyshift.diagnostics.evaluation import EvaluateConfig
+from toyshift.diagnostics.looks import Answers, Change, look_along
+from toyshift.diagnostics.measuring.case import PART, case_index
+from toyshift.diagnostics.measuring.counterfactual import units_of
+from toyshift.diagnostics.measuring.examples import (
+    FACTORS,
+    STEPS,
+    Examples,
+    before_closing,
+    factors_of,
+    read_examples,
+)
+from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
+from toyshift.diagnostics.measuring.implied import Implied, implied_of
+
+if TYPE_CHECKING:
+    from toyshift.diagnostics.measures import Asked
+    from toyshift.envs.tasks.grasp import GraspEnv
+
+NAME = "rule"
+PLACES = "places"  # the kind of states in which the target lies where no example's did
+APART = 0.03  # from the places of all examples, from which a place is outside them [m]
+BEYOND = 0.08  # most that a place lies outside the box of the examples' places [m]
+GRID = 0.01  # of the places that are drawn from [m]
+TRIES = 4  # places that are drawn until the expert succeeds at one
+LONGEST = 100  # actions of the expert
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A state on the expert's way to the grasp.
+
+    Attributes:
+        state: of the simulator.
+        factors: (F,) see `examples.FACTORS`.
+        law: (STEPS, A) what the expert does from there on.
+    """
+
+    state: Array
+    factors: Array
+    law: Array
+
+
+# (the world at the start of a scene, a place for the target, root seed, scene) -> the way there, the world as before;
+# nothing where the expert does not succeed
+Way = Callable[[World, Array, int, int], list[Step]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Elsewhere(Change):
+    """One state outside the trained region.
+
+    Attributes:
+        kind: PLACES, or the factor whose value is another example's.
+        place: (2,) of the target [m].
+        step: what is known of it.
+    """
+
+    kind: str
+    place: Array
+    step: Step
+
+
+def expert_way(world: World, place: Array, seed: int, scene: int) -> list[Step]:
+    """Returns the expert's way, see `Way`."""
+    env = cast("GraspEnv", world)
+    start, target = np.array(env.sim_state()), env.object.id
+    env.move_object(*(place - env.object_pose()[0][:2]))
+    found = _played(env, place, seed, scene)
+    env.load_sim_state(target, start)
+    return found
+
+
+def _played(env: GraspEnv, place: Array, seed: int, scene: int) -> list[Step]:
+    from toyshift.data.grasping.choose import make_expert
+    from toyshift.data.grasping.hand import yaw_of
+
+    expert, contract = make_expert(env), env.action_contract
+    try:
+        expert.reset(seed, scene)
+    except GraspError:
+        return []
+    states, hands, yaws, actions, info = [], [], [], [], {"is_success": False}
+    over = False
+    while not over and len(actions) < LONGEST:
+        position, rotation = env.hand_pose()
+        states.append(np.array(env.sim_state()))
+        hands.append(position)
+        yaws.append(yaw_of(rotation))
+        actions.append(np.clip(expert.act(), contract.low, contract.high).astype(np.float32))
+        _, over, info = env.advance(actions[-1])
+    if expert.attempts > 1 or not info["is_success"]:
+        return []
+    done, grasp = np.asarray(actions, np.float64), expert.grasp
+    rows = factors_of(place, np.array(hands), np.array(yaws), yaw_of(grasp.rotation), grasp.width)
+    return [Step(states[t], rows[t], done[t : t + STEPS]) for t in range(before_closing(done, contract))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """What is asked at the start of each scene: states on the expert's way to a place outside, and under other looks.
+
+    Attributes:
+        contract: what the examples' actions mean; the world's must mean the same.
+        outside: (P, 2) places without an example [m].
+        places: (E, 2) those of the examples [m].
+        looks: of each example, what differs from the training look.
+        swaps: factor -> for both of its values, the value, and the numbers of the examples that showed it.
+        states: along each way, at most.
+        seed: root seed.
+        way: see `Way`.
+    """
+
+    contract: ActionContract
+    outside: Array
+    places: Array
+    looks: tuple[Mapping[str, Any], ...]
+    swaps: Mapping[str, tuple[tuple[Any, tuple[int, ...]], ...]]
+    states: int
+    seed: int
+    way: Way = expert_way
+
+    def __call__(self, scene: int, at: int, free: bool, world: World) -> dict[str, Change]:
+        require_same_contract(self.contract, world.action_contract, "the training data", "the environment")
+        kinds = ([PLACES] if len(self.outside) else []) + [*self.swaps]
+        return {f"{kind} {i}": one for kind in kinds for i, one in enumerate(self._of_kind(kind, scene, world))}
+
+    def _of_kind(self, kind: str, scene: int, world: World) -> list[Elsewhere]:
+        rng = episode_rng(self.seed, scene, f"{NAME} {kind}")
+        for _ in range(TRIES):
+            place, look = self._drawn(kind, rng)
+            if steps := self.way(world, place, self.seed, scene):
+                chosen = np.unique(np.linspace(0, len(steps) - 1, self.states).round().astype(int))
+                return [
+                    Elsewhere(look, state=steps[i].state, kind=kind, place=place, step=steps[i]) for i in chosen
+                ]
+        return []
+
+    def _drawn(self, kind: str, rng: np.random.Generator) -> tuple[Array, Mapping[str, Any]]:
+        """Returns a place and a look: the nearest example's outside, or at an example's place with another value."""
+        if kind == PLACES:
+            place = self.outside[int(rng.integers(len(self.outside)))]
+            return place, self.looks[int(np.argmin(((self.places - place) ** 2).sum(axis=1)))]
+        sides = self.swaps[kind]
+        here = int(rng.integers(2))
+        number = int(rng.choice(sides[here][1]))
+        return self.places[number], {**self.looks[number], kind: sides[1 - here][0]}
+
+
+def outside_places(places: Array) -> Array:
+    """Returns places (P, 2) of a grid, between and beyond those of examples (E, 2), that lie apart from all of them."""
+    from scipy.spatial import cKDTree
+
+    axes = [np.arange(low - BEYOND, high + BEYOND + GRID / 2, GRID) for low, high in zip(
+        places.min(axis=0), places.max(axis=0), strict=True
+    )]  # fmt: skip
+    grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
+    near, _ = cKDTree(places).query(grid)
+    return np.asarray(grid[(near >= APART) & (near <= BEYOND)])
+
+
+def is_between(places: Array, some: Array) -> NDArray[np.bool_]:
+    """Returns which places (N, 2) lie in the convex hull of others; none where those have no area."""
+    from scipy.spatial import Delaunay, QhullError
+
+    try:
+        return np.asarray(Delaunay(places).find_simplex(some) >= 0)
+    except (QhullError, ValueError):
+        return np.zeros(len(some), bool)
+
+
+def asked_outside(examples: Examples, implied: Mapping[str, Implied], states: int, seed: int) -> Outside:
+    """Returns what is asked of a policy that was shown these examples."""
+    from toyshift.envs.shifts import Look
+
+    plain = Look()
+    looks = tuple(
+        {name: values[i] for name, values in examples.values.items() if values[i] != getattr(plain, name)}
+        for i in range(len(examples.places))
+    )
+    swaps = {
+        name: tuple((v, tuple(np.flatnonzero(examples.showing(name, v)).tolist())) for v in told.values)
+        for name, told in implied.items()
+    }
+    return Outside(
+        examples.contract, outside_places(examples.places), examples.places, looks, swaps, states, seed
+    )  # fmt: skip
+
+
+def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
+    """Turns what a policy answered to `Outside` into a finding for the places, and one for each factor that was tied.
+
+    Args:
+        answers: of `looks.look_along`.
+        examples: what it was trained on.
+        seed: of resampling.
+    """
+    scene, unit, few = units_of(answers)
+    label = {look.scene: int(unit[scene[i]]) for i, look in enumerate(answers.looks)}
+    asked = [
+        (label[look.scene], change, look.chunks[name])
+        for look in answers.looks
+        for name, change in look.changes.items()
+        if isinstance(change, Elsewhere)
+    ]
+    kinds = list(dict.fromkeys([PLACES, *(change.kind for _, change, _ in asked)]))
+    findings = []
+    for kind in kinds:
+        mine = [one for one in asked if one[1].kind == kind]
+        subject = f"{answers.policy}, {'other places' if kind == PLACES else f'the other {kind}'}"
+        if not mine:
+            why = f"the expert finds no way to a place {100 * APART:.0f} cm or more from all examples"
+            findings.append(undefined(NAME, PART, why, subject=subject))
+            continue
+        steps = min(STEPS, mine[0][2].shape[0])
+        labels = [unit for unit, _, _ in mine]
+        pred = np.stack([chunk[:steps] for _, _, chunk in mine])
+        law = np.stack([change.step.law[:steps] for _, change, _ in mine])
+        shown = [None if kind == PLACES else (kind, change.look.get(kind)) for _, change, _ in mine]
+        copied = np.stack([
+            examples.nearest(change.step.factors, value)[:steps]
+            for (_, change, _), value in zip(mine, shown, strict=True)
+        ])  # fmt: skip
+        units = "scenes" if few else "objects"
+
+        def found(some: NDArray[np.bool_], subject: str = subject) -> Finding:
+            kept = [one for one, there in zip(labels, some, strict=True) if there]
+            return case_index(
+                pred[some], law[some], copied[some], examples.scale, kept, seed=seed, subject=subject, called=units
+            )
+
+        every = np.ones(len(mine), bool)
+        parts = {"all": every}
+        if kind == PLACES:
+            between = is_between(examples.places, np.array([change.place for _, change, _ in mine]))
+            parts |= {"beyond": ~between, "between": between}
+        whole = found(every)
+        lines = [
+            {"states": part} | line for part, some in parts.items() if some.any() for line in found(some).table
+        ]
+        space = ", ".join([*FACTORS][: examples.factors.shape[1]])
+        caveats = (
+            *whole.caveats, *((few,) if few else ()), f"nearest in: {space}; the first {steps} actions are compared",
+        )  # fmt: skip
+        findings.append(dataclasses.replace(whole, name=NAME, table=tuple(lines), caveats=caveats))
+    return Findings(tuple(findings))
+
+
+def rule_of(asked: Asked) -> Findings:
+    """Answers for one policy."""
+    if not asked.trained_on:
+        return _undefined(asked, "what it was trained on is not told: give --trained-on")
+    examples = read_examples(asked.trained_on)
+    if (count := len(np.unique(examples.episode))) < 2:
+        return _undefined(asked, f"the data have {count} episodes that succeed at once; it needs 2")
+    implied, _ = implied_of(examples.values, examples.places, asked.seed)
+    questions = asked_outside(examples, implied, asked.looks, asked.seed)
+    config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
+    return rule(look_along(config, 1, questions), examples, asked.seed)
+
+
+def _undefined(asked: Asked, why: str) -> Findings:
+    return Findings((undefined(NAME, PART, why, subject=asked.policy),))
