@@ -30,7 +30,7 @@ ARRAYS = ("pred", "law", "nearest")
 def case_index(
     pred: ArrayLike, law: ArrayLike, nearest: ArrayLike, scale: ArrayLike = 1.0,
     episodes: Sequence[Any] | None = None, *, seed: int = 0, subject: str = "",
-    called: str = "episodes",
+    called: str = "episodes", where: str = "outside the trained region",
 ) -> Finding:
     """Returns how far a policy's actions lie on the way from the nearest example's to the rule's: 0 copies, 1 obeys.
 
@@ -46,6 +46,7 @@ def case_index(
         seed: of the bootstrap.
         subject: whose actions they are.
         called: what those labels stand for.
+        where: the scenes are, in words.
     """
     chunks = [np.asarray(chunk, dtype=np.float64) for chunk in (pred, law, nearest)]
     unit = np.asarray(scale, dtype=np.float64)
@@ -66,8 +67,8 @@ def case_index(
     left = [label for label, kept in zip(groups, told_apart, strict=True) if kept] if groups is not None else None
     units = int(told_apart.sum()) if left is None else len(set(map(str, left)))
     if units < 2:
-        where = f"in {int(told_apart.sum())} of {len(apart)} scenes"
-        why = f"{where} rule and example differ by {LEAST} standard deviations or more; it needs 2 that are independent"
+        count = f"in {int(told_apart.sum())} of {len(apart)} scenes"
+        why = f"{count} rule and example differ by {LEAST} standard deviations or more; it needs 2 that are independent"
         return undefined("case", PART, why, n=units, subject=subject)
     apart, moved = apart[told_apart], (own - copied)[told_apart]
     beta = bootstrap_ratio((moved * apart).sum(axis=1), (apart**2).sum(axis=1), left, seed=seed)
@@ -77,9 +78,9 @@ def case_index(
     if few:
         verdict = f"too few to tell which of rule and nearest example it follows ({span})"
     elif beta.low > 0.5:
-        verdict = f"outside the trained region it follows the rule rather than the nearest example ({span})"
+        verdict = f"{where} it follows the rule rather than the nearest example ({span})"
     elif beta.high < 0.5:
-        verdict = f"outside the trained region it follows the nearest example ({span})"
+        verdict = f"{where} it follows the nearest example ({span})"
     else:
         verdict = f"not told which of rule and nearest example it follows ({span})"
     caveats = list(few)

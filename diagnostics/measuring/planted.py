@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Float32
+from toyshift.core.contract import ActionContract
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.rows import Row
 
 if TYPE_CHECKING:
+    from toyshift.core.world import World
     from toyshift.diagnostics.looks import Answers
+    from toyshift.diagnostics.measuring.finding import Findings
+    from toyshift.diagnostics.measuring.rule import Step
 
 
 def coins(rate: float, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.bool_]:
@@ -65,6 +69,9 @@ class Tabletop:
     """
 
     task_description = "pick up the toy"
+    action_contract = ActionContract(
+        "eef_delta", ("dx", "dy", "dz", "gripper"), ("m", "m", "m", "1"), (-1.0,) * 4, (1.0,) * 4, 10.0, ()
+    )
     steps, touched = 12, 8  # of an episode, and after which the target is touched
 
     def __init__(self) -> None:
@@ -149,6 +156,45 @@ def looked_at(
         for seen in looks_in_scene(policy, Walker(), world, ids, scene, seed, looks, changes, free_only=True)
     ]
     return Answers(tuple(found), "scripted", "", np.ones(4))
+
+
+def straight(world: World, place: Array, seed: int, scene: int) -> list[Step]:
+    """Returns the way to a place of `Tabletop`: what is right there is linear in the place."""
+    from toyshift.diagnostics.measuring.rule import Step
+
+    return [Step(np.append(place, float(k)), place, _linear(place[None])[0]) for k in range(Tabletop.touched)]
+
+
+def _linear(places: Array) -> Array:
+    """Returns what is right (N, 8, 4) at places (N, 2)."""
+    way = episode_rng(0, 0, "straight").normal(size=(2, 32))
+    return np.asarray((places @ way).reshape(-1, 8, 4))
+
+
+def told_apart(copies: float, tied: bool = False, scenes: int = 24) -> Findings:
+    """Returns what `rule` says of a policy that copies the nearest example by so much, and for the rest is right.
+
+    40 examples lie in a square of 12 cm. With `tied` the table was 1 in those to the left, and 0 in those to the right,
+    and a copy is of the nearest example with the table that is shown.
+    """
+    from toyshift.diagnostics.measuring.examples import Examples
+    from toyshift.diagnostics.measuring.implied import implied_of
+    from toyshift.diagnostics.measuring.rule import asked_outside, rule
+
+    places = episode_rng(0, 0, "examples").uniform(-0.06, 0.06, (40, 2))
+    values = {"table": [int(y > 0) for y in places[:, 1]]} if tied else {}
+    done, contract = _linear(places), Tabletop.action_contract
+    scale = done.reshape(-1, contract.size).std(axis=0)
+    examples = Examples(places, done, np.arange(40), places, values, scale, contract)
+
+    def policy(observations: Sequence[Any]) -> Array:
+        at = [obs["place"] / 100 for obs in observations]
+        shown = [("table", obs["look"].table) if tied else None for obs in observations]
+        copied = np.stack([examples.nearest(place, cue) for place, cue in zip(at, shown, strict=True)])
+        return copies * copied + (1 - copies) * _linear(np.stack(at))
+
+    questions = asked_outside(examples, implied_of(values, places)[0], states=2, seed=0, way=straight)
+    return rule(looked_at(policy, questions, scenes, looks=1, objects=scenes), examples)
 
 
 def rows_of(policy: str, outcomes: NDArray[np.bool_], shift: str = "", look: str = "", seed: int = 0) -> list[Row]:

@@ -7,6 +7,7 @@ What is right there is what the expert does; the example is the training frame w
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -128,7 +129,7 @@ class Outside:
         swaps: factor -> for both of its values, the value, and the numbers of the examples that showed it.
         states: along each way, at most.
         seed: root seed.
-        way: see `Way`.
+        way: see `Way`, a function of a module.
     """
 
     contract: ActionContract
@@ -189,7 +190,9 @@ def is_between(places: Array, some: Array) -> NDArray[np.bool_]:
         return np.zeros(len(some), bool)
 
 
-def asked_outside(examples: Examples, implied: Mapping[str, Implied], states: int, seed: int) -> Outside:
+def asked_outside(
+    examples: Examples, implied: Mapping[str, Implied], states: int, seed: int, way: Way = expert_way
+) -> Outside:
     """Returns what is asked of a policy that was shown these examples."""
     from toyshift.envs.shifts import Look
 
@@ -202,9 +205,8 @@ def asked_outside(examples: Examples, implied: Mapping[str, Implied], states: in
         name: tuple((v, tuple(np.flatnonzero(examples.showing(name, v)).tolist())) for v in told.values)
         for name, told in implied.items()
     }
-    return Outside(
-        examples.contract, outside_places(examples.places), examples.places, looks, swaps, states, seed
-    )  # fmt: skip
+    outside = outside_places(examples.places)
+    return Outside(examples.contract, outside, examples.places, looks, swaps, states, seed, way)
 
 
 def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
@@ -241,13 +243,14 @@ def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
             examples.nearest(change.step.factors, value)[:steps]
             for (_, change, _), value in zip(mine, shown, strict=True)
         ])  # fmt: skip
-        units = "scenes" if few else "objects"
+        told = {"called": "scenes" if few else "objects"}
+        if kind != PLACES:
+            told["where"] = f"at an example's place, with the {kind} of others,"
+        take = functools.partial(case_index, scale=examples.scale, seed=seed, subject=subject, **told)
 
-        def found(some: NDArray[np.bool_], subject: str = subject) -> Finding:
+        def found(some: NDArray[np.bool_]) -> Finding:
             kept = [one for one, there in zip(labels, some, strict=True) if there]
-            return case_index(
-                pred[some], law[some], copied[some], examples.scale, kept, seed=seed, subject=subject, called=units
-            )
+            return take(pred[some], law[some], copied[some], episodes=kept)
 
         every = np.ones(len(mine), bool)
         parts = {"all": every}

@@ -111,6 +111,19 @@ def predicted_truths() -> list[Truth]:
     ]
 
 
+def rule_truths() -> list[Truth]:
+    """Policies that copy the nearest example, are right, or half of each; one that copies an example by its table."""
+    told = {"copies an example": 1.0, "half of each": 0.5, "obeys the rule": 0.0}
+    found = [Truth(words, 1 - copies, planted.told_apart(copies).found[0].value.value, 1e-9)
+             for words, copies in told.items()]  # fmt: skip
+    places, table = planted.told_apart(1.0, tied=True).found
+    return [
+        *found,
+        Truth("copies an example of the table that is shown", 0.0, table.value.value, 1e-9),
+        Truth("whose place agrees with the table's", 0.0, places.value.value, 0.05),
+    ]
+
+
 def diversity_truths() -> list[Truth]:
     """Two sub-datasets of one distribution, and two that lie apart."""
     from toyshift.diagnostics.diversity import measure_vectors
