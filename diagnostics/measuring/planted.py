@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toyshift.core.world import World
     from toyshift.diagnostics.looks import Answers
     from toyshift.diagnostics.measuring.finding import Findings
-    from toyshift.diagnostics.measuring.rule import Step
+    from toyshift.diagnostics.measuring.rule import Start, Step
 
 
 def coins(rate: float, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.bool_]:
@@ -158,11 +158,12 @@ def looked_at(
     return Answers(tuple(found), "scripted", "", np.ones(4))
 
 
-def straight(world: World, place: Array, seed: int, scene: int) -> list[Step]:
+def straight(world: World, start: Start) -> list[Step]:
     """Returns the way to a place of `Tabletop`: what is right there is linear in the place."""
     from toyshift.diagnostics.measuring.rule import Step
 
-    return [Step(np.append(place, float(k)), place, _linear(place[None])[0]) for k in range(Tabletop.touched)]
+    right, carried = _linear(np.stack([start.place, start.example]))
+    return [Step(np.append(start.place, float(k)), start.place, right, carried) for k in range(start.states)]
 
 
 def _linear(places: Array) -> Array:
@@ -187,11 +188,14 @@ def told_apart(copies: float, tied: bool = False, scenes: int = 24) -> Findings:
     scale = done.reshape(-1, contract.size).std(axis=0)
     examples = Examples(places, done, np.arange(40), places, values, scale, contract)
 
+    def nearest(place: Array, look: Any) -> int:
+        apart = ((places - place) ** 2).sum(axis=1)
+        return int(np.argmin(np.where(examples.showing("table", look.table), apart, np.inf) if tied else apart))
+
     def policy(observations: Sequence[Any]) -> Array:
-        at = [obs["place"] / 100 for obs in observations]
-        shown = [("table", obs["look"].table) if tied else None for obs in observations]
-        copied = np.stack([examples.nearest(place, cue) for place, cue in zip(at, shown, strict=True)])
-        return copies * copied + (1 - copies) * _linear(np.stack(at))
+        at = np.stack([obs["place"] / 100 for obs in observations])
+        copied = np.stack([done[nearest(obs["place"] / 100, obs["look"])] for obs in observations])
+        return np.asarray(copies * copied + (1 - copies) * _linear(at))
 
     questions = asked_outside(examples, implied_of(values, places)[0], states=2, seed=0, way=straight)
     return rule(looked_at(policy, questions, scenes, looks=1, objects=scenes), examples)

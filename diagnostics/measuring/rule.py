@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.contract import ActionContract, require_same_contract
 from toyshift.core.errors import GraspError
 from toyshift.core.seeds import episode_rng
@@ -31,10 +32,11 @@ from toyshift.diagnostics.measuring.examples import (
     factors_of,
     read_examples,
 )
-from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
+from toyshift.diagnostics.measuring.finding import Findings, undefined
 from toyshift.diagnostics.measuring.implied import Implied, implied_of
 
 if TYPE_CHECKING:
+    from toyshift.data.grasping.expert import GraspExpert
     from toyshift.diagnostics.measures import Asked
     from toyshift.envs.tasks.grasp import GraspEnv
 
@@ -55,16 +57,38 @@ class Step:
         state: of the simulator.
         factors: (F,) see `examples.FACTORS`.
         law: (STEPS, A) what the expert does from there on.
+        carried: (STEPS, A) what it would do if the target lay where the nearest example's did, and it took it there by
+            the same grasp.
     """
 
     state: Array
     factors: Array
     law: Array
+    carried: Array
 
 
-# (the world at the start of a scene, a place for the target, root seed, scene) -> the way there, the world as before;
-# nothing where the expert does not succeed
-Way = Callable[[World, Array, int, int], list[Step]]
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a way is to begin.
+
+    Attributes:
+        place: (2,) for the target [m].
+        example: (2,) where it lay in the nearest example [m].
+        states: along the way, at most.
+        seed: root seed.
+        scene: number of the episode.
+    """
+
+    place: Array
+    example: Array
+    states: int
+    seed: int
+    scene: int
+
+
+# the world at the start of a scene -> states on the way to the target at another place, the world as it was before;
+# none where the expert does not succeed
+Way = Callable[[World, Start], list[Step]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,39 +106,58 @@ class Elsewhere(Change):
     step: Step
 
 
-def expert_way(world: World, place: Array, seed: int, scene: int) -> list[Step]:
+def expert_way(world: World, start: Start) -> list[Step]:
     """Returns the expert's way, see `Way`."""
     env = cast("GraspEnv", world)
-    start, target = np.array(env.sim_state()), env.object.id
-    env.move_object(*(place - env.object_pose()[0][:2]))
-    found = _played(env, place, seed, scene)
-    env.load_sim_state(target, start)
+    before, target = np.array(env.sim_state()), env.object.id
+    env.move_object(*(start.place - env.object_pose()[0][:2]))
+    found = _played(env, start)
+    env.load_sim_state(target, before)
     return found
 
 
-def _played(env: GraspEnv, place: Array, seed: int, scene: int) -> list[Step]:
+def _played(env: GraspEnv, start: Start) -> list[Step]:
+    from toyshift.data.grasping import expert as grasping
     from toyshift.data.grasping.choose import make_expert
     from toyshift.data.grasping.hand import yaw_of
 
-    expert, contract = make_expert(env), env.action_contract
+    expert, target = make_expert(env), env.object.id
     try:
-        expert.reset(seed, scene)
+        expert.reset(start.seed, start.scene)
     except GraspError:
         return []
-    states, hands, yaws, actions, info = [], [], [], [], {"is_success": False}
-    over = False
+    states, hands, yaws, actions = [], [], [], []
+    over, info = False, {"is_success": False}
     while not over and len(actions) < LONGEST:
         position, rotation = env.hand_pose()
         states.append(np.array(env.sim_state()))
         hands.append(position)
         yaws.append(yaw_of(rotation))
-        actions.append(np.clip(expert.act(), contract.low, contract.high).astype(np.float32))
-        _, over, info = env.advance(actions[-1])
+        action, over, info = _step(env, expert)
+        actions.append(action)
     if expert.attempts > 1 or not info["is_success"]:
         return []
     done, grasp = np.asarray(actions, np.float64), expert.grasp
-    rows = factors_of(place, np.array(hands), np.array(yaws), yaw_of(grasp.rotation), grasp.width)
-    return [Step(states[t], rows[t], done[t : t + STEPS]) for t in range(before_closing(done, contract))]
+    factors = factors_of(start.place, np.array(hands), np.array(yaws), yaw_of(grasp.rotation), grasp.width)
+    there = dataclasses.replace(grasp, position=grasp.position + np.append(start.example - start.place, 0.0))
+    steps = []
+    count = before_closing(done, env.action_contract)
+    for t in np.unique(np.linspace(0, count - 1, start.states).round().astype(int)) if count else ():
+        # only the grasp is elsewhere: a target that was moved as well might lie in the fingers
+        env.load_sim_state(target, states[t])
+        other = grasping.GraspExpert(env, lambda situation, config: there)
+        other.reset(start.seed, start.scene)
+        carried = np.asarray([_step(env, other)[0] for _ in range(STEPS)], np.float64)
+        steps.append(Step(states[t], factors[t], done[t : t + STEPS], carried))
+    return steps
+
+
+def _step(env: GraspEnv, expert: GraspExpert) -> tuple[Float32, bool, dict[str, Any]]:
+    """Acts once; returns the action, whether the episode is over, and what the environment says of it."""
+    contract = env.action_contract
+    action = np.clip(expert.act(), contract.low, contract.high).astype(np.float32)
+    _, over, info = env.advance(action)
+    return action, over, info
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,23 +192,24 @@ class Outside:
     def _of_kind(self, kind: str, scene: int, world: World) -> list[Elsewhere]:
         rng = episode_rng(self.seed, scene, f"{NAME} {kind}")
         for _ in range(TRIES):
-            place, look = self._drawn(kind, rng)
-            if steps := self.way(world, place, self.seed, scene):
-                chosen = np.unique(np.linspace(0, len(steps) - 1, self.states).round().astype(int))
-                return [
-                    Elsewhere(look, state=steps[i].state, kind=kind, place=place, step=steps[i]) for i in chosen
-                ]
+            place, look, example = self._drawn(kind, rng)
+            if steps := self.way(world, Start(place, example, self.states, self.seed, scene)):
+                return [Elsewhere(look, state=step.state, kind=kind, place=place, step=step) for step in steps]
         return []
 
-    def _drawn(self, kind: str, rng: np.random.Generator) -> tuple[Array, Mapping[str, Any]]:
-        """Returns a place and a look: the nearest example's outside, or at an example's place with another value."""
+    def _drawn(self, kind: str, rng: np.random.Generator) -> tuple[Array, Mapping[str, Any], Array]:
+        """Returns a place, a look, and the place of the nearest example: of all, or of those with the value shown."""
         if kind == PLACES:
             place = self.outside[int(rng.integers(len(self.outside)))]
-            return place, self.looks[int(np.argmin(((self.places - place) ** 2).sum(axis=1)))]
+            number = int(np.argmin(((self.places - place) ** 2).sum(axis=1)))
+            return place, self.looks[number], self.places[number]
         sides = self.swaps[kind]
         here = int(rng.integers(2))
         number = int(rng.choice(sides[here][1]))
-        return self.places[number], {**self.looks[number], kind: sides[1 - here][0]}
+        value, others = sides[1 - here]
+        place, there = self.places[number], self.places[list(others)]
+        nearest = there[int(np.argmin(((there - place) ** 2).sum(axis=1)))]
+        return place, {**self.looks[number], kind: value}, nearest
 
 
 def outside_places(places: Array) -> Array:
@@ -238,8 +282,9 @@ def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
         labels = [unit for unit, _, _ in mine]
         pred = np.stack([chunk[:steps] for _, _, chunk in mine])
         law = np.stack([change.step.law[:steps] for _, change, _ in mine])
-        shown = [None if kind == PLACES else (kind, change.look.get(kind)) for _, change, _ in mine]
-        copied = np.stack([
+        carried = np.stack([change.step.carried[:steps] for _, change, _ in mine])
+        shown = [None if kind == PLACES else (kind, change.look[kind]) for _, change, _ in mine]
+        stored = np.stack([
             examples.nearest(change.step.factors, value)[:steps]
             for (_, change, _), value in zip(mine, shown, strict=True)
         ])  # fmt: skip
@@ -247,25 +292,24 @@ def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
         if kind != PLACES:
             told["where"] = f"at an example's place, with the {kind} of others,"
         take = functools.partial(case_index, scale=examples.scale, seed=seed, subject=subject, **told)
-
-        def found(some: NDArray[np.bool_]) -> Finding:
-            kept = [one for one, there in zip(labels, some, strict=True) if there]
-            return take(pred[some], law[some], copied[some], episodes=kept)
-
         every = np.ones(len(mine), bool)
-        parts = {"all": every}
+        parts = [("all", carried, every)]
         if kind == PLACES:
             between = is_between(examples.places, np.array([change.place for _, change, _ in mine]))
-            parts |= {"beyond": ~between, "between": between}
-        whole = found(every)
-        lines = [
-            {"states": part} | line for part, some in parts.items() if some.any() for line in found(some).table
-        ]
+            parts += [("beyond", carried, ~between), ("between", carried, between)]
+        parts.append(("all, as stored", stored, every))
+        found = {
+            part: take(pred[some], law[some], copied[some], episodes=list(itertools.compress(labels, some)))
+            for part, copied, some in parts if some.any()
+        }  # fmt: skip
+        lines = tuple({"states": part} | line for part, one in found.items() for line in one.table)
+        whole = found["all"]
         space = ", ".join([*FACTORS][: examples.factors.shape[1]])
         caveats = (
-            *whole.caveats, *((few,) if few else ()), f"nearest in: {space}; the first {steps} actions are compared",
+            *whole.caveats, *((few,) if few else ()), f"the first {steps} actions are compared",
+            f"as stored: with the actions of the frame that is nearest in {space}",
         )  # fmt: skip
-        findings.append(dataclasses.replace(whole, name=NAME, table=tuple(lines), caveats=caveats))
+        findings.append(dataclasses.replace(whole, name=NAME, table=lines, caveats=caveats))
     return Findings(tuple(findings))
 
 

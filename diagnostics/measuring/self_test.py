@@ -120,7 +120,7 @@ def rule_truths() -> list[Truth]:
     return [
         *found,
         Truth("copies an example of the table that is shown", 0.0, table.value.value, 1e-9),
-        Truth("whose place agrees with the table's", 0.0, places.value.value, 0.05),
+        Truth("and of any where no example was", 0.0, places.value.value, 1e-9),
     ]
 
 
