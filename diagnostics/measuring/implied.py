@@ -86,8 +86,9 @@ def read_episodes(folders: Sequence[Path]) -> tuple[dict[str, list[Any]], Array]
     for folder in folders_of(folders):
         dataset = open_dataset(folder)
         metas += [dataset.meta(i) for i in range(dataset.num_episodes)]
-        if wrong := next((i for i in range(dataset.num_episodes) if dataset.meta(i).get("object_pose") is None), None):
-            raise ConfigError(f"{folder}: episode {wrong} does not tell where its target lay, so no factor implies it")
+        silent = [i for i in range(dataset.num_episodes) if dataset.meta(i).get("object_pose") is None]
+        if silent:
+            raise ConfigError(f"{folder}: episode {silent[0]} does not tell where its target lay, so no factor implies it")
     looks = [meta.get("factors", {}).get("look", {}) for meta in metas]
     told = {name: [look.get(name) for look in looks] for name in FACTORS}
     places = np.array([[meta["object_pose"][axis][3] for axis in (0, 1)] for meta in metas], np.float64)

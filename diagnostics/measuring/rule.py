@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -32,7 +32,7 @@ from toyshift.diagnostics.measuring.examples import (
     factors_of,
     read_examples,
 )
-from toyshift.diagnostics.measuring.finding import Findings, undefined
+from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
 from toyshift.diagnostics.measuring.implied import Implied, implied_of
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 NAME = "rule"
 PLACES = "places"  # the kind of states in which the target lies where no example's did
+WITHIN = "within"  # in which it lies where an example's did, and the example is another one: how right it is there
 APART = 0.03  # from the places of all examples, from which a place is outside them [m]
 BEYOND = 0.08  # most that a place lies outside the box of the examples' places [m]
 GRID = 0.01  # of the places that are drawn from [m]
@@ -96,7 +97,7 @@ class Elsewhere(Change):
     """One state outside the trained region.
 
     Attributes:
-        kind: PLACES, or the factor whose value is another example's.
+        kind: PLACES, WITHIN, or the factor whose value is another example's.
         place: (2,) of the target [m].
         step: what is known of it.
     """
@@ -186,30 +187,40 @@ class Outside:
 
     def __call__(self, scene: int, at: int, free: bool, world: World) -> dict[str, Change]:
         require_same_contract(self.contract, world.action_contract, "the training data", "the environment")
-        kinds = ([PLACES] if len(self.outside) else []) + [*self.swaps]
+        kinds = [*([PLACES] if len(self.outside) else []), WITHIN, *self.swaps]
         return {f"{kind} {i}": one for kind in kinds for i, one in enumerate(self._of_kind(kind, scene, world))}
 
     def _of_kind(self, kind: str, scene: int, world: World) -> list[Elsewhere]:
         rng = episode_rng(self.seed, scene, f"{NAME} {kind}")
         for _ in range(TRIES):
-            place, look, example = self._drawn(kind, rng)
+            if (drawn := self._drawn(kind, rng)) is None:
+                continue
+            place, look, example = drawn
             if steps := self.way(world, Start(place, example, self.states, self.seed, scene)):
                 return [Elsewhere(look, state=step.state, kind=kind, place=place, step=step) for step in steps]
         return []
 
-    def _drawn(self, kind: str, rng: np.random.Generator) -> tuple[Array, Mapping[str, Any], Array]:
-        """Returns a place, a look, and the place of the nearest example: of all, or of those with the value shown."""
+    def _drawn(self, kind: str, rng: np.random.Generator) -> tuple[Array, Mapping[str, Any], Array] | None:
+        """Returns a place, a look, and the place of the nearest example of those that count; None where none does."""
         if kind == PLACES:
             place = self.outside[int(rng.integers(len(self.outside)))]
-            number = int(np.argmin(((self.places - place) ** 2).sum(axis=1)))
+            number = _nearest(self.places, place)
             return place, self.looks[number], self.places[number]
-        sides = self.swaps[kind]
-        here = int(rng.integers(2))
-        number = int(rng.choice(sides[here][1]))
-        value, others = sides[1 - here]
-        place, there = self.places[number], self.places[list(others)]
-        nearest = there[int(np.argmin(((there - place) ** 2).sum(axis=1)))]
-        return place, {**self.looks[number], kind: value}, nearest
+        if kind == WITHIN:
+            number = int(rng.integers(len(self.places)))
+            apart = np.linalg.norm(self.places - self.places[number], axis=1) >= APART
+            look, others = self.looks[number], self.places[apart]
+        else:
+            here, there = rng.permutation(2)
+            number = int(rng.choice(self.swaps[kind][here][1]))
+            value, showed = self.swaps[kind][there]
+            look, others = {**self.looks[number], kind: value}, self.places[list(showed)]
+        place = self.places[number]
+        return (place, look, others[_nearest(others, place)]) if len(others) else None
+
+
+def _nearest(places: Array, place: Array) -> int:
+    return int(np.argmin(((places - place) ** 2).sum(axis=1)))
 
 
 def outside_places(places: Array) -> Array:
@@ -253,6 +264,13 @@ def asked_outside(
     return Outside(examples.contract, outside, examples.places, looks, swaps, states, seed, way)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Answered:
+    unit: int
+    asked: Elsewhere
+    chunk: Array
+
+
 def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
     """Turns what a policy answered to `Outside` into a finding for the places, and one for each factor that was tied.
 
@@ -262,55 +280,53 @@ def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
         seed: of resampling.
     """
     scene, unit, few = units_of(answers)
-    label = {look.scene: int(unit[scene[i]]) for i, look in enumerate(answers.looks)}
-    asked = [
-        (label[look.scene], change, look.chunks[name])
-        for look in answers.looks
-        for name, change in look.changes.items()
-        if isinstance(change, Elsewhere)
-    ]
-    kinds = list(dict.fromkeys([PLACES, *(change.kind for _, change, _ in asked)]))
+    by_kind: dict[str, list[_Answered]] = {PLACES: []}
+    for look, number in zip(answers.looks, scene, strict=True):
+        for name, change in look.changes.items():
+            if isinstance(change, Elsewhere):
+                by_kind.setdefault(change.kind, []).append(_Answered(int(unit[number]), change, look.chunks[name]))
+    within = by_kind.pop(WITHIN, [])
     findings = []
-    for kind in kinds:
-        mine = [one for one in asked if one[1].kind == kind]
+    for kind, mine in by_kind.items():
         subject = f"{answers.policy}, {'other places' if kind == PLACES else f'the other {kind}'}"
         if not mine:
             why = f"the expert finds no way to a place {100 * APART:.0f} cm or more from all examples"
             findings.append(undefined(NAME, PART, why, subject=subject))
             continue
-        steps = min(STEPS, mine[0][2].shape[0])
-        labels = [unit for unit, _, _ in mine]
-        pred = np.stack([chunk[:steps] for _, _, chunk in mine])
-        law = np.stack([change.step.law[:steps] for _, change, _ in mine])
-        carried = np.stack([change.step.carried[:steps] for _, change, _ in mine])
-        shown = [None if kind == PLACES else (kind, change.look[kind]) for _, change, _ in mine]
-        stored = np.stack([
-            examples.nearest(change.step.factors, value)[:steps]
-            for (_, change, _), value in zip(mine, shown, strict=True)
-        ])  # fmt: skip
-        told = {"called": "scenes" if few else "objects"}
+        told = {"subject": subject, "called": "scenes" if few else "objects"}
         if kind != PLACES:
             told["where"] = f"at an example's place, with the {kind} of others,"
-        take = functools.partial(case_index, scale=examples.scale, seed=seed, subject=subject, **told)
-        every = np.ones(len(mine), bool)
-        parts = [("all", carried, every)]
+        take = functools.partial(_index, scale=examples.scale, seed=seed, **told)
+        whole = take(mine, [one.asked.step.carried for one in mine])
+        lines = {"outside": whole}
         if kind == PLACES:
-            between = is_between(examples.places, np.array([change.place for _, change, _ in mine]))
-            parts += [("beyond", carried, ~between), ("between", carried, between)]
-        parts.append(("all, as stored", stored, every))
-        found = {
-            part: take(pred[some], law[some], copied[some], episodes=list(itertools.compress(labels, some)))
-            for part, copied, some in parts if some.any()
-        }  # fmt: skip
-        lines = tuple({"states": part} | line for part, one in found.items() for line in one.table)
-        whole = found["all"]
-        space = ", ".join([*FACTORS][: examples.factors.shape[1]])
+            between = is_between(examples.places, np.array([one.asked.place for one in mine]))
+            parts = {"beyond": ~between, "between": between}
+            for part, some in ((part, [*itertools.compress(mine, there)]) for part, there in parts.items()):
+                lines[part] = take(some, [one.asked.step.carried for one in some])
+        shown = [None if kind == PLACES else (kind, one.asked.look[kind]) for one in mine]
+        stored = [examples.nearest(one.asked.step.factors, value) for one, value in zip(mine, shown, strict=True)]
+        lines["outside, as stored"] = take(mine, stored)
+        lines["within"] = take(within, [one.asked.step.carried for one in within])
         caveats = (
-            *whole.caveats, *((few,) if few else ()), f"the first {steps} actions are compared",
-            f"as stored: with the actions of the frame that is nearest in {space}",
+            *whole.caveats, *((few,) if few else ()),
+            f"the first {min(STEPS, len(mine[0].chunk))} actions are compared, in standard deviations of the data's",
+            "within: at examples' places under their looks, the example being another one; how right it is there",
+            f"as stored: the frame nearest in {', '.join([*FACTORS][: examples.factors.shape[1]])}, its own action",
         )  # fmt: skip
-        findings.append(dataclasses.replace(whole, name=NAME, table=lines, caveats=caveats))
+        table = tuple({"states": part} | line for part, one in lines.items() for line in one.table)
+        findings.append(dataclasses.replace(whole, name=NAME, table=table, caveats=caveats))
     return Findings(tuple(findings))
+
+
+def _index(some: Sequence[_Answered], nearest: Sequence[Array], **told: Any) -> Finding:
+    """Returns `case_index` of some answers."""
+    if not some:
+        return undefined(NAME, PART, "there is no state")
+    steps = min(STEPS, len(some[0].chunk))
+    pred, law = [one.chunk[:steps] for one in some], [one.asked.step.law[:steps] for one in some]
+    units = [one.unit for one in some]
+    return case_index(pred, law, [one[:steps] for one in nearest], episodes=units, **told)
 
 
 def rule_of(asked: Asked) -> Findings:
@@ -319,7 +335,7 @@ def rule_of(asked: Asked) -> Findings:
         return _undefined(asked, "what it was trained on is not told: give --trained-on")
     examples = read_examples(asked.trained_on)
     if (count := len(np.unique(examples.episode))) < 2:
-        return _undefined(asked, f"the data have {count} episodes that succeed at once; it needs 2")
+        return _undefined(asked, f"it needs two episodes of one attempt that begin with an open hand, the data have {count}")
     implied, _ = implied_of(examples.values, examples.places, asked.seed)
     questions = asked_outside(examples, implied, asked.looks, asked.seed)
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)

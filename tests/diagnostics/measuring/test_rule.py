@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.data import CollectConfig, collect, open_dataset
 from toyshift.data.episode import Episode, write_episode
+from toyshift.data.grasping.choose import make_expert
 from toyshift.data.grasping.hand import yaw_of
 from toyshift.data.store.lerobot import finalize
 from toyshift.diagnostics.actors import OracleActor, make_grasp_env
-from toyshift.diagnostics.looks import Answers, looks_in_scene
+from toyshift.diagnostics.looks import BASE, Answers, looks_in_scene
 from toyshift.diagnostics.measuring import planted
 from toyshift.diagnostics.measuring.examples import STEPS, Examples, before_closing, factors_of, read_examples
 from toyshift.diagnostics.measuring.rule import (
     APART,
     BEYOND,
+    Start,
     asked_outside,
     expert_way,
     is_between,
@@ -56,6 +59,9 @@ def test_planted_policies_measure_what_they_are(copies: float, said: str) -> Non
     assert found.value.n == 24
     assert said in found.verdict
     assert found.table[0]["aside"] == pytest.approx(0)
+    by = {line["states"]: line["beta"] for line in found.table}
+    assert by["beyond"] == by["outside"] == by["outside, as stored"] == pytest.approx(1 - copies)
+    assert by["within"] == pytest.approx(1)  # where it is its own nearest example, a copy is right
 
 
 def test_a_copy_of_the_example_with_the_table_that_is_shown() -> None:
@@ -67,10 +73,10 @@ def test_a_copy_of_the_example_with_the_table_that_is_shown() -> None:
     assert planted.told_apart(0.0, tied=True).found[1].value.value == pytest.approx(1)
 
 
-def test_few_objects_have_scenes_for_units() -> None:
+def test_few_objects_have_no_verdict() -> None:
     (found,) = planted.told_apart(1.0, scenes=6).found
     assert found.verdict.startswith("too few to tell")
-    assert "6 scenes: no verdict below 8, where intervals are too narrow" in found.caveats
+    assert "6 objects: no verdict below 8, where intervals are too narrow" in found.caveats
 
 
 def test_outside_is_apart_from_all_examples_and_near_some() -> None:
@@ -129,75 +135,89 @@ def test_the_expert_s_way_leads_to_the_place_and_leaves_the_world_as_it_was() ->
     env: Any = make_grasp_env(OBJECTS, cameras=())
     env.reset(seed=0, options={"episode": 0, "object": env.objects.ids[0]})
     before = np.array(env.sim_state())
-    place = env.object_pose()[0][:2] + [-0.03, 0.05]
-    steps = expert_way(env, place, 0, 0)
+    place, aside = env.object_pose()[0][:2] + [-0.03, 0.05], np.array([0.0, -0.06])
+    steps = expert_way(env, Start(place, place + aside, 100, 0, 0))
     np.testing.assert_array_equal(env.sim_state(), before)
     assert len(steps) > 3
-    for one, after in zip(steps, steps[1:], strict=False):
+    for one, after in itertools.pairwise(steps):
         env.load_sim_state(env.object.id, one.state)
         np.testing.assert_allclose(env.object_pose()[0][:2], place, atol=5e-3)
         np.testing.assert_allclose(env.hand_pose()[0], one.factors[2:5])
         env.advance(one.law[0].astype(np.float32))
         np.testing.assert_allclose(env.sim_state(), after.state, atol=1e-6)
-    assert np.linalg.norm(steps[-1].factors[2:4] - place) < 0.03 < np.linalg.norm(steps[0].factors[2:4] - place)
-    assert expert_way(env, place + [0.6, 0.0], 0, 0) == []
+    assert np.linalg.norm(steps[-1].factors[2:4] - place) < 0.05 < np.linalg.norm(steps[0].factors[2:4] - place)
+    # what is carried over goes as far further as the example's target lay, and turns as much
+    further = (steps[0].carried - steps[0].law).sum(axis=0)
+    np.testing.assert_allclose(further[:2], aside, atol=0.01)
+    np.testing.assert_allclose(further[3:6], 0, atol=0.05)
+    (one,) = expert_way(env, Start(place, place, 1, 0, 0))
+    np.testing.assert_allclose(one.carried, one.law, atol=1e-6)
+    assert expert_way(env, Start(place + [0.6, 0.0], place, 1, 0, 0)) == []
     env.close()
 
 
 def test_copies_and_the_expert_in_the_simulator(demos: Path) -> None:
-    """What acts by the nearest frame of place and hand that it sees gets 0, what acts as the expert 1."""
+    """The carried example gets 0, the expert 1; and by the stored actions 0, what acts by the nearest frame it sees."""
     read = read_examples((demos,))
     examples = dataclasses.replace(read, factors=read.factors[:, :5], values={})
     env: Any = make_grasp_env(OBJECTS, image_size=16, cameras=("front",), environment_state=True)
-    questions = asked_outside(examples, {}, states=3, seed=0)
-    told: list[Any] = []
+    questions = asked_outside(examples, {}, states=2, seed=0)
+    seen: list[Any] = []
+    looks: list[Any] = []
 
-    def changes(*given: Any) -> Any:
-        told.append(questions(*given))
-        return told[-1]
-
-    seen = env.observation_contract
-    hand = [seen.state_names.index(f"eef.{axis}") for axis in "xyz"]
-
-    def copy(observations: Any) -> Any:
-        states = [np.append(obs["environment_state"][:2], obs["agent_pos"][hand]) for obs in observations]
-        return np.stack([examples.nearest(state) for state in states])
-
-    def obey(observations: Any) -> Any:
-        return np.stack([np.zeros((STEPS, 7)), *(change.step.law for change in told[-1].values())])
+    def look_on(observations: Any) -> Any:
+        seen.append(observations[1:])  # without the state that is looked at, which is not asked about
+        return np.zeros((len(observations), STEPS, 7))
 
     expert = OracleActor(make_expert(env))
-    for policy, beta in ((copy, 0.0), (obey, 1.0)):
-        found = [
-            look for scene in range(9)
-            for look in looks_in_scene(policy, expert, env, env.objects.ids, scene, 0, 1, changes)
-        ]  # fmt: skip
-        one = rule(Answers(tuple(found), "p", "", None), examples).found[0]
-        assert one.value.value == pytest.approx(beta, abs=1e-6)
-        assert one.table[0]["scenes"] > 9
-        assert one.value.n > 2
-        assert any("3 objects: scenes are the units" in caveat for caveat in one.caveats)
+    for scene in range(8):
+        looks += looks_in_scene(look_on, expert, env, env.objects.ids, scene, 0, 1, questions)
+    hand = [env.observation_contract.state_names.index(f"eef.{axis}") for axis in "xyz"]
+
+    centre = {}  # of mass, in the object's frame
+    for one in env.objects.ids:
+        env.reset(seed=0, options={"episode": 0, "object": one})
+        position, rotation = env.object_pose()
+        centre[one] = (env.object_position() - position) @ rotation
+
+    def stored(obs: Any, object_id: str, step: Any) -> Any:
+        offset, (first, second) = obs["environment_state"][:3], obs["environment_state"][3:9].reshape(2, 3)
+        rotation = np.stack([first, second, np.cross(first, second)], axis=1)
+        place = obs["agent_pos"][hand] + offset - rotation @ centre[object_id]
+        return examples.nearest(np.append(place[:2], obs["agent_pos"][hand]))
+
+    for policy, part, beta in (
+        (lambda _, __, step: step.carried, "outside", 0.0), (lambda _, __, step: step.law, "outside", 1.0),
+        (stored, "outside, as stored", 0.0),
+    ):  # fmt: skip
+        answered = tuple(
+            dataclasses.replace(look, chunks={
+                name: policy(obs, look.object_id, look.changes[name].step)
+                for name, obs in zip([name for name in look.chunks if name != BASE], shown, strict=True)
+            })
+            for look, shown in zip(looks, seen, strict=True)
+        )  # fmt: skip
+        found = rule(Answers(answered, "p", "", None), examples).found[0]
+        line = next(line for line in found.table if line["states"] == part)
+        assert (part, line["beta"]) == (part, pytest.approx(beta, abs=2e-3))
+        assert line["aside"] == pytest.approx(0, abs=1e-3)
+        assert line["scenes"] > 9
+        assert any("3 objects: scenes are the units" in caveat for caveat in found.caveats)
     env.close()
-
-
-def make_expert(env: Any) -> Any:
-    from toyshift.data.grasping import choose
-
-    return choose.make_expert(env)
 
 
 STATE = ("eef.x", "eef.y", "eef.z", "eef.r11", "eef.r21")
 
 
 def written(
-    out: Path, episodes: int = 2, names: tuple[str, ...] = STATE, contract: ActionContract = planted.Tabletop.action_contract,
-    **meta: Any,
+    out: Path, episodes: int = 2, names: tuple[str, ...] = STATE,
+    contract: ActionContract = planted.Tabletop.action_contract, **meta: Any,
 ) -> Path:  # fmt: skip
     """Writes a dataset of frames without images."""
     for i in range(episodes):
         frames = {
             "observation.state": np.full((12, len(names)), 0.1 * i, np.float32),
-            "action": np.full((12, contract.size), i, np.float32), "next.done": np.arange(12) == 11,
+            "action": np.ones((12, contract.size), np.float32), "next.done": np.arange(12) == 11,
         }  # fmt: skip
         pose = np.eye(4)
         pose[:2, 3] = 0.1 * i
@@ -209,8 +229,9 @@ def written(
 
 def test_data_that_note_no_grasp_have_places_and_hands(tmp_path: Path) -> None:
     examples = read_examples((written(tmp_path / "a"),))
-    assert examples.factors.shape == (5 + 0 * STEPS, 5)  # of the first: the second's hand is open throughout
-    
+    np.testing.assert_allclose(examples.factors, np.repeat([0.0, 0.1], 12 - STEPS + 1)[:, None] * np.ones(5))
+    assert examples.episode.tolist() == [0] * 5 + [1] * 5
+    assert examples.nearest(np.full(7, 0.1)).shape == (STEPS, 4)  # the expert's states tell the grasp as well
 
 def test_data_that_cannot_tell_are_refused_or_say_why(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="episode 0 does not tell where its target lay"):
@@ -221,11 +242,12 @@ def test_data_that_cannot_tell_are_refused_or_say_why(tmp_path: Path) -> None:
     both = written(tmp_path / "c"), written(tmp_path / "d", contract=other)
     with pytest.raises(ContractError, match="control_hz"):
         read_examples(both)
+    needs = "undefined: it needs two episodes of one attempt that begin with an open hand, the data have"
     (one,) = rule_of(asked(written(tmp_path / "e", 1))).found
-    assert one.verdict == "undefined: the data have 1 episode that succeeds at once; it needs 2"
+    assert one.verdict == f"{needs} 1"
     assert math.isnan(one.value.value)
     (none,) = rule_of(asked(written(tmp_path / "f", attempts=2))).found
-    assert none.verdict == "undefined: the data have 0 episodes that succeed at once; it needs 2"
+    assert none.verdict == f"{needs} 0"
     (bare,) = rule_of(dataclasses.replace(asked(tmp_path), trained_on=())).found
     assert bare.verdict.endswith("give --trained-on")
 
