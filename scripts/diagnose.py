@@ -60,7 +60,8 @@ class Config(Asking, scenes=2, looks=1, trials=0):
     """Whose episodes counterfactual and predicted look along: the expert's, the same for every policy, or its own."""
     trained_on: tuple[Path, ...] = ()
     """Datasets that the policies were trained on, or a folder of `toyshift data fragment`: they tell where the target
-    lay under each value of a factor, so what a swapped one implies, and what success as in training is."""
+    lay under each value of a factor, so what a swapped one implies, what success as in training is, and what the
+    nearest example of a state is."""
     trials: int = 20
     """Episodes per policy and factor, and on the training set, in which success is measured; 0 leaves it out, and with
     it all labels."""
@@ -107,8 +108,9 @@ class Config(Asking, scenes=2, looks=1, trials=0):
             raise ConfigError(f"--measure {other.name} is of {other.needs}: it needs {GIVEN[other.needs]}")
         if self.trained_on and not self.policy:
             raise ConfigError("--trained-on says what a policy was trained on; give --policy as well")
-        if not self.trained_on and (lone := next((m for m in self.measures if m.trained and m.name in self.measure), None)):
-            raise ConfigError(f"--measure {lone.name} looks for the nearest example in the training data: give --trained-on DATA")
+        lone = next((m for m in self.measures if m.trained and m.name in self.measure), None)
+        if lone and not self.trained_on:
+            raise ConfigError(f"--measure {lone.name} looks for the nearest example: give --trained-on DATA")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
         named = next((m for m in self.measures if m.inside and m.name in self.measure), None)
         if named and (far := next((policy for policy in self.policy if is_remote(policy)), "")):

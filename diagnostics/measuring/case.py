@@ -29,8 +29,8 @@ ARRAYS = ("pred", "law", "nearest")
 
 def case_index(
     pred: ArrayLike, law: ArrayLike, nearest: ArrayLike, scale: ArrayLike = 1.0,
-    episodes: Sequence[Any] | None = None, *, seed: int = 0, subject: str = "",
-    called: str = "episodes", where: str = "outside the trained region",
+    episodes: Sequence[Any] | None = None, *, seed: int = 0, subject: str = "", called: str = "episodes",
+    where: str = "outside the trained region",
 ) -> Finding:
     """Returns how far a policy's actions lie on the way from the nearest example's to the rule's: 0 copies, 1 obeys.
 

@@ -88,11 +88,12 @@ def read_episodes(folders: Sequence[Path]) -> tuple[dict[str, list[Any]], Array]
         metas += [dataset.meta(i) for i in range(dataset.num_episodes)]
         silent = [i for i in range(dataset.num_episodes) if dataset.meta(i).get("object_pose") is None]
         if silent:
-            raise ConfigError(f"{folder}: episode {silent[0]} does not tell where its target lay, so no factor implies it")
+            told = f"episode {silent[0]} does not tell where its target lay"
+            raise ConfigError(f"{folder}: {told}, so neither what a factor implies, nor the nearest example")
     looks = [meta.get("factors", {}).get("look", {}) for meta in metas]
-    told = {name: [look.get(name) for look in looks] for name in FACTORS}
+    values = {name: [look.get(name) for look in looks] for name in FACTORS}
     places = np.array([[meta["object_pose"][axis][3] for axis in (0, 1)] for meta in metas], np.float64)
-    return {name: values for name, values in told.items() if None not in values}, places.reshape(-1, 2)
+    return {name: every for name, every in values.items() if None not in every}, places.reshape(-1, 2)
 
 
 def _groups(values: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[Any]]:

@@ -127,7 +127,8 @@ def _played(env: GraspEnv, start: Start) -> list[Step]:
         expert.reset(start.seed, start.scene)
     except GraspError:
         return []
-    states, hands, yaws, actions = [], [], [], []
+    states, hands, yaws = [], [], []
+    actions: list[Float32] = []
     over, info = False, {"is_success": False}
     while not over and len(actions) < LONGEST:
         position, rotation = env.hand_pose()
@@ -293,10 +294,12 @@ def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
             why = f"the expert finds no way to a place {100 * APART:.0f} cm or more from all examples"
             findings.append(undefined(NAME, PART, why, subject=subject))
             continue
-        told = {"subject": subject, "called": "scenes" if few else "objects"}
-        if kind != PLACES:
-            told["where"] = f"at an example's place, with the {kind} of others,"
-        take = functools.partial(_index, scale=examples.scale, seed=seed, **told)
+        where = "outside the trained region" if kind == PLACES else f"at an example's place, with the {kind} of others,"
+        index = functools.partial(
+            case_index, scale=examples.scale, seed=seed, subject=subject, called="scenes" if few else "objects",
+            where=where,
+        )  # fmt: skip
+        take = functools.partial(_taken, index)
         whole = take(mine, [one.asked.step.carried for one in mine])
         lines = {"outside": whole}
         if kind == PLACES:
@@ -319,14 +322,14 @@ def rule(answers: Answers, examples: Examples, seed: int = 0) -> Findings:
     return Findings(tuple(findings))
 
 
-def _index(some: Sequence[_Answered], nearest: Sequence[Array], **told: Any) -> Finding:
-    """Returns `case_index` of some answers."""
+def _taken(index: Callable[..., Finding], some: Sequence[_Answered], nearest: Sequence[Array]) -> Finding:
+    """Returns the index of some answers, beside what was done in the nearest example of each."""
     if not some:
         return undefined(NAME, PART, "there is no state")
     steps = min(STEPS, len(some[0].chunk))
     pred, law = [one.chunk[:steps] for one in some], [one.asked.step.law[:steps] for one in some]
     units = [one.unit for one in some]
-    return case_index(pred, law, [one[:steps] for one in nearest], episodes=units, **told)
+    return index(pred, law, [one[:steps] for one in nearest], episodes=units)
 
 
 def rule_of(asked: Asked) -> Findings:
@@ -335,7 +338,8 @@ def rule_of(asked: Asked) -> Findings:
         return _undefined(asked, "what it was trained on is not told: give --trained-on")
     examples = read_examples(asked.trained_on)
     if (count := len(np.unique(examples.episode))) < 2:
-        return _undefined(asked, f"it needs two episodes of one attempt that begin with an open hand, the data have {count}")
+        needs = "it needs two episodes of one attempt that begin with an open hand"
+        return _undefined(asked, f"{needs}, the data have {count}")
     implied, _ = implied_of(examples.values, examples.places, asked.seed)
     questions = asked_outside(examples, implied, asked.looks, asked.seed)
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)

@@ -19,7 +19,9 @@ from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Change, look_along, looks_in_scene
 from toyshift.diagnostics.measures import MEASURES, POLICY
 from toyshift.diagnostics.measuring.counterfactual import Swaps, counterfactual
+from toyshift.diagnostics.measuring.examples import read_examples
 from toyshift.diagnostics.measuring.predicted import UnderShifts, predicted_drops
+from toyshift.diagnostics.measuring.rule import asked_outside, rule
 from toyshift.diagnostics.sensitivity import SensitivityConfig, diagnose
 from toyshift.policies.remote.options import RemoteOptions
 from toyshift.policies.remote.server import PolicyServer
@@ -141,6 +143,21 @@ def test_a_policy_behind_a_server_is_looked_through(remote: RemoteOptions) -> No
     assert sensitive.factors[0].shift.value > 0
     assert sensitive.target.value > 0
     assert sensitive.unit.startswith("standard deviations of the actions predicted")
+
+
+def test_a_policy_behind_a_server_is_asked_outside_its_data(remote: RemoteOptions, tmp_path: Path) -> None:
+    from toyshift.data import CollectConfig, collect
+
+    collect(CollectConfig(OBJECTS, str(tmp_path / "demos"), 3, workers=0, cameras=()), progress=False)
+    examples = read_examples((tmp_path / "demos",))
+    with serving(Eye()) as url:
+        questions = asked_outside(examples, {}, states=1, seed=0)
+        answers = look_along(config(url, remote), 1, questions, workers=0, progress=False)
+    (found,) = rule(answers, examples).found
+    assert found.value.n == 8
+    assert "the first 4 actions are compared, in standard deviations of the data's" in found.caveats
+    by = {line["states"]: line["beta"] for line in found.table}
+    assert by["outside"] != pytest.approx(1, abs=0.1)  # it closes nothing, and hardly goes anywhere
 
 
 def test_a_server_that_always_says_the_same_is_undefined(remote: RemoteOptions) -> None:

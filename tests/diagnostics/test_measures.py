@@ -131,6 +131,8 @@ def test_what_is_named_must_be_of_what_is_given(tmp_path: Path, capsys: pytest.C
         diagnose.Config(rows=("a",), measure=("ignorence",))
     with pytest.raises(ConfigError, match=r"--measure case is of arrays: it needs --arrays FILE"):
         diagnose.Config(rows=("a",), measure=("case",))
+    with pytest.raises(ConfigError, match="--measure rule looks for the nearest example: give --trained-on DATA"):
+        diagnose.Config(policy=("p",), measure=("rule",))
     with pytest.raises(ConfigError, match="give either"):
         diagnose.Config(rows=("a",), data=(tmp_path,))
     assert run(["diagnose", "--list"]) == 0
@@ -148,7 +150,7 @@ def test_some_measures_do_not_take_the_place_of_all(tmp_path: Path) -> None:
     assert file(data=data, measure=("dependence",)) == "dependence.json"
     assert file(policy=("p",), measure=("success",)) == "success.json"
     every = tuple(measure.name for measure in MEASURES if measure.needs == POLICY)
-    assert file(policy=("p",)) == file(policy=("p",), measure=every) == "sensitivity.json"
+    assert file(policy=("p",)) == file(policy=("p",), measure=every, trained_on=data) == "sensitivity.json"
     assert file(policy=("p",), measure=("steer", "probes")) == "probes-steer.json"
     assert file(policy=("p",), measure=("sensitivity", "success")) == "success-sensitivity.json"
     assert file(policy=("p",), measure=("sensitivity",)) == "sensitivity.json"

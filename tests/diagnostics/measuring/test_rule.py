@@ -1,4 +1,4 @@
-"""Rule or nearest example of a policy: planted policies, and the expert's way and a dataset's frames in the simulator."""
+"""Rule or nearest example of a policy: planted policies; the expert's way and a dataset's frames in the simulator."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from toyshift.data.grasping.hand import yaw_of
 from toyshift.data.store.lerobot import finalize
 from toyshift.diagnostics.actors import OracleActor, make_grasp_env
 from toyshift.diagnostics.looks import BASE, Answers, looks_in_scene
+from toyshift.diagnostics.measures import Asked
 from toyshift.diagnostics.measuring import planted
 from toyshift.diagnostics.measuring.examples import STEPS, Examples, before_closing, factors_of, read_examples
 from toyshift.diagnostics.measuring.rule import (
@@ -33,7 +34,6 @@ from toyshift.diagnostics.measuring.rule import (
     rule,
     rule_of,
 )
-from toyshift.diagnostics.measures import Asked
 
 OBJECTS = "toys:train?n=3"
 
@@ -135,7 +135,7 @@ def test_the_expert_s_way_leads_to_the_place_and_leaves_the_world_as_it_was() ->
     env: Any = make_grasp_env(OBJECTS, cameras=())
     env.reset(seed=0, options={"episode": 0, "object": env.objects.ids[0]})
     before = np.array(env.sim_state())
-    place, aside = env.object_pose()[0][:2] + [-0.03, 0.05], np.array([0.0, -0.06])
+    place, aside = env.object_pose()[0][:2] + np.array([-0.03, 0.05]), np.array([0.0, -0.06])
     steps = expert_way(env, Start(place, place + aside, 100, 0, 0))
     np.testing.assert_array_equal(env.sim_state(), before)
     assert len(steps) > 3
@@ -152,7 +152,7 @@ def test_the_expert_s_way_leads_to_the_place_and_leaves_the_world_as_it_was() ->
     np.testing.assert_allclose(further[3:6], 0, atol=0.05)
     (one,) = expert_way(env, Start(place, place, 1, 0, 0))
     np.testing.assert_allclose(one.carried, one.law, atol=1e-6)
-    assert expert_way(env, Start(place + [0.6, 0.0], place, 1, 0, 0)) == []
+    assert expert_way(env, Start(place + np.array([0.6, 0.0]), place, 1, 0, 0)) == []
     env.close()
 
 
