@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toyshift.core.world import World
     from toyshift.diagnostics.looks import Answers
     from toyshift.diagnostics.measuring.finding import Findings
-    from toyshift.diagnostics.measuring.rule import Start, Step
+    from toyshift.diagnostics.measuring.rule import Departure, Step
 
 
 def coins(rate: float, shape: tuple[int, ...], seed: int = 0) -> NDArray[np.bool_]:
@@ -158,7 +158,7 @@ def looked_at(
     return Answers(tuple(found), "scripted", "", np.ones(4))
 
 
-def straight(world: World, start: Start) -> list[Step]:
+def straight(world: World, start: Departure) -> list[Step]:
     """Returns the way to a place of `Tabletop`: what is right there is linear in the place."""
     from toyshift.diagnostics.measuring.rule import Step
 

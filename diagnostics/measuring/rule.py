@@ -69,7 +69,7 @@ class Step:
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class Departure:
     """Where a way is to begin.
 
     Attributes:
@@ -89,7 +89,7 @@ class Start:
 
 # the world at the start of a scene -> states on the way to the target at another place, the world as it was before;
 # none where the expert does not succeed
-Way = Callable[[World, Start], list[Step]]
+Way = Callable[[World, Departure], list[Step]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class Elsewhere(Change):
     step: Step
 
 
-def expert_way(world: World, start: Start) -> list[Step]:
+def expert_way(world: World, start: Departure) -> list[Step]:
     """Returns the expert's way, see `Way`."""
     env = cast("GraspEnv", world)
     before, target = np.array(env.sim_state()), env.object.id
@@ -117,7 +117,7 @@ def expert_way(world: World, start: Start) -> list[Step]:
     return found
 
 
-def _played(env: GraspEnv, start: Start) -> list[Step]:
+def _played(env: GraspEnv, start: Departure) -> list[Step]:
     from toyshift.data.grasping import expert as grasping
     from toyshift.data.grasping.choose import make_expert
     from toyshift.data.grasping.hand import yaw_of
@@ -197,7 +197,7 @@ class Outside:
             if (drawn := self._drawn(kind, rng)) is None:
                 continue
             place, look, example = drawn
-            if steps := self.way(world, Start(place, example, self.states, self.seed, scene)):
+            if steps := self.way(world, Departure(place, example, self.states, self.seed, scene)):
                 return [Elsewhere(look, state=step.state, kind=kind, place=place, step=step) for step in steps]
         return []
 

@@ -26,7 +26,7 @@ from toyshift.diagnostics.measuring.examples import STEPS, Examples, before_clos
 from toyshift.diagnostics.measuring.rule import (
     APART,
     BEYOND,
-    Start,
+    Departure,
     asked_outside,
     expert_way,
     is_between,
@@ -136,7 +136,7 @@ def test_the_expert_s_way_leads_to_the_place_and_leaves_the_world_as_it_was() ->
     env.reset(seed=0, options={"episode": 0, "object": env.objects.ids[0]})
     before = np.array(env.sim_state())
     place, aside = env.object_pose()[0][:2] + np.array([-0.03, 0.05]), np.array([0.0, -0.06])
-    steps = expert_way(env, Start(place, place + aside, 100, 0, 0))
+    steps = expert_way(env, Departure(place, place + aside, 100, 0, 0))
     np.testing.assert_array_equal(env.sim_state(), before)
     assert len(steps) > 3
     for one, after in itertools.pairwise(steps):
@@ -150,9 +150,9 @@ def test_the_expert_s_way_leads_to_the_place_and_leaves_the_world_as_it_was() ->
     further = (steps[0].carried - steps[0].law).sum(axis=0)
     np.testing.assert_allclose(further[:2], aside, atol=0.01)
     np.testing.assert_allclose(further[3:6], 0, atol=0.05)
-    (one,) = expert_way(env, Start(place, place, 1, 0, 0))
+    (one,) = expert_way(env, Departure(place, place, 1, 0, 0))
     np.testing.assert_allclose(one.carried, one.law, atol=1e-6)
-    assert expert_way(env, Start(place + np.array([0.6, 0.0]), place, 1, 0, 0)) == []
+    assert expert_way(env, Departure(place + np.array([0.6, 0.0]), place, 1, 0, 0)) == []
     env.close()
 
 
