@@ -148,8 +148,9 @@ def test_a_policy_behind_a_server_is_looked_through(remote: RemoteOptions) -> No
 def test_a_policy_behind_a_server_is_asked_outside_its_data(remote: RemoteOptions, tmp_path: Path) -> None:
     from toyshift.data import CollectConfig, collect
 
-    collect(CollectConfig(objects=OBJECTS, out=str(tmp_path / "demos"), episodes=3, workers=0, cameras=()), progress=False)
-    examples = read_examples((tmp_path / "demos",))
+    demos = tmp_path / "demos"
+    collect(CollectConfig(objects=OBJECTS, out=str(demos), episodes=3, workers=0, cameras=()), progress=False)
+    examples = read_examples((demos,))
     with serving(Eye()) as url:
         questions = asked_outside(examples, {}, states=1, seed=0)
         answers = look_along(config(url, remote), 1, questions, workers=0, progress=False)
