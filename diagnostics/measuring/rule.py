@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Float32
 from toyshift.core.contract import ActionContract, require_same_contract
-from toyshift.core.errors import GraspError
+from toyshift.core.errors import ConfigError, ContractError, GraspError
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
 from toyshift.diagnostics.evaluation import EvaluateConfig
@@ -336,14 +336,17 @@ def rule_of(asked: Asked) -> Findings:
     """Answers for one policy."""
     if not asked.trained_on:
         return _undefined(asked, "what it was trained on is not told: give --trained-on")
-    examples = read_examples(asked.trained_on)
-    if (count := len(np.unique(examples.episode))) < 2:
-        needs = "it needs two episodes of one attempt that begin with an open hand"
-        return _undefined(asked, f"{needs}, the data have {count}")
-    implied, _ = implied_of(examples.values, examples.places, asked.seed)
-    questions = asked_outside(examples, implied, asked.looks, asked.seed)
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
-    return rule(look_along(config, 1, questions), examples, asked.seed)
+    try:
+        examples = read_examples(asked.trained_on)
+        if (count := len(np.unique(examples.episode))) < 2:
+            needs = "it needs two episodes of one attempt that begin with an open hand"
+            return _undefined(asked, f"{needs}, the data have {count}")
+        implied, _ = implied_of(examples.values, examples.places, asked.seed)
+        answers = look_along(config, 1, asked_outside(examples, implied, asked.looks, asked.seed))
+    except (ConfigError, ContractError) as error:  # other measures may still be defined
+        return _undefined(asked, str(error))
+    return rule(answers, examples, asked.seed)
 
 
 def _undefined(asked: Asked, why: str) -> Findings:

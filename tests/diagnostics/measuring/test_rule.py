@@ -238,6 +238,9 @@ def test_data_that_cannot_tell_are_refused_or_say_why(tmp_path: Path) -> None:
         read_examples((written(tmp_path / "a", object_pose=None),))
     with pytest.raises(ConfigError, match=r"b does not tell eef\.r11, eef\.r21, so no nearest example"):
         read_examples((written(tmp_path / "b", names=STATE[:3]),))
+    (blind,) = rule_of(asked(tmp_path / "b")).found
+    assert blind.verdict.startswith("undefined: ")
+    assert blind.verdict.endswith("does not tell eef.r11, eef.r21, so no nearest example can be found in it")
     other = dataclasses.replace(planted.Tabletop.action_contract, control_hz=20.0)
     both = written(tmp_path / "c"), written(tmp_path / "d", contract=other)
     with pytest.raises(ContractError, match="control_hz"):
