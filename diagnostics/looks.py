@@ -55,6 +55,7 @@ class Change:
         shift: of the episode, see `envs.shifts`, as its start draws it.
         again: loads the state anew, though nothing is moved.
         state: of the simulator, in place of the one that is looked at; None keeps it.
+        expert: asks the expert for its next action there, in place of the policy; nan where it finds no grasp.
     """
 
     look: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -62,6 +63,7 @@ class Change:
     shift: str = ""
     again: bool = False
     state: Array | None = dataclasses.field(default=None, compare=False)
+    expert: bool = False
 
 
 # (scene, look, whether nothing has touched the target yet, the world in that state) -> name -> change
@@ -77,7 +79,7 @@ class Glance:
         object_id: the target.
         free: whether nothing has touched the target yet.
         changes: name -> what was changed.
-        chunks: name -> (K, A) what the policy answered.
+        chunks: name -> (K, A) what the policy answered, or (1, A) the expert.
     """
 
     scene: int
@@ -153,6 +155,7 @@ def states_along(
 def looks_in_scene(
     predict: Predict, actor: Actor, world: World, ids: Sequence[str], scene: int, seed: int, looks: int,
     changes: Changes, look: Callable[[Mapping[str, Any]], Any] = make_look, free_only: bool = False,
+    expert: Actor | None = None,
 ) -> list[Glance]:
     """Looks along one episode; all observations of it go to `predict` together.
 
@@ -167,6 +170,7 @@ def looks_in_scene(
         changes: what is changed.
         look: makes an appearance from changed fields; {} is the training look.
         free_only: look only where the target has not been touched.
+        expert: needed where a change asks it.
     """
     object_id, _ = object_of_episode(ids, seed, scene)
     states = states_along(actor, world, object_id, scene, seed, looks, free_only)
@@ -175,11 +179,12 @@ def looks_in_scene(
         world.load_sim_state(object_id, state)
         asked.append({BASE: Change(), **changes(scene, at, free, world)})
     views: list[dict[str, Any]] = [{} for _ in states]
+    by_expert: list[dict[str, Array]] = [{} for _ in states]
     for shift in dict.fromkeys(change.shift for some in asked for change in some.values()):
         if shift:  # other things on the table, or other cameras, as in the episode that is played under it
             config = EvaluateConfig("oracle", "", seed=seed, purpose="test", shift=shift)
             begin_episode(world, config, object_id, scene)
-        for (state, _), some, view in zip(states, asked, views, strict=True):
+        for (state, _), some, view, acted in zip(states, asked, views, by_expert, strict=True):
             moved: tuple[float, float] | None = None
             for name, change in some.items():
                 if change.shift != shift:
@@ -189,35 +194,48 @@ def looks_in_scene(
                     moved = change.move if change.state is None else None  # the next one needs its own state
                     if any(change.move):
                         world.move_object(*change.move)
+                if change.expert:
+                    acted[name] = _next_action(cast("Actor", expert), world, seed, scene)
+                    continue
                 world.set_look(look(change.look))
                 view[name] = world.observe()
     chunks = iter(np.asarray(predict([obs for view in views for obs in view.values()]), dtype=np.float64))
     return [
-        Glance(scene, object_id, free, some, {name: next(chunks) for name in view})
-        for (_, free), some, view in zip(states, asked, views, strict=True)
+        Glance(scene, object_id, free, some, {name: next(chunks) for name in view} | acted)
+        for (_, free), some, view, acted in zip(states, asked, views, by_expert, strict=True)
     ]
 
 
+def _next_action(expert: Actor, world: World, seed: int, scene: int) -> Array:
+    """Returns what the expert does next (1, A), who plans anew from the present state, the same way each time."""
+    try:
+        expert.reset(world, seed, scene)
+        return np.asarray(expert.actions(world)[:1], np.float64)
+    except GraspError:
+        return np.full((1, len(world.action_contract.names)), np.nan)
+
+
 @contextlib.contextmanager
-def _opened(config: EvaluateConfig, along: Along) -> Iterator[tuple[FolderActor, Actor, World]]:
+def _opened(config: EvaluateConfig, along: Along) -> Iterator[tuple[FolderActor, Actor, World, Actor | None]]:
     from toyshift.data.grasping.choose import make_expert
 
     with opened_session(config) as (actor, world):
-        player = actor if along == "policy" else OracleActor(make_expert(cast("Any", world)))
-        yield cast("FolderActor", actor), player, world
+        known = along == "expert" or config.env.simulated
+        expert = OracleActor(make_expert(cast("Any", world))) if known else None
+        yield cast("FolderActor", actor), expert if expert and along == "expert" else actor, world, expert
 
 
 def _look(
     ids: tuple[str, ...], seed: int, looks: int, changes: Changes, free_only: bool,
-    opened: tuple[FolderActor, Actor, World], scene: int,
+    opened: tuple[FolderActor, Actor, World, Actor | None], scene: int,
 ) -> Answers:  # fmt: skip
-    actor, player, world = opened
+    actor, player, world, expert = opened
 
     def predict(observations: Sequence[Any]) -> NDArray[np.floating[Any]]:
         told = [with_instruction(obs, world) for obs in observations]  # a scene has one
         return np.asarray(actor.policy.act_apart(told))
 
-    found = looks_in_scene(predict, player, world, ids, scene, seed, looks, changes, free_only=free_only)
+    found = looks_in_scene(predict, player, world, ids, scene, seed, looks, changes, free_only=free_only, expert=expert)
     return Answers(tuple(found), actor.name, actor.pooling, action_std(actor.policy))
 
 

@@ -47,6 +47,8 @@ MOVE = 0.02  # of the target, to all four sides [m]
 FEW = 6  # objects, or scenes, with fewer of which no deal of signs is rarer than 5 %
 FLIPS = 4000
 FOLLOWS = 1e-3  # [units per cm]: a policy whose actions move less with the target does not follow it
+OWN, EXPERT = "own", "expert"  # whose change of action tells where the target went
+OWN_LEAST = 0.2  # share of the expert's change that a policy makes, below which the expert's takes its place
 AXES = ("x", "y")  # of the base frame: away from the robot, to its left
 OTHERS = "others"
 VALUES: Mapping[str, tuple[Any, ...]] = {**DEFAULT_FACTORS, OTHERS: (3,)}
@@ -76,11 +78,14 @@ class Swaps:
         for factor, values in self.values.items():
             changes |= {f"{factor}={value}": change_to(factor, value) for value in values}
         for factor, told in self.implied.items():
-            own, other = told.sides(cast("GraspEnv", world).object_position()[:2])
-            dx, dy = (float(there - here) for here, there in zip(told.places[own], told.places[other], strict=True))
-            for name, side in (("own", own), ("other", other)):
-                look = {factor: told.values[side]}
-                changes |= {f"{factor} {name}": Change(look), f"{factor} {name} there": Change(look, (dx, dy))}
+            place = cast("GraspEnv", world).object_position()[:2]
+            own, other = told.sides(place)
+            ways = {"": told.way_to(own, place), " there": told.way_to(other, place)}
+            for there, (dx, dy) in ways.items():
+                move = (float(dx), float(dy))
+                changes[f"{factor} own{there}"] = Change({factor: told.values[own]}, move)
+                changes[f"{factor} other{there}"] = Change({factor: told.values[other]}, move)
+                changes[f"{factor} expert{there}"] = Change(move=move, expert=True)
         return changes
 
 
@@ -119,6 +124,7 @@ class SwapEffect:
         rest: root mean square of what is not [cm].
         along: share of the squared change of the actions that a change of place could make as well.
         direction: of the response on the table, a unit vector (x, y).
+        by: whose change of action the way of the target is: OWN, the policy's, or EXPERT.
     """
 
     values: tuple[Any, Any]
@@ -129,6 +135,7 @@ class SwapEffect:
     rest: float
     along: float
     direction: tuple[float, float]
+    by: str = OWN
 
 
 def _scene_means(values: Array, scene: Indices) -> Array:
@@ -261,18 +268,25 @@ def known_pair(
 ) -> tuple[SwapEffect, Array] | None:
     """Returns what a swap does whose implied place is known, and the sums of the units' products (m, 1).
 
-    None where the actions do not follow the target from one implied place to the other.
+    A policy that goes by the cue alone does not follow its target, and |d|^2 is next to nothing: so where it makes less
+    than `OWN_LEAST` of the expert's change of action, d is the expert's. None where there is neither.
 
     Args:
         told: what the factor implied.
         cells: "own", "other", "own there", "other there" -> (N, F) actions under the value that goes with the target's
-            place and under the other one, with the target where it is and as much further as the other value implies.
+            place and under the other one, with the target at its implied place and at the other one; "expert", "expert
+            there" -> (N, A) the expert's next one, nan where it has none.
         scene: (N,) the scene of each look.
         unit: (S,) of each scene.
         seed: of resampling.
     """
     own, other, there, both = (cells[name] for name in ("own", "other", "own there", "other there"))
     change, target, gap = other - own, ((there - own) + (both - other)) / 2, 100 * told.apart
+    right = np.nan_to_num(cells["expert there"] - cells["expert"])  # looks without a grasp have no weight
+    entries, whole_way = right.shape[1], float((right**2).sum())
+    by = OWN
+    if whole_way > 0 and float((target[:, :entries] * right).sum()) < OWN_LEAST * whole_way:
+        by, change, target = EXPERT, change[:, :entries], right
     product, square = (change * target).sum(axis=1), (target**2).sum(axis=1)
     if np.sqrt(square.mean() / target.shape[1]) < FOLLOWS * gap:
         return None
@@ -283,7 +297,7 @@ def known_pair(
     made, whole = float((product**2 / np.where(square > 0, square, 1.0)).sum()), float((change**2).sum())
     sums, along = _unit_sums(top[:, None], unit), made / whole if whole > 0 else 0.0
     direction = _toward(np.subtract(*told.places[::-1]))
-    return SwapEffect(told.values, response, float(score(sums)), beta, share, rest, along, direction), sums
+    return SwapEffect(told.values, response, float(score(sums)), beta, share, rest, along, direction, by), sums
 
 
 # ---------------------------------------------------------------- findings
@@ -324,11 +338,11 @@ def counterfactual(
     found: dict[str, tuple[list[SwapEffect], float, bool]] = {}
     why: dict[str, str] = {}
     for factor, told in swaps.implied.items():
-        names = ("own", "other", "own there", "other there")
+        names = ("own", "other", "own there", "other there", "expert", "expert there")
         cells = {name: _flat(answers.chunks(f"{factor} {name}"), scale) for name in names}
         one = known_pair(told, cells, scene, unit, seed)
         if one is None:
-            why[factor] = "its actions do not follow the target from one implied place to the other"
+            why[factor] = "neither its actions nor the expert's follow the target from one implied place to the other"
         else:
             found[factor] = [one[0]], flipped([one[1]], seed, factor), True
     follows = places.strength >= FOLLOWS
@@ -377,7 +391,7 @@ def _line(factor: str, pair: SwapEffect, p: float, corrected: float, unknown: st
         "factor": factor, "from": pair.values[0], "to": pair.values[1], "response_cm": pair.response.value,
         "low": pair.response.low, "high": pair.response.high, "p": p, "p (Holm)": corrected, "beta": pair.beta.value,
         "beta low": pair.beta.low, "beta high": pair.beta.high, "consistent share": pair.share, "rest_cm": pair.rest,
-        "along place": pair.along, "x": pair.direction[0], "y": pair.direction[1],
+        "along place": pair.along, "along": pair.by, "x": pair.direction[0], "y": pair.direction[1],
         "direction": "unknown" if unknown else "known", "why unknown": unknown,
     }  # fmt: skip
 

@@ -59,6 +59,14 @@ class Implied:
         near = [float(np.linalg.norm(place - np.asarray(other))) for other in self.places]
         return (0, 1) if near[0] <= near[1] else (1, 0)
 
+    def way_to(self, side: int, place: Array) -> Array:
+        """Returns the way (2,) from a place to the height of an implied one, along the line through both of these.
+
+        Across that line the place stays, where the datasets had targets at all heights.
+        """
+        along = np.subtract(*self.places) / self.apart
+        return np.asarray(((np.asarray(self.places[side]) - place) @ along) * along)
+
 
 def folders_of(folders: Sequence[Path]) -> list[Path]:
     """Returns folders of datasets, those of `toyshift data fragment` by their sub-datasets."""

@@ -107,8 +107,13 @@ class Tabletop:
         return own | {"step": self._state[2]}
 
 
+def _way() -> Array:
+    """Returns what a centimetre along x and y is in 20 entries of action: the first four are the next action."""
+    return episode_rng(0, 0, "scripted").normal(size=(2, 20))
+
+
 class Walker:
-    """Stands in for an expert: what it does is nothing to `Tabletop`."""
+    """Stands in for an expert: what it does is nothing to `Tabletop`, and it goes where the target is."""
 
     name, pooling = "walker", ""
 
@@ -117,8 +122,8 @@ class Walker:
 
     def reset(self, env: object, seed: int, episode: int) -> None: ...
 
-    def actions(self, env: object) -> Float32:
-        return np.zeros((1, 1), np.float32)
+    def actions(self, env: Any) -> Float32:
+        return np.asarray(100 * env.object_position()[:2] @ _way()[:, :4], np.float32)[None]
 
 
 def scripted(
@@ -128,7 +133,7 @@ def scripted(
 
     `jolt` adds a displacement in a direction that every scene and look draw anew [cm]: sensitive, but to no side.
     """
-    way = episode_rng(seed, 0, "scripted").normal(size=(2, 20))
+    way = _way()
 
     def act(observations: Sequence[Any]) -> Array:
         chunks = []
@@ -153,7 +158,9 @@ def looked_at(
     found = [
         seen
         for scene in range(scenes)
-        for seen in looks_in_scene(policy, Walker(), world, ids, scene, seed, looks, changes, free_only=True)
+        for seen in looks_in_scene(
+            policy, Walker(), world, ids, scene, seed, looks, changes, free_only=True, expert=Walker()
+        )
     ]
     return Answers(tuple(found), "scripted", "", np.ones(4))
 

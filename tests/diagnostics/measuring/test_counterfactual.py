@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ import pytest
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.measuring import planted
 from toyshift.diagnostics.measuring.counterfactual import (
+    EXPERT,
     OTHERS,
+    OWN,
     VALUES,
     Places,
     Swaps,
     counterfactual,
     flipped,
+    known_pair,
     mean_length,
     score,
 )
@@ -62,6 +66,51 @@ def test_beta_is_the_part_of_the_way_that_the_data_implied(rho: float) -> None:
     assert line["response_cm"] == pytest.approx(10 * rho, abs=1e-8)
     assert line["named"] == (rho > 0)
     assert line["direction"] == "known"
+
+
+@pytest.mark.parametrize(("follows", "by"), [(0.0, EXPERT), (0.01, EXPERT), (0.19, EXPERT), (0.21, OWN), (1.0, OWN)])
+def test_a_policy_that_follows_the_cue_alone_is_told_by_the_expert_s_way(follows: float, by: str) -> None:
+    policy = planted.scripted(rho=1.0, follows=follows, slope=10 / 3)
+    one = ask(policy, Swaps({}, {"table": TOLD}))["table"]
+    line = one.table[0]
+    assert line["along"] == by
+    assert line["beta"] == pytest.approx(1 / follows if by == OWN else 1.0, rel=1e-4)
+    assert line["named"]
+    assert one.verdict.startswith("takes table for the target's place")
+
+
+def test_the_expert_s_way_gives_what_is_only_jolted_no_side() -> None:
+    lines = [
+        ask(planted.scripted(jolt=3.0, follows=0.0, seed=seed), Swaps({}, {"table": TOLD}), looks=1, seed=seed)["table"]
+        for seed in range(40)
+    ]
+    assert {one.table[0]["along"] for one in lines} == {EXPERT}
+    assert sum(one.table[0]["named"] for one in lines) <= 5  # of 40 at 5 %
+
+
+def test_looks_without_a_grasp_have_no_weight() -> None:
+    rng = np.random.default_rng(0)
+    d = rng.normal(size=(12, 4))
+    cells = {name: np.zeros((12, 4)) for name in ("own", "own there", "expert")}
+    cells |= {"other": d.copy(), "other there": d.copy(), "expert there": d.copy()}
+    cells["other"][3], cells["expert there"][3] = 100.0, np.nan
+    found = known_pair(TOLD, cells, np.arange(12), np.arange(12))
+    assert found is not None
+    assert found[0].beta.value == pytest.approx(1.0)
+    blind = cells | {"other": d, "expert there": np.full((12, 4), np.nan)}
+    assert known_pair(TOLD, blind, np.arange(12), np.arange(12)) is None
+
+
+def test_a_known_direction_is_asked_where_targets_lay_in_training() -> None:
+    place = np.array([0.03, -0.09, 0.02])
+    world = SimpleNamespace(object_position=lambda: place)
+    told = Implied("table", (0, 3), ((0.0, -0.05), (0.0, 0.05)), 100, 1.0, 0.01)
+    changes = Swaps({}, {"table": told})(0, 0, True, world)  # type: ignore[arg-type]
+    assert changes["table own"].move == changes["table other"].move == pytest.approx((0.0, 0.04))
+    assert changes["table own there"].move == changes["table other there"].move == pytest.approx((0.0, 0.14))
+    assert [changes[f"table {side}"].look["table"] for side in ("own", "other")] == [0, 3]
+    assert changes["table expert there"].move == pytest.approx((0.0, 0.14))
+    assert changes["table expert"].expert
 
 
 def test_what_goes_away_from_the_implied_place_is_said_so() -> None:
@@ -138,7 +187,7 @@ def test_a_constant_policy_has_no_centimetres_and_nothing_warns() -> None:
         warnings.simplefilter("error")
         found = ask(planted.scripted(follows=0.0), swaps)
     assert "do not follow the target" in found["light"].verdict
-    assert "do not follow the target" in found["table"].verdict
+    assert found["table"].verdict.startswith("hardly moves with table")  # by the expert's way it has centimetres
     json.dumps([one.to_json() for one in found.values()], allow_nan=False)
 
 
