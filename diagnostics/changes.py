@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.workers import Pool, core_count, worker_pool
+from toyshift.core.workers import Pool, worker_pool
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import PairedDifference
@@ -26,6 +26,9 @@ DEFAULT_FACTORS: dict[str, tuple[Any, ...]] = {
     "light": (0.5, 1.6),
     "object_colour": (1, 2, 3),
 }
+
+
+CAPABLE_FROM = 0.5  # success as in training, below which a policy is incapable: nothing that it does gets a label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +124,7 @@ def changes_of(asked: Asked) -> ChangedSuccess | None:
     """
     if not asked.trials:
         return None
-    with worker_pool(core_count()) as pool:
+    with worker_pool(asked.processes) as pool:
         looks = {"": {}, **{factor: {factor: levels} for factor, levels in DEFAULT_FACTORS.items()}}
         episodes = [episodes_under(asked, factor or "plain", look=look) for factor, look in looks.items()]
         by_factor = dict(zip(looks, evaluate_all(episodes, pool=pool), strict=True))

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toyshift.core.workers import core_count
 from toyshift.policies.remote.options import RemoteOptions
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Asked:
         scale: what distances of vectors are in units of, see `diversity.scale_of`.
         seed: root seed.
         out: folder of the results, for rows that are kept.
+        workers: processes that look and play; 0 takes one per core.
     """
 
     policy: str = ""
@@ -68,6 +70,12 @@ class Asked:
     scale: str = "shipped"
     seed: int
     out: Path
+    workers: int = 0
+
+    @property
+    def processes(self) -> int:
+        """How many processes look and play."""
+        return self.workers or core_count()
 
     @functools.cached_property
     def outlines(self) -> dict[str, Outline]:

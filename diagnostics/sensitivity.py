@@ -30,7 +30,7 @@ from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import Actor, EnvSpec
-from toyshift.diagnostics.changes import DEFAULT_FACTORS, ChangedSuccess, changes_of
+from toyshift.diagnostics.changes import CAPABLE_FROM, DEFAULT_FACTORS, ChangedSuccess, changes_of
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, Predict, look_along, looks_in_scene
 from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, bootstrap_ratio
@@ -66,7 +66,7 @@ class SensitivityConfig:
     target_move: float = 0.01
     sensitive_above: float = 1.0
     robust_below: float = 0.1
-    capable_from: float = 0.5
+    capable_from: float = CAPABLE_FROM
 
     def __post_init__(self) -> None:
         if self.scenes < 2:
@@ -348,7 +348,8 @@ def diagnose(
 def sensitivity_of(asked: Asked) -> SensitivityResult:
     """Measures what a policy is sensitive to, and checks it against its success."""
     config = SensitivityConfig(scenes=asked.scenes, looks=asked.looks, seed=asked.seed)
-    return diagnose(asked.policy, asked.objects, config, remote=asked.remote).judged(changes_of(asked))
+    found = diagnose(asked.policy, asked.objects, config, remote=asked.remote, workers=asked.processes)
+    return found.judged(changes_of(asked))
 
 
 def sensitivity_table(result: SensitivityResult) -> str:

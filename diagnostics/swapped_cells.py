@@ -187,6 +187,33 @@ def cells_of_design(design: Fragmentation, where: str, reach: float = REACH) -> 
     return tuple(cells)
 
 
+def training_cells(design: Fragmentation) -> list[tuple[SwapCell, float]]:
+    """Returns cells that deal places and cues as a design does, and which share of the place's sub-dataset each is.
+
+    With a correlation below 1 some episodes show the cue of another sub-dataset, in training as here. [] where targets'
+    places, or the cue, are nothing that a cell deals.
+    """
+    from toyshift.data.collecting.dials import fragment
+    from toyshift.data.collecting.factors import FACTORS
+    from toyshift.data.collecting.fragment_folder import DIALS
+
+    u, v = design.relevant, design.factor
+    if u != "position" or v == "robot":
+        return []
+    dials = {name: getattr(design, name) for name in DIALS} | {"correlation": 1.0}  # one range of v in each
+    parts, m = fragment(len(design.parts), **dials).parts, len(design.parts)
+    place = [(p.ranges(u)[0].low, p.ranges(u)[0].high) for p in parts]
+    cues = [_values(p.ranges(v)[0].low, p.ranges(v)[0].high, FACTORS[v].count > 0) for p in parts]
+    cells = []
+    for i, own in enumerate(parts):
+        for j, other in enumerate(parts):
+            share = (1 - design.correlation) / m + (design.correlation if i == j else 0.0)
+            elsewhere = place[j] if i != j else place[0 if i else -1]
+            cell = SwapCell(own.name, other.name, v, place[i], cues[j], elsewhere, FACTORS[v].count > 0)
+            cells += [(cell, share)] if share > 0 else []
+    return cells
+
+
 def _values(low: float, high: float, whole: bool) -> Span:
     """Returns the lowest and the highest value of a range; of choices, k is [k, k + 1)."""
     if not whole:

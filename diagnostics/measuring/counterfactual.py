@@ -25,14 +25,14 @@ import numpy as np
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import core_count, worker_pool
+from toyshift.core.workers import worker_pool
 from toyshift.core.world import World
-from toyshift.diagnostics.changes import DEFAULT_FACTORS
+from toyshift.diagnostics.changes import CAPABLE_FROM, DEFAULT_FACTORS
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, look_along
 from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
 from toyshift.diagnostics.measuring.implied import Implied, implied_of, read_episodes
-from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM, own_success
+from toyshift.diagnostics.measuring.own_success import own_success
 from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_ratio, holm
 
 if TYPE_CHECKING:
@@ -160,8 +160,7 @@ def flipped(sums: Sequence[Array], seed: int, name: str) -> float:
     """Returns the p of the largest score of several pairs, whose units (m, c) each have their signs dealt out, the same
     in all pairs.
     """
-    m = len(sums[0])
-    signs = episode_rng(seed, 0, f"signs {name}").integers(0, 2, (FLIPS, m)) * 2.0 - 1.0
+    signs = _signs(len(sums[0]), seed, name)
     most = np.zeros(FLIPS)
     for one in sums:
         every = float((one**2).sum())
@@ -169,6 +168,34 @@ def flipped(sums: Sequence[Array], seed: int, name: str) -> float:
             most = np.maximum(most, ((signs @ one) ** 2).sum(axis=1) / every)
     observed = max(float(score(one)) for one in sums)
     return float((1 + np.sum(most >= observed * (1 - 1e-9))) / (1 + FLIPS)) if observed > 0 else 1.0
+
+
+def _signs(m: int, seed: int, name: str) -> Array:
+    """Returns dealt-out signs (FLIPS, m) of a factor's units."""
+    return episode_rng(seed, 0, f"signs {name}").integers(0, 2, (FLIPS, m)) * 2.0 - 1.0
+
+
+def length_by_chance(sums: Sequence[Array], size: Indices, seed: int, name: str) -> float:
+    """Returns how long the mean of the clearest pair is on average when the units' signs are dealt out.
+
+    Args:
+        sums: of each pair, its units' vectors (m, 2).
+        size: (m,) their numbers.
+        seed: of the signs.
+        name: of the factor.
+    """
+    signs, clearest, length = _signs(len(size), seed, name), np.full(FLIPS, -1.0), np.zeros(FLIPS)
+    for one in sums:
+        total, every = signs @ one, float((one**2).sum())
+        square, m = (total**2).sum(axis=1), len(size)
+        # of the mean's squared length what lies across it is taken off, as `mean_length` does
+        aside = np.stack([-total[:, 1], total[:, 0]], axis=1) / np.sqrt(np.where(square > 0, square, 1.0))[:, None]
+        rest = signs[:, :, None] * one - (total / size.sum())[:, None] * size[:, None]
+        across = m / (m - 1) * (np.einsum("fmc,fc->fm", rest, aside) ** 2).sum(axis=1)
+        found = np.sqrt(np.maximum(square - across, 0.0)) / size.sum()
+        clear = square / every if every > 0 else np.zeros(FLIPS)
+        length, clearest = np.where(clear > clearest, found, length), np.maximum(clear, clearest)
+    return float(length.mean())
 
 
 def _same_share(responses: Array, unit: Indices) -> tuple[float, float]:
@@ -181,8 +208,8 @@ def _same_share(responses: Array, unit: Indices) -> tuple[float, float]:
     return (same / square if square > 0 else 0.0), math.sqrt(square - same)
 
 
-def mean_length(sums: Array, size: Indices) -> Estimate:
-    """Returns the length of a mean vector in two dimensions with its 95 % interval, which chance does not lengthen.
+def mean_length(sums: Array, size: Indices, alpha: float = ALPHA) -> Estimate:
+    """Returns the length of a mean vector in two dimensions with its interval, which chance does not lengthen.
 
     The length is the root of the squared one less the variance across it. The interval's lower end is that of a
     noncentral F, with the variance along the mean for both directions; the upper one Student's t on the length itself:
@@ -191,6 +218,7 @@ def mean_length(sums: Array, size: Indices) -> Estimate:
     Args:
         sums: (m, 2) of each unit's vectors.
         size: (m,) their numbers.
+        alpha: how often the interval may miss.
     """
     from scipy.optimize import brentq
     from scipy.stats import ncf, t
@@ -207,12 +235,12 @@ def mean_length(sums: Array, size: Indices) -> Estimate:
         seen, most = length**2 / (2 * line), 2.0
 
         def above(centre: float) -> float:
-            return float(ncf.sf(seen, 2, m - 1, centre)) - ALPHA / 2
+            return float(ncf.sf(seen, 2, m - 1, centre)) - alpha / 2
 
         while above(most) < 0:
             most *= 2
         low = 0.0 if above(1e-9) > 0 else math.sqrt(brentq(above, 1e-9, most) * line)
-    high = length + float(t.ppf(1 - ALPHA / 2, m - 1)) * math.sqrt(line)
+    high = length + float(t.ppf(1 - alpha / 2, m - 1)) * math.sqrt(line)
     return Estimate(value, min(low, value), high, m)
 
 
@@ -247,11 +275,13 @@ class Places:
         made, square = float(np.einsum("na,nab,nb->", onto, self._each, onto)), float((change**2).sum())
         return _scene_means(onto, self.scene) @ self._inverse, made / square if square > 0 else 0.0
 
-    def pair(self, values: tuple[Any, Any], change: Array) -> tuple[SwapEffect, Array]:
-        """Returns what a swap does whose direction is unknown, and the sums of the units' responses (m, 2)."""
+    def pair(self, values: tuple[Any, Any], change: Array, of: int = 1) -> tuple[SwapEffect, Array]:
+        """Returns what a swap does whose direction is unknown, and the sums of the units' responses (m, 2); its
+        interval is one of several pairs' (Bonferroni), since the clearest is chosen.
+        """
         found, along = self.responses(change)
         sums = _unit_sums(found, self.unit)
-        response = mean_length(sums, np.bincount(self.unit))
+        response = mean_length(sums, np.bincount(self.unit), ALPHA / of)
         share, rest = _same_share(found, self.unit)
         nothing = Estimate(math.nan, math.nan, math.nan, response.n)
         side = _toward(sums.sum(axis=0))
@@ -335,7 +365,7 @@ def counterfactual(
     if (units := int(unit.max()) + 1) < FEW:
         few = f"{units} scenes; it needs {FEW} to tell one side from chance"
         return dataclasses.replace(_nothing(answers, every, few, units), training=training)
-    found: dict[str, tuple[list[SwapEffect], float, bool]] = {}
+    found: dict[str, tuple[list[SwapEffect], float, float]] = {}  # swaps, p, null (nan: direction known)
     why: dict[str, str] = {}
     for factor, told in swaps.implied.items():
         names = ("own", "other", "own there", "other there", "expert", "expert there")
@@ -344,7 +374,7 @@ def counterfactual(
         if one is None:
             why[factor] = "neither its actions nor the expert's follow the target from one implied place to the other"
         else:
-            found[factor] = [one[0]], flipped([one[1]], seed, factor), True
+            found[factor] = [one[0]], flipped([one[1]], seed, factor), math.nan
     follows = places.strength >= FOLLOWS
     for factor, values in swaps.values.items():
         if not follows:
@@ -352,24 +382,27 @@ def counterfactual(
             continue
         acted = {TRAINING[factor]: _flat(answers.chunks(BASE), scale)}
         acted |= {value: _flat(answers.chunks(f"{factor}={value}"), scale) for value in values}
-        pairs = [places.pair((a, b), acted[b] - acted[a]) for a, b in itertools.combinations(acted, 2)]
+        ways = [*itertools.combinations(acted, 2)]
+        pairs = [places.pair((a, b), acted[b] - acted[a], len(ways)) for a, b in ways]
         # the clearest first; of equally clear ones the largest
         best = sorted((pair for pair, _ in pairs), key=lambda pair: (-round(pair.score, 9), -pair.response.value))
-        found[factor] = best, flipped([sums for _, sums in pairs], seed, factor), False
+        sums = [one for _, one in pairs]
+        null = length_by_chance(sums, np.bincount(unit), seed, factor)
+        found[factor] = best, flipped(sums, seed, factor), null
     corrected = dict(zip(found, holm([p for _, p, _ in found.values()]), strict=True))
     findings = []
     for factor in every:
         if factor in why:
             findings.append(undefined(NAME, UNIT, why[factor], n=units, subject=_subject(answers, factor)))
             continue
-        pairs_, p, known = found[factor]
-        unclear = "" if known else notes.get(factor, "no data were given")
+        pairs_, p, null = found[factor]
+        unclear = "" if math.isnan(null) else notes.get(factor, "no data were given")
         lines = tuple(_line(factor, pair, p, corrected[factor], unclear) for pair in pairs_)
         verdict, named = _verdict(lines[0], training)
         caveats = (*((few,) if few else ()), *((f"direction unknown: {unclear}",) if unclear else ()))
         findings.append(Finding(
-            name=NAME, subject=_subject(answers, factor), value=pairs_[0].response, unit=UNIT, null=0.0,
-            verdict=verdict, card=verdict if named else "",
+            name=NAME, subject=_subject(answers, factor), value=pairs_[0].response, unit=UNIT,
+            null=null if unclear else 0.0, verdict=verdict, card=verdict if named else "",
             table=tuple(line | {"named": named if i == 0 else None} for i, line in enumerate(lines)),
             caveats=(*caveats, f"a change of 1 is {unit_name}"),
         ))  # fmt: skip
@@ -408,7 +441,7 @@ def _verdict(line: Mapping[str, Any], training: tuple[int, int] | None) -> tuple
         return f"not labelled, incapable: it succeeds in {k} of {n} episodes as in training; {swap}: {figures}", None
     if line["p (Holm)"] <= ALPHA and abs(response) >= LEAST:
         if known and response > 0:
-            part = f"{100 * line['beta']:.0f} % of the way to where the data had the target"
+            part = f"{100 * line['beta']:.0f} % of the way to where the data had the target on average"
             return f"takes {line['factor']} for the target's place: {swap} sends it {part}, {figures}", True
         if known:
             return f"goes away from what {line['factor']} implies: {swap}, {figures}", True
@@ -428,7 +461,7 @@ def _told(value: Any) -> str:
 
 
 def counterfactual_of(asked: Asked) -> Findings:
-    """Answers for one policy."""
+    """Answers for one policy: what its data imply is known, the rest has no direction."""
     implied: dict[str, Implied] = {}
     notes: dict[str, str] = {}
     if asked.trained_on:
@@ -437,10 +470,21 @@ def counterfactual_of(asked: Asked) -> Findings:
         silent = {name: "the data do not tell this factor" for name in VALUES if name not in factors}
         notes = silent | notes
     swaps = Swaps({name: values for name, values in VALUES.items() if name not in implied}, implied)
+    return answered(asked, swaps, training_of(asked), notes)
+
+
+def training_of(asked: Asked) -> tuple[int, int] | None:
+    """Returns successes and episodes as in training, None where they are unknown or not asked for."""
+    if not asked.trials:
+        return None
+    with worker_pool(asked.processes) as pool:
+        return own_success(asked, pool)
+
+
+def answered(
+    asked: Asked, swaps: Swaps, training: tuple[int, int] | None, notes: Mapping[str, str] | None = None
+) -> Findings:
+    """Looks, and answers for one policy; arguments as of `counterfactual`."""
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
-    answers = look_along(config, asked.looks, swaps, along=asked.along, free_only=True)
-    training = None
-    if asked.trials:
-        with worker_pool(core_count()) as pool:
-            training = own_success(asked, pool)
+    answers = look_along(config, asked.looks, swaps, along=asked.along, free_only=True, workers=asked.processes)
     return counterfactual(answers, swaps, seed=asked.seed, training=training, notes=notes)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import core_count, worker_pool
+from toyshift.core.workers import worker_pool
 from toyshift.core.world import World
 from toyshift.diagnostics.changes import episodes_under, rows_under
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
@@ -202,19 +202,23 @@ class UnderSwap:
         return {OWN: Change(look, (0.0, way)), OTHER: Change(other, (0.0, way)), **sides}
 
 
-def swap_foretold(config: EvaluateConfig, looks: int, swap: UnderSwap, success: Sequence[bool]) -> Estimate:
+def swap_foretold(
+    config: EvaluateConfig, looks: int, swap: UnderSwap, success: tuple[int, int], workers: int | None = None
+) -> Estimate:
     """Returns the change of success that looks foretell of episodes in which a factor's value is that of another place.
 
     Args:
         config: policy, objects, and how many scenes are looked at.
         looks: along each of them.
         swap: what is changed.
-        success: of episodes with nothing swapped.
+        success: successes and episodes with nothing swapped: others than those that the change is compared with, or
+            both would share their noise.
+        workers: processes; None takes one per core.
 
     Returns:
         nan where the actions do not follow the target.
     """
-    answers = look_along(config, looks, swap, free_only=True)
+    answers = look_along(config, looks, swap, free_only=True, workers=workers)
     scale, _ = answers.scale()
     scene, unit, _ = units_of(answers)
     toward = per_centimetre(answers, scale, MOVE)
@@ -224,7 +228,7 @@ def swap_foretold(config: EvaluateConfig, looks: int, swap: UnderSwap, success: 
     tolerance = tolerances(config.objects, set(objects.values()))
     room = np.array([tolerance[objects[number]] for number in sorted(objects)])
     change = ((answers.chunks(OTHER) - answers.chunks(OWN)) / scale).reshape(len(scene), -1)
-    return Skill(sum(success), len(success), room, unit, config.seed).under(displacements(toward, change, scene))
+    return Skill(*success, room, unit, config.seed).under(displacements(toward, change, scene))
 
 
 def tolerances(objects: str, names: Collection[str]) -> dict[str, float]:
@@ -244,9 +248,10 @@ def predicted_of(asked: Asked) -> Findings:
         return Findings((undefined(NAME, UNIT, why, subject=asked.policy),))
     shifts = tuple(f"{factor}={level}" for factor in FACTORS for level in LEVELS)
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
-    answers = look_along(config, asked.looks, UnderShifts(shifts), along=asked.along, free_only=True)
+    changes, workers = UnderShifts(shifts), asked.processes
+    answers = look_along(config, asked.looks, changes, along=asked.along, free_only=True, workers=workers)
     tolerance = tolerances(asked.objects, {look.object_id for look in answers.looks})
-    with worker_pool(core_count()) as pool:
+    with worker_pool(asked.processes) as pool:
         plain = rows_under(asked, "plain", pool)
         won = sum(row.success for row in plain)
         lines = predicted_drops(answers, shifts, tolerance, won, len(plain), seed=asked.seed)
@@ -265,16 +270,22 @@ def finding_of(policy: str, lines: Sequence[dict[str, Any]], won: int, played: i
     agreement = rank_correlation(foretold, measured)
     apart = float(np.mean(np.abs(np.subtract(foretold, measured))))
     within = sum(line["low"] <= line["measured high"] and line["measured low"] <= line["high"] for line in lines)
+    factors = len({line["factor"] for line in lines})
     caveats = [f"{won} of {played} unshifted episodes succeed", f"intervals of {within} of {len(lines)} shifts overlap"]
+    caveats.append(
+        f"{len(lines)} points are levels of {factors} factors beside one baseline: not independent, so the interval of "
+        "their correlation is too narrow"
+    )
     if math.isnan(agreement.value):
         agreed = "ranks cannot be compared: success or its prediction is the same under all shifts"
     else:
         agreed = f"Spearman {agreement.value:.2f} over {len(lines)} factors and levels"
     worst = min(lines, key=lambda line: float(line["predicted change"]))
+    shown = agreement.low > 0 and worst["measured high"] < 0  # nan is not above 0
     most = f"{worst['factor']} at level {worst['level']}: {100 * worst['predicted change']:+.0f} points predicted"
     return Finding(
         name=NAME, subject=policy, value=agreement, unit=UNIT, null=0.0,
         verdict=f"{agreed}; predictions are {100 * apart:.0f} points off on average",
-        card=f"most is lost under {most}, {100 * worst['measured change']:+.0f} measured", table=tuple(lines),
-        caveats=tuple(caveats),
+        card=f"most is lost under {most}, {100 * worst['measured change']:+.0f} measured" if shown else "",
+        table=tuple(lines), caveats=tuple(caveats),
     )  # fmt: skip

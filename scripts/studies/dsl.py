@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TOYS = "toys:train"
 # DSL and OOD success by distance [60 degrees] at radius 0, read off the paper's figure (MiniVLA, viewpoint)
+CLEAN = 1.0  # distance of the control that is called just "clean"
 PAPER = {1 / 6: (0.0, 0.33), 1 / 3: (0.0, 0.15), 2 / 3: (0.05, 0.02), 1.0: (1.0, 0.0)}
 
 
@@ -159,7 +160,9 @@ class DslStudy(Study):
 
 
 def _name(cue: PlantedCue) -> str:
-    return f"d{cue.disparity:.3f}" if cue.correlation else "clean"
+    if cue.correlation:
+        return f"d{cue.disparity:.3f}"
+    return "clean" if cue.disparity == CLEAN else f"clean-d{cue.disparity:.3f}"
 
 
 def _line(cue: PlantedCue, seeds: Sequence[Sequence[Row]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Each learns from the same demonstrations, rendered again (`planted`). `toyshift diagnose`'s counterfactual measure is
 given the policy and its data, and says which factor the policy takes for the target's place. What it says is compared
 with what was planted, and with what the policy does when the cue is swapped in whole episodes. Success there is
-predicted from the looks alone before it is played.
+predicted, before it is played, from looks and from other episodes with nothing swapped.
 
 toyshift study exam --only "a-*"     the factors on which thresholds are set; then "b-*", the others
 toyshift study exam --results results/exam --docs docs --tabulate     the committed rows and their page
@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import core_count
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table, percents
 from toyshift.scripts.studies.options import StudyConfig
@@ -33,8 +33,6 @@ from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, 
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
-    from toyshift.diagnostics.measuring.finding import Findings
-    from toyshift.diagnostics.statistics import Estimate
 
 TOYS = "toys:train"
 # on the first thresholds may be set; the others are looked at once they stand
@@ -72,7 +70,7 @@ class Config(StudyConfig, demos=2, steps=1, batch=1, trials=1, scenes=1, looks=1
 
     def settings(self) -> dict[str, Any]:
         """What decides a cell's result."""
-        names = ("pooling", "lr", "demos", "steps", "batch", "trials", "scenes", "looks", "seed")
+        names = ("budget", "pooling", "lr", "demos", "steps", "batch", "trials", "scenes", "looks", "seed")
         return {k: getattr(self, k) for k in names}
 
 
@@ -155,44 +153,48 @@ class Exam(Study):
         places = collect_places(shared, TOYS, cfg.demos, cfg.seed + candidate.demonstrations, workers)
         data = dress(cue, places, folder / "data", seed, workers)
         sizes: dict[str, Any] = {"steps": cfg.steps, "batch": cfg.batch, "lr": cfg.lr, "seed": seed}
-        done = train(recipe(cfg.pooling, data, folder / "policy", threads=core_count(), **sizes))
-        begun = time.monotonic()
-        found = self.asked(folder, seed)
-        seconds = round(time.monotonic() - begun, 1)
+        done = train(recipe(cfg.pooling, data, folder / "policy", threads=cfg.processes, **sizes))
+        facts = self.told(folder, cue, seed)
         with pool_of(cfg.processes) as pool:
             test = TEST_SEED + seed
             rows = play_swapped(str(folder / "policy"), cue, TOYS, cfg.trials, test, cell.name, folder / "rows", pool)
-        facts = {"candidate": dataclasses.asdict(candidate), "findings": found.to_json(), "card_seconds": seconds}
-        facts |= {"foretold": self.foretold(folder, cue, rows, seed).to_json(), "gl_renderer": gl_renderer_name()}
+        facts |= {"candidate": dataclasses.asdict(candidate), "gl_renderer": gl_renderer_name()}
         facts |= {k: done[k] for k in ("loss", "validation_loss", "samples")}
         write_rows(self.path(cell.name), rows, manifest(cfg.settings(), seed, **facts))
 
-    def asked(self, folder: Path, seed: int) -> Findings:
-        """Returns what the measure says of a policy and its data; of the cue it is told nothing."""
-        from toyshift.diagnostics.measures import Asked
-        from toyshift.diagnostics.measuring.counterfactual import counterfactual_of
+    def told(self, folder: Path, cue: PlantedCue, seed: int) -> dict[str, Any]:
+        """Returns all that is said of a policy before its swapped cells are played.
 
-        cfg = self.cfg
-        asked = Asked(
-            policy=str(folder / "policy"), trained_on=(folder / "data",), objects=TOYS, scenes=cfg.scenes,
-            looks=cfg.looks, trials=2 * cfg.trials, camera="front", seed=seed, out=folder / "asked",
-        )
-        return counterfactual_of(asked)
-
-    def foretold(self, folder: Path, cue: PlantedCue, rows: Sequence[Row], seed: int) -> Estimate:
-        """Returns the change of success that looks foretell of a swap; of episodes it is told those with nothing
-        swapped.
+        `findings`: by the measure with the policy's data, as a user asks. `believed`: of the cue alone, as if the data
+        tied it to the place, of planted and clean policies alike. `foretold`: the change of success under the swap.
         """
         from toyshift.diagnostics import EvaluateConfig
+        from toyshift.diagnostics.measures import Asked
+        from toyshift.diagnostics.measuring.counterfactual import Swaps, answered, counterfactual_of, training_of
         from toyshift.diagnostics.measuring.predicted import UnderSwap, swap_foretold
+        from toyshift.envs.config import EnvConfig
 
-        cfg = self.cfg
-        own = [row for cell, some in swapped_cells(cue, rows) if not cell.swapped for row in some]
-        config = EvaluateConfig(str(folder / "policy"), TOYS, trials=cfg.scenes, seed=seed)
-        one, other = (cell for cell in cue.cells() if not cell.swapped)
-        whole = (int(cell.cue[0]) if cell.whole else cell.cue[0] for cell in (one, other))
-        swap = UnderSwap(cue.factor, (next(whole), next(whole)), (sum(one.place) / 2, sum(other.place) / 2))
-        return swap_foretold(config, cfg.looks, swap, [row.success for row in own])
+        cfg, policy = self.cfg, str(folder / "policy")
+        asked = Asked(
+            policy=policy, trained_on=(folder / "data",), objects=TOYS, scenes=cfg.scenes, looks=cfg.looks,
+            trials=2 * cfg.trials, camera="front", seed=seed, out=folder / "asked", workers=cfg.processes,
+        )  # fmt: skip
+        begun = time.monotonic()
+        found = counterfactual_of(asked)
+        seconds = round(time.monotonic() - begun, 1)
+        training = training_of(asked)  # has been played
+        assert training is not None  # the data say what it was
+        told = cue.believed()
+        believed = answered(asked, Swaps({}, {cue.factor: told}), training)
+        across = [y - EnvConfig().centre[1] for _, y in told.places]
+        foretold = swap_foretold(
+            EvaluateConfig(policy, TOYS, trials=cfg.scenes, seed=seed), cfg.looks,
+            UnderSwap(cue.factor, told.values, (across[0], across[1])), training, cfg.processes,
+        )  # fmt: skip
+        return {
+            "thresholds": thresholds(), "training": training, "findings": found.to_json(), "card_seconds": seconds,
+            "believed": believed.to_json(), "foretold": foretold.to_json(),
+        }  # fmt: skip
 
     def tabulate(self) -> dict[str, Any]:
         from toyshift.diagnostics import read_rows, read_rows_manifest
@@ -201,9 +203,11 @@ class Exam(Study):
         paths = whole_files(folder / "rows", "[ab]-*.parquet")
         if not paths:
             raise no_rows(folder, "exam")
-        lines = [_line(path.stem, read_rows_manifest(path), read_rows(path)) for path in paths]
+        facts = [read_rows_manifest(path) for path in paths]
+        decided = same_thresholds({path.stem: fact["thresholds"] for path, fact in zip(paths, facts, strict=True)})
+        lines = [_line(path.stem, fact, read_rows(path)) for path, fact in zip(paths, facts, strict=True)]
         table = {
-            "settings": read_json(folder / "settings.json")["settings"], "thresholds": thresholds(), "policies": lines,
+            "settings": read_json(folder / "settings.json")["settings"], "thresholds": decided, "policies": lines,
             "verdicts": {name: verdicts(some) for name, some in splits(lines).items() if some},
         }  # fmt: skip
         write_json(folder / "table.json", table)
@@ -214,36 +218,60 @@ class Exam(Study):
 
 
 def thresholds() -> dict[str, Any]:
-    """Returns what decides a verdict, and a hash of it, so that a page says with which it was made."""
+    """Returns what decides a verdict, and a hash of it: each row and the page say with which it was made."""
     from toyshift.core.files import json_hash
-    from toyshift.diagnostics.measuring import counterfactual, own_success
+    from toyshift.diagnostics import changes
+    from toyshift.diagnostics.measuring import counterfactual, implied, predicted
 
     decided = {
         "p, corrected": counterfactual.ALPHA, "response [cm]": counterfactual.LEAST,
-        "success as in training": own_success.CAPABLE_FROM,
+        "success as in training": changes.CAPABLE_FROM, "follows [units per cm]": counterfactual.FOLLOWS,
+        "own share of the expert's change": counterfactual.OWN_LEAST, "move [m]": counterfactual.MOVE,
+        "deals of signs": counterfactual.FLIPS, "least units": counterfactual.FEW, "tied, p": implied.TIED,
+        "places apart [m]": implied.APART, "episodes of a value": implied.LEAST, "gain": predicted.GAIN,
     }  # fmt: skip
     return decided | {"hash": json_hash(decided)}
+
+
+def same_thresholds(by_policy: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Returns the thresholds with which all policies were judged.
+
+    Raises:
+        ConfigError: they are not the same ones.
+    """
+    (first, decided), *others = by_policy.items()
+    if other := next((name for name, found in others if found != decided), None):
+        told = f"{first} was judged with other thresholds than {other}"
+        raise ConfigError(f"{told} ({decided['hash']}, {by_policy[other]['hash']}); make one of them anew")
+    return decided
 
 
 def _line(name: str, facts: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
     """Returns what is known of one policy: planted, said, foretold and done."""
     from toyshift.diagnostics.swapped import swapped_of
 
-    cue = PlantedCue(**facts["candidate"]["cue"])
+    cue, (won, played) = PlantedCue(**facts["candidate"]["cue"]), facts["training"]
     done = swapped_of(swapped_cells(cue, rows))
     said = [finding["table"][0] for finding in facts["findings"] if finding["table"]]
     known = [x for x in said if x["direction"] == "known"]
-    named = [x["factor"] for x in known if x["named"] and x["response_cm"] > 0]
-    own = next((x for x in known if x["factor"] == cue.factor), None)
+    own = next((finding["table"][0] for finding in facts["believed"] if finding["table"]), None)
     measured = done.ood_success.value - done.id_success.value
     return {
-        "policy": name, "group": name[0], "factor": cue.factor, "strength": cue.correlation, "named": named,
-        "silent": all(x["named"] is None for x in said), "response_cm": own and own["response_cm"],
-        "p": own and own["p (Holm)"], "dsl": done.degree.dsl.value, "by_chance": done.by_chance.dsl.value,
+        "policy": name, "group": name[0], "factor": cue.factor, "strength": cue.correlation,
+        "incapable": won < facts["thresholds"]["success as in training"] * played, "undefined": own is None,
+        "named": _taken(own), "named with the data": [x["factor"] for x in known if _taken(x)],
+        "to one side": [x["factor"] for x in said if x["direction"] == "unknown" and x["named"]],
+        "response_cm": own and own["response_cm"], "beta": own and own["beta"], "p": own and own["p (Holm)"],
+        "along": own and own["along"], "dsl": done.degree.dsl.value, "by_chance": done.by_chance.dsl.value,
         "excess": done.excess and done.excess.difference.to_json(), "id_success": done.id_success.value,
         "ood_success": done.ood_success.value, "measured change": measured, "foretold": facts["foretold"],
         "took it": bool(done.excess and done.excess.difference.low > 0), "card_seconds": facts["card_seconds"],
     }  # fmt: skip
+
+
+def _taken(line: dict[str, Any] | None) -> bool:
+    """Says whether a line names its factor as taken for the target's place."""
+    return bool(line and line["named"] and line["response_cm"] > 0)
 
 
 def splits(lines: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -255,34 +283,57 @@ def splits(lines: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def verdicts(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Counts what was said of policies, by whether a cue was planted and whether the policy took it."""
-    from toyshift.diagnostics.measuring.predicted import rank_correlation
+    """Counts what was said of policies, by whether a cue was planted and whether the policy took it.
+
+    Incapable ones are in no share. Undefined ones are, as not named.
+    """
     from toyshift.diagnostics.statistics import wilson
 
-    spoken = [x for x in lines if not x["silent"]]
-    planted, clean = [x for x in spoken if x["strength"]], [x for x in spoken if not x["strength"]]
+    able = [x for x in lines if not x["incapable"]]
+    planted, clean = [x for x in able if x["strength"]], [x for x in able if not x["strength"]]
     took = [x for x in planted if x["took it"]]
 
     def share(hits: Sequence[bool]) -> dict[str, Any]:
         low, high = wilson(sum(hits), len(hits)) if hits else (0.0, 1.0)
         return {"k": sum(hits), "n": len(hits), "low": low, "high": high}
 
-    foretold, measured = ([x["foretold"]["value"] for x in lines], [x["measured change"] for x in lines])
-    pairs = [(f, m) for f, m in zip(foretold, measured, strict=True) if f is not None and not math.isnan(m)]
-    ranks = rank_correlation(*np.array(pairs).T) if len(pairs) > 3 else None
+    pairs = _foretold(able)
     return {
-        "policies": len(lines), "silent": len(lines) - len(spoken),
-        "named, of planted": share([x["named"] == [x["factor"]] for x in planted]),
-        "named, of those that took it": share([x["named"] == [x["factor"]] for x in took]),
-        "alarms, of clean": share([bool(x["named"]) for x in clean]),
-        "spearman": ranks and ranks.to_json(),
+        "policies": len(lines), "incapable": len(lines) - len(able), "undefined": sum(x["undefined"] for x in able),
+        "named, of planted": share([x["named"] for x in planted]),
+        "named, of those that took it": share([x["named"] for x in took]),
+        "alarms, of clean": share([x["named"] for x in clean]),
+        "with the data, of planted": share([x["named with the data"] == [x["factor"]] for x in planted]),
+        "with the data, of clean": share([bool(x["named with the data"]) for x in clean]),
+        "to one side, of planted": share([bool(x["to one side"]) for x in planted]),
+        "to one side, of clean": share([bool(x["to one side"]) for x in clean]),
+        "spearman": _ranks(pairs), "spearman, planted": _ranks(_foretold(planted)),
         "points off": 100 * float(np.mean([abs(f - m) for f, m in pairs])) if pairs else None,
     }  # fmt: skip
 
 
+def _foretold(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Returns foretold and measured changes, where both are known."""
+    pairs = [(x["foretold"]["value"], x["measured change"]) for x in lines]
+    return [(f, m) for f, m in pairs if f is not None and not math.isnan(m)]
+
+
+def _ranks(pairs: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
+    from toyshift.diagnostics.measuring.predicted import rank_correlation
+
+    return rank_correlation(*np.array(pairs).T).to_json() if len(pairs) > 3 else None
+
+
+SHARES = {  # column -> share
+    "cue named, of all planted": "named, of planted", "of those that took it": "named, of those that took it",
+    "alarms if believed tied, of clean": "alarms, of clean",
+    "named with the data, of planted": "with the data, of planted",
+    "alarms with the data, of clean": "with the data, of clean",
+    "to one side, of planted": "to one side, of planted", "to one side, of clean": "to one side, of clean",
+}  # fmt: skip
 HEAD = (
-    "| policies | how many | incapable | cue named, of all planted | of those that took it | false alarms, of clean | "
-    "Spearman of foretold and measured change | off on average |"
+    f"| policies | how many | incapable | undefined | {' | '.join(SHARES)} | "
+    "Spearman of foretold and measured change | of planted alone | off on average |"
 )
 
 
@@ -290,13 +341,15 @@ def _markdown(table: dict[str, Any]) -> str:
     def text(x: dict[str, Any]) -> str:
         return f"{x['k']} of {x['n']} ({percents(x['low'], x['high'])} %)" if x["n"] else "-"
 
+    def ranks(x: dict[str, Any] | None) -> str:
+        return f"{x['value']:.2f} ({x['low']:.2f} to {x['high']:.2f})" if x and x["value"] is not None else "-"
+
     lines = []
     for name, x in table["verdicts"].items():
-        ranks, off = x["spearman"], x["points off"]
-        known = ranks and ranks["value"] is not None
-        spearman = f"{ranks['value']:.2f} ({ranks['low']:.2f} to {ranks['high']:.2f})" if known else "-"
-        shares = (text(x[k]) for k in ("named, of planted", "named, of those that took it", "alarms, of clean"))
-        lines.append((name, x["policies"], x["silent"], *shares, spearman, "-" if off is None else f"{off:.0f} points"))
+        off, shares = x["points off"], (text(x[key]) for key in SHARES.values())
+        spearman = ranks(x["spearman"]), ranks(x["spearman, planted"])
+        counts = (x["policies"], x["incapable"], x["undefined"])
+        lines.append((name, *counts, *shares, *spearman, "-" if off is None else f"{off:.0f} points"))
     seconds = [x["card_seconds"] for x in table["policies"]]
     decided = ", ".join(f"{k} {v:g}" for k, v in table["thresholds"].items() if k != "hash")
     took = f"Asking one policy took {statistics.median(seconds):.0f} s (median; {max(seconds):.0f} at most)"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from toyshift.core.workers import Pool
     from toyshift.data.collecting.dials import Fragmentation
     from toyshift.diagnostics import Row
+    from toyshift.diagnostics.measuring.implied import Implied
     from toyshift.diagnostics.swapped_cells import SwapCell
 
 # where targets lie: two strips across the table, at least 12.5 cm apart (docs/dsl.md says why so far)
@@ -47,6 +48,19 @@ class PlantedCue:
 
         whole = dataclasses.replace(self, correlation=1.0)
         return cells_of_design(whole.design(), f"{self.factor} at disparity {self.disparity:g}", REACH)
+
+    def believed(self) -> Implied:
+        """Returns what the cue implies at correlation 1: of a clean policy, what is believed of it to try the measure.
+        """
+        from toyshift.diagnostics.measuring.implied import Implied
+        from toyshift.envs.config import EnvConfig
+
+        x, y = EnvConfig().centre
+        one, other = (
+            (int(cell.cue[0]) if cell.whole else sum(cell.cue) / 2, (x, y + sum(cell.place) / 2))
+            for cell in self.cells() if not cell.swapped
+        )  # fmt: skip
+        return Implied(self.factor, (one[0], other[0]), (one[1], other[1]), 0, 1.0, 0.0)
 
 
 def collect_places(out: Path, objects: str, demos: int, seed: int, workers: int) -> Path:

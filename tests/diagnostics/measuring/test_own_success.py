@@ -13,8 +13,9 @@ from toyshift.data.collecting.fragment_folder import collect_fragments
 from toyshift.diagnostics.measures import Asked
 from toyshift.diagnostics.measuring import own_success as room
 from toyshift.diagnostics.measuring.implied import folders_of, implied_of, read_episodes
-from toyshift.diagnostics.measuring.own_success import own_success
+from toyshift.diagnostics.measuring.own_success import own_success, ways_of
 from toyshift.diagnostics.rows import read_rows
+from toyshift.diagnostics.swapped_cells import training_cells
 
 OBJECTS = "toys:train?n=3"
 
@@ -60,23 +61,44 @@ def test_fragments_tell_what_their_cue_implies(tied: Path) -> None:
 @pytest.mark.usefixtures("_here")
 def test_success_is_played_where_cue_and_place_agree(tied: Path, tmp_path: Path) -> None:
     pool: Pool = None  # type: ignore[assignment]  # not asked for: played here
-    for trained_on in (tied, tied / "part-0"):
-        found = own_success(ask(tmp_path, trained_on), pool)
-        assert found is not None
-        assert found[1] == 4  # two of each control
-        assert found[0] >= 2
+    found = own_success(ask(tmp_path, tied), pool)
+    assert found is not None
+    assert found[1] == 4  # two of each sub-dataset
+    assert found[0] >= 2
     rows = [row for file in (tmp_path / "rows").glob("*.parquet") for row in read_rows(file)]
     assert {row.look for row in rows} == {"table=part-0,place=part-0", "table=part-1,place=part-1"}
+    assert {row.seed for row in rows} == {room.STARTS}
 
 
 @pytest.mark.usefixtures("_here")
-def test_without_a_cue_the_looks_of_the_data_are_shown(tmp_path: Path) -> None:
+def test_without_a_cue_places_and_looks_are_the_plan_s_too(tmp_path: Path) -> None:
     free = collected(tmp_path / "free", 0.0)
     found = own_success(ask(tmp_path, free), None)  # type: ignore[arg-type]
     assert found is not None
-    assert found[1] == 3
-    (file,) = (tmp_path / "rows").glob("*.parquet")
-    assert {row.look.split("=")[0] for row in read_rows(file)} == {"table"}
+    rows = [row for file in (tmp_path / "rows").glob("*.parquet") for row in read_rows(file)]
+    assert {row.look for row in rows} == {f"table=part-{i},place=part-{j}" for i in (0, 1) for j in (0, 1)}
+
+
+def test_all_datasets_that_it_was_trained_on_are_asked(tied: Path, tmp_path: Path) -> None:
+    def names(*folders: Path) -> dict[str, float]:
+        return {cell.name if cell else "": share for (_, _, cell), share in ways_of(ask(tmp_path, *folders))}
+
+    both = {"part-0 under table of part-0": 0.5, "part-1 under table of part-1": 0.5}
+    assert names(tied) == names(tied / "part-0", tied / "part-1") == both
+    assert names(tied / "part-1") == {"part-1 under table of part-1": 1.0}
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])
+def test_cells_deal_cues_as_often_as_the_design(rho: float) -> None:
+    design = fragment(3, diversity=0.2, disparity=1.0, correlation=rho, relevant_disparity=1.5)
+    cells = training_cells(design)
+    for i, part in enumerate(design.parts):
+        own = [(cell, share) for cell, share in cells if cell.place_of == part.name]
+        assert sum(share for _, share in own) == pytest.approx(1.0)
+        assert sum(share for cell, share in own if not cell.swapped) == pytest.approx(rho + (1 - rho) / 3)
+        assert {(cell.place) for cell, _ in own} == {(part.position[0].low, part.position[0].high)}
+        assert sorted(cell.cue for cell, _ in own) == sorted((r.low, r.high) for r in part.azimuth), i
+    assert training_cells(fragment(2, diversity=0.2, disparity=1.0, correlation=1.0, relevant="object")) == []
 
 
 def test_nobody_knows(tmp_path: Path) -> None:
