@@ -21,6 +21,7 @@ from toyshift.diagnostics.measuring.counterfactual import (
     counterfactual,
     flipped,
     known_pair,
+    length_by_chance,
     mean_length,
     score,
 )
@@ -167,6 +168,25 @@ def test_the_interval_of_a_length_covers(units: int, shape: tuple[float, float],
     ]
     assert np.mean([one.low <= length <= one.high for one in found]) >= 0.92
     assert all(one.low <= one.value <= one.high for one in found)
+
+
+def test_the_null_of_a_length_is_that_of_dealt_out_signs() -> None:
+    rng, size = np.random.default_rng(0), np.ones(12, np.int64)
+    one, other = rng.normal(size=(2, 12, 2))
+    signs = rng.choice([-1.0, 1.0], (300, 12, 1))
+    single = np.mean([mean_length(one * sign, size).value for sign in signs])
+    assert length_by_chance([one], size, 0, "x") == pytest.approx(single, abs=0.03)
+    assert length_by_chance([one, other], size, 0, "x") > length_by_chance([one], size, 0, "x")
+    assert length_by_chance([0 * one], size, 0, "x") == 0.0
+
+
+def test_the_interval_of_a_chosen_pair_counts_the_choice_and_its_null_is_no_zero() -> None:
+    policy = planted.scripted(rho=0.5, jolt=2.0)
+    (few, many) = (ask(policy, Swaps({"table": values}))["table"] for values in ((3,), (1, 2, 3)))
+    wide = next(line for line in many.table if (line["from"], line["to"]) == (0, 3))
+    assert wide["response_cm"] == pytest.approx(few.table[0]["response_cm"])
+    assert wide["high"] - wide["low"] > 1.2 * (few.table[0]["high"] - few.table[0]["low"])
+    assert 0 < few.null < many.null < many.value.value
 
 
 def test_least_squares_of_many_looks_and_a_direction_that_is_not_followed() -> None:

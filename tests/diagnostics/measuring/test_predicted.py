@@ -106,10 +106,16 @@ def test_predictions_beside_measurements() -> None:
     lines = [*drops(), {**drops()[0], "factor": "light-intensity"}]
     for line, measured in zip(lines, (-0.1, -0.4, -0.9, -0.1), strict=True):
         line |= {"measured change": measured, "measured low": measured - 0.2, "measured high": measured + 0.2}
+    lines = [{**line, "level": i} for i, line in enumerate(2 * lines, 1)]  # eight points: an interval above 0
     found = finding_of("p", lines, 36, 40)
     assert found.value.value == pytest.approx(1.0)
-    assert found.verdict.startswith("Spearman 1.00 over 4 factors and levels; predictions are ")
-    assert "most is lost under distractors at level 4" in found.card
+    assert found.verdict.startswith("Spearman 1.00 over 8 factors and levels; predictions are ")
+    assert "most is lost under distractors at level 3" in found.card
+    assert any("8 points are levels of 2 factors beside one baseline" in caveat for caveat in found.caveats)
+    lost = [{**line, "measured high": 0.1} for line in lines]
+    assert finding_of("p", lost, 36, 40).card == ""  # its loss may be none
+    turned = [{**line, "measured change": -line["measured change"]} for line in lines]
+    assert finding_of("p", turned, 36, 40).card == ""  # nothing agrees
     assert "36 of 40 unshifted episodes succeed" in findings_table(type("F", (), {"found": (found,)}))
     for line in lines:
         line["measured change"] = 0.0

@@ -49,6 +49,15 @@ def test_distances_that_tell_nothing_are_refused() -> None:
         study_dsl.Config(factor="table", disparities=(0.0,))
 
 
+def test_controls_of_other_distances_have_names_of_their_own(tmp_path: Path) -> None:
+    def names(*distances: float) -> set[str]:
+        config = study_dsl.Config(out=tmp_path, disparities=distances, seeds=1)
+        return {cell.name for cell in study_dsl.DslStudy(config).cells()}
+
+    assert names(0.5, 1.0) == {"d0.500-s0", "d1.000-s0", "clean-s0"}
+    assert names(0.5) == {"d0.500-s0", "clean-d0.500-s0"}
+
+
 def test_it_runs_and_goes_on(tmp_path: Path) -> None:
     config = study_dsl.Config(
         out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", demos=2, seeds=1, steps=2, batch=4,
