@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.core.errors import ConfigError, RemoteError
+from toyshift.core.errors import ConfigError, GraspError, RemoteError
 from toyshift.diagnostics.actors import OracleActor, make_grasp_env
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Change, look_along, looks_in_scene
@@ -68,6 +68,38 @@ def test_a_look_is_the_same_state_with_one_change() -> None:
         np.testing.assert_array_equal(view["others"]["masks"]["front"][calm], mask[calm])
     assert (first.object_id, first.scene) == (last.object_id, 3)
     env.close()
+
+
+def test_the_expert_is_asked_where_the_target_is_put_and_heads_for_it() -> None:
+    from toyshift.data.grasping.choose import make_expert
+
+    env: Any = make_grasp_env("toys:train?n=2", image_size=32, cameras=())
+
+    def changes(scene: int, at: int, free: bool, world: Any) -> dict[str, Change]:
+        moves = {"left": (0.0, 0.08), "again": (0.0, 0.08), "right": (0.0, -0.08)}
+        return {name: Change(move=move, expert=True) for name, move in moves.items()} | {"after": Change()}
+
+    def predict(observations: Any) -> np.ndarray:
+        return np.zeros((len(observations), 3, 7))
+
+    expert = OracleActor(make_expert(env))
+    found = looks_in_scene(predict, expert, env, env.objects.ids, 3, 0, 3, changes, free_only=True, expert=expert)
+    assert len(found) == 3
+    for look in found:
+        left, right = look.chunks["left"], look.chunks["right"]
+        assert left.shape == (1, 7)
+        assert left[0, 1] > 0 > right[0, 1]  # across the table
+        np.testing.assert_array_equal(look.chunks["again"], left)
+        assert look.chunks["after"].shape == (3, 7)
+
+    class Helpless(OracleActor):
+        def actions(self, env: Any) -> np.ndarray:
+            raise GraspError("no grasp")
+
+    helpless = Helpless(make_expert(env))
+    (look,) = looks_in_scene(predict, expert, env, env.objects.ids, 3, 0, 1, changes, expert=helpless)
+    assert np.isnan(look.chunks["left"]).all()
+    assert look.chunks["left"].shape == (1, 7)
 
 
 class Eye:
