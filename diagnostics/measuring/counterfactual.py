@@ -4,11 +4,12 @@ Along episodes one factor takes another value in an otherwise identical state (`
 compared with those that the target's own way makes in the same states, so it is signed and has a direction on the
 table. A shortcut moves the place to one side in scene after scene; what is merely sensitive, or noise, averages out.
 
-*Direction known*: datasets say where the target lay under each value (`implied`). Of two values the one that goes with
-the target's place is swapped for the other; beta = <da, d> / |d|^2 is the part of the way from one implied place to the
-other, d being the policy's own change when the target lies that much further (mean of both values: what a swap adds to
-da by chance then cancels in the product). *Direction unknown*: da is laid off on what +-2 cm of the target's place do;
-the response is the length of the mean over scenes, less what chance alone would give it, and its direction.
+*Direction known*: datasets say where the target lay under each value (`implied`). It is brought to the nearer of two
+such places, and the value that goes with that is swapped for the other; beta = <da, d> / |d|^2 is the part of the way
+to the other place, d being the policy's own change when the target lies there (mean of both values: what a swap adds to
+da by chance then cancels in the product). What goes by the cue alone hardly follows its target: then d is the expert's
+change. *Direction unknown*: da is laid off on what +-2 cm of the target's place do; the response is the length of the
+mean over scenes, less what chance alone would give it, and its direction.
 
 The null: signs of whole objects are dealt out at random. p values are corrected by Holm over factors.
 """
@@ -53,6 +54,7 @@ AXES = ("x", "y")  # of the base frame: away from the robot, to its left
 OTHERS = "others"
 VALUES: Mapping[str, tuple[Any, ...]] = {**DEFAULT_FACTORS, OTHERS: (3,)}
 TRAINING = dict.fromkeys(DEFAULT_FACTORS, 0) | {"azimuth": 0.0, "light": 1.0, OTHERS: 0}
+BY_EXPERT = "it hardly follows its target: centimetres are of the expert's way, not of its own"
 ROBOT = "an action contract is of one robot, so no state can be shown with another one"
 
 
@@ -399,7 +401,8 @@ def counterfactual(
         unclear = "" if math.isnan(null) else notes.get(factor, "no data were given")
         lines = tuple(_line(factor, pair, p, corrected[factor], unclear) for pair in pairs_)
         verdict, named = _verdict(lines[0], training)
-        caveats = (*((few,) if few else ()), *((f"direction unknown: {unclear}",) if unclear else ()))
+        notes_ = few, f"direction unknown: {unclear}" if unclear else "", BY_EXPERT * (pairs_[0].by == EXPERT)
+        caveats = filter(None, notes_)
         findings.append(Finding(
             name=NAME, subject=_subject(answers, factor), value=pairs_[0].response, unit=UNIT,
             null=null if unclear else 0.0, verdict=verdict, card=verdict if named else "",

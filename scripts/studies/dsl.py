@@ -192,8 +192,8 @@ def _line(cue: PlantedCue, seeds: Sequence[Sequence[Row]]) -> dict[str, Any]:
 
 
 HEAD = (
-    "| distance | correlation | seeds | DSL | by chance | excess | success, cue swapped | success, own cue | "
-    "each seed's DSL | paper's DSL, success |"
+    "| distance | correlation | seeds | DSL (interval: these policies, new objects, not new seeds) | by chance | "
+    "excess | success, cue swapped | success, own cue | each seed's DSL | paper's DSL, success |"
 )
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
+from toyshift.core.workers import core_count
+from toyshift.diagnostics.looks import Answers
+from toyshift.diagnostics.measures import Asked
+from toyshift.diagnostics.measuring import counterfactual as room
 from toyshift.diagnostics.measuring import planted
 from toyshift.diagnostics.measuring.counterfactual import (
+    BY_EXPERT,
     EXPERT,
     OTHERS,
     OWN,
@@ -75,6 +84,7 @@ def test_a_policy_that_follows_the_cue_alone_is_told_by_the_expert_s_way(follows
     one = ask(policy, Swaps({}, {"table": TOLD}))["table"]
     line = one.table[0]
     assert line["along"] == by
+    assert (BY_EXPERT in one.caveats) == (by == EXPERT)
     assert line["beta"] == pytest.approx(1 / follows if by == OWN else 1.0, rel=1e-4)
     assert line["named"]
     assert one.verdict.startswith("takes table for the target's place")
@@ -297,6 +307,29 @@ def test_independent_factors_are_tied_to_no_place_in_95_percent() -> None:
         factors = {"table": rng.integers(0, 2, 80).tolist(), "light": rng.uniform(0.5, 1.5, 80).tolist()}
         alarms += bool(implied_of(factors, places, seed)[0])
     assert alarms <= 7
+
+
+def test_as_many_processes_look_and_play_as_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def look(*_: object, workers: int, **__: object) -> Answers:
+        used.append(workers)
+        return planted.looked_at(planted.scripted(), Swaps(VALUES), scenes=6, looks=1)
+
+    @contextlib.contextmanager
+    def pool(workers: int) -> Iterator[None]:
+        used.append(workers)
+        yield
+
+    monkeypatch.setattr(room, "look_along", look)
+    monkeypatch.setattr(room, "worker_pool", pool)
+    monkeypatch.setattr(room, "own_success", lambda asked, pool: (1, 1))
+    asked = Asked(
+        policy="p", objects="o", scenes=6, looks=1, trials=1, camera="front", seed=0, out=tmp_path, workers=3
+    )
+    room.counterfactual_of(asked)
+    assert used == [3, 3]
+    assert dataclasses.replace(asked, workers=0).processes == core_count()
 
 
 def test_the_oracle_looks_at_nothing() -> None:
