@@ -75,7 +75,9 @@ def sensitivity_truths() -> list[Truth]:
 
 
 def counterfactual_truths() -> list[Truth]:
-    """A policy that takes the table for part of the place, its direction known or not, and one that is only jolted."""
+    """A policy that takes the table for part of the place, its direction known or not, one that takes it for all of it,
+    and one that is only jolted.
+    """
     from toyshift.diagnostics.measuring.counterfactual import Places, Swaps, counterfactual, flipped
     from toyshift.diagnostics.measuring.implied import Implied
 
@@ -85,6 +87,8 @@ def counterfactual_truths() -> list[Truth]:
     unknown, known = (
         counterfactual(planted.looked_at(policy, swap), swap, training=(20, 20)).found[0] for swap in swaps
     )
+    blind = planted.scripted(rho=1.0, follows=0.0, slope=10 / 3)
+    alone = counterfactual(planted.looked_at(blind, swaps[1]), swaps[1], training=(20, 20)).found[0]
     alarms, m = [], 40
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -94,6 +98,7 @@ def counterfactual_truths() -> list[Truth]:
     return [
         Truth("0 -> 3 is worth 5 cm, direction unknown", 5.0, unknown.value.value, 0.6),
         Truth("0 -> 3 is worth half of the way it implies", 0.5, known.table[0]["beta"], 0.06),
+        Truth("follows the cue alone: all of the expert's way", 1.0, alone.table[0]["beta"], 1e-4),
         Truth("both are named", 2.0, float(sum(one.table[0]["named"] for one in (unknown, known))), 0.0),
         Truth("jolts to no side: 5 % alarms", 0.05, float(np.mean(alarms)), 0.035),
     ]
