@@ -28,9 +28,6 @@ DEFAULT_FACTORS: dict[str, tuple[Any, ...]] = {
 }
 
 
-CAPABLE_FROM = 0.5  # success as in training, below which a policy is incapable: nothing that it does gets a label
-
-
 @dataclasses.dataclass(frozen=True)
 class ChangedSuccess:
     """Success of one policy by changed factor, from the same starts under every change.

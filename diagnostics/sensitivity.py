@@ -30,9 +30,10 @@ from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import Actor, EnvSpec
-from toyshift.diagnostics.changes import CAPABLE_FROM, DEFAULT_FACTORS, ChangedSuccess, changes_of
+from toyshift.diagnostics.changes import DEFAULT_FACTORS, ChangedSuccess, changes_of
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, Predict, look_along, looks_in_scene
+from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM
 from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, bootstrap_ratio
 from toyshift.policies.remote.options import RemoteOptions
 

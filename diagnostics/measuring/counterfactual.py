@@ -28,12 +28,12 @@ from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import worker_pool
 from toyshift.core.world import World
-from toyshift.diagnostics.changes import CAPABLE_FROM, DEFAULT_FACTORS
+from toyshift.diagnostics.changes import DEFAULT_FACTORS
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, look_along
 from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
 from toyshift.diagnostics.measuring.implied import Implied, implied_of, read_episodes
-from toyshift.diagnostics.measuring.own_success import own_success
+from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM, own_success
 from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_ratio, holm
 
 if TYPE_CHECKING:
@@ -473,15 +473,11 @@ def counterfactual_of(asked: Asked) -> Findings:
         silent = {name: "the data do not tell this factor" for name in VALUES if name not in factors}
         notes = silent | notes
     swaps = Swaps({name: values for name, values in VALUES.items() if name not in implied}, implied)
-    return answered(asked, swaps, training_of(asked), notes)
-
-
-def training_of(asked: Asked) -> tuple[int, int] | None:
-    """Returns successes and episodes as in training, None where they are unknown or not asked for."""
-    if not asked.trials:
-        return None
-    with worker_pool(asked.processes) as pool:
-        return own_success(asked, pool)
+    training = None
+    if asked.trials:
+        with worker_pool(asked.processes) as pool:
+            training = own_success(asked, pool)
+    return answered(asked, swaps, training, notes)
 
 
 def answered(

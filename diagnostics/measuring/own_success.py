@@ -16,6 +16,7 @@ from toyshift.diagnostics.swapped_cells import SwapCell, training_cells
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
 
+CAPABLE_FROM = 0.5  # success as in training, below which a policy is incapable: nothing that it does has a label
 STARTS = 2000  # added to the seed: these starts are no others' (1000: changes, and the test with swapped cues)
 
 Way = tuple[str, Mapping[str, Any], SwapCell | None]  # objects, looks, and the cell that deals place and cue

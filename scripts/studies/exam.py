@@ -170,7 +170,7 @@ class Exam(Study):
         """
         from toyshift.diagnostics import EvaluateConfig
         from toyshift.diagnostics.measures import Asked
-        from toyshift.diagnostics.measuring.counterfactual import Swaps, answered, counterfactual_of, training_of
+        from toyshift.diagnostics.measuring.counterfactual import Swaps, answered, counterfactual_of
         from toyshift.diagnostics.measuring.predicted import UnderSwap, swap_foretold
         from toyshift.envs.config import EnvConfig
 
@@ -182,7 +182,7 @@ class Exam(Study):
         begun = time.monotonic()
         found = counterfactual_of(asked)
         seconds = round(time.monotonic() - begun, 1)
-        training = training_of(asked)  # has been played
+        training = found.training
         assert training is not None  # the data say what it was
         told = cue.believed()
         believed = answered(asked, Swaps({}, {cue.factor: told}), training)
@@ -220,12 +220,11 @@ class Exam(Study):
 def thresholds() -> dict[str, Any]:
     """Returns what decides a verdict, and a hash of it: each row and the page say with which it was made."""
     from toyshift.core.files import json_hash
-    from toyshift.diagnostics import changes
-    from toyshift.diagnostics.measuring import counterfactual, implied, predicted
+    from toyshift.diagnostics.measuring import counterfactual, implied, own_success, predicted
 
     decided = {
         "p, corrected": counterfactual.ALPHA, "response [cm]": counterfactual.LEAST,
-        "success as in training": changes.CAPABLE_FROM, "follows [units per cm]": counterfactual.FOLLOWS,
+        "success as in training": own_success.CAPABLE_FROM, "follows [units per cm]": counterfactual.FOLLOWS,
         "own share of the expert's change": counterfactual.OWN_LEAST, "move [m]": counterfactual.MOVE,
         "deals of signs": counterfactual.FLIPS, "least units": counterfactual.FEW, "tied, p": implied.TIED,
         "places apart [m]": implied.APART, "episodes of a value": implied.LEAST, "gain": predicted.GAIN,
