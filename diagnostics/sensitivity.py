@@ -33,7 +33,6 @@ from toyshift.diagnostics.actors import Actor, EnvSpec
 from toyshift.diagnostics.changes import DEFAULT_FACTORS, ChangedSuccess, changes_of
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, Predict, look_along, looks_in_scene
-from toyshift.diagnostics.measuring.own_success import CAPABLE_FROM
 from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, bootstrap_ratio
 from toyshift.policies.remote.options import RemoteOptions
 
@@ -67,7 +66,7 @@ class SensitivityConfig:
     target_move: float = 0.01
     sensitive_above: float = 1.0
     robust_below: float = 0.1
-    capable_from: float = CAPABLE_FROM
+    capable_from: float = 0.5
 
     def __post_init__(self) -> None:
         if self.scenes < 2:

@@ -11,12 +11,13 @@ from toyshift.core.workers import Pool
 from toyshift.diagnostics.changes import training_objects, training_rows
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate
 from toyshift.diagnostics.measuring.implied import looks_of, read_episodes
+from toyshift.diagnostics.sensitivity import SensitivityConfig
 from toyshift.diagnostics.swapped_cells import SwapCell, training_cells
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
 
-CAPABLE_FROM = 0.5  # success as in training, below which a policy is incapable: nothing that it does has a label
+CAPABLE_FROM = SensitivityConfig.capable_from  # success as in training: one rule for all measures
 STARTS = 2000  # added to the seed: these starts are no others' (1000: changes, and the test with swapped cues)
 
 Way = tuple[str, Mapping[str, Any], SwapCell | None]  # objects, looks, and the cell that deals place and cue
