@@ -1,6 +1,7 @@
 """The exam of the verdict on shortcuts: halves and order of its policies, counts of planted answers, one cell run."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics import Row, read_rows_manifest, write_rows
+from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.dsl import CUE, INSTRUCTED
 from toyshift.diagnostics.measuring import counterfactual, implied
 from toyshift.scripts.studies import exam as study_exam
@@ -51,6 +52,17 @@ def played(cue: PlantedCue, lost: int) -> list[Row]:
         )
         for cell in cue.cells() for i in range(10)
     ]  # fmt: skip
+
+
+def noting(function: Any, order: list[str]) -> Any:
+    """Returns the function, which notes that it was called."""
+
+    @functools.wraps(function)
+    def noted(*given: Any) -> Any:
+        order.append(function.__name__)
+        return function(*given)
+
+    return noted
 
 
 def kept(study: Exam, name: str, cue: PlantedCue, lost: int, said: list[Any], believed: Any, **facts: Any) -> None:
@@ -139,14 +151,22 @@ def test_the_budget_orders_the_policies_and_so_is_a_setting(tmp_path: Path) -> N
     assert small.settings() != paper.settings()
 
 
-def test_a_policy_is_made_asked_and_tested(tmp_path: Path) -> None:
+def test_a_policy_is_made_asked_and_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = []
+    for place, name in ((Exam, "told"), (study_exam, "play_swapped")):
+        monkeypatch.setattr(place, name, noting(getattr(place, name), order))
     config = study_exam.Config(
         out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", demos=2, steps=2, batch=4, trials=1,
         scenes=1, looks=1, only=("b-000",), workers=1, allow_dirty=True,
     )
     assert study_exam.main(config)["ran"] == ["b-000"]
+    assert order == ["told", "play_swapped"]  # foretold before it is played
     assert study_exam.main(config)["ran"] == []
-    facts = read_rows_manifest(tmp_path / "results" / "rows" / "b-000.parquet")
+    path = tmp_path / "results" / "rows" / "b-000.parquet"
+    facts = read_rows_manifest(path)
+    there = tmp_path / "run" / "b-000" / "asked" / "rows"
+    asked = [row for file in there.glob("*.parquet") for row in read_rows(file)]
+    assert not {row.seed for row in read_rows(path)} & {row.seed for row in asked}  # no start is played for both
     assert facts["candidate"]["cue"]["factor"] in GROUPS["b"]
     assert len(facts["findings"]) > 1
     assert facts["believed"][0]["verdict"].startswith("undefined: 1 scenes")
