@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.graphics import gl_backend
@@ -307,7 +305,7 @@ def verdicts(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "to one side, of planted": share([bool(x["to one side"]) for x in planted]),
         "to one side, of clean": share([bool(x["to one side"]) for x in clean]),
         "spearman": _ranks(pairs), "spearman, planted": _ranks(_foretold(planted)),
-        "points off": 100 * float(np.mean([abs(f - m) for f, m in pairs])) if pairs else None,
+        "points off": 100 * statistics.mean(abs(f - m) for f, m in pairs) if pairs else None,
     }  # fmt: skip
 
 
@@ -320,7 +318,7 @@ def _foretold(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:
 def _ranks(pairs: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
     from toyshift.diagnostics.measuring.predicted import rank_correlation
 
-    return rank_correlation(*np.array(pairs).T).to_json() if len(pairs) > 3 else None
+    return rank_correlation(*zip(*pairs, strict=True)).to_json() if len(pairs) > 3 else None
 
 
 SHARES = {  # column -> share
