@@ -314,7 +314,8 @@ def _swapped(told: Told) -> Iterator[tuple[str, str]]:
         return
     known = line["direction"] == "known"
     if known:
-        beta = f"beta {line['beta']:.2f} {interval(line['beta low'], line['beta high'])}, 1 follows the cue alone"
+        whose = "the expert's" if line["along"] == "expert" else "its own"
+        beta = f"beta {line['beta']:.2f} {interval(line['beta low'], line['beta high'])} of {whose} way there"
         yield "+", f"counterfactual: {told.factor} {swap} in the same state moves it by {size} ({beta}), {chance}"
     else:
         toward = f"towards x {line['x']:+.1f}, y {line['y']:+.1f}"
@@ -322,8 +323,7 @@ def _swapped(told: Told) -> Iterator[tuple[str, str]]:
     if known and line["response_cm"] < 0:
         yield "-", f"it goes away from the place that the data tie {what} to: no shortcut on it"
     if known and line["response_cm"] > 0 and line["beta high"] < 1:
-        left = f"{100 * (1 - line['beta']):.0f} %"
-        yield "-", f"it follows the target as well: {left} of the way is not taken"
+        yield "-", f"{100 * (1 - line['beta']):.0f} % of the way there is not taken"
     if not known and line["why unknown"].startswith((SAME, TIED_TO_NONE)):
         yield "-", f"training cannot have taught {what} as a place: {line['why unknown']}"
     side, share = "+" if line["consistent share"] >= 0.5 else "-", percent(line["consistent share"])

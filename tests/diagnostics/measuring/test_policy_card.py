@@ -93,7 +93,7 @@ def test_a_cue_that_the_data_taught_is_called_a_shortcut() -> None:
         "way to where the data had the target under the other."
     )
     assert any("beta 0.50" in line and "p 0.0" in line for line in card.agree)
-    assert any(line.startswith("it follows the target as well: 50 % of the way") for line in card.disagree)
+    assert any(line.startswith("50 % of the way there") for line in card.disagree)
     assert [line["factor"] for line in card.table] == ["table", "light"]
     assert card.error_rate is None
     assert any("exam" in line for line in card.unknown)
