@@ -5,11 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import whole_files, write_json, write_text
 from toyshift.scripts.studies.again import set_name
 from toyshift.scripts.studies.cells import no_rows, write_page
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 NAME = "shifts"
 CONTROL, FACTOR, PAIRS = "control", "factor", "pairs"  # kinds of cells
+BELONGS = "belongs"  # in the manifest of a cell: what all cells of one policy on one set must share
 ALPHA = 0.05
+WHATS = {
+    "policy": "policies of this name", "objects": "object sets of this name", "seed": "--seed", "levels": "--levels",
+    "controls": "--controls",
+}  # fmt: skip
 AGAINST = "against.csv"  # kept beside the rows, so that the page can be made again
 UNSHIFTED = "none"  # what no shift is called in tables
 
@@ -43,27 +48,55 @@ class PolicyRows:
 def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
     """Returns the rows that are there by policy and object set.
 
-    Those of another protocol began from other starts: they are named and left out.
+    Cells of another protocol began from other starts, and cells of one name may be of other weights, objects or plans
+    (`ShiftMatrix.belongs`): no drop can be taken between them. They are named and left out, the latter all together,
+    since nobody here knows which are meant.
 
     Raises:
-        FileError: there are none.
+        FileError: there are none, or none that belong together.
     """
     from toyshift.diagnostics import read_rows, read_rows_manifest
     from toyshift.diagnostics.evaluation import PROTOCOL
 
     groups: dict[tuple[str, str], PolicyRows] = {}
+    belongs: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for path in whole_files(folder / "rows", "*.parquet"):
         facts = read_rows_manifest(path)
-        if facts.get("protocol") != PROTOCOL:
+        if facts.get("protocol") != PROTOCOL or BELONGS not in facts:
             print(f"left out, of an older protocol (delete it): {path.name}", file=sys.stderr)
             continue
         rows = read_rows(path)
-        group = groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), PolicyRows())
+        key = rows[0].policy, set_name(rows[0].object_set)
+        belongs.setdefault(key, {})[path.name] = facts[BELONGS]
+        group = groups.setdefault(key, PolicyRows())
         (group.pairs if facts["kind"] == PAIRS else group.single).extend(rows)
         group.left_out |= facts["left_out"]
     if not groups:
         raise no_rows(folder, f"{NAME} --policy DIR")
+    for (policy, spec), cells in belongs.items():
+        if told := disagreement(cells):
+            print(f"left out, {policy} on {spec}: {told}", file=sys.stderr)
+            del groups[policy, spec]
+            if not groups:
+                raise FileError(f"{folder / 'rows'} holds no rows that belong together; {policy} on {spec}: {told}")
     return groups
+
+
+def disagreement(cells: Mapping[str, Mapping[str, Any]]) -> str:
+    """Says which files of one policy on one set cannot be tabulated together; "" where all can.
+
+    Args:
+        cells: file -> what it belongs to.
+    """
+    for what in sorted({what for one in cells.values() for what in one}):
+        files: dict[str, list[str]] = {}
+        for name, one in cells.items():
+            if what in one:
+                files.setdefault(str(one[what]), []).append(name)
+        if len(files) > 1:
+            sides = " but ".join(f"{value} in {', '.join(names)}" for value, names in files.items())
+            return f"its cells are of several {WHATS[what]} ({sides}); run the study to its end, or delete the others"
+    return ""
 
 
 def known_rates(path: Path, policies: Collection[str]) -> dict[str, float]:

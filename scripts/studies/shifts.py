@@ -28,7 +28,7 @@ from toyshift.scripts.evaluate import REFERENCES, row_names
 from toyshift.scripts.studies.again import set_name
 from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of
 from toyshift.scripts.studies.options import StudyConfig
-from toyshift.scripts.studies.shift_results import CONTROL, FACTOR, NAME, PAIRS, known_rates, write_results
+from toyshift.scripts.studies.shift_results import BELONGS, CONTROL, FACTOR, NAME, PAIRS, known_rates, write_results
 
 if TYPE_CHECKING:
     from toyshift.core.workers import Pool
@@ -195,6 +195,13 @@ class ShiftMatrix(Study):
         return {policy: [policy_fingerprint(policy, remote), meaning[policy]] for policy in self.cfg.policy}
 
     @functools.cached_property
+    def objects_hash(self) -> str:
+        """Of the object set's content: the same text may come to hold other objects, the same objects lie elsewhere."""
+        from toyshift.toys import load_objects
+
+        return str(load_objects(self.cfg.objects).fingerprint)
+
+    @functools.cached_property
     def parts(self) -> dict[str, MatrixPart]:
         """Cells by name, in the order in which they run.
 
@@ -274,8 +281,17 @@ class ShiftMatrix(Study):
         """Returns the hash of all that decides a cell's rows but how many there are."""
         from toyshift.diagnostics.evaluation import PROTOCOL
 
-        objects = self.cfg.objects if set_name(self.cfg.objects) != "ycb" else "ycb"
-        return json_hash([PROTOCOL, self.prints[part.policy], objects, self.played(part)])
+        return json_hash([PROTOCOL, self.prints[part.policy], self.objects_hash, self.played(part)])
+
+    def belongs(self, part: MatrixPart) -> dict[str, Any]:
+        """Returns what all cells of a table must share, as far as it decides this one's rows.
+
+        How many episodes there are is not among it: drops are taken over the starts that were played both ways.
+        """
+        levels, _, controls = self.cfg.plan
+        whose = {"policy": json_hash(self.prints[part.policy]), "objects": self.objects_hash, "seed": self.cfg.seed}
+        plan = {CONTROL: {"controls": controls}, FACTOR: {"controls": controls, "levels": list(levels)}, PAIRS: {}}
+        return whose | plan[part.kind]
 
     # ---------------------------------------------------------------- the study
 
@@ -331,7 +347,7 @@ class ShiftMatrix(Study):
         asked = {"policy": part.policy, "objects": cfg.objects, **cfg.plan._asdict()}
         facts = {"kind": part.kind, "key": self.key(part), "protocol": PROTOCOL, "left_out": self.left_out[part.name]}
         facts["gl_renderer"] = "none" if part.policy in REFERENCES else gl_renderer_name()
-        write_rows(self.path(cell.name), rows, manifest(asked, cfg.seed, **facts))
+        write_rows(self.path(cell.name), rows, manifest(asked, cfg.seed, **facts, **{BELONGS: self.belongs(part)}))
 
     def tabulate(self) -> dict[str, Any]:
         return write_results(self.cfg.results_dir, self.cfg.docs_dir, self.cfg.against)

@@ -19,7 +19,7 @@ from toyshift.envs.shift_table import SHIFT_FACTORS
 from toyshift.scripts.studies import cells
 from toyshift.scripts.studies import shifts as study_shifts
 from toyshift.scripts.studies.charts import HeatLine, heat_chart
-from toyshift.scripts.studies.shift_results import CONTROL, FACTOR, PAIRS, tabulate, write_results
+from toyshift.scripts.studies.shift_results import BELONGS, CONTROL, FACTOR, PAIRS, tabulate, write_results
 from toyshift.scripts.studies.shifts import Config, ShiftMatrix, main, unreached
 
 PHYSICAL = ["distractors", "object-size", "object-mass", "object-friction", "object-pose", "robot-start",
@@ -247,6 +247,7 @@ def keep(folder: Path, policy: str, **changed: Any) -> None:
     for cell, won in cells.items():
         kind = cell if cell in (CONTROL, PAIRS) else FACTOR
         facts = {"kind": kind, "protocol": PROTOCOL, "key": "", "left_out": {"mask-gap": "it is given no masks"}}
+        facts[BELONGS] = {"policy": "weights", "objects": "toys", "seed": 0}
         write_rows(folder / "rows" / f"{policy}-{cell}.parquet", planted(policy, kind, won), facts | changed)
 
 
@@ -274,6 +275,57 @@ def test_the_table_says_what_was_planted(tmp_path: Path, capsys: pytest.CaptureF
     assert "older protocol (delete it): old-control.parquet" in capsys.readouterr().err
     with pytest.raises(FileError, match="holds no rows yet; run `toyshift study shifts --policy DIR"):
         write_results(tmp_path / "empty", tmp_path / "docs")
+
+
+@pytest.mark.parametrize(
+    ("what", "other", "told"),
+    [
+        ("policy", "retrained", "several policies of this name (retrained in p-control.parquet but weights in p-"),
+        ("objects", "edited", "several object sets of this name (edited in p-control.parquet but toys in p-"),
+        ("seed", 3, "several --seed (3 in p-control.parquet but 0 in p-"),
+    ],
+)
+def test_cells_that_do_not_belong_together_are_named_and_not_tabulated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, other: object, told: str
+) -> None:
+    keep(tmp_path, "p")
+    keep(tmp_path, "q")
+    path = tmp_path / "rows" / f"p-{CONTROL}.parquet"
+    facts = read_rows_manifest(path)
+    write_rows(path, read_rows(path), facts | {BELONGS: {**facts[BELONGS], what: other}})
+    table = write_results(tmp_path, tmp_path / "docs")
+    assert {x["policy"] for name in ("rows", "ranking", "pairs", "episodes") for x in table[name]} == {"q"}
+    assert f"left out, p on toys:test: its cells are of {told}" in capsys.readouterr().err
+    for path in (tmp_path / "rows").glob("q-*"):
+        path.unlink()
+    with pytest.raises(FileError, match="no rows that belong together; p on toys:test: its cells are of several"):
+        write_results(tmp_path, tmp_path / "docs")
+
+
+def test_cells_of_another_plan_are_not_tabulated_with_these(tmp_path: Path) -> None:
+    config = config_of(tmp_path, pairs=0)
+    main(config)
+    own = dataclasses.replace(config, controls="own")
+    with pytest.raises(FileError, match=r"several --controls \(shared in .*control.parquet but own in"):
+        main(own)
+    (config.results / "rows" / f"{CELLS[0]}.parquet").unlink()
+    assert len(main(own)["table"]["rows"]) == 3
+    with pytest.raises(FileError, match=r"several --levels \(\[5\] in .* but \[4\] in"):
+        main(dataclasses.replace(own, levels=(4,), cells=1))
+    assert len(main(dataclasses.replace(own, levels=(4,)))["table"]["rows"]) == 3
+
+
+def test_an_edited_object_set_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toyshift import toys
+
+    config = config_of(tmp_path, pairs=0)
+    main(config)
+    study = ShiftMatrix(config)
+    assert all(map(study.is_done, study.cells()))
+    other = toys.load_objects("toys:test?n=3")
+    monkeypatch.setattr(toys, "load_objects", lambda spec: other)
+    study = ShiftMatrix(config)
+    assert not any(map(study.is_done, study.cells()))
 
 
 def test_rates_of_a_robot_are_compared_and_kept(tmp_path: Path) -> None:
