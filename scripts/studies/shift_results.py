@@ -242,6 +242,9 @@ def markdown(table: dict[str, Any]) -> str:
     for x in table["episodes"]:
         told = f"{x['shifted']} under one shift, {x['controls']} controls, {x['of_pairs']} of the pairs"
         parts.append(f"- `{x['policy']}` on {x['set']}, episodes: {told}.")
+        if not x["controls"]:
+            told = "no controls, so no success without a shift and no drop is known"
+            parts.append(f"- `{x['policy']}` on {x['set']}: {told}.")
     for x in table["left_out"]:
         for reason in dict.fromkeys(x["factors"].values()):
             names = ", ".join(factor for factor, why in x["factors"].items() if why == reason)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from toyshift.diagnostics import EvaluateConfig
 
 
+STRIDE = 1000  # between the starts of one --seed and of the next; more than a matrix takes
+
+
 class MatrixBudget(NamedTuple):
     """How much is played: levels, episodes per condition, and whose the controls are."""
 
@@ -179,7 +182,7 @@ class ShiftMatrix(Study):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        self.cfg, self.base = cfg, cfg.seed + TEST_SEED
+        self.cfg, self.base = cfg, TEST_SEED + STRIDE * cfg.seed
         self.left_out: dict[str, dict[str, str]] = {}
         self.pool: Pool | None = None
 
@@ -306,8 +309,9 @@ class ShiftMatrix(Study):
             k = min(self.cfg.pairs, sum(p.kind == FACTOR and p.name == part.name for p in self.parts.values()))
             count = {CONTROL: 1, FACTOR: len(levels) * (1 + (controls == "own")), PAIRS: 1 + k + k * (k - 1) // 2}
             text = {CONTROL: "no shift", FACTOR: part.factor, PAIRS: f"pairs of the {k} worst"}[part.kind]
-            single = tuple(c.name for c in cells if self.parts[c.name].name == part.name)
-            needs = single if part.kind == PAIRS else ()
+            before = [c.name for c in cells if self.parts[c.name].name == part.name]
+            control = [name for name in before if self.parts[name].kind == CONTROL]
+            needs = tuple({CONTROL: [], FACTOR: control, PAIRS: before}[part.kind])
             cells.append(Cell(name, f"{part.name}: {text}", PLAY * trials * count[part.kind], needs))
         return cells
 

@@ -20,7 +20,7 @@ from toyshift.scripts.studies import cells
 from toyshift.scripts.studies import shifts as study_shifts
 from toyshift.scripts.studies.charts import HeatLine, heat_chart
 from toyshift.scripts.studies.shift_results import BELONGS, CONTROL, FACTOR, PAIRS, tabulate, write_results
-from toyshift.scripts.studies.shifts import Config, ShiftMatrix, main, unreached
+from toyshift.scripts.studies.shifts import Config, MatrixPart, ShiftMatrix, main, unreached
 
 PHYSICAL = ["distractors", "object-size", "object-mass", "object-friction", "object-pose", "robot-start",
             "action-latency", "action-noise"]  # fmt: skip
@@ -127,6 +127,13 @@ def test_rows_are_those_of_every_condition_played_alone_and_starts_follow_each_o
         ]
 
 
+def test_a_factor_asked_for_alone_brings_its_control(tmp_path: Path) -> None:
+    asked = {"policy": ("random",), "objects": "toys:test?n=2", "only": ("*object-mass",), "pairs": 0}
+    assert main(config_of(tmp_path, **asked))["ran"] == [f"random-toys-test-{x}" for x in ("control", "object-mass")]
+    own = ShiftMatrix(config_of(tmp_path, controls="own"))
+    assert [cell.needs for cell in own.cells() if own.parts[cell.name].kind == FACTOR] == [(), ()]
+
+
 def test_processes_stay_from_cell_to_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from toyshift.core import workers
 
@@ -146,6 +153,20 @@ def test_controls_of_their_own_have_starts_of_their_own(tmp_path: Path) -> None:
     assert seeds[::2] == seeds[1::2]
     assert len(set(seeds)) == 4
     assert not {1000, 1001} & set(seeds)
+
+
+def test_neighbouring_seeds_share_no_start(tmp_path: Path) -> None:
+    def seeds(root: int, controls: str) -> set[int]:
+        study = ShiftMatrix(Config(policy=("p",), seed=root, controls=controls, budget="paper", out=tmp_path))
+        kinds = [MatrixPart("p", "p", CONTROL), *(MatrixPart("p", "p", FACTOR, factor) for factor in SHIFT_FACTORS)]
+        found = {one.seed for part in kinds for one in study.played(part)}
+        study.worst = lambda part: ["object-mass", "object-pose"]  # type: ignore[method-assign]
+        return found | {one.seed for one in study.played(MatrixPart("p", "p", PAIRS))}
+
+    used = [seeds(root, controls) for root in (0, 1, 2) for controls in ("own", "shared")]
+    assert len(used[0]) == 2 + 5 * len(SHIFT_FACTORS)  # control, pairs, and every factor and level
+    assert not (used[0] | used[1]) & (used[2] | used[3])
+    assert not (used[2] | used[3]) & (used[4] | used[5])
 
 
 def test_paper_is_of_the_size_of_libero_plus() -> None:
@@ -279,12 +300,9 @@ def test_the_table_says_what_was_planted(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     ("what", "other", "told"),
-    [
-        ("policy", "retrained", "several policies of this name (retrained in p-control.parquet but weights in p-"),
-        ("objects", "edited", "several object sets of this name (edited in p-control.parquet but toys in p-"),
-        ("seed", 3, "several --seed (3 in p-control.parquet but 0 in p-"),
-    ],
-)
+    [("policy", "retrained", "policies of this name"), ("objects", "edited", "object sets of this name"),
+     ("seed", 3, "--seed")],
+)  # fmt: skip
 def test_cells_that_do_not_belong_together_are_named_and_not_tabulated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, other: object, told: str
 ) -> None:
@@ -295,7 +313,9 @@ def test_cells_that_do_not_belong_together_are_named_and_not_tabulated(
     write_rows(path, read_rows(path), facts | {BELONGS: {**facts[BELONGS], what: other}})
     table = write_results(tmp_path, tmp_path / "docs")
     assert {x["policy"] for name in ("rows", "ranking", "pairs", "episodes") for x in table[name]} == {"q"}
-    assert f"left out, p on toys:test: its cells are of {told}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"left out, p on toys:test: its cells are of several {told} (" in said
+    assert f" but {other} in p-control.parquet)" in said
     for path in (tmp_path / "rows").glob("q-*"):
         path.unlink()
     with pytest.raises(FileError, match="no rows that belong together; p on toys:test: its cells are of several"):
@@ -313,6 +333,17 @@ def test_cells_of_another_plan_are_not_tabulated_with_these(tmp_path: Path) -> N
     with pytest.raises(FileError, match=r"several --levels \(\[5\] in .* but \[4\] in"):
         main(dataclasses.replace(own, levels=(4,), cells=1))
     assert len(main(dataclasses.replace(own, levels=(4,)))["table"]["rows"]) == 3
+
+
+def test_a_policy_without_controls_is_named(tmp_path: Path) -> None:
+    keep(tmp_path, "p")
+    keep(tmp_path, "q")
+    (tmp_path / "rows" / f"p-{CONTROL}.parquet").unlink()
+    table = write_results(tmp_path, tmp_path / "docs")
+    assert {x["policy"] for x in table["rows"]} == {"q"}
+    page = (tmp_path / "docs" / "shift_matrix.md").read_text()
+    assert "- `p` on toys:test: no controls, so no success without a shift and no drop is known." in page
+    assert "- `q` on toys:test: no controls" not in page
 
 
 def test_an_edited_object_set_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
