@@ -17,6 +17,7 @@ from toyshift.scripts.studies.figures import figures, markdown_table, percents, 
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
+    from toyshift.diagnostics.seen import Seen
 
 NAME = "shifts"
 CONTROL, FACTOR, PAIRS = "control", "factor", "pairs"  # kinds of cells
@@ -38,11 +39,13 @@ class PolicyRows:
         single: without a shift, and under one.
         pairs: of the cell of pairs, on starts of their own.
         left_out: factor -> why it cannot reach the policy.
+        seen: which of the objects it was trained on; None where it does not say.
     """
 
     single: list[Row] = dataclasses.field(default_factory=list)
     pairs: list[Row] = dataclasses.field(default_factory=list)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    seen: Seen | None = None
 
 
 def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
@@ -57,9 +60,11 @@ def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
     """
     from toyshift.diagnostics import read_rows, read_rows_manifest
     from toyshift.diagnostics.evaluation import PROTOCOL
+    from toyshift.diagnostics.seen import seen_of_files
 
     groups: dict[tuple[str, str], PolicyRows] = {}
     belongs: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    files: list[tuple[dict[str, Any], list[Row]]] = []
     for path in whole_files(folder / "rows", "*.parquet"):
         facts = read_rows_manifest(path)
         if facts.get("protocol") != PROTOCOL or BELONGS not in facts:
@@ -68,6 +73,7 @@ def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
         rows = read_rows(path)
         key = rows[0].policy, set_name(rows[0].object_set)
         belongs.setdefault(key, {})[path.name] = facts[BELONGS]
+        files.append((facts, rows))
         group = groups.setdefault(key, PolicyRows())
         (group.pairs if facts["kind"] == PAIRS else group.single).extend(rows)
         group.left_out |= facts["left_out"]
@@ -79,6 +85,9 @@ def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
             del groups[policy, spec]
             if not groups:
                 raise FileError(f"{folder / 'rows'} holds no rows that belong together; {policy} on {spec}: {told}")
+    for (policy, objects), seen in seen_of_files(files).items():
+        if group := groups.get((policy, set_name(objects))):
+            group.seen = seen
     return groups
 
 
@@ -151,6 +160,7 @@ def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
     Holm's correction is for all comparisons of "rows".
     """
     from toyshift.diagnostics import summarise
+    from toyshift.diagnostics.seen import not_unseen
     from toyshift.diagnostics.shift_matrix import conditions, interaction, ranking, to_json
     from toyshift.diagnostics.statistics import holm
     from toyshift.envs.shift_table import SHIFT_FACTORS, STAR_GEN
@@ -174,7 +184,9 @@ def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
         together = [shift for shift in dict.fromkeys(row.shift for row in group.pairs) if "," in shift]
         pairs += [{**own, **to_json(interaction(group.pairs, *shift.split(",")))} for shift in together]
         count = collections.Counter(bool(row.shift) for row in group.single)
-        episodes.append({**own, "shifted": count[True], "controls": count[False], "of_pairs": len(group.pairs)})
+        note = not_unseen([(policy, group.seen, len({row.object_id for row in (*group.single, *group.pairs)}))])
+        counted = {"shifted": count[True], "controls": count[False], "of_pairs": len(group.pairs)}
+        episodes.append({**own, **counted, "new_objects": note})
     compared_ = [x["drop"] for x in lines if x["drop"]]
     for drop, p in zip(compared_, holm([drop["p_value"] for drop in compared_]), strict=True):
         drop["p_holm"] = p
@@ -245,6 +257,8 @@ def markdown(table: dict[str, Any]) -> str:
         if not x["controls"]:
             told = "no controls, so no success without a shift and no drop is known"
             parts.append(f"- `{x['policy']}` on {x['set']}: {told}.")
+        if x["new_objects"]:
+            parts.append(f"- On {x['set']}, {x['new_objects']}.")
     for x in table["left_out"]:
         for reason in dict.fromkeys(x["factors"].values()):
             names = ", ".join(factor for factor, why in x["factors"].items() if why == reason)

@@ -340,6 +340,7 @@ class ShiftMatrix(Study):
         """Plays a cell's episodes, start by start, and keeps the rows."""
         from toyshift.diagnostics import evaluate_all, write_rows
         from toyshift.diagnostics.evaluation import PROTOCOL
+        from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
         from toyshift.envs.render.renderer import gl_renderer_name
 
         cfg, part = self.cfg, self.parts[cell.name]
@@ -351,7 +352,10 @@ class ShiftMatrix(Study):
         asked = {"policy": part.policy, "objects": cfg.objects, **cfg.plan._asdict()}
         facts = {"kind": part.kind, "key": self.key(part), "protocol": PROTOCOL, "left_out": self.left_out[part.name]}
         facts["gl_renderer"] = "none" if part.policy in REFERENCES else gl_renderer_name()
-        write_rows(self.path(cell.name), rows, manifest(asked, cfg.seed, **facts, **{BELONGS: self.belongs(part)}))
+        called = {part.name: part.policy}
+        facts |= {SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called)}
+        facts[BELONGS] = self.belongs(part)
+        write_rows(self.path(cell.name), rows, manifest(asked, cfg.seed, **facts))
 
     def tabulate(self) -> dict[str, Any]:
         return write_results(self.cfg.results_dir, self.cfg.docs_dir, self.cfg.against)

@@ -15,6 +15,7 @@ from PIL import Image
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.evaluation import PROTOCOL
+from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, Seen
 from toyshift.envs.shift_table import SHIFT_FACTORS
 from toyshift.scripts.studies import cells
 from toyshift.scripts.studies import shifts as study_shifts
@@ -70,7 +71,7 @@ def test_a_killed_study_goes_on_with_the_cell_it_was_in(tmp_path: Path, monkeypa
         ("none", 0, 1), ("object-mass", 5, 1), ("object-friction", 5, 1)
     ]
     assert table["episodes"][0] | {"policy": "", "set": ""} == {
-        "policy": "", "set": "", "shifted": 2, "controls": 1, "of_pairs": 4
+        "policy": "", "set": "", "shifted": 2, "controls": 1, "of_pairs": 4, "new_objects": ""
     }
     page = (config.docs / "shift_matrix.md").read_text()
     assert "| `oracle` | toys:test | object-mass | 5 | B-HOBJ | 1 |" in page
@@ -346,6 +347,17 @@ def test_a_policy_without_controls_is_named(tmp_path: Path) -> None:
     assert "- `q` on toys:test: no controls" not in page
 
 
+def test_objects_of_training_are_not_called_new(tmp_path: Path) -> None:
+    keep(tmp_path, "p", **{SEEN: {"p": {"toys:test": Seen(("toy0", "toy2")).to_json()}}})
+    keep(tmp_path, "q", **{SEEN: {"q": {"toys:test": Seen().to_json()}}})
+    keep(tmp_path, "r")  # does not say what it was trained on
+    table = write_results(tmp_path, tmp_path / "docs")
+    told = [x["new_objects"].partition(":")[0] for x in table["episodes"]]
+    assert told == ["p was trained on 2 of these 5", "", ""]
+    page = (tmp_path / "docs" / "shift_matrix.md").read_text()
+    assert page.count("- On toys:test, p was trained on 2 of these 5: what is said of new objects holds for") == 1
+
+
 def test_an_edited_object_set_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from toyshift import toys
 
@@ -416,6 +428,7 @@ def test_rows_say_what_they_belong_to(tmp_path: Path) -> None:
     path = config.results / "rows" / f"{CELLS[1]}.parquet"
     facts = read_rows_manifest(path)
     assert (facts["kind"], facts["protocol"], facts["left_out"]) == (FACTOR, PROTOCOL, {})
+    assert (facts[SEEN], facts[DEMONSTRATED]) == ({"oracle": {config.objects: None}}, {})
     study = study_shifts.ShiftMatrix(dataclasses.replace(config, levels=(3,)))
     assert [study.is_done(cell) for cell in study.cells()] == [True, False]  # other levels are other rows
     write_rows(path, read_rows(path), facts | {"key": "of other weights"})
