@@ -157,7 +157,7 @@ def write_results(folder: Path, docs: Path, against: Path | None = None) -> dict
 def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
     """Returns table.json: lines of "rows", "ranking" and "pairs", what was left out, and counts of episodes.
 
-    Holm's correction is for all comparisons of "rows".
+    Holm's correction is for all comparisons of "rows", Bonferroni's for the pairs of one policy on one set.
     """
     from toyshift.diagnostics import summarise
     from toyshift.diagnostics.seen import not_unseen
@@ -182,7 +182,10 @@ def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
             for place, factor in enumerate(ranking(group.single), 1):
                 ranked.append({**own, "rank": place, "star_gen": STAR_GEN[factor.factor], **to_json(factor)})
         together = [shift for shift in dict.fromkeys(row.shift for row in group.pairs) if "," in shift]
-        pairs += [{**own, **to_json(interaction(group.pairs, *shift.split(",")))} for shift in together]
+        for first, second in (shift.split(",") for shift in together):
+            level = 1 - ALPHA / len(together)  # all pairs of a policy are looked at, and any of them may stand out
+            found = interaction(group.pairs, first, second, confidence=level)
+            pairs.append({**own, **to_json(found), "confidence": level})
         count = collections.Counter(bool(row.shift) for row in group.single)
         note = not_unseen([(policy, group.seen, len({row.object_id for row in (*group.single, *group.pairs)}))])
         counted = {"shifted": count[True], "controls": count[False], "of_pairs": len(group.pairs)}
@@ -239,7 +242,7 @@ def draw(docs: Path, table: dict[str, Any]) -> list[Path]:
 RANKING = "| policy | on | rank | factor | STAR-Gen (our mapping) | mean drop over levels, points | 95 % new objects |"
 PAIRED = (
     "| policy | on | first | second | n | success without | drop of first | of second | of both | "
-    "both minus each, points | 95 % new objects | |"
+    "both minus each, points | interval, new objects | |"
 )
 AGREES = "| policies or conditions of | on | compared | MMRV | 95 % | Pearson | 95 % | |"
 HEAD = (
@@ -267,7 +270,8 @@ def markdown(table: dict[str, Any]) -> str:
     if table["ranking"]:
         made += f"\n\n{markdown_table(RANKING, map(_ranked, table['ranking']))}"
     if table["pairs"]:
-        made += f"\n\nPairs, on starts of their own:\n\n{markdown_table(PAIRED, map(_pair, table['pairs']))}"
+        told = f"Pairs, on starts of their own; intervals at 1 - {ALPHA:g} / k for the k pairs of a policy on a set"
+        made += f"\n\n{told}:\n\n{markdown_table(PAIRED, map(_pair, table['pairs']))}"
     if "against" in table:
         lines = markdown_table(AGREES, map(_agrees, table["against"]))
         made += f"\n\nAgainst the rates of `{AGAINST}` (intervals resample conditions or policies):\n\n{lines}"
@@ -280,16 +284,24 @@ def _ranked(x: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _pair(x: dict[str, Any]) -> tuple[object, ...]:
+    from toyshift.diagnostics.clusters import FEW
+
     found = x["interaction"]
     unknown = found["low"] is None
-    said = "unknown: too few objects differ" if unknown else "compound" if found["low"] > 0 else ""
-    if not said:
+    if unknown:
+        said = "unknown: too few objects differ"
+    elif found["n"] < FEW:
+        said = f"not told: fewer than {FEW} objects"
+    elif found["low"] > 0:
+        said = "compound"
+    else:
         said = "less than their sum" if found["high"] < 0 else "no interaction is shown"
     if x["floor"]:
         said += "; their sum is more than there is to lose"
     drops = (f"{100 * drop:+.0f}" for drop in x["drops"])
     head = f"`{x['policy']}`", x["set"], x["first"], x["second"], x["n"], f"{100 * x['control']:.0f} %"
-    return (*head, *drops, f"{100 * found['value']:+.0f}", "-" if unknown else points(found), said)
+    interval = "-" if unknown else f"{points(found)} ({100 * x['confidence']:.1f} %)"
+    return (*head, *drops, f"{100 * found['value']:+.0f}", interval, said)
 
 
 def _agrees(x: dict[str, Any]) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import threading
 from pathlib import Path
@@ -20,7 +21,16 @@ from toyshift.envs.shift_table import SHIFT_FACTORS
 from toyshift.scripts.studies import cells
 from toyshift.scripts.studies import shifts as study_shifts
 from toyshift.scripts.studies.charts import HeatLine, heat_chart
-from toyshift.scripts.studies.shift_results import BELONGS, CONTROL, FACTOR, PAIRS, tabulate, write_results
+from toyshift.scripts.studies.shift_results import (
+    BELONGS,
+    CONTROL,
+    FACTOR,
+    PAIRS,
+    PolicyRows,
+    markdown,
+    tabulate,
+    write_results,
+)
 from toyshift.scripts.studies.shifts import Config, MatrixPart, ShiftMatrix, main, unreached
 
 PHYSICAL = ["distractors", "object-size", "object-mass", "object-friction", "object-pose", "robot-start",
@@ -251,9 +261,9 @@ def test_options_that_are_wrong_are_named(tmp_path: Path, wrong: dict[str, Any],
 # ---------------------------------------------------------------- the table, from planted rows
 
 
-def planted(policy: str, kind: str, won: dict[str, int], n: int = 20, seed: int = 1000) -> list[Row]:
+def planted(policy: str, kind: str, won: dict[str, int], n: int = 20, seed: int = 1000, objects: int = 5) -> list[Row]:
     return [
-        Row(policy, "", "toys:test", f"toy{i % 5}", seed + (kind == PAIRS), i, i < k, 0.3, 10, "" if i < k else
+        Row(policy, "", "toys:test", f"toy{i % objects}", seed + (kind == PAIRS), i, i < k, 0.3, 10, "" if i < k else
             "dropped", "", 0.1, purpose="test", shift=shift)
         for shift, k in won.items() for i in range(n)
     ]  # fmt: skip
@@ -289,7 +299,8 @@ def test_the_table_says_what_was_planted(tmp_path: Path, capsys: pytest.CaptureF
     (pair,) = table["pairs"]
     assert (pair["first"], pair["second"], pair["n"]) == ("camera-azimuth=3", "image-blur=3", 20)
     assert pair["interaction"]["value"] == pytest.approx((16 - 4 - 4) / 20)
-    assert "compound" in (page := (tmp_path / "docs" / "shift_matrix.md").read_text())
+    page = (tmp_path / "docs" / "shift_matrix.md").read_text()
+    assert "| not told: fewer than 8 objects |" in page
     assert "left out, since it is given no masks: mask-gap" in page
     assert "V-VIEW" in page
     keep(tmp_path, "old", protocol=1)
@@ -400,9 +411,26 @@ def test_wrong_rates_are_refused_before_anything_is_played(tmp_path: Path) -> No
     assert not (tmp_path / "run" / "rows").exists()
 
 
-def test_holm_is_over_all_policies() -> None:
-    from toyshift.scripts.studies.shift_results import PolicyRows
+@pytest.mark.parametrize(
+    ("factors", "objects", "said"),
+    [(2, 100, "compound"), (4, 100, "no interaction is shown"), (2, 7, "not told: fewer than 8 objects")],
+)
+def test_verdicts_on_pairs_are_corrected_for_how_many_there_are(factors: int, objects: int, said: str) -> None:
+    # on 21 starts both together lose what neither loses, on 8 both lose what each does: 2.4 standard errors from 0
+    names = [f"{name}=3" for name in ("camera-azimuth", "image-blur", "light-colour", "object-mass")[:factors]]
+    won = {"": 100, **dict.fromkeys(names, 92)}
+    rows = planted("p", PAIRS, won, 100, objects=objects)
+    for pair in itertools.combinations(names, 2):
+        both = planted("p", PAIRS, {",".join(pair): 92}, 100, objects=objects)
+        rows += [dataclasses.replace(row, success=row.success and row.episode >= 21) for row in both]
+    table = tabulate({("p", "toys:test"): PolicyRows(planted("p", FACTOR, {"": 16, "image-blur=5": 2}), rows)})
+    k = factors * (factors - 1) // 2
+    assert [x["confidence"] for x in table["pairs"]] == [pytest.approx(1 - 0.05 / k)] * k
+    assert [x["interaction"]["value"] for x in table["pairs"]] == [pytest.approx(0.13)] * k
+    assert [line.split("|")[-2].strip() for line in markdown(table).splitlines() if "=3" in line] == [said] * k
 
+
+def test_holm_is_over_all_policies() -> None:
     won = {"": 16, "image-blur=5": 2}
     one = tabulate({("p", "toys:test"): PolicyRows(planted("p", FACTOR, won))})
     two = tabulate({(p, "toys:test"): PolicyRows(planted(p, FACTOR, won)) for p in "pq"})
