@@ -163,7 +163,7 @@ def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
     from toyshift.diagnostics.seen import not_unseen
     from toyshift.diagnostics.shift_matrix import conditions, interaction, ranking, to_json
     from toyshift.diagnostics.statistics import holm
-    from toyshift.envs.shift_table import SHIFT_FACTORS, STAR_GEN
+    from toyshift.envs.shift_table import SHIFT_FACTORS
 
     lines, ranked, pairs, episodes = [], [], [], []
     for (policy, spec), group in groups.items():
@@ -177,10 +177,11 @@ def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
             played = conditions(group.single)
             order = list(SHIFT_FACTORS)
             for one in sorted(played, key=lambda x: (order.index(x.factor), x.level)):
-                what = {"factor": one.factor, "level": one.level, "star_gen": STAR_GEN[one.factor]}
+                what = {"factor": one.factor, "level": one.level, "star_gen": SHIFT_FACTORS[one.factor].star_gen}
                 lines.append({**own, **what, **rates[f"{one.factor}={one.level}"], "drop": one.drop.to_json()})
             for place, factor in enumerate(ranking(group.single), 1):
-                ranked.append({**own, "rank": place, "star_gen": STAR_GEN[factor.factor], **to_json(factor)})
+                axis = SHIFT_FACTORS[factor.factor].star_gen
+                ranked.append({**own, "rank": place, "star_gen": axis, **to_json(factor)})
         together = [shift for shift in dict.fromkeys(row.shift for row in group.pairs) if "," in shift]
         for first, second in (shift.split(",") for shift in together):
             level = 1 - ALPHA / len(together)  # all pairs of a policy are looked at, and any of them may stand out

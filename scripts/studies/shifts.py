@@ -23,8 +23,9 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.policies.remote.options import RemoteOptions, is_remote
+from toyshift.policies.remote.options import is_remote
 from toyshift.scripts.evaluate import REFERENCES, row_names
+from toyshift.scripts.options import Asking
 from toyshift.scripts.studies.again import set_name
 from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of
 from toyshift.scripts.studies.options import StudyConfig
@@ -50,7 +51,7 @@ BUDGETS = {"small": MatrixBudget((1, 3, 5), 50, "shared"), "paper": MatrixBudget
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0.001, 1e6)):
+class Config(StudyConfig, Asking, trials=0, pairs=0):
     """Options of `toyshift study shifts`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -78,16 +79,6 @@ class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0
     camera-azimuth=3; none for no shift) or by policy, from 0 to 1; kept beside the rows."""
     only: tuple[str, ...] = ()
     """Cells to run, with * for anything; those that they need are run first."""
-    remote_keys: str = ""
-    """As of `toyshift evaluate`."""
-    remote_actions: str = ""
-    """As of `toyshift evaluate`."""
-    remote_execute: int = 0
-    """As of `toyshift evaluate`."""
-    remote_timeout: float = 120.0
-    """As of `toyshift evaluate` [s]."""
-    lerobot_python: str = ""
-    """As of `toyshift evaluate`."""
     out: Path = Path("runs/shifts")
 
     def __post_init__(self) -> None:
@@ -114,12 +105,6 @@ class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0
         levels, trials, controls = BUDGETS[self.budget]
         own = controls if self.controls == "budget" else self.controls
         return MatrixBudget(tuple(sorted(self.levels)) or levels, self.trials or trials, own)
-
-    @property
-    def remote(self) -> RemoteOptions:
-        """How policies behind a server are asked and understood."""
-        asked = self.remote_keys, self.remote_actions, self.remote_execute, self.remote_timeout, self.lerobot_python
-        return RemoteOptions(*asked)
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -185,6 +170,7 @@ class ShiftMatrix(Study):
         self.cfg, self.base = cfg, TEST_SEED + STRIDE * cfg.seed
         self.left_out: dict[str, dict[str, str]] = {}
         self.pool: Pool | None = None
+        self._worst: dict[str, list[str]] = {}
 
     # ---------------------------------------------------------------- what is played
 
@@ -273,12 +259,15 @@ class ShiftMatrix(Study):
         from toyshift.diagnostics import read_rows
         from toyshift.diagnostics.shift_matrix import ranking
 
+        if part.name in self._worst:  # finished cells stay as they are while a study runs
+            return self._worst[part.name]
         own = [cell for cell in self.cells() if self.parts[cell.name].name == part.name]
         single = [cell for cell in own if self.parts[cell.name].kind != PAIRS]
         if not all(map(self.is_done, single)):
             return []
         rows = [row for cell in single for row in read_rows(self.path(cell.name))]
-        return [one.factor for one in ranking(rows)[: self.cfg.pairs]]
+        self._worst[part.name] = [one.factor for one in ranking(rows)[: self.cfg.pairs]]
+        return self._worst[part.name]
 
     def key(self, part: MatrixPart) -> str:
         """Returns the hash of all that decides a cell's rows but how many there are."""

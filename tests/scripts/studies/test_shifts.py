@@ -145,6 +145,21 @@ def test_a_factor_asked_for_alone_brings_its_control(tmp_path: Path) -> None:
     assert [cell.needs for cell in own.cells() if own.parts[cell.name].kind == FACTOR] == [(), ()]
 
 
+def test_the_worst_are_chosen_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toyshift import diagnostics
+
+    config = config_of(tmp_path)
+    main(dataclasses.replace(config, cells=2))
+    study = ShiftMatrix(config)
+    (pairs,) = (part for part in study.parts.values() if part.kind == PAIRS)
+    assert study.played(pairs) == []  # nothing is kept while a factor is missing
+    main(config)
+    shifts = [one.shift for one in study.played(pairs)]
+    assert shifts[-1] == "object-mass=5,object-friction=5"
+    monkeypatch.setattr(diagnostics, "read_rows", lambda path: pytest.fail(f"{path} is read again"))
+    assert [one.shift for one in study.played(pairs)] == shifts
+
+
 def test_processes_stay_from_cell_to_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from toyshift.core import workers
 
@@ -251,6 +266,7 @@ def test_a_policy_behind_a_server_is_played_with_what_it_is_sent(tmp_path: Path)
         ({"policy": ()}, "no policy was given"), ({"factors": ("camera-azimut",)}, "camera-azimuth"),
         ({"levels": (0,)}, "from 1 to 5"), ({"levels": (2, 2)}, "--levels holds 2 twice"), ({"pairs": 1}, "no pair"),
         ({"factors": ("object-mass", "object-mass")}, "holds object-mass twice"),
+        ({"remote_execute": -1}, "--remote-execute"), ({"remote_timeout": 0.0}, "--remote-timeout"),
     ],
 )
 def test_options_that_are_wrong_are_named(tmp_path: Path, wrong: dict[str, Any], match: str) -> None:
