@@ -69,7 +69,8 @@ class ShiftFactor:
 # (2307.03659), cfgs/data.yaml; ImageNet-C (1903.12261), its severity 5. LIBERO-Plus (2510.13626) has levels 1-5 of
 # camera, light, background, layout, noise and robot start, but publishes tasks per level rather than ranges.
 # Axes are STAR-Gen's (2503.01238), by the names of its project page, each meant as there and in REALM (2512.19562),
-# which uses the same. It perturbs the task, neither how the robot starts or moves nor what a policy is told beside images.
+# which uses the same. It changes the task, neither how the robot starts or moves nor what a policy is told beside
+# images.
 _ROWS = (
     ShiftFactor("camera-azimuth", 0.0, (-45.0, 45.0), "deg", "front camera turned about the table's vertical",
         {"appearance": "appearance.azimuth"}, "Factor World: azimuth range 45 deg wide", star_gen="V-VIEW"),

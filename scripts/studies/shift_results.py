@@ -86,8 +86,8 @@ def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
             if not groups:
                 raise FileError(f"{folder / 'rows'} holds no rows that belong together; {policy} on {spec}: {told}")
     for (policy, objects), seen in seen_of_files(files).items():
-        if group := groups.get((policy, set_name(objects))):
-            group.seen = seen
+        if (key := (policy, set_name(objects))) in groups:
+            groups[key].seen = seen
     return groups
 
 

@@ -281,9 +281,13 @@ class ShiftMatrix(Study):
         How many episodes there are is not among it: drops are taken over the starts that were played both ways.
         """
         levels, _, controls = self.cfg.plan
-        whose = {"policy": json_hash(self.prints[part.policy]), "objects": self.objects_hash, "seed": self.cfg.seed}
-        plan = {CONTROL: {"controls": controls}, FACTOR: {"controls": controls, "levels": list(levels)}, PAIRS: {}}
-        return whose | plan[part.kind]
+        policy = json_hash(self.prints[part.policy])
+        found: dict[str, Any] = {"policy": policy, "objects": self.objects_hash, "seed": self.cfg.seed}
+        if part.kind != PAIRS:  # which have controls of their own
+            found["controls"] = controls
+        if part.kind == FACTOR:
+            found["levels"] = list(levels)
+        return found
 
     # ---------------------------------------------------------------- the study
 
