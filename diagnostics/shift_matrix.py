@@ -15,7 +15,14 @@ import numpy as np
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, paired_difference
+from toyshift.diagnostics.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    Estimate,
+    PairedDifference,
+    bootstrap_mean,
+    paired_difference,
+)
 from toyshift.diagnostics.summaries import compare
 
 Start = tuple[str, str, int, int, str]
@@ -127,13 +134,16 @@ def ranking(rows: Sequence[Row]) -> list[Ranked]:
     return sorted(found, key=lambda one: (-one.drop.value, one.factor))
 
 
-def interaction(rows: Sequence[Row], first: str, second: str, seed: int = 0) -> Interaction:
+def interaction(
+    rows: Sequence[Row], first: str, second: str, seed: int = 0, confidence: float = CONFIDENCE
+) -> Interaction:
     """Returns how two shifts act together, on the starts that were played in all four ways.
 
     Args:
         rows: one policy's on one set.
         first, second: the shifts, as "factor=level", in the order in which they stand in a shift of both.
         seed: of the interval's resampling of objects.
+        confidence: of the interval; of k pairs that are looked at together, 1 - 0.05 / k (Bonferroni).
 
     Raises:
         ConfigError: no start was played in all four ways.
@@ -146,7 +156,8 @@ def interaction(rows: Sequence[Row], first: str, second: str, seed: int = 0) -> 
     c, a, b, both = (np.array([way[start] for start in shared], dtype=np.float64) for way in ways)
     objects = [f"{start[0]}/{start[1]}" for start in shared]
     values = a + b - both - c  # (c - both) - (c - a) - (c - b)
-    found = bootstrap_mean(values, objects, seed=seed)
+    more = max(1, round((1 - CONFIDENCE) / (1 - confidence)))  # as many samples beyond each bound as usual
+    found = bootstrap_mean(values, objects, confidence, seed, more * RESAMPLES)
     if found.n < 2 or found.low == found.high:  # objects that are all alike tell nothing about how much others differ
         found = dataclasses.replace(found, low=float("nan"), high=float("nan"))
     drops = float((c - a).mean()), float((c - b).mean()), float((c - both).mean())

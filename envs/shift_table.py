@@ -41,6 +41,7 @@ class ShiftFactor:
         source: whose range it is; "ours" where nobody published one.
         late: whether it is applied after those of the same time that are not; else they are in the table's order.
         visual: whether it can be seen in the front camera's first image.
+        star_gen: axis of STAR-Gen, our mapping (see below); "none" where none fits.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ShiftFactor:
     source: str = "ours"
     late: bool = False
     visual: bool = True
+    star_gen: str = "none"
 
     def at(self, level: int, share: float = 0.0) -> float:
         """Returns the value at a level; `share` in [0, 1) chooses the end."""
@@ -66,53 +68,59 @@ class ShiftFactor:
 # Where ranges were read: COLOSSEUM (2402.08191), colosseum/assets/configs/insert_onto_square_peg.yaml; Factor World
 # (2307.03659), cfgs/data.yaml; ImageNet-C (1903.12261), its severity 5. LIBERO-Plus (2510.13626) has levels 1-5 of
 # camera, light, background, layout, noise and robot start, but publishes tasks per level rather than ranges.
+# Axes are STAR-Gen's (2503.01238), by the names of its project page, each meant as there and in REALM (2512.19562),
+# which uses the same. It changes the task, neither how the robot starts or moves nor what a policy is told beside
+# images.
 _ROWS = (
     ShiftFactor("camera-azimuth", 0.0, (-45.0, 45.0), "deg", "front camera turned about the table's vertical",
-        {"appearance": "appearance.azimuth"}, "Factor World: azimuth range 45 deg wide"),
+        {"appearance": "appearance.azimuth"}, "Factor World: azimuth range 45 deg wide", star_gen="V-VIEW"),
     ShiftFactor("camera-elevation", 0.0, (-15.0, 15.0), "deg", "front camera lowered or raised",
-        {"appearance": "appearance.elevation"}, "Factor World: inclination range 15 deg wide"),
+        {"appearance": "appearance.elevation"}, "Factor World: inclination range 15 deg wide", star_gen="V-VIEW"),
     ShiftFactor("camera-distance", 1.0, (1.25 / 1.75, 1.75 / 1.25), "1", "front camera's distance, as a factor",
-        {"appearance": "appearance.distance"}, "Factor World: radius 1.25 to 1.75"),
+        {"appearance": "appearance.distance"}, "Factor World: radius 1.25 to 1.75", star_gen="V-VIEW"),
     ShiftFactor("camera-fov", 0.0, (-12.0, 12.0), "deg", "front camera's field of view, added",
-        {"appearance": "appearance.field_of_view"}),
+        {"appearance": "appearance.field_of_view"}, star_gen="V-VIEW"),
     ShiftFactor("light-direction", 0.0, (60.0,), "deg", "both lights tilted about a horizontal axis, which is drawn",
-        {"appearance": "appearance.light_direction"}),
+        {"appearance": "appearance.light_direction"}, star_gen="V-AUG"),
     ShiftFactor("light-intensity", 1.0, (0.3 / 0.55, 0.8 / 0.55), "1", "all lights, as a factor",
         {"appearance": "appearance.light_intensity"},
-        "Factor World: diffuse 0.3 to 0.8; here 0.55 is the training value"),
+        "Factor World: diffuse 0.3 to 0.8; here 0.55 is the training value", star_gen="V-AUG"),
     ShiftFactor("light-colour", 0.0, (1.0,), "1", "lights blended from white to a drawn colour",
-        {"appearance": "appearance.light_colour"}, "COLOSSEUM: each channel drawn alone; here the brightest stays 1"),
+        {"appearance": "appearance.light_colour"}, "COLOSSEUM: each channel drawn alone; here the brightest stays 1",
+        star_gen="V-AUG"),
     ShiftFactor("table-colour", 0.0, (1.0,), "1", "table's mean colour moved to a drawn one",
-        {"appearance": "paint.table_colour"}, "COLOSSEUM: table_color 0.25 to 1 per channel", late=True),
+        {"appearance": "paint.table_colour"}, "COLOSSEUM: table_color 0.25 to 1 per channel", late=True,
+        star_gen="V-SC"),
     ShiftFactor("table-texture", 0.0, (1.0,), "1", "table blended into a texture made for the episode",
-        {"appearance": "paint.table_texture"}, "COLOSSEUM, Factor World: replaced; the blend is ours"),
+        {"appearance": "paint.table_texture"}, "COLOSSEUM, Factor World: replaced; the blend is ours", star_gen="V-SC"),
     ShiftFactor("background", 0.0, (1.0,), "1", "floor and wall blended into a texture made for the episode",
-        {"appearance": "paint.background"}, "COLOSSEUM: background_texture replaced; the blend is ours"),
+        {"appearance": "paint.background"}, "COLOSSEUM: background_texture replaced; the blend is ours",
+        star_gen="V-SC"),
     ShiftFactor("distractors", 0.0, (5.0,), "objects", "other toys on the table", {"scene": "distractors.bodies"},
-        "ours; COLOSSEUM: 2 to each of a task's spawn areas"),
+        "ours; COLOSSEUM: 2 to each of a task's spawn areas", star_gen="V-SC"),
     ShiftFactor("object-colour", 0.0, (1.0,), "1", "object blended into a drawn colour",
-        {"appearance": "paint.object_colour"}, "COLOSSEUM: object_color replaced; the blend is ours"),
+        {"appearance": "paint.object_colour"}, "COLOSSEUM: object_color replaced; the blend is ours", star_gen="V-OBJ"),
     ShiftFactor("object-texture", 0.0, (1.0,), "1", "contrast of a pattern printed on the object",
         {"scene": "paint.printable", "appearance": "paint.object_texture"},
-        "COLOSSEUM, Factor World: replaced; the contrast is ours"),
+        "COLOSSEUM, Factor World: replaced; the contrast is ours", star_gen="V-OBJ"),
     ShiftFactor("object-size", 1.0, (0.7, 1.6), "1", "object's size, as a factor; its mass stays",
-        {"object": "varied_object.resized"}, "Factor World: scale 0.7 to 1.6"),
+        {"object": "varied_object.resized"}, "Factor World: scale 0.7 to 1.6", star_gen="VB-MOBJ"),
     ShiftFactor("object-mass", 1.0, (0.2, 5.0), "1", "object's mass, as a factor",
-        {"object": "varied_object.with_mass"}, visual=False),
+        {"object": "varied_object.with_mass"}, visual=False, star_gen="B-HOBJ"),
     ShiftFactor("object-friction", 1.0, (0.3,), "1", "object's friction, as a factor",
-        {"object": "varied_object.with_friction"}, visual=False),
+        {"object": "varied_object.with_friction"}, visual=False, star_gen="B-HOBJ"),
     ShiftFactor("object-pose", 1.0, (2.0,), "1", "side of the square of start positions, as a factor",
-        {"start": "start_state.spread"}),
+        {"start": "start_state.spread"}, star_gen="VB-POSE"),
     ShiftFactor("robot-start", 0.0, (0.5,), "rad", "distance of the start joint angles from home, in a drawn direction",
         {"start": "start_state.arm"}),
     ShiftFactor("robot-colour", 0.0, (1.0,), "1", "robot blended into a drawn colour",
         {"appearance": "paint.robot_colour"}),
     ShiftFactor("image-noise", 0.0, (0.38,), "1", "standard deviation of pixel noise, of the full range",
-        {"image": "image_noise.noisy"}, "ImageNet-C: Gaussian noise", late=True),
+        {"image": "image_noise.noisy"}, "ImageNet-C: Gaussian noise", late=True, star_gen="V-AUG"),
     ShiftFactor("image-blur", 0.0, (100 * 6 / 224,), "% of side", "standard deviation of Gaussian blur",
-        {"image": "image_noise.blurred"}, "ImageNet-C: 6 of 224 pixels"),
+        {"image": "image_noise.blurred"}, "ImageNet-C: 6 of 224 pixels", star_gen="V-AUG"),
     ShiftFactor("image-jpeg", 100.0, (7.0,), "quality", "images pass through JPEG",
-        {"image": "image_noise.through_jpeg"}, "ImageNet-C: quality 7", late=True),
+        {"image": "image_noise.through_jpeg"}, "ImageNet-C: quality 7", late=True, star_gen="V-AUG"),
     ShiftFactor("action-latency", 0.0, (0.5,), "s", "actions are executed late", {"action": "action_noise.latency"},
         visual=False),
     ShiftFactor("action-noise", 0.0, (0.3,), "1", "standard deviation of action noise, of the largest eef_delta step",
@@ -135,18 +143,3 @@ _ROWS = (
         {"mask": "mask_noise.offset"}),
 )
 SHIFT_FACTORS = {row.name: row for row in _ROWS}
-# Our mapping of factors to the axes of STAR-Gen (2503.01238): its names as its project page gives them, each axis meant
-# as there and in REALM (2512.19562), which uses the same. Where none fits, "none": STAR-Gen perturbs the task, neither
-# how the robot starts or moves nor what a policy is told beside images.
-STAR_GEN = {
-    **dict.fromkeys(("camera-azimuth", "camera-elevation", "camera-distance", "camera-fov"), "V-VIEW"),
-    **dict.fromkeys(("light-direction", "light-intensity", "light-colour"), "V-AUG"),
-    **dict.fromkeys(("table-colour", "table-texture", "background", "distractors"), "V-SC"),
-    **dict.fromkeys(("object-colour", "object-texture"), "V-OBJ"),
-    "object-size": "VB-MOBJ",
-    **dict.fromkeys(("object-mass", "object-friction"), "B-HOBJ"),
-    "object-pose": "VB-POSE",
-    **dict.fromkeys(("image-noise", "image-blur", "image-jpeg"), "V-AUG"),
-    **dict.fromkeys(("robot-start", "robot-colour", "action-latency", "action-noise"), "none"),
-    **dict.fromkeys((name for name in SHIFT_FACTORS if name.startswith("mask-")), "none"),
-}

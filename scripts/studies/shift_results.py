@@ -5,11 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.errors import ConfigError
+from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import whole_files, write_json, write_text
 from toyshift.scripts.studies.again import set_name
 from toyshift.scripts.studies.cells import no_rows, write_page
@@ -17,10 +17,16 @@ from toyshift.scripts.studies.figures import figures, markdown_table, percents, 
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
+    from toyshift.diagnostics.seen import Seen
 
 NAME = "shifts"
 CONTROL, FACTOR, PAIRS = "control", "factor", "pairs"  # kinds of cells
+BELONGS = "belongs"  # in the manifest of a cell: what all cells of one policy on one set must share
 ALPHA = 0.05
+WHATS = {
+    "policy": "policies of this name", "objects": "object sets of this name", "seed": "--seed", "levels": "--levels",
+    "controls": "--controls",
+}  # fmt: skip
 AGAINST = "against.csv"  # kept beside the rows, so that the page can be made again
 UNSHIFTED = "none"  # what no shift is called in tables
 
@@ -33,37 +39,73 @@ class PolicyRows:
         single: without a shift, and under one.
         pairs: of the cell of pairs, on starts of their own.
         left_out: factor -> why it cannot reach the policy.
+        seen: which of the objects it was trained on; None where it does not say.
     """
 
     single: list[Row] = dataclasses.field(default_factory=list)
     pairs: list[Row] = dataclasses.field(default_factory=list)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    seen: Seen | None = None
 
 
 def found_rows(folder: Path) -> dict[tuple[str, str], PolicyRows]:
     """Returns the rows that are there by policy and object set.
 
-    Those of another protocol began from other starts: they are named and left out.
+    Cells of another protocol began from other starts, and cells of one name may be of other weights, objects or plans
+    (`ShiftMatrix.belongs`): no drop can be taken between them. They are named and left out, the latter all together,
+    since nobody here knows which are meant.
 
     Raises:
-        FileError: there are none.
+        FileError: there are none, or none that belong together.
     """
     from toyshift.diagnostics import read_rows, read_rows_manifest
     from toyshift.diagnostics.evaluation import PROTOCOL
+    from toyshift.diagnostics.seen import seen_of_files
 
     groups: dict[tuple[str, str], PolicyRows] = {}
+    belongs: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    files: list[tuple[dict[str, Any], list[Row]]] = []
     for path in whole_files(folder / "rows", "*.parquet"):
         facts = read_rows_manifest(path)
-        if facts.get("protocol") != PROTOCOL:
+        if facts.get("protocol") != PROTOCOL or BELONGS not in facts:
             print(f"left out, of an older protocol (delete it): {path.name}", file=sys.stderr)
             continue
         rows = read_rows(path)
-        group = groups.setdefault((rows[0].policy, set_name(rows[0].object_set)), PolicyRows())
+        key = rows[0].policy, set_name(rows[0].object_set)
+        belongs.setdefault(key, {})[path.name] = facts[BELONGS]
+        files.append((facts, rows))
+        group = groups.setdefault(key, PolicyRows())
         (group.pairs if facts["kind"] == PAIRS else group.single).extend(rows)
         group.left_out |= facts["left_out"]
     if not groups:
         raise no_rows(folder, f"{NAME} --policy DIR")
+    for (policy, spec), cells in belongs.items():
+        if told := disagreement(cells):
+            print(f"left out, {policy} on {spec}: {told}", file=sys.stderr)
+            del groups[policy, spec]
+            if not groups:
+                raise FileError(f"{folder / 'rows'} holds no rows that belong together; {policy} on {spec}: {told}")
+    for (policy, objects), seen in seen_of_files(files).items():
+        if (key := (policy, set_name(objects))) in groups:
+            groups[key].seen = seen
     return groups
+
+
+def disagreement(cells: Mapping[str, Mapping[str, Any]]) -> str:
+    """Says which files of one policy on one set cannot be tabulated together; "" where all can.
+
+    Args:
+        cells: file -> what it belongs to.
+    """
+    for what in sorted({what for one in cells.values() for what in one}):
+        files: dict[str, list[str]] = {}
+        for name, one in cells.items():
+            if what in one:
+                files.setdefault(str(one[what]), []).append(name)
+        if len(files) > 1:
+            sides = " but ".join(f"{value} in {', '.join(names)}" for value, names in files.items())
+            return f"its cells are of several {WHATS[what]} ({sides}); run the study to its end, or delete the others"
+    return ""
 
 
 def known_rates(path: Path, policies: Collection[str]) -> dict[str, float]:
@@ -115,12 +157,13 @@ def write_results(folder: Path, docs: Path, against: Path | None = None) -> dict
 def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
     """Returns table.json: lines of "rows", "ranking" and "pairs", what was left out, and counts of episodes.
 
-    Holm's correction is for all comparisons of "rows".
+    Holm's correction is for all comparisons of "rows", Bonferroni's for the pairs of one policy on one set.
     """
     from toyshift.diagnostics import summarise
+    from toyshift.diagnostics.seen import not_unseen
     from toyshift.diagnostics.shift_matrix import conditions, interaction, ranking, to_json
     from toyshift.diagnostics.statistics import holm
-    from toyshift.envs.shift_table import SHIFT_FACTORS, STAR_GEN
+    from toyshift.envs.shift_table import SHIFT_FACTORS
 
     lines, ranked, pairs, episodes = [], [], [], []
     for (policy, spec), group in groups.items():
@@ -134,14 +177,20 @@ def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
             played = conditions(group.single)
             order = list(SHIFT_FACTORS)
             for one in sorted(played, key=lambda x: (order.index(x.factor), x.level)):
-                what = {"factor": one.factor, "level": one.level, "star_gen": STAR_GEN[one.factor]}
+                what = {"factor": one.factor, "level": one.level, "star_gen": SHIFT_FACTORS[one.factor].star_gen}
                 lines.append({**own, **what, **rates[f"{one.factor}={one.level}"], "drop": one.drop.to_json()})
             for place, factor in enumerate(ranking(group.single), 1):
-                ranked.append({**own, "rank": place, "star_gen": STAR_GEN[factor.factor], **to_json(factor)})
+                axis = SHIFT_FACTORS[factor.factor].star_gen
+                ranked.append({**own, "rank": place, "star_gen": axis, **to_json(factor)})
         together = [shift for shift in dict.fromkeys(row.shift for row in group.pairs) if "," in shift]
-        pairs += [{**own, **to_json(interaction(group.pairs, *shift.split(",")))} for shift in together]
+        for first, second in (shift.split(",") for shift in together):
+            level = 1 - ALPHA / len(together)  # all pairs of a policy are looked at, and any of them may stand out
+            found = interaction(group.pairs, first, second, confidence=level)
+            pairs.append({**own, **to_json(found), "confidence": level})
         count = collections.Counter(bool(row.shift) for row in group.single)
-        episodes.append({**own, "shifted": count[True], "controls": count[False], "of_pairs": len(group.pairs)})
+        note = not_unseen([(policy, group.seen, len({row.object_id for row in (*group.single, *group.pairs)}))])
+        counted = {"shifted": count[True], "controls": count[False], "of_pairs": len(group.pairs)}
+        episodes.append({**own, **counted, "new_objects": note})
     compared_ = [x["drop"] for x in lines if x["drop"]]
     for drop, p in zip(compared_, holm([drop["p_value"] for drop in compared_]), strict=True):
         drop["p_holm"] = p
@@ -194,7 +243,7 @@ def draw(docs: Path, table: dict[str, Any]) -> list[Path]:
 RANKING = "| policy | on | rank | factor | STAR-Gen (our mapping) | mean drop over levels, points | 95 % new objects |"
 PAIRED = (
     "| policy | on | first | second | n | success without | drop of first | of second | of both | "
-    "both minus each, points | 95 % new objects | |"
+    "both minus each, points | interval, new objects | |"
 )
 AGREES = "| policies or conditions of | on | compared | MMRV | 95 % | Pearson | 95 % | |"
 HEAD = (
@@ -209,6 +258,11 @@ def markdown(table: dict[str, Any]) -> str:
     for x in table["episodes"]:
         told = f"{x['shifted']} under one shift, {x['controls']} controls, {x['of_pairs']} of the pairs"
         parts.append(f"- `{x['policy']}` on {x['set']}, episodes: {told}.")
+        if not x["controls"]:
+            told = "no controls, so no success without a shift and no drop is known"
+            parts.append(f"- `{x['policy']}` on {x['set']}: {told}.")
+        if x["new_objects"]:
+            parts.append(f"- On {x['set']}, {x['new_objects']}.")
     for x in table["left_out"]:
         for reason in dict.fromkeys(x["factors"].values()):
             names = ", ".join(factor for factor, why in x["factors"].items() if why == reason)
@@ -217,7 +271,8 @@ def markdown(table: dict[str, Any]) -> str:
     if table["ranking"]:
         made += f"\n\n{markdown_table(RANKING, map(_ranked, table['ranking']))}"
     if table["pairs"]:
-        made += f"\n\nPairs, on starts of their own:\n\n{markdown_table(PAIRED, map(_pair, table['pairs']))}"
+        told = f"Pairs, on starts of their own; intervals at 1 - {ALPHA:g} / k for the k pairs of a policy on a set"
+        made += f"\n\n{told}:\n\n{markdown_table(PAIRED, map(_pair, table['pairs']))}"
     if "against" in table:
         lines = markdown_table(AGREES, map(_agrees, table["against"]))
         made += f"\n\nAgainst the rates of `{AGAINST}` (intervals resample conditions or policies):\n\n{lines}"
@@ -230,16 +285,24 @@ def _ranked(x: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _pair(x: dict[str, Any]) -> tuple[object, ...]:
+    from toyshift.diagnostics.clusters import FEW
+
     found = x["interaction"]
     unknown = found["low"] is None
-    said = "unknown: too few objects differ" if unknown else "compound" if found["low"] > 0 else ""
-    if not said:
+    if unknown:
+        said = "unknown: too few objects differ"
+    elif found["n"] < FEW:
+        said = f"not told: fewer than {FEW} objects"
+    elif found["low"] > 0:
+        said = "compound"
+    else:
         said = "less than their sum" if found["high"] < 0 else "no interaction is shown"
     if x["floor"]:
         said += "; their sum is more than there is to lose"
     drops = (f"{100 * drop:+.0f}" for drop in x["drops"])
     head = f"`{x['policy']}`", x["set"], x["first"], x["second"], x["n"], f"{100 * x['control']:.0f} %"
-    return (*head, *drops, f"{100 * found['value']:+.0f}", "-" if unknown else points(found), said)
+    interval = "-" if unknown else f"{points(found)} ({100 * x['confidence']:.1f} %)"
+    return (*head, *drops, f"{100 * found['value']:+.0f}", interval, said)
 
 
 def _agrees(x: dict[str, Any]) -> tuple[object, ...]:

@@ -23,16 +23,20 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.policies.remote.options import RemoteOptions, is_remote
+from toyshift.policies.remote.options import is_remote
 from toyshift.scripts.evaluate import REFERENCES, row_names
+from toyshift.scripts.options import Asking
 from toyshift.scripts.studies.again import set_name
 from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of
 from toyshift.scripts.studies.options import StudyConfig
-from toyshift.scripts.studies.shift_results import CONTROL, FACTOR, NAME, PAIRS, known_rates, write_results
+from toyshift.scripts.studies.shift_results import BELONGS, CONTROL, FACTOR, NAME, PAIRS, known_rates, write_results
 
 if TYPE_CHECKING:
     from toyshift.core.workers import Pool
     from toyshift.diagnostics import EvaluateConfig
+
+
+STRIDE = 1000  # between the starts of one --seed and of the next; more than a matrix takes
 
 
 class MatrixBudget(NamedTuple):
@@ -47,7 +51,7 @@ BUDGETS = {"small": MatrixBudget((1, 3, 5), 50, "shared"), "paper": MatrixBudget
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0.001, 1e6)):
+class Config(StudyConfig, Asking, trials=0, pairs=0):
     """Options of `toyshift study shifts`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -75,16 +79,6 @@ class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0
     camera-azimuth=3; none for no shift) or by policy, from 0 to 1; kept beside the rows."""
     only: tuple[str, ...] = ()
     """Cells to run, with * for anything; those that they need are run first."""
-    remote_keys: str = ""
-    """As of `toyshift evaluate`."""
-    remote_actions: str = ""
-    """As of `toyshift evaluate`."""
-    remote_execute: int = 0
-    """As of `toyshift evaluate`."""
-    remote_timeout: float = 120.0
-    """As of `toyshift evaluate` [s]."""
-    lerobot_python: str = ""
-    """As of `toyshift evaluate`."""
     out: Path = Path("runs/shifts")
 
     def __post_init__(self) -> None:
@@ -111,12 +105,6 @@ class Config(StudyConfig, trials=0, pairs=0, remote_execute=0, remote_timeout=(0
         levels, trials, controls = BUDGETS[self.budget]
         own = controls if self.controls == "budget" else self.controls
         return MatrixBudget(tuple(sorted(self.levels)) or levels, self.trials or trials, own)
-
-    @property
-    def remote(self) -> RemoteOptions:
-        """How policies behind a server are asked and understood."""
-        asked = self.remote_keys, self.remote_actions, self.remote_execute, self.remote_timeout, self.lerobot_python
-        return RemoteOptions(*asked)
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -179,9 +167,10 @@ class ShiftMatrix(Study):
 
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
-        self.cfg, self.base = cfg, cfg.seed + TEST_SEED
+        self.cfg, self.base = cfg, TEST_SEED + STRIDE * cfg.seed
         self.left_out: dict[str, dict[str, str]] = {}
         self.pool: Pool | None = None
+        self._worst: dict[str, list[str]] = {}
 
     # ---------------------------------------------------------------- what is played
 
@@ -193,6 +182,13 @@ class ShiftMatrix(Study):
         remote = self.cfg.remote
         meaning = {policy: remote.meaning() if is_remote(policy) else {} for policy in self.cfg.policy}
         return {policy: [policy_fingerprint(policy, remote), meaning[policy]] for policy in self.cfg.policy}
+
+    @functools.cached_property
+    def objects_hash(self) -> str:
+        """Of the object set's content: the same text may come to hold other objects, the same objects lie elsewhere."""
+        from toyshift.toys import load_objects
+
+        return str(load_objects(self.cfg.objects).fingerprint)
 
     @functools.cached_property
     def parts(self) -> dict[str, MatrixPart]:
@@ -263,19 +259,35 @@ class ShiftMatrix(Study):
         from toyshift.diagnostics import read_rows
         from toyshift.diagnostics.shift_matrix import ranking
 
+        if part.name in self._worst:  # finished cells stay as they are while a study runs
+            return self._worst[part.name]
         own = [cell for cell in self.cells() if self.parts[cell.name].name == part.name]
         single = [cell for cell in own if self.parts[cell.name].kind != PAIRS]
         if not all(map(self.is_done, single)):
             return []
         rows = [row for cell in single for row in read_rows(self.path(cell.name))]
-        return [one.factor for one in ranking(rows)[: self.cfg.pairs]]
+        self._worst[part.name] = [one.factor for one in ranking(rows)[: self.cfg.pairs]]
+        return self._worst[part.name]
 
     def key(self, part: MatrixPart) -> str:
         """Returns the hash of all that decides a cell's rows but how many there are."""
         from toyshift.diagnostics.evaluation import PROTOCOL
 
-        objects = self.cfg.objects if set_name(self.cfg.objects) != "ycb" else "ycb"
-        return json_hash([PROTOCOL, self.prints[part.policy], objects, self.played(part)])
+        return json_hash([PROTOCOL, self.prints[part.policy], self.objects_hash, self.played(part)])
+
+    def belongs(self, part: MatrixPart) -> dict[str, Any]:
+        """Returns what all cells of a table must share, as far as it decides this one's rows.
+
+        How many episodes there are is not among it: drops are taken over the starts that were played both ways.
+        """
+        levels, _, controls = self.cfg.plan
+        policy = json_hash(self.prints[part.policy])
+        found: dict[str, Any] = {"policy": policy, "objects": self.objects_hash, "seed": self.cfg.seed}
+        if part.kind != PAIRS:  # which have controls of their own
+            found["controls"] = controls
+        if part.kind == FACTOR:
+            found["levels"] = list(levels)
+        return found
 
     # ---------------------------------------------------------------- the study
 
@@ -290,8 +302,9 @@ class ShiftMatrix(Study):
             k = min(self.cfg.pairs, sum(p.kind == FACTOR and p.name == part.name for p in self.parts.values()))
             count = {CONTROL: 1, FACTOR: len(levels) * (1 + (controls == "own")), PAIRS: 1 + k + k * (k - 1) // 2}
             text = {CONTROL: "no shift", FACTOR: part.factor, PAIRS: f"pairs of the {k} worst"}[part.kind]
-            single = tuple(c.name for c in cells if self.parts[c.name].name == part.name)
-            needs = single if part.kind == PAIRS else ()
+            before = [c.name for c in cells if self.parts[c.name].name == part.name]
+            control = [name for name in before if self.parts[name].kind == CONTROL]
+            needs = tuple({CONTROL: [], FACTOR: control, PAIRS: before}[part.kind])
             cells.append(Cell(name, f"{part.name}: {text}", PLAY * trials * count[part.kind], needs))
         return cells
 
@@ -320,6 +333,7 @@ class ShiftMatrix(Study):
         """Plays a cell's episodes, start by start, and keeps the rows."""
         from toyshift.diagnostics import evaluate_all, write_rows
         from toyshift.diagnostics.evaluation import PROTOCOL
+        from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
         from toyshift.envs.render.renderer import gl_renderer_name
 
         cfg, part = self.cfg, self.parts[cell.name]
@@ -331,6 +345,9 @@ class ShiftMatrix(Study):
         asked = {"policy": part.policy, "objects": cfg.objects, **cfg.plan._asdict()}
         facts = {"kind": part.kind, "key": self.key(part), "protocol": PROTOCOL, "left_out": self.left_out[part.name]}
         facts["gl_renderer"] = "none" if part.policy in REFERENCES else gl_renderer_name()
+        called = {part.name: part.policy}
+        facts |= {SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called)}
+        facts[BELONGS] = self.belongs(part)
         write_rows(self.path(cell.name), rows, manifest(asked, cfg.seed, **facts))
 
     def tabulate(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.rows import Row
@@ -91,6 +92,17 @@ def test_the_interval_of_an_interaction_holds_what_was_planted_and_excludes_0_wh
         assert found.low < 0.8 - both - 0.4 < found.high
         assert (found.low > 0) == low_is_positive
         assert found.n == 100
+
+
+def test_intervals_for_several_pairs_are_wider(plant: Plant) -> None:
+    u = np.random.default_rng(1).random((4, 400))
+    rows = [row for shift, p, x in zip(("", A, B, f"{A},{B}"), (0.8, 0.6, 0.6, 0.4), u, strict=True)
+            for row in plant(shift, list((x < p).astype(int)), objects=100)]
+    one, six = (interaction(rows, A, B, confidence=1 - 0.05 / k).interaction for k in (1, 6))
+    # sums of 100 objects are nearly normal: half-widths are as its quantiles
+    ratio = (six.high - six.low) / (one.high - one.low)
+    assert ratio == pytest.approx(norm.ppf(1 - 0.05 / 12) / norm.ppf(0.975), rel=0.06)
+    assert one == interaction(rows, A, B).interaction
 
 
 def test_two_drops_that_exceed_what_there_is_to_lose_are_marked(plant: Plant) -> None:

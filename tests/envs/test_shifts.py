@@ -12,7 +12,7 @@ import pytest
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs import EnvConfig, GraspEnv, Look
-from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS, STAR_GEN
+from toyshift.envs.shift_table import LEVELS, SHIFT_FACTORS
 from toyshift.envs.shifted.action_noise import ActionChannel
 from toyshift.envs.shifted.image_noise import noisy_image
 from toyshift.envs.shifted.varied_object import varied_object
@@ -379,4 +379,4 @@ def test_the_documentation_has_the_table() -> None:
         factor = SHIFT_FACTORS[name]
         assert (start, ends) == (f"{factor.start:.3g}", " or ".join(f"{end:.3g}" for end in factor.ends))
         assert (unit or "1", what, source) == (factor.unit, factor.what, factor.source)
-        assert axis == STAR_GEN[name]
+        assert axis == factor.star_gen

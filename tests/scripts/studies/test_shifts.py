@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import threading
 from pathlib import Path
@@ -15,12 +16,22 @@ from PIL import Image
 from toyshift.core.errors import ConfigError, FileError, ToyShiftError, UnknownNameError
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.evaluation import PROTOCOL
+from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, Seen
 from toyshift.envs.shift_table import SHIFT_FACTORS
 from toyshift.scripts.studies import cells
 from toyshift.scripts.studies import shifts as study_shifts
 from toyshift.scripts.studies.charts import HeatLine, heat_chart
-from toyshift.scripts.studies.shift_results import CONTROL, FACTOR, PAIRS, tabulate, write_results
-from toyshift.scripts.studies.shifts import Config, ShiftMatrix, main, unreached
+from toyshift.scripts.studies.shift_results import (
+    BELONGS,
+    CONTROL,
+    FACTOR,
+    PAIRS,
+    PolicyRows,
+    markdown,
+    tabulate,
+    write_results,
+)
+from toyshift.scripts.studies.shifts import Config, MatrixPart, ShiftMatrix, main, unreached
 
 PHYSICAL = ["distractors", "object-size", "object-mass", "object-friction", "object-pose", "robot-start",
             "action-latency", "action-noise"]  # fmt: skip
@@ -70,7 +81,7 @@ def test_a_killed_study_goes_on_with_the_cell_it_was_in(tmp_path: Path, monkeypa
         ("none", 0, 1), ("object-mass", 5, 1), ("object-friction", 5, 1)
     ]
     assert table["episodes"][0] | {"policy": "", "set": ""} == {
-        "policy": "", "set": "", "shifted": 2, "controls": 1, "of_pairs": 4
+        "policy": "", "set": "", "shifted": 2, "controls": 1, "of_pairs": 4, "new_objects": ""
     }
     page = (config.docs / "shift_matrix.md").read_text()
     assert "| `oracle` | toys:test | object-mass | 5 | B-HOBJ | 1 |" in page
@@ -127,6 +138,28 @@ def test_rows_are_those_of_every_condition_played_alone_and_starts_follow_each_o
         ]
 
 
+def test_a_factor_asked_for_alone_brings_its_control(tmp_path: Path) -> None:
+    asked = {"policy": ("random",), "objects": "toys:test?n=2", "only": ("*object-mass",), "pairs": 0}
+    assert main(config_of(tmp_path, **asked))["ran"] == [f"random-toys-test-{x}" for x in ("control", "object-mass")]
+    own = ShiftMatrix(config_of(tmp_path, controls="own"))
+    assert [cell.needs for cell in own.cells() if own.parts[cell.name].kind == FACTOR] == [(), ()]
+
+
+def test_the_worst_are_chosen_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toyshift import diagnostics
+
+    config = config_of(tmp_path)
+    main(dataclasses.replace(config, cells=2))
+    study = ShiftMatrix(config)
+    (pairs,) = (part for part in study.parts.values() if part.kind == PAIRS)
+    assert study.played(pairs) == []  # nothing is kept while a factor is missing
+    main(config)
+    shifts = [one.shift for one in study.played(pairs)]
+    assert shifts[-1] == "object-mass=5,object-friction=5"
+    monkeypatch.setattr(diagnostics, "read_rows", lambda path: pytest.fail(f"{path} is read again"))
+    assert [one.shift for one in study.played(pairs)] == shifts
+
+
 def test_processes_stay_from_cell_to_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from toyshift.core import workers
 
@@ -146,6 +179,20 @@ def test_controls_of_their_own_have_starts_of_their_own(tmp_path: Path) -> None:
     assert seeds[::2] == seeds[1::2]
     assert len(set(seeds)) == 4
     assert not {1000, 1001} & set(seeds)
+
+
+def test_neighbouring_seeds_share_no_start(tmp_path: Path) -> None:
+    def seeds(root: int, controls: str) -> set[int]:
+        study = ShiftMatrix(Config(policy=("p",), seed=root, controls=controls, budget="paper", out=tmp_path))
+        kinds = [MatrixPart("p", "p", CONTROL), *(MatrixPart("p", "p", FACTOR, factor) for factor in SHIFT_FACTORS)]
+        found = {one.seed for part in kinds for one in study.played(part)}
+        study.worst = lambda part: ["object-mass", "object-pose"]  # type: ignore[method-assign]
+        return found | {one.seed for one in study.played(MatrixPart("p", "p", PAIRS))}
+
+    used = [seeds(root, controls) for root in (0, 1, 2) for controls in ("own", "shared")]
+    assert len(used[0]) == 2 + 5 * len(SHIFT_FACTORS)  # control, pairs, and every factor and level
+    assert not (used[0] | used[1]) & (used[2] | used[3])
+    assert not (used[2] | used[3]) & (used[4] | used[5])
 
 
 def test_paper_is_of_the_size_of_libero_plus() -> None:
@@ -219,6 +266,7 @@ def test_a_policy_behind_a_server_is_played_with_what_it_is_sent(tmp_path: Path)
         ({"policy": ()}, "no policy was given"), ({"factors": ("camera-azimut",)}, "camera-azimuth"),
         ({"levels": (0,)}, "from 1 to 5"), ({"levels": (2, 2)}, "--levels holds 2 twice"), ({"pairs": 1}, "no pair"),
         ({"factors": ("object-mass", "object-mass")}, "holds object-mass twice"),
+        ({"remote_execute": -1}, "--remote-execute"), ({"remote_timeout": 0.0}, "--remote-timeout"),
     ],
 )
 def test_options_that_are_wrong_are_named(tmp_path: Path, wrong: dict[str, Any], match: str) -> None:
@@ -229,9 +277,9 @@ def test_options_that_are_wrong_are_named(tmp_path: Path, wrong: dict[str, Any],
 # ---------------------------------------------------------------- the table, from planted rows
 
 
-def planted(policy: str, kind: str, won: dict[str, int], n: int = 20, seed: int = 1000) -> list[Row]:
+def planted(policy: str, kind: str, won: dict[str, int], n: int = 20, seed: int = 1000, objects: int = 5) -> list[Row]:
     return [
-        Row(policy, "", "toys:test", f"toy{i % 5}", seed + (kind == PAIRS), i, i < k, 0.3, 10, "" if i < k else
+        Row(policy, "", "toys:test", f"toy{i % objects}", seed + (kind == PAIRS), i, i < k, 0.3, 10, "" if i < k else
             "dropped", "", 0.1, purpose="test", shift=shift)
         for shift, k in won.items() for i in range(n)
     ]  # fmt: skip
@@ -247,6 +295,7 @@ def keep(folder: Path, policy: str, **changed: Any) -> None:
     for cell, won in cells.items():
         kind = cell if cell in (CONTROL, PAIRS) else FACTOR
         facts = {"kind": kind, "protocol": PROTOCOL, "key": "", "left_out": {"mask-gap": "it is given no masks"}}
+        facts[BELONGS] = {"policy": "weights", "objects": "toys", "seed": 0}
         write_rows(folder / "rows" / f"{policy}-{cell}.parquet", planted(policy, kind, won), facts | changed)
 
 
@@ -266,7 +315,8 @@ def test_the_table_says_what_was_planted(tmp_path: Path, capsys: pytest.CaptureF
     (pair,) = table["pairs"]
     assert (pair["first"], pair["second"], pair["n"]) == ("camera-azimuth=3", "image-blur=3", 20)
     assert pair["interaction"]["value"] == pytest.approx((16 - 4 - 4) / 20)
-    assert "compound" in (page := (tmp_path / "docs" / "shift_matrix.md").read_text())
+    page = (tmp_path / "docs" / "shift_matrix.md").read_text()
+    assert "| not told: fewer than 8 objects |" in page
     assert "left out, since it is given no masks: mask-gap" in page
     assert "V-VIEW" in page
     keep(tmp_path, "old", protocol=1)
@@ -274,6 +324,78 @@ def test_the_table_says_what_was_planted(tmp_path: Path, capsys: pytest.CaptureF
     assert "older protocol (delete it): old-control.parquet" in capsys.readouterr().err
     with pytest.raises(FileError, match="holds no rows yet; run `toyshift study shifts --policy DIR"):
         write_results(tmp_path / "empty", tmp_path / "docs")
+
+
+@pytest.mark.parametrize(
+    ("what", "other", "told"),
+    [("policy", "retrained", "policies of this name"), ("objects", "edited", "object sets of this name"),
+     ("seed", 3, "--seed")],
+)  # fmt: skip
+def test_cells_that_do_not_belong_together_are_named_and_not_tabulated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, other: object, told: str
+) -> None:
+    keep(tmp_path, "p")
+    keep(tmp_path, "q")
+    path = tmp_path / "rows" / f"p-{CONTROL}.parquet"
+    facts = read_rows_manifest(path)
+    write_rows(path, read_rows(path), facts | {BELONGS: {**facts[BELONGS], what: other}})
+    table = write_results(tmp_path, tmp_path / "docs")
+    assert {x["policy"] for name in ("rows", "ranking", "pairs", "episodes") for x in table[name]} == {"q"}
+    said = capsys.readouterr().err
+    assert f"left out, p on toys:test: its cells are of several {told} (" in said
+    assert f" but {other} in p-control.parquet)" in said
+    for path in (tmp_path / "rows").glob("q-*"):
+        path.unlink()
+    with pytest.raises(FileError, match="no rows that belong together; p on toys:test: its cells are of several"):
+        write_results(tmp_path, tmp_path / "docs")
+
+
+def test_cells_of_another_plan_are_not_tabulated_with_these(tmp_path: Path) -> None:
+    config = config_of(tmp_path, pairs=0)
+    main(config)
+    own = dataclasses.replace(config, controls="own")
+    with pytest.raises(FileError, match=r"several --controls \(shared in .*control.parquet but own in"):
+        main(own)
+    (config.results / "rows" / f"{CELLS[0]}.parquet").unlink()
+    assert len(main(own)["table"]["rows"]) == 3
+    with pytest.raises(FileError, match=r"several --levels \(\[5\] in .* but \[4\] in"):
+        main(dataclasses.replace(own, levels=(4,), cells=1))
+    assert len(main(dataclasses.replace(own, levels=(4,)))["table"]["rows"]) == 3
+
+
+def test_a_policy_without_controls_is_named(tmp_path: Path) -> None:
+    keep(tmp_path, "p")
+    keep(tmp_path, "q")
+    (tmp_path / "rows" / f"p-{CONTROL}.parquet").unlink()
+    table = write_results(tmp_path, tmp_path / "docs")
+    assert {x["policy"] for x in table["rows"]} == {"q"}
+    page = (tmp_path / "docs" / "shift_matrix.md").read_text()
+    assert "- `p` on toys:test: no controls, so no success without a shift and no drop is known." in page
+    assert "- `q` on toys:test: no controls" not in page
+
+
+def test_objects_of_training_are_not_called_new(tmp_path: Path) -> None:
+    keep(tmp_path, "p", **{SEEN: {"p": {"toys:test": Seen(("toy0", "toy2")).to_json()}}})
+    keep(tmp_path, "q", **{SEEN: {"q": {"toys:test": Seen().to_json()}}})
+    keep(tmp_path, "r")  # does not say what it was trained on
+    table = write_results(tmp_path, tmp_path / "docs")
+    told = [x["new_objects"].partition(":")[0] for x in table["episodes"]]
+    assert told == ["p was trained on 2 of these 5", "", ""]
+    page = (tmp_path / "docs" / "shift_matrix.md").read_text()
+    assert page.count("- On toys:test, p was trained on 2 of these 5: what is said of new objects holds for") == 1
+
+
+def test_an_edited_object_set_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from toyshift import toys
+
+    config = config_of(tmp_path, pairs=0)
+    main(config)
+    study = ShiftMatrix(config)
+    assert all(map(study.is_done, study.cells()))
+    other = toys.load_objects("toys:test?n=3")
+    monkeypatch.setattr(toys, "load_objects", lambda spec: other)
+    study = ShiftMatrix(config)
+    assert not any(map(study.is_done, study.cells()))
 
 
 def test_rates_of_a_robot_are_compared_and_kept(tmp_path: Path) -> None:
@@ -305,9 +427,26 @@ def test_wrong_rates_are_refused_before_anything_is_played(tmp_path: Path) -> No
     assert not (tmp_path / "run" / "rows").exists()
 
 
-def test_holm_is_over_all_policies() -> None:
-    from toyshift.scripts.studies.shift_results import PolicyRows
+@pytest.mark.parametrize(
+    ("factors", "objects", "said"),
+    [(2, 100, "compound"), (4, 100, "no interaction is shown"), (2, 7, "not told: fewer than 8 objects")],
+)
+def test_verdicts_on_pairs_are_corrected_for_how_many_there_are(factors: int, objects: int, said: str) -> None:
+    # on 21 starts both together lose what neither loses, on 8 both lose what each does: 2.4 standard errors from 0
+    names = [f"{name}=3" for name in ("camera-azimuth", "image-blur", "light-colour", "object-mass")[:factors]]
+    won = {"": 100, **dict.fromkeys(names, 92)}
+    rows = planted("p", PAIRS, won, 100, objects=objects)
+    for pair in itertools.combinations(names, 2):
+        both = planted("p", PAIRS, {",".join(pair): 92}, 100, objects=objects)
+        rows += [dataclasses.replace(row, success=row.success and row.episode >= 21) for row in both]
+    table = tabulate({("p", "toys:test"): PolicyRows(planted("p", FACTOR, {"": 16, "image-blur=5": 2}), rows)})
+    k = factors * (factors - 1) // 2
+    assert [x["confidence"] for x in table["pairs"]] == [pytest.approx(1 - 0.05 / k)] * k
+    assert [x["interaction"]["value"] for x in table["pairs"]] == [pytest.approx(0.13)] * k
+    assert [line.split("|")[-2].strip() for line in markdown(table).splitlines() if "=3" in line] == [said] * k
 
+
+def test_holm_is_over_all_policies() -> None:
     won = {"": 16, "image-blur=5": 2}
     one = tabulate({("p", "toys:test"): PolicyRows(planted("p", FACTOR, won))})
     two = tabulate({(p, "toys:test"): PolicyRows(planted(p, FACTOR, won)) for p in "pq"})
@@ -333,6 +472,7 @@ def test_rows_say_what_they_belong_to(tmp_path: Path) -> None:
     path = config.results / "rows" / f"{CELLS[1]}.parquet"
     facts = read_rows_manifest(path)
     assert (facts["kind"], facts["protocol"], facts["left_out"]) == (FACTOR, PROTOCOL, {})
+    assert (facts[SEEN], facts[DEMONSTRATED]) == ({"oracle": {config.objects: None}}, {})
     study = study_shifts.ShiftMatrix(dataclasses.replace(config, levels=(3,)))
     assert [study.is_done(cell) for cell in study.cells()] == [True, False]  # other levels are other rows
     write_rows(path, read_rows(path), facts | {"key": "of other weights"})
