@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, FileError, UndefinedError
 from toyshift.core.files import atomic_path, cache_dir, content_hash, real_path
-from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
-from toyshift.data.formats.outline import Outline, outline_of
 from toyshift.diagnostics.features import Features, vectors_of
+
+if TYPE_CHECKING:
+    from toyshift.data.formats.outline import Outline
 
 CACHE_VERSION = 1
 
@@ -25,6 +27,9 @@ def opened(paths: Sequence[Path]) -> dict[str, Outline]:
         ConfigError: one is named twice.
         FileError: one is missing, damaged, empty or of no format that is known.
     """
+    from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
+    from toyshift.data.formats.outline import outline_of
+
     places: list[Path] = []
     for path in paths:
         parts = read_plan(path)[0].parts if is_fragmented(path) else ()

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError, UndefinedError
 from toyshift.core.seeds import episode_rng
-from toyshift.data.formats.outline import outline_of
 from toyshift.diagnostics.datasets import first_frames, first_vectors
 from toyshift.diagnostics.features import Features, features_of, vectors_of
 from toyshift.diagnostics.reference_scale import COMPONENTS, Scale, UnitScale, make_scale, read_scale, shipped_scale
@@ -280,6 +279,8 @@ def scale_of(text: str, features: Features, camera: str = "") -> Scale:
         raise ConfigError(f"scale is ''; it must be {SHIPPED}, {UNIT}, the folder of a dataset or a file of a scale")
     if Path(text).suffix == ".npz":
         return read_scale(Path(text), features)
+    from toyshift.data.formats.outline import outline_of
+
     images = first_frames(outline_of(Path(text)), camera, MOST)
     return make_scale(vectors_of(features, images), features, f"first frames of {text}")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
+from toyshift.data.formats import outline
 from toyshift.diagnostics import diversity
 from toyshift.diagnostics.diversity import (
     Diversity,
@@ -207,7 +208,7 @@ def test_an_encoder_of_ones_own_needs_a_scale_that_is_named(monkeypatch):
         scale_of("", features)
     with pytest.raises(ConfigError, match=r"no scale is shipped for .*--scale DIR.*--scale unit"):
         measure_diversity({"it": varied(5)}, features)
-    monkeypatch.setattr(diversity, "outline_of", lambda folder: None)
+    monkeypatch.setattr(outline, "outline_of", lambda folder: None)
     monkeypatch.setattr(diversity, "first_frames", lambda _, camera, most: pictures(30, 2, (camera == "wrist", 0, 0)))
     scale = scale_of("runs/other", features, "wrist")
     assert scale.squared(own_features(pictures(30, 2, (1, 0, 0)))).mean() == pytest.approx(2.0, rel=1e-4)

@@ -162,13 +162,16 @@ def test_depth_changes_nothing_else_and_noise_leaves_it() -> None:
     deep.close()
 
 
-def test_one_scene_update_for_each_camera_and_step(env: GraspEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_mask_and_depth_of_a_camera_share_their_scene_updates(
+    env: GraspEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at most: the first finds what is in view, the second leaves out what is not."""
     env.reset(seed=0)
     calls: list[None] = []
     update = mujoco.mjv_updateScene
     monkeypatch.setattr(mujoco, "mjv_updateScene", lambda *args: (calls.append(None), update(*args)))
     env.step(np.array([0, 0, 0, 0, 0, 0, 1], np.float32))
-    assert len(calls) == len(EVERY)
+    assert len(EVERY) <= len(calls) <= 2 * len(EVERY)
 
 
 # ---------------------------------------------------------------- values and plain data
