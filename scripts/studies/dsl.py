@@ -3,7 +3,7 @@
 Policies of a seed learn from the same demonstrations; only how far apart the two values of the cue lie differs, and in
 the control the same two values tell nothing.
 
-toyshift study dsl                                 4 distances and a control, 3 seeds
+toyshift study dsl                                 6 distances and a control, 3 seeds
 toyshift study dsl --factor table --pooling mean
 toyshift study dsl --results results/dsl --docs docs --tabulate     the committed rows and their page
 """
@@ -32,6 +32,8 @@ TOYS = "toys:train"
 # DSL and OOD success by distance [60 degrees] at radius 0, read off the paper's figure (MiniVLA, viewpoint)
 CLEAN = 1.0  # distance of the control that is called just "clean"
 PAPER = {1 / 6: (0.0, 0.33), 1 / 3: (0.0, 0.15), 2 / 3: (0.05, 0.02), 1.0: (1.0, 0.0)}
+# 1 and 3 degrees: the paper's least distance, 10 degrees, is still told from the other value by a policy
+DISPARITIES = (1 / 60, 1 / 20, *PAPER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Config(StudyConfig, seeds=1, demos=2, steps=1, batch=1, trials=1):
 
     factor: SeenFactor = "azimuth"
     """What the cue is."""
-    disparities: tuple[float, ...] = tuple(PAPER)
+    disparities: tuple[float, ...] = DISPARITIES
     """Distances of its two values, in half spans (60 degrees of azimuth)."""
     pooling: str = "attention"
     """Of the policies; they get no masks as an input."""
