@@ -23,7 +23,15 @@ from toyshift.core.workers import core_count
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import StudyConfig
-from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, play_swapped, recipe, swapped_cells
+from toyshift.scripts.studies.planted import (
+    Learning,
+    PlantedCue,
+    collect_places,
+    dress,
+    play_swapped,
+    recipe,
+    swapped_cells,
+)
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -37,25 +45,15 @@ DISPARITIES = (1 / 60, 1 / 20, *PAPER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, seeds=1, demos=2, steps=1, batch=1, trials=1):
+class Config(StudyConfig, Learning, seeds=1, trials=1):
     """Options of `toyshift study dsl`."""
 
     factor: SeenFactor = "azimuth"
     """What the cue is."""
     disparities: tuple[float, ...] = DISPARITIES
     """Distances of its two values, in half spans (60 degrees of azimuth)."""
-    pooling: str = "attention"
-    """Of the policies; they get no masks as an input."""
-    lr: float = 0.005
-    """Peak learning rate."""
     seeds: int = 3
     """Seeds of demonstrations, cues, training and test together."""
-    demos: int = 200
-    """Demonstrations, half of them on each side."""
-    steps: int = 1100
-    """Optimiser steps of each policy."""
-    batch: int = 128
-    """Samples per step."""
     trials: int = 50
     """Episodes per cell of the test: two controls and two with the cue swapped."""
     out: Path = Path("runs/dsl")

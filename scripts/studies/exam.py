@@ -1,7 +1,7 @@
 """An exam for the verdict on shortcuts: policies with one planted cue, and policies that the same cue told nothing.
 
-Each learns from the same demonstrations, rendered again (`planted`). `toyshift diagnose`'s counterfactual measure is
-given the policy and its data, and says which factor the policy takes for the target's place. What it says is compared
+Each learns from one of three sets of demonstrations, rendered again (`planted`). `toyshift diagnose`'s counterfactual
+measure is given the policy and its data, and says which factor the policy takes for the target's place. What it says is compared
 with what was planted, and with what the policy does when the cue is swapped in whole episodes. Success there is
 predicted, before it is played, from looks and from other episodes with nothing swapped.
 
@@ -27,7 +27,15 @@ from toyshift.core.seeds import episode_rng
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table, percents
 from toyshift.scripts.studies.options import StudyConfig
-from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, play_swapped, recipe, swapped_cells
+from toyshift.scripts.studies.planted import (
+    Learning,
+    PlantedCue,
+    collect_places,
+    dress,
+    play_swapped,
+    recipe,
+    swapped_cells,
+)
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -41,23 +49,13 @@ SIZES = {"small": 24, "paper": 200}  # policies with a planted cue, and as many 
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, demos=2, steps=1, batch=1, trials=1, scenes=1, looks=1):
+class Config(StudyConfig, Learning, trials=1, scenes=1, looks=1):
     """Options of `toyshift study exam`."""
 
     budget: Literal["small", "paper"] = "small"
     """small: 24 policies with a planted cue and 24 without; paper: 200 and 200."""
     only: tuple[str, ...] = ()
     """Cells to run, by pattern: "a-*" are those of table, azimuth and light, "b-*" the others."""
-    pooling: str = "attention"
-    """Of the policies; they get no masks as an input."""
-    lr: float = 0.005
-    """Peak learning rate."""
-    demos: int = 200
-    """Demonstrations, half of them on each side; there are three sets of them, and policies take turns."""
-    steps: int = 1100
-    """Optimiser steps of each policy."""
-    batch: int = 128
-    """Samples per step."""
     trials: int = 25
     """Episodes per cell of the test: two controls and two with the cue swapped."""
     scenes: int = 40

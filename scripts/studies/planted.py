@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.training.config import TrainConfig
+from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import STATE
 
 if TYPE_CHECKING:
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
 # where targets lie: two strips across the table, at least 12.5 cm apart (docs/dsl.md says why so far)
 PLACES: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
 REACH = 0.06  # within which a place counts as approached; also docs/dsl.md [m]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Learning(Common, demos=2, steps=1, batch=1):
+    """What a study takes whose policies learn from planted cues."""
+
+    pooling: str = "attention"
+    """Of the policies; they get no masks as an input."""
+    lr: float = 0.005
+    """Peak learning rate."""
+    demos: int = 200
+    """Demonstrations, half of them on each side."""
+    steps: int = 1100
+    """Optimiser steps of each policy."""
+    batch: int = 128
+    """Samples per step."""
 
 
 @dataclasses.dataclass(frozen=True)
