@@ -1,9 +1,9 @@
 """An exam for the verdict on shortcuts: policies with one planted cue, and policies that the same cue told nothing.
 
 Each learns from one of three sets of demonstrations, rendered again (`planted`). `toyshift diagnose`'s counterfactual
-measure is given the policy and its data, and says which factor the policy takes for the target's place. What it says is compared
-with what was planted, and with what the policy does when the cue is swapped in whole episodes. Success there is
-predicted, before it is played, from looks and from other episodes with nothing swapped.
+measure is given the policy and its data, and says which factor the policy takes for the target's place. What it says
+is compared with what was planted, and with what the policy does when the cue is swapped in whole episodes. Success
+there is predicted, before it is played, from looks and from other episodes with nothing swapped.
 
 toyshift study exam --only "a-*"     the factors on which thresholds are set; then "b-*", the others
 toyshift study exam --results results/exam --docs docs --tabulate     the committed rows and their page
