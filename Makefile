@@ -16,7 +16,7 @@ demo: setup ## toys -> demonstrations -> policies -> report (YCB=DIR adds real Y
 	@$(BIN)/toyshift run quickstart $(if $(YCB),--ycb "$(YCB)") $(if $(RESULTS),--results "$(RESULTS)")
 
 test: setup ## all tests, on all cores (ARGS="-k toys" for some, on one)
-	@$(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile)
+	@$(BIN)/pytest $(or $(ARGS),-n auto --dist loadfile --durations=10)
 
 test-wheel: setup ## the same tests against the built wheel in a fresh environment
 	@.ci/test_wheel.sh $(ARGS)

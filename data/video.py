@@ -38,6 +38,7 @@ def encode_clip(frames: NDArray[np.uint8], quality: int = QUALITY) -> bytes:
     # one thread: with several, x264's decisions depend on their timing
     options = {"crf": str(quality), "preset": "medium", "g": str(KEY_EVERY)}
     options |= {"bf": "0", "threads": "1", "sc_threshold": "0"}
+    options["x264-params"] = "mbtree=0"  # x264's macroblock tree reads memory that was never written
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=_NOMINAL_RATE, options=options)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], PIXELS

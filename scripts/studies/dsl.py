@@ -22,7 +22,7 @@ from toyshift.core.manifest import manifest
 from toyshift.core.workers import core_count
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table
-from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import (
     Learning,
     PlantedCue,
@@ -45,7 +45,7 @@ DISPARITIES = (1 / 60, 1 / 20, *PAPER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, Learning, seeds=1, trials=1):
+class Config(StudyConfig, Learning, seeds=(1, MOST_SEEDS), trials=1):
     """Options of `toyshift study dsl`."""
 
     factor: SeenFactor = "azimuth"

@@ -26,7 +26,7 @@ from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 from toyshift.scripts.studies.again import set_name
 from toyshift.scripts.studies.cells import PLAY, Cell, Study, pool_of
 from toyshift.scripts.studies.lego_search import BEYOND_RATES, Choice, Try, next_choice, ranked
-from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 
 TRAINING_TOYS, YCB_LIKE = "toys:train", "ycb-like?graspable"
 REFERENCES = ("oracle", "random")
@@ -126,7 +126,7 @@ TUPLES = ("poolings", "varied", "rates", "kept")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
-    StudyConfig, demos=0, seeds=0, steps=0, batch=0, trials=0, tune_steps=0, tune_trials=0, encoder_size=0
+    StudyConfig, demos=0, seeds=(0, MOST_SEEDS), steps=0, batch=0, trials=0, tune_steps=0, tune_trials=0, encoder_size=0
 ):
     """Options of `toyshift study lego-table`."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from toyshift.core.errors import ConfigError
 from toyshift.scripts.options import Parallel
 
+MOST_SEEDS = 1000  # a study lists all of its cells before it starts
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudyConfig(Parallel, cells=0, minutes=0):

@@ -23,7 +23,7 @@ from toyshift.core.manifest import manifest
 from toyshift.scripts.recipe import best_recipe, quickstart_recipe
 from toyshift.scripts.studies.cells import Cell, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
-from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -36,7 +36,7 @@ POLICIES = ("recipe", "quickstart", "oracle", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, seeds=1, demos=1, steps=1, batch=1, trials=1):
+class Config(StudyConfig, seeds=(1, MOST_SEEDS), demos=1, steps=1, batch=1, trials=1):
     """Options of `toyshift study recipe`."""
 
     ycb: Path | None = None
