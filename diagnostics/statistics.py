@@ -133,7 +133,7 @@ def _resampled_sums(columns: Array, rng: np.random.Generator, resamples: int) ->
     return out
 
 
-def _tail(n: int, confidence: float) -> float:
+def bootstrap_tail(n: int, confidence: float) -> float:
     """Returns which share of n units' bootstrap samples lies beyond each bound.
 
     Samples of the sample vary less than samples do, by the root of (n - 1) / n, and their own spread is uncertain:
@@ -160,7 +160,7 @@ def bootstrap_ratio(
 ) -> Estimate:
     """Returns mean(numerator) / mean(denominator) with a seeded bootstrap; pairs stay together.
 
-    The interval is made of percentiles, further out where there are few units (`_tail`). With fewer than 20 units, or
+    The interval is made of percentiles, further out where there are few units (`bootstrap_tail`). With fewer than 20 units, or
     very skewed ones, it still covers less than it says: `docs/statistics.md`.
 
     Args:
@@ -187,7 +187,7 @@ def bootstrap_ratio(
         return Estimate(value, float("nan"), float("nan"), len(columns))
     # Interpolating between finite and infinite order statistics gives nan: take order statistics themselves there.
     method = "linear" if np.isfinite(ratios).all() else "nearest"
-    tail = _tail(len(columns), confidence)
+    tail = bootstrap_tail(len(columns), confidence)
     low, high = np.quantile(ratios, [tail, 1 - tail], method=method)  # type: ignore[call-overload]
     return Estimate(value, float(low), float(high), len(columns))
 

@@ -1,0 +1,144 @@
+"""A curve of success over the number of toys and of demonstrations, fitted to counts, with intervals for new objects.
+
+    logit(success) = ceiling - gap * toys ** -power + slope * log10(demonstrations / reference)
+
+`ceiling` is the logit with very many toys and `reference` demonstrations, `gap` what one toy lacks of it, `power` how
+fast that is made up, `slope` what ten times as many demonstrations add. Fitted by maximum likelihood (scipy); objects
+are resampled whole, with all that every policy did with them, and the curve fitted again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toyshift.core.arrays import Array
+
+NAMES = ("ceiling", "gap", "power", "slope")
+LOW, HIGH = np.array([-8.0, -8.0, 0.1, -8.0]), np.array([8.0, 8.0, 5.0, 8.0])
+START = np.array([1.0, 1.0, 0.7, 0.5])
+FEWEST_TOYS, FEWEST_DEMOS = 3, 2  # different numbers of them, below which a curve is not determined
+RESAMPLES = 400
+
+
+class Design(NamedTuple):
+    """Of each cell the number of toys and of demonstrations, (C,); and the demonstrations at which ceilings are told.
+    """
+
+    toys: Array
+    demos: Array
+    reference: float
+
+    @classmethod
+    def of(cls, cells: Sequence[tuple[int, int]], reference: float) -> Design:
+        toys, demos = (np.array(column, dtype=np.float64) for column in zip(*cells, strict=True))
+        return cls(toys, demos, reference)
+
+    @property
+    def determines(self) -> bool:
+        """Whether there are enough different numbers for a curve."""
+        enough = len(np.unique(self.toys)) >= FEWEST_TOYS and len(np.unique(self.demos)) >= FEWEST_DEMOS
+        return enough and len(self.toys) > len(NAMES)
+
+    def rates(self, parameters: Array) -> Array:
+        """Returns the success (..., C) of parameters (..., 4) in the order of NAMES."""
+        from scipy.special import expit
+
+        ceiling, gap, power, slope = np.moveaxis(np.asarray(parameters)[..., None], -2, 0)
+        logit = ceiling - gap * self.toys**-power + slope * np.log10(self.demos / self.reference)
+        return np.asarray(expit(logit))
+
+
+def fit_curve(design: Design, k: ArrayLike, n: ArrayLike, start: ArrayLike = START) -> Array:
+    """Returns the parameters (4,) under which k successes of n episodes in each cell (C,) are most likely."""
+    from scipy.optimize import least_squares
+    from scipy.special import xlogy
+
+    wins, size = np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    seen = wins / size
+    most = xlogy(wins, seen) + xlogy(size - wins, 1 - seen)
+
+    def deviances(parameters: Array) -> Array:  # whose squares add up to -2 log likelihood, but for a constant
+        p = np.clip(design.rates(parameters), 1e-9, 1 - 1e-9)
+        deviance = 2 * (most - wins * np.log(p) - (size - wins) * np.log1p(-p))
+        return np.asarray(np.sign(seen - p) * np.sqrt(np.maximum(deviance, 0.0)))
+
+    def slopes(parameters: Array) -> Array:
+        p = np.clip(design.rates(parameters), 1e-9, 1 - 1e-9)
+        found = deviances(parameters)
+        with np.errstate(divide="ignore", invalid="ignore"):  # at the data itself the root's slope is -sqrt(n p (1-p))
+            by_logit = np.where(np.abs(found) > 1e-4, -size * (seen - p) / found, -np.sqrt(size * p * (1 - p)))
+        shrunk = design.toys ** -parameters[2]
+        of_power = parameters[1] * shrunk * np.log(design.toys)
+        of_demos = np.log10(design.demos / design.reference)
+        return np.asarray(by_logit[:, None] * np.stack([np.ones_like(shrunk), -shrunk, of_power, of_demos], axis=1))
+
+    inside = np.clip(start, LOW + 1e-6, HIGH - 1e-6)
+    return np.asarray(least_squares(deviances, inside, jac=slopes, bounds=(LOW, HIGH), x_scale="jac").x)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScalingFit:
+    """A fitted curve.
+
+    Attributes:
+        design: the cells that it was fitted to.
+        parameters: (4,) in the order of NAMES.
+        resampled: (R, 4) those of resampled objects.
+        tail: share of the resampled ones that lies beyond each end of an interval.
+        misses: (C,) success in each cell minus the curve's.
+    """
+
+    design: Design
+    parameters: Array
+    resampled: Array
+    tail: float
+    misses: Array
+
+    def band(self, toys: ArrayLike, demos: float) -> Array:
+        """Returns value, low and high (3, len(toys)) of the curve."""
+        many = np.asarray(toys, dtype=np.float64)
+        design = Design(many, np.full(len(many), demos), self.design.reference)
+        ends = np.quantile(design.rates(self.resampled), [self.tail, 1 - self.tail], axis=0)
+        return np.concatenate([design.rates(self.parameters)[None], ends])
+
+    def interval(self, name: str) -> tuple[float, float, float]:
+        """Returns a parameter with its interval."""
+        i = NAMES.index(name)
+        low, high = np.quantile(self.resampled[:, i], [self.tail, 1 - self.tail])
+        return float(self.parameters[i]), float(low), float(high)
+
+    def is_determined(self, name: str) -> bool:
+        """Whether a parameter's interval keeps within what is looked for; else the rows do not tell it."""
+        i = NAMES.index(name)
+        _, low, high = self.interval(name)
+        return bool(low > LOW[i] + 1e-3 and high < HIGH[i] - 1e-3)
+
+    def to_json(self) -> dict[str, Any]:
+        told = {name: {"value_low_high": list(self.interval(name)), "told": self.is_determined(name)} for name in NAMES}
+        worst = float(self.misses[np.argmax(np.abs(self.misses))])
+        return {"reference": self.design.reference, "cells": len(self.misses), "worst_miss": worst, **told}
+
+
+def fit_with_intervals(design: Design, k: Array, n: Array, seed: int = 0, resamples: int = RESAMPLES) -> ScalingFit:
+    """Fits the curve to k successes of n episodes by object and cell (O, C), and to resampled objects.
+
+    The intervals speak of new objects and of these policies: not of newly drawn toys or newly trained policies.
+    """
+    from toyshift.diagnostics.statistics import CONFIDENCE, bootstrap_tail
+
+    rng = np.random.default_rng(seed)
+    wins, size = k.sum(0), n.sum(0)
+    parameters = fit_curve(design, wins, size)
+    again = []
+    for counts in rng.multinomial(len(k), np.full(len(k), 1 / len(k)), size=resamples):
+        drawn = counts @ n
+        met = drawn > 0  # an object that few cells met may be missing
+        some = Design(design.toys[met], design.demos[met], design.reference)
+        again.append(fit_curve(some, (counts @ k)[met], drawn[met], parameters))
+    misses = wins / size - design.rates(parameters)
+    return ScalingFit(design, parameters, np.array(again), bootstrap_tail(len(k), CONFIDENCE), misses)
