@@ -91,6 +91,9 @@ OWN: dict[str, dict[str, Any]] = {
     "study recipe": {"--allow-dirty": ()},
     "study dsl": {"--allow-dirty": ()},
     "study exam": {"--allow-dirty": ()},
+    "study toys-scaling": {"--allow-dirty": ()},
+    "study leave-one-out": {"--allow-dirty": ()},
+    "study toy-complexity": {"--allow-dirty": ()},
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size

@@ -6,5 +6,8 @@ toyshift study lego-table --tabulate                         table and figure of
 toyshift study recipe --ycb DIR --results results/recipe --from-scratch      makes committed rows again, and compares
 toyshift study recipe --ycb DIR                              the best recipe, three seeds
 toyshift study mask-iou --policy runs/detpool                success with masks that are wrong
+toyshift study toys-scaling --ycb DIR                        toys x demonstrations: LEGO's scaling, a fitted curve
+toyshift study leave-one-out --ycb DIR                       toys without one of the four primitives
+toyshift study toy-complexity --ycb DIR                      toys of k parts only, and of all but k
 toyshift study shifts --policy runs/detpool                  what every shift costs, and whether two compound
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,6 +114,68 @@ def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve], ticks
         draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
         draw.text(((left + 28) * SCALE, y), name, fill=INK, font=font(11), anchor="lm")
     save(sheet, out)
+
+
+class FittedCurve(NamedTuple):
+    """A curve on a `fitted_chart`: what was measured, what was fitted, and others' numbers.
+
+    Attributes:
+        name: for the legend.
+        points: (x, rate, low, high) of each measurement.
+        line: (x, rate, low, high) along the fitted curve; [] for none.
+        beside: (x, rate) of others.
+    """
+
+    name: str
+    points: list[tuple[float, float, float, float]]
+    line: list[tuple[float, float, float, float]]
+    beside: list[tuple[float, float]]
+
+
+def fitted_chart(out: Path, title: str, axis: str, curves: Sequence[FittedCurve]) -> None:
+    """Draws shares against a number on a logarithmic axis: dots with intervals, fitted lines in their bands."""
+    left, top, side, tall = 58, 40, 600, 300
+    ticks = sorted({x for curve in curves for x, *_ in curve.points})
+    first, last = math.log(ticks[0]), max(math.log(ticks[-1]), math.log(ticks[0]) + 1)
+    size = (left + side + 30) * SCALE, (top + tall + 66 + 16 * len(curves)) * SCALE
+    sheet = Image.new("RGBA", size, (255, 255, 255, 255))
+    draw = ImageDraw.Draw(sheet)
+
+    def place(x: float, rate: float) -> tuple[float, float]:
+        along = (math.log(x) - first) / (last - first)
+        return (left + 10 + (side - 20) * along) * SCALE, (top + tall * (1 - rate)) * SCALE
+
+    draw.text(((left + side / 2) * SCALE, 10 * SCALE), title, fill=INK, font=font(13), anchor="ma")
+    for share in (0, 25, 50, 75, 100):
+        y = place(ticks[0], share / 100)[1]
+        draw.line([(left * SCALE, y), ((left + side) * SCALE, y)], fill=GRID, width=SCALE)
+        draw.text(((left - 6) * SCALE, y), f"{share} %", fill=INK, font=font(10), anchor="rm")
+    for x in ticks:
+        draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:g}", fill=INK, font=font(10), anchor="ma")
+    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=font(11), anchor="ma")
+    for curve, colour in zip(curves, itertools.cycle(COLOURS)):
+        if curve.line:
+            ends = [place(x, low) for x, _, low, _ in curve.line] + [place(x, high) for x, *_, high in curve.line[::-1]]
+            band = Image.new("RGBA", size, CLEAR)
+            ImageDraw.Draw(band).polygon(ends, fill=(*colour, 45))
+            sheet.alpha_composite(band)
+    draw = ImageDraw.Draw(sheet)
+    for i, (curve, colour) in enumerate(zip(curves, itertools.cycle(COLOURS))):
+        draw.line([place(x, rate) for x, rate, _, _ in curve.line], fill=colour, width=2 * SCALE)
+        nudge = (i - (len(curves) - 1) / 2) * 4 * SCALE  # intervals beside each other, not on top
+        for x, rate, low, high in curve.points:
+            cx = place(x, rate)[0] + nudge
+            draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
+            _ring(draw, cx, place(x, rate)[1], 3.5 * SCALE, colour, fill=True)
+        for x, rate in curve.beside:
+            cx, cy = place(x, rate)[0] + nudge, place(x, rate)[1]
+            draw.rectangle([cx - 4 * SCALE, cy - 4 * SCALE, cx + 4 * SCALE, cy + 4 * SCALE], outline=colour, width=SCALE)
+        y = (top + tall + 46 + 16 * i) * SCALE
+        draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
+        draw.text(((left + 28) * SCALE, y), curve.name, fill=INK, font=font(11), anchor="lm")
+    note = "dot: success with 95 % for new objects; line, band: the fitted curve and its 95 %; square: LEGO's"
+    draw.text((left * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE), note, fill=INK, font=font(10), anchor="lm")
+    save(sheet.convert("RGB"), out)
 
 
 # of heat maps, whose background is clear: they are read on white and on black pages

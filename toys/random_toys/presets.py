@@ -18,6 +18,10 @@ def _only(count: int) -> ToyDistribution:
     return ToyDistribution(counts=(0.0,) * (count - 1) + (1.0,))
 
 
+def _without_count(count: int) -> ToyDistribution:
+    return ToyDistribution(counts=tuple(0.0 if other == count else 1 / 4 for other in range(1, 6)))
+
+
 _HOUSEHOLD_LENGTHS: dict[str, Any] = {
     "sphere_radius": (0.008, 0.035), "cuboid_edge": (0.008, 0.23),
     "cylinder_radius": (0.006, 0.036), "cylinder_height": (0.01, 0.22),
@@ -36,6 +40,7 @@ PRESETS: dict[str, ToyDistribution] = {
     ),
     **{f"without-{kind}": _without(kind) for kind in LEGO_KINDS},
     **{f"only-{count}": _only(count) for count in range(1, 6)},
+    **{f"without-{count}": _without_count(count) for count in range(1, 6)},  # toys of other numbers of primitives
 }
 
 
