@@ -160,8 +160,8 @@ def bootstrap_ratio(
 ) -> Estimate:
     """Returns mean(numerator) / mean(denominator) with a seeded bootstrap; pairs stay together.
 
-    The interval is made of percentiles, further out where there are few units (`bootstrap_tail`). With fewer than 20 units, or
-    very skewed ones, it still covers less than it says: `docs/statistics.md`.
+    The interval is made of percentiles, further out where there are few units (`bootstrap_tail`). With fewer than 20
+    units, or very skewed ones, it still covers less than it says: `docs/statistics.md`.
 
     Args:
         numerator: (n,) one value per scene.

@@ -127,9 +127,9 @@ class FittedCurve(NamedTuple):
     """
 
     name: str
-    points: list[tuple[float, float, float, float]]
-    line: list[tuple[float, float, float, float]]
-    beside: list[tuple[float, float]]
+    points: Sequence[tuple[float, float, float, float]]
+    line: Sequence[tuple[float, float, float, float]]
+    beside: Sequence[tuple[float, float]]
 
 
 def fitted_chart(out: Path, title: str, axis: str, curves: Sequence[FittedCurve]) -> None:
@@ -168,8 +168,8 @@ def fitted_chart(out: Path, title: str, axis: str, curves: Sequence[FittedCurve]
             draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
             _ring(draw, cx, place(x, rate)[1], 3.5 * SCALE, colour, fill=True)
         for x, rate in curve.beside:
-            cx, cy = place(x, rate)[0] + nudge, place(x, rate)[1]
-            draw.rectangle([cx - 4 * SCALE, cy - 4 * SCALE, cx + 4 * SCALE, cy + 4 * SCALE], outline=colour, width=SCALE)
+            cx, cy, r = place(x, rate)[0] + nudge, place(x, rate)[1], 4 * SCALE
+            draw.rectangle([cx - r, cy - r, cx + r, cy + r], outline=colour, width=SCALE)
         y = (top + tall + 46 + 16 * i) * SCALE
         draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
         draw.text(((left + 28) * SCALE, y), curve.name, fill=INK, font=font(11), anchor="lm")

@@ -26,7 +26,7 @@ class Config(DistributionsConfig):
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Trains policies on toys without one of the four primitives, and tests them on new objects (docs/leave_one_out.md).
+    """Trains policies on toys without one of the four primitives; tests them on new objects (docs/leave_one_out.md).
 
     Example: toyshift study leave-one-out --ycb DIR --minutes 120
     """
@@ -49,6 +49,6 @@ class LeaveOneOut(DistributionsStudy):
     }
     source = (
         "LEGO's numbers: success on 65 YCB objects in simulation; those that leave one out from notes of others on the "
-        "paper's appendix, those of all four from the table on its project page (250 toys). It names the sphere as what "
-        "matters most. Another robot model, network and object set: compare orders and gaps, not rates."
+        "paper's appendix, those of all four from the table on its project page (250 toys). Another robot model, "
+        "network and object set: compare orders and gaps, not rates."
     )

@@ -17,6 +17,7 @@ from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.toy_sets import (
     ALL_KINDS,
     DIFFERENCE,
+    LIKE_LEGOS,
     MOST_TOYS,
     SUCCESS,
     TITLES,
@@ -88,7 +89,7 @@ class DistributionsStudy(ToyStudy):
 
         ordered = sorted((key for key in groups if key[0].distribution in order), key=place)
         success = [
-            toy_sets.success_of(*key, groups[key]) | {"lego": self.lego_of(key[0].distribution, key[0].demos)}
+            toy_sets.success_of(*key, groups[key]) | {"lego": self.lego_of(key[0].distribution, key[0].demos, key[1])}
             for key in ordered
         ]
         whole = [(kind.anew(distribution=ALL_KINDS), kind, n) for kind, n in ordered if kind.distribution != ALL_KINDS]
@@ -101,13 +102,13 @@ class DistributionsStudy(ToyStudy):
             families[family] = toy_sets.differences(groups, pairs)
         return {"success": success, "changes": toy_sets.differences(groups, whole), "families": families}
 
-    def lego_of(self, name: str, demos: int) -> float | None:
-        """Returns LEGO's success; None where it is not known."""
-        return self.lego.get(name, {}).get(demos)
+    def lego_of(self, distribution: str, demos: int, name: str) -> float | None:
+        """Returns LEGO's success on YCB objects; None where it is not known, or the set has none."""
+        return self.lego.get(distribution, {}).get(demos) if name in LIKE_LEGOS else None
 
-    def lego_change(self, name: str, demos: int) -> float | None:
-        """Returns LEGO's difference to all toys; None where it is not known."""
-        one, other = self.lego_of(ALL_KINDS, demos), self.lego_of(name, demos)
+    def lego_change(self, distribution: str, demos: int, name: str) -> float | None:
+        """Returns LEGO's difference to all toys; None as of `lego_of`."""
+        one, other = self.lego_of(ALL_KINDS, demos, name), self.lego_of(distribution, demos, name)
         return None if one is None or other is None else other - one
 
     # ---------------------------------------------------------------- the page
@@ -141,7 +142,7 @@ class DistributionsStudy(ToyStudy):
         if others:
             text += "; shown to be below " + (", ".join(f"`{o}`" for o in above) or "none of the others")
             text += f", not below {', '.join(f'`{o}`' for o in unknown)}" if above and unknown else ""
-        known = {x["to"]["distribution"]: self.lego_of(x["to"]["distribution"], where[1]) for x in here}
+        known = {x["to"]["distribution"]: self.lego_of(x["to"]["distribution"], where[1], where[0]) for x in here}
         theirs = {name: rate for name, rate in known.items() if rate is not None}
         return f"{text}; LEGO's lowest is `{min(theirs, key=lambda n: theirs[n])}`" if len(theirs) > 1 else text
 
@@ -169,7 +170,7 @@ class DistributionsStudy(ToyStudy):
         return "\n\n".join(out)
 
     def _theirs(self, x: dict[str, Any]) -> str:
-        found = self.lego_change(x["to"]["distribution"], x["to"]["demos"])
+        found = self.lego_change(x["to"]["distribution"], x["to"]["demos"], x["set"])
         return "-" if found is None else f"{100 * found:+.1f}"
 
 

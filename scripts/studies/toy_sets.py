@@ -11,7 +11,7 @@ import itertools
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from toyshift.core.files import atomic_dir, read_json, whole_files
 from toyshift.core.manifest import manifest
@@ -27,13 +27,28 @@ if TYPE_CHECKING:
 
 NEW_TOYS, YCB_LIKE = "toys:test", "ycb-like?graspable"
 TITLES = {NEW_TOYS: "new toys", "ycb-like": "YCB-like objects", "ycb": "real YCB objects"}
+LIKE_LEGOS = ("ycb-like", "ycb")  # sets beside which LEGO's numbers, on YCB objects, are set
 ALL_KINDS = "lego"  # the distribution that others are compared with
 PER_DEMONSTRATION, SPEED = 0.5, 900.0  # [s], [samples/s] on two cores: for estimates until cells have been measured
 MOST_TOYS, MOST_DEMOS, MOST_TRIALS = 100_000, 1_000_000, 1_000_000  # a slip of the keyboard must not ask for all memory
 SURE = 0.05  # corrected p up to which a difference is called one
 
-# parameters -> what turns the features of 16 steps into those that the head reads
-NETS = {"5.7M": "transformer-tiny", "22M": "transformer-small"}
+
+
+class SizedNet(NamedTuple):
+    """What turns the features of 16 steps into those that the head reads.
+
+    Attributes:
+        name: of `policies.parts.PolicyNet`.
+        speed: of training, for estimates until cells have been measured [samples/s].
+    """
+
+    name: str
+    speed: float
+
+
+NETS = {"5.7M": SizedNet("transformer-tiny", 150.0), "22M": SizedNet("transformer-small", 70.0)}
+SLOWER = 4.0  # an episode of theirs, which encodes with a larger network, for estimates
 if TYPE_CHECKING:  # for a type checker the choices are texts
     PolicySize = str
 else:
@@ -143,7 +158,8 @@ class ToyStudy(Study):
         for name, kind in self.kinds.items():
             new = max(0, kind.demos - there.get(collection := kind.anew(demos=0, size=""), 0))
             there[collection] = max(kind.demos, there.get(collection, 0))
-            seconds = PER_DEMONSTRATION * new + grid.steps * grid.batch / SPEED + PLAY * episodes
+            speed, play = (NETS[kind.size].speed, SLOWER * PLAY) if kind.size else (SPEED, PLAY)
+            seconds = PER_DEMONSTRATION * new + grid.steps * grid.batch / speed + play * episodes
             many = f"{kind.toys} toy{'s' * (kind.toys > 1)}"
             text = f"{many} ({kind.distribution}), {kind.demos} demonstrations, seed {kind.seed}"
             cells.append(Cell(name, f"{text}{', ' * bool(kind.size)}{kind.size}", seconds))
@@ -230,7 +246,7 @@ class ToyStudy(Study):
             return usual
         policy = dataclasses.replace(
             usual.policy, encoder="efficientnet-lite0", freeze_encoder=True, pool_first=True,
-            policy_net=NETS[kind.size],
+            policy_net=NETS[kind.size].name,
         )
         return dataclasses.replace(usual, policy=policy, mirror=False, lr=5e-4)
 
@@ -296,18 +312,25 @@ def paired_of(first: Sequence[Row], second: Sequence[Row]) -> PairedDifference |
     return compare(second, first) if starts[0] & starts[1] else None
 
 
+def _seed_differences(first: Sequence[Row], second: Sequence[Row]) -> list[float]:
+    """Returns the second minus the first of each seed that both have."""
+    seeds = sorted({row.seed for row in first} & {row.seed for row in second})
+    sides = ([[row for row in rows if row.seed == seed] for rows in (first, second)] for seed in seeds)
+    return [found.difference.value for found in (paired_of(*side) for side in sides) if found]
+
+
 def differences(groups: Groups, pairs: Iterable[tuple[ToyCell, ToyCell, str]]) -> list[dict[str, Any]]:
     """Returns a line for each pair (from, to, set) with rows on both sides: to minus from, Holm over all of them."""
     from toyshift.diagnostics.statistics import holm
 
     lines = []
     for one, other, name in pairs:
-        sides = groups.get((one, name)), groups.get((other, name))
-        found = paired_of(*sides) if sides[0] and sides[1] else None
+        sides = groups.get((one, name), []), groups.get((other, name), [])
+        found = paired_of(*sides)
         if found:
             lines.append({
                 "set": name, "from": dataclasses.asdict(one), "to": dataclasses.asdict(other), "n": found.n,
-                "paired": found.to_json(),
+                "paired": found.to_json(), "by_seed": _seed_differences(*sides),
             })
     corrected = holm([x["paired"]["p_value"] for x in lines])
     return [x | {"holm_p": p} for x, p in zip(lines, corrected, strict=True)]
@@ -316,12 +339,15 @@ def differences(groups: Groups, pairs: Iterable[tuple[ToyCell, ToyCell, str]]) -
 def direction(line: dict[str, Any]) -> int:
     """Returns 1 where a difference was shown to be a gain, -1 a loss, 0 where none was shown.
 
-    Its interval for new objects lies on one side of 0 and Holm's p is at most SURE.
+    Its interval for new objects lies on one side of 0, Holm's p is at most SURE, and every seed's difference, which
+    says how far newly trained policies differ, lies on that side too.
     """
-    found = line["paired"]["difference"]
+    found, seeds = line["paired"]["difference"], line["by_seed"]
     if line["holm_p"] > SURE:
         return 0
-    return 1 if found["low"] > 0 else -1 if found["high"] < 0 else 0
+    if found["low"] > 0 and min(seeds) > 0:
+        return 1
+    return -1 if found["high"] < 0 and max(seeds) < 0 else 0
 
 
 def told(line: dict[str, Any]) -> str:
@@ -342,12 +368,13 @@ def percent(rate: float | None) -> str:
 
 
 SUCCESS = "seeds | n | success % | 95 % new objects | each seed"
-DIFFERENCE = "n | difference in points (95 % new objects) | McNemar p | Holm p"
+DIFFERENCE = "n | difference in points (95 % new objects) | each seed | McNemar p | Holm p"
 
 
 def difference_columns(x: dict[str, Any]) -> tuple[object, ...]:
     """Returns the entries under DIFFERENCE."""
-    return (x["n"], told(x), f"{x['paired']['p_value']:.2g}", f"{x['holm_p']:.2g}")
+    each = ", ".join(f"{100 * value:+.0f}" for value in x["by_seed"])
+    return (x["n"], told(x), each, f"{x['paired']['p_value']:.2g}", f"{x['holm_p']:.2g}")
 
 
 def about(table: dict[str, Any], what: str) -> str:
@@ -355,7 +382,11 @@ def about(table: dict[str, Any], what: str) -> str:
     settings, seeds = table["settings"], max(len(x["by_seed"]) for x in table["success"])
     samples = f"{settings['steps']:,} steps of {settings['batch']} ({settings['steps'] * settings['batch']:,} samples)"
     seeded = "one seed" if seeds == 1 else f"up to {seeds} seeds"
-    first = f"Every policy learnt from {samples}; {seeded}. {what}"
+    shown = f"every seed's difference lies on that side, and Holm's p is at most {SURE:g}"
+    first = (
+        f"Every policy learnt from {samples}; {seeded}. {what} Intervals and p are for new objects and these policies. "
+        f"A difference is called *shown* where its interval lies on one side of 0, {shown}."
+    )
     if not table["missing"]:
         return first
     return f"{first}\n\n**Not complete:** {len(table['missing'])} of the cells have not been run yet."

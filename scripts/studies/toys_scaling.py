@@ -26,6 +26,7 @@ from toyshift.scripts.studies.scaling_fit import NAMES, Design, ScalingFit, fit_
 from toyshift.scripts.studies.toy_sets import (
     ALL_KINDS,
     DIFFERENCE,
+    LIKE_LEGOS,
     MOST_TOYS,
     SUCCESS,
     TITLES,
@@ -144,7 +145,9 @@ def cell_name(kind: ToyCell) -> str:
 
 def tabulated(groups: Groups) -> dict[str, Any]:
     """Returns success by cell, steps to more toys at the same demonstrations, and larger policies minus smaller."""
-    success = [toy_sets.success_of(kind, name, rows) | {"lego": lego(kind)} for (kind, name), rows in groups.items()]
+    success = [
+        toy_sets.success_of(kind, name, rows) | {"lego": lego(kind, name)} for (kind, name), rows in groups.items()
+    ]
     pairs = []
     for kind, name in groups:
         alike = sorted(k.toys for k, n in groups if n == name and not kind.size and k.anew(toys=kind.toys) == kind)
@@ -159,15 +162,17 @@ def tabulated(groups: Groups) -> dict[str, Any]:
     }
 
 
-def lego(kind: ToyCell) -> float | None:
-    """Returns LEGO's success of a cell; None where it has none."""
+def lego(kind: ToyCell, name: str) -> float | None:
+    """Returns LEGO's success of a cell on YCB objects; None where it has none."""
+    if name not in LIKE_LEGOS:
+        return None
     row = LEGO_SIZES.get(kind.size, {}) if kind.size else LEGO.get(kind.toys, {})
     return row.get(kind.demos)
 
 
 def lego_gain(line: dict[str, Any]) -> float | None:
     """Returns LEGO's difference of a line's two cells; None where it lacks one."""
-    one, other = (lego(ToyCell(**line[side])) for side in ("from", "to"))
+    one, other = (lego(ToyCell(**line[side]), line["set"]) for side in ("from", "to"))
     return None if one is None or other is None else other - one
 
 
@@ -217,11 +222,13 @@ def _curves(table: dict[str, Any], name: str, fit: ScalingFit | None) -> list[Fi
     for demos in sorted({x["demos"] for x in lines}):
         cells = [x for x in lines if x["demos"] == demos]
         points = [(x["toys"], x["rate"], *x["clustered_objects_95"]) for x in cells]
-        beside = [(toys, row[demos]) for toys, row in LEGO.items() if demos in row and toys <= most]
+        theirs = LEGO if name in LIKE_LEGOS else {}
+        beside = [(toys, row[demos]) for toys, row in theirs.items() if demos in row and toys <= most]
         band = []
         if fit is not None:
             many = np.geomspace(1, max(2, min(most, demos)), 40)
-            band = [(float(x), *map(float, y)) for x, y in zip(many, fit.band(many, demos).T, strict=True)]
+            ends = zip(many.tolist(), *fit.band(many, demos).tolist(), strict=True)
+            band = [(x, value, low, high) for x, value, low, high in ends]
         curves.append(FittedCurve(f"{demos:,} demonstrations", points, band, beside))
     return curves
 
@@ -246,8 +253,10 @@ def markdown(table: dict[str, Any], pictures: dict[str, str]) -> str:
         if table[key]:
             head = f"| on | demonstrations | from | to | {DIFFERENCE} | LEGO's |"
             out.append(f"### {title}\n\n{markdown_table(head, map(_step, table[key]))}")
-    sizes = [(TITLES[x["set"]], x["size"], x["demos"], *toy_sets.success_columns(x), toy_sets.percent(x["lego"]))
-             for x in table["success"] if x["size"]]  # fmt: skip
+    sizes = [
+        (TITLES[x["set"]], x["size"], x["demos"], *toy_sets.success_columns(x), toy_sets.percent(x["lego"]))
+        for x in table["success"] if x["size"]
+    ]
     if sizes:
         head = f"| on | policy | demonstrations | {SUCCESS} | LEGO's |"
         out.append(f"### Larger policies on {SIZE_TOYS} toys\n\n{markdown_table(head, sizes)}")
