@@ -272,7 +272,7 @@ def findings(table: dict[str, Any]) -> list[str]:
         leaps = [x for x in steps if (x["from"]["toys"], x["to"]["toys"]) == LEAP]
         if leaps:
             leap = max(leaps, key=lambda x: int(x["from"]["demos"]))
-            verdict = ("no gain is shown", "a gain", "a loss")[toy_sets.direction(leap)]
+            verdict = ("no difference is shown", "a gain is shown", "a loss is shown")[toy_sets.direction(leap)]
             theirs = lego_gain(leap)
             beside = f"; LEGO's {100 * theirs:+.1f}" if theirs is not None else ""
             size = f"{toy_sets.told(leap)} points with {leap['from']['demos']:,} demonstrations"
