@@ -25,7 +25,7 @@ FEWEST_TOYS, FEWEST_DEMOS = 3, 2  # different numbers of them, below which a cur
 RESAMPLES = 400
 
 
-class Design(NamedTuple):
+class ScalingGrid(NamedTuple):
     """Of each cell the number of toys and of demonstrations, (C,); and the demonstrations at which ceilings are told.
     """
 
@@ -34,7 +34,7 @@ class Design(NamedTuple):
     reference: float
 
     @classmethod
-    def of(cls, cells: Sequence[tuple[int, int]], reference: float) -> Design:
+    def of(cls, cells: Sequence[tuple[int, int]], reference: float) -> ScalingGrid:
         toys, demos = (np.array(column, dtype=np.float64) for column in zip(*cells, strict=True))
         return cls(toys, demos, reference)
 
@@ -53,7 +53,7 @@ class Design(NamedTuple):
         return np.asarray(expit(logit))
 
 
-def fit_curve(design: Design, k: ArrayLike, n: ArrayLike, start: ArrayLike = START) -> Array:
+def fit_curve(grid: ScalingGrid, k: ArrayLike, n: ArrayLike, start: ArrayLike = START) -> Array:
     """Returns the parameters (4,) under which k successes of n episodes in each cell (C,) are most likely."""
     from scipy.optimize import least_squares
     from scipy.special import xlogy
@@ -63,18 +63,18 @@ def fit_curve(design: Design, k: ArrayLike, n: ArrayLike, start: ArrayLike = STA
     most = xlogy(wins, seen) + xlogy(size - wins, 1 - seen)
 
     def deviances(parameters: Array) -> Array:  # whose squares add up to -2 log likelihood, but for a constant
-        p = np.clip(design.rates(parameters), 1e-9, 1 - 1e-9)
+        p = np.clip(grid.rates(parameters), 1e-9, 1 - 1e-9)
         deviance = 2 * (most - wins * np.log(p) - (size - wins) * np.log1p(-p))
         return np.asarray(np.sign(seen - p) * np.sqrt(np.maximum(deviance, 0.0)))
 
     def slopes(parameters: Array) -> Array:
-        p = np.clip(design.rates(parameters), 1e-9, 1 - 1e-9)
+        p = np.clip(grid.rates(parameters), 1e-9, 1 - 1e-9)
         found = deviances(parameters)
         with np.errstate(divide="ignore", invalid="ignore"):  # at the data itself the root's slope is -sqrt(n p (1-p))
             by_logit = np.where(np.abs(found) > 1e-4, -size * (seen - p) / found, -np.sqrt(size * p * (1 - p)))
-        shrunk = design.toys ** -parameters[2]
-        of_power = parameters[1] * shrunk * np.log(design.toys)
-        of_demos = np.log10(design.demos / design.reference)
+        shrunk = grid.toys ** -parameters[2]
+        of_power = parameters[1] * shrunk * np.log(grid.toys)
+        of_demos = np.log10(grid.demos / grid.reference)
         return np.asarray(by_logit[:, None] * np.stack([np.ones_like(shrunk), -shrunk, of_power, of_demos], axis=1))
 
     inside = np.clip(start, LOW + 1e-6, HIGH - 1e-6)
@@ -86,14 +86,14 @@ class ScalingFit:
     """A fitted curve.
 
     Attributes:
-        design: the cells that it was fitted to.
+        grid: the cells that it was fitted to.
         parameters: (4,) in the order of NAMES.
         resampled: (R, 4) those of resampled objects.
         tail: share of the resampled ones that lies beyond each end of an interval.
         misses: (C,) success in each cell minus the curve's.
     """
 
-    design: Design
+    grid: ScalingGrid
     parameters: Array
     resampled: Array
     tail: float
@@ -102,9 +102,9 @@ class ScalingFit:
     def band(self, toys: ArrayLike, demos: float) -> Array:
         """Returns value, low and high (3, len(toys)) of the curve."""
         many = np.asarray(toys, dtype=np.float64)
-        design = Design(many, np.full(len(many), demos), self.design.reference)
-        ends = np.quantile(design.rates(self.resampled), [self.tail, 1 - self.tail], axis=0)
-        return np.concatenate([design.rates(self.parameters)[None], ends])
+        grid = ScalingGrid(many, np.full(len(many), demos), self.grid.reference)
+        ends = np.quantile(grid.rates(self.resampled), [self.tail, 1 - self.tail], axis=0)
+        return np.concatenate([grid.rates(self.parameters)[None], ends])
 
     def interval(self, name: str) -> tuple[float, float, float]:
         """Returns a parameter with its interval."""
@@ -121,10 +121,10 @@ class ScalingFit:
     def to_json(self) -> dict[str, Any]:
         told = {name: {"value_low_high": list(self.interval(name)), "told": self.is_determined(name)} for name in NAMES}
         worst = float(self.misses[np.argmax(np.abs(self.misses))])
-        return {"reference": self.design.reference, "cells": len(self.misses), "worst_miss": worst, **told}
+        return {"reference": self.grid.reference, "cells": len(self.misses), "worst_miss": worst, **told}
 
 
-def fit_with_intervals(design: Design, k: Array, n: Array, seed: int = 0, resamples: int = RESAMPLES) -> ScalingFit:
+def fit_with_intervals(grid: ScalingGrid, k: Array, n: Array, seed: int = 0, resamples: int = RESAMPLES) -> ScalingFit:
     """Fits the curve to k successes of n episodes by object and cell (O, C), and to resampled objects.
 
     The intervals speak of new objects and of these policies: not of newly drawn toys or newly trained policies.
@@ -133,12 +133,12 @@ def fit_with_intervals(design: Design, k: Array, n: Array, seed: int = 0, resamp
 
     rng = np.random.default_rng(seed)
     wins, size = k.sum(0), n.sum(0)
-    parameters = fit_curve(design, wins, size)
+    parameters = fit_curve(grid, wins, size)
     again = []
     for counts in rng.multinomial(len(k), np.full(len(k), 1 / len(k)), size=resamples):
         drawn = counts @ n
         met = drawn > 0  # an object that few cells met may be missing
-        some = Design(design.toys[met], design.demos[met], design.reference)
+        some = ScalingGrid(grid.toys[met], grid.demos[met], grid.reference)
         again.append(fit_curve(some, (counts @ k)[met], drawn[met], parameters))
-    misses = wins / size - design.rates(parameters)
-    return ScalingFit(design, parameters, np.array(again), bootstrap_tail(len(k), CONFIDENCE), misses)
+    misses = wins / size - grid.rates(parameters)
+    return ScalingFit(grid, parameters, np.array(again), bootstrap_tail(len(k), CONFIDENCE), misses)

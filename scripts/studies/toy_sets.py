@@ -170,12 +170,12 @@ class ToyStudy(Study):
         return {"steps": self.grid.steps, "batch": self.grid.batch, "seed": self.toy_cfg.seed}
 
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, every object set, folders of another study."""
+        """Finds what is missing before hours are spent: GL, the test's object sets, folders of another study."""
         from toyshift.core.graphics import gl_backend
         from toyshift.toys import load_objects
 
         gl_backend()
-        for spec in (*self.toy_cfg.sets, *dict.fromkeys(k.objects(self.toy_cfg.seed) for k in self.kinds.values())):
+        for spec in self.toy_cfg.sets:
             load_objects(spec)
         self.claim()
 

@@ -22,7 +22,7 @@ from toyshift.core.files import write_json
 from toyshift.scripts.studies import toy_sets
 from toyshift.scripts.studies.cells import write_page
 from toyshift.scripts.studies.figures import markdown_table
-from toyshift.scripts.studies.scaling_fit import NAMES, Design, ScalingFit, fit_curve, fit_with_intervals
+from toyshift.scripts.studies.scaling_fit import NAMES, ScalingFit, ScalingGrid, fit_curve, fit_with_intervals
 from toyshift.scripts.studies.toy_sets import (
     ALL_KINDS,
     DIFFERENCE,
@@ -125,7 +125,7 @@ class ToysScaling(ToyStudy):
         table["fits"] = {name: fit.to_json() for name, fit in fits.items()} | {"LEGO": lego_fit()}
         write_json(cfg.results_dir / "table.json", table)
         pictures = {}
-        for name in dict.fromkeys(line["set"] for line in table["success"]):
+        for name in dict.fromkeys(line["set"] for line in table["success"] if not line["size"]):
             pictures[name] = f"toys_scaling_{name.replace(':', '-')}.png"
             title = f"success on {TITLES[name]} by toys and demonstrations"
             fitted_chart(cfg.docs_dir / pictures[name], title, "toys", _curves(table, name, fits.get(name)))
@@ -181,9 +181,9 @@ def fits_of(groups: Groups) -> dict[str, ScalingFit]:
     fits = {}
     for name in dict.fromkeys(name for _, name in groups):
         cells = [(kind, rows) for (kind, n), rows in groups.items() if n == name and not kind.size]
-        design = Design.of([(k.toys, k.demos) for k, _ in cells], max(k.demos for k, _ in cells)) if cells else None
-        if design and design.determines:
-            fits[name] = fit_with_intervals(design, *_counts([rows for _, rows in cells]))
+        grid = ScalingGrid.of([(k.toys, k.demos) for k, _ in cells], max(k.demos for k, _ in cells)) if cells else None
+        if grid and grid.determines:
+            fits[name] = fit_with_intervals(grid, *_counts([rows for _, rows in cells]))
     return fits
 
 
@@ -202,12 +202,12 @@ def lego_fit() -> dict[str, Any]:
     """Returns the same formula on LEGO's numbers, without intervals: which objects succeeded is not published."""
     cells = [(toys, demos) for toys, row in LEGO.items() for demos in row]
     rates = np.array([rate for row in LEGO.values() for rate in row.values()])
-    design = Design.of(cells, max(demos for _, demos in cells))
-    found = fit_curve(design, rates * LEGO_TRIALS, np.full(len(rates), LEGO_TRIALS))
-    misses = rates - design.rates(found)
+    grid = ScalingGrid.of(cells, max(demos for _, demos in cells))
+    found = fit_curve(grid, rates * LEGO_TRIALS, np.full(len(rates), LEGO_TRIALS))
+    misses = rates - grid.rates(found)
     values = {name: float(value) for name, value in zip(NAMES, found, strict=True)}
     return {
-        "reference": design.reference, "cells": len(rates), "values": values,
+        "reference": grid.reference, "cells": len(rates), "values": values,
         "worst_miss": float(misses[np.argmax(np.abs(misses))]),
     }
 
@@ -217,16 +217,16 @@ def _curves(table: dict[str, Any], name: str, fit: ScalingFit | None) -> list[Fi
     from toyshift.scripts.studies.charts import FittedCurve
 
     lines = [x for x in table["success"] if x["set"] == name and not x["size"]]
-    most = max(x["toys"] for x in lines)
+    least, most = min(x["toys"] for x in lines), max(x["toys"] for x in lines)
     curves = []
     for demos in sorted({x["demos"] for x in lines}):
         cells = [x for x in lines if x["demos"] == demos]
         points = [(x["toys"], x["rate"], *x["clustered_objects_95"]) for x in cells]
         theirs = LEGO if name in LIKE_LEGOS else {}
-        beside = [(toys, row[demos]) for toys, row in theirs.items() if demos in row and toys <= most]
+        beside = [(toys, row[demos]) for toys, row in theirs.items() if demos in row and least <= toys <= most]
         band = []
         if fit is not None:
-            many = np.geomspace(1, max(2, min(most, demos)), 40)
+            many = np.geomspace(least, max(least, min(most, demos)), 40)
             ends = zip(many.tolist(), *fit.band(many, demos).tolist(), strict=True)
             band = [(x, value, low, high) for x, value, low, high in ends]
         curves.append(FittedCurve(f"{demos:,} demonstrations", points, band, beside))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from toyshift.core.arrays import Array
-from toyshift.scripts.studies.scaling_fit import HIGH, NAMES, Design, fit_curve, fit_with_intervals
+from toyshift.scripts.studies.scaling_fit import HIGH, NAMES, ScalingGrid, fit_curve, fit_with_intervals
 from toyshift.scripts.studies.toys_scaling import LEGO, lego_fit
 
 CELLS = [(toys, demos) for toys in (1, 5, 25, 250) for demos in (25, 100, 250, 1000) if toys <= demos]
-DESIGN = Design.of(CELLS, 1000)
+GRID = ScalingGrid.of(CELLS, 1000)
 PLANTED = np.array([0.95, 2.2, 0.8, 1.2])
 
 
@@ -24,16 +24,16 @@ def outcomes(rates: Array, rng: np.random.Generator, objects: int = 56, episodes
 
 
 def test_exact_rates_give_their_parameters() -> None:
-    rates = DESIGN.rates(PLANTED)
+    rates = GRID.rates(PLANTED)
     logit = PLANTED[0] - PLANTED[1] * 5**-0.8 + PLANTED[3] * np.log10(250 / 1000)
     assert rates[CELLS.index((5, 250))] == pytest.approx(1 / (1 + np.exp(-logit)))
-    assert fit_curve(DESIGN, 1e4 * rates, np.full(len(rates), 1e4)) == pytest.approx(PLANTED, abs=1e-3)
+    assert fit_curve(GRID, 1e4 * rates, np.full(len(rates), 1e4)) == pytest.approx(PLANTED, abs=1e-3)
 
 
 def test_intervals_hold_what_was_planted_about_95_times_in_100() -> None:
     rng, held, widths = np.random.default_rng(7), np.zeros(len(NAMES)), []
     for trial in range(40):
-        fit = fit_with_intervals(DESIGN, *outcomes(DESIGN.rates(PLANTED), rng), seed=trial, resamples=60)
+        fit = fit_with_intervals(GRID, *outcomes(GRID.rates(PLANTED), rng), seed=trial, resamples=60)
         ends = np.array([fit.interval(name) for name in NAMES])
         held += (ends[:, 1] <= PLANTED) & (ends[:, 2] >= PLANTED)
         widths.append(ends[:, 2] - ends[:, 1])
@@ -44,9 +44,9 @@ def test_intervals_hold_what_was_planted_about_95_times_in_100() -> None:
 
 
 def test_the_band_holds_the_planted_curve() -> None:
-    fit = fit_with_intervals(DESIGN, *outcomes(DESIGN.rates(PLANTED), np.random.default_rng(3)), resamples=100)
+    fit = fit_with_intervals(GRID, *outcomes(GRID.rates(PLANTED), np.random.default_rng(3)), resamples=100)
     value, low, high = fit.band([1, 25, 1000], 1000)
-    planted = Design(np.array([1.0, 25.0, 1000.0]), np.full(3, 1000.0), 1000).rates(PLANTED)
+    planted = ScalingGrid(np.array([1.0, 25.0, 1000.0]), np.full(3, 1000.0), 1000).rates(PLANTED)
     assert (low <= planted).all()
     assert (planted <= high).all()
     assert (low <= value).all()
@@ -55,7 +55,7 @@ def test_the_band_holds_the_planted_curve() -> None:
 
 
 def test_a_flat_curve_does_not_tell_its_power() -> None:
-    flat = fit_with_intervals(DESIGN, *outcomes(np.full(len(CELLS), 0.6), np.random.default_rng(0)), resamples=60)
+    flat = fit_with_intervals(GRID, *outcomes(np.full(len(CELLS), 0.6), np.random.default_rng(0)), resamples=60)
     assert not flat.is_determined("power")
     assert flat.to_json()["power"]["told"] is False
     _, low, high = flat.interval("gap")
@@ -64,15 +64,16 @@ def test_a_flat_curve_does_not_tell_its_power() -> None:
 
 def test_no_success_at_all_stays_within_bounds() -> None:
     k = np.zeros((10, len(CELLS)))
-    fit = fit_with_intervals(DESIGN, k, k + 1, resamples=5)
+    fit = fit_with_intervals(GRID, k, k + 1, resamples=5)
     assert (np.abs(fit.parameters) <= HIGH.max()).all()
     assert fit.band([1, 250], 1000).max() < 0.05
 
 
 def test_too_few_numbers_determine_no_curve() -> None:
-    assert DESIGN.determines
-    assert not Design.of([(1, 25), (1, 100), (25, 25), (25, 100), (25, 1000)], 1000).determines  # two numbers of toys
-    assert not Design.of([(1, 25), (5, 25), (25, 25)], 25).determines
+    assert GRID.determines
+    two_of_toys = [(1, 25), (1, 100), (25, 25), (25, 100), (25, 1000)]
+    assert not ScalingGrid.of(two_of_toys, 1000).determines
+    assert not ScalingGrid.of([(1, 25), (5, 25), (25, 25)], 25).determines
 
 
 def test_legos_numbers_follow_the_formula_to_ten_points() -> None:

@@ -248,6 +248,19 @@ def test_larger_policies_are_compared_with_each_other_only(tmp_path: Path) -> No
     assert "Larger policies on 250 toys" in text
 
 
+def test_larger_policies_alone_make_a_page_too(tmp_path: Path) -> None:
+    config = Config(out=tmp_path / "run", docs=tmp_path, tabulate=True, sizes=("5.7M",), seeds=1)
+    plant(study := ToysScaling(config), lambda kind: 0.5, trials=4)
+    for name, kind in study.kinds.items():
+        if not kind.size:
+            study.path(name).unlink()
+    table = main(config)
+    assert {x["size"] for x in table["success"]} == {"5.7M"}
+    text = (tmp_path / "toys_scaling.md").read_text()
+    assert "No two numbers of toys have been run" in text
+    assert "Larger policies on 250 toys" in text
+
+
 def test_missing_cells_are_counted(tmp_path: Path) -> None:
     config = Config(out=tmp_path / "run", docs=tmp_path, tabulate=True)
     plant(study := ToysScaling(config), lambda kind: 0.5, trials=4)
