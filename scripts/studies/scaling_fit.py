@@ -89,34 +89,48 @@ class ScalingFit:
         grid: the cells that it was fitted to.
         parameters: (4,) in the order of NAMES.
         resampled: (R, 4) those of resampled objects.
-        tail: share of the resampled ones that lies beyond each end of an interval.
+        objects: how many there are.
         misses: (C,) success in each cell minus the curve's.
     """
 
     grid: ScalingGrid
     parameters: Array
     resampled: Array
-    tail: float
+    objects: int
     misses: Array
 
     def band(self, toys: ArrayLike, demos: float) -> Array:
-        """Returns value, low and high (3, len(toys)) of the curve."""
+        """Returns value, low and high (3, len(toys)) of the curve: percentiles of the resampled ones."""
+        from toyshift.diagnostics.statistics import CONFIDENCE, bootstrap_tail
+
         many = np.asarray(toys, dtype=np.float64)
         grid = ScalingGrid(many, np.full(len(many), demos), self.grid.reference)
-        ends = np.quantile(grid.rates(self.resampled), [self.tail, 1 - self.tail], axis=0)
+        tail = bootstrap_tail(self.objects, CONFIDENCE)
+        ends = np.quantile(grid.rates(self.resampled), [tail, 1 - tail], axis=0)
         return np.concatenate([grid.rates(self.parameters)[None], ends])
 
     def interval(self, name: str) -> tuple[float, float, float]:
-        """Returns a parameter with its interval."""
-        i = NAMES.index(name)
-        low, high = np.quantile(self.resampled[:, i], [self.tail, 1 - self.tail])
-        return float(self.parameters[i]), float(low), float(high)
+        """Returns a parameter with its interval: Student's, of how far the resampled ones spread (powers: their logs).
+
+        Percentiles of them would hold the parameter less often than they say.
+        """
+        from scipy.stats import t
+
+        from toyshift.diagnostics.statistics import CONFIDENCE
+
+        i, m = NAMES.index(name), self.objects
+        value, again = self.parameters[i], self.resampled[:, i]
+        spread = np.sqrt(m / (m - 1)) * (np.log(again) if name == "power" else again).std()
+        reach = spread * t.ppf(0.5 + CONFIDENCE / 2, m - 1)
+        if name == "power":
+            return float(value), float(value * np.exp(-reach)), float(value * np.exp(reach))
+        return float(value), float(value - reach), float(value + reach)
 
     def is_determined(self, name: str) -> bool:
         """Whether a parameter's interval keeps within what is looked for; else the rows do not tell it."""
         i = NAMES.index(name)
         _, low, high = self.interval(name)
-        return bool(low > LOW[i] + 1e-3 and high < HIGH[i] - 1e-3)
+        return bool(low > LOW[i] and high < HIGH[i])
 
     def to_json(self) -> dict[str, Any]:
         told = {name: {"value_low_high": list(self.interval(name)), "told": self.is_determined(name)} for name in NAMES}
@@ -125,12 +139,10 @@ class ScalingFit:
 
 
 def fit_with_intervals(grid: ScalingGrid, k: Array, n: Array, seed: int = 0, resamples: int = RESAMPLES) -> ScalingFit:
-    """Fits the curve to k successes of n episodes by object and cell (O, C), and to resampled objects.
+    """Fits the curve to k successes of n episodes by object and cell (O > 1, C), and to resampled objects.
 
     The intervals speak of new objects and of these policies: not of newly drawn toys or newly trained policies.
     """
-    from toyshift.diagnostics.statistics import CONFIDENCE, bootstrap_tail
-
     rng = np.random.default_rng(seed)
     wins, size = k.sum(0), n.sum(0)
     parameters = fit_curve(grid, wins, size)
@@ -141,4 +153,4 @@ def fit_with_intervals(grid: ScalingGrid, k: Array, n: Array, seed: int = 0, res
         some = ScalingGrid(grid.toys[met], grid.demos[met], grid.reference)
         again.append(fit_curve(some, (counts @ k)[met], drawn[met], parameters))
     misses = wins / size - grid.rates(parameters)
-    return ScalingFit(grid, parameters, np.array(again), bootstrap_tail(len(k), CONFIDENCE), misses)
+    return ScalingFit(grid, parameters, np.array(again), len(k), misses)

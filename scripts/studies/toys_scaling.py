@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
 from toyshift.scripts.studies import toy_sets
@@ -39,6 +40,7 @@ from toyshift.scripts.studies.toy_sets import (
 )
 
 if TYPE_CHECKING:
+    from toyshift.diagnostics import Row
     from toyshift.scripts.studies.charts import FittedCurve
 
 # LEGO's success on 65 YCB objects by toys and demonstrations (detection pooling, 1,040 trials, simulated): read off the
@@ -182,12 +184,13 @@ def fits_of(groups: Groups) -> dict[str, ScalingFit]:
     for name in dict.fromkeys(name for _, name in groups):
         cells = [(kind, rows) for (kind, n), rows in groups.items() if n == name and not kind.size]
         grid = ScalingGrid.of([(k.toys, k.demos) for k, _ in cells], max(k.demos for k, _ in cells)) if cells else None
-        if grid and grid.determines:
-            fits[name] = fit_with_intervals(grid, *_counts([rows for _, rows in cells]))
+        k, n = _counts([rows for _, rows in cells])
+        if grid and grid.determines and len(k) > 1:
+            fits[name] = fit_with_intervals(grid, k, n)
     return fits
 
 
-def _counts(cells: Sequence[Sequence[Any]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _counts(cells: Sequence[Sequence[Row]]) -> tuple[Array, Array]:
     """Returns successes and episodes by object and cell, each (O, C)."""
     objects = {name: i for i, name in enumerate(sorted({row.object_id for rows in cells for row in rows}))}
     k, n = np.zeros((2, len(objects), len(cells)))
@@ -286,7 +289,7 @@ def findings(table: dict[str, Any]) -> list[str]:
         if fit:
             said.append(f"{TITLES[name]}, the curve: off by {100 * abs(fit['worst_miss']):.0f} points at most.")
         else:
-            said.append(f"{TITLES[name]}: too few cells for a curve yet.")
+            said.append(f"{TITLES[name]}: too few cells or objects for a curve yet.")
     if not table["steps"]:
         said.append("No two numbers of toys have been run with as many demonstrations yet.")
     return said

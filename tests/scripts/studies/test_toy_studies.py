@@ -127,7 +127,7 @@ def test_a_cell_goes_through_the_whole_chain_and_demonstrations_are_nested(tiny:
         ("toys:test", TEST_SEED, "test"), ("ycb-like?graspable", TEST_SEED, "test")
     ]  # fmt: skip
     text = (tiny.docs / "toys_scaling.md").read_text()
-    assert "too few cells for a curve yet" in text
+    assert "too few cells or objects for a curve yet" in text
     assert (tiny.docs / "toys_scaling_toys-test.png").stat().st_size > 1000
     with pytest.raises(ConfigError, match=r"another configuration \(steps: 3 now, 2 there\)"):
         main(dataclasses.replace(tiny, steps=3))
