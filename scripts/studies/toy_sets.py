@@ -48,6 +48,7 @@ class SizedNet(NamedTuple):
 
 
 NETS = {"5.7M": SizedNet("transformer-tiny", 150.0), "22M": SizedNet("transformer-small", 70.0)}
+SIZE_TOYS = 250  # toys that policies of these sizes learn from, as LEGO's
 SLOWER = 4.0  # an episode of theirs, which encodes with a larger network, for estimates
 if TYPE_CHECKING:  # for a type checker the choices are texts
     PolicySize = str

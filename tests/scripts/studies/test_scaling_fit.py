@@ -5,7 +5,7 @@ import pytest
 
 from toyshift.core.arrays import Array
 from toyshift.scripts.studies.scaling_fit import HIGH, NAMES, ScalingGrid, fit_curve, fit_with_intervals
-from toyshift.scripts.studies.toys_scaling import LEGO, lego_fit
+from toyshift.scripts.studies.toys_scaling_results import LEGO, lego_fit
 
 CELLS = [(toys, demos) for toys in (1, 5, 25, 250) for demos in (25, 100, 250, 1000) if toys <= demos]
 GRID = ScalingGrid.of(CELLS, 1000)

@@ -20,7 +20,7 @@ from toyshift.core.manifest import manifest
 from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics import EvaluateConfig, Row, read_rows, read_rows_manifest, write_rows
 from toyshift.scripts.recipe import quickstart_recipe
-from toyshift.scripts.studies import leave_one_out, toy_complexity, toys_scaling
+from toyshift.scripts.studies import leave_one_out, toy_complexity, toys_scaling, toys_scaling_results
 from toyshift.scripts.studies.cells import TEST_SEED
 from toyshift.scripts.studies.leave_one_out import LeaveOneOut
 from toyshift.scripts.studies.toy_complexity import ToyComplexity
@@ -182,8 +182,8 @@ def plant(study: ToyStudy, rate: Callable[[ToyCell], float], trials: int = 84) -
 
 @pytest.fixture(autouse=True)
 def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = functools.partial(toys_scaling.fit_with_intervals, resamples=40)
-    monkeypatch.setattr(toys_scaling, "fit_with_intervals", few)
+    few = functools.partial(toys_scaling_results.fit_with_intervals, resamples=40)
+    monkeypatch.setattr(toys_scaling_results, "fit_with_intervals", few)
 
 
 def scaling(tmp_path: Path, rate: Callable[[ToyCell], float], **options: Any) -> tuple[dict[str, Any], str]:
