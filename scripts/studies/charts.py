@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,36 +84,82 @@ def _ring(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: tuple
 Curve = tuple[str, list[tuple[float, float, float, float]]]  # name and points
 
 
+class CurvePanel(NamedTuple):
+    """Shares against a figure.
+
+    Attributes:
+        title: above it.
+        axis: what x is.
+        curves: of (x, rate, low, high).
+        ticks: of x, from the first to the last.
+        beside: curves of others, grey and dashed, without intervals.
+    """
+
+    title: str
+    axis: str
+    curves: Sequence[Curve]
+    ticks: Sequence[float]
+    beside: Sequence[Curve] = ()
+
+
 def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve], ticks: Sequence[float]) -> None:
-    """Draws shares against a figure: curves of (x, rate, low, high); x goes from the first tick to the last."""
-    left, top, side, tall = 58, 40, 460, 250
-    first, last = ticks[0], ticks[-1]
-    size = ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE)
-    sheet = Image.new("RGB", size, (255, 255, 255))
-    draw = ImageDraw.Draw(sheet)
+    """Draws one panel; arguments as of `CurvePanel`."""
+    curve_sheet(out, [CurvePanel(title, axis, curves, ticks)], columns=1)
+
+
+def curve_sheet(out: Path, panels: Sequence[CurvePanel], columns: int, side: int = 460) -> None:
+    """Draws panels side by side, `columns` in a row, each `side` pixels wide."""
+    left, top, tall = 58, 40, round(250 * side / 460)
+    legend = 16 * max(len(panel.curves) + len(panel.beside) for panel in panels)
+    wide, high = left + side + 30, top + tall + 46 + legend
+    rows = -(-len(panels) // columns)
+    sheet = Image.new("RGB", (wide * columns * SCALE, high * rows * SCALE), (255, 255, 255))
+    for i, panel in enumerate(panels):
+        corner = left + wide * (i % columns), top + high * (i // columns)
+        _curves(ImageDraw.Draw(sheet), panel, corner, (side, tall))
+    save(sheet, out)
+
+
+def _curves(draw: ImageDraw.ImageDraw, panel: CurvePanel, corner: tuple[int, int], size: tuple[int, int]) -> None:
+    (left, top), (side, tall) = corner, size
+    first, last = panel.ticks[0], panel.ticks[-1]
 
     def place(x: float, rate: float) -> tuple[float, float]:
         return (left + side * (x - first) / (last - first)) * SCALE, (top + tall * (1 - rate)) * SCALE
 
-    draw.text(((left + side / 2) * SCALE, 10 * SCALE), title, fill=INK, font=font(13), anchor="ma")
+    draw.text(((left + side / 2) * SCALE, (top - 30) * SCALE), panel.title, fill=INK, font=font(13), anchor="ma")
     for share in (0, 25, 50, 75, 100):
         draw.line([place(first, share / 100), place(last, share / 100)], fill=GRID, width=SCALE)
         draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
-    for x in ticks:
+    for x in panel.ticks:
         draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:.3g}", fill=INK, font=font(10), anchor="ma")
-    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=font(11), anchor="ma")
-    for i, (name, points) in enumerate(curves):
-        colour = COLOURS[i % len(COLOURS)]
-        nudge = (i - (len(curves) - 1) / 2) * 3 * SCALE  # intervals beside each other, not on top
+    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), panel.axis, fill=INK, font=font(11), anchor="ma")
+    every = [(curve, False) for curve in panel.curves] + [(curve, True) for curve in panel.beside]
+    for i, ((name, points), others) in enumerate(every):
+        colour = COLOURS[4] if others else COLOURS[i % len(COLOURS)]
+        nudge = 0.0 if others else (i - (len(panel.curves) - 1) / 2) * 3 * SCALE  # intervals beside each other
         centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
-        draw.line(centre, fill=colour, width=2 * SCALE)
+        _line(draw, centre, colour, dashed=others)
         for (x, _, low, high), (cx, cy) in zip(points, centre, strict=True):
-            draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
-            _ring(draw, cx, cy, 3.5 * SCALE, colour, fill=True)
+            if not others:
+                draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
+            _ring(draw, cx, cy, 3.5 * SCALE, colour, fill=not others)
         y = (top + tall + 42 + 16 * i) * SCALE
-        draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
+        _line(draw, [(left * SCALE, y), ((left + 22) * SCALE, y)], colour, dashed=others)
         draw.text(((left + 28) * SCALE, y), name, fill=INK, font=font(11), anchor="lm")
-    save(sheet, out)
+
+
+def _line(
+    draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], *, dashed: bool
+) -> None:
+    if not dashed:
+        draw.line(points, fill=colour, width=2 * SCALE)
+        return
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        pieces = max(1, round(math.hypot(x1 - x0, y1 - y0) / (4 * SCALE)))
+        for k in range(0, pieces, 2):
+            ends = [(x0 + (x1 - x0) * s / pieces, y0 + (y1 - y0) * s / pieces) for s in (k, k + 1)]
+            draw.line(ends, fill=colour, width=SCALE)
 
 
 # of heat maps, whose background is clear: they are read on white and on black pages
