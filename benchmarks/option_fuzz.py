@@ -91,6 +91,8 @@ OWN: dict[str, dict[str, Any]] = {
     "study recipe": {"--allow-dirty": ()},
     "study dsl": {"--allow-dirty": ()},
     "study exam": {"--allow-dirty": ()},
+    "study shortcut-grid": {"--allow-dirty": ()},
+    "study detpool-vs-shortcut": {"--allow-dirty": ()},
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size

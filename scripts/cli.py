@@ -41,7 +41,8 @@ class Command(NamedTuple):
 # Adding a command is copying one file of this folder and adding one line, or one second word, here.
 TABLE = (
     ("run", "quickstart", "runs a whole experiment", "quickstart"),
-    ("study", "studies", "runs a study, cell by cell", "dsl exam lego-table mask-iou recipe shifts"),
+    ("study", "studies", "runs a study, cell by cell",
+     "detpool-vs-shortcut dsl exam lego-table mask-iou recipe shifts shortcut-grid"),
     ("toys", "toys", "lists, shows and measures the objects of a set",
      "distance graspability grasps import list print show stats view"),
     ("envs", "envs", "shows environments, and writes files for LeRobot's EnvHub", "hub play robots shifts"),

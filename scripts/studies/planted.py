@@ -175,9 +175,10 @@ def in_cells(cells: Sequence[AnyCell], rows: Sequence[Row]) -> list[tuple[AnyCel
 
 def as_one(seeds: Sequence[Sequence[Row]]) -> list[Row]:
     """Returns the rows of the policies of several seeds as those of one policy, whose starts are all different."""
-    shift = 10 ** len(str(max(row.episode for rows in seeds for row in rows)))
+    from toyshift.diagnostics.evaluation import MOST_TRIALS
+
     return [
-        dataclasses.replace(row, policy="all", episode=row.episode + i * shift)
+        dataclasses.replace(row, policy="all", episode=row.episode + i * MOST_TRIALS)
         for i, rows in enumerate(seeds) for row in rows
     ]  # fmt: skip
 
