@@ -41,8 +41,11 @@ def save(sheet: Image.Image, out: Path) -> None:
         small.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
 
 
-def success_chart(out: Path, groups: Sequence[Group]) -> None:
-    """Draws one panel per object set: on each line a dot with the interval for new objects, rings for seeds."""
+def success_chart(out: Path, groups: Sequence[Group], what: str = "success") -> None:
+    """Draws one panel per object set: on each line a dot with the interval for new objects, rings for seeds.
+
+    `what` says what the shares are.
+    """
     label, row, top, gap = 122, 20, 34, 34
     names = [[name for name, _, _ in group.lines] for group in groups]
     labels = [label if i == 0 or names[i] != names[0] else 0 for i in range(len(groups))]  # the first panel's, where
@@ -70,7 +73,7 @@ def success_chart(out: Path, groups: Sequence[Group]) -> None:
             for rate in line["by_seed"]:
                 _ring(draw, (left + side * rate) * SCALE, y, 3 * SCALE, colour, fill=False)
             _ring(draw, (left + side * line["rate"]) * SCALE, y, 4 * SCALE, colour, fill=True)
-    note = "dot: success over all seeds; line: 95 % for new objects; rings: single seeds"
+    note = f"dot: {what} over all seeds; line: 95 % for new objects; rings: single seeds"
     if any(name[-1].isdigit() for name in names[0]):
         note += "; numbers behind a name: demonstrations"
     draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=font(10))

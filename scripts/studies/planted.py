@@ -27,6 +27,8 @@ AnyCell = TypeVar("AnyCell", bound="CueCell")
 
 # where targets lie: two strips across the table, at least 12.5 cm apart (docs/dsl.md says why so far)
 PLACES: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
+# for estimates: one core's seconds for a demonstration, the frames of one, rendered frames and samples per second
+COLLECTING, FRAMES, RENDERED, TRAINED = 0.7, 35, 150.0, 900.0
 ALPHA = 0.05  # of p after Holm's correction
 REACH = 0.06  # within which a place counts as approached; also docs/dsl.md [m]
 

@@ -32,6 +32,10 @@ from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import (
     ALPHA,
+    COLLECTING,
+    FRAMES,
+    RENDERED,
+    TRAINED,
     Learning,
     as_one,
     collect_places,
@@ -56,7 +60,6 @@ TOYS, PICK_TOYS = "toys:train", "toys:train?n=8"
 CUE, REACH = "azimuth", 0.04  # half an open hand [m]
 STRIPS: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.1, "relevant_disparity": 1.9}  # 1 cm each
 STRIP_SEEDS = 10_000  # between the test seeds of two strips: no strip has another's objects
-COLLECTING, FRAMES, RENDERED, TRAINED = 0.7, 35, 150.0, 900.0  # s a demonstration, frames of one; a core's per second
 Arm = Literal["plain", "state", "intertwined", "pick"]
 ARMS: dict[str, str] = {
     "plain": "Grasp-v0, positions separated, no proprioception",
@@ -416,8 +419,8 @@ def _why(*ends: dict[str, Any]) -> str:
 
 
 POINTS = (
-    "| radius | distance | viewpoint | seeds | swapped episodes, undefined | DSL (interval: these policies, new objects) "
-    "| by chance | excess | DSL minus control's | success, cue swapped | minus control's | success, own cue "
+    "| radius | distance | viewpoint | seeds | swapped episodes, undefined "
+    "| DSL (interval: these policies, new objects) | by chance | excess | DSL minus control's | success, cue swapped | minus control's | success, own cue "
     "| each seed's DSL | paper's DSL, success |"
 )
 TRENDS = "| along | at | from, to | DSL changes by | Holm p | success changes by | Holm p | paper's signs |"
