@@ -162,7 +162,7 @@ def _line(
         pieces = max(1, round(math.hypot(x1 - x0, y1 - y0) / (4 * SCALE)))
         for k in range(0, pieces, 2):
             ends = [(x0 + (x1 - x0) * s / pieces, y0 + (y1 - y0) * s / pieces) for s in (k, k + 1)]
-            draw.line(ends, fill=colour, width=SCALE)
+            draw.line(ends, fill=colour, width=2 * SCALE)
 
 
 # of heat maps, whose background is clear: they are read on white and on black pages

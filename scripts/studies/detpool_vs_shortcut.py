@@ -241,15 +241,16 @@ def tabulated(played: Played) -> dict[str, Any]:
     Args:
         played: rows by kind and by the number of their seed.
     """
-    order = sorted(played, key=lambda k: (FACTORS.index(k.factor), k.data != "told", list(RATES).index(k.pooling)))  # type: ignore[arg-type]
+    factors, poolings = list[str](FACTORS), list(RATES)
+    order = sorted(played, key=lambda k: (factors.index(k.factor), k.data != "told", poolings.index(k.pooling)))
     lines = {kind: kind._asdict() | _line(kind, played) for kind in order}
     asked = [*_of_factors(order, played), *_of_poolings(order, played)]
     corrected = with_holm([found for _, found in asked])
     made = [head | {"change": x, "sign": shown(x)} for (head, _), x in zip(asked, corrected, strict=True)]
     for x in made:
         if (x["kind"], x["what"]) == ("reliance", "dsl"):
-            both = (lines[Kind(x["factor"], "told", name)] for name in ("detpool", x["pooling"]))
-            x["verdict"] = verdict(*both, x["sign"])
+            own, other = (lines[Kind(x["factor"], "told", name)] for name in ("detpool", x["pooling"]))
+            x["verdict"] = verdict(own, other, x["sign"])
     kept = {name: _kept(name, order, played) for name in RATES}
     return {"policies": list(lines.values()), "comparisons": made, "retention": _ratios(kept)}
 
@@ -280,7 +281,8 @@ def _line(kind: Kind, played: Played) -> dict[str, Any]:
 def _success(rows: Sequence[Row]) -> Estimate:
     from toyshift.diagnostics import clustered
 
-    return clustered([row.success for row in rows], [row.object_id for row in rows])
+    found: Estimate = clustered([row.success for row in rows], [row.object_id for row in rows])
+    return found
 
 
 def _together(pairs: Sequence[tuple[Kind, Kind]], played: Played) -> tuple[list[list[Row]], list[list[Row]]]:
@@ -336,20 +338,20 @@ def _of_poolings(kinds: Sequence[Kind], played: Played) -> Iterator[Compared]:
     """
     clean = [kind for kind in kinds if kind.data == "clean"]
     for pooling in RATES:
-        own = [rows for kind in clean if kind.pooling == pooling for rows in played[kind].values()]
-        if not own:
+        there = [rows for kind in clean if kind.pooling == pooling for rows in played[kind].values()]
+        if not there:
             continue
-        rows = [row for row in as_one(own) if not row.look]
-        beside = [row for row in rows if row.shift], [row for row in rows if not row.shift]
+        rows = [row for row in as_one(there) if not row.look]
+        beside, alone = [row for row in rows if row.shift], [row for row in rows if not row.shift]
         head = {"pooling": pooling, "what": "success"}
-        yield head | {"kind": "neighbours"}, on_same_starts(*beside, "success")
+        yield head | {"kind": "neighbours"}, on_same_starts(beside, alone, "success")
         pairs = [(kind._replace(pooling="detpool"), kind) for kind in clean if kind.pooling == pooling]
         first, second = _together([pair for pair in pairs if pair[0] in played], played)
         if pooling == "detpool" or not first:
             continue
         for name in ("toys", "new"):
-            both = [[row for row in as_one(x) if _is_control(row, name)] for x in (first, second)]
-            yield head | {"kind": name}, on_same_starts(*both, "success")
+            own, other = ([row for row in as_one(x) if _is_control(row, name)] for x in (first, second))
+            yield head | {"kind": name}, on_same_starts(own, other, "success")
 
 
 def _is_control(row: Row, name: str) -> bool:
@@ -458,9 +460,9 @@ def _row(x: dict[str, Any], every: Sequence[dict[str, Any]]) -> tuple[object, ..
     return (
         x["factor"], x["data"], f"`{x['pooling']}`", len(x["by_seed"]["dsl"]), share_text(x["dsl"]),
         share_text(x["by_chance"]), gap_text(x["excess"]), share_text(x["ood_success"]),
-        gap_text(cost and cost["change"]), share_text(x["id_success"]), share_text(x["unseen"]), gap_text(unseen and unseen["change"]),
-        gap_text(own and own["change"]), f"{own['change']['holm_p']:.2g}" if own and own["change"] else "-",
-        own["verdict"] if own else "-",
+        gap_text(cost and cost["change"]), share_text(x["id_success"]), share_text(x["unseen"]),
+        gap_text(unseen and unseen["change"]), gap_text(own and own["change"]),
+        f"{own['change']['holm_p']:.2g}" if own and own["change"] else "-", own["verdict"] if own else "-",
     )  # fmt: skip
 
 
@@ -511,19 +513,19 @@ def _bought(table: dict[str, Any]) -> Iterator[str]:
         pooling, over = line["pooling"], line["detpool_over"]
         if pooling == "detpool":
             continue
-        signs = {
-            "success on training toys": (_found(every, kind="toys", pooling=pooling) or {}).get("sign", 0),
-            "success on new objects": (_found(every, kind="new", pooling=pooling) or {}).get("sign", 0),
-            "retention": (over["low"] > 1) - (over["high"] < 1) if over and not line["undertrained"] else 0,
+        signs: dict[str, int | None] = {
+            name: found["sign"] if (found := _found(every, kind=kind, pooling=pooling)) else None
+            for kind, name in (("toys", "success on training toys"), ("new", "success on new objects"))
         }
+        judged = over and not any(x["undertrained"] for x in table["retention"] if x["pooling"] in (pooling, "detpool"))
+        signs["retention"] = (over["low"] > 1) - (over["high"] < 1) if judged else None
         for x in every:
             if x.get("pooling") == pooling and "verdict" in x:
-                signs[f"freedom from {x['factor']}"] = -x["sign"] if x["verdict"] != "unable" else 0
-        parts = [
-            f"{words} {', '.join(names)}" for words, sign in (("buys", 1), ("costs", -1), ("is not shown to change", 0))
-            if (names := [name for name, s in signs.items() if s == sign])
-        ]  # fmt: skip
-        yield f"Against `{pooling}`, detection pooling {'; '.join(parts)}."
+                signs[f"freedom from {x['factor']}"] = None if x["verdict"] == "unable" else -x["sign"]
+        words = {1: "buys", -1: "costs", 0: "is not shown to change", None: "is not judged on"}
+        named = {words[sign]: [name for name, s in signs.items() if s == sign] for sign in words}
+        parts = "; ".join(f"{word} {', '.join(names)}" for word, names in named.items() if names)
+        yield f"Against `{pooling}`, detection pooling {parts}."
 
 
 def draw(out: Path, policies: Sequence[dict[str, Any]]) -> None:

@@ -61,7 +61,7 @@ CUE, REACH = "azimuth", 0.04  # half an open hand [m]
 STRIPS: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.1, "relevant_disparity": 1.9}  # 1 cm each
 STRIP_SEEDS = 10_000  # between the test seeds of two strips: no strip has another's objects
 Arm = Literal["plain", "state", "intertwined", "pick"]
-ARMS: dict[str, str] = {
+ARMS: dict[Arm, str] = {
     "plain": "Grasp-v0, positions separated, no proprioception",
     "state": "Grasp-v0, positions separated, with proprioception",
     "intertwined": "Grasp-v0, positions intertwined, no proprioception",
@@ -69,7 +69,7 @@ ARMS: dict[str, str] = {
 }
 RADII, DISTANCES = (0.0, 0.25, 0.5, 0.75), (1 / 20, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1.0)
 CORNERS = ((0.0, 0.75), (1 / 20, 1.0))
-GRIDS: dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
+GRIDS: dict[str, dict[Arm, tuple[tuple[float, ...], tuple[float, ...]]]] = {
     "small": dict.fromkeys(ARMS, CORNERS) | {"plain": ((0.0, 0.25, 0.75), (1 / 20, 1 / 4, 1.0))},
     "paper": dict.fromkeys(ARMS, (RADII, DISTANCES)),
 }
@@ -96,7 +96,7 @@ class Config(StudyConfig, Learning, trials=1, seeds=(0, MOST_SEEDS), demos=4):
     budget: Literal["small", "paper"] = "small"
     """small: radii 0, 0.25, 0.75 by distances 0.05, 0.25, 1 in the arm plain, the corners in the others, one seed;
     paper: 4 radii by 8 distances in every arm, three seeds."""
-    arms: tuple[Arm, ...] = tuple(ARMS)  # type: ignore[assignment]
+    arms: tuple[Arm, ...] = tuple(ARMS)
     """Of them: plain, state (with proprioception), intertwined (positions), pick (instructions)."""
     radii: tuple[float, ...] = ()
     """Half widths of a sub-dataset's viewpoints, in 30 degrees; by default the budget's."""
@@ -154,7 +154,7 @@ class GridPoint:
         correlation: 1 where the viewpoint tells what to do, 0 where it tells nothing.
     """
 
-    arm: str
+    arm: Arm
     radius: float
     distance: float
     correlation: float = 1.0
@@ -420,8 +420,8 @@ def _why(*ends: dict[str, Any]) -> str:
 
 POINTS = (
     "| radius | distance | viewpoint | seeds | swapped episodes, undefined "
-    "| DSL (interval: these policies, new objects) | by chance | excess | DSL minus control's | success, cue swapped | minus control's | success, own cue "
-    "| each seed's DSL | paper's DSL, success |"
+    "| DSL (interval: these policies, new objects) | by chance | excess | DSL minus control's "
+    "| success, cue swapped | minus control's | success, own cue | each seed's DSL | paper's DSL, success |"
 )
 TRENDS = "| along | at | from, to | DSL changes by | Holm p | success changes by | Holm p | paper's signs |"
 WORDS = {"dsl": "DSL", "success": "success with the cue swapped"}
