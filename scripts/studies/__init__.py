@@ -6,5 +6,7 @@ toyshift study lego-table --tabulate                         table and figure of
 toyshift study recipe --ycb DIR --results results/recipe --from-scratch      makes committed rows again, and compares
 toyshift study recipe --ycb DIR                              the best recipe, three seeds
 toyshift study mask-iou --policy runs/detpool                success with masks that are wrong
+toyshift study shortcut-grid                                 shortcut learning over radius and distance, crossed
+toyshift study detpool-vs-shortcut                           what detection pooling does to planted shortcuts
 toyshift study shifts --policy runs/detpool                  what every shift costs, and whether two compound
 """

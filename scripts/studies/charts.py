@@ -18,6 +18,7 @@ COLOURS = (
     (31, 119, 180), (214, 96, 30), (44, 140, 80), (148, 90, 180), (120, 120, 120), (180, 150, 20), (214, 39, 130),
     (100, 65, 40), (0, 190, 220),
 )  # fmt: skip
+DASHES = (6, 3, 1)  # of curves of others, which share a colour [pixels]
 INK, GRID = (25, 25, 25), (225, 225, 225)
 
 
@@ -142,24 +143,26 @@ def _curves(draw: ImageDraw.ImageDraw, panel: CurvePanel, corner: tuple[int, int
         colour = COLOURS[4] if others else COLOURS[i % len(COLOURS)]
         nudge = 0.0 if others else (i - (len(panel.curves) - 1) / 2) * 3 * SCALE  # intervals beside each other
         centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
-        _line(draw, centre, colour, dashed=others)
+        dash = DASHES[(i - len(panel.curves)) % len(DASHES)] if others else 0
+        _line(draw, centre, colour, dash)
         for (x, _, low, high), (cx, cy) in zip(points, centre, strict=True):
             if not others:
                 draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
             _ring(draw, cx, cy, 3.5 * SCALE, colour, fill=not others)
         y = (top + tall + 42 + 16 * i) * SCALE
-        _line(draw, [(left * SCALE, y), ((left + 22) * SCALE, y)], colour, dashed=others)
+        _line(draw, [(left * SCALE, y), ((left + 22) * SCALE, y)], colour, dash)
         draw.text(((left + 28) * SCALE, y), name, fill=INK, font=font(11), anchor="lm")
 
 
 def _line(
-    draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], *, dashed: bool
+    draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], dash: int
 ) -> None:
-    if not dashed:
+    """Draws a line; `dash` is the length of its dashes and gaps [pixels], 0 for none."""
+    if not dash:
         draw.line(points, fill=colour, width=2 * SCALE)
         return
     for (x0, y0), (x1, y1) in itertools.pairwise(points):
-        pieces = max(1, round(math.hypot(x1 - x0, y1 - y0) / (4 * SCALE)))
+        pieces = max(1, round(math.hypot(x1 - x0, y1 - y0) / (dash * SCALE)))
         for k in range(0, pieces, 2):
             ends = [(x0 + (x1 - x0) * s / pieces, y0 + (y1 - y0) * s / pieces) for s in (k, k + 1)]
             draw.line(ends, fill=colour, width=2 * SCALE)

@@ -444,7 +444,7 @@ def markdown(table: dict[str, Any]) -> str:
     out.append(_neighbours(every))
     if table["retention"]:
         out.append(markdown_table(RETAINED, [_retained(x, every) for x in table["retention"]]))
-        out += _bought(table)
+    out += _bought(table)
     return "\n\n".join(out)
 
 
@@ -508,16 +508,16 @@ def _estimate(x: dict[str, Any] | None) -> str:
 
 def _bought(table: dict[str, Any]) -> Iterator[str]:
     """Yields for each other pooling what detection pooling is shown to buy."""
-    every = table["comparisons"]
-    for line in table["retention"]:
-        pooling, over = line["pooling"], line["detpool_over"]
-        if pooling == "detpool":
-            continue
+    every, kept = table["comparisons"], {x["pooling"]: x for x in table["retention"]}
+    compared = {x["pooling"] for x in every if "verdict" in x or x["kind"] in ("toys", "new")}
+    for pooling in (name for name in RATES if name in compared):
+        own, other = kept.get("detpool"), kept.get(pooling)
+        over = other and other["detpool_over"]
         signs: dict[str, int | None] = {
             name: found["sign"] if (found := _found(every, kind=kind, pooling=pooling)) else None
             for kind, name in (("toys", "success on training toys"), ("new", "success on new objects"))
         }
-        judged = over and not any(x["undertrained"] for x in table["retention"] if x["pooling"] in (pooling, "detpool"))
+        judged = own and other and over and not (own["undertrained"] or other["undertrained"])
         signs["retention"] = (over["low"] > 1) - (over["high"] < 1) if judged else None
         for x in every:
             if x.get("pooling") == pooling and "verdict" in x:

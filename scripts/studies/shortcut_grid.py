@@ -459,7 +459,7 @@ def _point(x: dict[str, Any], own: Sequence[dict[str, Any]]) -> tuple[object, ..
         share_text(x["by_chance"]), gap_text(x["excess"]),
         gap_text(against.get("dsl")), share_text(x["ood_success"]), gap_text(against.get("success")),
         share_text(x["id_success"]), ", ".join("-" if v is None else f"{v:.2f}" for v in x["by_seed"]["dsl"]),
-        _papers(x) if x["correlation"] and x["arm"] != "pick" else "-",
+        _papers(x) if x["correlation"] and x["arm"] in ("plain", "state") else "-",
     )  # fmt: skip
 
 

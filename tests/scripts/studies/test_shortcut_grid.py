@@ -1,4 +1,4 @@
-"""Radius and distance crossed: what a plan holds, what is drawn, the page of planted rows in each direction, one run."""
+"""Radius and distance crossed: what a plan holds, what is drawn, the page of planted rows in each direction; a run."""
 
 import collections
 import json
