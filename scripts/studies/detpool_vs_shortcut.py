@@ -105,7 +105,7 @@ def main(cfg: Config) -> dict[str, Any]:
     return DetpoolVsShortcut(cfg).conduct(cfg, cfg.only)
 
 
-class Kind(NamedTuple):
+class PlantedPolicy(NamedTuple):
     """What one policy is: the cue in its data, whether it tells the place ("told") or nothing ("clean"), pooling."""
 
     factor: str
@@ -147,7 +147,7 @@ class DetpoolVsShortcut(Study):
         self.kinds = {
             f"{kind.name}-s{number}": (kind, number)
             for number in range(cfg.seeds or SEEDS[cfg.budget]) for factor in dict.fromkeys(cfg.factors)
-            for data in ("told", "clean") for kind in (Kind(factor, data, pooling) for pooling in RATES)
+            for data in ("told", "clean") for kind in (PlantedPolicy(factor, data, pooling) for pooling in RATES)
         }  # fmt: skip
 
     def cells(self) -> list[Cell]:
@@ -195,7 +195,7 @@ class DetpoolVsShortcut(Study):
         facts |= {k: done[k] for k in ("loss", "validation_loss", "samples")}
         write_rows(self.path(cell.name), rows, manifest(cfg.settings(), seed, **facts))
 
-    def played(self, kind: Kind, seed: int, policy: str, name: str, folder: Path) -> list[Row]:
+    def played(self, kind: PlantedPolicy, seed: int, policy: str, name: str, folder: Path) -> list[Row]:
         """Plays a policy's cells with training toys, its controls with new objects, a clean one beside other toys."""
         from toyshift.diagnostics import EvaluateConfig, evaluate
 
@@ -216,10 +216,10 @@ class DetpoolVsShortcut(Study):
         paths = whole_files(folder / "rows", "*-s*.parquet")
         if not paths:
             raise no_rows(folder, self.name)
-        played: dict[Kind, dict[int, list[Row]]] = collections.defaultdict(dict)
+        played: dict[PlantedPolicy, dict[int, list[Row]]] = collections.defaultdict(dict)
         for path in paths:
             facts = read_rows_manifest(path)
-            played[Kind(**facts["kind"])][facts["number"]] = read_rows(path)
+            played[PlantedPolicy(**facts["kind"])][facts["number"]] = read_rows(path)
         missing = [cell.name for cell in self.cells() if not self.is_done(cell)]
         table = tabulated(played) | {"settings": read_json(folder / "settings.json")["settings"], "missing": missing}
         write_json(folder / "table.json", table)
@@ -232,7 +232,8 @@ class DetpoolVsShortcut(Study):
 
 # ---------------------------------------------------------------- figures from rows
 
-Played = Mapping[Kind, Mapping[int, list["Row"]]]
+Played = Mapping[PlantedPolicy, Mapping[int, list["Row"]]]
+Pair = tuple[PlantedPolicy, PlantedPolicy]
 
 
 def tabulated(played: Played) -> dict[str, Any]:
@@ -249,7 +250,7 @@ def tabulated(played: Played) -> dict[str, Any]:
     made = [head | {"change": x, "sign": shown(x)} for (head, _), x in zip(asked, corrected, strict=True)]
     for x in made:
         if (x["kind"], x["what"]) == ("reliance", "dsl"):
-            own, other = (lines[Kind(x["factor"], "told", name)] for name in ("detpool", x["pooling"]))
+            own, other = (lines[PlantedPolicy(x["factor"], "told", name)] for name in ("detpool", x["pooling"]))
             x["verdict"] = verdict(own, other, x["sign"])
     kept = {name: _kept(name, order, played) for name in RATES}
     return {"policies": list(lines.values()), "comparisons": made, "retention": _ratios(kept)}
@@ -260,19 +261,19 @@ def of_toys(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.object_set == TOYS]
 
 
-def _unseen(kind: Kind, rows: Sequence[Row]) -> list[Row]:
+def _unseen(kind: PlantedPolicy, rows: Sequence[Row]) -> list[Row]:
     return [row for _, some in in_cells(unseen_cells(kind.cue), of_toys(rows)) for row in some]
 
 
-def _controls(kind: Kind, rows: Sequence[Row]) -> list[Row]:
+def _controls(kind: PlantedPolicy, rows: Sequence[Row]) -> list[Row]:
     return [row for cell, some in in_cells(kind.cue.cells(), rows) if not cell.swapped for row in some]
 
 
-def _swapped(kind: Kind, rows: Sequence[Row]) -> list[Row]:
+def _swapped(kind: PlantedPolicy, rows: Sequence[Row]) -> list[Row]:
     return swapped_rows(kind.cue.cells(), of_toys(rows))
 
 
-def _line(kind: Kind, played: Played) -> dict[str, Any]:
+def _line(kind: PlantedPolicy, played: Played) -> dict[str, Any]:
     seeds = [of_toys(rows) for rows in played[kind].values()]
     unseen = _success(_unseen(kind, as_one(seeds)))
     return shares_of(kind.cue.cells(), seeds) | {"unseen": {"value_low_high": [unseen.value, unseen.low, unseen.high]}}
@@ -285,7 +286,7 @@ def _success(rows: Sequence[Row]) -> Estimate:
     return found
 
 
-def _together(pairs: Sequence[tuple[Kind, Kind]], played: Played) -> tuple[list[list[Row]], list[list[Row]]]:
+def _together(pairs: Sequence[Pair], played: Played) -> tuple[list[list[Row]], list[list[Row]]]:
     """Returns the rows of the first and the second kinds of pairs, of the seeds that both kinds of a pair have."""
     first, second = [], []
     for one, other in pairs:
@@ -298,7 +299,7 @@ def _together(pairs: Sequence[tuple[Kind, Kind]], played: Played) -> tuple[list[
 Compared = tuple[dict[str, Any], "PairedDifference | None"]
 
 
-def _of_factors(kinds: Sequence[Kind], played: Played) -> Iterator[Compared]:
+def _of_factors(kinds: Sequence[PlantedPolicy], played: Played) -> Iterator[Compared]:
     """Yields comparisons within a factor.
 
     reliance: told detection pooling minus another told pooling, the cue swapped; cost: told minus clean, likewise;
@@ -318,11 +319,11 @@ def _of_factors(kinds: Sequence[Kind], played: Played) -> Iterator[Compared]:
             yield _head("unseen", kind, "success"), on_same_starts(changed, same, "success")
 
 
-def _head(comparison: str, kind: Kind, what: str) -> dict[str, Any]:
+def _head(comparison: str, kind: PlantedPolicy, what: str) -> dict[str, Any]:
     return {"kind": comparison, "factor": kind.factor, "pooling": kind.pooling, "what": what}
 
 
-def _compared(pairs: Sequence[tuple[Kind, Kind]], played: Played, what: str) -> PairedDifference | None:
+def _compared(pairs: Sequence[Pair], played: Played, what: str) -> PairedDifference | None:
     first, second = _together(pairs, played)
     if not first:
         return None
@@ -330,7 +331,7 @@ def _compared(pairs: Sequence[tuple[Kind, Kind]], played: Played, what: str) -> 
     return on_same_starts(_swapped(kind, as_one(first)), _swapped(kind, as_one(second)), what)
 
 
-def _of_poolings(kinds: Sequence[Kind], played: Played) -> Iterator[Compared]:
+def _of_poolings(kinds: Sequence[PlantedPolicy], played: Played) -> Iterator[Compared]:
     """Yields comparisons over the clean policies of all factors.
 
     neighbours: beside other toys minus without; toys, new: detection pooling minus another, on training toys and on new
@@ -382,7 +383,7 @@ def verdict(own: dict[str, Any], other: dict[str, Any], sign: int) -> str:
     return "not removed" if taken else "undecided"
 
 
-def _kept(pooling: str, kinds: Sequence[Kind], played: Played) -> tuple[Estimate, Estimate] | None:
+def _kept(pooling: str, kinds: Sequence[PlantedPolicy], played: Played) -> tuple[Estimate, Estimate] | None:
     """Returns success of a pooling's clean policies on training toys and on new objects, in the controls."""
     own = [rows for k in kinds if (k.data, k.pooling) == ("clean", pooling) for rows in played[k].values()]
     if not own:

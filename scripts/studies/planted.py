@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import PolicyConfig
+from toyshift.policies.parts import Pooling
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import STATE
@@ -49,7 +50,7 @@ class Lessons(Common, demos=2, steps=1, batch=1):
 class Learning(Lessons):
     """What a study takes whose policies learn from planted cues."""
 
-    pooling: str = "attention"
+    pooling: Pooling = "attention"
     """Of the policies; they get no masks as an input."""
     lr: float = 0.005
     """Peak learning rate."""

@@ -169,7 +169,7 @@ class GridPoint:
         return (0, 1, 0, 1) if self.arm == "intertwined" else (0, 0, 1, 1)
 
     def views(self, correlation: float | None = None) -> tuple[SubDataset, ...]:
-        """Returns the two sub-datasets, of which the viewpoints count; ConfigError where they do not fit the span."""
+        """Returns the two sub-datasets, of which the viewpoints count."""
         from toyshift.data.collecting.dials import fragment
 
         rho = self.correlation if correlation is None else correlation
@@ -185,14 +185,15 @@ class GridPoint:
         """Returns the cells of the test, the same for a control as for the policy that was told.
 
         Raises:
-            ConfigError: the swapped cue occurs in a sub-dataset's own range.
+            ConfigError: radius and distance do not fit the span, or the swapped cue is a sub-dataset's own.
         """
         from toyshift.diagnostics.swapped_cells import StripCell, ToldCell
 
+        if not (self.radius >= 0.0 and self.distance > 0.0 and self.radius + self.distance <= 2.0):  # NaN as well
+            least = "a radius is at least 0, a distance above 0 (else one's viewpoints are the other's)"
+            told = f"{least}, and together they are at most 2, the whole span"
+            raise ConfigError(f"--radii {self.radius:g} with --distances {self.distance:g}: {told}")
         first, second = [(r.low, r.high) for view in self.views(1.0) for r in view.azimuth]
-        if second[1] <= first[1]:
-            told = "a viewpoint of the one occurs in the other; give a distance above 0"
-            raise ConfigError(f"--distances {self.distance:g} with radius {self.radius:g}: {told}")
         if self.arm == "pick":
             return [ToldCell("asked", cue, CUE, (first, second), REACH) for cue in ("asked", "other")]
         own, edges = (first, second), (first[0], second[1])

@@ -18,7 +18,7 @@ from toyshift.scripts.studies.detpool_vs_shortcut import (
     RATES,
     TOYS,
     DetpoolVsShortcut,
-    Kind,
+    PlantedPolicy,
     unseen_cells,
     verdict,
 )
@@ -29,7 +29,7 @@ TRIALS = 30
 def test_every_pooling_learns_from_every_cue_told_and_clean(tmp_path: Path) -> None:
     study = DetpoolVsShortcut(study_detpool.Config(out=tmp_path))
     kinds = [kind for kind, _ in study.kinds.values()]
-    assert sorted(kinds) == sorted(Kind(f, d, p) for f in FACTORS for d in ("told", "clean") for p in RATES)
+    assert sorted(kinds) == sorted(PlantedPolicy(f, d, p) for f in FACTORS for d in ("told", "clean") for p in RATES)
     assert [cell.name for cell in study.cells()] == list(study.kinds)
     assert {kind.cue.correlation for kind in kinds if kind.data == "clean"} == {0.0}
     assert len(DetpoolVsShortcut(study_detpool.Config(out=tmp_path, budget="paper")).kinds) == 3 * len(kinds)
@@ -37,7 +37,7 @@ def test_every_pooling_learns_from_every_cue_told_and_clean(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_the_unseen_value_was_in_no_sub_dataset(factor: str) -> None:
-    kind = Kind(factor, "told", "cls")
+    kind = PlantedPolicy(factor, "told", "cls")
     seen = [cell.cue for cell in kind.cue.cells()]
     cells = unseen_cells(kind.cue)
     assert [cell.place for cell in cells] == [cell.place for cell in kind.cue.cells() if not cell.swapped]
@@ -77,7 +77,7 @@ class Planted:
     unseen: int = TRIALS
 
 
-def rows_of(kind: Kind, planted: Planted) -> list[Row]:
+def rows_of(kind: PlantedPolicy, planted: Planted) -> list[Row]:
     def row(i: int, success: bool, **more: Any) -> Row:
         facts = {"object_set": TOYS, "look": "", **more}
         return Row(
@@ -99,7 +99,7 @@ def rows_of(kind: Kind, planted: Planted) -> list[Row]:
     return rows
 
 
-def page(tmp_path: Path, planted: Mapping[Kind, Planted]) -> tuple[dict[str, Any], str]:
+def page(tmp_path: Path, planted: Mapping[PlantedPolicy, Planted]) -> tuple[dict[str, Any], str]:
     """Returns table and page of a study with such policies."""
     config = study_detpool.Config(out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs")
     study = DetpoolVsShortcut(config)
@@ -109,10 +109,10 @@ def page(tmp_path: Path, planted: Mapping[Kind, Planted]) -> tuple[dict[str, Any
     return study.tabulate(), (tmp_path / "docs" / "detpool_vs_shortcut.md").read_text()
 
 
-def told(detpool: Mapping[str, int], attention: Mapping[str, int], **more: Any) -> dict[Kind, Planted]:
+def told(detpool: Mapping[str, int], attention: Mapping[str, int], **more: Any) -> dict[PlantedPolicy, Planted]:
     """Followers of detection pooling and of attention by factor."""
-    found = {Kind(f, "told", "detpool"): Planted(n, **more) for f, n in detpool.items()}
-    return found | {Kind(f, "told", "attention"): Planted(n, **more) for f, n in attention.items()}
+    found = {PlantedPolicy(f, "told", "detpool"): Planted(n, **more) for f, n in detpool.items()}
+    return found | {PlantedPolicy(f, "told", "attention"): Planted(n, **more) for f, n in attention.items()}
 
 
 def test_a_reliance_that_goes_is_told_from_one_that_stays(tmp_path: Path) -> None:
@@ -169,7 +169,8 @@ def test_what_is_neither_shown_nor_excluded_is_undecided() -> None:
     ],
 )  # fmt: skip
 def test_retention_is_told_from_success(tmp_path: Path, own: Planted, other: Planted, words: str) -> None:
-    clean = {Kind(f, "clean", name): p for f in FACTORS for name, p in (("detpool", own), ("attention", other))}
+    both = {"detpool": own, "attention": other}
+    clean = {PlantedPolicy(f, "clean", name): planted for f in FACTORS for name, planted in both.items()}
     table, text = page(tmp_path, clean)
     kept = {x["pooling"]: x["retention"]["value"] for x in table["retention"]}
     assert kept["detpool"] == pytest.approx(own.new / own.own)
@@ -177,7 +178,8 @@ def test_retention_is_told_from_success(tmp_path: Path, own: Planted, other: Pla
 
 
 def test_unseen_values_and_neighbours_are_compared_with_the_own_cue(tmp_path: Path) -> None:
-    clean = {Kind("table", "clean", "cls"): Planted(0, beside=5, unseen=20), Kind("table", "told", "cls"): Planted(15)}
+    clean = {PlantedPolicy("table", "clean", "cls"): Planted(0, beside=5, unseen=20)}
+    clean |= {PlantedPolicy("table", "told", "cls"): Planted(15)}
     table, text = page(tmp_path, clean)
     found = {x["kind"]: x["change"]["difference"]["value"] for x in table["comparisons"]}
     assert found == {
@@ -203,8 +205,8 @@ def test_it_runs_and_goes_on(tmp_path: Path) -> None:
     assert study_detpool.main(config)["ran"] == ["table-clean-detpool-s0"]
     assert study_detpool.main(config)["ran"] == []
     path = tmp_path / "results" / "rows" / "table-clean-detpool-s0.parquet"
-    rows, kind = read_rows(path), Kind(**read_rows_manifest(path)["kind"])
-    assert kind == Kind("table", "clean", "detpool")
+    rows, kind = read_rows(path), PlantedPolicy(**read_rows_manifest(path)["kind"])
+    assert kind == PlantedPolicy("table", "clean", "detpool")
     own = [*kind.cue.cells(), *unseen_cells(kind.cue)]
     looks = [(row.object_set == TOYS, row.look, row.shift) for row in rows]
     new = [cell.label for cell in kind.cue.cells() if not cell.swapped]
