@@ -512,14 +512,15 @@ def _bought(table: dict[str, Any]) -> Iterator[str]:
     every, kept = table["comparisons"], {x["pooling"]: x for x in table["retention"]}
     compared = {x["pooling"] for x in every if "verdict" in x or x["kind"] in ("toys", "new")}
     for pooling in (name for name in RATES if name in compared):
-        own, other = kept.get("detpool"), kept.get(pooling)
-        over = other and other["detpool_over"]
+        own, over = kept.get("detpool"), kept.get(pooling, {}).get("detpool_over")
         signs: dict[str, int | None] = {
             name: found["sign"] if (found := _found(every, kind=kind, pooling=pooling)) else None
             for kind, name in (("toys", "success on training toys"), ("new", "success on new objects"))
         }
-        judged = own and other and over and not (own["undertrained"] or other["undertrained"])
-        signs["retention"] = (over["low"] > 1) - (over["high"] < 1) if judged else None
+        if over is None or own is None or own["undertrained"] or kept[pooling]["undertrained"]:
+            signs["retention"] = None
+        else:
+            signs["retention"] = (over["low"] > 1) - (over["high"] < 1)
         for x in every:
             if x.get("pooling") == pooling and "verdict" in x:
                 signs[f"freedom from {x['factor']}"] = None if x["verdict"] == "unable" else -x["sign"]

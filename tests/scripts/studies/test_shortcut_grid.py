@@ -101,7 +101,7 @@ def test_swapped_cues_lie_at_the_outermost_ends_and_imply_all_of_the_other() -> 
     [
         ({"distances": (0.0,)}, "--radii 0 with --distances 0: a radius is"),
         ({"distances": (1.5,), "radii": (0.75,)}, "--radii 0.75 with --distances 1.5: .* together they are at most 2"),
-        ({"radii": (-0.1,)}, "--radii -0.1"), ({"radii": (float("nan"),)}, "--radii"),
+        ({"radii": (-0.1,)}, "--radii -0.1"), ({"radii": (float("nan"),)}, "radii"),
         ({"demos": 6}, "--demos is 6; four strips"),
         ({"arms": ()}, "--arms names no arm"),
         ({"arms": ("plian",)}, "Did you mean 'plain'"),
