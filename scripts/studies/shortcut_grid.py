@@ -161,7 +161,7 @@ class GridPoint:
 
     @property
     def name(self) -> str:
-        return f"{self.arm}-r{self.radius:.3f}-d{self.distance:.3f}{'' if self.correlation else '-clean'}"
+        return f"{self.arm}-r{self.radius:g}-d{self.distance:g}{'' if self.correlation else '-clean'}"
 
     @property
     def groups(self) -> tuple[int, ...]:

@@ -225,15 +225,15 @@ def smallest(tmp_path: Path, **options: Any) -> grid.Config:
 
 
 def test_it_runs_and_goes_on(tmp_path: Path) -> None:
-    config = smallest(tmp_path, arms=("plain",), only=("plain-r0.000-d1.000-s0",))
-    assert grid.main(config)["ran"] == ["plain-r0.000-d1.000-s0"]
+    config = smallest(tmp_path, arms=("plain",), only=("plain-r0-d1-s0",))
+    assert grid.main(config)["ran"] == ["plain-r0-d1-s0"]
     assert grid.main(config)["ran"] == []
-    path = tmp_path / "results" / "rows" / "plain-r0.000-d1.000-s0.parquet"
+    path = tmp_path / "results" / "rows" / "plain-r0-d1-s0.parquet"
     facts, rows = read_rows_manifest(path), read_rows(path)
     point = GridPoint(**facts["point"])
     assert [row.look for row in rows] == [cell.label for cell in point.cells()]
     assert len({row.seed for row in rows}) == 4  # each strip has starts of its own, with either cue
-    folder = tmp_path / "run" / "plain-r0.000-d1.000-s0"
+    folder = tmp_path / "run" / "plain-r0-d1-s0"
     assert read_policy_config(folder / "policy").state_keep == ("none",)
     assert not (folder / "data").exists()
     assert "Not complete:** 1 policies" in (tmp_path / "docs" / "shortcut_grid.md").read_text()
