@@ -45,6 +45,25 @@ class Cue:
         return Look(**{name: drawn[name] for name in FACTORS})  # type: ignore[arg-type]  # choices are whole numbers
 
 
+@dataclasses.dataclass(frozen=True)
+class CueByTarget:
+    """Of each episode the cue of what it asks for: objects of a second group have another one than all others."""
+
+    one: Cue
+    other: Cue
+    second: tuple[str, ...]  # ids of the objects that have the other
+    kind: ClassVar[str] = "cue"
+
+    def settings(self) -> dict[str, Any]:
+        return {"one": self.one.settings(), "other": self.other.settings(), "second": list(self.second)}
+
+    def cameras(self, there: Sequence[str]) -> Sequence[str]:
+        return self.one.cameras(there)
+
+    def look(self, meta: Mapping[str, Any], rng: np.random.Generator) -> Look:
+        return (self.other if meta["object_id"] in self.second else self.one).look(meta, rng)
+
+
 def augment_cue(
     src: Path, dst: Path, factor: str, *, diversity: float = 0.0, disparity: float = 1.0, correlation: float = 1.0,
     seed: int = 0, workers: int = 2,

@@ -94,6 +94,8 @@ OWN: dict[str, dict[str, Any]] = {
     "study toys-scaling": {"--allow-dirty": ()},
     "study leave-one-out": {"--allow-dirty": ()},
     "study toy-complexity": {"--allow-dirty": ()},
+    "study shortcut-grid": {"--allow-dirty": ()},
+    "study detpool-vs-shortcut": {"--allow-dirty": ()},
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size

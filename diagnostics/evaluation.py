@@ -39,7 +39,7 @@ from toyshift.diagnostics.actors import (
 from toyshift.diagnostics.failures import EVENTLESS, failure_kind, kind_by_events, kind_by_heights
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
-from toyshift.diagnostics.swapped_cells import SwapCell, Watch
+from toyshift.diagnostics.swapped_cells import CueCell, Watch
 from toyshift.policies.remote.options import LEROBOT, RemoteOptions, is_remote
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class EvaluateConfig:
     shift: str = ""
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
     purpose: Purpose = "test"
-    cell: SwapCell | None = None
+    cell: CueCell | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)

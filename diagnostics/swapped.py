@@ -11,7 +11,7 @@ from toyshift.diagnostics.dsl import CUE, UNDEFINED, Degree, degree_of
 from toyshift.diagnostics.retention import is_undertrained
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import Estimate, PairedDifference, clustered, paired_difference
-from toyshift.diagnostics.swapped_cells import SwapCell
+from toyshift.diagnostics.swapped_cells import CueCell
 from toyshift.diagnostics.tables import interval, ratio_text, render_table
 
 
@@ -60,7 +60,7 @@ class Swapped:
         }  # fmt: skip
 
 
-def swapped_of(played: Sequence[tuple[SwapCell, Sequence[Row]]]) -> Swapped:
+def swapped_of(played: Sequence[tuple[CueCell, Sequence[Row]]]) -> Swapped:
     """Returns what the rows of one policy say, given cell by cell.
 
     Raises:

@@ -5,8 +5,10 @@ Made of the plan of a folder of sub-datasets (`toyshift data fragment`); its epi
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -27,36 +29,25 @@ Span = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
-class SwapCell:
-    """One cell. Episode i has the same target, start and place in all cells of a place, whatever their cue.
+class CueCell(abc.ABC):
+    """One cell: which cue is shown in episodes that ask for something, and where each of the two would send the hand.
 
     Attributes:
-        place_of: sub-dataset whose targets' places are used.
+        place_of: sub-dataset that has such episodes.
         cue_of: sub-dataset whose cue is shown; the same in a control.
         factor: what the cue is, a field of `Look`.
-        place: places of the target across the table, from its middle [m].
-        cue: values of the factor; whole numbers where it is a choice.
-        implied: where the other sub-dataset's targets lie [m]: what a swapped cue implies, and in a control what would
-            count as approached by chance.
-        whole: whether the factor is a choice.
-        reach: see `dsl.first_approach` [m].
     """
 
     place_of: str
     cue_of: str
     factor: str
-    place: Span
-    cue: Span
-    implied: Span
-    whole: bool = False
-    reach: float = REACH
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     @property
     def swapped(self) -> bool:
-        """Whether cue and place disagree."""
+        """Whether the cue is not that of such episodes."""
         return self.place_of != self.cue_of
 
     @property
@@ -68,15 +59,18 @@ class SwapCell:
         """As "factor=value" pairs, for rows."""
         return f"{self.factor}={self.cue_of},place={self.place_of}"
 
+    @abc.abstractmethod
     def begin(self, world: World, seed: int, episode: int, purpose: str) -> None:
-        """Moves the target of an episode that was just reset, and shows the cue."""
-        env = cast("GraspEnv", world)
-        where, which = episode_rng(seed, episode, "swapped-cell", purpose).random(2)
-        low, high = self.cue
-        value = low + (int(which * (high - low + 1)) if self.whole else which * (high - low))
-        env.set_look(env.look.changed(self.factor, int(value) if self.whole else value))
-        y = self.place[0] + where * (self.place[1] - self.place[0])
-        env.move_object(0.0, env.config.centre[1] + y - float(env.object_position()[1]))
+        """Makes an episode that was just reset one of the cell's, and shows the cue."""
+
+    @abc.abstractmethod
+    def implied_boxes(self, env: GraspEnv) -> Array:
+        """Returns where another's cue sends the hand, boxes (k, 2, 3); of none, episodes are undefined."""
+
+    @property
+    @abc.abstractmethod
+    def within(self) -> float:
+        """See `dsl.first_approach` [m]."""
 
     def require_seen(self, world: World) -> None:
         """Raises ConfigError where a policy is shown nothing of the cue."""
@@ -87,15 +81,114 @@ class SwapCell:
             raise ConfigError(f"the policy cannot see the cue, {self.factor}: {seen}; it needs {needed}")
 
 
+@dataclasses.dataclass(frozen=True)
+class SwapCell(CueCell):
+    """A cell of places. Episode i has the same target, start and place in all cells of a place, whatever their cue.
+
+    Attributes:
+        place: places of the target across the table, from its middle [m].
+        cue: values of the factor; whole numbers where it is a choice.
+        implied: where the other sub-dataset's targets lie [m]: what a swapped cue implies, and in a control what would
+            count as approached by chance.
+        whole: whether the factor is a choice.
+        reach: see `dsl.first_approach` [m].
+    """
+
+    place: Span
+    cue: Span
+    implied: Span
+    whole: bool = False
+    reach: float = REACH
+
+    @property
+    def within(self) -> float:
+        return self.reach
+
+    @property
+    def implied_spans(self) -> tuple[Span, ...]:
+        """All places that `implied` stands for."""
+        return (self.implied,)
+
+    def begin(self, world: World, seed: int, episode: int, purpose: str) -> None:
+        """Moves the target of an episode that was just reset, and shows the cue."""
+        env = cast("GraspEnv", world)
+        where, which = episode_rng(seed, episode, "swapped-cell", purpose).random(2)
+        env.set_look(env.look.changed(self.factor, value_in(self.cue, which, self.whole)))
+        y = self.place[0] + where * (self.place[1] - self.place[0])
+        env.move_object(0.0, env.config.centre[1] + y - float(env.object_position()[1]))
+
+    def implied_boxes(self, env: GraspEnv) -> Array:
+        (x, y), side, z = env.config.centre, env.config.settled_start, env.object_position()[2]
+        return np.array([[[x - side, y + low, z], [x + side, y + high, z]] for low, high in self.implied_spans])
+
+
+@dataclasses.dataclass(frozen=True)
+class StripCell(SwapCell):
+    """A cell of one strip of places, where the other sub-dataset has several.
+
+    Attributes:
+        beside: its further ones [m].
+    """
+
+    beside: tuple[Span, ...] = ()
+
+    @property
+    def implied_spans(self) -> tuple[Span, ...]:
+        return (self.implied, *self.beside)
+
+
+@dataclasses.dataclass(frozen=True)
+class ToldCell(CueCell):
+    """A cell of instructions, where several objects lie on the table: those of one half of the set have one cue.
+
+    The object that is asked for takes turns as in any evaluation, so both halves are met. A swapped cue sends the hand
+    to those objects on the table that are of the other half; episodes without one are undefined.
+
+    Attributes:
+        cues: values of the factor that each half is shown under.
+        reach: see `dsl.first_approach` [m].
+    """
+
+    cues: tuple[Span, Span]
+    reach: float = REACH
+
+    @property
+    def within(self) -> float:
+        return self.reach
+
+    def begin(self, world: World, seed: int, episode: int, purpose: str) -> None:
+        """Shows the cue."""
+        env = cast("GraspEnv", world)
+        _, which = episode_rng(seed, episode, "swapped-cell", purpose).random(2)
+        half = half_of(env.object.id, env.objects.ids)
+        edge = self.cues[1 - half][1 - half]  # away from its own; the halves' cues lie in order
+        low, high = (edge, edge) if self.swapped else self.cues[half]
+        env.set_look(env.look.changed(self.factor, value_in((low, high), which, whole=False)))
+
+    def implied_boxes(self, env: GraspEnv) -> Array:
+        ids = env.objects.ids
+        own = half_of(env.object.id, ids)
+        there = [p + r @ np.asarray(obj.com) for obj, p, r in env.others() if half_of(obj.id, ids) != own]
+        return np.array([[place, place] for place in there]).reshape(-1, 2, 3)
+
+
+def half_of(object_id: str, ids: Sequence[str]) -> int:
+    """Returns in which half of a set an object is, 0 or 1; the first has one less of an odd number."""
+    return int(list(ids).index(object_id) >= len(ids) // 2)
+
+
+def value_in(span: Span, share: float, whole: bool) -> float:
+    """Returns the value at a share in [0, 1) of a span; one of its whole numbers where it is a choice."""
+    low, high = span
+    return int(low + int(share * (high - low + 1))) if whole else low + share * (high - low)
+
+
 class Watch:
     """Where the hand goes in an episode of a cell, from the moment at which it begins."""
 
-    def __init__(self, cell: SwapCell, world: World) -> None:
-        self._cell, self._env = cell, cast("GraspEnv", world)
-        config, target = self._env.config, self._env.object_position()
-        (x, y), (low, high), side = config.centre, cell.implied, config.settled_start
-        self._implied = np.array([[[x - side, y + low, target[2]], [x + side, y + high, target[2]]]])
-        self._instructed = target[None]
+    def __init__(self, cell: CueCell, world: World) -> None:
+        self._env, self._reach = cast("GraspEnv", world), cell.within
+        self._implied, self._instructed = cell.implied_boxes(self._env), self._env.object_position()[None]
         self._hand: list[Array] = []
         self.look()
 
@@ -105,9 +198,9 @@ class Watch:
 
     def approached(self, unstable: bool = False) -> str:
         """Returns what was approached first, of `dsl.OUTCOMES`."""
-        if unstable:
+        if unstable or not len(self._implied):
             return UNDEFINED
-        return first_approach(np.stack(self._hand), self._implied, self._instructed, self._cell.reach)
+        return first_approach(np.stack(self._hand), self._implied, self._instructed, self._reach)
 
 
 def cells_of(folder: Path, reach: float = REACH) -> tuple[SwapCell, ...]:

@@ -27,6 +27,7 @@ VIT_NAMES = tuple(name for name, part in ENCODERS.items() if part.vit)
 BACKBONE_NAMES = tuple(name for name, part in ENCODERS.items() if part.weights)
 WEIGHT_FAMILIES = ("mae", "mvp", "dinov2", "dinov2-reg", "siglip", "timm")
 LEGO_HISTORY = 16
+NO_STATE = "none"  # as the only entry of `state_keep`
 # The largest are far above what anyone has trained: a slip of the keyboard must not ask for all memory.
 LIMITS: dict[str, Limit] = {
     "encoder_size": (0, 1024), "lora_rank": (0, 1024), "width": (8, 4096), "stem": (8, 4096),
@@ -86,7 +87,7 @@ class PolicyConfig(Settings):
         execute: actions of a chunk that are executed before the next prediction.
         ensemble: average overlapping chunks with weights exp(-ensemble * age in control steps); 0 = newest chunk only.
         cameras: cameras the policy looks through; empty = all of the dataset's.
-        state_keep: names of the state entries the policy sees; empty = all.
+        state_keep: names of the state entries the policy sees; empty = all, none = no entry: images alone.
         privileged: see the target's pose (`environment_state`) behind the state, as policies of `train-rl` on
             GraspState do.
         relative: predict the actions that bear the name of a state entry (absolute joint angles) relative to that
@@ -150,6 +151,10 @@ class PolicyConfig(Settings):
                 "a vocabulary is for instruction=table and names every instruction once; "
                 f"instruction is {self.instruction}, vocabulary {', '.join(self.vocabulary)}"
             )
+        if NO_STATE in self.state_keep and len(self.state_keep) > 1:
+            raise ConfigError(f"state_keep is {', '.join(self.state_keep)}; {NO_STATE} stands alone")
+        if self.state_keep == (NO_STATE,) and (self.privileged or self.relative):
+            raise ConfigError("state_keep none shows images alone: drop privileged and relative")
         self._check_pool_first()
         self._check_encoder()
 
@@ -208,6 +213,11 @@ class PolicyConfig(Settings):
             raise ConfigError(f"{family} weights are of ViTs, the encoder is {self.encoder}; use timm:FILE.safetensors")
         if not path:
             raise ConfigError(f"encoder_weights is {self.encoder_weights!r}; it must be FAMILY:FILE.safetensors")
+
+    @property
+    def state_entries(self) -> tuple[str, ...] | None:
+        """Names of the state entries that it sees; None for all that there are."""
+        return () if self.state_keep == (NO_STATE,) else self.state_keep or None
 
     @property
     def pooling_part(self) -> PoolingPart:

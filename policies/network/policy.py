@@ -33,7 +33,7 @@ from toyshift.policies.batch_keys import (
     gain_key,
     token_key,
 )
-from toyshift.policies.config import PolicyConfig
+from toyshift.policies.config import NO_STATE, PolicyConfig
 from toyshift.policies.network.conditioning import Conditioning
 from toyshift.policies.network.encoders import Jitter, make_encoder
 from toyshift.policies.network.frozen import averaged, finish_views
@@ -109,10 +109,10 @@ class Policy(nn.Module):
             if camera not in sizes:
                 raise UnknownNameError("camera", camera, sizes)
         names = observation_contract.state_seen(config.privileged)
-        for name in config.state_keep:
+        for name in config.state_entries or ():
             if name not in names:
-                raise UnknownNameError("state entry", name, names)
-        kept = [i for i, name in enumerate(names) if not config.state_keep or name in config.state_keep]
+                raise UnknownNameError("state entry", name, (*names, NO_STATE))
+        kept = [i for i, name in enumerate(names) if config.state_entries is None or name in config.state_entries]
         self.register_buffer("indices", torch.tensor(kept, dtype=torch.int64), persistent=False)
         base = torch.from_numpy(state_to_action(action_contract, observation_contract)) if config.relative else None
         self.register_buffer("base", base, persistent=False)  # (S, A)

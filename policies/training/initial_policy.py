@@ -62,7 +62,8 @@ def signs_of_mirrored(policy: Policy) -> tuple[Float32, Float32]:
         ConfigError: the actions are not hand motions, or the policy sees joint angles, whose mirror image nobody knows.
     """
     contract, names = policy.action_contract, policy.observation_contract.state_names
-    seen = policy.config.state_keep or names
+    entries = policy.config.state_entries
+    seen = names if entries is None else entries
     joints = [name for name in seen if name in contract.joint_names]
     if contract.mode != "eef_delta" or joints:
         raise ConfigError(

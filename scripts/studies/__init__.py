@@ -9,5 +9,7 @@ toyshift study mask-iou --policy runs/detpool                success with masks 
 toyshift study toys-scaling --ycb DIR                        toys x demonstrations: LEGO's scaling, a fitted curve
 toyshift study leave-one-out --ycb DIR                       toys without one of the four primitives
 toyshift study toy-complexity --ycb DIR                      toys of k parts only, and of all but k
+toyshift study shortcut-grid                                 shortcut learning over radius and distance, crossed
+toyshift study detpool-vs-shortcut                           what detection pooling does to planted shortcuts
 toyshift study shifts --policy runs/detpool                  what every shift costs, and whether two compound
 """

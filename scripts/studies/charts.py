@@ -18,6 +18,7 @@ COLOURS = (
     (31, 119, 180), (214, 96, 30), (44, 140, 80), (148, 90, 180), (120, 120, 120), (180, 150, 20), (214, 39, 130),
     (100, 65, 40), (0, 190, 220),
 )  # fmt: skip
+DASHES = (6, 3, 1)  # of curves of others, which share a colour [pixels]
 INK, GRID = (25, 25, 25), (225, 225, 225)
 
 
@@ -41,8 +42,11 @@ def save(sheet: Image.Image, out: Path) -> None:
         small.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
 
 
-def success_chart(out: Path, groups: Sequence[Group]) -> None:
-    """Draws one panel per object set: on each line a dot with the interval for new objects, rings for seeds."""
+def success_chart(out: Path, groups: Sequence[Group], what: str = "success") -> None:
+    """Draws one panel per object set: on each line a dot with the interval for new objects, rings for seeds.
+
+    `what` says what the shares are.
+    """
     label, row, top, gap = 122, 20, 34, 34
     names = [[name for name, _, _ in group.lines] for group in groups]
     labels = [label if i == 0 or names[i] != names[0] else 0 for i in range(len(groups))]  # the first panel's, where
@@ -70,7 +74,7 @@ def success_chart(out: Path, groups: Sequence[Group]) -> None:
             for rate in line["by_seed"]:
                 _ring(draw, (left + side * rate) * SCALE, y, 3 * SCALE, colour, fill=False)
             _ring(draw, (left + side * line["rate"]) * SCALE, y, 4 * SCALE, colour, fill=True)
-    note = "dot: success over all seeds; line: 95 % for new objects; rings: single seeds"
+    note = f"dot: {what} over all seeds; line: 95 % for new objects; rings: single seeds"
     if any(name[-1].isdigit() for name in names[0]):
         note += "; numbers behind a name: demonstrations"
     draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=font(10))
@@ -84,36 +88,84 @@ def _ring(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: tuple
 Curve = tuple[str, list[tuple[float, float, float, float]]]  # name and points
 
 
+class CurvePanel(NamedTuple):
+    """Shares against a figure.
+
+    Attributes:
+        title: above it.
+        axis: what x is.
+        curves: of (x, rate, low, high).
+        ticks: of x, from the first to the last.
+        beside: curves of others, grey and dashed, without intervals.
+    """
+
+    title: str
+    axis: str
+    curves: Sequence[Curve]
+    ticks: Sequence[float]
+    beside: Sequence[Curve] = ()
+
+
 def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve], ticks: Sequence[float]) -> None:
-    """Draws shares against a figure: curves of (x, rate, low, high); x goes from the first tick to the last."""
-    left, top, side, tall = 58, 40, 460, 250
-    first, last = ticks[0], ticks[-1]
-    size = ((left + side + 30) * SCALE, (top + tall + 46 + 16 * len(curves)) * SCALE)
-    sheet = Image.new("RGB", size, (255, 255, 255))
-    draw = ImageDraw.Draw(sheet)
+    """Draws one panel; arguments as of `CurvePanel`."""
+    curve_sheet(out, [CurvePanel(title, axis, curves, ticks)], columns=1)
+
+
+def curve_sheet(out: Path, panels: Sequence[CurvePanel], columns: int, side: int = 460) -> None:
+    """Draws panels side by side, `columns` in a row, each `side` pixels wide."""
+    left, top, tall = 58, 40, round(250 * side / 460)
+    legend = 16 * max(len(panel.curves) + len(panel.beside) for panel in panels)
+    wide, high = left + side + 30, top + tall + 46 + legend
+    rows = -(-len(panels) // columns)
+    sheet = Image.new("RGB", (wide * columns * SCALE, high * rows * SCALE), (255, 255, 255))
+    for i, panel in enumerate(panels):
+        corner = left + wide * (i % columns), top + high * (i // columns)
+        _curves(ImageDraw.Draw(sheet), panel, corner, (side, tall))
+    save(sheet, out)
+
+
+def _curves(draw: ImageDraw.ImageDraw, panel: CurvePanel, corner: tuple[int, int], size: tuple[int, int]) -> None:
+    (left, top), (side, tall) = corner, size
+    first, last = panel.ticks[0], panel.ticks[-1]
 
     def place(x: float, rate: float) -> tuple[float, float]:
         return (left + side * (x - first) / (last - first)) * SCALE, (top + tall * (1 - rate)) * SCALE
 
-    draw.text(((left + side / 2) * SCALE, 10 * SCALE), title, fill=INK, font=font(13), anchor="ma")
+    draw.text(((left + side / 2) * SCALE, (top - 30) * SCALE), panel.title, fill=INK, font=font(13), anchor="ma")
     for share in (0, 25, 50, 75, 100):
         draw.line([place(first, share / 100), place(last, share / 100)], fill=GRID, width=SCALE)
         draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
-    for x in ticks:
+    for x in panel.ticks:
         draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:.3g}", fill=INK, font=font(10), anchor="ma")
-    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), axis, fill=INK, font=font(11), anchor="ma")
-    for i, (name, points) in enumerate(curves):
-        colour = COLOURS[i % len(COLOURS)]
-        nudge = (i - (len(curves) - 1) / 2) * 3 * SCALE  # intervals beside each other, not on top
+    draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), panel.axis, fill=INK, font=font(11), anchor="ma")
+    every = [(curve, False) for curve in panel.curves] + [(curve, True) for curve in panel.beside]
+    for i, ((name, points), others) in enumerate(every):
+        colour = COLOURS[4] if others else COLOURS[i % len(COLOURS)]
+        nudge = 0.0 if others else (i - (len(panel.curves) - 1) / 2) * 3 * SCALE  # intervals beside each other
         centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
-        draw.line(centre, fill=colour, width=2 * SCALE)
+        dash = DASHES[(i - len(panel.curves)) % len(DASHES)] if others else 0
+        _line(draw, centre, colour, dash)
         for (x, _, low, high), (cx, cy) in zip(points, centre, strict=True):
-            draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
-            _ring(draw, cx, cy, 3.5 * SCALE, colour, fill=True)
+            if not others:
+                draw.line([(cx, place(x, low)[1]), (cx, place(x, high)[1])], fill=colour, width=SCALE)
+            _ring(draw, cx, cy, 3.5 * SCALE, colour, fill=not others)
         y = (top + tall + 42 + 16 * i) * SCALE
-        draw.line([(left * SCALE, y), ((left + 22) * SCALE, y)], fill=colour, width=2 * SCALE)
+        _line(draw, [(left * SCALE, y), ((left + 22) * SCALE, y)], colour, dash)
         draw.text(((left + 28) * SCALE, y), name, fill=INK, font=font(11), anchor="lm")
-    save(sheet, out)
+
+
+def _line(
+    draw: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colour: tuple[int, int, int], dash: int
+) -> None:
+    """Draws a line; `dash` is the length of its dashes and gaps [pixels], 0 for none."""
+    if not dash:
+        draw.line(points, fill=colour, width=2 * SCALE)
+        return
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        pieces = max(1, round(math.hypot(x1 - x0, y1 - y0) / (dash * SCALE)))
+        for k in range(0, pieces, 2):
+            ends = [(x0 + (x1 - x0) * s / pieces, y0 + (y1 - y0) * s / pieces) for s in (k, k + 1)]
+            draw.line(ends, fill=colour, width=2 * SCALE)
 
 
 class FittedCurve(NamedTuple):

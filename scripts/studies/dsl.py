@@ -28,9 +28,11 @@ from toyshift.scripts.studies.planted import (
     PlantedCue,
     collect_places,
     dress,
+    gap_text,
     play_swapped,
     recipe,
-    swapped_cells,
+    share_text,
+    shares_of,
 )
 
 if TYPE_CHECKING:
@@ -166,29 +168,8 @@ def _name(cue: PlantedCue) -> str:
 
 
 def _line(cue: PlantedCue, seeds: Sequence[Sequence[Row]]) -> dict[str, Any]:
-    """Returns what all seeds say of a cue; the policies of seeds are one policy here, their objects the clusters."""
-    from toyshift.diagnostics.swapped import swapped_of
-
-    def found(rows: Sequence[Row]) -> dict[str, Any]:
-        return swapped_of(swapped_cells(cue, rows)).to_json()
-
-    single = [found(rows) for rows in seeds]
-    shift = 10 ** len(str(max(row.episode for rows in seeds for row in rows)))  # starts of seeds are no pairs
-    together = found([
-        dataclasses.replace(row, policy="all", episode=row.episode + i * shift)
-        for i, rows in enumerate(seeds) for row in rows
-    ])  # fmt: skip
-    shares = {"dsl": together["degree"]["dsl"], "by_chance": together["by_chance"]["dsl"]}
-    shares |= {k: together[k] for k in ("id_success", "ood_success")}
-    made = {k: {"value_low_high": [v["value"], v["low"], v["high"]]} for k, v in shares.items()}
-    return {
-        **dataclasses.asdict(cue), **made, "counts": together["degree"]["counts"], "excess": together["excess"],
-        "by_seed": {
-            "dsl": [one["degree"]["dsl"]["value"] for one in single],
-            "ood_success": [one["ood_success"]["value"] for one in single],
-            "verdict": [one["verdict"] for one in single],
-        },
-    }  # fmt: skip
+    """Returns what all seeds say of a cue."""
+    return {**dataclasses.asdict(cue), **shares_of(cue.cells(), seeds)}
 
 
 HEAD = (
@@ -202,17 +183,13 @@ def _markdown(table: dict[str, Any]) -> str:
     for x in table["cues"]:
         near = next((v for k, v in PAPER.items() if abs(k - x["disparity"]) < 1e-6), None)
         known = near and x["correlation"] and table["settings"]["factor"] == "azimuth"
-        gap = x["excess"] and x["excess"]["difference"]
         lines.append((
-            f"{x['disparity']:.2f}", f"{x['correlation']:g}", len(x["by_seed"]["dsl"]), _share(x["dsl"]),
-            _share(x["by_chance"]),
-            f"{gap['value']:+.2f} ({gap['low']:+.2f} to {gap['high']:+.2f})" if gap else "-",
-            _share(x["ood_success"]), _share(x["id_success"]), ", ".join(f"{v:.2f}" for v in x["by_seed"]["dsl"]),
+            f"{x['disparity']:.2f}", f"{x['correlation']:g}", len(x["by_seed"]["dsl"]), share_text(x["dsl"]),
+            share_text(x["by_chance"]),
+            gap_text(x["excess"]),
+            share_text(x["ood_success"]), share_text(x["id_success"]),
+            ", ".join(f"{v:.2f}" for v in x["by_seed"]["dsl"]),
             f"{near[0]:.2f}, {near[1]:.2f}" if near and known else "-",
         ))  # fmt: skip
     return markdown_table(HEAD, lines)
 
-
-def _share(x: dict[str, Any]) -> str:
-    value, low, high = x["value_low_high"]
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"

@@ -9,39 +9,51 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import PolicyConfig
+from toyshift.policies.parts import Pooling
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import STATE
 
 if TYPE_CHECKING:
     from toyshift.core.workers import Pool
-    from toyshift.data.collecting.dials import Fragmentation
-    from toyshift.diagnostics import Row
+    from toyshift.data.collecting.dials import Fragmentation, SubDataset
+    from toyshift.diagnostics import EnvSpec, PairedDifference, Row
     from toyshift.diagnostics.measuring.implied import Implied
-    from toyshift.diagnostics.swapped_cells import SwapCell
+    from toyshift.diagnostics.swapped_cells import CueCell, SwapCell
+AnyCell = TypeVar("AnyCell", bound="CueCell")
 
 # where targets lie: two strips across the table, at least 12.5 cm apart (docs/dsl.md says why so far)
 PLACES: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
+# for estimates: one core's seconds for a demonstration, the frames of one, rendered frames and samples per second
+COLLECTING, FRAMES, RENDERED, TRAINED = 0.7, 35, 150.0, 900.0
+ALPHA = 0.05  # of p after Holm's correction
 REACH = 0.06  # within which a place counts as approached; also docs/dsl.md [m]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Learning(Common, demos=2, steps=1, batch=1):
-    """What a study takes whose policies learn from planted cues."""
+class Lessons(Common, demos=2, steps=1, batch=1):
+    """What every policy of a study learns from, and how long."""
 
-    pooling: str = "attention"
-    """Of the policies; they get no masks as an input."""
-    lr: float = 0.005
-    """Peak learning rate."""
     demos: int = 200
-    """Demonstrations, half of them on each side."""
+    """Demonstrations, as many of each place."""
     steps: int = 1100
     """Optimiser steps of each policy."""
     batch: int = 128
     """Samples per step."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Learning(Lessons):
+    """What a study takes whose policies learn from planted cues."""
+
+    pooling: Pooling = "attention"
+    """Of the policies; they get no masks as an input."""
+    lr: float = 0.005
+    """Peak learning rate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +92,15 @@ class PlantedCue:
         return Implied(self.factor, (one[0], other[0]), (one[1], other[1]), 0, 1.0, 0.0)
 
 
-def collect_places(out: Path, objects: str, demos: int, seed: int, workers: int) -> Path:
-    """Collects demonstrations in both strips under the ordinary look; finished ones are kept."""
+def collect_places(
+    out: Path, objects: str, demos: int, seed: int, workers: int, design: Fragmentation | None = None
+) -> Path:
+    """Collects demonstrations in both strips, or those of a design, under the ordinary look; finished ones are kept."""
     from toyshift.data.collecting.config import CollectConfig
     from toyshift.data.collecting.fragment_folder import collect_fragments
 
-    plain = PlantedCue("light", 0.0, 0.0)
-    collect_fragments(plain.design(), CollectConfig(objects, demos, out, workers=workers, seed=seed))
+    plain = design or PlantedCue("light", 0.0, 0.0).design()
+    collect_fragments(plain, CollectConfig(objects, demos, out, workers=workers, seed=seed))
     return out
 
 
@@ -98,32 +112,163 @@ def dress(cue: PlantedCue, places: Path, out: Path, seed: int, workers: int) -> 
     return tuple(part["out"] for part in made["parts"])
 
 
+def dress_parts(
+    parts: Sequence[SubDataset], factor: str, places: Path, out: Path, seed: int, workers: int
+) -> tuple[str, ...]:
+    """Renders demonstrations of places again, those in each folder of `places` with the cues of the part of its name.
+
+    For sub-datasets that no dials make, as where each has several places. Returns the folders.
+    """
+    from toyshift.augment.cue import Cue
+    from toyshift.augment.rerender import Rerendering, rerender
+
+    seeds = [int(episode_rng(seed, i, "cue").integers(2**31)) for i in range(len(parts))]  # they share no draws
+    works = [
+        Rerendering(places / part.name, out / part.name, Cue(part, factor), own, workers)
+        for part, own in zip(parts, seeds, strict=True)
+    ]
+    return tuple(rerender(work)["out"] for work in works)
+
+
 def recipe(
-    pooling: str, data: Sequence[str], out: Path, *, steps: int, batch: int, lr: float, seed: int, threads: int
+    pooling: str, data: Sequence[str], out: Path, *, steps: int, batch: int, lr: float, seed: int, threads: int,
+    state: Sequence[str] = STATE, instruction: str = "none",
 ) -> TrainConfig:
     """Returns how a policy is trained on a planted cue: as the quickstart's, without what would break or blur the cue.
 
     That is mirroring, which puts targets on the other side, and jitter of brightness and colours.
     """
-    policy = PolicyConfig(pooling=pooling, chunk=8, execute=4, state_keep=STATE)
+    parts: dict[str, Any] = {"pooling": pooling, "instruction": instruction, "state_keep": tuple(state)}
     sizes: dict[str, Any] = {"steps": steps, "batch_size": batch, "lr": lr, "seed": seed, "threads": threads}
+    policy = PolicyConfig(chunk=8, execute=4, **parts)
     return TrainConfig(data=tuple(data), out=str(out), policy=policy, state_noise=0.05, **sizes)
 
 
-def play_swapped(
-    policy: str, cue: PlantedCue, objects: str, trials: int, seed: int, name: str, rows: Path, pool: Pool | None
+def play_cells(
+    policy: str, cells: Sequence[CueCell], objects: str, trials: int, seed: int, name: str, rows: Path,
+    pool: Pool | None, env: EnvSpec | None = None,
 ) -> list[Row]:
-    """Plays a policy in the cells that swap a cue, `trials` episodes each; rows lie in a folder until all are there."""
-    from toyshift.diagnostics import EvaluateConfig, evaluate
+    """Plays a policy in cells, `trials` episodes each; rows lie in a folder until all are there."""
+    from toyshift.diagnostics import EnvSpec, EvaluateConfig, evaluate
 
     found: list[Row] = []
-    for cell in cue.cells():
-        config = EvaluateConfig(policy, objects, trials, seed=seed, name=name, cell=cell)
+    for cell in cells:
+        config = EvaluateConfig(policy, objects, trials, seed=seed, env=env or EnvSpec(), name=name, cell=cell)
         path = rows / f"{cell.name.replace(' ', '-')}.parquet"
         found += evaluate(config, path, 0, pool=pool)
     return found
 
 
+def play_swapped(
+    policy: str, cue: PlantedCue, objects: str, trials: int, seed: int, name: str, rows: Path, pool: Pool | None
+) -> list[Row]:
+    """Plays a policy in the cells that swap a cue; as `play_cells`."""
+    return play_cells(policy, cue.cells(), objects, trials, seed, name, rows, pool)
+
+
 def swapped_cells(cue: PlantedCue, rows: Sequence[Row]) -> list[tuple[SwapCell, list[Row]]]:
     """Returns a cue's cells, each with those of the rows that were played in it."""
-    return [(cell, [row for row in rows if row.look == cell.label]) for cell in cue.cells()]
+    return in_cells(cue.cells(), rows)
+
+
+def in_cells(cells: Sequence[AnyCell], rows: Sequence[Row]) -> list[tuple[AnyCell, list[Row]]]:
+    """Returns cells, each with those of the rows that were played in it."""
+    return [(cell, [row for row in rows if row.look == cell.label]) for cell in cells]
+
+
+def as_one(seeds: Sequence[Sequence[Row]]) -> list[Row]:
+    """Returns the rows of the policies of several seeds as those of one policy, whose starts are all different."""
+    from toyshift.diagnostics.evaluation import MOST_TRIALS
+
+    return [
+        dataclasses.replace(row, policy="all", episode=row.episode + i * MOST_TRIALS)
+        for i, rows in enumerate(seeds) for row in rows
+    ]  # fmt: skip
+
+
+def swapped_rows(cells: Sequence[CueCell], rows: Sequence[Row]) -> list[Row]:
+    """Returns the rows that were played with the cue swapped."""
+    return [row for cell, played in in_cells(cells, rows) if cell.swapped for row in played]
+
+
+def on_same_starts(first: Sequence[Row], second: Sequence[Row], what: str) -> PairedDifference | None:
+    """Returns one policy minus another on the starts that both played.
+
+    Args:
+        first, second: rows of swapped cells; of several seeds, in one order for both and as `as_one` makes them.
+        what: "dsl", whether the cue was followed, where that is defined for both; or "success".
+
+    Returns:
+        None where no start is left.
+    """
+    from toyshift.diagnostics import paired_difference
+    from toyshift.diagnostics.dsl import CUE, UNDEFINED
+
+    def start(row: Row) -> tuple[str, int, int]:
+        return row.look.rpartition("place=")[2], row.seed, row.episode
+
+    def met(rows: Sequence[Row]) -> dict[tuple[str, int, int], Row]:
+        return {start(row): row for row in rows if what == "success" or row.approached != UNDEFINED}
+
+    one, other = met(first), met(second)
+    shared = sorted(one.keys() & other.keys())
+    if not shared:
+        return None
+    hits = [[r[k].success if what == "success" else r[k].approached == CUE for k in shared] for r in (one, other)]
+    return paired_difference(*hits, [one[k].object_id for k in shared])
+
+
+def shares_of(cells: Sequence[CueCell], seeds: Sequence[Sequence[Row]]) -> dict[str, Any]:
+    """Returns what all seeds say of one kind of policy; the policies of seeds are one here, their objects the clusters.
+
+    Args:
+        cells: in which they were played.
+        seeds: rows of each seed's policy.
+    """
+    from toyshift.diagnostics.swapped import swapped_of
+
+    single = [swapped_of(in_cells(cells, rows)).to_json() for rows in seeds]
+    together = swapped_of(in_cells(cells, as_one(seeds))).to_json()
+    shares = {"dsl": together["degree"]["dsl"], "by_chance": together["by_chance"]["dsl"]}
+    shares |= {k: together[k] for k in ("id_success", "ood_success")}
+    made = {k: {"value_low_high": [v["value"], v["low"], v["high"]]} for k, v in shares.items()}
+    return {
+        **made, "counts": together["degree"]["counts"], "excess": together["excess"],
+        "by_seed": {
+            "dsl": [one["degree"]["dsl"]["value"] for one in single],
+            "ood_success": [one["ood_success"]["value"] for one in single],
+            "verdict": [one["verdict"] for one in single],
+        },
+    }  # fmt: skip
+
+
+def share_text(x: dict[str, Any]) -> str:
+    """Returns a share of `shares_of` as "0.50 (0.40 to 0.60)"; "-" where there is none."""
+    value, low, high = x["value_low_high"]
+    return "-" if value is None else f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def gap_text(x: dict[str, Any] | None) -> str:
+    """Returns a paired difference, as its JSON has it, as "+0.50 (+0.40 to +0.60)"; "-" where there is none."""
+    gap = x and x["difference"]
+    return f"{gap['value']:+.2f} ({gap['low']:+.2f} to {gap['high']:+.2f})" if gap else "-"
+
+
+def shown(x: dict[str, Any] | None) -> int:
+    """Returns the sign of a difference that is shown: beyond 0 with its interval, and with p after Holm; 0 if not.
+
+    Args:
+        x: JSON of a paired difference, with "holm_p".
+    """
+    if x is None or x["holm_p"] > ALPHA:
+        return 0
+    return int(x["difference"]["low"] > 0) - int(x["difference"]["high"] < 0)
+
+
+def with_holm(found: Sequence[PairedDifference | None]) -> list[dict[str, Any] | None]:
+    """Returns the JSON of differences, with p values corrected for all that there are."""
+    from toyshift.diagnostics.statistics import holm
+
+    there = [x for x in found if x is not None]
+    corrected = iter(holm([x.p_value for x in there]))
+    return [None if x is None else x.to_json() | {"holm_p": next(corrected)} for x in found]

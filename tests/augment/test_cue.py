@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from toyshift.augment import augment_cue, augment_viewpoint
+from toyshift.augment.cue import Cue, CueByTarget
+from toyshift.augment.rerender import Rerendering, rerender
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError, FileError
+from toyshift.data.collecting.collection import collect
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import fragment
 from toyshift.data.collecting.fragment_folder import collect_fragments, dependence_of
@@ -85,3 +88,21 @@ def test_what_has_no_places_or_another_plan_is_refused(places: Path, tmp_path: P
     augment_cue(places, tmp_path / "out", "table", workers=0)
     with pytest.raises(ConfigError, match="correlation"):
         augment_cue(places, tmp_path / "out", "table", correlation=0.5, workers=0)
+
+
+def test_what_is_asked_for_may_decide_the_cue(tmp_path: Path) -> None:
+    config = CollectConfig("toys:train?n=4", 6, tmp_path / "pick", workers=0, image_size=32, task="pick", clutter=1)
+    collect(config)
+    views = fragment(2, diversity=0.25, disparity=1.0, correlation=1.0, factor="azimuth").parts
+    first, second = (Cue(view, "azimuth") for view in views)
+    before = open_dataset(tmp_path / "pick")
+    ids = [before.meta(i)["object_id"] for i in range(before.num_episodes)]
+    looks = CueByTarget(first, second, (ids[0], ids[2]))
+    rerender(Rerendering(tmp_path / "pick", tmp_path / "told", looks, workers=0))
+    after = open_dataset(tmp_path / "told")
+    assert after.num_episodes == 6
+    for i, object_id in enumerate(ids):
+        meta, side = after.meta(i), 1 if object_id in (ids[0], ids[2]) else -1
+        assert 22.5 <= side * meta["factors"]["look"]["azimuth"] <= 37.5
+        assert (meta["task"], meta["others"]) == (before.meta(i)["task"], before.meta(i)["others"])
+        assert not np.array_equal(after.episode(i).frames[FRONT], before.episode(i).frames[FRONT])

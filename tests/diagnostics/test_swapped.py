@@ -21,7 +21,7 @@ from toyshift.diagnostics import read_rows, summarise, undertrained
 from toyshift.diagnostics.actors import EnvSpec
 from toyshift.diagnostics.evaluation import EvaluateConfig, begin_episode, play_row, run_key
 from toyshift.diagnostics.swapped import swapped_of, swapped_table
-from toyshift.diagnostics.swapped_cells import SwapCell, cells_of
+from toyshift.diagnostics.swapped_cells import StripCell, SwapCell, ToldCell, Watch, cells_of, half_of
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.tasks.grasp import GraspEnv
 from toyshift.scripts import cli
@@ -249,3 +249,57 @@ def test_the_command_plays_all_cells_and_goes_on(tmp_path: Path, capsys: pytest.
 def test_options_that_do_not_go_with_swapped_cues(options: dict[str, Any], match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         Config(**{"policy": ("random",), "swapped": Path("fragments"), **options})
+
+
+def test_a_strip_is_told_from_every_strip_of_the_other(env: GraspEnv) -> None:
+    strips = ((-0.1, -0.09), (0.09, 0.1))
+    where: Any = {"place_of": "strip-1", "cue_of": "strip-0", "factor": "azimuth"}
+    where |= {"place": (0.03, 0.03), "cue": (40.0, 40.0)}
+    cell = StripCell(**where, implied=strips[0], beside=strips[1:])
+    begin_episode(env, EvaluateConfig("random", OBJECTS, cell=cell), env.objects.ids[0], 0)
+    assert env.look.azimuth == 40.0
+    assert env.object_position()[1] == pytest.approx(0.03)
+    boxes = cell.implied_boxes(env)
+    assert boxes[:, :, 1].tolist() == [list(span) for span in strips]
+    assert np.all(boxes[:, :, 2] == env.object_position()[2])
+    one = SwapCell(**where, implied=strips[0])
+    keys = {run_key(EvaluateConfig("random", OBJECTS, cell=c), "") for c in (cell, one)}
+    assert len(keys) == 2
+
+
+PICKED = "toys:train?n=6"
+
+
+@pytest.fixture(scope="module")
+def pick() -> Iterator[GraspEnv]:
+    env = GraspEnv(objects=PICKED, task="pick", clutter=1, image_size=32)
+    yield env
+    env.close()
+
+
+def test_what_is_asked_for_decides_whose_cue_is_the_other_ones(pick: GraspEnv) -> None:
+    spans = (-40.0, -20.0), (20.0, 40.0)
+    control, swapped = (ToldCell("asked", cue, "azimuth", spans) for cue in ("asked", "other"))
+    assert (control.swapped, swapped.swapped) == (False, True)
+    assert swapped.label == "azimuth=other,place=asked"
+    ids, met = pick.objects.ids, set()
+    assert [half_of(i, ids) for i in ids] == [0, 0, 0, 1, 1, 1]
+    for episode, object_id in enumerate((*ids, *ids)):
+        own, states = half_of(object_id, ids), []
+        for cell in (control, swapped):
+            begin_episode(pick, EvaluateConfig("random", PICKED, cell=cell), object_id, episode)
+            states.append(pick.sim_state())
+            if cell.swapped:  # the end of the other's range that lies away from its own
+                assert pick.look.azimuth == (40.0, -40.0)[own]
+            else:
+                assert spans[own][0] <= pick.look.azimuth <= spans[own][1]
+        assert np.array_equal(*states)
+        other = half_of(pick.other_ids[0], ids) != own
+        assert len(swapped.implied_boxes(pick)) == other  # another of its own half is nothing that the cue points to
+        if other:
+            body = pick.scene.beside[0].body
+            np.testing.assert_allclose(swapped.implied_boxes(pick)[0, 0], pick.scene.data.xipos[body], atol=1e-6)
+        else:
+            assert Watch(swapped, pick).approached() == "undefined"
+        met.add(other)
+    assert met == {True, False}

@@ -148,6 +148,7 @@ def test_every_pooling_exports(
         {"encoder": "conv-classic", "cameras": ("wrist",), "state_keep": ("y",)},
         {"pooling": "detpool", "encoder": "resnet18"}, {"pooling": "crop", "encoder": "efficientnet-lite0"},
         {"pooling": "crop", "encoder_size": 48}, {"instruction": "minilm"}, {"mask_input": True},
+        {"state_keep": ("none",)},
     ],
 )
 def test_every_kind_of_policy_exports(policy: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:

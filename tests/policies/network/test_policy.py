@@ -115,6 +115,18 @@ def test_only_kept_state_and_cameras_matter(build: Callable[..., Any]) -> None:
     assert not torch.equal(policy.predict(images, masks, other), before)
 
 
+def test_a_policy_may_see_images_alone(build: Callable[..., Any]) -> None:
+    policy, batch = build(state_keep=("none",))
+    images, masks, state = views(batch)
+    before = policy.predict(images, masks, state)
+    assert torch.equal(policy.predict(images, masks, state + 7.0), before)
+    assert not torch.equal(policy.predict(images | {"front": 255 - images["front"]}, masks, state), before)
+    with pytest.raises(ConfigError, match="none stands alone"):
+        PolicyConfig(state_keep=("none", "x"))
+    with pytest.raises(ConfigError, match="images alone: drop privileged"):
+        PolicyConfig(state_keep=("none",), privileged=True)
+
+
 def test_a_hidden_view_does_not_matter(build: Callable[..., Any]) -> None:
     policy, batch = build()
     keep = torch.tensor([[True, False]]).repeat(16, 1)
