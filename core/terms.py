@@ -1,4 +1,4 @@
-"""The grammar of specs: `name[?key=value&...]`, several joined by `+`; options are read by a dataclass's annotations."""
+"""The grammar of specs: `name[?key=value&...]`, several joined by `+`; options are read as a dataclass says."""
 
 from __future__ import annotations
 
