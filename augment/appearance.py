@@ -57,7 +57,7 @@ class NewAppearance(Augmentation):
         for name, draw in self.drawn().items():
             value = draw.draw(span_of(name), rng)
             if name in SHIFTS:
-                seen = seen.changed(SHIFTS[name], value, rng.random(3))
+                seen = seen.changed(SHIFTS[name], value, (rng.random(), rng.random(), rng.random()))
             else:
                 seen = dataclasses.replace(seen, look=seen.look.changed(name, value))
         return seen

@@ -36,10 +36,9 @@ class SeenAs:
     draws: Mapping[str, tuple[float, float, float]] = dataclasses.field(default_factory=dict)
     colours: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def changed(self, name: str, value: float, draws: Sequence[float]) -> SeenAs:
+    def changed(self, name: str, value: float, draws: tuple[float, float, float]) -> SeenAs:
         """Returns it with one shift factor changed."""
-        a, b, c = map(float, draws)
-        return dataclasses.replace(self, values={**self.values, name: value}, draws={**self.draws, name: (a, b, c)})
+        return dataclasses.replace(self, values={**self.values, name: value}, draws={**self.draws, name: draws})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from toyshift.augment.augmentation import Augmentation
 from toyshift.augment.copies import Making, Take, make_copies
-from toyshift.augment.registry import WITHOUT_STATES, read_spec
+from toyshift.augment.registry import WITHOUT_STATES, name_of, read_spec
 from toyshift.augment.rerender import CONFIG
 from toyshift.augment.sources import Sources, given_by
 from toyshift.core import runs
@@ -62,7 +62,8 @@ def augment(
         takes = plan_of_takes(steps, opened)
         settings = {
             "spec": [repr(step) for step in steps], "seed": seed, "parts": [] if single else list(takes),
-            "factor": given.factor, "sources": {d.folder.name: d.content_hash() for d in opened.datasets},
+            "factor": given.factor, "relevant": given.relevant,
+            "sources": dict(zip(given.parts, (d.content_hash() for d in opened.datasets), strict=True)),
         }  # fmt: skip
         key = json_hash(settings)
         finished: dict[str, Any] | None = runs.found(out / CONFIG, key, "an augmentation", "toyshift augment", settings)
@@ -87,8 +88,8 @@ def augment(
                 place, first.action_contract, first.observation_contract,
                 manifest(facts, seed, gl_renderer=renderer), robot_type=str(first.robot_type),
             )
-            told = open_dataset(place).facts()
-            parts.append({"name": name, "out": str(place), **told, "new": made - before})
+            there = open_dataset(place).facts()
+            parts.append({"name": name, "out": str(place), **there, "new": made - before})
     result = {"out": str(out), "spec": spec, "episodes": sum(part["episodes"] for part in parts), "parts": parts}
     runs.finish(out / CONFIG, result)
     return result
@@ -129,7 +130,7 @@ def check(steps: Sequence[Augmentation], opened: Sources) -> None:
     for step in steps:
         if step.several and len(opened.datasets) < 2:
             told = "name a folder of `toyshift data fragment`, or several datasets"
-            raise ConfigError(f"{type(step).__name__} needs several sub-datasets; {told}")
+            raise ConfigError(f"{name_of(step)} needs several sub-datasets; {told}")
     for part, dataset in enumerate(opened.datasets):
         there = dataset.observation_contract.camera_names
         if any(step.states for step in steps):

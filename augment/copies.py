@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from toyshift.augment.augmentation import Augmentation, SeenAs
 from toyshift.augment.rerender import render_again
 from toyshift.augment.reskin import repainted
-from toyshift.augment.sources import Given, Sources, look_of, opened_sources
+from toyshift.augment.sources import GivenDatasets, Sources, look_of, opened_sources
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import Progress
@@ -45,7 +45,7 @@ class Making:
         seed: root seed.
     """
 
-    given: Given
+    given: GivenDatasets
     steps: tuple[Augmentation, ...]
     spec: str
     out: Path

@@ -47,7 +47,7 @@ class Draw:
             raise ConfigError(f"it must be {WORDS}")
         if colon and low and numbers[0] > numbers[1]:
             raise ConfigError("the lower end stands first")
-        return cls(*numbers) if colon else cls(values=tuple(numbers))
+        return cls(numbers[0], numbers[1]) if colon else cls(values=tuple(numbers))
 
     def __str__(self) -> str:
         if self.values:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FLIP = np.diag([-1.0, -1.0, 1.0])  # the other finger first: two fingers grasp alike
 
 
-class Fit(NamedTuple):
+class FittingObject(NamedTuple):
     """Another object where an episode's was: how much its grasp differs, its meta data, and its pose (4, 4)."""
 
     cost: float
@@ -57,9 +57,9 @@ class ObjectSwap(Augmentation):
         super().__post_init__()
         check_ranges(self, {"tilt": (0, 90), "height": (0, 1), "width": (0, 1), "tries": (1, 100)})
 
-    def fits(self, meta: dict[str, Any], others: list[dict[str, Any]]) -> list[Fit]:
+    def fits(self, meta: dict[str, Any], others: list[dict[str, Any]]) -> list[FittingObject]:
         """Returns the objects that are graspable as an episode's was, the most alike first; each object once."""
-        found: dict[str, Fit] = {}
+        found: dict[str, FittingObject] = {}
         if meta.get("attempts", 1) > 1:  # its grasp is not the one that its first actions lead to
             return []
         for other in others:
@@ -70,7 +70,7 @@ class ObjectSwap(Augmentation):
                     found[other["object_id"]] = fit
         return sorted(found.values(), key=lambda fit: fit.cost)
 
-    def _fit(self, meta: dict[str, Any], other: dict[str, Any], turn: Array) -> Fit | None:
+    def _fit(self, meta: dict[str, Any], other: dict[str, Any], turn: Array) -> FittingObject | None:
         here, there = meta["grasp"], other["grasp"]
         if other["object_id"] == meta["object_id"] or other.get("attempts", 1) > 1:
             return None
@@ -86,7 +86,7 @@ class ObjectSwap(Augmentation):
         pose[:3, :3] = yaw @ rest[:3, :3]
         pose[:2, 3] = position[:2] + (yaw @ (rest[:3, 3] - old))[:2]
         pose[2, 3] = rest[2, 3]  # it rests on the table as it did
-        return Fit(tilt / 10 + height / 0.01 + width / 0.01, other, pose)
+        return FittingObject(tilt / 10 + height / 0.01 + width / 0.01, other, pose)
 
     def check_sources(self, sources: Sources, part: int) -> None:
         others = sources.grasped(sources.around(part).others)
@@ -103,7 +103,7 @@ class ObjectSwap(Augmentation):
                 return made
         return None
 
-    def _acted(self, env: GraspEnv, episode: Episode, fit: Fit) -> Episode | None:
+    def _acted(self, env: GraspEnv, episode: Episode, fit: FittingObject) -> Episode | None:
         """Acts an episode out with another object; None where that is not lifted."""
         meta, other = episode.meta, fit.meta
         beside = meta.get("others")
@@ -115,13 +115,13 @@ class ObjectSwap(Augmentation):
         data.qvel[target.qvel] = 0.0
         mujoco.mj_forward(env.scene.model, data)
         env.load_sim_state(other["object_id"], env.sim_state(), None, beside)  # from here on it is judged
-        cameras, frames = env.config.camera_names, {key: [] for key in episode.frames}  # type: dict[str, list[Any]]
+        frames: dict[str, list[Any]] = {key: [] for key in episode.frames}
         done = False
         for t, executed in enumerate(episode.frames.get(EXECUTED, episode.frames[ACTION])):
             seen = env.observe()
             for key in episode.frames:  # actions stay, and whatever is not of the world
                 frames[key].append(episode.frames[key][t])
-            for camera in cameras:
+            for camera in env.config.camera_names:
                 extrinsics, intrinsics = env.camera_pose(camera)
                 frames[image_key(camera)][t], frames[mask_key(camera)][t] = (
                     seen["pixels"][camera], seen["masks"][camera]

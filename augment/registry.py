@@ -75,15 +75,16 @@ def read_spec(spec: str) -> tuple[Augmentation, ...]:
             raise UnknownNameError("augmentation", term.head, AUGMENTATIONS)
         steps.append(read_options(AUGMENTATIONS[term.head].kind, term.options, f"augmentation {term.head}"))
     for what in ("replays", "apart"):
-        if sum(getattr(step, what) for step in steps) > 1:
-            raise ConfigError(f"augmentation {spec!r}: {_alone(what)} stands once")
+        if len(several := [step for step in steps if getattr(step, what)]) > 1:
+            raise ConfigError(f"augmentation {spec!r}: {name_of(several[0])} stands once")
     if any(step.apart for step in steps) and (any(step.copies > 1 or not step.keep for step in steps)):
         raise ConfigError(f"augmentation {spec!r}: bridge makes episodes=, not copies=, and keeps what there is")
     return tuple(steps)
 
 
-def _alone(what: str) -> str:
-    return next(name for name, row in AUGMENTATIONS.items() if getattr(row.kind, what))
+def name_of(step: Augmentation) -> str:
+    """Returns how a spec calls an augmentation."""
+    return next(name for name, row in AUGMENTATIONS.items() if row.kind is type(step))
 
 
 def listed() -> list[dict[str, Any]]:

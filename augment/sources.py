@@ -20,27 +20,30 @@ from toyshift.envs.shifts import Look
 from toyshift.envs.tasks.grasp import GraspEnv
 
 
-class Given(NamedTuple):
-    """What was named: sub-datasets by name, and what they differ in as their plan says ("" without one)."""
+class GivenDatasets(NamedTuple):
+    """What was named: sub-datasets by name, and in what they differ as their plan says, seen and to be done; "" without
+    one.
+    """
 
     parts: dict[str, Path]
-    factor: str
+    factor: str = ""
+    relevant: str = ""
 
 
-def sub_datasets(folder: Path) -> Given | None:
+def sub_datasets(folder: Path) -> GivenDatasets | None:
     """Returns the sub-datasets of a folder that `toyshift data fragment` or `toyshift augment` made; None of another.
     """
     if is_fragmented(folder):
         design, _ = read_plan(folder)
-        return Given({part.name: folder / part.name for part in design.parts}, design.factor)
+        return GivenDatasets({part.name: folder / part.name for part in design.parts}, design.factor, design.relevant)
     marker = Path(folder) / CONFIG
     settings = read_json(marker).get("settings", {}) if marker.exists() else {}
     if names := settings.get("parts"):
-        return Given({name: folder / name for name in names}, settings["factor"])
+        return GivenDatasets({name: folder / name for name in names}, settings["factor"], settings["relevant"])
     return None
 
 
-def given_by(folders: Sequence[Path]) -> Given:
+def given_by(folders: Sequence[Path]) -> GivenDatasets:
     """Returns the sub-datasets that folders are or hold.
 
     Raises:
@@ -51,7 +54,7 @@ def given_by(folders: Sequence[Path]) -> Given:
     names = [Path(folder).resolve().name for folder in folders]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"{', '.join(names) or 'nothing'}: name datasets that differ in their folders' names")
-    return Given(dict(zip(names, map(Path, folders), strict=True)), "")
+    return GivenDatasets(dict(zip(names, map(Path, folders), strict=True)))
 
 
 class Sources:
@@ -62,7 +65,7 @@ class Sources:
         datasets: of each.
     """
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: GivenDatasets) -> None:
         self.names = tuple(given.parts)
         self.datasets: list[Dataset] = open_alike(list(given.parts.values()))
         self._factor = given.factor
@@ -99,7 +102,7 @@ class Sources:
 
 
 @contextlib.contextmanager
-def opened_sources(given: Given) -> Iterator[Sources]:
+def opened_sources(given: GivenDatasets) -> Iterator[Sources]:
     """Yields sub-datasets, which a process keeps between episodes."""
     with contextlib.closing(Sources(given)) as sources:
         yield sources

@@ -75,6 +75,7 @@ OWN: dict[str, dict[str, Any]] = {
     "compare": {"FILE": "trials.csv"},
     "collect": {"--objects": SET, "--episodes": "1", "--workers": "1"},
     "diagnose": {"--data": "data", "--out": "new"},
+    "augment": {"NAME": "duplicate", "SRC... DST": ("data", "new"), "--workers": "1"},
     "data fragment": {"--objects": SET, "--workers": "1"},
     "data view": {"--out": "new.html"},
     "data mix": {"DIR": "data", "--out": "new.json"},
@@ -94,7 +95,7 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size
-REFUSED = ("verify", "data replay", "augment viewpoint", "augment cue", "data check", "study shifts")
+REFUSED = ("verify", "data replay", "augment cue", "data check", "study shifts")
 
 
 class Begun(BaseException):
@@ -130,7 +131,7 @@ def commands() -> list[Command]:
     """Returns all commands as their dataclasses have them, so that new ones are among them."""
     found = []
     for name, command in cli.COMMANDS.items():
-        for word in command.words or ("",):
+        for word in (*command.words, *([] if command.words and name not in cli.OPEN else [""])):
             words, main, _ = cli.find([name, word] if word else [name])
             found.append(Command(words, tuple(option_list(options_of(main)))))
     return found
