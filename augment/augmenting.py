@@ -61,7 +61,7 @@ def augment(
         single = len(folders) == 1 and list(given.parts.values()) == [folders[0].absolute()]
         takes = plan_of_takes(steps, opened)
         settings = {
-            "spec": [repr(step) for step in steps], "seed": seed, "parts": [] if single else list(takes),
+            "steps": [repr(step) for step in steps], "seed": seed, "parts": [] if single else list(takes),
             "factor": given.factor, "relevant": given.relevant,
             "sources": dict(zip(given.parts, (d.content_hash() for d in opened.datasets), strict=True)),
         }  # fmt: skip
@@ -83,7 +83,7 @@ def augment(
             if made == before and len(wanted) > before:
                 told = f"of {len(wanted) - before} copies for {place} none succeeded"
                 raise ConfigError(f"{spec}: {told}: no object fits; allow more, see `toyshift augment --list`")
-            facts = {"spec": spec, "part": name, "sources": list(map(str, given.parts.values())), **settings}
+            facts = {"spec": spec, "part": name, "folders": list(map(str, given.parts.values())), **settings}
             finalize(
                 place, first.action_contract, first.observation_contract,
                 manifest(facts, seed, gl_renderer=renderer), robot_type=str(first.robot_type),

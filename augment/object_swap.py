@@ -45,10 +45,10 @@ class ObjectSwap(Augmentation):
         tries: objects that are tried for a copy.
     """
 
-    tilt: float = 10.0
-    height: float = 0.01
-    width: float = 0.015
-    tries: int = 3
+    tilt: float = 20.0
+    height: float = 0.02
+    width: float = 0.02
+    tries: int = 4
 
     several = True
     replays = True

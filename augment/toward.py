@@ -42,7 +42,7 @@ class Toward(Augmentation):
                 told = f"nothing of {around.span(self.factor).name} lies nearer to {name} than to the others"
                 raise ConfigError(f"{told}, so it has no side of its own: write side=recorded, or another factor=")
         shown = around.values(around.span(self.factor).name, around.own)
-        if self.own and len(sides[around.own]) == 1 and set(shown) == set(sides[around.own]):
+        if self.own and len(set(shown)) == 1 and set(shown) == set(sides[around.own]):
             name = f"{around.names[around.own]} shows {around.span(self.factor).name} {shown[0]:g} alone"
             remedy = "write side=nearer" if self.side == "recorded" else "choose another factor"
             raise ConfigError(f"{name}: its own side holds no new look; {remedy}")

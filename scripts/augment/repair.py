@@ -73,7 +73,7 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift augment viewpoint runs/demos runs/demos-views
     Example: toyshift augment "viewpoint?azimuth=-30:30&copies=2+jitter" runs/demos runs/demos-views
     Example: toyshift augment toward-other runs/fragments runs/repaired
-    Example: toyshift augment bridge runs/left runs/right runs/bridged
+    Example: toyshift augment "bridge?factor=table" runs/left runs/right runs/bridged
     """
     import toyshift.augment as repairs
 
