@@ -66,7 +66,8 @@ class Draw:
         """Draws a value; takes one number of `rng` in any case."""
         share = float(rng.random())
         if self.values:
-            return self.values[int(share * len(self.values))]
+            value = self.values[int(share * len(self.values))]
+            return int(value) if span.whole else value
         low, high = (span.low, span.high) if self.low is None or self.high is None else (self.low, self.high)
         return math.floor(low + share * (high - low + 1)) if span.whole else low + (high - low) * share
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from toyshift.augment import augment, augment_cue, copies
+from toyshift.augment.rerender import render_again
+from toyshift.augment.reskin import repainted
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.data.collecting.config import CollectConfig
@@ -23,6 +26,8 @@ from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.data.store.lerobot import finalize
 from toyshift.diagnostics.before_after import before_after
+from toyshift.envs.tasks.grasp import GraspEnv
+from toyshift.toys.random_toys.toy import COLOURS
 
 FRONT, WRIST = "observation.images.front", "observation.images.wrist"
 MASKS = ("masks.front", "masks.wrist")
@@ -121,7 +126,6 @@ def test_the_bridge_holds_all_places_under_all_tables(told_by_table: Path, made:
 
 
 def test_a_look_of_its_own_reproduces_every_pixel(told_by_table: Path, made: Any) -> None:
-    """And what was painted for one copy is not seen in the next."""
     new = made("appearance?table=1", "table")[0]
     for old, copy in pairs(told_by_table, [new]):
         same(old, copy)
@@ -155,8 +159,6 @@ def test_what_one_run_changed_stays_in_the_next(told_by_table: Path, made: Any, 
 
 
 def test_toys_and_words_are_painted_alike(told_by_table: Path, made: Any) -> None:
-    from toyshift.toys.random_toys.toy import COLOURS
-
     right = []
     for old, new in pairs(told_by_table, made("reskin")):
         same(old, new, *STILL, *MASKS)
@@ -172,6 +174,29 @@ def test_toys_and_words_are_painted_alike(told_by_table: Path, made: Any) -> Non
         right.append(hue[to[word]] >= hue[word])  # nearer to the new colour than to the old, whatever the light
     assert len(right) >= 4
     assert np.mean(right) >= 0.75  # of grey, white and black the hue is one
+
+
+def test_what_was_painted_for_one_episode_is_not_seen_in_the_next() -> None:
+    swap = dict(zip(COLOURS, [*list(COLOURS)[1:], *list(COLOURS)[:1]], strict=True))
+    with contextlib.closing(GraspEnv(objects="toys:train?n=12", task="pick", image_size=32)) as env:
+        _, info = env.reset(seed=0, options={"episode": 0})
+        meta = {"object_id": env.object.id, "model_hash": env.model_hash(), "others": list(env.other_ids)}
+        episode = Episode(0, {SIM_STATE: np.stack([env.sim_state()] * 2)}, meta)
+
+        def drawn(colours: dict[str, str] | None) -> dict[str, np.ndarray[Any, Any]]:
+            frames = {key: np.zeros((2, 32, 32, 3), np.uint8) for key in (FRONT,)}
+            frames |= {"masks.front": np.zeros((2, 32, 32), np.uint8), SIM_STATE: episode.frames[SIM_STATE]}
+            frames |= {f"camera.front.{k}trinsics": np.zeros((2, n, n)) for k, n in (("ex", 4), ("in", 3))}
+            repaint = (lambda env: repainted(env.scene, colours)) if colours else None
+            render_again(env, episode, ("front",), frames, repaint)
+            return frames
+
+        before, painted, after = drawn(None), drawn(swap), drawn(None)
+    assert len(info["objects"]) > 1
+    np.testing.assert_array_equal(before[FRONT], after[FRONT])
+    changed = (before[FRONT] != painted[FRONT]).any(axis=-1)
+    assert changed[before["masks.front"] == 2].any()  # others too
+    np.testing.assert_array_equal(painted[FRONT][0], painted[FRONT][1])  # not painted twice
 
 
 def test_swapped_objects_are_lifted_by_the_same_actions(told_by_table: Path, made: Any) -> None:
