@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.envs.shifts import Look
 
+DOCS = Path(__file__).parents[2] / "docs" / "augment.md"
 TABLES = FactorSpan("table", 0, 5, whole=True)
 
 
@@ -70,6 +72,15 @@ def test_every_row_is_read_by_its_name_alone() -> None:
         step, = read_spec(row["name"])
         assert isinstance(step, Augmentation)
         assert (step.copies, step.keep) == (1, True)
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the tests run against an installed wheel")
+def test_the_page_has_every_row_with_its_keys() -> None:
+    lines = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    for row in listed():
+        line = next(line for line in lines if line.startswith(f"| `{row['name']}` |"))
+        same_keys = "as `toward-other`" in line
+        assert same_keys or all(f"`{key}" in line for key in row["keys"]), line
 
 
 def shown(spec: str, own: int, count: int = 3000) -> list[int]:
