@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from toyshift.augment.augmentation import Around
 from toyshift.augment.rerender import CONFIG
 from toyshift.core.errors import ConfigError
-from toyshift.core.files import read_json
+from toyshift.core.files import read_json, real_path
 from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
 from toyshift.data.collecting.replay import environment_of
 from toyshift.data.store.dataset import Dataset
@@ -51,7 +51,7 @@ def given_by(folders: Sequence[Path]) -> GivenDatasets:
     """
     if len(folders) == 1 and (found := sub_datasets(folders[0])):
         return found
-    names = [Path(folder).resolve().name for folder in folders]
+    names = [real_path(folder).name for folder in folders]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"{', '.join(names) or 'nothing'}: name datasets that differ in their folders' names")
     return GivenDatasets(dict(zip(names, map(Path, folders), strict=True)))

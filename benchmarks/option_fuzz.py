@@ -61,6 +61,7 @@ OTHERS = (
     "camera-azimuth=-1", "shift=3", "meshes:meshes?unit=m&scale=1e308",
     "noisy:nan", "noisy:2", "detector", "os:getcwd", "os:nothing", ":", "a:", ":a", ".a:b", "sys:path", "2-6", "6-2",
     "9-" + "9" * 5000, "timm:file", "timm:", "mae:missing.safetensors", "shipped", "unit", "localhost", "256.0.0.1",
+    "viewpoint?azimuth=nan", "toward-own?side=x", "object-swap?tries=0", "crop?scale=0", "bridge", "reskin+", "jitter",
     "m", "mm", "0.1", "bridge_dataset", "front", "wrist", "target", "toyshift/Pick-v0", "local", "auto",
 )  # fmt: skip
 # Words of a command that works; where it stands, of an option that must be given.
