@@ -117,6 +117,9 @@ def _changed(making: Making, sources: Sources, take: Take) -> Episode | None:
         repaint = functools.partial(_repaint, seen.colours) if seen.colours else None
         render_again(env, episode, tuple(again), frames, repaint)
         meta = meta | {"factors": factors_of_copy(meta.get("factors", {}), seen)}
+        for name, value in seen.values.items():
+            if f"factor.{name}" in frames:
+                frames[f"factor.{name}"][:] = value
     task = str(meta.get("task", ""))
     for step, rng in zip(making.steps, streams, strict=True):
         frames = step.frames(frames, there, rng)
