@@ -1,6 +1,6 @@
 """Toys in permuted colours, and the words of the instruction permuted alike: what is told stays true of what is seen.
 
-AugZero's idea (docs of the paper "data factors for compositional generalization"): copies in a new vocabulary.
+The idea is AugZero's, of "Data Factors for Better Compositional Generalization": copies in a new vocabulary.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WORD = re.compile(rf"\b(?:(an?) )?({'|'.join(COLOURS)})\b")
 
 @dataclasses.dataclass(frozen=True)
 class Reskin(Augmentation):
-    """One permutation of the named colours for each copy: no two colours become the same one."""
+    """One permutation of the named colours for each copy: each becomes another, and no two the same."""
 
     def check(self, around: Around) -> None:
         if any(look.object_colour for look in around.looks[around.own]):
@@ -30,9 +30,8 @@ class Reskin(Augmentation):
             raise ConfigError(f"{name} has episodes whose object_colour hides the toys' own colours, which it permutes")
 
     def see(self, seen: SeenAs, around: Around, rng: np.random.Generator) -> SeenAs:
-        names = list(COLOURS)
-        to = (names[i] for i in rng.permutation(len(names)))
-        return dataclasses.replace(seen, colours=dict(zip(names, to, strict=True)))
+        circle = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))]  # each becomes the next: none stays
+        return dataclasses.replace(seen, colours=dict(zip(circle, [*circle[1:], circle[0]], strict=True)))
 
     def told(self, task: str, seen: SeenAs) -> str:
         return renamed(task, seen.colours)

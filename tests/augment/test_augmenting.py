@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.augment import augment, augment_cue, copies
+from toyshift.augment import augment, augment_cue, copies, given_by
 from toyshift.augment.rerender import render_again
 from toyshift.augment.reskin import repainted
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
@@ -81,6 +81,8 @@ def test_duplicates_are_equal_and_say_where_they_come_from(told_by_table: Path, 
         same(old, new)
         assert new.meta["_augmented"]["copy"] == 1
     only = made("duplicate?copies=2&keep=no", "only")
+    given = given_by([only[0].folder.parent])  # it hands on what its sub-datasets differ in
+    assert (tuple(given.parts), given.factor, given.relevant) == (("part-0", "part-1"), "table", "position")
     assert [part.num_episodes for part in only] == [8, 8]
     assert only[0].manifest["config"]["spec"] == "duplicate?copies=2&keep=no"
     assert only[0].meta(4)["_augmented"] == {
@@ -102,8 +104,8 @@ def test_toward_changes_the_table_alone(spec: str, sides: Any, told_by_table: Pa
 def test_the_theory_s_order_is_seen_in_dependence_and_disparity(told_by_table: Path, tmp_path: Path) -> None:
     found = {}
     for spec in ("duplicate", "toward-own", "toward-other", "bridge"):
-        parts = augment(spec, told_by_table, tmp_path / spec, workers=0)["parts"]
-        rows = before_after([told_by_table], [Path(part["out"]) for part in parts], ("position", "table"))
+        augment(spec, told_by_table, tmp_path / spec, workers=0)
+        rows = before_after([told_by_table], [tmp_path / spec], ("position", "table"))
         found[spec] = {row["measure"]: (row["before"]["value"], row["after"]["value"]) for row in rows}
     nmi = {spec: rows["NMI(position, table)"][1] for spec, rows in found.items()}
     assert nmi["toward-other"] < nmi["toward-own"]

@@ -19,6 +19,7 @@ from toyshift.core.information import normalised_mutual_information
 from toyshift.core.seeds import episode_rng
 from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.envs.shifts import Look
+from toyshift.toys.random_toys.toy import COLOURS
 
 DOCS = Path(__file__).parents[2] / "docs" / "augment.md"
 TABLES = FactorSpan("table", 0, 5, whole=True)
@@ -147,6 +148,11 @@ def test_words_are_permuted_with_their_articles() -> None:
     assert renamed(told, colours) == "pick up the toy made of a red ring and two orange cuboids"
     assert renamed(renamed(told, colours), colours) == told
     assert renamed("pick up the mustard bottle", colours) == "pick up the mustard bottle"
+    step, = read_spec("reskin")
+    for seed in range(50):
+        drawn = step.see(SeenAs(Look()), AROUND, np.random.default_rng(seed)).colours
+        assert set(drawn) == set(drawn.values()) == set(COLOURS)
+        assert all(old != new for old, new in drawn.items())
 
 
 def test_an_object_is_put_where_its_own_grasp_is_the_hand_s() -> None:
