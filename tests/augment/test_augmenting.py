@@ -67,7 +67,7 @@ def pairs(there: Path, new: list[Dataset]) -> list[tuple[Episode, Episode]]:
     return found
 
 
-def same(a: Episode, b: Episode, *keys: str) -> None:
+def check_same(a: Episode, b: Episode, *keys: str) -> None:
     for key in keys or a.frames:
         np.testing.assert_array_equal(a.frames[key], b.frames[key], err_msg=key)
 
@@ -78,7 +78,7 @@ def table(meta: dict[str, Any]) -> int:
 
 def test_duplicates_are_equal_and_say_where_they_come_from(told_by_table: Path, made: Any) -> None:
     for old, new in pairs(told_by_table, made("duplicate")):
-        same(old, new)
+        check_same(old, new)
         assert new.meta["_augmented"]["copy"] == 1
     only = made("duplicate?copies=2&keep=no", "only")
     given = given_by([only[0].folder.parent])  # it hands on what its sub-datasets differ in
@@ -95,7 +95,7 @@ def test_duplicates_are_equal_and_say_where_they_come_from(told_by_table: Path, 
 ])  # fmt: skip
 def test_toward_changes_the_table_alone(spec: str, sides: Any, told_by_table: Path, made: Any) -> None:
     for i, (old, new) in enumerate(pairs(told_by_table, made(spec))):
-        same(old, new, *STILL, *MASKS, "camera.front.extrinsics")
+        check_same(old, new, *STILL, *MASKS, "camera.front.extrinsics")
         assert table(new.meta) in sides[i // 4]
         assert new.meta["factors"]["sub_dataset"]["table"] == table(new.meta)  # for NMI
         assert np.array_equal(old.frames[FRONT], new.frames[FRONT]) == (table(old.meta) == table(new.meta))
@@ -130,16 +130,16 @@ def test_the_bridge_holds_all_places_under_all_tables(told_by_table: Path, made:
 def test_a_look_of_its_own_reproduces_every_pixel(told_by_table: Path, made: Any) -> None:
     new = made("appearance?table=1", "table")[0]
     for old, copy in pairs(told_by_table, [new]):
-        same(old, copy)
+        check_same(old, copy)
     for old, copy in pairs(told_by_table, made("viewpoint?azimuth=0+jitter?brightness=0&contrast=0&colour=0", "none")):
-        same(old, copy)
+        check_same(old, copy)
 
 
 def test_the_front_camera_goes_where_it_is_sent(told_by_table: Path, made: Any) -> None:
     from toyshift.envs.scene.surroundings import front_camera_pose
 
     for old, new in pairs(told_by_table, made("viewpoint?azimuth=5:20&elevation=-10&distance=1.2&fov=4")):
-        same(old, new, *STILL, WRIST, "masks.wrist")
+        check_same(old, new, *STILL, WRIST, "masks.wrist")
         factors = new.meta["factors"]
         assert (factors["camera-elevation"], factors["camera-distance"], factors["camera-fov"]) == (-10, 1.2, 4)
         assert 5 <= factors["look"]["azimuth"] <= 20
@@ -157,13 +157,13 @@ def test_what_one_run_changed_stays_in_the_next(told_by_table: Path, made: Any, 
     again = augment("appearance?object_colour=0", turned.folder, tmp_path / "again", workers=0)
     new = open_dataset(Path(again["out"]))
     assert new.folder == tmp_path / "again"  # of one dataset one comes
-    same(turned.episode(0), new.episode(4))
+    check_same(turned.episode(0), new.episode(4))
 
 
 def test_toys_and_words_are_painted_alike(told_by_table: Path, made: Any) -> None:
     right = []
     for old, new in pairs(told_by_table, made("reskin")):
-        same(old, new, *STILL, *MASKS)
+        check_same(old, new, *STILL, *MASKS)
         to = new.meta["factors"]["colours"]
         word = old.meta["task"].split()[-2]
         if word not in COLOURS:  # a toy of several colours
@@ -290,7 +290,7 @@ def test_without_states_images_can_still_be_changed(told_by_table: Path, tmp_pat
         augment("viewpoint", plain, tmp_path / "out", workers=0)
     augment("crop?scale=0.5+jitter", plain, tmp_path / "out", workers=0)
     old, new = open_dataset(plain).episode(0), open_dataset(tmp_path / "out").episode(4)
-    same(old, new, ACTION, STATE)
+    check_same(old, new, ACTION, STATE)
     assert not np.array_equal(old.frames[FRONT], new.frames[FRONT])
     focal = [episode.frames["camera.front.intrinsics"][0, 0, 0] for episode in (old, new)]
     assert focal[1] == pytest.approx(2 * focal[0])
