@@ -126,7 +126,3 @@ class Augmentation:
     def frames(self, frames: Frames, cameras: Sequence[str], rng: np.random.Generator) -> Frames:
         """Returns a copy's frames with its images changed."""
         return frames
-
-    def told(self, task: str, seen: SeenAs) -> str:
-        """Returns the instruction of a copy."""
-        return task

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from toyshift.augment.augmentation import Augmentation, SeenAs
 from toyshift.augment.rerender import render_again
-from toyshift.augment.reskin import repainted
+from toyshift.augment.reskin import repainted, told_anew
 from toyshift.augment.sources import GivenDatasets, Sources, look_of, opened_sources
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
@@ -22,7 +22,8 @@ from toyshift.data.episode import Episode, Frames, episode_indices, write_encode
 from toyshift.envs.shifts import TRAINING, Variation
 from toyshift.envs.tasks.grasp import GraspEnv
 
-CHANGED = "changed"  # of an episode's factors: shift factors that an augmentation gave it, with what they drew
+# of an episode's factors: shift factors that an augmentation gave it, with what they drew, and how it painted toys
+CHANGED, COLOURS = "changed", "colours"
 
 
 class Take(NamedTuple):
@@ -92,17 +93,20 @@ def _changes(step: Augmentation) -> bool:
 def _changed(making: Making, sources: Sources, take: Take) -> Episode | None:
     dataset, around = sources.datasets[take.part], sources.around(take.part)
     there = dataset.observation_contract.camera_names
-    streams = [
-        episode_rng(making.seed, take.episode, f"augment {i} {type(step).__name__} {take.part} {take.copy}")
-        for i, step in enumerate(making.steps)
-    ]  # each its own: what one draws changes nothing of what another does
+    kinds = [type(step).__name__ for step in making.steps]
+    streams = [  # each its own: what one draws changes nothing of what another does
+        episode_rng(making.seed, take.episode, f"augment {kind} {kinds[:i].count(kind)} {take.part} {take.copy}")
+        for i, kind in enumerate(kinds)
+    ]
     meta = sources.metas[take.part][take.episode]
+    acting = next((i for i, step in enumerate(making.steps) if step.replays), None)
     before = seen_of(meta)
+    if acting is not None:  # it shows other objects, in their own colours
+        before = dataclasses.replace(before, colours={})
     seen = before
     for step, rng in zip(making.steps, streams, strict=True):
         seen = step.see(seen, around, rng)
     episode: Episode | None = dataset.episode(take.episode)
-    acting = next((i for i, step in enumerate(making.steps) if step.replays), None)
     if acting is not None:
         put_into(sources.env(take.part), meta, take.episode, before)
         episode = making.steps[acting].episode(sources, take.part, take.episode, streams[acting])
@@ -120,11 +124,10 @@ def _changed(making: Making, sources: Sources, take: Take) -> Episode | None:
         for name, value in seen.values.items():
             if f"factor.{name}" in frames:
                 frames[f"factor.{name}"][:] = value
-    task = str(meta.get("task", ""))
     for step, rng in zip(making.steps, streams, strict=True):
         frames = step.frames(frames, there, rng)
-        task = step.told(task, seen)
-    return Episode(take.episode, frames, meta | ({"task": task} if "task" in meta else {}))
+    task = {"task": told_anew(str(meta["task"]), before, seen)} if "task" in meta else {}
+    return Episode(take.episode, frames, meta | task)
 
 
 def _repaint(colours: Mapping[str, str], env: GraspEnv) -> Any:
@@ -135,9 +138,11 @@ def _repaint(colours: Mapping[str, str], env: GraspEnv) -> Any:
 
 def seen_of(meta: Mapping[str, Any]) -> SeenAs:
     """Returns how a recorded episode is seen, beside its shift."""
-    changed = meta.get("factors", {}).get(CHANGED, {})
+    factors = meta.get("factors", {})
+    changed = factors.get(CHANGED, {})
     values = {name: float(value) for name, (value, *_) in changed.items()}
-    return SeenAs(look_of(dict(meta)), values, {name: tuple(draws) for name, (_, *draws) in changed.items()})
+    draws = {name: tuple(rest) for name, (_, *rest) in changed.items()}
+    return SeenAs(look_of(dict(meta)), values, draws, factors.get(COLOURS, {}))
 
 
 def factors_of_copy(factors: Mapping[str, Any], seen: SeenAs) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def factors_of_copy(factors: Mapping[str, Any], seen: SeenAs) -> dict[str, Any]:
     if seen.values:
         told[CHANGED] = {name: [value, *seen.draws[name]] for name, value in seen.values.items()}
     if seen.colours:
-        told["colours"] = dict(seen.colours)
+        told[COLOURS] = dict(seen.colours)
     return told
 
 

@@ -135,7 +135,7 @@ class ObjectSwap(Augmentation):
                 break
         if not done:
             return None
-        factors = dict(meta.get("factors", {}))
+        factors = {key: value for key, value in meta.get("factors", {}).items() if key != "colours"}  # not painted
         if "sub_dataset" in factors and "sub_dataset" in other.get("factors", {}):
             factors["sub_dataset"] = factors["sub_dataset"] | {"object": other["factors"]["sub_dataset"]["object"]}
         told = {

@@ -31,10 +31,15 @@ class Reskin(Augmentation):
 
     def see(self, seen: SeenAs, around: Around, rng: np.random.Generator) -> SeenAs:
         circle = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))]  # each becomes the next: none stays
-        return dataclasses.replace(seen, colours=dict(zip(circle, [*circle[1:], circle[0]], strict=True)))
+        following = dict(zip(circle, [*circle[1:], circle[0]], strict=True))
+        return dataclasses.replace(seen, colours={name: following[seen.colours.get(name, name)] for name in COLOURS})
 
-    def told(self, task: str, seen: SeenAs) -> str:
-        return renamed(task, seen.colours)
+
+def told_anew(task: str, before: SeenAs, seen: SeenAs) -> str:
+    """Returns the instruction of an episode that was seen otherwise before."""
+    if seen.colours == before.colours:
+        return task
+    return renamed(task, {before.colours.get(name, name): to for name, to in seen.colours.items()})
 
 
 def renamed(task: str, colours: Mapping[str, str]) -> str:

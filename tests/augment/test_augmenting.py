@@ -15,7 +15,7 @@ import pytest
 
 from toyshift.augment import augment, augment_cue, copies, given_by
 from toyshift.augment.rerender import render_again
-from toyshift.augment.reskin import repainted
+from toyshift.augment.reskin import renamed, repainted
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import ConfigError, ContractError, FileError
 from toyshift.data.collecting.config import CollectConfig
@@ -153,11 +153,15 @@ def test_the_front_camera_goes_where_it_is_sent(told_by_table: Path, made: Any) 
 
 
 def test_what_one_run_changed_stays_in_the_next(told_by_table: Path, made: Any, tmp_path: Path) -> None:
-    turned = made("viewpoint?elevation=10&keep=no+appearance?light_colour=1", "turned")[0]
+    turned = made("viewpoint?elevation=10&keep=no+appearance?light_colour=1+reskin", "turned")[0]
     again = augment("appearance?object_colour=0", turned.folder, tmp_path / "again", workers=0)
     new = open_dataset(Path(again["out"]))
     assert new.folder == tmp_path / "again"  # of one dataset one comes
     check_same(turned.episode(0), new.episode(4))
+    twice = open_dataset(Path(augment("reskin?keep=no", turned.folder, tmp_path / "twice", workers=0)["out"]))
+    tasks = [[dataset.meta(e)["task"] for e in range(4)] for dataset in (open_dataset(told_by_table / "part-0"), twice)]
+    colours = [twice.meta(e)["factors"]["colours"] for e in range(4)]
+    assert [renamed(task, to) for task, to in zip(tasks[0], colours, strict=True)] == tasks[1]
 
 
 def test_toys_and_words_are_painted_alike(told_by_table: Path, made: Any) -> None:
