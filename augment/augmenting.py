@@ -72,9 +72,9 @@ def augment(
         check(steps, opened)
         first = opened.datasets[0]
         renderer = gl_renderer_name() if any(step.states for step in steps) else "none"
-    runs.claim(out / CONFIG, key, settings)
     parts = []
     with pool_at(ray, workers) as pool:
+        runs.claim(out / CONFIG, key, settings)
         for name, wanted in takes.items():
             place = out if single else out / name
             making = Making(given, steps, spec, place.absolute(), seed)

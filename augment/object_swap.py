@@ -15,6 +15,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.fields import check_ranges
 from toyshift.data.episode import EXECUTED, Episode
 from toyshift.envs.rotations import matrix_to_quat, yaw_to_matrix
+from toyshift.envs.tasks.pick import phrase
 
 if TYPE_CHECKING:
     from toyshift.augment.sources import Sources
@@ -110,6 +111,8 @@ class ObjectSwap(Augmentation):
         if beside and other["object_id"] in beside:
             return None
         env.load_sim_state(other["object_id"], episode.frames[SIM_STATE][0], None, beside)
+        if env.config.task == "pick" and phrase(env.object) in [phrase(thing) for thing, _, _ in env.others()]:
+            return None  # an instruction could not tell it from what lies beside it
         data, target = env.scene.data, env.scene.target
         data.qpos[target.qpos] = [*fit.pose[:3, 3], *matrix_to_quat(fit.pose[:3, :3])]
         data.qvel[target.qvel] = 0.0

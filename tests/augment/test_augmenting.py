@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from toyshift.augment import augment, augment_cue, copies, given_by
 from toyshift.augment.rerender import render_again
 from toyshift.augment.reskin import renamed, repainted
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
-from toyshift.core.errors import ConfigError, ContractError, FileError
+from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import fragment
 from toyshift.data.collecting.fragment_folder import collect_fragments
@@ -300,7 +301,9 @@ def test_without_states_images_can_still_be_changed(told_by_table: Path, tmp_pat
     assert focal[1] == pytest.approx(2 * focal[0])
 
 
-def test_sub_datasets_under_different_contracts_are_refused(told_by_table: Path, tmp_path: Path) -> None:
+def test_what_cannot_begin_takes_no_folder(
+    told_by_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one_camera = variant(told_by_table / "part-1", tmp_path / "one", lambda key: "front" not in key)
     with pytest.raises(ContractError, match=r"differ .camera front"):
         augment("bridge?factor=table", (told_by_table / "part-0", one_camera), tmp_path / "out", workers=0)
@@ -310,4 +313,7 @@ def test_sub_datasets_under_different_contracts_are_refused(told_by_table: Path,
         augment("viewpoint", one_camera, tmp_path / "out", workers=0)
     with pytest.raises(ConfigError, match="another destination"):
         augment("duplicate", one_camera, one_camera, workers=0)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match="needs Ray"):
+        augment("duplicate", one_camera, tmp_path / "out", ray="local")
     assert not (tmp_path / "out").exists()
