@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from toyshift.core import runs
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.contract import SIM_STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import json_hash, real_path
@@ -20,7 +21,7 @@ from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import Job, play
 from toyshift.data.collecting.replay import begin_again, environment_of
-from toyshift.data.episode import Episode, episode_indices, write_episode
+from toyshift.data.episode import Episode, Frames, episode_indices, write_episode
 from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.data.store.lerobot import finalize
 from toyshift.envs.render.renderer import gl_renderer_name
@@ -28,6 +29,7 @@ from toyshift.envs.shifts import Look
 from toyshift.envs.tasks.grasp import GraspEnv
 
 CONFIG = "augment.json"
+Repaint = Callable[[GraspEnv], tuple[Indices, Array]]  # geoms (n,) and their colours (n, 4)
 
 
 class NewLooks(Protocol):
@@ -86,17 +88,27 @@ def _load(env: GraspEnv, episode: Episode, t: int) -> None:
     env.load_sim_state(meta["object_id"], state, meta["model_hash"], meta.get("others"))
 
 
-def _rerender(config: Rerendering, cameras: Sequence[str], opened: tuple[Dataset, GraspEnv], index: int) -> None:
-    """Writes episode `index` of the new dataset."""
-    dataset, env = opened
-    episode = dataset.episode(index)
-    frames = {k: np.array(v) for k, v in episode.frames.items()}
-    factors = episode.meta.get("factors", {})
-    if factors.get("shift") or env.shifts.items:
-        begin_again(env, episode.meta, index)
-    env.look = config.looks.look(episode.meta, episode_rng(config.seed, index, config.looks.kind))
+def render_again(
+    env: GraspEnv, episode: Episode, cameras: Sequence[str], frames: Frames, repaint: Repaint | None = None
+) -> None:
+    """Writes what cameras see of every state of an episode, under the environment's present look, into frames.
+
+    Args:
+        env: of the episode; its shift has begun.
+        episode: its states and objects count.
+        cameras: names.
+        frames: gets images, masks and camera poses.
+        repaint: gives geoms, and colours to paint them in instead; they are painted back afterwards.
+    """
+    geoms: Indices | None = None
     for t in range(len(frames[SIM_STATE])):
         _load(env, episode, t)
+        model = env.scene.model
+        if repaint and geoms is None:
+            geoms, paint = repaint(env)
+            own = model.geom_rgba[geoms].copy()
+        if geoms is not None:
+            model.geom_rgba[geoms] = paint
         for camera in cameras:
             view = env.renderer().render(camera, env.config.image_sizes[camera])
             extrinsics, intrinsics = env.camera_pose(camera)
@@ -106,6 +118,20 @@ def _rerender(config: Rerendering, cameras: Sequence[str], opened: tuple[Dataset
             }
             for key, value in drawn.items():
                 frames[key][t] = value
+    if geoms is not None:  # a scene with the same toys is not written again
+        env.scene.model.geom_rgba[geoms] = own
+
+
+def _rerender(config: Rerendering, cameras: Sequence[str], opened: tuple[Dataset, GraspEnv], index: int) -> None:
+    """Writes episode `index` of the new dataset."""
+    dataset, env = opened
+    episode = dataset.episode(index)
+    frames = {k: np.array(v) for k, v in episode.frames.items()}
+    factors = episode.meta.get("factors", {})
+    if factors.get("shift") or env.shifts.items:
+        begin_again(env, episode.meta, index)
+    env.look = config.looks.look(episode.meta, episode_rng(config.seed, index, config.looks.kind))
+    render_again(env, episode, cameras, frames)
     look = dataclasses.asdict(env.look)
     if "sub_dataset" in factors:
         factors = factors | {"sub_dataset": factors["sub_dataset"] | look}

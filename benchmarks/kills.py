@@ -214,7 +214,7 @@ def main() -> int:
     args = parser.parse_args()
     import torch  # noqa: F401  once for all commands, whose processes are forked
 
-    import toyshift.augment.viewpoint
+    import toyshift.augment.augmenting
     import toyshift.diagnostics.evaluation
     import toyshift.scripts.studies.lego_table  # noqa: F401
 

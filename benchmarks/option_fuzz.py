@@ -61,6 +61,7 @@ OTHERS = (
     "camera-azimuth=-1", "shift=3", "meshes:meshes?unit=m&scale=1e308",
     "noisy:nan", "noisy:2", "detector", "os:getcwd", "os:nothing", ":", "a:", ":a", ".a:b", "sys:path", "2-6", "6-2",
     "9-" + "9" * 5000, "timm:file", "timm:", "mae:missing.safetensors", "shipped", "unit", "localhost", "256.0.0.1",
+    "viewpoint?azimuth=nan", "toward-own?side=x", "object-swap?tries=0", "crop?scale=0", "bridge", "reskin+", "jitter",
     "m", "mm", "0.1", "bridge_dataset", "front", "wrist", "target", "toyshift/Pick-v0", "local", "auto",
 )  # fmt: skip
 # Words of a command that works; where it stands, of an option that must be given.
@@ -75,6 +76,7 @@ OWN: dict[str, dict[str, Any]] = {
     "compare": {"FILE": "trials.csv"},
     "collect": {"--objects": SET, "--episodes": "1", "--workers": "1"},
     "diagnose": {"--data": "data", "--out": "new"},
+    "augment": {"NAME": "duplicate", "SRC... DST": ("data", "new"), "--workers": "1"},
     "data fragment": {"--objects": SET, "--workers": "1"},
     "data view": {"--out": "new.html"},
     "data mix": {"DIR": "data", "--out": "new.json"},
@@ -99,7 +101,7 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size
-REFUSED = ("verify", "data replay", "augment viewpoint", "augment cue", "data check", "study shifts")
+REFUSED = ("verify", "data replay", "augment cue", "data check", "study shifts")
 
 
 class Begun(BaseException):
@@ -135,7 +137,7 @@ def commands() -> list[Command]:
     """Returns all commands as their dataclasses have them, so that new ones are among them."""
     found = []
     for name, command in cli.COMMANDS.items():
-        for word in command.words or ("",):
+        for word in (*command.words, *([] if command.words and name not in cli.OPEN else [""])):
             words, main, _ = cli.find([name, word] if word else [name])
             found.append(Command(words, tuple(option_list(options_of(main)))))
     return found

@@ -24,6 +24,7 @@ from toyshift.envs.shifts import FACTORS as LOOK_FACTORS
 
 OFTENER = 3.0  # times that one dataset is drawn in a mixture that is tried
 WORTH = 0.8  # what a mixture must leave of the dependence to be recommended
+APART = 0.5  # share of a factor's values that two datasets have in common, below which copies bring them together
 PLACES = ("position", "position.x", "position.y")
 
 
@@ -57,6 +58,12 @@ def _rendered(pair: Pair, given: Sequence[Path], every: Sequence[Outline]) -> li
         command = f"toyshift augment cue {_told(given[0])} {_told(given[0], '-clean')} {dials} --correlation 0"
         what = f"render the same episodes with {design.factor} drawn from all datasets' ranges in each"
         lines.append(f"{what} (overlap: the dependence is gone)\n{command}")
+    elif pair.irrelevant in LOOK_FACTORS and pair.overlap and pair.overlap[1] < APART:
+        spec = shlex.quote(f"toward-other?factor={pair.irrelevant}&side=recorded")
+        what = f"add to each as many copies that show {pair.irrelevant} as the others do (overlap)"
+        named = list(given) or [outline.path for outline in every]
+        command = f"toyshift augment {spec} {' '.join(map(_told, named))} {_told(named[0], '-overlapping')}"
+        lines.append(f"{what}\n{command}")
     if pair.irrelevant == "azimuth" and all("front" in outline.cameras for outline in every):
         angles = [meta["factors"]["look"]["azimuth"] for outline in every for meta in outline.metas]
         turn = f"--azimuth {min(angles):g} {max(angles):g}"

@@ -21,19 +21,19 @@ CACHE_VERSION = 1
 
 
 def opened(paths: Sequence[Path]) -> dict[str, Outline]:
-    """Opens datasets, by their place; a folder of `toyshift data fragment` is its sub-datasets.
+    """Opens datasets, by their place; a folder of `toyshift data fragment` or `toyshift augment` is its sub-datasets.
 
     Raises:
         ConfigError: one is named twice.
         FileError: one is missing, damaged, empty or of no format that is known.
     """
-    from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
+    from toyshift.augment.sources import sub_datasets
     from toyshift.data.formats.outline import outline_of
 
     places: list[Path] = []
     for path in paths:
-        parts = read_plan(path)[0].parts if is_fragmented(path) else ()
-        places += [path / part.name for part in parts] or [path]
+        given = sub_datasets(path)
+        places += given.parts.values() if given else [path]
     if twice := next((p for i, p in enumerate(places) if real_path(p) in map(real_path, places[:i])), None):
         raise ConfigError(f"{twice} is named twice; its episodes would count twice")
     return {str(path): outline_of(path) for path in places}

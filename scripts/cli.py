@@ -55,13 +55,14 @@ TABLE = (
     ("compare", "compare", "says which policy is better, from result files of any origin", ""),
     ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
     ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),
-    ("augment", "augment", "makes a repaired copy of a dataset", "cue viewpoint"),
+    ("augment", "augment", "makes repaired copies of datasets", "cue"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
     ("verify", "verify", "re-runs the golden vectors of a bundle", ""),
     ("report", "report", "writes the HTML report of a run", ""),
     ("doctor", "doctor", "says what this machine has, how fast it is, and what is missing", ""),
 )  # fmt: skip
+OPEN = {"augment": "repair"}  # commands behind which other words than their second ones stand: what takes those
 COMMANDS = {name: Command(f"toyshift.scripts.{file}", text, tuple(words.split())) for name, file, text, words in TABLE}
 
 ABOUT = "Measures the generalization of robot grasping policies, and what changes it."
@@ -75,7 +76,7 @@ EPILOG = """examples:
   toyshift evaluate --policy runs/detpool --objects ycb-like --trials 100 --out runs/eval
   toyshift compare runs/a runs/b                         which policy is better, and how sure; toyshift power plans it
   toyshift diagnose --policy runs/detpool                what it is sensitive to; --data, --rows: --list shows all
-  toyshift augment viewpoint runs/demos runs/views --azimuth -30 30
+  toyshift augment bridge runs/fragments runs/bridged    repairs datasets; --list shows all
   toyshift export runs/detpool --out bundle              then: toyshift verify bundle
   toyshift report runs/eval                              one HTML file
   toyshift doctor                                        what works here, and how fast
@@ -104,6 +105,8 @@ def find(argv: Sequence[str]) -> tuple[str, Callable[[Any], dict[str, Any]], lis
     if name not in COMMANDS:
         raise UnknownNameError("command", name, COMMANDS)
     command, rest = COMMANDS[name], list(argv[1:])
+    if name in OPEN and (not rest or rest[0] not in command.words):
+        return name, importlib.import_module(command.place(OPEN[name])).main, rest
     if not command.words:
         return name, importlib.import_module(command.module).main, rest
     if rest and rest[0] in ("-h", "--help"):

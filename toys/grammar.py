@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from toyshift.core.errors import ConfigError, UnknownNameError, shown
+from toyshift.core.terms import SpecTerm, split_spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,24 +38,13 @@ def parse(spec: str) -> tuple[Term, ...]:
     Raises:
         ConfigError: the spec is empty, or a term or an option is malformed or repeated.
     """
-    if not isinstance(spec, str) or not spec.strip():
-        what = "empty" if isinstance(spec, str) else shown(spec)
-        raise ConfigError(f"the object set is {what}; write e.g. 'toys:train' or 'ycb-like?graspable'")
-    return tuple(_parse_term(text.strip(), spec) for text in spec.split("+"))
+    escape = " (in a folder's name, write %2B)"
+    terms = split_spec(spec, "object set", "'toys:train' or 'ycb-like?graspable'", escape)
+    return tuple(_term(term, spec) for term in terms)
 
 
-def _parse_term(text: str, spec: str) -> Term:
-    if not text:
-        what = "there is nothing on one side of a '+' (in a folder's name, write %2B)"
-        raise ConfigError(f"object set {shown(spec)}: {what}")
-    head, _, query = text.partition("?")
-    options: dict[str, str] = {}
-    for item in query.split("&") if query else []:
-        key, _, value = item.partition("=")
-        if not key or key in options:
-            what = f"the options {query!r} hold {'a repeated' if key else 'an empty'} key {key!r}"
-            raise ConfigError(f"object set {shown(spec)}: {what}; write key=value&key=value")
-        options[key] = unquote(value)
+def _term(term: SpecTerm, spec: str) -> Term:
+    text, head, options = term
     head, mark, variant = head.partition("@")
     if mark and not variant:
         raise ConfigError(f"object set {shown(spec)}: the variant behind '@' is empty (in a folder's name, write %40)")

@@ -236,7 +236,8 @@ def test_unknown_option_exits_with_two(capsys: pytest.CaptureFixture[str]) -> No
     "words",
     [
         ["toys", "list"], ["toys", "show"], ["toys", "stats"], ["collect"], ["train"], ["evaluate"], ["diagnose"],
-        ["augment", "viewpoint"], ["serve"], ["export"], ["verify"], ["report"], ["doctor"], ["run", "quickstart"],
+        ["augment"], ["augment", "cue"], ["serve"], ["export"], ["verify"], ["report"], ["doctor"],
+        ["run", "quickstart"],
     ],
     ids=" ".join,
 )

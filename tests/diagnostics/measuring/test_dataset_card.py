@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from toyshift.augment import read_spec
 from toyshift.core.errors import FileError
 from toyshift.core.files import read_json
 from toyshift.data.collecting.dials import fragment
@@ -219,6 +220,19 @@ def test_the_surest_repair_comes_first_and_only_where_it_works(folder: Path) -> 
     elsewhere = {name: dataclasses.replace(one, ours=False) for name, one in outlines.items()}
     assert commands(repairs_of(pair, (folder,), elsewhere)) == []
     assert "record what has to be done under every look" in repairs_of(pair, (folder,), elsewhere)[0]
+
+
+def test_datasets_without_a_plan_are_brought_together_by_copies() -> None:
+    outlines = {n: outline([looks(table=t) for _ in range(4)], f"runs/{n}") for n, t in (("a", 1), ("b", 4))}
+    given = [Path("runs/a"), Path("runs/b")]
+    apart = dataclasses.replace(PAIR, overlap=(0.0, 0.0))
+    copies = commands(repairs_of(apart, given, outlines))[0]
+    spec = "toward-other?factor=table&side=recorded"
+    assert copies == ["toyshift", "augment", spec, "runs/a", "runs/b", "runs/a-overlapping"]
+    words, main, rest = cli.find(copies[1:])
+    assert read_spec(parse(main, rest, words).whole_spec)
+    together = dataclasses.replace(PAIR, overlap=(0.0, 1.0))  # what is tied is tied within them
+    assert not [argv for argv in commands(repairs_of(together, given, outlines)) if "augment" in argv]
 
 
 def test_a_mixture_is_recommended_where_weights_help() -> None:

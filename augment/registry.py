@@ -1,0 +1,95 @@
+"""The table of augmentations, and how a spec of them is read. To add one: a file like `duplicate.py`, and a row here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+from toyshift.augment.augmentation import Augmentation
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.terms import read_options, split_spec
+
+STATES, SEVERAL, NOTHING = "simulator states", "simulator states, several sub-datasets", "nothing"
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationRow:
+    """One row.
+
+    Attributes:
+        name: how a spec calls it.
+        place: "file.class" of this room; imported when it is first used.
+        what: what it makes, in words.
+        needs: what datasets must have.
+        control: whether it is there to be beaten.
+    """
+
+    name: str
+    place: str
+    what: str
+    needs: str = STATES
+    control: bool = False
+
+    @property
+    def kind(self) -> type[Augmentation]:
+        file, _, name = self.place.partition(".")
+        found: type[Augmentation] = getattr(importlib.import_module(f"toyshift.augment.{file}"), name)
+        return found
+
+    def keys(self) -> dict[str, str]:
+        """Returns its keys, and what each is by default."""
+        own = [field for field in dataclasses.fields(self.kind) if field.name not in ("copies", "keep")]
+        return {field.name: "" if field.default is None else str(field.default) for field in own}
+
+
+_ROWS = (
+    AugmentationRow("viewpoint", "viewpoint.NewViewpoint", "copies seen from new front cameras"),
+    AugmentationRow("appearance", "appearance.NewAppearance", "copies under other tables, backgrounds, lights, paint"),
+    AugmentationRow("toward-other", "toward.TowardOther", "copies with looks of another sub-dataset's side", SEVERAL),
+    AugmentationRow("bridge", "bridge.Bridge", "one more sub-dataset: all tasks under all looks", SEVERAL),
+    AugmentationRow("object-swap", "object_swap.ObjectSwap", "copies with objects of the others, graspable alike, "
+                    "acted out and kept if they succeed", SEVERAL),
+    AugmentationRow("reskin", "reskin.Reskin", "copies with toys' colours permuted, and the instruction's words alike"),
+    AugmentationRow("crop", "crop.Crop", "copies of which a part of each image is shown", NOTHING),
+    AugmentationRow("jitter", "jitter.ColourJitter", "copies with other brightness, contrast, colours", NOTHING),
+    AugmentationRow("duplicate", "duplicate.Duplicate", "plain copies", NOTHING, control=True),
+    AugmentationRow("toward-own", "toward.TowardOwn", "copies with new looks of the sub-dataset's own side", SEVERAL,
+                    control=True),
+)  # fmt: skip
+AUGMENTATIONS = {row.name: row for row in _ROWS}
+WITHOUT_STATES = tuple(row.name for row in _ROWS if row.needs == NOTHING)
+
+
+def read_spec(spec: str) -> tuple[Augmentation, ...]:
+    """Reads a spec such as "viewpoint?azimuth=-30:30&copies=2+jitter": what changes each copy, in order.
+
+    Raises:
+        UnknownNameError: there is no such augmentation, or it has no such key; names the nearest.
+        ConfigError: the spec is malformed, a value is wrong, or two terms do not go together.
+    """
+    steps: list[Augmentation] = []
+    for term in split_spec(spec, "augmentation", "viewpoint or 'viewpoint?azimuth=-30:30+jitter'"):
+        if term.head not in AUGMENTATIONS:
+            raise UnknownNameError("augmentation", term.head, AUGMENTATIONS)
+        steps.append(read_options(AUGMENTATIONS[term.head].kind, term.options, f"augmentation {term.head}"))
+    for what in ("replays", "apart"):
+        if len(several := [step for step in steps if getattr(step, what)]) > 1:
+            raise ConfigError(f"augmentation {spec!r}: {name_of(several[0])} stands once")
+    if any(step.apart for step in steps) and (any(step.copies > 1 or not step.keep for step in steps)):
+        raise ConfigError(f"augmentation {spec!r}: bridge makes episodes=, not copies=, and keeps what there is")
+    return tuple(steps)
+
+
+def name_of(step: Augmentation) -> str:
+    """Returns how a spec calls an augmentation."""
+    return next(name for name, row in AUGMENTATIONS.items() if row.kind is type(step))
+
+
+def listed() -> list[dict[str, Any]]:
+    """Returns the table for readers: name, what it makes, needs, keys with their defaults, control."""
+    return [
+        {"name": row.name, "what": row.what, "needs": row.needs, "keys": row.keys(), "control": row.control}
+        for row in AUGMENTATIONS.values()
+    ]
