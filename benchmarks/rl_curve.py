@@ -23,7 +23,8 @@ from PIL import Image, ImageDraw
 from toyshift.core.files import read_json, write_json
 from toyshift.core.manifest import manifest
 from toyshift.diagnostics import EvaluateConfig, evaluate, summarise
-from toyshift.diagnostics.report_charts import nice_ticks, short
+from toyshift.diagnostics.reporting.charts import nice_ticks
+from toyshift.diagnostics.reporting.formatting import short
 from toyshift.scripts.options import parse
 from toyshift.scripts.studies.charts import COLOURS, GRID, INK, SCALE, font, save
 from toyshift.scripts.train_rl import main as train_rl

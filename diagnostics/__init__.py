@@ -53,7 +53,7 @@ _PLACES = {
     "ReferenceScale": "reference_scale",
     "UnitScale": "reference_scale",
     "make_scale": "reference_scale",
-    "ReportData": "report_data",
-    "write_report": "report",
+    "ReportData": "reporting.data",
+    "write_report": "reporting.page",
 }
 __getattr__, __dir__ = lazy_names(__name__, _PLACES)

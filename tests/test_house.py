@@ -59,7 +59,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "act": ("network",),
         "remote": (),
     },
-    "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",)},
+    "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",), "reporting": ("comparing",)},
     "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "quickstart": (), "studies": ()},
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toyshift.diagnostics.comparing.trials import Side, Trial
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest
 from toyshift.diagnostics.seen import DEMONSTRATED, seen_of_files
+
+KIND, WHY = "rows of toyshift evaluate", "purpose, seed and episode of a row fix its start"
 
 
 def _file(path: Path) -> Path:
@@ -23,24 +26,33 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, name: str, columns: Mapping[str, str]) -> list[Side]:
     """Returns a side per policy; starts are fixed by purpose, root seed and episode (`core/seeds.py`)."""
-    policies: dict[str, list[Row]] = {}
     facts, every = read_rows_manifest(_file(path)), read_rows(_file(path))
-    for row in every:
-        policies.setdefault(row.policy, []).append(row)
-    demonstrated = facts.get(DEMONSTRATED, {})
-    seen = seen_of_files([(facts, every)])
-    sets = {_group(row): row.object_set for row in every}
-    terms = {group: _terms(facts, object_set) for group, object_set in sets.items()}
-    why = "purpose, seed and episode of a row fix its start"
-    if not policies:
-        return [Side(name or str(path), "rows of toyshift evaluate", (), why)]  # which says that it is empty
+    if not every:
+        return [Side(name or str(path), KIND, (), WHY)]  # which says that it is empty
+    return [dataclasses.replace(side, name=name or side.name) for side in sides_of([(facts, every)])]
+
+
+def sides_of(files: Sequence[tuple[Mapping[str, Any], Sequence[Row]]]) -> list[Side]:
+    """Returns a side per policy of files of rows, each with its manifest."""
+    policies: dict[str, list[Trial]] = {}
+    terms: dict[str, dict[str, Any]] = {}
+    sets: dict[str, str] = {}
+    demonstrated: dict[str, Any] = {}
+    for facts, rows in files:
+        for row in rows:
+            one = _trial(row)
+            policies.setdefault(row.policy, []).append(one)
+            sets[one.group] = row.object_set
+            terms.setdefault(one.group, _terms(facts, row.object_set))
+        demonstrated |= facts.get(DEMONSTRATED, {})
+    seen = seen_of_files(files)
     return [
         Side(
-            name or policy, "rows of toyshift evaluate", tuple(map(_trial, rows)), why, terms=terms,
+            policy, KIND, tuple(trials), WHY, terms=terms,
             seen={group: seen[policy, spec] for group, spec in sets.items() if (policy, spec) in seen},
             trained_on=tuple(demonstrated.get(policy, ())),
         )
-        for policy, rows in policies.items()
+        for policy, trials in policies.items()
     ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from toyshift.diagnostics.seen import Seen, not_unseen
 from toyshift.diagnostics.statistics import holm
 
 THESE, NEW = "these objects", "new objects"
+Compared = tuple[tuple[Side, Side], str, str, Matched]  # two sides, group and shift, and their episodes there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +137,11 @@ def compare_sides(
     Episodes without a shift are compared where there are any; else those of every shift apart.
     """
     cells = [(pair, *cell) for pair in couples(sides, all_pairs) for cell in shared_cells(pair, pairing)]
+    return compare_cells(cells, margin, confidence)
+
+
+def compare_cells(cells: Sequence[Compared], margin: float = 0.05, confidence: float = 0.95) -> list[Versus]:
+    """Compares two sides in each of the cells; Holm's correction is for all of them."""
     counts = [Counts.of(matched) for *_, matched in cells]
     corrected = [holm([p(c) for c in counts]) for p in (Counts.p_episodes, Counts.p_objects)]
     return [
@@ -162,8 +168,16 @@ def couples(sides: Sequence[Side], all_pairs: bool = False) -> list[tuple[Side, 
     return [pair for pair in found if all_pairs or pair[0] is sides[0]]
 
 
-def shared_cells(pair: tuple[Side, Side], pairing: str = "auto") -> list[tuple[str, str, Matched]]:
-    """Returns group, shift and episodes of what two sides are compared on; one mixed cell where they share no group."""
+def shared_cells(
+    pair: tuple[Side, Side], pairing: str = "auto", every: bool = False
+) -> list[tuple[str, str, Matched]]:
+    """Returns group, shift and episodes of what two sides are compared on; one mixed cell where they share no group.
+
+    Args:
+        pair: the sides.
+        pairing: see `match`.
+        every: take shifts also where there are episodes without one.
+    """
     keyed: list[dict[tuple[str, str], list[Trial]]] = []
     for side in pair:
         cells: dict[tuple[str, str], list[Trial]] = {}
@@ -175,7 +189,7 @@ def shared_cells(pair: tuple[Side, Side], pairing: str = "auto") -> list[tuple[s
         groups = [" + ".join(dict.fromkeys(filter(None, (f"{g} {s}".strip() for g, s in cells)))) for cells in keyed]
         everything = match(pair, (pair[0].episodes, pair[1].episodes), pairing)
         return [(f"{groups[0] or '?'} | {groups[1] or '?'}", "", everything)]
-    plain = [key for key in shared if not key[1]]
+    plain = [] if every else [key for key in shared if not key[1]]
     return [(*key, match(pair, (keyed[0][key], keyed[1][key]), pairing)) for key in plain or shared]
 
 

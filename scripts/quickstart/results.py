@@ -20,7 +20,7 @@ from toyshift.scripts.quickstart.settings import (
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import ChangedSuccess, EvaluateConfig, ReportData, Row, SensitivityResult, Summary
-    from toyshift.diagnostics.report_data import Repair, Sheet, Video
+    from toyshift.diagnostics.reporting.data import Repair, Sheet, Video
     from toyshift.diagnostics.seen import Seen
     from toyshift.diagnostics.video import Rollout
 
@@ -137,7 +137,8 @@ def _facts(cfg: Config, results: Results) -> dict[str, Any]:
 def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> ReportData:
     """Gathers everything the report shows, and records the rollout videos."""
     from toyshift.diagnostics import ReportData, compare_all, summarise
-    from toyshift.diagnostics.report_data import SensitivityPanel, object_panel, read_curves
+    from toyshift.diagnostics.reporting.data import SensitivityPanel
+    from toyshift.diagnostics.reporting.panels import object_panel, read_curves
 
     summaries = summarise(results.rows)
     panels = [SensitivityPanel(found, results.changed[pooling]) for pooling, found in results.sensitivity.items()]
@@ -186,7 +187,7 @@ def _sentences(cfg: Config) -> list[str]:
 
 def _repair(cfg: Config, results: Results) -> Repair:
     from toyshift.diagnostics import compare, summarise
-    from toyshift.diagnostics.report_data import Repair, RepairLine
+    from toyshift.diagnostics.reporting.data import Repair, RepairLine
 
     lines = []
     by_policy = [results.repair[name] for name in ("detpool-viewpoint", "detpool-control", "detpool")]
@@ -217,7 +218,7 @@ def _pictures(
     cfg: Config, results: Results, side_by_side: SideBySide
 ) -> tuple[list[Sheet], dict[str, dict[str, Any]], dict[str, dict[str, str]]]:
     """Returns sheets, pictures and names of the objects that were tested, of toys the first `SHEET`."""
-    from toyshift.diagnostics.report_data import Sheet
+    from toyshift.diagnostics.reporting.data import Sheet
     from toyshift.toys import load_objects
 
     sheets: list[Sheet] = []
@@ -246,7 +247,7 @@ def _film(folder: Path, asked: tuple[EvaluateConfig, list[Row], int, int]) -> li
 
 
 def _videos(cfg: Config, results: Results, side_by_side: SideBySide) -> list[Video]:
-    from toyshift.diagnostics.report_data import Video
+    from toyshift.diagnostics.reporting.data import Video
 
     spec, asked = cfg.test_sets[-1], []
     for name, successes, failures in FILMS:

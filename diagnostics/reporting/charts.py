@@ -1,4 +1,4 @@
-"""Small pieces the report's page is put together from: data URIs, axis ticks, SVG paths, percentages."""
+"""Small pieces the report's page is put together from: data URIs, axis ticks, SVG paths."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from toyshift.core.arrays import Array, Image
 from toyshift.core.errors import ConfigError, FileError
+from toyshift.diagnostics.reporting.formatting import short
 
 MAX_POINTS = 240
 
@@ -40,27 +41,6 @@ def video_uri(path: Path) -> str:
         raise FileError(f"the video {path} cannot be read ({error}); {remedy}") from error
 
 
-def percent(rate: float, digits: int = 0) -> str:
-    """Returns a rate as "61 %", with a no-break space; a rate that is not exactly 0 or 1 never looks as if it were."""
-    if 0 < rate < 0.5 * 10 ** -(digits + 2):
-        return f"<{10.0 ** -digits:.{digits}f}\u00a0%"
-    if 1 > rate > 1 - 0.5 * 10 ** -(digits + 2):
-        return f">{100 - 10.0 ** -digits:.{digits}f}\u00a0%"
-    return f"{100 * rate:.{digits}f}\u00a0%"
-
-
-def span(interval: tuple[float, float]) -> str:
-    """Returns an interval of rates as "54\u201367 %"."""
-    low, high = interval
-    return f"{100 * low:.0f}\u2013{100 * high:.0f}\u00a0%"
-
-
-def points(value: float) -> str:
-    """Returns a difference of rates in percentage points with its sign, a true minus."""
-    text = f"{100 * value:+.0f}"
-    return ("0" if text in {"+0", "-0"} else text).replace("-", "\u2212")
-
-
 def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Returns round numbers that cover [low, high], about `count` steps."""
     if not math.isfinite(low) or not math.isfinite(high):
@@ -72,14 +52,6 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     step = next(base * f for f in (1, 2, 2.5, 5, 10) if base * f >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
-
-
-def short(value: float) -> str:
-    """Returns a number for an axis: 12000 as "12k", 0.05 as "0.05"."""
-    for limit, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{letter}"
-    return f"{value:.3g}"
 
 
 def thin(steps: Sequence[float], values: Sequence[float], limit: int = MAX_POINTS) -> tuple[Array, Array]:

@@ -21,9 +21,12 @@ from toyshift.core.manifest import manifest
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import measure_vectors
-from toyshift.diagnostics.report import NAVIGATION, derive_headlines, render_report, write_report
-from toyshift.diagnostics.report_charts import curve_panel, nice_ticks, percent, points, short, thin
-from toyshift.diagnostics.report_data import (
+from toyshift.diagnostics.reporting.chapters import CHAPTERS
+from toyshift.diagnostics.reporting.page import render_report, write_report
+from toyshift.diagnostics.reporting.success import derive_headlines
+from toyshift.diagnostics.reporting.charts import curve_panel, nice_ticks, thin
+from toyshift.diagnostics.reporting.formatting import percent, points, short
+from toyshift.diagnostics.reporting.data import (
     Curve,
     Repair,
     RepairLine,
@@ -31,9 +34,8 @@ from toyshift.diagnostics.report_data import (
     SensitivityPanel,
     Sheet,
     Video,
-    object_panel,
-    read_curves,
 )
+from toyshift.diagnostics.reporting.panels import object_panel, read_curves
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.seen import Seen, objects_by_test
 from toyshift.diagnostics.sensitivity import SensitivityConfig, SensitivityResult, analyse

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toyshift.core.arrays import Image
-from toyshift.core.errors import FileError
 from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import Diversity
-from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.reporting.chapter_data import RunsPanel, ShiftPanel, StudyPanel
 from toyshift.diagnostics.seen import ON_THESE, Seen
 from toyshift.diagnostics.sensitivity import SensitivityResult
 from toyshift.diagnostics.statistics import PairedDifference
-from toyshift.diagnostics.summaries import Comparison, Summary, per_object
+from toyshift.diagnostics.summaries import Comparison, Summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +74,15 @@ class Repair:
         title: e.g. "Viewpoint augmentation".
         text: plain sentences: what was changed, for how long it was trained, what the control was.
         lines: one per condition; the one that the repair was made for first.
+        control: what it is compared with, inside a sentence.
+        policies: names of the control and of the repaired policy, for films of both; empty where nobody knows.
     """
 
     title: str
     text: str
     lines: Sequence[RepairLine]
+    control: str = "a control trained as long on plain copies"
+    policies: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +161,16 @@ class Video:
         success: outcome.
         title: e.g. "detpool, 055 baseball".
         caption: e.g. failure kind and episode.
+        start: what tells its start; films of one start are shown side by side. "" for one that nobody knows.
+        policy: whose it is.
     """
 
     path: Path
     success: bool
     title: str
     caption: str = ""
+    start: str = ""
+    policy: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,8 +189,11 @@ class ReportData:
             absent where nobody knows, and then nothing is said.
         set_titles: object set -> title.
         policy_titles: policy -> title.
+        runs: several runs beside each other; None in the report of one.
         cards: what diagnoses of policies and datasets ended in.
         sensitivity: one panel per policy.
+        shifts: one panel per policy and set.
+        studies: results of studies.
         repair: what a dataset change repaired.
         objects: per-object panels.
         curves: training curves.
@@ -194,6 +202,8 @@ class ReportData:
         diversity: measures of the training sub-datasets.
         manifest: `toyshift.core.manifest.manifest(...)` of the run.
         commands: commands that make this report again, in order.
+        made_by: chapter -> the commands that made what it shows.
+        left_out: sentences on what was found and is not shown.
     """
 
     title: str
@@ -206,8 +216,11 @@ class ReportData:
     seen: Mapping[tuple[str, str], Seen] = dataclasses.field(default_factory=dict)
     set_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     policy_titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    runs: RunsPanel | None = None
     cards: Sequence[Card] = ()
     sensitivity: Sequence[SensitivityPanel] = ()
+    shifts: Sequence[ShiftPanel] = ()
+    studies: Sequence[StudyPanel] = ()
     repair: Sequence[Repair] = ()
     objects: Sequence[ObjectPanel] = ()
     curves: Sequence[Curve] = ()
@@ -216,6 +229,8 @@ class ReportData:
     diversity: Diversity | None = None
     manifest: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     commands: Sequence[str] = ()
+    made_by: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
     def label(self, summary: Summary) -> str:
         """Returns what is known of a policy and the objects that it met, see `Seen.label`; "" for nothing."""
@@ -225,64 +240,3 @@ class ReportData:
         if there in self.seen:
             return self.seen[there].label(summary.objects)
         return ON_THESE if self.trained_on.get(summary.policy) == summary.object_set else ""
-
-
-def object_panel(
-    object_set: str, rows: Sequence[Row], names: Mapping[str, str] | None = None,
-    thumbnails: Mapping[str, Image] | None = None,
-) -> ObjectPanel:
-    """Makes a per-object panel from the rows of one or more policies on one set, sorted by the first policy's success.
-
-    The random policy is left aside: its bars would be empty, and it is in every table.
-
-    Args:
-        object_set: whose rows are taken.
-        rows: of any policies and sets; rows with a changed look or a shift are left aside.
-        names: object id -> readable name.
-        thumbnails: object id -> picture.
-    """
-    mine = [r for r in rows if r.object_set == object_set and not r.look and not r.shift and r.policy != "random"]
-    policies = list(dict.fromkeys(r.policy for r in mine))
-    counts = {policy: per_object(r for r in mine if r.policy == policy) for policy in policies}
-
-    def bar(object_id: str) -> ObjectBar:
-        own = {p: counts[p][object_id] for p in policies if object_id in counts[p]}
-        return ObjectBar(object_id, (names or {}).get(object_id, object_id), own, (thumbnails or {}).get(object_id))
-
-    def order(bar: ObjectBar) -> tuple[float | str, ...]:
-        rates = [k / n for k, n in (bar.counts.get(p, (0, 1)) for p in policies)]
-        return (*(-rate for rate in rates), bar.object_id)
-
-    return ObjectPanel(object_set, sorted(map(bar, dict.fromkeys(r.object_id for r in mine)), key=order))
-
-
-def read_curves(path: Path, policy: str, metrics: Mapping[str, str] | None = None) -> list[Curve]:
-    """Reads training curves from a policy folder's metrics.jsonl.
-
-    Args:
-        path: the file; each line is a JSON object with "step" and figures.
-        policy: name in the legend.
-        metrics: key -> panel title; None takes every key that contains "loss" and "lr"-like keys are left out.
-
-    Raises:
-        FileError: the file is missing or a line before the last is no JSON (the last may be cut off by a kill).
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise FileError(f"{path} cannot be read ({error}); training writes it beside config.json") from error
-    found: dict[str, tuple[list[float], list[float]]] = {}
-    for number, line in enumerate(lines):
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines) - 1:
-                break
-            raise FileError(f"{path}, line {number + 1} is not JSON ({error})") from error
-        for key, value in entry.items():
-            wanted = key in metrics if metrics is not None else "loss" in key
-            if wanted and "step" in entry and isinstance(value, int | float) and math.isfinite(value):
-                steps, values = found.setdefault(key, ([], []))
-                steps.append(float(entry["step"]))
-                values.append(float(value))
-    return [Curve((metrics or {}).get(key, key), policy, steps, values) for key, (steps, values) in found.items()]

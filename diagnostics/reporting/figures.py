@@ -1,0 +1,166 @@
+"""The numbers behind the figures of success, sensitivity, repairs, objects, curves and data, as tables and CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toyshift.diagnostics.cards import Card
+from toyshift.diagnostics.diversity import Diversity
+from toyshift.diagnostics.failures import FAILURES
+from toyshift.diagnostics.reporting.charts import thin
+from toyshift.diagnostics.reporting.data import Curve, ObjectPanel, Repair, ReportData, SensitivityPanel
+from toyshift.diagnostics.reporting.names import Names
+from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.retention import retentions
+from toyshift.diagnostics.statistics import Estimate
+from toyshift.diagnostics.summaries import Comparison, Summary
+from toyshift.diagnostics.tables import ratio_text
+
+POLICY, ON = Column("Policy", "text", ("policy",)), Column("On", "text", ("set",))
+
+
+def _text(title: str, key: str) -> Column:
+    return Column(title, "text", (key,))
+
+
+def _sum(summaries: Sequence[Summary]) -> str:
+    return f"{sum(s.n for s in summaries):,} episodes"
+
+
+def success_numbers(data: ReportData, names: Names, ordered: Sequence[Summary]) -> Numbers:
+    """Returns every policy on every set."""
+    ratios = {(r.policy, r.object_set): ratio_text(r.ratio) for r in retentions(data.success, data.trained_on)}
+    lines = [
+        {
+            "policy": names.policy(s.policy), "set": names.set(s.object_set), "rate": s.rate, "k": s.k, "n": s.n,
+            "objects": s.objects, "wilson_low": s.wilson[0], "wilson_high": s.wilson[1], "low": s.clustered[0],
+            "high": s.clustered[1], "retention": ratios.get((s.policy, s.object_set)), "failures": _failures(s),
+        }
+        for s in ordered
+    ]  # fmt: skip
+    columns = [
+        POLICY, ON, Column("Success", "percent", ("rate",)), Column("Lifted", "of", ("k", "n")),
+        Column("Objects", "count", ("objects",)), Column("95\u00a0% episodes", "percents", ("wilson_low", "wilson_high")),
+        Column("95\u00a0% new objects", "percents", ("low", "high")),
+    ]  # fmt: skip
+    columns += [_text("Retention", "retention")] if ratios else []
+    columns.append(_text("Failures", "failures"))
+    return Numbers("success", columns, lines, _sum(ordered), data.made_by.get("success", ()))
+
+
+def _failures(s: Summary) -> str:
+    counted = sorted(s.failures.items(), key=lambda item: -item[1])
+    return ", ".join(f"{FAILURES.get(kind, kind)}\u00a0{count}" for kind, count in counted) or "no failure"
+
+
+def comparison_numbers(data: ReportData, names: Names, compared: Sequence[Comparison]) -> Numbers:
+    """Returns the first policy minus the others."""
+    lines = [
+        {
+            "set": names.set(c.object_set), "second": names.policy(c.second), "points": c.paired.difference.value,
+            "low": c.paired.difference.low, "high": c.paired.difference.high, "p": c.paired.p_value,
+            "p_holm": c.p_holm, "n": c.paired.only_a + c.paired.only_b + c.paired.both + c.paired.neither,
+        }
+        for c in compared
+    ]  # fmt: skip
+    columns = (
+        ON, _text("Minus", "second"), Column("Points", "points", ("points",)),
+        Column("95\u00a0% new objects", "points between", ("low", "high")), Column("McNemar\u00a0p", "p", ("p",)),
+        Column("after Holm", "p", ("p_holm",)), Column("Starts", "count", ("n",)),
+    )  # fmt: skip
+    told = f"{sum(line['n'] for line in lines):,} shared starts"
+    return Numbers("comparisons", columns, lines, told, data.made_by.get("success", ()))
+
+
+def sensitivity_numbers(panel: SensitivityPanel, commands: Sequence[str]) -> Numbers:
+    """Returns shift, ratio and success of every factor of a policy."""
+    result, lines = panel.result, []
+    for f in result.factors:
+        line = {"factor": f.factor, "label": f.label} | _three("shift", f.shift) | _three("cm", f.ratio)
+        if f.success:
+            line |= _three("success", f.success.difference)
+        lines.append(line)
+    columns = (
+        _text("Factor", "factor"), Column("Shift", "number", ("shift",)),
+        Column("95\u00a0%", "between", ("shift_low", "shift_high")), Column("As cm of target", "number", ("cm",)),
+        Column("95\u00a0%", "between", ("cm_low", "cm_high")), _text("Label", "label"),
+        Column("Success", "points", ("success",)), Column("95\u00a0%", "points between", ("success_low", "success_high")),
+    )  # fmt: skip
+    told = f"{result.looks} looks in {result.scenes} scenes"
+    return Numbers(f"sensitivity_{_file(result.policy)}", columns, lines, told, commands)
+
+
+def _three(name: str, value: Estimate) -> dict[str, float]:
+    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def _file(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+
+
+def repair_numbers(repairs: Sequence[Repair], p_holm: Mapping[int, float], commands: Sequence[str]) -> Numbers:
+    """Returns every repair in every condition; `p_holm` is by the identity of lines."""
+    lines = []
+    for repair in repairs:
+        for line in repair.lines:
+            d = line.difference.difference
+            lines.append({
+                "repair": repair.title, "condition": line.title, "n": line.repaired.n, "before": line.before and line.before.rate,
+                "control": line.control.rate, "repaired": line.repaired.rate, "points": d.value, "low": d.low,
+                "high": d.high, "p": line.difference.p_value, "p_holm": p_holm[id(line)],
+            })  # fmt: skip
+    columns = (
+        _text("Repair", "repair"), _text("Condition", "condition"), Column("Before", "percent", ("before",)),
+        Column("Control", "percent", ("control",)), Column("Repaired", "percent", ("repaired",)),
+        Column("Points", "points", ("points",)), Column("95\u00a0% new objects", "points between", ("low", "high")),
+        Column("after Holm", "p", ("p_holm",)), Column("Starts", "count", ("n",)),
+    )  # fmt: skip
+    return Numbers("repairs", columns, lines, f"{sum(x['n'] for x in lines):,} shared starts", commands)
+
+
+def object_numbers(panel: ObjectPanel, names: Names, commands: Sequence[str]) -> Numbers:
+    """Returns every object with the episodes of every policy."""
+    lines: list[dict[str, Any]] = []
+    for bar in panel.bars:
+        line: dict[str, Any] = {"id": bar.object_id, "name": bar.name}
+        for policy, (k, n) in bar.counts.items():
+            line |= {f"{policy}_k": k, f"{policy}_n": n}
+        lines.append(line)
+    columns = [_text("Object", "name"), _text("Id", "id")]
+    columns += [Column(names.policy(p), "of", (f"{p}_k", f"{p}_n")) for p in panel.policies]
+    told = f"{sum(n for bar in panel.bars for _, n in bar.counts.values()):,} episodes"
+    return Numbers(f"objects_{_file(panel.object_set)}", columns, lines, told, commands)
+
+
+def curve_numbers(curves: Sequence[Curve], metric: str, commands: Sequence[str]) -> Numbers:
+    """Returns the points of a panel as they are drawn."""
+    lines: list[dict[str, Any]] = []
+    mine = [c for c in curves if c.metric == metric and len(c.steps)]
+    for curve in mine:
+        steps, values = thin(curve.steps, curve.values)
+        lines += [{"policy": curve.policy, "step": float(x), "value": float(y)} for x, y in zip(steps, values, strict=True)]
+    columns = (POLICY, Column("Step", "number", ("step",)), Column("Value", "number", ("value",)))
+    told = f"{sum(len(c.steps) for c in mine):,} logged steps of {len(mine)} policies"
+    return Numbers(_file(metric), columns, lines, told, commands)
+
+
+def diversity_numbers(d: Diversity, commands: Sequence[str]) -> Numbers:
+    """Returns what was measured of datasets' images."""
+    lines = [{"measure": name} | _three("value", value) for name, value in d.estimates().items() if value is not None]
+    columns = (
+        _text("Measure", "measure"), Column("Value", "number", ("value",)),
+        Column("95\u00a0%", "between", ("value_low", "value_high")),
+    )  # fmt: skip
+    return Numbers("diversity", columns, lines, f"{sum(d.episodes):,} episodes of {len(d.names)} sub-datasets", commands)
+
+
+def card_numbers(card: Card, commands: Sequence[str]) -> Numbers | None:
+    """Returns the figures behind a card; None where it has none."""
+    if not card.table:
+        return None
+    keys = list(dict.fromkeys(key for line in card.table for key in line))
+    is_number = {key: all(not isinstance(line.get(key), str | bool) for line in card.table) for key in keys}
+    columns = [Column(key.replace("_", " "), "number" if is_number[key] else "text", (key,)) for key in keys]
+    told = f"{card.strength.n:,}" if card.strength.n else ""
+    return Numbers(f"card_{_file(card.subject)[-60:]}", columns, card.table, told, commands)

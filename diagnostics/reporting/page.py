@@ -1,0 +1,123 @@
+"""Draws `ReportData` as one self-contained HTML file: no network, every picture, film and number inside.
+
+The page's script sorts and filters tables, and opens what is folded before it is printed; without it all is there.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import toyshift.diagnostics
+from toyshift.core.files import write_text
+from toyshift.core.templates import templates
+from toyshift.diagnostics.cards import Card
+from toyshift.diagnostics.reporting import figures, formatting, wording
+from toyshift.diagnostics.reporting.chapters import CHAPTERS, WITHOUT_RAN
+from toyshift.diagnostics.reporting.charts import image_uri, video_uri
+from toyshift.diagnostics.reporting.data import ReportData
+from toyshift.diagnostics.reporting.names import REFERENCES, Names, factor_title
+from toyshift.diagnostics.reporting.runs import run_numbers
+from toyshift.diagnostics.reporting.shifts import heat, levels_of, pair_numbers, shift_numbers
+from toyshift.diagnostics.reporting.success import derive_headlines, labels, notes, seen_by, sets_in_order
+from toyshift.diagnostics.statistics import holm
+
+TEMPLATES = Path(toyshift.diagnostics.__file__).parent / "assets" / "report"
+
+
+def render_report(data: ReportData) -> str:
+    """Returns the page as a string of HTML."""
+    names = Names(data)
+    shown = _chapters(data, names)
+    environment = templates(TEMPLATES)
+    environment.filters |= {
+        "percent": formatting.percent, "span": formatting.span, "points": formatting.points,
+        "short": formatting.short, "number": formatting.number, "between": formatting.between, "p": formatting.p_value,
+        "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": factor_title,
+        "in_order": wording.in_order, "verdict": wording.verdict_sentence, "at": wording.bar_scale(data.sensitivity),
+        "measures": wording.measures, "entry": wording.entry, "image": image_uri, "film": video_uri, "heat": heat,
+        "levels": levels_of, "seen": functools.partial(seen_by, data, names),
+    }
+    left_out = [] if data.ran else [WITHOUT_RAN]
+    left_out += [chapter.without for chapter in CHAPTERS if not shown[chapter.name] and chapter.without]
+    if data.runs:  # what one of them lacks its own report says
+        left_out = []
+    return environment.get_template("report.html.j2").render(
+        title=data.title, subtitle=data.subtitle, headlines=data.headlines or derive_headlines(data), ran=data.ran,
+        left_out=[*data.left_out, *left_out], references=REFERENCES,
+        chapters=[(chapter, shown[chapter.name]) for chapter in CHAPTERS if shown[chapter.name]],
+        made=str(data.manifest.get("made", "")), git=str(data.manifest.get("git", "")),
+    )
+
+
+def _chapters(data: ReportData, names: Names) -> dict[str, dict[str, Any]]:
+    """Returns what the template of every chapter is given, by its name; nothing for a chapter that is left out."""
+
+    def made(name: str) -> Sequence[str]:
+        return data.made_by.get(name, ())
+
+    rank = {object_set: i for i, object_set in enumerate(sets_in_order(data))}
+    order = {"random": 2, "oracle": 1}
+    ordered = sorted(data.success, key=lambda s: (rank[s.object_set], order.get(s.policy, 0)))
+    compared = sorted(data.comparisons, key=lambda c: rank.get(c.object_set, len(rank)))
+    lines = [line for repair in data.repair for line in repair.lines]
+    p_holm = dict(zip(map(id, lines), holm([line.difference.p_value for line in lines]), strict=True))
+    curves = wording.curve_panels(data, names)
+    groups = wording.provenance(data.manifest)
+    by_kind = {kind: [card for card in data.cards if card.kind == kind] for kind in ("policy", "dataset")}
+    return {
+        "runs": data.runs and {"panel": data.runs, "numbers": run_numbers(data.runs, made("runs"))},
+        "success": data.success and {
+            "sets": {object_set: [s for s in ordered if s.object_set == object_set] for object_set in rank},
+            "labels": labels(data, names), "notes": notes(data, names),
+            "numbers": figures.success_numbers(data, names, ordered), "comparisons": compared,
+            "compared": figures.comparison_numbers(data, names, compared),
+        },
+        "policy-cards": _cards(by_kind["policy"], data),
+        "dataset-cards": _cards(by_kind["dataset"], data),
+        "sensitivity": data.sensitivity and {
+            "panels": [(p, figures.sensitivity_numbers(p, made("sensitivity"))) for p in data.sensitivity],
+        },
+        "shifts": data.shifts and {
+            "panels": data.shifts, "numbers": shift_numbers(data.shifts), "pairs": pair_numbers(data.shifts),
+        },
+        "repair": data.repair and {
+            "repairs": [(repair, wording.films_of(data.videos, repair.policies)) for repair in data.repair],
+            "p_holm": {key: value for key, value in p_holm.items()}, "count": len(lines), "id": id,
+            "numbers": figures.repair_numbers(data.repair, p_holm, made("repair")),
+        },
+        "studies": data.studies and {"studies": data.studies},
+        "videos": data.videos and {"groups": wording.film_groups(data.videos)},
+        "objects": data.objects and {
+            "panels": [(p, figures.object_numbers(p, names, made("success"))) for p in data.objects],
+        },
+        "diversity": data.diversity and {
+            "diversity": data.diversity, "numbers": figures.diversity_numbers(data.diversity, made("diversity")),
+        },
+        "curves": curves and {
+            "panels": [(p, figures.curve_numbers(data.curves, p["metric"], made("curves"))) for p in curves],
+        },
+        "sheets": data.sheets and {"sheets": data.sheets},
+        "provenance": (groups or data.commands) and {"groups": groups, "commands": data.commands},
+    }  # type: ignore[return-value]  # fmt: skip
+
+
+def _cards(cards: Sequence[Card], data: ReportData) -> dict[str, Any]:
+    found = [(card, figures.card_numbers(card, data.made_by.get(f"card {card.subject}", ()))) for card in cards]
+    return {"cards": found, "made_by": data.made_by} if found else {}
+
+
+def write_report(data: ReportData, path: Path) -> Path:
+    """Writes the report atomically.
+
+    Args:
+        data: what to show.
+        path: the HTML file.
+
+    Raises:
+        FileError: a film that is to be embedded cannot be read.
+    """
+    write_text(Path(path), render_report(data))
+    return Path(path)

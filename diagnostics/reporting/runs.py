@@ -1,0 +1,131 @@
+"""Several runs beside each other: success by condition, and differences on shared starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from toyshift.diagnostics.actors import BUILTIN
+from toyshift.diagnostics.comparing.trials import Side
+from toyshift.diagnostics.comparing.versus import Compared, Versus, compare_cells, shared_cells
+from toyshift.diagnostics.reporting.chapter_data import RunCell, RunLine, RunsPanel
+from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.summaries import Summary, summarise
+
+COLUMNS = (
+    Column("Policy", "text", ("policy",)),
+    Column("On", "text", ("condition",)),
+    Column("Run", "text", ("run",)),
+    Column("Lifted", "of", ("k", "n")),
+    Column("Success", "percent", ("rate",)),
+    Column("95\u00a0% objects", "percents", ("rate_low", "rate_high")),
+    Column("First run minus it", "points", ("difference",)),
+    Column("95\u00a0% new objects", "points between", ("difference_low", "difference_high")),
+    Column("p, these objects, Holm", "p", ("p_holm_these",)),
+    Column("p, new objects, Holm", "p", ("p_holm_new",)),
+    Column("Verdict", "text", ("verdict",)),
+    Column("Compared", "text", ("why",)),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one run played.
+
+    Attributes:
+        name: of the run.
+        rows: its episodes, each once.
+        sides: the same by policy, as comparisons take them.
+    """
+
+    name: str
+    rows: Sequence[Row]
+    sides: Mapping[str, Side]
+
+
+def runs_panel(runs: Sequence[Run], margin: float = 0.05, facts: Mapping[str, Mapping[str, str]] | None = None) -> RunsPanel:
+    """Compares runs, condition by condition: policies that several have played, or else the first of each.
+
+    Args:
+        runs: at least two.
+        margin: largest difference that does not matter.
+        facts: run -> what it says of versions and machine.
+    """
+    groups = shared_policies(runs)
+    summaries = [_conditions(run) for run in runs]
+    cells: list[Compared] = []
+    places: list[tuple[int, str, int]] = []  # of each cell: group, condition, run
+    for g, (_, played) in enumerate(groups):
+        first = next(i for i, policy in enumerate(played) if policy)
+        for i, policy in enumerate(played):
+            if i > first and policy:
+                pair = runs[first].sides[played[first]], dataclasses.replace(runs[i].sides[policy])
+                named = (dataclasses.replace(pair[0], name=runs[first].name), dataclasses.replace(pair[1], name=runs[i].name))
+                if {e.group for e in pair[0].episodes} & {e.group for e in pair[1].episodes}:
+                    for group, shift, matched in shared_cells(named, every=True):
+                        cells.append((named, group, shift, matched))
+                        places.append((g, _condition(group, shift), i))
+    found: dict[tuple[int, str, int], Versus] = dict(zip(places, compare_cells(cells, margin), strict=True))
+    lines = []
+    for g, (policy, played) in enumerate(groups):
+        own = [summaries[i].get(name, {}) for i, name in enumerate(played)]
+        for condition in dict.fromkeys(name for by_condition in own for name in by_condition):
+            row = [
+                RunCell(played[i], by_condition[condition], found.get((g, condition, i))) if condition in by_condition
+                else None
+                for i, by_condition in enumerate(own)
+            ]  # fmt: skip
+            lines.append(RunLine(policy, condition, row))
+    return RunsPanel([run.name for run in runs], lines, facts or {})
+
+
+def shared_policies(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """Returns policies with the name under which each run has them ("" where it has not).
+
+    Where no two runs share a policy but oracle and random, the first of each are taken together, under the name "".
+    """
+    names = dict.fromkeys(name for run in runs for name in run.sides)
+    found = [(name, [name if name in run.sides else "" for run in runs]) for name in names]
+    shared = [(name, played) for name, played in found if name not in BUILTIN and sum(map(bool, played)) > 1]
+    if shared:
+        return [(name, played) for name, played in found if name not in BUILTIN or sum(map(bool, played)) > 1]
+    firsts = [next((name for name in run.sides if name not in BUILTIN), "") for run in runs]
+    alone = [(name, played) for name, played in found if name not in firsts]
+    return ([("", firsts)] if sum(map(bool, firsts)) > 1 else []) + alone
+
+
+def _conditions(run: Run) -> dict[str, dict[str, Summary]]:
+    """Returns policy -> condition -> success."""
+    found: dict[str, dict[str, Summary]] = {}
+    for s in summarise(run.rows):
+        changed = ",".join(filter(None, (s.look, s.shift)))
+        found.setdefault(s.policy, {})[_condition(f"{s.object_set} {s.scene}".rstrip(), changed)] = s
+    return found
+
+
+def _condition(group: str, shift: str) -> str:
+    return f"{group}, {shift}" if shift else group
+
+
+def run_numbers(panel: RunsPanel, commands: Sequence[str] = ()) -> Numbers:
+    """Returns every cell as a line."""
+    lines = []
+    for line in panel.lines:
+        for run, cell in zip(panel.runs, line.cells, strict=True):
+            if cell is None:
+                continue
+            s = cell.summary
+            own = {
+                "policy": cell.policy, "condition": line.condition, "run": run, "k": s.k, "n": s.n, "rate": s.rate,
+                "rate_low": s.clustered[0], "rate_high": s.clustered[1],
+            }  # fmt: skip
+            if versus := cell.versus:
+                these, new = versus.holds
+                own |= {
+                    "difference": versus.difference, "difference_low": new.low, "difference_high": new.high,
+                    "p_holm_these": these.p_holm, "p_holm_new": new.p_holm, "verdict": these.words,
+                    "why": f"{'paired' if versus.paired else 'not paired'}: {versus.why}",
+                }  # fmt: skip
+            lines.append(own)
+    return Numbers("runs", COLUMNS, lines, f"{sum(line['n'] for line in lines):,} episodes", commands)

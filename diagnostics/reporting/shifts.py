@@ -1,0 +1,136 @@
+"""The chapter on shifts: a panel for each policy and set, of rows that were played with and without shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from toyshift.diagnostics.reporting.chapter_data import ShiftPanel
+from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.rows import Row
+from toyshift.diagnostics.shift_matrix import conditions, interaction, ranking
+from toyshift.diagnostics.statistics import holm
+from toyshift.diagnostics.summaries import summarise
+
+ALPHA = 0.05
+COLUMNS = (
+    Column("Policy", "text", ("policy",)),
+    Column("On", "text", ("set",)),
+    Column("Factor", "text", ("factor",)),
+    Column("Level", "count", ("level",)),
+    Column("Episodes", "count", ("n",)),
+    Column("Success", "percent", ("rate",)),
+    Column("95\u00a0% objects", "percents", ("rate_low", "rate_high")),
+    Column("Change", "points", ("change",)),
+    Column("95\u00a0% new objects", "points between", ("change_low", "change_high")),
+    Column("McNemar p", "p", ("p",)),
+    Column("after Holm", "p", ("p_holm",)),
+)
+PAIRS = (
+    Column("Policy", "text", ("policy",)),
+    Column("On", "text", ("set",)),
+    Column("First", "text", ("first",)),
+    Column("Second", "text", ("second",)),
+    Column("Starts", "count", ("n",)),
+    Column("First alone", "points", ("first_change",)),
+    Column("Second alone", "points", ("second_change",)),
+    Column("Both", "points", ("both_change",)),
+    Column("Both beyond each", "points", ("beyond",)),
+    Column("its interval", "points between", ("beyond_low", "beyond_high")),
+)
+
+
+def shift_panels(
+    rows: Sequence[Row], left_out: Mapping[str, Mapping[str, str]] | None = None, commands: Sequence[str] = ()
+) -> list[ShiftPanel]:
+    """Returns the panels of rows with the training look, those of policies and sets that met a shift and none.
+
+    Seeds under which two shifts were played together are those of the pairs, and tell of nothing else, unless there
+    are no others: a study plays pairs on starts of their own, chosen after its matrix.
+
+    Args:
+        rows: of any policies and sets.
+        left_out: policy -> factor -> why it cannot reach it.
+        commands: that played them.
+    """
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if not row.look and row.shift.count(",") < 2:
+            groups.setdefault((row.policy, row.object_set, row.scene), []).append(row)
+    found = []
+    for (policy, object_set, scene), own in groups.items():
+        of_pairs = {row.seed for row in own if "," in row.shift}
+        single = [row for row in own if row.seed not in of_pairs] or own
+        by_shift: dict[str, list[Row]] = {}
+        for row in single:
+            by_shift.setdefault(row.shift, []).append(row)
+        if "" not in by_shift or len(by_shift) < 2:
+            continue
+        played = conditions(single)
+        together = dict.fromkeys(row.shift for row in own if "," in row.shift)
+        level = 1 - ALPHA / max(1, len(together))
+        pairs = [interaction(own, *both.split(","), confidence=level) for both in together]
+        rates = [summarise(by_shift[f"{one.factor}={one.level}"])[0] for one in played]
+        name = f"{object_set} {scene}".rstrip()
+        ranked, why = ranking(single), (left_out or {}).get(policy, {})
+        control = summarise(by_shift[""])[0]
+        found.append((policy, name, control, played, rates, ranked, pairs, why))
+    corrected = iter(holm([one.drop.p_value for _, _, _, played, *_ in found for one in played]))
+    return [
+        ShiftPanel(policy, name, control, [(one, next(corrected)) for one in played], *rest, commands)
+        for policy, name, control, played, *rest in found
+    ]
+
+
+def levels_of(panel: ShiftPanel) -> list[int]:
+    return sorted({one.level for one, _ in panel.conditions})
+
+
+def heat(panel: ShiftPanel) -> Iterator[tuple[str, list[dict[str, Any] | None]]]:
+    """Yields each factor, the worst first, with its cells by level: None where it was not played."""
+    cells = {(one.factor, one.level): (one, p) for one, p in panel.conditions}
+    for ranked in panel.ranked:
+        line: list[dict[str, Any] | None] = []
+        for level in levels_of(panel):
+            if found := cells.get((ranked.factor, level)):
+                change = -found[0].drop.difference.value
+                line.append({"change": change, "n": found[0].n, "sure": found[1] <= ALPHA})
+            else:
+                line.append(None)
+        yield ranked.factor, line
+
+
+def shift_numbers(panels: Sequence[ShiftPanel]) -> Numbers:
+    """Returns every condition of every panel."""
+    lines = []
+    for panel in panels:
+        own = {"policy": panel.policy, "set": panel.object_set}
+        control = panel.control
+        whole = {"rate": control.rate, "rate_low": control.clustered[0], "rate_high": control.clustered[1]}
+        lines.append(own | {"factor": "none", "level": 0, "n": control.n} | whole)
+        for (one, p_holm), rate in zip(panel.conditions, panel.rates, strict=True):
+            d = one.drop.difference
+            figures = {
+                "factor": one.factor, "level": one.level, "n": one.n, "rate": one.rate, "rate_low": rate.clustered[0],
+                "rate_high": rate.clustered[1], "change": -d.value, "change_low": -d.high, "change_high": -d.low,
+                "p": one.drop.p_value, "p_holm": p_holm,
+            }  # fmt: skip
+            lines.append(own | figures)
+    told = f"{sum(line['n'] for line in lines):,} episodes"
+    commands = dict.fromkeys(command for panel in panels for command in panel.commands)
+    return Numbers("shifts", COLUMNS, lines, told, tuple(commands))
+
+
+def pair_numbers(panels: Sequence[ShiftPanel]) -> Numbers:
+    """Returns every pair of shifts of every panel; "beyond" below 0: together they cost more than one by one."""
+    lines = [
+        {
+            "policy": panel.policy, "set": panel.object_set, "first": pair.first, "second": pair.second, "n": pair.n,
+            "first_change": -pair.drops[0], "second_change": -pair.drops[1], "both_change": -pair.drops[2],
+            "beyond": -pair.interaction.value, "beyond_low": -pair.interaction.high,
+            "beyond_high": -pair.interaction.low,
+        }
+        for panel in panels for pair in panel.pairs
+    ]  # fmt: skip
+    commands = dict.fromkeys(command for panel in panels for command in panel.commands)
+    return Numbers("shift_pairs", PAIRS, lines, f"{sum(x['n'] for x in lines):,} starts, each in 4 ways", tuple(commands))

@@ -1,0 +1,76 @@
+"""What each study asked and how its tables are read: title, question, reading. One table, by the study's word."""
+
+from __future__ import annotations
+
+STUDY_WORDS: dict[str, tuple[str, str, str]] = {
+    "dsl": (
+        "Degree of shortcut learning",
+        "When two sub-datasets differ in place and in a cue (such as the camera), does a policy go where the cue says "
+        "or where it is told?",
+        "DSL is the share of swapped episodes in which the cue's place is approached first: 0 % is no shortcut, 100 % "
+        "follows the cue alone; chance and the control without a swap stand beside it.",
+    ),
+    "exam": (
+        "Exam of the shortcut verdicts",
+        "How often are the cards wrong, measured on policies into which a shortcut was planted or not?",
+        "Each line is one planted policy with what was planted and what the card said.",
+    ),
+    "lego-table": (
+        "LEGO's comparison of poolings",
+        "Does detection pooling carry over to new objects better than other ways of pooling the image, at equal training?",
+        "Success by pooling and set; differences are detection pooling minus the others on the same starts.",
+    ),
+    "mask-iou": (
+        "Wrong masks",
+        "How good must the target's mask be for a policy that is given one?",
+        "IoU is how well the masks that were shown fit the true ones (1 is perfect); the difference is success minus "
+        "that with true masks from the same starts.",
+    ),
+    "recipe": (
+        "The recipe",
+        "How well does the recommended training do on each object set, over several seeds?",
+        "Each line is one object set; by seed shows how much training again moves it.",
+    ),
+    "shifts": (
+        "Shift matrix",
+        "What does every shift cost each policy?",
+        "Each line is a factor and level; a drop is success without the shift minus success under it, same starts.",
+    ),
+    "repair": (
+        "Repairs against controls",
+        "Which change to the data, or to training, repairs a planted shortcut, and does its control do as well?",
+        "A repair counts where it beats training on plain, doubled and own-range data on the same starts, after "
+        "correction for all comparisons.",
+    ),
+    "shortcut-grid": (
+        "Radius by distance",
+        "Do shortcuts fade when sub-datasets are more varied inside (radius), and grow when they lie further apart "
+        "(distance)?",
+        "Each line is one radius and distance; theory expects DSL to fall and success on swapped starts to rise with "
+        "radius, and the reverse with distance.",
+    ),
+    "detpool-vs-shortcut": (
+        "Detection pooling against shortcuts",
+        "Does pooling over the target alone remove the reliance on viewpoint, background, table and neighbours?",
+        "Each line is one cue and pooling; lower reliance is better.",
+    ),
+    "toys-scaling": (
+        "How many toys, how many demonstrations",
+        "Is it better to practise with more toys or with more demonstrations, at equal training?",
+        "Each line is one number of toys and of demonstrations; LEGO's figures stand beside where the study has them.",
+    ),
+    "leave-one-out": (
+        "Without one of the shapes",
+        "Which of the four basic shapes of the toys matters most for new objects?",
+        "Each line leaves one shape out; the more success falls, the more it mattered.",
+    ),
+    "toy-complexity": (
+        "How complex the toys are",
+        "Does it matter of how many pieces the toys are made?",
+        "Each line trains with toys of some numbers of pieces only, or without them.",
+    ),
+}  # fmt: skip
+UNKNOWN = (
+    "What did this study find under each of its conditions?",
+    "Each line of a table is one condition; columns are named as in the study's table.json.",
+)
