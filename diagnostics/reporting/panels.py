@@ -74,3 +74,34 @@ def read_curves(path: Path, policy: str, metrics: Mapping[str, str] | None = Non
                 steps.append(float(entry["step"]))
                 values.append(float(value))
     return [Curve((metrics or {}).get(key, key), policy, steps, values) for key, (steps, values) in found.items()]
+
+
+def repairs_against(rows: Sequence[Row], control: str, repaired: Mapping[str, str]) -> list[Repair]:
+    """Returns policies against the one that they are repairs of, in every condition whose starts both have played.
+
+    Args:
+        rows: of all of them, with any looks and shifts.
+        control: the policy that was trained alike, without the repair.
+        repaired: policy -> what it was repaired by, as its folder says it; "" where nobody says.
+    """
+    groups: dict[str, dict[tuple[str, str, str, str], list[Row]]] = {}
+    for row in rows:
+        key = row.object_set, row.scene, row.look, row.shift
+        groups.setdefault(row.policy, {}).setdefault(key, []).append(row)
+    found = []
+    for policy, spec in repaired.items():
+        lines = []
+        for key, mine in groups[policy].items():
+            its = groups[control].get(key, [])
+            if {_start(row) for row in mine} & {_start(row) for row in its}:
+                shared = compare(mine, its)
+                lines.append(RepairLine(", ".join(filter(None, key)), summarise(mine)[0], summarise(its)[0], shared))
+        if lines:
+            how = f"{policy} was trained with --repair {spec}" if spec else f"{policy} is taken as repaired"
+            text = f"{how}; {control} is its control. Both played the same starts in each of {len(lines)} conditions."
+            found.append(Repair(policy, text, lines, f"the control {control}", (control, policy)))
+    return found
+
+
+def _start(row: Row) -> tuple[str, int, int, str]:
+    return row.object_id, row.seed, row.episode, row.purpose
