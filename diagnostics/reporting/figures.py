@@ -15,8 +15,8 @@ from toyshift.diagnostics.reporting.numbers import Column, Numbers
 from toyshift.diagnostics.retention import retentions
 from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.summaries import Comparison, Summary
-from toyshift.diagnostics.tables import ratio_text
 
+WHAT = ("factor", "relevant", "irrelevant", "from", "to")  # of a card's table: what a line is of
 POLICY, ON = Column("Policy", "text", ("policy",)), Column("On", "text", ("set",))
 
 
@@ -30,13 +30,13 @@ def _sum(summaries: Sequence[Summary]) -> str:
 
 def success_numbers(data: ReportData, names: Names, ordered: Sequence[Summary]) -> Numbers:
     """Returns every policy on every set."""
-    ratios = {(r.policy, r.object_set): ratio_text(r.ratio) for r in retentions(data.success, data.trained_on)}
+    ratios = {(r.policy, r.object_set): r.ratio for r in retentions(data.success, data.trained_on)}
     lines = [
         {
             "policy": names.policy(s.policy), "set": names.set(s.object_set), "rate": s.rate, "k": s.k, "n": s.n,
             "objects": s.objects, "wilson_low": s.wilson[0], "wilson_high": s.wilson[1], "low": s.clustered[0],
-            "high": s.clustered[1], "retention": ratios.get((s.policy, s.object_set)), "failures": _failures(s),
-        }
+            "high": s.clustered[1], "failures": _failures(s),
+        } | (_three("retention", ratio) if (ratio := ratios.get((s.policy, s.object_set))) else {})
         for s in ordered
     ]  # fmt: skip
     columns = [
@@ -44,7 +44,7 @@ def success_numbers(data: ReportData, names: Names, ordered: Sequence[Summary]) 
         Column("Objects", "count", ("objects",)), Column("95\u00a0% episodes", "percents", ("wilson_low", "wilson_high")),
         Column("95\u00a0% new objects", "percents", ("low", "high")),
     ]  # fmt: skip
-    columns += [_text("Retention", "retention")] if ratios else []
+    columns += [Column("Retention", "ratio", ("retention", "retention_low", "retention_high"))] if ratios else []
     columns.append(_text("Failures", "failures"))
     return Numbers("success", columns, lines, _sum(ordered), data.made_by.get("success", ()))
 
@@ -159,7 +159,8 @@ def card_numbers(card: Card, commands: Sequence[str]) -> Numbers | None:
     """Returns the figures behind a card; None where it has none."""
     if not card.table:
         return None
-    keys = list(dict.fromkeys(key for line in card.table for key in line))
+    found = dict.fromkeys(key for line in card.table for key in line)
+    keys = [key for key in WHAT if key in found] + [key for key in found if key not in WHAT]
     is_number = {key: all(not isinstance(line.get(key), str | bool) for line in card.table) for key in keys}
     columns = [Column(key.replace("_", " "), "number" if is_number[key] else "text", (key,)) for key in keys]
     told = f"{card.strength.n:,}" if card.strength.n else ""

@@ -140,7 +140,7 @@ def panels_of_studies(studies: Sequence[FoundStudy]) -> list[StudyPanel]:
         path = study.folder / "table.json"
         return read_results(path, lambda v: study_panel(study.name, v, len(study.rows), study.commands), told)
 
-    return [panel(study) for study in studies]
+    return [found for study in studies if (found := panel(study)).figures or found.facts]
 
 
 def repairs_of_run(run: Path, rows: Sequence[Row], control: str = "") -> list[Repair]:

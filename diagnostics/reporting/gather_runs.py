@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import FileError
+from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.comparing.evaluation_rows import sides_of
 from toyshift.diagnostics.reporting.data import ReportData, Video
 from toyshift.diagnostics.reporting.found import FoundRows, find_rows, find_studies, made_by, read_results, study_places
 from toyshift.diagnostics.reporting.gather import CARDS, films, panels_of_studies, shifts_of
 from toyshift.diagnostics.reporting.runs import Run, runs_panel
+from toyshift.diagnostics.rows import Row
 
 MOST_FILMS = 12
 QUIET = ("made", "command", "seconds")  # of manifests: differ between any two runs
@@ -61,10 +63,10 @@ def gather_runs(folders: Sequence[Path], title: str = "", studies: Sequence[Path
             card = read_results(path, Card.from_json)
             cards.append(card)
             commands[f"card {card.subject}"] = made_by(path)
-    renamed = []
+    renamed: list[Row] = []
     for folder, rows in found.items():
-        own = [dataclasses.replace(row, policy=f"{row.policy} ({names[folder]})") for row in rows.rows]
-        renamed += own
+        tested = (row for row in rows.rows if row.policy not in BUILTIN)
+        renamed += [dataclasses.replace(row, policy=f"{row.policy} ({names[folder]})") for row in tested]
         videos += films(folder, rows.rows, whose=names[folder])
     every = FoundRows([({"command": command}, []) for command in commands["runs"]] + [({}, renamed)], {})
     facts = differing({names[folder]: rows.facts for folder, rows in found.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import math
 import urllib.parse
@@ -14,6 +15,8 @@ from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.reporting.formatting import p_value, percent, points, span
 
 WIDE = 9  # columns, beyond which a table is printed line by line
+TALL = 16  # lines, beyond which it scrolls on a screen
+LONG = 32  # characters, beyond which a text gets more room
 NONE = "\u2013"
 
 
@@ -27,7 +30,7 @@ def _plain(value: float) -> str:
 
 
 SHOWN: dict[str, Callable[..., str]] = {  # kind of a column -> its text, from the values of its keys
-    "text": str,
+    "text": lambda value: ("yes" if value else "no") if isinstance(value, bool) else str(value),
     "count": lambda value: f"{value:,}",
     "of": lambda k, n: f"{k} / {n}",
     "percent": percent,
@@ -36,6 +39,7 @@ SHOWN: dict[str, Callable[..., str]] = {  # kind of a column -> its text, from t
     "points between": lambda low, high: f"{points(low)} to {points(high)}",
     "number": _plain,
     "between": lambda low, high: f"{_plain(low)} to {_plain(high)}",
+    "ratio": lambda value, low, high: f"{value:.2f} [{low:.2f}, {high:.2f}]",
     "p": p_value,
 }
 
@@ -94,6 +98,19 @@ class Numbers:
         return len(self.columns) > WIDE
 
     @property
+    def is_tall(self) -> bool:
+        return len(self.lines) > TALL
+
+    @property
+    def classes(self) -> list[str]:
+        """What the cells of each column are to the page's style."""
+        longest = [max((len(line[i].text) for line in self.cells), default=0) for i in range(len(self.columns))]
+        return [
+            "num" if not column.is_text else "long" if length > LONG else ""
+            for column, length in zip(self.columns, longest, strict=True)
+        ]  # fmt: skip
+
+    @functools.cached_property
     def cells(self) -> list[list[Shown]]:
         """Lines as the page shows them."""
         return [[_cell(column, [line.get(key) for key in column.keys]) for column in self.columns] for line in self.lines]

@@ -81,7 +81,7 @@ def _chapters(data: ReportData, names: Names) -> dict[str, dict[str, Any]]:
             "panels": [(p, figures.sensitivity_numbers(p, made("sensitivity"))) for p in data.sensitivity],
         },
         "shifts": data.shifts and {
-            "panels": data.shifts, "numbers": shift_numbers(data.shifts), "pairs": pair_numbers(data.shifts),
+            "panels": data.shifts, "numbers": shift_numbers(data.shifts, names), "pairs": pair_numbers(data.shifts, names),
         },
         "repair": data.repair and {
             "repairs": [(repair, wording.films_of(data.videos, repair.policies)) for repair in data.repair],

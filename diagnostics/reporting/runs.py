@@ -47,6 +47,8 @@ class Run:
 def runs_panel(runs: Sequence[Run], margin: float = 0.05, facts: Mapping[str, Mapping[str, str]] | None = None) -> RunsPanel:
     """Compares runs, condition by condition: policies that several have played, or else the first of each.
 
+    Holm's correction is for all of these comparisons; oracle and random are shown and not compared.
+
     Args:
         runs: at least two.
         margin: largest difference that does not matter.
@@ -55,17 +57,17 @@ def runs_panel(runs: Sequence[Run], margin: float = 0.05, facts: Mapping[str, Ma
     groups = shared_policies(runs)
     summaries = [_conditions(run) for run in runs]
     cells: list[Compared] = []
-    places: list[tuple[int, str, int]] = []  # of each cell: group, condition, run
-    for g, (_, played) in enumerate(groups):
-        first = next(i for i, policy in enumerate(played) if policy)
-        for i, policy in enumerate(played):
-            if i > first and policy:
-                pair = runs[first].sides[played[first]], dataclasses.replace(runs[i].sides[policy])
-                named = (dataclasses.replace(pair[0], name=runs[first].name), dataclasses.replace(pair[1], name=runs[i].name))
-                if {e.group for e in pair[0].episodes} & {e.group for e in pair[1].episodes}:
-                    for group, shift, matched in shared_cells(named, every=True):
-                        cells.append((named, group, shift, matched))
-                        places.append((g, _condition(group, shift), i))
+    places: list[tuple[int, str, int]] = []  # of each cell: line's policies, condition, run
+    for g, (name, played) in enumerate(groups):
+        there = [i for i, policy in enumerate(played) if policy and name not in BUILTIN]
+        for i in there[1:]:
+            first, other = (
+                dataclasses.replace(runs[k].sides[played[k]], name=runs[k].name) for k in (there[0], i)
+            )
+            if {e.group for e in first.episodes} & {e.group for e in other.episodes}:
+                for group, shift, matched in shared_cells((first, other), every=True):
+                    cells.append(((first, other), group, shift, matched))
+                    places.append((g, _condition(group, shift), i))
     found: dict[tuple[int, str, int], Versus] = dict(zip(places, compare_cells(cells, margin), strict=True))
     lines = []
     for g, (policy, played) in enumerate(groups):
@@ -81,18 +83,19 @@ def runs_panel(runs: Sequence[Run], margin: float = 0.05, facts: Mapping[str, Ma
 
 
 def shared_policies(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """Returns policies with the name under which each run has them ("" where it has not).
+    """Returns policies with the name under which each run has them ("" where it has not), oracle and random last.
 
     Where no two runs share a policy but oracle and random, the first of each are taken together, under the name "".
     """
     names = dict.fromkeys(name for run in runs for name in run.sides)
     found = [(name, [name if name in run.sides else "" for run in runs]) for name in names]
-    shared = [(name, played) for name, played in found if name not in BUILTIN and sum(map(bool, played)) > 1]
-    if shared:
-        return [(name, played) for name, played in found if name not in BUILTIN or sum(map(bool, played)) > 1]
+    references = [(name, played) for name, played in found if name in BUILTIN]
+    tested = [(name, played) for name, played in found if name not in BUILTIN]
+    if any(sum(map(bool, played)) > 1 for _, played in tested):
+        return [*tested, *references]
     firsts = [next((name for name in run.sides if name not in BUILTIN), "") for run in runs]
-    alone = [(name, played) for name, played in found if name not in firsts]
-    return ([("", firsts)] if sum(map(bool, firsts)) > 1 else []) + alone
+    together = [("", firsts)] if any(firsts) else []
+    return [*together, *((name, played) for name, played in tested if name not in firsts), *references]
 
 
 def _conditions(run: Run) -> dict[str, dict[str, Summary]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from toyshift.diagnostics.reporting.chapter_data import ShiftPanel
+from toyshift.diagnostics.reporting.names import Names
 from toyshift.diagnostics.reporting.numbers import Column, Numbers
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.shift_matrix import conditions, interaction, ranking
@@ -54,7 +56,7 @@ def shift_panels(
         commands: that played them.
     """
     groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
+    for row in dict.fromkeys(unshifted_at_0(row) for row in rows):
         if not row.look and row.shift.count(",") < 2:
             groups.setdefault((row.policy, row.object_set, row.scene), []).append(row)
     found = []
@@ -82,6 +84,12 @@ def shift_panels(
     ]
 
 
+def unshifted_at_0(row: Row) -> Row:
+    """Returns a row without its shifts of level 0, which are none; without its time, so that equal episodes are equal."""
+    parts = [part for part in row.shift.split(",") if not part.endswith("=0")]
+    return dataclasses.replace(row, shift=",".join(parts), wall_s=0.0, object_trial=0, trials=0)
+
+
 def levels_of(panel: ShiftPanel) -> list[int]:
     return sorted({one.level for one, _ in panel.conditions})
 
@@ -100,11 +108,11 @@ def heat(panel: ShiftPanel) -> Iterator[tuple[str, list[dict[str, Any] | None]]]
         yield ranked.factor, line
 
 
-def shift_numbers(panels: Sequence[ShiftPanel]) -> Numbers:
+def shift_numbers(panels: Sequence[ShiftPanel], names: Names) -> Numbers:
     """Returns every condition of every panel."""
     lines = []
     for panel in panels:
-        own = {"policy": panel.policy, "set": panel.object_set}
+        own = {"policy": names.policy(panel.policy), "set": names.set(panel.object_set)}
         control = panel.control
         whole = {"rate": control.rate, "rate_low": control.clustered[0], "rate_high": control.clustered[1]}
         lines.append(own | {"factor": "none", "level": 0, "n": control.n} | whole)
@@ -121,11 +129,12 @@ def shift_numbers(panels: Sequence[ShiftPanel]) -> Numbers:
     return Numbers("shifts", COLUMNS, lines, told, tuple(commands))
 
 
-def pair_numbers(panels: Sequence[ShiftPanel]) -> Numbers:
+def pair_numbers(panels: Sequence[ShiftPanel], names: Names) -> Numbers:
     """Returns every pair of shifts of every panel; "beyond" below 0: together they cost more than one by one."""
     lines = [
         {
-            "policy": panel.policy, "set": panel.object_set, "first": pair.first, "second": pair.second, "n": pair.n,
+            "policy": names.policy(panel.policy), "set": names.set(panel.object_set), "first": pair.first,
+            "second": pair.second, "n": pair.n,
             "first_change": -pair.drops[0], "second_change": -pair.drops[1], "both_change": -pair.drops[2],
             "beyond": -pair.interaction.value, "beyond_low": -pair.interaction.high,
             "beyond_high": -pair.interaction.low,

@@ -13,10 +13,16 @@ from typing import Any
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.reporting.chapter_data import StudyFigure, StudyPanel
 from toyshift.diagnostics.reporting.numbers import Column, Numbers
-from toyshift.diagnostics.reporting.study_words import STUDY_WORDS, UNKNOWN
+from toyshift.diagnostics.reporting.study_words import COLUMN_TITLES, STUDY_WORDS, UNKNOWN
 
-RATES = ("rate", "dsl", "share", "success", "success_rate", "mask_missed")  # names, and ends of names, of shares
+RATES = ("rate", "dsl", "success", "share", "by_chance", "mask_missed")  # names, and ends of names, of shares
 MOST_BARS = 40
+FIRST = (  # columns that say what a line is, in this order; then text, then figures as they come
+    "policy", "set", "object_set", "repair", "pooling", "name", "cue", "factor", "level", "radius", "distance", "diversity",
+    "disparity", "correlation", "toys", "demos", "scene", "masks", "n", "k", "rate",
+)  # fmt: skip
+LONG = ("failures", "verdict", "why", "by_seed", "counts", "note")  # starts of text columns that come last
+ELSEWHERE = {"shifts": ("rows", "ranking", "pairs", "left_out", "episodes")}  # sections that have a chapter of their own
 Line = dict[str, Any]
 Columns = dict[str, Column]  # title -> column
 
@@ -36,18 +42,24 @@ def study_panel(name: str, table: Any, n: int, commands: Sequence[str]) -> Study
     if not isinstance(table, Mapping):
         raise ConfigError(f"the table of the study {name} is no mapping of sections")
     title, *sentences = STUDY_WORDS.get(name, (words(name), *UNKNOWN))
-    figures, facts = [], []
+    figures: list[StudyFigure] = []
+    facts: list[str] = []
+    empty: list[str] = []
     for section, value in table.items():
-        lines = value if isinstance(value, list) else [value] if isinstance(value, Mapping) else []
+        lines = value if isinstance(value, list) else [value] if _has_parts(value) else []
         told = [line for line in lines if isinstance(line, Mapping)]
-        if section in ("settings", "manifest"):
+        if section in ("settings", "manifest", *ELSEWHERE.get(name, ())):
             continue
         if told and len(told) == len(lines):
             figures.append(_figure(f"{name}_{section}", words(section), told, n, commands))
+        elif isinstance(value, list | Mapping) and not value:
+            empty.append(words(section).lower())
         elif isinstance(value, list):
-            facts.append(f"{words(section)}: {_listed(value)}." if value else f"{words(section)}: none yet.")
+            facts.append(f"{words(section)}: {_listed(value)}.")
         elif value is not None:
-            facts.append(f"{words(section)}: {value}.")
+            facts.append(f"{words(section)}: {_text(value)}.")
+    if empty:
+        facts.append(f"Nothing yet: {', '.join(empty)}.")
     if isinstance(settings := table.get("settings"), Mapping) and settings:
         facts.append(f"Settings: {_text(settings)}.")
     return StudyPanel(name, title, sentences[0], sentences[1], figures, facts, tuple(commands))
@@ -55,6 +67,8 @@ def study_panel(name: str, table: Any, n: int, commands: Sequence[str]) -> Study
 
 def words(name: str) -> str:
     """Returns a key in words: "ood_success" as "Ood success"."""
+    if name in COLUMN_TITLES:
+        return COLUMN_TITLES[name].replace(" %", "\u00a0%")
     text = name.replace("_", " ").replace("-", " ").strip()
     return text[:1].upper() + text[1:]
 
@@ -84,14 +98,30 @@ def _figure(
         for key, value in line.items():
             _add(key, value, out, columns)
         flat.append(out)
-    same_everywhere = [
-        key for key, column in columns.items() if column.is_text and len({str(x.get(column.keys[0])) for x in flat}) == 1
-    ]
     if len(flat) > 1:  # what all lines share needs no column
-        columns = {key: column for key, column in columns.items() if key not in same_everywhere}
-    ordered = sorted(columns.values(), key=lambda column: not column.is_text)
+        columns = {key: column for key, column in columns.items() if not _is_same(key, column, flat)}
+    ordered = [columns[key] for key in sorted(columns, key=lambda key: _place(key, columns[key]))]
     numbers = Numbers(name, ordered, flat, f"{n:,} episodes in all" if n else "", tuple(commands))
     return StudyFigure(title, numbers, _bars(ordered, flat))
+
+
+def _is_same(key: str, column: Column, lines: Sequence[Line]) -> bool:
+    says_what = column.is_text or (key in FIRST and key not in ("n", "k", "rate"))
+    return says_what and len({str(line.get(column.keys[0])) for line in lines}) == 1
+
+
+def _place(key: str, column: Column) -> tuple[int, int, bool]:
+    """Returns where a column stands: what a line is, then its success with intervals, other figures, long texts."""
+    of = key.removesuffix(" 95")
+    if of.startswith(("wilson", "clustered")):
+        of = "rate"
+    if column.is_text and of not in FIRST:
+        return (3 if of.startswith(LONG) else 1, 0, False)
+    return (0, FIRST.index(of), of != key) if of in FIRST else (2, 0, False)
+
+
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(inner, Mapping | list) for inner in value.values())
 
 
 def _is_rate(key: str) -> bool:
@@ -122,7 +152,7 @@ def _add(key: str, value: Any, out: Line, columns: Columns) -> None:
         bounds = {f"{key}_low": triple[1], f"{key}_high": triple[2]}
         put(" 95", "percents" if rate else "between", bounds, f"{title}, 95\u00a0%")
     elif isinstance(value, list) and len(value) == 2 and key.endswith("95") and all(map(_numeric, value)):
-        put("", "percents", {f"{key}_low": value[0], f"{key}_high": value[1]}, title.replace("95", "95\u00a0%"))
+        put("", "percents", {f"{key}_low": value[0], f"{key}_high": value[1]})
     elif isinstance(value, Mapping) and value and not all(map(_numeric, value.values())):
         for inner, found in value.items():
             _add(f"{key}_{inner}", found, out, columns)
@@ -144,12 +174,13 @@ def _triple(value: Mapping[str, Any]) -> tuple[Any, Any, Any] | None:
 
 def _bars(columns: Sequence[Column], lines: Sequence[Line]) -> list[tuple[str, float, float, float]]:
     """Returns label, rate and interval of every line, where the table has a rate with an interval."""
-    rate = next((c.keys[0] for c in columns if c.kind == "percent" and any(_numeric(x.get(c.keys[0])) for x in lines)), "")
+    shares = {c.keys[0] for c in columns if c.kind == "percent"}
+    rate = next((key for key in RATES if key in shares), next(iter(sorted(shares)), ""))
     ends = next((c.keys for c in columns if c.kind == "percents" and rate and _belongs(c, rate)), None)
     if not ends or len(lines) > MOST_BARS:
         return []
-    told = [c.keys[0] for c in columns if c.is_text and all(len(str(x.get(c.keys[0], ""))) < 40 for x in lines)]
-    told += [c.keys[0] for c in columns if c.keys[0] in ("level", "disparity", "diversity", "radius", "distance", "toys", "demos", "seed")]
+    keys = [c.keys[0] for c in columns if c.keys[0] in FIRST[:-3] or (c.is_text and not c.keys[0].startswith(LONG))]
+    told = [key for key in keys if len({str(line.get(key)) for line in lines}) > 1]
     found = []
     for line in lines:
         values = [line.get(key) for key in (rate, *ends)]
@@ -160,7 +191,8 @@ def _bars(columns: Sequence[Column], lines: Sequence[Line]) -> list[tuple[str, f
 
 
 def _belongs(column: Column, rate: str) -> bool:
-    return column.keys[0] == f"{rate}_low" or column.keys[0].startswith(("wilson", "clustered"))
+    starts = ("wilson", "clustered") if rate == "rate" else ()
+    return column.keys[0] == f"{rate}_low" or column.keys[0].startswith(starts)
 
 
 def _labelled(key: str, value: Any) -> str:

@@ -74,3 +74,9 @@ UNKNOWN = (
     "What did this study find under each of its conditions?",
     "Each line of a table is one condition; columns are named as in the study's table.json.",
 )
+COLUMN_TITLES = {  # of keys in table.json whose words say too little
+    "n": "Episodes", "k": "Successes", "rate": "Success", "lr": "Learning rate", "dsl": "DSL", "mask_iou": "Mask IoU",
+    "id_success": "Success, own cue", "ood_success": "Success, swapped cue", "by_chance": "DSL by chance",
+    "wilson_95": "95 % episodes", "clustered_objects_95": "95 % new objects", "excess": "DSL beyond the control",
+    "by_seed": "By seed", "p_holm": "Holm p",
+}  # fmt: skip

@@ -71,9 +71,15 @@ def provenance(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     groups = {"run": {k.replace("_", " "): plain[k] for k in first if plain[k] is not None}}
     groups |= {name: manifest[name] for name in ("machine", "versions") if isinstance(manifest.get(name), Mapping)}
     return [
-        {"title": name.capitalize(), "pairs": [(str(k), str(v)) for k, v in group.items()]}
+        {"title": name.capitalize(), "pairs": [(str(k), _text(v)) for k, v in group.items()]}
         for name, group in groups.items() if group
     ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_text(inner) or 'none'}" for name, inner in value.items())
+    return str(value)
 
 
 def film_groups(videos: Sequence[Video]) -> list[list[Video]]:
