@@ -9,7 +9,6 @@ from pathlib import Path
 
 from toyshift.core.arrays import Image
 from toyshift.core.errors import FileError
-from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.reporting.data import Curve, ObjectBar, ObjectPanel, Repair, RepairLine
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.summaries import compare, per_object, summarise

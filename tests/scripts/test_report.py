@@ -12,11 +12,12 @@ from toyshift.core.errors import FileError
 from toyshift.core.files import write_json
 from toyshift.diagnostics import ChangedSuccess, Estimate, Row, SensitivityResult, write_rows
 from toyshift.diagnostics.cards import Card
-from toyshift.diagnostics.report import derive_headlines
+from toyshift.diagnostics.reporting.found import find_rows
+from toyshift.diagnostics.reporting.gather import gather
+from toyshift.diagnostics.reporting.success import derive_headlines
 from toyshift.diagnostics.seen import SEEN, seen_in_rows
 from toyshift.diagnostics.sensitivity import FactorEffect
 from toyshift.scripts import cli
-from toyshift.scripts.report import find_rows, gather
 
 
 def row(policy: str, episode: int, success: bool, look: str = "") -> Row:
@@ -39,10 +40,10 @@ def test_rows_of_several_files_count_once(tmp_path: Path) -> None:
         "versions": {}, "command": "toyshift evaluate"
     })
     write_rows(tmp_path / "b" / "rows.parquet", [row("detpool", i, i % 2 == 0) for i in range(6)], {})
-    rows, facts, seen = find_rows(tmp_path)
-    assert sorted(r.episode for r in rows) == list(range(6))
-    assert facts["command"] == "toyshift evaluate"
-    assert seen == {}  # rows of before it was written down
+    found = find_rows(tmp_path)
+    assert sorted(r.episode for r in found.rows) == list(range(6))
+    assert found.facts["command"] == "toyshift evaluate"
+    assert found.seen == {}  # rows of before it was written down
 
 
 def test_changed_looks_are_not_counted_as_success_on_the_set(tmp_path: Path) -> None:
