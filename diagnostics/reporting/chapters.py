@@ -45,9 +45,9 @@ CHAPTERS = (
         "policy-cards", "Policy cards", "Policy cards",
         "Does a policy do its task by looking at the target, or does it follow something else in the picture that "
         "happened to go along with it in training, a shortcut?",
-        "Each card is one verdict with what speaks for it and against it; <em>shortcut</em> is said only where swapping "
-        "that one thing, all else equal, sends the policy to where the training data had the target, and <em>nothing "
-        "found</em> is no proof of absence.",
+        "Each card is one verdict with what speaks for it and against it; <em>shortcut</em> is said only where "
+        "swapping that one thing, all else equal, sends the policy to where the training data had the target, and "
+        "<em>nothing found</em> is no proof of absence.",
         "Policy cards: no diagnosis of a policy ended in one.",
     ),
     Chapter(
@@ -74,7 +74,7 @@ CHAPTERS = (
     ),
     Chapter(
         "repair", "Repairs", "What the repairs changed",
-        "Does a change to the data, or to training, repair a weakness, or does the same training without it do as well?",
+        "Does a change to the data, or to training, repair a weakness, or does training without it do as well?",
         "Each repaired policy stands beside its control, trained as long without the repair, on the same starts; only "
         "a difference whose whole interval lies above 0 counts as a repair.",
         "What repairs changed: no repaired policy was evaluated against a control (--control names one).",

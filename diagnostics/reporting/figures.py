@@ -41,7 +41,8 @@ def success_numbers(data: ReportData, names: Names, ordered: Sequence[Summary]) 
     ]  # fmt: skip
     columns = [
         POLICY, ON, Column("Success", "percent", ("rate",)), Column("Lifted", "of", ("k", "n")),
-        Column("Objects", "count", ("objects",)), Column("95\u00a0% episodes", "percents", ("wilson_low", "wilson_high")),
+        Column("Objects", "count", ("objects",)),
+        Column("95\u00a0% episodes", "percents", ("wilson_low", "wilson_high")),
         Column("95\u00a0% new objects", "percents", ("low", "high")),
     ]  # fmt: skip
     columns += [Column("Retention", "ratio", ("retention", "retention_low", "retention_high"))] if ratios else []
@@ -56,7 +57,7 @@ def _failures(s: Summary) -> str:
 
 def comparison_numbers(data: ReportData, names: Names, compared: Sequence[Comparison]) -> Numbers:
     """Returns the first policy minus the others."""
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "set": names.set(c.object_set), "second": names.policy(c.second), "points": c.paired.difference.value,
             "low": c.paired.difference.low, "high": c.paired.difference.high, "p": c.paired.p_value,
@@ -85,7 +86,8 @@ def sensitivity_numbers(panel: SensitivityPanel, commands: Sequence[str]) -> Num
         _text("Factor", "factor"), Column("Shift", "number", ("shift",)),
         Column("95\u00a0%", "between", ("shift_low", "shift_high")), Column("As cm of target", "number", ("cm",)),
         Column("95\u00a0%", "between", ("cm_low", "cm_high")), _text("Label", "label"),
-        Column("Success", "points", ("success",)), Column("95\u00a0%", "points between", ("success_low", "success_high")),
+        Column("Success", "points", ("success",)),
+        Column("95\u00a0%", "points between", ("success_low", "success_high")),
     )  # fmt: skip
     told = f"{result.looks} looks in {result.scenes} scenes"
     return Numbers(f"sensitivity_{_file(result.policy)}", columns, lines, told, commands)
@@ -101,14 +103,15 @@ def _file(name: str) -> str:
 
 def repair_numbers(repairs: Sequence[Repair], p_holm: Mapping[int, float], commands: Sequence[str]) -> Numbers:
     """Returns every repair in every condition; `p_holm` is by the identity of lines."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for repair in repairs:
         for line in repair.lines:
             d = line.difference.difference
+            rates = {"before": line.before and line.before.rate, "control": line.control.rate}
             lines.append({
-                "repair": repair.title, "condition": line.title, "n": line.repaired.n, "before": line.before and line.before.rate,
-                "control": line.control.rate, "repaired": line.repaired.rate, "points": d.value, "low": d.low,
-                "high": d.high, "p": line.difference.p_value, "p_holm": p_holm[id(line)],
+                "repair": repair.title, "condition": line.title, "n": line.repaired.n, **rates,
+                "repaired": line.repaired.rate, "points": d.value, "low": d.low, "high": d.high,
+                "p": line.difference.p_value, "p_holm": p_holm[id(line)],
             })  # fmt: skip
     columns = (
         _text("Repair", "repair"), _text("Condition", "condition"), Column("Before", "percent", ("before",)),
@@ -139,7 +142,8 @@ def curve_numbers(curves: Sequence[Curve], metric: str, commands: Sequence[str])
     mine = [c for c in curves if c.metric == metric and len(c.steps)]
     for curve in mine:
         steps, values = thin(curve.steps, curve.values)
-        lines += [{"policy": curve.policy, "step": float(x), "value": float(y)} for x, y in zip(steps, values, strict=True)]
+        points = zip(steps, values, strict=True)
+        lines += [{"policy": curve.policy, "step": float(x), "value": float(y)} for x, y in points]
     columns = (POLICY, Column("Step", "number", ("step",)), Column("Value", "number", ("value",)))
     told = f"{sum(len(c.steps) for c in mine):,} logged steps of {len(mine)} policies"
     return Numbers(_file(metric), columns, lines, told, commands)
@@ -152,7 +156,8 @@ def diversity_numbers(d: Diversity, commands: Sequence[str]) -> Numbers:
         _text("Measure", "measure"), Column("Value", "number", ("value",)),
         Column("95\u00a0%", "between", ("value_low", "value_high")),
     )  # fmt: skip
-    return Numbers("diversity", columns, lines, f"{sum(d.episodes):,} episodes of {len(d.names)} sub-datasets", commands)
+    told = f"{sum(d.episodes):,} episodes of {len(d.names)} sub-datasets"
+    return Numbers("diversity", columns, lines, told, commands)
 
 
 def card_numbers(card: Card, commands: Sequence[str]) -> Numbers | None:

@@ -144,8 +144,8 @@ def find_studies(folders: Iterable[Path]) -> list[FoundStudy]:
 
 def study_places(studies: Sequence[FoundStudy]) -> list[Path]:
     """Returns the folders whose rows are a study's: of its results, and of its work where it lies around them."""
-    work = [s.folder.parent for s in studies if s.folder.name == "results" and (s.folder.parent / "seconds.json").exists()]
-    return [*(study.folder for study in studies), *work]
+    inside = [study.folder.parent for study in studies if study.folder.name == "results"]
+    return [*(study.folder for study in studies), *(work for work in inside if (work / "seconds.json").exists())]
 
 
 def read_results(path: Path, parse: Callable[[Any], T], by: str = "toyshift diagnose") -> T:

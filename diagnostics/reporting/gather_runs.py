@@ -19,10 +19,12 @@ from toyshift.diagnostics.reporting.runs import Run, runs_panel
 from toyshift.diagnostics.rows import Row
 
 MOST_FILMS = 12
-QUIET = ("made", "command", "seconds")  # of manifests: differ between any two runs
+COMPARED = ("git", "seed", "protocol", "versions", "machine", "gl_renderer")  # of manifests
 
 
-def gather_runs(folders: Sequence[Path], title: str = "", studies: Sequence[Path] = (), margin: float = 0.05) -> ReportData:
+def gather_runs(
+    folders: Sequence[Path], title: str = "", studies: Sequence[Path] = (), margin: float = 0.05
+) -> ReportData:
     """Returns several runs as the data of one report.
 
     What holds no rows (a shell's runs/* names anything) is left out, and named.
@@ -73,7 +75,8 @@ def gather_runs(folders: Sequence[Path], title: str = "", studies: Sequence[Path
     ran = [f"{run.name}: {len(run.rows):,} episodes of {', '.join(run.sides)}." for run in runs]
     return ReportData(
         title=title or f"{len(runs)} runs", ran=ran, runs=runs_panel(runs, margin, facts) if len(runs) > 1 else None,
-        cards=cards, shifts=shifts_of(every, of_studies), studies=panels_of_studies(of_studies), videos=videos[:MOST_FILMS],
+        cards=cards, shifts=shifts_of(every, of_studies), studies=panels_of_studies(of_studies),
+        videos=videos[:MOST_FILMS],
         commands=list(dict.fromkeys(commands["runs"])), made_by=commands, left_out=left_out,
     )  # fmt: skip
 
@@ -94,7 +97,7 @@ def differing(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
 
 def _flat(facts: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, str]]:
     for name, value in facts.items():
-        if not before and (name in QUIET or name not in ("git", "seed", "protocol", "versions", "machine", "gl_renderer")):
+        if not before and name not in COMPARED:
             continue
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name} ")

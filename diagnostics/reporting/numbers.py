@@ -113,7 +113,8 @@ class Numbers:
     @functools.cached_property
     def cells(self) -> list[list[Shown]]:
         """Lines as the page shows them."""
-        return [[_cell(column, [line.get(key) for key in column.keys]) for column in self.columns] for line in self.lines]
+        return [[_cell(column, [line.get(key) for key in column.keys]) for column in self.columns]
+                for line in self.lines]  # fmt: skip
 
     @property
     def csv(self) -> str:

@@ -52,7 +52,7 @@ def render_report(data: ReportData) -> str:
     )
 
 
-def _chapters(data: ReportData, names: Names) -> dict[str, dict[str, Any]]:
+def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
     """Returns what the template of every chapter is given, by its name; nothing for a chapter that is left out."""
 
     def made(name: str) -> Sequence[str]:
@@ -67,7 +67,7 @@ def _chapters(data: ReportData, names: Names) -> dict[str, dict[str, Any]]:
     curves = wording.curve_panels(data, names)
     groups = wording.provenance(data.manifest)
     by_kind = {kind: [card for card in data.cards if card.kind == kind] for kind in ("policy", "dataset")}
-    return {
+    found: dict[str, Any] = {
         "runs": data.runs and {"panel": data.runs, "numbers": run_numbers(data.runs, made("runs"))},
         "success": data.success and {
             "sets": {object_set: [s for s in ordered if s.object_set == object_set] for object_set in rank},
@@ -81,11 +81,12 @@ def _chapters(data: ReportData, names: Names) -> dict[str, dict[str, Any]]:
             "panels": [(p, figures.sensitivity_numbers(p, made("sensitivity"))) for p in data.sensitivity],
         },
         "shifts": data.shifts and {
-            "panels": data.shifts, "numbers": shift_numbers(data.shifts, names), "pairs": pair_numbers(data.shifts, names),
+            "panels": data.shifts, "numbers": shift_numbers(data.shifts, names),
+            "pairs": pair_numbers(data.shifts, names),
         },
         "repair": data.repair and {
             "repairs": [(repair, wording.films_of(data.videos, repair.policies)) for repair in data.repair],
-            "p_holm": {key: value for key, value in p_holm.items()}, "count": len(lines), "id": id,
+            "p_holm": p_holm, "count": len(lines), "id": id,
             "numbers": figures.repair_numbers(data.repair, p_holm, made("repair")),
         },
         "studies": data.studies and {"studies": data.studies},
@@ -101,7 +102,8 @@ def _chapters(data: ReportData, names: Names) -> dict[str, dict[str, Any]]:
         },
         "sheets": data.sheets and {"sheets": data.sheets},
         "provenance": (groups or data.commands) and {"groups": groups, "commands": data.commands},
-    }  # type: ignore[return-value]  # fmt: skip
+    }  # fmt: skip
+    return found
 
 
 def _cards(cards: Sequence[Card], data: ReportData) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.comparing.trials import Side
@@ -44,7 +45,9 @@ class Run:
     sides: Mapping[str, Side]
 
 
-def runs_panel(runs: Sequence[Run], margin: float = 0.05, facts: Mapping[str, Mapping[str, str]] | None = None) -> RunsPanel:
+def runs_panel(
+    runs: Sequence[Run], margin: float = 0.05, facts: Mapping[str, Mapping[str, str]] | None = None
+) -> RunsPanel:
     """Compares runs, condition by condition: policies that several have played, or else the first of each.
 
     Holm's correction is for all of these comparisons; oracle and random are shown and not compared.
@@ -113,13 +116,13 @@ def _condition(group: str, shift: str) -> str:
 
 def run_numbers(panel: RunsPanel, commands: Sequence[str] = ()) -> Numbers:
     """Returns every cell as a line."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for line in panel.lines:
         for run, cell in zip(panel.runs, line.cells, strict=True):
             if cell is None:
                 continue
             s = cell.summary
-            own = {
+            own: dict[str, Any] = {
                 "policy": cell.policy, "condition": line.condition, "run": run, "k": s.k, "n": s.n, "rate": s.rate,
                 "rate_low": s.clustered[0], "rate_high": s.clustered[1],
             }  # fmt: skip

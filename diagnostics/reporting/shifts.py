@@ -71,21 +71,28 @@ def shift_panels(
         played = conditions(single)
         together = dict.fromkeys(row.shift for row in own if "," in row.shift)
         level = 1 - ALPHA / max(1, len(together))
-        pairs = [interaction(own, *both.split(","), confidence=level) for both in together]
+        pairs = [interaction(own, *_two(both), confidence=level) for both in together]
         rates = [summarise(by_shift[f"{one.factor}={one.level}"])[0] for one in played]
-        name = f"{object_set} {scene}".rstrip()
-        ranked, why = ranking(single), (left_out or {}).get(policy, {})
-        control = summarise(by_shift[""])[0]
-        found.append((policy, name, control, played, rates, ranked, pairs, why))
-    corrected = iter(holm([one.drop.p_value for _, _, _, played, *_ in found for one in played]))
+        uncorrected = [(one, one.drop.p_value) for one in played]
+        panel = ShiftPanel(
+            policy, f"{object_set} {scene}".rstrip(), summarise(by_shift[""])[0], uncorrected, rates, ranking(single),
+            pairs, (left_out or {}).get(policy, {}), commands,
+        )  # fmt: skip
+        found.append(panel)
+    corrected = iter(holm([p for panel in found for _, p in panel.conditions]))
     return [
-        ShiftPanel(policy, name, control, [(one, next(corrected)) for one in played], *rest, commands)
-        for policy, name, control, played, *rest in found
+        dataclasses.replace(panel, conditions=[(one, next(corrected)) for one, _ in panel.conditions])
+        for panel in found
     ]
 
 
+def _two(both: str) -> tuple[str, str]:
+    first, _, second = both.partition(",")
+    return first, second
+
+
 def unshifted_at_0(row: Row) -> Row:
-    """Returns a row without its shifts of level 0, which are none; without its time, so that equal episodes are equal."""
+    """Returns a row without its shifts of level 0, which are none, and without what differs between equal episodes."""
     parts = [part for part in row.shift.split(",") if not part.endswith("=0")]
     return dataclasses.replace(row, shift=",".join(parts), wall_s=0.0, object_trial=0, trials=0)
 
@@ -110,7 +117,7 @@ def heat(panel: ShiftPanel) -> Iterator[tuple[str, list[dict[str, Any] | None]]]
 
 def shift_numbers(panels: Sequence[ShiftPanel], names: Names) -> Numbers:
     """Returns every condition of every panel."""
-    lines = []
+    lines: list[dict[str, Any]] = []
     for panel in panels:
         own = {"policy": names.policy(panel.policy), "set": names.set(panel.object_set)}
         control = panel.control
@@ -131,7 +138,7 @@ def shift_numbers(panels: Sequence[ShiftPanel], names: Names) -> Numbers:
 
 def pair_numbers(panels: Sequence[ShiftPanel], names: Names) -> Numbers:
     """Returns every pair of shifts of every panel; "beyond" below 0: together they cost more than one by one."""
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "policy": names.policy(panel.policy), "set": names.set(panel.object_set), "first": pair.first,
             "second": pair.second, "n": pair.n,
@@ -142,4 +149,5 @@ def pair_numbers(panels: Sequence[ShiftPanel], names: Names) -> Numbers:
         for panel in panels for pair in panel.pairs
     ]  # fmt: skip
     commands = dict.fromkeys(command for panel in panels for command in panel.commands)
-    return Numbers("shift_pairs", PAIRS, lines, f"{sum(x['n'] for x in lines):,} starts, each in 4 ways", tuple(commands))
+    told = f"{sum(x['n'] for x in lines):,} starts, each in 4 ways"
+    return Numbers("shift_pairs", PAIRS, lines, told, tuple(commands))

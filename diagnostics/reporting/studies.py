@@ -18,11 +18,11 @@ from toyshift.diagnostics.reporting.study_words import COLUMN_TITLES, STUDY_WORD
 RATES = ("rate", "dsl", "success", "share", "by_chance", "mask_missed")  # names, and ends of names, of shares
 MOST_BARS = 40
 FIRST = (  # columns that say what a line is, in this order; then text, then figures as they come
-    "policy", "set", "object_set", "repair", "pooling", "name", "cue", "factor", "level", "radius", "distance", "diversity",
-    "disparity", "correlation", "toys", "demos", "scene", "masks", "n", "k", "rate",
+    "policy", "set", "object_set", "repair", "pooling", "name", "cue", "factor", "level", "radius", "distance",
+    "diversity", "disparity", "correlation", "toys", "demos", "scene", "masks", "n", "k", "rate",
 )  # fmt: skip
 LONG = ("failures", "verdict", "why", "by_seed", "counts", "note")  # starts of text columns that come last
-ELSEWHERE = {"shifts": ("rows", "ranking", "pairs", "left_out", "episodes")}  # sections that have a chapter of their own
+ELSEWHERE = {"shifts": ("rows", "ranking", "pairs", "left_out", "episodes")}  # sections with a chapter of their own
 Line = dict[str, Any]
 Columns = dict[str, Column]  # title -> column
 
@@ -183,11 +183,11 @@ def _bars(columns: Sequence[Column], lines: Sequence[Line]) -> list[tuple[str, f
     told = [key for key in keys if len({str(line.get(key)) for line in lines}) > 1]
     found = []
     for line in lines:
-        values = [line.get(key) for key in (rate, *ends)]
-        if all(map(_numeric, values)):
+        if all(_numeric(line.get(key)) for key in (rate, *ends)):
             label = ", ".join(_labelled(key, line[key]) for key in told if line.get(key) not in (None, ""))
-            found.append((label, *(float(value) for value in values if value is not None)))
-    return [(label, value, low, high) for label, value, low, high in found]
+            value, low, high = (float(line[key]) for key in (rate, *ends))
+            found.append((label, value, low, high))
+    return found
 
 
 def _belongs(column: Column, rate: str) -> bool:

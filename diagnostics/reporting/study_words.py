@@ -17,7 +17,7 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
     ),
     "lego-table": (
         "LEGO's comparison of poolings",
-        "Does detection pooling carry over to new objects better than other ways of pooling the image, at equal training?",
+        "Does detection pooling carry over to new objects better than other ways of pooling, at equal training?",
         "Success by pooling and set; differences are detection pooling minus the others on the same starts.",
     ),
     "mask-iou": (

@@ -23,8 +23,10 @@ from toyshift.diagnostics.video import write_mp4
 from toyshift.scripts import cli
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--hide-scrollbars",
-             "--disable-background-networking", "--no-first-run", "--autoplay-policy=no-user-gesture-required")  # fmt: skip
+ARGUMENTS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--hide-scrollbars", "--no-first-run",
+    "--disable-background-networking", "--autoplay-policy=no-user-gesture-required",
+)  # fmt: skip
 
 
 class Browser:
@@ -139,8 +141,8 @@ def whole_run(tmp_path_factory, data) -> Path:
     shifts = ("", "camera-azimuth=1", "camera-azimuth=3", "table-texture=3")
     names = ("plain", "turned")
     rows = [
-        Row(policy, "mean", "toys:test", f"toy{i % 6}", 0, i, (i * 7 + hard) % 10 < 8 - 2 * s + hard, 0.3, 50, "", "", 0.1,
-            shift=shift, purpose="test")
+        Row(policy, "mean", "toys:test", f"toy{i % 6}", 0, i, (i * 7 + hard) % 10 < 8 - 2 * s + hard, 0.3, 50, "", "",
+            0.1, shift=shift, purpose="test")
         for hard, policy in enumerate(names) for s, shift in enumerate(shifts) for i in range(24)
     ]  # fmt: skip
     facts = {"versions": {}, "command": "/somewhere/bin/toyshift evaluate --policy runs/plain", "protocol": 2}
@@ -160,7 +162,7 @@ def whole_run(tmp_path_factory, data) -> Path:
     study = run / "study"
     table = {"rows": [{"policy": "plain", "n": 24, "rate": 0.5, "wilson_95": [0.3, 0.7]}] * 6, "missing": ["one"]}
     write_json(study / "table.json", table)
-    write_rows(study / "rows" / "one.parquet", rows[:24], facts | {"command": "toyshift study recipe --out runs/recipe"})
+    write_rows(study / "rows" / "one.parquet", rows[:24], facts | {"command": "toyshift study recipe"})
     assert cli.main(["report", str(run), "--no-pictures"]) == 0
     return run / "report.html"
 
@@ -169,7 +171,8 @@ def whole_run(tmp_path_factory, data) -> Path:
 def test_a_whole_report_opens_from_disk(browser: Browser, whole_run: Path, width: int, dark: bool) -> None:
     browser.open(whole_run, width, dark)
     chapters = browser.run("[...document.querySelectorAll('section[id]')].map(section => section.id)")
-    assert {"success", "policy-cards", "dataset-cards", "sensitivity", "shifts", "repair", "studies", "videos"} <= {*chapters}
+    cards = {"policy-cards", "dataset-cards"}
+    assert cards | {"success", "sensitivity", "shifts", "repair", "studies", "videos", "curves"} <= {*chapters}
     browser.wait("[...document.querySelectorAll('video')].every(video => video.currentTime > 0.2)")  # they play
     assert browser.run("document.querySelectorAll('video').length") == 2 + 2  # side by side, in the repair too
     assert browser.complaints == []
@@ -204,7 +207,8 @@ POOR_CONTRAST = """() => {
 
 def column(browser: Browser, table: str, title: str) -> list[str]:
     """Returns the texts of a table's column, of the lines that are shown."""
-    shown = f"[...document.querySelectorAll('#table-{table} tbody tr:not([hidden]) td[data-label={json.dumps(title)}]')]"
+    cells = f"#table-{table} tbody tr:not([hidden]) td[data-label={json.dumps(title)}]"
+    shown = f"[...document.querySelectorAll('{cells}')]"
     texts: list[str] = browser.run(f"{shown}.map(cell => cell.dataset.sort)")
     return texts
 
@@ -272,8 +276,8 @@ def test_it_prints_light_with_all_that_is_folded(browser: Browser, whole_run: Pa
     assert browser.run("document.querySelectorAll('details:not([open])').length") == folded  # and folded again
     browser.call("Emulation.setEmulatedMedia", media="print")
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    hidden = "[...document.querySelectorAll('nav, .tools, .source a')].every(e => getComputedStyle(e).display == 'none')"
-    assert browser.run(hidden)
+    tools = "[...document.querySelectorAll('nav, .tools, .source a')]"
+    assert browser.run(f"{tools}.every(e => getComputedStyle(e).display == 'none')")
 
 
 def test_the_page_of_made_up_numbers_does_not_stick_out(browser: Browser, data, tmp_path: Path) -> None:
