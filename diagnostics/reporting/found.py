@@ -94,8 +94,10 @@ def find_rows(run: Path, apart: Sequence[Path] = ()) -> FoundRows:
         FileError: a file is damaged.
     """
 
+    elsewhere = {folder.resolve() for folder in apart}
+
     def own(path: Path) -> bool:
-        return not any(folder in path.parents for folder in apart)
+        return elsewhere.isdisjoint(path.resolve().parents)
 
     merged = list(filter(own, sorted(run.rglob("rows.parquet"))))
     single = (path for path in whole_files(run, "**/*.parquet") if ".parts" not in str(path) and own(path))

@@ -132,6 +132,10 @@ def _numeric(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _add(key: str, value: Any, out: Line, columns: Columns) -> None:
     """Puts a value into a flat line, and its column or columns beside the others."""
     title = words(key)
@@ -153,7 +157,7 @@ def _add(key: str, value: Any, out: Line, columns: Columns) -> None:
         put(" 95", "percents" if rate else "between", bounds, f"{title}, 95\u00a0%")
     elif isinstance(value, list) and len(value) == 2 and key.endswith("95") and all(map(_numeric, value)):
         put("", "percents", {f"{key}_low": value[0], f"{key}_high": value[1]})
-    elif isinstance(value, Mapping) and value and not all(map(_numeric, value.values())):
+    elif isinstance(value, Mapping) and value and not all(map(_is_count, value.values())):
         for inner, found in value.items():
             _add(f"{key}_{inner}", found, out, columns)
     elif isinstance(value, Mapping | list):
