@@ -38,6 +38,22 @@ class ShiftPanel:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClipPair:
+    """An episode of a dataset before and after an augmentation.
+
+    Attributes:
+        title: the new dataset, and what changed it.
+        caption: which episode, by which camera.
+        before, after: MP4 files.
+    """
+
+    title: str
+    caption: str
+    before: bytes
+    after: bytes
+
+
+@dataclasses.dataclass(frozen=True)
 class StudyFigure:
     """One table of a study, and what of it can be drawn.
 

@@ -32,10 +32,15 @@ def image_uri(image: Image, size: int | None = None, quality: int = 86) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def clip_uri(clip: bytes) -> str:
+    """Returns an MP4 file that is at hand as a data URI."""
+    return "data:video/mp4;base64," + base64.b64encode(clip).decode()
+
+
 def video_uri(path: Path) -> str:
     """Returns an MP4 file as a data URI."""
     try:
-        return "data:video/mp4;base64," + base64.b64encode(Path(path).read_bytes()).decode()
+        return clip_uri(Path(path).read_bytes())
     except OSError as error:
         remedy = "record it again, or leave it out of the report"
         raise FileError(f"the video {path} cannot be read ({error}); {remedy}") from error

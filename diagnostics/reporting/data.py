@@ -12,7 +12,7 @@ from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import Diversity
-from toyshift.diagnostics.reporting.chapter_data import RunsPanel, ShiftPanel, StudyPanel
+from toyshift.diagnostics.reporting.chapter_data import ClipPair, RunsPanel, ShiftPanel, StudyPanel
 from toyshift.diagnostics.seen import ON_THESE, Seen
 from toyshift.diagnostics.sensitivity import SensitivityResult
 from toyshift.diagnostics.statistics import PairedDifference
@@ -195,6 +195,7 @@ class ReportData:
         shifts: one panel per policy and set.
         studies: results of studies.
         repair: what a dataset change repaired.
+        clips: episodes of datasets before and after an augmentation.
         objects: per-object panels.
         curves: training curves.
         sheets: contact sheets.
@@ -222,6 +223,7 @@ class ReportData:
     shifts: Sequence[ShiftPanel] = ()
     studies: Sequence[StudyPanel] = ()
     repair: Sequence[Repair] = ()
+    clips: Sequence[ClipPair] = ()
     objects: Sequence[ObjectPanel] = ()
     curves: Sequence[Curve] = ()
     sheets: Sequence[Sheet] = ()

@@ -15,6 +15,7 @@ from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.reporting.chapter_data import ShiftPanel, StudyPanel
+from toyshift.diagnostics.reporting.clips import clip_pairs
 from toyshift.diagnostics.reporting.data import ObjectPanel, Repair, ReportData, SensitivityPanel, Sheet, Video
 from toyshift.diagnostics.reporting.found import (
     FoundRows,
@@ -91,6 +92,9 @@ def gather(
         trained_on = dict.fromkeys(BUILTIN, *common) | trained_on  # theirs says how much harder the others are
     if training_set:
         trained_on = dict.fromkeys((s.policy for s in plain), training_set)
+    clips, unclear = clip_pairs(run)
+    for told in unclear:
+        print(f"left out: {told}", file=sys.stderr)
     first, *others = list(dict.fromkeys(row.policy for row in rows if row.policy not in BUILTIN)) or [""]
     ran = f"{len(rows):,} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
     commands = {
@@ -104,7 +108,8 @@ def gather(
         comparisons=compare_all(rows, first, others), cards=list(cards.values()), sensitivity=sensitivity,
         objects=panels, curves=curves, seen=seen, sheets=sheets, videos=films(run, rows),
         diversity=diversities[0] if diversities else None, manifest=facts, shifts=shifts_of(found, of_studies),
-        repair=repairs_of_run(run, rows, control), studies=panels_of_studies(of_studies), left_out=found.left_out,
+        repair=repairs_of_run(run, rows, control), studies=panels_of_studies(of_studies), clips=clips,
+        left_out=[*found.left_out, *unclear],
         commands=list(dict.fromkeys(command for own in commands.values() for command in own)), made_by=commands,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from toyshift.core.templates import templates
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.reporting import figures, formatting, wording
 from toyshift.diagnostics.reporting.chapters import CHAPTERS, WITHOUT_RAN
-from toyshift.diagnostics.reporting.charts import image_uri, video_uri
+from toyshift.diagnostics.reporting.charts import clip_uri, image_uri, video_uri
 from toyshift.diagnostics.reporting.data import ReportData
 from toyshift.diagnostics.reporting.names import REFERENCES, Names, factor_title
 from toyshift.diagnostics.reporting.runs import run_numbers
@@ -37,7 +37,8 @@ def render_report(data: ReportData) -> str:
         "short": formatting.short, "number": formatting.number, "between": formatting.between, "p": formatting.p_value,
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": factor_title,
         "in_order": wording.in_order, "verdict": wording.verdict_sentence, "at": wording.bar_scale(data.sensitivity),
-        "measures": wording.measures, "entry": wording.entry, "image": image_uri, "film": video_uri, "heat": heat,
+        "measures": wording.measures, "entry": wording.entry, "image": image_uri,
+        "film": video_uri, "clip": clip_uri, "heat": heat,
         "levels": levels_of, "seen": functools.partial(seen_by, data, names),
     }
     left_out = [] if data.ran else [WITHOUT_RAN]
@@ -84,9 +85,9 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
             "panels": data.shifts, "numbers": shift_numbers(data.shifts, names),
             "pairs": pair_numbers(data.shifts, names),
         },
-        "repair": data.repair and {
+        "repair": (data.repair or data.clips) and {
             "repairs": [(repair, wording.films_of(data.videos, repair.policies)) for repair in data.repair],
-            "p_holm": p_holm, "count": len(lines), "id": id,
+            "p_holm": p_holm, "count": len(lines), "id": id, "clips": data.clips,
             "numbers": figures.repair_numbers(data.repair, p_holm, made("repair")),
         },
         "studies": data.studies and {"studies": data.studies},
