@@ -39,7 +39,7 @@ CHAPTERS = (
         "How often does each policy lift an object, by the set that the object comes from?",
         "The dot is the share of episodes that ended with the object lifted; the thick bar says how far chance alone "
         "could have moved it (95 %), the thin line how far other objects of the same kind could.",
-        "Success by set and pooling: no evaluation rows were given.",
+        "Success by set and pooling: no evaluation rows with the training look were given.",
     ),
     Chapter(
         "policy-cards", "Policy cards", "Policy cards",

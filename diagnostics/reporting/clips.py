@@ -67,17 +67,17 @@ def clip_pairs(run: Path, most: int = MOST) -> tuple[list[ClipPair], list[str]]:
             origins = ((i, origin_of(copy.meta(i), config)) for i in range(len(copy)))
             index, origin = next(((i, origin) for i, origin in origins if origin), (0, None))
             if origin:
-                found += list(_pair(copy, index, open_dataset(origin.folder), origin))
+                title = f"{copy.folder.relative_to(run)}: {origin.spec}"
+                found += list(_pair(title, copy, index, open_dataset(origin.folder), origin))
         except FileError as error:
             left_out.append(f"clips of {marker.parent.parent}: {error}")
     return found, left_out
 
 
-def _pair(copy: Dataset, index: int, source: Dataset, origin: Origin) -> Iterator[ClipPair]:
+def _pair(title: str, copy: Dataset, index: int, source: Dataset, origin: Origin) -> Iterator[ClipPair]:
     cameras = [c for c in copy.observation_contract.camera_names if c in source.observation_contract.camera_names]
     if cameras:
         clips = (_clip(dataset, i, cameras[0]) for dataset, i in ((source, origin.episode), (copy, index)))
-        title = f"{copy.folder.parent.name}/{copy.folder.name}: {origin.spec}"
         yield ClipPair(title, f"episode {origin.episode}, camera {cameras[0]}", *clips)
 
 

@@ -11,17 +11,17 @@ from toyshift.diagnostics.failures import FAILURES
 from toyshift.diagnostics.reporting.charts import thin
 from toyshift.diagnostics.reporting.data import Curve, ObjectPanel, Repair, ReportData, SensitivityPanel
 from toyshift.diagnostics.reporting.names import Names
-from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
 from toyshift.diagnostics.retention import retentions
 from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.summaries import Comparison, Summary
 
 WHAT = ("factor", "relevant", "irrelevant", "from", "to")  # of a card's table: what a line is of
-POLICY, ON = Column("Policy", "text", ("policy",)), Column("On", "text", ("set",))
+POLICY, ON = TableColumn("Policy", "text", ("policy",)), TableColumn("On", "text", ("set",))
 
 
-def _text(title: str, key: str) -> Column:
-    return Column(title, "text", (key,))
+def _text(title: str, key: str) -> TableColumn:
+    return TableColumn(title, "text", (key,))
 
 
 def _sum(summaries: Sequence[Summary]) -> str:
@@ -40,12 +40,12 @@ def success_numbers(data: ReportData, names: Names, ordered: Sequence[Summary]) 
         for s in ordered
     ]  # fmt: skip
     columns = [
-        POLICY, ON, Column("Success", "percent", ("rate",)), Column("Lifted", "of", ("k", "n")),
-        Column("Objects", "count", ("objects",)),
-        Column("95\u00a0% episodes", "percents", ("wilson_low", "wilson_high")),
-        Column("95\u00a0% new objects", "percents", ("low", "high")),
+        POLICY, ON, TableColumn("Success", "percent", ("rate",)), TableColumn("Lifted", "of", ("k", "n")),
+        TableColumn("Objects", "count", ("objects",)),
+        TableColumn("95\u00a0% episodes", "percents", ("wilson_low", "wilson_high")),
+        TableColumn("95\u00a0% new objects", "percents", ("low", "high")),
     ]  # fmt: skip
-    columns += [Column("Retention", "ratio", ("retention", "retention_low", "retention_high"))] if ratios else []
+    columns += [TableColumn("Retention", "ratio", ("retention", "retention_low", "retention_high"))] if ratios else []
     columns.append(_text("Failures", "failures"))
     return Numbers("success", columns, lines, _sum(ordered), data.made_by.get("success", ()))
 
@@ -66,9 +66,9 @@ def comparison_numbers(data: ReportData, names: Names, compared: Sequence[Compar
         for c in compared
     ]  # fmt: skip
     columns = (
-        ON, _text("Minus", "second"), Column("Points", "points", ("points",)),
-        Column("95\u00a0% new objects", "points between", ("low", "high")), Column("McNemar\u00a0p", "p", ("p",)),
-        Column("after Holm", "p", ("p_holm",)), Column("Starts", "count", ("n",)),
+        ON, _text("Minus", "second"), TableColumn("Points", "points", ("points",)),
+        TableColumn("95\u00a0% new objects", "points between", ("low", "high")), TableColumn("McNemar\u00a0p", "p", ("p",)),
+        TableColumn("after Holm", "p", ("p_holm",)), TableColumn("Starts", "count", ("n",)),
     )  # fmt: skip
     told = f"{sum(line['n'] for line in lines):,} shared starts"
     return Numbers("comparisons", columns, lines, told, data.made_by.get("success", ()))
@@ -83,11 +83,11 @@ def sensitivity_numbers(panel: SensitivityPanel, commands: Sequence[str]) -> Num
             line |= _three("success", f.success.difference)
         lines.append(line)
     columns = (
-        _text("Factor", "factor"), Column("Shift", "number", ("shift",)),
-        Column("95\u00a0%", "between", ("shift_low", "shift_high")), Column("As cm of target", "number", ("cm",)),
-        Column("95\u00a0%", "between", ("cm_low", "cm_high")), _text("Label", "label"),
-        Column("Success", "points", ("success",)),
-        Column("95\u00a0%", "points between", ("success_low", "success_high")),
+        _text("Factor", "factor"), TableColumn("Shift", "number", ("shift",)),
+        TableColumn("95\u00a0%", "between", ("shift_low", "shift_high")), TableColumn("As cm of target", "number", ("cm",)),
+        TableColumn("95\u00a0%", "between", ("cm_low", "cm_high")), _text("Label", "label"),
+        TableColumn("Success", "points", ("success",)),
+        TableColumn("95\u00a0%", "points between", ("success_low", "success_high")),
     )  # fmt: skip
     told = f"{result.looks} looks in {result.scenes} scenes"
     return Numbers(f"sensitivity_{_file(result.policy)}", columns, lines, told, commands)
@@ -114,10 +114,10 @@ def repair_numbers(repairs: Sequence[Repair], p_holm: Mapping[int, float], comma
                 "p": line.difference.p_value, "p_holm": p_holm[id(line)],
             })  # fmt: skip
     columns = (
-        _text("Repair", "repair"), _text("Condition", "condition"), Column("Before", "percent", ("before",)),
-        Column("Control", "percent", ("control",)), Column("Repaired", "percent", ("repaired",)),
-        Column("Points", "points", ("points",)), Column("95\u00a0% new objects", "points between", ("low", "high")),
-        Column("after Holm", "p", ("p_holm",)), Column("Starts", "count", ("n",)),
+        _text("Repair", "repair"), _text("Condition", "condition"), TableColumn("Before", "percent", ("before",)),
+        TableColumn("Control", "percent", ("control",)), TableColumn("Repaired", "percent", ("repaired",)),
+        TableColumn("Points", "points", ("points",)), TableColumn("95\u00a0% new objects", "points between", ("low", "high")),
+        TableColumn("after Holm", "p", ("p_holm",)), TableColumn("Starts", "count", ("n",)),
     )  # fmt: skip
     return Numbers("repairs", columns, lines, f"{sum(x['n'] for x in lines):,} shared starts", commands)
 
@@ -131,7 +131,7 @@ def object_numbers(panel: ObjectPanel, names: Names, commands: Sequence[str]) ->
             line |= {f"{policy}_k": k, f"{policy}_n": n}
         lines.append(line)
     columns = [_text("Object", "name"), _text("Id", "id")]
-    columns += [Column(names.policy(p), "of", (f"{p}_k", f"{p}_n")) for p in panel.policies]
+    columns += [TableColumn(names.policy(p), "of", (f"{p}_k", f"{p}_n")) for p in panel.policies]
     told = f"{sum(n for bar in panel.bars for _, n in bar.counts.values()):,} episodes"
     return Numbers(f"objects_{_file(panel.object_set)}", columns, lines, told, commands)
 
@@ -144,7 +144,7 @@ def curve_numbers(curves: Sequence[Curve], metric: str, commands: Sequence[str])
         steps, values = thin(curve.steps, curve.values)
         points = zip(steps, values, strict=True)
         lines += [{"policy": curve.policy, "step": float(x), "value": float(y)} for x, y in points]
-    columns = (POLICY, Column("Step", "number", ("step",)), Column("Value", "number", ("value",)))
+    columns = (POLICY, TableColumn("Step", "number", ("step",)), TableColumn("Value", "number", ("value",)))
     told = f"{sum(len(c.steps) for c in mine):,} logged steps of {len(mine)} policies"
     return Numbers(_file(metric), columns, lines, told, commands)
 
@@ -153,8 +153,8 @@ def diversity_numbers(d: Diversity, commands: Sequence[str]) -> Numbers:
     """Returns what was measured of datasets' images."""
     lines = [{"measure": name} | _three("value", value) for name, value in d.estimates().items() if value is not None]
     columns = (
-        _text("Measure", "measure"), Column("Value", "number", ("value",)),
-        Column("95\u00a0%", "between", ("value_low", "value_high")),
+        _text("Measure", "measure"), TableColumn("Value", "number", ("value",)),
+        TableColumn("95\u00a0%", "between", ("value_low", "value_high")),
     )  # fmt: skip
     told = f"{sum(d.episodes):,} episodes of {len(d.names)} sub-datasets"
     return Numbers("diversity", columns, lines, told, commands)
@@ -167,6 +167,6 @@ def card_numbers(card: Card, commands: Sequence[str]) -> Numbers | None:
     found = dict.fromkeys(key for line in card.table for key in line)
     keys = [key for key in WHAT if key in found] + [key for key in found if key not in WHAT]
     is_number = {key: all(not isinstance(line.get(key), str | bool) for line in card.table) for key in keys}
-    columns = [Column(key.replace("_", " "), "number" if is_number[key] else "text", (key,)) for key in keys]
+    columns = [TableColumn(key.replace("_", " "), "number" if is_number[key] else "text", (key,)) for key in keys]
     told = f"{card.strength.n:,}" if card.strength.n else ""
     return Numbers(f"card_{_file(card.subject)[-60:]}", columns, card.table, told, commands)

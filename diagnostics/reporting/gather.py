@@ -73,7 +73,10 @@ def gather(
     sensitivity = [panel for path in paths["sensitivity.json"] for panel in read_results(path, _sensitivity)]
     diversities = [read_results(p, lambda v: Diversity.from_json(v["diversity"])) for p in paths["diversity.json"]]
     cards = {path: read_results(path, Card.from_json) for name in CARDS for path in sorted(run.rglob(name))}
-    curves = [curve for path in paths["metrics.jsonl"] for curve in read_curves(path, path.parent.name)]
+    folders = [path.parent for path in paths["metrics.jsonl"]]
+    short = [folder.name for folder in folders]
+    names = {f: f.name if short.count(f.name) == 1 else str(f.relative_to(run)) for f in folders}
+    curves = [curve for folder in folders for curve in read_curves(folder / "metrics.jsonl", names[folder])]
     if not any((rows, sensitivity, diversities, curves, cards, of_studies)):
         wanted = ", ".join(("rows *.parquet", *NAMED, *CARDS, "a study's table.json"))
         raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
@@ -96,7 +99,8 @@ def gather(
     for told in unclear:
         print(f"left out: {told}", file=sys.stderr)
     first, *others = list(dict.fromkeys(row.policy for row in rows if row.policy not in BUILTIN)) or [""]
-    ran = f"{len(rows):,} episodes of {len({row.policy for row in rows})} policies on {len(sets)} object sets."
+    played, on = len({row.policy for row in rows}), len({row.object_set for row in rows})
+    ran = f"{len(rows):,} episodes of {played} policies on {on} object sets."
     commands = {
         "success": found.commands, "repair": found.commands, "runs": found.commands,
         "sensitivity": _commands(paths["sensitivity.json"]), "diversity": _commands(paths["diversity.json"]),

@@ -15,7 +15,7 @@ from toyshift.diagnostics.comparing.evaluation_rows import sides_of
 from toyshift.diagnostics.reporting.data import ReportData, Video
 from toyshift.diagnostics.reporting.found import FoundRows, find_rows, find_studies, made_by, read_results, study_places
 from toyshift.diagnostics.reporting.gather import CARDS, films, panels_of_studies, shifts_of
-from toyshift.diagnostics.reporting.runs import Run, runs_panel
+from toyshift.diagnostics.reporting.runs import PlayedRun, runs_panel
 from toyshift.diagnostics.rows import Row
 
 MOST_FILMS = 12
@@ -56,7 +56,7 @@ def gather_runs(
     if len(found) < 2 and not of_studies:
         raise FileError(f"of {len(folders)} folders {len(found)} hold rows; two are needed to compare runs")
     names = _names(list(found))
-    runs = [Run(names[f], rows.rows, {s.name: s for s in sides_of(rows.files)}) for f, rows in found.items()]
+    runs = [PlayedRun(names[f], rows.rows, {s.name: s for s in sides_of(rows.files)}) for f, rows in found.items()]
     cards: list[Card] = []
     commands: dict[str, list[str]] = {"runs": [command for rows in found.values() for command in rows.commands]}
     videos: list[Video] = []

@@ -45,7 +45,7 @@ SHOWN: dict[str, Callable[..., str]] = {  # kind of a column -> its text, from t
 
 
 @dataclasses.dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of the page; in CSV a column for each of its keys.
 
     Attributes:
@@ -64,7 +64,7 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
+class TableCell:
     """A cell: its text, and the value that it is sorted by."""
 
     text: str
@@ -84,7 +84,7 @@ class Numbers:
     """
 
     name: str
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     lines: Sequence[Mapping[str, Any]]
     n: str = ""
     commands: Sequence[str] = ()
@@ -111,7 +111,7 @@ class Numbers:
         ]  # fmt: skip
 
     @functools.cached_property
-    def cells(self) -> list[list[Shown]]:
+    def cells(self) -> list[list[TableCell]]:
         """Lines as the page shows them."""
         return [[_cell(column, [line.get(key) for key in column.keys]) for column in self.columns]
                 for line in self.lines]  # fmt: skip
@@ -136,7 +136,7 @@ def _missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _cell(column: Column, values: Sequence[Any]) -> Shown:
+def _cell(column: TableColumn, values: Sequence[Any]) -> TableCell:
     if any(map(_missing, values)):
-        return Shown(NONE, "")
-    return Shown(SHOWN[column.kind](*values), str(values[0]))
+        return TableCell(NONE, "")
+    return TableCell(SHOWN[column.kind](*values), str(values[0]))

@@ -10,28 +10,28 @@ from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.comparing.trials import Side
 from toyshift.diagnostics.comparing.versus import Compared, Versus, compare_cells, shared_cells
 from toyshift.diagnostics.reporting.chapter_data import RunCell, RunLine, RunsPanel
-from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.summaries import Summary, summarise
 
 COLUMNS = (
-    Column("Policy", "text", ("policy",)),
-    Column("On", "text", ("condition",)),
-    Column("Run", "text", ("run",)),
-    Column("Lifted", "of", ("k", "n")),
-    Column("Success", "percent", ("rate",)),
-    Column("95\u00a0% objects", "percents", ("rate_low", "rate_high")),
-    Column("First run minus it", "points", ("difference",)),
-    Column("95\u00a0% new objects", "points between", ("difference_low", "difference_high")),
-    Column("p, these objects, Holm", "p", ("p_holm_these",)),
-    Column("p, new objects, Holm", "p", ("p_holm_new",)),
-    Column("Verdict", "text", ("verdict",)),
-    Column("Compared", "text", ("why",)),
+    TableColumn("Policy", "text", ("policy",)),
+    TableColumn("On", "text", ("condition",)),
+    TableColumn("Run", "text", ("run",)),
+    TableColumn("Lifted", "of", ("k", "n")),
+    TableColumn("Success", "percent", ("rate",)),
+    TableColumn("95\u00a0% objects", "percents", ("rate_low", "rate_high")),
+    TableColumn("First run minus it", "points", ("difference",)),
+    TableColumn("95\u00a0% new objects", "points between", ("difference_low", "difference_high")),
+    TableColumn("p, these objects, Holm", "p", ("p_holm_these",)),
+    TableColumn("p, new objects, Holm", "p", ("p_holm_new",)),
+    TableColumn("Verdict", "text", ("verdict",)),
+    TableColumn("Compared", "text", ("why",)),
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class PlayedRun:
     """What one run played.
 
     Attributes:
@@ -46,7 +46,7 @@ class Run:
 
 
 def runs_panel(
-    runs: Sequence[Run], margin: float = 0.05, facts: Mapping[str, Mapping[str, str]] | None = None
+    runs: Sequence[PlayedRun], margin: float = 0.05, facts: Mapping[str, Mapping[str, str]] | None = None
 ) -> RunsPanel:
     """Compares runs, condition by condition: policies that several have played, or else the first of each.
 
@@ -85,7 +85,7 @@ def runs_panel(
     return RunsPanel([run.name for run in runs], lines, facts or {})
 
 
-def shared_policies(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+def shared_policies(runs: Sequence[PlayedRun]) -> list[tuple[str, list[str]]]:
     """Returns policies with the name under which each run has them ("" where it has not), oracle and random last.
 
     Where no two runs share a policy but oracle and random, the first of each are taken together, under the name "".
@@ -101,7 +101,7 @@ def shared_policies(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     return [*together, *((name, played) for name, played in tested if name not in firsts), *references]
 
 
-def _conditions(run: Run) -> dict[str, dict[str, Summary]]:
+def _conditions(run: PlayedRun) -> dict[str, dict[str, Summary]]:
     """Returns policy -> condition -> success."""
     found: dict[str, dict[str, Summary]] = {}
     for s in summarise(run.rows):

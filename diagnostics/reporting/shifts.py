@@ -8,7 +8,7 @@ from typing import Any
 
 from toyshift.diagnostics.reporting.chapter_data import ShiftPanel
 from toyshift.diagnostics.reporting.names import Names
-from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.shift_matrix import conditions, interaction, ranking
 from toyshift.diagnostics.statistics import holm
@@ -16,29 +16,29 @@ from toyshift.diagnostics.summaries import summarise
 
 ALPHA = 0.05
 COLUMNS = (
-    Column("Policy", "text", ("policy",)),
-    Column("On", "text", ("set",)),
-    Column("Factor", "text", ("factor",)),
-    Column("Level", "count", ("level",)),
-    Column("Episodes", "count", ("n",)),
-    Column("Success", "percent", ("rate",)),
-    Column("95\u00a0% objects", "percents", ("rate_low", "rate_high")),
-    Column("Change", "points", ("change",)),
-    Column("95\u00a0% new objects", "points between", ("change_low", "change_high")),
-    Column("McNemar p", "p", ("p",)),
-    Column("after Holm", "p", ("p_holm",)),
+    TableColumn("Policy", "text", ("policy",)),
+    TableColumn("On", "text", ("set",)),
+    TableColumn("Factor", "text", ("factor",)),
+    TableColumn("Level", "count", ("level",)),
+    TableColumn("Episodes", "count", ("n",)),
+    TableColumn("Success", "percent", ("rate",)),
+    TableColumn("95\u00a0% objects", "percents", ("rate_low", "rate_high")),
+    TableColumn("Change", "points", ("change",)),
+    TableColumn("95\u00a0% new objects", "points between", ("change_low", "change_high")),
+    TableColumn("McNemar p", "p", ("p",)),
+    TableColumn("after Holm", "p", ("p_holm",)),
 )
 PAIRS = (
-    Column("Policy", "text", ("policy",)),
-    Column("On", "text", ("set",)),
-    Column("First", "text", ("first",)),
-    Column("Second", "text", ("second",)),
-    Column("Starts", "count", ("n",)),
-    Column("First alone", "points", ("first_change",)),
-    Column("Second alone", "points", ("second_change",)),
-    Column("Both", "points", ("both_change",)),
-    Column("Both beyond each", "points", ("beyond",)),
-    Column("its interval", "points between", ("beyond_low", "beyond_high")),
+    TableColumn("Policy", "text", ("policy",)),
+    TableColumn("On", "text", ("set",)),
+    TableColumn("First", "text", ("first",)),
+    TableColumn("Second", "text", ("second",)),
+    TableColumn("Starts", "count", ("n",)),
+    TableColumn("First alone", "points", ("first_change",)),
+    TableColumn("Second alone", "points", ("second_change",)),
+    TableColumn("Both", "points", ("both_change",)),
+    TableColumn("Both beyond each", "points", ("beyond",)),
+    TableColumn("its interval", "points between", ("beyond_low", "beyond_high")),
 )
 
 

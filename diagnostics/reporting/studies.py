@@ -12,7 +12,7 @@ from typing import Any
 
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.reporting.chapter_data import StudyFigure, StudyPanel
-from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
 from toyshift.diagnostics.reporting.study_words import COLUMN_TITLES, STUDY_WORDS, UNKNOWN
 
 RATES = ("rate", "dsl", "success", "share", "by_chance", "mask_missed")  # names, and ends of names, of shares
@@ -24,7 +24,7 @@ FIRST = (  # columns that say what a line is, in this order; then text, then fig
 LONG = ("failures", "verdict", "why", "by_seed", "counts", "note")  # starts of text columns that come last
 ELSEWHERE = {"shifts": ("rows", "ranking", "pairs", "left_out", "episodes")}  # sections with a chapter of their own
 Line = dict[str, Any]
-Columns = dict[str, Column]  # title -> column
+Columns = dict[str, TableColumn]  # title -> column
 
 
 def study_panel(name: str, table: Any, n: int, commands: Sequence[str]) -> StudyPanel:
@@ -105,12 +105,12 @@ def _figure(
     return StudyFigure(title, numbers, _bars(ordered, flat))
 
 
-def _is_same(key: str, column: Column, lines: Sequence[Line]) -> bool:
+def _is_same(key: str, column: TableColumn, lines: Sequence[Line]) -> bool:
     says_what = column.is_text or (key in FIRST and key not in ("n", "k", "rate"))
     return says_what and len({str(line.get(column.keys[0])) for line in lines}) == 1
 
 
-def _place(key: str, column: Column) -> tuple[int, int, bool]:
+def _place(key: str, column: TableColumn) -> tuple[int, int, bool]:
     """Returns where a column stands: what a line is, then its success with intervals, other figures, long texts."""
     of = key.removesuffix(" 95")
     if of.startswith(("wilson", "clustered")):
@@ -142,7 +142,7 @@ def _add(key: str, value: Any, out: Line, columns: Columns) -> None:
 
     def put(suffix: str, kind: str, values: Mapping[str, Any], title: str = title) -> None:
         out.update(values)
-        columns.setdefault(f"{key}{suffix}", Column(title, kind, tuple(values)))
+        columns.setdefault(f"{key}{suffix}", TableColumn(title, kind, tuple(values)))
 
     if isinstance(value, Mapping) and "difference" in value and "p_value" in value:
         d = value["difference"]
@@ -176,7 +176,7 @@ def _triple(value: Mapping[str, Any]) -> tuple[Any, Any, Any] | None:
     return (value["value"], value["low"], value["high"]) if {"value", "low", "high"} <= value.keys() else None
 
 
-def _bars(columns: Sequence[Column], lines: Sequence[Line]) -> list[tuple[str, float, float, float]]:
+def _bars(columns: Sequence[TableColumn], lines: Sequence[Line]) -> list[tuple[str, float, float, float]]:
     """Returns label, rate and interval of every line, where the table has a rate with an interval."""
     shares = {c.keys[0] for c in columns if c.kind == "percent"}
     rate = next((key for key in RATES if key in shares), next(iter(sorted(shares)), ""))
@@ -194,7 +194,7 @@ def _bars(columns: Sequence[Column], lines: Sequence[Line]) -> list[tuple[str, f
     return found
 
 
-def _belongs(column: Column, rate: str) -> bool:
+def _belongs(column: TableColumn, rate: str) -> bool:
     starts = ("wilson", "clustered") if rate == "rate" else ()
     return column.keys[0] == f"{rate}_low" or column.keys[0].startswith(starts)
 

@@ -155,7 +155,7 @@ def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> Repo
         objects=[object_panel(spec, trained, names[spec], pictures[spec]) for spec in reversed(tests)],
         curves=[curve for name in POLICIES for curve in read_curves(cfg.policy(name) / "metrics.jsonl", name)],
         manifest=_facts(cfg, results), commands=[command],
-        made_by=dict.fromkeys(("success", "sensitivity", "repair", "curves"), [command]),
+        made_by=dict.fromkeys(("success", "sensitivity", "repair", "curves"), (command,)),
     )  # fmt: skip
 
 

@@ -49,12 +49,12 @@ def test_a_copy_stands_beside_the_episode_that_it_is_of(tmp_path: Path) -> None:
     dataset(tmp_path / "run" / "plain", [10], [{}], {})
     pairs, left_out = clip_pairs(tmp_path / "run")
     assert left_out == []
-    assert [pair.title for pair in pairs] == ["run/cue: another table", "new/right: jitter"]
+    assert [pair.title for pair in pairs] == ["cue: another table", "new/right: jitter"]
     told = [(brightness(pair.before), brightness(pair.after)) for pair in pairs]
     assert told == [pytest.approx((50, 160), abs=3), pytest.approx((130, 200), abs=3)]
     page = render_report(ReportData("x", clips=pairs))
     assert page.count('<video src="data:video/mp4;base64,') == 4
-    assert page.index("run/cue: another table") > page.index('id="repair"')
+    assert page.index("cue: another table") > page.index('id="repair"')
     assert len(clip_pairs(tmp_path / "run", most=1)[0]) == 1
 
 

@@ -137,3 +137,10 @@ def test_commands_are_said_as_they_are_typed() -> None:
     assert plain_command("/a/.venv/bin/toyshift evaluate --policy x") == "toyshift evaluate --policy x"
     assert plain_command("/a/scripts/__main__.py study dsl") == "toyshift study dsl"
     assert plain_command("/tmp/mine.py 1") == "/tmp/mine.py 1"
+
+
+def test_curves_of_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a/policy", "b/policy", "c/other"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
+    assert [c.policy for c in gather(tmp_path, pictures=False).curves] == ["a/policy", "b/policy", "other"]

@@ -10,12 +10,12 @@ import urllib.parse
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.reporting.numbers import Column, Numbers
+from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
 from toyshift.diagnostics.reporting.studies import study_panel
 
 COLUMNS = (
-    Column("Name", "text", ("name",)), Column("Success", "percent", ("rate",)),
-    Column("95 %", "percents", ("low", "high")), Column("Change", "points", ("change",)),
+    TableColumn("Name", "text", ("name",)), TableColumn("Success", "percent", ("rate",)),
+    TableColumn("95 %", "percents", ("low", "high")), TableColumn("Change", "points", ("change",)),
 )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def test_csv_reads_back_to_the_same_figures() -> None:
 
 def test_kinds_of_columns_that_nobody_knows_are_refused() -> None:
     with pytest.raises(ConfigError, match="the table x has columns of the unknown kinds percnt"):
-        Numbers("x", [Column("Rate", "percnt", ("rate",))], [])
+        Numbers("x", [TableColumn("Rate", "percnt", ("rate",))], [])
 
 
 def test_the_shapes_of_a_studys_table_are_recognised() -> None:
