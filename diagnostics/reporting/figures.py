@@ -67,7 +67,8 @@ def comparison_numbers(data: ReportData, names: Names, compared: Sequence[Compar
     ]  # fmt: skip
     columns = (
         ON, _text("Minus", "second"), TableColumn("Points", "points", ("points",)),
-        TableColumn("95\u00a0% new objects", "points between", ("low", "high")), TableColumn("McNemar\u00a0p", "p", ("p",)),
+        TableColumn("95\u00a0% new objects", "points between", ("low", "high")),
+        TableColumn("McNemar\u00a0p", "p", ("p",)),
         TableColumn("after Holm", "p", ("p_holm",)), TableColumn("Starts", "count", ("n",)),
     )  # fmt: skip
     told = f"{sum(line['n'] for line in lines):,} shared starts"
@@ -84,7 +85,8 @@ def sensitivity_numbers(panel: SensitivityPanel, commands: Sequence[str]) -> Num
         lines.append(line)
     columns = (
         _text("Factor", "factor"), TableColumn("Shift", "number", ("shift",)),
-        TableColumn("95\u00a0%", "between", ("shift_low", "shift_high")), TableColumn("As cm of target", "number", ("cm",)),
+        TableColumn("95\u00a0%", "between", ("shift_low", "shift_high")),
+        TableColumn("As cm of target", "number", ("cm",)),
         TableColumn("95\u00a0%", "between", ("cm_low", "cm_high")), _text("Label", "label"),
         TableColumn("Success", "points", ("success",)),
         TableColumn("95\u00a0%", "points between", ("success_low", "success_high")),
@@ -116,7 +118,8 @@ def repair_numbers(repairs: Sequence[Repair], p_holm: Mapping[int, float], comma
     columns = (
         _text("Repair", "repair"), _text("Condition", "condition"), TableColumn("Before", "percent", ("before",)),
         TableColumn("Control", "percent", ("control",)), TableColumn("Repaired", "percent", ("repaired",)),
-        TableColumn("Points", "points", ("points",)), TableColumn("95\u00a0% new objects", "points between", ("low", "high")),
+        TableColumn("Points", "points", ("points",)),
+        TableColumn("95\u00a0% new objects", "points between", ("low", "high")),
         TableColumn("after Holm", "p", ("p_holm",)), TableColumn("Starts", "count", ("n",)),
     )  # fmt: skip
     return Numbers("repairs", columns, lines, f"{sum(x['n'] for x in lines):,} shared starts", commands)

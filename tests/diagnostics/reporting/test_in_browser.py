@@ -280,9 +280,13 @@ def test_it_prints_light_with_all_that_is_folded(browser: Browser, whole_run: Pa
     assert browser.run(f"{tools}.every(e => getComputedStyle(e).display == 'none')")
 
 
-def test_the_page_of_made_up_numbers_does_not_stick_out(browser: Browser, data, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_all_kinds_of_figures_fit_and_can_be_read(
+    browser: Browser, data, tmp_path: Path, width: int, dark: bool
+) -> None:
     file = write_report(data, tmp_path / "report.html")
-    for width in (1280, 400):
-        browser.open(file, width)
-        assert browser.run("document.documentElement.scrollWidth") == width
+    browser.open(file, width, dark)
+    assert browser.run("document.documentElement.scrollWidth") == width
+    assert browser.run(f"({POOR_CONTRAST})()") == []
     assert browser.complaints == []
