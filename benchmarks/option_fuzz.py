@@ -87,6 +87,7 @@ OWN: dict[str, dict[str, Any]] = {
     "envs robots": {"--out": "new.png"},
     "envs play": {"--out": "new.mp4"},
     "export": {"DIR": "policy"},
+    "report": {"RUNDIR": "run"},
     "study mask-iou": {"--policy": "policy", "--allow-dirty": ()},
     "study shifts": {"--policy": "policy", "--allow-dirty": ()},
     "study lego-table": {"--allow-dirty": ()},

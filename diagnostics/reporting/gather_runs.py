@@ -54,7 +54,8 @@ def gather_runs(
     for told in left_out:
         print(f"left out: {told}", file=sys.stderr)
     if len(found) < 2 and not of_studies:
-        raise FileError(f"of {len(folders)} folders {len(found)} hold rows; two are needed to compare runs")
+        empty = ", ".join(str(folder) for folder in folders if folder not in found)
+        raise FileError(f"{empty}: no rows of episodes there; to compare runs, two of them must hold some")
     names = _names(list(found))
     runs = [PlayedRun(names[f], rows.rows, {s.name: s for s in sides_of(rows.files)}) for f, rows in found.items()]
     cards: list[Card] = []
