@@ -290,3 +290,19 @@ def test_all_kinds_of_figures_fit_and_can_be_read(
     assert browser.run("document.documentElement.scrollWidth") == width
     assert browser.run(f"({POOR_CONTRAST})()") == []
     assert browser.complaints == []
+
+
+def test_two_runs_stand_beside_each_other(browser: Browser, whole_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs.html"
+    other = tmp_path / "a run with a longer name"
+    shutil.copytree(whole_run.parent / "eval", other / "eval")
+    assert cli.main(["report", str(whole_run.parent), str(other), "--out", str(out)]) == 0
+    for width in (1280, 400):
+        browser.open(out, width)
+        browser.wait("document.querySelectorAll('table.beside tbody tr').length == 8")  # 2 policies in 4 conditions
+        cut = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        assert width == 1280 or browser.run(cut) == 0
+        assert browser.run("document.documentElement.scrollWidth") == width
+    assert set(column(browser, "runs", "First run minus it")) == {"", "0.0"}  # the same rows
+    assert click(browser, "runs", "Success") == "ascending"
+    assert browser.complaints == []
