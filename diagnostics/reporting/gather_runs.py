@@ -51,6 +51,10 @@ def gather_runs(
             found[folder] = rows
         elif not any(folder.resolve() in (s.folder.resolve(), *s.folder.resolve().parents) for s in of_studies):
             left_out.append(f"{folder}: no rows of episodes.")
+    if len(found) == 1 and of_studies:
+        (only,) = found
+        told = f"{only}: the only run with rows, and so compared with none; `toyshift report {only}` shows it."
+        left_out.append(told)
     for told in left_out:
         print(f"left out: {told}", file=sys.stderr)
     if len(found) < 2 and not of_studies:
@@ -75,7 +79,8 @@ def gather_runs(
     facts = differing({names[folder]: rows.facts for folder, rows in found.items()})
     ran = [f"{run.name}: {len(run.rows):,} episodes of {', '.join(run.sides)}." for run in runs]
     return ReportData(
-        title=title or f"{len(runs)} runs", ran=ran, runs=runs_panel(runs, margin, facts) if len(runs) > 1 else None,
+        title=title or (f"{len(runs)} runs" if len(runs) > 1 else f"{len(of_studies)} studies"), ran=ran,
+        runs=runs_panel(runs, margin, facts) if len(runs) > 1 else None,
         cards=cards, shifts=shifts_of(every, of_studies), studies=panels_of_studies(of_studies),
         videos=videos[:MOST_FILMS],
         commands=list(dict.fromkeys(commands["runs"])), made_by=commands, left_out=left_out,

@@ -134,6 +134,17 @@ def test_one_run_among_empty_folders_is_no_comparison(tmp_path: Path) -> None:
         gather_runs([tmp_path / "a", tmp_path / "b"])
 
 
+def test_studies_beside_a_single_run_are_shown_and_the_run_is_named(tmp_path: Path) -> None:
+    written(tmp_path / "a", rows_of("mine", WON["a"]))
+    write_rows(tmp_path / "dsl" / "rows" / "cell.parquet", rows_of("s0", WON["a"]), {"command": "toyshift study dsl"})
+    write_json(tmp_path / "dsl" / "table.json", {"cues": [{"n": 8}]})
+    data = gather_runs([tmp_path / "a", tmp_path / "dsl"])
+    assert data.runs is None
+    assert [study.name for study in data.studies] == ["dsl"]
+    told = f"{tmp_path / 'a'}: the only run with rows, and so compared with none"
+    assert [text.partition(";")[0] for text in data.left_out] == [told]
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = [written(tmp_path / name / "eval", rows_of("mine", won)) for name, won in WON.items()]
     assert panel_of(folders).runs == [str(folder) for folder in folders]
