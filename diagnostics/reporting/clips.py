@@ -14,7 +14,7 @@ from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.diagnostics.reporting.chapter_data import ClipPair
 from toyshift.diagnostics.video import write_mp4
 
-MOST = 4  # pairs, each of another augmentation or sub-dataset
+MOST = 6  # pairs, each of another augmentation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +54,11 @@ def clip_pairs(run: Path, most: int = MOST) -> tuple[list[ClipPair], list[str]]:
 
     Args:
         run: its folder.
-        most: pairs; the first copy of each dataset is shown.
+        most: pairs; of each augmentation the first copy is shown.
     """
     found: list[ClipPair] = []
-    left_out = []
+    left_out: list[str] = []
+    shown: set[str] = set()
     for marker in sorted(run.rglob("meta/toyshift.json")):
         if len(found) == most:
             break
@@ -66,7 +67,8 @@ def clip_pairs(run: Path, most: int = MOST) -> tuple[list[ClipPair], list[str]]:
             config = copy.manifest.get("config", {})
             origins = ((i, origin_of(copy.meta(i), config)) for i in range(len(copy)))
             index, origin = next(((i, origin) for i, origin in origins if origin), (0, None))
-            if origin:
+            if origin and origin.spec not in shown:
+                shown.add(origin.spec)
                 title = f"{copy.folder.relative_to(run)}: {origin.spec}"
                 found += list(_pair(title, copy, index, open_dataset(origin.folder), origin))
         except FileError as error:

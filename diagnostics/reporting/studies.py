@@ -16,6 +16,7 @@ from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
 from toyshift.diagnostics.reporting.study_words import COLUMN_TITLES, STUDY_WORDS, UNKNOWN
 
 RATES = ("rate", "dsl", "success", "share", "by_chance", "mask_missed")  # names, and ends of names, of shares
+HOLM = ("p_holm", "holm_p")  # what a corrected p value is called
 MOST_BARS = 40
 FIRST = (  # columns that say what a line is, in this order; then text, then figures as they come
     "policy", "set", "object_set", "repair", "pooling", "name", "cue", "factor", "level", "radius", "distance",
@@ -99,14 +100,15 @@ def _figure(
             _add(key, value, out, columns)
         flat.append(out)
     if len(flat) > 1:  # what all lines share needs no column
-        columns = {key: column for key, column in columns.items() if not _is_same(key, column, flat)}
+        columns = {key: column for key, column in columns.items() if not _is_same(key, columns, flat)}
     ordered = [columns[key] for key in sorted(columns, key=lambda key: _place(key, columns[key]))]
     numbers = Numbers(name, ordered, flat, f"{n:,} episodes in all" if n else "", tuple(commands))
     return StudyFigure(title, numbers, _bars(ordered, flat))
 
 
-def _is_same(key: str, column: TableColumn, lines: Sequence[Line]) -> bool:
-    says_what = column.is_text or (key in FIRST and key not in ("n", "k", "rate"))
+def _is_same(key: str, columns: Columns, lines: Sequence[Line]) -> bool:
+    column = columns[key]
+    says_what = column.is_text or (key in FIRST and key not in ("n", "k", "rate") and f"{key} 95" not in columns)
     return says_what and len({str(line.get(column.keys[0])) for line in lines}) == 1
 
 
@@ -148,8 +150,8 @@ def _add(key: str, value: Any, out: Line, columns: Columns) -> None:
         d = value["difference"]
         put("", "points", {key: d["value"]})
         put(" 95", "points between", {f"{key}_low": d["low"], f"{key}_high": d["high"]}, f"{title}, 95\u00a0%")
-        p = "p_holm" if value.get("p_holm") is not None else "p_value"
-        put(" p", "p", {f"{key}_p": value[p]}, f"{title}, {'Holm p' if p == 'p_holm' else 'p'}")
+        p = next((name for name in HOLM if value.get(name) is not None), "p_value")
+        put(" p", "p", {f"{key}_p": value[p]}, f"{title}, {'Holm p' if p in HOLM else 'p'}")
     elif isinstance(value, Mapping) and (triple := _triple(value)):
         rate = _is_rate(key)
         put("", "percent" if rate else "number", {key: triple[0]})

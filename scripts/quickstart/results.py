@@ -256,6 +256,9 @@ def _videos(cfg: Config, results: Results, side_by_side: SideBySide) -> list[Vid
         asked.append((cfg.evaluation(name, spec, cfg.trials, None), rows, successes, failures))
     films = side_by_side(functools.partial(_film, cfg.out / "videos"), asked, "filming")
     return [
-        Video(f.path, f.success, f"{config.name}, {f.object_id}", f.failure.replace("_", " "))
+        Video(
+            f.path, f.success, f"{config.name}, {f.object_id}", f.failure.replace("_", " "),
+            f"{spec} {f.object_id} {f.episode}", config.name,
+        )
         for (config, *_), of_policy in zip(asked, films, strict=True) for f in of_policy
-    ]
+    ]  # fmt: skip

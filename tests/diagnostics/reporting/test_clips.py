@@ -47,6 +47,7 @@ def test_a_copy_stands_beside_the_episode_that_it_is_of(tmp_path: Path) -> None:
     dataset(tmp_path / "run" / "new" / "right", [20, 200, 230], [{"_augmented": one} for one in said], config)
     dataset(tmp_path / "run" / "cue", [160], [{"source_episode": 1}], {"src": str(left), "factor": "table"})
     dataset(tmp_path / "run" / "plain", [10], [{}], {})
+    dataset(tmp_path / "run" / "other", [1], [{"source_episode": 2}], {"src": str(left), "factor": "table"})  # alike
     pairs, left_out = clip_pairs(tmp_path / "run")
     assert left_out == []
     assert [pair.title for pair in pairs] == ["cue: another table", "new/right: jitter"]

@@ -43,9 +43,9 @@ def test_the_shapes_of_a_studys_table_are_recognised() -> None:
     line = {
         "policy": "mine", "rate": 0.5, "wilson_95": [0.25, 0.75], "n": 8, "lr": 0.0025, "ok": True, "extra": None,
         "failures": {"dropped": 3}, "toys_dsl": {"value_low_high": [0.2, 0.1, 0.3]},
-        "gain": {"difference": {"value": 0.25, "low": 0.0, "high": 0.5, "n": 8}, "p_value": 0.04, "p_holm": 0.08},
+        "gain": {"difference": {"value": 0.25, "low": 0.0, "high": 0.5, "n": 8}, "p_value": 0.04, "holm_p": 0.08},
         "cost": {"value": 2.5, "low": 2.0, "high": 3.0, "n": 3},
-        "by": {"left": {"rate": 0.25}, "right": {"rate": 0.75}},
+        "toys": {"value": 0.0, "low": 0.0, "high": 1.0}, "by": {"left": {"rate": 0.25}, "right": {"rate": 0.75}},
     }
     other = {**line, "policy": "other", "rate": 0.125, "ok": False, "gain": None}
     table = {"rows": [line, other], "missing": ["a", "b"], "none": [], "minutes": 3.25, "settings": {"seed": 0}}
@@ -57,7 +57,8 @@ def test_the_shapes_of_a_studys_table_are_recognised() -> None:
         "Policy": "mine", "Success": "50\u00a0%", "95\u00a0% episodes": "25\u201375\u00a0%", "Episodes": "8",
         "Learning rate": "0.0025", "Ok": "yes", "Toys dsl": "20\u00a0%", "Toys dsl, 95\u00a0%": "10\u201330\u00a0%",
         "Gain": "+25", "Gain, 95\u00a0%": "0 to +50", "Gain, Holm p": "0.080", "Cost": "2.5",
-        "Cost, 95\u00a0%": "2 to 3", "By left rate": "25\u00a0%", "By right rate": "75\u00a0%",
+        "Cost, 95\u00a0%": "2 to 3",
+        "Toys": "0", "Toys, 95\u00a0%": "0 to 1", "By left rate": "25\u00a0%", "By right rate": "75\u00a0%",
     }  # the failures are the same in all lines
     assert next(iter(shown)) == "Policy"
     assert [bar[1:] for bar in figure.bars] == [(0.5, 0.25, 0.75), (0.125, 0.25, 0.75)]
