@@ -12,6 +12,8 @@ import pytest
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
 from toyshift.diagnostics.reporting.studies import study_panel
+from toyshift.diagnostics.reporting.study_words import STUDY_WORDS
+from toyshift.scripts import cli
 
 COLUMNS = (
     TableColumn("Name", "text", ("name",)), TableColumn("Success", "percent", ("rate",)),
@@ -66,3 +68,10 @@ def test_the_shapes_of_a_studys_table_are_recognised() -> None:
     assert figure.numbers.lines[1].get("gain") is None
     assert set(panel.facts) == {"Missing: a, b.", "Minutes: 3.25.", "Nothing yet: none.", "Settings: seed 0."}
     assert (panel.title, figure.numbers.name) == ("My study", "my-study_rows")
+
+
+def test_every_study_has_its_question_in_the_report() -> None:
+    studies = set(cli.COMMANDS["study"].words)
+    assert "dsl" in studies
+    assert studies <= set(STUDY_WORDS), "say in STUDY_WORDS what it asks and how its tables are read"
+    assert all(text.endswith("?") for _, text, _ in STUDY_WORDS.values())
