@@ -67,7 +67,8 @@ def gather(
     rows, facts = found.rows, found.facts
     for path in sorted(run.rglob("leaning.json")):  # of before the measure was mended; its labels do not hold
         print(f"{path} is left out: it is of an earlier version; run `toyshift diagnose` again", file=sys.stderr)
-    for told in found.left_out:
+    clips, unclear = clip_pairs(run)
+    for told in (*found.left_out, *unclear):
         print(f"left out: {told}", file=sys.stderr)
     paths = {name: sorted(run.rglob(name)) for name in NAMED}
     sensitivity = [panel for path in paths["sensitivity.json"] for panel in read_results(path, _sensitivity)]
@@ -77,8 +78,8 @@ def gather(
     short = [folder.name for folder in folders]
     names = {f: f.name if short.count(f.name) == 1 else str(f.relative_to(run)) for f in folders}
     curves = [curve for folder in folders for curve in read_curves(folder / "metrics.jsonl", names[folder])]
-    if not any((rows, sensitivity, diversities, curves, cards, of_studies)):
-        wanted = ", ".join(("rows *.parquet", *NAMED, *CARDS, "a study's table.json"))
+    if not any((rows, sensitivity, diversities, curves, cards, of_studies, clips)):
+        wanted = ", ".join(("rows *.parquet", *NAMED, *CARDS, "a study's table.json", "augmented datasets"))
         raise FileError(f"{run} holds no results ({wanted}); run `toyshift evaluate --out {run}` first")
     plain = [s for s in summarise(rows) if not s.look and not s.shift]
     sets = list(dict.fromkeys(s.object_set for s in plain))
@@ -95,9 +96,6 @@ def gather(
         trained_on = dict.fromkeys(BUILTIN, *common) | trained_on  # theirs says how much harder the others are
     if training_set:
         trained_on = dict.fromkeys((s.policy for s in plain), training_set)
-    clips, unclear = clip_pairs(run)
-    for told in unclear:
-        print(f"left out: {told}", file=sys.stderr)
     first, *others = list(dict.fromkeys(row.policy for row in rows if row.policy not in BUILTIN)) or [""]
     played, on = len({row.policy for row in rows}), len({row.object_set for row in rows})
     ran = f"{len(rows):,} episodes of {played} policies on {on} object sets."

@@ -16,6 +16,7 @@ from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.lerobot import finalize
 from toyshift.diagnostics.reporting.clips import clip_pairs
 from toyshift.diagnostics.reporting.data import ReportData
+from toyshift.diagnostics.reporting.gather import gather
 from toyshift.diagnostics.reporting.page import render_report
 
 ACTION = ActionContract("joint_pos", ("j0", "gripper"), ("rad", "1"), (-1.0, 0.0), (1.0, 1.0), 20.0, ("j0",))
@@ -57,6 +58,7 @@ def test_a_copy_stands_beside_the_episode_that_it_is_of(tmp_path: Path) -> None:
     assert page.count('<video src="data:video/mp4;base64,') == 4
     assert page.index("cue: another table") > page.index('id="repair"')
     assert len(clip_pairs(tmp_path / "run", most=1)[0]) == 1
+    assert gather(tmp_path / "run", pictures=False).clips == pairs  # with nothing else there
 
 
 def test_a_source_that_is_gone_is_named(tmp_path: Path) -> None:
