@@ -131,10 +131,11 @@ class ActingPolicy(ABC):
                 one.
 
         Raises:
-            ContractError: a camera, mask or instruction is missing, or an array has another shape or dtype.
+            ContractError: a camera, mask or instruction is missing, an array has another shape or dtype, a state is not
+                finite as float32, or the network gives actions that are not.
             UnknownNameError: the policy was not trained with this instruction.
         """
-        chunk = self.predict(*self.inputs(obs))[0]
+        chunk = self._finite(self.predict(*self.inputs(obs)))[0]
         if self.config.ensemble > 0:
             self._chunks = [(made, c) for made, c in self._chunks if self._now - made < len(c)]
             self._chunks.append((self._now, chunk))
@@ -156,7 +157,8 @@ class ActingPolicy(ABC):
             images = {c: np.concatenate([part.images[c] for part in parts]) for c in parts[0].images}
             masks = {c: np.concatenate([part.masks[c] for part in parts]) for c in parts[0].masks}
             told = None if self.instructions is None else np.concatenate([part.instruction for part in parts])
-            chunks.append(self.predict(images, masks, np.concatenate([part.state for part in parts]), told))
+            states = np.concatenate([part.state for part in parts])
+            chunks.append(self._finite(self.predict(images, masks, states, told)))
         self.reset()
         return np.asarray(np.clip(np.concatenate(chunks), self._low, self._high), dtype=np.float32)
 
@@ -176,12 +178,25 @@ class ActingPolicy(ABC):
         if key not in obs:
             there = ", ".join(sorted(obs)) or "nothing"
             raise ContractError(f"policy {self.name} needs {key}; the observation has: {there}")
-        vector = np.asarray(obs[key], dtype=np.float32)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            vector = np.asarray(obs[key], dtype=np.float32)
         if vector.shape != (len(names),):
             raise ContractError(
                 f"policy {self.name}: {key} has shape {vector.shape}, the contract names {len(names)} entries"
             )
+        if not np.isfinite(vector).all():
+            entry = int(np.argmin(np.isfinite(vector)))
+            value = np.asarray(obs[key])[entry]
+            raise ContractError(f"policy {self.name}: {key} must be finite as float32, but {names[entry]} is {value}")
         return vector
+
+    def _finite(self, chunks: Float32) -> Float32:
+        """Returns chunks (B, K, A) as they are; raises ContractError where the network gives what no arm can do."""
+        if not np.isfinite(chunks).all():
+            case, row, entry = np.argwhere(~np.isfinite(chunks))[0]
+            value, name = chunks[case, row, entry], self.action_contract.names[entry]
+            raise ContractError(f"policy {self.name} gives {value} for {name} in action {row} of its chunk")
+        return chunks
 
     def _take(self, obs: Mapping[str, Any], kind: str, camera: str, shape: tuple[int, ...]) -> Image:
         arrays = obs.get(kind, {})
