@@ -2,14 +2,16 @@
 
 On connection the server sends its metadata; then every binary frame is an observation, answered with {"actions": (K,
 A), "server_timing": {"infer_ms", "prev_total_ms"}}. An error is a text frame, after which the server closes the
-connection (1011). {"__ctrl__": "episode_start"} forgets the episode so far and is answered with {"__ack__":
-"episode_start"}. `GET /healthz` answers "OK".
+connection (1011). The episode so far is forgotten at {"__ctrl__": "episode_start"}, which is answered with {"__ack__":
+"episode_start"}, at an observation with "episode_start": true, and, as openpi's `reset()` says nothing to its server,
+after a pause, if the client has done neither. `GET /healthz` answers "OK".
 """
 
 from __future__ import annotations
 
 import copy
 import http
+import math
 import threading
 import time
 import traceback
@@ -19,12 +21,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from toyshift.core.contract import ENVIRONMENT_STATE, IMAGE_PREFIX, MASK_PREFIX, STATE, TASK
-from toyshift.core.errors import ConfigError, ContractError, RemoteError, ToyShiftError
+from toyshift.core.errors import ConfigError, ContractError, RemoteError, ToyShiftError, shown
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
 
 PROTOCOL = 1  # of what `metadata["toyshift"]` says
 STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key -> the environment's
 CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
+PAUSE = 10.0  # between an answer and the next observation, which then begins an episode [s]
 
 
 class Session(Protocol):
@@ -68,6 +71,41 @@ class PolicySession:
         return {"actions": self._policy.act({**views, **states, TASK: task})}
 
 
+class _Episodes:
+    """A client's session, which forgets when an episode begins.
+
+    Args:
+        session: answers observations.
+        clock: tells the time [s].
+    """
+
+    def __init__(self, session: Session, clock: Callable[[], float]) -> None:
+        self._session, self._clock = session, clock
+        self._tells = False  # the client says where episodes begin
+        self._answered = math.inf  # when the last answer was ready
+
+    def answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Returns the answer to an observation or control message."""
+        if CONTROL in message:
+            if message[CONTROL] != START:
+                raise RemoteError(f"{CONTROL} is {shown(message[CONTROL])}; this server knows {START!r}")
+            self._tells = True
+            self._session.reset()
+            return {ACKNOWLEDGE: START}
+        if START in message:
+            begins = message.pop(START)
+            if not isinstance(begins, bool | np.bool_):
+                raise RemoteError(f"{START} is {shown(begins)}; it must be true or false")
+            self._tells |= bool(begins)
+        else:
+            begins = not self._tells and self._clock() - self._answered > PAUSE
+        if begins:
+            self._session.reset()
+        answer = self._session.infer(message)
+        self._answered = self._clock()
+        return answer
+
+
 def policy_metadata(policy: Any, fingerprint: str) -> dict[str, Any]:
     """Returns what the server of an `ActingPolicy` says about it.
 
@@ -99,6 +137,7 @@ class PolicyServer:
         metadata: sent to every client first.
         host: address to listen at; "0.0.0.0" lets other machines in, whom nothing here asks who they are.
         port: 0 takes a free one.
+        clock: tells the time [s].
 
     Attributes:
         port: where it listens.
@@ -109,11 +148,13 @@ class PolicyServer:
     """
 
     def __init__(
-        self, open_session: Callable[[], Session], metadata: dict[str, Any], host: str = "127.0.0.1", port: int = 8000
+        self, open_session: Callable[[], Session], metadata: dict[str, Any], host: str = "127.0.0.1", port: int = 8000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._websockets = websockets_package()
         self._open_session = open_session
         self._greeting = pack(metadata)
+        self._clock = clock
         self._one_at_a_time = threading.Lock()
         try:
             self._server = self._websockets.sync.server.serve(
@@ -136,7 +177,7 @@ class PolicyServer:
         """Serves one client; runs in a thread of its own."""
         try:
             connection.send(self._greeting)
-            session = self._open_session()
+            session = _Episodes(self._open_session(), self._clock)
             total_ms: dict[str, float] = {}
             for frame in connection:
                 start = time.perf_counter()
@@ -153,17 +194,12 @@ class PolicyServer:
             self._refuse(connection, traceback.format_exc())
             raise
 
-    def _answer(self, session: Session, frame: bytes | str) -> dict[str, Any]:
+    def _answer(self, session: _Episodes, frame: bytes | str) -> dict[str, Any]:
         if isinstance(frame, str):
             raise RemoteError("the client sent text; observations are msgpack in binary frames")
         message = unpack(frame, "the client")
         with self._one_at_a_time:
-            if CONTROL not in message:
-                return session.infer(message)
-            if message[CONTROL] != START:
-                raise RemoteError(f"{CONTROL} is {message[CONTROL]!r}; this server knows {START!r}")
-            session.reset()
-            return {ACKNOWLEDGE: START}
+            return session.answer(message)
 
     def _refuse(self, connection: Any, text: str) -> None:
         try:

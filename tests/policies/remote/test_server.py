@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.policies import load_policy
+from toyshift.policies import Policy, PolicyConfig, load_policy
+from toyshift.policies.act.torch_policy import TorchPolicy
 from toyshift.policies.remote.server import PolicyServer, PolicySession
 from toyshift.policies.remote.wire import pack, unpack
 
@@ -74,3 +75,71 @@ def test_a_state_that_float32_cannot_hold_is_refused(trained, value):
         assert isinstance(answer, str), answer["actions"]
         assert "must be finite" in answer
         assert policy.observation_contract.state_names[1] in answer
+
+
+# ---------------------------------------------------------------- episodes
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Counting:
+    """A policy with a memory: says how many observations of this episode it has seen."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.seen = 0
+
+    def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
+        self.seen += 1
+        return {"actions": np.full((2, 3), self.seen, np.float32)}
+
+
+def seen(answer: Any) -> int:
+    return int(answer["actions"][0, 0])
+
+
+def test_an_observation_may_say_that_it_begins_an_episode():
+    with running(Counting) as server, Client(server) as client:
+        answers = [client.ask({"episode_start": start}) for start in (True, False, False, np.bool_(True), False)]
+        assert [seen(answer) for answer in answers] == [1, 2, 3, 1, 2]
+        assert "episode_start is 'yes'" in client.ask({"episode_start": "yes"})
+
+
+def test_a_pause_begins_an_episode_of_a_client_that_never_tells():
+    clock = Clock()
+    with running(Counting, clock=clock) as server:
+        with Client(server) as client:
+            assert seen(client.ask({})) == 1
+            for pause, expected in ((9.9, 2), (10.1, 1), (0.0, 2), (-100.0, 3), (9.0, 4)):
+                clock.now += pause
+                assert seen(client.ask({})) == expected
+        for telling in ({"__ctrl__": "episode_start"}, {"episode_start": True}):
+            with Client(server) as client:
+                client.ask(telling)
+                before = seen(client.ask({}))
+                clock.now += 60.0  # a client that tells may take its time
+                assert seen(client.ask({})) == before + 1
+
+
+def test_openpis_reset_leaves_no_history_in_the_next_episode(fake_contracts):
+    config = PolicyConfig(
+        width=32, stem=16, hidden=64, chunk=4, execute=2, policy_net="transformer-tiny", history=3, ensemble=0.1
+    )
+    policy, clock = TorchPolicy("history", Policy(config, *fake_contracts())), Clock()
+    with running(lambda: PolicySession(policy), clock=clock) as server, Client(server) as client:
+        first = client.ask(message(policy))["actions"]
+        client.ask(message(policy, 1))
+        clock.now += 11.0  # the robot is set up again; openpi's client has been reset and sends nothing
+        np.testing.assert_array_equal(client.ask(message(policy))["actions"], first)
+        client.ask(message(policy, 1))
+        assert (client.ask(message(policy))["actions"] != first).any()  # what must not leak is there
