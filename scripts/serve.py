@@ -15,7 +15,7 @@ from toyshift.scripts.options import Common
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Common, port=(0, 65535)):
+class Config(Common, port=(0, 65535), max_message=(0, 1024)):
     """Options of `toyshift serve`."""
 
     policy: Path
@@ -24,6 +24,8 @@ class Config(Common, port=(0, 65535)):
     """Port to listen at; 0 takes a free one."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0 lets in every machine that reaches this one, and none is asked who it is."""
+    max_message: int = 0
+    """Longest message that a client may send [MiB]; 0 is twice what an observation needs, at least 1."""
     device: Device = "cpu"
     """Where a trained folder computes: cpu, cuda or auto."""
 
@@ -40,7 +42,10 @@ def main(cfg: Config) -> dict[str, Any]:
         raise ConfigError(f"{cfg.policy} lives in the simulator; serve the folder of a trained policy or a bundle")
     fingerprint = policy_fingerprint(str(cfg.policy))
     policy = load_acting_policy(str(cfg.policy), cfg.device)
-    server = PolicyServer(lambda: PolicySession(policy), policy_metadata(policy, fingerprint), cfg.host, cfg.port)
+    server = PolicyServer(
+        lambda: PolicySession(policy), policy_metadata(policy, fingerprint), cfg.host, cfg.port,
+        max_bytes=cfg.max_message * 2**20,
+    )  # fmt: skip
     trial = f"toyshift evaluate --policy ws://localhost:{server.port}"
     print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: {trial}", flush=True)
     try:

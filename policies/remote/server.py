@@ -15,18 +15,26 @@ import math
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
-from toyshift.core.contract import ENVIRONMENT_STATE, IMAGE_PREFIX, MASK_PREFIX, STATE, TASK
+from toyshift.core.contract import (
+    ENVIRONMENT_STATE,
+    IMAGE_PREFIX,
+    MASK_PREFIX,
+    STATE,
+    TASK,
+    ObservationContract,
+)
 from toyshift.core.errors import ConfigError, ContractError, RemoteError, ToyShiftError, shown
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
 
 PROTOCOL = 1  # of what `metadata["toyshift"]` says
 STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key -> the environment's
 CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
+LEAST_BYTES = 2**20  # that a message may always have
 PAUSE = 10.0  # between an answer and the next observation, which then begins an episode [s]
 
 
@@ -129,6 +137,22 @@ def policy_metadata(policy: Any, fingerprint: str) -> dict[str, Any]:
     }
 
 
+def longest_message(metadata: Mapping[str, Any]) -> int:
+    """Returns how long a client's messages may be: twice what an observation needs, at least 1 MiB [bytes].
+
+    Args:
+        metadata: what a server says; where it does not say what it must be shown, messages may have MAX_BYTES.
+    """
+    said = metadata.get("toyshift", {})
+    if "observation_contract" not in said:
+        return MAX_BYTES
+    seen = ObservationContract.from_json(said["observation_contract"])
+    channels = 3 + bool(said.get("needs_masks", True))
+    pixels = sum(height * width for _, (height, width) in seen.cameras)
+    entries = len(seen.state_names) + len(seen.environment_state_names)
+    return max(LEAST_BYTES, 2 * (channels * pixels + 8 * entries))
+
+
 class PolicyServer:
     """Listens from its construction on; every client has a thread, one of them computes at a time.
 
@@ -138,6 +162,7 @@ class PolicyServer:
         host: address to listen at; "0.0.0.0" lets other machines in, whom nothing here asks who they are.
         port: 0 takes a free one.
         clock: tells the time [s].
+        max_bytes: longest message that is taken [bytes]; 0 is what `longest_message` says of the metadata.
 
     Attributes:
         port: where it listens.
@@ -149,7 +174,7 @@ class PolicyServer:
 
     def __init__(
         self, open_session: Callable[[], Session], metadata: dict[str, Any], host: str = "127.0.0.1", port: int = 8000,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, max_bytes: int = 0,
     ) -> None:
         self._websockets = websockets_package()
         self._open_session = open_session
@@ -159,7 +184,8 @@ class PolicyServer:
         try:
             self._server = self._websockets.sync.server.serve(
                 self._talk, host, port,
-                compression=None, max_size=MAX_BYTES, process_request=_health, ping_interval=None,
+                compression=None, process_request=_health, ping_interval=None,
+                max_size=max_bytes or longest_message(metadata),
             )  # fmt: skip
         except (OSError, OverflowError) as error:
             what = f"cannot listen at {host}:{port} ({error})"

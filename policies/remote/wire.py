@@ -2,6 +2,7 @@
 
 An array is {b"__ndarray__": True, b"data": bytes, b"dtype": str, b"shape": [...]}, a NumPy scalar
 {b"__npgeneric__": True, b"data": number, b"dtype": str}. Only numbers and truth values travel.
+What is not an array's data is small: long lists and many of them are refused before they take memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from toyshift.core.errors import MissingDependencyError, RemoteError
 
 KINDS = "biuf"  # dtype.kind: bool, int, uint, float
 MAX_BYTES = 64 * 2**20  # of one message; three cameras of 1024 x 1024 pixels take 9 MiB
+LONGEST = 4096  # entries of one list or map
+MOST = 65_536  # entries of all lists and maps of a message together
 
 
 def _missing(package: str, error: ImportError) -> MissingDependencyError:
@@ -64,15 +67,20 @@ def unpack(data: bytes, sender: str) -> dict[str, Any]:
         sender: who sent it, for the error.
 
     Raises:
-        RemoteError: the bytes are truncated or no msgpack, the message is no map, or an array is no array of numbers of
-            that shape.
+        RemoteError: the bytes are truncated or no msgpack, the message is no map, nested too deep or of too many
+            entries, or an array is no array of numbers of that shape.
     """
     msgpack = msgpack_package()
+    count = _Count()
     try:
-        message = msgpack.unpackb(data, object_hook=_untag)
-    except (ValueError, TypeError, KeyError, msgpack.exceptions.UnpackException) as error:
+        message = msgpack.unpackb(
+            data, object_hook=count.untagged, list_hook=count.counted, max_array_len=LONGEST, max_map_len=LONGEST,
+            max_ext_len=0,
+        )  # fmt: skip
+    except (ValueError, TypeError, KeyError, OverflowError, msgpack.exceptions.UnpackException) as error:
         what = f"{len(data)} bytes that are no message of openpi's protocol"
-        raise RemoteError(f"{sender} sent {what}: {error}") from error
+        reason = "nested too deep" if isinstance(error, msgpack.exceptions.StackError) else error
+        raise RemoteError(f"{sender} sent {what}: {reason}") from error
     if not isinstance(message, dict):
         raise RemoteError(f"{sender} sent a {type(message).__name__} where the protocol has a map")
     return message
@@ -86,6 +94,24 @@ def _tag(value: Any) -> dict[bytes, Any]:
     if isinstance(value, np.generic):
         return {b"__npgeneric__": True, b"data": value.item(), b"dtype": value.dtype.str}
     return {b"__ndarray__": True, b"data": value.tobytes(), b"dtype": value.dtype.str, b"shape": value.shape}
+
+
+class _Count:
+    """Counts the entries of a message's lists and maps while it is read."""
+
+    def __init__(self) -> None:
+        self._entries = 0
+
+    def counted(self, value: Any) -> Any:
+        """Returns a list or map as it is; raises ValueError where there are too many entries."""
+        self._entries += 1 + len(value)
+        if self._entries > MOST:
+            raise ValueError(f"lists and maps of more than {MOST} entries")
+        return value
+
+    def untagged(self, value: dict[Any, Any]) -> Any:
+        """Returns a map, or the array or number that it stands for."""
+        return _untag(self.counted(value))
 
 
 def _dtype(name: Any) -> np.dtype[Any]:

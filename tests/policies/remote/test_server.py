@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from toyshift.policies import Policy, PolicyConfig, load_policy
+from toyshift.core.errors import RemoteError
+from toyshift.policies import ActingPolicy, Policy, PolicyConfig, load_policy
 from toyshift.policies.act.torch_policy import TorchPolicy
-from toyshift.policies.remote.server import PolicyServer, PolicySession
-from toyshift.policies.remote.wire import pack, unpack
+from toyshift.policies.remote.server import PolicyServer, PolicySession, longest_message, policy_metadata
+from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack
 
 pytest.importorskip("msgpack")
+ConnectionClosed = pytest.importorskip("websockets.exceptions").ConnectionClosed
 connect = pytest.importorskip("websockets.sync.client").connect
 
 
@@ -104,6 +107,16 @@ class Counting:
         return {"actions": np.full((2, 3), self.seen, np.float32)}
 
 
+class Blind(ActingPolicy):
+    """Answers zeros, whatever it sees."""
+
+    def __init__(self, contracts: Any, **config: Any) -> None:
+        super().__init__("blind", PolicyConfig(**{"pooling": "mean", "chunk": 4, "execute": 2} | config), *contracts)
+
+    def predict(self, images: Any, masks: Any, state: Any, instruction: Any = None) -> Any:
+        return np.zeros((len(state), self.config.chunk, self.action_contract.size), np.float32)
+
+
 def seen(answer: Any) -> int:
     return int(answer["actions"][0, 0])
 
@@ -143,3 +156,48 @@ def test_openpis_reset_leaves_no_history_in_the_next_episode(fake_contracts):
         np.testing.assert_array_equal(client.ask(message(policy))["actions"], first)
         client.ask(message(policy, 1))
         assert (client.ask(message(policy))["actions"] != first).any()  # what must not leak is there
+
+
+# ---------------------------------------------------------------- messages that are too much
+
+NILS = b"\x81\xa1a\xdd" + (50 * 2**20).to_bytes(4, "big") + b"\xc0" * (50 * 2**20)  # {"a": [None] * 52428800}
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (NILS, "max_array_len"),
+        (b"\x81\xa1a\xdc\x10\x00" + (b"\xdc\x10\x00" + b"\xc0" * 4096) * 4096, "more than 65536 entries"),
+        (b"\x81\xa1a\xdc\x10\x00" + (b"\xdc\x10\x00" + b"\x80" * 4096) * 4096, "more than 65536 entries"),
+        (b"\x81\xa1a\xde\x20\x00", "max_map_len"),
+        (b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", "nested too deep"),
+        (b"\x81\xa1a" + b"\xdc\x10\x00" * 100_000, "nested too deep"),
+        (b"\x81\xa1a\xc7\x08\x05" + b"x" * 8, "max_ext_len"),
+    ],
+    ids=["nils", "lists", "maps", "map", "nested", "wide and nested", "extension"],
+)
+def test_what_would_take_memory_is_refused_before_it_does(data, what):
+    tracemalloc.start()
+    try:
+        with pytest.raises(RemoteError, match=what):
+            unpack(data, "the client")
+        assert tracemalloc.get_traced_memory()[1] < 48 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_message_may_be_twice_as_long_as_an_observation(fake_contracts):
+    small, large = (policy_metadata(Blind(fake_contracts(size=size)), "f") for size in (32, 1024))
+    assert longest_message(small) == 2**20
+    assert longest_message(large) == 2 * (2 * 1024 * 1024 * 3 + 3 * 8)  # two cameras, no masks, three entries
+    assert longest_message({}) == MAX_BYTES
+    with running(Counting, small) as server:
+        with Client(server) as client:
+            assert seen(client.ask({"observation.state": np.zeros(2**20 - 100, np.uint8)})) == 1
+        with Client(server) as client:
+            client.socket.send(pack({"observation.state": np.zeros(2**20 + 1, np.uint8)}))
+            with pytest.raises(ConnectionClosed) as closed:
+                client.answer()
+            assert closed.value.rcvd.code == 1009
+    with running(Counting, small, max_bytes=2**22) as server, Client(server) as client:
+        assert seen(client.ask({"observation.state": np.zeros(2**20 + 1, np.uint8)})) == 1
