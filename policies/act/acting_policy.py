@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import (
+    MASK_ROBOT,
     TASK,
     ActionContract,
     ObservationContract,
@@ -131,8 +132,8 @@ class ActingPolicy(ABC):
                 one.
 
         Raises:
-            ContractError: a camera, mask or instruction is missing, an array has another shape or dtype, a state is not
-                finite as float32, or the network gives actions that are not.
+            ContractError: a camera, mask or instruction is missing, an array has another shape or dtype, a mask holds
+                another label, a state is not finite as float32, or the network gives actions that are not.
             UnknownNameError: the policy was not trained with this instruction.
         """
         chunk = self._finite(self.predict(*self.inputs(obs)))[0]
@@ -209,6 +210,9 @@ class ActingPolicy(ABC):
             raise ContractError(
                 f"policy {self.name}: {kind} of camera {camera!r} are {got}, the contract says {shape} uint8"
             )
+        if kind == "masks" and array.max(initial=0) > MASK_ROBOT:
+            labels = f"labels are 0 to {MASK_ROBOT} (background, target, other object, robot)"
+            raise ContractError(f"policy {self.name}: {kind} of camera {camera!r} hold {array.max()}; {labels}")
         return array
 
     def check(self, action: ActionContract, observation: ObservationContract) -> None:

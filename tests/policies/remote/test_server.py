@@ -80,6 +80,22 @@ def test_a_state_that_float32_cannot_hold_is_refused(trained, value):
         assert policy.observation_contract.state_names[1] in answer
 
 
+@pytest.mark.parametrize("label", [4, 85, 255])
+def test_labels_of_masks_that_there_are_none_of_are_refused(trained, label):
+    policy = load_policy(trained)
+    mask = np.zeros((32, 32), np.uint8)
+    with running(lambda: PolicySession(policy)) as server:
+        mask[-1, -1] = 3
+        with Client(server) as client:
+            assert "actions" in client.ask(message(policy) | {"masks.wrist": mask})
+        mask[-1, -1] = label
+        with Client(server) as client:
+            answer = client.ask(message(policy) | {"masks.wrist": mask})
+    assert isinstance(answer, str)
+    assert "wrist" in answer
+    assert f"hold {label}; labels are 0 to 3" in answer
+
+
 # ---------------------------------------------------------------- episodes
 
 
