@@ -96,7 +96,7 @@ class ServedEpisode:
     def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        from toyshift.core.errors import ContractError
+        from toyshift.core.errors import ContractError, RemoteError
 
         batch: dict[str, Any] = {"task": str(observation.get("task", "")), "robot_type": ""}
         for key, shape in self._network.shapes.items():
@@ -110,8 +110,11 @@ class ServedEpisode:
                 raise ContractError(f"{key} has shape {tuple(value.shape)}; the policy was trained with {shape}")
             batch[key] = value[None]
         torch.set_rng_state(self._random_state)
-        with torch.inference_mode():
-            action = self._after(self._policy.select_action(self._before(batch)))
+        try:
+            with torch.inference_mode():
+                action = self._after(self._policy.select_action(self._before(batch)))
+        except Exception as error:  # the client is this process's own parent: it is told everything
+            raise RemoteError(f"LeRobot failed: {type(error).__name__}: {error}") from error
         self._random_state = torch.get_rng_state()
         return {"actions": action.cpu().float().numpy()}  # (1, A)
 

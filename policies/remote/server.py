@@ -2,19 +2,21 @@
 
 On connection the server sends its metadata; then every binary frame is an observation, answered with {"actions": (K,
 A), "server_timing": {"infer_ms", "prev_total_ms"}}. An error is a text frame, after which the server closes the
-connection (1011). The episode so far is forgotten at {"__ctrl__": "episode_start"}, which is answered with {"__ack__":
-"episode_start"}, at an observation with "episode_start": true, and, as openpi's `reset()` says nothing to its server,
-after a pause, if the client has done neither. `GET /healthz` answers "OK".
+connection (1011); of one that nobody foresaw, the text is its class and a number, and the log has the rest. The episode
+so far is forgotten at {"__ctrl__": "episode_start"}, which is answered with {"__ack__": "episode_start"}, at an
+observation with "episode_start": true, and, as openpi's `reset()` says nothing to its server, after a pause, if the
+client has done neither. `GET /healthz` answers "OK".
 """
 
 from __future__ import annotations
 
 import copy
 import http
+import itertools
+import logging
 import math
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -30,6 +32,8 @@ from toyshift.core.contract import (
 )
 from toyshift.core.errors import ConfigError, ContractError, RemoteError, ToyShiftError, shown
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
+
+logger = logging.getLogger(__name__)
 
 PROTOCOL = 1  # of what `metadata["toyshift"]` says
 STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key -> the environment's
@@ -181,6 +185,7 @@ class PolicyServer:
         self._greeting = pack(metadata)
         self._clock = clock
         self._one_at_a_time = threading.Lock()
+        self._faults = itertools.count(1)
         try:
             self._server = self._websockets.sync.server.serve(
                 self._talk, host, port,
@@ -216,9 +221,10 @@ class PolicyServer:
             self._refuse(connection, f"{type(error).__name__}: {error}")
         except self._websockets.exceptions.ConnectionClosed:
             return  # the client has gone, politely or not
-        except Exception:
-            self._refuse(connection, traceback.format_exc())
-            raise
+        except Exception as error:
+            number = next(self._faults)
+            logger.exception("error %d", number)
+            self._refuse(connection, f"{type(error).__name__}, error {number} of this server: its log says more")
 
     def _answer(self, session: _Episodes, frame: bytes | str) -> dict[str, Any]:
         if isinstance(frame, str):

@@ -320,13 +320,10 @@ def test_the_first_actions_of_a_chunk_are_executed_and_the_prompt_is_sent():
         whole.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_servers_own_error_is_shown():
     with served(lambda: Echo(ZeroDivisionError("no weights loaded"))) as url:
         policy = remote(url)
-        with pytest.raises(
-            RemoteError, match=r"127.0.0.1:\d+ answered with an error(.|\n)*ZeroDivisionError: no weights loaded"
-        ):
+        with pytest.raises(RemoteError, match=r"127.0.0.1:\d+ answered with an error: ZeroDivisionError, error 1 of"):
             policy.act(observation())
         with pytest.raises(RemoteError, match="was lost"):
             policy.act(observation())

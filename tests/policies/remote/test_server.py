@@ -67,38 +67,6 @@ def message(policy: Any, seed: int = 0) -> dict[str, Any]:
     return {**images, **masks, "observation.state": rng.normal(size=len(seen.state_names)).astype(np.float32)}
 
 
-# ---------------------------------------------------------------- observations
-
-
-@pytest.mark.parametrize("value", [1e300, -1e39, np.inf, np.nan])
-def test_a_state_that_float32_cannot_hold_is_refused(trained, value):
-    policy = load_policy(trained)
-    with running(lambda: PolicySession(policy)) as server, Client(server) as client:
-        answer = client.ask(message(policy) | {"observation.state": np.array([0.0, value, 0.0])})
-        assert isinstance(answer, str), answer["actions"]
-        assert "must be finite" in answer
-        assert policy.observation_contract.state_names[1] in answer
-
-
-@pytest.mark.parametrize("label", [4, 85, 255])
-def test_labels_of_masks_that_there_are_none_of_are_refused(trained, label):
-    policy = load_policy(trained)
-    mask = np.zeros((32, 32), np.uint8)
-    with running(lambda: PolicySession(policy)) as server:
-        mask[-1, -1] = 3
-        with Client(server) as client:
-            assert "actions" in client.ask(message(policy) | {"masks.wrist": mask})
-        mask[-1, -1] = label
-        with Client(server) as client:
-            answer = client.ask(message(policy) | {"masks.wrist": mask})
-    assert isinstance(answer, str)
-    assert "wrist" in answer
-    assert f"hold {label}; labels are 0 to 3" in answer
-
-
-# ---------------------------------------------------------------- episodes
-
-
 class Clock:
     """Time that passes when it is told to."""
 
@@ -135,6 +103,55 @@ class Blind(ActingPolicy):
 
 def seen(answer: Any) -> int:
     return int(answer["actions"][0, 0])
+
+
+# ---------------------------------------------------------------- observations
+
+
+@pytest.mark.parametrize("value", [1e300, -1e39, np.inf, np.nan])
+def test_a_state_that_float32_cannot_hold_is_refused(trained, value):
+    policy = load_policy(trained)
+    with running(lambda: PolicySession(policy)) as server, Client(server) as client:
+        answer = client.ask(message(policy) | {"observation.state": np.array([0.0, value, 0.0])})
+        assert isinstance(answer, str), answer["actions"]
+        assert "must be finite" in answer
+        assert policy.observation_contract.state_names[1] in answer
+
+
+@pytest.mark.parametrize("label", [4, 85, 255])
+def test_labels_of_masks_that_there_are_none_of_are_refused(trained, label):
+    policy = load_policy(trained)
+    mask = np.zeros((32, 32), np.uint8)
+    with running(lambda: PolicySession(policy)) as server:
+        mask[-1, -1] = 3
+        with Client(server) as client:
+            assert "actions" in client.ask(message(policy) | {"masks.wrist": mask})
+        mask[-1, -1] = label
+        with Client(server) as client:
+            answer = client.ask(message(policy) | {"masks.wrist": mask})
+    assert isinstance(answer, str)
+    assert "wrist" in answer
+    assert f"hold {label}; labels are 0 to 3" in answer
+
+
+class Broken(Counting):
+    def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
+        raise ZeroDivisionError("the password is 1234")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_of_an_error_that_nobody_foresaw_the_client_learns_class_and_number(caplog):
+    with running(Broken) as server:
+        for number in (1, 2):
+            with Client(server) as client:
+                answer = client.ask({})
+            assert answer == f"ZeroDivisionError, error {number} of this server: its log says more"
+    logged = [record for record in caplog.records if record.name.endswith("remote.server")]
+    assert [record.getMessage() for record in logged] == ["error 1", "error 2"]
+    assert all("the password is 1234" in str(record.exc_info) for record in logged)
+
+
+# ---------------------------------------------------------------- episodes
 
 
 def test_an_observation_may_say_that_it_begins_an_episode():
