@@ -49,6 +49,11 @@ def blend(chunks: list[tuple[int, Float32]], now: int, decay: float) -> Float32:
     return np.asarray(total / weight, dtype=np.float32)
 
 
+def part_name(kind: str, camera: str = "") -> str:
+    """Returns how errors call a part of an observation: "agent_pos", "masks of camera 'front'"."""
+    return f"{kind} of camera {camera!r}" if camera else kind
+
+
 class Inputs(NamedTuple):
     """What `ActingPolicy.predict` takes, by the names of its arguments."""
 
@@ -67,6 +72,7 @@ class ActingPolicy(ABC):
         action_contract: meaning of its actions.
         observation_contract: what it must be shown.
         execute: actions of a chunk to execute before `act` is called again.
+        called: how errors call a part of an observation; a server's clients have names of their own.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class ActingPolicy(ABC):
         self.observation_contract = observation
         self.execute = config.execute
         self.cameras = config.cameras or observation.camera_names
+        self.called = part_name
         self._sizes = dict(observation.cameras)
         self._low = np.asarray(action.low, dtype=np.float32)
         self._high = np.asarray(action.high, dtype=np.float32)
@@ -175,20 +182,26 @@ class ActingPolicy(ABC):
         told = None if self.instructions is None else self.instructions([str(obs.get(TASK, ""))])
         return Inputs(images, masks, state, told)
 
+    def _needed(self, obs: Mapping[str, Any], kind: str, camera: str = "") -> Any:
+        """Returns a part of an observation; raises ContractError where it is missing."""
+        views = obs.get(kind, {}) if camera else obs
+        if (key := camera or kind) not in views:
+            parts = [(k, c) for k, v in obs.items() for c in (v if isinstance(v, Mapping) else ("",))]
+            there = ", ".join(sorted(self.called(*part) for part in parts)) or "nothing"
+            what = f"policy {self.name} needs {self.called(kind, camera)}"
+            raise ContractError(f"{what}; the observation has: {there}")
+        return views[key]
+
     def _vector(self, obs: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Float32:
-        if key not in obs:
-            there = ", ".join(sorted(obs)) or "nothing"
-            raise ContractError(f"policy {self.name} needs {key}; the observation has: {there}")
+        given = self._needed(obs, key)
         with np.errstate(over="ignore"):  # what overflows is refused below
-            vector = np.asarray(obs[key], dtype=np.float32)
+            vector = np.asarray(given, dtype=np.float32)
+        what = f"policy {self.name}: {self.called(key)}"
         if vector.shape != (len(names),):
-            raise ContractError(
-                f"policy {self.name}: {key} has shape {vector.shape}, the contract names {len(names)} entries"
-            )
+            raise ContractError(f"{what} has shape {vector.shape}, the contract names {len(names)} entries")
         if not np.isfinite(vector).all():
             entry = int(np.argmin(np.isfinite(vector)))
-            value = np.asarray(obs[key])[entry]
-            raise ContractError(f"policy {self.name}: {key} must be finite as float32, but {names[entry]} is {value}")
+            raise ContractError(f"{what} must be finite as float32, but {names[entry]} is {np.asarray(given)[entry]}")
         return vector
 
     def _finite(self, chunks: Float32) -> Float32:
@@ -200,19 +213,13 @@ class ActingPolicy(ABC):
         return chunks
 
     def _take(self, obs: Mapping[str, Any], kind: str, camera: str, shape: tuple[int, ...]) -> Image:
-        arrays = obs.get(kind, {})
-        if camera not in arrays:
-            there = ", ".join(sorted(arrays)) or "none"
-            raise ContractError(f"policy {self.name} needs {kind} of camera {camera!r}; the observation has: {there}")
-        array = np.asarray(arrays[camera])
+        array = np.asarray(self._needed(obs, kind, camera))
+        what = f"policy {self.name}: {self.called(kind, camera)}"
         if array.shape != shape or array.dtype != np.uint8:
-            got = f"{array.shape} {array.dtype}"
-            raise ContractError(
-                f"policy {self.name}: {kind} of camera {camera!r} are {got}, the contract says {shape} uint8"
-            )
+            raise ContractError(f"{what} are {array.shape} {array.dtype}, the contract says {shape} uint8")
         if kind == "masks" and array.max(initial=0) > MASK_ROBOT:
             labels = f"labels are 0 to {MASK_ROBOT} (background, target, other object, robot)"
-            raise ContractError(f"policy {self.name}: {kind} of camera {camera!r} hold {array.max()}; {labels}")
+            raise ContractError(f"{what} hold {array.max()}; {labels}")
         return array
 
     def check(self, action: ActionContract, observation: ObservationContract) -> None:

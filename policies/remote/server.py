@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toyshift.core.contract import (
     ENVIRONMENT_STATE,
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = 1  # of what `metadata["toyshift"]` says
 STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key -> the environment's
+VIEWS = {IMAGE_PREFIX: "pixels", MASK_PREFIX: "masks"}  # the beginning of our keys -> the environment's
 CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
 LEAST_BYTES = 2**20  # that a message may always have
 PAUSE = 10.0  # between an answer and the next observation, which then begins an episode [s]
@@ -63,24 +65,42 @@ class PolicySession:
 
     def __init__(self, policy: Any) -> None:
         self._policy = copy.copy(policy)
+        self._policy.called = _called
         self._policy.reset()
 
     def reset(self) -> None:
         self._policy.reset()
 
     def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
-        states = {name: np.asarray(observation[key]) for key, name in STATES.items() if key in observation}
-        for name, state in states.items():
-            if state.dtype.kind not in "iuf":
-                shown = np.array2string(state, threshold=8)
-                raise ContractError(f"{name} must be finite numbers, got {state.dtype} {shown}")
         named = {key: value for key, value in observation.items() if isinstance(key, str)}
-        views = {
-            kind: {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
-            for kind, prefix in (("pixels", IMAGE_PREFIX), ("masks", MASK_PREFIX))
-        }
-        task = str(observation.get(TASK, observation.get("prompt", "")))
-        return {"actions": self._policy.act({**views, **states, TASK: task})}
+        seen: dict[str, Any] = {STATES[key]: _state(key, named[key]) for key in STATES if key in named}
+        for prefix, kind in VIEWS.items():
+            views = {key: value for key, value in named.items() if key.startswith(prefix)}
+            seen[kind] = {key.removeprefix(prefix): _array(key, value) for key, value in views.items()}
+        seen[TASK] = named.get(TASK, named.get("prompt", ""))
+        if not isinstance(seen[TASK], str):
+            raise ContractError(f"{TASK} or prompt must be text, got {shown(seen[TASK])}")
+        return {"actions": self._policy.act(seen)}
+
+
+def _called(kind: str, camera: str = "") -> str:
+    """Returns how a client calls a part of an observation."""
+    names = {ours: key for key, ours in (STATES | VIEWS).items()}
+    return names.get(kind, kind) + camera
+
+
+def _array(key: str, value: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise ContractError(f"{key} must be an array, got {shown(value)}") from error
+
+
+def _state(key: str, value: Any) -> NDArray[Any]:
+    state = _array(key, value)
+    if state.dtype.kind not in "iuf":
+        raise ContractError(f"{key} must be finite numbers, got {state.dtype} {shown(value)}")
+    return state
 
 
 class _Episodes:

@@ -207,7 +207,7 @@ def test_a_policy_that_sees_the_targets_pose_is_sent_it(fake_contracts):
             chunks.append(asked.act(whole))
             np.testing.assert_array_equal(chunks[-1], policy.act(whole)[:2])
         assert (chunks[0] != chunks[1]).any()
-        with pytest.raises(RemoteError, match="needs environment_state"):
+        with pytest.raises(RemoteError, match=r"needs observation.environment_state"):
             asked.act(observation(0, views))
         asked.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -132,6 +133,32 @@ def test_labels_of_masks_that_there_are_none_of_are_refused(trained, label):
     assert isinstance(answer, str)
     assert "wrist" in answer
     assert f"hold {label}; labels are 0 to 3" in answer
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"observation.state": np.zeros(2, np.float32)}, r"observation.state has shape \(2,\)"),
+        ({"observation.state": np.full(3, np.nan)}, "observation.state must be finite"),
+        ({"observation.state": "text"}, "observation.state must be finite numbers, got <U4 'text'"),
+        ({"observation.state": [[1.0], [1.0, 2.0]]}, "observation.state must be an array"),
+        ({"observation.state": ...}, "needs observation.state; the observation has: masks.front, masks.wrist, obs"),
+        ({"observation.images.front": np.zeros((8, 8, 3), np.uint8)}, r"observation.images.front are \(8, 8, 3\)"),
+        ({"observation.images.wrist": ...}, "needs observation.images.wrist; the observation has: masks.front"),
+        ({"observation.images.wrist": [[1], [1, 2]]}, "observation.images.wrist must be an array"),
+        ({"masks.front": np.full((32, 32), 9, np.uint8)}, "masks.front hold 9"),
+        ({"masks.front": ...}, "needs masks.front"),
+        ({"task": 7}, "task or prompt must be text, got 7"),
+    ],
+)
+def test_errors_call_things_as_the_client_does(trained, change, what):
+    policy = load_policy(trained)
+    whole = message(policy) | change
+    sent = {key: value for key, value in whole.items() if value is not ...}
+    with running(lambda: PolicySession(policy)) as server, Client(server) as client:
+        answer = client.ask(sent)
+    assert re.search(what, answer), answer
+    assert not re.search("agent_pos|pixels", answer), answer
 
 
 class Broken(Counting):
