@@ -6,9 +6,11 @@ toyshift serve --policy runs/detpool --port 8000
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
+from toyshift.core import interrupts
 from toyshift.core.choices import Device
 from toyshift.core.errors import ConfigError
 from toyshift.scripts.options import Common
@@ -31,7 +33,7 @@ class Config(Common, port=(0, 65535), max_message=(0, 1024)):
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Serves a policy over openpi's websocket protocol until it is interrupted; see docs/remote_policies.md.
+    """Serves a policy over openpi's websocket protocol until Ctrl-C or SIGTERM; see docs/remote_policies.md.
 
     Example: toyshift serve --policy runs/detpool --port 8000
     """
@@ -42,14 +44,16 @@ def main(cfg: Config) -> dict[str, Any]:
         raise ConfigError(f"{cfg.policy} lives in the simulator; serve the folder of a trained policy or a bundle")
     fingerprint = policy_fingerprint(str(cfg.policy))
     policy = load_acting_policy(str(cfg.policy), cfg.device)
-    server = PolicyServer(
-        lambda: PolicySession(policy), policy_metadata(policy, fingerprint), cfg.host, cfg.port,
-        max_bytes=cfg.max_message * 2**20,
-    )  # fmt: skip
-    trial = f"toyshift evaluate --policy ws://localhost:{server.port}"
-    print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: {trial}", flush=True)
-    try:
-        server.serve_forever()
-    finally:
-        server.shutdown()
+    with interrupts.told_to_end() as wait:
+        server = PolicyServer(
+            lambda: PolicySession(policy), policy_metadata(policy, fingerprint), cfg.host, cfg.port,
+            max_bytes=cfg.max_message * 2**20,
+        )  # fmt: skip
+        trial = f"toyshift evaluate --policy ws://localhost:{server.port}"
+        print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: {trial}", flush=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        wait()
+    server.shutdown()
+    thread.join()
     return {"policy": cfg.policy, "port": server.port}

@@ -18,6 +18,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +42,8 @@ STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key
 VIEWS = {IMAGE_PREFIX: "pixels", MASK_PREFIX: "masks"}  # the beginning of our keys -> the environment's
 CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
 LEAST_BYTES = 2**20  # that a message may always have
+GOODBYE = 1001, "the server ends"
+GRACE = 60.0  # for the answer in work when the server ends [s]
 PAUSE = 10.0  # between an answer and the next observation, which then begins an episode [s]
 
 
@@ -206,6 +209,9 @@ class PolicyServer:
         self._clock = clock
         self._one_at_a_time = threading.Lock()
         self._faults = itertools.count(1)
+        self._ending = threading.Event()
+        self._lock = threading.Lock()  # of what follows
+        self._working: dict[Any, threading.Lock] = {}  # of every connection
         try:
             self._server = self._websockets.sync.server.serve(
                 self._talk, host, port,
@@ -222,20 +228,47 @@ class PolicyServer:
         self._server.serve_forever()
 
     def shutdown(self) -> None:
+        """Finishes and sends the answer in work, says goodbye to all clients (1001), and listens no more."""
+        self._ending.set()
+        with self._lock:
+            working = dict(self._working)
+        with ThreadPoolExecutor(len(working) or 1) as together:
+            for connection, work in working.items():
+                together.submit(self._close, connection, work)
         self._server.shutdown()
+
+    @staticmethod
+    def _close(connection: Any, work: threading.Lock) -> None:
+        if work.acquire(timeout=GRACE):
+            work.release()
+        connection.close(*GOODBYE)
 
     def _talk(self, connection: Any) -> None:
         """Serves one client; runs in a thread of its own."""
+        work = threading.Lock()  # held from an observation's arrival until its answer is sent
+        with self._lock:
+            self._working[connection] = work
+        try:
+            self._converse(connection, work)
+        finally:
+            with self._lock:
+                del self._working[connection]
+
+    def _converse(self, connection: Any, work: threading.Lock) -> None:
         try:
             connection.send(self._greeting)
             session = _Episodes(self._open_session(), self._clock)
             total_ms: dict[str, float] = {}
             for frame in connection:
-                start = time.perf_counter()
-                answer = self._answer(session, frame)
-                if "actions" in answer:
-                    answer["server_timing"] = {"infer_ms": 1e3 * (time.perf_counter() - start), **total_ms}
-                connection.send(pack(answer))
+                with work:
+                    start = time.perf_counter()
+                    answer = self._answer(session, frame)
+                    if answer is None:
+                        connection.close(*GOODBYE)
+                        return
+                    if "actions" in answer:
+                        answer["server_timing"] = {"infer_ms": 1e3 * (time.perf_counter() - start), **total_ms}
+                    connection.send(pack(answer))
                 total_ms = {"prev_total_ms": 1e3 * (time.perf_counter() - start)}
         except ToyShiftError as error:
             self._refuse(connection, f"{type(error).__name__}: {error}")
@@ -246,12 +279,13 @@ class PolicyServer:
             logger.exception("error %d", number)
             self._refuse(connection, f"{type(error).__name__}, error {number} of this server: its log says more")
 
-    def _answer(self, session: _Episodes, frame: bytes | str) -> dict[str, Any]:
+    def _answer(self, session: _Episodes, frame: bytes | str) -> dict[str, Any] | None:
+        """Returns the answer to a frame, None where the server ends before it is the client's turn."""
         if isinstance(frame, str):
             raise RemoteError("the client sent text; observations are msgpack in binary frames")
         message = unpack(frame, "the client")
         with self._one_at_a_time:
-            return session.answer(message)
+            return None if self._ending.is_set() else session.answer(message)
 
     def _refuse(self, connection: Any, text: str) -> None:
         try:

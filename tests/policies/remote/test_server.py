@@ -178,6 +178,49 @@ def test_of_an_error_that_nobody_foresaw_the_client_learns_class_and_number(capl
     assert all("the password is 1234" in str(record.exc_info) for record in logged)
 
 
+# ---------------------------------------------------------------- the end
+
+
+class Gated(Counting):
+    """Answers when the gate is opened; says when it has been asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.gate = threading.Event(), threading.Event()
+
+    def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
+        self.asked.set()
+        assert self.gate.wait(20)
+        return super().infer(observation)
+
+
+def test_the_answer_in_work_is_finished_and_all_are_told_of_the_end():
+    session = Gated()
+    server = PolicyServer(lambda: session, {}, port=0)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    with Client(server) as working, Client(server) as waiting, Client(server) as silent:
+        working.socket.send(pack({}))
+        assert session.asked.wait(20)
+        waiting.socket.send(pack({}))
+        waiting.socket.ping().wait(20)  # its observation has arrived
+        ending = threading.Thread(target=server.shutdown)
+        ending.start()
+        with pytest.raises(ConnectionClosed) as closed:
+            silent.answer()
+        assert closed.value.rcvd.code == 1001
+        session.gate.set()
+        assert seen(working.answer()) == 1
+        for client in (working, waiting):
+            with pytest.raises(ConnectionClosed) as closed:
+                client.answer()
+            assert closed.value.rcvd.code == 1001
+    ending.join(20)
+    serving.join(20)
+    assert not ending.is_alive()
+    assert session.seen == 1  # whose turn had not come was told of the end instead
+
+
 # ---------------------------------------------------------------- episodes
 
 
