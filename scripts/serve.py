@@ -38,6 +38,7 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift serve --policy runs/detpool --port 8000
     """
     from toyshift.diagnostics.actors import BUILTIN, load_acting_policy, policy_fingerprint
+    from toyshift.policies.remote.access import Limits
     from toyshift.policies.remote.server import PolicyServer, PolicySession, policy_metadata
 
     if str(cfg.policy) in BUILTIN:
@@ -47,7 +48,7 @@ def main(cfg: Config) -> dict[str, Any]:
     with interrupts.told_to_end() as wait:
         server = PolicyServer(
             lambda: PolicySession(policy), policy_metadata(policy, fingerprint), cfg.host, cfg.port,
-            max_bytes=cfg.max_message * 2**20,
+            limits=Limits(max_bytes=cfg.max_message * 2**20),
         )  # fmt: skip
         trial = f"toyshift evaluate --policy ws://localhost:{server.port}"
         print(f"serving {policy.name} at ws://{cfg.host}:{server.port}, Ctrl-C ends it; try: {trial}", flush=True)

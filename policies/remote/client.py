@@ -15,14 +15,14 @@ from toyshift.core.arrays import Float32
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
 from toyshift.core.files import content_hash
+from toyshift.policies.remote.access import API_KEY
 from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipped
 from toyshift.policies.remote.keys import ALL, Keys, Translator
 from toyshift.policies.remote.options import SOCKETS, RemoteOptions
-from toyshift.policies.remote.server import ACKNOWLEDGE, CONTROL, PROTOCOL, START
+from toyshift.policies.remote.session import ACKNOWLEDGE, CONTROL, PROTOCOL, START
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
 
 CONNECT_SECONDS = 10.0
-API_KEY = "TOYSHIFT_API_KEY"  # sent as openpi's clients send theirs
 SHOWN = 600  # characters of a server's error text
 RERUN = "finished episodes are kept: once it is there again, the same command goes on"
 

@@ -64,7 +64,7 @@ class Network:
         `select_action` is asked at every step, because LeRobot keeps chunks and histories inside.
         """
         from toyshift.core.contract import ENVIRONMENT_STATE
-        from toyshift.policies.remote.server import PROTOCOL
+        from toyshift.policies.remote.session import PROTOCOL
 
         cameras = {key: key.rsplit(".", 1)[-1] for key in self.shapes if "image" in key}
         keys = {

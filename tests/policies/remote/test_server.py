@@ -15,6 +15,7 @@ import pytest
 from toyshift.core.errors import RemoteError
 from toyshift.policies import ActingPolicy, Policy, PolicyConfig, load_policy
 from toyshift.policies.act.torch_policy import TorchPolicy
+from toyshift.policies.remote.access import Limits
 from toyshift.policies.remote.server import PolicyServer, PolicySession, longest_message, policy_metadata
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack
 
@@ -302,5 +303,5 @@ def test_a_message_may_be_twice_as_long_as_an_observation(fake_contracts):
             with pytest.raises(ConnectionClosed) as closed:
                 client.answer()
             assert closed.value.rcvd.code == 1009
-    with running(Counting, small, max_bytes=2**22) as server, Client(server) as client:
+    with running(Counting, small, limits=Limits(max_bytes=2**22)) as server, Client(server) as client:
         assert seen(client.ask({"observation.state": np.zeros(2**20 + 1, np.uint8)})) == 1
