@@ -99,7 +99,7 @@ class Access:
         """Whether a request with these Authorization headers comes from someone who knows the key."""
         if not self.key:
             return True
-        given = headers[0].encode() if len(headers) == 1 else b""
+        given = headers[0].encode(errors="surrogateescape") if len(headers) == 1 else b""
         return hmac.compare_digest(given, f"Api-Key {self.key}".encode())  # takes as long however much of it is right
 
     def tls(self) -> ssl.SSLContext | None:

@@ -247,7 +247,9 @@ class RemotePolicy:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+    told = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    body = getattr(getattr(error, "response", None), "body", None) or b""  # of a server that refuses the handshake
+    return f"{told}: {body[:SHOWN].decode(errors='replace').strip()}" if body else told
 
 
 def _host_and_port(url: str) -> str:
