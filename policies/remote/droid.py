@@ -165,7 +165,7 @@ def _numbers(observation: Mapping[str, Any], key: str, count: int) -> Array:
     values = np.atleast_1d(_part(observation, key))
     if values.shape != (count,) or values.dtype.kind not in "iuf":
         raise ContractError(f"{key} is {values.shape} {values.dtype}; it must be ({count},) numbers")
-    values = values.astype(np.float64)
-    if not (np.abs(values) < 100.0).all():  # NaN too
-        raise ContractError(f"{key} must be finite angles or shares, got {shown(values.tolist())}")
-    return values
+    numbers: Array = values.astype(np.float64)
+    if not (np.abs(numbers) < 100.0).all():  # NaN too
+        raise ContractError(f"{key} must be finite angles or shares, got {shown(numbers.tolist())}")
+    return numbers

@@ -179,7 +179,8 @@ class PolicyServer:
                 self._working[connection] = work
         if not fits:
             told = f"this server has {self._limits.clients} clients already, which is its limit (--clients)"
-            return self._refuse(connection, LimitError("clients", told))
+            self._refuse(connection, LimitError("clients", told))
+            return
         try:
             self._converse(connection, work)
         except self._websockets.exceptions.ConnectionClosed:
@@ -223,7 +224,8 @@ class PolicyServer:
                 waiting = [first, *self._arrived(connection, pace, TOGETHER)]
                 with self._turns.turn():
                     if self._ending.is_set():
-                        return connection.close(*GOODBYE)
+                        connection.close(*GOODBYE)
+                        return
                     waiting += self._arrived(connection, pace, LATE)
                     begin = self._clock()
                     answers = self._answers(episodes, waiting)

@@ -286,9 +286,11 @@ NILS = b"\x81\xa1a\xdd" + (50 * 2**20).to_bytes(4, "big") + b"\xc0" * (50 * 2**2
         (b"\x81\xa1a\xde\x20\x00", "max_map_len"),
         (b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", "nested too deep"),
         (b"\x81\xa1a" + b"\xdc\x10\x00" * 100_000, "nested too deep"),
+        (b"\x81\xa1a" + b"\x91" * 32 + b"\xc0", "nested too deep"),
+        (b"\x81\xa1a" * 33 + b"\xc0", "nested too deep"),
         (b"\x81\xa1a\xc7\x08\x05" + b"x" * 8, "max_ext_len"),
     ],
-    ids=["nils", "lists", "maps", "map", "nested", "wide and nested", "extension"],
+    ids=["nils", "lists", "maps", "map", "nested", "wide and nested", "lists inside", "maps inside", "extension"],
 )
 def test_what_would_take_memory_is_refused_before_it_does(data, what):
     tracemalloc.start()
@@ -298,6 +300,22 @@ def test_what_would_take_memory_is_refused_before_it_does(data, what):
         assert tracemalloc.get_traced_memory()[1] < 48 * 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_messages_may_be_nested_as_deep_as_is_said():
+    value = unpack(b"\x81\xa1a" + b"\x92\x90" * 30 + b"\xc0", "the client")["a"]
+    for _ in range(30):
+        assert value[0] == []
+        value = value[1]
+    assert value is None
+
+
+def test_whatever_arrives_is_a_message_or_an_error(benchmark_file):
+    fuzz = benchmark_file("wire_fuzz")  # 100,000 by itself
+    taken = []
+    fuzz.draw_frames(200, lambda frame: taken.extend(fuzz.check(one) for one in fuzz.variants(frame, 10)))
+    assert len(taken) >= 2000
+    assert 0.05 < sum(taken) / len(taken) < 0.95  # both kinds are drawn
 
 
 def test_a_message_may_be_twice_as_long_as_an_observation(fake_contracts):
