@@ -83,6 +83,7 @@ def main(cfg: Config) -> dict[str, Any]:
         server = PolicyServer(open_session, metadata, cfg.host, cfg.port, access, limits)
         scheme = "ws" if cfg.tls_cert is None else "wss"
         trial = f"toyshift evaluate --policy {scheme}://localhost:{server.port}"
+        trial += " --remote-keys droid --remote-actions droid" if cfg.dialect == "droid" else ""
         print(f"serving {policy.name} at {scheme}://{cfg.host}:{server.port}, Ctrl-C ends it; try: {trial}", flush=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

@@ -81,7 +81,8 @@ class Access:
 
     def __post_init__(self) -> None:
         if not (self.key.isascii() and self.key.isprintable()) or " " in self.key:
-            raise ConfigError("the API key must be printable ASCII without spaces: it travels in a header")
+            where = f"--api-key-file or {API_KEY}"
+            raise ConfigError(f"{where}: the API key must be printable ASCII without spaces, as it travels in a header")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigError("--tls-cert and --tls-key go together: a certificate and its private key")
         if self.key and self.open_to_all:

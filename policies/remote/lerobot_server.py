@@ -131,10 +131,12 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not end up in the answer
     furnish(request["rooms"], request["packages"])
+    from toyshift.policies.remote.access import Limits
     from toyshift.policies.remote.server import PolicyServer
 
     network = Network(request["policy"])
-    server = PolicyServer(lambda: ServedEpisode(network), network.metadata(request["contracts"]), port=0)
+    limits = Limits(clients=10_000, rate=0, idle=0)  # of workers of one evaluation
+    server = PolicyServer(lambda: ServedEpisode(network), network.metadata(request["contracts"]), port=0, limits=limits)
 
     print(json.dumps({"port": server.port}), file=answer, flush=True)
     server.serve_forever()

@@ -145,7 +145,9 @@ class PolicyServer:
         if not self._places.acquire(blocking=False):
             self.traffic.count("refused", 'reason="connections"')
             sock.close()
-            getattr(self._server, "handler_threads", set()).discard(threading.current_thread())
+            if hasattr(self._server, "handler_threads"):  # websockets from 16 on waits for these
+                with self._server.lock:
+                    self._server.handler_threads.discard(threading.current_thread())
             return
         try:
             self._handle(sock, address)

@@ -78,7 +78,7 @@ def unpack(data: bytes, sender: str) -> dict[str, Any]:
     try:
         message = msgpack.unpackb(
             data, object_hook=count.mapped, list_hook=count.listed, max_array_len=LONGEST, max_map_len=LONGEST,
-            max_ext_len=0,
+            max_str_len=MOST, max_ext_len=0,
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, OverflowError, msgpack.exceptions.UnpackException) as error:
         what = f"{len(data)} bytes that are no message of openpi's protocol"

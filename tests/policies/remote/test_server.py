@@ -350,6 +350,15 @@ def get(server: PolicyServer, path: str, **headers: str) -> tuple[int, str, str]
         return error.code, "", error.read().decode()
 
 
+def settle(server: PolicyServer, clients: int) -> str:
+    """Waits until the server has noticed who has left; returns its metrics."""
+    for _ in range(2000):
+        if f"toyshift_clients {clients}\n" in (text := get(server, "/metrics")[2]):
+            return text
+        threading.Event().wait(0.01)
+    raise AssertionError(text)
+
+
 @pytest.mark.parametrize(
     "header", [None, "Api-Key", "Api-Key wrong", "Api-Key sesamE", "Bearer sesame", "Api-Key  sesame", "Api-Key sésame"]
 )
@@ -450,6 +459,7 @@ def test_one_client_too_many_is_told_so_and_finds_a_place_when_another_has_left(
                     socket.recv(timeout=20)
                 assert closed.value.rcvd.code == 1008
             assert seen(first.ask({})) == 1
+        settle(server, 0)
         with Client(server) as client:
             assert seen(client.ask({})) == 1
         assert 'toyshift_refused_total{reason="clients"} 1' in get(server, "/metrics")[2]
@@ -492,14 +502,15 @@ def test_strangers_and_clients_that_leave_in_the_middle_leave_nothing_behind():
             with Client(server) as client:
                 client.socket.socket.sendall(part)  # the beginning of a frame, or none
                 client.socket.socket.shutdown(socket.SHUT_RDWR)
-        for _ in range(50):  # threads end by themselves
+            settle(server, 0)
+        for _ in range(20):
             with Client(server) as client:
                 assert seen(client.ask({})) == 1
-    deadline = threading.Event()
-    for _ in range(200):
+            settle(server, 0)
+    for _ in range(2000):
         if threading.active_count() <= before:
             break
-        deadline.wait(0.05)
+        threading.Event().wait(0.01)
     assert threading.active_count() <= before
 
 
@@ -588,6 +599,7 @@ def test_metrics_are_in_prometheus_text_format():
         client.ask({})
         with Client(server) as other:
             other.ask({"__ctrl__": "dance"})
+        settle(server, 1)
         status, kind, text = get(server, "/metrics")
     assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
     sample = re.compile(r'[a-z_]+(\{[a-z]+="[^"]*"\})? [0-9.e+-]+')
