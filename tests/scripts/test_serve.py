@@ -176,22 +176,27 @@ class Brokered:
 
 
 @pytest.mark.filterwarnings("ignore:connect\\(\\) must be used as a context manager:DeprecationWarning")
-def test_episodes_through_openpis_client_are_those_in_process(bundle):
+@pytest.mark.parametrize("masks", ["", "detector"])
+def test_episodes_through_openpis_client_are_those_in_process(bundle, masks):
     policy, clock = load_policy(bundle), Clock()
     config = EvaluateConfig(str(bundle), OBJECTS, trials=2, max_steps=14, name="either")
     env: Any = EnvSpec().open(OBJECTS, **env_arguments(policy, {}))
 
-    def played(acting: Any) -> list[Any]:
+    def played(acting: Any, source: str = "truth") -> list[Any]:
         rows = []
         for episode in range(2):
-            row = play_row(config, tuple(env.objects.ids), (FolderActor(acting), env), episode)
-            rows.append((dataclasses.replace(row, wall_s=0.0), env.scene.data.qpos.tolist()))
+            row = play_row(config, tuple(env.objects.ids), (FolderActor(acting, source), env), episode)
+            row = dataclasses.replace(row, wall_s=0.0, mask_iou=None, mask_missed=None)  # masks may be the server's
+            rows.append((row, env.scene.data.qpos.tolist()))
         return rows
 
-    with openpi_client(lambda: PolicySession(load_policy(bundle)), policy_metadata(policy, "f"), clock) as client:
+    finder = serve._mask_finder(masks, policy)
+    assert finder() is None or finder() is not finder()  # every client has one of its own
+    metadata = policy_metadata(policy, "f", masks)
+    with openpi_client(lambda: PolicySession(load_policy(bundle), finder()), metadata, clock) as client:
         assert client.get_server_metadata()["toyshift"]["execute"] == policy.execute
         through = played(Brokered(client, policy.execute, clock))
-    assert through == played(policy)
+    assert through == played(policy, masks or "truth")
     assert through[0] != through[1]
 
 
