@@ -54,8 +54,7 @@ class Config(Common, port=(0, 65535), max_message=(0, 1024), **LIMITS):
     masks: str = ""
     """How masks are found here: detector or module:name, as for `toyshift evaluate`; by default clients send them."""
     dialect: Dialect = "toyshift"
-    """What clients speak: our keys and actions, or those of openpi's DROID example, which take a policy of joint_delta
-    at 15 Hz."""
+    """What clients speak: our keys and actions, or those of openpi's DROID example, for policies of joint_delta."""
     robot: RobotName | None = None
     """Whose arm clients of DROID move, by default the panda's; for --dialect droid."""
     device: Device = "cpu"

@@ -1,13 +1,12 @@
 """Our policies for clients that speak as DROID's robots do: the presets `droid` of keys and actions, the other way.
 
 Such a client sends two images, joint angles and how far the gripper is closed, and takes (10, 8) joint velocities at 15
-Hz, of which it executes 8 (openpi's examples/droid). The rest of our state follows from the joint angles and from what
-the robot was told before.
+Hz, of which it executes 8 (openpi's examples/droid); chunks of other rates are sampled again along their path. The rest
+of our state follows from the joint angles and from what the robot was told before.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -60,10 +59,9 @@ def check_droid(policy: Any, finds_masks: bool) -> None:
         ContractError: names what does not fit.
     """
     action, seen = policy.action_contract, policy.observation_contract
-    if action.mode != MEANING.mode or abs(action.control_hz - MEANING.control_hz) > 1e-6:
-        acts = f"acts in {action.mode} at {action.control_hz:g} Hz"
-        wanted = f"DROID's clients execute {MEANING.mode} at {MEANING.control_hz:g} Hz; collect and train for that"
-        raise ContractError(f"--dialect droid: policy {policy.name} {acts}, {wanted}")
+    if action.mode != MEANING.mode:
+        wanted = f"DROID's clients execute {MEANING.mode}: collect with --action-mode {MEANING.mode}, and train"
+        raise ContractError(f"--dialect droid: policy {policy.name} acts in {action.mode}, {wanted}")
     if len(action.joint_names) != 7:
         raise ContractError(f"--dialect droid: policy {policy.name} moves {len(action.joint_names)} joints, DROID's 7")
     faults = [f"the camera {camera}" for camera in policy.cameras if camera not in CAMERAS.values()]
@@ -72,12 +70,14 @@ def check_droid(policy: Any, finds_masks: bool) -> None:
     faults += ["masks (--masks finds them)"] if policy.needs_masks and not finds_masks else []
     if faults:
         raise ContractError(f"--dialect droid: policy {policy.name} needs {', '.join(faults)}, which no client sends")
-    if policy.config.chunk < MEANING.execute:
-        rows = f"{policy.config.chunk} actions, DROID's clients execute {MEANING.execute}"
-        raise ContractError(f"--dialect droid: policy {policy.name} predicts {rows}: train with a larger --chunk")
-    if policy.config.steps_seen > 1 and policy.execute != MEANING.execute:
-        told = f"sees observations {policy.execute} actions apart, DROID's clients send one every {MEANING.execute}"
-        raise ContractError(f"--dialect droid: policy {policy.name} {told}: train with --execute {MEANING.execute}")
+    ahead, needed = policy.config.chunk / action.control_hz, MEANING.execute / MEANING.control_hz  # [s]
+    if ahead < needed - 1e-6:
+        told = f"predicts {ahead:.2g} s, DROID's clients execute {needed:.2g} s before they ask again"
+        raise ContractError(f"--dialect droid: policy {policy.name} {told}: train with a larger --chunk")
+    apart = policy.execute / action.control_hz  # [s]
+    if (policy.config.steps_seen > 1 or policy.config.ensemble) and abs(apart - needed) > 1e-6:
+        told = f"remembers observations {apart:.2g} s apart, DROID's clients send one every {needed:.2g} s"
+        raise ContractError(f"--dialect droid: policy {policy.name} {told}: train without --history and --ensemble")
 
 
 class DroidSession:
@@ -90,9 +90,7 @@ class DroidSession:
     """
 
     def __init__(self, policy: Any, arm: DroidArm, masks: MaskFinder | None = None) -> None:
-        mine = copy.copy(policy)
-        mine.execute = MEANING.execute
-        self._session, self._arm = PolicySession(mine, masks), arm
+        self._session, self._arm, self._hz = PolicySession(policy, masks), arm, policy.action_contract.control_hz
         self._sizes, self._cameras = dict(policy.observation_contract.cameras), policy.cameras
         self._names, self._joints = policy.observation_contract.state_names, policy.action_contract.joint_names
         self._low, self._high = (np.asarray(side) for side in (arm.low, arm.high))
@@ -111,7 +109,7 @@ class DroidSession:
         opening = 1.0 - float(_numbers(observation, GRIPPER_KEY, 1)[0])
         command, told = self._told or (joints, float(opening >= 0.5))
         message[STATE] = self._state(joints, opening, command, told)
-        chunk = np.asarray(self._session.infer(message)["actions"][:ROWS], np.float64)
+        chunk = at_rate(np.asarray(self._session.infer(message)["actions"], np.float64), self._hz)
         velocity = np.clip(chunk[:, :-1] / MEANING.scale[0], -1.0, 1.0)
         closed = MEANING.gripper_closed + chunk[:, -1:] * (MEANING.gripper_open - MEANING.gripper_closed)
         rows = np.concatenate([velocity, closed], axis=1).astype(np.float32)  # (<= ROWS, 8)
@@ -134,6 +132,20 @@ class DroidSession:
             command = np.clip(command + action[:-1], self._low, self._high)
             told = min(max(float(action[-1]), told - reach), told + reach)
         return command, told
+
+
+def at_rate(chunk: Array, hz: float) -> Array:
+    """Returns the rows (<= ROWS, A) at DROID's rate of a chunk (K, A) of deltas at another, along the same path.
+
+    The gripper's entry, the last, is what holds at the beginning of a row.
+    """
+    count = min(ROWS, int(len(chunk) / hz * MEANING.control_hz + 1e-6))
+    at = np.arange(count + 1) * hz / MEANING.control_hz  # when rows begin and end, in the chunk's steps
+    path = np.concatenate([np.zeros((1, chunk.shape[1])), np.cumsum(chunk, axis=0)])
+    steps = np.arange(len(path))
+    rows = np.stack([np.diff(np.interp(at, steps, column)) for column in path[:, :-1].T], axis=1)
+    gripper = chunk[np.minimum((at[:-1] + 1e-6).astype(int), len(chunk) - 1), -1:]
+    return np.concatenate([rows, gripper], axis=1)
 
 
 def droid_metadata(policy: Any, fingerprint: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ContractError
 from toyshift.policies import ActingPolicy, PolicyConfig
 from toyshift.policies.remote.actions import ActionMeaning
-from toyshift.policies.remote.droid import DroidArm, DroidSession, check_droid, droid_metadata
+from toyshift.policies.remote.droid import DroidArm, DroidSession, at_rate, check_droid, droid_metadata
 from toyshift.policies.remote.keys import Keys, Translator, resize_with_pad, without_pad
 
 JOINTS = tuple(f"joint{i}" for i in range(1, 8))
@@ -76,6 +76,32 @@ def test_answers_are_ten_joint_velocities_and_how_far_the_gripper_is_closed(rows
     np.testing.assert_allclose(answer[:first, 7], 1 - chunk[:first, 7], atol=1e-6)  # 1 is closed
     assert not answer[first:, :7].any()  # DROID executes 8: what a shorter chunk does not say is to stand still
     assert (answer[first:, 7] == answer[first - 1, 7]).all()
+
+
+@pytest.mark.parametrize(
+    ("hz", "chunk", "rows"), [(10.0, 8, 10), (10.0, 6, 9), (20.0, 12, 9), (15.0, 9, 9), (7.5, 4, 8)]
+)
+def test_chunks_of_other_rates_go_the_same_way(hz, chunk, rows):
+    deltas = chunk_of(chunk) * 0.3
+    found = at_rate(deltas, hz)
+    assert found.shape == (rows, 8)
+    ours, theirs = np.arange(1, chunk + 1) / hz, np.arange(1, rows + 1) / 15.0  # when steps end [s]
+    for joint in range(7):
+        ended = np.interp(theirs, [0.0, *ours], [0.0, *np.cumsum(deltas[:, joint])])
+        np.testing.assert_allclose(np.cumsum(found[:, joint]), ended, atol=1e-12)
+    begun = [int(row / 15.0 * hz + 1e-9) for row in range(rows)]
+    np.testing.assert_array_equal(found[:, 7], deltas[begun, 7])
+
+
+def test_a_policy_at_another_rate_is_served():
+    deltas = np.zeros((8, 8))
+    deltas[:, 0] = 0.06  # at 10 Hz: 0.04 a step at 15 Hz
+    policy = Recorder(deltas, dataclasses.replace(ACTIONS, control_hz=10.0))
+    check_droid(policy, finds_masks=False)
+    session = DroidSession(policy, ARM)
+    np.testing.assert_allclose(session.infer(asked(np.zeros(7)))["actions"][:, 0], 0.04 / 0.2, atol=1e-6)
+    session.infer(asked(np.zeros(7)))
+    assert policy.shown[1][1][17] == pytest.approx(8 * 0.04)  # lag.x
 
 
 def test_the_presets_turn_it_back():
@@ -152,9 +178,9 @@ def test_what_is_wrong_is_called_as_droid_calls_it(change, what):
 @pytest.mark.parametrize(
     ("policy", "what"),
     [
-        (Recorder(chunk_of(10), dataclasses.replace(ACTIONS, mode="joint_pos")), "acts in joint_pos at 15 Hz"),
-        (Recorder(chunk_of(10), dataclasses.replace(ACTIONS, control_hz=10.0)), "at 10 Hz, DROID's"),
-        (Recorder(chunk_of(7)), "predicts 7 actions, DROID's clients execute 8: train with a larger --chunk"),
+        (Recorder(chunk_of(10), dataclasses.replace(ACTIONS, mode="joint_pos")), "acts in joint_pos, DROID's"),
+        (Recorder(chunk_of(10), dataclasses.replace(ACTIONS, control_hz=20.0)), r"predicts 0.5 s, DROID's"),
+        (Recorder(chunk_of(7)), "predicts 0.47 s, DROID's clients execute 0.53 s before they ask again"),
         (Recorder(chunk_of(10), pooling="detpool"), r"needs masks \(--masks finds them\), which no client sends"),
         (
             Recorder(chunk_of(10), seen=dataclasses.replace(OBSERVATIONS, cameras=(("side", (8, 8)),))),
@@ -166,8 +192,9 @@ def test_what_is_wrong_is_called_as_droid_calls_it(change, what):
         ),
         (
             Recorder(chunk_of(10), policy_net="transformer-tiny", history=3),
-            "sees observations 4 actions apart.*--execute 8",
+            "remembers observations 0.27 s apart, DROID's clients send one every 0.53 s",
         ),
+        (Recorder(chunk_of(10), ensemble=0.1), "remembers observations 0.27 s apart"),
     ],
 )
 def test_policies_that_do_not_fit_are_refused_by_name(policy, what):
@@ -175,6 +202,7 @@ def test_policies_that_do_not_fit_are_refused_by_name(policy, what):
         check_droid(policy, finds_masks=False)
     check_droid(Recorder(chunk_of(10)), finds_masks=False)
     check_droid(Recorder(chunk_of(10), pooling="detpool"), finds_masks=True)
+    check_droid(Recorder(chunk_of(10), execute=8, ensemble=0.1), finds_masks=False)
 
 
 def test_the_metadata_leave_keys_and_actions_to_the_client():
