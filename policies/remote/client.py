@@ -220,8 +220,10 @@ class RemotePolicy:
             greeting = self._socket.recv(timeout=CONNECT_SECONDS)
         except (OSError, errors.WebSocketException) as error:
             self.close()
-            what = f"no policy server answers at {self.where} ({_reason(error)})"
-            raise RemoteError(f"{what}; start it, or correct --policy {self.url}; {RERUN}") from error
+            what, help_ = f"no policy server answers at {self.where}", f"start it, or correct --policy {self.url}"
+            if getattr(getattr(error, "response", None), "status_code", 0) == 401:
+                what, help_ = f"the policy server at {self.where} wants a key", f"set {API_KEY} to the one it knows"
+            raise RemoteError(f"{what} ({_reason(error)}); {help_}; {RERUN}") from error
         if isinstance(greeting, str):
             raise RemoteError(f"{self.where} refuses: {greeting.strip()[-SHOWN:]}")
         return unpack(greeting, self.where)

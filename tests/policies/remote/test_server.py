@@ -379,7 +379,7 @@ def test_our_client_sends_its_key_and_is_told_why_it_is_turned_away(monkeypatch,
     policy = load_policy(trained)
     with running(lambda: PolicySession(policy), policy_metadata(policy, "f"), access=Access("sesame")) as server:
         monkeypatch.delenv("TOYSHIFT_API_KEY", raising=False)
-        with pytest.raises(RemoteError, match=r"401.*Authorization: Api-Key KEY"):
+        with pytest.raises(RemoteError, match=r"wants a key .*401.*Authorization: Api-Key KEY\); set TOYSHIFT_API_KEY"):
             RemotePolicy(f"ws://127.0.0.1:{server.port}")
         monkeypatch.setenv("TOYSHIFT_API_KEY", "sesame")
         RemotePolicy(f"ws://127.0.0.1:{server.port}").close()
