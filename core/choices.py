@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 ACTION_MODES = ("joint_pos", "joint_delta", "eef_delta", "eef_pose")
 DATASET_FORMATS = ("lerobot", "rlds", "robomimic")  # the first one recognises its folders first
 DEVICES = ("auto", "cpu", "cuda")
+DIALECTS = ("toyshift", "droid")  # of clients of `toyshift serve`
 # of `toyshift.envs.VARIANTS`
 ENVIRONMENTS = tuple(f"toyshift/{name}-v0" for name in (
     "Grasp", "GraspRelaxed", "GraspClutter", "GraspState", "Pick", "PickTwo", "PickSix",
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # for a type checker the choices are texts
     ActionMode = str
     DatasetFormat = str
     Device = str
+    Dialect = str
     Environment = str
     GraspSearch = str
     IrrelevantFactor = str
@@ -48,6 +50,7 @@ else:
     ActionMode = Literal[ACTION_MODES]
     DatasetFormat = Literal[DATASET_FORMATS]
     Device = Literal[DEVICES]
+    Dialect = Literal[DIALECTS]
     Environment = Literal[ENVIRONMENTS]
     GraspSearch = Literal[GRASP_SEARCHES]
     IrrelevantFactor = Literal[IRRELEVANT_FACTORS]

@@ -81,6 +81,37 @@ def first(end: Callable[[], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def told_to_end() -> Iterator[Callable[[], None]]:
+    """Gives a function that waits for SIGTERM or Ctrl-C, which interrupt nothing in this block until it returns.
+
+    For servers, which end by being told to. From then on Ctrl-C leaves as ever. A signal that was ignored stays so.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    ends = [number for number in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: None) for number in ends}
+    woken = signal.set_wakeup_fd(write, warn_on_full_buffer=False)  # whichever thread they reach
+
+    def as_before() -> None:
+        if before:
+            signal.set_wakeup_fd(woken)
+        while before:
+            signal.signal(*before.popitem())
+
+    def wait() -> None:
+        while os.read(read, 1)[0] not in ends:
+            pass
+        as_before()
+
+    try:
+        yield wait
+    finally:
+        as_before()
+        os.close(read)
+        os.close(write)
+
+
+@contextlib.contextmanager
 def kept_from_children() -> Iterator[None]:
     """Keeps Ctrl-C from child processes that are started inside: a terminal sends it to all, their parent ends them.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -304,12 +305,12 @@ class OracleActor:
 
 def load_acting_policy(folder: str, device: str = "cpu") -> Any:
     """Loads a policy folder or an exported bundle for acting on one CPU thread, or another device."""
-    import torch
-
-    torch.set_num_threads(1)
     from toyshift.policies import load_policy
 
-    return load_policy(Path(folder), device)
+    policy = load_policy(Path(folder), device)
+    if torch := sys.modules.get("torch"):  # bundles act without it
+        torch.set_num_threads(1)
+    return policy
 
 
 def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions | None = None) -> tuple[Actor, World]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import (
+    MASK_ROBOT,
     TASK,
     ActionContract,
     ObservationContract,
@@ -48,6 +49,11 @@ def blend(chunks: list[tuple[int, Float32]], now: int, decay: float) -> Float32:
     return np.asarray(total / weight, dtype=np.float32)
 
 
+def part_name(kind: str, camera: str = "") -> str:
+    """Returns how errors call a part of an observation: "agent_pos", "masks of camera 'front'"."""
+    return f"{kind} of camera {camera!r}" if camera else kind
+
+
 class Inputs(NamedTuple):
     """What `ActingPolicy.predict` takes, by the names of its arguments."""
 
@@ -66,6 +72,7 @@ class ActingPolicy(ABC):
         action_contract: meaning of its actions.
         observation_contract: what it must be shown.
         execute: actions of a chunk to execute before `act` is called again.
+        called: how errors call a part of an observation; a server's clients have names of their own.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class ActingPolicy(ABC):
         self.observation_contract = observation
         self.execute = config.execute
         self.cameras = config.cameras or observation.camera_names
+        self.called = part_name
         self._sizes = dict(observation.cameras)
         self._low = np.asarray(action.low, dtype=np.float32)
         self._high = np.asarray(action.high, dtype=np.float32)
@@ -131,10 +139,11 @@ class ActingPolicy(ABC):
                 one.
 
         Raises:
-            ContractError: a camera, mask or instruction is missing, or an array has another shape or dtype.
+            ContractError: a camera, mask or instruction is missing, an array has another shape or dtype, a mask holds
+                another label, a state is not finite as float32, or the network gives actions that are not.
             UnknownNameError: the policy was not trained with this instruction.
         """
-        chunk = self.predict(*self.inputs(obs))[0]
+        chunk = self._finite(self.predict(*self.inputs(obs)))[0]
         if self.config.ensemble > 0:
             self._chunks = [(made, c) for made, c in self._chunks if self._now - made < len(c)]
             self._chunks.append((self._now, chunk))
@@ -156,7 +165,8 @@ class ActingPolicy(ABC):
             images = {c: np.concatenate([part.images[c] for part in parts]) for c in parts[0].images}
             masks = {c: np.concatenate([part.masks[c] for part in parts]) for c in parts[0].masks}
             told = None if self.instructions is None else np.concatenate([part.instruction for part in parts])
-            chunks.append(self.predict(images, masks, np.concatenate([part.state for part in parts]), told))
+            states = np.concatenate([part.state for part in parts])
+            chunks.append(self._finite(self.predict(images, masks, states, told)))
         self.reset()
         return np.asarray(np.clip(np.concatenate(chunks), self._low, self._high), dtype=np.float32)
 
@@ -172,28 +182,44 @@ class ActingPolicy(ABC):
         told = None if self.instructions is None else self.instructions([str(obs.get(TASK, ""))])
         return Inputs(images, masks, state, told)
 
+    def _needed(self, obs: Mapping[str, Any], kind: str, camera: str = "") -> Any:
+        """Returns a part of an observation; raises ContractError where it is missing."""
+        views = obs.get(kind, {}) if camera else obs
+        if (key := camera or kind) not in views:
+            parts = [(k, c) for k, v in obs.items() for c in (v if isinstance(v, Mapping) else ("",))]
+            there = ", ".join(sorted(self.called(*part) for part in parts)) or "nothing"
+            what = f"policy {self.name} needs {self.called(kind, camera)}"
+            raise ContractError(f"{what}; the observation has: {there}")
+        return views[key]
+
     def _vector(self, obs: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Float32:
-        if key not in obs:
-            there = ", ".join(sorted(obs)) or "nothing"
-            raise ContractError(f"policy {self.name} needs {key}; the observation has: {there}")
-        vector = np.asarray(obs[key], dtype=np.float32)
+        given = self._needed(obs, key)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            vector = np.asarray(given, dtype=np.float32)
+        what = f"policy {self.name}: {self.called(key)}"
         if vector.shape != (len(names),):
-            raise ContractError(
-                f"policy {self.name}: {key} has shape {vector.shape}, the contract names {len(names)} entries"
-            )
+            raise ContractError(f"{what} has shape {vector.shape}, the contract names {len(names)} entries")
+        if not np.isfinite(vector).all():
+            entry = int(np.argmin(np.isfinite(vector)))
+            raise ContractError(f"{what} must be finite as float32, but {names[entry]} is {np.asarray(given)[entry]}")
         return vector
 
+    def _finite(self, chunks: Float32) -> Float32:
+        """Returns chunks (B, K, A) as they are; raises ContractError where the network gives what no arm can do."""
+        if not np.isfinite(chunks).all():
+            case, row, entry = np.argwhere(~np.isfinite(chunks))[0]
+            value, name = chunks[case, row, entry], self.action_contract.names[entry]
+            raise ContractError(f"policy {self.name} gives {value} for {name} in action {row} of its chunk")
+        return chunks
+
     def _take(self, obs: Mapping[str, Any], kind: str, camera: str, shape: tuple[int, ...]) -> Image:
-        arrays = obs.get(kind, {})
-        if camera not in arrays:
-            there = ", ".join(sorted(arrays)) or "none"
-            raise ContractError(f"policy {self.name} needs {kind} of camera {camera!r}; the observation has: {there}")
-        array = np.asarray(arrays[camera])
+        array = np.asarray(self._needed(obs, kind, camera))
+        what = f"policy {self.name}: {self.called(kind, camera)}"
         if array.shape != shape or array.dtype != np.uint8:
-            got = f"{array.shape} {array.dtype}"
-            raise ContractError(
-                f"policy {self.name}: {kind} of camera {camera!r} are {got}, the contract says {shape} uint8"
-            )
+            raise ContractError(f"{what} are {array.shape} {array.dtype}, the contract says {shape} uint8")
+        if kind == "masks" and array.max(initial=0) > MASK_ROBOT:
+            labels = f"labels are 0 to {MASK_ROBOT} (background, target, other object, robot)"
+            raise ContractError(f"{what} hold {array.max()}; {labels}")
         return array
 
     def check(self, action: ActionContract, observation: ObservationContract) -> None:

@@ -15,14 +15,14 @@ from toyshift.core.arrays import Float32
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
 from toyshift.core.files import content_hash
+from toyshift.policies.remote.access import API_KEY
 from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipped
 from toyshift.policies.remote.keys import ALL, Keys, Translator
 from toyshift.policies.remote.options import SOCKETS, RemoteOptions
-from toyshift.policies.remote.server import ACKNOWLEDGE, CONTROL, PROTOCOL, START
+from toyshift.policies.remote.session import ACKNOWLEDGE, CONTROL, PROTOCOL, START
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
 
 CONNECT_SECONDS = 10.0
-API_KEY = "TOYSHIFT_API_KEY"  # sent as openpi's clients send theirs
 SHOWN = 600  # characters of a server's error text
 RERUN = "finished episodes are kept: once it is there again, the same command goes on"
 
@@ -220,8 +220,10 @@ class RemotePolicy:
             greeting = self._socket.recv(timeout=CONNECT_SECONDS)
         except (OSError, errors.WebSocketException) as error:
             self.close()
-            what = f"no policy server answers at {self.where} ({_reason(error)})"
-            raise RemoteError(f"{what}; start it, or correct --policy {self.url}; {RERUN}") from error
+            what, help_ = f"no policy server answers at {self.where}", f"start it, or correct --policy {self.url}"
+            if getattr(getattr(error, "response", None), "status_code", 0) == 401:
+                what, help_ = f"the policy server at {self.where} wants a key", f"set {API_KEY} to the one it knows"
+            raise RemoteError(f"{what} ({_reason(error)}); {help_}; {RERUN}") from error
         if isinstance(greeting, str):
             raise RemoteError(f"{self.where} refuses: {greeting.strip()[-SHOWN:]}")
         return unpack(greeting, self.where)
@@ -247,7 +249,9 @@ class RemotePolicy:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+    told = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    body = getattr(getattr(error, "response", None), "body", None) or b""  # of a server that refuses the handshake
+    return f"{told}: {body[:SHOWN].decode(errors='replace').strip()}" if body else told
 
 
 def _host_and_port(url: str) -> str:

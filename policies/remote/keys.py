@@ -72,6 +72,19 @@ def resize_with_pad(image: Image, side: int) -> Image:
     return square
 
 
+def without_pad(square: Image, size: tuple[int, int]) -> Image:
+    """Returns a square image (S, S, 3) as one of height and width `size`, without what `resize_with_pad` put around."""
+    height, width = size
+    if square.shape[:2] == size:
+        return square
+    side = len(square)
+    ratio = max(height, width) / side
+    inner_width, inner_height = max(1, int(width / ratio)), max(1, int(height / ratio))
+    top, left = (side - inner_height) // 2, (side - inner_width) // 2
+    inner = np.ascontiguousarray(square[top : top + inner_height, left : left + inner_width])
+    return np.asarray(PIL.Image.fromarray(inner).resize((width, height), PIL.Image.Resampling.BILINEAR))
+
+
 @dataclasses.dataclass(frozen=True)
 class Keys:
     """Which part of our observation goes under which key.

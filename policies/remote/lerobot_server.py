@@ -64,7 +64,7 @@ class Network:
         `select_action` is asked at every step, because LeRobot keeps chunks and histories inside.
         """
         from toyshift.core.contract import ENVIRONMENT_STATE
-        from toyshift.policies.remote.server import PROTOCOL
+        from toyshift.policies.remote.session import PROTOCOL
 
         cameras = {key: key.rsplit(".", 1)[-1] for key in self.shapes if "image" in key}
         keys = {
@@ -96,7 +96,7 @@ class ServedEpisode:
     def infer(self, observation: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        from toyshift.core.errors import ContractError
+        from toyshift.core.errors import ContractError, RemoteError
 
         batch: dict[str, Any] = {"task": str(observation.get("task", "")), "robot_type": ""}
         for key, shape in self._network.shapes.items():
@@ -110,8 +110,11 @@ class ServedEpisode:
                 raise ContractError(f"{key} has shape {tuple(value.shape)}; the policy was trained with {shape}")
             batch[key] = value[None]
         torch.set_rng_state(self._random_state)
-        with torch.inference_mode():
-            action = self._after(self._policy.select_action(self._before(batch)))
+        try:
+            with torch.inference_mode():
+                action = self._after(self._policy.select_action(self._before(batch)))
+        except Exception as error:  # the client is this process's own parent: it is told everything
+            raise RemoteError(f"LeRobot failed: {type(error).__name__}: {error}") from error
         self._random_state = torch.get_rng_state()
         return {"actions": action.cpu().float().numpy()}  # (1, A)
 
@@ -128,10 +131,12 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not end up in the answer
     furnish(request["rooms"], request["packages"])
+    from toyshift.policies.remote.access import Limits
     from toyshift.policies.remote.server import PolicyServer
 
     network = Network(request["policy"])
-    server = PolicyServer(lambda: ServedEpisode(network), network.metadata(request["contracts"]), port=0)
+    limits = Limits(clients=10_000, rate=0, idle=0)  # of workers of one evaluation
+    server = PolicyServer(lambda: ServedEpisode(network), network.metadata(request["contracts"]), port=0, limits=limits)
 
     print(json.dumps({"port": server.port}), file=answer, flush=True)
     server.serve_forever()

@@ -236,3 +236,30 @@ if __name__ == "__main__":
     assert parent.stdout.readline() == "begun\n"
     parent.communicate("\n", timeout=60)  # comes back once nobody holds stdout any more
     assert parent.returncode == 0
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_what_is_told_to_end_ends_by_itself(number: str) -> None:
+    code = f"""
+def work():
+    with interrupts.told_to_end() as wait:
+        os.kill(os.getpid(), signal.{number})
+        os.kill(os.getpid(), signal.SIGWINCH)
+        wait()
+    print("ended", interrupts.came(), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+"""
+    done = ended(code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended False True\n", "")
+
+
+def test_after_it_was_told_to_end_ctrl_c_interrupts_again() -> None:
+    code = """
+def work():
+    with interrupts.told_to_end() as wait:
+        press()
+        wait()
+        press()
+        time.sleep(60)
+"""
+    done = ended(code)
+    assert (done.returncode, done.stderr) == (130, LINE + "\n")

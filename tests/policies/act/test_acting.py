@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from toyshift.core.errors import ContractError
 from toyshift.diagnostics.actors import FolderActor
 from toyshift.policies import ActingPolicy, PolicyConfig, load_policy
 
@@ -105,6 +106,19 @@ def test_a_new_episode_forgets_the_chunks_of_the_last(fake_contracts: Make) -> N
 
 def test_actions_stay_inside_the_contract(fake_contracts: Make) -> None:
     assert executed(Scripted(fake_contracts(), 1, 0.0, (7.0, -7.0)), 2) == [1.0, -1.0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_actions_that_are_not_finite_are_never_returned(fake_contracts: Make, value: float) -> None:
+    policy = Scripted(fake_contracts(), 1, 0.1, (0.5, value, 0.5))
+    observed = {**Scene().observe(), "task": ""}
+    assert np.isfinite(policy.act(observed)).all()
+    with pytest.raises(ContractError, match=rf"policy scripted gives {value} for dx in action 0"):
+        policy.act(observed)
+    assert np.isfinite(policy.act(observed)).all()  # the average of chunks does not remember it
+    apart = Scripted(fake_contracts(), 1, 0.0, (value,))
+    with pytest.raises(ContractError, match=r"gives -?(nan|inf) for dx"):
+        apart.act_apart([observed])
 
 
 @pytest.mark.parametrize("head", ["mlp", "flow"])

@@ -207,7 +207,7 @@ def test_a_policy_that_sees_the_targets_pose_is_sent_it(fake_contracts):
             chunks.append(asked.act(whole))
             np.testing.assert_array_equal(chunks[-1], policy.act(whole)[:2])
         assert (chunks[0] != chunks[1]).any()
-        with pytest.raises(RemoteError, match="needs environment_state"):
+        with pytest.raises(RemoteError, match=r"needs observation.environment_state"):
             asked.act(observation(0, views))
         asked.close()
 
@@ -320,13 +320,10 @@ def test_the_first_actions_of_a_chunk_are_executed_and_the_prompt_is_sent():
         whole.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_servers_own_error_is_shown():
     with served(lambda: Echo(ZeroDivisionError("no weights loaded"))) as url:
         policy = remote(url)
-        with pytest.raises(
-            RemoteError, match=r"127.0.0.1:\d+ answered with an error(.|\n)*ZeroDivisionError: no weights loaded"
-        ):
+        with pytest.raises(RemoteError, match=r"127.0.0.1:\d+ answered with an error: ZeroDivisionError, error 1 of"):
             policy.act(observation())
         with pytest.raises(RemoteError, match="was lost"):
             policy.act(observation())
