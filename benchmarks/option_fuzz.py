@@ -62,6 +62,8 @@ OTHERS = (
     "noisy:nan", "noisy:2", "detector", "os:getcwd", "os:nothing", ":", "a:", ":a", ".a:b", "sys:path", "2-6", "6-2",
     "9-" + "9" * 5000, "timm:file", "timm:", "mae:missing.safetensors", "shipped", "unit", "localhost", "256.0.0.1",
     "viewpoint?azimuth=nan", "toward-own?side=x", "object-swap?tries=0", "crop?scale=0", "bridge", "reskin+", "jitter",
+    "hint", "hint?of=plce", "sam?rho=nan", "sam+rm3", "winsor?c=" + "9" * 5000, "rm3+", "prototype?share=0.5", "erase",
+    "useful?share=0", "divdis", "divdis?unlabelled=missing", "blind+prototype",
     "m", "mm", "0.1", "bridge_dataset", "front", "wrist", "target", "toyshift/Pick-v0", "local", "auto",
 )  # fmt: skip
 # Words of a command that works; where it stands, of an option that must be given.

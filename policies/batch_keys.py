@@ -11,6 +11,11 @@ KEPT_VIEWS = "augment.keep"  # (B, V) bool, False where a view is hidden; the sa
 NOISE = "augment.noise"  # (B, T, K, A), for heads that start from noise
 NOISE_TIME = "augment.time"  # (B, T) in [0, 1], likewise
 
+# Of repairs (`repairs/`)
+HINT = "hint."  # start of the keys of what a policy is to tell beside its actions
+SETUP = "setup"  # (B,) int64, the number of the dataset that a sample is of
+UNLABELLED = "unlabelled."  # start of the keys of a second batch, whose actions are not looked at
+
 FROZEN = "frozen."  # start of the keys that stand in the place of images and masks, see `network/frozen.py`
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 STATE_FILE, CONFIG_FILE, CONTRACT_FILE = "state.json", "config.json", "contract.json"
 MODEL, EMA, BEST, OPTIMIZER = "model.safetensors", "ema.safetensors", "best.safetensors", "optimizer.safetensors"
+REPAIR = "repair.safetensors"  # what repairs of the training keep beside the policy
 DESCRIPTIONS = (CONFIG_FILE, CONTRACT_FILE)
 RESTORE = "restore it from a copy, or delete the folder and train again"
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")

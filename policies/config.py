@@ -11,6 +11,7 @@ from toyshift.policies.parts import (
     HEADS,
     MASK_TOO,
     POOLINGS,
+    PROTOTYPE,
     Encoder,
     Head,
     Instruction,
@@ -67,6 +68,10 @@ class PolicyConfig(Settings):
         pooled_norm: LayerNorm of each pooled view.
         coordinates: give the encoder two more input channels with the pixel's x and y in [-1, 1].
         mask_input: give the encoder the target's mask as one more input channel.
+        prototype: show the encoder a picture of the masks in the place of the image: background, target, other objects
+            and robot each in a grey of their own, so that no look of anything can act.
+        blind: see no image: a learned vector stands for every view. A control: what proprioception achieves alone.
+        erased: what `--repair erase` has made the pooled views blind for; it sets this.
         share_encoder: one encoder for all cameras instead of one each.
         policy_net: what turns the features of one or several steps into those the head reads: mlp (none: the head reads
             one step) or a causal transformer over the history, of about 5.7M (tiny), 22M (small), 86M (base)
@@ -113,6 +118,9 @@ class PolicyConfig(Settings):
     pooled_norm: bool = False
     coordinates: bool = False
     mask_input: bool = False
+    prototype: bool = False
+    blind: bool = False
+    erased: str = ""
     share_encoder: bool = False
     policy_net: PolicyNet = "mlp"
     history: int = 0
@@ -155,6 +163,8 @@ class PolicyConfig(Settings):
             raise ConfigError(f"state_keep is {', '.join(self.state_keep)}; {NO_STATE} stands alone")
         if self.state_keep == (NO_STATE,) and (self.privileged or self.relative):
             raise ConfigError("state_keep none shows images alone: drop privileged and relative")
+        if self.blind and self.prototype:
+            raise ConfigError("blind sees no image, and prototype shows another one; drop one")
         self._check_pool_first()
         self._check_encoder()
 
@@ -227,12 +237,23 @@ class PolicyConfig(Settings):
     @property
     def pooling_label(self) -> str:
         """What the pooling is called in rows and tables: "attention", or "attention + mask" with `mask_input`."""
-        return self.pooling + (MASK_TOO if self.mask_input else "")
+        more = MASK_TOO * self.mask_input + PROTOTYPE * self.prototype
+        return "blind" if self.blind else self.pooling + more
 
     @property
     def needs_masks(self) -> bool:
         """Whether predictions depend on the masks."""
-        return sees_mask(self.pooling_label)
+        return not self.blind and sees_mask(self.pooling_label)
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether predictions depend on the images."""
+        return not (self.prototype or self.blind)
+
+    @property
+    def needs_target(self) -> bool:
+        """Whether the target's mask acts by itself: at the pooling, on the picture, or as an input channel."""
+        return self.mask_input or self.pooling_part.on_target or bool(self.pooling_part.picture)
 
     @property
     def mask_channel(self) -> bool:
@@ -267,7 +288,10 @@ class PolicyConfig(Settings):
     @property
     def mask_use(self) -> str:
         """Says in words where the mask acts, for the saved configuration."""
-        uses = ["input channel of the encoder"] if self.mask_channel else []
+        if self.blind:
+            return "none"
+        uses = ["a picture of the masks in the place of the image"] if self.prototype else []
+        uses += ["input channel of the encoder"] if self.mask_channel else []
         if self.pooling_part.picture == "crop":
             uses.append("the image is cropped around its box before the encoder")
         elif self.pooling_part.on_target:

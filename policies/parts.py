@@ -47,13 +47,14 @@ POOLINGS = {
     "mask-channel": PoolingPart("pooling:MeanPool", picture="channel"),
 }
 
-MASK_TOO = " + mask"  # behind the name of a pooling whose encoder is shown the mask as well
+# behind the name of a pooling whose encoder is shown the mask as well, or a picture of all masks and no image
+MASK_TOO, PROTOTYPE = " + mask", " + prototype"
 
 
 def sees_mask(label: str) -> bool:
-    """Says whether a policy is given the target's mask, by its pooling's label (`PolicyConfig.pooling_label`)."""
-    part = POOLINGS.get(label.removesuffix(MASK_TOO))
-    return label.endswith(MASK_TOO) or (part is not None and (part.on_target or bool(part.picture)))
+    """Says whether a policy is given masks, by its pooling's label (`PolicyConfig.pooling_label`)."""
+    part = POOLINGS.get(label)
+    return label.endswith((MASK_TOO, PROTOTYPE)) or (part is not None and (part.on_target or bool(part.picture)))
 
 
 # Sizes of transformers: width, blocks, attention heads

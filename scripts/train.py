@@ -3,6 +3,7 @@
 toyshift train --data runs/demos --pooling detpool --out runs/detpool
 toyshift train --data runs/demos runs/more --weights 1 2 --steps 20000 --device cuda --out runs/big
 toyshift train --config-file runs/detpool/config.json --pooling mean --out runs/mean
+toyshift train --data runs/demos --repair hint?of=place --out runs/hinted
 torchrun --nproc-per-node 4 -m toyshift.scripts train --data runs/demos --out runs/four
 """
 
@@ -16,6 +17,7 @@ from typing import Any, Self
 import tyro
 
 from toyshift.core.errors import ConfigError
+from toyshift.policies.repairs import TRAINING_REPAIRS, keys_of
 from toyshift.policies.training.config import UNSET, TrainConfig
 
 
@@ -30,6 +32,8 @@ class Config:
     resume: bool = False
     """Go on from a checkpoint and from nothing else: an error where there is none. Without it the same command starts
     or goes on."""
+    list_repairs: bool = False
+    """Show the repairs that --repair takes, with their keys, and do nothing else."""
     json: bool = False
     """Print one JSON object as the last line of stdout; everything else goes to stderr."""
 
@@ -38,6 +42,8 @@ class Config:
         """Returns the options that the command line's --config-file gives; None where it names none."""
         from toyshift.policies.training.config_file import read_config_file
 
+        if "--list-repairs" in [word.replace("_", "-") for word in argv]:
+            return cls(train=TrainConfig(data=(UNSET,)))  # no dataset is needed
         named = "--config-file="
         words = [part for word in argv for part in (word.split("=", 1) if word.startswith(named) else [word])]
         if "--config-file" not in words[:-1]:
@@ -53,6 +59,8 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.policies import train
     from toyshift.policies.checkpoints import STATE_FILE
 
+    if cfg.list_repairs:
+        return _listed()
     if UNSET in cfg.train.data:
         raise ConfigError(f"no dataset was given: {cfg.config_file} names none under data, and there is no --data")
     if cfg.resume and not (Path(cfg.train.out) / STATE_FILE).is_file():
@@ -61,3 +69,18 @@ def main(cfg: Config) -> dict[str, Any]:
     result: dict[str, Any] = train(cfg.train)
     print(f"policy: {cfg.train.out} (curves: tensorboard --logdir {cfg.train.out}/tensorboard)")
     return result | {"out": cfg.train.out}
+
+
+def _listed() -> dict[str, Any]:
+    """Shows the table of repairs."""
+    rows = []
+    for row in TRAINING_REPAIRS:
+        keys = keys_of(row)
+        told = f"; privileged, {row.privileged}" if row.privileged else ""
+        print(f"{row.name:<10} {row.does}\n{'':<10} cost: {row.cost}{told}")
+        if keys:
+            print(f"{'':<10} keys: " + ", ".join(f"{key}={value}" for key, value in keys.items()))
+        rows.append({"name": row.name, "does": row.does, "paper": row.paper, "cost": row.cost, "keys": keys,
+                     "privileged": row.privileged, "needs_whole_batch": bool(row.whole)})  # fmt: skip
+    print("several are joined by +: --repair hint?of=place+prototype?share=0.5")
+    return {"repairs": rows}

@@ -54,7 +54,8 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
     "policies": {
         "": (),
         "network": (),
-        "training": ("network",),
+        "repairs": ("network",),
+        "training": ("network", "repairs"),
         "rl": ("training", "network"),
         "act": ("network",),
         "remote": (),

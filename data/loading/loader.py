@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,15 @@ class Windows:
         """Each folder and the memory maps of all its frames, those of failed episodes among them."""
         return [(part.folder, part.arrays) for part in self._parts]
 
+    def described(self) -> Iterator[tuple[Path, Arrays, Indices, list[dict[str, Any]]]]:
+        """Yields each folder, the maps of all its frames, the first frame of each episode (E + 1,), and all meta data.
+
+        What episodes note of themselves is read anew from the folder, and not kept.
+        """
+        for part in self._parts:
+            dataset = open_dataset(part.folder)
+            yield part.folder, part.arrays, part.starts, [dataset.meta(i) for i in range(dataset.num_episodes)]
+
     def with_columns(self, columns: Sequence[Arrays], without: Collection[str] = ()) -> Windows:
         """Returns these windows with other columns; not to be sent to other processes.
 
@@ -292,9 +302,14 @@ class Windows:
         out["frame_index"] = frames - part.starts[episode]
         return out
 
-    def sampler(self, batch_size: int, seed: int) -> Sampler:
-        """Returns the stream of index arrays for training; see `Sampler` for the order with and without weights."""
-        return Sampler([len(part.frames) for part in self._parts], batch_size, seed, self.weights)
+    def sampler(self, batch_size: int, seed: int, repeats: Indices | None = None) -> Sampler:
+        """Returns the stream of index arrays for training; see `Sampler` for the order with and without weights.
+
+        With `repeats` (N,), the times that an epoch shows each frame, its numbers are places in that list of frames.
+        """
+        spans = itertools.pairwise(self._offsets)
+        sizes = [int(b - a) if repeats is None else int(repeats[a:b].sum()) for a, b in spans]
+        return Sampler(sizes, batch_size, seed, self.weights)
 
     def split(self, share: float, seed: int) -> tuple[Windows, Windows]:
         """Splits by episode, within each folder: (rest, a share of the episodes for validation, at least one).

@@ -97,7 +97,8 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
             h, w = rng.integers(3, height // 4 + 1), rng.integers(3, width // 4 + 1)
             labels[i, y : y + h, x : x + w] = MASK_TARGET
             images[i, y : y + h, x : x + w] = rng.uniform(0, 255, 3)
-        inputs[f"image.{camera}"] = images.clip(0, 255).astype(np.uint8)
+        if policy.config.needs_images:
+            inputs[f"image.{camera}"] = images.clip(0, 255).astype(np.uint8)
         masks[f"mask.{camera}"] = labels
     if policy.config.needs_masks:
         inputs |= masks
@@ -107,7 +108,9 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
     if policy.config.steps_seen > 1:
         seen = {name: torch.from_numpy(array) for name, array in (inputs | masks).items()}
         with torch.no_grad():
-            pixels, targets = ({c: seen[f"{kind}.{c}"] for c in policy.cameras} for kind in ("image", "mask"))
+            pixels, targets = (
+                {c: seen[f"{kind}.{c}"] for c in policy.cameras if f"{kind}.{c}" in seen} for kind in ("image", "mask")
+            )
             features = policy.observe(pixels, targets, seen["state"], seen.get(INSTRUCTION)).numpy()
         before = policy.config.steps_seen - 1
         known = np.array([before, 0, 1, before // 2, before, before])[:GOLDEN_CASES]

@@ -44,7 +44,7 @@ def input_table(
     sizes = dict(observation.cameras)
     cameras = config.cameras or observation.camera_names
     table: dict[str, dict[str, Any]] = {}
-    for camera in cameras:
+    for camera in cameras if config.needs_images else ():
         meaning = f"sRGB image of camera {camera}, rows from the top"
         table[f"image.{camera}"] = described(["batch", *sizes[camera], 3], "uint8", "0..255", meaning)
     for camera in cameras if config.needs_masks else ():

@@ -38,7 +38,8 @@ class OnnxPolicy(ActingPolicy):
         self, images: Mapping[str, Image], masks: Mapping[str, Image], state: Float32,
         instruction: NDArray[Any] | None = None,
     ) -> Float32:
-        inputs: dict[str, NDArray[Any]] = {f"image.{c}": np.asarray(a) for c, a in images.items()}
+        seen = images if self.config.needs_images else {}
+        inputs: dict[str, NDArray[Any]] = {f"image.{c}": np.asarray(a) for c, a in seen.items()}
         if self.needs_masks:
             inputs |= {f"mask.{c}": np.asarray(a) for c, a in masks.items()}
         inputs["state"] = np.asarray(state, dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,11 +36,12 @@ from toyshift.policies.batch_keys import (
 from toyshift.policies.config import NO_STATE, PolicyConfig
 from toyshift.policies.network.conditioning import Conditioning
 from toyshift.policies.network.encoders import Jitter, make_encoder
+from toyshift.policies.network.erasing import Eraser
 from toyshift.policies.network.frozen import averaged, finish_views
 from toyshift.policies.network.heads import make_head, masked_mean, sample_mean
 from toyshift.policies.network.history import HistoryTransformer
 from toyshift.policies.network.pooling import MeanPool, make_pooling
-from toyshift.policies.network.views import EncoderInput, SeenView, patch_coverage, prepare, target_pixels
+from toyshift.policies.network.views import EncoderInput, SeenView, patch_coverage, prepare, prototype, target_pixels
 
 
 class Normaliser(nn.Module):
@@ -59,6 +60,22 @@ class Normaliser(nn.Module):
 
     def restore(self, x: Tensor) -> Tensor:
         return x * self.std + self.mean
+
+
+class Judged(NamedTuple):
+    """What a policy makes of a batch of B samples with T steps.
+
+    Attributes:
+        features: (B*T, F) what the head reads.
+        target: (B*T, K, A) standardised actions that it should answer with.
+        errors: (B*T, K, A) how far it is off, as its head counts.
+        is_pad: (B*T, K) bool, actions that do not count.
+    """
+
+    features: Tensor
+    target: Tensor
+    errors: Tensor
+    is_pad: Tensor
 
 
 def state_to_action(action_contract: ActionContract, observation_contract: ObservationContract) -> Float32:
@@ -132,11 +149,13 @@ class Policy(nn.Module):
         self.encoders = nn.ModuleDict({camera: make_encoder(config, sizes[camera]) for camera in owners})
         self.pooling = self._make_pooling()
         self.pooled_norm = nn.LayerNorm(config.width) if config.pooled_norm else nn.Identity()
+        self.eraser = Eraser(len(self.cameras) * config.width) if config.erased else None
         self.hidden_view = nn.Parameter(torch.zeros(len(self.cameras), config.width))  # stands for a dropped view
         self.conditioning = None if config.instruction == "none" else Conditioning(config)
         features = (len(self.cameras) + (self.conditioning is not None)) * config.width + len(kept)
         self.history = None if config.policy_net == "mlp" else HistoryTransformer(features, config)
-        self.head = make_head(features if self.history is None else self.history.width, action_contract.size, config)
+        self.head_reads = features if self.history is None else self.history.width  # F
+        self.head = make_head(self.head_reads, action_contract.size, config)
         crops = config.pooling_part.picture == "crop"
         self.place = nn.Linear(4, config.width) if crops else None  # tells where a crop was cut out
 
@@ -167,8 +186,9 @@ class Policy(nn.Module):
     def view(self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> EncoderInput:
         """Returns what a camera's encoder is shown; arguments as those of `pool`."""
         config, encoder = self.config, self.encoder_of(camera)
-        target = target_pixels(masks[camera]) if config.needs_masks else None
-        image, target, place = prepare(images[camera], target, config.pooling, encoder.size)
+        target = target_pixels(masks[camera]) if config.needs_target else None
+        image = prototype(masks[camera]) if config.prototype else images[camera]
+        image, target, place = prepare(image, target, config.pooling, encoder.size)
         if target is None:
             coverage = image.new_ones((1, 1), dtype=torch.float32)
         else:
@@ -191,7 +211,13 @@ class Policy(nn.Module):
             jitter: camera -> photometric augmentation.
             told: as `tell` gives it.
         """
+        if self.config.blind:
+            return self._hidden_views(images[self.cameras[0]])
         return self.pool_seen({c: self.see(c, images, masks, jitter) for c in self.cameras}, told)
+
+    def _hidden_views(self, like: Tensor) -> Tensor:
+        """Returns what stands for views that are not seen (B, V, C), for as many samples as `like` (B, ...) has."""
+        return self.hidden_view.expand(like.shape[0], -1, -1)
 
     def see(
         self, camera: str, images: Mapping[str, Tensor], masks: Mapping[str, Tensor],
@@ -222,6 +248,8 @@ class Policy(nn.Module):
     def features(self, pooled: Tensor, state: Tensor, told: Tensor | None = None) -> Tensor:
         """Joins pooled views (B, V, C), the standardised state entries that are seen, and what is told: (B, F)."""
         views = [self.pooled_norm(pooled).flatten(1)] if self.cameras else []
+        if self.eraser is not None:
+            views = [self.eraser(view) for view in views]
         words = [] if told is None else [told.to(pooled.dtype)]
         return torch.cat([*views, state.index_select(1, self.indices).to(pooled.dtype), *words], dim=1)
 
@@ -234,16 +262,16 @@ class Policy(nn.Module):
         Returns:
             "loss", to be minimised; more entries are for the log.
         """
-        _, errors, is_pad = self._errors(batch)
-        return {"loss": masked_mean(errors, is_pad)}
+        seen = self.judge(batch)
+        return {"loss": masked_mean(seen.errors, seen.is_pad)}
 
     def losses(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Returns the loss of each sample (B,) of a batch for `forward`; their mean is the loss without padding."""
-        samples, errors, is_pad = self._errors(batch)
-        return sample_mean(errors.reshape(samples, -1, errors.shape[-1]), is_pad.reshape(samples, -1))
+        seen, samples = self.judge(batch), len(batch[STATE])
+        return sample_mean(seen.errors.reshape(samples, -1, seen.errors.shape[-1]), seen.is_pad.reshape(samples, -1))
 
-    def _errors(self, batch: Mapping[str, Tensor]) -> tuple[int, Tensor, Tensor]:
-        """Returns the number of samples B, the head's errors (B*T, K, A) and which of them are padding (B*T, K)."""
+    def judge(self, batch: Mapping[str, Tensor]) -> Judged:
+        """Returns what the head reads of a batch for `forward`, what it should answer, and how far it is off."""
         samples, seen = batch[STATE].shape[:2]
         steps = self.config.steps_seen
         if seen < steps:
@@ -254,7 +282,9 @@ class Policy(nn.Module):
             return x if steps == 1 else x.repeat_interleave(steps, dim=0)
 
         told = self.tell(each(batch[INSTRUCTION]) if INSTRUCTION in batch else None)
-        if token_key(self.cameras[0]) in batch:
+        if self.config.blind:
+            pooled = self._hidden_views(batch[STATE][:, -steps:].flatten(0, 1))
+        elif token_key(self.cameras[0]) in batch:
             views = {k: v[:, -steps:].flatten(0, 1) for k, v in batch.items() if k.startswith(FROZEN)}
             pooled = finish_views(self, views, told)
         else:
@@ -277,8 +307,9 @@ class Policy(nn.Module):
         if self.history is not None:
             features = self.history(features.reshape(samples, steps, -1), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
         noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in (NOISE, NOISE_TIME))
-        errors = self.head.errors(features, self.normalise_action(action), noise, time)  # type: ignore[operator]
-        return samples, errors, is_pad
+        target = self.normalise_action(action)
+        errors = self.head.errors(features, target, noise, time)  # type: ignore[operator]
+        return Judged(features, target, errors, is_pad)
 
     def observe(
         self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor,
@@ -286,7 +317,8 @@ class Policy(nn.Module):
     ) -> Tensor:
         """Returns the features (B, F) of an observation, a history of which `decide` takes; see `predict`."""
         told = self.tell(instruction)
-        return self.features(self.pool(images, masks, told=told), self.normalise_state(state), told)
+        pooled = self._hidden_views(state) if self.config.blind else self.pool(images, masks, told=told)
+        return self.features(pooled, self.normalise_state(state), told)
 
     def decide(self, steps: Tensor, state: Tensor, noise: Tensor | None = None, is_pad: Tensor | None = None) -> Tensor:
         """Predicts physical actions (B, K, A) from the features of the latest steps (B, T, F), the newest last.

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from toyshift.core.contract import MASK_TARGET
+from toyshift.core.contract import MASK_BACKGROUND, MASK_OTHER, MASK_ROBOT, MASK_TARGET
 from toyshift.policies.parts import POOLINGS
 
 MARGIN = 1.25  # side of a crop over the longer side of the target's box
 SMALLEST_CROP = 8.0  # pixels
+GREYS = {MASK_BACKGROUND: 128, MASK_TARGET: 255, MASK_OTHER: 64, MASK_ROBOT: 0}  # of a picture of masks
 
 
 class EncoderInput(NamedTuple):
@@ -50,6 +51,17 @@ class SeenView(NamedTuple):
 def target_pixels(masks: Tensor) -> Tensor:
     """Marks the target in label masks: (..., H, W) uint8 -> (..., H, W) float, 1 on pixels labelled as the target."""
     return (masks == MASK_TARGET).float()
+
+
+def prototype(masks: Tensor) -> Tensor:
+    """Returns pictures (..., H, W, 3) uint8 of label masks (..., H, W): each label in one grey, whatever it looks like.
+
+    The idea of ProtoReasoning: act on the abstract view of a problem.
+    """
+    grey = torch.full_like(masks, GREYS[MASK_BACKGROUND])
+    for label, value in GREYS.items():
+        grey = torch.where(masks == label, value, grey)
+    return grey.unsqueeze(-1).expand(*masks.shape, 3).to(torch.uint8)
 
 
 def patch_coverage(target: Tensor, patch: int) -> Tensor:

@@ -11,6 +11,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.fields import Limit, check_ranges
 from toyshift.core.files import real_path
 from toyshift.policies.config import PolicyConfig
+from toyshift.policies.repairs import repairs_of, require_whole_batch
 from toyshift.policies.settings import Settings
 
 UNSET = "<data>"  # stands for the datasets that a file of settings leaves to the command line
@@ -74,6 +75,8 @@ class TrainConfig(Settings):
         token_copies: with pool_first, how many encodings of every frame the cache holds, one of which is drawn for each
             sample: the first of the images as they are, the others with the augmentation of images above; 1 = no
             augmentation of images; 0 = no cache, every batch is encoded anew.
+        repair: what is changed to repair shortcuts, NAME[?key=value&...], several joined by +; `--list-repairs` shows
+            them.
         init_from: trained folder whose weights (and normaliser) are the start of a fine-tune; empty = from scratch.
         checkpoint_minutes: minutes between checkpoints.
         keep_steps: steps whose weights are kept, each as a policy folder at-<step> inside `out`.
@@ -116,6 +119,7 @@ class TrainConfig(Settings):
     state_noise: float = 0.0
     view_dropout: float = 0.0
     token_copies: int = 1
+    repair: str = ""
     init_from: str = ""
     checkpoint_minutes: float = 2.0
     keep_steps: tuple[int, ...] = ()
@@ -153,6 +157,9 @@ class TrainConfig(Settings):
         self._require("be in [0, 1)", lambda value: 0.0 <= value < 1.0, "ema", "validation", "view_dropout")
         if self.keep_steps and not (self.minutes or 0 < min(self.keep_steps) <= max(self.keep_steps) <= self.steps):
             raise ConfigError(f"keep_steps is {self.keep_steps}; they must lie between 1 and the {self.steps} steps")
+        self.repaired()  # raises where it cannot be
+        if self.policy.erased and not self.init_from:
+            raise ConfigError(f"erased is {self.policy.erased!r}, but `--repair erase` erases; or give --init-from")
         if self.mirror and self.caches_tokens:
             raise ConfigError(
                 "mirror changes the images, and cached tokens are of images as they are; "
@@ -163,6 +170,17 @@ class TrainConfig(Settings):
     def caches_tokens(self) -> bool:
         """Whether training reads pooled tokens from a cache instead of images."""
         return self.policy.pool_first and self.token_copies > 0
+
+    def repaired(self) -> Self:
+        """Returns the same with the policy that its repairs make of it, and without their names."""
+        if not self.repair:
+            return self
+        repairs = repairs_of(self.repair)
+        require_whole_batch(repairs, self.accumulate, processes=1)
+        policy = self.policy
+        for repair in repairs:
+            policy = repair.policy(dataclasses.replace(self, policy=policy, repair=""))
+        return dataclasses.replace(self, policy=policy, repair="")
 
     def to_json(self) -> dict[str, Any]:
         return super().to_json() | {"policy": self.policy.to_json(), "data": [str(Path(d)) for d in self.data]}

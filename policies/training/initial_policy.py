@@ -47,6 +47,8 @@ def initial_policy(config: TrainConfig, source: TrainingData) -> Policy:
         require_same_contract(action, windows.action_contract, str(folder), "the dataset")
         require_same_observations(observation, windows.observation_contract, str(folder), "the dataset")
         tensors = checkpoints.load_tensors(folder, state, checkpoints.weights_to_act(state))
+        # a layer that `--repair erase` adds, and fits later
+        tensors = {k: v for k, v in policy.state_dict().items() if k.startswith("eraser.")} | tensors
         load_weights(policy, tensors, folder)  # with its normaliser: the weights mean nothing under another one
     elif config.policy.encoder in BACKBONE_NAMES:
         from toyshift.policies.network.pretrained import load_pretrained

@@ -49,6 +49,8 @@ def run_loop(run: Run) -> None:
             if not last and time.monotonic() - saved > 60.0 * config.checkpoint_minutes:
                 run.save(finished=False)
                 saved = time.monotonic()
+    for repair in run.repairs:
+        repair.finish(run)
     run.save(finished=True)
 
 

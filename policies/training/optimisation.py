@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.training.config import TrainConfig
@@ -21,12 +22,12 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * (config.lr_end + (1.0 - config.lr_end) * 0.5 * (1.0 + math.cos(math.pi * progress)))
 
 
-def parameter_groups(policy: Policy, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(named: Mapping[str, nn.Parameter], config: TrainConfig) -> list[dict[str, Any]]:
     """Decays kernels and matrices, not biases, norms and learned vectors; `scale` is the share of the learning rate."""
     groups = []
     for scale in sorted({1.0, config.encoder_lr_scale}, reverse=True):
         own = [
-            p for name, p in policy.named_parameters()
+            p for name, p in named.items()
             if p.requires_grad and (config.encoder_lr_scale if name.startswith("encoders.") else 1.0) == scale
         ]
         groups += [

@@ -74,6 +74,8 @@ def _meaning(policy: Policy, config: TrainConfig, bf16: bool) -> dict[str, Any]:
         "size": made.encoder_size, "pooling": made.pooling, "cameras": list(policy.cameras),
         "shared": made.share_encoder, "bf16": bf16, "copies": config.token_copies,
     }
+    if made.prototype:
+        facts["prototype"] = True
     if config.token_copies > 1:
         facts |= {name: getattr(config, name) for name in ("seed", "brightness", "contrast", "color", "shift")}
     return facts

@@ -15,6 +15,7 @@ from toyshift.core.files import read_json, write_json
 from toyshift.policies import checkpoints
 from toyshift.policies.devices import check_threads, choose_device, torch_threads
 from toyshift.policies.provenance import NOBODY_KNOWS, TRAINED_ON, trained_on
+from toyshift.policies.repairs import repairs_of
 from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.loop import METRICS, VALIDATIONS, run_loop
 from toyshift.policies.training.memory import memory_advice
@@ -64,6 +65,9 @@ def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, 
                     "act best needs held-out episodes to know the best weights by; "
                     "raise --validation, or collect more than one episode per dataset"
                 )
+            for repair in repairs_of(config.repair):
+                if (first := repair.first(config)) is not None:
+                    train(first, source)
             run = Run(_planned(config, source, folder, processes), source, processes)
             if state is not None:
                 run.restore(state)
@@ -71,7 +75,8 @@ def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, 
                 policy = run.policy
                 checkpoints.write_contracts(folder, policy.action_contract, policy.observation_contract)
                 before = (trained_on(config.init_from) or [NOBODY_KNOWS]) if config.init_from else []
-                facts = {"encoder_weights": policy.origin, TRAINED_ON: [*before, *source.made_of]}
+                looked_at = [entry for repair in run.repairs for entry in repair.looked_at()]
+                facts = {"encoder_weights": policy.origin, TRAINED_ON: [*before, *source.made_of, *looked_at]}
                 checkpoints.write_config(folder, "train", config, policy.config, **facts)
             if processes.total(run.step)[0] != run.step * processes.count:
                 raise FileError(

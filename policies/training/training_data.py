@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -21,11 +21,13 @@ from toyshift.core.contract import (
     ActionContract,
     ObservationContract,
     mask_key,
+    require_same_contract,
+    require_same_observations,
 )
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
-from toyshift.policies.batch_keys import FROZEN, INSTRUCTION
+from toyshift.policies.batch_keys import FROZEN, HINT, INSTRUCTION
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import Instructions, instructions_of
 from toyshift.policies.training.config import TrainConfig
@@ -55,7 +57,9 @@ class WindowsLike(Protocol):
 
     def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str] = ()) -> Self: ...
 
-    def sampler(self, batch_size: int, seed: int) -> SamplerLike: ...
+    def described(self) -> Iterator[tuple[Path, Mapping[str, NDArray[Any]], Indices, list[dict[str, Any]]]]: ...
+
+    def sampler(self, batch_size: int, seed: int, repeats: Indices | None = None) -> SamplerLike: ...
 
     def dataset_of(self, indices: Indices) -> Indices: ...
 
@@ -83,6 +87,7 @@ class TrainingData:
         seed: root seed of the order.
         instructions: what the policy is told, None for nothing.
         made_of: of each dataset, what a policy trained on it should remember, see `data.store.provenance`.
+        repeats: (N,) how often an epoch shows each frame of `windows`; None shows each once.
     """
 
     windows: WindowsLike
@@ -91,6 +96,7 @@ class TrainingData:
     seed: int
     instructions: Instructions | None = None
     made_of: tuple[Mapping[str, Any], ...] = ()
+    repeats: Indices | None = None
 
     def __post_init__(self) -> None:
         if not len(self.windows):
@@ -98,7 +104,14 @@ class TrainingData:
 
     @functools.cached_property
     def _sampler(self) -> SamplerLike:
-        return self.windows.sampler(self.batch_size, self.seed)
+        if self.repeats is None:
+            return self.windows.sampler(self.batch_size, self.seed)
+        return self.windows.sampler(self.batch_size, self.seed, self.repeats)
+
+    @functools.cached_property
+    def _shown(self) -> Indices | None:
+        """The frames of an epoch, those that come several times so often; None where each comes once."""
+        return None if self.repeats is None else np.repeat(np.arange(len(self.windows)), self.repeats)
 
     def with_columns(self, columns: Sequence[Mapping[str, NDArray[Any]]], without: Collection[str]) -> TrainingData:
         """Returns the same batches with other columns, see `Windows.with_columns`."""
@@ -107,13 +120,15 @@ class TrainingData:
 
     def indices(self, step: int) -> Indices:
         """Returns the frames (B,) that a step trains on."""
-        return np.asarray(self._sampler.batch_indices(step), dtype=np.int64)
+        drawn = np.asarray(self._sampler.batch_indices(step), dtype=np.int64)
+        return drawn if self._shown is None else self._shown[drawn]
 
     def batch(self, indices: Indices) -> Batch:
         """Returns arrays of some training frames, and instructions as numbers for a policy that is told them."""
-        return self._told(self.windows.batch(indices))
+        return self.told(self.windows.batch(indices))
 
-    def _told(self, batch: Mapping[str, Any]) -> Batch:
+    def told(self, batch: Mapping[str, Any]) -> Batch:
+        """Returns what the policy reads of a batch of windows, with instructions as numbers where it is told them."""
         arrays = _arrays(batch)
         return arrays if self.instructions is None else arrays | {INSTRUCTION: self.instructions(batch[TASK])}
 
@@ -137,7 +152,7 @@ class TrainingData:
         batches = [self.held_out.batch(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
         if self.instructions is not None:
             batches = [_some(batch, [self.instructions.knows(task) for task in batch[TASK]]) for batch in batches]
-        arrays = [self._told(batch) for batch in batches if len(batch[STATE])]
+        arrays = [self.told(batch) for batch in batches if len(batch[STATE])]
         # of the images as they are
         return [{k: v[:, :, 0] if k.startswith(FROZEN) else v for k, v in batch.items()} for batch in arrays]
 
@@ -169,7 +184,7 @@ class TrainingData:
 
 def _arrays(batch: Mapping[str, Any]) -> Batch:
     """Keeps what the policy reads: numbers, not instructions, and not what is there for re-rendering only."""
-    read = (HISTORY_IS_PAD, "observation.", "masks.", "action", FROZEN)
+    read = (HISTORY_IS_PAD, "observation.", "masks.", "action", FROZEN, HINT)
     return {k: v for k, v in batch.items() if isinstance(v, np.ndarray) and k.startswith(read)}
 
 
@@ -189,6 +204,25 @@ def _policy_told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
     return dataclasses.replace(policy, vocabulary=vocabulary)
 
 
+def open_other(folder: str, config: TrainConfig, source: TrainingData) -> TrainingData:
+    """Opens one more dataset as `source` is opened: the same windows, under the same contracts.
+
+    Raises:
+        ConfigError: datasets are normalised one by one, which another one has no place among.
+        ContractError: its actions mean others, or it shows others.
+    """
+    from toyshift.data.loading.loader import Windows
+
+    if config.normalise != "mixture":
+        raise ConfigError(f"normalise {config.normalise} has no statistics for {folder}; use normalise mixture")
+    policy = config.policy
+    windows = Windows([Path(folder)], chunk=policy.chunk, history=policy.steps_seen, stride=policy.execute)
+    ours = source.windows
+    require_same_contract(windows.action_contract, ours.action_contract, folder, "the training data")
+    require_same_observations(windows.observation_contract, ours.observation_contract, folder, "the training data")
+    return dataclasses.replace(source, windows=windows, held_out=None, repeats=None, made_of=windows.made_of)
+
+
 def open_source(config: TrainConfig) -> TrainingData:
     """Opens the dataset folders of a training run; builds their decoded caches where they are missing.
 
@@ -199,7 +233,7 @@ def open_source(config: TrainConfig) -> TrainingData:
             several.
         UnknownNameError: `act_as` names none of the datasets.
     """
-    from toyshift.data.loading.loader import Windows  # the only place of this room that touches data/
+    from toyshift.data.loading.loader import Windows  # this file is the only place of this room that touches data/
 
     policy = config.policy
     windows = everything = Windows(

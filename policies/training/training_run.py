@@ -15,23 +15,33 @@ from toyshift.core.arrays import Indices
 from toyshift.core.contract import STATE
 from toyshift.core.errors import ToyShiftError
 from toyshift.policies import checkpoints
-from toyshift.policies.checkpoints import BEST, EMA, MODEL, OPTIMIZER
+from toyshift.policies.checkpoints import BEST, EMA, MODEL, OPTIMIZER, REPAIR
 from toyshift.policies.devices import choose_bf16, require_compiler
 from toyshift.policies.network.policy import action_windows
 from toyshift.policies.network.weights import load_weights
+from toyshift.policies.repairs import repairs_of, require_whole_batch
+from toyshift.policies.repairs.repaired import RepairedNetwork
 from toyshift.policies.training.augmentation import Batch, augment
 from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.initial_policy import initial_policy, signs_of_mirrored
 from toyshift.policies.training.optimisation import averaged, learning_rate, parameter_groups
 from toyshift.policies.training.processes import Processes, require_even
 from toyshift.policies.training.token_cache import source_of_tokens
-from toyshift.policies.training.training_data import TrainingData
+from toyshift.policies.training.training_data import TrainingData, open_other
 
 VALIDATION_BATCHES = 8
+BESIDE = "beside."  # start of the names of what repairs train beside the policy
 
 
 class DivergedError(ToyShiftError, RuntimeError):
     """The loss is no longer a number."""
+
+
+def _mask_user(config: TrainConfig) -> str:
+    """Returns what needs masks, for the error that there are none."""
+    if config.policy.prototype:
+        return "prototype"
+    return "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}"
 
 
 def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
@@ -50,20 +60,31 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig, source: TrainingData, processes: Processes | None = None) -> None:
-        self.config, self.source = config, source
+        self.repairs = repairs_of(config.repair)
+        self.config = config = config.repaired()
+        self.source = source
         self.folder = Path(config.out)
         self.processes = processes or Processes(config.device)
         self.device = self.processes.device
         require_even(config.batch_size, config.accumulate, self.processes.count)
+        require_whole_batch(self.repairs, config.accumulate, self.processes.count)
         self.bf16 = choose_bf16(config.precision, self.device)
         self.policy = initial_policy(config, source).to(self.device)
         if config.policy.needs_masks:
-            what = "mask_input" if config.policy.mask_input else f"pooling {config.policy.pooling!r}"
-            source.require_masks(self.policy.cameras, what)
+            source.require_masks(self.policy.cameras, _mask_user(config))
+        for repair in self.repairs:
+            repair.begin(self)
         if config.caches_tokens:
             with self.processes.in_turn():
-                self.source = source_of_tokens(source, self.policy, config, self.bf16)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.policy, config), lr=config.lr, betas=(0.9, 0.99))
+                self.source = source_of_tokens(self.source, self.policy, config, self.bf16)
+        self.trained: nn.Module = self.policy
+        self.beside = nn.ModuleDict()  # what repairs train beside the policy
+        if self.repairs:
+            self.trained = RepairedNetwork(self.policy, self.repairs, config.seed).to(self.device)
+            self.beside = self.trained.beside
+        self._gradients = next((r.gradients for r in self.repairs if r.takes("gradients")), None)
+        groups = parameter_groups(self.named_parameters(), config)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99))
         self.ema = {k: v.clone() for k, v in self._trained().items()} if config.ema else {}
         self.best: dict[str, Tensor] = {}
         self.best_loss = math.inf
@@ -71,10 +92,19 @@ class Run:
         self.step = 0
         self.seconds = 0.0
         self.validation: list[float] = []
-        self.network = self.processes.wrap(self.policy)  # what the gradients come from
+        self.network = self.processes.wrap(self.trained)  # what the gradients come from
         if config.compile:
             require_compiler(self.device)
             self.network = torch.compile(self.network)  # type: ignore[assignment]
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Returns all parameters by name: the policy's, and those that repairs train beside it."""
+        beside = {f"{BESIDE}{name}": parameter for name, parameter in self.beside.named_parameters()}
+        return dict(self.policy.named_parameters()) | beside
+
+    def other_data(self, folder: str) -> TrainingData:
+        """Opens a dataset that is not trained on, in the units of those that are."""
+        return open_other(folder, self.config, self.source)
 
     def _trained(self) -> dict[str, Tensor]:
         return {k: p.detach() for k, p in self.policy.named_parameters() if p.requires_grad}
@@ -83,7 +113,7 @@ class Run:
         weights = self.policy.state_dict()
         moments = {
             f"{name}/{key}": value
-            for name, parameter in self.policy.named_parameters()
+            for name, parameter in self.named_parameters().items()
             for key, value in self.optimizer.state.get(parameter, {}).items()
         }
         files = {MODEL: weights, OPTIMIZER: moments}
@@ -91,6 +121,11 @@ class Run:
             files[EMA] = {**weights, **self.ema}
         if self.best:
             files[BEST] = {**weights, **self.best}
+        kept = {f"{BESIDE}{name}": value for name, value in self.beside.state_dict().items()}
+        for i, repair in enumerate(self.repairs):
+            kept |= {f"{i}/{name}": value for name, value in repair.state().items()}
+        if kept:
+            files[REPAIR] = kept
         return files
 
     def save(self, finished: bool) -> None:
@@ -118,13 +153,19 @@ class Run:
             stored = checkpoints.load_tensors(self.folder, state, BEST)
             self.best, self.best_loss = {k: stored[k] for k in self._trained()}, float(state["best_loss"])
         moments = checkpoints.load_tensors(self.folder, state, OPTIMIZER)
-        for name, parameter in self.policy.named_parameters():
+        for name, parameter in self.named_parameters().items():
             entries = {k.rsplit("/", 1)[1]: v for k, v in moments.items() if k.rsplit("/", 1)[0] == name}
             if entries:
                 # AdamW keeps its step counter on the CPU
                 self.optimizer.state[parameter] = {
                     k: v if k == "step" else v.to(self.device) for k, v in entries.items()
                 }
+        if REPAIR in state["files"]:
+            kept = {k: v.to(self.device) for k, v in checkpoints.load_tensors(self.folder, state, REPAIR).items()}
+            self.beside.load_state_dict({k.removeprefix(BESIDE): v for k, v in kept.items() if k.startswith(BESIDE)})
+            for i, repair in enumerate(self.repairs):
+                place = f"{i}/"
+                repair.restore({k.removeprefix(place): v for k, v in kept.items() if k.startswith(place)})
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def batch(self, step: int) -> tuple[Indices, dict[str, Tensor]]:
@@ -132,6 +173,8 @@ class Run:
         indices = self.source.indices(step)
         here = self.processes.share(len(indices))
         arrays, part = self.source.batch(indices[here]), (len(indices), here)
+        for repair in self.repairs:
+            arrays = repair.samples(self, step, (indices, here), arrays)
         augmented = augment(arrays, self.policy.cameras, self.config, step, self.signs, part)
         return indices, to_tensors(augmented, self.device)
 
@@ -144,7 +187,7 @@ class Run:
             out: Tensor = network({k: v.to(self.device, non_blocking=True) for k, v in batch.items()})["loss"]
         return out
 
-    def _backward(self, batch: dict[str, Tensor]) -> float:
+    def backward(self, batch: dict[str, Tensor]) -> float:
         """Adds the gradients of a batch's loss, and returns it; several passes and processes are as one."""
         passes, count = self.config.accumulate, self.processes.count
         if passes == count == 1:
@@ -173,8 +216,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
-        value = self._backward(batch)
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), config.grad_clip or math.inf)
+        value = self.backward(batch) if self._gradients is None else self._gradients(self, batch)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.parameters(), config.grad_clip or math.inf)
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             shown = ", ".join(map(str, indices[:16])) + (", ..." if len(indices) > 16 else "")
             raise DivergedError(

@@ -119,7 +119,7 @@ def test_acting_step_by_step_is_what_training_sees(fake_windows: Make) -> None:
     ).eval()
     acting = TorchPolicy("it", policy)
     chunks = [acting.predict(*seen_at(policy, batch, step))[0] for step in range(STEPS)]
-    _, errors, _ = policy._errors({k: v[:1] for k, v in batch.items()})
+    errors = policy.judge({k: v[:1] for k, v in batch.items()}).errors
     target = policy.normalise_action(batch[ACTION][0])  # of the newest step, which saw all four
     torch.testing.assert_close(
         errors[-1], (policy.normalise_action(torch.from_numpy(chunks[-1])) - target).abs(), rtol=1e-4, atol=1e-4

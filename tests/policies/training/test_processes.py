@@ -30,6 +30,9 @@ CHANGES: dict[str, Any] = {
 }
 
 
+REPAIR = "hint?of=pixel+rm3+prototype?share=0.5"  # trains a layer beside the policy, keeps gradients, changes images
+
+
 def padded(source: Any) -> Any:
     """Makes the last actions of some frames padding: parts of a batch then hold different numbers of actions."""
     source.windows.data[ACTION_IS_PAD][::3, 1:] = True
@@ -64,6 +67,8 @@ def test_two_processes_train_like_one_with_the_whole_batch(
     pytest.importorskip("accelerate")
     whole = make_config(tmp_path / "one", **CHANGES)
     train(whole, padded(make_source(whole)))
+    repaired = make_config(tmp_path / "repaired", **CHANGES, repair=REPAIR)
+    train(repaired, padded(make_source(repaired)))
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(f"""
         import dataclasses, importlib.util, sys, torch
@@ -74,7 +79,8 @@ def test_two_processes_train_like_one_with_the_whole_batch(
         fakes = load("fakes", {str(Path(__file__).parents[1] / "conftest.py")!r})
         here = load("here", {str(Path(__file__))!r})
         torch.set_num_threads(1)
-        for out, changes in (("two", {{}}), ("four", {{"accumulate": 2}})):
+        runs = (("two", {{}}), ("four", {{"accumulate": 2}}), ("repaired-two", {{"repair": here.REPAIR}}))
+        for out, changes in runs:
             config = fakes.tiny_config({str(tmp_path)!r} + "/" + out, **here.CHANGES | changes)
             fakes.train(config, here.padded(fakes.source_of(config)))
     """))
@@ -88,6 +94,7 @@ def test_two_processes_train_like_one_with_the_whole_batch(
     assert done.returncode == 0, done.stderr[-3000:]
     assert_same_training(tmp_path / "one", tmp_path / "two")
     assert_same_training(tmp_path / "one", tmp_path / "four")
+    assert_same_training(tmp_path / "repaired", tmp_path / "repaired-two")
     assert len(list((tmp_path / "two" / "tensorboard").iterdir())) == 1  # one writer
 
 

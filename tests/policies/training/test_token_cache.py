@@ -81,6 +81,17 @@ def test_cached_tokens_give_the_losses_of_encoding_anew(pooling: str, frozen: Ca
         assert torch.allclose(gradients[0], gradients[1], atol=1e-3 * float(gradients[0].abs().max()))
 
 
+def test_pictures_of_masks_have_tokens_of_their_own(frozen: Callable[..., TrainConfig]) -> None:
+    off: dict[str, float] = {"brightness": 0.0, "contrast": 0.0, "color": 0.0}
+    losses = {}
+    for name, repair, copies in (("plain", "", 1), ("cached", "prototype", 1), ("anew", "prototype", 0)):
+        config = frozen({"pooling": "mean"}, token_copies=copies, repair=repair, **off)
+        run = Run(config, open_source(config))
+        losses[name] = float(run.loss(run.batch(0)[1]).detach())
+    assert losses["cached"] == pytest.approx(losses["anew"], rel=1e-3)
+    assert losses["cached"] != pytest.approx(losses["plain"], rel=1e-3)
+
+
 def test_background_and_empty_masks(frozen: Callable[..., TrainConfig]) -> None:
     config = frozen()
     policy = Run(config, open_source(config)).policy.eval()

@@ -1,0 +1,174 @@
+"""Changes of training that may repair a shortcut: one row here and one file each. Importing this needs no torch.
+
+`toyshift train --repair NAME[?key=value&...]`, several joined by `+`; `docs/toolbox.md` is made from this table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.terms import read_options, split_spec
+
+if TYPE_CHECKING:
+    from toyshift.policies.repairs.repair import RunRepair
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingRepair:
+    """One row.
+
+    Attributes:
+        name: as it is asked for.
+        does: what it changes, in words.
+        paper: whose idea it is.
+        place: "module:class" of this room; the class is a dataclass whose fields are the keys.
+        cost: beside a training without it.
+        truth: what its test plants and finds.
+        also: another option that it needs; "" for none.
+        privileged: what it is told that a training has no right to know; "" for nothing.
+        whole: why it needs the whole batch in one pass of one process; "" where it does not.
+    """
+
+    name: str
+    does: str
+    paper: str
+    place: str
+    cost: str
+    truth: str
+    also: str = ""
+    privileged: str = ""
+    whole: str = ""
+
+
+TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
+    TrainingRepair(
+        "blind", "a control: no image is seen, in training and acting; what proprioception achieves alone",
+        "What Does My QA Model Know?", "views:Blind", "less than none: no encoder runs",
+        "answers stay equal to the bit whatever the images show",
+    ),
+    TrainingRepair(
+        "hint", "the features must also tell a hint (`of=place`, `turn`, `pixel`; controls `azimuth`, `noise`)",
+        "Task Hinting", "hint:Hint", "a linear layer",
+        "y = x1 x2 with x1 for a hint: a probe of x1 reads more and errors outside fall; noise for a hint: neither",
+        privileged="in training: where the target lay, which grasp was planned",
+    ),
+    TrainingRepair(
+        "useful", "what a short first training finds hard is shown twice", "USEFUL", "useful:Useful",
+        "a share of the steps more (`share=0.08`), and each frame once",
+        "a fast feature in 85 %: the points without it are found, and their accuracy rises",
+        whole="its first training, and what that finds, are of one process",
+    ),
+    TrainingRepair(
+        "sam", "the gradient is that of the steepest place within `rho`", "USEFUL", "sam:Sam",
+        "two passes a step",
+        "of a flat and a sharp minimum it leaves the sharp one; the gradient is that a way of rho up the gradient",
+    ),
+    TrainingRepair(
+        "m3", "the median of the gradients of three thirds of a batch", "The Generalization Mystery", "median:M3",
+        "three smaller passes a step", "of a common part and one of each third, the median is the common part exactly",
+        whole="its thirds are those of the whole batch",
+    ),
+    TrainingRepair(
+        "rm3", "the median of the gradients of this step and the two before", "The Generalization Mystery",
+        "median:Rm3", "memory of two gradients",
+        "of a common part and one of each step, the median is the common part exactly; no update before the third",
+    ),
+    TrainingRepair(
+        "winsor", "the mean of the gradients of 8 parts, whose `c` lowest and highest entries are clipped",
+        "The Generalization Mystery", "median:Winsor", "eight smaller passes a step",
+        "one part of eight that is far off moves the mean no further than the next one",
+        whole="its parts are those of the whole batch",
+    ),
+    TrainingRepair(
+        "ivl", "residuals are made small above all where augmentation and dataset explain them",
+        "An Analysis of Causal Effect Estimation using Outcome Invariant Data Augmentation", "ivl:Ivl",
+        "the head twice a step",
+        "a cue with noise g: its coefficient is c / (1 + g^2 + g^2 / alpha)",
+        whole="it projects on the span of the whole batch's augmentation",
+    ),
+    TrainingRepair(
+        "divdis", "two heads that disagree on other data (`unlabelled=DIR`), of which the better one acts", "DivDis",
+        "divdis:DivDis", "a second batch a step",
+        "two cues that agree in training: one of two heads takes the weaker one where unlabelled data hold both apart, "
+        "and not where they agree there too",
+        privileged="images of the shifted kind, and the actions of 16 episodes",
+        whole="disagreement is measured on means of a batch",
+    ),
+    TrainingRepair(
+        "dbat", "a second policy that disagrees with a first on other data (`unlabelled=DIR`); the better one acts",
+        "Agree to Disagree (D-BAT)", "dbat:DBat", "a second training, and a second batch a step",
+        "as divdis, of two members one after the other",
+        privileged="images of the shifted kind, and the actions of 16 episodes",
+        whole="its first training is of one process",
+    ),
+    TrainingRepair(
+        "erase", "a fixed layer that erases `factor` from a trained policy's views (LEACE); its head is trained on",
+        "Steering (G-ACT)", "erase:Erase", "2,048 frames once",
+        "features and factor do not covary afterwards; fitted where factor and place go together it erases both",
+        also="--init-from POLICY", privileged="in training: the factor's values",
+    ),
+    TrainingRepair(
+        "prototype", "the picture of the masks in the place of the image (`share` below 1: of some samples)",
+        "ProtoReasoning", "views:Prototype", "none",
+        "answers stay equal to the bit under any table, background, light and colour: only masks act",
+        privileged="masks, in training and acting",
+    ),
+)
+
+
+def row_of(name: str) -> TrainingRepair:
+    """Returns the row of a repair.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    rows = {row.name: row for row in TRAINING_REPAIRS}
+    if name not in rows:
+        raise UnknownNameError("repair of training", name, rows)
+    return rows[name]
+
+
+def kind_of(row: TrainingRepair) -> type[RunRepair]:
+    """Returns the class of a repair; imports torch."""
+    module, _, name = row.place.partition(":")
+    kind: type[RunRepair] = getattr(importlib.import_module(f"toyshift.policies.repairs.{module}"), name)
+    return kind
+
+
+def keys_of(row: TrainingRepair) -> dict[str, str]:
+    """Returns the keys of a repair and their values when they are not given; "..." of one that must be."""
+    return {field.name: str(field.default) or "..." for field in dataclasses.fields(kind_of(row))}
+
+
+def repairs_of(spec: str) -> tuple[RunRepair, ...]:
+    """Returns the repairs that a spec names, new ones every time: they keep the state of a run. None for "".
+
+    Raises:
+        UnknownNameError: no repair, key or choice has that name.
+        ConfigError: the spec is malformed, a value is wrong, or two of the repairs exclude each other.
+    """
+    if not spec:
+        return ()
+    terms = split_spec(spec, "repair", "hint?of=place or sam+prototype")
+    found = tuple(read_options(kind_of(row_of(term.head)), term.options, f"repair {term.head!r}") for term in terms)
+    for a, b in itertools.combinations(range(len(found)), 2):
+        names = f"{terms[a].text!r} and {terms[b].text!r}"
+        if found[a] == found[b]:
+            raise ConfigError(f"the repairs {names} are the same; name it once")
+        if both := found[a].own_hooks & found[b].own_hooks:
+            raise ConfigError(f"the repairs {names} exclude each other: both {' and '.join(sorted(both))}; drop one")
+    return found
+
+
+def require_whole_batch(repairs: Sequence[RunRepair], accumulate: int, processes: int) -> None:
+    """Raises ConfigError where a repair needs the whole batch at once, and it is cut into passes or processes."""
+    for repair in repairs:
+        if repair.row.whole and (accumulate > 1 or processes > 1):
+            cut = f"--accumulate {accumulate}" if accumulate > 1 else f"{processes} processes"
+            told = f"repair {repair.row.name!r} needs the whole batch at once: {repair.row.whole}"
+            raise ConfigError(f"{told}; {cut} cut it: train in one process with accumulate 1")
