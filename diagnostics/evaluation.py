@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 MOST_TRIALS = 1_000_000  # a slip of the keyboard must not ask for all memory
 FLUSH_EVERY = 20  # episodes
 FLUSH_SECONDS = 10.0
+POLICY_HASH = "policy_hash"  # in manifests: what a policy's content is, or row name -> that
 PROTOCOL = 2  # raised whenever the same arguments would give other rows
 
 
@@ -234,7 +235,7 @@ def content_hashes(config: EvaluateConfig, objects: ObjectSet | None = None) -> 
 
     objects = load_objects(config.objects) if objects is None else objects
     policy = policy_fingerprint(config.policy, config.remote)
-    return {"policy_hash": policy, "objects_hash": str(objects.fingerprint)}
+    return {POLICY_HASH: policy, "objects_hash": str(objects.fingerprint)}
 
 
 Opened = TypeVar("Opened")
@@ -249,7 +250,7 @@ def _opened_with(
     for expected, config in zip(hashes, configs, strict=True):
         for name, found in content_hashes(config).items():
             if found != expected[name]:
-                what = config.policy if name == "policy_hash" else config.objects
+                what = config.policy if name == POLICY_HASH else config.objects
                 told = f"{what} is another one on {platform.node()} than where the evaluation was started"
                 raise FileError(f"{told}; all nodes of a cluster must see the same files, best on a shared disk")
     with opening() as opened:

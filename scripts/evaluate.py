@@ -152,7 +152,7 @@ def main(cfg: Config) -> dict[str, Any]:
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate_all, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
-    from toyshift.diagnostics.evaluation import PROTOCOL
+    from toyshift.diagnostics.evaluation import POLICY_HASH, PROTOCOL
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
@@ -168,8 +168,8 @@ def main(cfg: Config) -> dict[str, Any]:
     names = row_names(dict.fromkeys([*cfg.policy, *references]))
     mask_source(cfg.masks).reset(cfg.seed, 0)  # refuses what it does not know, and what is no detector
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
-    prints = {policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
-    if cfg.compares and len(prints) == 1:
+    prints = {p: policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
+    if cfg.compares and len(set(prints.values())) == 1:
         warnings.warn(f"{' and '.join(names)} hold the same weights: nothing can be decided", stacklevel=1)
     if cfg.swapped is not None:
         return _swapped(cfg, cfg.swapped, names)
@@ -210,6 +210,7 @@ def main(cfg: Config) -> dict[str, Any]:
     told = {
         "trained_on": trained_on, SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called),
         "protocol": PROTOCOL, "objects_hash": hashes,
+        POLICY_HASH: {name: prints[policy] for name, policy in called.items()},
     }  # fmt: skip
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, **told)
     write_rows(cfg.out / "rows.parquet", rows, facts)

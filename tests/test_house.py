@@ -57,6 +57,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "training": ("network",),
         "rl": ("training", "network"),
         "act": ("network",),
+        "runtime": ("act",),
         "remote": (),
     },
     "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",), "reporting": ("comparing",)},
