@@ -37,6 +37,7 @@ from toyshift.diagnostics.actors import (
     policy_fingerprint,
 )
 from toyshift.diagnostics.failures import EVENTLESS, failure_kind, kind_by_events, kind_by_heights
+from toyshift.diagnostics.late import LateActor, Latency
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
 from toyshift.diagnostics.swapped_cells import CueCell, Watch
@@ -72,6 +73,7 @@ class EvaluateConfig:
             it. See `envs.shifts`.
         remote: how a policy behind a server is asked and understood; not used with others.
         cell: of a test with swapped cues: where the target lies, and the cue that is shown; None for none.
+        latency: how late chunks arrive, in virtual time; the built-in policies know none.
     """
 
     policy: str
@@ -86,6 +88,7 @@ class EvaluateConfig:
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
     purpose: Purpose = "test"
     cell: CueCell | None = None
+    latency: Latency = dataclasses.field(default_factory=Latency)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -97,7 +100,7 @@ class EvaluateConfig:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         cell = dataclasses.asdict(self.cell) if self.cell else None
         plain = {"look": dict(self.look), "env": self.env.to_json(), "remote": dataclasses.asdict(self.remote)}
-        return own | plain | {"cell": cell}
+        return own | plain | {"cell": cell, "latency": dataclasses.asdict(self.latency)}
 
     @property
     def look_label(self) -> str:
@@ -203,7 +206,8 @@ def opened_session(config: EvaluateConfig, *others: EvaluateConfig) -> Iterator[
         for cell in (one.cell for one in (config, *others)):
             if cell and isinstance(actor, FolderActor):
                 cell.require_seen(world)
-        yield actor, world
+        late = config.latency.seconds and isinstance(actor, FolderActor)
+        yield LateActor(actor, config.latency) if late else actor, world
     finally:
         world.close()
         if isinstance(actor, RemoteActor):
@@ -284,7 +288,8 @@ def session_key(config: EvaluateConfig) -> str:
     """Returns the hash of everything that makes an actor and an environment, which worker processes keep."""
     remote = is_remote(config.policy)
     policy = [config.policy, dataclasses.asdict(config.remote)] if remote else policy_fingerprint(config.policy)
-    return json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
+    late = {"latency": dataclasses.asdict(config.latency)} if config.latency.seconds else {}
+    return json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json(), **late})
 
 
 @contextlib.contextmanager

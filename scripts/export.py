@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from toyshift.core.choices import RobotName
 from toyshift.scripts.options import Common
 
 
@@ -26,7 +27,7 @@ class Config(Common):
     data: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
     """Dataset that it was trained on, several times for several: the bundle then tells cameras and what images are
     like. None takes what lies where the training found it."""
-    robot: str = ""
+    robot: RobotName | None = None
     """Robot whose arm the bundle describes, e.g. panda; by default that of the datasets."""
     results: Path | None = None
     """results.json of `toyshift evaluate` of this policy: its success goes into the bundle."""
@@ -44,7 +45,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.policies import checkpoints, export
 
     checkpoints.read_state(cfg.policy)  # refuses what is no policy before datasets are opened
-    facts = bundle_facts(cfg.policy, cfg.data, cfg.robot, cfg.results, cfg.instruction)
+    facts = bundle_facts(cfg.policy, cfg.data, cfg.robot or "", cfg.results, cfg.instruction)
     lacks = {
         "the arm (--robot NAME, or --data DIR)": facts.arm is None, "cameras (--data DIR)": not facts.cameras,
         "success (--results FILE)": not facts.success,
