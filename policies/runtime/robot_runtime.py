@@ -180,22 +180,28 @@ class Runtime:
         joints = self._joints(readings, now)
         opening = self._opening(readings.gripper_width)
         self._command = self._command or _Commanded.at(self.arm, joints, opening)
-        if self._coming is not None and self._coming.done():
-            chunk, seconds = self._coming.result()
-            self._coming = None
-            if not self._first:
-                self._seconds.append(seconds)
-            self._first = False
-            self._buffer.arrived(chunk)
+        self._take()
         if self._buffer.wants:
             observation = self._observation(readings, joints, opening, now)
             self._buffer.asked()
             self._coming = self._executor.submit(self._infer, observation, now)
+            self._take()
         action = self._buffer.action()
         held = action is None
         action = self._buffer.hold() if action is None else action
         self._pending = None if action is None else Command(action, held)
         return self._pending
+
+    def _take(self) -> None:
+        """Takes the chunk that is being computed, if it is there."""
+        if self._coming is None or not self._coming.done():
+            return
+        coming, self._coming = self._coming, None
+        chunk, seconds = coming.result()
+        if not self._first:
+            self._seconds.append(seconds)
+        self._first = False
+        self._buffer.arrived(chunk)
 
     def sent(self, action: Float32 | None = None, joints: Array | None = None) -> None:
         """Notes what the robot was given, after whatever limited it; lags and the commanded opening follow from it.
