@@ -97,7 +97,8 @@ def bundle_facts(
         raise ConfigError(f"{told}, the policy's are {', '.join(action.joint_names)}")
     cameras, pictures = camera_facts(datasets, observation) if datasets else ({}, {})
     success = measured_success(folder, results) if results is not None else []
-    return BundleFacts(arm and arm.to_json(), cameras, pictures, success, tuple(dict.fromkeys(sentences)))
+    told = None if arm is None else arm.to_json()
+    return BundleFacts(told, cameras, pictures, success, tuple(dict.fromkeys(sentences)))
 
 
 def training_data(folder: Path, given: Sequence[Path] = ()) -> list[Dataset]:

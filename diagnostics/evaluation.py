@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from toyshift.core.choices import Purpose
 from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
@@ -206,8 +206,8 @@ def opened_session(config: EvaluateConfig, *others: EvaluateConfig) -> Iterator[
         for cell in (one.cell for one in (config, *others)):
             if cell and isinstance(actor, FolderActor):
                 cell.require_seen(world)
-        late = config.latency.seconds and isinstance(actor, FolderActor)
-        yield LateActor(actor, config.latency) if late else actor, world
+        late = config.latency.seconds > 0 and isinstance(actor, FolderActor)
+        yield (LateActor(cast("FolderActor", actor), config.latency) if late else actor), world
     finally:
         world.close()
         if isinstance(actor, RemoteActor):

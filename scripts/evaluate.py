@@ -201,6 +201,7 @@ def main(cfg: Config) -> dict[str, Any]:
     for objects, (policy, plain), shift in itertools.product(cfg.sets, names.items(), shifts):
         masks = TRUTH if policy in REFERENCES else cfg.masks
         late = Latency() if policy in REFERENCES else Latency(cfg.latency, cfg.jitter, cfg.compensation)
+        own: dict[str, Any]
         name, own = (plain, {}) if masks == TRUTH else (f"{plain} [masks {masks}]", {"masks": masks})
         if late.label:
             name, own = f"{name} [{late.label}]", own | {"latency": dataclasses.asdict(late)}

@@ -73,9 +73,9 @@ def input_table(
     names = observation.state_seen(config.privileged)
     meaning = "proprioception" + ", then the target's pose" * config.privileged
     entries = _state_entries(names, action.joint_names)
-    told = {"names": list(names), "range": entries["range"], "frame": BASE_FRAME}
+    told: dict[str, Any] = {"names": list(names), "range": entries["range"], "frame": BASE_FRAME}
     table["state"] = described(["batch", len(names)], "float32", entries["units"], meaning, **told)
-    unbounded = {"range": None, "frame": None}
+    unbounded: dict[str, Any] = {"range": None, "frame": None}
     if config.instruction == "table":
         meaning = "number of the instruction in names"
         told = {"names": list(config.vocabulary), "range": [0, len(config.vocabulary) - 1], "frame": None}

@@ -110,12 +110,12 @@ class ArmChain:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ArmChain:
         try:
-            joints = tuple(
-                ChainJoint(**{k: tuple(v) if isinstance(v, list) else v for k, v in joint.items()})
-                for joint in value["joints"]
-            )
-            given = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-            rotation = tuple(tuple(row) for row in value["hand_rotation"])
-            return cls(**{**given, "joints": joints, "hand_rotation": rotation})
+            fields: dict[str, Any] = {k: _tuples(v) for k, v in value.items()}
+            joints = tuple(ChainJoint(**{k: _tuples(v) for k, v in joint.items()}) for joint in value["joints"])
+            return cls(**{**fields, "joints": joints})
         except (KeyError, TypeError, AttributeError) as error:
             raise ContractError(f"not an arm: {error}") from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -309,7 +309,7 @@ class Runtime:
         """Returns the state (S,) in the contract's order."""
         assert self._command is not None  # made by `step`
         position, rotation = self.arm.forward(joints)
-        read = {
+        read: dict[str, Any] = {
             "opening": [opening], "position": position, "rotation": rotation[:, :2].T.ravel(),
             "lag": self._command.position - position, "command": [self._command.opening],
         }  # fmt: skip

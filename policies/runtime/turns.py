@@ -6,19 +6,18 @@ import math
 
 import numpy as np
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Float32
 
 
-def rotvec_to_matrix(rotvec: Array) -> Array:
+def rotvec_to_matrix(rotvec: Array | Float32) -> Array:
     """Axis times angle (3,) [rad] to rotation matrix (3, 3)."""
     x, y, z = map(float, rotvec)
     angle = math.sqrt(x * x + y * y + z * z)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     if angle < 1e-8:
-        return np.eye(3) + cross
-    return np.asarray(
-        np.eye(3) + math.sin(angle) / angle * cross + (1.0 - math.cos(angle)) / angle**2 * cross @ cross
-    )
+        return np.asarray(np.eye(3) + cross)
+    once, twice = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
+    return np.asarray(np.eye(3) + once * cross + twice * cross @ cross)
 
 
 def matrix_to_rotvec(matrix: Array) -> Array:
