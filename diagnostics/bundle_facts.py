@@ -25,11 +25,12 @@ from toyshift.envs.scene.build import build_scene
 from toyshift.policies import checkpoints
 from toyshift.policies.act.bundle_facts import BundleFacts
 from toyshift.policies.provenance import trained_on
-from toyshift.policies.runtime.arm_chain import ArmChain, ChainJoint
+from toyshift.policies.runtime.arm_chain import PROBED, ArmChain, ChainJoint
 from toyshift.policies.runtime.framing import QUANTILES, looks_table
 from toyshift.policies.runtime.turns import matrix_to_rotvec
 
 EPISODES = 64  # of each dataset that are looked at, evenly
+PROBE_STEP = 0.1  # from home, of every joint [rad or m]: no joint stands where a wrong axis would not show
 MODEL_LIMITS = "the simulation's model"
 HAND_ENTRIES = tuple(f"eef.{name}" for name in ("x", "y", "z", "r11", "r21", "r31", "r12", "r22", "r32"))
 
@@ -52,10 +53,13 @@ def arm_of(robot: str) -> ArmChain:
         joints.append(ChainJoint(name, kind, _triple(axis), _triple(offset), low, high, velocity, acceleration))
         before = anchor
     x, y, z = map(_triple, data.site_xmat[scene.arm.site].reshape(3, 3))
+    hand = _triple(data.site_xpos[scene.arm.site] - before)
+    data.qpos[scene.arm.qpos] = probe = np.asarray(known.home) + PROBE_STEP
+    mujoco.mj_kinematics(model, data)
+    point = data.site_xpos[scene.arm.site] + data.site_xmat[scene.arm.site].reshape(3, 3) @ PROBED
     return ArmChain(
-        known.name, tuple(joints), tuple(known.home), known.gripper.site,
-        _triple(data.site_xpos[scene.arm.site] - before), (x, y, z), known.gripper.opening, known.gripper.speed,
-        _sources(known),
+        known.name, tuple(joints), tuple(known.home), known.gripper.site, hand, (x, y, z), known.gripper.opening,
+        known.gripper.speed, _sources(known), tuple(probe.tolist()), _triple(point),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Float32
 from toyshift.core.contract import HISTORY_IS_PAD, MASK_BACKGROUND, MASK_ROBOT, ActionContract, ObservationContract
-from toyshift.core.errors import FileError, MissingDependencyError, shown
+from toyshift.core.errors import ContractError, FileError, MissingDependencyError, shown
 from toyshift.core.files import read_json
 from toyshift.core.proprioception import TARGET, proprioception
 from toyshift.policies.batch_keys import INSTRUCTION
@@ -104,6 +104,7 @@ def check_bundle(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileError: a file is missing, or its SHA-256 is not the one in bundle.json.
+        ContractError: contract.json disagrees with itself.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -134,7 +135,43 @@ def check_bundle(folder: Path) -> dict[str, Any]:
     if contract.get("format") != found:
         told = f"{folder / CONTRACT_FILE} is of format {contract.get('format')}, {BUNDLE_FILE} says {found}"
         raise FileError(f"{told}; {again}")
+    check_contract(contract, str(folder / CONTRACT_FILE))
     return contract
+
+
+def check_contract(contract: dict[str, Any], where: str) -> None:
+    """Refuses a contract.json whose parts disagree: what is said twice must be said alike.
+
+    Raises:
+        ContractError: names the part, and both values.
+    """
+    try:
+        action = ActionContract.from_json(contract["action"])
+        observation = ObservationContract.from_json(contract["observation"])
+        config = PolicyConfig.from_json(contract["policy"])
+        features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
+        inputs, outputs = contract["inputs"], contract["outputs"]
+        pairs: list[tuple[str, Any, Any]] = [
+            ("control_hz", contract["control_hz"], action.control_hz), ("execute", contract["execute"], config.execute),
+            ("shape of the actions", outputs[OUTPUT]["shape"], ["batch", config.chunk, action.size]),
+            ("units of the actions", outputs[OUTPUT]["units"], list(action.units)),
+        ]  # fmt: skip
+        table = input_table(observation, config, action, features)
+        pairs.append(("names of the inputs", sorted(inputs), sorted(table)))
+        for name in inputs.keys() & table.keys():
+            keys, ours, theirs = ("shape", "dtype", "names"), inputs[name], table[name]
+            pairs += [(f"{key} of {name}", ours.get(key), theirs.get(key)) for key in keys]
+        if contract.get("arm"):
+            names = [joint["name"] for joint in contract["arm"]["joints"]]
+            pairs.append(("joints of the arm", names, list(action.joint_names)))
+        sizes = {camera: list(size) for camera, size in observation.cameras}
+        for camera, facts in (contract.get("cameras") or {}).items():
+            pairs.append((f"size of camera {camera}", facts["size"], sizes.get(camera)))
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ContractError(f"{where} is no contract of a bundle: {error!r}") from error
+    for what, said, other in pairs:
+        if said != other:
+            raise ContractError(f"{where} disagrees with itself: {what} is {said} in one place, {other} in another")
 
 
 def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:

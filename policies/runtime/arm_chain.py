@@ -13,6 +13,8 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ContractError
 from toyshift.policies.runtime.turns import rotvec_to_matrix
 
+PROBE_OFF = 1e-5  # how far the chain may lead from a known place [m]
+PROBED = (0.1, 0.1, 0.0)  # a point of the hand's frame that turns with every joint [m]
 Vector = tuple[float, float, float]
 
 
@@ -53,6 +55,8 @@ class ArmChain:
         gripper_width: between the fingers where they are open [m]; shut is 0.
         gripper_speed: how fast the commanded opening may change [share of the opening per second].
         sources: where the limits are from, by "position", "velocity", "acceleration".
+        probe: joint positions in which the hand's place is known.
+        probe_point: where PROBED of the hand's frame is there [m], as the simulator has it: the chain must lead to it.
     """
 
     robot: str
@@ -64,9 +68,11 @@ class ArmChain:
     gripper_width: float
     gripper_speed: float
     sources: Mapping[str, str]
+    probe: tuple[float, ...]
+    probe_point: Vector
 
     def __post_init__(self) -> None:
-        if len(self.home) != len(self.joints) or not self.joints:
+        if not len(self.home) == len(self.joints) == len(self.probe) or not self.joints:
             raise ContractError(f"arm {self.robot}: home has {len(self.home)} entries for {len(self.joints)} joints")
         for joint in self.joints:
             if joint.kind not in ("hinge", "slide") or not abs(math.hypot(*joint.axis) - 1.0) < 1e-6:
@@ -80,6 +86,11 @@ class ArmChain:
         if not (self.gripper_width > 0 and self.gripper_speed > 0):
             width, speed = self.gripper_width, self.gripper_speed
             raise ContractError(f"arm {self.robot}: gripper of {width} m and speed {speed}; both must be above 0")
+        position, rotation = self.forward(np.asarray(self.probe))
+        off = float(np.abs(position + rotation @ PROBED - self.probe_point).max())
+        if not off <= PROBE_OFF:
+            told = f"the chain leads {off:.2g} m away from where the hand is known to be"
+            raise ContractError(f"arm {self.robot}: {told}; export again")
 
     def forward(self, joints: Array) -> tuple[Array, Array]:
         """Returns the hand's position (3,) [m] and rotation (3, 3) in the robot's base frame.
@@ -113,7 +124,9 @@ class ArmChain:
             fields: dict[str, Any] = {k: _tuples(v) for k, v in value.items()}
             joints = tuple(ChainJoint(**{k: _tuples(v) for k, v in joint.items()}) for joint in value["joints"])
             return cls(**{**fields, "joints": joints})
-        except (KeyError, TypeError, AttributeError) as error:
+        except ContractError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ContractError(f"not an arm: {error}") from error
 
 

@@ -39,6 +39,7 @@ Colours = Literal["rgb", "bgr"]
 Detector = Callable[[Mapping[str, Image]], Mapping[str, Mask]]
 MOST_AGE = 2.0  # control steps that a reading may be old
 WIDER = 0.1  # share of its opening by which a gripper may read wider, or narrower than shut
+RATE_STEPS, RATE_OFF = 10, 1.25  # steps of which the median counts, and the factor by which it may be off
 REMEMBERED = 100  # inferences, for the latency
 
 
@@ -156,6 +157,8 @@ class Runtime:
         self._command: _Commanded | None = None
         self._pending: Command | None = None
         self._first = True
+        self._stepped: float | None = None  # time of the last step that commanded something
+        self._intervals: collections.deque[float] = collections.deque(maxlen=RATE_STEPS)
 
     @property
     def latency(self) -> float:
@@ -169,7 +172,7 @@ class Runtime:
 
         Raises:
             ContractError: a reading is missing, of another shape, stale, or none that this arm can give; the clock or
-                a stamp went back; or `sent` was not called for the last command.
+                a stamp went back; steps come at another rate; or `sent` was not called for the last command.
         """
         if self._pending is not None:
             raise ContractError("call sent() with what the robot was given, before the next step")
@@ -177,6 +180,7 @@ class Runtime:
         if not now >= self._now:
             raise ContractError(f"the clock went back, from {self._now:.3f} to {now:.3f} s")
         self._now = now
+        self._in_time(now)
         joints = self._joints(readings, now)
         opening = self._opening(readings.gripper_width)
         self._command = self._command or _Commanded.at(self.arm, joints, opening)
@@ -190,7 +194,19 @@ class Runtime:
         held = action is None
         action = self._buffer.hold() if action is None else action
         self._pending = None if action is None else Command(action, held)
+        self._stepped = None if action is None else now
         return self._pending
+
+    def _in_time(self, now: float) -> None:
+        """Refuses steps that come at another rate than the contract's, once there are enough of them."""
+        if self._stepped is not None:
+            self._intervals.append(now - self._stepped)
+        if len(self._intervals) < RATE_STEPS:
+            return
+        usual, wanted = statistics.median(self._intervals), 1.0 / self.control_hz
+        if not 1 / RATE_OFF <= usual / wanted <= RATE_OFF:
+            told = f"a step comes every {usual:.3f} s, the policy acts every {wanted:.3f} s ({self.control_hz:g} Hz)"
+            raise ContractError(f"{told}: the robot would move faster or slower than in training")
 
     def _take(self) -> None:
         """Takes the chunk that is being computed, if it is there."""

@@ -68,6 +68,8 @@ def test_what_is_no_arm_is_refused() -> None:
         ({"home": [0.0]}, "home has 1"), ({"gripper_width": 0.0}, "both must be above 0"), ({"more": 1}, "not an arm"),
         ({"hand_rotation": [[1, 0, 0], [0, 1, 0], [0, 0, 2]]}, "rotation"), ({"joints": []}, "home has 7"),
         ({"joints": [whole["joints"][0] | {"axis": [0, 0, 2]}, *whole["joints"][1:]]}, "joint1 is no hinge"),
+        ({"joints": [*whole["joints"][:6], whole["joints"][6] | {"axis": [0, 0, 1]}]}, "chain leads .* m away"),
+        ({"hand_offset": [0, 0, 0]}, "chain leads"), ({"probe": [0.0]}, "home has"),
         ({"joints": [whole["joints"][0] | {"low": 9.0}, *whole["joints"][1:]]}, "joint1 moves from"),
     ):
         with pytest.raises(ContractError, match=words):
