@@ -65,7 +65,7 @@ class Readings:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Command:
+class RobotCommand:
     """What to send to the robot.
 
     Attributes:
@@ -155,7 +155,7 @@ class Runtime:
         self._now = -np.inf
         self._used: dict[str, float] = {}  # stamps of what the latest observation was made of
         self._command: _Commanded | None = None
-        self._pending: Command | None = None
+        self._pending: RobotCommand | None = None
         self._first = True
         self._stepped: float | None = None  # time of the last step that commanded something
         self._intervals: collections.deque[float] = collections.deque(maxlen=RATE_STEPS)
@@ -167,7 +167,7 @@ class Runtime:
 
     # ---------------------------------------------------------------- one control step
 
-    def step(self, readings: Readings) -> Command | None:
+    def step(self, readings: Readings) -> RobotCommand | None:
         """Returns what to send now; None until the first chunk is there: the robot stands still.
 
         Raises:
@@ -193,7 +193,7 @@ class Runtime:
         action = self._buffer.action()
         held = action is None
         action = self._buffer.hold() if action is None else action
-        self._pending = None if action is None else Command(action, held)
+        self._pending = None if action is None else RobotCommand(action, held)
         self._stepped = None if action is None else now
         return self._pending
 
