@@ -101,8 +101,8 @@ def bundle_facts(
         raise ConfigError(f"{told}, the policy's are {', '.join(action.joint_names)}")
     cameras, pictures = camera_facts(datasets, observation) if datasets else ({}, {})
     success = measured_success(folder, results) if results is not None else []
-    told = None if arm is None else arm.to_json()
-    return BundleFacts(told, cameras, pictures, success, tuple(dict.fromkeys(sentences)))
+    chain = None if arm is None else arm.to_json()
+    return BundleFacts(chain, cameras, pictures, success, tuple(dict.fromkeys(sentences)))
 
 
 def training_data(folder: Path, given: Sequence[Path] = ()) -> list[Dataset]:
@@ -111,14 +111,15 @@ def training_data(folder: Path, given: Sequence[Path] = ()) -> list[Dataset]:
     Raises:
         ConfigError: one was not trained on, or nobody knows.
     """
-    hashes = {entry["content_hash"]: entry["folder"] for entry in trained_on(folder) or ()}
+    known = [entry for entry in trained_on(folder) or () if "content_hash" in entry]
+    hashes = {entry["content_hash"]: entry["folder"] for entry in known}
     if given:
         opened = [open_dataset(path) for path in given]
         for dataset in opened:
             if dataset.content_hash() not in hashes:
-                known = ", ".join(f"{name} ({key})" for key, name in hashes.items()) or "nobody knows what"
+                those = ", ".join(f"{name} ({key})" for key, name in hashes.items()) or "it names no dataset"
                 told = f"--data {dataset.folder} ({dataset.content_hash()}) is not what {folder} was trained on"
-                raise ConfigError(f"{told}: {known}")
+                raise ConfigError(f"{told}: {those}")
         return opened
     settings = read_json(folder / checkpoints.CONFIG_FILE).get("train", {})
     there = [Path(path) for path in settings.get("data", ()) if (Path(path) / "meta" / "info.json").is_file()]

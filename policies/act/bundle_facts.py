@@ -135,7 +135,10 @@ def _cameras(cameras: Mapping[str, Any], pictures: Mapping[str, Image]) -> list[
 def _data(data: list[dict[str, Any]] | None) -> list[str]:
     if not data:
         return ["Nobody knows: the policy is from before it was written down."]
-    rows = [(one["folder"], one["content_hash"], ", ".join(one["object_sets"]), len(one["object_ids"])) for one in data]
+    rows = [  # what reinforcement learning played with has neither folder nor hash
+        (one.get("folder"), one.get("content_hash"), ", ".join(one["object_sets"]), len(one["object_ids"]))
+        for one in data
+    ]
     return _table(("dataset", "content hash", "object sets", "objects"), rows)
 
 

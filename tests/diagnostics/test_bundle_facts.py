@@ -163,6 +163,17 @@ def test_data_is_found_where_the_training_found_it_and_other_data_are_refused(fo
         bundle_facts(folder, robot="ur5e")
 
 
+def test_a_policy_that_no_dataset_made_has_none(policy_folder: Callable[..., Path], tmp_path: Path) -> None:
+    """As `train-rl` says what it played with."""
+    said = {"rl": {}, "trained_on": [{"object_sets": ["toys:train"], "object_ids": ["toy"]}]}
+    made = policy_folder(tmp_path / "rl", **said)
+    checkpoints.write_contracts(made, ACTION, OBSERVATION)
+    assert bundle_facts(made).cameras == {}
+    assert bundle_facts(made, robot="panda").arm is not None
+    with pytest.raises(ConfigError, match="it names no dataset"):
+        bundle_facts(made, [recorded(tmp_path / "data")])
+
+
 def test_success_is_told_of_this_policy_only(folder: Path, tmp_path: Path) -> None:
     mine = {"policy": "mine", "object_set": "toys:test", "k": 3, "n": 4}
     other = mine | {"policy": "other"}
