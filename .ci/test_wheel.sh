@@ -22,6 +22,13 @@ case "$version,$plan" in
 esac
 "$work/venv/bin/python" -m pip install -q -c constraints.txt "$wheel[test]"
 
+# What a robot needs: the wheel without its dependencies, NumPy and onnxruntime.
+"$py" -m venv "$work/robot"
+"$work/robot/bin/python" -m pip install -q -c constraints.txt numpy onnxruntime
+"$work/robot/bin/python" -m pip install -q --no-deps "$wheel"
+cp .ci/runtime_alone.py "$work"
+(cd "$work" && venv/bin/python runtime_alone.py make "$work/alone" && robot/bin/python runtime_alone.py check "$work/alone")
+
 cp -r tests "$work/tests"
 cd "$work"
 # No pyproject.toml here, so pytest's options are given by hand.

@@ -92,6 +92,7 @@ OWN: dict[str, dict[str, Any]] = {
     "report": {"RUNDIR": "run"},
     "study mask-iou": {"--policy": "policy", "--allow-dirty": ()},
     "study shifts": {"--policy": "policy", "--allow-dirty": ()},
+    "study latency": {"--policy": "policy", "--allow-dirty": ()},
     "study lego-table": {"--allow-dirty": ()},
     "study recipe": {"--allow-dirty": ()},
     "study dsl": {"--allow-dirty": ()},

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 ACTION_MODES = ("joint_pos", "joint_delta", "eef_delta", "eef_pose")
+# of the time that computing actions takes: `policies.runtime.ChunkBuffer` says what they are
+COMPENSATIONS = ("skip", "none", "wait")
 DATASET_FORMATS = ("lerobot", "rlds", "robomimic")  # the first one recognises its folders first
 DEVICES = ("auto", "cpu", "cuda")
 DIALECTS = ("toyshift", "droid")  # of clients of `toyshift serve`
@@ -32,6 +34,7 @@ TASKS = ("grasp", "pick")
 
 if TYPE_CHECKING:  # for a type checker the choices are texts
     ActionMode = str
+    Compensation = str
     DatasetFormat = str
     Device = str
     Dialect = str
@@ -48,6 +51,7 @@ if TYPE_CHECKING:  # for a type checker the choices are texts
     Task = str
 else:
     ActionMode = Literal[ACTION_MODES]
+    Compensation = Literal[COMPENSATIONS]
     DatasetFormat = Literal[DATASET_FORMATS]
     Device = Literal[DEVICES]
     Dialect = Literal[DIALECTS]

@@ -254,10 +254,14 @@ class FolderActor:
         self.ious = []
 
     def actions(self, env: World) -> Float32:
+        chunk = self.chunk(env)
+        return chunk[: max(1, int(self.policy.execute or len(chunk)))]
+
+    def chunk(self, env: World) -> Float32:
+        """Looks, and returns all (K, A) actions that are predicted."""
         shown = self.masks.shown(env.observe())
         self.ious += target_ious(shown["masks"], env.true_masks()) if "masks" in shown else []
-        chunk = np.asarray(self.policy.act(with_instruction(shown, env)), dtype=np.float32)
-        return chunk[: max(1, int(self.policy.execute or len(chunk)))]
+        return np.asarray(self.policy.act(with_instruction(shown, env)), dtype=np.float32)
 
 
 class RemoteActor(FolderActor):

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from toyshift.core.choices import Purpose
 from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
@@ -37,6 +37,7 @@ from toyshift.diagnostics.actors import (
     policy_fingerprint,
 )
 from toyshift.diagnostics.failures import EVENTLESS, failure_kind, kind_by_events, kind_by_heights
+from toyshift.diagnostics.late import LateActor, Latency
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
 from toyshift.diagnostics.swapped_cells import CueCell, Watch
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 MOST_TRIALS = 1_000_000  # a slip of the keyboard must not ask for all memory
 FLUSH_EVERY = 20  # episodes
 FLUSH_SECONDS = 10.0
+POLICY_HASH = "policy_hash"  # in manifests: what a policy's content is, or row name -> that
 PROTOCOL = 2  # raised whenever the same arguments would give other rows
 
 
@@ -71,6 +73,7 @@ class EvaluateConfig:
             it. See `envs.shifts`.
         remote: how a policy behind a server is asked and understood; not used with others.
         cell: of a test with swapped cues: where the target lies, and the cue that is shown; None for none.
+        latency: how late chunks arrive, in virtual time; the built-in policies know none.
     """
 
     policy: str
@@ -85,6 +88,7 @@ class EvaluateConfig:
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
     purpose: Purpose = "test"
     cell: CueCell | None = None
+    latency: Latency = dataclasses.field(default_factory=Latency)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -96,7 +100,7 @@ class EvaluateConfig:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         cell = dataclasses.asdict(self.cell) if self.cell else None
         plain = {"look": dict(self.look), "env": self.env.to_json(), "remote": dataclasses.asdict(self.remote)}
-        return own | plain | {"cell": cell}
+        return own | plain | {"cell": cell, "latency": dataclasses.asdict(self.latency)}
 
     @property
     def look_label(self) -> str:
@@ -202,7 +206,8 @@ def opened_session(config: EvaluateConfig, *others: EvaluateConfig) -> Iterator[
         for cell in (one.cell for one in (config, *others)):
             if cell and isinstance(actor, FolderActor):
                 cell.require_seen(world)
-        yield actor, world
+        late = config.latency.seconds > 0 and isinstance(actor, FolderActor)
+        yield (LateActor(cast("FolderActor", actor), config.latency) if late else actor), world
     finally:
         world.close()
         if isinstance(actor, RemoteActor):
@@ -234,7 +239,7 @@ def content_hashes(config: EvaluateConfig, objects: ObjectSet | None = None) -> 
 
     objects = load_objects(config.objects) if objects is None else objects
     policy = policy_fingerprint(config.policy, config.remote)
-    return {"policy_hash": policy, "objects_hash": str(objects.fingerprint)}
+    return {POLICY_HASH: policy, "objects_hash": str(objects.fingerprint)}
 
 
 Opened = TypeVar("Opened")
@@ -249,7 +254,7 @@ def _opened_with(
     for expected, config in zip(hashes, configs, strict=True):
         for name, found in content_hashes(config).items():
             if found != expected[name]:
-                what = config.policy if name == "policy_hash" else config.objects
+                what = config.policy if name == POLICY_HASH else config.objects
                 told = f"{what} is another one on {platform.node()} than where the evaluation was started"
                 raise FileError(f"{told}; all nodes of a cluster must see the same files, best on a shared disk")
     with opening() as opened:
@@ -283,7 +288,8 @@ def session_key(config: EvaluateConfig) -> str:
     """Returns the hash of everything that makes an actor and an environment, which worker processes keep."""
     remote = is_remote(config.policy)
     policy = [config.policy, dataclasses.asdict(config.remote)] if remote else policy_fingerprint(config.policy)
-    return json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json()})
+    late = {"latency": dataclasses.asdict(config.latency)} if config.latency.seconds else {}
+    return json_hash({"policy": policy, "objects": config.objects, "env": config.env.to_json(), **late})
 
 
 @contextlib.contextmanager

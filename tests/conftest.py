@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -29,3 +31,31 @@ def benchmark_file() -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture(scope="session")
+def grasp_policy() -> Callable[..., Path]:
+    """Writes a folder of a policy with random weights that acts in an environment."""
+
+    def make(folder: Path, env: Any, **policy: Any) -> Path:
+        import torch
+
+        from toyshift.core.contract import ACTION, STATE
+        from toyshift.core.files import write_json
+        from toyshift.policies import Policy, PolicyConfig, checkpoints
+
+        config = PolicyConfig(width=32, stem=16, hidden=64, **policy)
+        sizes = {STATE: len(env.observation_contract.state_names), ACTION: env.action_contract.size}
+        scales = {STATE: 1.0, ACTION: 0.2}
+        stats = {key: {"mean": np.zeros(n), "std": np.full(n, scales[key])} for key, n in sizes.items()}
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(3)
+            made = Policy(config, env.action_contract, env.observation_contract, stats)
+            for parameter in made.parameters():
+                parameter.add_(0.03 * torch.randn_like(parameter))
+        checkpoints.write_contracts(folder, env.action_contract, env.observation_contract)
+        write_json(folder / checkpoints.CONFIG_FILE, {"policy": config.to_json(), "manifest": {"git": None}})
+        checkpoints.save_checkpoint(folder, 0, {checkpoints.MODEL: made.state_dict()}, finished=True, extra={})
+        return folder
+
+    return make

@@ -58,6 +58,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "training": ("network", "repairs"),
         "rl": ("training", "network"),
         "act": ("network",),
+        "runtime": ("act",),
         "remote": (),
     },
     "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",), "reporting": ("comparing",)},

@@ -37,4 +37,7 @@ ROBOT = Robot(
     keep=0.05,
     weld=False,
     self_contact=True,
+    velocity=(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
+    acceleration=(15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0),
+    limits_source="Franka Control Interface documentation, limits for Panda",
 )

@@ -115,6 +115,9 @@ class Robot:
             decimated without. The Panda's need it not, and its pictures stay as they are.
         self_contact: whether the robot's parts collide with one another.
         units: of every joint; none is rad.
+        velocity, acceleration: what the manufacturer allows every joint, [rad/s] and [rad/s^2]; none where that was not
+            looked up. The simulation does not enforce them: exported bundles tell them.
+        limits_source: where these two were read.
     """
 
     name: str
@@ -132,6 +135,9 @@ class Robot:
     weld: bool = True
     self_contact: bool = False
     units: tuple[str, ...] = ()
+    velocity: tuple[float, ...] = ()
+    acceleration: tuple[float, ...] = ()
+    limits_source: str = ""
 
     @property
     def joint_units(self) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Export of a trained policy to a bundle that checks itself: ONNX with normalisers inside, contract, golden vectors.
 
-A bundle is a folder of four files: policy.onnx (the network), contract.json (what goes in and out, and what it means),
-golden.npz (inputs and outputs recorded at export) and bundle.json (SHA-256 of the other three, written last).
+A bundle is a folder: policy.onnx (the network), contract.json (what goes in and out, what it means, the arm, cameras,
+data and success), golden.npz (inputs and outputs recorded at export), README.md (a card of the contract), one training
+image of each camera and the embeddings of instructions where those are known, and bundle.json (SHA-256 of all others,
+written last).
 """
 
 from __future__ import annotations
@@ -21,19 +23,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toyshift.core.contract import HISTORY_IS_PAD, MASK_TARGET
-from toyshift.core.errors import FileError
-from toyshift.core.files import atomic_dir, read_json, write_json
+from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.files import atomic_dir, read_json, write_json, write_text
 from toyshift.core.manifest import package_versions
 from toyshift.core.seeds import episode_rng
 from toyshift.policies import checkpoints
+from toyshift.policies.act.bundle_facts import BundleFacts, model_card, picture_file
 from toyshift.policies.act.bundle_format import (
     BUNDLE_FILE,
+    CARD_FILE,
     FEATURES,
     FORMAT,
     GOLDEN_FILE,
     HISTORY,
     MODEL_FILE,
     OUTPUT,
+    SENTENCES_FILE,
     TOLERANCE,
     described,
     input_table,
@@ -41,7 +46,7 @@ from toyshift.policies.act.bundle_format import (
 from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.checkpoints import CONTRACT_FILE
 from toyshift.policies.config import PolicyConfig
-from toyshift.policies.instructions import SENTENCE_SIZE
+from toyshift.policies.instructions import SENTENCE_SIZE, instructions_of
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.provenance import TRAINED_ON, trained_on
@@ -61,7 +66,7 @@ class _Flat(nn.Module):
     def __init__(self, policy: Policy, names: tuple[str, ...]) -> None:
         super().__init__()
         self.policy, self.names = policy, names
-        self.outputs = (OUTPUT, FEATURES) if HISTORY in names else (OUTPUT,)
+        self.outputs = (OUTPUT, FEATURES)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         policy, given = self.policy, dict(zip(self.names, inputs, strict=True))
@@ -70,7 +75,7 @@ class _Flat(nn.Module):
         )
         features = policy.observe(images, masks, given["state"], given.get(INSTRUCTION))
         if HISTORY not in given:
-            return (policy.decide(features.unsqueeze(1), given["state"], given.get("noise")),)
+            return policy.decide(features.unsqueeze(1), given["state"], given.get("noise")), features
         steps = torch.cat([given[HISTORY], features.unsqueeze(1)], dim=1)
         is_pad = given[HISTORY_IS_PAD]
         is_pad = torch.cat([is_pad, torch.zeros_like(is_pad[:, :1])], dim=1)
@@ -152,12 +157,16 @@ def _quiet() -> Iterator[None]:
 def _write_onnx(flat: _Flat, inputs: dict[str, NDArray[Any]], path: Path) -> None:
     import onnx
 
-    tensors = tuple(torch.from_numpy(a) for a in inputs.values())
+    tensors, batch = tuple(torch.from_numpy(a) for a in inputs.values()), torch.export.Dim("batch")
     with _quiet(), torch.no_grad():
-        torch.onnx.export(
-            flat, tensors, str(path), input_names=list(inputs), output_names=list(flat.outputs), opset_version=OPSET,
-            dynamo=False, dynamic_axes={name: {0: "batch"} for name in (*inputs, *flat.outputs)},
+        program = torch.onnx.export(
+            flat, tensors, input_names=list(inputs), output_names=list(flat.outputs), opset_version=OPSET,
+            dynamo=True, dynamic_shapes={"inputs": tuple({0: batch} for _ in tensors)}, verbose=False,
         )  # fmt: skip
+        assert program is not None  # without dynamo it writes the file itself
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()  # stack traces, with paths of this machine
+        program.save(str(path), external_data=False)
     onnx.checker.check_model(str(path), full_check=True)
 
 
@@ -170,48 +179,89 @@ def write_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue(), zipfile.ZIP_DEFLATED)
 
 
-def export(folder: str | Path, out: str | Path) -> Path:
+def export(folder: str | Path, out: str | Path, facts: BundleFacts | None = None) -> Path:
     """Exports a trained folder to a bundle that runs in onnxruntime without torch.
 
     Args:
         folder: written by `train`, finished.
         out: folder of the bundle; replaced as a whole.
+        facts: what the bundle tells beside the network, see `diagnostics.bundle_facts`; None for nothing.
 
     Returns:
         the bundle's folder.
 
     Raises:
         FileError: `folder` is half-trained, damaged or no trained folder, or `out` holds something that is no bundle.
+        ConfigError: instructions are to be embedded for a policy that is told none that way.
         ToyShiftError: the bundle does not reproduce its golden vectors.
     """
+    from toyshift.data.png import encode_png
     from toyshift.policies.act.verification import verify
 
-    folder, out = Path(folder), Path(out)
+    folder, out, facts = Path(folder), Path(out), facts or BundleFacts()
     if out.exists() and not (out / BUNDLE_FILE).is_file() and not (out.is_dir() and not any(out.iterdir())):
         raise FileError(f"{out} exists and is no bundle; it would be replaced as a whole: choose another --out")
     policy: Policy = load_network(folder)
+    embedded = _embedded(policy.config, facts.sentences)
     inputs = golden_inputs(policy)
-    flat = _Flat(policy, tuple(inputs))
+    flat = _Flat(policy, tuple(inputs)).eval()
     with torch.no_grad():
         outputs = [output.numpy() for output in flat(*(torch.from_numpy(a) for a in inputs.values()))]
-    config = policy.config
-    action, features = policy.action_contract, outputs[-1].shape[-1]
+    contract = _contract(folder, policy, flat, outputs[-1].shape[-1], facts)
+    golden = {f"in:{k}": v for k, v in inputs.items()}
+    golden |= {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)}
+    with atomic_dir(out) as temporary:
+        _write_onnx(flat, inputs, temporary / MODEL_FILE)
+        write_arrays(temporary / GOLDEN_FILE, golden)
+        if embedded:
+            write_arrays(temporary / SENTENCES_FILE, embedded)
+        for camera, image in facts.pictures.items():
+            (temporary / picture_file(camera)).write_bytes(encode_png(image))
+        write_json(temporary / CONTRACT_FILE, contract)
+        write_text(temporary / CARD_FILE, model_card(contract, facts.pictures))
+        files = {path.name: checkpoints.file_hash(path) for path in sorted(temporary.iterdir())}
+        write_json(temporary / BUNDLE_FILE, {"format": FORMAT, "sha256": files})
+        verify(temporary)
+    return out
+
+
+def _embedded(config: PolicyConfig, sentences: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of the file of embedded instructions; {} for none."""
+    if not sentences:
+        return {}
+    told = instructions_of(config)
+    if config.instruction != "minilm" or told is None:
+        raise ConfigError(
+            f"embeddings of instructions are for policies with instruction minilm, this one has {config.instruction}"
+        )
+    return {"sentences": np.array(sentences), "embeddings": told(sentences)}
+
+
+def _contract(folder: Path, policy: Policy, flat: _Flat, features: int, facts: BundleFacts) -> dict[str, Any]:
+    """Returns what contract.json says."""
+    config, action = policy.config, policy.action_contract
     meanings = {
         OUTPUT: described(
             ["batch", config.chunk, action.size], "float32", list(action.units),
             "physical actions, not clipped; clip to the action contract's low and high",
+            range=[list(action.low), list(action.high)], frame=action.frame,
         ),
         FEATURES: described(
-            ["batch", features], "float32", "1", f"of this observation, for the next inputs `{HISTORY}`"
+            ["batch", features], "float32", "1",
+            f"of this observation, for the next inputs `{HISTORY}` where there are some, and for monitors",
+            range=None, frame=None,
         ),
-    }
+    }  # fmt: skip
     made = {
         "folder": folder.name, "step": checkpoints.read_state(folder)["step"],
         "git": read_json(folder / checkpoints.CONFIG_FILE)["manifest"]["git"],
     }
+    known = trained_on(folder)
     contract = {
         "format": FORMAT,
-        "inputs": input_table(policy.observation_contract, config, action.size, features),
+        "opset": OPSET,
+        "exporter": f"torch {torch.__version__}, torch.onnx.export(dynamo=True)",
+        "inputs": input_table(policy.observation_contract, config, action, features),
         "outputs": {name: meanings[name] for name in flat.outputs},
         "action": action.to_json(),
         "observation": policy.observation_contract.to_json(),
@@ -221,16 +271,9 @@ def export(folder: str | Path, out: str | Path) -> Path:
         "tolerance": TOLERANCE,
         "versions": package_versions(),
         "trained": made,
+        "arm": facts.arm,
+        "cameras": facts.cameras,
+        "success": facts.success,
+        "sentences": list(facts.sentences),
     }
-    if (known := trained_on(folder)) is not None:
-        contract[TRAINED_ON] = known
-    golden = {f"in:{k}": v for k, v in inputs.items()}
-    golden |= {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)}
-    with atomic_dir(out) as temporary:
-        _write_onnx(flat, inputs, temporary / MODEL_FILE)
-        write_arrays(temporary / GOLDEN_FILE, golden)
-        write_json(temporary / CONTRACT_FILE, contract)
-        files = {name: checkpoints.file_hash(temporary / name) for name in (MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE)}
-        write_json(temporary / BUNDLE_FILE, {"format": FORMAT, "sha256": files})
-        verify(temporary)
-    return out
+    return contract if known is None else contract | {TRAINED_ON: known}

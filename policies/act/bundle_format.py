@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.contract import HISTORY_IS_PAD, ObservationContract
-from toyshift.core.errors import FileError, MissingDependencyError
+from toyshift.core.arrays import Float32
+from toyshift.core.contract import HISTORY_IS_PAD, MASK_BACKGROUND, MASK_ROBOT, ActionContract, ObservationContract
+from toyshift.core.errors import ContractError, FileError, MissingDependencyError, shown
 from toyshift.core.files import read_json
+from toyshift.core.proprioception import TARGET, proprioception
 from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.checkpoints import CONTRACT_FILE, file_hash
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import SENTENCE_SIZE
 
-FORMAT = "toyshift-bundle-1"
+FORMAT = "toyshift-bundle-2"
+READ = ("toyshift-bundle-1", FORMAT)  # what this version reads
 MODEL_FILE, GOLDEN_FILE, BUNDLE_FILE = "policy.onnx", "golden.npz", "bundle.json"
+CARD_FILE, SENTENCES_FILE = "README.md", "instructions.npz"
 OUTPUT = "actions"
-# of a policy that looks at several observations: what it takes back, and what it gives
+# what a policy gives of every observation, and one that looks at several takes back
 HISTORY, FEATURES = "history", "features"
+BASE_FRAME = "robot_base: x forward, y left, z up; the table's surface at z = 0"
 TOLERANCE = 1e-5  # largest difference of a physical action (m, rad, 1) between torch and onnxruntime
 
 
@@ -30,48 +36,66 @@ def described(shape: list[Any], dtype: str, units: Any, meaning: str, **more: An
     return {"shape": shape, "dtype": dtype, "units": units, "meaning": meaning, **more}
 
 
+def _state_entries(names: Sequence[str], joints: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Returns the unit and range of every entry of a state; None where this project does not name the entry."""
+    parts = {name: part for part in (*proprioception(joints), *TARGET) for name in part.names}
+    known = [parts.get(name) for name in names]
+    return {
+        "units": [part and part.unit for part in known],
+        "range": [part and [part.low, part.high] for part in known],
+    }
+
+
 def input_table(
-    observation: ObservationContract, config: PolicyConfig, action_size: int, features: int
+    observation: ObservationContract, config: PolicyConfig, action: ActionContract, features: int
 ) -> dict[str, dict[str, Any]]:
-    """Describes the network's inputs, in their order: name -> shape, dtype, units and meaning.
+    """Describes the network's inputs, in their order: name -> shape, dtype, units, meaning, range and frame.
+
+    A range is [least, largest], of the state one for each entry; null where nothing bounds the values.
 
     Args:
         observation: the cameras and the state.
         config: of the policy.
-        action_size: A.
+        action: what actions mean.
         features: F, of one observation; used for a policy with a history.
     """
     sizes = dict(observation.cameras)
     cameras = config.cameras or observation.camera_names
     table: dict[str, dict[str, Any]] = {}
     for camera in cameras if config.needs_images else ():
-        meaning = f"sRGB image of camera {camera}, rows from the top"
-        table[f"image.{camera}"] = described(["batch", *sizes[camera], 3], "uint8", "0..255", meaning)
+        meaning, frame = f"sRGB image of camera {camera}, rows from the top", f"pixels of camera {camera}"
+        bounds = {"range": [0, 255], "frame": frame}
+        table[f"image.{camera}"] = described(["batch", *sizes[camera], 3], "uint8", "0..255", meaning, **bounds)
     for camera in cameras if config.needs_masks else ():
         meaning = "0 background, 1 target, 2 other object, 3 robot"
-        table[f"mask.{camera}"] = described(["batch", *sizes[camera]], "uint8", "label", meaning)
+        bounds = {"range": [MASK_BACKGROUND, MASK_ROBOT], "frame": f"pixels of camera {camera}"}
+        table[f"mask.{camera}"] = described(["batch", *sizes[camera]], "uint8", "label", meaning, **bounds)
     names = observation.state_seen(config.privileged)
     meaning = "proprioception" + ", then the target's pose" * config.privileged
-    units = "m and rad, as the names say"
-    table["state"] = described(["batch", len(names)], "float32", units, meaning, names=list(names))
+    entries = _state_entries(names, action.joint_names)
+    told: dict[str, Any] = {"names": list(names), "range": entries["range"], "frame": BASE_FRAME}
+    table["state"] = described(["batch", len(names)], "float32", entries["units"], meaning, **told)
+    unbounded: dict[str, Any] = {"range": None, "frame": None}
     if config.instruction == "table":
         meaning = "number of the instruction in names"
-        table[INSTRUCTION] = described(["batch"], "int64", "row", meaning, names=list(config.vocabulary))
+        told = {"names": list(config.vocabulary), "range": [0, len(config.vocabulary) - 1], "frame": None}
+        table[INSTRUCTION] = described(["batch"], "int64", "row", meaning, **told)
     elif config.instruction == "minilm":
         meaning = "sentence embedding by all-MiniLM-L6-v2, of length 1"
-        table[INSTRUCTION] = described(["batch", SENTENCE_SIZE], "float32", "1", meaning)
+        told = {"range": [-1, 1], "frame": None}
+        table[INSTRUCTION] = described(["batch", SENTENCE_SIZE], "float32", "1", meaning, **told)
     if config.steps_seen > 1:
         before = config.steps_seen - 1
         meaning = (
             f"outputs `{FEATURES}` of the observations before this one, {config.execute} control steps apart, "
             "the oldest first; zeros where there were none"
         )
-        table[HISTORY] = described(["batch", before, features], "float32", "1", meaning)
+        table[HISTORY] = described(["batch", before, features], "float32", "1", meaning, **unbounded)
         meaning = "true where there was no observation yet"
-        table[HISTORY_IS_PAD] = described(["batch", before], "bool", "1", meaning)
+        table[HISTORY_IS_PAD] = described(["batch", before], "bool", "1", meaning, **unbounded)
     if config.needs_noise:
         meaning = "standard normal numbers that the prediction starts from"
-        table["noise"] = described(["batch", config.chunk, action_size], "float32", "1", meaning)
+        table["noise"] = described(["batch", config.chunk, action.size], "float32", "1", meaning, **unbounded)
     return table
 
 
@@ -80,6 +104,7 @@ def check_bundle(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileError: a file is missing, or its SHA-256 is not the one in bundle.json.
+        ContractError: contract.json disagrees with itself.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -90,34 +115,99 @@ def check_bundle(folder: Path) -> dict[str, Any]:
         )
     again = f"restore it from a copy, or export again: `toyshift export POLICY --out {folder}`"
     recorded = read_json(folder / BUNDLE_FILE, again)  # without that file, the folder would not be replaced by export
-    if not isinstance(recorded, dict) or recorded.get("format") != FORMAT:
-        raise FileError(f"{folder / BUNDLE_FILE} is not of format {FORMAT}, which this version reads; {again}")
+    found = recorded.get("format") if isinstance(recorded, dict) else None
+    if found not in READ:
+        newer = str(found).startswith("toyshift-bundle-")
+        remedy = f"install the toyshift that wrote it, or a newer one; or {again}" if newer else again
+        told = f"{folder / BUNDLE_FILE} is of format {shown(found)}, this version reads {' and '.join(READ)}"
+        raise FileError(f"{told}; {remedy}")
     hashes = recorded.get("sha256")
-    for name in (MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE):
+    listed = hashes if isinstance(hashes, dict) else {}
+    for name in dict.fromkeys((MODEL_FILE, CONTRACT_FILE, GOLDEN_FILE, *sorted(listed))):
+        if Path(name).name != name:
+            raise FileError(f"{folder / BUNDLE_FILE} lists {name!r}, which lies outside the bundle; {again}")
         if not (folder / name).is_file():
             raise FileError(f"{folder / name} is missing; {again}")
-        if not isinstance(hashes, dict) or hashes.get(name) != file_hash(folder / name):
+        if listed.get(name) != file_hash(folder / name):
             what = f"was changed after the export (its SHA-256 is not the one in {BUNDLE_FILE})"
             raise FileError(f"{folder / name} {what}; {again}")
     contract: dict[str, Any] = read_json(folder / CONTRACT_FILE)
+    if contract.get("format") != found:
+        told = f"{folder / CONTRACT_FILE} is of format {contract.get('format')}, {BUNDLE_FILE} says {found}"
+        raise FileError(f"{told}; {again}")
+    check_contract(contract, str(folder / CONTRACT_FILE))
     return contract
+
+
+def check_contract(contract: dict[str, Any], where: str) -> None:
+    """Refuses a contract.json whose parts disagree: what is said twice must be said alike.
+
+    Raises:
+        ContractError: names the part, and both values.
+    """
+    try:
+        action = ActionContract.from_json(contract["action"])
+        observation = ObservationContract.from_json(contract["observation"])
+        config = PolicyConfig.from_json(contract["policy"])
+        features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
+        inputs, outputs = contract["inputs"], contract["outputs"]
+        pairs: list[tuple[str, Any, Any]] = [
+            ("control_hz", contract["control_hz"], action.control_hz), ("execute", contract["execute"], config.execute),
+            ("shape of the actions", outputs[OUTPUT]["shape"], ["batch", config.chunk, action.size]),
+            ("units of the actions", outputs[OUTPUT]["units"], list(action.units)),
+        ]  # fmt: skip
+        table = input_table(observation, config, action, features)
+        pairs.append(("names of the inputs", sorted(inputs), sorted(table)))
+        for name in inputs.keys() & table.keys():
+            keys, ours, theirs = ("shape", "dtype", "names"), inputs[name], table[name]
+            pairs += [(f"{key} of {name}", ours.get(key), theirs.get(key)) for key in keys]
+        if contract.get("arm"):
+            names = [joint["name"] for joint in contract["arm"]["joints"]]
+            pairs.append(("joints of the arm", names, list(action.joint_names)))
+        sizes = {camera: list(size) for camera, size in observation.cameras}
+        for camera, facts in (contract.get("cameras") or {}).items():
+            pairs.append((f"size of camera {camera}", facts["size"], sizes.get(camera)))
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ContractError(f"{where} is no contract of a bundle: {error!r}") from error
+    for what, said, other in pairs:
+        if said != other:
+            raise ContractError(f"{where} disagrees with itself: {what} is {said} in one place, {other} in another")
 
 
 def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
     """Reads the golden inputs by name, and the outputs that belong to them.
 
-    Outputs are actions (cases, K, A), and with a history features (cases, F).
+    Outputs are actions (cases, K, A) and features (cases, F); in format 1, features of policies with a history only.
 
     Raises:
         FileError: the file is damaged or holds Python objects.
     """
-    path = Path(folder) / GOLDEN_FILE
+    arrays = read_arrays(Path(folder) / GOLDEN_FILE)
+    kinds = ("in:", "out:")
+    inputs, outputs = ({k.removeprefix(kind): v for k, v in arrays.items() if k.startswith(kind)} for kind in kinds)
+    return inputs, outputs
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Reads one of a bundle's NPZ files.
+
+    Raises:
+        FileError: the file is damaged or holds Python objects.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            inputs = {k.removeprefix("in:"): arrays[k] for k in arrays.files if k.startswith("in:")}
-            return inputs, {k.removeprefix("out:"): arrays[k] for k in arrays.files if k.startswith("out:")}
+            return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise FileError(f"cannot read {path} ({error}); export the policy again") from error
+
+
+def read_sentences(folder: Path) -> dict[str, Float32]:
+    """Returns the instructions whose embeddings (384,) a bundle holds; {} where it holds none."""
+    path = Path(folder) / SENTENCES_FILE
+    if not path.is_file():
+        return {}
+    arrays = read_arrays(path)
+    return dict(zip(map(str, arrays["sentences"]), arrays["embeddings"], strict=True))
 
 
 def open_session(folder: Path, threads: int = 1) -> Any:

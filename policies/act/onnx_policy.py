@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import HISTORY_IS_PAD, ActionContract, ObservationContract
 from toyshift.policies.act.acting_policy import ActingPolicy
-from toyshift.policies.act.bundle_format import FEATURES, HISTORY, OUTPUT, check_bundle, open_session
+from toyshift.policies.act.bundle_format import FEATURES, HISTORY, OUTPUT, check_bundle, open_session, read_sentences
 from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.config import PolicyConfig
+from toyshift.policies.instructions import instructions_of
 
 
 class OnnxPolicy(ActingPolicy):
@@ -24,6 +25,9 @@ class OnnxPolicy(ActingPolicy):
         folder: written by `export`.
         name: name in tables.
         threads: onnxruntime threads.
+
+    Attributes:
+        contract: what contract.json says.
     """
 
     def __init__(self, folder: Path, name: str, threads: int = 1) -> None:
@@ -31,6 +35,8 @@ class OnnxPolicy(ActingPolicy):
         action, observation = contract["action"], contract["observation"]
         contracts = ActionContract.from_json(action), ObservationContract.from_json(observation)
         super().__init__(name, PolicyConfig.from_json(contract["policy"]), *contracts)
+        self.contract = contract
+        self.instructions = instructions_of(self.config, read_sentences(folder))
         self.session = open_session(folder, threads)
         self._features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
 

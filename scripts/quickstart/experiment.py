@@ -260,11 +260,13 @@ class Quickstart:
         }
 
     def export(self) -> dict[str, Any]:
+        from toyshift.diagnostics.bundle_facts import bundle_facts
         from toyshift.policies import export, verify
 
         announce(6, "export detpool and verify the bundle")
         bundle = self.cfg.out / "bundle"
         if not bundle.exists():
-            export(self.cfg.policy("detpool"), bundle)
+            policy = self.cfg.policy("detpool")
+            export(policy, bundle, bundle_facts(policy))
         checked: dict[str, Any] = verify(bundle)
         return checked

@@ -11,5 +11,6 @@ toyshift study leave-one-out --ycb DIR                       toys without one of
 toyshift study toy-complexity --ycb DIR                      toys of k parts only, and of all but k
 toyshift study shortcut-grid                                 shortcut learning over radius and distance, crossed
 toyshift study detpool-vs-shortcut                           what detection pooling does to planted shortcuts
+toyshift study latency --policy runs/detpool                  success with actions that arrive late
 toyshift study shifts --policy runs/detpool                  what every shift costs, and whether two compound
 """

@@ -305,7 +305,8 @@ def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsy
 
 
 ASKED = {  # required, but not by type
-    "evaluate": ["--policy", "oracle"], "study mask-iou": ["--tabulate"], "study shifts": ["--tabulate"],
+    "evaluate": ["--policy", "oracle"], "study mask-iou": ["--tabulate"],
+    "study latency": ["--tabulate"], "study shifts": ["--tabulate"],
 }  # fmt: skip
 CHOSEN = {"--factor": "table"}  # of options that take one of a few words
 

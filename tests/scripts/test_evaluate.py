@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 
 from toyshift.core.errors import ConfigError, FileError, MissingDependencyError
 from toyshift.diagnostics import read_rows, read_rows_manifest, retention
+from toyshift.diagnostics.actors import policy_fingerprint
+from toyshift.diagnostics.bundle_facts import measured_success
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.tasks.grasp import GraspEnv
 from toyshift.scripts import cli, evaluate
 from toyshift.scripts.evaluate import Config, main
 
@@ -106,3 +111,36 @@ def test_swapped_cues_ask_for_no_training_sets(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(retention, "training_sets", lambda *_: pytest.fail("they are not used"))
     found = evaluate.main(Config(policy=("random",), swapped=tmp_path, no_references=True))
     assert found == {"folder": tmp_path, "names": {"random": "random"}}
+
+
+def test_latency_is_in_the_name_of_rows_and_results_say_whose_they_are(
+    grasp_policy: Callable[..., Path], tmp_path: Path
+) -> None:
+    env = GraspEnv(EnvConfig(objects=NEW, image_size=32))
+    policy = str(grasp_policy(tmp_path / "mine", env))
+    env.close()
+    words = ["evaluate", "--policy", policy, "--objects", NEW, "--trials", "1", "--workers", "1", "--max-steps", "9"]
+    words += ["--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--latency", "0.3", "--jitter", "0.1", "--compensation", "wait"]) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    late = "mine [latency 0.3 +- 0.1 s, wait]"
+    assert {one["policy"] for one in results["summaries"]} == {late, "oracle", "random"}  # these know no latency
+    hashes = results["manifest"]["policy_hash"]
+    assert hashes == {late: policy_fingerprint(policy), "oracle": "oracle", "random": "random"}
+    assert measured_success(Path(policy), tmp_path / "out" / "results.json")[0]["policy"] == late
+    assert cli.main([*words, "--no-references"]) == 0
+    files = {path.name.split("-")[0] for path in (tmp_path / "out" / "rows").glob("mine*.parquet")}
+    assert len(files) == 2  # rows with and without latency do not meet
+
+
+@pytest.mark.parametrize(
+    ("given", "culprit"),
+    [
+        ({"jitter": 0.1}, "--jitter"), ({"compensation": "wait"}, "--compensation"),
+        ({"latency": 0.1, "jitter": 0.2}, "--jitter is 0.2"), ({"latency": 11.0}, "--latency"),
+        ({"latency": 0.1, "swapped": Path("x")}, "--latency"),
+    ],
+)
+def test_latencies_that_mean_nothing_are_refused(given: dict[str, Any], culprit: str) -> None:
+    with pytest.raises(ConfigError, match=culprit):
+        Config(policy=("random",), objects=(NEW,), **given)

