@@ -97,6 +97,7 @@ OWN: dict[str, dict[str, Any]] = {
     "study recipe": {"--allow-dirty": ()},
     "study dsl": {"--allow-dirty": ()},
     "study exam": {"--allow-dirty": ()},
+    "study repair": {"--allow-dirty": ()},
     "study toys-scaling": {"--allow-dirty": ()},
     "study leave-one-out": {"--allow-dirty": ()},
     "study toy-complexity": {"--allow-dirty": ()},

@@ -32,6 +32,8 @@ class TrainingRepair:
         also: another option that it needs; "" for none.
         privileged: what it is told that a training has no right to know; "" for nothing.
         whole: why it needs the whole batch in one pass of one process; "" where it does not.
+        passes: batches that a step passes forward and backward, for comparisons at equal gradient samples.
+        control: it is there to be beaten.
     """
 
     name: str
@@ -43,13 +45,15 @@ class TrainingRepair:
     also: str = ""
     privileged: str = ""
     whole: str = ""
+    passes: int = 1
+    control: bool = False
 
 
 TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
     TrainingRepair(
         "blind", "a control: no image is seen, in training and acting; what proprioception achieves alone",
         "What Does My QA Model Know?", "views:Blind", "less than none: no encoder runs",
-        "answers stay equal to the bit whatever the images show",
+        "answers stay equal to the bit whatever the images show", control=True,
     ),
     TrainingRepair(
         "hint", "the features must also tell a hint (`of=place`, `turn`, `pixel`; controls `azimuth`, `noise`)",
@@ -67,6 +71,7 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         "sam", "the gradient is that of the steepest place within `rho`", "USEFUL", "sam:Sam",
         "two passes a step",
         "of a flat and a sharp minimum it leaves the sharp one; the gradient is that a way of rho up the gradient",
+        passes=2,
     ),
     TrainingRepair(
         "m3", "the median of the gradients of three thirds of a batch", "The Generalization Mystery", "median:M3",
@@ -92,19 +97,19 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         whole="it projects on the span of the whole batch's augmentation",
     ),
     TrainingRepair(
-        "divdis", "two heads that disagree on other data (`unlabelled=DIR`), of which the better one acts", "DivDis",
-        "divdis:DivDis", "a second batch a step",
+        "divdis", "two heads that disagree on other data (`unlabelled=DIR[,DIR]`), of which the better one acts",
+        "DivDis", "divdis:DivDis", "a second batch a step",
         "two cues that agree in training: one of two heads takes the weaker one where unlabelled data hold both apart, "
         "and not where they agree there too",
         privileged="images of the shifted kind, and the actions of 16 episodes",
-        whole="disagreement is measured on means of a batch",
+        whole="disagreement is measured on means of a batch", passes=2,
     ),
     TrainingRepair(
-        "dbat", "a second policy that disagrees with a first on other data (`unlabelled=DIR`); the better one acts",
+        "dbat", "a second policy that disagrees with a first on other data (`unlabelled=DIR[,DIR]`); the better acts",
         "Agree to Disagree (D-BAT)", "dbat:DBat", "a second training, and a second batch a step",
         "as divdis, of two members one after the other",
         privileged="images of the shifted kind, and the actions of 16 episodes",
-        whole="its first training is of one process",
+        whole="its first training is of one process", passes=2,
     ),
     TrainingRepair(
         "erase", "a fixed layer that erases `factor` from a trained policy's views (LEACE); its head is trained on",

@@ -205,7 +205,7 @@ def _policy_told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
 
 
 def open_other(folder: str, config: TrainConfig, source: TrainingData) -> TrainingData:
-    """Opens one more dataset as `source` is opened: the same windows, under the same contracts.
+    """Opens one more dataset, or several (DIR,DIR), as `source` is opened: the same windows, under the same contracts.
 
     Raises:
         ConfigError: datasets are normalised one by one, which another one has no place among.
@@ -215,8 +215,8 @@ def open_other(folder: str, config: TrainConfig, source: TrainingData) -> Traini
 
     if config.normalise != "mixture":
         raise ConfigError(f"normalise {config.normalise} has no statistics for {folder}; use normalise mixture")
-    policy = config.policy
-    windows = Windows([Path(folder)], chunk=policy.chunk, history=policy.steps_seen, stride=policy.execute)
+    policy, folders = config.policy, [Path(one) for one in folder.split(",")]
+    windows = Windows(folders, chunk=policy.chunk, history=policy.steps_seen, stride=policy.execute)
     ours = source.windows
     require_same_contract(windows.action_contract, ours.action_contract, folder, "the training data")
     require_same_observations(windows.observation_contract, ours.observation_contract, folder, "the training data")

@@ -13,4 +13,5 @@ toyshift study shortcut-grid                                 shortcut learning o
 toyshift study detpool-vs-shortcut                           what detection pooling does to planted shortcuts
 toyshift study latency --policy runs/detpool                  success with actions that arrive late
 toyshift study shifts --policy runs/detpool                  what every shift costs, and whether two compound
+toyshift study repair --repairs hint toward-other            which repair repairs a shortcut, beside its controls
 """

@@ -42,10 +42,10 @@ def save(sheet: Image.Image, out: Path) -> None:
         small.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, optimize=True)
 
 
-def success_chart(out: Path, groups: Sequence[Group], what: str = "success") -> None:
+def success_chart(out: Path, groups: Sequence[Group], what: str = "success", more: str = "") -> None:
     """Draws one panel per object set: on each line a dot with the interval for new objects, rings for seeds.
 
-    `what` says what the shares are.
+    `what` says what the shares are, `more` what colours are.
     """
     label, row, top, gap = 122, 20, 34, 34
     names = [[name for name, _, _ in group.lines] for group in groups]
@@ -75,7 +75,9 @@ def success_chart(out: Path, groups: Sequence[Group], what: str = "success") -> 
                 _ring(draw, (left + side * rate) * SCALE, y, 3 * SCALE, colour, fill=False)
             _ring(draw, (left + side * line["rate"]) * SCALE, y, 4 * SCALE, colour, fill=True)
     note = f"dot: {what} over all seeds; line: 95 % for new objects; rings: single seeds"
-    if any(name[-1].isdigit() for name in names[0]):
+    if more:
+        note += f"; {more}"
+    elif any(name[-1].isdigit() for name in names[0]):
         note += "; numbers behind a name: demonstrations"
     draw.text((gap * SCALE, (height - 18) * SCALE), note, fill=INK, font=font(10))
     save(sheet, out)
