@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +13,13 @@ from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.scripts.studies.cells import no_rows, write_page
 from toyshift.scripts.studies.figures import markdown_table, points
 from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, ranked
-from toyshift.scripts.studies.planted import PlantedCue, swapped_cells
+from toyshift.scripts.studies.planted import ALPHA, PlantedCue, as_one, swapped_cells
 from toyshift.scripts.studies.repair_entries import BASELINES, CLEAN, DUPLICATE, NONE, OTHER, OWN
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
 
-NAME, ALPHA = "repair", 0.05
+NAME = "repair"
 HALF = 0.5  # of the degree of shortcut learning without a repair: what a repair is to come below
 ID, OOD, ELSEWHERE = "id", "ood", "elsewhere"
 NATURAL, OTHER_TABLES = "natural", "table-texture=5"
@@ -150,14 +149,9 @@ def _share(rows: Sequence[Row], by_seed: Sequence[Sequence[Row]]) -> dict[str, A
 
 def _swapped(seeds: Cells) -> Any:
     """Returns what swapped cues show of an entry."""
-    from toyshift.diagnostics.evaluation import MOST_TRIALS
     from toyshift.diagnostics.swapped import swapped_of
 
-    rows = [  # starts of two seeds are no pair
-        dataclasses.replace(row, policy="all", episode=row.episode + i * MOST_TRIALS)
-        for i, (_, played) in enumerate(seeds) for row in played
-    ]  # fmt: skip
-    return swapped_of(swapped_cells(_cue(seeds[0][0]), rows))
+    return swapped_of(swapped_cells(_cue(seeds[0][0]), as_one([rows for _, rows in seeds])))
 
 
 def difference(first: Sequence[Row], second: Sequence[Row]) -> dict[str, Any] | None:
