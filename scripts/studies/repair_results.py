@@ -46,13 +46,14 @@ def write_results(folder: Path, docs: Path, missing: Sequence[str]) -> dict[str,
         raise no_rows(folder, NAME)
     cells = [(read_rows_manifest(path), read_rows(path)) for path in paths]
     table = tabulate(cells) | {"missing": [*missing], "settings": read_json(folder / "settings.json")["settings"]}
-    write_json(folder / "table.json", table)
+    found = sections(table)
+    write_json(folder / "table.json", found)
     made = markdown(table)
     write_page(docs / "repair.md", NAME, folder, made)
     print(made)
     if any(not x["refused"] for x in table["rows"]):
         draw(docs / "repair.png", table)
-    return table
+    return found
 
 
 # ---------------------------------------------------------------- figures from rows
@@ -214,6 +215,35 @@ def _search(cells: Cells) -> list[dict[str, Any]]:
         rates = [{"lr": one.choice.lr, "k": one.successes, "n": n, "best": one.choice == best} for one, n in some]
         lines.append({"entry": entry, "rates": rates, "edge": at_edge(alone)})
     return lines
+
+
+def sections(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what table.json holds: lists of lines, as a report reads them (docs/report.md)."""
+    success, differences = [], []
+    for x in table["rows"]:
+        where = {"repair": x["entry"], "shortcut": x["bed"]}
+        shares = {f"{what}_success": x.get(what) for what in (ID, OOD, ELSEWHERE)}
+        shares |= {name: x.get(name) for name in ("dsl", "by_chance")}
+        names = (
+            "kind", "privileged", "seeds", "lr", "spec", "steps", "passes", "train_seconds", "data_seconds", "verdict",
+            "incapable", "refused",
+        )  # fmt: skip
+        told = {name: x[name] for name in names if x.get(name) not in (None, "")}
+        success.append(where | {name: share for name, share in shares.items() if share} | told)
+        differences += [
+            where | {"minus": base, "played": what, **_flat(found)}
+            for base, both in x["against"].items() for what, found in both.items() if found
+        ]  # fmt: skip
+    both = {"repair": OTHER, "minus": OWN}
+    directions = [{"shortcut": bed, **both, **_flat(x)} for bed, x in table["directions"].items()]
+    tries = [{"repair": x["entry"], **rate} for x in table["search"] for rate in x["rates"]]
+    out = {"success": success, "differences": differences, "directions": directions, "search": tries}
+    return out | {"says": sentences(table), "missing": table["missing"], "settings": table["settings"]}
+
+
+def _flat(found: Mapping[str, Any]) -> dict[str, Any]:
+    interval = {name: found[name] for name in ("value", "low", "high")}
+    return {"difference": interval} | {name: x for name, x in found.items() if name not in interval}
 
 
 # ---------------------------------------------------------------- sentences

@@ -390,6 +390,10 @@ def test_it_runs_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     assert study_repair.refusal_of_data("toward-other?factor=object_colour", dressed) == ""
     assert "its own side holds no new look" in study_repair.refusal_of_data("toward-own?side=recorded", dressed)
     table = json.loads((tmp_path / "results" / "table.json").read_text())
-    assert [x["entry"] for x in table["rows"]] == [*entries]
+    assert [x["repair"] for x in table["success"]] == [*entries]
+    assert {(x["repair"], x["minus"], x["played"]) for x in table["differences"]} == {
+        (name, "none", what) for name in ("toward-other", "sam") for what in ("id", "ood")
+    }  # fmt: skip
+    assert [(x["repair"], x["best"]) for x in table["search"]] == [(name, True) for name in entries]
     assert "### The object's colour" in (tmp_path / "docs" / "repair.md").read_text()
     assert (tmp_path / "docs" / "repair.png").stat().st_size > 1000
