@@ -144,7 +144,7 @@ class Config(
         return own | {name: sizes[name] for name in NUMBERS if name != "seeds"}
 
 
-LEAST_DEMOS = 8  # of each side some are learnt from, and some held out
+LEAST_DEMOS = 4  # of each side some are learnt from, and some held out
 
 
 def main(cfg: Config) -> dict[str, Any]:

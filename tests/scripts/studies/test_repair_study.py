@@ -342,14 +342,14 @@ def test_a_cell_that_cannot_be_had_is_done_with_its_reason(tmp_path: Path, monke
         assert read_rows(study.path(cell.name)) == []
     facts = read_rows_manifest(study.path("azimuth-bridge-s0"))
     assert facts["refused"] == "bridge?factor=azimuth: there is nothing to bridge"
-    assert "Not to be had of these data: `bridge`" in "".join(sentences(study.tabulate()))
+    assert "Not to be had of these data: `bridge`" in "".join(study.tabulate()["says"])
 
 
 def test_it_runs_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = {name: every_entry()[name] for name in ("none", "toward-other", "sam")}
     monkeypatch.setattr(study_repair, "chosen_entries", lambda names: entries)
     config = Config(
-        out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", demos=8, seeds=1, steps=4, batch=4,
+        out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", demos=4, seeds=1, steps=4, batch=4,
         trials=1, search_steps=2, search_trials=1, rates=(1e-3,), beds=("object_colour",), workers=1, allow_dirty=True,
     )
     played = 0
@@ -381,7 +381,7 @@ def test_it_runs_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     assert {name: fact["steps"] for name, fact in facts.items()} == {"none": [4], "toward-other": [4], "sam": [2]}
     assert {fact["passes"] for fact in facts.values()} == {4}
     assert facts["toward-other"]["spec"] == "toward-other?factor=object_colour"
-    assert facts["toward-other"]["episodes"] == 16
+    assert facts["toward-other"]["episodes"] == 8
     of_reported = [read_rows(rows / f"object_colour-{name}-s0.parquet") for name in entries]
     starts = [[(row.look, row.seed, row.episode, row.object_id) for row in some] for some in of_reported]
     assert starts[0] == starts[1] == starts[2]
