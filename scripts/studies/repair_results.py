@@ -269,8 +269,8 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
     worse = [x for x in repairs if any(_sure(found[OOD]) == -1 for found in x["against"].values())]
     out += _list("Worse with the cue otherwise than one of the three, Holm p < 0.05", _grouped(worse))
     costly = [x for x in repairs if (cost := _against(x, NONE, ID)) and cost["high"] < 0]
-    told = (f"{_where(x)} {_points(x['against'][NONE][ID])}" for x in costly)
-    out += _list("Cost with nothing swapped, in points against `none` (interval below 0)", told)
+    costs = (f"{_where(x)} {_points(x['against'][NONE][ID])}" for x in costly)
+    out += _list("Cost with nothing swapped, in points against `none` (interval below 0)", costs)
     weak = "Incapable, below 20 % with nothing swapped (their DSL says nothing)"
     out += _list(weak, _grouped(x for x in lines if x["incapable"]))
     refused = (f"{_where(x)}: {x['refused']}" for x in table["rows"] if x["refused"])
