@@ -20,7 +20,7 @@ from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.diagnostics.actors import policy_fingerprint
 from toyshift.diagnostics.evaluation import POLICY_HASH
 from toyshift.envs.config import EnvConfig
-from toyshift.envs.robots import Robot, get_robot
+from toyshift.envs.robots import ROBOTS, Robot, get_robot
 from toyshift.envs.scene.build import build_scene
 from toyshift.policies import checkpoints
 from toyshift.policies.act.bundle_facts import BundleFacts
@@ -94,11 +94,14 @@ def bundle_facts(
     """
     action, observation = checkpoints.read_contracts(folder)
     datasets = training_data(folder, data)
-    name = robot or next((dataset.robot_type for dataset in datasets), "")
-    arm = arm_of(name) if name else None
+    # a dataset's word for its robot may be anybody's: it counts where it is one of ours with the policy's joints
+    ours = [dataset.robot_type for dataset in datasets if dataset.robot_type in ROBOTS]
+    arm = arm_of(name) if (name := robot or next(iter(ours), "")) else None
     if arm is not None and (names := tuple(joint.name for joint in arm.joints)) != action.joint_names:
-        told = f"robot {name} has the joints {', '.join(names)}"
-        raise ConfigError(f"{told}, the policy's are {', '.join(action.joint_names)}")
+        if robot:
+            told = f"--robot {robot} has the joints {', '.join(names)}"
+            raise ConfigError(f"{told}; the policy's are {', '.join(action.joint_names)}")
+        arm = None
     cameras, pictures = camera_facts(datasets, observation) if datasets else ({}, {})
     success = measured_success(folder, results) if results is not None else []
     chain = None if arm is None else arm.to_json()

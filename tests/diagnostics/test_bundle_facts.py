@@ -76,7 +76,9 @@ def test_what_is_no_arm_is_refused() -> None:
             ArmChain.from_json(whole | change)
 
 
-def recorded(folder: Path, spread: float = 0.02, name: str = "toy", turn: float = 0.0) -> Path:
+def recorded(
+    folder: Path, spread: float = 0.02, name: str = "toy", turn: float = 0.0, robot: str = "panda"
+) -> Path:
     """A dataset in which one camera stands somewhere else in every episode, and one is mounted on a moving hand."""
     rng = np.random.default_rng(0)
     names = OBSERVATION.state_names
@@ -99,7 +101,7 @@ def recorded(folder: Path, spread: float = 0.02, name: str = "toy", turn: float 
             frames[f"camera.{camera}.intrinsics"] = np.stack([np.array([[20, 0, 8], [0, 20, 8], [0, 0, 1.0]])] * 3)
         frames |= {key: value.astype(np.float32) for key, value in frames.items() if key.startswith("camera")}
         write_episode(folder, Episode(i, frames, {"task": name, "object_id": name}))
-    finalize(folder, ACTION, OBSERVATION, {})
+    finalize(folder, ACTION, OBSERVATION, {}, robot_type=robot)
     return folder
 
 
@@ -161,6 +163,19 @@ def test_data_is_found_where_the_training_found_it_and_other_data_are_refused(fo
     assert bundle_facts(folder, [tmp_path / "moved"]).cameras.keys() == {"front", "wrist"}
     with pytest.raises(ConfigError, match="robot ur5e has the joints shoulder_pan_joint"):
         bundle_facts(folder, robot="ur5e")
+
+
+@pytest.mark.parametrize("robot", ["so101_follower", "ur5e"])
+def test_a_robot_that_is_not_ours_or_has_other_joints_is_not_told(
+    policy_folder: Callable[..., Path], tmp_path: Path, robot: str
+) -> None:
+    data = recorded(tmp_path / "data", robot=robot)
+    known = [{"folder": "data", "content_hash": open_dataset(data).content_hash()}]
+    made = policy_folder(tmp_path / "policy", train={"data": [str(data)]}, trained_on=known)
+    checkpoints.write_contracts(made, ACTION, OBSERVATION)
+    facts = bundle_facts(made)
+    assert facts.arm is None
+    assert facts.cameras.keys() == {"front", "wrist"}
 
 
 def test_a_policy_that_no_dataset_made_has_none(policy_folder: Callable[..., Path], tmp_path: Path) -> None:

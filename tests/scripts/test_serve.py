@@ -58,7 +58,10 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
 def serving(words: list[str], environment: dict[str, str]) -> Iterator[tuple[Any, str]]:
     """Starts `toyshift serve` at a free port; gives the process and its address."""
     command = [sys.executable, "-m", "toyshift.scripts", "serve", "--port", "0", *words]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background has it ignored
+    )  # fmt: skip
     try:
         line = process.stdout.readline()
         found = re.search(r"(wss?)://[\d.]+:(\d+)", line)
