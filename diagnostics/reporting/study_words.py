@@ -15,6 +15,11 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
         "How often are the cards wrong, measured on policies into which a shortcut was planted or not?",
         "Each line is one planted policy with what was planted and what the card said.",
     ),
+    "latency": (
+        "Late actions",
+        "What does it cost when computing actions takes time, and does leaving out what is late by then help?",
+        "Each line is one latency; a difference is success under it minus success without, from the same starts.",
+    ),
     "lego-table": (
         "LEGO's comparison of poolings",
         "Does detection pooling carry over to new objects better than other ways of pooling, at equal training?",

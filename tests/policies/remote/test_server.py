@@ -501,7 +501,8 @@ def test_strangers_and_clients_that_leave_in_the_middle_leave_nothing_behind():
         for part in (b"\x82", b"\x82\xfe", b"\x82\xfe\x10\x00" + b"x" * 100, b"\xff" * 10):
             with Client(server) as client:
                 client.socket.socket.sendall(part)  # the beginning of a frame, or none
-                client.socket.socket.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # the server was quicker: it does not take the last
+                    client.socket.socket.shutdown(socket.SHUT_RDWR)
             settle(server, 0)
         for _ in range(20):
             with Client(server) as client:
