@@ -162,9 +162,9 @@ class Study(abc.ABC):
     def cells(self) -> list[Cell]:
         """Returns all cells in the order in which they run."""
 
-    @abc.abstractmethod
     def is_done(self, cell: Cell) -> bool:
         """Says whether a cell's rows are there."""
+        return self.path(cell.name).exists()
 
     @abc.abstractmethod
     def check(self) -> None:
@@ -208,6 +208,16 @@ class Study(abc.ABC):
             done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
         made = done | {"table": self.tabulate()}
         return made | compare_with(self.rows, there / "rows") if there else made
+
+    def prepare(self, *object_sets: str) -> None:
+        """Finds what is missing before hours are spent (GL, the objects), and marks the folders."""
+        from toyshift.core.graphics import gl_backend
+        from toyshift.toys import load_objects
+
+        gl_backend()
+        for objects in object_sets:
+            load_objects(objects)
+        self.claim()
 
     def require_settings(self, folder: Path) -> None:
         """Refuses rows of other settings than are asked for.

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
-from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table
@@ -166,17 +165,8 @@ class DetpoolVsShortcut(Study):
     def settings(self) -> dict[str, Any]:
         return self.cfg.settings()
 
-    def is_done(self, cell: Cell) -> bool:
-        return self.path(cell.name).exists()
-
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, the objects, folders of another study."""
-        from toyshift.toys import load_objects
-
-        gl_backend()
-        for objects in (TOYS, self.cfg.objects):
-            load_objects(objects)
-        self.claim()
+        self.prepare(TOYS, self.cfg.objects)
 
     def run(self, cell: Cell) -> None:
         """Dresses, trains and tests one policy."""

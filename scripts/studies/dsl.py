@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from toyshift.core.choices import SeenFactor
 from toyshift.core.files import read_json, whole_files, write_json
-from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.core.workers import core_count
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
@@ -101,16 +100,8 @@ class DslStudy(Study):
     def settings(self) -> dict[str, Any]:
         return self.cfg.settings()
 
-    def is_done(self, cell: Cell) -> bool:
-        return self.path(cell.name).exists()
-
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, the objects, folders of another study."""
-        from toyshift.toys import load_objects
-
-        gl_backend()
-        load_objects(TOYS)
-        self.claim()
+        self.prepare(TOYS)
 
     def run(self, cell: Cell) -> None:
         """Dresses, trains and tests one policy."""

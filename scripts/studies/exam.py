@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
-from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
 from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
@@ -124,16 +123,8 @@ class Exam(Study):
     def settings(self) -> dict[str, Any]:
         return self.cfg.settings()
 
-    def is_done(self, cell: Cell) -> bool:
-        return self.path(cell.name).exists()
-
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, the objects, folders of another study."""
-        from toyshift.toys import load_objects
-
-        gl_backend()
-        load_objects(TOYS)
-        self.claim()
+        self.prepare(TOYS)
 
     def run(self, cell: Cell) -> None:
         """Makes a policy, asks the measure, foretells, and then plays the cells in which its cue is swapped."""

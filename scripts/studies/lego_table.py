@@ -277,14 +277,7 @@ class LegoTable(Study):
         return {"policy": changed, **steps, "demos": grid.demos, "rates": list(grid.rates), "seed": self.cfg.seed}
 
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, every object set, folders of another study."""
-        from toyshift.core.graphics import gl_backend
-        from toyshift.toys import load_objects
-
-        gl_backend()
-        for spec in self.cfg.sets:
-            load_objects(spec)
-        self.claim()
+        self.prepare(*self.cfg.sets)
 
     def wanted(self, name: str) -> dict[str, tuple[str, StudyScene, tuple[int, ...], int]]:
         """Returns the tests that a cell consists of, by name: object set, scene, evaluation seeds, episodes for each.

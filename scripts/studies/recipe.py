@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.files import read_json, whole_files, write_json
-from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.recipe import best_recipe, quickstart_recipe
 from toyshift.scripts.studies.cells import Cell, Study, no_rows, pool_of, write_page
@@ -101,13 +100,7 @@ class RecipeStudy(Study):
         return played >= set(itertools.product(POLICIES, self.cfg.sets))
 
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, every object set, folders of another study."""
-        from toyshift.toys import load_objects
-
-        gl_backend()
-        for spec in self.cfg.sets.values():
-            load_objects(spec)
-        self.claim()
+        self.prepare(*self.cfg.sets.values())
 
     def run(self, cell: Cell) -> None:
         """Collects, trains and evaluates one seed."""

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import read_json
-from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
 from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of
@@ -264,12 +263,7 @@ class RepairStudy(Study):
         return len(tries) == len(self.cfg.rates) and read_rows_manifest(path)["lr"] == ranked(tries)[0].lr
 
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, the objects, folders of another study."""
-        from toyshift.toys import load_objects
-
-        gl_backend()
-        load_objects(TOYS)
-        self.claim()
+        self.prepare(TOYS)
 
     # ---------------------------------------------------------------- running
 

@@ -171,14 +171,7 @@ class ToyStudy(Study):
         return {"steps": self.grid.steps, "batch": self.grid.batch, "seed": self.toy_cfg.seed}
 
     def check(self) -> None:
-        """Finds what is missing before hours are spent: GL, the test's object sets, folders of another study."""
-        from toyshift.core.graphics import gl_backend
-        from toyshift.toys import load_objects
-
-        gl_backend()
-        for spec in self.toy_cfg.sets:
-            load_objects(spec)
-        self.claim()
+        self.prepare(*self.toy_cfg.sets)
 
     def is_done(self, cell: Cell) -> bool:
         """Says whether a cell's rows hold all episodes of all sets; where real objects lie does not matter."""
