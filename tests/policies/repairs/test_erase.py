@@ -32,10 +32,10 @@ def planted(rho: float, count: int = 4000) -> tuple[Array, Array, Array]:
     return parts @ rng.standard_normal((12, 12)), place, z
 
 
-def told(x: Array, y: Array) -> float:
-    """R2 of a linear reader."""
+def told(x: Array, y: Array, smallest: float | None = None) -> float:
+    """R2 of a linear reader, of directions that are larger than `smallest` relative to the largest."""
     design = np.column_stack([x, np.ones(len(x))])
-    rest = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    rest = y - design @ np.linalg.lstsq(design, y, rcond=smallest)[0]
     return float(1.0 - rest.var(axis=0).sum() / y.var(axis=0).sum())
 
 
@@ -86,9 +86,9 @@ def test_a_policy_is_blind_for_it_and_its_head_learns_on(demos: Path, make_confi
     train(config)
     run = Run(config, _source(config))
     views, tables = _views(run)
-    assert told(views, tables) < 0.02  # of float32 weights
+    assert told(views, tables, smallest=1e-6) < 1e-4  # below it is the rounding of float32, which differs by CPU
     plain = make_config(tmp_path / "plain", {"pooling": "mean"}, **common, init_from=config.init_from)
-    assert told(_views(Run(plain, _source(plain)))[0], tables) > 0.9
+    assert told(_views(Run(plain, _source(plain)))[0], tables, smallest=1e-6) > 0.9
     before, after = (load_file(str(tmp_path / name / "ema.safetensors")) for name in ("base", "erased"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
