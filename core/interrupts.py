@@ -132,14 +132,20 @@ def kept_from_children() -> Iterator[None]:
 
 
 def end_with_parent(seconds: float = 1.0) -> None:
-    """Ends this process when its parent is gone, however that ended; for children that nobody could tell."""
+    """Ends this process when its parent is gone, however that ended; for children that nobody could tell.
+
+    Args:
+        seconds: how often one that is not multiprocessing's looks whether it is still there.
+    """
     from multiprocessing import parent_process
 
     starter = parent_process()  # of a worker, which may have lost it before it got here
-    parent = starter.pid if starter else os.getppid()
+    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        if starter:
+            starter.join()
+        while not starter and os.getppid() == parent:
             time.sleep(seconds)
         os._exit(1)
 

@@ -1,4 +1,4 @@
-"""Worker processes that are spawned, use one thread each, end with the main process and leave quietly; or Ray's."""
+"""Worker processes that use one thread each, end with the main process and leave quietly; or Ray's."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ from toyshift.core.errors import ConfigError, MissingDependencyError, ToyShiftEr
 
 # one thread for linear algebra; software rendering (llvmpipe) in the thread that asks for it
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+# Workers are forked from a process that has imported those of these that this one has: most of what a start costs.
+# Only libraries that open nothing when they are imported: MuJoCo opens the display of the GL that MUJOCO_GL names.
+_START = "forkserver" if sys.platform == "linux" else "spawn"
+_SLOW_TO_IMPORT = ("numpy", "scipy.spatial", "trimesh", "torch")
 
 
 def core_count() -> int:
@@ -36,12 +40,15 @@ def _leave() -> None:
     os._exit(error is not None)
 
 
-def _begin() -> None:
+def _begin(environment: dict[str, str]) -> None:
     """Has this worker end quietly, and with the main process however that ends: else it would wait for work for ever.
 
+    The environment is given since the process that forks workers began with that of an earlier time.
     Leaving without Python's teardown spares the terminal the complaints of native libraries (manifold3d, GL drivers)
     about objects that are alive at that moment; a worker has nothing to save.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     multiprocessing.util.Finalize(None, _leave, exitpriority=-1000)
     interrupts.end_with_parent()
 
@@ -91,13 +98,14 @@ class Pool:
 def worker_pool(workers: int) -> Iterator[Pool]:
     """Yields a pool of `workers` processes, which several calls may share so that libraries are imported once.
 
-    Each process uses one thread, ends with this one however it ends, and starts by `spawn`: guard scripts with
+    Each process uses one thread, ends with this one however it ends, and imports the main script: guard it with
     `if __name__ == "__main__"`. Work that has not begun when the block ends is cancelled; after Ctrl-C, which workers
     are not told, they are killed.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(_START)
+    context.set_forkserver_preload([name for name in _SLOW_TO_IMPORT if name in sys.modules])
     with _one_thread_each(), interrupts.first(_kill_workers):
-        executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+        executor = ProcessPoolExecutor(workers, context, _begin, (dict(os.environ),))
 
         def submit(*work: Any) -> Future[Any]:
             with interrupts.kept_from_children():  # it may start one

@@ -211,8 +211,11 @@ def test_a_child_ends_with_its_parent() -> None:
     assert parent.returncode == 0
 
 
+@pytest.mark.parametrize("context", ["spawn", "forkserver"])
 @pytest.mark.parametrize("late", [False, True])
-def test_a_worker_ends_with_its_parent_even_one_that_has_lost_it_before_it_works(tmp_path: Path, late: bool) -> None:
+def test_a_worker_ends_with_its_parent_even_one_that_has_lost_it_before_it_works(
+    tmp_path: Path, late: bool, context: str
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(f"""
 import multiprocessing, os, time
@@ -220,13 +223,13 @@ from toyshift.core.interrupts import end_with_parent
 
 def work():
     print("begun", flush=True)
-    while {late} and os.getppid() == multiprocessing.parent_process().pid:
+    while {late} and multiprocessing.parent_process().is_alive():
         time.sleep(0.01)
     end_with_parent(0.05)
     time.sleep(600)
 
 if __name__ == "__main__":
-    multiprocessing.get_context("spawn").Process(target=work).start()
+    multiprocessing.get_context("{context}").Process(target=work).start()
     input()
     os._exit(0)
 """)

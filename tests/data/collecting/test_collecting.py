@@ -192,9 +192,13 @@ def lines(out: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def workers_of(pid: int) -> list[int]:
-    children = [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    servers = [c for c in children_of(pid) if b"multiprocessing.forkserver" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    return [worker for server in servers for worker in children_of(server)]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for worker processes in Linux's /proc")
