@@ -190,7 +190,8 @@ def toy_set(term: Term) -> ToySet:
     if not n <= pool <= MAX_N:
         most, which = (min(pool, MAX_N), f" of a pool of {pool}") if chosen else (MAX_N, "")
         raise ConfigError(f"object set {term.text!r}: n may be at most {most}; got {n}{which}")
-    places = (_places_again if pool <= KEPT_N else _places)(recipe, pool, cache_dir("toys"))
+    cache = cache_dir("toys") if side else Path()  # a whole distribution has no draws to remember
+    places = (_places_again if pool <= KEPT_N else _places)(recipe, pool, cache)
     if chosen:
         ids = list(places)
         query = "&".join([f"n={pool}", *[f"{name}={options[name]}" for name in ("of", "seed") if name in options]])
