@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from array import array
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ SIDES = {"train": 1, "test": 2}  # first entry of the toy's spawn key; 0 for a w
 RULE = 3  # change it when other toys are accepted
 DEFAULT_N = {"train": 250, "test": 100}  # 1000 for a whole distribution
 MAX_N = 1_000_000  # a set keeps about 250 bytes per toy
+KEPT_N = 2000  # toys; what is drawn for larger sets is not remembered, for it takes too much memory
 GIVE_UP = 10_000  # draws without an accepted toy
 SELECTIONS = ("top-graspable",)
 
@@ -82,15 +84,15 @@ class ToyRecipe:
     def _accepts(self, toy: Toy) -> bool:
         return not self.side or (SPLITS[self.split](toy) == self.side and least_width(toy) < ACCEPTED_WIDTH)
 
-    def draws(self, n: int) -> Iterator[tuple[Toy, int]]:
-        """The first n toys with their accepted draws, which the cache folder remembers."""
+    def draws(self, n: int, cache: Path) -> Iterator[tuple[Toy, int]]:
+        """The first n toys with their accepted draws, which the folder `cache` remembers."""
         if not self.side:
             yield from (self.draw(i) for i in range(n))
             return
         pairs = [sorted(pair) for pair in HELD_OUT_PAIRS]
         limits = [round(ACCEPTED_WIDTH * 1e6), TEST_DIGITS, pairs, MOST_PARTS, round(LONGEST_SPAN * 1e6)]
         rule = json_hash([self.distribution.fingerprint, self.side, self.split, self.seed, limits, RULE])
-        path = cache_dir("toys") / f"{self.side}-{rule}.json"
+        path = cache / f"{self.side}-{rule}.json"
         attempts = _known_attempts(path)
         yield from (self.draw(i, k) for i, k in enumerate(attempts[:n]))
         if len(attempts) >= n:
@@ -104,6 +106,18 @@ class ToyRecipe:
         with locked(path):
             if len(_known_attempts(path)) < len(attempts):
                 write_json(path, attempts)
+
+
+def _places(recipe: ToyRecipe, n: int, cache: Path) -> dict[str, tuple[int, int]]:
+    """Returns index and accepted draw of each of the first n toys by its id; `cache` remembers the draws."""
+    places: dict[str, tuple[int, int]] = {}
+    for index, (toy, attempt) in enumerate(recipe.draws(n, cache)):
+        places.setdefault(toy.id, (index, attempt))
+    return places
+
+
+# An evaluation, a collection and each of their environments name a set anew, and it takes 0.1 s to draw 250 toys.
+_places_again = functools.lru_cache(maxsize=8)(_places)
 
 
 def _known_attempts(path: Path) -> list[int]:
@@ -176,9 +190,8 @@ def toy_set(term: Term) -> ToySet:
     if not n <= pool <= MAX_N:
         most, which = (min(pool, MAX_N), f" of a pool of {pool}") if chosen else (MAX_N, "")
         raise ConfigError(f"object set {term.text!r}: n may be at most {most}; got {n}{which}")
-    places: dict[str, tuple[int, int]] = {}
-    for index, (toy, attempt) in enumerate(recipe.draws(pool)):
-        places.setdefault(toy.id, (index, attempt))
+    cache = cache_dir("toys") if side else Path()  # a whole distribution has no draws to remember
+    places = (_places_again if pool <= KEPT_N else _places)(recipe, pool, cache)
     if chosen:
         ids = list(places)
         query = "&".join([f"n={pool}", *[f"{name}={options[name]}" for name in ("of", "seed") if name in options]])

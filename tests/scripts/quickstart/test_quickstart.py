@@ -10,6 +10,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
 from toyshift.diagnostics import compare, read_rows
 from toyshift.diagnostics.retention import training_sets
+from toyshift.scripts.quickstart import experiment
 from toyshift.scripts.quickstart import results as quickstart_results
 from toyshift.scripts.quickstart.experiment import Quickstart, main
 from toyshift.scripts.quickstart.settings import Config
@@ -20,7 +21,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("quick")
     return Config(
         out=folder / "run", results=folder / "kept" / "quickstart", episodes=2, steps=2, batch=4, trials=1,
-        factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1,
+        factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1, workers=1,
     )
 
 
@@ -29,6 +30,9 @@ def test_every_stage_runs_and_a_second_run_does_nothing(
 ) -> None:
     filmed = {name for name, _, _ in quickstart_results.FILMS}
     monkeypatch.setattr(quickstart_results, "FILMS", ())  # half a minute; `diagnostics/test_video.py` has films
+    monkeypatch.setattr(experiment, "core_count", lambda: 1)  # a second thread waits more than it works on such batches
+    evaluation = Config.evaluation  # what policies of two steps do is told by a few steps as well as by a hundred
+    monkeypatch.setattr(Config, "evaluation", lambda *asked: dataclasses.replace(evaluation(*asked), max_steps=5))
     first = main(config)
     results = json.loads((config.out / "results.json").read_text())
     sets = {"toys:train", "toys:test", "ycb-like?graspable"}
