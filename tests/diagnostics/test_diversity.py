@@ -60,7 +60,8 @@ def test_potentials_match_hand_calculation():
     far = np.exp(-4.0)  # squared distance 2, t = 2
     assert result.within["a"].value == pytest.approx(1 / ((1 + 2 * far) / 3))
     assert result.within["b"].value == pytest.approx(1.0)
-    assert result.spread == pytest.approx({"a": np.sqrt(2 / 3), "b": 0.0}, abs=1e-7)  # two of three pairs are 2 apart (squared)
+    # two of three pairs are 2 apart (squared)
+    assert result.spread == pytest.approx({"a": np.sqrt(2 / 3), "b": 0.0}, abs=1e-7)
     assert result.diversity.value == pytest.approx(1 / (((1 + 2 * far) / 3 + 1.0) / 2))
     assert result.disparity.value == pytest.approx(1 / far)
 
