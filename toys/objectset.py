@@ -29,6 +29,8 @@ class ObjectSet:
         fingerprint: content hash over ids and parameters; two sets with the same one hold the same objects.
         load: makes the object of an id; the same id must give an equal object every time.
         left_out: id -> why, of the objects that a filter dropped.
+        prepare: does what all objects need before any is loaded, faster than one after the other; called by who goes
+            through the whole set.
 
     Attributes:
         spec, ids, fingerprint, left_out: as above.
@@ -36,7 +38,7 @@ class ObjectSet:
 
     def __init__(
         self, spec: str, ids: tuple[str, ...], fingerprint: str, load: Callable[[str], GraspObject],
-        left_out: Mapping[str, str] | None = None,
+        left_out: Mapping[str, str] | None = None, prepare: Callable[[], None] = lambda: None,
     ) -> None:
         if len(set(ids)) != len(ids):
             twice = sorted({i for i in ids if ids.count(i) > 1})[:5]
@@ -48,6 +50,7 @@ class ObjectSet:
         self.left_out = dict(left_out or {})
         self._index = {name: i for i, name in enumerate(ids)}
         self._load = load
+        self._prepare = prepare
         self._cache: OrderedDict[str, GraspObject] = OrderedDict()
         self._lock = threading.Lock()  # the environments of several threads share a set
 
@@ -60,6 +63,7 @@ class ObjectSet:
         return self.by_id(self.ids[index])
 
     def __iter__(self) -> Iterator[GraspObject]:
+        self._prepare()
         return (self.by_id(name) for name in self.ids)
 
     def __contains__(self, name: object) -> bool:

@@ -159,17 +159,23 @@ def ensure_built(_: str, object_id: str) -> None:
 
 
 def ycb_like_set(term: Term) -> ObjectSet:
-    """All objects of the YCB table as shapes built here; `@maniskill` shrinks the nine that ManiSkill shrinks."""
+    """All objects of the YCB table as shapes built here; `@maniskill` shrinks the nine that ManiSkill shrinks.
+
+    An object is built when it is first asked for; who goes through the whole set has all built in two processes.
+    """
     check_variant(term, ["maniskill"])
     table = ycb_table()
     keys = {name: object_key(name) for name in table if name in SHAPES}
-    missing = [name for name in keys if not store_path(keys[name]).exists()]
-    if missing:
-        place = "toyshift.toys.ycb_like.ycb_like_set:ensure_built"
-        build_in_processes([[place, "", name] for name in missing], "building ycb-like")
+
+    def build_all() -> None:
+        missing = [name for name in keys if not store_path(keys[name]).exists()]
+        if missing:
+            place = "toyshift.toys.ycb_like.ycb_like_set:ensure_built"
+            build_in_processes([[place, "", name] for name in missing], "building ycb-like")
 
     def load(name: str) -> GraspObject:
         found = cached(keys[name], lambda: build_object(name))
         return found.scaled(table[name].scale) if term.variant else found
 
-    return ObjectSet(term.text, tuple(keys), json_hash(["ycb-like", term.variant, keys]), load)
+    fingerprint = json_hash(["ycb-like", term.variant, keys])
+    return ObjectSet(term.text, tuple(keys), fingerprint, load, prepare=build_all)
