@@ -61,9 +61,9 @@ def _ask(child: subprocess.Popen[str], job: list[str]) -> FailedBuild | None:
     return FailedBuild(*answer) if answer else None
 
 
-def _answers(jobs: list[list[str]]) -> Iterator[FailedBuild | None]:
-    """Does the jobs, in this process where there are few, and yields what came of them in their order."""
-    if len(jobs) <= PROCESSES:
+def _answers(jobs: list[list[str]], few_here: bool) -> Iterator[FailedBuild | None]:
+    """Does the jobs, and yields what came of them in their order."""
+    if few_here and len(jobs) <= PROCESSES:
         yield from map(run_job, jobs)
         return
     command = [sys.executable, "-W", "ignore", "-m", "toyshift.toys.building"]
@@ -78,7 +78,7 @@ def _answers(jobs: list[list[str]]) -> Iterator[FailedBuild | None]:
             idle.put(child)
 
     with ThreadPoolExecutor(PROCESSES) as pool, contextlib.ExitStack() as stack:
-        for _ in range(PROCESSES):
+        for _ in range(min(PROCESSES, len(jobs))):
             with interrupts.kept_from_children():
                 child = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
                 idle.put(stack.enter_context(child))
@@ -87,13 +87,19 @@ def _answers(jobs: list[list[str]]) -> Iterator[FailedBuild | None]:
         yield from pool.map(do, jobs)
 
 
-def build_in_processes(jobs: list[list[str]], label: str) -> list[FailedBuild]:
+def build_in_processes(jobs: list[list[str]], label: str, few_here: bool = True) -> list[FailedBuild]:
     """Does all jobs with a progress bar, and returns what went wrong.
+
+    Args:
+        jobs: see `run_job`.
+        label: of the bar.
+        few_here: do one or two jobs in this process, which is sooner; where it uses several threads, some last bits
+            may differ from those of the children, which use one.
 
     Raises:
         FileError: a child process died.
     """
-    return [answer for answer in track(_answers(jobs), label, len(jobs), "object") if answer]
+    return [answer for answer in track(_answers(jobs, few_here), label, len(jobs), "object") if answer]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import trimesh
@@ -161,21 +161,22 @@ def ensure_built(_: str, object_id: str) -> None:
 def ycb_like_set(term: Term) -> ObjectSet:
     """All objects of the YCB table as shapes built here; `@maniskill` shrinks the nine that ManiSkill shrinks.
 
-    An object is built when it is first asked for; who goes through the whole set has all built in two processes.
+    An object is built when it is first asked for; who goes through the whole set has all of them built at once.
     """
     check_variant(term, ["maniskill"])
     table = ycb_table()
     keys = {name: object_key(name) for name in table if name in SHAPES}
 
-    def build_all() -> None:
-        missing = [name for name in keys if not store_path(keys[name]).exists()]
+    def build(names: Iterable[str]) -> None:
+        missing = [name for name in names if not store_path(keys[name]).exists()]
         if missing:
             place = "toyshift.toys.ycb_like.ycb_like_set:ensure_built"
-            build_in_processes([[place, "", name] for name in missing], "building ycb-like")
+            build_in_processes([[place, "", name] for name in missing], "building ycb-like", few_here=False)
 
     def load(name: str) -> GraspObject:
+        build([name])
         found = cached(keys[name], lambda: build_object(name))
         return found.scaled(table[name].scale) if term.variant else found
 
     fingerprint = json_hash(["ycb-like", term.variant, keys])
-    return ObjectSet(term.text, tuple(keys), fingerprint, load, prepare=build_all)
+    return ObjectSet(term.text, tuple(keys), fingerprint, load, prepare=lambda: build(keys))
