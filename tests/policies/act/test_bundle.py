@@ -284,7 +284,9 @@ def test_every_pooling_is_among_the_exported() -> None:
     assert {case["pooling"] for case in EXPORTED} == set(POOLING_NAMES)
 
 
-@pytest.mark.parametrize("policy", EXPORTED, ids=lambda policy: f"{policy['pooling']}-{policy.get('encoder', 'conv-small')}")
+@pytest.mark.parametrize(
+    "policy", EXPORTED, ids=[f"{case['pooling']}-{case.get('encoder', 'conv-small')}" for case in EXPORTED]
+)
 def test_every_kind_of_policy_exports(
     policy: dict[str, Any], save_untrained: Make, tmp_path: Path, shrink_vit: Make
 ) -> None:
