@@ -156,12 +156,12 @@ def test_bad_input(fake_windows: Make) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        {"history": 1}, {}, {"pooling": "mean", "head": "flow", "denoise": 2},
+        {"history": 1}, {"pooling": "mean", "head": "flow", "denoise": 2},
         {"instruction": "table", "vocabulary": ("drop", "lift")},
     ],
 )
 def test_a_bundle_remembers_as_the_folder_does(kind: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:
-    folder = save_untrained(tmp_path / "run", policy=SMALL | kind)
+    folder = save_untrained(tmp_path / "run", policy=SMALL | {"cameras": ("front",)} | kind)
     bundle = export(folder, tmp_path / "bundle")
     assert verify(bundle)["passed"]
     ours, theirs = load_policy(folder), load_policy(bundle)

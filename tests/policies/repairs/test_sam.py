@@ -31,7 +31,7 @@ class Valley:
 
 def end(repair: str, start: float = -1.05) -> float:
     valley, (sam,) = Valley(start), repairs_of(repair)
-    for _ in range(2000):
+    for _ in range(1000):
         valley.optimizer.zero_grad()
         sam.gradients(valley, {})  # type: ignore[arg-type]
         valley.w.grad.clamp_(-1.0, 1.0)

@@ -112,7 +112,7 @@ def test_it_acts_and_a_bundle_asks_for_what_it_sees(
     repair: str, make_config: Make, make_source: Make, tmp_path: Path
 ) -> None:
     config = make_config(tmp_path / "run", {"pooling": "mean"}, repair=repair, steps=2)
-    train(config, make_source(config))
+    train(config, make_source(config, cameras=("front",)))
     policy = load_policy(tmp_path / "run")
     bundle = load_policy(export(tmp_path / "run", tmp_path / "bundle"))  # which verifies its golden vectors
     asked = {name.split(".")[0] for name in (i.name for i in bundle.session.get_inputs())}

@@ -42,15 +42,40 @@ def small(out: Path, **changes: Any) -> RlConfig:
     )
 
 
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Returns a list that gets the learner's state at the end of every round from now on."""
+    play, ends = rl.RlRun.play_round, []
+
+    def watched(run: Any, bar: Any) -> dict[str, Any]:
+        row = play(run, bar)
+        ends.append(rl.learner_state(run.learner))
+        return row
+
+    monkeypatch.setattr(rl.RlRun, "play_round", watched)
+    return ends
+
+
 @pytest.fixture(scope="module", params=["sac", "ppo"])
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A finished run of two rounds, and its learner's state at the end."""
     folder = tmp_path_factory.mktemp("rl") / request.param
-    result = main(Config(train=small(folder, algo=request.param)))
+    with pytest.MonkeyPatch.context() as patch:
+        ends = watch(patch)
+        result = main(Config(train=small(folder, algo=request.param)))
     assert (result["step"], result["finished"], result["cached"]) == (96, True, False)
-    return folder
+    assert len(ends) == 2
+    return folder, ends[-1]
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def trained(whole: tuple[Path, dict[str, Any]]) -> Path:
+    return whole[0]
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(
+    whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, end = whole
     config = small(tmp_path / "run", algo=trained.name)
     play = rl.RlRun.play_round
 
@@ -65,19 +90,12 @@ def test_a_killed_run_goes_on_to_the_same_bits(trained: Path, tmp_path: Path, mo
     with pytest.raises(FileError, match="half-trained"):
         load_policy(config.out)
     assert load_policy(config.out, unfinished=True).config.head == ("squashed" if trained.name == "sac" else "l1")
-    ends: list[dict[str, Any]] = []
-
-    def watched(run: Any, bar: Any) -> dict[str, Any]:
-        row = play(run, bar)
-        ends.append(rl.learner_state(run.learner))
-        return row
-
-    monkeypatch.setattr(rl.RlRun, "play_round", watched)
+    monkeypatch.setattr(rl.RlRun, "play_round", play)
+    ends = watch(monkeypatch)
     assert main(Config(train=config))["cached"] is False
     assert len(ends) == 1
-    main(Config(train=small(tmp_path / "whole", algo=trained.name)))
-    assert ends[0].keys() == ends[2].keys()
-    assert all(torch.equal(value, ends[2][name]) for name, value in ends[0].items())
+    assert ends[0].keys() == end.keys()
+    assert all(torch.equal(value, end[name]) for name, value in ends[0].items())
     assert (Path(config.out) / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
     rows = [
         [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -12,11 +13,14 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError, ContractError
+from toyshift.core.files import read_json, write_json
 from toyshift.diagnostics.bundle_facts import arm_of
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.tasks.grasp import GraspEnv
 from toyshift.policies import export, load_policy
 from toyshift.policies.act.bundle_facts import BundleFacts
+from toyshift.policies.act.bundle_format import BUNDLE_FILE
+from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.runtime import Readings, Runtime
 
 SIZE = 32
@@ -267,10 +271,12 @@ def test_mistakes_that_a_contract_can_see_are_refused_and_nothing_sound_is(
     assert found["unseen"].keys() >= {"cameras_exchanged", "width_inverted"}  # what no contract can see
 
 
-def test_bundles_that_a_robot_cannot_use_are_refused(
-    env: GraspEnv, grasp_policy: Callable[..., Path], tmp_path: Path
-) -> None:
-    bare = export(grasp_policy(tmp_path / "run", env), tmp_path / "bare")
+def test_bundles_that_a_robot_cannot_use_are_refused(bundle: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(bundle, tmp_path / "bare"))
+    write_json(bare / "contract.json", read_json(bare / "contract.json") | {"arm": None})  # as exported without facts
+    recorded = read_json(bare / BUNDLE_FILE)
+    recorded["sha256"]["contract.json"] = file_hash(bare / "contract.json")
+    write_json(bare / BUNDLE_FILE, recorded)
     with pytest.raises(ConfigError, match="tells no arm; export it again with --robot"):
         Runtime(bare, colours="rgb")
 

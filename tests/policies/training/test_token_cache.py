@@ -22,6 +22,7 @@ from toyshift.policies.training.training_run import Run
 pytest.importorskip("timm")
 Make = Callable[..., Any]
 EPISODES, LENGTH = 6, 7
+WIDTH = 48  # of the ViT, which has two blocks
 POOLINGS = ("detpool", "detpool-post", "box", "mean", "cls", "crop")
 
 
@@ -32,7 +33,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        net = VisionTransformer(img_size=32, patch_size=16, num_classes=0, embed_dim=192, depth=12, num_heads=3)
+        net = VisionTransformer(img_size=32, patch_size=16, num_classes=0, embed_dim=WIDTH, depth=2, num_heads=3)
     path = tmp_path_factory.mktemp("weights") / "vit.safetensors"
     save_file(net.state_dict(), str(path))
     return path
@@ -46,9 +47,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, store: Make) -> Path:
 
 @pytest.fixture
 def frozen(
-    dataset: Path, weights: Path, make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, weights: Path, make_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shrink_vit: Make
 ) -> Callable[..., TrainConfig]:
     """Makes the configuration of a run on the dataset, with caches of its own."""
+    shrink_vit(WIDTH, 2, 3)
     monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cache, "_place", lambda folder, name: tmp_path / "cache" / f"tokens-{name}")
 
@@ -131,7 +133,7 @@ def test_a_killed_build_goes_on_and_a_finished_one_is_read(
     assert starts == [0, 20, 30, 40]
     (place,) = [p for p in (tmp_path / "cache").glob("tokens-*") if p.is_dir()]
     token = np.load(place / f"{token_key('wrist')}.npy")
-    assert token.shape == (EPISODES * LENGTH, 1, 192)
+    assert token.shape == (EPISODES * LENGTH, 1, WIDTH)
     whole = encode(run.source.windows.arrays[0][1], slice(0, EPISODES * LENGTH), 0, run.policy, config, False)
     assert np.allclose(token[:, 0], whole[token_key("wrist")], atol=1e-3)
     starts = []
@@ -168,12 +170,12 @@ def test_copies_are_augmented_and_drawn(frozen: Callable[..., TrainConfig]) -> N
     assert not np.allclose(arrays[key][:, 1], arrays[key][:, 2], atol=1e-2)
     indices, batch = run.batch(5)
     stored = run.source.batch(indices)[key]  # (B, T, copies, D)
-    assert batch[key].shape == (4, 1, 192)
+    assert batch[key].shape == (4, 1, WIDTH)
     drawn = [next(c for c in range(3) if np.array_equal(batch[key][i].numpy(), stored[i, :, c])) for i in range(4)]
     assert {d for step in range(8) for d in _drawn(run, step, key)} == {0, 1, 2}
     assert drawn == _drawn(run, 5, key)
     (held, *_) = run.source.validation_batches(1)
-    assert held[key].shape[1:] == (1, 192)
+    assert held[key].shape[1:] == (1, WIDTH)
 
 
 def _drawn(run: Run, step: int, key: str) -> list[int]:
