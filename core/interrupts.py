@@ -145,24 +145,35 @@ def end_with_parent(seconds: float = 1.0) -> None:
     def watch() -> None:
         if starter:
             starter.join()
-        while not starter and os.getppid() == parent:
-            time.sleep(seconds)
+        else:
+            while os.getppid() == parent:
+                time.sleep(seconds)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
 def _end_children() -> None:
-    """Ends the children that packages have started: GLFW's import asks one, which complains when nobody listens.
+    """Ends the children that packages have started, and theirs before: GLFW's import asks one, which complains when
+    nobody listens.
 
     Python's own that frees shared memory stays until it has done so.
     """
     tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    children: dict[int, list[int]] = {}
     for entry in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else ()):
         with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as facts:
             parent = int(facts.read().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and int(entry) != getattr(tracker, "_pid", None):
-                os.kill(int(entry), signal.SIGKILL)
+            children.setdefault(parent, []).append(int(entry))
+
+    def end(parent: int) -> None:
+        for child in children.get(parent, []):
+            if child != getattr(tracker, "_pid", None):
+                end(child)
+                with contextlib.suppress(OSError):
+                    os.kill(child, signal.SIGKILL)
+
+    end(os.getpid())
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

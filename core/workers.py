@@ -21,9 +21,10 @@ from toyshift.core.errors import ConfigError, MissingDependencyError, ToyShiftEr
 # one thread for linear algebra; software rendering (llvmpipe) in the thread that asks for it
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 # Workers are forked from a process that has imported those of these that this one has: most of what a start costs.
-# Only libraries that open nothing when they are imported: MuJoCo opens the display of the GL that MUJOCO_GL names.
+# Only libraries that open nothing when they are imported: MuJoCo opens the display of the GL that MUJOCO_GL names. It
+# imports GLFW, which asks a child of its own, and that would complain of a worker that is killed meanwhile.
 _START = "forkserver" if sys.platform == "linux" else "spawn"
-_SLOW_TO_IMPORT = ("numpy", "scipy.spatial", "trimesh", "torch")
+_SLOW_TO_IMPORT = ("numpy", "scipy.spatial", "trimesh", "torch", "glfw")
 
 
 def core_count() -> int:

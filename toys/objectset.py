@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash
@@ -29,16 +29,16 @@ class ObjectSet:
         fingerprint: content hash over ids and parameters; two sets with the same one hold the same objects.
         load: makes the object of an id; the same id must give an equal object every time.
         left_out: id -> why, of the objects that a filter dropped.
-        prepare: does what all objects need before any is loaded, faster than one after the other; called by who goes
-            through the whole set.
+        prepare: does what the objects of some ids need before any is loaded, faster than one after the other; called
+            when a set is gone through.
 
     Attributes:
-        spec, ids, fingerprint, left_out: as above.
+        spec, ids, fingerprint, left_out, prepare: as above.
     """
 
     def __init__(
         self, spec: str, ids: tuple[str, ...], fingerprint: str, load: Callable[[str], GraspObject],
-        left_out: Mapping[str, str] | None = None, prepare: Callable[[], None] = lambda: None,
+        left_out: Mapping[str, str] | None = None, prepare: Callable[[Iterable[str]], None] = lambda ids: None,
     ) -> None:
         if len(set(ids)) != len(ids):
             twice = sorted({i for i in ids if ids.count(i) > 1})[:5]
@@ -50,7 +50,7 @@ class ObjectSet:
         self.left_out = dict(left_out or {})
         self._index = {name: i for i, name in enumerate(ids)}
         self._load = load
-        self._prepare = prepare
+        self.prepare = prepare
         self._cache: OrderedDict[str, GraspObject] = OrderedDict()
         self._lock = threading.Lock()  # the environments of several threads share a set
 
@@ -63,7 +63,7 @@ class ObjectSet:
         return self.by_id(self.ids[index])
 
     def __iter__(self) -> Iterator[GraspObject]:
-        self._prepare()
+        self.prepare(self.ids)
         return (self.by_id(name) for name in self.ids)
 
     def __contains__(self, name: object) -> bool:
@@ -168,7 +168,8 @@ def only_half(objects: ObjectSet, half: str, spec: str) -> ObjectSet:
     if not kept:
         raise ConfigError(f"object set {spec!r}: none of its {len(objects)} objects belongs to half {half!r}")
     left_out = {name: why for name, why in objects.left_out.items() if half_of(name) == half}
-    return ObjectSet(spec, kept, json_hash([objects.fingerprint, "half", *kept]), objects.by_id, left_out)
+    fingerprint = json_hash([objects.fingerprint, "half", *kept])
+    return ObjectSet(spec, kept, fingerprint, objects.by_id, left_out, objects.prepare)
 
 
 def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
@@ -182,6 +183,11 @@ def joined(sets: list[ObjectSet], spec: str) -> ObjectSet:
     def load(name: str) -> GraspObject:
         return owner[name].by_id(name)
 
+    def prepare(names: Iterable[str]) -> None:
+        wanted = set(names)
+        for one in sets:
+            one.prepare([name for name in one.ids if name in wanted])
+
     ids = tuple(name for one in sets for name in one.ids)
     left_out = {name: why for one in sets for name, why in one.left_out.items() if name not in owner}
-    return ObjectSet(spec, ids, json_hash([one.fingerprint for one in sets]), load, left_out)
+    return ObjectSet(spec, ids, json_hash([one.fingerprint for one in sets]), load, left_out, prepare)

@@ -17,7 +17,7 @@ from toyshift.core.files import cache_dir, json_hash, read_json, write_json
 from toyshift.toys import load_objects
 from toyshift.toys.grammar import parse
 from toyshift.toys.model import GraspObject
-from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, half_of
+from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, half_of, joined, only_half
 from toyshift.toys.random_toys.splits import split_of
 from toyshift.toys.random_toys.toy_set import ACCEPTED_WIDTH
 from toyshift.toys.ycb_table import SAME_SHAPE, twin_id, ycb_table
@@ -173,6 +173,17 @@ def test_halves_are_disjoint_and_depend_on_the_id_alone() -> None:
     assert len({whole.fingerprint, a.fingerprint, b.fingerprint}) == 3
     with pytest.raises(ConfigError, match="half is 'a' or 'b', got 'c'"):
         load_objects("ycb-like?half=c")
+
+
+def test_who_goes_through_a_set_has_its_objects_prepared_together_and_no_others() -> None:
+    whole, asked = load_objects("toys:train?n=6"), []
+    counted = ObjectSet("counted", whole.ids, "1", whole.by_id, prepare=lambda ids: asked.append(list(ids)))
+    counted.by_id(whole.ids[0])
+    assert asked == []
+    half = only_half(counted, half_of(whole.ids[0]), "half")
+    for found in (counted, half, joined([half, load_objects("robosuite")], "both")):
+        assert len(list(found)) == len(found)
+    assert asked == [list(counted.ids), list(half.ids), list(half.ids)]
 
 
 def test_twins_belong_to_the_same_half_in_every_set(tmp_path: Path, ycb_folder: Callable[..., Path]) -> None:

@@ -179,4 +179,4 @@ def ycb_like_set(term: Term) -> ObjectSet:
         return found.scaled(table[name].scale) if term.variant else found
 
     fingerprint = json_hash(["ycb-like", term.variant, keys])
-    return ObjectSet(term.text, tuple(keys), fingerprint, load, prepare=lambda: build(keys))
+    return ObjectSet(term.text, tuple(keys), fingerprint, load, prepare=build)
