@@ -11,7 +11,7 @@ from torch.nn import functional
 from toyshift.policies.repairs.dbat import disagree
 from toyshift.policies.repairs.divdis import mutual
 
-SEEDS = 3
+SEEDS = 5
 
 
 def two_cues(rng: torch.Generator, count: int, correlation: float) -> tuple[Tensor, Tensor]:
