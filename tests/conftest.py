@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One thread each for the processes that share this machine's cores: threads of two processes that wait for each
+    # other take longer than one. Libraries read this when they are first imported.
+    one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+    os.environ.update({name: count for name, count in one.items() if name not in os.environ})
+
+import numpy as np
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
