@@ -1,27 +1,14 @@
-"""Fixtures of the toys room: a cache folder of the tests' own, and small meshes in the official YCB layout."""
+"""Fixtures of the toys room: small meshes in the official YCB layout."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
-
-
-@pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("cache")
-    before = os.environ.get("TOYSHIFT_CACHE")
-    os.environ["TOYSHIFT_CACHE"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["TOYSHIFT_CACHE"]
-    else:
-        os.environ["TOYSHIFT_CACHE"] = before
 
 
 @pytest.fixture

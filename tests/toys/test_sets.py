@@ -80,7 +80,10 @@ def test_toy_i_does_not_depend_on_n_and_a_set_is_the_same_in_another_process() -
     assert load_objects("toys:train?n=4&seed=1").ids != few.ids
 
 
-def test_accepted_draws_are_remembered_and_a_damaged_memory_is_harmless(own_cache: Path) -> None:
+def test_accepted_draws_are_remembered_and_a_damaged_memory_is_harmless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path))
     ids = load_objects("toys:test?n=3&seed=77").ids
     files = sorted(cache_dir("toys").glob("test-*.json"))
     assert any(len(read_json(f)) == 3 for f in files)
