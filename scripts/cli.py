@@ -52,6 +52,7 @@ TABLE = (
     ("train", "train", "trains a policy on datasets", ""),
     ("train-rl", "train_rl", "trains a policy by reinforcement learning (PPO, SAC)", ""),
     ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
+    ("check-policy", "check_policy", "says whether a policy is wired as it was trained, before any episode", ""),
     ("compare", "compare", "says which policy is better, from result files of any origin", ""),
     ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
     ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),

@@ -24,10 +24,10 @@ import tyro
 
 from toyshift.core.choices import Compensation, Purpose, Task
 from toyshift.core.errors import ConfigError
-from toyshift.core.files import json_hash, real_path, write_json
+from toyshift.core.files import json_hash, read_json, real_path, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
-from toyshift.policies.remote.options import LEROBOT
+from toyshift.policies.remote.options import LEROBOT, is_remote
 from toyshift.scripts.options import Asking, Clustered
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ class Config(
     """With --swapped: within which the hand has approached a place [m]; by default 0.04."""
     out: Path = Path("runs/evaluation")
     """Folder of the rows; an interrupted evaluation goes on where it was."""
+    interface: Literal["auto", "check", "skip"] = "auto"
+    """Whether policies are first asked if they are wired as they were trained, as `toyshift check-policy` does: auto
+    those from elsewhere (ws://, lerobot:), check all, skip none."""
     purpose: Purpose = "test"
     """Which starts: test, validation (to choose by: no choice is then made on what is reported) or collection (those of
     demonstrations with this seed)."""
@@ -190,6 +193,7 @@ def main(cfg: Config) -> dict[str, Any]:
     prints = {p: policy_fingerprint(p, cfg.remote) for p in names}  # the last that is wrong must not wait for the first
     if cfg.compares and len(set(prints.values())) == 1:
         warnings.warn(f"{' and '.join(names)} hold the same weights: nothing can be decided", stacklevel=1)
+    gates = _check_interfaces(cfg, prints)
     if cfg.swapped is not None:
         return _swapped(cfg, cfg.swapped, names)
     of_training = training_sets(list(names), cfg.sets, cfg.training_set)
@@ -242,6 +246,7 @@ def main(cfg: Config) -> dict[str, Any]:
         "overlaps": list(overlaps.values()),
         "retention": [found.to_json() for found in retained],
         FLAG: undertrained(summaries, trained_on),
+        "interface": gates,
         **({"decision": decision.to_json()} if decision else {}),
     }
     write_json(cfg.out / "results.json", result | {"manifest": facts})
@@ -257,6 +262,29 @@ def main(cfg: Config) -> dict[str, Any]:
         print(f"\nmasks shown, against the true ones\n{quality}")
     print(f"rows: {cfg.out / 'rows.parquet'}\nresults: {cfg.out / 'results.json'}")
     return result | {"out": cfg.out}
+
+
+def _check_interfaces(cfg: Config, prints: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Asks policies whether they look wired as they were trained, once in a folder of results, and warns if not."""
+    from toyshift.diagnostics.actors import EnvSpec
+    from toyshift.diagnostics.evaluation import EvaluateConfig
+    from toyshift.diagnostics.interface.asking import check_policy_interface
+
+    found = []
+    for policy, own in prints.items():
+        if policy in REFERENCES or cfg.interface == "skip" or (cfg.interface == "auto" and not is_remote(policy)):
+            continue
+        kept = cfg.out / "interface" / f"{json_hash([policy, own, cfg.env_kwargs])[:12]}.json"
+        if not kept.is_file():
+            asked = EvaluateConfig(
+                policy, cfg.training_set or cfg.sets[0], seed=cfg.seed, env=EnvSpec(cfg.env_kwargs), remote=cfg.remote
+            )
+            write_json(kept, check_policy_interface(asked).to_json())
+        report = read_json(kept)
+        if not report["sound"]:
+            warnings.warn(f"{policy} {report['verdict']}; see `toyshift check-policy`", stacklevel=1)
+        found.append(report)
+    return found
 
 
 def _swapped(cfg: Config, folder: Path, names: Mapping[str, str]) -> dict[str, Any]:

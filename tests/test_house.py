@@ -61,7 +61,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "runtime": ("act",),
         "remote": (),
     },
-    "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",), "reporting": ("comparing",)},
+    "diagnostics": {"": (), "comparing": (), "interface": (), "measuring": ("comparing",), "reporting": ("comparing",)},
     "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "quickstart": (), "studies": ()},
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
