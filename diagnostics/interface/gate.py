@@ -22,7 +22,7 @@ from toyshift.diagnostics.interface.miswirings import Interface, Observation, Pr
 
 NAMED = 0.001  # chance that a mistake is named which changes nothing; most others move a sound policy away
 RULED_OUT = 0.01  # chance that one is ruled out which changes nothing
-LEAST = 0.01  # by which actions must come nearer [standard deviations of the expert's]
+LEAST = 0.005  # by which actions must come nearer [standard deviations of the expert's]
 MOST = 3.0  # an entry's error counts no more than this [the same]: units that are wrong by 1000 do not hide the rest
 EPISODES = 3  # fewest that tell chance apart
 
@@ -167,7 +167,8 @@ def check_interface(predict: Predict, frames: ExpertFrames, interface: Interface
         nearer = base - taken_back
         p = _chance(nearer)
         told: Told = "cannot be told"
-        if nearer.mean() > LEAST and p < NAMED and _size(chunks, frames, interface) <= size + LEAST:
+        smaller = mistake.done_back is not None and _size(chunks, frames, interface) > size + LEAST
+        if nearer.mean() > LEAST and p < NAMED and not smaller:
             told = "named"
             gains[mistake.name] = nearer
         elif nearer.mean() < 0 and p < RULED_OUT:
