@@ -168,7 +168,8 @@ def check_interface(predict: Predict, frames: ExpertFrames, interface: Interface
         p = _chance(nearer)
         told: Told = "cannot be told"
         smaller = mistake.done_back is not None and _size(chunks, frames, interface) > size + LEAST
-        if nearer.mean() > LEAST and p < NAMED and not smaller:
+        alike = taken_back.mean() < idle.mean()  # else nothing is explained by it
+        if nearer.mean() > LEAST and p < NAMED and alike and not smaller:
             told = "named"
             gains[mistake.name] = nearer
         elif nearer.mean() < 0 and p < RULED_OUT:
@@ -177,9 +178,9 @@ def check_interface(predict: Predict, frames: ExpertFrames, interface: Interface
     order = sorted(gains, key=lambda name: -gains[name].mean())
     named = tuple(name for name in order if name == order[0] or _chance(gains[order[0]] - gains[name]) > RULED_OUT)
     error = float(base.mean()) - (float(gains[named[0]].mean()) if named else 0.0)
-    alike = error < idle.mean() and (bool(named) or _chance(idle - base) < RULED_OUT)
+    alike = bool(named) or bool(base.mean() < idle.mean() and _chance(idle - base) < RULED_OUT)
     frame_count, distance, of_mean = len(frames.observations), float(base.mean()), float(idle.mean())
-    return GateReport(policy, frame_count, count, distance, of_mean, tuple(signs), named, bool(alike))
+    return GateReport(policy, frame_count, count, distance, of_mean, tuple(signs), named, alike)
 
 
 def _size(chunks: Array, frames: ExpertFrames, interface: Interface) -> float:
