@@ -177,7 +177,6 @@ def check_interface(predict: Predict, frames: ExpertFrames, interface: Interface
         signs.append(Sign(mistake.name, mistake.words, float(taken_back.mean()), float(nearer.mean()), p, told))
     order = sorted(gains, key=lambda name: -gains[name].mean())
     named = tuple(name for name in order if name == order[0] or _chance(gains[order[0]] - gains[name]) > RULED_OUT)
-    error = float(base.mean()) - (float(gains[named[0]].mean()) if named else 0.0)
     alike = bool(named) or bool(base.mean() < idle.mean() and _chance(idle - base) < RULED_OUT)
     frame_count, distance, of_mean = len(frames.observations), float(base.mean()), float(idle.mean())
     return GateReport(policy, frame_count, count, distance, of_mean, tuple(signs), named, alike)
