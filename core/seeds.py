@@ -6,6 +6,7 @@ An episode has a purpose, which is in the key: a policy is never tested on a sta
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toyshift.core.choices import PURPOSES
@@ -46,6 +47,17 @@ def episode_rng(seed: int, episode: int, name: str = "", purpose: str = "collect
         raise UnknownNameError("purpose", purpose, PURPOSES)
     own = f"purpose:{purpose}" if purpose != PURPOSES[0] else ""
     return stream(seed, episode, *(_word(text) for text in (own, name) if text))
+
+
+def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str, int]:
+    """Returns the object of an episode of an evaluation and how many earlier episodes had it.
+
+    A pure function of (ids, seed, episode): episodes go through the set in rounds; each round visits every object once
+    in an order drawn from the seed.
+    """
+    round_, place = divmod(episode, len(ids))
+    order = episode_rng(seed, round_, "object-order").permutation(len(ids))
+    return ids[int(order[place])], round_
 
 
 def _word(text: str) -> int:

@@ -68,3 +68,16 @@ class World(Protocol):
     def close(self) -> None:
         """Frees what it holds."""
         ...
+
+
+def episode_options(object_id: str, episode: int, purpose: str, shift: str = "") -> dict[str, Any]:
+    """Returns the options with which a world is reset for an episode of an evaluation, whoever plays it.
+
+    Args:
+        object_id: the target, `core.seeds.object_of_episode`'s.
+        episode: its number.
+        purpose: of `core.choices.PURPOSES`.
+        shift: distance from the training distribution; "" for none.
+    """
+    own = {"episode": episode, "object": object_id, "purpose": purpose}
+    return own | ({"shift": shift} if shift else {})

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from toyshift.core.choices import Purpose
 from toyshift.core.errors import ConfigError, FileError, GraspError, RemoteError
+from toyshift.core.failures import EVENTLESS
 from toyshift.core.fields import check_fields, check_ranges
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
+from toyshift.core.outcome import Outcome
 from toyshift.core.progress import Progress
-from toyshift.core.seeds import episode_rng
+from toyshift.core.seeds import object_of_episode
 from toyshift.core.workers import Job, Pool, play, pool_at
-from toyshift.core.world import World
+from toyshift.core.world import World, episode_options
 from toyshift.diagnostics.actors import (
     BUILTIN,
     Actor,
@@ -36,7 +38,6 @@ from toyshift.diagnostics.actors import (
     open_actor,
     policy_fingerprint,
 )
-from toyshift.diagnostics.failures import EVENTLESS, failure_kind, kind_by_events, kind_by_heights
 from toyshift.diagnostics.late import LateActor, Latency
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
@@ -108,21 +109,10 @@ class EvaluateConfig:
         return ",".join(filter(None, (look_label(self.look), self.cell.label if self.cell else "")))
 
 
-def object_of_episode(ids: Sequence[str], seed: int, episode: int) -> tuple[str, int]:
-    """Returns the object of an episode and how many earlier episodes had it: a pure function of (ids, seed, episode).
-
-    Episodes go through the set in rounds; each round visits every object once in an order drawn from the seed.
-    """
-    round_, place = divmod(episode, len(ids))
-    order = episode_rng(seed, round_, "object-order").permutation(len(ids))
-    return ids[int(order[place])], round_
-
-
 def reset_options(config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
     """Returns the options with which an environment is reset for one episode."""
-    own = {"episode": episode, "object": object_id, "purpose": config.purpose}
     unseen = {"observe": False} if config.env.simulated else {}  # actors look for themselves
-    return own | unseen | ({"shift": config.shift} if config.shift else {})
+    return episode_options(object_id, episode, config.purpose, config.shift) | unseen
 
 
 def begin_episode(world: World, config: EvaluateConfig, object_id: str, episode: int) -> None:
@@ -158,39 +148,21 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     that diverges are outcomes, not errors.
     """
     start = time.perf_counter()
-    highest = height = penetration = 0.0
-    steps, success, contact, penetrated = 0, False, None, False
-    events = ""
+    outcome = Outcome(object_id, world.lift_height)
     watch: Watch | None = None
+    planned = True
     try:
         begin_episode(world, config, object_id, episode)
         watch = Watch(config.cell, world) if config.cell else None
-        for steps, info in enumerate(act_out(actor, world, config, episode), 1):  # noqa: B007
-            height = float(info["lift_height"])
-            highest = max(highest, height, float(info.get("max_height", height)))
-            touched = info.get("touched")
-            contact = contact if touched is None else bool(touched) or bool(contact)
-            penetration = max(penetration, float(info.get("penetration", 0.0)))
-            penetrated = penetrated or not info.get("predicates", {}).get("not_penetrated", True)
-            success = bool(info["is_success"])
+        for info in act_out(actor, world, config, episode):
+            outcome.add(info)
             if watch:
                 watch.look()
-        if "events" in info:
-            events = " ".join(f"{name}@{step}" for step, name in info["events"])
-            kind = kind_by_events([name for _, name in info["events"]])
-        else:
-            kind = kind_by_heights(highest, height, contact, world.lift_height)
-        unstable, wrong = bool(info.get("unstable")), info.get("lifted_object", "") not in ("", object_id)
-        success = success and not unstable
-        failure = failure_kind(success, kind, unstable, wrong, penetrated)
     except GraspError:
-        failure = "no_plan"
-    approached = watch.approached(unstable=failure == "unstable") if watch else ""
-    seconds = time.perf_counter() - start
-    return {
-        "success": success, "max_height": highest, "steps": steps, "failure": failure, "wall_s": seconds,
-        "penetration": penetration, "approached": approached, "events": events,
-    }  # fmt: skip
+        planned = False
+    columns = outcome.columns() if planned else outcome.columns() | {"failure": "no_plan", "events": ""}
+    approached = watch.approached(unstable=columns["failure"] == "unstable") if watch else ""
+    return columns | {"wall_s": time.perf_counter() - start, "approached": approached}
 
 
 @contextlib.contextmanager

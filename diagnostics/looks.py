@@ -20,6 +20,7 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import track
+from toyshift.core.seeds import object_of_episode
 from toyshift.core.workers import Job, core_count, play
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
@@ -35,7 +36,6 @@ from toyshift.diagnostics.evaluation import (
     EvaluateConfig,
     act_out,
     begin_episode,
-    object_of_episode,
     opened_session,
     served,
 )

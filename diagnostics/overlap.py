@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from toyshift.diagnostics.evaluation import EvaluateConfig, object_of_episode
+from toyshift.core.seeds import object_of_episode
+from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.seen import seen_objects
 from toyshift.policies.provenance import trained_on
 

@@ -20,6 +20,7 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import Progress
+from toyshift.core.seeds import object_of_episode
 from toyshift.core.workers import Job, Pool, play, pool_at
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import Actor
@@ -27,7 +28,6 @@ from toyshift.diagnostics.evaluation import (
     EvaluateConfig,
     RowsInProgress,
     begin_episode,
-    object_of_episode,
     opened_session,
     opening_on,
     play_row,

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.errors import ConfigError, ToyShiftError
+from toyshift.core.failures import BY_EVENTS, BY_HEIGHTS
 from toyshift.diagnostics.comparing.counts import Counts
 from toyshift.diagnostics.comparing.pairs import Matched, match
 from toyshift.diagnostics.comparing.trials import Side, Trial
 from toyshift.diagnostics.comparing.versus import shared_cells
-from toyshift.diagnostics.failures import BY_EVENTS, BY_HEIGHTS
 from toyshift.diagnostics.statistics import holm
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.progress import Progress
+from toyshift.core.seeds import object_of_episode
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import BUILTIN, FolderActor, OracleActor, with_instruction
-from toyshift.diagnostics.evaluation import EvaluateConfig, begin_episode, object_of_episode, opened_session, served
+from toyshift.diagnostics.evaluation import EvaluateConfig, begin_episode, opened_session, served
 from toyshift.diagnostics.interface.gate import ExpertFrames, GateReport, check_interface, interface_of
 from toyshift.diagnostics.interface.miswirings import Observation
 

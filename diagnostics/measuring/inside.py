@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.progress import track
+from toyshift.core.seeds import object_of_episode
 from toyshift.diagnostics.actors import (
     EnvSpec,
     OracleActor,
@@ -29,7 +30,6 @@ from toyshift.diagnostics.actors import (
     policy_fingerprint,
     with_instruction,
 )
-from toyshift.diagnostics.evaluation import object_of_episode
 from toyshift.diagnostics.looks import states_along
 from toyshift.diagnostics.sensitivity import SensitivityConfig
 from toyshift.policies.network.policy import Policy

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from toyshift.core.failures import FAILURES
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.diversity import Diversity
-from toyshift.diagnostics.failures import FAILURES
 from toyshift.diagnostics.reporting.charts import thin
 from toyshift.diagnostics.reporting.data import Curve, ObjectPanel, Repair, ReportData, SensitivityPanel
 from toyshift.diagnostics.reporting.names import Names

@@ -14,6 +14,7 @@ import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ContractError, FileError, GraspError, MissingDependencyError, UnknownNameError
+from toyshift.core.failures import BY_HEIGHTS
 from toyshift.core.workers import Pool, worker_pool
 from toyshift.diagnostics import evaluation
 from toyshift.diagnostics.actors import (
@@ -29,14 +30,12 @@ from toyshift.diagnostics.evaluation import (
     EvaluateConfig,
     evaluate,
     evaluate_all,
-    object_of_episode,
     opening_on,
     reset_options,
     run_episode,
     run_key,
     served,
 )
-from toyshift.diagnostics.failures import BY_HEIGHTS
 from toyshift.diagnostics.rows import read_rows, read_rows_manifest, write_rows
 from toyshift.envs.shifts import Shifts
 from toyshift.toys import load_objects
@@ -44,7 +43,7 @@ from toyshift.toys import load_objects
 FAKE = '''
 import numpy as np
 from toyshift.core.contract import ActionContract, ObservationContract
-from toyshift.core.seeds import episode_rng
+from toyshift.core.seeds import episode_rng, object_of_episode
 from toyshift.envs import Look
 
 CONTRACT = ActionContract("eef_delta", ("dx", "grip"), ("m", "1"), (-0.05, 0.0), (0.05, 1.0), 20.0, ("j1",))

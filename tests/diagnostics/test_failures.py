@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toyshift.data.grasping.choose import make_expert
-from toyshift.diagnostics.actors import EnvSpec
-from toyshift.diagnostics.evaluation import EvaluateConfig, run_episode
-from toyshift.diagnostics.failures import (
+from toyshift.core.failures import (
     ALWAYS,
     BY_EVENTS,
     BY_HEIGHTS,
@@ -23,6 +20,9 @@ from toyshift.diagnostics.failures import (
     kind_by_events,
     kind_by_heights,
 )
+from toyshift.data.grasping.choose import make_expert
+from toyshift.diagnostics.actors import EnvSpec
+from toyshift.diagnostics.evaluation import EvaluateConfig, run_episode
 from toyshift.envs import GraspEnv
 from toyshift.envs.tasks import events
 
