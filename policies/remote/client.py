@@ -1,13 +1,10 @@
-"""A policy behind a server that speaks openpi's websocket protocol, with the interface of an `ActingPolicy`."""
+"""A policy behind a server that speaks openpi's or vla-eval's protocol, with the interface of an `ActingPolicy`."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -15,23 +12,19 @@ from toyshift.core.arrays import Float32
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
 from toyshift.core.files import content_hash
-from toyshift.policies.remote.access import API_KEY
 from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipped
 from toyshift.policies.remote.keys import ALL, Keys, Translator
-from toyshift.policies.remote.options import SOCKETS, RemoteOptions
-from toyshift.policies.remote.session import ACKNOWLEDGE, CONTROL, PROTOCOL, START
-from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
-
-CONNECT_SECONDS = 10.0
-SHOWN = 600  # characters of a server's error text
-RERUN = "finished episodes are kept: once it is there again, the same command goes on"
+from toyshift.policies.remote.lines import Line, OpenpiLine
+from toyshift.policies.remote.options import VLA_EVAL, RemoteOptions
+from toyshift.policies.remote.session import PROTOCOL
+from toyshift.policies.remote.wire import pack
 
 
 class RemotePolicy:
     """Connects, reads what the server says about its policy, and asks it for chunks of actions.
 
     Args:
-        url: ws://HOST:PORT or wss://HOST:PORT.
+        url: ws://HOST:PORT or wss://HOST:PORT (openpi's protocol), or vla-eval:HOST:PORT.
         options: what the user says about it.
         name: name in tables; what the server calls it, or host and port.
 
@@ -50,11 +43,9 @@ class RemotePolicy:
 
     def __init__(self, url: str, options: RemoteOptions | None = None, name: str = "") -> None:
         self.url, self.options = url, options or RemoteOptions()
-        self.where = _host_and_port(url)
-        self._websockets = websockets_package()
-        self._socket: Any = None
-        self._opened = contextlib.ExitStack()
-        self.metadata = self._connect()
+        self._line = _line(url, self.options.timeout)
+        self.where = self._line.where
+        self.metadata = self._line.connect()
         said = self.metadata.get("toyshift", {})
         if said and (not isinstance(said, dict) or said.get("protocol") != PROTOCOL):
             spoken = said.get("protocol") if isinstance(said, dict) else said
@@ -68,7 +59,8 @@ class RemotePolicy:
         self._sizes = {str(camera): size for camera, size in said.get("images", {}).items()}
         self._actions = self._stated_actions()
         self._keys = self._stated_keys(said)
-        self.execute = int(said.get("execute", 0)) or self.options.execute or self._actions.execute
+        said_to_execute = int(said.get("execute", 0))
+        self.execute = said_to_execute or self.options.execute or self._line.execute or self._actions.execute
         if self.options.execute not in (0, self.execute):
             raise ConfigError(
                 f"{self.where} says that {self.execute} actions of a chunk are to be executed, and may count on it; "
@@ -156,13 +148,12 @@ class RemotePolicy:
 
     def reset(self) -> None:
         """Begins an episode; connects again where an idle connection was lost since the last one."""
-        if self._socket is None or self._socket.state.name != "OPEN":
+        if not self._line.is_open:
             before = self.fingerprint
-            self.metadata = self._connect()
+            self.metadata = self._line.connect()
             if self.fingerprint != before:
                 raise RemoteError(f"another policy answers at {self.where} than at the beginning of this evaluation")
-        if self._starts_episodes and self._ask({CONTROL: START}).get(ACKNOWLEDGE) != START:
-            raise RemoteError(f"{self.where} said that it knows {START!r} and does not acknowledge it")
+        self._line.begin(tells=self._starts_episodes)
 
     def act(self, observation: Mapping[str, Any]) -> Float32:
         """Returns the (K, A) physical actions to execute, inside the action contract's bounds.
@@ -175,7 +166,7 @@ class RemotePolicy:
             ContractError: the answer is no chunk of finite actions of the right size, or shorter than what is to be
                 executed.
         """
-        answer = self._ask(self._translate(observation))
+        answer = self._line.ask(self._translate(observation))
         if "actions" not in answer:
             sent = ", ".join(map(str, answer)) or "nothing"
             raise ContractError(f"{self.where} answered without 'actions'; it sent: {sent}")
@@ -201,70 +192,13 @@ class RemotePolicy:
         return np.stack([chunk[:shortest] for chunk in chunks])
 
     def close(self) -> None:
-        self._socket = None
-        self._opened.close()
-
-    # ---------------------------------------------------------------- the connection
-
-    def _connect(self) -> dict[str, Any]:
-        self.close()
-        key = os.environ.get(API_KEY)
-        errors = self._websockets.exceptions
-        try:
-            # No pings: a server that computes in its event loop does not answer them. No proxy: policies are near.
-            self._socket = self._opened.enter_context(self._websockets.sync.client.connect(
-                self.url, compression=None, max_size=MAX_BYTES, open_timeout=CONNECT_SECONDS, close_timeout=2,
-                ping_interval=None, proxy=None,
-                additional_headers={"Authorization": f"Api-Key {key}"} if key else None,
-            ))  # fmt: skip
-            greeting = self._socket.recv(timeout=CONNECT_SECONDS)
-        except (OSError, errors.WebSocketException) as error:
-            self.close()
-            what, help_ = f"no policy server answers at {self.where}", f"start it, or correct --policy {self.url}"
-            if getattr(getattr(error, "response", None), "status_code", 0) == 401:
-                what, help_ = f"the policy server at {self.where} wants a key", f"set {API_KEY} to the one it knows"
-            raise RemoteError(f"{what} ({_reason(error)}); {help_}; {RERUN}") from error
-        if isinstance(greeting, str):
-            raise RemoteError(f"{self.where} refuses: {greeting.strip()[-SHOWN:]}")
-        return unpack(greeting, self.where)
-
-    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Sends a message and returns the answer to it; after an error the connection is closed."""
-        if self._socket is None:
-            raise RemoteError(f"the connection to {self.where} was lost; {RERUN}")
-        try:
-            self._socket.send(pack(message))
-            answer = self._socket.recv(timeout=self.options.timeout)
-        except TimeoutError as error:
-            self.close()  # the answer may still come, and would be taken for that of the next observation
-            late = f"has not answered within {self.options.timeout:g} s; --remote-timeout waits longer"
-            raise RemoteError(f"{self.where} {late}; {RERUN}") from error
-        except (OSError, self._websockets.exceptions.ConnectionClosed) as error:
-            self.close()
-            raise RemoteError(f"{self.where} closed the connection ({_reason(error)}); {RERUN}") from error
-        if isinstance(answer, str):
-            self.close()
-            raise RemoteError(f"{self.where} answered with an error: {answer.strip()[-SHOWN:]}")
-        return unpack(answer, self.where)
+        self._line.close()
 
 
-def _reason(error: Exception) -> str:
-    told = str(getattr(error, "strerror", None) or error) or type(error).__name__
-    body = getattr(getattr(error, "response", None), "body", None) or b""  # of a server that refuses the handshake
-    return f"{told}: {body[:SHOWN].decode(errors='replace').strip()}" if body else told
+def _line(policy: str, timeout: float) -> Line:
+    """Returns the line, not yet connected, to a server of the protocol that an address names."""
+    if not policy.startswith(VLA_EVAL):
+        return OpenpiLine(policy, timeout)
+    from toyshift.policies.remote.vla_eval_line import VlaEvalLine
 
-
-def _host_and_port(url: str) -> str:
-    """Returns HOST:PORT of a ws:// or wss:// address.
-
-    Raises:
-        ConfigError: there is no host, or the port is no number.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "wss" else 80)
-    except ValueError as error:
-        raise ConfigError(f"{url!r} is no address of a policy server ({error}); write ws://HOST:PORT") from error
-    if not url.startswith(SOCKETS) or not parts.hostname:
-        raise ConfigError(f"{url!r} is no address of a policy server; write ws://HOST:PORT")
-    return f"{parts.hostname}:{port}"
+    return VlaEvalLine(policy, timeout)

@@ -12,11 +12,12 @@ from toyshift.core.files import BY_HAND, read_json
 
 SOCKETS = ("ws://", "wss://")
 LEROBOT = "lerobot:"
+VLA_EVAL = "vla-eval:"
 
 
 def is_remote(policy: str) -> bool:
-    """Whether a policy is asked over a connection: ws://HOST:PORT, wss://HOST:PORT or lerobot:DIR."""
-    return policy.startswith((*SOCKETS, LEROBOT))
+    """Whether a policy is asked over a connection: ws://HOST:PORT, wss://HOST:PORT, vla-eval:HOST:PORT or lerobot:DIR."""
+    return policy.startswith((*SOCKETS, LEROBOT, VLA_EVAL))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,39 +50,47 @@ def websockets_package() -> Any:
     return websockets
 
 
-def pack(message: dict[str, Any]) -> bytes:
+def pack(message: dict[str, Any], tag: Callable[[Any], Any] | None = None) -> bytes:
     """Returns the bytes of a message.
+
+    Args:
+        message: what is sent.
+        tag: what stands for an array or a NumPy scalar; by default openpi's tagged maps.
 
     Raises:
         RemoteError: it holds something that is no number, text, list, map or array of numbers.
     """
     try:
-        packed: bytes = msgpack_package().packb(message, default=_tag)
+        packed: bytes = msgpack_package().packb(message, default=tag or _tag)
     except (TypeError, ValueError, OverflowError) as error:
         raise RemoteError(f"this message cannot be sent: {error}") from error
     return packed
 
 
-def unpack(data: bytes, sender: str) -> dict[str, Any]:
+def unpack(
+    data: bytes, sender: str, untag: Callable[[dict[Any, Any]], Any] | None = None, protocol: str = "openpi's protocol"
+) -> dict[str, Any]:
     """Returns the message in these bytes; arrays in it are copies.
 
     Args:
         data: one binary frame.
         sender: who sent it, for the error.
+        untag: the array or number that a map stands for, or the map; by default of openpi's tagged maps.
+        protocol: likewise, for the error.
 
     Raises:
         RemoteError: the bytes are truncated or no msgpack, the message is no map, nested too deep or of too many
             entries, or an array is no array of numbers of that shape.
     """
     msgpack = msgpack_package()
-    count = _Count()
+    count = _Count(untag or _untag)
     try:
         message = msgpack.unpackb(
             data, object_hook=count.mapped, list_hook=count.listed, max_array_len=LONGEST, max_map_len=LONGEST,
             max_str_len=MOST, max_ext_len=0,
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, OverflowError, msgpack.exceptions.UnpackException) as error:
-        what = f"{len(data)} bytes that are no message of openpi's protocol"
+        what = f"{len(data)} bytes that are no message of {protocol}"
         reason = "nested too deep" if isinstance(error, msgpack.exceptions.StackError) else error
         raise RemoteError(f"{sender} sent {what}: {reason}") from error
     if not isinstance(message, dict):
@@ -102,8 +111,8 @@ def _tag(value: Any) -> dict[bytes, Any]:
 class _Count:
     """Counts the entries of a message's lists and maps while it is read, and how deep they are nested."""
 
-    def __init__(self) -> None:
-        self._entries = 0
+    def __init__(self, untag: Callable[[dict[Any, Any]], Any]) -> None:
+        self._untag, self._entries = untag, 0
         self._depths: dict[int, int] = {}  # of those whose parent is not there yet, by id
 
     def _count(self, value: Any, inside: Any) -> None:
@@ -123,7 +132,7 @@ class _Count:
     def mapped(self, value: dict[Any, Any]) -> Any:
         """Returns a map, or the array or number that it stands for."""
         self._count(value, value.values())
-        out = _untag(value)
+        out = self._untag(value)
         if out is not value:
             del self._depths[id(value)]
         return out
@@ -150,7 +159,12 @@ def _untag(value: dict[Any, Any]) -> Any:
         return _number(_dtype(value[b"dtype"]), value[b"data"])
     if b"__ndarray__" not in value:
         return value
-    dtype, shape, data = _dtype(value[b"dtype"]), tuple(value[b"shape"]), value[b"data"]
+    return array_of(value[b"dtype"], value[b"shape"], value[b"data"])
+
+
+def array_of(dtype_name: Any, sides: Any, data: Any) -> NDArray[Any]:
+    """Returns an array, a copy, by what travels for it; raises ValueError where it is no array of numbers."""
+    dtype, shape = _dtype(dtype_name), tuple(sides)
     if not isinstance(data, bytes) or any(not isinstance(side, int) or side < 0 for side in shape):
         raise ValueError(f"an array of shape {shown(shape)} with {type(data).__name__} for its data")
     if (size := math.prod(shape) * dtype.itemsize) != len(data):

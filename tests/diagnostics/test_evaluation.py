@@ -15,6 +15,7 @@ import pytest
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ContractError, FileError, GraspError, MissingDependencyError, UnknownNameError
 from toyshift.core.failures import BY_HEIGHTS
+from toyshift.core.seeds import object_of_episode
 from toyshift.core.workers import Pool, worker_pool
 from toyshift.diagnostics import evaluation
 from toyshift.diagnostics.actors import (
