@@ -13,7 +13,7 @@ ACTION_MODES = ("joint_pos", "joint_delta", "eef_delta", "eef_pose")
 COMPENSATIONS = ("skip", "none", "wait")
 DATASET_FORMATS = ("lerobot", "rlds", "robomimic")  # the first one recognises its folders first
 DEVICES = ("auto", "cpu", "cuda")
-DIALECTS = ("toyshift", "droid")  # of clients of `toyshift serve`
+DIALECTS = ("toyshift", "droid", "vla-eval")  # of clients of `toyshift serve`
 # of `toyshift.envs.VARIANTS`
 ENVIRONMENTS = tuple(f"toyshift/{name}-v0" for name in (
     "Grasp", "GraspRelaxed", "GraspClutter", "GraspState", "Pick", "PickTwo", "PickSix",

@@ -214,3 +214,17 @@ def require_same_observations(a: ObservationContract, b: ObservationContract, na
         if extra := [entry for entry in (*mine.state_names, *mine.environment_state_names) if entry not in entries]:
             different.append(f"state entries only in {name}: {', '.join(extra)}")
     raise _differ("observation", name_a, name_b, different or ["the order of cameras or state entries"])
+
+
+def environment_options(actions: ActionContract, observations: ObservationContract) -> dict[str, Any]:
+    """Returns the options of an environment that acts and shows as a policy's contracts say.
+
+    What a contract cannot say is not among them: the pose of a camera of its own, the robot.
+    """
+    sides = {side for _, size in observations.cameras for side in size}
+    chosen: dict[str, Any] = {"action_mode": actions.mode, "cameras": observations.camera_names}
+    if len(sides) == 1:
+        chosen["image_size"] = next(iter(sides))
+    else:  # a camera with a pose of its own must be given: a policy does not know where it stood
+        chosen["cameras"] = tuple({"name": name, "size": list(size)} for name, size in observations.cameras)
+    return chosen | ({"environment_state": True} if observations.environment_state_names else {})

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from toyshift.core.arrays import Array, Float32
-from toyshift.core.contract import TASK, ActionContract, require_same_contract, require_same_observations
+from toyshift.core.contract import (
+    TASK,
+    ActionContract,
+    environment_options,
+    require_same_contract,
+    require_same_observations,
+)
 from toyshift.core.errors import FileError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.core.seeds import episode_rng
@@ -203,16 +209,7 @@ def _folder_fingerprint(folder: Path) -> str:
 
 def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns environment arguments with those that the policy's contracts fix filled in; given ones win."""
-    cameras = policy.observation_contract.cameras
-    sides = {side for _, size in cameras for side in size}
-    filled: dict[str, Any] = {"action_mode": policy.action_contract.mode, "cameras": tuple(name for name, _ in cameras)}
-    if len(sides) == 1:
-        filled["image_size"] = next(iter(sides))
-    else:  # a camera with a pose of its own must be given: a policy does not know where it stood
-        filled["cameras"] = tuple({"name": name, "size": list(size)} for name, size in cameras)
-    if policy.observation_contract.environment_state_names:
-        filled["environment_state"] = True
-    return filled | dict(kwargs)
+    return environment_options(policy.action_contract, policy.observation_contract) | dict(kwargs)
 
 
 def with_instruction(observation: Mapping[str, Any], world: World) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Serves a policy over openpi's websocket protocol.
+"""Serves a policy over openpi's websocket protocol, or vla-eval's.
 
 toyshift serve --policy runs/detpool --port 8000
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core import interrupts
 from toyshift.core.choices import Device, Dialect, RobotName
 from toyshift.core.errors import ConfigError
-from toyshift.policies.remote.access import LIMITS, Access, Limits, read_key
+from toyshift.policies.remote.access import API_KEY, LIMITS, Access, Limits, read_key
 from toyshift.scripts.options import Common
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Config(Common, port=(0, 65535), max_message=(0, 1024), **LIMITS):
     masks: str = ""
     """How masks are found here: detector or module:name, as for `toyshift evaluate`; by default clients send them."""
     dialect: Dialect = "toyshift"
-    """What clients speak: our keys and actions, or those of openpi's DROID example, for policies of joint_delta."""
+    """What clients speak: our keys and actions, those of openpi's DROID example, for policies of joint_delta, or
+    vla-eval's protocol (needs vla-eval)."""
     robot: RobotName | None = None
     """Whose arm clients of DROID move, by default the panda's; for --dialect droid."""
     device: Device = "cpu"
@@ -64,11 +65,15 @@ class Config(Common, port=(0, 65535), max_message=(0, 1024), **LIMITS):
 def main(cfg: Config) -> dict[str, Any]:
     """Serves a policy over openpi's websocket protocol until Ctrl-C or SIGTERM; see docs/remote_policies.md.
 
-    Example: toyshift serve --policy runs/detpool --port 8000
+    Examples:
+        toyshift serve --policy runs/detpool --port 8000
+        toyshift serve --policy runs/detpool --port 8001 --dialect vla-eval
     """
     from toyshift.diagnostics.actors import BUILTIN, load_acting_policy, policy_fingerprint
     from toyshift.policies.remote.server import PolicyServer
 
+    if cfg.robot and cfg.dialect != "droid":
+        raise ConfigError(f"--robot {cfg.robot} goes with --dialect droid; leave it out")
     if str(cfg.policy) in BUILTIN:
         raise ConfigError(f"{cfg.policy} lives in the simulator; serve the folder of a trained policy or a bundle")
     key = "" if cfg.open and cfg.api_key_file is None else read_key(cfg.api_key_file)
@@ -77,6 +82,8 @@ def main(cfg: Config) -> dict[str, Any]:
     limits = Limits(cfg.clients, cfg.rate, cfg.handshake, cfg.idle, cfg.max_message * 2**20)
     fingerprint = policy_fingerprint(str(cfg.policy))
     policy = load_acting_policy(str(cfg.policy), cfg.device)
+    if cfg.dialect == "vla-eval":
+        return {"policy": cfg.policy, "port": _serve_vla_eval(cfg, policy, fingerprint, access)}
     open_session, metadata, limits = _dialect(cfg, policy, fingerprint, limits)
     with interrupts.told_to_end() as wait:
         server = PolicyServer(open_session, metadata, cfg.host, cfg.port, access, limits)
@@ -98,8 +105,6 @@ def _dialect(
     """Returns what opens a client's session, what clients are told first, and the limits."""
     from toyshift.policies.remote.session import PolicySession, policy_metadata
 
-    if cfg.robot and cfg.dialect != "droid":
-        raise ConfigError(f"--robot {cfg.robot} goes with --dialect droid; leave it out")
     finder = _mask_finder(cfg.masks, policy)
     if cfg.dialect == "toyshift":
         return lambda: PolicySession(policy, finder()), policy_metadata(policy, fingerprint, cfg.masks), limits
@@ -109,6 +114,35 @@ def _dialect(
     arm = _arm(cfg.robot or "panda", policy)
     limits = dataclasses.replace(limits, max_bytes=limits.max_bytes or droid.MAX_BYTES)
     return lambda: droid.DroidSession(policy, arm, finder()), droid.droid_metadata(policy, fingerprint), limits
+
+
+def _serve_vla_eval(cfg: Config, policy: Any, fingerprint: str, access: Access) -> int:
+    """Serves as a model server of vla-eval until the end, and returns the port.
+
+    Raises:
+        ConfigError: something is asked for that its protocol does not know.
+        MissingDependencyError: vla-eval is not there, or in another version.
+    """
+    if access.key or access.tls_cert:
+        told = "vla-eval's protocol knows neither keys nor certificates"
+        raise ConfigError(f"--dialect vla-eval: {told}; leave --api-key-file, {API_KEY} and --tls-cert out")
+    if cfg.max_message or Limits(cfg.clients, cfg.rate, cfg.handshake, cfg.idle) != Limits():
+        names = "--clients, --rate, --handshake, --idle and --max-message"
+        raise ConfigError(f"--dialect vla-eval: vla-eval's server knows no such limits; leave {names} out")
+    from toyshift.policies.remote.session import PolicySession
+    from toyshift.policies.remote.vla_eval_server import PolicyModelServer, serve_until
+
+    finder = _mask_finder(cfg.masks, policy)
+    server = PolicyModelServer(policy, fingerprint, lambda: PolicySession(policy, finder()), cfg.masks)
+    with interrupts.told_to_end() as wait:
+
+        def listening(port: int) -> None:
+            trial = f"toyshift evaluate --policy vla-eval:localhost:{port}"
+            where = f"{cfg.host}:{port}, in vla-eval's protocol"
+            print(f"serving {policy.name} at {where}, Ctrl-C ends it; try: {trial}", flush=True)
+            wait()
+
+        return serve_until(server, cfg.host, cfg.port, listening)
 
 
 def _mask_finder(text: str, policy: Any) -> Callable[[], Any]:

@@ -104,11 +104,11 @@ class RemotePolicy:
         if "keys" in said:
             return Keys(**said["keys"])
         if self.observation_contract is not None:
-            keys = Keys.read("toyshift")
+            keys = Keys.read(self._line.keys)
             return keys if said.get("needs_masks", True) else dataclasses.replace(keys, masks={})
         raise ConfigError(
             f"{self.where} does not say how it calls observations: "
-            "--remote-keys libero, droid, lerobot or FILE.json; see docs/remote_policies.md"
+            "--remote-keys libero, droid, lerobot, vla-eval, vla-eval-libero or FILE.json; see docs/remote_policies.md"
         )
 
     def env_arguments(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:

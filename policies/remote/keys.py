@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 from scipy.spatial.transform import Rotation
 
+from toyshift.core import vla_eval_terms
 from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import (
     ENVIRONMENT_STATE,
@@ -43,6 +44,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         # axis of approach
         "hand_turn": math.pi / 2, "prompt": "prompt", "resize": 224,
     },
+    # vla-eval's habit, with our masks beside it; a dot makes a map (see `vla_eval_line`)
+    "vla-eval": {
+        "images": {f"{vla_eval_terms.IMAGES}.{ALL}": ALL}, "masks": {f"{vla_eval_terms.MASKS}.{ALL}": ALL},
+        "state": {vla_eval_terms.STATE: [ALL]}, "environment_state": vla_eval_terms.ENVIRONMENT_STATE,
+        "prompt": vla_eval_terms.PROMPT,
+    },
     "droid": {
         "images": {"observation/exterior_image_1_left": "front", "observation/wrist_image_left": "wrist"},
         "state": {
@@ -51,6 +58,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "prompt": "prompt", "resize": 224,
     },
+}  # fmt: skip
+# what vla-eval's own LIBERO benchmark sends to its model servers; actions are the preset "libero"
+PRESETS["vla-eval-libero"] = PRESETS["libero"] | {
+    "images": {"images.agentview": "front", "images.wrist": "wrist"},
+    "state": {"states": PRESETS["libero"]["state"]["observation/state"]},
+    "prompt": vla_eval_terms.PROMPT, "resize": 256,
 }  # fmt: skip
 
 

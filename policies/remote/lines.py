@@ -30,6 +30,7 @@ class Line(abc.ABC):
     Attributes:
         where: host and port, for messages.
         execute: actions of a chunk to execute where nobody says how many; 0 leaves it to what is stated of the actions.
+        keys: preset of how observations are called, for a server that says our contracts.
 
     Raises:
         ConfigError: no such address.
@@ -37,6 +38,7 @@ class Line(abc.ABC):
     """
 
     execute = 0
+    keys = "toyshift"
 
     def __init__(self, policy: str, timeout: float) -> None:
         self._policy, self._timeout = policy, timeout
@@ -93,7 +95,7 @@ class Line(abc.ABC):
             self.close()
             what, help_ = f"no policy server answers at {self.where}", f"start it, or correct --policy {self._policy}"
             if silent:
-                help_ = "something listens there and says nothing: ws:// is openpi's protocol, vla-eval: that of vla-eval"
+                help_ = "it listens and says nothing: ws:// is for openpi's protocol, vla-eval: for that of vla-eval"
             if getattr(getattr(error, "response", None), "status_code", 0) == 401:
                 what, help_ = f"the policy server at {self.where} wants a key", f"set {API_KEY} to the one it knows"
             raise RemoteError(f"{what} ({_reason(error)}); {help_}; {RERUN}") from error

@@ -16,7 +16,7 @@ VLA_EVAL = "vla-eval:"
 
 
 def is_remote(policy: str) -> bool:
-    """Whether a policy is asked over a connection: ws://HOST:PORT, wss://HOST:PORT, vla-eval:HOST:PORT or lerobot:DIR."""
+    """Whether a policy is asked over a connection: ws(s)://HOST:PORT, vla-eval:HOST:PORT or lerobot:DIR."""
     return policy.startswith((*SOCKETS, LEROBOT, VLA_EVAL))
 
 
