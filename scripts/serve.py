@@ -77,13 +77,15 @@ def main(cfg: Config) -> dict[str, Any]:
     if str(cfg.policy) in BUILTIN:
         raise ConfigError(f"{cfg.policy} lives in the simulator; serve the folder of a trained policy or a bundle")
     key = "" if cfg.open and cfg.api_key_file is None else read_key(cfg.api_key_file)
+    if cfg.dialect == "vla-eval":
+        _check_vla_eval(cfg, key)
     access = Access(key, cfg.open, cfg.tls_cert, cfg.tls_key)
     access.check(cfg.host)
     limits = Limits(cfg.clients, cfg.rate, cfg.handshake, cfg.idle, cfg.max_message * 2**20)
     fingerprint = policy_fingerprint(str(cfg.policy))
     policy = load_acting_policy(str(cfg.policy), cfg.device)
     if cfg.dialect == "vla-eval":
-        return {"policy": cfg.policy, "port": _serve_vla_eval(cfg, policy, fingerprint, access)}
+        return {"policy": cfg.policy, "port": _serve_vla_eval(cfg, policy, fingerprint)}
     open_session, metadata, limits = _dialect(cfg, policy, fingerprint, limits)
     with interrupts.told_to_end() as wait:
         server = PolicyServer(open_session, metadata, cfg.host, cfg.port, access, limits)
@@ -116,19 +118,22 @@ def _dialect(
     return lambda: droid.DroidSession(policy, arm, finder()), droid.droid_metadata(policy, fingerprint), limits
 
 
-def _serve_vla_eval(cfg: Config, policy: Any, fingerprint: str, access: Access) -> int:
-    """Serves as a model server of vla-eval until the end, and returns the port.
-
-    Raises:
-        ConfigError: something is asked for that its protocol does not know.
-        MissingDependencyError: vla-eval is not there, or in another version.
-    """
-    if access.key or access.tls_cert:
+def _check_vla_eval(cfg: Config, key: str) -> None:
+    """Raises ConfigError for what is asked for and vla-eval's server does not know."""
+    if key or cfg.tls_cert or cfg.tls_key:
         told = "vla-eval's protocol knows neither keys nor certificates"
         raise ConfigError(f"--dialect vla-eval: {told}; leave --api-key-file, {API_KEY} and --tls-cert out")
     if cfg.max_message or Limits(cfg.clients, cfg.rate, cfg.handshake, cfg.idle) != Limits():
         names = "--clients, --rate, --handshake, --idle and --max-message"
         raise ConfigError(f"--dialect vla-eval: vla-eval's server knows no such limits; leave {names} out")
+
+
+def _serve_vla_eval(cfg: Config, policy: Any, fingerprint: str) -> int:
+    """Serves as a model server of vla-eval until the end, and returns the port.
+
+    Raises:
+        MissingDependencyError: vla-eval is not there, or in another version.
+    """
     from toyshift.policies.remote.session import PolicySession
     from toyshift.policies.remote.vla_eval_server import PolicyModelServer, serve_until
 

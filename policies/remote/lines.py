@@ -169,6 +169,6 @@ def _address(policy: str) -> tuple[str, str]:
         port = parts.port or (443 if parts.scheme == "wss" else 80)
     except ValueError as error:
         raise ConfigError(f"{policy!r} is no address of a policy server ({error}); {wanted}") from error
-    if not url.startswith(SOCKETS) or not parts.hostname:
+    if not url.startswith(SOCKETS) or not parts.hostname or parts.path.startswith("//"):
         raise ConfigError(f"{policy!r} is no address of a policy server; {wanted}")
     return url, f"{parts.hostname}:{port}"
