@@ -29,7 +29,8 @@ ACTIONS = ActionContract("eef_delta", ("dx", "gripper"), ("m", "1"), (-0.05, 0.0
 OBSERVATIONS = ObservationContract((("front", (8, 12)),), ("j1", "x"))
 SEEN = {
     "pixels": {"front": np.arange(288, dtype=np.uint8).reshape(8, 12, 3)},
-    "masks": {"front": np.eye(8, 12, dtype=np.uint8)}, "agent_pos": np.array([0.5, -1.5], np.float32), "task": "pick up the mug",
+    "masks": {"front": np.eye(8, 12, dtype=np.uint8)},
+    "agent_pos": np.array([0.5, -1.5], np.float32), "task": "pick up the mug",
 }  # fmt: skip
 HELLO = {"harness_version": "0.8.0", "protocol_version": 1, "model_server": "Fake", "capabilities": {}}
 CONTRACTS = {
@@ -211,7 +212,7 @@ def test_a_server_that_is_slow_or_gone_is_named_and_the_next_episode_connects_ag
 @pytest.mark.parametrize(
     ("hello", "what"),
     [
-        (HELLO | {"protocol_version": 2, "harness_version": "0.9.1"}, r"version 2 .*is '0.9.1'.*knows version 1, that of"),
+        (HELLO | {"protocol_version": 2, "harness_version": "0.9.1"}, r"version 2 .*is '0.9.1'.*knows version 1"),
         ({"model_server": "old"}, "version None of vla-eval's protocol"),
         (HELLO | {"observation_params": {"contracts": CONTRACTS | {"protocol": 9}}}, "toyshift's protocol 9"),
         (HELLO, "does not say what its actions mean"),
