@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 export VENV PYTHON TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-wheel test-interop lint types claims bench ci clean
+.PHONY: help setup demo test test-wheel test-interop test-vla-eval lint types claims bench ci clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: ## .venv with everything in it, minutes and 3 GB the first time (PYTHON=/path/to/python3.11, TORCH=cpu for the small torch)
 	@.ci/setup.sh
@@ -21,8 +21,11 @@ test: setup ## all tests, on all cores (ARGS="-k toys" for some, on one)
 test-wheel: setup ## the same tests against the built wheel in a fresh environment
 	@.ci/test_wheel.sh $(ARGS)
 
-test-interop: setup ## what we write, opened by lerobot, tensorflow_datasets and robomimic (.venv-interop, several GB)
+test-interop: setup test-vla-eval ## what we write, opened by lerobot, tensorflow_datasets and robomimic (.venv-interop, several GB); vla-eval
 	@.ci/test_interop.sh $(ARGS)
+
+test-vla-eval: setup ## the same starts in vla-eval and in ToyShift (.venv-vla-eval, 250 MB)
+	@.ci/test_vla_eval.sh
 
 lint: setup ## ruff
 	@$(BIN)/ruff check .

@@ -170,7 +170,7 @@ def policy_fingerprint(policy: str, remote: RemoteOptions | None = None) -> str:
     if not folder.is_dir():
         close = difflib.get_close_matches(policy, BUILTIN, n=1)
         hint = f" did you mean {close[0]!r}?" if close else f" `toyshift train --out {policy}` makes one"
-        others = f"one of {', '.join(BUILTIN)}, ws://HOST:PORT, lerobot:DIR"
+        others = f"one of {', '.join(BUILTIN)}, ws://HOST:PORT, vla-eval:HOST:PORT, lerobot:DIR"
         raise FileError(f"policy {policy!r} is neither a folder nor {others};{hint}")
     stamps = _stamps(folder)
     if stamps not in _fingerprints:
@@ -318,8 +318,8 @@ def open_actor(policy: str, objects: str, spec: EnvSpec, remote: RemoteOptions |
     """Returns an actor and the environment it acts in, their contracts checked against each other.
 
     Args:
-        policy: "oracle", "random", the path of a policy folder or exported bundle, ws://HOST:PORT (a server) or
-            lerobot:DIR.
+        policy: "oracle", "random", the path of a policy folder or exported bundle, ws://HOST:PORT or
+            vla-eval:HOST:PORT (servers), or lerobot:DIR.
         objects: object set string.
         spec: how to make the environment.
         remote: how policies behind a server are asked and understood.

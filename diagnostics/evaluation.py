@@ -59,7 +59,8 @@ class EvaluateConfig:
     """One policy on one object set.
 
     Attributes:
-        policy: "oracle", "random", a policy folder or exported bundle, ws://HOST:PORT or lerobot:DIR.
+        policy: "oracle", "random", a policy folder or exported bundle, ws://HOST:PORT, vla-eval:HOST:PORT or
+            lerobot:DIR.
         objects: object set, e.g. "toys:test" or "ycb-like".
         trials: episodes in total; the set's objects take turns, so each gets trials / len(set), give or take one.
         seed: root seed; episode i of seed s starts in the same state for every policy.

@@ -326,7 +326,7 @@ def diagnose(
     """Measures how far factors move the actions of a policy; `judged` then labels them.
 
     Args:
-        policy: folder, exported bundle, ws://HOST:PORT or lerobot:DIR.
+        policy: folder, exported bundle, ws://HOST:PORT, vla-eval:HOST:PORT or lerobot:DIR.
         objects: object set, e.g. "toys:test".
         config: scenes, looks, factors and limits.
         spec: how to make the environment, one that the expert can play in.

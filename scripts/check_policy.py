@@ -25,7 +25,8 @@ class Config(Asking, episodes=(3, 1000), looks=(1, 100)):
     """Options of `toyshift check-policy`."""
 
     policy: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="POLICY")]
-    """Folder of a policy or bundle, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR."""
+    """Folder of a policy or bundle, ws://HOST:PORT (a server, docs/remote_policies.md), vla-eval:HOST:PORT or
+    lerobot:DIR."""
     objects: str = "toys:train"
     """Object set of the expert's episodes in whose states the policy is asked: best the one that it was trained on."""
     task: Task = "grasp"

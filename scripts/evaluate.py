@@ -44,7 +44,8 @@ class Config(
     """Options of `toyshift evaluate`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-    """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md) or lerobot:DIR; several
+    """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md), vla-eval:HOST:PORT
+    or lerobot:DIR; several
     times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set to test on; give it several times for several; none is ycb-like, with --swapped that of the folder."""
@@ -79,7 +80,7 @@ class Config(
     """Folder of the rows; an interrupted evaluation goes on where it was."""
     interface: Literal["auto", "check", "skip"] = "auto"
     """Whether policies are first asked if they are wired as they were trained, as `toyshift check-policy` does: auto
-    those from elsewhere (ws://, lerobot:), check all, skip none."""
+    those from elsewhere (ws://, vla-eval:, lerobot:), check all, skip none."""
     purpose: Purpose = "test"
     """Which starts: test, validation (to choose by: no choice is then made on what is reported) or collection (those of
     demonstrations with this seed)."""

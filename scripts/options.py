@@ -56,7 +56,8 @@ class Asking(Common, remote_execute=0, remote_timeout=(0.001, 1e6)):
     """What a sub-command takes that asks policies behind a server."""
 
     remote_keys: str = ""
-    """How a server calls observations: libero, droid, lerobot or FILE.json; by default what it says itself."""
+    """How a server calls observations: libero, droid, lerobot, vla-eval, vla-eval-libero or FILE.json; by default what
+    it says itself."""
     remote_actions: str = ""
     """What a server's actions mean: a mode such as eef_delta (physical units), libero, droid or FILE.json; by default
     what it says itself."""
