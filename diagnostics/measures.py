@@ -31,7 +31,8 @@ class Asked:
     """What a question is asked about, and how thoroughly; a diagnostic takes of it what it needs.
 
     Attributes:
-        policy: folder of a policy or bundle, ws://HOST:PORT, vla-eval:HOST:PORT or lerobot:DIR, for questions about a policy.
+        policy: folder of a policy or bundle, ws://HOST:PORT, vla-eval:HOST:PORT or lerobot:DIR, for questions
+            about a policy.
         datasets: folders or files of datasets, for questions about those.
         rows: result files, as `measuring.episodes.read_policies` takes them, for questions about episodes.
         arrays: file of actions, for questions about those.

@@ -45,8 +45,7 @@ class Config(
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
     """Folder of a policy, oracle, random, ws://HOST:PORT (a server, docs/remote_policies.md), vla-eval:HOST:PORT
-    or lerobot:DIR; several
-    times for several."""
+    or lerobot:DIR; several times for several."""
     objects: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Object set to test on; give it several times for several; none is ycb-like, with --swapped that of the folder."""
     task: Annotated[Task, tyro.conf.arg(aliases=["--env"])] = "grasp"

@@ -65,9 +65,7 @@ class Config(Common, port=(0, 65535), max_message=(0, 1024), **LIMITS):
 def main(cfg: Config) -> dict[str, Any]:
     """Serves a policy over openpi's websocket protocol until Ctrl-C or SIGTERM; see docs/remote_policies.md.
 
-    Examples:
-        toyshift serve --policy runs/detpool --port 8000
-        toyshift serve --policy runs/detpool --port 8001 --dialect vla-eval
+    Example: toyshift serve --policy runs/detpool --port 8000
     """
     from toyshift.diagnostics.actors import BUILTIN, load_acting_policy, policy_fingerprint
     from toyshift.policies.remote.server import PolicyServer

@@ -55,7 +55,8 @@ class Config(StudyConfig, Asking, trials=0, pairs=0):
     """Options of `toyshift study shifts`."""
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """Folder of a policy, ws://HOST:PORT, vla-eval:HOST:PORT, lerobot:DIR, oracle or random; give it several times for several."""
+    """Folder of a policy, ws://HOST:PORT, vla-eval:HOST:PORT, lerobot:DIR, oracle or random; several times for
+    several."""
     objects: str = "toys:test"
     """Object set to test on."""
     budget: Literal["small", "paper"] = "small"
