@@ -46,8 +46,7 @@ class Config(Asking, scenes=2, looks=1, trials=0):
 
     policy: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Folder of a policy or bundle, ws://HOST:PORT (a server, docs/remote_policies.md), vla-eval:HOST:PORT or
-    lerobot:DIR; several times
-    for several."""
+    lerobot:DIR; several times for several."""
     objects: str = "toys:test"
     """Object set whose scenes the policy looks at."""
     training_set: str = ""
