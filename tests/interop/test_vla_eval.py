@@ -202,6 +202,22 @@ def test_a_server_that_is_slow_fails_by_name(tmp_path):
             through_toyshift(address, 1, slow, 0, {"cameras": (), "environment_state": True})
 
 
+@pytest.mark.parametrize("mode", ["eef_delta", "joint_pos"])
+def test_the_hold_action_leaves_hand_and_gripper_where_they_are(mode):
+    """vla-eval's real-time mode asks for it where an action is late."""
+    benchmark = GraspBenchmark(objects=OBJECTS, cameras=[], action_mode=mode)
+    anyio.run(benchmark.start_episode, {"episode_idx": 0})
+    hold = benchmark.get_hold_action(None)["actions"]
+    closing = np.append(hold[:-1], 0.0)
+    before = benchmark.make_obs(None, {})["state"]
+    for _ in range(5):
+        benchmark.step({"actions": closing})
+    after = benchmark.make_obs(None, {})["state"]
+    np.testing.assert_allclose(after[8:11], before[8:11], atol=2e-3)  # the hand [m]
+    assert benchmark.get_hold_action({"actions": closing})["actions"][-1] == 0.0
+    benchmark.cleanup()
+
+
 def test_wrong_parameters_are_named():
     with pytest.raises(ConfigError, match="seed is -1"):
         GraspBenchmark(seed=-1)
