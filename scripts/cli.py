@@ -53,6 +53,7 @@ TABLE = (
     ("train-rl", "train_rl", "trains a policy by reinforcement learning (PPO, SAC)", ""),
     ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
     ("check-policy", "check_policy", "says whether a policy is wired as it was trained, before any episode", ""),
+    ("bench", "bench", "plays a benchmark with a version, and makes a page of many results", "table"),
     ("compare", "compare", "says which policy is better, from result files of any origin", ""),
     ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
     ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),
@@ -63,7 +64,8 @@ TABLE = (
     ("report", "report", "writes the HTML report of a run", ""),
     ("doctor", "doctor", "says what this machine has, how fast it is, and what is missing", ""),
 )  # fmt: skip
-OPEN = {"augment": "repair"}  # commands behind which other words than their second ones stand: what takes those
+# commands behind which other words than their second ones stand: what takes those
+OPEN = {"augment": "repair", "bench": "play"}
 COMMANDS = {name: Command(f"toyshift.scripts.{file}", text, tuple(words.split())) for name, file, text, words in TABLE}
 
 ABOUT = "Measures the generalization of robot grasping policies, and what changes it."

@@ -61,8 +61,15 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "runtime": ("act",),
         "remote": (),
     },
-    "diagnostics": {"": (), "comparing": (), "interface": (), "measuring": ("comparing",), "reporting": ("comparing",)},
-    "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "quickstart": (), "studies": ()},
+    "diagnostics": {
+        "": (),
+        "comparing": (),
+        "interface": (),
+        "measuring": ("comparing",),
+        "reporting": ("comparing",),
+        "bench": ("comparing", "reporting"),
+    },
+    "scripts": dict.fromkeys(("", "toys", "data", "envs", "augment", "bench", "quickstart", "studies"), ()),
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}
