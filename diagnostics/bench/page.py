@@ -44,7 +44,7 @@ def bench_page(results: Sequence[BenchResult]) -> str:
     if double := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"two results are of a policy called {double}; play one again with --name")
     cards = [score(result) for result in results]
-    parts = [_scores(cards, results), _costs(cards)]
+    parts = [_scores(cards), _words(cards, results), _costs(cards)]
     if len(results) > 1:
         parts.append(_verdicts(pairwise(results)))
     own = results[0].version
@@ -63,7 +63,7 @@ def pairwise(results: Sequence[BenchResult]) -> list[Versus]:
     return compare_cells(cells, MARGIN)
 
 
-def _scores(cards: Sequence[ScoreCard], results: Sequence[BenchResult]) -> PagePart:
+def _scores(cards: Sequence[ScoreCard]) -> PagePart:
     columns = [TableColumn("policy", "text", ("policy",))]
     for i, name in enumerate(cards[0].success):
         columns.append(TableColumn(name, "percent", (f"rate_{i}",)))
@@ -72,14 +72,11 @@ def _scores(cards: Sequence[ScoreCard], results: Sequence[BenchResult]) -> PageP
         columns.append(TableColumn(f"retention, {name}", "ratio", (f"kept_{i}", f"kept_low_{i}", f"kept_high_{i}")))
     columns += [
         TableColumn("mean drop", "points", ("drop",)), TableColumn("95 %", "points between", ("drop_low", "drop_high")),
-        TableColumn("shortcut", "text", ("shortcut",)), TableColumn("masks", "text", ("masks",)),
-        TableColumn("hash", "text", ("hash",)),
     ]  # fmt: skip
     lines = []
-    for card, result in zip(cards, results, strict=True):
+    for card in cards:
         line: dict[str, Any] = {
-            "policy": card.policy + (" (undertrained)" if card.undertrained else ""), "shortcut": card.shortcut,
-            "masks": result.facts.masks, "hash": card.digest[:12], "drop": card.mean_drop.value,
+            "policy": card.policy + (" (undertrained)" if card.undertrained else ""), "drop": card.mean_drop.value,
             "drop_low": card.mean_drop.low, "drop_high": card.mean_drop.high,
         }  # fmt: skip
         for i, one in enumerate(card.success.values()):
@@ -90,6 +87,24 @@ def _scores(cards: Sequence[ScoreCard], results: Sequence[BenchResult]) -> PageP
     asked = "How much of its success does a policy keep on objects that it has never seen, and under shifts?"
     read = "Retention is success on new objects over success on training toys. Click a heading to sort."
     return PagePart("scores", "Scores", "Scores", asked, read, Numbers("scores", columns, lines))
+
+
+def _words(cards: Sequence[ScoreCard], results: Sequence[BenchResult]) -> PagePart:
+    columns = [
+        TableColumn("policy", "text", ("policy",)), TableColumn("sensitive to", "text", ("sensitive",)),
+        TableColumn("shortcut", "text", ("shortcut",)), TableColumn("masks", "text", ("masks",)),
+        TableColumn("hash", "text", ("hash",)),
+    ]  # fmt: skip
+    lines = [
+        {
+            "policy": card.policy, "sensitive": ", ".join(card.sensitive_to) or "nothing that is shown",
+            "shortcut": card.shortcut, "masks": result.facts.masks, "hash": card.digest,
+        }
+        for card, result in zip(cards, results, strict=True)
+    ]  # fmt: skip
+    asked = "In words: what costs a policy success, and which shortcut did it take?"
+    read = "A shortcut is named by the card of a diagnosis only, which needs the training data."
+    return PagePart("words", "In words", "In words", asked, read, Numbers("words", columns, lines))
 
 
 def _costs(cards: Sequence[ScoreCard]) -> PagePart:

@@ -14,7 +14,7 @@ from toyshift.diagnostics.summaries import Summary, compare, summarise
 from toyshift.diagnostics.tables import render_table
 
 ALPHA = 0.05
-NOT_ASKED = "not asked: toyshift bench --trained-on DATA"
+NOT_ASKED = "not asked (--trained-on)"
 
 
 @dataclasses.dataclass(frozen=True)
