@@ -57,6 +57,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "repairs": ("network",),
         "training": ("network", "repairs"),
         "rl": ("training", "network"),
+        "masks": (),
         "act": ("network",),
         "runtime": ("act",),
         "remote": (),

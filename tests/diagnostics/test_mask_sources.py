@@ -15,7 +15,7 @@ from toyshift.diagnostics.evaluation import EvaluateConfig, run_key
 from toyshift.diagnostics.mask_sources import mask_source, target_ious
 from toyshift.policies import Policy, PolicyConfig
 from toyshift.policies.act.torch_policy import TorchPolicy
-from toyshift.policies.detectors import ColourDetector
+from toyshift.policies.masks.detector import ColourDetector
 
 
 def iou(a, b):
@@ -105,7 +105,7 @@ def test_masks_are_part_of_the_run(env):
     "text",
     [
         "noisy", "noisy:0", "noisy:1.5", "noisy:half", "detektor", "no.such.module:thing",
-        "toyshift.policies.detectors:Nothing",
+        "toyshift.policies.masks.detector:Nothing",
     ],
 )
 def test_bad_input(text):
