@@ -86,7 +86,9 @@ class VideoTracker(Follower[_Tracked]):
     def begin(self, camera: str, image: Image, prompt: Prompt | None) -> tuple[Found, _Tracked]:
         assert prompt is not None  # `prompted`
         height, width = image.shape[:2]
-        session = self._session(video_height=height, video_width=width, inference_device=self._device)
+        session = self._session(
+            video_height=height, video_width=width, inference_device=self._device, dtype=self._torch.float32
+        )
         points, labels = _points(prompt, self._side / height, self._side / width)
         index = session.obj_id_to_idx(TARGET)
         coordinates = self._torch.tensor([[points]], dtype=self._torch.float32)  # (1, 1, P, 2)
