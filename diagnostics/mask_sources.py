@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toyshift.core.arrays import Mask
+from toyshift.core.arrays import Image, Mask
 from toyshift.core.contract import MASK_TARGET
 from toyshift.core.errors import ConfigError, shown
 from toyshift.core.seeds import episode_rng
@@ -119,11 +119,28 @@ class AgainstEmptyTable(DetectedMasks):
         return None if world is None else provider_maker(BACKGROUND, empty_table(world), moving_cameras(world))()
 
 
-def mask_source(text: str) -> MaskSource:
-    """Reads truth, noisy:IOU, the text of a provider, or module:name, a callable that returns a `MaskProvider`.
+def provider_of(text: str, pictures: Mapping[str, Image] | None = None) -> Callable[[], Any]:
+    """Reads the text of a provider, or module:name, a callable that returns a `MaskProvider`; returns what makes one.
 
-    Providers are those of `policies.masks.providers`; `background` without a folder looks at the simulator's empty
-    table.
+    Args:
+        text: see `policies.masks.providers.provider_maker`, as for what is raised.
+        pictures: camera -> picture of the empty table, for `background` without a folder.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if is_provider(text):
+        return provider_maker(text, pictures)
+    available = f"available: {spelled()}, or module:name of your own provider"
+    if ":" not in text:
+        raise ConfigError(f"masks {shown(text)} are unknown; {available}")
+    return functools.partial(_own_detector, text, own_function(text, "masks", available))
+
+
+def mask_source(text: str) -> MaskSource:
+    """Reads truth, noisy:IOU, or a provider as `provider_of` does.
+
+    `background` without a folder looks at the simulator's empty table.
 
     Raises:
         ConfigError: nothing of these, or an IoU out of (0, 1].
@@ -131,11 +148,10 @@ def mask_source(text: str) -> MaskSource:
         MissingDependencyError: a package is missing.
     """
     kind, _, rest = text.partition(":")
-    available = f"available: {TRUTH}, {NOISY}:IOU, {spelled()}, or module:name of your own provider"
     if text == TRUTH:
         return TrueMasks()
-    if is_provider(text):
-        return AgainstEmptyTable() if text == BACKGROUND else DetectedMasks(provider_maker(text))
+    if text == BACKGROUND:
+        return AgainstEmptyTable()
     if kind == NOISY:
         try:
             iou = float(rest)
@@ -144,9 +160,10 @@ def mask_source(text: str) -> MaskSource:
         if not 0.0 < iou <= 1.0:
             raise ConfigError(f"masks {text!r}: write noisy:IOU with an IoU above 0 and at most 1, such as noisy:0.6")
         return NoisyMasks(iou)
-    if ":" in text:
-        return DetectedMasks(functools.partial(_own_detector, text, own_function(text, "masks", available)))
-    raise ConfigError(f"masks {shown(text)} are unknown; {available}")
+    if not is_provider(text) and ":" not in text:
+        available = f"available: {TRUTH}, {NOISY}:IOU, {spelled()}, or module:name of your own provider"
+        raise ConfigError(f"masks {shown(text)} are unknown; {available}")
+    return DetectedMasks(provider_of(text))
 
 
 def needs_simulator(source: MaskSource) -> bool:
