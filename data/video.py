@@ -84,8 +84,8 @@ def read_video(path: Path, most: int | None = None) -> tuple[list[NDArray[np.uin
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             announced, fps = stream.frames, float(stream.average_rate or _NOMINAL_RATE)
-            for frame in itertools.islice(container.decode(video=0), most):
-                images.append(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8))
+            frames = itertools.islice(container.decode(video=0), most)
+            images.extend(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in frames)
     except (av.FFmpegError, IndexError, ValueError, OSError) as error:
         there = f" after {len(images)} frames" if images else ""
         raise FileError(f"video {path} cannot be read{there} ({error}): cut off, or no video; {remedy}") from error

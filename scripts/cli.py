@@ -34,8 +34,8 @@ class Command(NamedTuple):
 
     def place(self, word: str) -> str:
         """Returns the module of a second word."""
-        file = {"quickstart": "experiment", "import": "import_meshes", "try": "try_provider"}.get(word, word.replace("-", "_"))
-        return f"{self.module}.{file}"
+        files = {"quickstart": "experiment", "import": "import_meshes", "try": "try_provider"}
+        return f"{self.module}.{files.get(word, word.replace('-', '_'))}"
 
 
 # Adding a command is copying one file of this folder and adding one line, or one second word, here.

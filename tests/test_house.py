@@ -60,6 +60,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "masks": (),
         "act": ("network",),
         "runtime": ("act",),
+        "cameras": ("runtime", "act"),
         "remote": (),
     },
     "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",), "reporting": ("comparing",)},
