@@ -125,7 +125,8 @@ def _corners(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Floa
     free = 0.5 * (board.square - board.marker)
     plane, _ = cv2.findHomography(points[:, :2], rough)
     grey = cv2.GaussianBlur(grey, (0, 0), SOFT * times)
-    pixels = [_refined(cv2, grey, pixel, _reach(plane, point, free)) for point, pixel in zip(points, rough, strict=True)]
+    reaches = [_reach(plane, point, free) for point in points]
+    pixels = [_refined(cv2, grey, pixel, reach) for pixel, reach in zip(rough, reaches, strict=True)]
     return points, np.asarray((np.stack(pixels) + 0.5) / times, dtype=np.float32)
 
 

@@ -49,9 +49,7 @@ class ColourFollower(Follower[OwnColours]):
 
     def follow(self, state: OwnColours, image: Image) -> tuple[Found, OwnColours]:
         cells = cells_of(self._cv2, image)
-        likely = (state.likely[cells] > 0.5).astype(np.uint8)
-        whole = self._cv2.morphologyEx(likely, self._cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0
-        found = followed(np.asarray(whole), state.place)
+        found = followed(np.asarray(state.likely[cells] > 0.5), state.place)
         return found, OwnColours(state.likely, found) if found.sum() >= SMALLEST else state
 
 

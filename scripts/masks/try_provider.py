@@ -126,6 +126,6 @@ def _prompt(cfg: Config, footage: Footage, needed: bool) -> Prompt | None:
         raise ConfigError(f"{told}: give --box TOP LEFT BOTTOM RIGHT, or --click ROW COLUMN")
     prompts = prompts_of({cfg.camera: footage.masks[0]})
     if cfg.camera not in prompts:
-        raise ConfigError(f"{told}, and the true mask shows it not: choose another --camera or --episode, or give --box")
+        raise ConfigError(f"{told}, which does not show it: choose another --camera or --episode, or give --box")
     print(f"the target is in the box {prompts[cfg.camera].box} of the first frame, by its true mask")
     return prompts[cfg.camera]

@@ -50,5 +50,6 @@ def main(cfg: Config) -> dict[str, Any]:
         kind = cfg.out.suffix.removeprefix(".").upper()
         Image.fromarray(picture).save(path, format=kind, resolution=resolution, dpi=(resolution, resolution))
     width, height = (1000 * side for side in board.size)
-    print(f"{cfg.out}: {width:.0f} x {height:.0f} mm; print it at 100 %, and measure a square: {1000 * cfg.square:g} mm")
+    told = f"print it at 100 %, and measure a square: {1000 * cfg.square:g} mm"
+    print(f"{cfg.out}: {width:.0f} x {height:.0f} mm; {told}")
     return {"out": cfg.out, "width_mm": width, "height_mm": height}

@@ -1,8 +1,8 @@
 """Checks a lab's cameras against a bundle.
 
 toyshift robot check bundle --image front=lab.png
-toyshift robot check bundle --board front=board.png --board-at 0.4 0.1 0.003 -90 --image front=lab.png
-toyshift robot check bundle --board wrist=a.png --board wrist=b.png --board-at 0.4 0.1 0.003 -90 --joints 0 0.2 0 -2 0 2 0.8
+toyshift robot check bundle --board front=1.png --board front=2.png --board front=3.png --board-at 0.4 0.1 0.003 -90
+toyshift robot check bundle --board wrist=a.png --board-at 0.4 0.1 0.003 -90 --lens lenses.json --joints 0 0 0 -2 0 2 1
 """
 
 from __future__ import annotations

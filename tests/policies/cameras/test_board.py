@@ -29,7 +29,8 @@ VIEWS = [  # focal length [pixels], position, point looked at, roll [deg]
 def apart(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """Returns how far two poses are apart: millimetres and degrees."""
     change = np.linalg.inv(a) @ b
-    return 1e3 * float(np.linalg.norm(change[:3, 3])), float(np.degrees(np.linalg.norm(matrix_to_rotvec(change[:3, :3]))))
+    turn = float(np.linalg.norm(matrix_to_rotvec(change[:3, :3])))
+    return 1e3 * float(np.linalg.norm(change[:3, 3])), float(np.degrees(turn))
 
 
 @pytest.mark.parametrize(("focal", "position", "at", "roll"), VIEWS)
@@ -49,7 +50,8 @@ def test_pose_and_field_of_view_of_a_camera_whose_lens_nobody_knows(pinhole, loo
     held = [np.eye(4) for _ in range(2)]  # in a hand, half a metre before the camera, tilted this way and that
     for pose, turn in zip(held, ((0.5, 0.4, 0.1), (-0.6, 0.3, 0.4)), strict=True):
         pose[:3, :3], pose[:3, 3] = rotvec_to_matrix(np.array(turn)), (-0.12, -0.08, 0.5)
-    boards = [seen_board(camera.draw(pose, noise=2.0), BOARD, "it") for pose in (lying, *(camera.pose @ h for h in held))]
+    poses = [lying, *(camera.pose @ pose for pose in held)]
+    boards = [seen_board(camera.draw(pose, noise=2.0), BOARD, "it") for pose in poses]
     lens, off, error = lens_of(boards, "it")
     assert lens.focal[0] == lens.focal[1] == pytest.approx(600, rel=0.005)
     assert lens.centre == (320, 240)
@@ -105,7 +107,7 @@ def test_boards_that_cannot_be(monkeypatch):
         with pytest.raises(ConfigError, match="squares"):
             CharucoBoard(**wrong)
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    with pytest.raises(MissingDependencyError, match="the camera check needs OpenCV.*opencv-python-headless"):
+    with pytest.raises(MissingDependencyError, match=r"the camera check needs OpenCV.*opencv-python-headless"):
         BOARD.drawn(10)
 
 
