@@ -6,10 +6,12 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from toyshift.core.arrays import Image
 from toyshift.core.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:  # the table is read where NumPy is not loaded
+    from toyshift.core.arrays import Image
 
 
 @dataclasses.dataclass(frozen=True)
