@@ -59,10 +59,8 @@ def episode_footage(folder: Path, episode: int, camera: str, most: int = 0) -> F
     frames = dataset.episode(episode, columns).frames
     masks = frames.get(mask_key(camera))
     end = most or None
-    return Footage(
-        camera, frames[image_key(camera)][:end], None if masks is None else masks[:end],
-        float(dataset.action_contract.control_hz),
-    )  # fmt: skip
+    known = None if masks is None else list(masks[:end])
+    return Footage(camera, list(frames[image_key(camera)][:end]), known, float(dataset.action_contract.control_hz))
 
 
 def usual_first_image(folder: Path, camera: str) -> Image:

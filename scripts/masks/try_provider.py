@@ -79,16 +79,17 @@ def main(cfg: Config) -> dict[str, Any]:
     trial = tried(provider, footage)
     write_mp4(cfg.out, trial.pictures, footage.fps)
     ious = trial.ious
+    missed = float(np.mean(np.array(ious) == 0.0)) if ious else None
     result = {
         "frames": len(trial.pictures), "ms": trial.milliseconds, "cpu_ms": trial.cpu_milliseconds,
         "first_ms": trial.first_milliseconds, "found": trial.found, "iou": float(np.mean(ious)) if ious else None,
-        "missed": float(np.mean(np.array(ious) == 0.0)) if ious else None, "out": cfg.out,
+        "missed": missed, "out": cfg.out,
     }  # fmt: skip
     print(f"{cfg.provider}: {result['frames']} frames, target found in {trial.found}")
     print(f"{trial.milliseconds:.1f} ms a frame (median; CPU {trial.cpu_milliseconds:.1f} ms), the first "
           f"{trial.first_milliseconds:.1f} ms")  # fmt: skip
-    if ious:
-        told = f"mean {np.mean(ious):.2f}, median {np.median(ious):.2f}, {100 * result['missed']:.0f} % of them missed"
+    if missed is not None:
+        told = f"mean {np.mean(ious):.2f}, median {np.median(ious):.2f}, {100 * missed:.0f} % of them missed"
         print(f"IoU with the true masks in {len(ious)} frames that show the target: {told}")
     print(f"video: {cfg.out}")
     return result
