@@ -104,8 +104,8 @@ def check_camera(
     if seen.scene is not None:
         cut = _cut(seen.scene, facts, camera, lens, training, wrong)
         picture = read_picture(folder / picture_file(camera))
-        wrong += light_findings(cut, facts)
         exchanged, way = colours_exchanged(cut, picture), turned(cut, picture)
+        wrong += light_findings(cut[..., ::-1] if exchanged else cut, facts)
         if exchanged is None:
             told.append("whether red and blue are exchanged cannot be told: the training's image has too little colour")
         if exchanged:

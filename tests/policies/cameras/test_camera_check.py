@@ -83,6 +83,11 @@ def test_what_is_wrong_with_an_image_is_said(bundle, seen, spoilt, said):
     assert any(said in line for line in wrong), wrong
 
 
+def test_exchanged_colours_are_one_mistake_and_not_a_matter_of_light(bundle, seen):
+    wrong = checked(bundle, scene=np.ascontiguousarray(seen["images"]["front"][3][..., ::-1])).wrong
+    assert len(wrong) == 1
+
+
 def test_the_overlay_shows_both_and_their_mean(bundle, seen):
     image = seen["images"]["front"][3]
     overlay = checked(bundle, scene=image).overlay
