@@ -20,7 +20,7 @@ from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.data.video import read_video
 from toyshift.diagnostics.mask_sources import target_ious
 
-FOUND, TINT = (0, 220, 60), 0.55  # colour of what was found, and how much of it
+FOUND, TINT = (255, 0, 220), 0.55  # colour of what was found, and how much of it
 EPISODES = 33  # of a dataset whose first images are looked at, for its empty table
 
 
@@ -122,7 +122,7 @@ def tried(provider: Any, footage: Footage) -> MaskTrial:
 
 
 def overlay(image: Image, mask: Mask, true: Mask | None = None) -> Image:
-    """Returns an image (H, W, 3) in which the mask's target is tinted green and the true one has a white outline."""
+    """Returns an image (H, W, 3) in which the mask's target is tinted magenta and the true one has a white outline."""
     out = image.astype(np.float32)
     where = mask == MASK_TARGET
     out[where] = (1 - TINT) * out[where] + TINT * np.asarray(FOUND, np.float32)

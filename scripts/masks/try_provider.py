@@ -43,7 +43,7 @@ class Config(Common, episode=0, frames=0):
     frames: int = 0
     """Stop after so many; 0 is all."""
     out: Path = Path("runs/masks.mp4")
-    """Video to write: what was found in green, true masks as a white outline."""
+    """Video to write: what was found in magenta, true masks as a white outline."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -58,7 +58,7 @@ def test_a_video_without_truth(tmp_path):
     assert (result["frames"], result["found"], result["iou"]) == (4, 4, None)
     back, fps = read_video(tmp_path / "it.mp4")
     assert fps == 30.0
-    assert back[3][12, 14, 1] > back[3][12, 14, 0]  # what was red is tinted green
+    assert back[3][12, 14, 2] > 100  # what was red is tinted magenta
     with pytest.raises(ConfigError, match="give --box TOP LEFT BOTTOM RIGHT, or --click ROW COLUMN"):
         main(Config(**asked))
     with pytest.raises(ConfigError, match=r"box \(0, 0, 99, 5\) lies outside the image of camera front, 32 x 40"):
@@ -93,7 +93,7 @@ def test_the_overlay_tints_what_was_found_and_outlines_the_truth():
     image, mask, true = np.full((8, 8, 3), 100, np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
     mask[2:4, 2:4] = true[2:4, 2:4] = 1
     drawn = overlay(image, mask, true)
-    np.testing.assert_array_equal(drawn[2, 2], (45, 166, 78))
+    np.testing.assert_array_equal(drawn[2, 2], (185, 45, 166))
     assert (drawn == 255).all(-1).sum() == 8  # two pixels on each side
     np.testing.assert_array_equal(drawn[7, 7], image[7, 7])
     np.testing.assert_array_equal(image, 100)
