@@ -35,8 +35,8 @@ class VideoTracker(Follower[_Tracked]):
     """SAM 2 (arXiv:2408.00714) or EdgeTAM (arXiv:2501.07256), frame by frame; each camera has a memory of its own.
 
     The model sees the first frame with the prompt, and of the later ones as many as its memory looks back to: older
-    ones are dropped, so memory does not grow with the episode. At full size it wants a GPU: 7 to 11 s a frame on one
-    core. Tried with small models of random weights only; the released weights are unchecked.
+    ones are dropped, so memory does not grow with the episode. At full size it wants a GPU: on one core a frame
+    takes seconds (docs/policies.md). Tried with small models of random weights only; the released weights are unchecked.
 
     Args:
         folder: with config.json and model.safetensors, as `save_pretrained` of transformers writes them; nothing is
