@@ -36,7 +36,7 @@ class VideoTracker(Follower[_Tracked]):
 
     The model sees the first frame with the prompt, and of the later ones as many as its memory looks back to: older
     ones are dropped, so memory does not grow with the episode. At full size it wants a GPU: on one core a frame
-    takes seconds (docs/policies.md). Tried with small models of random weights only; the released weights are unchecked.
+    takes seconds (docs/policies.md). Tried with random weights only; the released ones are unchecked.
 
     Args:
         folder: with config.json and model.safetensors, as `save_pretrained` of transformers writes them; nothing is
@@ -45,7 +45,7 @@ class VideoTracker(Follower[_Tracked]):
 
     Raises:
         FileError: no such folder, a file of it lacks, is damaged, or belongs to another kind of model.
-        MissingDependencyError: transformers is missing.
+        MissingDependencyError: transformers is missing, or for EdgeTAM timm.
     """
 
     name = "track"
@@ -68,6 +68,9 @@ class VideoTracker(Follower[_Tracked]):
             loaded, report = model.from_pretrained(
                 folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
+        except ImportError as error:
+            told = f"masks track: {MODELS[kind][0]} needs another package ({error})"
+            raise MissingDependencyError(f"{told}; run `pip install 'toyshift[sam2]'`") from error
         except Exception as error:  # transformers raises many kinds for damaged files
             raise FileError(f"{folder} cannot be loaded as {MODELS[kind][0]} ({error}); fetch it again") from error
         if lacking := sorted(report["missing_keys"]):
