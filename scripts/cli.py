@@ -34,8 +34,8 @@ class Command(NamedTuple):
 
     def place(self, word: str) -> str:
         """Returns the module of a second word."""
-        file = {"quickstart": "experiment", "import": "import_meshes"}.get(word, word.replace("-", "_"))
-        return f"{self.module}.{file}"
+        files = {"quickstart": "experiment", "import": "import_meshes", "try": "try_provider"}
+        return f"{self.module}.{files.get(word, word.replace('-', '_'))}"
 
 
 # Adding a command is copying one file of this folder and adding one line, or one second word, here.
@@ -58,6 +58,8 @@ TABLE = (
     ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
     ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),
     ("augment", "augment", "makes repaired copies of datasets", "cue"),
+    ("masks", "masks", "shows what a mask provider finds in images", "try"),
+    ("robot", "robot", "what is to be checked before a policy moves a real robot", "board check"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
     ("verify", "verify", "re-runs the golden vectors of a bundle", ""),

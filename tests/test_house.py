@@ -57,8 +57,10 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "repairs": ("network",),
         "training": ("network", "repairs"),
         "rl": ("training", "network"),
+        "masks": (),
         "act": ("network",),
         "runtime": ("act",),
+        "cameras": ("runtime", "act"),
         "remote": (),
     },
     "diagnostics": {
@@ -69,7 +71,9 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "reporting": ("comparing",),
         "bench": ("comparing", "reporting"),
     },
-    "scripts": dict.fromkeys(("", "toys", "data", "envs", "augment", "bench", "quickstart", "studies"), ()),
+    "scripts": dict.fromkeys(
+        ("", "toys", "data", "envs", "augment", "masks", "robot", "bench", "quickstart", "studies"), ()
+    ),
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}
