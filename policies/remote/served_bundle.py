@@ -1,4 +1,4 @@
-"""A bundle behind a policy server, for the runtime on a robot: the server computes, the robot's machine does the rest."""
+"""A bundle behind a policy server, for the runtime on a robot: the server computes chunks, this machine the rest."""
 
 from __future__ import annotations
 

@@ -245,7 +245,8 @@ class ControlLoop:
         """Gives the robot a command, unless this is a dry run; returns what was sent."""
         if not self._execute:
             if not command.held:
-                self._safety.journal.write("dry", now, "not sent: a dry run", sent=command.action, joints=command.joints)
+                about = {"sent": command.action, "joints": command.joints}
+                self._safety.journal.write("dry", now, "not sent: a dry run", **about)
             return command
         try:
             sent = self._robot.send(command)

@@ -1,4 +1,4 @@
-"""Kinematics of a serial chain in NumPy: frames, Jacobian, and the simulator's inverse kinematics without a simulator."""
+"""Kinematics of a serial chain in NumPy: frames, Jacobian, and the inverse as the simulator's controller has it."""
 
 from __future__ import annotations
 

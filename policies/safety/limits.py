@@ -194,7 +194,8 @@ def require_agreement(
     else:
         for joint, low, high in zip(arm.joints, robot.low, robot.high, strict=True):
             if not (low < joint.high and joint.low < high):
-                wrong.append(f"joint {joint.name} goes from {joint.low:g} to {joint.high:g}, the robot's {low:g} to {high:g}")
+                ways = f"{joint.low:g} to {joint.high:g}, the robot's {low:g} to {high:g}"
+                wrong.append(f"joint {joint.name} goes from {ways}")
     least, most = robot.control_hz
     if not least * (1 - RATE_OFF) <= contract.control_hz <= most * (1 + RATE_OFF):
         wrong.append(f"rate: the policy acts at {contract.control_hz:g} Hz, the robot takes {least:g} to {most:g} Hz")

@@ -111,7 +111,7 @@ class SafetyLayer:
         if self._command.outside(joints):
             place = ", ".join(f"{value:.3f}" for value in self._arm.forward(joints)[0])
             box = f"{self.allowed.box_low.tolist()} to {self.allowed.box_high.tolist()}"
-            raise ContractError(f"the hand at ({place}) m or a finger tip is outside the box {box}: move it inside first")
+            raise ContractError(f"the hand at ({place}) m or a finger tip is outside the box {box}: move it inside")
         self._joints, self._moved = joints.copy(), np.zeros_like(joints)
         self._opening = self._gripper = min(max(float(opening), 0.0), 1.0)
         self._time = now - self.allowed.period  # it has stood there

@@ -54,7 +54,8 @@ class Watchdog:
             return Verdict("stop", f"the clock went back, from {self._now:.3f} to {now:.3f} s")
         before, self._now = self._now, now
         if np.isfinite(before) and now - before > GAP * self._allowed.period:
-            return Verdict("hold", f"the clock jumped by {now - before:.3f} s, a step comes every {self._allowed.period:g}")
+            usual = f"a step comes every {self._allowed.period:g}"
+            return Verdict("hold", f"the clock jumped by {now - before:.3f} s, {usual}")
         if why := self._unusable(readings, now):
             return Verdict("hold", why)
         joints = np.asarray(readings.joints, dtype=np.float64)
