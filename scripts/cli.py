@@ -59,6 +59,7 @@ TABLE = (
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
     ("verify", "verify", "re-runs the golden vectors of a bundle", ""),
+    ("robot", "robot", "moves a robot by a bundle, through a safety layer; simulates one", "alarm run sim"),
     ("report", "report", "writes the HTML report of a run", ""),
     ("doctor", "doctor", "says what this machine has, how fast it is, and what is missing", ""),
 )  # fmt: skip

@@ -59,10 +59,14 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "rl": ("training", "network"),
         "act": ("network",),
         "runtime": ("act",),
+        "safety": ("runtime", "act"),
         "remote": (),
+        "robots": ("safety", "runtime", "act", "remote"),
     },
     "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",), "reporting": ("comparing",)},
-    "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "quickstart": (), "studies": ()},
+    "scripts": dict.fromkeys(
+        ("", "toys", "data", "envs", "augment", "quickstart", "studies", "robot"), ()
+    ),
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}

@@ -19,7 +19,7 @@ from toyshift.policies.remote.access import API_KEY
 from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipped
 from toyshift.policies.remote.keys import ALL, Keys, Translator
 from toyshift.policies.remote.options import SOCKETS, RemoteOptions
-from toyshift.policies.remote.session import ACKNOWLEDGE, ASK_FEATURES, CONTROL, PROTOCOL, START
+from toyshift.policies.remote.session import ACKNOWLEDGE, ASK_FEATURES, CONTROL, MONITOR, PROTOCOL, START
 from toyshift.policies.remote.wire import MAX_BYTES, pack, unpack, websockets_package
 
 CONNECT_SECONDS = 10.0
@@ -185,7 +185,8 @@ class RemotePolicy:
             sent = ", ".join(map(str, answer)) or "nothing"
             raise ContractError(f"{self.where} answered without 'actions'; it sent: {sent}")
         chunk = checked_chunk(answer["actions"], self._contract, self.where)
-        self.features = np.asarray(answer["features"], np.float32) if "features" in answer else None
+        told = answer.get(MONITOR, {})
+        self.features = np.asarray(told["features"], np.float32) if "features" in told else None
         if len(chunk) < self.execute:
             wanted = f"{self.execute} are to be executed (--remote-execute)"
             raise ContractError(f"{self.where} answered with {len(chunk)} actions; {wanted}")

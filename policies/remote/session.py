@@ -19,6 +19,7 @@ VIEWS = {IMAGE_PREFIX: "pixels", MASK_PREFIX: "masks"}  # the beginning of our k
 CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
 BUNDLE_PARTS = ("arm", "cameras", "policy")  # of a bundle's contract: what acting on a robot needs
 ASK_FEATURES = "__features__"  # key with which a client asks for what monitors read, beside actions
+MONITOR = "monitor"  # key of the answer; a map, as openpi's clients take row i of every array of an answer
 PAUSE = 10.0  # between an answer and the next observation, which then begins an episode [s]
 
 
@@ -78,7 +79,7 @@ class PolicySession:
     def _answer(self, seen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         answer = {"actions": self._policy.act(seen)}
         features = getattr(self._policy, "features", ()) if asked.get(ASK_FEATURES) else ()  # of a bundle
-        return answer | ({"features": features[0]} if len(features) else {})
+        return answer | ({MONITOR: {"features": features[0]}} if len(features) else {})
 
 
 def _called(kind: str, camera: str = "") -> str:

@@ -209,6 +209,6 @@ def require_agreement(
             shapes = f"{there[0]} x {there[1]} pixels, the policy's {size[0]} x {size[1]}"
             wrong.append(f"camera {camera}: {shapes}; give its intrinsics")
         if needs_masks and not detector and there is not None and camera not in robot.masks:
-            wrong.append(f"masks of camera {camera}: the robot gives none; give --masks")
+            wrong.append(f"masks of camera {camera}: nobody gives them; say who finds them: --masks")
     if wrong:
         raise ContractError(f"bundle {name} and the robot disagree, nothing was started: {'; '.join(wrong)}")

@@ -200,7 +200,7 @@ def test_a_stop_stays_until_it_is_released_also_for_the_next_run(
         held = safety.command(go, step * DT)
         assert held.held
         np.testing.assert_array_equal(held.joints, panda.home)
-    with pytest.raises(ConfigError, match="was stopped: pressed.*--release"):
+    with pytest.raises(ConfigError, match=r"was stopped: pressed.*--release"):
         Journal(tmp_path / "safety.jsonl").require_released()
     safety.release(np.asarray(panda.home), 1.0, 5.0)
     assert not safety.command(go, 5.2).held

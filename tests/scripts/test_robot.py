@@ -1,0 +1,109 @@
+"""The robot commands: an episode through server, runtime, safety layer and a robot with a time of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toyshift.core.contract import ACTION, STATE
+from toyshift.core.errors import ConfigError, ContractError, RobotError, UnknownNameError
+from toyshift.data.store.dataset import open_dataset
+from toyshift.diagnostics.robot_sim import RobotSim, SimOptions
+from toyshift.policies import load_policy
+from toyshift.policies.remote.server import PolicyServer, PolicySession, policy_metadata
+from toyshift.scripts.robot import run
+
+pytest.importorskip("msgpack")
+pytest.importorskip("websockets")
+
+
+@pytest.fixture(scope="module")
+def robot() -> Iterator[str]:
+    """A simulated robot that hears and is heard 30 +- 10 ms late."""
+    sim = RobotSim(SimOptions("toys:test?n=4", size=32, publish_hz=25.0, latency=0.03, jitter=0.01))
+    thread = threading.Thread(target=sim.run)
+    thread.start()
+    yield f"socket:127.0.0.1:{sim.port}"
+    sim.end()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert sim.refused == 0
+
+
+@pytest.fixture
+def config(robot_bundle: Path, robot: str, tmp_path: Path) -> Callable[..., run.Config]:
+    def make(**changed: Any) -> run.Config:
+        fields = {"bundle": str(robot_bundle), "robot": robot, "masks": "robot", "log": tmp_path / "log.jsonl"}
+        return run.Config(**fields | {"seconds": 2.0} | changed)
+
+    return make
+
+
+def test_an_episode_in_real_time_through_a_server_is_recorded_and_read_again(
+    config: Callable[..., run.Config], robot_bundle: Path, tmp_path: Path
+) -> None:
+    policy = load_policy(robot_bundle)
+    server = PolicyServer(lambda: PolicySession(policy), policy_metadata(policy, "x"), "127.0.0.1", 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        cfg = config(bundle=f"ws://127.0.0.1:{server.port}", execute=True, record=tmp_path / "episodes", seconds=3.0)
+        result = run.main(cfg)
+    finally:
+        server.shutdown()
+        thread.join()
+    tally = result["tally"]
+    assert result["ok"]
+    assert tally["steps"] == pytest.approx(30, abs=3)  # 10 Hz
+    assert tally["acted"] > 15
+    dataset = open_dataset(tmp_path / "episodes")
+    assert dataset.num_episodes == 1
+    assert dataset.fps == 10
+    episode = dataset.episode(0)
+    frames = episode.frames
+    assert len(episode) >= tally["acted"]
+    assert frames["observation.images.front"].shape[1:] == (32, 32, 3)
+    assert set(np.unique(frames["masks.front"])) <= {0, 1, 2, 3}
+    assert frames[ACTION].shape[1] == 7
+    names = list(dataset.observation_contract.state_names)
+    measured, commanded = frames[STATE][:, :7], frames["command.joints"]
+    assert np.ptp(measured, axis=0).max() > 0.02  # it moved
+    assert np.abs(measured[3:] - commanded[2:-1]).max() < 0.2  # where it was sent, a step later
+    assert np.abs(frames[STATE][:, names.index("lag.x")]).max() > 1e-4
+    assert episode.meta["executed"] is True
+    assert episode.meta["success"] is False
+
+
+def test_a_dry_run_moves_nothing_and_says_what_it_would_send(config: Callable[..., run.Config], robot: str) -> None:
+    cfg = config(seconds=1.0)
+    result = run.main(cfg)
+    assert result["tally"]["sent"] == 0
+    assert result["journal"]["dry"] > 3
+    lines = [json.loads(line) for line in cfg.log.read_text().splitlines()]
+    asked = np.array([line["sent"] for line in lines if line["kind"] == "dry"])
+    assert np.abs(asked[:, :6]).max() > 0.001
+
+
+def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Config]) -> None:
+    with pytest.raises(ContractError, match=r"masks of camera front: nobody.*masks of camera wrist"):
+        run.main(config(masks=""))
+    with pytest.raises(ConfigError, match="needs the simulator"):
+        run.main(config(masks="truth"))
+    with pytest.raises(UnknownNameError, match="Did you mean 'socket'"):
+        run.main(config(robot="sockt:127.0.0.1:1"))
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        run.main(config(robot="socket:nowhere"))
+    with pytest.raises(RobotError, match="no robot answers at 127.0.0.1:1 "):
+        run.main(config(robot="socket:127.0.0.1:1"))
+    cfg = config()
+    cfg.log.with_name("log.jsonl.stopped").write_text('{"why": "pressed"}')
+    with pytest.raises(ConfigError, match="was stopped: pressed"):
+        run.main(cfg)
+    assert run.main(dataclasses.replace(cfg, release=True, seconds=0.2))["ok"]
