@@ -73,7 +73,7 @@ def robot_bundle(grasp_policy: Callable[..., Path], tmp_path_factory: pytest.Tem
     env, folder = GraspEnv(EnvConfig(objects="toys:test", image_size=32)), tmp_path_factory.mktemp("robot")
     looks = {"size": [32, 32], "images_seen": 1, "quantiles": [0.5], "looks": {"red": [1.0]}}
     looks["intrinsics"] = [[32.0, 0.0, 16.0], [0.0, 32.0, 16.0], [0.0, 0.0, 1.0]]
-    facts = BundleFacts(arm_of("panda").to_json(), {camera: looks for camera in ("front", "wrist")})
+    facts = BundleFacts(arm_of("panda").to_json(), dict.fromkeys(("front", "wrist"), looks))
     run = grasp_policy(folder / "run", env)
     env.close()
     return export(run, folder / "bundle", facts)

@@ -39,6 +39,7 @@ class RemotePolicy:
         metadata: what the server sent on connection.
         pooling: name of its pooling, "" where it has none.
         execute: actions of a chunk to execute; 0 is all of them.
+        gives_rest: whether chunks hold the actions after those to execute, too, for while the next one is late.
         asks_features: whether the server is asked for them.
         features: (F,) that a served bundle made of the latest observation; None where the server does not say.
         action_contract: what the server says that its actions mean; None where it does not.
@@ -77,7 +78,7 @@ class RemotePolicy:
                 "leave --remote-execute out"
             )
         self._warned = False
-        self.asks_features = False
+        self.asks_features = self.gives_rest = False
         self.features: Float32 | None = None
 
     @property
@@ -191,7 +192,7 @@ class RemotePolicy:
             wanted = f"{self.execute} are to be executed (--remote-execute)"
             raise ContractError(f"{self.where} answered with {len(chunk)} actions; {wanted}")
         joints = self._translate.joints(observation["agent_pos"]) if self._actions.relative else None
-        chunk = self._actions.physical(chunk[: self.execute or None], joints)
+        chunk = self._actions.physical(chunk if self.gives_rest else chunk[: self.execute or None], joints)
         chunk, outside = clipped(chunk, self._contract, self.where, warn=not self._warned)
         self._warned |= outside
         return chunk

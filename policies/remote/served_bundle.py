@@ -41,7 +41,7 @@ class ServedBundle:
         self.name, self.execute = self._remote.name, self._remote.execute
         self.cameras = tuple(map(str, said["cameras"]))
         self.needs_masks = bool(said["needs_masks"])
-        self._remote.asks_features = True
+        self._remote.asks_features = self._remote.gives_rest = True
         self._remote.bind(action, observation)
 
     @property

@@ -104,7 +104,7 @@ class ControlLoop:
         due = end = self._clock()
         end += seconds
         try:
-            while self._clock() < end and not self._safety.stopped and not until():
+            while due < end - 1e-6 and not self._safety.stopped and not until():
                 if (wait := due - self._clock()) > 0:
                     self._sleep(wait)
                 elif wait < -period / 2:
@@ -145,6 +145,8 @@ class ControlLoop:
         Returns:
             What was sent, or would be; None where nothing was: before the first chunk is there, or after a stop.
         """
+        if self._safety.stopped:
+            return None
         now = self._clock()
         self.tally.steps += 1
         asked: Float32 | None = None

@@ -14,11 +14,9 @@ import pytest
 
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import read_json, write_json
-from toyshift.diagnostics.bundle_facts import arm_of
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.tasks.grasp import GraspEnv
-from toyshift.policies import export, load_policy
-from toyshift.policies.act.bundle_facts import BundleFacts
+from toyshift.policies import load_policy
 from toyshift.policies.act.bundle_format import BUNDLE_FILE
 from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.runtime import Readings, Runtime
