@@ -78,7 +78,7 @@ class PolicySession:
 
     def _answer(self, seen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         answer = {"actions": self._policy.act(seen)}
-        features = getattr(self._policy, "features", ()) if asked.get(ASK_FEATURES) else ()  # of a bundle
+        features: Any = getattr(self._policy, "features", ()) if asked.get(ASK_FEATURES) else ()  # of a bundle
         return answer | ({MONITOR: {"features": features[0]}} if len(features) else {})
 
 

@@ -1,4 +1,4 @@
-"""A Franka Panda or FR3 by libfranka, through `franky-control`: joint impedance tracking, the gripper in its own thread.
+"""A Franka Panda or FR3 by libfranka, through `franky-control`: joint impedance tracking, a thread for the gripper.
 
 Cameras are somebody else's: `toyshift robot run ... --cameras module:name`.
 """

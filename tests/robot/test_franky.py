@@ -1,4 +1,4 @@
-"""Recorded commands through the safety layer and franky on franky-sim, which speaks libfranka's protocol on loopback."""
+"""Recorded commands through the safety layer and franky on franky-sim, which speaks libfranka's protocol."""
 
 import json
 import time
