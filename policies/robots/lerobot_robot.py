@@ -1,4 +1,4 @@
-"""Any LeRobot `Robot` (lerobot >= 0.4): its keys and units become ours, and what `send_action` returns is what was sent."""
+"""Any LeRobot `Robot` (lerobot 0.4): its keys and units become ours; what `send_action` returns is what was sent."""
 
 from __future__ import annotations
 
@@ -132,8 +132,9 @@ class LeRobotRobot(RobotDriver):
     """
 
     def __init__(
-        self, address: str, clock: Callable[[], float] = time.monotonic, make: Callable[[LeRobotNames], Any] = made_robot
-    ) -> None:
+        self, address: str, clock: Callable[[], float] = time.monotonic,
+        make: Callable[[LeRobotNames], Any] = made_robot,
+    ) -> None:  # fmt: skip
         self.names, self._clock = LeRobotNames.read(Path(address)), clock
         self._robot = make(self.names)
         self._lock = threading.Lock()

@@ -13,11 +13,12 @@ def rotvec_to_matrix(rotvec: Array | Float32) -> Array:
     """Axis times angle (3,) [rad] to rotation matrix (3, 3)."""
     x, y, z = map(float, rotvec)
     angle = math.sqrt(x * x + y * y + z * z)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    if angle < 1e-8:
-        return np.asarray(np.eye(3) + cross)
-    once, twice = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
-    return np.asarray(np.eye(3) + once * cross + twice * cross @ cross)
+    # once: sine over angle; twice: one minus cosine, over its square
+    once, twice = (math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2) if angle >= 1e-8 else (1.0, 0.0)
+    left = 1.0 - twice * angle * angle  # identity and the square of the cross product's matrix, on the diagonal
+    xy, xz, yz = twice * x * y, twice * x * z, twice * y * z
+    x, y, z, xx, yy, zz = once * x, once * y, once * z, twice * x * x, twice * y * y, twice * z * z
+    return np.array([[left + xx, xy - z, xz + y], [xy + z, left + yy, yz - x], [xz - y, yz + x, left + zz]])
 
 
 def matrix_to_rotvec(matrix: Array) -> Array:

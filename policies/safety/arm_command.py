@@ -36,14 +36,14 @@ class ArmCommand:
             return values, False
         if self.mode == "joint_delta":
             return joints + values, False
-        position, rotation = self._chain.forward(joints)
         turn = rotvec_to_matrix(values[3:])
         if self.mode == "eef_pose":
             position, rotation = values[:3], turn
         else:
-            position, rotation = position + values[:3], turn @ rotation
+            position, rotation = self._chain.forward(joints)
+            position, rotation = position + values[:3], turn.dot(rotation)
         inside = self._inside(position, rotation)
-        kept = bool(np.abs(inside - position).max() > NEAR)
+        kept = not np.allclose(inside, position, rtol=0, atol=NEAR) if inside is not position else False
         return self._chain.solve(joints, inside, rotation), kept
 
     def action(self, before: Array, after: Array, gripper: float) -> Float32:
@@ -63,11 +63,13 @@ class ArmCommand:
     def outside(self, joints: Array) -> bool:
         """Whether the hand or a finger tip would be outside the box."""
         position, rotation = self._chain.forward(joints)
-        places = self._allowed.points @ rotation.T + position
-        return bool((places < self._allowed.box_low).any() or (places > self._allowed.box_high).any())
+        places = self._allowed.points.dot(rotation.T) + position
+        return not bool(((places >= self._allowed.box_low) & (places <= self._allowed.box_high)).all())
 
     def _inside(self, position: Array, rotation: Array) -> Array:
         """Returns the nearest position of the hand at which it and the finger tips are in the box."""
-        away = self._allowed.points @ rotation.T  # (k, 3)
+        away = self._allowed.points.dot(rotation.T)  # (k, 3)
         low, high = self._allowed.box_low - away.min(axis=0), self._allowed.box_high - away.max(axis=0)
+        if ((low <= position) & (position <= high)).all():
+            return position
         return np.minimum(np.maximum(position, low), high)

@@ -44,7 +44,8 @@ class Journal:
             why: in words.
             more: arrays and numbers, such as asked and sent; numbers that are not finite become texts.
         """
-        line = {"kind": kind, "time": round(time, 6), "why": why} | {key: _plain(value) for key, value in more.items()}
+        line = {"kind": kind, "time": _plain(float(time)), "why": why}
+        line |= {key: _plain(value) for key, value in more.items()}
         self.lines.append(line)
         self.counts[kind] += 1
         if self.path is not None:

@@ -223,7 +223,7 @@ class SafetyLayer:
         moved = command.joints - before
         self._moved = np.minimum(np.maximum(moved, -self.allowed.step), self.allowed.step)
         self._joints, self._opening, self._gripper = command.joints.copy(), command.opening, command.gripper
-        self._time = max(now, self._time)
+        self._time = max(self._time, now)  # which keeps the time where `now` is none
 
     def _require_begun(self) -> Array:
         if self._joints is None:

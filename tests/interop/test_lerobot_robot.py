@@ -28,8 +28,8 @@ class Mock(robots.Robot):
 
     def __init__(self, config):
         super().__init__(config)
-        self.values, self.connected, self.fails, self.seen = {"a.pos": 10.0, "b.pos": -20.0, "g.pos": 100.0}, False, None, 0
-        self.frozen = False
+        self.values = {"a.pos": 10.0, "b.pos": -20.0, "g.pos": 100.0}
+        self.config, self.connected, self.fails, self.seen, self.frozen = config, False, None, 0, False
 
     @property
     def observation_features(self):
@@ -68,7 +68,6 @@ class Mock(robots.Robot):
             most = self.config.most if key != "g.pos" else 100.0
             return float(np.clip(action[key], self.values[key] - most, self.values[key] + most))
 
-        self.config = self.config if hasattr(self, "config") else MockConfig()
         self.values = {key: near(key) for key in self.values}
         return dict(self.values)
 
@@ -140,7 +139,8 @@ def test_images_that_stand_still_grow_old_and_errors_are_told(file, monkeypatch)
 
 def test_a_file_that_names_none(file):
     told = json.loads(file.read_text())
-    for change, words in (({"unit": "percent"}, "must be rad or deg"), ({"low": [0]}, "as many"), ({"x": 1}, "its fields")):
+    wrong = {"must be rad or deg": {"unit": "percent"}, "as many": {"low": [0]}, "its fields": {"x": 1}}
+    for words, change in wrong.items():
         file.write_text(json.dumps(told | change))
         with pytest.raises(ConfigError, match=words):
             open_robot(f"lerobot:{file}")
