@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from toyshift.diagnostics.alarm_fit import Played, dataset_features, play
+from toyshift.diagnostics.alarm_fit import PlayedEpisode, dataset_features, play
 from toyshift.diagnostics.statistics import wilson
 from toyshift.policies.act.onnx_policy import OnnxPolicy
 from toyshift.policies.safety import Alarm
@@ -37,7 +37,7 @@ def share(k: int, n: int) -> dict[str, float | int]:
     return {"k": k, "n": n, "value": k / n if n else float("nan"), "low": float(low), "high": float(high)}
 
 
-def told(alarm: Alarm, episodes: Sequence[Played]) -> dict[str, Any]:
+def told(alarm: Alarm, episodes: Sequence[PlayedEpisode]) -> dict[str, Any]:
     """Returns how episodes went, and how often the alarm sounded in them."""
     scores = [max(map(alarm.score, one.features)) for one in episodes]
     sounds = np.array([alarm.sounds(score) for score in scores])

@@ -23,7 +23,7 @@ MOST_STEPS = 100  # of an episode, as evaluation has it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Played:
+class PlayedEpisode:
     """One episode that a bundle played.
 
     Attributes:
@@ -81,7 +81,7 @@ def _episode_features(policy: OnnxPolicy, dataset: Dataset, index: int) -> Float
 def play(
     policy: OnnxPolicy, objects: str, episodes: Sequence[int], *, purpose: str, shift: str = "", seed: int = 0,
     masks: str = TRUTH, most_steps: int = MOST_STEPS,
-) -> list[Played]:
+) -> list[PlayedEpisode]:
     """Plays episodes in the simulator.
 
     Args:
@@ -109,7 +109,7 @@ def play(
     return found
 
 
-def _played(policy: OnnxPolicy, env: World, source: Any, most_steps: int) -> Played:
+def _played(policy: OnnxPolicy, env: World, source: Any, most_steps: int) -> PlayedEpisode:
     features, info, done, steps = [], {}, False, 0  # type: list[Float32], dict[str, Any], bool, int
     while not done and steps < most_steps:
         chunk = policy.act(with_instruction(source.shown(env.observe()), env))
@@ -119,4 +119,4 @@ def _played(policy: OnnxPolicy, env: World, source: Any, most_steps: int) -> Pla
             steps += 1
             if done or steps == most_steps:
                 break
-    return Played(np.array(features), bool(info["is_success"]), str(info.get("object_id", "")))
+    return PlayedEpisode(np.array(features), bool(info["is_success"]), str(info.get("object_id", "")))

@@ -92,6 +92,7 @@ class ControlLoop:
     def begin(self) -> None:
         """Begins an episode: the policy forgets, and the arm is taken as it stands with the first good readings."""
         self._watchdog.reset()
+        self._safety.forget()
         self._runtime.reset(self._instruction)
         self._beginning, self._since = None, None
 

@@ -116,6 +116,10 @@ class SafetyLayer:
         self._opening = self._gripper = min(max(float(opening), 0.0), 1.0)
         self._time = now - self.allowed.period  # it has stood there
 
+    def forget(self) -> None:
+        """Forgets where the arm was sent: before the next episode, it has to `begin` again. A stop stays."""
+        self._joints = None
+
     # ---------------------------------------------------------------- commands
 
     def command(self, asked: Float32, now: float) -> SafeCommand:

@@ -1,7 +1,7 @@
 """Moves a robot by a bundle, and simulates one.
 
 toyshift robot sim --port 8123                                        our Panda, in its own process and time
-toyshift robot run bundle --robot socket:127.0.0.1:8123 --masks robot  a dry run: nothing is sent
+toyshift robot run bundle --robot socket:127.0.0.1:8123 --masks robot    a dry run: nothing is sent
 toyshift robot run bundle --robot socket:127.0.0.1:8123 --masks robot --execute --record runs/robot/episodes
 toyshift robot alarm bundle --data runs/demos --out alarm.npz          then: toyshift robot run ... --alarm alarm.npz
 """

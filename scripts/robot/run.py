@@ -1,6 +1,6 @@
 """Moves a robot by a bundle, or by a server that serves one.
 
-toyshift robot run bundle --robot socket:127.0.0.1:8123 --masks robot             a dry run: nothing is sent
+toyshift robot run bundle --robot socket:127.0.0.1:8123 --masks robot    a dry run: nothing is sent
 toyshift robot run ws://localhost:8000 --robot socket:127.0.0.1:8123 --execute --record runs/robot/episodes
 """
 
@@ -135,12 +135,16 @@ def _policy(cfg: Config) -> Any:
     from toyshift.policies.act.onnx_policy import OnnxPolicy
     from toyshift.policies.checkpoints import file_hash
     from toyshift.policies.remote.options import SOCKETS
-    from toyshift.policies.remote.served_bundle import ServedBundle
     from toyshift.policies.safety.feature_alarm import Alarm, WatchedPolicy
 
-    served = cfg.bundle.startswith(SOCKETS)
-    folder = Path(cfg.bundle)
-    opened: Any = ServedBundle(cfg.bundle) if served else OnnxPolicy(folder, folder.resolve().name)
+    served, folder = cfg.bundle.startswith(SOCKETS), Path(cfg.bundle)
+    opened: Any
+    if served:  # imported here: a bundle acts with NumPy and onnxruntime alone
+        from toyshift.policies.remote.served_bundle import ServedBundle
+
+        opened = ServedBundle(cfg.bundle)
+    else:
+        opened = OnnxPolicy(folder, folder.resolve().name)
     alarm = None
     if cfg.alarm is not None:
         alarm = Alarm.load(cfg.alarm, "" if served else file_hash(folder / "policy.onnx"))
@@ -184,11 +188,11 @@ def _detector(text: str) -> Any:
 
 
 def _recorder(cfg: Config, policy: Any, robot: str) -> Recorder | None:
+    if cfg.record is None:
+        return None
     from toyshift.core.manifest import manifest
     from toyshift.diagnostics.robot_record import Recorder
 
-    if cfg.record is None:
-        return None
     facts = {key: str(value) for key, value in dataclasses.asdict(cfg).items()}
     contracts = policy.action_contract, policy.observation_contract
     return Recorder(cfg.record, *contracts, policy.cameras, robot, manifest(facts, cfg.seed))

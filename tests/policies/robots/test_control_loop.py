@@ -221,6 +221,15 @@ def test_a_robot_that_is_killed_and_restarted_is_taken_as_it_stands(rig: Callabl
     assert abs(made.safety.joints[0] - made.robot.joints[0]) < 0.1  # not back to where it was sent before
 
 
+def test_the_next_episode_begins_where_the_arm_then_stands(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    made.robot.joints = made.robot.joints + np.array([0.5, 0, 0, 0, 0, 0, 0])
+    made.loop.begin()
+    made.goes_on()
+    assert made.safety.journal.counts["begin"] == 2
+    assert not made.safety.stopped
+
+
 def test_a_driver_that_raises_anything_is_held(rig: Callable[..., Rig]) -> None:
     made = rig()
     made.robot.refuses = KeyError("motor 3")
@@ -236,6 +245,7 @@ def test_a_server_that_is_gone_is_held_and_connected_to_again(rig: Callable[...,
     made.holds(6, "the policy cannot begin: RemoteError")
     made.policy.error = None
     made.goes_on()
+    assert made.loop.tally.held >= 8
 
 
 def test_frozen_joints_and_an_arm_that_is_held_are_noticed(rig: Callable[..., Rig]) -> None:
@@ -261,6 +271,7 @@ def test_clocks(rig: Callable[..., Rig]) -> None:
     made.now.seconds -= 5.0
     made.steps(1)
     made.is_stopped("the clock went back")
+    assert made.robot.stops == 1
 
 
 def test_an_emergency_stop_reaches_the_robot_and_stays(rig: Callable[..., Rig]) -> None:

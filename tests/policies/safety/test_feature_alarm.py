@@ -61,14 +61,14 @@ def test_it_is_kept_in_a_file_of_its_own_bundle(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="fitted to another network"):
         Alarm.load(path, "abd")
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(FileError, match="cannot read the alarm .* fit it again"):
+    with pytest.raises(FileError, match=r"cannot read the alarm .* fit it again"):
         Alarm.load(path)
 
 
 def test_what_it_cannot_be_fitted_to() -> None:
     rng = np.random.default_rng(3)
     training = np.concatenate(episodes(rng, 30))
-    with pytest.raises(ConfigError, match="18 held-out episodes say nothing about 0.05 of them; at least 19"):
+    with pytest.raises(ConfigError, match=r"18 held-out episodes say nothing about 0\.05 of them; at least 19"):
         Alarm.fit(training, episodes(rng, 18))
     with pytest.raises(ConfigError, match="share is 0"):
         Alarm.fit(training, episodes(rng, 30), share=0.0)
