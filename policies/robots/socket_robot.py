@@ -45,6 +45,7 @@ class SocketRobot(RobotDriver):
         self._place = address_of(address)
         self._newest: dict[str, Any] | None = None
         self._why = ""  # there is no connection
+        self._socket: Any = None
         self._news = threading.Condition()
         self._closed = threading.Event()
         self.limits = self._connect()
@@ -114,6 +115,8 @@ class SocketRobot(RobotDriver):
             limits = RobotLimits.from_json(hello["hello"])
             self._offset = self._clocks_apart()
         except (*LOST, ContractError) as error:
+            if self._socket is not None:
+                self._socket.close()
             raise RobotError(f"no robot answers at {self.address} ({error}); start it, or correct --robot") from error
         self._socket.settimeout(None)
         return limits

@@ -15,10 +15,16 @@ import pytest
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError, ContractError, RobotError, UnknownNameError
 from toyshift.data.store.dataset import open_dataset
+from toyshift.diagnostics.alarm_fit import play
+from toyshift.diagnostics.robot_record import Recorder
 from toyshift.diagnostics.robot_sim import RobotSim, SimOptions
 from toyshift.policies import load_policy
+from toyshift.policies.act.onnx_policy import OnnxPolicy
+from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.remote.server import PolicyServer, PolicySession, policy_metadata
-from toyshift.scripts.robot import run
+from toyshift.policies.safety import Alarm
+from toyshift.policies.safety.safety_layer import SafeCommand
+from toyshift.scripts.robot import alarm, run
 
 pytest.importorskip("msgpack")
 pytest.importorskip("websockets")
@@ -107,3 +113,29 @@ def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Conf
     with pytest.raises(ConfigError, match="was stopped: pressed"):
         run.main(cfg)
     assert run.main(dataclasses.replace(cfg, release=True, seconds=0.2))["ok"]
+
+
+def test_an_alarm_is_fitted_to_datasets_and_played_episodes(robot_bundle: Path, tmp_path: Path) -> None:
+    policy = OnnxPolicy(robot_bundle, "bundle")
+    contracts = policy.action_contract, policy.observation_contract
+    recorder, rng = Recorder(tmp_path / "data", *contracts, policy.cameras, "panda", {}), np.random.default_rng(0)
+    for number in range(2):
+        for _ in range(9):
+            images, masks = ({c: rng.integers(0, most, (32, 32, *more), dtype=np.uint8) for c in policy.cameras}
+                             for most, more in ((256, (3,)), (4, ())))  # fmt: skip
+            shown = {"pixels": images, "masks": masks, "agent_pos": rng.normal(size=21).astype(np.float32)}
+            action = np.zeros(7, np.float32)
+            recorder.add(shown, SafeCommand(np.zeros(7), 1.0, 1.0, 10.0, action))
+        assert recorder.finish("grasp", success=True) == number
+    found = alarm.main(alarm.Config(
+        bundle=robot_bundle, data=(tmp_path / "data",), held_out=(tmp_path / "data",), share=0.5,
+        out=tmp_path / "alarm.npz",
+    ))  # fmt: skip
+    assert (found["training"], found["held_out"]) == (2, 2)
+    fitted = Alarm.load(tmp_path / "alarm.npz", file_hash(robot_bundle / "policy.onnx"))
+    assert fitted.threshold < 1e-3  # its own data
+    (played,) = play(policy, "toys:test?n=2", [0], purpose="test", most_steps=10)
+    assert played.features.shape == (3, policy._features)  # an observation every fourth step
+    assert fitted.sounds(max(map(fitted.score, played.features)))  # the simulator shows no noise
+    with pytest.raises(ConfigError, match="--data is missing"):
+        alarm.main(alarm.Config(bundle=robot_bundle, out=tmp_path / "other.npz"))
