@@ -165,10 +165,12 @@ class ControlLoop:
             self._safety.journal.write("hold", now, verdict.why)
             self.tally.held += 1
             return None
-        if not verdict.kind and asked is None:
+        if verdict.kind:
+            command = self._safety.hold(verdict.why, now, asked)
+        elif asked is not None:
+            command = self._safety.command(asked, now)
+        else:
             return None  # the first chunk is waited for
-        held = bool(verdict.kind) or asked is None
-        command = self._safety.hold(verdict.why, now, asked) if held else self._safety.command(asked, now)
         if self._safety.stopped:  # by the layer itself
             self.stop(self._safety.stopped)
             return None

@@ -67,10 +67,11 @@ class LeRobotNames:
         """
         value = read_json(path, BY_HAND)
         try:
-            names = cls(**{key: tuple(entry) if isinstance(entry, list) else entry for key, entry in value.items()})
-        except TypeError as error:
-            fields = ", ".join(field.name for field in dataclasses.fields(cls))
-            raise ConfigError(f"{path} names no LeRobot robot ({error}); its fields: {fields}") from error
+            fields: Any = {key: tuple(entry) if isinstance(entry, list) else entry for key, entry in value.items()}
+            names = cls(**fields)
+        except (TypeError, AttributeError) as error:
+            known = ", ".join(field.name for field in dataclasses.fields(cls))
+            raise ConfigError(f"{path} names no LeRobot robot ({error}); its fields: {known}") from error
         if names.unit not in UNITS:
             raise ConfigError(f"{path}: unit is {names.unit!r}; it must be rad or deg")
         if not len(names.joints) == len(names.low) == len(names.high) or names.gripper_open == names.gripper_shut:

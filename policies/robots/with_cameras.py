@@ -9,7 +9,7 @@ from typing import Protocol
 from toyshift.core.arrays import Image
 from toyshift.core.errors import RobotError
 from toyshift.policies.robots.robot_driver import RobotDriver
-from toyshift.policies.runtime.robot_runtime import Readings
+from toyshift.policies.runtime.robot_runtime import Colours, Readings
 from toyshift.policies.safety.safety_layer import SafeCommand
 
 
@@ -22,7 +22,7 @@ class Cameras(Protocol):
     """
 
     sizes: Mapping[str, tuple[int, int]]
-    colours: str
+    colours: Colours
 
     def read(self) -> Mapping[str, tuple[Image, float]]:
         """Returns at once: camera -> its newest image (H, W, 3) uint8, and when it was taken by `time.monotonic`."""
@@ -47,7 +47,8 @@ class WithCameras(RobotDriver):
         taken = self._cameras.read()
         if lacking := [camera for camera in self.limits.cameras if camera not in taken]:
             raise RobotError(f"no image of camera {', '.join(lacking)}")
-        images, stamps = ({camera: pair[i] for camera, pair in taken.items()} for i in (0, 1))
+        images = {camera: image for camera, (image, _) in taken.items()}
+        stamps = {camera: stamp for camera, (_, stamp) in taken.items()}
         return dataclasses.replace(readings, images=images, image_times=stamps, masks={})
 
     def send(self, command: SafeCommand) -> SafeCommand:

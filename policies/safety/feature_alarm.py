@@ -172,7 +172,7 @@ class WatchedPolicy:
         """
         chunk = self._policy.act(obs)
         if self.alarm is not None:
-            features = getattr(self._policy, "features", ())
+            features: Any = getattr(self._policy, "features", ())
             if not len(features):
                 raise ContractError(f"policy {self.name} gives no features, which the alarm looks at; export it again")
             self.score = self.alarm.score(features[0])

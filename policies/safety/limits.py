@@ -13,6 +13,7 @@ from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.fields import check_fields, check_ranges
 from toyshift.policies.runtime.arm_chain import ArmChain
+from toyshift.policies.runtime.robot_runtime import Colours
 
 WIDTH_OFF = 0.05  # share by which gripper widths may differ
 RATE_OFF = 0.01  # share by which the rates of commands may differ
@@ -45,7 +46,7 @@ class RobotLimits:
     control_hz: tuple[float, float]
     cameras: Mapping[str, tuple[int, int]]
     masks: tuple[str, ...] = ()
-    colours: str = "rgb"
+    colours: Colours = "rgb"
 
     def to_json(self) -> dict[str, Any]:
         value = dataclasses.asdict(self)

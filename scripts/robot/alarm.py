@@ -61,8 +61,10 @@ def main(cfg: Config) -> dict[str, Any]:
     if cfg.held_out:
         held = dataset_features(policy, cfg.held_out)
     else:
-        purpose = {"purpose": "validation", "seed": cfg.seed, "masks": cfg.masks}
-        held = [one.features for one in play(policy, cfg.objects, range(cfg.episodes), **purpose)]
+        played = play(
+            policy, cfg.objects, range(cfg.episodes), purpose="validation", seed=cfg.seed, masks=cfg.masks
+        )
+        held = [one.features for one in played]
     alarm = Alarm.fit(np.concatenate(training), held, cfg.share, file_hash(cfg.bundle / "policy.onnx"))
     alarm.save(cfg.out)
     told = f"sounds above {alarm.threshold:.3f}, in at most {cfg.share:.0%} of episodes like {len(held)} held-out ones"
