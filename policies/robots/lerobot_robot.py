@@ -105,6 +105,7 @@ def made_robot(names: LeRobotNames) -> Any:
         ConfigError: there is no such robot, or it takes another configuration.
     """
     try:
+        import draccus
         from lerobot.robots import RobotConfig, make_robot_from_config
     except ImportError as error:
         told = f"a robot of LeRobot's needs lerobot ({error}), which wants NumPy 2"
@@ -113,7 +114,8 @@ def made_robot(names: LeRobotNames) -> Any:
         ) from error
     try:
         importlib.import_module(names.module)
-        return make_robot_from_config(RobotConfig.get_choice_class(names.type)(**names.config))
+        # as LeRobot's own commands read theirs: cameras and paths become what they are
+        return make_robot_from_config(draccus.decode(RobotConfig, {"type": names.type, **names.config}))
     except Exception as error:  # whatever a robot's module raises
         raise ConfigError(f"LeRobot makes no robot {names.type!r} of {names.module} ({error})") from error
 

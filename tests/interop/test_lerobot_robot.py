@@ -73,7 +73,9 @@ class Mock(robots.Robot):
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path, monkeypatch):
+    # LeRobot looks for the class Mock of a MockConfig in a module "mock" beside the configuration's
+    monkeypatch.setitem(sys.modules, f"{__name__.rpartition('.')[0]}.mock", sys.modules[__name__])
     path = tmp_path / "robot.json"
     path.write_text(json.dumps({
         "type": "toyshift_mock", "module": __name__, "config": {"id": "x", "calibration_dir": str(tmp_path)},
@@ -84,21 +86,12 @@ def file(tmp_path):
     return path
 
 
-def driver(file, monkeypatch):
-    from pathlib import Path
-
-    from toyshift.policies.robots.lerobot_robot import LeRobotRobot
-
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
-    return LeRobotRobot(str(Path(file)), make=lambda names: Mock(MockConfig(**names.config)))
-
-
 def command(joints, opening):
     return SafeCommand(np.array(joints), opening, opening, 10.0, np.zeros(3, np.float32))
 
 
-def test_readings_and_what_was_sent(file, monkeypatch):
-    with driver(file, monkeypatch) as robot:
+def test_readings_and_what_was_sent(file):
+    with open_robot(f"lerobot:{file}") as robot:
         assert robot.limits.cameras == {"front": (4, 6)}
         readings = robot.read()
         np.testing.assert_allclose(readings.joints, np.radians([10, -20]))
@@ -119,8 +112,8 @@ def test_readings_and_what_was_sent(file, monkeypatch):
         robot.send(near)
 
 
-def test_images_that_stand_still_grow_old_and_errors_are_told(file, monkeypatch):
-    with driver(file, monkeypatch) as robot:
+def test_images_that_stand_still_grow_old_and_errors_are_told(file):
+    with open_robot(f"lerobot:{file}") as robot:
         robot._robot.frozen = True
         time.sleep(0.05)
         first = robot.read()
