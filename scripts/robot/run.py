@@ -6,7 +6,10 @@ toyshift robot run ws://localhost:8000 --robot socket:127.0.0.1:8123 --execute -
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -92,7 +95,7 @@ def main(cfg: Config) -> dict[str, Any]:
     journal = Journal(cfg.log)
     journal.require_released(release=cfg.release)
     policy, lenses, detector = _policy(cfg), _lenses(cfg.lenses), _detector(cfg.masks)
-    with _opened(cfg) as robot:
+    with _ended_by_sigterm(), _opened(cfg) as robot:
         said = robot.limits if cfg.masks == ROBOT else dataclasses.replace(robot.limits, masks=())
         runtime = Runtime(
             policy, colours=said.colours, lenses=lenses, detector=detector, compensation=cfg.compensation
@@ -128,6 +131,20 @@ def main(cfg: Config) -> dict[str, Any]:
     print(f"{dry}{told}; journal {cfg.log}: {counts}")
     files = {"log": cfg.log, "record": cfg.record}
     return {"ok": not safety.stopped, "episodes": done, "tally": tally, "journal": dict(journal.counts), **files}
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Has SIGTERM end the command as Ctrl-C does: the loop stops the robot on the way out."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _policy(cfg: Config) -> Any:

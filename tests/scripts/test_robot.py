@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from toyshift.policies import load_policy
 from toyshift.policies.act.onnx_policy import OnnxPolicy
 from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.remote.server import PolicyServer, PolicySession, policy_metadata
+from toyshift.policies.robots import open_robot
 from toyshift.policies.safety import Alarm
 from toyshift.policies.safety.safety_layer import SafeCommand
 from toyshift.scripts.robot import alarm, run
@@ -95,6 +97,29 @@ def test_a_dry_run_moves_nothing_and_says_what_it_would_send(config: Callable[..
     lines = [json.loads(line) for line in cfg.log.read_text().splitlines()]
     asked = np.array([line["sent"] for line in lines if line["kind"] == "dry"])
     assert np.abs(asked[:, :6]).max() > 0.001
+
+
+def test_a_simulated_robot_stops_and_begins_again(robot: str) -> None:
+    def until(true: Callable[[], bool]) -> bool:
+        end = time.monotonic() + 5.0
+        while not true() and time.monotonic() < end:
+            time.sleep(0.02)
+        return true()
+
+    with open_robot(robot) as driver:
+        driver.begin(2)
+        start = driver.read().joints
+        goal = start + 0.2 * np.eye(7)[0]
+        shut = SafeCommand(goal, 0.0, 0.0, 10.0, np.zeros(7, np.float32))
+        driver.send(shut)
+        assert until(lambda: np.abs(driver.read().joints - goal).max() < 0.05 and driver.read().gripper_width < 0.03)
+        driver.stop()
+        assert until(lambda: bool(driver._newest and driver._newest["stopped"]))
+        with pytest.raises(RobotError, match="is stopped"):
+            driver.send(shut)
+        driver.begin(3)
+        np.testing.assert_allclose(driver.read().joints, start, atol=0.3)  # noise of the start
+        assert driver.succeeded is False
 
 
 def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Config]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from toyshift.envs.spaces import WORKSPACE
 from toyshift.policies.runtime.arm_chain import ArmChain
 from toyshift.policies.runtime.turns import rotvec_to_matrix
 from toyshift.policies.safety import Journal, RobotLimits, SafetyLayer, SafetyLimits
-from toyshift.policies.safety.limits import Allowed
+from toyshift.policies.safety.limits import Allowed, require_agreement
 
 DT = 0.1
 Contracts = Callable[[str], ActionContract]
@@ -252,3 +254,29 @@ def test_the_default_box_is_the_simulators_but_for_its_floor() -> None:
     assert limits.box_low[:2] == WORKSPACE[0][:2]
     assert limits.box_low[2] == 0.0
     assert limits.box_high == WORKSPACE[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"joint_names": tuple(f"joint{i}" for i in (2, 1, 3, 4, 5, 6, 7))}, "joints, in another order: joint1"),
+        ({"joint_names": tuple(f"j{i}" for i in range(7))}, "joints, others: joint1"),
+        ({"low": (3.0,) * 7, "high": (4.0,) * 7}, "joint joint1 goes from -2.8973 to 2.8973, the robot's 3 to 4"),
+        ({"control_hz": (20.0, 100.0)}, "rate: the policy acts at 10 Hz, the robot takes 20 to 100 Hz"),
+        ({"gripper_width": 0.085}, "gripper: 0.08 m wide in the bundle, 0.085 m on the robot"),
+        ({"cameras": {"wrist": (96, 96)}}, "camera front: the robot has wrist"),
+        ({"cameras": {"front": (480, 640)}}, "camera front: 480 x 640 pixels, the policy's 96 x 96; give"),
+        ({"masks": ()}, "masks of camera front: nobody gives them; say who finds them: --masks"),
+    ],
+)
+def test_no_start_where_bundle_and_robot_disagree(
+    panda: ArmChain, contract_of: Contracts, changed: dict[str, Any], words: str
+) -> None:
+    contract, seen = contract_of("eef_delta"), {"front": (96, 96)}
+    good = robot_of(panda, masks=("front",))
+    require_agreement("b", contract, panda, seen, True, good)
+    with pytest.raises(ContractError, match=re.escape(words)):
+        require_agreement("b", contract, panda, seen, True, dataclasses.replace(good, **changed))
+    require_agreement("b", contract, panda, seen, True, dataclasses.replace(good, masks=()), detector=True)
+    lens = {"front": object()}
+    require_agreement("b", contract, panda, seen, False, robot_of(panda, cameras={"front": (480, 640)}), lenses=lens)
