@@ -138,7 +138,7 @@ class SafetyLayer:
             return self.hold(f"an action of shape {values.shape} that is not finite {self._low.shape}", now, asked)
         why = []
         bounded = np.minimum(np.maximum(values, self._low), self._high)
-        if np.abs(bounded - values).max() > TINY:
+        if (bounded != values).any() and np.abs(bounded - values).max() > TINY:
             why.append(f"bounds of {self._contract.names[int(np.argmax(np.abs(bounded - values)))]}")
         target, kept = self._command.target(bounded[:-1], joints)
         far = np.abs(target - joints)
@@ -165,11 +165,12 @@ class SafetyLayer:
         """Returns where the joints may go on their way to a target, and which limits cut it short."""
         allowed, why = self.allowed, []
         goal = np.minimum(np.maximum(target, allowed.low), allowed.high)
-        if np.abs(goal - target).max() > TINY:
+        if (goal != target).any() and np.abs(goal - target).max() > TINY:
             why.append(f"limit of {self._arm.joints[int(np.argmax(np.abs(goal - target)))].name}")
         step = goal - joints
-        most = np.minimum(allowed.step, allowed.speed * (self._share(now) * allowed.period))
-        over = float((np.abs(step) / np.maximum(most, 1e-12)).max())
+        passed = self._share(now)
+        most = allowed.step if passed == 1.0 else np.minimum(allowed.step, allowed.speed * (passed * allowed.period))
+        over = float((np.abs(step) / (most + 1e-12)).max())
         if over > 1.0:  # all joints slow down alike: the hand keeps its path
             step = step / over
             if over > 1.0 + TINY:
