@@ -136,7 +136,7 @@ class ControlLoop:
         finally:
             if told:
                 self._safety.journal.write("fault", now, told)
-            self._safety.latch(why, now)
+            self._safety.latch(why, now, lasting=self._execute)
 
     # ---------------------------------------------------------------- one control step
 

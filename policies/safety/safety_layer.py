@@ -209,12 +209,13 @@ class SafetyLayer:
         self.latch(why, now)
         return self.hold(f"stopped: {self.stopped}", now, asked)
 
-    def latch(self, why: str, now: float) -> None:
-        """Stops, also before it has begun; the first reason stays."""
+    def latch(self, why: str, now: float, *, lasting: bool = True) -> None:
+        """Stops, also before it has begun; the first reason stays, for the next run, too, where it is `lasting`."""
         if not self.stopped:
             self.stopped = why
             self.journal.write("stop", now, why, joints=self._joints)
-            self.journal.latch(now, why)
+            if lasting:
+                self.journal.latch(now, why)
 
     def release(self, joints: Array, opening: float, now: float) -> None:
         """Ends a stop, from where the arm stands; arguments and errors as those of `begin`."""

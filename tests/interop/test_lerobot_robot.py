@@ -140,3 +140,28 @@ def test_a_file_that_names_none(file):
     file.write_text(json.dumps(told | {"module": "nowhere"}))
     with pytest.raises(ConfigError, match="makes no robot 'toyshift_mock' of nowhere"):
         open_robot(f"lerobot:{file}")
+
+
+def test_recorded_episodes_are_read_by_lerobot(tmp_path):
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    from toyshift.core.contract import ActionContract, ObservationContract
+    from toyshift.diagnostics.robot_record import Recorder
+
+    names, units = ("a", "b", "gripper"), ("rad", "rad", "1")
+    action = ActionContract("joint_pos", names, units, (-1,) * 3, (1,) * 3, 10.0, ("a", "b"))
+    seen = ObservationContract((("front", (16, 24)), ("side", (8, 8))), ("a", "b"))
+    recorder = Recorder(tmp_path / "data", action, seen, ("front",), "mock", {"seed": 0})
+    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+    for length in (4, 6):
+        for step in range(length):
+            shown = {"pixels": {"front": image}, "agent_pos": np.array([step, 0.5], np.float32)}
+            recorder.add(shown, command([0.1 * step, 0.2], 1.0))
+        recorder.finish("grasp the object", success=True)
+    dataset = LeRobotDataset("local/data", root=tmp_path / "data")
+    assert (len(dataset), dataset.num_episodes, dataset.fps) == (10, 2, 10)
+    frame = dataset[7]  # the fourth of the second episode
+    np.testing.assert_allclose(frame["observation.state"], [3.0, 0.5])
+    np.testing.assert_allclose(frame["command.joints"], [0.3, 0.2])
+    np.testing.assert_array_equal((frame["observation.images.front"].permute(1, 2, 0) * 255).round().byte(), image)
+    assert frame["task"] == "grasp the object"

@@ -133,11 +133,12 @@ def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Conf
         run.main(config(robot="socket:nowhere"))
     with pytest.raises(RobotError, match=r"no robot answers at 127\.0\.0\.1:1 "):
         run.main(config(robot="socket:127.0.0.1:1"))
-    cfg = config()
+    cfg = config(execute=True)
     cfg.log.with_name("log.jsonl.stopped").write_text('{"why": "pressed"}')
     with pytest.raises(ConfigError, match="was stopped: pressed"):
         run.main(cfg)
     assert run.main(dataclasses.replace(cfg, release=True, seconds=0.2))["ok"]
+    assert not cfg.log.with_name("log.jsonl.stopped").exists()
 
 
 def test_an_alarm_is_fitted_to_datasets_and_played_episodes(robot_bundle: Path, tmp_path: Path) -> None:

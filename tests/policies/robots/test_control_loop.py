@@ -316,15 +316,17 @@ def test_an_alarm(rig: Callable[..., Rig], opened: Switchable, answer: str) -> N
         assert commands[-1].held == (answer == "hold")
 
 
-def test_a_dry_run_sends_nothing_and_sees_the_arm_where_it_is(rig: Callable[..., Rig]) -> None:
+def test_a_dry_run_sends_nothing_and_sees_the_arm_where_it_is(rig: Callable[..., Rig], tmp_path: Path) -> None:
     made = rig(execute=False)
     made.robot.joints = made.robot.joints + 0.2  # somebody moves it meanwhile
     made.steps(9)
     assert not made.robot.told
     np.testing.assert_allclose(made.safety.joints, made.robot.joints, atol=1e-4)
     assert made.safety.journal.counts["dry"] >= 9
+    made.safety.journal.path = tmp_path / "log.jsonl"
     made.loop.stop("pressed")
     assert made.robot.stops == 0
+    assert not list(tmp_path.glob("*.stopped"))  # nothing moved that anybody must look at
 
 
 def test_steps_come_at_the_contracts_rate(rig: Callable[..., Rig]) -> None:
