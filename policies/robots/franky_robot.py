@@ -27,10 +27,12 @@ VELOCITY = (2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61)
 ACCELERATION = (10.0, 7.5, 10.0, 10.0, 10.0, 10.0, 10.0)
 WIDTH, FORCE, SPEED = 0.08, 70.0, 0.1  # of the Franka Hand [m, N, m/s]
 STIFFNESS = (600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0)  # of the joints [N m/rad], as in libfranka's examples
+SOFT = 0.25  # share of them without a realtime kernel: where torques come late, a stiff arm shakes itself loose
 TRACK_HZ = 100.0  # how often the way between two commands is given to the tracker
 PERIOD = 0.1  # of commands where there is none to measure yet [s]
 LONGEST = 0.25  # that a command's way may take [s]
 NEWS = 0.01  # by which the gripper's goal must differ to be told again [m]: it cannot be led step by step
+LAST_WAIT = 2.0  # for the fingers' last command, when the driver is closed [s]
 STOP_WAIT = 0.5  # for the fingers' stop to be taken [s]
 OLD = 1.0  # age at which a gripper's reading is none [s]; one takes 0.1
 
@@ -66,6 +68,7 @@ class FrankyRobot(RobotDriver):
             raise ConfigError(f"--robot franky:{address}: {option!r} is no option; realtime=ignore is")
         config = self._franky.RealtimeConfig
         kind = config.Ignore if option else config.Enforce
+        self._stiffness = [(SOFT if option else 1.0) * one for one in STIFFNESS]
         try:
             self._robot = self._franky.Robot(self._host, realtime_config=kind)
             self._gripper = self._franky.Gripper(self._host)
@@ -103,7 +106,7 @@ class FrankyRobot(RobotDriver):
             raise RobotError(f"the Franka at {self._host} is stopped; begin again")
         try:
             if self._tracker is None:
-                self._tracker = self._franky.JointImpedanceTracker(self._robot, stiffness=list(STIFFNESS))
+                self._tracker = self._franky.JointImpedanceTracker(self._robot, stiffness=self._stiffness)
             elif not self._tracker.is_running:
                 self._tracker = None
                 raise RobotError("the tracker is no longer in control: the robot has reflexed, or was stopped")
@@ -153,7 +156,7 @@ class FrankyRobot(RobotDriver):
     def close(self) -> None:
         self._closed.set()
         for thread in self._threads:
-            thread.join(2.0)
+            thread.join(LAST_WAIT + 1.0)
         if self._tracker is not None:
             self.stop()
 
@@ -194,7 +197,7 @@ class FrankyRobot(RobotDriver):
     def _grip(self) -> None:
         """Reads the gripper's width, which takes 0.1 s, and tells it where to go when that has changed."""
         told: tuple[float, float] | None = None
-        under_way: Any = None
+        under_way: Any = None  # a command that is being executed; it is waited for where it is let go
         while not self._closed.is_set():
             try:
                 self._width, self._width_time = float(self._gripper.width), self._clock()
@@ -212,3 +215,5 @@ class FrankyRobot(RobotDriver):
             except Exception as error:  # told by `read`, when its readings are old
                 self._gripper_error = str(error)
                 self._closed.wait(0.1)
+        if under_way is not None:
+            under_way.wait(LAST_WAIT)
