@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV PYTHON TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-wheel test-interop lint types claims bench ci clean
+.PHONY: help setup demo test test-wheel test-interop test-robot lint types claims bench ci clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ test-wheel: setup ## the same tests against the built wheel in a fresh environme
 
 test-interop: setup ## what we write, opened by lerobot, tensorflow_datasets and robomimic (.venv-interop, several GB)
 	@.ci/test_interop.sh $(ARGS)
+
+test-robot: setup ## franky on a simulated Franka, ROS 2 messages (.venv-robot, 1 GB)
+	@.ci/test_robot.sh $(ARGS)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check .

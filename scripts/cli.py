@@ -59,10 +59,11 @@ TABLE = (
     ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),
     ("augment", "augment", "makes repaired copies of datasets", "cue"),
     ("masks", "masks", "shows what a mask provider finds in images", "try"),
-    ("robot", "robot", "what is to be checked before a policy moves a real robot", "board check"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
     ("verify", "verify", "re-runs the golden vectors of a bundle", ""),
+    ("robot", "robot", "checks a robot's cameras, moves it by a bundle through a safety layer, simulates one",
+     "alarm board check run sim"),
     ("report", "report", "writes the HTML report of a run", ""),
     ("doctor", "doctor", "says what this machine has, how fast it is, and what is missing", ""),
 )  # fmt: skip

@@ -61,7 +61,9 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "act": ("network",),
         "runtime": ("act",),
         "cameras": ("runtime", "act"),
+        "safety": ("runtime", "act"),
         "remote": (),
+        "robots": ("safety", "runtime", "act", "remote"),
     },
     "diagnostics": {
         "": (),

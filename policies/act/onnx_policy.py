@@ -28,6 +28,8 @@ class OnnxPolicy(ActingPolicy):
 
     Attributes:
         contract: what contract.json says.
+        features: (B, F) that the network made of the latest observations, which its actions come from; empty where the
+            bundle does not give them (format 1).
     """
 
     def __init__(self, folder: Path, name: str, threads: int = 1) -> None:
@@ -39,6 +41,7 @@ class OnnxPolicy(ActingPolicy):
         self.instructions = instructions_of(self.config, read_sentences(folder))
         self.session = open_session(folder, threads)
         self._features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
+        self.features: Float32 = np.zeros((0, self._features), np.float32)
 
     def predict(
         self, images: Mapping[str, Image], masks: Mapping[str, Image], state: Float32,
@@ -54,14 +57,18 @@ class OnnxPolicy(ActingPolicy):
         if (noise := self.noise(len(state))) is not None:
             inputs["noise"] = noise
         before = self.config.steps_seen - 1
+        outputs = [OUTPUT, FEATURES] if self._features else [OUTPUT]
         if not before:
-            return np.asarray(self.session.run([OUTPUT], inputs)[0], dtype=np.float32)
+            actions, *features = self.session.run(outputs, inputs)
+            self.features = np.asarray(features[0], np.float32) if features else self.features
+            return np.asarray(actions, dtype=np.float32)
         steps = self.steps_before(len(state))
         known = len(steps)
         inputs[HISTORY] = np.zeros((len(state), before, self._features), np.float32)
         inputs[HISTORY_IS_PAD] = np.repeat(np.arange(before)[None] < before - known, len(state), axis=0)
         if known:
             inputs[HISTORY][:, before - known :] = np.stack(steps, axis=1)
-        actions, features = self.session.run([OUTPUT, FEATURES], inputs)
+        actions, features = self.session.run(outputs, inputs)
+        self.features = np.asarray(features, np.float32)
         self._steps = [*steps, features][-before:]
         return np.asarray(actions, dtype=np.float32)
