@@ -105,8 +105,9 @@ OWN: dict[str, dict[str, Any]] = {
     "study detpool-vs-shortcut": {"--allow-dirty": ()},
 }
 
-# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size
-REFUSED = ("verify", "data replay", "augment cue", "data check", "study shifts")
+# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size,
+# no robot there
+REFUSED = ("verify", "data replay", "augment cue", "data check", "study shifts", "robot alarm", "robot run")
 
 
 class Begun(BaseException):
