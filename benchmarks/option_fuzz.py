@@ -108,8 +108,11 @@ OWN: dict[str, dict[str, Any]] = {
     "study detpool-vs-shortcut": {"--allow-dirty": ()},
 }
 
-# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size
-REFUSED = ("verify", "robot check", "data replay", "augment cue", "data check", "study shifts")
+# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size,
+# no robot there
+REFUSED = (
+    "verify", "robot check", "data replay", "augment cue", "data check", "study shifts", "robot alarm", "robot run",
+)  # fmt: skip
 
 
 class Begun(BaseException):

@@ -36,7 +36,7 @@ class Config(Common, episodes=1, share=(0.001, 0.999)):
     share: float = 0.05
     """Share of episodes like the held-out ones in which it sounds, at most."""
     out: Path
-    """File to write, .npz; then: toyshift robot run BUNDLE --alarm FILE."""
+    """File to write, such as alarm.npz; then: toyshift robot run BUNDLE --alarm FILE."""
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -51,12 +51,10 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.policies.checkpoints import file_hash
     from toyshift.policies.safety import Alarm
 
-    if cfg.out.suffix != ".npz":
-        raise ConfigError(f"--out must end in .npz, got {cfg.out}")
+    policy = OnnxPolicy(cfg.bundle, cfg.bundle.resolve().name)
     if not cfg.data:
         raise ConfigError("--data is missing: the datasets that the bundle was trained on")
     require_new(cfg.out)
-    policy = OnnxPolicy(cfg.bundle, cfg.bundle.resolve().name)
     training = dataset_features(policy, cfg.data)
     if cfg.held_out:
         held = dataset_features(policy, cfg.held_out)
