@@ -269,18 +269,23 @@ class Inner:
 @torch.inference_mode()
 def encoded(policy: Policy, shown: Shown) -> Inner:
     """Returns the tokens of looks, batch by batch."""
-    parts = [_encoded(policy, shown, slice(i, i + BATCH)) for i in range(0, len(shown.state), BATCH)]
+    return joined([_encoded(policy, shown, slice(i, i + BATCH)) for i in range(0, len(shown.state), BATCH)])
 
-    def joined(views: list[SeenView]) -> SeenView:
-        whole = views[0].coverage.shape == (1, 1)
-        coverage = views[0].coverage if whole else torch.cat([view.coverage for view in views])
-        places = [view.place for view in views if view.place is not None]
-        return SeenView(torch.cat([view.tokens for view in views]), coverage, torch.cat(places) if places else None)
+
+def joined(parts: Sequence[Inner]) -> Inner:
+    """Puts looks of one network together."""
+
+    def views(camera: str) -> SeenView:
+        seen = [part.seen[camera] for part in parts]
+        whole = seen[0].coverage.shape == (1, 1)  # stands for all looks
+        coverage = seen[0].coverage if whole else torch.cat([view.coverage for view in seen])
+        places = [view.place for view in seen if view.place is not None]
+        return SeenView(torch.cat([view.tokens for view in seen]), coverage, torch.cat(places) if places else None)
 
     told = [part.instruction for part in parts if part.instruction is not None]
     return Inner(
-        {camera: joined([part.seen[camera] for part in parts]) for camera in policy.cameras},
-        {camera: torch.cat([part.target[camera] for part in parts]) for camera in policy.cameras},
+        {camera: views(camera) for camera in parts[0].seen},
+        {camera: torch.cat([part.target[camera] for part in parts]) for camera in parts[0].target},
         torch.cat([part.state for part in parts]), torch.cat(told) if told else None,
     )  # fmt: skip
 
