@@ -37,6 +37,7 @@ class Asked:
         arrays: file of actions, for questions about those.
         remote: how a policy behind a server is asked and understood.
         trained_on: datasets that tell what a factor implied in training: folders of datasets, or of sub-datasets.
+        base: folder of the policy that `policy` was tuned from; "" asks the policy's own folder.
         along: whose episodes are looked at, "expert" or "policy".
         objects: object set whose scenes the policy looks at.
         training_set: object set that the policy was trained on; "" asks its demonstrations.
@@ -58,6 +59,7 @@ class Asked:
     arrays: Path | None = None
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
     trained_on: tuple[Path, ...] = ()
+    base: str = ""
     along: Along = "expert"
     objects: str
     training_set: str = ""
