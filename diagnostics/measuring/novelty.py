@@ -53,7 +53,7 @@ Learn = Callable[[Indices], Array]  # scenes picked so far -> (N,) change of the
 
 def novelty(
     change: Array, learn: Learn, values: Mapping[str, Sequence[str]], objects: Sequence[str], *, rounds: int = ROUNDS,
-    seed: int = 0, subject: str = "", scenes: str = "scenes",
+    deals: int = DEALS, seed: int = 0, subject: str = "", scenes: str = "scenes",
 ) -> Finding:
     """Returns what the scenes share in which a tuning changed most.
 
@@ -63,6 +63,7 @@ def novelty(
         values: factor -> its value in each scene, in words.
         objects: (N,) the target of each scene.
         rounds: times that scenes are picked.
+        deals: times that a factor's values are dealt out anew.
         seed: of deals and resampling.
         subject: whose tuning it is.
         scenes: what N things are called.
@@ -86,9 +87,9 @@ def novelty(
             for one in [_Factor.of(name, own, number)]}  # fmt: skip
     if not told:
         return undefined(NAME, UNIT, "no factor varies", n=count, subject=subject)
-    dealt = {name: one.dealt(picked, rank, seed) for name, one in told.items()}
+    dealt = {name: one.dealt(picked, rank, deals, seed) for name, one in told.items()}
     own = {name: one.best(one.member, picked, rank) for name, one in told.items()}
-    p = [(1 + sum(z >= own[name][1] - 1e-9 for z, _ in dealt[name])) / (1 + DEALS) for name in told]
+    p = [(1 + sum(z >= own[name][1] - 1e-9 for z, _ in dealt[name])) / (1 + deals) for name in told]
     corrected = dict(zip(told, holm(p), strict=True))
     order = sorted(told, key=lambda name: (corrected[name], -own[name][1]))
     named, first = [name for name in order if corrected[name] <= 0.05], order[0]
@@ -153,11 +154,11 @@ class _Factor:
         auc = (rank @ member[:, best] - size[best] * (size[best] + 1) / 2) / pairs if pairs else math.nan
         return best, float(z[best]), float(auc)
 
-    def dealt(self, picked: Array, rank: Array, seed: int) -> list[tuple[float, float]]:
+    def dealt(self, picked: Array, rank: Array, deals: int, seed: int) -> list[tuple[float, float]]:
         """Returns deviations and AUC where values are dealt out anew, to scenes or whole objects."""
         rng = episode_rng(seed, 0, f"novelty {self.name}")
         out = []
-        for _ in range(DEALS):
+        for _ in range(deals):
             if self.of_object:
                 first = np.unique(self.owner, return_index=True)[1]
                 member = self.member[first][rng.permutation(len(first))][self.owner]
@@ -296,12 +297,13 @@ def of_scenes(asked: Asked, base: Policy, tuned: Policy, subject: str) -> Findin
     """Returns the finding of drawn scenes."""
     shown, values, targets = scenes_of(asked, (base, tuned))
     std = tuned.normalise_action.std
-    with torch.inference_mode(False):
-        inner = [encoded(policy, one) for policy, one in zip((base, tuned), shown, strict=True)]
-        features = [features_at(policy, one).clone() for policy, one in zip((base, tuned), inner, strict=True)]
-        with torch.no_grad():
-            right = (tuned.decide(features[1].unsqueeze(1), inner[1].state) / std).flatten(1)
-    student = Student(base, features[0], inner[0].state, right, std)
+    inner = [encoded(policy, one) for policy, one in zip((base, tuned), shown, strict=True)]
+    # copies: what was made without gradients cannot be learnt from
+    features = [features_at(policy, one).clone() for policy, one in zip((base, tuned), inner, strict=True)]
+    state = inner[0].state.clone()
+    with torch.no_grad():
+        right = (tuned.decide(features[1].unsqueeze(1), state) / std).flatten(1)
+    student = Student(base, features[0], state, right, std)
     change = student.change()
     if change.max() < STILL:
         why = f"both policies act alike: no action differs by more than {change.max():.3g} standard deviations"
@@ -339,6 +341,9 @@ def of_episodes(shown: Demonstrations, base: Policy, tuned: Policy, seed: int, s
 def novelty_of(asked: Asked) -> Findings:
     """Answers for a policy's folder and that of the policy it was tuned from."""
     place = base_of(asked)
+    if place and not asked.base and not Path(place).is_dir():
+        why = f"{place}, which it was tuned from, is no folder here: give --base"
+        return Findings((undefined(NAME, UNIT, why, subject=asked.policy),))
     tuned, base = network_of(asked.policy), network_of(place) if place else "which policy it was tuned from is not told"
     for found, who in ((tuned, asked.policy), (base, place or asked.policy)):
         if isinstance(found, str):

@@ -220,21 +220,3 @@ def rows_of(policy: str, outcomes: NDArray[np.bool_], shift: str = "", look: str
         )
         for j in range(starts) for i in range(objects)
     ]  # fmt: skip
-
-
-def aligned_gradients(n: int, share: float, size: int = 400, seed: int = 0) -> Array:
-    """Returns (n, size) gradients of length 1, of whose squares this share is one common direction; exactly.
-
-    The rest is orthogonal between them: the coherence alpha is the share.
-    """
-    rng = episode_rng(seed, 0, "aligned gradients")
-    directions = np.linalg.qr(rng.normal(size=(size, n + 1)))[0].T  # n + 1 orthonormal ones
-    return np.asarray(share**0.5 * directions[:1] + (1 - share) ** 0.5 * directions[1:])
-
-
-def regression_gradients(n: int, wrong: Array, seed: int = 0) -> Array:
-    """Returns (n, d) gradients of squared errors at points x ~ N(0, I) of a linear model whose weights are off by
-    `wrong` (d,): x x'w, whose coherence alpha is 1 / (d + 2).
-    """
-    x = episode_rng(seed, 0, "regression gradients").normal(size=(n, len(wrong)))
-    return np.asarray(x * (x @ wrong)[:, None])
