@@ -1,9 +1,10 @@
 """How much must be known beforehand to act right under a shift: the bits that it demands beyond those of training.
 
 After "Towards Exact Computation of Inductive Bias": I(eps) = -log2 P(error <= eps) of hypotheses that fit the training
-data. Hypotheses here are functions drawn from a Gaussian process on the network's own frozen features, fitted to
-demonstrations; errors are those of the expert's actions. The distribution of errors is taken for a scaled noncentral
-chi squared, by its first three moments (the authors fit it by maximum likelihood).
+data. Hypotheses here are functions of a Gaussian process on the network's own frozen features, given demonstrations;
+errors are those of the expert's actions. The authors draw functions and fit a scaled noncentral chi squared to their
+errors; so does `chance_within`, by three moments, and it stands in the table as far as draws reach. The squared error of
+a Gaussian process is a known sum of such chi squareds, though, and its tail can be had without drawing: `chance_of_sum`.
 
 Beside it stand how many demonstrations would be worth those bits (after "The Universality Lens": a mixture's regret is
 at most min eps + ln(1/W(eps)) / n; recalled, not read), and the dimension of the features, which the "Model-agnostic
@@ -26,7 +27,7 @@ from toyshift.diagnostics.looks import evenly
 from toyshift.diagnostics.measuring.demonstrations import Demonstrations, demonstrations_of
 from toyshift.diagnostics.measuring.finding import Finding, Findings, too_few, undefined
 from toyshift.diagnostics.measuring.inside import Shown, acted, encoded, features_at, inside_of, network_of
-from toyshift.diagnostics.statistics import Estimate
+from toyshift.diagnostics.statistics import jackknife
 from toyshift.diagnostics.tables import interval
 from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.network.policy import Policy, action_windows
@@ -39,7 +40,6 @@ UNIT = "bits more than without the shift"
 INPUTS, OUTPUTS = 32, 8  # principal components of features, and of actions
 EXAMPLES, SAMPLES = 400, 2000  # frames, one an episode; functions that are drawn
 ALLOWED = 1.5  # times the policy's own squared error without a shift: what counts as right
-RESAMPLES = 200
 NEIGHBOURS = 5
 LEAST = 20  # examples
 
@@ -75,6 +75,46 @@ def chance_within(errors: Array, eps: float) -> float:
         h * math.sqrt(2 * p) * (1 + 0.5 * q * p)
     )
     return float(norm.logcdf(z))
+
+
+def chance_of_sum(weight: Array, shift: Array, eps: float) -> float:
+    """Returns ln P(sum_i weight_i (z_i + shift_i)^2 <= eps) [nats] of independent normal z, by a saddle point.
+
+    Lugannani and Rice's approximation as Barndorff-Nielsen writes it, which errs by few percent of P however small P
+    is.
+
+    Args:
+        weight: (n,) above 0.
+        shift: (n,).
+        eps: above 0.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    lam = shift**2
+
+    def cumulant(order: int, t: float) -> float:
+        """Returns a derivative of the cumulant generating function, 1 and up."""
+        left = weight / (1 - 2 * weight * t)
+        terms = left**order + order * lam * left ** (order + 1) / weight
+        return float(2 ** (order - 1) * math.factorial(order - 1) * terms.sum())
+
+    if abs(eps - cumulant(1, 0.0)) < 1e-4 * math.sqrt(cumulant(2, 0.0)):  # at the mean the formula is 0 / 0
+        return math.log(0.5 + cumulant(3, 0.0) / (6 * math.sqrt(2 * math.pi) * cumulant(2, 0.0) ** 1.5))
+    low, high = -1.0 / float(weight.max()), 0.0
+    if eps > cumulant(1, 0.0):
+        low, high = 0.0, (1 - 1e-9) / (2 * float(weight.max()))
+        if cumulant(1, high) < eps:
+            return 0.0  # nearly certain
+    else:
+        while cumulant(1, low) > eps:
+            low *= 2
+    t = float(brentq(lambda s: cumulant(1, s) - eps, low, high, xtol=1e-13 * max(-low, high)))
+    left = 1 - 2 * weight * t
+    generating = float((-0.5 * np.log(left) + lam * weight * t / left).sum())
+    r = math.copysign(math.sqrt(max(0.0, 2 * (t * eps - generating))), t)
+    u = t * math.sqrt(cumulant(2, t))
+    return float(norm.logcdf(r + math.log(u / r) / r))
 
 
 def dimension(points: Array) -> float:
@@ -140,16 +180,12 @@ class Hypotheses:
     def kernel(self, a: Array, b: Array) -> Array:
         return np.asarray(np.exp(-_squares(a, b) / (2 * self.length**2)))
 
-    def drawn(self, at: Array, samples: int, rng: np.random.Generator) -> Array:
-        """Returns functions given the examples, at places (M, P): (samples, M, Q) float32."""
+    def at(self, at: Array) -> tuple[Array, Array]:
+        """Returns mean (M, Q) and covariance (M, M) of functions given the examples, at places (M, P)."""
         given = np.linalg.cholesky(self.kernel(self.x, self.x) + self.noise * np.eye(len(self.x)))
         cross = np.linalg.solve(given, self.kernel(self.x, at))  # (N, M)
         mean = cross.T @ np.linalg.solve(given, self.y)
-        left = self.kernel(at, at) - cross.T @ cross
-        values, vectors = np.linalg.eigh(left)
-        root = (vectors * np.sqrt(values.clip(min=0.0))).astype(np.float32)
-        draws = rng.standard_normal((samples * self.y.shape[1], len(at)), dtype=np.float32) @ root.T
-        return mean.astype(np.float32) + draws.reshape(samples, self.y.shape[1], len(at)).transpose(0, 2, 1)
+        return np.asarray(mean), np.asarray(self.kernel(at, at) - cross.T @ cross)
 
 
 def _squares(a: Array, b: Array) -> Array:
@@ -170,7 +206,7 @@ def bits(
         own: (M, D) what the policy does in those states without a shift.
         objects: (M,) the target of each state.
         samples: functions that are drawn.
-        seed: of the draws and of resampling.
+        seed: of the draws.
         subject: whose features they are.
     """
     names = [name for name in tests if name]
@@ -182,57 +218,80 @@ def bits(
     elif not len(outer.spread) or not len(inner.spread):
         why = "the examples' actions or features never vary"
     elif units < 2:
-        why = "intervals resample objects; there is one"
+        why = "intervals leave objects out one by one; there is one"
+    elif not (eps := ALLOWED * float(((outer(own) - outer(tests[""][1])) ** 2).sum(axis=1).mean())) > 0:
+        why = "the policy makes no error without a shift, so nothing else is as right"
     if why:
         return Findings(tuple(undefined(NAME, UNIT, why, n=units, subject=f"{subject}, {name}") for name in names))
-    spread, entries = outer.spread, actions.shape[1]
 
     def inputs(x: Array) -> Array:
         return np.asarray(inner(x) / np.sqrt(inner.spread))
 
-    right = outer(tests[""][1])
-    eps = ALLOWED * float(((outer(own) - right) ** 2).sum(axis=1).mean() / entries)
-    process = Hypotheses.of(inputs(features), outer(actions) / np.sqrt(spread))
+    process = Hypotheses.of(inputs(features), outer(actions) / np.sqrt(outer.spread))
     number = np.unique(np.asarray(objects), return_inverse=True)[1]
-    member = np.eye(int(number.max()) + 1)[number].astype(np.float32)
-    rng = episode_rng(seed, 0, NAME)
-    weight = rng.multinomial(units, np.full(units, 1 / units), RESAMPLES) @ member.T  # (RESAMPLES, M)
-    weight = np.r_[np.ones((1, len(number))), weight] / np.r_[len(number), weight.sum(axis=1)][:, None]
-    bits_of_test: dict[str, Array] = {}
+    weights = np.concatenate([np.ones((1, units)), 1 - np.eye(units)])[:, number]  # all, and without each object
+    weights /= weights.sum(axis=1, keepdims=True)
+    found, drawn, dims = {}, {}, {}
     for name, (x, y) in tests.items():
-        off = process.drawn(inputs(x), samples, episode_rng(seed, len(bits_of_test), f"{NAME} draws"))
-        target = (outer(y) / np.sqrt(spread)).astype(np.float32)
-        wrong = ((off - target) ** 2 @ spread.astype(np.float32)) / entries  # (samples, M)
-        errors = wrong.astype(np.float64) @ weight.T
-        bits_of_test[name] = np.array([max(0.0, -chance_within(e, eps) / math.log(2)) for e in errors.T])
-    most = math.log2(10 * samples)  # beyond, the tail of the fit is extrapolated
-    noise = process.noise * float(spread.sum()) / entries
-    dims = {name: dimension(inner(x)) for name, (x, _) in tests.items()}
+        mean, covariance = process.at(inputs(x))
+        off = mean - outer(y) / np.sqrt(outer.spread)
+        found[name] = np.array([_bits(off, covariance, outer.spread, weight, eps) for weight in weights])
+        drawn[name] = _drawn(off, covariance, outer.spread, eps, samples, episode_rng(seed, 0, f"{NAME} draws"))
+        dims[name] = dimension(inner(x))
+    worth = math.log(2) * 2 * process.noise * float(outer.spread.sum()) / eps  # demonstrations that are worth a bit
+    told = f"right is a squared error up to {eps / actions.shape[1]:.3g} ({ALLOWED} times the policy's own)"
+    notes = (*too_few(units, "objects"), told, "of a head on these features, not of the network",
+             f"bits grow with the number of states, here {len(own)}: compare those of one call")  # fmt: skip
     return Findings(tuple(
-        _finding(name, bits_of_test, eps, most, noise, dims, units, f"{subject}, {name}" if subject else name)
+        _finding(name, [found[k] for k in ("", name)], [drawn[k] for k in ("", name)], [dims[k] for k in ("", name)],
+                 worth, units, f"{subject}, {name}" if subject else name, notes)
         for name in names
     ))  # fmt: skip
 
 
+def _bits(off: Array, covariance: Array, spread: Array, weight: Array, eps: float) -> float:
+    """Returns -log2 of the chance that functions' squared error, weighted over places (M,), is at most eps.
+
+    Args:
+        off: (M, Q) mean of the functions minus what is right, in standard deviations of Q outputs.
+        covariance: (M, M) of the functions.
+        spread: (Q,) variance of the outputs.
+        weight: (M,) of the places, adding up to 1.
+        eps: squared error, summed over outputs.
+    """
+    kept = weight > 0
+    root = np.sqrt(weight[kept])
+    values, vectors = np.linalg.eigh(covariance[np.ix_(kept, kept)] * np.outer(root, root))
+    size = values.clip(min=1e-9 * max(float(values.max()), 1e-12))  # where nothing varies, a hair: no chance is 0
+    shift = (vectors.T @ (off[kept] * root[:, None])) / np.sqrt(size)[:, None]  # (m, Q)
+    chance = chance_of_sum((size[:, None] * spread).ravel(), shift.ravel(), eps)
+    return max(0.0, -chance / math.log(2))
+
+
+def _drawn(off: Array, covariance: Array, spread: Array, eps: float, samples: int, rng: np.random.Generator) -> float:
+    """Returns the same from draws and a fitted distribution, all places alike; nan where draws do not reach."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(values.clip(min=0.0))
+    errors = np.zeros(samples)
+    for output, variance in enumerate(spread):
+        functions = rng.standard_normal((samples, len(root))) @ root.T + off[:, output]
+        errors += variance * (functions**2).mean(axis=1)
+    bits_ = max(0.0, -chance_within(errors, eps) / math.log(2))
+    return bits_ if bits_ <= math.log2(10 * samples) else math.nan
+
+
 def _finding(
-    name: str, found: Mapping[str, Array], eps: float, most: float, noise: float, dims: Mapping[str, float], units: int,
-    subject: str,
+    name: str, found: Sequence[Array], drawn: Sequence[float], dims: Sequence[float], worth: float, units: int,
+    subject: str, notes: tuple[str, ...],
 ) -> Finding:
-    """Returns the finding of one shift."""
-    plain, shifted = found[""], found[name]
-    worth = math.log(2) * 2 * noise / eps  # demonstrations that are worth a bit
-    caveats = (*too_few(units, "objects"), f"right is a squared error up to {eps:.3g} (1.5 times the policy's own)",
-               "of a head on these features, not of the network")  # fmt: skip
-    table = tuple({"states": told or "without", "bits": _told(bits[0], most), "demonstrations": worth * bits[0],
-                   "dimension": dims[told]} for told, bits in (("", plain), (name, shifted)))  # fmt: skip
-    for told, bits in (("without a shift", plain[0]), (f"under {name}", shifted[0])):
-        if bits > most:
-            why = f"{told} fewer than 1 function in {2**most:,.0f} is right ({bits:.0f} bits are extrapolated)"
-            return dataclasses.replace(
-                undefined(NAME, UNIT, why, n=units, subject=subject), table=table, caveats=caveats
-            )
-    low, high = np.quantile(shifted[1:] - plain[1:], (0.025, 0.975))
-    value = Estimate(float(shifted[0] - plain[0]), float(low), float(high), units)
+    """Returns the finding of one shift; pairs are without it and under it, the first of `found` is of all objects."""
+    table = tuple(
+        {"states": told, "bits": float(bits_[0]), "by draws": by_draws, "demonstrations": worth * float(bits_[0]),
+         "dimension": dim}
+        for told, bits_, by_draws, dim in zip(("without", f"under {name}"), found, drawn, dims, strict=True)
+    )  # fmt: skip
+    more = found[1] - found[0]
+    value = jackknife(float(more[0]), more[1:])
     word = name.replace("_", " ")
     span = f"{value.value:+.1f} bits {interval(value.low, value.high, 1)}"
     if too_few(units, ""):
@@ -241,12 +300,9 @@ def _finding(
         verdict = card = f"{span} to survive another {word}, worth {worth * value.value:.0f} demonstrations"
     else:
         verdict, card = f"another {word} is not shown to demand more ({span})", ""
+    beyond = f"by draws: undefined beyond {math.log2(10 * SAMPLES):.0f} bits, where a fit to {SAMPLES} draws extrapolates"
     return Finding(name=NAME, subject=subject, value=value, unit=UNIT, null=0.0, verdict=verdict, card=card,
-                   table=table, caveats=caveats)  # fmt: skip
-
-
-def _told(bits: float, most: float) -> float | str:
-    return float(bits) if bits <= most else f"above {most:.1f}"
+                   table=table, caveats=(*notes, beyond))  # fmt: skip
 
 
 # ---------------------------------------------------------------- of a policy

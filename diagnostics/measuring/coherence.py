@@ -24,7 +24,7 @@ from toyshift.core.seeds import stream
 from toyshift.diagnostics.measuring.demonstrations import Demonstrations, demonstrations_of
 from toyshift.diagnostics.measuring.finding import Finding, Findings, percent, too_few, undefined
 from toyshift.diagnostics.measuring.inside import network_of
-from toyshift.diagnostics.statistics import Estimate
+from toyshift.diagnostics.statistics import jackknife
 from toyshift.diagnostics.tables import interval
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.weights import load_network
@@ -101,18 +101,6 @@ def pulls(products: Array, dataset: Indices) -> tuple[Pull, list[Pull]]:
     return _pull(sums, squares, counts), without
 
 
-def _jackknife(value: float, without: Sequence[float], dataset: Indices) -> Estimate:
-    """Returns a value with an interval from what it is without each episode, sub-datasets being drawn on their own."""
-    from scipy.stats import t
-
-    variance = 0.0
-    for d in np.unique(dataset):
-        own = np.asarray(without)[dataset == d]
-        variance += (len(own) - 1) / len(own) * float(((own - own.mean()) ** 2).sum())
-    reach = float(t.ppf(0.975, len(dataset) - len(np.unique(dataset)))) * variance**0.5
-    return Estimate(value, value - reach, value + reach, len(dataset))
-
-
 def coherence(gradients: Array, dataset: Indices, names: Sequence[str] = (), subject: str = "") -> Findings:
     """Returns a finding for episodes, and one for sub-datasets where there are several.
 
@@ -134,7 +122,7 @@ def coherence(gradients: Array, dataset: Indices, names: Sequence[str] = (), sub
         why = "all gradients are 0"
         return Findings((undefined(NAME, ALPHA, why, n=len(dataset), subject=subject),))
     caveats = (*too_few(fewest, "episodes of a sub-dataset"), "frames of an episode are not independent: episodes count")
-    alpha = _jackknife(pull.alpha, [one.alpha for one in without], dataset)
+    alpha = jackknife(pull.alpha, [one.alpha for one in without], dataset)
     lines: list[dict[str, Any]] = [
         {"sub-dataset": name, "episodes": int((dataset == d).sum()), "m-coherence": float(pull.together[d]),
          "|E g|^2": float(pull.mean[d])}
@@ -158,12 +146,12 @@ def _between(
 ) -> Finding:
     """Returns the finding for sub-datasets."""
     for d, name in enumerate(names):
-        size = _jackknife(float(pull.mean[d]), [float(one.mean[d]) for one in without], dataset)
+        size = jackknife(float(pull.mean[d]), [float(one.mean[d]) for one in without], dataset)
         error = (size.high - size.value) / 1.96
         if size.value <= CLEAR * error:
             why = f"the mean gradient of {name} is not told from 0 ({size.value:.2g}, standard error {error:.2g})"
             return undefined(NAME, FRAGMENTED, why, n=len(dataset), subject=subject)
-    value = _jackknife(pull.fragmentation, [one.fragmentation for one in without], dataset)
+    value = jackknife(pull.fragmentation, [one.fragmentation for one in without], dataset)
     share, many = 1.0 - value.value, "two" if len(names) == 2 else str(len(names))
     span = interval(100 * (1 - value.high), 100 * (1 - value.low), 0)
     said = f"{many} sub-datasets share {percent(share)} {span} of their gradient"

@@ -54,7 +54,7 @@ def monitored(rows: Sequence[Mapping[str, Any]], subject: str = "") -> Finding:
         verdict = f"still reorganising at the end of its training: {percent(moved)} in the last third ({course})"
     else:
         verdict = f"its pathways have settled ({course})"
-    columns = ("step", *COLUMNS, "validation_loss")
+    columns = [name for name in ("step", *COLUMNS, "validation_loss") if any(name in row for row in looked)]
     table = tuple({name: row.get(name, float("nan")) for name in columns} for row in looked)
     nothing = float("nan")
     return Finding(

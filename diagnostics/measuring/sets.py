@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -108,13 +109,13 @@ def sets(features: Array, scenes: Sequence[Sequence[Thing]], *, seed: int = 0, s
     exact = np.stack([language.scene(scene) for scene in scenes])
     rng = episode_rng(seed, 0, NAME)
 
-    def right(answers: Array) -> Array:
-        (told,) = predictions(features, [Task(answers, False, np.arange(len(scenes)))], seed)
+    def right(x: Array) -> Array:
+        (told,) = predictions(x, [Task(exact, False, np.arange(len(scenes)))], seed)
         return np.array([language.cosines(told[i : i + 1], place)[0].argmax() == pair for i, place, pair in asked], float)
 
-    own = right(exact)
+    own = right(features)
     value = bootstrap_mean(own, [i for i, _, _ in asked], seed=seed)
-    dealt = [float(right(exact[rng.permutation(len(exact))]).mean()) for _ in range(DEALS)]
+    dealt = [float(right(features[rng.permutation(len(features))]).mean()) for _ in range(DEALS)]
     null = float(np.mean(dealt))
     lines: list[dict[str, Any]] = []
     for count in sorted({len(scene) for scene in scenes}):
@@ -172,4 +173,4 @@ def sets_of(asked: Asked) -> Findings:
     finally:
         world.close()
     features = layers_of(policy, encoded(policy, shown_of(views, acting.cameras)))[LAYER]
-    return Findings((sets(features, scenes, seed=asked.seed, subject=str(asked.policy)),))
+    return Findings((sets(features, scenes, seed=asked.seed, subject=Path(asked.policy).name),))
