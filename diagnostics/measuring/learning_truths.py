@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from toyshift.diagnostics.measuring import planted_learning as planted
-from toyshift.diagnostics.measuring.bits import bits, chance_within, dimension
+from toyshift.diagnostics.measuring.bits import bits, chance_of_sum, chance_within, dimension
 from toyshift.diagnostics.measuring.coherence import coherence
 from toyshift.diagnostics.measuring.dissociation import dissociation
 from toyshift.diagnostics.measuring.monitored import monitored
@@ -45,6 +47,10 @@ def bits_truths() -> list[Truth]:
         measured = [-chance_within(*planted.gaussian_hypotheses(nats, seed=seed)) for seed in range(5)]
         found.append(Truth(f"one in {np.exp(nats):.0f} hypotheses is right [nats]", nats, float(np.mean(measured)), within))
     rng = np.random.default_rng(0)
+    weight, shift = np.exp(1.5 * rng.normal(size=40)), 0.5 * rng.normal(size=40)
+    sums = (weight * (rng.normal(size=(100_000, 40)) + shift) ** 2).sum(axis=1)
+    counted = -chance_of_sum(weight, shift, float(np.quantile(sums, 1e-3)))
+    found.append(Truth("a thousandth of 100,000 uneven sums [nats]", math.log(1000), counted, 0.3))
     for d, truth in ((1, 1.0), (2, 1.92), (4, 3.8)):
         plane = rng.random((2000, d)) @ rng.normal(size=(d, 10))
         found.append(Truth(f"points on a {d}-plane: dimension", truth, dimension(plane), 0.15))
@@ -64,7 +70,7 @@ def bits_truths() -> list[Truth]:
 def novelty_truths() -> list[Truth]:
     """A tuning that added one colour, and one that added noise."""
     one = planted.tuned(0.3, 0.05)
-    chance = [planted.tuned(0.0, 0.05, seed, deals=99) for seed in range(30)]
+    chance = [planted.tuned(0.0, 0.05, seed, deals=59) for seed in range(30)]
     alarms = float(np.mean([min(line["p (Holm)"] for line in found.table) <= 0.05 for found in chance]))
     return [
         Truth("one colour: AUC", 1.0, one.value.value, 1e-9),
@@ -109,7 +115,7 @@ def monitor_truths() -> list[Truth]:
 def sparse_truths() -> list[Truth]:
     """A dictionary of more directions than entries; and an area under a curve that can be counted."""
     made = planted.dictionary()
-    code = sparse_code(made["vectors"], steps=1000)
+    code = sparse_code(made["vectors"], wider=4, steps=700)
     found = (code.dictionary @ made["directions"].T).max(axis=0)  # (atoms,)
     area = auroc(np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([False, True, False, True]))
     return [

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.contract import require_same_contract, require_same_observations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 NAME = "novelty"
 UNIT = "of pairs in which a scene with the named value changes more than one without (AUC)"
 ROUNDS, SHARE = 8, 0.2  # times that scenes are picked, and how many of all in the end
-DEALS, RESAMPLES = 999, 400
+DEALS, RESAMPLES = 999, 2000
 STEPS, RATE = 20, 1e-4  # of Adam, in each round
 FRAMES = 8  # of an episode
 LEAST = 20  # scenes
@@ -76,9 +77,10 @@ def novelty(
         why = f"both act as far from each other in all {scenes} ({change[0]:.3g})"
         return undefined(NAME, UNIT, why, n=count, subject=subject)
     picked = np.zeros(count, dtype=bool)
-    each, left = max(1, round(SHARE * count / rounds)), change
-    for _ in range(rounds):
-        picked[np.argsort(np.where(picked, -np.inf, left), kind="stable")[::-1][:each]] = True
+    goal, left = max(1, round(SHARE * count)), change
+    for i in range(rounds):
+        more = round(goal * (i + 1) / rounds) - int(picked.sum())
+        picked[np.argsort(np.where(picked, -np.inf, left), kind="stable")[::-1][:more]] = True
         left = learn(np.flatnonzero(picked))
     rank = np.argsort(np.argsort(change, kind="stable"), kind="stable") + 1.0
     rank = np.array([rank[change == x].mean() for x in change])  # ties share their ranks
@@ -168,24 +170,18 @@ class _Factor:
         return out
 
 
-def _auc(change: Array, inside: Array) -> float:
-    from scipy.stats import rankdata
-
-    rank, size = rankdata(change), int(inside.sum())
-    pairs = size * (len(change) - size)
-    return float((rank[inside].sum() - size * (size + 1) / 2) / pairs) if pairs else math.nan
-
-
-def _interval(change: Array, inside: Array, owner: Indices, seed: int) -> tuple[float, float]:
+def _interval(change: Array, inside: NDArray[np.bool_], owner: Indices, seed: int) -> tuple[float, float]:
     """Returns the bootstrap interval of an AUC, over objects."""
-    rng, names = episode_rng(seed, 1, NAME), np.unique(owner)
-    spans = [np.flatnonzero(owner == o) for o in names]
-    drawn = []
-    for _ in range(RESAMPLES):
-        rows = np.concatenate([spans[i] for i in rng.integers(len(names), size=len(names))])
-        drawn.append(_auc(change[rows], inside[rows]))
-    kept = [x for x in drawn if not math.isnan(x)]
-    low, high = np.quantile(kept, (0.025, 0.975)) if kept else (math.nan, math.nan)
+    count = int(owner.max()) + 1
+    first, second = np.eye(count)[owner[inside]], np.eye(count)[owner[~inside]]  # (n, O), (m, O)
+    more = np.sign(change[inside][:, None] - change[~inside][None])
+    wins = first.T @ (0.5 + 0.5 * more) @ second  # (O, O) pairs that are right
+    drawn = episode_rng(seed, 1, NAME).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
+    pairs = (drawn @ first.sum(axis=0)) * (drawn @ second.sum(axis=0))
+    right = ((drawn @ wins) * drawn).sum(axis=1)
+    if not (pairs > 0).any():
+        return math.nan, math.nan
+    low, high = np.quantile(right[pairs > 0] / pairs[pairs > 0], (0.025, 0.975))
     return float(low), float(high)
 
 

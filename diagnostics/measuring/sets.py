@@ -37,7 +37,7 @@ SIZE = 2048
 OTHERS = "1-3"  # beside the target
 CELL = 0.08  # side of a place [m]
 LEAST = 20  # scenes
-DEALS = 5
+DEALS = 3
 LAYER = "pooled"
 
 Thing = tuple[str, str, str]  # colour, kind and place of an object
