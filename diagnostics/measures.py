@@ -230,7 +230,7 @@ MEASURES = (
     ),
     Measure(
         "novelty", "what does it know that the policy it was tuned from did not?", POLICY,
-        "measuring.novelty:novelty_of", _FOUND, "measuring.learning_truths:novelty_truths",
+        "measuring.two_policies:novelty_of", _FOUND, "measuring.learning_truths:novelty_truths",
         "What's New in My Data? (CGE)", "a minute", _INSIDE, extra=True,
     ),
     Measure(

@@ -192,7 +192,7 @@ def bootstrap_ratio(
     return Estimate(value, float(low), float(high), len(columns))
 
 
-def jackknife(value: float, without: ArrayLike, strata: Sequence[int] | None = None) -> Estimate:
+def jackknife(value: float, without: ArrayLike, strata: ArrayLike | None = None) -> Estimate:
     """Returns a value with a 95 % interval (Student's t) from what it is without each unit.
 
     For what a bootstrap would bias, because it draws units twice: products of different units, or what grows with

@@ -157,8 +157,8 @@ class Config(Asking, scenes=2, looks=1, trials=0):
         """What the questions are asked about: datasets, rows, arrays, or one of the policies."""
         return Asked(
             policy=policy, datasets=self.data, rows=self.rows, arrays=self.arrays, objects=self.objects,
-            remote=self.remote, trained_on=self.trained_on, base=self.base, along=self.along, training_set=self.training_set,
-            scenes=self.scenes, looks=self.looks, trials=self.trials,
+            remote=self.remote, trained_on=self.trained_on, base=self.base, along=self.along,
+            training_set=self.training_set, scenes=self.scenes, looks=self.looks, trials=self.trials,
             camera=self.camera, encoder=self.encoder, encoder_weights=self.encoder_weights, scale=self.scale,
             seed=self.seed, out=self.out,
         )

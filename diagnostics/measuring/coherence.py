@@ -121,7 +121,8 @@ def coherence(gradients: Array, dataset: Indices, names: Sequence[str] = (), sub
     if np.isnan(pull.alpha):
         why = "all gradients are 0"
         return Findings((undefined(NAME, ALPHA, why, n=len(dataset), subject=subject),))
-    caveats = (*too_few(fewest, "episodes of a sub-dataset"), "frames of an episode are not independent: episodes count")
+    few = too_few(fewest, "episodes of a sub-dataset")
+    caveats = (*few, "frames of an episode are not independent: episodes count")
     alpha = jackknife(pull.alpha, [one.alpha for one in without], dataset)
     lines: list[dict[str, Any]] = [
         {"sub-dataset": name, "episodes": int((dataset == d).sum()), "m-coherence": float(pull.together[d]),

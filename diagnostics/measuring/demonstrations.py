@@ -1,4 +1,4 @@
-"""Demonstrations as a network is shown them in training: batches of frames by episode, of the data it was trained on."""
+"""Demonstrations as a network is shown them in training: frames by episode, of the data that it was trained on."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Whether parts of a network serve the objects it was trained on, and others new ones: ablation, both ways.
 
-After "Recall vs Reasoning". A part (a view, the state, a third of a hidden layer's units, a transformer block) gives its
-mean over all looks instead of what it is shown; index = (rise of the loss on seen objects - rise on new ones) / their
-sum. Where one part's index lies above 0 and another's below, there is a *double dissociation*. Losses are those of the
-expert's actions, in standard deviations.
+After "Recall vs Reasoning". A part (a view, the state, a third of a hidden layer's units, a transformer block) gives
+its mean over all looks instead of what it is shown; index = (rise of the loss on seen objects - rise on new ones) /
+their sum. Where one part's index lies above 0 and another's below, there is a *double dissociation*. Losses are those
+of the expert's actions, in standard deviations.
 """
 
 from __future__ import annotations
@@ -92,15 +92,15 @@ def dissociation(
     spread = _index(drawn[0][:, high_part], drawn[1][:, high_part]) - _index(
         drawn[0][:, low_part], drawn[1][:, low_part]
     )
-    value = Estimate(
-        float(index[high_part] - index[low_part]), *(float(x) for x in np.quantile(spread, (0.025, 0.975))), sum(counts)
-    )
+    bounds = np.quantile(spread, (0.025, 0.975))
+    gap_of_two = float(index[high_part] - index[low_part])
+    value = Estimate(gap_of_two, float(bounds[0]), float(bounds[1]), sum(counts))
     chance = _index(dealt_seen[kept], dealt_new[kept])
     null = float(np.median(np.ptp(chance, axis=0)))
     own = [[parts[g] for g in kept if corrected[g] <= 0.05 and sign * index[g] > 0] for sign in (1, -1)]
     span = f"{value.value:.2f} {interval(value.low, value.high)}, {null:.2f} where labels are dealt out"
     card = ""
-    if len(caveats) and too_few(min(counts), ""):
+    if too_few(min(counts), ""):
         verdict = f"too few objects to tell whether parts serve seen and new ones apart ({span})"
     elif all(own):
         verdict = card = f"{listed(own[0])} serves seen objects, {listed(own[1])} new ones ({span})"

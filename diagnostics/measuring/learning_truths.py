@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from toyshift.diagnostics.measuring import planted_learning as planted
-from toyshift.diagnostics.measuring.bits import bits, chance_of_sum, chance_within, dimension
+from toyshift.diagnostics.measuring.bits import bits
 from toyshift.diagnostics.measuring.coherence import coherence
 from toyshift.diagnostics.measuring.dissociation import dissociation
+from toyshift.diagnostics.measuring.hypotheses import chance_of_sum, chance_within, dimension
 from toyshift.diagnostics.measuring.monitored import monitored
 from toyshift.diagnostics.measuring.self_test import Truth
 from toyshift.diagnostics.measuring.sets import Language, sets
 from toyshift.diagnostics.measuring.sparse import auroc, sparse_code
-
 
 FACTS = ("train", "test", "within")  # of a planted training
 
@@ -27,7 +27,8 @@ def coherence_truths() -> list[Truth]:
               .table[0]["m-coherence"], 1e-9)
         for words, (share, truth) in told.items()
     ]  # fmt: skip
-    first, other = np.random.default_rng(0).normal(size=(2, 20))
+    rng = np.random.default_rng(0)
+    first, other = rng.normal(size=(2, 20))
     second = other - 0.6 * first
     sides = [planted.regression_gradients(400, w, seed) for seed, w in enumerate((first, second))]
     cosine = float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
@@ -45,7 +46,8 @@ def bits_truths() -> list[Truth]:
     found = []
     for nats, within in ((3.0, 0.15), (4.61, 0.3), (9.21, 1.3)):  # of five draws
         measured = [-chance_within(*planted.gaussian_hypotheses(nats, seed=seed)) for seed in range(5)]
-        found.append(Truth(f"one in {np.exp(nats):.0f} hypotheses is right [nats]", nats, float(np.mean(measured)), within))
+        words = f"one in {np.exp(nats):.0f} hypotheses is right [nats]"
+        found.append(Truth(words, nats, float(np.mean(measured)), within))
     rng = np.random.default_rng(0)
     weight, shift = np.exp(1.5 * rng.normal(size=40)), 0.5 * rng.normal(size=40)
     sums = (weight * (rng.normal(size=(100_000, 40)) + shift) ** 2).sum(axis=1)
@@ -58,7 +60,8 @@ def bits_truths() -> list[Truth]:
     x = rng.normal(size=(240, 4))
     y = x @ rule + noise
     own = y[160:] + 0.3 * rng.normal(size=(80, 6))
-    tests = {"": (x[160:], y[160:]), "nothing": (x[160:], y[160:]), "table": (x[160:] + [0.4, 0, 0, 0], y[160:])}
+    moved_by = {"": 0.0, "nothing": 0.0, "table": 0.4}
+    tests = {name: (x[160:] + np.array([far, 0, 0, 0]), y[160:]) for name, far in moved_by.items()}
     same, moved = bits(x[:160], y[:160], tests, own, [str(i // 4) for i in range(80)]).found
     return [
         *found,
@@ -137,7 +140,8 @@ def sets_truths() -> list[Truth]:
         found.append(Truth(f"{count} objects: cosine 1 / sqrt({count})", count**-0.5, float(np.mean(cosine)), 0.015))
     scenes, features = planted.several_objects()
     held = sets(features, scenes)
-    noise = sets(np.random.default_rng(0).normal(size=features.shape), scenes)
+    rng = np.random.default_rng(0)
+    noise = sets(rng.normal(size=features.shape), scenes)
     return [
         *found,
         Truth("a linear code: right", 1.0, held.value.value, 0.15),

@@ -1,9 +1,10 @@
 """Whether features hold which object lies where, when there are several: they are mapped to one vector of a whole set.
 
 After "Hyperdimensional Probe". Every colour, kind and place has a code of +1 and -1 (2,048 numbers); an object is the
-product of its three codes, a scene the sum of its objects. Ridge regression maps features to scenes' vectors; multiplied
-by a place's code, what it says of other scenes is compared with all pairs of colour and kind. Of n objects the exact
-vector has a cosine of 1 / sqrt(n) with the right pair. With one object it is an ordinary probe, and not asked here.
+product of its three codes, a scene the sum of its objects. Ridge regression maps features to scenes' vectors;
+multiplied by a place's code, what it says of other scenes is compared with all pairs of colour and kind. Of n objects
+the exact vector has a cosine of 1 / sqrt(n) with the right pair. With one object it is an ordinary probe, and not asked
+here.
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ def sets(features: Array, scenes: Sequence[Sequence[Thing]], *, seed: int = 0, s
 
     def right(x: Array) -> Array:
         (told,) = predictions(x, [Task(exact, False, np.arange(len(scenes)))], seed)
-        return np.array([language.cosines(told[i : i + 1], place)[0].argmax() == pair for i, place, pair in asked], float)
+        alike = [language.cosines(told[i : i + 1], place)[0] for i, place, _ in asked]
+        return np.array([one.argmax() == pair for one, (_, _, pair) in zip(alike, asked, strict=True)], float)
 
     own = right(features)
     value = bootstrap_mean(own, [i for i, _, _ in asked], seed=seed)

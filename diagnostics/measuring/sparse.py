@@ -187,7 +187,8 @@ def sparse_findings(inside: Inside, seed: int = 0) -> tuple[Finding, ...]:
     objects = np.unique(np.array(inside.objects), return_inverse=True)[1]
     half = episode_rng(seed, 0, "halves").permutation(int(objects.max()) + 1) % 2
     fit = half[objects] == 0
-    layers = {name: layers_of(inside.policy, encoded(inside.policy, looks))[LAYER] for name, looks in inside.shown.items()}
+    net = inside.policy
+    layers = {name: layers_of(net, encoded(net, looks))[LAYER] for name, looks in inside.shown.items()}
     known = np.concatenate([x[fit] for x in layers.values()])
     mean = known.mean(axis=0)
     turned = np.linalg.svd(known - mean, full_matrices=False)[2][:INPUTS].T

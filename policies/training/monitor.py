@@ -8,6 +8,7 @@ whether the hand is open. It tells when a network is still reorganising itself, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -106,9 +107,8 @@ class Monitor:
         apart = [pathway_distance((layers[name] > 0).numpy(), group) for name in hidden if name in layers]
         within, between = np.mean(apart, axis=0) if apart else (float("nan"),) * 2
         states = [layers[name] for name in streams]
-        cosines = [
-            float(nn.functional.cosine_similarity(a, b, dim=1).mean()) for a, b in zip(states, states[1:], strict=False)
-        ]
+        cosine = nn.functional.cosine_similarity
+        cosines = [float(cosine(a, b, dim=1).mean()) for a, b in itertools.pairwise(states)]
         return {
             "pathway_distance": float(within), "pathway_between": float(between),
             "train_loss": float(masked_mean(torch.cat(errors), torch.cat(pads))),

@@ -9,17 +9,16 @@ import pytest
 from scipy.stats import chi2, ncx2
 
 from toyshift.core.arrays import Array
-from toyshift.diagnostics.measuring.bits import (
+from toyshift.diagnostics.measuring.bits import bits, examples_of
+from toyshift.diagnostics.measuring.demonstrations import Demonstrations
+from toyshift.diagnostics.measuring.finding import Findings
+from toyshift.diagnostics.measuring.hypotheses import (
     Components,
     Hypotheses,
-    bits,
     chance_of_sum,
     chance_within,
     dimension,
-    examples_of,
 )
-from toyshift.diagnostics.measuring.demonstrations import Demonstrations
-from toyshift.diagnostics.measuring.finding import Findings
 from toyshift.policies.network.policy import Policy
 
 
@@ -83,7 +82,7 @@ def measured(own_error: float, examples: int = 120, objects: int = 15, **moved: 
     y = x @ rule + 0.05 * rng.normal(size=(len(x), 6))
     own = y[examples:] + own_error * rng.normal(size=(60, 6))
     tests: dict[str, tuple[Array, Array]] = {"": (x[examples:], y[examples:])}
-    tests |= {name: (x[examples:] + [far, 0, 0, 0], y[examples:]) for name, far in moved.items()}
+    tests |= {name: (x[examples:] + np.array([far, 0, 0, 0]), y[examples:]) for name, far in moved.items()}
     return bits(x[:examples], y[:examples], tests, own, [str(i % objects) for i in range(60)], subject="p")
 
 

@@ -23,6 +23,7 @@ from toyshift.diagnostics.measuring.planted_networks import network
 from toyshift.policies import checkpoints
 from toyshift.policies.network.policy import Policy
 
+
 def test_failed_episodes_are_not_shown(shown: Demonstrations) -> None:
     assert shown.names == ("a", "b")
     assert shown.dataset.tolist() == [0, 0, 0, 1, 1, 1]

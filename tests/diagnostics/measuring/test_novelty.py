@@ -12,8 +12,9 @@ import torch
 from toyshift.core.files import write_json
 from toyshift.diagnostics.measures import Asked
 from toyshift.diagnostics.measuring.demonstrations import Demonstrations
-from toyshift.diagnostics.measuring.novelty import Student, base_of, novelty, novelty_of, of_episodes, thirds
+from toyshift.diagnostics.measuring.novelty import novelty
 from toyshift.diagnostics.measuring.planted_learning import tuned
+from toyshift.diagnostics.measuring.two_policies import Student, base_of, novelty_of, of_episodes, thirds
 from toyshift.policies.network.policy import Policy
 
 

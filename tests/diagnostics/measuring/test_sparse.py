@@ -9,7 +9,7 @@ from toyshift.diagnostics.measuring.finding import Finding
 from toyshift.diagnostics.measuring.sparse import SparseCode, auroc, best_unit, sparse_code, sparse_finding
 
 N = 96
-OBJECTS, LEVEL = np.arange(N) // 4, np.arange(N) // 4 % 3 // 1 % 2 + 1
+OBJECTS, LEVEL = np.arange(N) // 4, np.arange(N) // 4 % 3 % 2 + 1
 FIT = OBJECTS % 4 < 2
 
 
@@ -54,7 +54,7 @@ def test_what_is_undefined_says_why() -> None:
     assert few.verdict.startswith("undefined: a unit is chosen by half of the objects")
     half = np.where(FIT, 1, 2)
     lone = sparse_finding(plain_code(6), np.zeros((N, 6)), np.ones((N, 6)), half, OBJECTS, FIT, factor="the table")
-    assert lone.verdict == "undefined: a level of the table is met with half of the objects only; more scenes are needed"
+    assert lone.verdict.startswith("undefined: a level of the table is met with half of the objects only")
 
 
 def test_rows_of_a_dictionary_have_length_1_and_a_seed_gives_the_same() -> None:
