@@ -16,6 +16,7 @@ from toyshift.diagnostics.measuring.self_test import Truth
 from toyshift.diagnostics.measuring.sets import Language, sets
 from toyshift.diagnostics.measuring.sparse import auroc, sparse_code
 
+SPARSE_STEPS = 700
 FACTS = ("train", "test", "within")  # of a planted training
 
 
@@ -118,7 +119,7 @@ def monitor_truths() -> list[Truth]:
 def sparse_truths() -> list[Truth]:
     """A dictionary of more directions than entries; and an area under a curve that can be counted."""
     made = planted.dictionary()
-    code = sparse_code(made["vectors"], wider=4, steps=700)
+    code = sparse_code(made["vectors"], wider=4, steps=SPARSE_STEPS)
     found = (code.dictionary @ made["directions"].T).max(axis=0)  # (atoms,)
     area = auroc(np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([False, True, False, True]))
     return [

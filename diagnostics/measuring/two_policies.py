@@ -187,11 +187,11 @@ def novelty_of(asked: Asked) -> Findings:
     if place and not asked.base and not Path(place).is_dir():
         why = f"{place}, which it was tuned from, is no folder here: give --base"
         return Findings((undefined(NAME, UNIT, why, subject=asked.policy),))
-    tuned, base = network_of(asked.policy), network_of(place) if place else "which policy it was tuned from is not told"
+    untold = "which policy it was tuned from is not told: give --base"
+    tuned, base = network_of(asked.policy), network_of(place) if place else untold
     for found, who in ((tuned, asked.policy), (base, place or asked.policy)):
         if isinstance(found, str):
-            why = found if place else f"{found}: give --base"
-            return Findings((undefined(NAME, UNIT, why, subject=who),))
+            return Findings((undefined(NAME, UNIT, found, subject=who),))
     base, tuned = cast("Policy", base), cast("Policy", tuned)
     subject = f"{Path(asked.policy).name} after {Path(place).name}"
     try:
