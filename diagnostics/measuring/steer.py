@@ -6,6 +6,7 @@ scenes of the others. A factor may take one to three directions (by k-means), ea
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -122,10 +123,13 @@ def steering(
     ratio = bootstrap_ratio(length[moved], size[moved], where, seed=seed)
     counted = [mean(cosine) for cosine in by_count]
     lines: list[dict[str, Any]] = [
-        {"directions": count, "cosine": one.value, "low": one.low, "high": one.high}
+        {"directions": count, "cosine": one.value, "low": one.low, "high": one.high,
+         "times as far": ratio.value if count == max(chosen) else math.nan}
         for count, one in enumerate(counted, 1)
-    ]
-    lines.append({"directions": "random", "cosine": null.value, "low": null.low, "high": null.high})
+    ]  # fmt: skip
+    lines.append(
+        {"directions": "random", "cosine": null.value, "low": null.low, "high": null.high, "times as far": math.nan}
+    )
     few = too_few(agreement.n, "objects")
     verdict, card = _verdict(factor, agreement, null, ratio, max(chosen))
     if few:
