@@ -56,9 +56,12 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         "answers stay equal to the bit whatever the images show", control=True,
     ),
     TrainingRepair(
-        "hint", "the features must also tell a hint (`of=place`, `turn`, `pixel`; controls `azimuth`, `noise`)",
-        "Task Hinting", "hint:Hint", "a linear layer",
-        "y = x1 x2 with x1 for a hint: a probe of x1 reads more and errors outside fall; noise for a hint: neither",
+        "hint",
+        "the features must also tell a hint (`of=place`, `turn`, `grasp`, `pixel`; controls `azimuth`, `noise`); with "
+        "`feed` the head reads it, with `proposals` one of several, and after closing on nothing the next",
+        "Task Hinting; RLAD", "hint:Hint", "a linear layer",
+        "y = x1 x2 with x1 for a hint: a probe of x1 reads more and errors outside fall; noise for a hint: neither; "
+        "y = x or -x: two proposals answer both, one hint neither",
         privileged="in training: where the target lay, which grasp was planned",
     ),
     TrainingRepair(
@@ -147,7 +150,8 @@ def kind_of(row: TrainingRepair) -> type[RunRepair]:
 
 def keys_of(row: TrainingRepair) -> dict[str, str]:
     """Returns the keys of a repair and their values when they are not given; "..." of one that must be."""
-    return {field.name: str(field.default) or "..." for field in dataclasses.fields(kind_of(row))}
+    fields = dataclasses.fields(kind_of(row))
+    return {f.name: ("no", "yes")[f.default] if isinstance(f.default, bool) else str(f.default) or "..." for f in fields}
 
 
 def repairs_of(spec: str) -> tuple[RunRepair, ...]:
