@@ -150,8 +150,9 @@ def kind_of(row: TrainingRepair) -> type[RunRepair]:
 
 def keys_of(row: TrainingRepair) -> dict[str, str]:
     """Returns the keys of a repair and their values when they are not given; "..." of one that must be."""
-    fields = dataclasses.fields(kind_of(row))
-    return {f.name: ("no", "yes")[f.default] if isinstance(f.default, bool) else str(f.default) or "..." for f in fields}
+    defaults = {field.name: field.default for field in dataclasses.fields(kind_of(row))}
+    flags = {True: "yes", False: "no"}
+    return {k: flags[v] if isinstance(v, bool) else str(v) or "..." for k, v in defaults.items()}
 
 
 def repairs_of(spec: str) -> tuple[RunRepair, ...]:

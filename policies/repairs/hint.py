@@ -187,7 +187,7 @@ def hints(
         turn = np.arctan2(grasps[:, 1, 0], grasps[:, 0, 0])[episode] - np.arctan2(x[:, 1], x[:, 0])
         turned = np.stack([np.sin(2 * turn), np.cos(2 * turn)], axis=1)
         if of == "turn":
-            return turned.astype(np.float32)
+            return np.asarray(turned, np.float32)
         target = np.array([meta["grasp"]["position"] for meta in metas], np.float64)[episode]
     else:
         target = np.array([np.asarray(meta["object_pose"], np.float64)[:3, 3] for meta in metas])[episode]
