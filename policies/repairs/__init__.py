@@ -115,9 +115,12 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         whole="its first training is of one process", passes=2,
     ),
     TrainingRepair(
-        "erase", "a fixed layer that erases `factor` from a trained policy's views (LEACE); its head is trained on",
+        "erase",
+        "a fixed layer that erases `factor` from a trained policy's views (LEACE), as the data show it, or as the pairs "
+        "of `toyshift diagnose --measure steer` do (`pairs=FILE`); its head is trained on",
         "Steering (G-ACT)", "erase:Erase", "2,048 frames once",
-        "features and factor do not covary afterwards; fitted where factor and place go together it erases both",
+        "features and factor do not covary afterwards; fitted where factor and place go together it erases both, "
+        "fitted on pairs the factor alone",
         also="--init-from POLICY", privileged="in training: the factor's values",
     ),
     TrainingRepair(

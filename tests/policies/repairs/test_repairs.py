@@ -61,7 +61,7 @@ def test_every_row_has_its_class(row: TrainingRepair) -> None:
     ("spec", "told"),
     [
         ("hintt", r"unknown repair of training 'hintt'. Did you mean 'hint'\? Available: blind, .*winsor"),
-        ("hint?off=place", r"unknown key of repair 'hint' 'off'. Did you mean 'of'\? Available: feed, of, prop.*weight"),
+        ("hint?off=place", r"unknown key of repair 'hint' 'off'. Did you mean 'of'\? Available: feed, of, .*weight"),
         ("hint?of=plce", r"unknown value of 'of' of repair 'hint' 'plce'. Did you mean 'place'\?"),
         ("sam?rho=much", r"repair 'sam': rho is 'much'; it must be a number"),
         ("sam?rho=nan", r"repair 'sam': rho is nan"),
