@@ -116,7 +116,7 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
     ),
     TrainingRepair(
         "erase",
-        "a fixed layer that erases `factor` from a trained policy's views (LEACE), as the data show it, or as the pairs "
+        "a fixed layer that erases `factor` from a trained policy's views (LEACE), as the data show it or the pairs "
         "of `toyshift diagnose --measure steer` do (`pairs=FILE`); its head is trained on",
         "Steering (G-ACT)", "erase:Erase", "2,048 frames once",
         "features and factor do not covary afterwards; fitted where factor and place go together it erases both, "

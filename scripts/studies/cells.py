@@ -17,7 +17,7 @@ from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import json_hash, locked, read_json, write_json, write_text
 from toyshift.core.manifest import DIRTY, git_revision
 from toyshift.core.runs import claim, differences, found
-from toyshift.core.workers import Pool, worker_pool
+from toyshift.core.workers import Pool, ray_package, ray_pool, worker_pool
 from toyshift.scripts.studies.again import compare_with
 from toyshift.scripts.studies.options import StudyConfig
 
@@ -115,17 +115,26 @@ def run_cells(
             continue
         if (most and len(ran) >= most) or (minutes and time.monotonic() - begun > 60 * minutes):
             break
-        done = len(cells) - len(missing)
         factor = pace(cells, measured(clock), usual)
         left = factor * sum(c.estimate for c in missing)
-        filled = BAR * done // len(cells)
-        bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left"
         now = f"{cell.name}: {cell.text} (about {duration(factor * cell.estimate)})"
-        print(f"{bar}; now {now}", file=sys.stderr, flush=True)
+        print(f"{bar(cells, missing, left)}; now {now}", file=sys.stderr, flush=True)
         start = time.monotonic()
         run(cell)
         write_json(clock, measured(clock) | {cell.name: round(time.monotonic() - start, 1)})
         ran.append(cell.name)
+    return summed_up(cells, ran, is_done)
+
+
+def bar(cells: Sequence[Cell], missing: Sequence[Cell], left: float) -> str:
+    """Returns how far a study is, and how long the rest takes [s], in words."""
+    done = len(cells) - len(missing)
+    filled = BAR * done // len(cells)
+    return f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left"
+
+
+def summed_up(cells: Sequence[Cell], ran: list[str], is_done: Callable[[Cell], bool]) -> dict[str, Any]:
+    """Prints and returns what was run, and what is missing still."""
     left_over = [cell.name for cell in cells if not is_done(cell)]
     then = ": the same command goes on" if left_over else ""
     print(f"{len(ran)} cells run, {len(left_over)} of {len(cells)} still missing{then}")
@@ -184,7 +193,8 @@ class Study(abc.ABC):
         Raises:
             ConfigError: it is to run, and the source has changes that are not committed; or the rows that are to be
                 made anew have other settings.
-            FileError: there are no such rows.
+            FileError: there are no such rows; or a cluster's workers do not see the folders.
+            MissingDependencyError: it is to run on a cluster, and Ray is not installed.
         """
         if cfg.tabulate:
             made = self.tabulate()
@@ -203,9 +213,17 @@ class Study(abc.ABC):
         if (revision := git_revision()).endswith(DIRTY) and not cfg.allow_dirty:
             told = f"the source is {revision}: with changes that are not committed nobody can make these rows again"
             raise ConfigError(f"{told}; commit them (`git status`), or run with --allow-dirty")
+        if cfg.ray:
+            ray_package()  # before anything is written
         self.check()
         with locked(cfg.work_dir / "study"):
-            done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
+            if cfg.ray:
+                from toyshift.scripts.studies.cluster import elsewhere, run_cells_elsewhere
+
+                with ray_pool(cfg.ray, cfg.workers) as pool:
+                    done = run_cells_elsewhere(self, cells, elsewhere(self, cfg), pool, cfg.cells, cfg.minutes)
+            else:
+                done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
         made = done | {"table": self.tabulate()}
         return made | compare_with(self.rows, there / "rows") if there else made
 
@@ -250,6 +268,11 @@ def require_equal(rows: Path, now: Mapping[str, Any], there: Mapping[str, Any]) 
 def pool_of(processes: int) -> contextlib.AbstractContextManager[Pool | None]:
     """Returns so many processes for a cell's evaluations; none for one, which plays in this one."""
     return worker_pool(processes) if processes > 1 else contextlib.nullcontext()
+
+
+def made_once(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Waits until no other cell makes a folder that several share, or works in it; another worker may run that."""
+    return locked(folder.with_name(f"{folder.name}.made"))
 
 
 def _file(cell: str) -> str:

@@ -24,7 +24,7 @@ from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import read_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, made_once, pool_of
 from toyshift.scripts.studies.lego_search import Choice, Try, ranked
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, recipe
@@ -331,7 +331,9 @@ class RepairStudy(Study):
         if part.bed == NATURAL:
             from toyshift.data import CollectConfig, collect
 
-            collect(CollectConfig(TOYS, demos, out, workers=workers, seed=seed, shift=OTHER_TABLES if clean else ""))
+            shift = OTHER_TABLES if clean else ""
+            with made_once(out):
+                collect(CollectConfig(TOYS, demos, out, workers=workers, seed=seed, shift=shift))
         else:
             places = collect_places(folder / f"places-s{part.seed}", TOYS, demos, seed, workers)
             dress(PlantedCue(part.bed, DISPARITY, 0.0 if clean else 1.0), places, out, seed, workers)
@@ -356,7 +358,7 @@ class RepairStudy(Study):
         if why := refusal_of_data(spec, source):
             return (), {"spec": spec, "refused": why}
         clock = out.with_name(f"{out.name}.json")
-        with timed(clock, "data"):
+        with made_once(out), timed(clock, "data"):
             made = augment(spec, source, out, self.cfg.seed + part.seed, self.cfg.processes)
         facts = {"spec": spec, "data_seconds": read_json(clock)["data"], "episodes": made["episodes"]}
         return tuple(one["out"] for one in made["parts"]), facts
