@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,11 +21,11 @@ from toyshift.scripts.studies.cells import Cell, Study, made_once
 from toyshift.scripts.studies.cluster import elsewhere, ready, run_cells_elsewhere
 from toyshift.scripts.studies.options import StudyConfig
 
-NEEDS = {"last": ("left", "right"), "first": (), "left": ("first",), "right": ("first",), "apart": ()}
+NEEDS = {"first": (), "left": ("first",), "right": ("first",), "apart": (), "last": ("left", "right")}
 
 
 class Diamond(Study):
-    """Cells that write what they found of those that they need; the last one is listed before those."""
+    """Cells that write what they found of those that they need."""
 
     name = "diamond"
 
@@ -156,7 +157,8 @@ def test_ray_gives_the_rows_of_a_study_without_it(
     study: Diamond, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("ray")
-    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # so that workers find this module
+    found = os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", found)  # so that workers find this module
     alone = dataclasses.replace(study.cfg, ray="", workers=1, out=Path("alone"))
     assert sorted(Diamond(alone).conduct(alone)["ran"]) == sorted(NEEDS)
     local = dataclasses.replace(study.cfg, ray="local")
