@@ -16,7 +16,7 @@ import bisect
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -41,7 +41,7 @@ from toyshift.scripts.studies.repair_entries import (
 )
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import Row
+    from toyshift.diagnostics import EvaluateConfig, Row
     from toyshift.policies.training.config import TrainConfig
 
 TOYS = "toys:train"
@@ -267,6 +267,14 @@ class RepairStudy(Study):
 
     # ---------------------------------------------------------------- running
 
+    def conduct(self, cfg: StudyConfig, only: Sequence[str] = ()) -> dict[str, Any]:
+        made = super().conduct(cfg, only)
+        if made.get("table", {}).get("missing") == []:
+            from toyshift.scripts.studies.repair_films import film_repairs
+
+            made["films"] = film_repairs(self, made["table"])
+        return made
+
     def run(self, cell: Cell) -> None:
         """Repairs, trains and tests one policy and keeps its rows; every part of it goes on where it was."""
         from toyshift.diagnostics import write_rows
@@ -274,12 +282,10 @@ class RepairStudy(Study):
 
         part = self.parts[cell.name]
         entry, seed = self.entries[part.entry], self.cfg.seed + part.seed
-        folder = self.cfg.work_dir / "cells" / cell.name
         facts: dict[str, Any] = {"part": part._asdict(), "entry": dataclasses.asdict(entry), "disparity": DISPARITY}
-        policy = ORACLE
+        policy, folder = ORACLE, self.folder_of(part)
         if entry.trained:
             rate = self.rate(part)
-            folder /= f"{rate:g}"
             policy, made = self.policy(part, rate, folder)
             facts |= {"lr": rate, **made}
         rows = [] if facts.get("refused") else self.play(part, policy, folder / "rows")
@@ -295,6 +301,12 @@ class RepairStudy(Study):
         """Returns the learning rate of a cell: of a try its own, else the best of the tries."""
         return self.cfg.rates[part.tried - 1] if part.tried else ranked(self.searched(part.entry))[0].lr
 
+    def folder_of(self, part: RepairCell) -> Path:
+        """Returns the folder of a cell's trainings and unfinished rows; one that learns at another rate has another."""
+        name = try_name(part.entry, part.tried) if part.tried else f"{part.bed}-{part.entry}-s{part.seed}"
+        folder = self.cfg.work_dir / "cells" / name
+        return folder / f"{self.rate(part):g}" if self.entries[part.entry].trained else folder
+
     def searched(self, name: str) -> list[Try]:
         """Returns what came of an entry's tries: successes with nothing swapped, and the loss on held-out episodes."""
         from toyshift.diagnostics import read_rows, read_rows_manifest
@@ -307,16 +319,24 @@ class RepairStudy(Study):
         return tries
 
     def play(self, part: RepairCell, policy: str, folder: Path) -> list[Row]:
-        """Returns the rows of a cell's tests; those of a try have starts of their own."""
-        from toyshift.diagnostics import EvaluateConfig, evaluate
+        """Returns the rows of a cell's tests."""
+        from toyshift.diagnostics import evaluate
 
         rows: list[Row] = []
-        seed, purpose = self.cfg.seed + part.seed, "validation" if part.tried else "test"
         with pool_of(self.cfg.processes) as pool:
-            for name, test in played_by(part, self.trials(part)).items():
-                config = EvaluateConfig(policy, TOYS, seed=TEST_SEED + seed, name=part.entry, purpose=purpose, **test)
+            for name, config in self.tests(part, policy).items():
                 rows += evaluate(config, folder / f"{name.replace(' ', '-')}.parquet", 0, pool=pool)
         return rows
+
+    def tests(self, part: RepairCell, policy: str) -> dict[str, EvaluateConfig]:
+        """Returns what a cell plays, by name; a try has starts of its own."""
+        from toyshift.diagnostics import EvaluateConfig
+
+        seed, purpose = TEST_SEED + self.cfg.seed + part.seed, "validation" if part.tried else "test"
+        return {
+            name: EvaluateConfig(policy, TOYS, seed=seed, name=part.entry, purpose=purpose, **test)
+            for name, test in played_by(part, self.trials(part)).items()
+        }
 
     # ---------------------------------------------------------------- data
 
