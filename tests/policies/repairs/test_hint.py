@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from toyshift.core.errors import FileError
 from toyshift.policies.batch_keys import HINT_VALID as VALID
 from toyshift.policies.batch_keys import HINT_VALUE as VALUE
 from toyshift.policies.network.hints import HintReader, hint_loss
-from toyshift.policies.repairs.hint import before_closing, centroid, hints, standardised
+from toyshift.policies.repairs.hint import Hint, before_closing, centroid, hints, standardised
 
 NAMES = ("eef.x", "eef.y", "eef.z", *(f"eef.r{row}{column}" for column in (1, 2) for row in (1, 2, 3)))
 ACTIONS = ("dx", "gripper")
@@ -216,3 +217,11 @@ def test_a_grasp_is_its_place_and_its_turn() -> None:
     turn = 2 * (0.5 - np.pi / 2)
     assert np.allclose(found[0], [0.1, 0.1, np.sin(turn), np.cos(turn)], atol=1e-6)
     assert np.allclose(found[2], [0, 0, 0, 1], atol=1e-6)
+
+
+def test_a_miss_must_be_told_by_the_state() -> None:
+    contracts = {"observation_contract": SimpleNamespace(state_names=NAMES),
+                 "action_contract": SimpleNamespace(names=ACTIONS)}  # fmt: skip
+    run: Any = SimpleNamespace(source=SimpleNamespace(windows=SimpleNamespace(**contracts)))
+    with pytest.raises(FileError, match=r"'hint\?proposals=4' tells a miss by the state entry gripper\.opening"):
+        Hint(proposals=4).begin(run)
