@@ -8,48 +8,63 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import git_revision
 from toyshift.core.workers import Job, Pool, begin, outcome
-from toyshift.scripts.studies.cells import Cell, Study, bar, duration, measured, pace, summed_up
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell, bar, duration, measured, pace, summed_up
 
 SHARED = "all machines must see --out and --results under the same paths"
 
 
+class HasCells(Protocol):
+    """What is needed of a `Study`."""
+
+    clock: Path
+    usual: float
+
+    def cells(self) -> list[Cell]: ...
+
+    def is_done(self, cell: Cell) -> bool: ...
+
+    def path(self, name: str) -> Path: ...
+
+    def run(self, cell: Cell) -> None: ...
+
+
 @dataclasses.dataclass(frozen=True)
-class Elsewhere:
+class ForWorkers:
     """What a worker must know to run cells of a study.
 
     Attributes:
-        kind: class of the study.
+        kind: class of the study, made with its options.
         cfg: its options, with one worker and without a cluster.
         folder: in which the command was given; what it names is relative to it.
         argv: the command, for the manifests of rows.
-        revision: of the source that it was given with.
+        revision: of the source that it was given with; "" where workers are this machine's and read the same files.
     """
 
-    kind: type[Study]
+    kind: Callable[[StudyConfig], HasCells]
     cfg: StudyConfig
     folder: Path
     argv: tuple[str, ...]
     revision: str
 
 
-def elsewhere(study: Study, cfg: StudyConfig) -> Elsewhere:
+def for_workers(study: HasCells, cfg: StudyConfig) -> ForWorkers:
     """Returns what the workers of a study that runs here must know."""
     alone = dataclasses.replace(cfg, ray="", workers=1)
-    return Elsewhere(type(study), alone, Path.cwd(), tuple(sys.argv), git_revision())
+    return ForWorkers(type(study), alone, Path.cwd(), tuple(sys.argv), "" if cfg.here else git_revision())
 
 
 @contextlib.contextmanager
-def ready(asked: Elsewhere) -> Iterator[Elsewhere]:
+def ready(asked: ForWorkers) -> Iterator[ForWorkers]:
     """Puts a worker into the place of the process that asked.
 
     Raises:
@@ -60,7 +75,7 @@ def ready(asked: Elsewhere) -> Iterator[Elsewhere]:
     if not marker.exists():
         told = f"{marker.parent} of a worker is not that of `toyshift study`: {marker.name} is missing"
         raise FileError(f"{told}; {SHARED}")
-    if (here := git_revision()) != asked.revision:
+    if asked.revision and (here := git_revision()) != asked.revision:
         raise ConfigError(f"a worker has the source {here}, this machine {asked.revision}; install the same everywhere")
     before, argv = Path.cwd(), sys.argv
     os.chdir(asked.folder)
@@ -77,7 +92,7 @@ def lock_of(cfg: StudyConfig) -> Path:
     return cfg.work_dir / "study.lock"
 
 
-def run_one(asked: Elsewhere, name: str) -> float:
+def run_one(asked: ForWorkers, name: str) -> float:
     """Runs a cell, and returns how long it took [s]."""
     study = asked.kind(asked.cfg)
     cell = next(cell for cell in study.cells() if cell.name == name)
@@ -87,7 +102,7 @@ def run_one(asked: Elsewhere, name: str) -> float:
 
 
 def run_cells_elsewhere(
-    study: Study, cells: Sequence[Cell], asked: Elsewhere, pool: Pool, most: int = 0, minutes: float = 0.0
+    study: HasCells, cells: Sequence[Cell], asked: ForWorkers, pool: Pool, most: int = 0, minutes: float = 0.0
 ) -> dict[str, Any]:
     """Runs the cells that are missing on the workers of a pool, each when the cells that it needs are there.
 
@@ -103,7 +118,7 @@ def run_cells_elsewhere(
         FileError: a cell's rows did not come to where this process looks for them.
         ToyShiftError: raised by a cell, or a worker died; what is finished is kept.
     """
-    job: Job[Elsewhere, str, float] = Job(repr(asked), functools.partial(ready, asked), run_one, "running a cell")
+    job: Job[ForWorkers, str, float] = Job(repr(asked), functools.partial(ready, asked), run_one, "running a cell")
     begun, ran = time.monotonic(), dict[str, None]()
     waiting: dict[Future[Any], Cell] = {}
     wanted = {cell.name for cell in cells}
@@ -135,7 +150,7 @@ def run_cells_elsewhere(
     return summed_up(cells, [*ran], study.is_done)
 
 
-def _tell(study: Study, cells: Sequence[Cell], workers: int, what: str) -> None:
+def _tell(study: HasCells, cells: Sequence[Cell], workers: int, what: str) -> None:
     """Says how far a study is, and what happens."""
     missing = [cell for cell in cells if not study.is_done(cell)]
     left = pace(cells, measured(study.clock), study.usual) * sum(cell.estimate for cell in missing) / workers

@@ -24,9 +24,10 @@ from toyshift.policies.parts import Encoder
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, Cell, Study, made_once, pool_of
+from toyshift.scripts.studies.cells import PLAY, Study, made_once, pool_of
 from toyshift.scripts.studies.lego_search import BEYOND_RATES, Choice, Try, next_choice, ranked
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 TRAINING_TOYS, YCB_LIKE = "toys:train", "ycb-like?graspable"
 REFERENCES = ("oracle", "random")

@@ -24,7 +24,7 @@ from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import read_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, made_once, pool_of
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, pool_of
 from toyshift.scripts.studies.lego_search import Choice, Try, ranked
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, recipe
@@ -39,6 +39,7 @@ from toyshift.scripts.studies.repair_entries import (
     Entry,
     chosen_entries,
 )
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import EvaluateConfig, Row

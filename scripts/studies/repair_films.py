@@ -27,7 +27,7 @@ SIZE = 160  # of a film [pixels]
 HOLD = 3  # times that the last picture is repeated
 
 
-class Start(NamedTuple):
+class FilmedStart(NamedTuple):
     """A start that both policies played.
 
     Attributes:
@@ -55,7 +55,7 @@ def best_repair(table: Mapping[str, Any], bed: str) -> tuple[str, Mapping[str, A
     return max(gains.items(), key=lambda item: item[1]["value"]) if gains else None
 
 
-def chosen_starts(pairs: Sequence[Start], most: int) -> list[Start]:
+def chosen_starts(pairs: Sequence[FilmedStart], most: int) -> list[FilmedStart]:
     """Returns the starts to show: those that only the repair wins first, then any; each object once if there are more.
 
     Args:
@@ -67,7 +67,7 @@ def chosen_starts(pairs: Sequence[Start], most: int) -> list[Start]:
     return sorted(ordered, key=lambda x: (-only_repaired(x), first[x.before.object_id] is not x))[:most]
 
 
-def only_repaired(start: Start) -> bool:
+def only_repaired(start: FilmedStart) -> bool:
     """Whether only the repaired policy succeeds from a start."""
     return start.after.success and not start.before.success
 
@@ -114,7 +114,7 @@ def _films(study: RepairStudy, folder: Path, bed: str, entry: str, sure: str) ->
         yield {"caption": f"{sure}; {start.before.object_id}, seed {start.seed}, picked because {why}", **films}
 
 
-def _starts(study: RepairStudy, bed: str, entry: str) -> list[Start]:
+def _starts(study: RepairStudy, bed: str, entry: str) -> list[FilmedStart]:
     """Returns the starts with the cue otherwise that an entry and none have both played."""
     from toyshift.diagnostics import read_rows, read_rows_manifest
 
@@ -125,7 +125,7 @@ def _starts(study: RepairStudy, bed: str, entry: str) -> list[Start]:
             path = study.path(f"{bed}-{name}-s{seed}")
             rows = split_rows([(read_rows_manifest(path), read_rows(path))])[OOD]
             sides.append({(row.look, row.shift, row.seed, row.episode): row for row in rows})
-        pairs += [Start(seed, sides[0][k], sides[1][k]) for k in sides[0] if k in sides[1]]
+        pairs += [FilmedStart(seed, sides[0][k], sides[1][k]) for k in sides[0] if k in sides[1]]
     return pairs
 
 

@@ -25,7 +25,7 @@ from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.policies.config import NO_STATE
 from toyshift.scripts.recipe import STATE
-from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, made_once, no_rows, pool_of, write_page
+from toyshift.scripts.studies.cells import TEST_SEED, Study, made_once, no_rows, pool_of, write_page
 from toyshift.scripts.studies.dsl import PAPER
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
@@ -49,6 +49,7 @@ from toyshift.scripts.studies.planted import (
     swapped_rows,
     with_holm,
 )
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.dials import Fragmentation, SubDataset

@@ -18,9 +18,10 @@ from toyshift.core.manifest import manifest
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_recipe
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, made_once, no_rows, pool_of
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, no_rows, pool_of
 from toyshift.scripts.studies.figures import figures, percents, points
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import PairedDifference, Row

@@ -17,9 +17,10 @@ import pytest
 from toyshift.core.errors import ConfigError, FileError, MissingDependencyError
 from toyshift.core.files import locked, read_json, write_json
 from toyshift.core.workers import Pool
-from toyshift.scripts.studies.cells import Cell, Study, made_once
-from toyshift.scripts.studies.cluster import elsewhere, ready, run_cells_elsewhere
+from toyshift.scripts.studies.cells import Study, made_once
+from toyshift.scripts.studies.cluster import for_workers, ready, run_cells_elsewhere
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 NEEDS = {"first": (), "left": ("first",), "right": ("first",), "apart": (), "last": ("left", "right")}
 
@@ -66,7 +67,7 @@ def threads(study: Diamond) -> Iterator[Pool]:
 
 def conducted(study: Diamond, pool: Pool, **limits: Any) -> dict[str, Any]:
     with locked(study.cfg.work_dir / "study"):
-        asked = elsewhere(study, study.cfg)
+        asked = for_workers(study, study.cfg)
         return run_cells_elsewhere(study, study.cells(), asked, pool, **limits)
 
 
@@ -113,7 +114,7 @@ def test_a_cell_that_fails_is_named_and_the_study_goes_on_later(study: Diamond, 
 def test_what_a_worker_does_not_share_is_named(
     study: Diamond, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = elsewhere(study, study.cfg)
+    asked = for_workers(study, study.cfg)
     with pytest.raises(FileError, match=r"run of a worker is not that of `toyshift study`: study\.lock is missing"):
         ready(asked).__enter__()
     with locked(study.cfg.work_dir / "study"):

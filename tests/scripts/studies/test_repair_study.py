@@ -20,7 +20,7 @@ from toyshift.scripts.studies import repair as study_repair
 from toyshift.scripts.studies.planted import PlantedCue
 from toyshift.scripts.studies.repair import Config, RepairCell, RepairStudy, Training, played_by, steps_within, try_name
 from toyshift.scripts.studies.repair_entries import BASELINES, every_entry
-from toyshift.scripts.studies.repair_films import Start, best_repair, chosen_starts, only_repaired
+from toyshift.scripts.studies.repair_films import FilmedStart, best_repair, chosen_starts, only_repaired
 from toyshift.scripts.studies.repair_results import difference, markdown, sections, sentences, tabulate
 
 SETTINGS = {"pooling": "attention", "demos": 200, "steps": 600, "batch": 128}
@@ -308,10 +308,10 @@ def test_the_best_repair_is_filmed_where_only_it_wins() -> None:
     assert best_repair(found, "object_colour") is None
     rows = planted("none", PlantedCue("azimuth", 1.0, 1.0), 20)[20:24]  # all miss
     won = [dataclasses.replace(row, success=i in (1, 2)) for i, row in enumerate(rows)]
-    starts = [Start(0, before, after) for before, after in zip(rows, won, strict=True)]
+    starts = [FilmedStart(0, before, after) for before, after in zip(rows, won, strict=True)]
     assert [only_repaired(x) for x in chosen_starts(starts, most=3)] == [True, True, False]
     same = [dataclasses.replace(x.before, object_id="toy") for x in starts]
-    twice = [Start(0, same[1], won[1]), Start(0, same[2], won[2]), starts[3]._replace(after=won[1])]
+    twice = [FilmedStart(0, same[1], won[1]), FilmedStart(0, same[2], won[2]), starts[3]._replace(after=won[1])]
     assert [x.before.object_id for x in chosen_starts(twice, most=2)] == ["toy", starts[3].before.object_id]
 
 
