@@ -64,7 +64,7 @@ def for_workers(study: HasCells, cfg: StudyConfig) -> ForWorkers:
 
 
 @contextlib.contextmanager
-def ready(asked: ForWorkers) -> Iterator[ForWorkers]:
+def ready(asked: ForWorkers) -> Iterator[None]:
     """Puts a worker into the place of the process that asked.
 
     Raises:
@@ -81,7 +81,7 @@ def ready(asked: ForWorkers) -> Iterator[ForWorkers]:
     os.chdir(asked.folder)
     sys.argv = list(asked.argv)
     try:
-        yield asked
+        yield
     finally:
         sys.argv = argv
         os.chdir(before)
@@ -94,11 +94,12 @@ def lock_of(cfg: StudyConfig) -> Path:
 
 def run_one(asked: ForWorkers, name: str) -> float:
     """Runs a cell, and returns how long it took [s]."""
-    study = asked.kind(asked.cfg)
-    cell = next(cell for cell in study.cells() if cell.name == name)
-    start = time.monotonic()
-    study.run(cell)
-    return time.monotonic() - start
+    with ready(asked):
+        study = asked.kind(asked.cfg)
+        cell = next(cell for cell in study.cells() if cell.name == name)
+        start = time.monotonic()
+        study.run(cell)
+        return time.monotonic() - start
 
 
 def run_cells_elsewhere(
@@ -118,7 +119,9 @@ def run_cells_elsewhere(
         FileError: a cell's rows did not come to where this process looks for them.
         ToyShiftError: raised by a cell, or a worker died; what is finished is kept.
     """
-    job: Job[ForWorkers, str, float] = Job(repr(asked), functools.partial(ready, asked), run_one, "running a cell")
+    # a cell's own evaluations close what a worker keeps open, so nothing is
+    given = functools.partial(contextlib.nullcontext, asked)
+    job: Job[ForWorkers, str, float] = Job(repr(asked), given, run_one, "running a cell")
     begun, ran = time.monotonic(), dict[str, None]()
     waiting: dict[Future[Any], Cell] = {}
     wanted = {cell.name for cell in cells}
