@@ -64,6 +64,12 @@ def for_workers(study: HasCells, cfg: StudyConfig) -> ForWorkers:
 
 
 @contextlib.contextmanager
+def told(asked: ForWorkers) -> Iterator[ForWorkers]:
+    """Opens nothing: a cell's own evaluations would close it."""
+    yield asked
+
+
+@contextlib.contextmanager
 def ready(asked: ForWorkers) -> Iterator[None]:
     """Puts a worker into the place of the process that asked.
 
@@ -119,9 +125,7 @@ def run_cells_elsewhere(
         FileError: a cell's rows did not come to where this process looks for them.
         ToyShiftError: raised by a cell, or a worker died; what is finished is kept.
     """
-    # a cell's own evaluations close what a worker keeps open, so nothing is
-    given = functools.partial(contextlib.nullcontext, asked)
-    job: Job[ForWorkers, str, float] = Job(repr(asked), given, run_one, "running a cell")
+    job: Job[ForWorkers, str, float] = Job(repr(asked), functools.partial(told, asked), run_one, "running a cell")
     begun, ran = time.monotonic(), dict[str, None]()
     waiting: dict[Future[Any], Cell] = {}
     wanted = {cell.name for cell in cells}
