@@ -64,7 +64,7 @@ def for_workers(study: HasCells, cfg: StudyConfig) -> ForWorkers:
 
 
 @contextlib.contextmanager
-def told(asked: ForWorkers) -> Iterator[ForWorkers]:
+def handed(asked: ForWorkers) -> Iterator[ForWorkers]:
     """Opens nothing: a cell's own evaluations would close it."""
     yield asked
 
@@ -125,7 +125,7 @@ def run_cells_elsewhere(
         FileError: a cell's rows did not come to where this process looks for them.
         ToyShiftError: raised by a cell, or a worker died; what is finished is kept.
     """
-    job: Job[ForWorkers, str, float] = Job(repr(asked), functools.partial(told, asked), run_one, "running a cell")
+    job: Job[ForWorkers, str, float] = Job(repr(asked), functools.partial(handed, asked), run_one, "running a cell")
     begun, ran = time.monotonic(), dict[str, None]()
     waiting: dict[Future[Any], Cell] = {}
     wanted = {cell.name for cell in cells}
