@@ -1,26 +1,31 @@
 """Whether one direction inside a network carries a factor: added to the features, it moves actions as the factor does.
 
 After G-ACT. The direction is the mean of h(changed) - h(base) over paired scenes of some objects, and is tried on the
-scenes of the others. A factor may take one to three directions (by k-means), each for some of its levels.
+scenes of the others. A factor may take one to three directions (by k-means), each for some of its levels. The views of
+the pairs are saved: `toyshift train --repair erase?pairs=FILE` erases a factor by them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array, Indices
+from toyshift.core.arrays import Array, Float32, Indices
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.measuring.finding import Finding, Findings, too_few, undefined
 from toyshift.diagnostics.measuring.inside import STILL, Inside, actions_of, encoded, features_at, inside_of
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, bootstrap_ratio
 from toyshift.diagnostics.tables import interval
+from toyshift.policies.repairs.pairs import FeaturePairs, weights_of, write_pairs
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
@@ -204,4 +209,22 @@ def steer_of(asked: Asked) -> Findings:
     inside = inside_of(asked)
     if isinstance(inside, str):
         return Findings((undefined(NAME, COSINE, inside, subject=asked.policy),))
-    return Findings(steered(inside, asked.seed))
+    found = steered(inside, asked.seed)
+    if inside.policy.cameras and not inside.policy.config.blind:
+        weights = weights_of(Path(asked.policy))
+        place = asked.out / "pairs" / f"{Path(asked.policy).resolve().name}-{weights[:8]}.npz"
+        write_pairs(place, pairs_of(inside, weights))
+        note = f"the pairs are in {place}: toyshift train --repair erase?pairs={quote(str(place))} --init-from ..."
+        found = (dataclasses.replace(found[0], caveats=(*found[0].caveats, note)), *found[1:])
+    return Findings(found)
+
+
+def pairs_of(inside: Inside, weights: str) -> FeaturePairs:
+    """Returns the pooled views of the looks, unchanged and changed; `weights` are those of `weights_of`."""
+    policy = inside.policy
+    views = len(policy.cameras) * policy.config.width
+
+    def seen(factor: str) -> Float32:
+        return np.asarray(features_at(policy, encoded(policy, inside.shown[factor]))[:, :views].numpy(), np.float32)
+
+    return FeaturePairs(weights, seen(""), {name: seen(name) for name in inside.factors}, dict(inside.levels))

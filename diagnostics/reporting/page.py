@@ -96,9 +96,10 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
             "panels": data.shifts, "numbers": shift_numbers(data.shifts, names),
             "pairs": pair_numbers(data.shifts, names),
         },
-        "repair": (data.repair or data.clips) and {
+        "repair": (data.repair or data.clips or data.played) and {
             "repairs": [(repair, wording.films_of(data.videos, repair.policies)) for repair in data.repair],
             "p_holm": p_holm, "count": len(lines), "id": id, "clips": data.clips,
+            "played": data.played,
             "numbers": figures.repair_numbers(data.repair, p_holm, made("repair")),
         },
         "studies": data.studies and {"studies": data.studies},

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import HISTORY_IS_PAD, ActionContract, ObservationContract
 from toyshift.policies.act.acting_policy import ActingPolicy
-from toyshift.policies.act.bundle_format import FEATURES, HISTORY, OUTPUT, check_bundle, open_session, read_sentences
+from toyshift.policies.act.bundle_format import (
+    FEATURES,
+    HISTORY,
+    OUTPUT,
+    PROPOSAL,
+    TRIED,
+    check_bundle,
+    open_session,
+    read_sentences,
+)
 from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import instructions_of
@@ -56,19 +65,22 @@ class OnnxPolicy(ActingPolicy):
             inputs[INSTRUCTION] = instruction
         if (noise := self.noise(len(state))) is not None:
             inputs["noise"] = noise
-        before = self.config.steps_seen - 1
-        outputs = [OUTPUT, FEATURES] if self._features else [OUTPUT]
-        if not before:
-            actions, *features = self.session.run(outputs, inputs)
-            self.features = np.asarray(features[0], np.float32) if features else self.features
-            return np.asarray(actions, dtype=np.float32)
-        steps = self.steps_before(len(state))
-        known = len(steps)
-        inputs[HISTORY] = np.zeros((len(state), before, self._features), np.float32)
-        inputs[HISTORY_IS_PAD] = np.repeat(np.arange(before)[None] < before - known, len(state), axis=0)
-        if known:
-            inputs[HISTORY][:, before - known :] = np.stack(steps, axis=1)
-        actions, features = self.session.run(outputs, inputs)
-        self.features = np.asarray(features, np.float32)
-        self._steps = [*steps, features][-before:]
-        return np.asarray(actions, dtype=np.float32)
+        wanted = [OUTPUT, FEATURES] if self._features else [OUTPUT]
+        if before := self.config.steps_seen - 1:
+            steps = self.steps_before(len(state))
+            known = len(steps)
+            inputs[HISTORY] = np.zeros((len(state), before, self._features), np.float32)
+            inputs[HISTORY_IS_PAD] = np.repeat(np.arange(before)[None] < before - known, len(state), axis=0)
+            if known:
+                inputs[HISTORY][:, before - known :] = np.stack(steps, axis=1)
+        if self.proposals is not None:
+            inputs[TRIED] = self.proposals.tried(inputs["state"])
+            wanted.append(PROPOSAL)
+        out = dict(zip(wanted, self.session.run(wanted, inputs), strict=True))
+        if self._features:
+            self.features = np.asarray(out[FEATURES], np.float32)
+        if before:
+            self._steps = [*steps, out[FEATURES]][-before:]
+        if self.proposals is not None:
+            self.proposals.took(out[PROPOSAL])
+        return np.asarray(out[OUTPUT], dtype=np.float32)

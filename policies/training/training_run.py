@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from toyshift.core.arrays import Indices
 from toyshift.core.contract import STATE
-from toyshift.core.errors import ToyShiftError
+from toyshift.core.errors import ConfigError, ToyShiftError
 from toyshift.policies import checkpoints
+from toyshift.policies.batch_keys import HINT
 from toyshift.policies.checkpoints import BEST, EMA, MODEL, OPTIMIZER, REPAIR
 from toyshift.policies.devices import choose_bf16, require_compiler
 from toyshift.policies.network.policy import action_windows
@@ -63,6 +64,8 @@ class Run:
 
     def __init__(self, config: TrainConfig, source: TrainingData, processes: Processes | None = None) -> None:
         self.repairs = repairs_of(config.repair)
+        if config.policy.hint and not (config.init_from or any(r.row.name == "hint" for r in self.repairs)):
+            raise ConfigError(f"hint is {config.policy.hint!r}, and nothing trains it: `--repair hint?feed=1` does")
         self.config = config = config.repaired()
         self.source = source
         self.folder = Path(config.out)
@@ -257,8 +260,11 @@ class Run:
         if not batches:
             return None
         mine = batches[self.processes.rank :: self.processes.count]
+        losses: list[float] = []
         with self.acting_weights(), torch.no_grad():
-            losses = [float(self._loss_of(self.policy, to_tensors(b, self.device))) * len(b[STATE]) for b in mine]
+            for batch in mine:  # who acts is told no hint
+                told = to_tensors({k: v for k, v in batch.items() if not k.startswith(HINT)}, self.device)
+                losses.append(float(self._loss_of(self.policy, told)) * len(batch[STATE]))
         value = self.processes.total(sum(losses))[0] / sum(len(b[STATE]) for b in batches)
         self.validation.append(value)
         if value < self.best_loss:

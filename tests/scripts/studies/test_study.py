@@ -21,10 +21,11 @@ from toyshift.scripts.studies import lego_results as study_lego_results
 from toyshift.scripts.studies import mask_iou as study_mask_iou
 from toyshift.scripts.studies import recipe as study_recipe
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import Cell, Study, choose, duration, plan, run_cells, write_page
+from toyshift.scripts.studies.cells import Study, write_page
 from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, next_choice, ranked
 from toyshift.scripts.studies.lego_table import Config, LegoTable, main
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell, choose, duration, plan, run_cells
 
 
 @pytest.fixture(scope="module")
