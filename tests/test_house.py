@@ -62,7 +62,7 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "remote": (),
     },
     "diagnostics": {"": (), "comparing": (), "measuring": ("comparing",), "reporting": ("comparing",)},
-    "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "quickstart": (), "studies": ()},
+    "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "quickstart": ("studies",), "studies": ()},
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}

@@ -463,8 +463,13 @@ def _told(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def counterfactual_of(asked: Asked) -> Findings:
-    """Answers for one policy: what its data imply is known, the rest has no direction."""
+def counterfactual_of(asked: Asked, training: tuple[int, int] | None = None) -> Findings:
+    """Answers for one policy: what its data imply is known, the rest has no direction.
+
+    Args:
+        asked: which policy, on what data.
+        training: successes and episodes as in training, where they have been played; None plays them.
+    """
     implied: dict[str, Implied] = {}
     notes: dict[str, str] = {}
     if asked.trained_on:
@@ -473,8 +478,7 @@ def counterfactual_of(asked: Asked) -> Findings:
         silent = {name: "the data do not tell this factor" for name in VALUES if name not in factors}
         notes = silent | notes
     swaps = Swaps({name: values for name, values in VALUES.items() if name not in implied}, implied)
-    training = None
-    if asked.trials:
+    if asked.trials and training is None:
         with worker_pool(asked.processes) as pool:
             training = own_success(asked, pool)
     return answered(asked, swaps, training, notes)
