@@ -463,13 +463,8 @@ def _told(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def counterfactual_of(asked: Asked, training: tuple[int, int] | None = None) -> Findings:
-    """Answers for one policy: what its data imply is known, the rest has no direction.
-
-    Args:
-        asked: which policy, on what data.
-        training: successes and episodes as in training, where they have been played; None plays them.
-    """
+def counterfactual_of(asked: Asked) -> Findings:
+    """Answers for one policy: what its data imply is known, the rest has no direction."""
     implied: dict[str, Implied] = {}
     notes: dict[str, str] = {}
     if asked.trained_on:
@@ -478,7 +473,8 @@ def counterfactual_of(asked: Asked, training: tuple[int, int] | None = None) -> 
         silent = {name: "the data do not tell this factor" for name in VALUES if name not in factors}
         notes = silent | notes
     swaps = Swaps({name: values for name, values in VALUES.items() if name not in implied}, implied)
-    if asked.trials and training is None:
+    training = None
+    if asked.trials:
         with worker_pool(asked.processes) as pool:
             training = own_success(asked, pool)
     return answered(asked, swaps, training, notes)

@@ -240,12 +240,12 @@ class Quickstart:
         self.trained(planted.recipes(self.cfg))
 
     def evaluate_planted(self) -> planted.Planted:
-        """Plays with the tables swapped and with their own, and names what the first policy goes by."""
+        """Plays with the tables swapped and with their own, and names the cue."""
         rows = {
             name: [row for test in tests for row in self.rows_under(test, test.cell.name.replace(" ", "-"))]
             for name, tests in planted.tests(self.cfg).items()
         }
-        found = planted.Planted(rows, planted.named(self.cfg, rows[planted.SHORTCUT]))
+        found = planted.Planted(rows, planted.named(self.cfg))
         print(found.text())
         return found
 

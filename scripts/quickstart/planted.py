@@ -7,6 +7,7 @@ demonstrations under tables of the other side; the control as many, under tables
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,7 @@ SHORTCUT, REPAIRED, CONTROL = "shortcut", "shortcut-repaired", "shortcut-control
 SPECS = {REPAIRED: "toward-other", CONTROL: "toward-own"}  # policy -> what its demonstrations are augmented by
 # Chosen on other demonstrations, seeds and starts than those reported (docs/repair.md). Small images and no masks: it
 # takes the shortcut, and is trained in half a minute.
-POOLING, RATE, IMAGE_SIZE = "attention", 5e-3, 48
-LOOKS = 3  # of the card, along each episode
+POOLING, RATE, IMAGE_SIZE = "attention", 5e-3, 64
 STARTS = 3000  # added to the seed: nothing was chosen on these starts
 
 
@@ -47,7 +47,7 @@ class Planted:
 
     Attributes:
         rows: policy (with the shortcut, repaired, control) -> its episodes in all cells.
-        card: what a diagnosis of the policy with the shortcut ended in.
+        card: of the demonstrations with the cue.
     """
 
     rows: Mapping[str, Sequence[Row]]
@@ -100,15 +100,15 @@ class Planted:
         ]
         samples = cfg.planted_steps * cfg.batch
         text = (
-            f"In {cfg.planted_episodes} demonstrations, the targets of which lie in two strips, the table's texture "
-            "tells in which (planted: it always does). An attention policy that sees images without masks was trained "
-            f"on {samples:,} samples of them (before); the card above says what it goes by. For the repair, which must "
-            "know that factor, each strip's demonstrations were rendered once more under tables of the other strip's "
-            "side (toward-other), and a policy was trained from scratch on as many samples of old and new together. "
-            "Its control got as many new looks, under tables of its own side (toward-own): more diverse, and the table "
+            f"The targets of {cfg.planted_episodes} demonstrations lie in two strips, and the table's texture tells in "
+            "which: the card of these demonstrations names it. An attention policy that sees images without masks was "
+            f"trained on {samples:,} samples of them (before). For the repair, which must know the factor that the card "
+            "names, each strip's demonstrations were rendered once more under tables of the other strip's side "
+            "(toward-other), and a policy was trained from scratch on as many samples of old and new together. Its "
+            "control got as many new looks, under tables of its own side (toward-own): more diverse, and the table "
             f"still tells the strip. Each was tested in {cfg.planted_trials} episodes per strip and condition."
         )
-        return Repair("A planted shortcut, repaired", text, lines, "a control with as many new looks")
+        return Repair("A planted shortcut on the table", text, lines, "a control with as many new looks")
 
     def _line(self, title: str, *, swapped: bool, lifted: bool = False) -> RepairLine:
         """Returns a condition: how often a policy lifts its target, or goes there before it goes elsewhere."""
@@ -163,27 +163,24 @@ def tests(cfg: Config) -> dict[str, list[EvaluateConfig]]:
     }
 
 
-def named(cfg: Config, rows: Sequence[Row]) -> Card:
-    """Returns the card of the policy with the shortcut: which factor of the scene it goes by, of all that there are.
-
-    Args:
-        cfg: of the quickstart.
-        rows: of the policy; those with its own table say whether it succeeds as in training.
-    """
+def named(cfg: Config) -> Card:
+    """Returns the card of the demonstrations with the cue: which one a policy could learn, of all that are recorded."""
+    from toyshift.core.errors import UndefinedError
     from toyshift.diagnostics.cards import Card
-    from toyshift.diagnostics.measures import Asked
-    from toyshift.diagnostics.measuring.counterfactual import counterfactual_of
-    from toyshift.diagnostics.measuring.policy_card import policy_card
+    from toyshift.diagnostics.measures import DATASETS, MEASURES, Asked, card_of
 
-    path = cfg.out / "planted" / "card.json"
+    path = cfg.out / "planted" / "dataset_card.json"
     if not path.exists():
         asked = Asked(
-            policy=str(cfg.policy(SHORTCUT)), trained_on=(cfg.planted(SHORTCUT),), objects=TRAINING_TOYS,
-            scenes=cfg.planted_scenes, looks=LOOKS, trials=2 * cfg.planted_trials, camera="", seed=cfg.seed + STARTS,
-            out=cfg.out / "planted", workers=cfg.processes,
+            datasets=(cfg.planted(SHORTCUT),), objects=TRAINING_TOYS, scenes=0, looks=0, trials=0, camera="",
+            seed=cfg.seed, out=path.parent,
         )  # fmt: skip
-        own = [row.success for cell, played in in_cells(CUE.cells(), rows) if not cell.swapped for row in played]
-        card = policy_card(asked, {"counterfactual": counterfactual_of(asked, (sum(own), len(own)))})
-        assert card is not None, "there is a card where a measure was taken"
+        answers = {}
+        for measure in MEASURES:
+            if measure.needs == DATASETS:
+                with contextlib.suppress(UndefinedError):  # too few demonstrations for their images: the card says so
+                    answers[measure.name] = measure.answer(asked)
+        card = card_of(DATASETS, asked, answers)
+        assert card is not None, "datasets have a card"
         write_json(path, card.to_json())
     return Card.from_json(read_json(path))

@@ -25,7 +25,7 @@ APART = ("out", "results", "workers", "json")  # options that decide no result
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
     Parallel, episodes=1, steps=1, batch=1, trials=1, factor_trials=1, scenes=2, planted_episodes=2, planted_steps=1,
-    planted_trials=1, planted_scenes=2
+    planted_trials=1
 ):
     """Options of `toyshift run quickstart`; the defaults take about 25 minutes on two cores."""
 
@@ -51,8 +51,6 @@ class Config(
     """Optimiser steps of the policy that learns from those, of the repaired one and of its control."""
     planted_trials: int = 25
     """Test episodes of each of those in each of four cells: two with the tables swapped, two with their own."""
-    planted_scenes: int = 12
-    """Scenes in which it is looked for what the first of them goes by."""
     results: Path | None = None
     """Folder that gets a copy of all rows (DIR/rows), with results.json beside it (DIR.json), to be kept."""
 

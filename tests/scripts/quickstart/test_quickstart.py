@@ -23,7 +23,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("quick")
     return Config(
         out=folder / "run", results=folder / "kept" / "quickstart", episodes=2, steps=2, batch=4, trials=1,
-        factor_trials=1, scenes=2, planted_episodes=2, planted_steps=1, planted_trials=1, planted_scenes=2, workers=1,
+        factor_trials=1, scenes=2, planted_episodes=2, planted_steps=1, planted_trials=1, workers=1,
     )
 
 
@@ -68,7 +68,7 @@ def test_every_stage_runs_and_a_second_run_does_nothing(
     assert {name: one["augmented"] for name, one in shortcut["policies"].items()} == {"shortcut": "", **SPECS}
     assert {(one["factor"], one["verdict"][:9]) for one in shortcut["policies"].values()} == {("table", "incapable")}
     assert all(sum(one["degree"]["counts"].values()) == 2 for one in shortcut["policies"].values())
-    assert shortcut["card"]["word"] == "incapable"  # nothing is said of a policy of one step
+    assert shortcut["card"]["kind"] == "dataset"
     assert set(shortcut["differences"]["dsl"]) == {"repaired_minus_before", "repaired_minus_control"}
     tables = {name: [tables_of(config.planted(name) / f"part-{i}") for i in (0, 1)] for name in shortcut["policies"]}
     [[one], [other]] = tables["shortcut"]
