@@ -45,11 +45,11 @@ class Config(
     """Test episodes per policy and changed factor."""
     scenes: int = 40
     """Scenes in which the action change is measured."""
-    planted_episodes: int = 120
+    planted_episodes: int = 100
     """Demonstrations in which the table tells where the target lies, half of them on either side: an even number."""
     planted_steps: int = 400
     """Optimiser steps of the policy that learns from those, of the repaired one and of its control."""
-    planted_trials: int = 25
+    planted_trials: int = 20
     """Test episodes of each of those in each of four cells: two with the tables swapped, two with their own."""
     results: Path | None = None
     """Folder that gets a copy of all rows (DIR/rows), with results.json beside it (DIR.json), to be kept."""
