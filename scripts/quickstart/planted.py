@@ -136,12 +136,11 @@ def make_demonstrations(cfg: Config) -> None:
     from toyshift.data import CollectConfig
     from toyshift.data.collecting.fragment_folder import collect_fragments
 
-    told = cfg.planted(SHORTCUT)
-    collect_fragments(
-        CUE.design(), CollectConfig(TRAINING_TOYS, cfg.planted_episodes, told, workers=cfg.processes, seed=cfg.seed)
-    )
+    told, workers = cfg.planted(SHORTCUT), cfg.processes if cfg.processes > 1 else 0  # one works in this process
+    config = CollectConfig(TRAINING_TOYS, cfg.planted_episodes, told, workers=workers, seed=cfg.seed)
+    collect_fragments(CUE.design(), config)
     for name, spec in SPECS.items():
-        augment(spec, told, cfg.planted(name), cfg.seed, cfg.processes)
+        augment(spec, told, cfg.planted(name), cfg.seed, workers)
 
 
 def recipes(cfg: Config) -> list[TrainConfig]:
