@@ -93,13 +93,18 @@ class Planted:
     def repair(self, cfg: Config) -> Repair:
         """Returns what the report's chapter on repairs shows."""
         from toyshift.diagnostics.reporting.data import Repair
+        from toyshift.diagnostics.tables import ratio_text
 
         lines = [
             self._line("Tables swapped: lifted", swapped=True, lifted=True),
             self._line("Tables swapped: goes to the target first, not to where the table tells", swapped=True),
             self._line("Tables as in training: lifted", swapped=False, lifted=True),
         ]
-        samples = cfg.planted_steps * cfg.batch
+        samples, names = cfg.planted_steps * cfg.batch, {SHORTCUT: "before", REPAIRED: "repaired", CONTROL: "control"}
+        degrees = [
+            f"{names[name]} {ratio_text(one.degree.dsl)}, by chance {ratio_text(one.by_chance.dsl)} ({one.verdict})"
+            for name, one in self.swapped().items()
+        ]
         text = (
             f"The targets of {cfg.planted_episodes} demonstrations lie in two strips, and the table's texture tells in "
             "which: the card of these demonstrations names it. An attention policy that sees images without masks was "
@@ -107,9 +112,11 @@ class Planted:
             "named, each strip's demonstrations were rendered once more under the other strip's table "
             "(toward-other), and a policy was trained from scratch on as many samples of old and new together. Its "
             "control got as many new looks, under tables of its own side (toward-own): more diverse, and the table "
-            f"still tells the strip. Each was tested in {cfg.planted_trials} episodes per strip and condition."
+            f"still tells the strip. Each was tested in {cfg.planted_trials} episodes per strip and condition. "
+            "Degree of shortcut learning, the share of episodes with swapped tables in which the hand goes first to "
+            f"where the table tells, with 95 % intervals for new objects: {'; '.join(degrees)}."
         )
-        return Repair("A planted shortcut on the table", text, lines, "a control with as many new looks")
+        return Repair("Repair of a planted shortcut", text, lines, "a control with as many new looks")
 
     def _line(self, title: str, *, swapped: bool, lifted: bool = False) -> RepairLine:
         """Returns a condition: how often a policy lifts its target, or goes there before it goes elsewhere."""

@@ -58,7 +58,9 @@ def test_differences_are_of_the_repaired_one_and_corrected_together(planted: Pla
 
 
 def test_the_report_has_repaired_control_and_before_in_each_condition(planted: Planted, tmp_path: Path) -> None:
-    lifted, goes, own = planted.repair(Config(out=tmp_path)).lines
+    repair = planted.repair(Config(out=tmp_path))
+    lifted, goes, own = repair.lines
+    assert "repaired 0.00 [0.00, 0.16], by chance 0.00 [0.00, 0.16] (no shortcut on table was shown)" in repair.text
     for line, rates in ((lifted, (0.0, 0.5, 0.0)), (goes, (0.0, 1.0, 0.0)), (own, (0.5, 0.5, 0.5))):
         assert line.before is not None
         assert (line.before.rate, line.repaired.rate, line.control.rate) == rates
