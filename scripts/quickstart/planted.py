@@ -40,6 +40,7 @@ SPECS = {REPAIRED: "toward-other?side=recorded", CONTROL: "toward-own"}
 # Without masks and on small images the shortcut is taken, and a policy is trained in half a minute (docs/repair.md).
 POOLING, RATE, SEEN_SIZE = "attention", 5e-3, 48  # the side that images are resized to [pixels]
 STARTS = 3000  # added to the seed: no choice was made on these starts
+LONGEST = 60  # control steps of a test, twice those of a demonstration: what was not lifted by then hardly ever was
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +113,8 @@ class Planted:
             "named, each strip's demonstrations were rendered once more under the other strip's table "
             "(toward-other), and a policy was trained from scratch on as many samples of old and new together. Its "
             "control got as many new looks, under tables of its own side (toward-own): more diverse, and the table "
-            f"still tells the strip. Each was tested in {cfg.planted_trials} episodes per strip and condition. "
-            "Degree of shortcut learning, the share of episodes with swapped tables in which the hand goes first to "
+            f"still tells the strip. Each was tested in {cfg.planted_trials} episodes per strip and condition, of 6 "
+            "seconds at most. Degree of shortcut learning, the share of episodes with swapped tables in which the hand goes first to "
             f"where the table tells, with 95 % intervals for new objects: {'; '.join(degrees)}."
         )
         return Repair("Repair of a planted shortcut", text, lines, "a control with as many new looks")
@@ -165,11 +166,12 @@ def recipes(cfg: Config) -> list[TrainConfig]:
 
 def tests(cfg: Config) -> dict[str, list[EvaluateConfig]]:
     """Returns policy -> how it is tested in each cell: with the tables swapped, and with its own."""
-    asked = {name: cfg.evaluation(name, TRAINING_TOYS, cfg.planted_trials, None) for name in (SHORTCUT, *SPECS)}
-    return {
-        name: [dataclasses.replace(one, seed=cfg.seed + STARTS, cell=cell) for cell in CUE.cells()]
-        for name, one in asked.items()
-    }
+    asked = {}
+    for name in (SHORTCUT, *SPECS):
+        one = cfg.evaluation(name, TRAINING_TOYS, cfg.planted_trials, None)
+        one = dataclasses.replace(one, seed=cfg.seed + STARTS, max_steps=min(one.max_steps, LONGEST))
+        asked[name] = [dataclasses.replace(one, cell=cell) for cell in CUE.cells()]
+    return asked
 
 
 def named(cfg: Config) -> Card:
