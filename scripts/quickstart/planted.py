@@ -114,8 +114,8 @@ class Planted:
             "(toward-other), and a policy was trained from scratch on as many samples of old and new together. Its "
             "control got as many new looks, under tables of its own side (toward-own): more diverse, and the table "
             f"still tells the strip. Each was tested in {cfg.planted_trials} episodes per strip and condition, of 6 "
-            "seconds at most. Degree of shortcut learning, the share of episodes with swapped tables in which the hand goes first to "
-            f"where the table tells, with 95 % intervals for new objects: {'; '.join(degrees)}."
+            "seconds at most. Degree of shortcut learning, the share of episodes with swapped tables in which the hand "
+            f"goes first to where the table tells, with 95 % intervals for new objects: {'; '.join(degrees)}."
         )
         return Repair("Repair of a planted shortcut", text, lines, "a control with as many new looks")
 
