@@ -73,9 +73,8 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "reporting": ("comparing",),
         "bench": ("comparing", "reporting"),
     },
-    "scripts": dict.fromkeys(
-        ("", "toys", "data", "envs", "augment", "masks", "robot", "bench", "quickstart", "studies"), ()
-    ),
+    "scripts": dict.fromkeys(("", "toys", "data", "envs", "augment", "masks", "robot", "bench", "studies"), ())
+    | {"quickstart": ("studies",)},
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}
