@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV PYTHON TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-wheel test-interop test-vla-eval lint types claims bench ci clean
+.PHONY: help setup demo test test-wheel test-interop test-vla-eval test-robot lint types claims bench ci clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ test-interop: setup test-vla-eval ## what we write, opened by lerobot, tensorflo
 
 test-vla-eval: setup ## the same starts in vla-eval and in ToyShift (.venv-vla-eval, 250 MB)
 	@.ci/test_vla_eval.sh
+
+test-robot: setup ## franky on a simulated Franka, ROS 2 messages (.venv-robot, 1 GB)
+	@.ci/test_robot.sh $(ARGS)
 
 lint: setup ## ruff
 	@$(BIN)/ruff check .

@@ -88,6 +88,9 @@ OWN: dict[str, dict[str, Any]] = {
     "toys show": {"--out": "new.png"},
     "envs robots": {"--out": "new.png"},
     "envs play": {"--out": "new.mp4"},
+    "masks try": {"--data": "data", "--provider": "detector", "--out": "new.mp4"},
+    "robot board": {"--out": "new.png"},
+    "robot check": {"BUNDLE": "policy", "--image": "front=file"},
     "export": {"DIR": "policy"},
     "report": {"RUNDIR": "run"},
     "study mask-iou": {"--policy": "policy", "--allow-dirty": ()},
@@ -105,8 +108,11 @@ OWN: dict[str, dict[str, Any]] = {
     "study detpool-vs-shortcut": {"--allow-dirty": ()},
 }
 
-# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size
-REFUSED = ("verify", "data replay", "augment cue", "data check", "study shifts")
+# what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size,
+# no robot there
+REFUSED = (
+    "verify", "robot check", "data replay", "augment cue", "data check", "study shifts", "robot alarm", "robot run",
+)  # fmt: skip
 
 
 class Begun(BaseException):

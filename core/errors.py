@@ -77,6 +77,10 @@ class RemoteError(ToyShiftError, RuntimeError):
     """A policy server that cannot be reached, breaks off, answers with an error, or speaks another protocol."""
 
 
+class RobotError(ToyShiftError, RuntimeError):
+    """A robot that cannot be reached, breaks off, or does not do what it was told."""
+
+
 _READABLE = "choose a place where you may read and write"
 _FILE_THERE = "there is a file where a folder is wanted: choose another place, or move the file away"
 _REMEDIES = {

@@ -10,6 +10,7 @@ from toyshift.core.arrays import Float32
 
 JOINT_BOUND = 4.0  # [rad]; every joint angle lies within
 REACH = 2.0  # [m]; every hand position lies within
+OPENING = "gripper.opening"  # measured, 0 shut to 1 open
 _COLUMNS = [f"r{row}{column}" for column in (1, 2) for row in (1, 2, 3)]  # of a rotation, the first two
 
 
@@ -38,7 +39,7 @@ class Part:
 # the commanded opening: `eef_delta` actions are added to the command, and without it what an action does would depend
 # on something unseen (2-3 cm while the hand moves).
 HAND = (
-    Part("opening", ("gripper.opening",), "1", -0.5, 1.5),
+    Part("opening", (OPENING,), "1", -0.5, 1.5),
     Part("position", ("eef.x", "eef.y", "eef.z"), "m", -REACH, REACH, ("eef.y",)),
     Part("rotation", tuple(f"eef.{entry}" for entry in _COLUMNS), "1", -1.01, 1.01, ("eef.r11", "eef.r31", "eef.r22")),
     Part("lag", ("lag.x", "lag.y", "lag.z"), "m", -REACH, REACH, ("lag.y",)),

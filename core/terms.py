@@ -12,7 +12,7 @@ from toyshift.core.errors import ConfigError, UnknownNameError, shown
 from toyshift.core.fields import choices_of, parts_of
 
 T = TypeVar("T")
-FLAGS = {"yes": True, "no": False, "": True}  # a bare key sets a flag
+FLAGS = {"yes": True, "no": False, "1": True, "0": False, "": True}  # a bare key sets a flag
 
 
 class SpecTerm(NamedTuple):

@@ -181,6 +181,34 @@ def _do_elsewhere(job: Job[Session, Item, Result], item: Item) -> Result | _Fail
         return _Failed(type(error), str(error))
 
 
+def begin(pool: Pool, job: Job[Session, Item, Result], item: Item) -> Future[Any]:
+    """Begins a job for an item, in a pool; `outcome` takes the future."""
+    return pool.submit(_do_elsewhere, job, item)
+
+
+def outcome(pool: Pool, job: Job[Session, Item, Result], future: Future[Any]) -> Result:
+    """Waits for what `begin` began, and returns its result.
+
+    Raises:
+        ToyShiftError: raised by the job, or its worker died.
+    """
+    try:
+        result = future.result()
+    except pool.died as error:
+        raise _death(job) from error
+    if isinstance(result, _Failed):
+        raise result.error()
+    found: Result = result
+    return found
+
+
+def _death(job: Job[Session, Item, Result]) -> ToyShiftError:
+    return ToyShiftError(
+        f"a worker process died while {job.name} (out of memory?); what is finished is kept: "
+        f"run the same command again, with --workers 1 if it repeats"
+    )
+
+
 def play(
     items: Iterable[Item], job: Job[Session, Item, Result], workers: int = 0, pool: Pool | None = None
 ) -> Iterator[Result]:
@@ -211,20 +239,14 @@ def play(
         try:
             while True:
                 room = 2 * processes.workers - len(waiting)
-                waiting |= {processes.submit(_do_elsewhere, job, item) for item in itertools.islice(coming, room)}
+                waiting |= {begin(processes, job, item) for item in itertools.islice(coming, room)}
                 if not waiting:
                     return
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    result = future.result()
-                    if isinstance(result, _Failed):
-                        raise result.error()
-                    yield result
-        except processes.died as error:
-            raise ToyShiftError(
-                f"a worker process died while {job.name} (out of memory?); what is finished is kept: "
-                f"run the same command again, with --workers 1 if it repeats"
-            ) from error
+                    yield outcome(processes, job, future)
+        except processes.died as error:  # of submitting
+            raise _death(job) from error
         finally:
             for future in waiting:
                 future.cancel()

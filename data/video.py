@@ -70,6 +70,31 @@ def decode_clip(clip: bytes, shape: Sequence[int], where: str, most: int | None 
     return np.stack(images)
 
 
+def read_video(path: Path, most: int | None = None) -> tuple[list[NDArray[np.uint8]], float]:
+    """Returns the images (H, W, 3) sRGB of a video file of anybody's, at most the first `most`, and frames per second.
+
+    Raises:
+        FileError: it is missing, no video, damaged, or cut off: it holds fewer frames than it announces.
+    """
+    remedy = "give a whole video file, such as MP4"
+    if not path.is_file():
+        raise FileError(f"video {path} does not exist; {remedy}")
+    images: list[NDArray[np.uint8]] = []
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            announced, fps = stream.frames, float(stream.average_rate or _NOMINAL_RATE)
+            frames = itertools.islice(container.decode(video=0), most)
+            images.extend(np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8) for frame in frames)
+    except (av.FFmpegError, IndexError, ValueError, OSError) as error:
+        there = f" after {len(images)} frames" if images else ""
+        raise FileError(f"video {path} cannot be read{there} ({error}): cut off, or no video; {remedy}") from error
+    wanted = min(announced, most or announced)
+    if not images or len(images) < wanted:
+        raise FileError(f"video {path} holds {len(images)} of {announced} frames: it was cut off; {remedy}")
+    return images, fps
+
+
 def _yuv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Converts (H, W, 3) sRGB to yuv420p (H * 3 / 2, W), BT.601 in limited range, in whole numbers.
 

@@ -247,7 +247,7 @@ class FolderActor:
 
     def reset(self, env: World, seed: int, episode: int) -> None:
         self.policy.reset()
-        self.masks.reset(seed, episode)
+        self.masks.reset(seed, episode, env)
         self.ious = []
 
     def actions(self, env: World) -> Float32:

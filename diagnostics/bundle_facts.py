@@ -60,6 +60,7 @@ def arm_of(robot: str) -> ArmChain:
     return ArmChain(
         known.name, tuple(joints), tuple(known.home), known.gripper.site, hand, (x, y, z), known.gripper.opening,
         known.gripper.speed, _sources(known), tuple(probe.tolist()), _triple(point),
+        known.gripper.tip_offset,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import track
@@ -149,7 +149,12 @@ def states_along(
                 break
             states.append((np.array(world.sim_state()), not info["touched"]))
     chosen = states[:-1] or states  # no action is chosen in the last, unless it is the only one
-    return [chosen[i] for i in np.unique(np.linspace(0, len(chosen) - 1, looks).round().astype(int))]
+    return [chosen[i] for i in evenly(len(chosen), looks)]
+
+
+def evenly(count: int, most: int) -> Indices:
+    """Returns numbers of `count` things, evenly from the first to the last, `most` of them or all."""
+    return np.asarray(np.unique(np.linspace(0, count - 1, most).round().astype(np.int64)))
 
 
 def looks_in_scene(

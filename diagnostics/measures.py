@@ -38,6 +38,7 @@ class Asked:
         arrays: file of actions, for questions about those.
         remote: how a policy behind a server is asked and understood.
         trained_on: datasets that tell what a factor implied in training: folders of datasets, or of sub-datasets.
+        base: folder of the policy that `policy` was tuned from; "" asks the policy's own folder.
         along: whose episodes are looked at, "expert" or "policy".
         objects: object set whose scenes the policy looks at.
         training_set: object set that the policy was trained on; "" asks its demonstrations.
@@ -59,6 +60,7 @@ class Asked:
     arrays: Path | None = None
     remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
     trained_on: tuple[Path, ...] = ()
+    base: str = ""
     along: Along = "expert"
     objects: str
     training_set: str = ""
@@ -101,6 +103,7 @@ class Measure:
         cost: what it takes on two cores, as a rule of thumb.
         inside: why it cannot be asked of a policy behind a server, which only tells its actions; "" where it can.
         trained: whether it needs the data that a policy was trained on.
+        extra: whether it is asked by name, or with `all`, only: no card is made of it.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Measure:
     cost: str
     inside: str = ""
     trained: bool = False
+    extra: bool = False
 
     def answer(self, asked: Asked) -> Any:
         """Returns the result, None where it is not wanted."""
@@ -151,6 +155,7 @@ def card_truths(needs: str) -> list[Truth]:
     return _function(CARDS[needs][1])() if needs in CARDS else []
 
 
+_INSIDE = "it looks into the network of a folder"
 _FOUND = "measuring.finding:findings_table"
 _SHORTCUTS = "Shortcut Learning in Generalist Robot Policies"
 MEASURES = (
@@ -202,16 +207,50 @@ MEASURES = (
     Measure(
         "patching", "who drives the action, inside?", POLICY, "measuring.patching:patching_of", _FOUND,
         "measuring.self_test:patching_truths", "Recall vs Reasoning", "a minute",
-        "it looks into the network of a folder",
+        _INSIDE,
     ),
     Measure(
         "probes", "what can be read inside?", POLICY, "measuring.probes:probes_of", _FOUND,
         "measuring.self_test:probes_truths", "Overlooked Factors in Concept-Based Explanations", "half a minute",
-        "it looks into the network of a folder",
+        _INSIDE,
     ),
     Measure(
         "steer", "does one direction inside carry it?", POLICY, "measuring.steer:steer_of", _FOUND,
         "measuring.self_test:steer_truths", "Steering (G-ACT)", "seconds",
-        "it looks into the network of a folder",
+        _INSIDE,
+    ),
+    Measure(
+        "coherence", "do episodes, and sub-datasets, pull the weights the same way?", POLICY,
+        "measuring.coherence:coherence_of", _FOUND, "measuring.learning_truths:coherence_truths",
+        "On the Generalization Mystery in Deep Learning", "half a minute", _INSIDE, extra=True,
+    ),
+    Measure(
+        "bits", "how much must be known beforehand to act right under this shift?", POLICY, "measuring.bits:bits_of",
+        _FOUND, "measuring.learning_truths:bits_truths", "Towards Exact Computation of Inductive Bias", "half a minute",
+        _INSIDE, extra=True,
+    ),
+    Measure(
+        "novelty", "what does it know that the policy it was tuned from did not?", POLICY,
+        "measuring.two_policies:novelty_of", _FOUND, "measuring.learning_truths:novelty_truths",
+        "What's New in My Data? (CGE)", "a minute", _INSIDE, extra=True,
+    ),
+    Measure(
+        "dissociation", "do parts of it serve seen and new objects apart?", POLICY,
+        "measuring.dissociation:dissociation_of", _FOUND, "measuring.learning_truths:dissociation_truths",
+        "Recall vs Reasoning", "a minute", _INSIDE, extra=True,
+    ),
+    Measure(
+        "monitor", "was it still reorganising itself when its training ended?", POLICY,
+        "measuring.monitored:monitored_of", _FOUND, "measuring.learning_truths:monitor_truths",
+        "Where to find Grokking in LLM Pretraining?", "a second", _INSIDE, extra=True,
+    ),
+    Measure(
+        "sparse", "does one unit of a sparse code stand for a factor?", POLICY, "measuring.sparse:sparse_of", _FOUND,
+        "measuring.learning_truths:sparse_truths", "How GPT learns layer by layer", "half a minute", _INSIDE,
+        extra=True,
+    ),
+    Measure(
+        "sets", "is it read which of several objects lies where?", POLICY, "measuring.sets:sets_of", _FOUND,
+        "measuring.learning_truths:sets_truths", "Hyperdimensional Probe", "a minute", _INSIDE, extra=True,
     ),
 )

@@ -13,6 +13,7 @@ NOISE_TIME = "augment.time"  # (B, T) in [0, 1], likewise
 
 # Of repairs (`repairs/`)
 HINT = "hint."  # start of the keys of what a policy is to tell beside its actions
+HINT_VALUE, HINT_VALID = f"{HINT}value", f"{HINT}valid"  # (B, T, d), (B, T) 1 where there is one
 SETUP = "setup"  # (B,) int64, the number of the dataset that a sample is of
 UNLABELLED = "unlabelled."  # start of the keys of a second batch, whose actions are not looked at
 

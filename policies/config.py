@@ -9,8 +9,10 @@ from toyshift.core.fields import Limit, check_ranges
 from toyshift.policies.parts import (
     ENCODERS,
     HEADS,
+    HINTS,
     MASK_TOO,
     POOLINGS,
+    PROPOSED,
     PROTOTYPE,
     Encoder,
     Head,
@@ -34,6 +36,7 @@ LIMITS: dict[str, Limit] = {
     "encoder_size": (0, 1024), "lora_rank": (0, 1024), "width": (8, 4096), "stem": (8, 4096),
     "token_hidden": (1, 16384), "history": (0, 256), "denoise": (1, 1000), "hidden": (1, 16384), "layers": (1, 64),
     "chunk": (1, 1000), "execute": (1, 1000), "ensemble": (0, 1e6), "gripper_gain": (0, 1e6), "std_floor": (1e-9, 1e6),
+    "proposals": (0, 16),
 }  # fmt: skip
 
 
@@ -72,6 +75,8 @@ class PolicyConfig(Settings):
             and robot each in a grey of their own, so that no look of anything can act.
         blind: see no image: a learned vector stands for every view. A control: what proprioception achieves alone.
         erased: what `--repair erase` has made the pooled views blind for; it sets this.
+        hint: the hint that it tells itself, which its head reads; `--repair hint?feed=1` trains that, and sets this.
+        proposals: how many answers that hint may have, of which the next is taken after closing on nothing; 0 = one.
         share_encoder: one encoder for all cameras instead of one each.
         policy_net: what turns the features of one or several steps into those the head reads: mlp (none: the head reads
             one step) or a causal transformer over the history, of about 5.7M (tiny), 22M (small), 86M (base)
@@ -121,6 +126,8 @@ class PolicyConfig(Settings):
     prototype: bool = False
     blind: bool = False
     erased: str = ""
+    hint: str = ""
+    proposals: int = 0
     share_encoder: bool = False
     policy_net: PolicyNet = "mlp"
     history: int = 0
@@ -165,8 +172,17 @@ class PolicyConfig(Settings):
             raise ConfigError("state_keep none shows images alone: drop privileged and relative")
         if self.blind and self.prototype:
             raise ConfigError("blind sees no image, and prototype shows another one; drop one")
+        self._check_hint()
         self._check_pool_first()
         self._check_encoder()
+
+    def _check_hint(self) -> None:
+        if self.hint:
+            choose("hint", self.hint, HINTS)
+        if self.proposals and (self.proposals < 2 or self.hint not in PROPOSED):
+            hints = ", ".join(PROPOSED)
+            told = f"proposals is {self.proposals}, hint {self.hint!r}"
+            raise ConfigError(f"{told}; there can be none, or several of {hints}")
 
     def _check_pool_first(self) -> None:
         if not self.pool_first:

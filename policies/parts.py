@@ -108,6 +108,11 @@ HEADS = {
 }
 
 
+# What a policy can be told to tell beside its actions (`--repair hint`), and how many numbers that is; of pixel two for
+# each view, 0 here
+HINTS = {"turn": 2, "place": 3, "grasp": 4, "pixel": 0, "azimuth": 1, "noise": 3}
+PROPOSED = ("grasp", "place", "turn")  # of which a policy may propose several
+
 POLICY_NETS = ("mlp", *TRANSFORMERS)
 NORMS = ("none", "group")
 INSTRUCTIONS = ("none", "table", "minilm")

@@ -67,5 +67,6 @@ def main(cfg: Config) -> dict[str, Any]:
     print(f"{report.policy}: {report.verdict}")
     result = report.to_json()
     if cfg.out is not None:
-        write_json(cfg.out / "interface.json", result | {"manifest": manifest(dataclasses.asdict(cfg), cfg.seed)})
+        made_by = manifest(dataclasses.asdict(cfg) | {"out": str(cfg.out)}, cfg.seed)
+        write_json(cfg.out / "interface.json", result | {"manifest": made_by})
     return result | {"ok": report.sound}

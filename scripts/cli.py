@@ -34,8 +34,8 @@ class Command(NamedTuple):
 
     def place(self, word: str) -> str:
         """Returns the module of a second word."""
-        file = {"quickstart": "experiment", "import": "import_meshes"}.get(word, word.replace("-", "_"))
-        return f"{self.module}.{file}"
+        files = {"quickstart": "experiment", "import": "import_meshes", "try": "try_provider"}
+        return f"{self.module}.{files.get(word, word.replace('-', '_'))}"
 
 
 # Adding a command is copying one file of this folder and adding one line, or one second word, here.
@@ -53,17 +53,22 @@ TABLE = (
     ("train-rl", "train_rl", "trains a policy by reinforcement learning (PPO, SAC)", ""),
     ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
     ("check-policy", "check_policy", "says whether a policy is wired as it was trained, before any episode", ""),
+    ("bench", "bench", "plays a benchmark with a version, and makes a page of many results", "table"),
     ("compare", "compare", "says which policy is better, from result files of any origin", ""),
     ("power", "power", "says how many episodes a comparison needs, or what it can see", ""),
     ("diagnose", "diagnose", "says what a policy is sensitive to, how datasets differ, or what episodes tell", ""),
     ("augment", "augment", "makes repaired copies of datasets", "cue"),
+    ("masks", "masks", "shows what a mask provider finds in images", "try"),
     ("serve", "serve", "answers over openpi's websocket protocol with a policy's actions", ""),
     ("export", "export", "packs a policy into a self-checking bundle (ONNX)", ""),
     ("verify", "verify", "re-runs the golden vectors of a bundle", ""),
+    ("robot", "robot", "checks a robot's cameras, moves it by a bundle through a safety layer, simulates one",
+     "alarm board check run sim"),
     ("report", "report", "writes the HTML report of a run", ""),
     ("doctor", "doctor", "says what this machine has, how fast it is, and what is missing", ""),
 )  # fmt: skip
-OPEN = {"augment": "repair"}  # commands behind which other words than their second ones stand: what takes those
+# commands behind which other words than their second ones stand: what takes those
+OPEN = {"augment": "repair", "bench": "play"}
 COMMANDS = {name: Command(f"toyshift.scripts.{file}", text, tuple(words.split())) for name, file, text, words in TABLE}
 
 ABOUT = "Measures the generalization of robot grasping policies, and what changes it."

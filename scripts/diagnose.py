@@ -36,6 +36,7 @@ from toyshift.scripts.options import Asking
 if TYPE_CHECKING:
     from toyshift.diagnostics.cards import Card
 
+ALL = "all"  # in the place of names
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR ...", ROWS: "--rows FILE ...", ARRAYS: "--arrays FILE"}
 FILES = {POLICY: "sensitivity", DATASETS: "diversity", ROWS: "rows", ARRAYS: "arrays"}  # of all that is asked of one
 
@@ -62,6 +63,8 @@ class Config(Asking, scenes=2, looks=1, trials=0):
     """Datasets that the policies were trained on, or a folder of `toyshift data fragment`: they tell where the target
     lay under each value of a factor, so what a swapped one implies, what success as in training is, and what the
     nearest example of a state is."""
+    base: str = ""
+    """Folder of the policy that this one was tuned from, for novelty; by default what its own folder names."""
     trials: int = 20
     """Episodes per policy and factor, and on the training set, in which success is measured; 0 leaves it out, and with
     it all labels."""
@@ -74,7 +77,8 @@ class Config(Asking, scenes=2, looks=1, trials=0):
     """An .npz file with actions (scenes, steps, entries) in states outside the trained region: pred (a policy's), law
     (the right ones), nearest (of the nearest training state); perhaps scale (entries) and episode (scenes) too."""
     measure: tuple[str, ...] = ()
-    """Measures to take, by name; by default all that there are of what is given."""
+    """Measures to take, by name, or `all`; by default those of what is given that a card is made of, without the extra
+    ones (--list)."""
     list: bool = False
     """Show the measures: name, what of, question, paper and cost."""
     self_test: bool = False
@@ -95,17 +99,21 @@ class Config(Asking, scenes=2, looks=1, trials=0):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if unknown := next((name for name in self.measure if name not in {m.name for m in MEASURES}), None):
-            raise UnknownNameError("measure", unknown, (m.name for m in MEASURES))
+        known = [ALL, *(m.name for m in MEASURES)]
+        if unknown := next((name for name in self.measure if name not in known), None):
+            raise UnknownNameError("measure", unknown, known)
         if self.list or self.self_test:
             return
         given = [needs for needs, value in self.subjects.items() if value]
         if len(given) != 1:
-            asks = {needs: " ".join(m.question for m in MEASURES if m.needs == needs) for needs in GIVEN}
+            asks = {needs: " ".join(m.question for m in MEASURES if m.needs == needs and not m.extra)
+                    for needs in GIVEN}  # fmt: skip
             *most, last = (f"{GIVEN[needs]} ({questions})" for needs, questions in asks.items() if questions)
             raise ConfigError(f"give either {', '.join(most)} or {last}")
         if other := next((m for m in self.measures if m.needs != given[0]), None):
             raise ConfigError(f"--measure {other.name} is of {other.needs}: it needs {GIVEN[other.needs]}")
+        if self.base and len(self.policy) != 1:
+            raise ConfigError(f"--base is what one policy was tuned from; there are {len(self.policy)}")
         if self.trained_on and not self.policy:
             raise ConfigError("--trained-on says what a policy was trained on; give --policy as well")
         lone = next((m for m in self.measures if m.trained and m.name in self.measure), None)
@@ -123,24 +131,34 @@ class Config(Asking, scenes=2, looks=1, trials=0):
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The measures that were named, or all that there are of what is given; of nothing given, all."""
-        if self.measure:
+        """The measures that were named, or those of what is given: with `all` all of them, else without the extra ones;
+        of nothing given, all.
+        """
+        if self.named:
             return tuple(measure for measure in MEASURES if measure.name in self.measure)
-        return tuple(m for m in MEASURES if self.subjects[m.needs] or not any(self.subjects.values()))
+        something = any(self.subjects.values())
+        return tuple(
+            m for m in MEASURES if not something or (self.subjects[m.needs] and (ALL in self.measure or not m.extra))
+        )
+
+    @property
+    def named(self) -> bool:
+        """Whether single measures were named."""
+        return bool(self.measure) and ALL not in self.measure
 
     @property
     def file(self) -> Path:
         """Of the results: of all that there is to ask, or of what was named."""
         asked, needs = self.measures, self.measures[0].needs
-        whole = len(asked) == sum(measure.needs == needs for measure in MEASURES)
+        whole = {measure for measure in MEASURES if measure.needs == needs and not measure.extra} <= {*asked}
         return self.out / f"{FILES[needs] if whole else '-'.join(measure.name for measure in asked)}.json"
 
     def asked(self, policy: str = "") -> Asked:
         """What the questions are asked about: datasets, rows, arrays, or one of the policies."""
         return Asked(
             policy=policy, datasets=self.data, rows=self.rows, arrays=self.arrays, objects=self.objects,
-            remote=self.remote, trained_on=self.trained_on, along=self.along, training_set=self.training_set,
-            scenes=self.scenes, looks=self.looks, trials=self.trials,
+            remote=self.remote, trained_on=self.trained_on, base=self.base, along=self.along,
+            training_set=self.training_set, scenes=self.scenes, looks=self.looks, trials=self.trials,
             camera=self.camera, encoder=self.encoder, encoder_weights=self.encoder_weights, scale=self.scale,
             seed=self.seed, out=self.out,
         )
@@ -160,6 +178,8 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift diagnose --data lift.hdf5 can.hdf5 --camera agentview
     Example: toyshift diagnose --data runs/left runs/right --encoder efficientnet-lite0 --scale unit
     Example: toyshift diagnose --rows runs/plain runs/shifted --measure ignorance
+    Example: toyshift diagnose --policy runs/tuned --trained-on runs/fragments --measure coherence bits novelty
+    Example: toyshift diagnose --policy runs/tuned --measure all --json
     Example: toyshift diagnose --self-test
     """
     if cfg.list:
@@ -211,7 +231,7 @@ def tried(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.measuring.self_test import truths_table
 
     found = [(measure.name, truth) for measure in cfg.measures for truth in measure.truths()]
-    if not cfg.measure:
+    if not cfg.named:
         found += [(f"{needs} card", truth) for needs in GIVEN for truth in card_truths(needs)]
     print(truths_table(found))
     lines = [{"measure": name, **dataclasses.asdict(truth), "ok": truth.ok} for name, truth in found]
@@ -258,13 +278,13 @@ def of_all_at_once(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
         try:
             answer = measure.answer(asked)
         except UndefinedError as error:
-            if cfg.measure:
+            if cfg.named:
                 raise
             print(f"{measure.name} is left out: {error}\n")
             continue
         if answer is not None:
             print(("\n" if answers else "") + measure.show(answer))
             answers[measure.name] = answer
-    card = None if cfg.measure else card_of(cfg.measures[0].needs, asked, answers)
+    card = None if cfg.named else card_of(cfg.measures[0].needs, asked, answers)
     results = {name: answer.to_json() for name, answer in answers.items()}
     return results, {f"{card.kind}_card.json": card} if card else {}

@@ -56,8 +56,9 @@ class Config(
     """Distance from the training distribution, e.g. camera-azimuth=3; several times for several, factor=0 is unshifted;
     factors: docs/shifts.md."""
     masks: str = "truth"
-    """Masks that policies see: truth, noisy:IOU (such as noisy:0.6), detector (by colour, from the images), or
-    module:name of your own detector."""
+    """Masks that policies see: truth, noisy:IOU (such as noisy:0.6); found in the images: detector (by the table's
+    colour), background[:FOLDER] (against a picture of the empty table); told the target's box in the first image: box,
+    colour (by the target's), track:FOLDER (SAM 2 or EdgeTAM); or module:name of your own (docs/policies.md)."""
     training_set: str = ""
     """The one of the object sets that was trained on; retention is over success there, and a policy below 20 % on it is
     flagged. None asks what each policy says it was trained on."""

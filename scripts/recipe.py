@@ -67,14 +67,3 @@ def best_recipe(data: tuple[str, ...], out: str, steps: int, batch: int, seed: i
     recipe = quickstart_recipe("detpool", data, out, steps, batch, seed)
     policy = dataclasses.replace(recipe.policy, mask_input=True)
     return dataclasses.replace(recipe, policy=policy, weights=(1.0,) * len(data))
-
-
-def fine_tune_recipe(
-    name: str, data: tuple[str, ...], out: str, start: str, steps: int, batch: int, seed: int
-) -> TrainConfig:
-    """Returns how a trained policy is tuned on further data, the same share of the samples from each folder.
-
-    No mirroring: a turned camera no longer looks along the plane of the mirror.
-    """
-    recipe, share = quickstart_recipe(name, data, out, steps, batch, seed), (1.0,) * len(data)
-    return dataclasses.replace(recipe, weights=share, lr=0.3 * recipe.lr, warmup=50, mirror=False, init_from=start)

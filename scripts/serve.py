@@ -52,7 +52,8 @@ class Config(Common, port=(0, 65535), max_message=(0, 1024), **LIMITS):
     max_message: int = 0
     """Longest message that a client may send [MiB]; 0 is twice what an observation needs, at least 1."""
     masks: str = ""
-    """How masks are found here: detector or module:name, as for `toyshift evaluate`; by default clients send them."""
+    """How masks are found here: detector, background:FOLDER or module:name, as for `toyshift evaluate`; by default
+    clients send them."""
     dialect: Dialect = "toyshift"
     """What clients speak: our keys and actions, those of openpi's DROID example, for policies of joint_delta, or
     vla-eval's protocol (needs vla-eval)."""
@@ -150,15 +151,15 @@ def _serve_vla_eval(cfg: Config, policy: Any, fingerprint: str) -> int:
 
 def _mask_finder(text: str, policy: Any) -> Callable[[], Any]:
     """Returns what makes the finder of masks of one client."""
-    from toyshift.diagnostics.mask_sources import DetectedMasks, mask_source
+    from toyshift.diagnostics.mask_sources import mask_source, needs_simulator
 
     if not text:
         return lambda: None
     if not policy.needs_masks:
         raise ConfigError(f"--masks {text}: policy {policy.name} looks at no masks; leave it out")
-    if not isinstance(mask_source(text), DetectedMasks):
-        raise ConfigError(f"--masks {text} needs the simulator; at a server masks are found: detector or module:name")
-    mask_source(text).reset(0, 0)  # refuses what is no detector, before anyone connects
+    if needs_simulator(mask_source(text)):
+        found = "at a server masks are found: detector, background:FOLDER or module:name"
+        raise ConfigError(f"--masks {text} needs the simulator, or somebody who shows it the target; {found}")
     return lambda: mask_source(text)
 
 

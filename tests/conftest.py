@@ -67,3 +67,21 @@ def grasp_policy() -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def robot_bundle(grasp_policy: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a policy with random weights for the simulator's Panda, images of 32 x 32 pixels and masks."""
+    from toyshift.diagnostics.bundle_facts import arm_of
+    from toyshift.envs.config import EnvConfig
+    from toyshift.envs.tasks.grasp import GraspEnv
+    from toyshift.policies import export
+    from toyshift.policies.act.bundle_facts import BundleFacts
+
+    env, folder = GraspEnv(EnvConfig(objects="toys:test", image_size=32)), tmp_path_factory.mktemp("robot")
+    looks = {"size": [32, 32], "images_seen": 1, "quantiles": [0.5], "looks": {"red": [1.0]}}
+    looks["intrinsics"] = [[32.0, 0.0, 16.0], [0.0, 32.0, 16.0], [0.0, 0.0, 1.0]]
+    facts = BundleFacts(arm_of("panda").to_json(), dict.fromkeys(("front", "wrist"), looks))
+    run = grasp_policy(folder / "run", env)
+    env.close()
+    return export(run, folder / "bundle", facts)

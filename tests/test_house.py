@@ -57,12 +57,24 @@ INNER: dict[str, dict[str, tuple[str, ...]]] = {
         "repairs": ("network",),
         "training": ("network", "repairs"),
         "rl": ("training", "network"),
+        "masks": (),
         "act": ("network",),
         "runtime": ("act",),
+        "cameras": ("runtime", "act"),
+        "safety": ("runtime", "act"),
         "remote": (),
+        "robots": ("safety", "runtime", "act", "remote"),
     },
-    "diagnostics": {"": (), "comparing": (), "interface": (), "measuring": ("comparing",), "reporting": ("comparing",)},
-    "scripts": {"": (), "toys": (), "data": (), "envs": (), "augment": (), "quickstart": (), "studies": ()},
+    "diagnostics": {
+        "": (),
+        "comparing": (),
+        "interface": (),
+        "measuring": ("comparing",),
+        "reporting": ("comparing",),
+        "bench": ("comparing", "reporting"),
+    },
+    "scripts": dict.fromkeys(("", "toys", "data", "envs", "augment", "masks", "robot", "bench", "studies"), ())
+    | {"quickstart": ("studies",)},
 }
 LAZY_MODULES = {"sb3", "envhub"}  # public names that are modules
 NOT_GLOBAL = {"default_rng", "SeedSequence", "Generator", "PCG64", "Philox"}

@@ -53,7 +53,7 @@ def test_there_is_no_root_package() -> None:
 def test_every_dependency_is_imported() -> None:
     """By the rooms themselves, or by what they import."""
     by_others = {"onnxscript", "rtree"}  # torch.onnx; trimesh's nearest points
-    called = {"pillow": "PIL", "pyyaml": "yaml"}
+    called = {"pillow": "PIL", "pyyaml": "yaml", "opencv-python": "cv2"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} - by_others
     source = "\n".join(path.read_text(encoding="utf-8") for room in FOLDERS for path in (ROOT / room).rglob("*.py"))

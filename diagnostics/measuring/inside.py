@@ -8,10 +8,10 @@ first of an episode, and heads that start from noise start from zeros.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from toyshift.core.arrays import Array, Indices
+from toyshift.core.arrays import Array, Float32, Indices
 from toyshift.core.progress import track
 from toyshift.core.seeds import object_of_episode
+from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
+    Actor,
     EnvSpec,
     OracleActor,
     make_look,
@@ -30,16 +32,21 @@ from toyshift.diagnostics.actors import (
     policy_fingerprint,
     with_instruction,
 )
-from toyshift.diagnostics.looks import states_along
+from toyshift.diagnostics.looks import evenly, states_along
 from toyshift.diagnostics.sensitivity import SensitivityConfig
+from toyshift.policies.checkpoints import STATE_FILE
+from toyshift.policies.network.outputs import outputs_of
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.views import SeenView, patch_coverage, prepare, target_pixels
+from toyshift.policies.network.weights import load_network
 from toyshift.policies.remote.options import is_remote
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
 
 AGAIN = "again"
+BEHIND_A_SERVER = "the policy is behind a server; only the network of a trained folder can be looked into"
+EXPORTED = "an exported bundle does not show its network; name the trained folder"
 BATCH = 64
 STILL = 0.02  # [standard deviations] root mean square of a change of the action that counts as none
 
@@ -75,6 +82,8 @@ class Inside:
         places: (N, 2) where the target lies on the table [m].
         free: (N,) whether nothing has touched the target yet.
         levels: factor -> (N,) the level that it was changed to, from 1 on.
+        right: (N, K * A) what the expert does from each look on, in standard deviations of the training actions; nan
+            where its episode ends before. None where nobody noted it.
         name: of the policy.
     """
 
@@ -87,6 +96,7 @@ class Inside:
     places: Array
     free: NDArray[np.bool_]
     levels: Mapping[str, Indices]
+    right: Array | None = None
     name: str = ""
 
     @property
@@ -95,16 +105,30 @@ class Inside:
         return tuple(name for name in self.shown if name)
 
 
+def network_of(policy: str) -> Policy | str:
+    """Returns the network of a policy's folder, with the weights that act, or why there is none to look into."""
+    if is_remote(policy):
+        return BEHIND_A_SERVER
+    return load_network(Path(policy)) if (Path(policy) / STATE_FILE).is_file() else EXPORTED
+
+
 def inside_of(asked: Asked) -> Inside | str:
     """Returns the network of a policy's folder and paired scenes, or why it cannot be looked into."""
+    return inside_with(asked, asked.objects)
+
+
+def inside_with(asked: Asked, objects: str, *, changed: bool = True) -> Inside | str:
+    """Returns what `inside_of` does, with another object set; `changed`: under changed factors, too."""
     if is_remote(asked.policy):
-        return "the policy is behind a server; only the network of a trained folder can be looked into"
-    return _inside_of(asked.policy, policy_fingerprint(asked.policy), asked.objects, asked.scenes, asked.looks,
-                      asked.seed)  # fmt: skip
+        return BEHIND_A_SERVER
+    fingerprint = policy_fingerprint(asked.policy)
+    return _inside_of(asked.policy, fingerprint, objects, asked.scenes, asked.looks, asked.seed, changed)
 
 
-@functools.lru_cache(maxsize=1)
-def _inside_of(policy: str, fingerprint: str, objects: str, scenes: int, looks: int, seed: int) -> Inside | str:
+@functools.lru_cache(maxsize=2)  # the scenes of all measures, and those of the training objects
+def _inside_of(
+    policy: str, fingerprint: str, objects: str, scenes: int, looks: int, seed: int, changed: bool
+) -> Inside | str:
     from toyshift.data.grasping.choose import make_expert
     from toyshift.toys import load_objects
 
@@ -112,28 +136,63 @@ def _inside_of(policy: str, fingerprint: str, objects: str, scenes: int, looks: 
     try:
         acting: Any = getattr(actor, "policy", None)
         if not isinstance(getattr(acting, "policy", None), Policy):
-            return "an exported bundle does not show its network; name the trained folder"
+            return EXPORTED
         config = SensitivityConfig(scenes=scenes, looks=looks, seed=seed)
+        config = config if changed else dataclasses.replace(config, factors={})
         expert = OracleActor(make_expert(cast("Any", world)))
         return _looked_at(acting, expert, cast("Any", world), load_objects(objects).ids, config)
     finally:
         world.close()
 
 
-def _looked_at(acting: Any, expert: OracleActor, world: Any, ids: Sequence[str], config: SensitivityConfig) -> Inside:
+class Noted:
+    """The expert, whose actions are kept.
+
+    Args:
+        expert: acts.
+    """
+
+    name, pooling = "noted", ""
+
+    def __init__(self, expert: Actor) -> None:
+        self._expert = expert
+        self.ious: list[float] = []
+        self.actions_of_episode: list[Float32] = []
+
+    def reset(self, env: World, seed: int, episode: int) -> None:
+        self.actions_of_episode = []
+        self._expert.reset(env, seed, episode)
+
+    def actions(self, env: World) -> Float32:
+        acted = self._expert.actions(env)
+        self.actions_of_episode += [*acted]
+        return acted
+
+    def chunks(self, looks: int, policy: Policy) -> list[Array]:
+        """Returns what was done (K * A,) from each of `states_along`'s states on, see `Inside.right`."""
+        contract, steps = policy.action_contract, policy.config.chunk
+        done = np.full((len(self.actions_of_episode) + steps, contract.size), np.nan)
+        if self.actions_of_episode:
+            done[:-steps] = np.clip(self.actions_of_episode, contract.low, contract.high)
+        scaled = done / policy.normalise_action.std.cpu().numpy()
+        return [scaled[i : i + steps].ravel() for i in evenly(max(1, len(done) - steps), looks)]
+
+
+def _looked_at(acting: Any, expert: Actor, world: Any, ids: Sequence[str], config: SensitivityConfig) -> Inside:
     """Renders the looks as `measure_sensitivity` does, and keeps them."""
     seen: dict[str, list[tuple[Any, Mapping[str, Any]]]] = {name: [] for name in ("", AGAIN, *config.factors)}
     rows: list[tuple[str, int, int, bool]] = []
     places: list[Array] = []
+    right: list[Array] = []
+    noted = Noted(expert)
 
     def see(name: str) -> None:
         observation = with_instruction(world.observe(), world)
-        masks = observation.get("masks", {})
-        seen[name].append((acting.inputs(observation), {camera: masks[camera] for camera in acting.cameras}))
+        seen[name].append(observed(acting, observation))
 
     for scene in track(range(config.scenes), f"inside {acting.name}", unit="scene"):
         object_id, _ = object_of_episode(ids, config.seed, scene)
-        for look, (state, free) in enumerate(states_along(expert, world, object_id, scene, config.seed, config.looks)):
+        for look, (state, free) in enumerate(states_along(noted, world, object_id, scene, config.seed, config.looks)):
             world.load_sim_state(object_id, state)
             rows.append((object_id, scene, look, free))
             places.append(world.object_position()[:2])
@@ -144,17 +203,25 @@ def _looked_at(acting: Any, expert: OracleActor, world: Any, ids: Sequence[str],
                 see(name)
             world.set_look(make_look({}))
             see(AGAIN)
+        right += noted.chunks(config.looks, acting.policy)
     scenes = np.array([scene for _, scene, _, _ in rows])
-    shown = {name: _shown(views, acting.cameras) for name, views in seen.items()}
+    shown = {name: shown_of(views, acting.cameras) for name, views in seen.items()}
     return Inside(
         acting.policy, {name: views for name, views in shown.items() if name != AGAIN}, shown[AGAIN],
         [object_id for object_id, _, _, _ in rows], scenes, np.array([look for _, _, look, _ in rows]),
         np.stack(places), np.array([free for _, _, _, free in rows]),
-        {name: scenes % len(levels) + 1 for name, levels in config.factors.items()}, acting.name,
+        {name: scenes % len(levels) + 1 for name, levels in config.factors.items()}, np.stack(right), acting.name,
     )  # fmt: skip
 
 
-def _shown(seen: Sequence[tuple[Any, Mapping[str, Any]]], cameras: Sequence[str]) -> Shown:
+def observed(acting: Any, observation: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Returns what a policy is shown of an observation, and the masks of its cameras, also where it needs none."""
+    masks = observation.get("masks", {})
+    return acting.inputs(observation), {camera: masks[camera] for camera in acting.cameras}
+
+
+def shown_of(seen: Sequence[tuple[Any, Mapping[str, Any]]], cameras: Sequence[str]) -> Shown:
+    """Puts what `observed` gave of N looks together."""
     told = [inputs.instruction for inputs, _ in seen if inputs.instruction is not None]
     return Shown(
         {camera: np.concatenate([inputs.images[camera] for inputs, _ in seen]) for camera in cameras},
@@ -202,18 +269,23 @@ class Inner:
 @torch.inference_mode()
 def encoded(policy: Policy, shown: Shown) -> Inner:
     """Returns the tokens of looks, batch by batch."""
-    parts = [_encoded(policy, shown, slice(i, i + BATCH)) for i in range(0, len(shown.state), BATCH)]
+    return joined([_encoded(policy, shown, slice(i, i + BATCH)) for i in range(0, len(shown.state), BATCH)])
 
-    def joined(views: list[SeenView]) -> SeenView:
-        whole = views[0].coverage.shape == (1, 1)
-        coverage = views[0].coverage if whole else torch.cat([view.coverage for view in views])
-        places = [view.place for view in views if view.place is not None]
-        return SeenView(torch.cat([view.tokens for view in views]), coverage, torch.cat(places) if places else None)
+
+def joined(parts: Sequence[Inner]) -> Inner:
+    """Puts looks of one network together."""
+
+    def views(camera: str) -> SeenView:
+        seen = [part.seen[camera] for part in parts]
+        whole = seen[0].coverage.shape == (1, 1)  # stands for all looks
+        coverage = seen[0].coverage if whole else torch.cat([view.coverage for view in seen])
+        places = [view.place for view in seen if view.place is not None]
+        return SeenView(torch.cat([view.tokens for view in seen]), coverage, torch.cat(places) if places else None)
 
     told = [part.instruction for part in parts if part.instruction is not None]
     return Inner(
-        {camera: joined([part.seen[camera] for part in parts]) for camera in policy.cameras},
-        {camera: torch.cat([part.target[camera] for part in parts]) for camera in policy.cameras},
+        {camera: views(camera) for camera in parts[0].seen},
+        {camera: torch.cat([part.target[camera] for part in parts]) for camera in parts[0].target},
         torch.cat([part.state for part in parts]), torch.cat(told) if told else None,
     )  # fmt: skip
 
@@ -254,22 +326,6 @@ def actions_of(policy: Policy, features: Tensor, state: Tensor) -> Array:
 def acted(policy: Policy, inner: Inner) -> Array:
     """Returns the actions (N, K * A) of looks, see `actions_of`."""
     return actions_of(policy, features_at(policy, inner), inner.state)
-
-
-@contextlib.contextmanager
-def outputs_of(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """Keeps what modules return while this lasts, by name; of several calls the last."""
-    kept: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Any:
-        return lambda module, given, out: kept.update({name: out})
-
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
-    try:
-        yield kept
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @torch.inference_mode()

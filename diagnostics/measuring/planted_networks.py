@@ -91,7 +91,7 @@ def scenes(policy: Policy, objects: int = 16, looks: int = 3, *, target: bool = 
     return Inside(
         policy, {"": shown(), "table": shown(table=80 * level), "object_colour": shown(colour=25 * level)}, shown(),
         [f"object-{i}" for i in which], which, np.arange(n) % looks, places, np.ones(n, dtype=bool),
-        {"table": level, "object_colour": level}, "planted",
+        {"table": level, "object_colour": level}, name="planted",
     )  # fmt: skip
 
 

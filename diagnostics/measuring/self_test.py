@@ -256,13 +256,14 @@ def steer_truths() -> list[Truth]:
     added = np.ones((60, 1)) * rng.normal(size=8)
     apart = added * np.where(level == 1, 1.0, -1.0)[:, None]
 
-    def measured(change: Array) -> tuple[float, float]:
+    def measured(change: Array) -> tuple[float, float, float]:
         found = steering(base, base + change, level, objects, lambda h, _: h @ weight)
-        return found.value.value, found.null
+        return found.value.value, found.null, found.table[0]["times as far"]
 
-    (one, random), (two, _), (none, _) = measured(added), measured(apart), measured(rng.normal(size=(60, 8)))
+    (one, random, far), (two, *_), (none, *_) = measured(added), measured(apart), measured(rng.normal(size=(60, 8)))
     return [
         Truth("one vector, linear head: cosine", 1.0, one, 1e-9),
+        Truth("and as far as the factor moves it", 1.0, far, 1e-9),
         Truth("a random direction", 0.0, random, 0.15),
         Truth("two levels that pull apart: two directions", 1.0, two, 1e-9),
         Truth("a factor without a system", 0.0, none, 0.25),

@@ -1,25 +1,31 @@
 """Whether one direction inside a network carries a factor: added to the features, it moves actions as the factor does.
 
 After G-ACT. The direction is the mean of h(changed) - h(base) over paired scenes of some objects, and is tried on the
-scenes of the others. A factor may take one to three directions (by k-means), each for some of its levels.
+scenes of the others. A factor may take one to three directions (by k-means), each for some of its levels. The views of
+the pairs are saved: `toyshift train --repair erase?pairs=FILE` erases a factor by them.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array, Indices
+from toyshift.core.arrays import Array, Float32, Indices
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.measuring.finding import Finding, Findings, too_few, undefined
 from toyshift.diagnostics.measuring.inside import STILL, Inside, actions_of, encoded, features_at, inside_of
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean, bootstrap_ratio
 from toyshift.diagnostics.tables import interval
+from toyshift.policies.repairs.pairs import FeaturePairs, weights_of, write_pairs
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
@@ -122,10 +128,13 @@ def steering(
     ratio = bootstrap_ratio(length[moved], size[moved], where, seed=seed)
     counted = [mean(cosine) for cosine in by_count]
     lines: list[dict[str, Any]] = [
-        {"directions": count, "cosine": one.value, "low": one.low, "high": one.high}
+        {"directions": count, "cosine": one.value, "low": one.low, "high": one.high,
+         "times as far": ratio.value if count == max(chosen) else math.nan}
         for count, one in enumerate(counted, 1)
-    ]
-    lines.append({"directions": "random", "cosine": null.value, "low": null.low, "high": null.high})
+    ]  # fmt: skip
+    lines.append(
+        {"directions": "random", "cosine": null.value, "low": null.low, "high": null.high, "times as far": math.nan}
+    )
     few = too_few(agreement.n, "objects")
     verdict, card = _verdict(factor, agreement, null, ratio, max(chosen))
     if few:
@@ -200,4 +209,22 @@ def steer_of(asked: Asked) -> Findings:
     inside = inside_of(asked)
     if isinstance(inside, str):
         return Findings((undefined(NAME, COSINE, inside, subject=asked.policy),))
-    return Findings(steered(inside, asked.seed))
+    found = steered(inside, asked.seed)
+    if inside.policy.cameras and not inside.policy.config.blind:
+        weights = weights_of(Path(asked.policy))
+        place = asked.out / "pairs" / f"{Path(asked.policy).resolve().name}-{weights[:8]}.npz"
+        write_pairs(place, pairs_of(inside, weights))
+        note = f"the pairs are in {place}: toyshift train --repair erase?pairs={quote(str(place))} --init-from ..."
+        found = (dataclasses.replace(found[0], caveats=(*found[0].caveats, note)), *found[1:])
+    return Findings(found)
+
+
+def pairs_of(inside: Inside, weights: str) -> FeaturePairs:
+    """Returns the pooled views of the looks, unchanged and changed; `weights` are those of `weights_of`."""
+    policy = inside.policy
+    views = len(policy.cameras) * policy.config.width
+
+    def seen(factor: str) -> Float32:
+        return np.asarray(features_at(policy, encoded(policy, inside.shown[factor]))[:, :views].numpy(), np.float32)
+
+    return FeaturePairs(weights, seen(""), {name: seen(name) for name in inside.factors}, dict(inside.levels))

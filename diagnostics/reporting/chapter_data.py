@@ -39,18 +39,20 @@ class ShiftPanel:
 
 @dataclasses.dataclass(frozen=True)
 class ClipPair:
-    """An episode of a dataset before and after an augmentation.
+    """An episode of a dataset before and after an augmentation, or one start that two policies played.
 
     Attributes:
-        title: the new dataset, and what changed it.
-        caption: which episode, by which camera.
+        title: the new dataset, and what changed it; or the policies.
+        caption: which episode, by which camera; or which start, and why it is shown.
         before, after: MP4 files.
+        names: what stands below them.
     """
 
     title: str
     caption: str
     before: bytes
     after: bytes
+    names: tuple[str, str] = ("before", "after")
 
 
 @dataclasses.dataclass(frozen=True)

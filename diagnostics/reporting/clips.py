@@ -1,20 +1,23 @@
-"""Clips of datasets that were changed: an episode as it was recorded, and the copy that an augmentation made of it."""
+"""Clips of what was changed: an episode and the copy that an augmentation made of it, or one start, played twice."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toyshift.core.contract import image_key
 from toyshift.core.errors import FileError
+from toyshift.core.files import read_json
 from toyshift.data.store.dataset import Dataset, open_dataset
 from toyshift.diagnostics.reporting.chapter_data import ClipPair
+from toyshift.diagnostics.reporting.found import FoundStudy
 from toyshift.diagnostics.video import write_mp4
 
 MOST = 6  # pairs, each of another augmentation
+PLAYED, INDEX = "clips", "clips.json"  # folder of a study's clips beside its table, and what they are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +79,30 @@ def clip_pairs(run: Path, most: int = MOST) -> tuple[list[ClipPair], list[str]]:
     return found, left_out
 
 
+def played_pairs(studies: Sequence[FoundStudy], most: int = MOST) -> tuple[list[ClipPair], list[str]]:
+    """Returns the starts that studies have filmed twice, and what could not be shown, in words."""
+    found: list[ClipPair] = []
+    left_out: list[str] = []
+    for study in studies:
+        folder = study.folder / PLAYED
+        if not (folder / INDEX).exists():
+            continue
+        try:
+            for film in read_json(folder / INDEX)["films"][: most - len(found)]:
+                sides = film["before"], film["after"]
+                before, after = ((folder / side["file"]).read_bytes() for side in sides)
+                names = (str(sides[0]["name"]), str(sides[1]["name"]))
+                found.append(ClipPair(f"{study.name}: {film['title']}", film["caption"], before, after, names))
+        except (FileError, OSError, KeyError, TypeError) as error:
+            left_out.append(f"clips of {folder}: {error}")
+    return found, left_out
+
+
 def _pair(title: str, copy: Dataset, index: int, source: Dataset, origin: Origin) -> Iterator[ClipPair]:
     cameras = [c for c in copy.observation_contract.camera_names if c in source.observation_contract.camera_names]
     if cameras:
-        clips = (_clip(dataset, i, cameras[0]) for dataset, i in ((source, origin.episode), (copy, index)))
-        yield ClipPair(title, f"episode {origin.episode}, camera {cameras[0]}", *clips)
+        before, after = (_clip(dataset, i, cameras[0]) for dataset, i in ((source, origin.episode), (copy, index)))
+        yield ClipPair(title, f"episode {origin.episode}, camera {cameras[0]}", before, after)
 
 
 def _clip(dataset: Dataset, episode: int, camera: str) -> bytes:

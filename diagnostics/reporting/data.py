@@ -196,6 +196,7 @@ class ReportData:
         studies: results of studies.
         repair: what a dataset change repaired.
         clips: episodes of datasets before and after an augmentation.
+        played: starts of a study, played without a repair and with it.
         objects: per-object panels.
         curves: training curves.
         sheets: contact sheets.
@@ -224,6 +225,7 @@ class ReportData:
     studies: Sequence[StudyPanel] = ()
     repair: Sequence[Repair] = ()
     clips: Sequence[ClipPair] = ()
+    played: Sequence[ClipPair] = ()
     objects: Sequence[ObjectPanel] = ()
     curves: Sequence[Curve] = ()
     sheets: Sequence[Sheet] = ()

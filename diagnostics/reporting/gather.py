@@ -15,7 +15,7 @@ from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.reporting.chapter_data import ShiftPanel, StudyPanel
-from toyshift.diagnostics.reporting.clips import clip_pairs
+from toyshift.diagnostics.reporting.clips import clip_pairs, played_pairs
 from toyshift.diagnostics.reporting.data import ObjectPanel, Repair, ReportData, SensitivityPanel, Sheet, Video
 from toyshift.diagnostics.reporting.found import (
     FoundRows,
@@ -68,6 +68,8 @@ def gather(
     for path in sorted(run.rglob("leaning.json")):  # of before the measure was mended; its labels do not hold
         print(f"{path} is left out: it is of an earlier version; run `toyshift diagnose` again", file=sys.stderr)
     clips, unclear = clip_pairs(run)
+    played_clips, lost = played_pairs(of_studies)
+    unclear += lost
     for told in (*found.left_out, *unclear):
         print(f"left out: {told}", file=sys.stderr)
     paths = {name: sorted(run.rglob(name)) for name in NAMED}
@@ -111,6 +113,7 @@ def gather(
         objects=panels, curves=curves, seen=seen, sheets=sheets, videos=films(run, rows),
         diversity=diversities[0] if diversities else None, manifest=facts, shifts=shifts_of(found, of_studies),
         repair=repairs_of_run(run, rows, control), studies=panels_of_studies(of_studies), clips=clips,
+        played=played_clips,
         left_out=[*found.left_out, *unclear],
         commands=list(dict.fromkeys(command for own in commands.values() for command in own)), made_by=commands,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from toyshift.core.errors import FileError
 from toyshift.diagnostics.actors import BUILTIN
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.comparing.evaluation_rows import sides_of
+from toyshift.diagnostics.reporting.clips import played_pairs
 from toyshift.diagnostics.reporting.data import ReportData, Video
 from toyshift.diagnostics.reporting.found import FoundRows, find_rows, find_studies, made_by, read_results, study_places
 from toyshift.diagnostics.reporting.gather import CARDS, films, panels_of_studies, shifts_of
@@ -55,6 +56,8 @@ def gather_runs(
         (only,) = found
         told = f"{only}: the only run with rows, and so compared with none; `toyshift report {only}` shows it."
         left_out.append(told)
+    played, lost = played_pairs(of_studies)
+    left_out += lost
     for told in left_out:
         print(f"left out: {told}", file=sys.stderr)
     if len(found) < 2 and not of_studies:
@@ -82,7 +85,7 @@ def gather_runs(
         title=title or (f"{len(runs)} runs" if len(runs) > 1 else f"{len(of_studies)} studies"), ran=ran,
         runs=runs_panel(runs, margin, facts) if len(runs) > 1 else None,
         cards=cards, shifts=shifts_of(every, of_studies), studies=panels_of_studies(of_studies),
-        videos=videos[:MOST_FILMS],
+        videos=videos[:MOST_FILMS], played=played,
         commands=list(dict.fromkeys(commands["runs"])), made_by=commands, left_out=left_out,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import toyshift.diagnostics
 from toyshift.core.files import write_text
@@ -24,21 +24,32 @@ from toyshift.diagnostics.reporting.shifts import heat, levels_of, pair_numbers,
 from toyshift.diagnostics.reporting.success import derive_headlines, labels, notes, seen_by, sets_in_order
 from toyshift.diagnostics.statistics import holm
 
+if TYPE_CHECKING:
+    import jinja2
+
 TEMPLATES = Path(toyshift.diagnostics.__file__).parent / "assets" / "report"
+
+
+def page_templates() -> jinja2.Environment:
+    """Returns the templates of pages, with what writes figures and holds pictures and films."""
+    environment = templates(TEMPLATES)
+    environment.filters |= {
+        "percent": formatting.percent, "span": formatting.span, "points": formatting.points,
+        "short": formatting.short, "number": formatting.number, "between": formatting.between, "p": formatting.p_value,
+        "image": image_uri, "film": video_uri, "clip": clip_uri,
+    }  # fmt: skip
+    return environment
 
 
 def render_report(data: ReportData) -> str:
     """Returns the page as a string of HTML."""
     names = Names(data)
     shown = _chapters(data, names)
-    environment = templates(TEMPLATES)
+    environment = page_templates()
     environment.filters |= {
-        "percent": formatting.percent, "span": formatting.span, "points": formatting.points,
-        "short": formatting.short, "number": formatting.number, "between": formatting.between, "p": formatting.p_value,
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": factor_title,
         "in_order": wording.in_order, "verdict": wording.verdict_sentence, "at": wording.bar_scale(data.sensitivity),
-        "measures": wording.measures, "entry": wording.entry, "image": image_uri,
-        "film": video_uri, "clip": clip_uri, "heat": heat,
+        "measures": wording.measures, "entry": wording.entry, "heat": heat,
         "levels": levels_of, "seen": functools.partial(seen_by, data, names),
     }
     left_out = [] if data.ran else [WITHOUT_RAN]
@@ -85,9 +96,10 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
             "panels": data.shifts, "numbers": shift_numbers(data.shifts, names),
             "pairs": pair_numbers(data.shifts, names),
         },
-        "repair": (data.repair or data.clips) and {
+        "repair": (data.repair or data.clips or data.played) and {
             "repairs": [(repair, wording.films_of(data.videos, repair.policies)) for repair in data.repair],
             "p_holm": p_holm, "count": len(lines), "id": id, "clips": data.clips,
+            "played": data.played,
             "numbers": figures.repair_numbers(data.repair, p_holm, made("repair")),
         },
         "studies": data.studies and {"studies": data.studies},

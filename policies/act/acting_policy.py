@@ -20,6 +20,7 @@ from toyshift.core.contract import (
 )
 from toyshift.core.errors import ContractError
 from toyshift.core.seeds import episode_rng
+from toyshift.policies.act.proposals import Proposals
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import instructions_of
 
@@ -117,6 +118,8 @@ class ActingPolicy(ABC):
         self._chunks: list[tuple[int, Float32]] = []
         self._now = 0
         self._steps: list[Any] = []  # features of the latest observations
+        count = self.config.proposals
+        self.proposals = Proposals(count, self.observation_contract.state_names) if count else None
         # every episode draws the same: evaluation does not depend on its order
         self._rng = episode_rng(0, 0, "acting-noise")
 

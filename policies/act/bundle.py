@@ -38,8 +38,10 @@ from toyshift.policies.act.bundle_format import (
     HISTORY,
     MODEL_FILE,
     OUTPUT,
+    PROPOSAL,
     SENTENCES_FILE,
     TOLERANCE,
+    TRIED,
     described,
     input_table,
 )
@@ -66,7 +68,7 @@ class _Flat(nn.Module):
     def __init__(self, policy: Policy, names: tuple[str, ...]) -> None:
         super().__init__()
         self.policy, self.names = policy, names
-        self.outputs = (OUTPUT, FEATURES)
+        self.outputs = (OUTPUT, FEATURES, PROPOSAL) if policy.config.proposals else (OUTPUT, FEATURES)
         for module in policy.modules():
             if getattr(module, "inplace", False):  # doubled the time of exporting EfficientNet, for the same graph
                 module.inplace = False  # type: ignore[assignment]
@@ -77,12 +79,13 @@ class _Flat(nn.Module):
             {c: given[f"{kind}.{c}"] for c in policy.cameras if f"{kind}.{c}" in given} for kind in ("image", "mask")
         )
         features = policy.observe(images, masks, given["state"], given.get(INSTRUCTION))
-        if HISTORY not in given:
-            return policy.decide(features.unsqueeze(1), given["state"], given.get("noise")), features
-        steps = torch.cat([given[HISTORY], features.unsqueeze(1)], dim=1)
-        is_pad = given[HISTORY_IS_PAD]
-        is_pad = torch.cat([is_pad, torch.zeros_like(is_pad[:, :1])], dim=1)
-        return policy.decide(steps, given["state"], given.get("noise"), is_pad), features
+        steps, is_pad = features.unsqueeze(1), given.get(HISTORY_IS_PAD)
+        if is_pad is not None:
+            steps = torch.cat([given[HISTORY], steps], dim=1)
+            is_pad = torch.cat([is_pad, torch.zeros_like(is_pad[:, :1])], dim=1)
+        considered, chosen = policy.consider(steps, is_pad, given.get(TRIED))
+        actions = policy.answer(considered, given["state"], given.get("noise"))
+        return (actions, features) if chosen is None else (actions, features, chosen)
 
 
 def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
@@ -125,6 +128,8 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
         is_pad = np.arange(before) < before - known[:, None]  # (cases, T-1)
         cases = (np.arange(GOLDEN_CASES)[:, None] + np.arange(before)) % GOLDEN_CASES
         inputs[HISTORY], inputs[HISTORY_IS_PAD] = np.where(is_pad[..., None], np.float32(0), features[cases]), is_pad
+    if (proposals := policy.config.proposals):  # the first case has tried none, each further one one more
+        inputs[TRIED] = np.arange(proposals) < (np.arange(GOLDEN_CASES) % (proposals + 1))[:, None]
     if policy.config.needs_noise:
         shape = (GOLDEN_CASES, policy.config.chunk, policy.action_contract.size)
         inputs["noise"] = rng.standard_normal(shape, dtype=np.float32)
@@ -210,7 +215,7 @@ def export(folder: str | Path, out: str | Path, facts: BundleFacts | None = None
     flat = _Flat(policy, tuple(inputs)).eval()
     with torch.no_grad():
         outputs = [output.numpy() for output in flat(*(torch.from_numpy(a) for a in inputs.values()))]
-    contract = _contract(folder, policy, flat, outputs[-1].shape[-1], facts)
+    contract = _contract(folder, policy, flat, outputs[1].shape[-1], facts)
     golden = {f"in:{k}": v for k, v in inputs.items()}
     golden |= {f"out:{k}": v for k, v in zip(flat.outputs, outputs, strict=True)}
     with atomic_dir(out) as temporary:
@@ -253,6 +258,10 @@ def _contract(folder: Path, policy: Policy, flat: _Flat, features: int, facts: B
             ["batch", features], "float32", "1",
             f"of this observation, for the next inputs `{HISTORY}` where there are some, and for monitors",
             range=None, frame=None,
+        ),
+        PROPOSAL: described(
+            ["batch"], "int64", "row", f"which proposal is acted on, for the next inputs `{TRIED}`",
+            range=[0, config.proposals - 1], frame=None,
         ),
     }  # fmt: skip
     made = {

@@ -14,7 +14,8 @@ from toyshift.core.arrays import Float32
 from toyshift.core.contract import HISTORY_IS_PAD, MASK_BACKGROUND, MASK_ROBOT, ActionContract, ObservationContract
 from toyshift.core.errors import ContractError, FileError, MissingDependencyError, shown
 from toyshift.core.files import read_json
-from toyshift.core.proprioception import TARGET, proprioception
+from toyshift.core.proprioception import OPENING, TARGET, proprioception
+from toyshift.policies.act.proposals import EMPTY
 from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.checkpoints import CONTRACT_FILE, file_hash
 from toyshift.policies.config import PolicyConfig
@@ -27,6 +28,8 @@ CARD_FILE, SENTENCES_FILE = "README.md", "instructions.npz"
 OUTPUT = "actions"
 # what a policy gives of every observation, and one that looks at several takes back
 HISTORY, FEATURES = "history", "features"
+# what a policy with proposals takes and gives, so that it need not try one again
+TRIED, PROPOSAL = "tried", "proposal"
 BASE_FRAME = "robot_base: x forward, y left, z up; the table's surface at z = 0"
 TOLERANCE = 1e-5  # largest difference of a physical action (m, rad, 1) between torch and onnxruntime
 
@@ -93,6 +96,12 @@ def input_table(
         table[HISTORY] = described(["batch", before, features], "float32", "1", meaning, **unbounded)
         meaning = "true where there was no observation yet"
         table[HISTORY_IS_PAD] = described(["batch", before], "bool", "1", meaning, **unbounded)
+    if config.proposals:
+        meaning = (
+            f"true for the outputs `{PROPOSAL}` of this episode after which the hand closed on nothing ({OPENING} was "
+            f"above {EMPTY:g} at one observation and not at the next); none at the start, and none again after all"
+        )
+        table[TRIED] = described(["batch", config.proposals], "bool", "1", meaning, **unbounded)
     if config.needs_noise:
         meaning = "standard normal numbers that the prediction starts from"
         table["noise"] = described(["batch", config.chunk, action.size], "float32", "1", meaning, **unbounded)
@@ -177,7 +186,8 @@ def check_contract(contract: dict[str, Any], where: str) -> None:
 def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
     """Reads the golden inputs by name, and the outputs that belong to them.
 
-    Outputs are actions (cases, K, A) and features (cases, F); in format 1, features of policies with a history only.
+    Outputs are actions (cases, K, A), features (cases, F), and the proposal (cases,) where there are several; in format
+    1, features of policies with a history only.
 
     Raises:
         FileError: the file is damaged or holds Python objects.

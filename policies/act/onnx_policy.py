@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Float32, Image
 from toyshift.core.contract import HISTORY_IS_PAD, ActionContract, ObservationContract
 from toyshift.policies.act.acting_policy import ActingPolicy
-from toyshift.policies.act.bundle_format import FEATURES, HISTORY, OUTPUT, check_bundle, open_session, read_sentences
+from toyshift.policies.act.bundle_format import (
+    FEATURES,
+    HISTORY,
+    OUTPUT,
+    PROPOSAL,
+    TRIED,
+    check_bundle,
+    open_session,
+    read_sentences,
+)
 from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import instructions_of
@@ -28,6 +37,8 @@ class OnnxPolicy(ActingPolicy):
 
     Attributes:
         contract: what contract.json says.
+        features: (B, F) that the network made of the latest observations, which its actions come from; empty where the
+            bundle does not give them (format 1).
     """
 
     def __init__(self, folder: Path, name: str, threads: int = 1) -> None:
@@ -39,6 +50,7 @@ class OnnxPolicy(ActingPolicy):
         self.instructions = instructions_of(self.config, read_sentences(folder))
         self.session = open_session(folder, threads)
         self._features = int(contract["outputs"].get(FEATURES, {"shape": [0]})["shape"][-1])
+        self.features: Float32 = np.zeros((0, self._features), np.float32)
 
     def predict(
         self, images: Mapping[str, Image], masks: Mapping[str, Image], state: Float32,
@@ -53,15 +65,22 @@ class OnnxPolicy(ActingPolicy):
             inputs[INSTRUCTION] = instruction
         if (noise := self.noise(len(state))) is not None:
             inputs["noise"] = noise
-        before = self.config.steps_seen - 1
-        if not before:
-            return np.asarray(self.session.run([OUTPUT], inputs)[0], dtype=np.float32)
-        steps = self.steps_before(len(state))
-        known = len(steps)
-        inputs[HISTORY] = np.zeros((len(state), before, self._features), np.float32)
-        inputs[HISTORY_IS_PAD] = np.repeat(np.arange(before)[None] < before - known, len(state), axis=0)
-        if known:
-            inputs[HISTORY][:, before - known :] = np.stack(steps, axis=1)
-        actions, features = self.session.run([OUTPUT, FEATURES], inputs)
-        self._steps = [*steps, features][-before:]
-        return np.asarray(actions, dtype=np.float32)
+        wanted = [OUTPUT, FEATURES] if self._features else [OUTPUT]
+        if before := self.config.steps_seen - 1:
+            steps = self.steps_before(len(state))
+            known = len(steps)
+            inputs[HISTORY] = np.zeros((len(state), before, self._features), np.float32)
+            inputs[HISTORY_IS_PAD] = np.repeat(np.arange(before)[None] < before - known, len(state), axis=0)
+            if known:
+                inputs[HISTORY][:, before - known :] = np.stack(steps, axis=1)
+        if self.proposals is not None:
+            inputs[TRIED] = self.proposals.tried(inputs["state"])
+            wanted.append(PROPOSAL)
+        out = dict(zip(wanted, self.session.run(wanted, inputs), strict=True))
+        if self._features:
+            self.features = np.asarray(out[FEATURES], np.float32)
+        if before:
+            self._steps = [*steps, out[FEATURES]][-before:]
+        if self.proposals is not None:
+            self.proposals.took(out[PROPOSAL])
+        return np.asarray(out[OUTPUT], dtype=np.float32)

@@ -43,5 +43,9 @@ class TorchPolicy(ActingPolicy):
             step = self.policy.observe(seen, labels, tensors, told)
             self._steps = [*self.steps_before(len(step)), step][-self.config.steps_seen :]
             noise = self.noise(len(step))
-            out = self.policy.decide(torch.stack(self._steps, dim=1), tensors, None if noise is None else move(noise))
+            tried = None if self.proposals is None else move(self.proposals.tried(state))
+            features, chosen = self.policy.consider(torch.stack(self._steps, dim=1), tried=tried)
+            if self.proposals is not None and chosen is not None:
+                self.proposals.took(chosen.cpu().numpy())
+            out = self.policy.answer(features, tensors, None if noise is None else move(noise))
         return np.asarray(out.cpu().numpy(), dtype=np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Indices
 
 SMALLEST = 1e-9  # variance of a direction, relative to the largest one, below which nothing is in it
 
@@ -22,13 +22,34 @@ def leace(x: Array, z: Array) -> tuple[Array, Array]:
         z: (N, c) the concept, e.g. one-hot.
     """
     x, z = np.asarray(x, np.float64), np.asarray(z, np.float64)
+    return _without(x, (x - x.mean(axis=0)).T @ (z - z.mean(axis=0)) / len(x))
+
+
+def paired_leace(base: Array, changed: Array, levels: Indices) -> tuple[Array, Array]:
+    """Returns projection and mean as `leace` does, of pairs that differ in nothing but the concept.
+
+    What else is in the features is equal within a pair, and so has no part in the covariance: it stays, however closely
+    the concept goes with it in other data.
+
+    Args:
+        base: (N, F) features.
+        changed: (N, F) of the same, with the concept changed.
+        levels: (N,) to what.
+    """
+    base, changed = np.asarray(base, np.float64), np.asarray(changed, np.float64)
+    gone = [(changed - base)[levels == level].mean(axis=0) for level in np.unique(levels)]
+    return _without(np.concatenate([base, changed]), np.stack(gone, axis=1))
+
+
+def _without(x: Array, covariance: Array) -> tuple[Array, Array]:
+    """Returns the projection (F, F) that takes the covariance with a concept (F, c) out of x (N, F), and x's mean."""
     mean = x.mean(axis=0)
-    x, z = x - mean, z - z.mean(axis=0)
+    x = x - mean
     values, vectors = np.linalg.eigh(x.T @ x / len(x))
     kept = values > SMALLEST * max(values.max(), np.finfo(np.float64).tiny)
     values, vectors = values[kept], vectors[:, kept]
     whiten, colour = (vectors / np.sqrt(values)) @ vectors.T, (vectors * np.sqrt(values)) @ vectors.T
-    told = whiten @ (x.T @ z / len(x))  # (F, c)
+    told = whiten @ covariance  # (F, c)
     left, size, _ = np.linalg.svd(told, full_matrices=False)
     span = left[:, size > 1e-6 * max(1e-6, size.max())]  # a one-hot concept has one direction fewer than values
     return colour @ span @ span.T @ whiten, mean
@@ -45,9 +66,9 @@ class Eraser(nn.Module):
         self.register_buffer("projection", torch.zeros(size, size))
         self.register_buffer("mean", torch.zeros(size))
 
-    def fit(self, x: Array, z: Array) -> None:
-        """Makes it erase from features like x (N, F) what tells of z (N, c)."""
-        for buffer, value in zip((self.projection, self.mean), leace(x, z), strict=True):
+    def fit(self, projection: Array, mean: Array) -> None:
+        """Takes what `leace` or `paired_leace` found."""
+        for buffer, value in zip((self.projection, self.mean), (projection, mean), strict=True):
             buffer.copy_(torch.from_numpy(np.asarray(value, np.float32)))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ from toyshift.core.contract import (
 from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.batch_keys import (
     FROZEN,
+    HINT_VALID,
+    HINT_VALUE,
     INSTRUCTION,
     KEPT_VIEWS,
     NOISE,
@@ -39,9 +41,11 @@ from toyshift.policies.network.encoders import Jitter, make_encoder
 from toyshift.policies.network.erasing import Eraser
 from toyshift.policies.network.frozen import averaged, finish_views
 from toyshift.policies.network.heads import make_head, masked_mean, sample_mean
+from toyshift.policies.network.hints import HintReader
 from toyshift.policies.network.history import HistoryTransformer
 from toyshift.policies.network.pooling import MeanPool, make_pooling
 from toyshift.policies.network.views import EncoderInput, SeenView, patch_coverage, prepare, prototype, target_pixels
+from toyshift.policies.parts import HINTS
 
 
 class Normaliser(nn.Module):
@@ -70,12 +74,14 @@ class Judged(NamedTuple):
         target: (B*T, K, A) standardised actions that it should answer with.
         errors: (B*T, K, A) how far it is off, as its head counts.
         is_pad: (B*T, K) bool, actions that do not count.
+        told: (B*T, ...) what the policy tells of its hint, see `HintReader.forward`; None of a policy without one.
     """
 
     features: Tensor
     target: Tensor
     errors: Tensor
     is_pad: Tensor
+    told: Tensor | None = None
 
 
 def state_to_action(action_contract: ActionContract, observation_contract: ObservationContract) -> Float32:
@@ -154,7 +160,10 @@ class Policy(nn.Module):
         self.conditioning = None if config.instruction == "none" else Conditioning(config)
         features = (len(self.cameras) + (self.conditioning is not None)) * config.width + len(kept)
         self.history = None if config.policy_net == "mlp" else HistoryTransformer(features, config)
-        self.head_reads = features if self.history is None else self.history.width  # F
+        reads = features if self.history is None else self.history.width
+        size = HINTS[config.hint] or 2 * len(self.cameras) if config.hint else 0
+        self.hint = HintReader(reads, size, config.proposals) if config.hint else None
+        self.head_reads = reads + size  # F
         self.head = make_head(self.head_reads, action_contract.size, config)
         crops = config.pooling_part.picture == "crop"
         self.place = nn.Linear(4, config.width) if crops else None  # tells where a crop was cut out
@@ -306,10 +315,17 @@ class Policy(nn.Module):
         features = self.features(pooled, self.normalise_state(state), told)
         if self.history is not None:
             features = self.history(features.reshape(samples, steps, -1), batch.get(HISTORY_IS_PAD)).flatten(0, 1)
+        hint = None
+        if self.hint is not None:
+            hint, chosen = self.hint(features), None
+            if self.hint.proposals:
+                given = [batch[key][:, -steps:].flatten(0, 1) for key in (HINT_VALUE, HINT_VALID) if key in batch]
+                chosen = self.hint.explaining(hint, *given) if given else self.hint.likeliest(hint)
+            features = torch.cat([features, self.hint.read(hint, chosen).to(features.dtype)], dim=1)
         noise, time = (batch[key].flatten(0, 1) if key in batch else None for key in (NOISE, NOISE_TIME))
         target = self.normalise_action(action)
         errors = self.head.errors(features, target, noise, time)  # type: ignore[operator]
-        return Judged(features, target, errors, is_pad)
+        return Judged(features, target, errors, is_pad, hint)
 
     def observe(
         self, images: Mapping[str, Tensor], masks: Mapping[str, Tensor], state: Tensor,
@@ -320,6 +336,23 @@ class Policy(nn.Module):
         pooled = self._hidden_views(state) if self.config.blind else self.pool(images, masks, told=told)
         return self.features(pooled, self.normalise_state(state), told)
 
+    def consider(
+        self, steps: Tensor, is_pad: Tensor | None = None, tried: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns what the head reads (B, F) of the latest steps, and which proposal of the hint (B,) is in it.
+
+        Args:
+            steps: as of `decide`.
+            is_pad: as of `decide`.
+            tried: (B, proposals) bool, proposals that are not to be taken; None = none of them.
+        """
+        features = steps[:, -1] if self.history is None else self.history(steps, is_pad)[:, -1]
+        if self.hint is None:
+            return features, None
+        hint = self.hint(features)
+        chosen = self.hint.likeliest(hint, tried) if self.hint.proposals else None
+        return torch.cat([features, self.hint.read(hint, chosen).to(features.dtype)], dim=1), chosen
+
     def decide(self, steps: Tensor, state: Tensor, noise: Tensor | None = None, is_pad: Tensor | None = None) -> Tensor:
         """Predicts physical actions (B, K, A) from the features of the latest steps (B, T, F), the newest last.
 
@@ -329,7 +362,10 @@ class Policy(nn.Module):
             noise: (B, K, A) where diffusion and flow start; None = zeros.
             is_pad: (B, T) bool, steps that were not; None = none of them.
         """
-        features = steps[:, -1] if self.history is None else self.history(steps, is_pad)[:, -1]
+        return self.answer(self.consider(steps, is_pad)[0], state, noise)
+
+    def answer(self, features: Tensor, state: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Predicts physical actions (B, K, A) from what `consider` gives; arguments as of `decide`."""
         action = self.normalise_action.restore(self.head(features, noise).float())
         if self.base is not None:
             action = action + (state @ self.base).unsqueeze(1)

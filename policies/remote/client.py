@@ -16,7 +16,7 @@ from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipp
 from toyshift.policies.remote.keys import ALL, Keys, Translator
 from toyshift.policies.remote.lines import Line, OpenpiLine
 from toyshift.policies.remote.options import VLA_EVAL, RemoteOptions
-from toyshift.policies.remote.session import PROTOCOL
+from toyshift.policies.remote.session import ASK_FEATURES, MONITOR, PROTOCOL
 from toyshift.policies.remote.wire import pack
 
 
@@ -32,6 +32,9 @@ class RemotePolicy:
         metadata: what the server sent on connection.
         pooling: name of its pooling, "" where it has none.
         execute: actions of a chunk to execute; 0 is all of them.
+        gives_rest: whether chunks hold the actions after those to execute, too, for while the next one is late.
+        asks_features: whether the server is asked for them.
+        features: (F,) that a served bundle made of the latest observation; None where the server does not say.
         action_contract: what the server says that its actions mean; None where it does not.
         observation_contract: what the server says that it must be shown, likewise.
 
@@ -67,6 +70,8 @@ class RemotePolicy:
                 "leave --remote-execute out"
             )
         self._warned = False
+        self.asks_features = self.gives_rest = False
+        self.features: Float32 | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -166,16 +171,19 @@ class RemotePolicy:
             ContractError: the answer is no chunk of finite actions of the right size, or shorter than what is to be
                 executed.
         """
-        answer = self._line.ask(self._translate(observation))
+        message = self._translate(observation)
+        answer = self._line.ask(message | {ASK_FEATURES: True} if self.asks_features else message)
         if "actions" not in answer:
             sent = ", ".join(map(str, answer)) or "nothing"
             raise ContractError(f"{self.where} answered without 'actions'; it sent: {sent}")
         chunk = checked_chunk(answer["actions"], self._contract, self.where)
+        told = answer.get(MONITOR, {})
+        self.features = np.asarray(told["features"], np.float32) if "features" in told else None
         if len(chunk) < self.execute:
             wanted = f"{self.execute} are to be executed (--remote-execute)"
             raise ContractError(f"{self.where} answered with {len(chunk)} actions; {wanted}")
         joints = self._translate.joints(observation["agent_pos"]) if self._actions.relative else None
-        chunk = self._actions.physical(chunk[: self.execute or None], joints)
+        chunk = self._actions.physical(chunk if self.gives_rest else chunk[: self.execute or None], joints)
         chunk, outside = clipped(chunk, self._contract, self.where, warn=not self._warned)
         self._warned |= outside
         return chunk

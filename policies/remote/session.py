@@ -17,6 +17,9 @@ PROTOCOL = 1  # of what `metadata["toyshift"]` says
 STATES = {STATE: "agent_pos", ENVIRONMENT_STATE: "environment_state"}  # our key -> the environment's
 VIEWS = {IMAGE_PREFIX: "pixels", MASK_PREFIX: "masks"}  # the beginning of our keys -> the environment's
 CONTROL, START, ACKNOWLEDGE = "__ctrl__", "episode_start", "__ack__"
+BUNDLE_PARTS = ("arm", "cameras", "policy")  # of a bundle's contract: what acting on a robot needs
+ASK_FEATURES = "__features__"  # key with which a client asks for what monitors read, beside actions
+MONITOR = "monitor"  # key of the answer; a map, as openpi's clients take row i of every array of an answer
 PAUSE = 10.0  # between an answer and the next observation, which then begins an episode [s]
 
 
@@ -68,10 +71,15 @@ class PolicySession:
         if not isinstance(seen[TASK], str):
             raise ContractError(f"{TASK} or prompt must be text, got {shown(seen[TASK])}")
         if self._masks is None:
-            return {"actions": self._policy.act(seen)}
+            return self._answer(seen, named)
         blank = {camera: np.zeros(image.shape[:2], np.uint8) for camera, image in seen["pixels"].items()}
         checked = self._policy.inputs(seen | {"masks": blank})  # before detectors look at them
-        return {"actions": self._policy.act(self._masks.shown(seen | {"pixels": _first(checked.images)}))}
+        return self._answer(self._masks.shown(seen | {"pixels": _first(checked.images)}), named)
+
+    def _answer(self, seen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        answer = {"actions": self._policy.act(seen)}
+        features: Any = getattr(self._policy, "features", ()) if asked.get(ASK_FEATURES) else ()  # of a bundle
+        return answer | ({MONITOR: {"features": features[0]}} if len(features) else {})
 
 
 def _called(kind: str, camera: str = "") -> str:
@@ -160,4 +168,6 @@ def policy_metadata(policy: Any, fingerprint: str, masks: str = "") -> dict[str,
         "execute": int(policy.execute),
         "episode_start": True,
     }
-    return {"toyshift": said | ({"masks": masks} if masks else {})}
+    bundle = getattr(policy, "contract", None)
+    told = {} if bundle is None else {"bundle": {key: bundle.get(key) for key in BUNDLE_PARTS}}
+    return {"toyshift": said | told | ({"masks": masks} if masks else {})}

@@ -56,9 +56,12 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         "answers stay equal to the bit whatever the images show", control=True,
     ),
     TrainingRepair(
-        "hint", "the features must also tell a hint (`of=place`, `turn`, `pixel`; controls `azimuth`, `noise`)",
-        "Task Hinting", "hint:Hint", "a linear layer",
-        "y = x1 x2 with x1 for a hint: a probe of x1 reads more and errors outside fall; noise for a hint: neither",
+        "hint",
+        "the features must also tell a hint (`of=place`, `turn`, `grasp`, `pixel`; controls `azimuth`, `noise`); with "
+        "`feed` the head reads it, with `proposals` one of several, and after closing on nothing the next",
+        "Task Hinting; RLAD", "hint:Hint", "a linear layer",
+        "y = x1 x2 with x1 for a hint: a probe of x1 reads more and errors outside fall; noise for a hint: neither; "
+        "y = x or -x: two proposals answer both, one hint neither",
         privileged="in training: where the target lay, which grasp was planned",
     ),
     TrainingRepair(
@@ -112,9 +115,12 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         whole="its first training is of one process", passes=2,
     ),
     TrainingRepair(
-        "erase", "a fixed layer that erases `factor` from a trained policy's views (LEACE); its head is trained on",
+        "erase",
+        "a fixed layer that erases `factor` from a trained policy's views (LEACE), as the data show it or the pairs "
+        "of `toyshift diagnose --measure steer` do (`pairs=FILE`); its head is trained on",
         "Steering (G-ACT)", "erase:Erase", "2,048 frames once",
-        "features and factor do not covary afterwards; fitted where factor and place go together it erases both",
+        "features and factor do not covary afterwards; fitted where factor and place go together it erases both, "
+        "fitted on pairs the factor alone",
         also="--init-from POLICY", privileged="in training: the factor's values",
     ),
     TrainingRepair(
@@ -147,7 +153,9 @@ def kind_of(row: TrainingRepair) -> type[RunRepair]:
 
 def keys_of(row: TrainingRepair) -> dict[str, str]:
     """Returns the keys of a repair and their values when they are not given; "..." of one that must be."""
-    return {field.name: str(field.default) or "..." for field in dataclasses.fields(kind_of(row))}
+    defaults = {field.name: field.default for field in dataclasses.fields(kind_of(row))}
+    flags = {True: "yes", False: "no"}
+    return {k: flags[v] if isinstance(v, bool) else str(v) or "..." for k, v in defaults.items()}
 
 
 def repairs_of(spec: str) -> tuple[RunRepair, ...]:

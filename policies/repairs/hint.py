@@ -2,7 +2,8 @@
 
 Hints come from what episodes note of themselves: where the target lay, which grasp was planned. After the first closing
 command the target may have moved, and in episodes of several attempts another grasp may have been planned: those frames
-are left out. Hints are privileged in training only; the policy that acts is not told them.
+are left out. Hints are privileged in training only; the policy that acts is not told them. With `feed` its head reads
+the hint that it tells itself, and with `proposals` one of several (RLAD): after closing on nothing the next.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from toyshift.core.arrays import Array, Float32, Indices
 from toyshift.core.contract import ACTION, STATE, mask_key
-from toyshift.core.errors import FileError
+from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.fields import Limit
+from toyshift.core.proprioception import OPENING
 from toyshift.core.seeds import episode_rng
-from toyshift.policies.batch_keys import HINT
+from toyshift.policies.batch_keys import HINT_VALID, HINT_VALUE
+from toyshift.policies.network.hints import hint_loss
 from toyshift.policies.network.policy import Judged, Policy
 from toyshift.policies.network.views import target_pixels
+from toyshift.policies.parts import HINTS, PROPOSED
 from toyshift.policies.repairs.repair import RunRepair
 
 if TYPE_CHECKING:
@@ -31,48 +34,57 @@ if TYPE_CHECKING:
     from toyshift.policies.training.config import TrainConfig
     from toyshift.policies.training.training_run import Run
 
-VALUE, VALID = f"{HINT}value", f"{HINT}valid"
-Kind = Literal["turn", "place", "pixel", "azimuth", "noise"]
-SIZES = {"turn": 2, "place": 3, "azimuth": 1, "noise": 3}
+Kind = Literal["auto", "turn", "place", "grasp", "pixel", "azimuth", "noise"]
 CLOSED = 0.5  # gripper commands below this close
 
 # What an episode's meta data must have noted, of the hints that are read from there
 NEEDS: dict[str, tuple[str, ...]] = {
-    "turn": ("attempts", "grasp"), "place": ("attempts", "object_pose"), "azimuth": ("attempts", "factors"),
+    "turn": ("attempts", "grasp"),
+    "grasp": ("attempts", "grasp"),
+    "place": ("attempts", "object_pose"),
+    "azimuth": ("attempts", "factors"),
     "noise": ("attempts",),
-}  # fmt: skip
-
-
-def hint_loss(told: Tensor, hint: Tensor, valid: Tensor, weight: Tensor) -> Tensor:
-    """Returns Huber's loss of what is told (N, d) of hints (N, d): a mean over all samples, of which some give 0.
-
-    Huber and not L1, whose gradient does not shrink near the answer.
-
-    Args:
-        told: by the features.
-        hint: what should be told.
-        valid: (N,) 1, or 0 where there is no hint.
-        weight: (N,) of each sample; supervised actions, so that the parts of a batch add up as the actions' loss does.
-    """
-    each = functional.huber_loss(told.float(), hint, reduction="none").mean(dim=1)
-    return (each * valid * weight).sum() / weight.sum().clamp(min=1.0)
+}
 
 
 @dataclasses.dataclass
 class Hint(RunRepair):
-    """Adds `weight` times Huber's loss of a linear layer that reads a hint from the features."""
+    """Adds `weight` times the loss of a linear layer that reads a hint from the features.
 
-    of: Kind = "place"
+    `of=auto` is the target's place, or with proposals the grasp's.
+    """
+
+    of: Kind = "auto"
     weight: float = 0.3
+    feed: bool = False
+    proposals: int = 0
 
-    limits: ClassVar[dict[str, Limit]] = {"weight": (1e-6, 1e3)}
+    limits: ClassVar[dict[str, Limit]] = {"weight": (1e-6, 1e3), "proposals": (0, 16)}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.of == "auto":
+            self.of = "grasp" if self.proposals else "place"
+        if self.proposals == 1:
+            raise ConfigError("proposals is 1, which is feed=1; write that, or 2 or more")
+        if self.proposals and self.of not in PROPOSED:
+            raise ConfigError(f"proposals can be made of {', '.join(PROPOSED)}, and of is {self.of!r}")
+
+    @property
+    def fed(self) -> bool:
+        """Whether the head reads it; then it acts, and belongs to the policy."""
+        return self.feed or self.proposals > 0
 
     def policy(self, config: TrainConfig) -> PolicyConfig:
         if config.mirror:
             raise self.refuse("tells places, turns and cameras as they were, and mirror turns half of them; drop one")
         if self.of == "pixel" and config.caches_tokens:
             raise self.refuse("of=pixel reads masks, and cached tokens stand in their place; give --token-copies 0")
-        return config.policy
+        if not self.fed:
+            return config.policy
+        if config.policy.hint not in ("", self.of):
+            raise self.refuse(f"feeds {self.of}, and the head reads {config.policy.hint} already; feed one of them")
+        return dataclasses.replace(config.policy, hint=self.of, proposals=self.proposals)
 
     def begin(self, run: Run) -> None:
         if self.of == "pixel":
@@ -80,6 +92,11 @@ class Hint(RunRepair):
             return
         source, needs = run.source, NEEDS[self.of]
         names = source.windows.observation_contract.state_names, source.windows.action_contract.names
+        if self.proposals and OPENING not in names[0]:
+            raise FileError(
+                f"repair 'hint?proposals={self.proposals}' tells a miss by the state entry {OPENING}; "
+                f"there are {', '.join(names[0])}"
+            )
         columns = []
         for d, (folder, arrays, starts, metas) in enumerate(source.windows.described()):
             for i, meta in enumerate(metas):
@@ -92,25 +109,33 @@ class Hint(RunRepair):
             valid = before_closing(action, names[1], starts, metas)
             if self.of == "noise":
                 rng = episode_rng(run.config.seed, d, "hint-noise")
-                value = rng.standard_normal((len(state), SIZES["noise"]), dtype=np.float32)
+                value = rng.standard_normal((len(state), HINTS["noise"]), dtype=np.float32)
             else:
                 value = hints(self.of, state, names[0], starts, metas)
-            columns.append({VALUE: value, VALID: valid})
+            columns.append({HINT_VALUE: value, HINT_VALID: valid})
         run.source = source.with_columns(standardised(columns), ())
 
-    def modules(self, policy: Policy) -> nn.Module:
-        return nn.Linear(policy.head_reads, 2 * len(policy.cameras) if self.of == "pixel" else SIZES[self.of])
+    def modules(self, policy: Policy) -> nn.Module | None:
+        if self.fed:
+            return None
+        return nn.Linear(policy.head_reads, HINTS[self.of] or 2 * len(policy.cameras))
 
     def extra_loss(self, policy: Policy, module: Any, batch: Mapping[str, Tensor], seen: Judged) -> Tensor:
         steps, weight = policy.config.steps_seen, (~seen.is_pad).sum(dim=1).float()
+        loss, told = hint_loss, seen.told
+        if self.fed and policy.hint is not None:
+            loss = policy.hint.loss
+        else:
+            told = module(seen.features)
+        assert told is not None
         if self.of == "pixel":
             masks = [batch[mask_key(camera)][:, -steps:].flatten(0, 1) for camera in policy.cameras]
             places, inside = zip(*(centroid(target_pixels(mask)) for mask in masks), strict=True)
-            told = module(seen.features).unflatten(1, (-1, 2))
+            told = told.reshape(len(told), -1, 2)
             each = [hint_loss(told[:, i], place, inside[i], weight) for i, place in enumerate(places)]
             return self.weight * torch.stack(each).mean()
-        value, valid = (batch[key][:, -steps:].flatten(0, 1) for key in (VALUE, VALID))
-        return self.weight * hint_loss(module(seen.features), value, valid, weight)
+        value, valid = (batch[key][:, -steps:].flatten(0, 1) for key in (HINT_VALUE, HINT_VALID))
+        return self.weight * loss(told, value, valid, weight)
 
 
 def centroid(target: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,8 +169,8 @@ def hints(
 
     Args:
         of: "place" (the target's place in the hand's frame [m]), "turn" (sine and cosine of twice the turn about the
-            vertical from the hand to the planned grasp, which half a turn does not change) or "azimuth" (of the camera
-            [degrees]).
+            vertical from the hand to the planned grasp, which half a turn does not change), "grasp" (x and y of the
+            planned grasp in the hand's frame [m], and that turn) or "azimuth" (of the camera [degrees]).
         state: (N, S).
         names: of its entries.
         starts: (E + 1,) first frame of each episode.
@@ -157,16 +182,20 @@ def hints(
         found = np.array([[meta["factors"]["look"]["azimuth"]] for meta in metas], np.float64)[episode]
         return found.astype(np.float32)
     x, y = (_columns(state, names, [f"eef.r{row}{column}" for row in (1, 2, 3)]) for column in (1, 2))
-    if of == "turn":
+    if of in ("turn", "grasp"):
         grasps = np.array([meta["grasp"]["rotation"] for meta in metas], np.float64)  # (E, 3, 3)
         turn = np.arctan2(grasps[:, 1, 0], grasps[:, 0, 0])[episode] - np.arctan2(x[:, 1], x[:, 0])
-        found = np.stack([np.sin(2 * turn), np.cos(2 * turn)], axis=1)
-        return found.astype(np.float32)
-    target = np.array([np.asarray(meta["object_pose"], np.float64)[:3, 3] for meta in metas])[episode]
+        turned = np.stack([np.sin(2 * turn), np.cos(2 * turn)], axis=1)
+        if of == "turn":
+            return np.asarray(turned, np.float32)
+        target = np.array([meta["grasp"]["position"] for meta in metas], np.float64)[episode]
+    else:
+        target = np.array([np.asarray(meta["object_pose"], np.float64)[:3, 3] for meta in metas])[episode]
     offset = target - _columns(state, names, ["eef.x", "eef.y", "eef.z"])
     hand = np.stack([x, y, np.cross(x, y)], axis=1)  # (N, 3, 3), its axes as rows
-    found = np.einsum("nij,nj->ni", hand, offset)
-    return found.astype(np.float32)
+    place = np.einsum("nij,nj->ni", hand, offset)
+    found = np.concatenate([place[:, :2], turned], axis=1) if of == "grasp" else place
+    return np.asarray(found, np.float32)
 
 
 def _columns(state: Float32, names: tuple[str, ...], wanted: Sequence[str]) -> Array:
@@ -177,10 +206,8 @@ def _columns(state: Float32, names: tuple[str, ...], wanted: Sequence[str]) -> A
 
 def standardised(columns: Sequence[Mapping[str, Float32]]) -> list[dict[str, Float32]]:
     """Returns the columns with hints of mean 0 and deviation 1 over the valid frames of all datasets."""
-    values = np.concatenate([c[VALUE][c[VALID] > 0] for c in columns])
+    values = np.concatenate([c[HINT_VALUE][c[HINT_VALID] > 0] for c in columns])
     if not len(values):
         raise FileError("repair 'hint' finds no frame before a closing command in an episode of one attempt")
     mean, std = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
-    return [{**c, VALUE: ((c[VALUE] - mean) / std).astype(np.float32)} for c in columns]
-
-
+    return [{**c, HINT_VALUE: ((c[HINT_VALUE] - mean) / std).astype(np.float32)} for c in columns]

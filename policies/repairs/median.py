@@ -46,7 +46,9 @@ def _taken(run: Run) -> Gradient:
 
 def _put(run: Run, gradient: Mapping[str, Tensor]) -> None:
     for name, parameter in run.named_parameters().items():
-        parameter.grad = gradient.get(name)
+        found = gradient.get(name)
+        # laid out as the parameter, which those of a resumed run are not: the norm's last bit depends on it
+        parameter.grad = None if found is None else torch.empty_like(parameter).copy_(found)
 
 
 def _of_parts(run: Run, batch: dict[str, Tensor], count: int) -> tuple[float, list[Gradient]]:

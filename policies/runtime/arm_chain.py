@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ContractError
-from toyshift.policies.runtime.turns import rotvec_to_matrix
+from toyshift.policies.runtime.chain_kinematics import ChainKinematics
 
 PROBE_OFF = 1e-5  # how far the chain may lead from a known place [m]
 PROBED = (0.1, 0.1, 0.0)  # a point of the hand's frame that turns with every joint [m]
@@ -57,6 +58,7 @@ class ArmChain:
         sources: where the limits are from, by "position", "velocity", "acceleration".
         probe: joint positions in which the hand's place is known.
         probe_point: where PROBED of the hand's frame is there [m], as the simulator has it: the chain must lead to it.
+        tip: how far the finger tips reach beyond the hand's frame along its z [m]; 0 in bundles that do not tell.
     """
 
     robot: str
@@ -70,6 +72,7 @@ class ArmChain:
     sources: Mapping[str, str]
     probe: tuple[float, ...]
     probe_point: Vector
+    tip: float = 0.0
 
     def __post_init__(self) -> None:
         if not len(self.home) == len(self.joints) == len(self.probe) or not self.joints:
@@ -92,20 +95,19 @@ class ArmChain:
             told = f"the chain leads {off:.2g} m away from where the hand is known to be"
             raise ContractError(f"arm {self.robot}: {told}; export again")
 
+    @functools.cached_property
+    def kinematics(self) -> ChainKinematics:
+        """Where the joints lead, and which lead to a place."""
+        offset, rotation, home = map(np.asarray, (self.hand_offset, self.hand_rotation, self.home))
+        return ChainKinematics(self.joints, offset, rotation, home)
+
     def forward(self, joints: Array) -> tuple[Array, Array]:
         """Returns the hand's position (3,) [m] and rotation (3, 3) in the robot's base frame.
 
         Args:
             joints: positions (n,), in order [rad or m].
         """
-        rotation, position = np.eye(3), np.zeros(3)
-        for joint, value in zip(self.joints, joints, strict=True):
-            position = position + rotation @ joint.offset
-            if joint.kind == "hinge":
-                rotation = rotation @ rotvec_to_matrix(value * np.asarray(joint.axis))
-            else:
-                position = position + rotation @ (value * np.asarray(joint.axis))
-        return position + rotation @ self.hand_offset, rotation @ np.asarray(self.hand_rotation)
+        return self.kinematics.forward(joints)
 
     def outside(self, joints: Array, slack: float = 0.05) -> str:
         """Says which joint is beyond its limits by more than `slack`; "" where none is."""

@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from toyshift.core.arrays import Array, Float32, Image, Mask
 from toyshift.core.choices import Compensation
-from toyshift.core.contract import TASK
+from toyshift.core.contract import TASK, ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.proprioception import HAND
 from toyshift.policies.act.onnx_policy import OnnxPolicy
@@ -77,13 +77,41 @@ class RobotCommand:
     held: bool
 
 
+class BundlePolicy(Protocol):
+    """What the runtime needs of a policy: a bundle that was opened, here or at a server.
+
+    Attributes:
+        name: in messages.
+        contract: what contract.json says, of "arm", "cameras" and "policy" at least.
+        action_contract, observation_contract: what actions mean, and what it must be shown.
+        execute: actions of a chunk to execute before the next is asked for.
+        cameras: those that it looks at.
+    """
+
+    name: str
+    contract: dict[str, Any]
+    action_contract: ActionContract
+    observation_contract: ObservationContract
+    execute: int
+    cameras: tuple[str, ...]
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether it looks at masks."""
+        ...
+
+    def reset(self) -> None: ...
+
+    def act(self, obs: Mapping[str, Any]) -> Float32: ...
+
+
 class Runtime:
     """Acts from a bundle on a robot; `step` once a control step, then `sent`.
 
     The next chunk is computed in a thread while the robot goes on with the last; `ChunkBuffer` joins the two.
 
     Args:
-        bundle: folder of format 2, exported with an arm.
+        bundle: folder of format 2, exported with an arm; or one that was opened, such as a `ServedBundle`.
         colours: of the robot's images; there is no default, as nothing else can tell.
         lenses: camera -> how the robot's camera images; the part is cut out that the training's camera saw. Without one
             an image must have the training's shape and is taken whole.
@@ -103,19 +131,18 @@ class Runtime:
     """
 
     def __init__(
-        self, bundle: str | Path, *, colours: Colours, lenses: Mapping[str, Lens] | None = None,
+        self, bundle: str | Path | BundlePolicy, *, colours: Colours, lenses: Mapping[str, Lens] | None = None,
         clock: Callable[[], float] = time.monotonic, detector: Detector | None = None,
         compensation: Compensation = "skip", most_age: float | None = None, threads: int = 1,
         executor: Executor | None = None,
     ) -> None:
         if colours not in ("rgb", "bgr"):
             raise ConfigError(f"colours is {colours!r}; say whether the robot's images are rgb or bgr")
-        folder = Path(bundle)
-        self.policy = OnnxPolicy(folder, folder.resolve().name, threads)
-        self.contract, action = self.policy.contract, self.policy.action_contract
+        self.policy: BundlePolicy = _opened(bundle, threads) if isinstance(bundle, str | Path) else bundle
+        self.contract, action, folder = self.policy.contract, self.policy.action_contract, self.policy.name
         if not self.contract.get("arm"):
             raise ConfigError(f"{folder} tells no arm; export it again with --robot NAME, or --data DIR")
-        if self.policy.config.privileged:
+        if self.contract["policy"].get("privileged"):
             raise ConfigError(f"{folder} sees the target's pose, which a robot's readings do not tell")
         self.arm, self.control_hz = ArmChain.from_json(self.contract["arm"]), action.control_hz
         known = {*action.joint_names, *(name for part in HAND for name in part.names)}
@@ -164,6 +191,11 @@ class Runtime:
     def latency(self) -> float:
         """Median time from an observation to its chunk [s], without each episode's first; nan before there is one."""
         return statistics.median(self._seconds) if self._seconds else float("nan")
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is a command of which `sent` is to be told."""
+        return self._pending is not None
 
     # ---------------------------------------------------------------- one control step
 
@@ -246,6 +278,17 @@ class Runtime:
             self._buffer.sent(given)
         self._pending = None
 
+    def shown(self, readings: Readings) -> dict[str, Any]:
+        """Returns what the policy would be shown of readings that `step` was given, for who records them.
+
+        Raises:
+            ContractError: as `step`; before its first call, too.
+        """
+        if self._command is None:
+            raise ContractError("nothing was read yet: call step() first")
+        joints, opening = self._joints(readings, self._now), self._opening(readings.gripper_width)
+        return self._seen(readings, joints, opening, self._now, recorded=True)[0]
+
     def _infer(self, observation: dict[str, Any], asked: float) -> tuple[Float32, float]:
         chunk = self.policy.act(observation)
         return chunk, float(self._clock()) - asked
@@ -277,7 +320,14 @@ class Runtime:
             raise ContractError(f"the stamp of {what} went back, from {self._used[what]:.3f} to {stamp:.3f} s")
 
     def _observation(self, readings: Readings, joints: Array, opening: float, now: float) -> dict[str, Any]:
-        """Returns what the policy sees; arguments as of `step`."""
+        """Returns what the policy sees, and remembers its stamps; arguments as of `step`."""
+        seen, self._used = self._seen(readings, joints, opening, now)
+        return seen
+
+    def _seen(
+        self, readings: Readings, joints: Array, opening: float, now: float, recorded: bool = False
+    ) -> tuple[dict[str, Any], dict[str, float]]:
+        """Returns an observation and the stamps of what it is made of; what is `recorded` may stand still."""
         policy = self.policy
         pixels: dict[str, Image] = {}
         labels: dict[str, Mask] = {}
@@ -291,7 +341,7 @@ class Runtime:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ContractError(f"{what} are {image.shape} {image.dtype}; they must be (H, W, 3) uint8")
             self._fresh(what, stamp, now)
-            if stamp == self._used.get(what):
+            if stamp == self._used.get(what) and not recorded:
                 raise ContractError(f"{what} stand still: the one of {stamp:.3f} s was seen before")
             used[what] = stamp
             frame = self._frame(camera, image.shape[:2])
@@ -301,9 +351,8 @@ class Runtime:
                 labels[camera] = self._mask(readings, camera, image.shape[:2], frame)
         if policy.needs_masks and self._detector is not None:
             labels = dict(self._detector(pixels))
-        self._used = used
         seen: dict[str, Any] = {"pixels": pixels, "agent_pos": self._state(joints, opening), TASK: self._instruction}
-        return seen | ({"masks": labels} if policy.needs_masks else {})
+        return seen | ({"masks": labels} if policy.needs_masks else {}), used
 
     def _mask(self, readings: Readings, camera: str, size: tuple[int, ...], frame: Frame) -> Mask:
         mask = np.asarray(readings.masks[camera]) if camera in readings.masks else None
@@ -332,6 +381,10 @@ class Runtime:
         values = dict(zip(self.policy.action_contract.joint_names, joints, strict=True))
         values |= {name: value for part in HAND for name, value in zip(part.names, read[part.read], strict=True)}
         return np.array([values[name] for name in self.policy.observation_contract.state_names], dtype=np.float32)
+
+
+def _opened(folder: str | Path, threads: int) -> BundlePolicy:
+    return OnnxPolicy(Path(folder), Path(folder).resolve().name, threads)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

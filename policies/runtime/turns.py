@@ -13,23 +13,24 @@ def rotvec_to_matrix(rotvec: Array | Float32) -> Array:
     """Axis times angle (3,) [rad] to rotation matrix (3, 3)."""
     x, y, z = map(float, rotvec)
     angle = math.sqrt(x * x + y * y + z * z)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    if angle < 1e-8:
-        return np.asarray(np.eye(3) + cross)
-    once, twice = math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2
-    return np.asarray(np.eye(3) + once * cross + twice * cross @ cross)
+    # once: sine over angle; twice: one minus cosine, over its square
+    once, twice = (math.sin(angle) / angle, (1.0 - math.cos(angle)) / angle**2) if angle >= 1e-8 else (1.0, 0.0)
+    left = 1.0 - twice * angle * angle  # identity and the square of the cross product's matrix, on the diagonal
+    xy, xz, yz = twice * x * y, twice * x * z, twice * y * z
+    x, y, z, xx, yy, zz = once * x, once * y, once * z, twice * x * x, twice * y * y, twice * z * z
+    return np.array([[left + xx, xy - z, xz + y], [xy + z, left + yy, yz - x], [xz - y, yz + x, left + zz]])
 
 
 def matrix_to_rotvec(matrix: Array) -> Array:
     """Rotation matrix (3, 3) to axis times angle (3,) [rad], angle at most pi."""
-    m = np.asarray(matrix, dtype=np.float64)
-    skew = 0.5 * np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])  # axis times sine
-    sine, cosine = float(np.linalg.norm(skew)), 0.5 * (float(np.trace(m)) - 1.0)
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.asarray(matrix, dtype=np.float64).tolist()
+    skew = 0.5 * (zy - yz), 0.5 * (xz - zx), 0.5 * (yx - xy)  # axis times sine
+    sine, cosine = math.sqrt(skew[0] ** 2 + skew[1] ** 2 + skew[2] ** 2), 0.5 * (xx + yy + zz - 1.0)
     angle = math.atan2(sine, cosine)
     if sine > 1e-6:
-        return np.asarray(skew * (angle / sine))
+        return np.array(skew) * (angle / sine)
     if cosine > 0:
-        return skew
-    outer = 0.5 * (m + np.eye(3))  # half a turn: the axis times itself
+        return np.array(skew)
+    outer = 0.5 * (np.asarray(matrix, dtype=np.float64) + np.eye(3))  # half a turn: the axis times itself
     column = int(np.argmax(np.diag(outer)))
     return np.asarray(angle * outer[:, column] / math.sqrt(outer[column, column]))

@@ -87,6 +87,8 @@ class TrainConfig(Settings):
         validation: share of the episodes that is held out to measure the validation loss.
         validate_every: steps between validations; 0 = a tenth of the run.
         log_every: steps between rows of metrics.jsonl.
+        monitor: watch what happens inside the network: more columns in metrics.jsonl at each validation; the weights of
+            the start and after a tenth of the steps are kept as at-<step>.
         wandb: project of Weights & Biases that gets the figures too (extra [wandb]); empty = none.
     """
 
@@ -128,6 +130,7 @@ class TrainConfig(Settings):
     validation: float = 0.05
     validate_every: int = 0
     log_every: int = 20
+    monitor: bool = False
     wandb: str = ""
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from toyshift.policies.training.training_run import Run
 
 METRICS = "metrics.jsonl"
 VALIDATIONS = 10  # of a run, unless validate_every says otherwise
+EARLY = 10  # with a monitor, the weights after a tenth of the steps are kept, and those of the start
 SHOWN = ("loss", "validation_loss", "samples_per_second")
 
 
@@ -30,6 +31,9 @@ def run_loop(run: Run) -> None:
     start, saved, before = time.monotonic(), time.monotonic(), run.seconds
     losses: list[float] = []
     mark = (start, run.step)
+    kept = {*config.keep_steps, *([max(1, config.steps // EARLY)] if run.monitor is not None else [])}
+    if run.monitor is not None and run.step == 0:
+        run.keep()
     with _records(run) as record, Prefetch(run.batch, run.step, config.steps) as batches:
         for indices, batch in batches:
             losses.append(run.train_step(indices, batch))
@@ -41,10 +45,13 @@ def run_loop(run: Run) -> None:
                 rate = learning_rate(config, run.step - 1)
                 row = {"loss": float(np.mean(losses)), "lr": rate, "samples_per_second": round(speed, 1)}
                 losses, mark = [], (time.monotonic(), run.step)
-            if (last or run.step % every == 0) and (value := run.validate()) is not None:
-                row["validation_loss"] = value
+            if last or run.step % every == 0:
+                if (value := run.validate()) is not None:
+                    row["validation_loss"] = value
+                if run.monitor is not None and run.processes.first:
+                    row |= run.monitor.columns(run)
             record(row)
-            if run.step in config.keep_steps:
+            if run.step in kept:
                 run.keep()
             if not last and time.monotonic() - saved > 60.0 * config.checkpoint_minutes:
                 run.save(finished=False)

@@ -25,7 +25,7 @@ from toyshift.policies.training.training_run import Run
 
 TRIAL_STEPS = 12
 # Where a run is computed or written does not change what is learnt, so a resume may change these.
-NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes", "log_every", "act", "wandb", "keep_steps")
+NOT_IDENTITY = ("out", "threads", "device", "checkpoint_minutes", "log_every", "act", "wandb", "keep_steps", "monitor")
 
 
 def train(config: TrainConfig, source: TrainingData | None = None) -> dict[str, Any]:

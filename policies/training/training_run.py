@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from toyshift.core.arrays import Indices
 from toyshift.core.contract import STATE
-from toyshift.core.errors import ToyShiftError
+from toyshift.core.errors import ConfigError, ToyShiftError
 from toyshift.policies import checkpoints
+from toyshift.policies.batch_keys import HINT
 from toyshift.policies.checkpoints import BEST, EMA, MODEL, OPTIMIZER, REPAIR
 from toyshift.policies.devices import choose_bf16, require_compiler
 from toyshift.policies.network.policy import action_windows
@@ -24,6 +26,7 @@ from toyshift.policies.repairs.repaired import RepairedNetwork
 from toyshift.policies.training.augmentation import Batch, augment
 from toyshift.policies.training.config import TrainConfig
 from toyshift.policies.training.initial_policy import initial_policy, signs_of_mirrored
+from toyshift.policies.training.monitor import Monitor
 from toyshift.policies.training.optimisation import averaged, learning_rate, parameter_groups
 from toyshift.policies.training.processes import Processes, require_even
 from toyshift.policies.training.token_cache import source_of_tokens
@@ -61,6 +64,8 @@ class Run:
 
     def __init__(self, config: TrainConfig, source: TrainingData, processes: Processes | None = None) -> None:
         self.repairs = repairs_of(config.repair)
+        if config.policy.hint and not (config.init_from or any(r.row.name == "hint" for r in self.repairs)):
+            raise ConfigError(f"hint is {config.policy.hint!r}, and nothing trains it: `--repair hint?feed=1` does")
         self.config = config = config.repaired()
         self.source = source
         self.folder = Path(config.out)
@@ -78,6 +83,7 @@ class Run:
             with self.processes.in_turn():
                 self.source = source_of_tokens(self.source, self.policy, config, self.bf16)
         self.trained: nn.Module = self.policy
+        self.monitor = Monitor(self.policy, self.source, config.seed) if config.monitor else None
         self.beside = nn.ModuleDict()  # what repairs train beside the policy
         if self.repairs:
             self.trained = RepairedNetwork(self.policy, self.repairs, config.seed).to(self.device)
@@ -231,6 +237,20 @@ class Run:
         self.step += 1
         return value
 
+    @contextlib.contextmanager
+    def acting_weights(self) -> Iterator[None]:
+        """The policy has the weights that will act while this lasts: the averaged ones, where there are any."""
+        own = {k: p.detach().clone() for k, p in self.policy.named_parameters()}
+        try:
+            with torch.no_grad():
+                for key, parameter in self.policy.named_parameters():
+                    parameter.copy_(self.ema.get(key, parameter))
+            yield
+        finally:
+            with torch.no_grad():
+                for key, parameter in self.policy.named_parameters():
+                    parameter.copy_(own[key])
+
     def validate(self) -> float | None:
         """Returns the mean loss on held-out episodes of the weights that will act, and keeps the best ones.
 
@@ -239,16 +259,12 @@ class Run:
         batches = self.source.validation_batches(VALIDATION_BATCHES)
         if not batches:
             return None
-        own = {k: p.detach().clone() for k, p in self.policy.named_parameters()}
         mine = batches[self.processes.rank :: self.processes.count]
-        with torch.no_grad():
-            try:
-                for key, parameter in self.policy.named_parameters():
-                    parameter.copy_(self.ema.get(key, parameter))
-                losses = [float(self._loss_of(self.policy, to_tensors(b, self.device))) * len(b[STATE]) for b in mine]
-            finally:
-                for key, parameter in self.policy.named_parameters():
-                    parameter.copy_(own[key])
+        losses: list[float] = []
+        with self.acting_weights(), torch.no_grad():
+            for batch in mine:  # who acts is told no hint
+                told = to_tensors({k: v for k, v in batch.items() if not k.startswith(HINT)}, self.device)
+                losses.append(float(self._loss_of(self.policy, told)) * len(batch[STATE]))
         value = self.processes.total(sum(losses))[0] / sum(len(b[STATE]) for b in batches)
         self.validation.append(value)
         if value < self.best_loss:

@@ -1,4 +1,5 @@
-"""The main job end to end: toys, demonstrations, three policies, zero-shot test, diagnosis, repair, export, report.
+"""The main job end to end: toys, demonstrations, three policies, zero-shot test, diagnosis, a shortcut planted, named
+and repaired, export, report.
 
 toyshift run quickstart
 toyshift run quickstart --ycb DIR
@@ -18,16 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from toyshift.core.files import atomic_path, read_json, whole_files, write_json
 from toyshift.core.runs import claim, finish, found
 from toyshift.core.workers import Job, Pool, core_count, play, worker_pool
-from toyshift.scripts.quickstart.settings import (
-    DIAGNOSED_SET,
-    POLICIES,
-    REPAIRED_TURN,
-    TRAINING_TOYS,
-    Config,
-)  # fmt: skip
+from toyshift.scripts.quickstart import planted
+from toyshift.scripts.quickstart.settings import DIAGNOSED_SET, POLICIES, TRAINING_TOYS, Config
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import SensitivityConfig
+    from toyshift.diagnostics import EvaluateConfig, SensitivityConfig
     from toyshift.policies.training.config import TrainConfig
 
 T = TypeVar("T")
@@ -35,7 +31,8 @@ Item = TypeVar("Item")
 
 
 def main(cfg: Config) -> dict[str, Any]:
-    """Toys -> demonstrations -> three policies -> zero-shot test -> their sensitivity -> repair -> export -> report.
+    """Toys -> demonstrations -> three policies -> zero-shot test -> their sensitivity -> a shortcut planted, named and
+    repaired -> export -> report.
 
     A second run does nothing and says so; killed at any moment and run again, it goes on.
     Example: toyshift run quickstart --ycb DIR
@@ -106,12 +103,14 @@ class Quickstart:
             self.timed("training", self.train)
             rows = self.timed("evaluation", self.evaluate)
             sensitivity, changed = self.timed("diagnosis", self.diagnose)
-            self.timed("repair", self.fine_tune)
-            repair = self.timed("repair evaluation", self.evaluate_repair)
+            self.timed("planted demonstrations", self.plant)
+            self.timed("planted training", self.train_planted)
+            shortcut = self.timed("planted evaluation", self.evaluate_planted)
             verified = self.timed("export", self.export)
             announce(7, "report")
             pages = functools.partial(side_by_side, pool=self.pool)
-            result = write_results(self.cfg, Results(rows, sensitivity, changed, repair, verified, self.seconds), pages)
+            results = Results(rows, sensitivity, changed, shortcut, verified, self.seconds)
+            result = write_results(self.cfg, results, pages)
         self.keep()
         finish(self.marker, result)
         print(f"report: {out / 'report.html'}")
@@ -198,12 +197,15 @@ class Quickstart:
 
     def rows_of(self, policy: str, objects: str, trials: int, look: Mapping[str, Any] | None = None) -> list[Any]:
         """Evaluates one policy on one set; its rows are kept in a file of their own."""
+        factor = "-".join(look) if look else "plain"
+        return self.rows_under(self.cfg.evaluation(policy, objects, trials, look), factor)
+
+    def rows_under(self, config: EvaluateConfig, condition: str) -> list[Any]:
+        """Evaluates one policy under one condition; its rows are kept in a file of that name."""
         from toyshift.diagnostics import evaluate
 
-        factor = "-".join(look) if look else "plain"
-        name = "".join(c if c.isalnum() else "-" for c in objects.split("/")[-1])
-        path = self.cfg.rows / f"{policy}_{name}_{factor}_{trials}.parquet"
-        config = self.cfg.evaluation(policy, objects, trials, look)
+        objects = "".join(c if c.isalnum() else "-" for c in config.objects.split("/")[-1])
+        path = self.cfg.rows / f"{config.name}_{objects}_{condition}_{config.trials}.parquet"
         return list(evaluate(config, path, workers=self.cfg.processes, pool=self.pool))
 
     def diagnose(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -230,34 +232,22 @@ class Quickstart:
         found = {name: SensitivityResult.from_json(read_json(path)) for name, path in paths.items()}
         return {name: result.judged(changed[name]) for name, result in found.items()}, changed
 
-    def fine_tune(self) -> None:
-        """Fine-tunes detpool on re-rendered viewpoints and, as a control, on plain copies of the same data."""
-        from toyshift.augment import augment_viewpoint
-        from toyshift.scripts.recipe import fine_tune_recipe
+    def plant(self) -> None:
+        announce(5, f"a shortcut: {self.cfg.planted_episodes} demonstrations whose table tells where the target lies")
+        planted.make_demonstrations(self.cfg)
 
-        cfg = self.cfg
-        announce(5, f"repair: viewpoint augmentation of {cfg.repair_episodes} demonstrations, beside a control")
-        turned, copies = cfg.out / "demos-viewpoint", cfg.out / "demos-copied"
-        for folder, azimuth in ((turned, (-REPAIRED_TURN, REPAIRED_TURN)), (copies, (0.0, 0.0))):
-            workers, episodes = cfg.processes, cfg.repair_episodes
-            augment_viewpoint(cfg.demos, folder, azimuth, seed=cfg.seed, workers=workers, episodes=episodes)
-        start = str(cfg.policy("detpool"))
-        sizes = cfg.repair_steps, cfg.batch, cfg.seed
-        self.trained([
-            fine_tune_recipe("detpool", (str(cfg.demos), str(extra)), str(cfg.policy(name)), start, *sizes)
-            for name, extra in (("detpool-viewpoint", turned), ("detpool-control", copies))
-        ])
+    def train_planted(self) -> None:
+        self.trained(planted.recipes(self.cfg))
 
-    def evaluate_repair(self) -> dict[str, dict[str, list[Any]]]:
-        """Returns rows by policy (repaired, control, before) and by changed factor ("" for none)."""
-        from toyshift.diagnostics import DEFAULT_FACTORS
-
-        looks: dict[str, dict[str, Any]] = {"azimuth": {"azimuth": DEFAULT_FACTORS["azimuth"]}, "": {}}
-        trials = self.cfg.factor_trials
-        return {
-            name: {factor: self.rows_of(name, DIAGNOSED_SET, trials, look) for factor, look in looks.items()}
-            for name in ("detpool-viewpoint", "detpool-control", "detpool")
+    def evaluate_planted(self) -> planted.Planted:
+        """Plays with the tables swapped and with their own, and names the cue."""
+        rows = {
+            name: [row for test in tests for row in self.rows_under(test, test.cell.name.replace(" ", "-"))]
+            for name, tests in planted.tests(self.cfg).items()
         }
+        found = planted.Planted(rows, planted.named(self.cfg))
+        print(found.text())
+        return found
 
     def export(self) -> dict[str, Any]:
         from toyshift.diagnostics.bundle_facts import bundle_facts

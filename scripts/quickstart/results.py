@@ -11,22 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from toyshift.core.files import read_json, write_json
 from toyshift.core.manifest import manifest
-from toyshift.scripts.quickstart.settings import (
-    POLICIES,
-    REPAIRED_TURN,
-    TRAINING_TOYS,
-    Config,
-)  # fmt: skip
+from toyshift.scripts.quickstart.planted import Planted
+from toyshift.scripts.quickstart.settings import POLICIES, TRAINING_TOYS, Config
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import ChangedSuccess, EvaluateConfig, ReportData, Row, SensitivityResult, Summary
-    from toyshift.diagnostics.reporting.data import Repair, Sheet, Video
+    from toyshift.diagnostics.reporting.data import Sheet, Video
     from toyshift.diagnostics.seen import Seen
     from toyshift.diagnostics.video import Rollout
 
 SHEET = 40  # objects on a contact sheet
 FILMS = (("detpool", 1, 1), ("attention-mask", 1, 1))  # policy, successes and failures of it that are filmed
-CONDITIONS = {"azimuth": "camera turned by 15 degrees", "": "training camera"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +32,7 @@ class Results:
         rows: episodes of all policies on all sets with the training look.
         sensitivity: pooling -> what it is sensitive to.
         changed: pooling -> success with each factor changed, with none, and on the training toys.
-        repair: policy (repaired, control, before) -> changed factor, "" for none -> rows.
+        planted: what became of the planted shortcut.
         verified: what `verify` said of the bundle.
         seconds: how long the stages took.
     """
@@ -45,7 +40,7 @@ class Results:
     rows: list[Row]
     sensitivity: dict[str, SensitivityResult]
     changed: dict[str, ChangedSuccess]
-    repair: dict[str, dict[str, list[Row]]]
+    planted: Planted
     verified: dict[str, Any]
     seconds: dict[str, float]
 
@@ -67,8 +62,9 @@ def write_results(cfg: Config, results: Results, side_by_side: SideBySide) -> di
 
 
 def as_json(cfg: Config, results: Results) -> dict[str, Any]:
-    """Returns success per (policy, set), what is retained of it, what policies are sensitive to, and the repair."""
-    from toyshift.diagnostics import compare, compare_all, holm, retentions, summarise, undertrained
+    """Returns success per (policy, set), what is retained of it, what policies are sensitive to, and the shortcut.
+    """
+    from toyshift.diagnostics import compare_all, retentions, summarise, undertrained
 
     summaries = summarise(results.rows)
     success = [_line(s) for s in summaries]
@@ -79,16 +75,6 @@ def as_json(cfg: Config, results: Results) -> dict[str, Any]:
         for factor, found in value["factors"].items():
             found["under"] = _line(under[factor])
         sensitivity[policy] = value | {"unchanged": _line(under[""])}
-    repaired, control = results.repair["detpool-viewpoint"], results.repair["detpool-control"]
-    differences = {factor: compare(rows, control[factor]) for factor, rows in repaired.items()}
-    corrected = holm([found.p_value for found in differences.values()])
-    repair = {
-        factor or "none": {
-            **{name: _line(summarise(by_factor[factor])[0]) for name, by_factor in results.repair.items()},
-            "repaired_minus_control": found.to_json() | {"p_holm": p},
-        }
-        for (factor, found), p in zip(differences.items(), corrected, strict=True)
-    }
     return {
         "success": success,
         "retention": [
@@ -96,7 +82,7 @@ def as_json(cfg: Config, results: Results) -> dict[str, Any]:
         ],
         "undertrained": undertrained(summaries, trained_on),
         "differences": [c.to_json() for c in compare_all(results.rows, POLICIES[0], POLICIES[1:])],
-        "sensitivity": sensitivity, "repair_viewpoint": repair, "bundle": results.verified,
+        "sensitivity": sensitivity, "shortcut": results.planted.to_json(), "bundle": results.verified,
         "training": {name: _training(cfg, name) for name in POLICIES},
         "seconds": results.seconds, "manifest": _facts(cfg, results),
     }  # fmt: skip
@@ -137,6 +123,7 @@ def _facts(cfg: Config, results: Results) -> dict[str, Any]:
 def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> ReportData:
     """Gathers everything the report shows, and records the rollout videos."""
     from toyshift.diagnostics import ReportData, compare_all, summarise
+    from toyshift.diagnostics.reporting.clips import clip_pairs
     from toyshift.diagnostics.reporting.data import SensitivityPanel
     from toyshift.diagnostics.reporting.panels import object_panel, read_curves
 
@@ -145,13 +132,15 @@ def report_data(cfg: Config, results: Results, side_by_side: SideBySide) -> Repo
     tests = [spec for spec in cfg.test_sets if spec != TRAINING_TOYS]
     sheets, pictures, names = _pictures(cfg, results, side_by_side)
     trained = [row for row in results.rows if row.policy in POLICIES]
+    clips, left_out = clip_pairs(cfg.out)
     command = f"toyshift run quickstart --out {cfg.out}" + (f" --ycb {cfg.ycb}" if cfg.ycb else "")
     return ReportData(
         title="ToyShift quickstart", ran=_sentences(cfg), success=summaries,
         trained_on=dict.fromkeys((s.policy for s in summaries), TRAINING_TOYS), seen=_seen(cfg, results),
         comparisons=compare_all(results.rows, POLICIES[0], POLICIES[1:]),
         subtitle="Policies that played with random toys, tested on those, on others, and on household objects.",
-        sensitivity=panels, repair=[_repair(cfg, results)], sheets=sheets, videos=_videos(cfg, results, side_by_side),
+        sensitivity=panels, repair=[results.planted.repair(cfg)], cards=[results.planted.card], clips=clips,
+        sheets=sheets, videos=_videos(cfg, results, side_by_side), left_out=left_out,
         objects=[object_panel(spec, trained, names[spec], pictures[spec]) for spec in reversed(tests)],
         curves=[curve for name in POLICIES for curve in read_curves(cfg.policy(name) / "metrics.jsonl", name)],
         manifest=_facts(cfg, results), commands=[command],
@@ -184,27 +173,6 @@ def _sentences(cfg: Config) -> list[str]:
         "touching nothing but the gripper.",
         "The oracle is the expert, which knows the object's pose; random draws actions uniformly.",
     ]
-
-
-def _repair(cfg: Config, results: Results) -> Repair:
-    from toyshift.diagnostics import compare, summarise
-    from toyshift.diagnostics.reporting.data import Repair, RepairLine
-
-    lines = []
-    by_policy = [results.repair[name] for name in ("detpool-viewpoint", "detpool-control", "detpool")]
-    for factor in by_policy[0]:
-        repaired, control, before = (rows[factor] for rows in by_policy)
-        line = RepairLine(
-            CONDITIONS[factor], summarise(repaired)[0], summarise(control)[0], compare(repaired, control),
-            summarise(before)[0],
-        )
-        lines.append(line)
-    text = (
-        f"{cfg.repair_episodes} demonstrations were rendered again from front cameras turned by up to "
-        f"{REPAIRED_TURN:g} degrees, actions untouched, and detpool was tuned on them and the originals for "
-        f"{cfg.repair_steps} steps. The control was tuned as long on plain copies of the same demonstrations."
-    )
-    return Repair("Viewpoint augmentation", text, lines)
 
 
 def _picture(asked: tuple[str, str]) -> Any:

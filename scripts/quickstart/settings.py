@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 POLICIES = ("detpool", "attention-mask", "mean")  # of `scripts.recipe.KINDS`, the one that is compared with first
 TRAINING_TOYS, NEW_TOYS, YCB_LIKE = "toys:train", "toys:test", "ycb-like?graspable"
 DIAGNOSED_SET = NEW_TOYS
-REPAIRED_TURN = 20.0  # the repair renders from cameras turned by up to this much [deg]; the tests turn them by 15
 
 APART = ("out", "results", "workers", "json")  # options that decide no result
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
-    Parallel, episodes=1, steps=1, batch=1, trials=1, factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1
+    Parallel, episodes=1, steps=1, batch=1, trials=1, factor_trials=1, scenes=2, planted_episodes=2, planted_steps=1,
+    planted_trials=1
 ):
     """Options of `toyshift run quickstart`; the defaults take about 25 minutes on two cores."""
 
@@ -45,19 +45,19 @@ class Config(
     """Test episodes per policy and changed factor."""
     scenes: int = 40
     """Scenes in which the action change is measured."""
-    repair_episodes: int = 150
-    """Demonstrations that the repair renders again."""
-    repair_steps: int = 500
-    """Optimiser steps of the fine-tune, and of the control beside it."""
+    planted_episodes: int = 100
+    """Demonstrations in which the table tells where the target lies, half of them on either side: an even number."""
+    planted_steps: int = 400
+    """Optimiser steps of the policy that learns from those, of the repaired one and of its control."""
+    planted_trials: int = 20
+    """Test episodes of each of those in each of four cells: two with the tables swapped, two with their own."""
     results: Path | None = None
     """Folder that gets a copy of all rows (DIR/rows), with results.json beside it (DIR.json), to be kept."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.repair_episodes > self.episodes:
-            raise ConfigError(
-                f"--repair-episodes is {self.repair_episodes}, but there are only {self.episodes} demonstrations"
-            )
+        if self.planted_episodes % 2:
+            raise ConfigError(f"--planted-episodes is {self.planted_episodes}; two sides take an even number")
 
     @property
     def test_sets(self) -> tuple[str, ...]:
@@ -91,6 +91,10 @@ class Config(
     def rows(self) -> Path:
         """Folder of the rows: a file per policy, set and look."""
         return self.out / "rows"
+
+    def planted(self, name: str) -> Path:
+        """Folder of the demonstrations that a policy of the planted shortcut learns from."""
+        return self.out / "planted" / name
 
     def policy(self, name: str) -> Path:
         return self.out / "policies" / name

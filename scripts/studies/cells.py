@@ -4,132 +4,21 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import dataclasses
-import fnmatch
-import math
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.core.files import json_hash, locked, read_json, write_json, write_text
+from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.files import json_hash, locked, read_json, write_text
 from toyshift.core.manifest import DIRTY, git_revision
 from toyshift.core.runs import claim, differences, found
-from toyshift.core.workers import Pool, worker_pool
+from toyshift.core.workers import Pool, ray_package, ray_pool, worker_pool
 from toyshift.scripts.studies.again import compare_with
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell, choose, plan, run_cells
 
-BAR = 24
 PLAY = 0.35  # seconds per episode, for estimates until cells have been measured
 TEST_SEED = 1000  # of test episodes, apart from the demonstrations'
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One piece of a study.
-
-    Attributes:
-        name: of its rows' file.
-        text: what it is, for people.
-        estimate: how long it takes by rule of thumb [s].
-        needs: names of cells that must be there before.
-    """
-
-    name: str
-    text: str
-    estimate: float
-    needs: tuple[str, ...] = ()
-
-
-def choose(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Returns the cells whose names match a pattern, and those that they need, in the study's order; all without one.
-
-    Raises:
-        UnknownNameError: a pattern matches no cell.
-    """
-    wanted: set[str] = set() if only else {cell.name for cell in cells}
-    for pattern in only:
-        found = [cell for cell in cells if fnmatch.fnmatchcase(cell.name, pattern)]
-        if not found:
-            raise UnknownNameError("cell", pattern, [cell.name for cell in cells])
-        wanted |= {name for cell in found for name in (cell.name, *cell.needs)}
-    return [cell for cell in cells if cell.name in wanted]
-
-
-def duration(seconds: float) -> str:
-    """Returns a time as "45 s", "12 min" or "3.4 h"; "an unknown time" for nan."""
-    if math.isnan(seconds):
-        return "an unknown time"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def pace(cells: Sequence[Cell], seconds: Mapping[str, float], usual: float) -> float:
-    """Returns how many times as long as estimated the measured cells took; `usual` without any."""
-    pairs = [(seconds[cell.name], cell.estimate) for cell in cells if cell.name in seconds]
-    return sum(s for s, _ in pairs) / sum(e for _, e in pairs) if pairs else usual
-
-
-def measured(clock: Path) -> dict[str, float]:
-    """Returns how long finished cells took, by name [s]."""
-    return dict(read_json(clock)) if clock.exists() else {}
-
-
-def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, usual: float = 1.0) -> dict[str, Any]:
-    """Prints what would be run, and how long by the times in `clock`; returns the same. Arguments as of `run_cells`."""
-    factor = pace(cells, measured(clock), usual)
-    missing = [cell for cell in cells if not is_done(cell)]
-    for cell in cells:
-        state = f"about {duration(factor * cell.estimate)}" if cell in missing else "done"
-        print(f"{cell.name:<34} {state:<14} {cell.text}")
-    left = factor * sum(cell.estimate for cell in missing)
-    print(f"{len(missing)} of {len(cells)} cells to run, about {duration(left)}")
-    names = {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing]}
-    return {**names, "seconds_left": None if math.isnan(left) else round(left)}
-
-
-def run_cells(
-    cells: Sequence[Cell], run: Callable[[Cell], None], is_done: Callable[[Cell], bool], clock: Path, most: int = 0,
-    minutes: float = 0.0,
-    usual: float = 1.0,
-) -> dict[str, Any]:
-    """Runs the cells that are missing, in order.
-
-    Args:
-        cells: all that are wanted.
-        run: runs one and keeps its rows; goes on where it was when it was interrupted before.
-        is_done: whether a cell's rows are there.
-        clock: JSON file of how long finished cells took [s]; those of this call are added.
-        most: stop after so many cells; 0 = all.
-        minutes: start no cell after so many minutes; 0 = no limit.
-        usual: how many times as long as estimated cells take, until some have been measured; nan where nobody knows.
-    """
-    begun = time.monotonic()
-    ran: list[str] = []
-    for cell in cells:
-        missing = [c for c in cells if not is_done(c)]  # anew each time: a cell may make an earlier one out of date
-        if cell not in missing:
-            continue
-        if (most and len(ran) >= most) or (minutes and time.monotonic() - begun > 60 * minutes):
-            break
-        done = len(cells) - len(missing)
-        factor = pace(cells, measured(clock), usual)
-        left = factor * sum(c.estimate for c in missing)
-        filled = BAR * done // len(cells)
-        bar = f"[{'#' * filled}{'.' * (BAR - filled)}] {done}/{len(cells)} cells, about {duration(left)} left"
-        now = f"{cell.name}: {cell.text} (about {duration(factor * cell.estimate)})"
-        print(f"{bar}; now {now}", file=sys.stderr, flush=True)
-        start = time.monotonic()
-        run(cell)
-        write_json(clock, measured(clock) | {cell.name: round(time.monotonic() - start, 1)})
-        ran.append(cell.name)
-    left_over = [cell.name for cell in cells if not is_done(cell)]
-    then = ": the same command goes on" if left_over else ""
-    print(f"{len(ran)} cells run, {len(left_over)} of {len(cells)} still missing{then}")
-    return {"ran": ran, "missing": left_over}
 
 
 class Study(abc.ABC):
@@ -184,7 +73,8 @@ class Study(abc.ABC):
         Raises:
             ConfigError: it is to run, and the source has changes that are not committed; or the rows that are to be
                 made anew have other settings.
-            FileError: there are no such rows.
+            FileError: there are no such rows; or a cluster's workers do not see the folders.
+            MissingDependencyError: it is to run on a cluster, and Ray is not installed.
         """
         if cfg.tabulate:
             made = self.tabulate()
@@ -203,9 +93,17 @@ class Study(abc.ABC):
         if (revision := git_revision()).endswith(DIRTY) and not cfg.allow_dirty:
             told = f"the source is {revision}: with changes that are not committed nobody can make these rows again"
             raise ConfigError(f"{told}; commit them (`git status`), or run with --allow-dirty")
+        if cfg.ray:
+            ray_package()  # before anything is written
         self.check()
         with locked(cfg.work_dir / "study"):
-            done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
+            if cfg.ray:
+                from toyshift.scripts.studies.cluster import for_workers, run_cells_elsewhere
+
+                with ray_pool(cfg.ray, cfg.workers) as pool:
+                    done = run_cells_elsewhere(self, cells, for_workers(self, cfg), pool, cfg.cells, cfg.minutes)
+            else:
+                done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)
         made = done | {"table": self.tabulate()}
         return made | compare_with(self.rows, there / "rows") if there else made
 
@@ -250,6 +148,11 @@ def require_equal(rows: Path, now: Mapping[str, Any], there: Mapping[str, Any]) 
 def pool_of(processes: int) -> contextlib.AbstractContextManager[Pool | None]:
     """Returns so many processes for a cell's evaluations; none for one, which plays in this one."""
     return worker_pool(processes) if processes > 1 else contextlib.nullcontext()
+
+
+def made_once(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Waits until no other cell makes a folder that several share, or works in it; another worker may run that."""
+    return locked(folder.with_name(f"{folder.name}.made"))
 
 
 def _file(cell: str) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
-from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
+from toyshift.scripts.studies.cells import TEST_SEED, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import (
@@ -47,6 +47,7 @@ from toyshift.scripts.studies.planted import (
     swapped_rows,
     with_holm,
 )
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import PairedDifference, Row

@@ -19,7 +19,7 @@ from toyshift.core.choices import SeenFactor
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.workers import core_count
-from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
+from toyshift.scripts.studies.cells import TEST_SEED, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import (
@@ -33,6 +33,7 @@ from toyshift.scripts.studies.planted import (
     share_text,
     shares_of,
 )
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row

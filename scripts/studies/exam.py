@@ -23,7 +23,7 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
-from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
+from toyshift.scripts.studies.cells import TEST_SEED, Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import markdown_table, percents
 from toyshift.scripts.studies.options import StudyConfig
 from toyshift.scripts.studies.planted import (
@@ -35,6 +35,7 @@ from toyshift.scripts.studies.planted import (
     recipe,
     swapped_cells,
 )
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row

@@ -21,9 +21,10 @@ from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
 from toyshift.scripts.evaluate import row_names
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, require_equal, write_page
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, no_rows, require_equal, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row

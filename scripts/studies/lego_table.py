@@ -24,9 +24,10 @@ from toyshift.policies.parts import Encoder
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, Cell, Study, pool_of
+from toyshift.scripts.studies.cells import PLAY, Study, made_once, pool_of
 from toyshift.scripts.studies.lego_search import BEYOND_RATES, Choice, Try, next_choice, ranked
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 TRAINING_TOYS, YCB_LIKE = "toys:train", "ycb-like?graspable"
 REFERENCES = ("oracle", "random")
@@ -369,10 +370,12 @@ class LegoTable(Study):
 
         where = TRAINED_IN[PLAIN if scene == LONG else scene]
         folder = self.cfg.work_dir / f"demos-{PLAIN if scene == LONG else scene}-s{seed}"
-        collect(CollectConfig(
+        asked = CollectConfig(
             TRAINING_TOYS, self.grid.demos, folder, workers=self.cfg.processes, seed=self.cfg.seed + seed,
             shift=where.shift, clutter=where.clutter or None,
-        ))
+        )
+        with made_once(folder):
+            collect(asked)
         return str(folder)
 
     def policy(self, pooling: str, choice: Choice) -> PolicyConfig:

@@ -1,8 +1,9 @@
-"""Success against the quality of the masks: spoilt in different ways and by so much, or found by the built-in detector.
+"""Success against the quality of the masks: spoilt in different ways and by so much, or found in the images.
 
 toyshift study mask-iou --policy runs/detpool
 toyshift study mask-iou --policy runs/detpool --policy runs/mask-channel --objects ycb:DIR?graspable --trials 100
 toyshift study mask-iou --policy runs/detpool --errors mask-offset --levels 3 5 --clutter 2-6
+toyshift study mask-iou --policy runs/detpool --errors --providers background colour box --trials 100 --clutter ""
 toyshift study mask-iou --results results/mask_iou --docs docs --tabulate          the committed rows and their page
 """
 
@@ -21,11 +22,13 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import json_hash, whole_files, write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
+from toyshift.policies.masks.providers import PROVIDERS, is_provider, row_of
 from toyshift.scripts.evaluate import row_names
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, require_equal, write_page
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, no_rows, require_equal, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -50,6 +53,8 @@ class Config(StudyConfig, trials=1):
     """Ways in which masks are spoilt: shifts of masks (docs/shifts.md)."""
     levels: tuple[int, ...] = (1, 2, 3, 4, 5)
     """Their levels; true masks and the detector's are played in any case."""
+    providers: tuple[str, ...] = ()
+    """Further mask providers beside the detector: background, colour, box, track:FOLDER (docs/policies.md)."""
     clutter: str = "4"
     """How many others lie on the table in the second scene: a number or a range such as 2-6; "" leaves it out."""
     trials: int = 50
@@ -65,6 +70,8 @@ class Config(StudyConfig, trials=1):
         known = [name for name, row in SHIFT_FACTORS.items() if "mask" in row.apply]
         if unknown := [name for name in self.errors if name not in known]:
             raise UnknownNameError("shift of masks", unknown[0], known)
+        for text in self.providers:
+            row_of(text)  # refuses what it does not know
         if not set(self.levels) <= set(range(1, LEVELS + 1)):
             raise ConfigError(f"--levels must be from 1 to {LEVELS}: true masks, level 0, are played in any case")
 
@@ -85,7 +92,7 @@ class Case:
 
     Attributes:
         scene: ALONE or CLUTTER.
-        masks: TRUTH, DETECTOR or a shift of masks.
+        masks: TRUTH, a mask provider or a shift of masks.
         level: of the shift.
     """
 
@@ -95,7 +102,8 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"{self.scene}-{self.masks}" + (f"-{self.level}" if self.level else "")
+        masks = self.masks.replace("/", "-").replace(":", "-")  # of a folder
+        return f"{self.scene}-{masks}" + (f"-{self.level}" if self.level else "")
 
     @property
     def shift(self) -> str:
@@ -112,12 +120,13 @@ class Case:
         return f"{'share' if row.unit == '1' else row.unit} {round(row.at(self.level), 6):g}"
 
 
-def cases(errors: Sequence[str], levels: Sequence[int], clutter: bool) -> list[Case]:
-    """Returns what a policy is tested with, the true masks of a scene first."""
-    out = [Case(ALONE, TRUTH), Case(ALONE, DETECTOR), *(Case(ALONE, name, n) for name in errors for n in levels)]
+def cases(errors: Sequence[str], levels: Sequence[int], clutter: bool, providers: Sequence[str] = ()) -> list[Case]:
+    """Returns what a policy is tested with, the true masks of a scene first, then those found in its images."""
+    found = tuple(dict.fromkeys((TRUTH, DETECTOR, *providers)))
+    out = [*(Case(ALONE, name) for name in found), *(Case(ALONE, name, n) for name in errors for n in levels)]
     if clutter:
-        wrong = [Case(CLUTTER, WRONG, n) for n in levels if WRONG in errors]
-        out += [Case(CLUTTER, TRUTH), Case(CLUTTER, DETECTOR), *wrong]
+        out += [Case(CLUTTER, name) for name in found]
+        out += [Case(CLUTTER, WRONG, n) for n in levels if WRONG in errors]
     return out
 
 
@@ -132,7 +141,7 @@ class MaskIou(Study):
         self.parts = {
             f"{name}-{objects.replace(':', '-')}-{case.name}": (policy, name, case)
             for policy, name in row_names(cfg.policy).items()
-            for case in cases(cfg.errors, cfg.levels, bool(cfg.clutter))
+            for case in cases(cfg.errors, cfg.levels, bool(cfg.clutter), cfg.providers)
         }
 
     def env_kwargs(self, case: Case) -> dict[str, Any]:
@@ -197,7 +206,7 @@ class MaskIou(Study):
         from toyshift.envs.render.renderer import gl_renderer_name
 
         cfg, (policy, name, case) = self.cfg, self.parts[cell.name]
-        env = EnvSpec(self.env_kwargs(case), DETECTOR if case.masks == DETECTOR else TRUTH)
+        env = EnvSpec(self.env_kwargs(case), TRUTH if case.level else case.masks)
         config = EvaluateConfig(
             policy, cfg.objects, cfg.trials, seed=cfg.seed + TEST_SEED, name=name, shift=case.shift, env=env
         )
@@ -242,7 +251,9 @@ def found_rows(folder: Path) -> dict[tuple[str, str], dict[Case, list[Row]]]:
     if not groups:
         raise no_rows(folder, "mask-iou --policy DIR")
     errors = [name for name, row in SHIFT_FACTORS.items() if "mask" in row.apply]
-    order = cases(list(dict.fromkeys((*ERRORS, *errors))), range(1, LEVELS + 1), clutter=True)
+    played_with = {case.masks for played in groups.values() for case in played if is_provider(case.masks)}
+    providers = sorted(played_with, key=lambda text: (list(PROVIDERS).index(text.partition(":")[0]), text))
+    order = cases(list(dict.fromkeys((*ERRORS, *errors))), range(1, LEVELS + 1), clutter=True, providers=providers)
     return {group: {case: played[case] for case in order if case in played} for group, played in groups.items()}
 
 
@@ -286,7 +297,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def draw(docs: Path, lines: list[dict[str, Any]]) -> list[Path]:
-    """Draws a figure for each policy and set: a curve per way of spoiling masks, a point for the detector."""
+    """Draws a figure for each policy and set: a curve per way of spoiling masks, a point for each provider."""
     from toyshift.scripts.studies.charts import curve_chart
 
     charts = []
@@ -294,7 +305,7 @@ def draw(docs: Path, lines: list[dict[str, Any]]) -> list[Path]:
         own = [x for x in lines if (x["policy"], x["set"]) == (policy, spec) and x["mask_iou"] is not None]
         curves = []
         for scene, masks in dict.fromkeys((x["scene"], x["masks"]) for x in own if x["masks"] != TRUTH):
-            first = [TRUTH] if masks != DETECTOR else []
+            first = [] if is_provider(masks) else [TRUTH]
             shown = [x for x in own if x["scene"] == scene and x["masks"] in (masks, *first)]
             drawn = [(x["mask_iou"], x["rate"], *x["clustered_objects_95"]) for x in shown]
             curves.append((masks + (" in clutter" if scene == CLUTTER else ""), drawn))

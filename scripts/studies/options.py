@@ -6,14 +6,14 @@ import dataclasses
 from pathlib import Path
 
 from toyshift.core.errors import ConfigError
-from toyshift.scripts.options import Parallel
+from toyshift.scripts.options import Clustered
 
 MOST_SEEDS = 1000  # a study lists all of its cells before it starts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StudyConfig(Parallel, cells=0, minutes=0):
-    """Options of a study; with one worker it plays in this process."""
+class StudyConfig(Clustered, cells=0, minutes=0):
+    """Options of a study; with one worker it plays in this process, on a cluster each worker runs a cell by itself."""
 
     out: Path
     """Folder of work: demonstrations, policies, unfinished rows."""
@@ -40,6 +40,11 @@ class StudyConfig(Parallel, cells=0, minutes=0):
         if self.from_scratch and (not self.results or self.docs):
             told = "--from-scratch takes --results DIR, the rows to make anew (such as results/recipe), and no --docs"
             raise ConfigError(told)
+
+    @property
+    def processes(self) -> int:
+        """Of a cell, which has one worker to itself on a cluster."""
+        return 1 if self.ray else super().processes
 
     @property
     def work_dir(self) -> Path:

@@ -17,6 +17,7 @@ from toyshift.policies.parts import Pooling
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import STATE
+from toyshift.scripts.studies.cells import made_once
 
 if TYPE_CHECKING:
     from toyshift.core.workers import Pool
@@ -100,7 +101,8 @@ def collect_places(
     from toyshift.data.collecting.fragment_folder import collect_fragments
 
     plain = design or PlantedCue("light", 0.0, 0.0).design()
-    collect_fragments(plain, CollectConfig(objects, demos, out, workers=workers, seed=seed))
+    with made_once(out):
+        collect_fragments(plain, CollectConfig(objects, demos, out, workers=workers, seed=seed))
     return out
 
 
@@ -108,7 +110,8 @@ def dress(cue: PlantedCue, places: Path, out: Path, seed: int, workers: int) -> 
     """Renders demonstrations again with a cue; returns the folders of the sub-datasets."""
     from toyshift.augment import augment_cue
 
-    made = augment_cue(places, out, **dataclasses.asdict(cue), seed=seed, workers=workers)
+    with made_once(out):
+        made = augment_cue(places, out, **dataclasses.asdict(cue), seed=seed, workers=workers)
     return tuple(part["out"] for part in made["parts"])
 
 

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.scripts.recipe import best_recipe, quickstart_recipe
-from toyshift.scripts.studies.cells import Cell, Study, no_rows, pool_of, write_page
+from toyshift.scripts.studies.cells import Study, no_rows, pool_of, write_page
 from toyshift.scripts.studies.figures import figures, markdown_table, percents, points
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row

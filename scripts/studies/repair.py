@@ -16,7 +16,7 @@ import bisect
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import read_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, pool_of
 from toyshift.scripts.studies.lego_search import Choice, Try, ranked
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, recipe
@@ -39,9 +39,10 @@ from toyshift.scripts.studies.repair_entries import (
     Entry,
     chosen_entries,
 )
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
-    from toyshift.diagnostics import Row
+    from toyshift.diagnostics import EvaluateConfig, Row
     from toyshift.policies.training.config import TrainConfig
 
 TOYS = "toys:train"
@@ -267,6 +268,14 @@ class RepairStudy(Study):
 
     # ---------------------------------------------------------------- running
 
+    def conduct(self, cfg: StudyConfig, only: Sequence[str] = ()) -> dict[str, Any]:
+        made = super().conduct(cfg, only)
+        if made.get("table", {}).get("missing") == []:
+            from toyshift.scripts.studies.repair_films import film_repairs
+
+            made["films"] = film_repairs(self, made["table"])
+        return made
+
     def run(self, cell: Cell) -> None:
         """Repairs, trains and tests one policy and keeps its rows; every part of it goes on where it was."""
         from toyshift.diagnostics import write_rows
@@ -274,12 +283,10 @@ class RepairStudy(Study):
 
         part = self.parts[cell.name]
         entry, seed = self.entries[part.entry], self.cfg.seed + part.seed
-        folder = self.cfg.work_dir / "cells" / cell.name
         facts: dict[str, Any] = {"part": part._asdict(), "entry": dataclasses.asdict(entry), "disparity": DISPARITY}
-        policy = ORACLE
+        policy, folder = ORACLE, self.folder_of(part)
         if entry.trained:
             rate = self.rate(part)
-            folder /= f"{rate:g}"
             policy, made = self.policy(part, rate, folder)
             facts |= {"lr": rate, **made}
         rows = [] if facts.get("refused") else self.play(part, policy, folder / "rows")
@@ -295,6 +302,12 @@ class RepairStudy(Study):
         """Returns the learning rate of a cell: of a try its own, else the best of the tries."""
         return self.cfg.rates[part.tried - 1] if part.tried else ranked(self.searched(part.entry))[0].lr
 
+    def folder_of(self, part: RepairCell) -> Path:
+        """Returns the folder of a cell's trainings and unfinished rows; one that learns at another rate has another."""
+        name = try_name(part.entry, part.tried) if part.tried else f"{part.bed}-{part.entry}-s{part.seed}"
+        folder = self.cfg.work_dir / "cells" / name
+        return folder / f"{self.rate(part):g}" if self.entries[part.entry].trained else folder
+
     def searched(self, name: str) -> list[Try]:
         """Returns what came of an entry's tries: successes with nothing swapped, and the loss on held-out episodes."""
         from toyshift.diagnostics import read_rows, read_rows_manifest
@@ -307,16 +320,24 @@ class RepairStudy(Study):
         return tries
 
     def play(self, part: RepairCell, policy: str, folder: Path) -> list[Row]:
-        """Returns the rows of a cell's tests; those of a try have starts of their own."""
-        from toyshift.diagnostics import EvaluateConfig, evaluate
+        """Returns the rows of a cell's tests."""
+        from toyshift.diagnostics import evaluate
 
         rows: list[Row] = []
-        seed, purpose = self.cfg.seed + part.seed, "validation" if part.tried else "test"
         with pool_of(self.cfg.processes) as pool:
-            for name, test in played_by(part, self.trials(part)).items():
-                config = EvaluateConfig(policy, TOYS, seed=TEST_SEED + seed, name=part.entry, purpose=purpose, **test)
+            for name, config in self.tests(part, policy).items():
                 rows += evaluate(config, folder / f"{name.replace(' ', '-')}.parquet", 0, pool=pool)
         return rows
+
+    def tests(self, part: RepairCell, policy: str) -> dict[str, EvaluateConfig]:
+        """Returns what a cell plays, by name; a try has starts of its own."""
+        from toyshift.diagnostics import EvaluateConfig
+
+        seed, purpose = TEST_SEED + self.cfg.seed + part.seed, "validation" if part.tried else "test"
+        return {
+            name: EvaluateConfig(policy, TOYS, seed=seed, name=part.entry, purpose=purpose, **test)
+            for name, test in played_by(part, self.trials(part)).items()
+        }
 
     # ---------------------------------------------------------------- data
 
@@ -331,7 +352,9 @@ class RepairStudy(Study):
         if part.bed == NATURAL:
             from toyshift.data import CollectConfig, collect
 
-            collect(CollectConfig(TOYS, demos, out, workers=workers, seed=seed, shift=OTHER_TABLES if clean else ""))
+            shift = OTHER_TABLES if clean else ""
+            with made_once(out):
+                collect(CollectConfig(TOYS, demos, out, workers=workers, seed=seed, shift=shift))
         else:
             places = collect_places(folder / f"places-s{part.seed}", TOYS, demos, seed, workers)
             dress(PlantedCue(part.bed, DISPARITY, 0.0 if clean else 1.0), places, out, seed, workers)
@@ -356,7 +379,7 @@ class RepairStudy(Study):
         if why := refusal_of_data(spec, source):
             return (), {"spec": spec, "refused": why}
         clock = out.with_name(f"{out.name}.json")
-        with timed(clock, "data"):
+        with made_once(out), timed(clock, "data"):
             made = augment(spec, source, out, self.cfg.seed + part.seed, self.cfg.processes)
         facts = {"spec": spec, "data_seconds": read_json(clock)["data"], "episodes": made["episodes"]}
         return tuple(one["out"] for one in made["parts"]), facts

@@ -67,7 +67,7 @@ def tabulate(cells: Cells) -> dict[str, Any]:
             groups.setdefault((facts["part"]["bed"], facts["part"]["entry"]), []).append((facts, rows))
     ordered = dict(sorted(groups.items(), key=lambda item: _order(*item[0])))
     lines = [_line(bed, seeds) for (bed, _), seeds in ordered.items()]
-    split = {key: _split(seeds) for key, seeds in ordered.items()}
+    split = {key: split_rows(seeds) for key, seeds in ordered.items()}
     for line in lines:
         own = split[line["bed"], line["entry"]]
         line["against"] = {
@@ -92,7 +92,7 @@ def _order(bed: str, entry: str) -> tuple[int, int]:
     return [*TITLES].index(bed), names.index(entry) if entry in names else len(names)
 
 
-def _split(seeds: Cells) -> dict[str, list[Row]]:
+def split_rows(seeds: Cells) -> dict[str, list[Row]]:
     """Returns the rows of all seeds: as in training, with the shortcut's cue otherwise, and on other tables."""
     out: dict[str, list[Row]] = {ID: [], OOD: [], ELSEWHERE: []}
     for facts, rows in seeds:
@@ -123,9 +123,9 @@ def _line(bed: str, seeds: Cells) -> dict[str, Any]:
     }  # fmt: skip
     if refused:
         return line
-    rows = _split(seeds)
+    rows = split_rows(seeds)
     for what in (ID, OOD, ELSEWHERE):
-        line[what] = _share(rows[what], [_split([one])[what] for one in seeds])
+        line[what] = _share(rows[what], [split_rows([one])[what] for one in seeds])
     line["dsl"] = line["by_chance"] = None
     if bed != NATURAL:
         found = _swapped(seeds)

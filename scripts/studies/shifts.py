@@ -27,8 +27,9 @@ from toyshift.policies.remote.options import is_remote
 from toyshift.scripts.evaluate import REFERENCES, row_names
 from toyshift.scripts.options import Asking
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, pool_of
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, pool_of
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 from toyshift.scripts.studies.shift_results import BELONGS, CONTROL, FACTOR, NAME, PAIRS, known_rates, write_results
 
 if TYPE_CHECKING:

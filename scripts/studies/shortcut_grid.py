@@ -25,7 +25,7 @@ from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.policies.config import NO_STATE
 from toyshift.scripts.recipe import STATE
-from toyshift.scripts.studies.cells import TEST_SEED, Cell, Study, no_rows, pool_of, write_page
+from toyshift.scripts.studies.cells import TEST_SEED, Study, made_once, no_rows, pool_of, write_page
 from toyshift.scripts.studies.dsl import PAPER
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
@@ -49,6 +49,7 @@ from toyshift.scripts.studies.planted import (
     swapped_rows,
     with_holm,
 )
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.dials import Fragmentation, SubDataset
@@ -280,7 +281,8 @@ class ShortcutGrid(Study):
             places = collect_places(there, TOYS, cfg.demos, seed, workers, strips_of_places())
             return dress_parts(point.parts(), CUE, places, out, seed, workers)
         there = cfg.work_dir / f"pick-s{number}"
-        collect(CollectConfig(PICK_TOYS, cfg.demos, there, workers=workers, seed=seed, task="pick", clutter=1))
+        with made_once(there):
+            collect(CollectConfig(PICK_TOYS, cfg.demos, there, workers=workers, seed=seed, task="pick", clutter=1))
         ids = list(load_objects(PICK_TOYS).ids)
         first, second = (Cue(view, CUE) for view in point.views())
         looks = CueByTarget(first, second, tuple(i for i in ids if half_of(i, ids)))

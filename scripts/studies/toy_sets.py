@@ -18,9 +18,10 @@ from toyshift.core.manifest import manifest
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_recipe
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Cell, Study, no_rows, pool_of
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, no_rows, pool_of
 from toyshift.scripts.studies.figures import figures, percents, points
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import PairedDifference, Row
@@ -191,8 +192,9 @@ class ToyStudy(Study):
 
         cfg, kind = self.toy_cfg, self.kinds[cell.name]
         data, folder = self.demonstrations(kind), cfg.work_dir / "policies" / cell.name
-        done = train(self.recipe(kind, data, folder))
-        shutil.rmtree(data / ".cache", ignore_errors=True)  # decoded frames, three times the size of the dataset
+        with made_once(data):  # policies of other sizes read the same frames
+            done = train(self.recipe(kind, data, folder))
+            shutil.rmtree(data / ".cache", ignore_errors=True)  # decoded frames, three times the size of the dataset
         called, path = cell.name.rpartition("-s")[0], self.path(cell.name)
         names = [set_name(spec) for spec in cfg.sets]
         # what was played on other sets before (YCB-like ones, when there were no real ones) stays
@@ -219,13 +221,14 @@ class ToyStudy(Study):
         name = f"{kind.distribution}-t{kind.toys}-d{kind.demos}-s{kind.seed}"
         folder = cfg.work_dir / "demonstrations" / name
         fewer = [k.demos for k in self.kinds.values() if k.anew(demos=kind.demos, size=kind.size) == kind]
-        if (smaller := max((d for d in fewer if d < kind.demos), default=0)) and not folder.exists():
-            before = self.demonstrations(kind.anew(demos=smaller))
-            with atomic_dir(folder) as temporary:
-                shutil.copytree(before, temporary, ignore=shutil.ignore_patterns(".cache"), dirs_exist_ok=True)
         workers = cfg.processes if cfg.processes > 1 else 0
         root = cfg.seed + kind.seed
-        collect(CollectConfig(kind.objects(cfg.seed), kind.demos, folder, workers=workers, seed=root))
+        with made_once(folder):
+            if (smaller := max((d for d in fewer if d < kind.demos), default=0)) and not folder.exists():
+                before = self.demonstrations(kind.anew(demos=smaller))
+                with made_once(before), atomic_dir(folder) as temporary:
+                    shutil.copytree(before, temporary, ignore=shutil.ignore_patterns(".cache"), dirs_exist_ok=True)
+            collect(CollectConfig(kind.objects(cfg.seed), kind.demos, folder, workers=workers, seed=root))
         return folder
 
     def recipe(self, kind: ToyCell, data: Path, out: Path) -> TrainConfig:

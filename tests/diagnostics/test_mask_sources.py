@@ -11,11 +11,12 @@ import pytest
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.diagnostics.actors import EnvSpec, FolderActor, make_grasp_env
+from toyshift.diagnostics.empty_table import empty_table, moving_cameras
 from toyshift.diagnostics.evaluation import EvaluateConfig, run_key
-from toyshift.diagnostics.mask_sources import mask_source, target_ious
+from toyshift.diagnostics.mask_sources import mask_source, needs_simulator, target_ious
 from toyshift.policies import Policy, PolicyConfig
 from toyshift.policies.act.torch_policy import TorchPolicy
-from toyshift.policies.detectors import ColourDetector
+from toyshift.policies.masks.detector import ColourDetector
 
 
 def iou(a, b):
@@ -87,6 +88,59 @@ def test_the_detector_finds_toys(env, episode):
     assert {int(v) for c in truth for v in np.unique(first[c])} <= {0, 1}
 
 
+@pytest.mark.parametrize(("masks", "least"), [("background", 0.9), ("colour", 0.9), ("box", 0.5)])
+@pytest.mark.parametrize("episode", [1, 2])  # 0 is a thin ring, of which a box holds a small part
+def test_providers_find_toys(env, masks, least, episode):
+    truth, (first, second) = shown(env, masks, episode)
+    for seen in (first, second):
+        assert all(iou(seen[c], truth[c]) > least for c in truth)
+        assert {int(v) for c in truth for v in np.unique(seen[c])} <= {0, 1}
+    if masks == "box":  # the box around the true mask, and nothing else of the truth
+        assert all((first[c] == 1).sum() == boxed(truth[c] == 1) for c in truth)
+
+
+def boxed(found):
+    rows, columns = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
+    return (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
+
+
+def test_the_empty_table_is_the_scene_without_its_objects_and_nothing_moves():
+    world = make_grasp_env("toys:test?n=4", image_size=48, clutter=2)
+    try:
+        before = world.reset(seed=0, options={"episode": 0})[0]
+        state, pictures = world.sim_state(), empty_table(world)
+        np.testing.assert_array_equal(world.sim_state(), state)
+        after = world.observe()
+        for camera, picture in pictures.items():
+            np.testing.assert_array_equal(after["pixels"][camera], before["pixels"][camera])
+            rest = np.isin(before["masks"][camera], (0, 3))
+            np.testing.assert_array_equal(picture[rest], before["pixels"][camera][rest])
+            assert (picture != before["pixels"][camera])[~rest].any(-1).mean() > 0.95
+        assert moving_cameras(world) == {"wrist"}
+    finally:
+        world.close()
+    with pytest.raises(ConfigError, match="give background:FOLDER"):
+        empty_table(types.SimpleNamespace())
+
+
+def test_a_target_that_no_camera_shows_yet_is_prompted_once_one_does():
+    truth = {"front": np.zeros((20, 20), np.uint8)}
+    world, images = types.SimpleNamespace(true_masks=lambda: truth), {"front": np.zeros((20, 20, 3), np.uint8)}
+    images["front"][5:10, 5:10] = 255
+    source = mask_source("box")
+    source.reset(0, 0, world)
+    assert not source.shown({"pixels": images})["masks"]["front"].any()
+    truth["front"][5:10, 5:10] = 1
+    np.testing.assert_array_equal(source.shown({"pixels": images})["masks"]["front"], truth["front"])
+
+
+@pytest.mark.parametrize(("text", "needed"), [
+    ("truth", True), ("noisy:0.6", True), ("background", True), ("colour", True), ("box", True), ("detector", False),
+])
+def test_what_needs_the_simulator_or_a_person(text, needed):
+    assert needs_simulator(mask_source(text)) is needed
+
+
 def test_a_provider_of_ones_own(env, monkeypatch):
     monkeypatch.setitem(sys.modules, "my_detector", types.SimpleNamespace(Everything=Everything))
     _, (first, _) = shown(env, "my_detector:Everything")
@@ -105,7 +159,7 @@ def test_masks_are_part_of_the_run(env):
     "text",
     [
         "noisy", "noisy:0", "noisy:1.5", "noisy:half", "detektor", "no.such.module:thing",
-        "toyshift.policies.detectors:Nothing",
+        "toyshift.policies.masks.detector:Nothing", "track", "box:3", "background:",
     ],
 )
 def test_bad_input(text):

@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.diagnostics import measures
 from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Measure
+from toyshift.diagnostics.measuring import learning_truths
 from toyshift.diagnostics.measuring.planted import case_or_law, misses, rows_of
 from toyshift.diagnostics.measuring.self_test import Truth
 from toyshift.diagnostics.rows import write_rows
@@ -137,6 +139,53 @@ def test_what_is_named_must_be_of_what_is_given(tmp_path: Path, capsys: pytest.C
         diagnose.Config(rows=("a",), data=(tmp_path,))
     assert run(["diagnose", "--list"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == [m.name for m in MEASURES]
+
+
+def test_extra_measures_are_asked_by_name_or_with_all(tmp_path: Path) -> None:
+    def names(*measure: str, **given: object) -> set[str]:
+        return {m.name for m in diagnose.Config(measure=measure, **given).measures}  # type: ignore[arg-type]
+
+    extra = {m.name for m in MEASURES if m.extra}
+    assert {"coherence", "bits", "novelty", "dissociation", "monitor", "sparse", "sets"} == extra
+    every = {m.name for m in MEASURES if m.needs == POLICY}
+    assert names(policy=("p",)) == every - extra
+    assert names("all", policy=("p",)) == names("all", "bits", policy=("p",)) == every
+    assert names("bits", policy=("p",)) == {"bits"}
+    assert names("all", rows=("a",)) == names(rows=("a",))
+    assert diagnose.Config(policy=("p",), measure=("all",)).file.name == "sensitivity.json"
+    assert names(self_test=True) == {m.name for m in MEASURES}
+    with pytest.raises(ConfigError, match="--base is what one policy was tuned from; there are 2"):
+        diagnose.Config(policy=("p", "q"), base="b")
+    with pytest.raises(ConfigError, match="--measure bits cannot be taken of ws://a:1: it looks into the network"):
+        diagnose.Config(policy=("ws://a:1",), measure=("bits",))
+    assert diagnose.Config(policy=("ws://a:1",), measure=("all",)).measures  # what cannot be asked of it is left out
+
+
+def flipped(found: dict[int, Any]) -> dict[int, Any]:
+    return {1: found[30], 30: found[1]}
+
+
+@pytest.mark.parametrize(("name", "place", "changed"), [
+    ("coherence", "planted.aligned_gradients", lambda real: lambda n, share: real(n, min(1.0, share + 0.05))),
+    ("bits", "planted.gaussian_hypotheses", lambda real: lambda nats, seed: real(nats + 0.5, seed=seed)),
+    ("novelty", "planted.tuned", lambda real: lambda added, noise, seed=0, deals=19: real(0.0, noise, seed, deals=19)),
+    ("dissociation", "dissociation", lambda real: lambda seen, new, *rest: real(new, seen, *rest)),
+    ("monitor", "planted.xor_clusters", lambda real: lambda seed: flipped(real(seed))),
+    ("sparse", "auroc", lambda real: lambda values, positive: real(-values, positive)),
+    ("sets", "planted.several_objects", lambda real: lambda *given: (real(*given)[0], 1 - real(*given)[1][::-1])),
+])  # fmt: skip
+def test_a_measure_that_is_perturbed_is_wrong(
+    name: str, place: str, changed: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each planted truth of these can fail: data or measure are changed a little, and the self-test says so."""
+    owner: Any = learning_truths
+    *path, last = place.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    monkeypatch.setattr(owner, last, changed(getattr(owner, last)))
+    monkeypatch.setattr(learning_truths, "SPARSE_STEPS", 5)
+    measure = next(measure for measure in MEASURES if measure.name == name)
+    assert not all(truth.ok for truth in measure.truths())
 
 
 def test_some_measures_do_not_take_the_place_of_all(tmp_path: Path) -> None:

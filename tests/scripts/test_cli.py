@@ -307,6 +307,7 @@ def test_values_out_of_range_exit_with_two(words: list[str], culprit: str, capsy
 ASKED = {  # required, but not by type
     "evaluate": ["--policy", "oracle"], "study mask-iou": ["--tabulate"],
     "study latency": ["--tabulate"], "study shifts": ["--tabulate"],
+    "masks try": ["--data", "x"], "robot check": ["--image", "front=x.png"],
 }  # fmt: skip
 CHOSEN = {"--factor": "table"}  # of options that take one of a few words
 

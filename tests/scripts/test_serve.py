@@ -113,6 +113,8 @@ def test_a_bundle_is_evaluated_without_torch(bundle, without_torch, tmp_path):
         ({"tls_cert": Path("cert.pem")}, ConfigError, "--tls-cert and --tls-key go together"),
         ({"masks": "truth"}, ConfigError, "truth needs the simulator"),
         ({"masks": "noisy:0.5"}, ConfigError, "noisy:0.5 needs the simulator"),
+        ({"masks": "background"}, ConfigError, "background needs the simulator"),
+        ({"masks": "colour"}, ConfigError, "colour needs the simulator, or somebody who shows it the target"),
         ({"masks": "os:getcwd"}, ConfigError, "has no method masks"),
         ({"dialect": "droid"}, ConfigError, "acts in eef_delta, DROID's clients execute joint_delta"),
         ({"robot": "panda"}, ConfigError, "--robot panda goes with --dialect droid"),

@@ -97,6 +97,31 @@ def test_every_look_is_seen_under_every_change() -> None:
     assert (found.shown[""].masks["front"] == MASK_TARGET).sum() == 18 * 64  # also where the network needs none
 
 
+def test_what_the_expert_does_from_a_look_on_is_noted() -> None:
+    """Its k-th action is (k, 2 k, 9): clipped to the contract, in the units of the policy, from each look on."""
+
+    class Counting(Expert):
+        def reset(self, world: World, seed: int, episode: int) -> None:
+            self.count = 0
+
+        def actions(self, world: World) -> Any:
+            self.count += 1
+            return np.array([[0.1 * self.count, 0.2 * self.count, 9.0]], dtype=np.float32)
+
+    policy = network("mean")  # chunks of 2
+    policy.normalise_action.std.copy_(torch.tensor([0.5, 1.0, 2.0]))
+    config = SensitivityConfig(scenes=2, looks=3, factors={})
+    found = _looked_at(TorchPolicy("p", policy), Counting(), World(), ("0",), config)  # type: ignore[arg-type]
+    assert found.right is not None
+    right = found.right.reshape(2, 3, 2, 3)
+    assert np.array_equal(right[0], right[1], equal_nan=True)
+    assert np.allclose(right[0, 0], [[0.2, 0.2, 0.5], [0.4, 0.4, 0.5]])  # actions 1 and 2
+    at = int(found.shown[""].state[1, 1])  # of the second look, how many came before
+    assert np.allclose(right[0, 1, 0], [0.2 * (at + 1), 0.2 * (at + 1), 0.5])
+    assert np.allclose(right[0, 2, 0], [1.2, 1.0, 0.5])  # the last one, the sixth
+    assert np.isnan(right[0, 2, 1]).all()  # then the episode is over
+
+
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_parts_are_the_network(pooling: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches and parts change nothing: the actions are those of `predict`."""

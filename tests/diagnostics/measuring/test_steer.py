@@ -9,7 +9,7 @@ import torch
 from toyshift.core.arrays import Array
 from toyshift.diagnostics.measuring.finding import Finding
 from toyshift.diagnostics.measuring.planted_networks import network, scenes
-from toyshift.diagnostics.measuring.steer import directions_of, steered, steering
+from toyshift.diagnostics.measuring.steer import directions_of, pairs_of, steered, steering
 
 OBJECTS = [str(i // 3) for i in range(60)]
 LEVEL = np.arange(60) // 3 % 2 + 1
@@ -85,7 +85,12 @@ def test_what_is_undefined_says_why() -> None:
 
 
 def test_a_network_is_steered_by_what_it_reads() -> None:
-    table, colour = steered(scenes(network("mean", "images")))
+    looked = scenes(network("mean", "images"))
+    table, colour = steered(looked)
+    pairs = pairs_of(looked, "of these")
+    assert pairs.base.shape == pairs.of("table")[1].shape == (48, 32)  # two views, and not the state
+    assert not np.allclose(pairs.base, pairs.changed["table"])
+    assert np.array_equal(pairs.levels["table"], looked.levels["table"])
     assert (table.subject, colour.subject) == ("planted, table", "planted, object_colour")
     assert table.value.low > 0.9
     still, _ = steered(scenes(network("detpool", "images")))

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ActionContract, ObservationContract
+from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
 from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.lerobot import finalize
-from toyshift.diagnostics.reporting.clips import clip_pairs
+from toyshift.diagnostics.reporting.clips import clip_pairs, played_pairs
 from toyshift.diagnostics.reporting.data import ReportData
+from toyshift.diagnostics.reporting.found import FoundStudy
 from toyshift.diagnostics.reporting.gather import gather
 from toyshift.diagnostics.reporting.page import render_report
+from toyshift.diagnostics.video import write_mp4
 
 ACTION = ActionContract("joint_pos", ("j0", "gripper"), ("rad", "1"), (-1.0, 0.0), (1.0, 1.0), 20.0, ("j0",))
 
@@ -62,6 +65,25 @@ def test_a_copy_stands_beside_the_episode_that_it_is_of(tmp_path: Path) -> None:
     assert [(pair.title, pair.caption) for pair in found] == [(pair.title, pair.caption) for pair in pairs]
     # pictures, not bytes: x264 may write the same ones otherwise
     assert [(brightness(pair.before), brightness(pair.after)) for pair in found] == told
+
+
+def test_a_start_that_a_study_filmed_twice_stands_side_by_side(tmp_path: Path) -> None:
+    folder = tmp_path / "repair"
+    for name, level in (("none", 40), ("hint", 200)):
+        write_mp4(folder / "clips" / name / "a.mp4", [np.full((32, 32, 3), level, np.uint8)] * 4)
+    sides = {side: {"file": f"{name}/a.mp4", "name": f"{name}: {how}"}
+             for side, name, how in (("before", "none", "missed"), ("after", "hint", "lifted"))}  # fmt: skip
+    film = {"title": "The viewpoint: hint beside none", "caption": "+12 points; toy, seed 0", **sides}
+    write_json(folder / "clips" / "clips.json", {"films": [film, film | {"after": {"file": "gone.mp4", "name": "x"}}]})
+    studies = [FoundStudy("repair", folder, {}, []), FoundStudy("dsl", tmp_path, {}, [])]
+    [pair], [told] = played_pairs(studies)
+    assert (brightness(pair.before) < 60, brightness(pair.after) > 180) == (True, True)
+    assert pair.title == "repair: The viewpoint: hint beside none"
+    assert told.startswith(f"clips of {folder / 'clips'}: ")
+    assert "gone.mp4" in told
+    page = render_report(ReportData("x", played=[pair]))
+    assert page.index("None: missed</figcaption>") < page.index("Hint: lifted</figcaption>")
+    assert "picked to show what changed" in page
 
 
 def test_a_source_that_is_gone_is_named(tmp_path: Path) -> None:

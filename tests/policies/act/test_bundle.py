@@ -268,7 +268,7 @@ EXPORTED: list[dict[str, Any]] = [
     {"pooling": "cls", "coordinates": True},
     {"pooling": "attention", "norm": "group", "mask_input": True},
     {"pooling": "spatial-softmax", "encoder": "conv-classic", "cameras": ("wrist",), "state_keep": ("y",)},
-    {"pooling": "efficient-probing"},
+    {"pooling": "efficient-probing", "hint": "pixel"},
     {"pooling": "mask-channel", "state_keep": ("none",)},
     {"pooling": "detpool", "encoder": "resnet18"},
     {"pooling": "detpool-post", "mask_input": True},

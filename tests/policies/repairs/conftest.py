@@ -14,7 +14,8 @@ from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.lerobot import finalize
 
 SIZE = 32
-NAMES = ("eef.x", "eef.y", "eef.z", *(f"eef.r{row}{column}" for column in (1, 2) for row in (1, 2, 3)))
+COLUMNS = tuple(f"eef.r{row}{column}" for column in (1, 2) for row in (1, 2, 3))
+NAMES = ("eef.x", "eef.y", "eef.z", *COLUMNS, "gripper.opening")
 CONTRACT = ActionContract(
     mode="eef_delta", names=("dx", "dy", "gripper"), units=("m", "m", "1"), low=(-1.0, -1.0, 0.0),
     high=(1.0, 1.0, 1.0), control_hz=10.0, joint_names=("j1",),
@@ -47,13 +48,15 @@ def write_demos(
         height = np.float32([0.2, 0.1, 0.02, 0.02, 0.02, 0.08, 0.15, 0.2])
         state = np.zeros((8, len(NAMES)), np.float32)
         state[:, :2] = rng.normal(0, 0.02, (8, 2))
-        state[:, 2], state[:, 3:6], state[:, 6:] = height, DOWN[:, 0], DOWN[:, 1]
+        state[:, 2], state[:, 3:6], state[:, 6:9] = height, DOWN[:, 0], DOWN[:, 1]
+        state[:, 9] = np.float32([1, 1, 1, 1, 0.4, 0.3, 0.3, 0.3])
         action = np.column_stack([np.tile(place, (8, 1)), np.arange(8) < 3]).astype(np.float32)
         pose = np.eye(4)
         pose[:2, 3] = place
         meta: dict[str, Any] = {
             "task": "grasp the toy", "success": True, "seed": 0, "object_id": "toy", "object_set": "toys:train",
-            "attempts": 1, "object_pose": pose.tolist(), "grasp": {"rotation": DOWN.tolist()},
+            "attempts": 1, "object_pose": pose.tolist(),
+            "grasp": {"rotation": DOWN.tolist(), "position": [*place.tolist(), 0.02]},
             "factors": {"look": {"table": table, "azimuth": float(i)}},
         }  # fmt: skip
         frames = {image_key("front"): image, mask_key("front"): mask, STATE: state, ACTION: action}

@@ -61,7 +61,7 @@ def test_every_row_has_its_class(row: TrainingRepair) -> None:
     ("spec", "told"),
     [
         ("hintt", r"unknown repair of training 'hintt'. Did you mean 'hint'\? Available: blind, .*winsor"),
-        ("hint?off=place", r"unknown key of repair 'hint' 'off'. Did you mean 'of'\? Available: of, weight"),
+        ("hint?off=place", r"unknown key of repair 'hint' 'off'. Did you mean 'of'\? Available: feed, of, .*weight"),
         ("hint?of=plce", r"unknown value of 'of' of repair 'hint' 'plce'. Did you mean 'place'\?"),
         ("sam?rho=much", r"repair 'sam': rho is 'much'; it must be a number"),
         ("sam?rho=nan", r"repair 'sam': rho is nan"),
@@ -73,6 +73,10 @@ def test_every_row_has_its_class(row: TrainingRepair) -> None:
         ("useful+dbat?unlabelled=x", r"exclude each other: both train another policy first; drop one"),
         ("divdis?unlabelled=x+dbat?unlabelled=x", r"exclude each other: both choose what acts; drop one"),
         ("hint+hint", r"'hint' and 'hint' are the same"),
+        ("hint?proposals=1", r"repair 'hint': proposals is 1, which is feed=1"),
+        ("hint?of=pixel&proposals=4", r"repair 'hint': proposals can be made of grasp, place, turn, and of is 'pixel'"),
+        ("hint?feed=maybe", r"repair 'hint': feed is 'maybe'; it must be yes or no"),
+        ("hint?feed=1+hint?of=turn&feed=1", r"feeds turn, and the head reads place already; feed one of them"),
         ("hint+", r"nothing on one side of a '\+'"),
         ("hint?of=place&of=turn", r"repeated key 'of'"),
         (" ", r"the repair is empty"),
@@ -144,7 +148,7 @@ def test_without_a_repair_nothing_is_between_the_run_and_its_policy(
 
 
 REPAIRED = (
-    "rm3", "hint?of=place+rm3+prototype?share=0.5", "hint?of=pixel+sam", "ivl", "m3", "winsor", "useful", "blind",
+    "rm3", "hint?proposals=2+rm3+prototype?share=0.5", "hint?of=pixel+sam", "ivl", "m3", "winsor", "useful", "blind",
     "divdis?unlabelled={others}", "dbat?unlabelled={others}",
 )  # fmt: skip
 
@@ -192,6 +196,21 @@ def test_a_repaired_policy_acts_and_what_stood_beside_it_is_not_exported(
         train(of(""))
 
 
+def test_a_hint_that_is_fed_acts_and_belongs_to_the_policy(
+    of: Callable[..., TrainConfig], make_config: Make, tmp_path: Path
+) -> None:
+    train(of("hint?feed=1", steps=1))
+    assert not (tmp_path / "run" / REPAIR).exists()
+    policy = load_policy(tmp_path / "run").policy
+    assert (policy.config.hint, policy.config.proposals, policy.hint.size) == ("place", 0, 3)
+    assert policy.head_reads == policy.hint.told.in_features + 3
+    with pytest.raises(ConfigError, match=r"hint is 'place', and nothing trains it: `--repair hint\?feed=1` does"):
+        train(of("", "bare", policy={"hint": "place"}))
+    train(of("", "on", policy={"hint": "place"}, init_from=str(tmp_path / "run"), steps=1))
+    with pytest.raises(ConfigError, match=r"proposals is 4, hint ''; there can be none, or several of grasp"):
+        of("", policy={"proposals": 4})
+
+
 def test_what_a_repair_looks_at_is_remembered_beside_the_training_data(
     of: Callable[..., TrainConfig], others: Path, tmp_path: Path
 ) -> None:
@@ -215,7 +234,7 @@ def test_the_command_lists_them_with_their_keys(capsys: pytest.CaptureFixture[st
     assert run_command(["train", "--list-repairs"]) == 0
     said = capsys.readouterr().out
     assert all(row.name in said and row.does in said for row in TRAINING_REPAIRS)
-    assert "keys: of=place, weight=0.3" in said
+    assert "keys: of=auto, weight=0.3, feed=no, proposals=0" in said
     assert not (tmp_path / STATE_FILE).exists()
     assert run_command(["train", "--data", "x", "--repair", "samm"]) == 2
     assert "Did you mean 'sam'?" in capsys.readouterr().err

@@ -14,11 +14,9 @@ import pytest
 
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import read_json, write_json
-from toyshift.diagnostics.bundle_facts import arm_of
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.tasks.grasp import GraspEnv
-from toyshift.policies import export, load_policy
-from toyshift.policies.act.bundle_facts import BundleFacts
+from toyshift.policies import load_policy
 from toyshift.policies.act.bundle_format import BUNDLE_FILE
 from toyshift.policies.checkpoints import file_hash
 from toyshift.policies.runtime import Readings, Runtime
@@ -35,14 +33,8 @@ def env() -> Iterator[GraspEnv]:
 
 
 @pytest.fixture(scope="module")
-def bundle(env: GraspEnv, grasp_policy: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("robot")
-    facts = BundleFacts(arm_of("panda").to_json(), {c: looks() for c in ("front", "wrist")})
-    return export(grasp_policy(folder / "run", env), folder / "bundle", facts)
-
-
-def looks() -> dict[str, Any]:
-    return {"size": [SIZE, SIZE], "images_seen": 1, "quantiles": [0.5], "looks": {"red": [1.0]}, "intrinsics": LENS}
+def bundle(robot_bundle: Path) -> Path:
+    return robot_bundle
 
 
 class Clock:

@@ -38,6 +38,9 @@ Make = Callable[..., Any]
 WEIGHTS = ("model.safetensors", "ema.safetensors", "best.safetensors", "optimizer.safetensors")
 
 
+WATCHED = ("pathway_distance", "weight_distance", "train_loss")  # one task, a hand half open: one group
+
+
 class KilledError(Exception):
     """Stands for a kill: nothing of the run may be saved when it is raised."""
 
@@ -68,7 +71,7 @@ def test_a_killed_run_ends_bit_equal(
     make_config: Make, make_source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kwargs: dict[str, Any] = {
-        "steps": 9, "shift": 2, "state_noise": 0.1, "view_dropout": 0.3, "checkpoint_minutes": 1e-9
+        "steps": 9, "shift": 2, "state_noise": 0.1, "view_dropout": 0.3, "checkpoint_minutes": 1e-9, "monitor": True
     }
     whole = make_config(tmp_path / "whole", **kwargs)
     train(whole, make_source(whole))
@@ -92,9 +95,16 @@ def test_a_killed_run_ends_bit_equal(
     summary = train(broken, make_source(broken))
     assert summary["finished"]
     assert same_weights(tmp_path / "whole", tmp_path / "broken")
-    rows = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == list(range(1, 10))
-    assert not list((tmp_path / "broken").glob("checkpoint-*"))
+    rows, again = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "broken")
+    )
+    assert [row["step"] for row in again] == list(range(1, 10))
+    assert [{k: row[k] for k in ("validation_loss", *WATCHED)} for row in again] == [
+        {k: row[k] for k in ("validation_loss", *WATCHED)} for row in rows
+    ]  # what a monitor sees as well, to the bit
+    assert rows[0]["weight_distance"] < rows[-1]["weight_distance"]
+    assert {path.name for path in (tmp_path / "broken").glob("*-0*")} == {"at-00000000", "at-00000001"}
 
 
 def test_a_checkpoint_that_was_cut_off_leaves_the_one_before_in_force(

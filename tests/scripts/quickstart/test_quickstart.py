@@ -8,11 +8,13 @@ import pytest
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
+from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics import compare, read_rows
 from toyshift.diagnostics.retention import training_sets
 from toyshift.scripts.quickstart import experiment
 from toyshift.scripts.quickstart import results as quickstart_results
 from toyshift.scripts.quickstart.experiment import Quickstart, main
+from toyshift.scripts.quickstart.planted import SPECS
 from toyshift.scripts.quickstart.settings import Config
 
 
@@ -21,8 +23,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("quick")
     return Config(
         out=folder / "run", results=folder / "kept" / "quickstart", episodes=2, steps=2, batch=4, trials=1,
-        factor_trials=1, scenes=2, repair_episodes=1, repair_steps=1, workers=1,
+        factor_trials=1, scenes=2, planted_episodes=2, planted_steps=1, planted_trials=1, workers=1,
     )
+
+
+def tables_of(folder: Path) -> list[int]:
+    """Returns the table of each demonstration."""
+    dataset = open_dataset(folder)
+    return [dataset.meta(i)["factors"]["look"]["table"] for i in range(dataset.num_episodes)]
 
 
 def test_every_stage_runs_and_a_second_run_does_nothing(
@@ -56,7 +64,17 @@ def test_every_stage_runs_and_a_second_run_does_nothing(
         assert results["training"][pooling]["samples"] == 8
     assert results["bundle"]["passed"]
     assert results["bundle"]["largest_difference"] <= 1e-5
-    assert "repaired_minus_control" in results["repair_viewpoint"]["azimuth"]
+    shortcut = results["shortcut"]
+    assert {name: one["augmented"] for name, one in shortcut["policies"].items()} == {"shortcut": "", **SPECS}
+    assert {(one["factor"], one["verdict"][:9]) for one in shortcut["policies"].values()} == {("table", "incapable")}
+    assert all(sum(one["degree"]["counts"].values()) == 2 for one in shortcut["policies"].values())
+    assert shortcut["card"]["kind"] == "dataset"
+    assert set(shortcut["differences"]["dsl"]) == {"repaired_minus_before", "repaired_minus_control"}
+    tables = {name: [tables_of(config.planted(name) / f"part-{i}") for i in (0, 1)] for name in shortcut["policies"]}
+    [[one], [other]] = tables["shortcut"]
+    for name, sides in (("shortcut-repaired", (other, one)), ("shortcut-control", (one, other))):
+        assert [own for own, _ in tables[name]] == [one, other]  # the demonstrations themselves, then their copies
+        assert [abs(new - side) < 2 for (_, new), side in zip(tables[name], sides, strict=True)] == [True, True]
     page = (config.out / "report.html").read_text()
     assert "Detection pooling" in page
     assert "by the simulator, in every image and at test time too" in page
@@ -79,7 +97,7 @@ def test_rows_are_kept_and_results_can_be_computed_from_them(config: Config) -> 
         (config.out / "results.json").read_text()
     )
     files = {path.name: read_rows(path) for path in kept.iterdir()}
-    assert len(files) == 5 * 3 + 3 * 5 + 2 * 2  # policies and sets; factors; repaired and control
+    assert len(files) == 5 * 3 + 3 * 5 + 3 * 4  # policies and sets; factors; policies of the shortcut, and cells
     assert {row.purpose for rows in files.values() for row in rows} == {"test"}
     sides = [files[f"{name}_toys-test_plain_1.parquet"] for name in ("detpool", "mean")]
     stored = json.loads((config.out / "results.json").read_text())["differences"]
@@ -124,6 +142,6 @@ def test_a_folder_of_something_else_is_refused_and_left_alone(config: Config, tm
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_more_repaired_than_collected_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="only 3 demonstrations"):
-        Config(out=tmp_path, episodes=3, repair_episodes=4)
+def test_an_odd_number_of_planted_demonstrations_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--planted-episodes is 3; two sides take an even number"):
+        Config(out=tmp_path, planted_episodes=3)

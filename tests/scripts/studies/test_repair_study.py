@@ -11,7 +11,7 @@ import pytest
 
 from toyshift.augment.registry import AUGMENTATIONS, read_spec
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.core.files import write_json
+from toyshift.core.files import read_json, write_json
 from toyshift.diagnostics import Row, evaluation, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.dsl import CUE, INSTRUCTED
 from toyshift.policies import repairs
@@ -20,7 +20,8 @@ from toyshift.scripts.studies import repair as study_repair
 from toyshift.scripts.studies.planted import PlantedCue
 from toyshift.scripts.studies.repair import Config, RepairCell, RepairStudy, Training, played_by, steps_within, try_name
 from toyshift.scripts.studies.repair_entries import BASELINES, every_entry
-from toyshift.scripts.studies.repair_results import difference, markdown, sentences, tabulate
+from toyshift.scripts.studies.repair_films import FilmedStart, best_repair, chosen_starts, only_repaired
+from toyshift.scripts.studies.repair_results import difference, markdown, sections, sentences, tabulate
 
 SETTINGS = {"pooling": "attention", "demos": 200, "steps": 600, "batch": 128}
 
@@ -296,6 +297,24 @@ def test_a_natural_shortcut_is_told_by_tables() -> None:
     assert "One table in training" in markdown(table)
 
 
+# ---------------------------------------------------------------- films
+
+
+def test_the_best_repair_is_filmed_where_only_it_wins() -> None:
+    found = sections(tabulate(cells_of({**BASE, "clean": 0, "hint": 12, "sam": 8})) | {"missing": [], "settings": {}})
+    best = best_repair(found, "azimuth")
+    assert best is not None
+    assert best[0] == "sam"  # furthest above none of what is no control
+    assert best_repair(found, "object_colour") is None
+    rows = planted("none", PlantedCue("azimuth", 1.0, 1.0), 20)[20:24]  # all miss
+    won = [dataclasses.replace(row, success=i in (1, 2)) for i, row in enumerate(rows)]
+    starts = [FilmedStart(0, before, after) for before, after in zip(rows, won, strict=True)]
+    assert [only_repaired(x) for x in chosen_starts(starts, most=3)] == [True, True, False]
+    same = [dataclasses.replace(x.before, object_id="toy") for x in starts]
+    twice = [FilmedStart(0, same[1], won[1]), FilmedStart(0, same[2], won[2]), starts[3]._replace(after=won[1])]
+    assert [x.before.object_id for x in chosen_starts(twice, most=2)] == ["toy", starts[3].before.object_id]
+
+
 # ---------------------------------------------------------------- bad input, and all of it
 
 
@@ -368,9 +387,18 @@ def test_it_runs_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.
         study_repair.main(config)
     monkeypatch.undo()
     monkeypatch.setattr(study_repair, "chosen_entries", lambda names: entries)
+    monkeypatch.setattr("toyshift.diagnostics.video.SHOW", {"cameras": ("front",)})  # not in high quality
+    monkeypatch.setattr("toyshift.scripts.studies.repair_films.MOST", 1)
     rest = study_repair.main(config)
     assert rest["ran"] == ["object_colour-toward-other-s0"]
+    clips = tmp_path / "results" / "clips"
+    assert read_json(clips / "clips.json")["films"] == rest["films"]
+    [film] = rest["films"]
+    assert film["title"] == "The object's colour: toward-other beside none"
+    films = [clips / film[side]["file"] for side in ("before", "after")]
+    made = [path.stat().st_mtime_ns for path in films]
     assert study_repair.main(config)["ran"] == []
+    assert [path.stat().st_mtime_ns for path in films] == made
     rows = tmp_path / "results" / "rows"
     search = read_rows(rows / "try-none-1.parquet")
     assert {row.purpose for row in search} == {"validation"}

@@ -21,10 +21,11 @@ from toyshift.scripts.studies import lego_results as study_lego_results
 from toyshift.scripts.studies import mask_iou as study_mask_iou
 from toyshift.scripts.studies import recipe as study_recipe
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import Cell, Study, choose, duration, plan, run_cells, write_page
+from toyshift.scripts.studies.cells import Study, write_page
 from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, next_choice, ranked
 from toyshift.scripts.studies.lego_table import Config, LegoTable, main
 from toyshift.scripts.studies.options import StudyConfig
+from toyshift.scripts.studies.schedule import Cell, choose, duration, plan, run_cells
 
 
 @pytest.fixture(scope="module")
@@ -447,14 +448,15 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path, capsys: pytest.Cap
     (policy,) = map(str, (config.out / "policies").glob("try-mean-1-*"))
     study = study_mask_iou.Config(
         policy=(policy,), objects="toys:train", levels=(5,), errors=("mask-offset", "mask-wrong"), clutter="2",
+        providers=("box",),
         trials=1, out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", workers=1,
         allow_dirty=True,
     )
     first = study_mask_iou.main(dataclasses.replace(study, cells=1))
     cell = f"{Path(policy).name}-toys-train"
     assert first["missing"] == [f"{cell}-{case}" for case in (
-        "alone-detector", "alone-mask-offset-5", "alone-mask-wrong-5", "clutter-truth", "clutter-detector",
-        "clutter-mask-wrong-5",
+        "alone-detector", "alone-box", "alone-mask-offset-5", "alone-mask-wrong-5", "clutter-truth",
+        "clutter-detector", "clutter-box", "clutter-mask-wrong-5",
     )]  # fmt: skip
     study_mask_iou.main(study)
     table = study_mask_iou.main(dataclasses.replace(study, policy=(), tabulate=True))
@@ -464,9 +466,10 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path, capsys: pytest.Cap
         assert quality[scene, "mask-wrong"] == (0.0, 1.0, 1)
     assert quality["alone", "mask-offset"][0] == pytest.approx(0.3, abs=0.03)
     assert quality["alone", "detector"][0] > 0.9  # toys are of many colours, the table is not
+    assert 0.3 < quality["clutter", "box"][0] < 0.95  # told which one it is
     assert quality["clutter", "detector"][0] < 0.9  # the largest blob, whichever it is
     differences = [x["minus_true_masks"]["difference"]["value"] for x in table["rows"] if x["masks"] != "truth"]
-    assert differences == [0.0] * 5  # mean pooling sees no mask
+    assert differences == [0.0] * 7  # mean pooling sees no mask
     page = (tmp_path / "docs" / "mask_iou.md").read_text()
     assert "| mask-offset | IoU 0.3 | 0.3" in page
     figure = f"mask_iou_{cell}.png"
@@ -487,6 +490,7 @@ def test_mask_iou_on_a_policy(config: Config, tmp_path: Path, capsys: pytest.Cap
     [
         ({"errors": ("mask-iou",)}, "unknown shift of masks 'mask-iou'"), ({"levels": (0,)}, "from 1 to 5"),
         ({"errors": ("image-blur",)}, "unknown shift of masks 'image-blur'"),
+        ({"providers": ("boxes",)}, "unknown mask provider 'boxes'"), ({"providers": ("track",)}, "track:FOLDER"),
     ],
 )
 def test_a_mask_study_refuses_what_is_no_error_of_masks(wrong: dict[str, Any], match: str) -> None:

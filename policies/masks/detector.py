@@ -1,37 +1,19 @@
-"""Masks from images: the interface of detectors, and one without weights, for uniform tables with one object."""
+"""A detector of masks without weights and without a prompt, for uniform tables with one object."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from toyshift.core.arrays import Float32, Image, Mask
-from toyshift.core.contract import MASK_BACKGROUND, MASK_TARGET
-
-Images = Mapping[str, Image]
-Masks = dict[str, Mask]
+from toyshift.core.arrays import Float32, Image
+from toyshift.policies.masks.blobs import largest, without_robot
+from toyshift.policies.masks.provider import Found, Images, Masks, labels
 
 DARK = 30.0  # added to the sum of the channels: black has no colour
 NEAR = 0.05  # chromaticity within which pixels surely are the table's
 CHROMA_SPREADS = 2.0  # width of the table's chromaticity, in spreads
 BRIGHTNESS_MARGIN = 20.0  # of 255
-GREY = 20.0  # largest difference between channels of what counts as the robot's grey
-SMALLEST = 6  # pixels
-
-
-class MaskProvider(Protocol):
-    """Finds the target in the images of one episode."""
-
-    def masks(self, images: Images) -> Masks:
-        """Returns label masks {camera: (H, W) uint8} of images {camera: (H, W, 3) uint8 sRGB}.
-
-        The target is MASK_TARGET. Called for every observation that a policy sees, in order; a new provider is made for
-        every episode.
-        """
-        ...
 
 
 class _Table(NamedTuple):
@@ -58,7 +40,7 @@ class ColourDetector:
         for camera, image in images.items():
             if camera not in self._tables:
                 self._tables[camera] = _table_of(image)
-            out[camera] = np.where(_blob(image, self._tables[camera]), MASK_TARGET, MASK_BACKGROUND).astype(np.uint8)
+            out[camera] = labels(_blob(image, self._tables[camera]))
         return out
 
 
@@ -79,21 +61,10 @@ def _table_of(image: Image) -> _Table:
     return _Table(centre, spread, float(low), float(high))
 
 
-def _blob(image: Image, table: _Table) -> NDArray[np.bool_]:
+def _blob(image: Image, table: _Table) -> Found:
     """Marks (H, W) the object's pixels; none where every blob is smaller than SMALLEST."""
-    from scipy.ndimage import label
-
     chroma, brightness = _colour(image)
     middle, half = (table.low + table.high) / 2, (table.high - table.low) / 2 + BRIGHTNESS_MARGIN
     is_table = np.linalg.norm(chroma - table.centre, axis=-1) <= CHROMA_SPREADS * table.spread
     is_table &= np.abs(brightness - middle) <= half
-    pixels = image.astype(np.int16)
-    grey = pixels.max(axis=-1) - pixels.min(axis=-1) < GREY
-    regions, _ = label(~is_table)
-    at_border = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
-    found = ~is_table & (~grey | ~np.isin(regions, at_border))
-    blobs, count = label(found, np.ones((3, 3)))
-    sizes = np.bincount(blobs.ravel(), minlength=count + 1)[1:]
-    if count == 0 or sizes.max() < SMALLEST:
-        return np.zeros(found.shape, dtype=bool)
-    return np.asarray(blobs == 1 + int(sizes.argmax()))
+    return largest(without_robot(~is_table, image))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toyshift.policies.detectors import ColourDetector
+from toyshift.policies.masks.detector import ColourDetector
 
 TABLE, ROBOT, RED = (190, 150, 110), (200, 200, 200), (220, 40, 30)
 

@@ -1,0 +1,83 @@
+"""The interface gate from the command line, and before an evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toyshift.core.errors import ConfigError
+from toyshift.diagnostics.evaluation import EvaluateConfig
+from toyshift.diagnostics.interface import asking
+from toyshift.diagnostics.interface.asking import check_policy_interface, expert_frames
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.tasks.grasp import GraspEnv
+from toyshift.scripts import cli
+from toyshift.toys import load_objects
+
+TOYS = "toys:train?n=3"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[GraspEnv]:
+    made = GraspEnv(EnvConfig(objects=TOYS, image_size=32))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def policy(world: GraspEnv, grasp_policy: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(grasp_policy(tmp_path_factory.mktemp("gate") / "mine", world))
+
+
+def test_the_experts_frames_are_what_it_saw_and_did(world: GraspEnv) -> None:
+    frames = expert_frames(world, load_objects(TOYS).ids, 2, 4, seed=3)
+    assert frames.actions.shape == (8, asking.STEPS, 7)
+    assert np.diff(frames.episode).tolist() == [0, 0, 0, frames.episode[-1] - frames.episode[0], 0, 0, 0]
+    low, high = (np.array(bound) for bound in (world.action_contract.low, world.action_contract.high))
+    known = ~np.isnan(frames.actions)
+    assert known[:, 0].all()  # in every state it did something
+    assert not known[3, 1:].any()  # in the last of an episode nothing more
+    assert ((frames.actions >= low) & (frames.actions <= high))[known].all()
+    assert frames.observations[0]["task"]
+    assert not np.array_equal(*(frames.observations[i]["pixels"]["front"] for i in (0, 2)))
+
+
+def test_a_random_policy_is_unlike_the_expert(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["check-policy", policy, "--objects", TOYS, "--episodes", "3", "--looks", "2"]
+    assert cli.main([*words, "--out", str(tmp_path), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert not told["sound"]
+    assert told["verdict"].startswith("unlike the expert in every reading")
+    kept = json.loads((tmp_path / "interface.json").read_text())
+    assert (kept["signs"], kept["frames"]) == (told["signs"], 6)
+
+
+def test_who_has_no_interface_is_refused() -> None:
+    with pytest.raises(ConfigError, match="oracle has no interface to check"):
+        check_policy_interface(EvaluateConfig("oracle", TOYS))
+
+
+def test_an_evaluation_asks_once_and_warns(
+    policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    asked = []
+
+    def check(config: EvaluateConfig) -> object:
+        asked.append(config)
+        return check_policy_interface(config, 3, 1)
+
+    monkeypatch.setattr(asking, "check_policy_interface", check)
+    words = ["evaluate", "--policy", policy, "--objects", TOYS, "--trials", "1", "--max-steps", "2", "--workers", "1"]
+    words += ["--out", str(tmp_path), "--no-references"]
+    assert cli.main(words) == 0  # auto: a folder of ours is not asked
+    assert asked == []
+    for _ in range(2):
+        assert cli.main([*words, "--interface", "check"]) == 0
+    assert len(asked) == 1
+    assert sum("unlike the expert in every reading" in str(one.message) for one in recwarn) == 2
+    [report] = json.loads((tmp_path / "results.json").read_text())["interface"]
+    assert not report["sound"]
