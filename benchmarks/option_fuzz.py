@@ -69,12 +69,14 @@ OTHERS = (
 # Words of a command that works; where it stands, of an option that must be given.
 BASE: dict[str, Any] = {
     "SET": SET, "A": SET, "B": "toys:test?n=2", "DIR": "data", "SRC": "data", "DST": "new", "RUNDIR": "run",
-    "BUNDLE": "policy", "--out": "new", "--policy": "policy", "--azimuth": ("-5", "5"),
+    "BUNDLE": "policy", "POLICY": "policy", "--out": "new", "--policy": "policy", "--azimuth": ("-5", "5"),
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     "train": {"--data": "data", "--out": "new", "--encoder-size": "16"},
     "train-rl": {"--out": "new", "--objects": SET},
     "evaluate": {"--policy": "oracle", "--objects": SET, "--trials": "2"},
+    "bench table": {"DIR|FILE": ("data",)},
+    "check-policy": {"--episodes": "3", "--looks": "1"},
     "compare": {"FILE": "trials.csv"},
     "collect": {"--objects": SET, "--episodes": "1", "--workers": "1"},
     "diagnose": {"--data": "data", "--out": "new"},
@@ -112,6 +114,7 @@ OWN: dict[str, dict[str, Any]] = {
 # no robot there
 REFUSED = (
     "verify", "robot check", "data replay", "augment cue", "data check", "study shifts", "robot alarm", "robot run",
+    "check-policy", "bench table",
 )  # fmt: skip
 
 
@@ -380,7 +383,8 @@ def hooks() -> Iterator[None]:
         ("envs.tasks.stage", "Stage.load"), ("envs.render.renderer", "Renderer.render"),
         ("policies.training.train", "run_loop"), ("policies.training.training_run", "Run.train_step"),
         ("policies.training.training_run", "source_of_tokens"), ("policies.training.robust", "robust_run"),
-        ("policies.remote.server", "PolicyServer.__init__"), ("policies.act.bundle", "export"),
+        ("policies.remote.server", "PolicyServer.__init__"), ("diagnostics.robot_sim", "RobotSim.__init__"),
+        ("policies.act.bundle", "export"),
         ("scripts.doctor", "isolated"), ("scripts.studies.cells", "run_cells"),
     ):  # fmt: skip
         put(module, name)

@@ -208,7 +208,15 @@ def _folder_fingerprint(folder: Path) -> str:
 
 
 def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns environment arguments with those that the policy's contracts fix filled in; given ones win."""
+    """Returns environment arguments with those that the policy's contracts fix filled in; given ones win.
+
+    Raises:
+        ConfigError: the policy wants images of a size that no camera gives.
+    """
+    from toyshift.envs.cameras import image_size
+
+    for camera, size in policy.observation_contract.cameras:
+        image_size(tuple(size), f"policy {policy.name}: camera {camera!r}: size")
     return environment_options(policy.action_contract, policy.observation_contract) | dict(kwargs)
 
 

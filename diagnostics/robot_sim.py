@@ -109,7 +109,11 @@ class RobotSim:
         clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ) -> None:  # fmt: skip
         self.options, self._clock, self._sleep = options, clock, sleep
-        self._listener = socket.create_server((host, port))
+        try:
+            self._listener = socket.create_server((host, port))
+        except (OSError, OverflowError) as error:
+            what = f"cannot listen at {host}:{port} ({error})"
+            raise ConfigError(f"{what}; choose another --port, 0 for any that is free") from error
         self.port = int(self._listener.getsockname()[1])
         self._rng = episode_rng(options.seed, 0, "robot-latency")
         self._lock = threading.Condition()
@@ -128,16 +132,15 @@ class RobotSim:
 
     def run(self) -> None:
         """Simulates until `end`."""
-        env = self.options.environment()
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._close)
+            env = self.options.environment()
+            stack.callback(env.close)
             self._limits = limits_of(env).to_json()
             self._begin(env, 0)
             for work in (self._accept, self._deliver):
                 threading.Thread(target=work, daemon=True).start()
             self._simulate(env)
-        finally:
-            env.close()
-            self._close()
 
     def end(self) -> None:
         """Ends `run`, and the connections."""

@@ -227,7 +227,8 @@ def test_a_truncated_cache_entry_is_built_again(tmp_path: Path, ycb_folder: Writ
     read_object(entry)
 
 
-def test_two_that_ask_at_once_build_once() -> None:
+def test_two_that_ask_at_once_build_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path))
     built = []
 
     def build() -> GraspObject:

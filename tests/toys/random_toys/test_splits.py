@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,7 +90,10 @@ def test_a_toy_set_keeps_no_toys_but_draws_them_again() -> None:
     assert Toy.from_json(objects[2].info["toy"]) == objects.toy(objects.ids[2])
 
 
-def test_selection_takes_the_most_graspable_of_the_pool_and_says_what_computes_the_table() -> None:
+def test_selection_takes_the_most_graspable_of_the_pool_and_says_what_computes_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path))
     spec = "toys:lego?n=3&select=top-graspable&pool=6&seed=5"
     with pytest.raises(FileError, match=r"6 of 6 toys.*toyshift toys graspability 'toys:lego\?n=6&seed=5'"):
         load_objects(spec)
