@@ -18,7 +18,7 @@ from toyshift.policies.repairs import TRAINING_REPAIRS, keys_of
 
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR", ROWS: "--rows FILE", ARRAYS: "--arrays FILE"}
 # What this project found of a repair, by name, and where its interval stands.
-FINDINGS = {"viewpoint": "under a turned camera no gain over its control was shown (quickstart, one seed: README.md)"}
+FINDINGS = {"viewpoint": "under a turned camera no gain over its control was shown (quickstart, one seed: docs/results.md)"}
 NOT_YET = "not measured yet"
 
 
