@@ -71,7 +71,7 @@ def derive_headlines(data: ReportData) -> list[Headline]:
             d = line.difference.difference
             against = f"{line.title}, against {repair.control}"
             detail = f"{against}; 95\u00a0% interval {points(d.low)} to {points(d.high)}"
-            out.append(Headline(points(d.value), f"points of success from {inside(repair.title)}", detail))
+            out.append(Headline(points(d.value), f"points from {inside(repair.title)}", detail))
     return out
 
 

@@ -131,7 +131,7 @@ def test_headlines_come_from_zero_shot_sets_first(data):
     best = next(s for s in data.success if s.policy == "detpool" and s.object_set == "toys:test")
     assert heads[0].value == percent(best.rate)
     assert "zero-shot" in heads[0].label
-    assert heads[-1].label == "points of success from viewpoint augmentation"
+    assert heads[-1].label == "points from viewpoint augmentation"
     training = [s for s in data.success if s.object_set == "toys:train"]
     trained = derive_headlines(dataclasses.replace(data, success=training, repair=()))
     assert trained[0].label == "of training toys lifted, trained on these"
