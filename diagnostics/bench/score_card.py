@@ -94,16 +94,17 @@ def score(result: BenchResult) -> ScoreCard:
     own = {part.name: summarise(result.of_part(part.name))[0] for part in plain}
     training = own[plain[0].name]
     kept = {part.name: retention(own[part.name], training).ratio for part in plain[1:]}
-    costs, without, under = [], [], []
-    for part in version.of_kind("shifted"):
-        control, shifted = _alike(_controls(result, part), part.name), _alike(result.of_part(part.name), part.name)
-        found = compare(control, shifted)
-        rate = sum(row.success for row in shifted) / len(shifted)
-        costs.append(Cost(part.name, rate, found.difference, found.p_value))
-        without += control
-        under += shifted
-    p_holm = holm([cost.p_holm for cost in costs])
-    costs = [dataclasses.replace(cost, p_holm=p) for cost, p in zip(costs, p_holm, strict=True)]
+    pairs = {
+        part.name: (_alike(_controls(result, part), part.name), _alike(result.of_part(part.name), part.name))
+        for part in version.of_kind("shifted")
+    }
+    found = {name: compare(without, under) for name, (without, under) in pairs.items()}
+    p_holm = holm([one.p_value for one in found.values()])
+    costs = [
+        Cost(name, sum(row.success for row in pairs[name][1]) / len(pairs[name][1]), one.difference, p)
+        for (name, one), p in zip(found.items(), p_holm, strict=True)
+    ]
+    without, under = ([row for pair in pairs.values() for row in pair[i]] for i in (0, 1))
     return ScoreCard(
         result.facts.policy, version.name, result.digest, own, kept,
         tuple(sorted(costs, key=lambda cost: -cost.drop.value)), compare(without, under).difference,

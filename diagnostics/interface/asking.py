@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Float32
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import object_of_episode
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import BUILTIN, FolderActor, OracleActor, with_instruction
-from toyshift.diagnostics.evaluation import EvaluateConfig, begin_episode, opened_session, served
+from toyshift.diagnostics.evaluation import EvaluateConfig, act_out, begin_episode, opened_session, served
 from toyshift.diagnostics.interface.gate import ExpertFrames, GateReport, check_interface, interface_of
 from toyshift.diagnostics.interface.miswirings import Observation
 
 STEPS = 8  # actions of the expert that are compared, of each chunk
-LONGEST = 100  # actions of an episode
 TRIES = 3  # episodes that are begun for each that is asked for: the expert does not always succeed
 
 
@@ -62,28 +62,33 @@ def expert_frames(world: World, ids: Sequence[str], episodes: int, looks: int, s
     return ExpertFrames(observations, np.stack(actions), np.array(numbers))
 
 
+class _Noted:
+    """The expert, with what it saw before each action and what it did; see `Actor`."""
+
+    def __init__(self, expert: OracleActor) -> None:
+        self._expert, self.name, self.pooling, self.ious = expert, expert.name, expert.pooling, expert.ious
+        self.seen: list[Observation] = []
+        self.done: list[Array] = []
+
+    def reset(self, env: World, seed: int, episode: int) -> None:
+        self._expert.reset(env, seed, episode)
+
+    def actions(self, env: World) -> Float32:
+        self.seen.append(with_instruction(env.observe(), env))
+        chosen = np.clip(self._expert.actions(env), env.action_contract.low, env.action_contract.high)
+        self.done.append(chosen[0].astype(np.float64))
+        return chosen.astype(np.float32)
+
+
 def _episode(
     expert: OracleActor, world: World, config: EvaluateConfig, ids: Sequence[str], number: int
 ) -> tuple[list[Observation], Array]:
     """Returns what was seen before each action and the actions (T, A) of one episode; nothing where it failed."""
-    object_id, _ = object_of_episode(ids, config.seed, number)
-    begin_episode(world, config, object_id, number)
-    contract = world.action_contract
-    seen: list[Observation] = []
-    acted = []
-    try:
-        expert.reset(world, config.seed, number)
-        for _ in range(LONGEST):
-            seen.append(with_instruction(world.observe(), world))
-            action = np.clip(expert.actions(world)[0], contract.low, contract.high).astype(np.float32)
-            acted.append(action)
-            _, over, info = world.advance(action)
-            if info["is_success"]:
-                return seen, np.array(acted, dtype=np.float64)
-            if over:
-                break
-    except GraspError:
-        pass
+    begin_episode(world, config, object_of_episode(ids, config.seed, number)[0], number)
+    noted = _Noted(expert)
+    with contextlib.suppress(GraspError):
+        if [info["is_success"] for info in act_out(noted, world, config, number)][-1]:
+            return noted.seen, np.array(noted.done)
     return [], np.empty((0, 0))
 
 
