@@ -59,7 +59,7 @@ def test_differences_are_of_the_repaired_one_and_corrected_together(planted: Pla
 
 def test_the_report_has_repaired_control_and_before_in_each_condition(planted: Planted, tmp_path: Path) -> None:
     repair = planted.repair(Config(out=tmp_path))
-    lifted, goes, own = repair.lines
+    goes, lifted, own = repair.lines
     assert "repaired 0.00 [0.00, 0.16], by chance 0.00 [0.00, 0.16] (no shortcut on table was shown)" in repair.text
     for line, rates in ((lifted, (0.0, 0.5, 0.0)), (goes, (0.0, 1.0, 0.0)), (own, (0.5, 0.5, 0.5))):
         assert line.before is not None
@@ -72,6 +72,6 @@ def test_the_report_has_repaired_control_and_before_in_each_condition(planted: P
 def test_undefined_episodes_are_in_no_share_and_what_arrives_nowhere_is_no_arrival(tmp_path: Path) -> None:
     rows = rows_of(SHORTCUT, UNDEFINED, 0)[::2] + rows_of(SHORTCUT, NEITHER, 0)[1::2]
     half = rows_of(REPAIRED, INSTRUCTED, 0)
-    _, goes, _ = Planted({SHORTCUT: rows, REPAIRED: half, CONTROL: half}, CARD).repair(Config(out=tmp_path)).lines
+    goes, *_ = Planted({SHORTCUT: rows, REPAIRED: half, CONTROL: half}, CARD).repair(Config(out=tmp_path)).lines
     assert goes.before is not None
     assert (goes.before.n, goes.before.k) == (EPISODES, 0)
