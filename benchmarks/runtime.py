@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,10 @@ def measure(bundle: Path, chunks: int) -> dict[str, dict[str, float]]:
 
         def chunk() -> None:
             runtime.reset()
-            while runtime.step(readings) is None:
-                time.sleep(0)
+            if runtime.step(readings) is None:  # a robot asks again a period later; here as soon as it is there
+                assert runtime._coming is not None
+                wait([runtime._coming])
+                runtime.step(readings)
 
         chunk()
         whole = milliseconds(chunk, chunks)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # as `envs.control.kinematics` has them; tests hold both to one another
 ITERATIONS, DAMPING, MAX_STEP, POSTURE_GAIN = 3, 1e-4, 0.3, 0.05
+REMEMBERED = 4  # places of the joints; a control step asks for the same few again and again
 
 
 class ChainKinematics:
@@ -44,6 +45,7 @@ class ChainKinematics:
         self._hand[:3, :3], self._hand[:3, 3] = hand_rotation, hand_offset
         self.low, self.high = np.array([(joint.low, joint.high) for joint in joints]).T
         self._home = np.asarray(home, dtype=np.float64)
+        self._known: dict[bytes, Array] = {}  # frames by joint positions, the oldest first
 
     def forward(self, joints: Array) -> tuple[Array, Array]:
         """Returns the hand's position (3,) [m] and rotation (3, 3) in the robot's base frame.
@@ -83,8 +85,18 @@ class ChainKinematics:
         return solution
 
     def _frames(self, joints: Array) -> Array:
-        """Returns each joint's frame in the base's, and the hand's: (n + 1, 4, 4)."""
-        values = np.asarray(joints, dtype=np.float64)[:, None, None]
+        """Returns each joint's frame in the base's, and the hand's: (n + 1, 4, 4), to be read only."""
+        joints = np.asarray(joints, dtype=np.float64)
+        key = joints.tobytes()
+        frames = self._known.get(key)
+        if frames is None:
+            frames = self._known[key] = self._computed(joints)
+            if len(self._known) > REMEMBERED:
+                self._known.pop(next(iter(self._known)), None)
+        return frames
+
+    def _computed(self, joints: Array) -> Array:
+        values = joints[:, None, None]
         local = np.sin(values) * self._turning
         local += (1.0 - np.cos(values)) * self._bending
         local += self._still

@@ -80,12 +80,14 @@ class Frame:
         if self.whole:
             return image
         (places, shares), (height, width) = self._columns, self.target
-        first, last = int(places.min()), int(places.max()) + 1
-        part = np.asarray(image)[:, first:last].reshape(self.source[0], -1)  # nobody needs the other columns
-        rows = _averaged(part, *self._rows).reshape(height, -1, 3)
-        columns = rows.swapaxes(0, 1).reshape(-1, 3 * height)
-        both = _averaged(columns, places - first, shares).reshape(width, height, 3).swapaxes(0, 1)
-        return np.ascontiguousarray((both + np.float32(0.5)).clip(0, 255).astype(np.uint8))
+        first, last = int(places.min()), int(places.max()) + 1  # nobody needs the other columns
+        rows, share = self._rows
+        covered = np.asarray(image)[rows, first:last].reshape(height, -1, 3 * (last - first))
+        part = _averaged(covered, share).reshape(height, -1, 3)
+        # channels and rows become the last axis: three numbers in a row would be copied one by one
+        part = np.ascontiguousarray(part.transpose(1, 2, 0)).reshape(-1, 3 * height)
+        both = _averaged(part[places - first], shares) + np.float32(0.5)
+        return np.ascontiguousarray(both.astype(np.uint8).reshape(width, 3, height).transpose(2, 0, 1))
 
     def mask(self, mask: Mask) -> Mask:
         """Returns the part of a mask (H, W), each new pixel the label in its middle."""
@@ -111,9 +113,9 @@ def _weights(start: float, end: float, source: int, target: int) -> tuple[NDArra
     return places.clip(0, source - 1), shares.astype(np.float32)
 
 
-def _averaged(image: NDArray[Any], places: NDArray[np.int64], shares: Float32) -> Float32:
-    """Returns weighted means (target, m) of rows (n, m); twice as fast as adding row by row."""
-    return np.asarray(np.einsum("ik,ikm->im", shares, image[places].astype(np.float32)), dtype=np.float32)
+def _averaged(values: NDArray[Any], shares: Float32) -> Float32:
+    """Returns weighted means (n, m) of values (n, k, m), by shares (n, k) that sum to one."""
+    return np.asarray((shares[:, None] @ values.astype(np.float32, copy=False))[:, 0], dtype=np.float32)
 
 
 def frame_of(camera: str, size: Size, lens: Lens | None, training: Lens | None, target: Size) -> Frame:
