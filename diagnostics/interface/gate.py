@@ -23,6 +23,8 @@ from toyshift.diagnostics.interface.miswirings import Interface, Observation, Pr
 NAMED = 0.001  # chance that a mistake is named which changes nothing; most others move a sound policy away
 RULED_OUT = 0.01  # chance that one is ruled out which changes nothing
 LEAST = 0.005  # by which actions must come nearer [standard deviations of the expert's]
+# colours are jittered in training, so that some sound policies read swapped channels a little better than their own
+LEAST_OF = {"bgr": 0.045}
 MOST = 3.0  # an entry's error counts no more than this [the same]: units that are wrong by 1000 do not hide the rest
 EPISODES = 3  # fewest that tell chance apart
 
@@ -169,7 +171,8 @@ def check_interface(predict: Predict, frames: ExpertFrames, interface: Interface
         told: Told = "cannot be told"
         smaller = mistake.done_back is not None and _size(chunks, frames, interface) > size + LEAST
         alike = taken_back.mean() < idle.mean()  # else nothing is explained by it
-        if nearer.mean() > LEAST and p < NAMED and alike and not smaller:
+        least = LEAST_OF.get(mistake.name, LEAST)
+        if nearer.mean() > least and p < NAMED and alike and not smaller:
             told = "named"
             gains[mistake.name] = nearer
         elif nearer.mean() < 0 and p < RULED_OUT:
