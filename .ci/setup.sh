@@ -88,11 +88,21 @@ fi
 
 # --- Python packages ------------------------------------------------------------------------------------------------
 "$py" -m pip install -q --upgrade pip || say "pip could not be upgraded; going on with $("$py" -m pip --version | cut -d' ' -f2)"
+# pip asks an index that cannot be reached five times for every package: minutes.
+cpu_builds=()
+use_cpu_index() {
+    if "$py" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1] + "/torch/", timeout=10)' "$cpu_index" 2>/dev/null; then
+        cpu_builds=(--extra-index-url "$cpu_index")
+    else
+        say "$cpu_index cannot be reached: taking the torch that pip finds elsewhere"
+    fi
+}
 if ! "$py" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; then
     say "1 of 2: installing torch (minutes: the largest download)"
     if [ "${TORCH:-}" = cpu ]; then
         # As an extra index: 2.x+cpu counts as later than PyPI's 2.x, and torch's own dependencies still come from PyPI.
-        "$py" -m pip install -c constraints.txt --extra-index-url "$cpu_index" torch
+        use_cpu_index
+        "$py" -m pip install -c constraints.txt "${cpu_builds[@]}" torch
     else
         plan="$("$py" -m pip install -q --dry-run --no-deps --report - -c constraints.txt torch 2>/dev/null || true)"
         case "$plan" in
@@ -104,7 +114,9 @@ fi
 # torchvision (timm needs it) must be of torch's kind: a CUDA build does not load beside a CPU torch.
 if [ -z "$("$py" -c 'import importlib.metadata as m; print(*[d.name for d in m.distributions() if d.name == "torchvision"])')" ]; then
     case "$("$py" -c 'import importlib.metadata as m; print(m.version("torch"))')" in
-        *+cpu) "$py" -m pip install -q -c constraints.txt --extra-index-url "$cpu_index" torchvision ;;
+        *+cpu)
+            [ "${#cpu_builds[@]}" -gt 0 ] || use_cpu_index
+            "$py" -m pip install -q -c constraints.txt "${cpu_builds[@]}" torchvision ;;
     esac
 fi
 say "2 of 2: installing the other Python packages (minutes the first time; evdev is compiled)"
