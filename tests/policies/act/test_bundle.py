@@ -272,10 +272,8 @@ EXPORTED: list[dict[str, Any]] = [
     {"pooling": "mask-channel", "state_keep": ("none",)},
     {"pooling": "detpool", "encoder": "resnet18"},
     {"pooling": "detpool-post", "mask_input": True},
-    {"pooling": "box"},
-    {"pooling": "crop", "encoder_size": 48},
+    {"pooling": "box", "encoder_size": 48},
     {"pooling": "crop", "encoder": "efficientnet-lite0"},  # of 50 layers: a small difference of a crop becomes large
-    {"pooling": "crop", "encoder": "vit-tiny"},
     {"pooling": "detpool-post", "encoder": "vit-tiny"},
 ]
 
