@@ -286,7 +286,9 @@ def write_results(folder: Path, docs: Path) -> dict[str, Any]:
     made = markdown(lines) + "".join(f"\n\n![success against IoU]({path.name})" for path in charts)
     write_page(docs / "mask_iou.md", NAME, folder, made)
     print(made)
-    print(f"table: {folder / 'table.json'}, {docs / 'mask_iou.md'}\nfigures: {', '.join(map(str, charts))}")
+    print(f"table: {folder / 'table.json'}, {docs / 'mask_iou.md'}")
+    if charts:
+        print(f"figures: {', '.join(map(str, charts))}")
     return table
 
 
@@ -297,12 +299,17 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def draw(docs: Path, lines: list[dict[str, Any]]) -> list[Path]:
-    """Draws a figure for each policy and set: a curve per way of spoiling masks, a point for each provider."""
+    """Draws a figure for each policy and set: a curve per way of spoiling masks, a point for each provider.
+
+    Where masks were spoilt in no way there is no curve, and no figure.
+    """
     from toyshift.scripts.studies.charts import curve_chart
 
     charts = []
     for policy, spec in dict.fromkeys((x["policy"], x["set"]) for x in lines):
         own = [x for x in lines if (x["policy"], x["set"]) == (policy, spec) and x["mask_iou"] is not None]
+        if all(x["masks"] == TRUTH or is_provider(x["masks"]) for x in own):
+            continue
         curves = []
         for scene, masks in dict.fromkeys((x["scene"], x["masks"]) for x in own if x["masks"] != TRUTH):
             first = [] if is_provider(masks) else [TRUTH]

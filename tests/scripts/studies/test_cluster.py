@@ -137,7 +137,7 @@ def test_rows_that_do_not_come_are_missed(study: Diamond, threads: Pool) -> None
     def lost(*_: Any) -> Any:
         return threads.submit(None, _Nothing(), None)
 
-    with pytest.raises(FileError, match=r"a worker has run (first|apart), and .*\1\.parquet is not there; all machines"):
+    with pytest.raises(FileError, match=r"a worker has run (first|apart), and .*\1\.parquet is not there; all mach"):
         conducted(study, dataclasses.replace(threads, submit=lost))
 
 
