@@ -102,7 +102,7 @@ if ! "$py" -c 'import importlib.metadata as m; m.version("torch")' 2>/dev/null; 
     if [ "${TORCH:-}" = cpu ]; then
         # As an extra index: 2.x+cpu counts as later than PyPI's 2.x, and torch's own dependencies still come from PyPI.
         use_cpu_index
-        "$py" -m pip install -c constraints.txt "${cpu_builds[@]}" torch
+        "$py" -m pip install --no-compile -c constraints.txt "${cpu_builds[@]}" torch
     else
         plan="$("$py" -m pip install -q --dry-run --no-deps --report - -c constraints.txt torch 2>/dev/null || true)"
         case "$plan" in
@@ -116,11 +116,12 @@ if [ -z "$("$py" -c 'import importlib.metadata as m; print(*[d.name for d in m.d
     case "$("$py" -c 'import importlib.metadata as m; print(m.version("torch"))')" in
         *+cpu)
             [ "${#cpu_builds[@]}" -gt 0 ] || use_cpu_index
-            "$py" -m pip install -q -c constraints.txt "${cpu_builds[@]}" torchvision ;;
+            "$py" -m pip install -q --no-compile -c constraints.txt "${cpu_builds[@]}" torchvision ;;
     esac
 fi
 say "2 of 2: installing the other Python packages (minutes the first time; evdev is compiled)"
-"$py" -m pip install -c constraints.txt -e ".[dev]"
+# what is never imported need not be compiled: 18,000 files
+"$py" -m pip install --no-compile -c constraints.txt -e ".[dev]"
 
 rm -f "$venv"/.toyshift-*
 touch "$stamp"
