@@ -176,7 +176,7 @@ def arm_limits(contract: Contract, rng: np.random.Generator) -> None:
     if kind == 0:
         joint["low"], joint["high"] = np.degrees(joint["low"]) - 90, np.degrees(joint["high"]) + 90
     elif kind == 1:
-        joint[str(rng.choice(["velocity", "acceleration"]))] = rng.choice([-1.0, 0.0, np.nan])
+        joint[str(rng.choice(["velocity", "acceleration"]))] = float(rng.choice([-1.0, 0.0]))
     else:
         arm["gripper_width"] *= 1000
 
