@@ -99,6 +99,25 @@ def test_a_dry_run_moves_nothing_and_says_what_it_would_send(config: Callable[..
     assert np.abs(asked[:, :6]).max() > 0.001
 
 
+def test_masks_by_a_provider_that_is_told_where_the_target_is(
+    config: Callable[..., run.Config], robot_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every episode has a provider of its own, which is told anew; a camera without a prompt has empty masks."""
+    made: list[run._Finder] = []
+    seen: list[dict[str, Any]] = []
+    detector, find = run._detector, run._Finder.__call__
+    monkeypatch.setattr(run, "_detector", lambda *told: made.append(detector(*told)) or made[-1])
+    monkeypatch.setattr(run._Finder, "__call__", lambda self, pixels: seen.append(find(self, pixels)) or seen[-1])
+    result = run.main(config(masks="box", box_in=("front=10,12,20,24",), seconds=0.6, episodes=2))
+    assert result["ok"]
+    assert result["tally"]["acted"] > 0
+    filled = np.zeros((32, 32), bool)
+    filled[10:20, 12:24] = True
+    first = [masks for masks in seen if (masks["front"] == filled).all()]
+    assert len(first) >= 2
+    assert not any(masks["wrist"].any() for masks in seen)
+
+
 def test_a_simulated_robot_stops_and_begins_again(robot: str) -> None:
     def until(true: Callable[[], bool]) -> bool:
         end = time.monotonic() + 5.0
@@ -127,6 +146,16 @@ def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Conf
         run.main(config(masks=""))
     with pytest.raises(ConfigError, match="needs the simulator"):
         run.main(config(masks="truth"))
+    with pytest.raises(ConfigError, match=r"masks colour must be told where the target is.*--box-in CAMERA="):
+        run.main(config(masks="colour"))
+    for told, words in (({"box_in": ("front=1,2,3",)}, "write CAMERA=N,N,N,N"),
+                        ({"click_in": ("front=1,2", "front=1,2")}, "told twice"),
+                        ({"click_in": ("front=32,2",)}, "lies outside the image of camera front, 32 x 32"),
+                        ({"click_in": ("frnt=1,2",)}, "Did you mean 'front'")):  # fmt: skip
+        with pytest.raises((ConfigError, UnknownNameError), match=words):
+            run.main(config(masks="colour", **told))
+    with pytest.raises(ConfigError, match="masks detector is not told where the target is"):
+        run.main(config(masks="detector", click_in=("front=1,2",)))
     with pytest.raises(UnknownNameError, match="Did you mean 'socket'"):
         run.main(config(robot="sockt:127.0.0.1:1"))
     with pytest.raises(ConfigError, match="HOST:PORT"):
