@@ -18,6 +18,7 @@ import tyro
 from toyshift.core.choices import Compensation
 from toyshift.core.errors import ConfigError
 from toyshift.scripts.options import Common
+from toyshift.scripts.robot.lens_file import read_lenses
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.robot_record import Recorder
@@ -50,7 +51,7 @@ class Config(
     cameras: str = ""
     """Cameras beside an arm whose driver has none: module:name, which returns a `policies.robots` Cameras."""
     lenses: Path | None = None
-    """JSON file with the cameras' intrinsics: {"front": {"size": [480, 640], "matrix": [[...], [...], [...]]}}."""
+    """JSON file with the cameras' intrinsics: {"front": {"size": [480, 640], "intrinsics": [[...], [...], [...]]}}."""
     execute: bool = False
     """Send commands. Without it the robot is only read, and the journal says what would be sent."""
     instruction: str = ""
@@ -104,7 +105,7 @@ def main(cfg: Config) -> dict[str, Any]:
     if cfg.execute or cfg.release:  # a dry run may look at what was stopped
         journal.require_released(release=cfg.release)
     prompts = _prompts(cfg)
-    policy, lenses, detector = _policy(cfg), _lenses(cfg.lenses), _detector(cfg.masks, prompts)
+    policy, lenses, detector = _policy(cfg), read_lenses(cfg.lenses, "--lenses"), _detector(cfg.masks, prompts)
     _check_prompts(prompts, policy)
     with _ended_by_sigterm(), _opened(cfg) as robot:
         said = robot.limits if cfg.masks == ROBOT else dataclasses.replace(robot.limits, masks=())
@@ -189,19 +190,6 @@ def _opened(cfg: Config) -> RobotDriver:
     made = own_function(cfg.cameras, "--cameras", "leave it out where the driver has cameras") if cfg.cameras else None
     robot = open_robot(cfg.robot)
     return robot if made is None else WithCameras(robot, made())
-
-
-def _lenses(path: Path | None) -> dict[str, Any]:
-    from toyshift.core.files import BY_HAND, read_json
-    from toyshift.policies.runtime import Lens
-
-    if path is None:
-        return {}
-    try:
-        return {str(c): Lens.of(told["matrix"], told["size"]) for c, told in read_json(path, BY_HAND).items()}
-    except (AttributeError, KeyError, TypeError, IndexError) as error:
-        wanted = '{"front": {"size": [480, 640], "matrix": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]}}'
-        raise ConfigError(f"--lenses {path} must be like {wanted} ({error!r})") from error
 
 
 class _Finder:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ACTION, STATE
-from toyshift.core.errors import ConfigError, ContractError, RobotError, UnknownNameError
+from toyshift.core.errors import ConfigError, ContractError, FileError, RobotError, UnknownNameError
 from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics.alarm_fit import play
 from toyshift.diagnostics.robot_record import Recorder
@@ -27,6 +27,7 @@ from toyshift.policies.robots import open_robot
 from toyshift.policies.safety import Alarm
 from toyshift.policies.safety.safety_layer import SafeCommand
 from toyshift.scripts.robot import alarm, run
+from toyshift.scripts.robot.lens_file import read_lenses
 
 pytest.importorskip("msgpack")
 pytest.importorskip("websockets")
@@ -141,7 +142,7 @@ def test_a_simulated_robot_stops_and_begins_again(robot: str) -> None:
         assert driver.succeeded is False
 
 
-def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Config]) -> None:
+def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Config], tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"masks of camera front: nobody.*masks of camera wrist"):
         run.main(config(masks=""))
     with pytest.raises(ConfigError, match="needs the simulator"):
@@ -162,6 +163,12 @@ def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Conf
         run.main(config(robot="socket:nowhere"))
     with pytest.raises(RobotError, match=r"no robot answers at 127\.0\.0\.1:1 "):
         run.main(config(robot="socket:127.0.0.1:1"))
+    lenses = tmp_path / "lenses.json"
+    lenses.write_text('{"front": {"size": [480, 640], "matrix": [[1, 0, 1], [0, 1, 1], [0, 0, 1]]}}')
+    with pytest.raises(FileError, match=r"--lenses .*lenses.json holds no lenses \(KeyError\('intrinsics'\)\); write"):
+        run.main(config(lenses=lenses))
+    lenses.write_text(lenses.read_text().replace("matrix", "intrinsics"))  # as `toyshift robot check --lens` reads it
+    assert read_lenses(lenses, "--lens")["front"].size == (480, 640)
     cfg = config(execute=True)
     cfg.log.with_name("log.jsonl.stopped").write_text('{"why": "pressed"}')
     with pytest.raises(ConfigError, match="was stopped: pressed"):
