@@ -155,9 +155,48 @@ def sound_bundle(folder: Path, rng: np.random.Generator) -> None:
     (folder / CARD_FILE).write_text("another card")
 
 
+def units_of_the_state(contract: Contract, rng: np.random.Generator) -> None:
+    units = contract["inputs"]["state"]["units"]
+    units[int(rng.integers(len(units)))] = str(rng.choice(["mm", "deg", "cm"]))
+
+
+def range_of_an_input(contract: Contract, rng: np.random.Generator) -> None:
+    names = [name for name in contract["inputs"] if name.startswith(("image.", "mask."))]
+    contract["inputs"][str(rng.choice(names))]["range"] = [0, 1] if rng.random() < 0.5 else [-1, 1]
+
+
+def frame_of_the_actions(contract: Contract, rng: np.random.Generator) -> None:
+    contract["outputs"]["actions"]["frame"] = str(rng.choice(["hand", "world"]))
+
+
+def arm_limits(contract: Contract, rng: np.random.Generator) -> None:
+    """Limits in degrees, a velocity that is none, or a gripper in millimetres."""
+    arm = contract["arm"]
+    joint, kind = arm["joints"][int(rng.integers(len(arm["joints"])))], int(rng.integers(3))
+    if kind == 0:
+        joint["low"], joint["high"] = np.degrees(joint["low"]) - 90, np.degrees(joint["high"]) + 90
+    elif kind == 1:
+        joint[str(rng.choice(["velocity", "acceleration"]))] = float(rng.choice([-1.0, 0.0]))
+    else:
+        arm["gripper_width"] *= 1000
+
+
+def arm_home(contract: Contract, rng: np.random.Generator) -> None:
+    contract["arm"]["home"] = np.degrees(contract["arm"]["home"]).tolist()
+
+
+def intrinsics(contract: Contract, rng: np.random.Generator) -> None:
+    """In shares of the image, or by columns."""
+    facts = contract["cameras"][str(rng.choice(list(contract["cameras"])))]
+    height, width = facts["size"]
+    matrix = np.asarray(facts["intrinsics"])
+    facts["intrinsics"] = (matrix / [[width], [height], [1]] if rng.random() < 0.5 else matrix.T).tolist()
+
+
 OF_CONTRACTS = (
     a_camera_renamed, image_size, joint_order, state_order, units, rate, gripper_inverted, rotation_convention, bounds,
-    execute, arm_axis, arm_offset, arm_joints,
+    execute, arm_axis, arm_offset, arm_joints, units_of_the_state, range_of_an_input, frame_of_the_actions, arm_limits,
+    arm_home, intrinsics,
 )  # fmt: skip
 OF_NETWORKS = (normalisation, network_inputs_swapped)
 

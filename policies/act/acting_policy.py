@@ -197,6 +197,8 @@ class ActingPolicy(ABC):
 
     def _vector(self, obs: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Float32:
         given = self._needed(obs, key)
+        if (dtype := np.asarray(given).dtype).kind not in "biuf":
+            raise ContractError(f"policy {self.name}: {self.called(key)} must be finite numbers, got {dtype}")
         with np.errstate(over="ignore"):  # what overflows is refused below
             vector = np.asarray(given, dtype=np.float32)
         what = f"policy {self.name}: {self.called(key)}"

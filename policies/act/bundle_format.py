@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ HISTORY, FEATURES = "history", "features"
 # what a policy with proposals takes and gives, so that it need not try one again
 TRIED, PROPOSAL = "tried", "proposal"
 BASE_FRAME = "robot_base: x forward, y left, z up; the table's surface at z = 0"
+LEAST_FOCAL = 0.1  # of an image's larger side: shorter focal lengths are not in pixels
 TOLERANCE = 1e-5  # largest difference of a physical action (m, rad, 1) between torch and onnxruntime
 
 
@@ -141,6 +142,8 @@ def check_bundle(folder: Path) -> dict[str, Any]:
             what = f"was changed after the export (its SHA-256 is not the one in {BUNDLE_FILE})"
             raise FileError(f"{folder / name} {what}; {again}")
     contract: dict[str, Any] = read_json(folder / CONTRACT_FILE)
+    if not isinstance(contract, dict):
+        raise FileError(f"{folder / CONTRACT_FILE} is no contract of a bundle: {shown(contract)}; {again}")
     if contract.get("format") != found:
         told = f"{folder / CONTRACT_FILE} is of format {contract.get('format')}, {BUNDLE_FILE} says {found}"
         raise FileError(f"{told}; {again}")
@@ -154,6 +157,7 @@ def check_contract(contract: dict[str, Any], where: str) -> None:
     Raises:
         ContractError: names the part, and both values.
     """
+    faults: list[str] = []
     try:
         action = ActionContract.from_json(contract["action"])
         observation = ObservationContract.from_json(contract["observation"])
@@ -167,8 +171,14 @@ def check_contract(contract: dict[str, Any], where: str) -> None:
         ]  # fmt: skip
         table = input_table(observation, config, action, features)
         pairs.append(("names of the inputs", sorted(inputs), sorted(table)))
+        keys: tuple[str, ...] = ("shape", "dtype", "names")
+        if contract["format"] == FORMAT:
+            keys += ("units", "range", "frame")
+            told = outputs[OUTPUT]
+            pairs.append(("range of the actions", told["range"], [list(action.low), list(action.high)]))
+            pairs.append(("frame of the actions", told["frame"], action.frame))
         for name in inputs.keys() & table.keys():
-            keys, ours, theirs = ("shape", "dtype", "names"), inputs[name], table[name]
+            ours, theirs = inputs[name], table[name]
             pairs += [(f"{key} of {name}", ours.get(key), theirs.get(key)) for key in keys]
         if contract.get("arm"):
             names = [joint["name"] for joint in contract["arm"]["joints"]]
@@ -176,11 +186,33 @@ def check_contract(contract: dict[str, Any], where: str) -> None:
         sizes = {camera: list(size) for camera, size in observation.cameras}
         for camera, facts in (contract.get("cameras") or {}).items():
             pairs.append((f"size of camera {camera}", facts["size"], sizes.get(camera)))
+            faults.append(_camera_fault(camera, facts))
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise ContractError(f"{where} is no contract of a bundle: {error!r}") from error
     for what, said, other in pairs:
         if said != other:
             raise ContractError(f"{where} disagrees with itself: {what} is {said} in one place, {other} in another")
+    for fault in filter(None, faults):
+        raise ContractError(f"{where}: {fault}")
+
+
+def _camera_fault(camera: str, facts: Mapping[str, Any]) -> str:
+    """Says why what is told of a camera is that of no pinhole that stands somewhere; "" where it is."""
+    if "intrinsics" in facts:
+        matrix, (height, width) = np.asarray(facts["intrinsics"], np.float64), facts["size"]
+        (fx, _, cx), (_, fy, cy), last = matrix.tolist()
+        pixels = LEAST_FOCAL * max(height, width) < min(fx, fy) and max(fx, fy) < np.inf
+        if last != [0, 0, 1] or not (pixels and 0 < cx < width and 0 < cy < height):
+            return f"intrinsics of camera {camera} are {matrix.tolist()}: no pinhole's, in pixels of {height} x {width}"
+    if "extrinsics" in facts:
+        pose = np.asarray(facts["extrinsics"], np.float64)
+        turn, there = pose[:3, :3], np.asarray(facts["position"], np.float64)
+        if not (np.allclose(turn @ turn.T, np.eye(3), atol=1e-6) and np.linalg.det(turn) > 0):
+            return f"extrinsics of camera {camera} hold no rotation: {turn.tolist()}"
+        place = -turn.T @ pose[:3, 3]
+        if not np.allclose(place, there, atol=1e-6):
+            return f"camera {camera} stands at {place.tolist()} by its extrinsics, at {there.tolist()} by its position"
+    return ""
 
 
 def read_golden(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:

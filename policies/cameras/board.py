@@ -21,6 +21,7 @@ from toyshift.policies.runtime.framing import Lens
 WHAT = "the camera check"
 ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
 SOFT = 0.7  # blur before corners are refined [pixels]: without, they stick to the middle and edge of pixels
+SLIPPED = 0.5  # from where the other corners put one [pixels], beyond which it may have slipped
 FREE = 0.9  # share of the free box around a corner that is looked at
 FEWEST = 8  # corners from which a pose is told
 MOST_CORNERS = 50  # markers of the dictionary
@@ -126,8 +127,22 @@ def _corners(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Floa
     plane, _ = cv2.findHomography(points[:, :2], rough)
     grey = cv2.GaussianBlur(grey, (0, 0), SOFT * times)
     reaches = [_reach(plane, point, free) for point in points]
-    pixels = [_refined(cv2, grey, pixel, reach) for pixel, reach in zip(rough, reaches, strict=True)]
-    return points, np.asarray((np.stack(pixels) + 0.5) / times, dtype=np.float32)
+    refined = [_refined(cv2, grey, pixel, reach) for pixel, reach in zip(rough, reaches, strict=True)]
+    pixels = np.asarray((np.stack(refined) + 0.5) / times, dtype=np.float32)
+    kept = _in_line(cv2, points, pixels)
+    return points[kept], pixels[kept]
+
+
+def _in_line(cv2: Any, points: Float32, pixels: Float32) -> Any:
+    """Marks the corners (n,) that lie where the others put them, as a flat board's do: refining slips on some that are
+    seen from the side.
+    """
+    plane, _ = cv2.findHomography(points[:, :2], pixels, cv2.LMEDS)
+    if plane is None:
+        return np.ones(len(points), dtype=bool)
+    there = np.concatenate([points[:, :2], np.ones((len(points), 1))], axis=1) @ plane.T
+    off = np.linalg.norm(there[:, :2] / there[:, 2:] - pixels, axis=1)
+    return off <= max(SLIPPED, 4.0 * float(np.median(off)))
 
 
 def _reach(plane: Array, point: Float32, free: float) -> int:

@@ -76,6 +76,7 @@ class ControlLoop:
         self._background = background or self._own.submit  # type: ignore[union-attr]
         self._beginning: Future[None] | None = None
         self._since: float | None = None  # when the present fault began
+        self._lost = False  # whether the arm may stand elsewhere since: it was not heard of for a while
         self.tally = Tally()
 
     def __enter__(self) -> ControlLoop:
@@ -94,7 +95,7 @@ class ControlLoop:
         self._watchdog.reset()
         self._safety.forget()
         self._runtime.reset(self._instruction)
-        self._beginning, self._since = None, None
+        self._beginning, self._since, self._lost = None, None, False
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> Tally:
         """Steps at the contract's rate for a while, or until something is true, or until it is stopped.
@@ -185,9 +186,11 @@ class ControlLoop:
         try:
             readings = self._robot.read()
         except Exception as error:  # whatever a driver raises: the robot holds meanwhile, and the journal says why
+            self._lost = True
             return None, self._fault(Verdict("hold", f"the robot cannot be read: {_told(error)}"), now)
-        sent = self._safety.joints if self._execute and self._since is None else None
+        sent = self._safety.joints if self._execute and not self._lost else None
         verdict = self._watchdog.look(readings, self._clock(), sent)
+        self._lost |= verdict.lost
         return readings, self._fault(verdict, now) if verdict.kind else verdict
 
     def _fault(self, verdict: Verdict, now: float) -> Verdict:
@@ -205,13 +208,13 @@ class ControlLoop:
             if (error := beginning.exception()) is not None:
                 self._begin_policy()
                 return Verdict("hold", f"the policy cannot begin: {_told(error)}")
-            self._since = None
+            self._since, self._lost = None, False
         lasted = 0.0 if self._since is None else now - self._since
         if lasted > AGAIN:
             self._watchdog.reset()
             self._begin_policy()
             return self._take_arm(readings, now) if self._execute else Verdict("hold", "the policy begins anew")
-        self._since = None
+        self._since, self._lost = None, False
         return self._take_arm(readings, now) if self._safety.joints is None or not self._execute else Verdict()
 
     def _begin_policy(self) -> None:

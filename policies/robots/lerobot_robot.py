@@ -192,6 +192,8 @@ class LeRobotRobot(RobotDriver):
         try:
             with self._lock:
                 told = self._robot.get_observation()
+                if not np.isfinite(self.names.joints_of(told)[0]).all():
+                    raise ValueError("it does not tell where its joints are")
                 self._robot.send_action({key: told[key] for key in (*self.names.joints.values(), self.names.gripper)})
         except Exception as error:
             raise RobotError(f"LeRobot's {self.names.type} could not be stopped: {error}") from error

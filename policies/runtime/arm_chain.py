@@ -14,6 +14,8 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ContractError
 from toyshift.policies.runtime.chain_kinematics import ChainKinematics
 
+MOST_TURN = 4 * math.pi  # of a hinge [rad, and rad/s]: what is larger is meant in degrees
+MOST_LENGTH = 0.5  # of a gripper's opening and its fingers [m]: what is larger is meant in millimetres
 PROBE_OFF = 1e-5  # how far the chain may lead from a known place [m]
 PROBED = (0.1, 0.1, 0.0)  # a point of the hand's frame that turns with every joint [m]
 Vector = tuple[float, float, float]
@@ -81,14 +83,26 @@ class ArmChain:
             if joint.kind not in ("hinge", "slide") or not abs(math.hypot(*joint.axis) - 1.0) < 1e-6:
                 told = f"a {joint.kind}, axis {joint.axis}"
                 raise ContractError(f"arm {self.robot}: joint {joint.name} is no hinge or slide about a unit: {told}")
-            if not joint.low < joint.high:
+            if not -math.inf < joint.low < joint.high < math.inf:
                 raise ContractError(f"arm {self.robot}: joint {joint.name} moves from {joint.low} to {joint.high}")
+            for what, value in (("velocity", joint.velocity), ("acceleration", joint.acceleration)):
+                if value is not None and not 0 < value < math.inf:
+                    told = f"the {what} of joint {joint.name} is at most {value}, which must be above 0, or null"
+                    raise ContractError(f"arm {self.robot}: {told}")
+            if joint.kind == "hinge" and max(-joint.low, joint.high, joint.velocity or 0.0) > MOST_TURN:
+                told = f"moves from {joint.low} to {joint.high} at up to {joint.velocity}"
+                raise ContractError(f"arm {self.robot}: joint {joint.name} {told}: are these radians, not degrees?")
         rotation = np.asarray(self.hand_rotation)
         if rotation.shape != (3, 3) or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
             raise ContractError(f"arm {self.robot}: the hand's rotation is none: {self.hand_rotation}")
         if not (self.gripper_width > 0 and self.gripper_speed > 0):
             width, speed = self.gripper_width, self.gripper_speed
             raise ContractError(f"arm {self.robot}: gripper of {width} m and speed {speed}; both must be above 0")
+        if self.gripper_width > MOST_LENGTH or not 0 <= self.tip <= MOST_LENGTH:
+            told = f"gripper of {self.gripper_width} m, finger tips {self.tip} m before the hand's frame"
+            raise ContractError(f"arm {self.robot}: {told}: are these metres, not millimetres?")
+        if outside := self.outside(np.asarray(self.home)):
+            raise ContractError(f"arm {self.robot}: at home {outside}")
         position, rotation = self.forward(np.asarray(self.probe))
         off = float(np.abs(position + rotation @ PROBED - self.probe_point).max())
         if not off <= PROBE_OFF:

@@ -104,6 +104,10 @@ class ChunkBuffer:
             self._old = [*old[:skipped], *[self._executed[-1]] * (skipped - len(old))]
         return skipped
 
+    def failed(self) -> None:
+        """The chunk that was asked for does not come; the next control step asks again, if there is an `execute`."""
+        self._waiting, self._since = False, max(self._since, self.execute)
+
     def action(self) -> Float32 | None:
         """Returns the action (A,) of this control step; None where there is none, and the robot is to stand still.
 

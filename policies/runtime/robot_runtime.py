@@ -233,6 +233,7 @@ class Runtime:
         """Refuses steps that come at another rate than the contract's, once there are enough of them."""
         if self._stepped is not None:
             self._intervals.append(now - self._stepped)
+            self._stepped = now  # also where this step is refused: steps that come on time again are taken again
         if len(self._intervals) < RATE_STEPS:
             return
         usual, wanted = statistics.median(self._intervals), 1.0 / self.control_hz
@@ -245,6 +246,8 @@ class Runtime:
         if self._coming is None or not self._coming.done():
             return
         coming, self._coming = self._coming, None
+        if coming.exception() is not None:
+            self._buffer.failed()
         chunk, seconds = coming.result()
         if not self._first:
             self._seconds.append(seconds)

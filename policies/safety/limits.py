@@ -48,6 +48,21 @@ class RobotLimits:
     masks: tuple[str, ...] = ()
     colours: Colours = "rgb"
 
+    def __post_init__(self) -> None:
+        n = len(self.joint_names)
+        ways = list(zip(self.low, self.high, strict=False))
+        if not len(self.low) == len(self.high) == n or not all(low < high for low, high in ways):
+            told = f"{n} joints, from {self.low} to {self.high}"
+            raise ContractError(f"limits of a robot: {told}; each needs its own, the lower first")
+        for what, values in (("velocity", self.velocity), ("acceleration", self.acceleration)):
+            if len(values) not in (0, n) or not all(0 < value < np.inf for value in values):
+                told = f"the largest {what} of {n} joints is {values}"
+                raise ContractError(f"limits of a robot: {told}; each must be above 0, or () where nobody knows")
+        rates = len(self.control_hz) == 2 and 0 < self.control_hz[0] <= self.control_hz[1]
+        if not (0 < self.gripper_width < np.inf and self.gripper_force > 0 and rates):
+            told = f"a gripper of {self.gripper_width} m and {self.gripper_force} N, at {self.control_hz} Hz"
+            raise ContractError(f"limits of a robot: {told}; they must be above 0, and the least rate the first")
+
     def to_json(self) -> dict[str, Any]:
         value = dataclasses.asdict(self)
         return value | {"cameras": {camera: list(size) for camera, size in self.cameras.items()}}

@@ -19,10 +19,11 @@ GAP = 5.0  # periods without a look, from which on time has jumped
 
 
 class Verdict(NamedTuple):
-    """What a watchdog says: kind "" (nothing), "hold" or "stop", and why."""
+    """What a watchdog says: kind "" (nothing), "hold" or "stop", why, and whether nobody knows where the arm is now."""
 
     kind: str = ""
     why: str = ""
+    lost: bool = False
 
 
 class Watchdog:
@@ -58,6 +59,8 @@ class Watchdog:
             return Verdict("hold", f"the clock jumped by {now - before:.3f} s, {usual}")
         if why := self._unusable(readings, now):
             return Verdict("hold", why)
+        if why := self._old(readings, now):
+            return Verdict("hold", why, lost=True)
         joints = np.asarray(readings.joints, dtype=np.float64)
         if why := self._jumped(joints, readings.time):
             return Verdict("hold", why)
@@ -83,11 +86,15 @@ class Watchdog:
         width = float(readings.gripper_width) / self._arm.gripper_width
         if not -WIDER <= width <= 1.0 + WIDER:
             return f"the gripper's width is {readings.gripper_width:g} m, of {self._arm.gripper_width:g}"
-        stamps = {"the joints": readings.time}
         for camera in self._cameras:
             if camera not in readings.images or camera not in readings.image_times:
                 return f"there are no images of camera {camera}"
-            stamps[f"images of camera {camera}"] = readings.image_times[camera]
+        return ""
+
+    def _old(self, readings: Readings, now: float) -> str:
+        """Says which reading is too old, or from another time."""
+        stamps = {"the joints": readings.time}
+        stamps |= {f"images of camera {camera}": readings.image_times[camera] for camera in self._cameras}
         for what, stamp in stamps.items():
             if not now - self._most_age <= stamp <= now:
                 age = f"{now - stamp:.3f} s old, at most {self._most_age:.3f}" if stamp <= now else "from the future"

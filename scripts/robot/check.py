@@ -10,15 +10,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from toyshift.core.errors import ConfigError
 from toyshift.scripts.robot.board_options import BoardConfig
-
-if TYPE_CHECKING:
-    from toyshift.policies.runtime.framing import Lens
+from toyshift.scripts.robot.lens_file import read_lenses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +66,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.policies.cameras.board import board_on_table
     from toyshift.policies.cameras.camera_check import Photographs, check_camera
 
-    board, contract, lenses = cfg.charuco, check_bundle(cfg.bundle), _lenses(cfg.lens)
+    board, contract, lenses = cfg.charuco, check_bundle(cfg.bundle), read_lenses(cfg.lens, "--lens")
     scenes, boards = dict(_named("--image", cfg.image)), _named("--board", cfg.board)
     there = None if cfg.board_at is None else board_on_table(*cfg.board_at)
     reports = {}
@@ -101,22 +99,6 @@ def _named(option: str, values: Sequence[str]) -> list[tuple[str, Path]]:
             raise ConfigError(f"{option} is {value!r}; write CAMERA=FILE, such as front=lab.png")
         out.append((camera, Path(file)))
     return out
-
-
-def _lenses(path: Path | None) -> dict[str, Lens]:
-    """Returns lenses by camera, {} without a file."""
-    from toyshift.core.errors import FileError
-    from toyshift.core.files import read_json
-    from toyshift.policies.runtime.framing import Lens
-
-    if path is None:
-        return {}
-    wanted = 'write {"front": {"size": [480, 640], "intrinsics": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]}}'
-    value = read_json(path, wanted)
-    try:
-        return {camera: Lens.of(one["intrinsics"], (one["size"][0], one["size"][1])) for camera, one in value.items()}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise FileError(f"--lens {path} holds no lenses ({error!r}); {wanted}") from error
 
 
 def _write(path: Path, picture: Any) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,12 +18,15 @@ import tyro
 from toyshift.core.choices import Compensation
 from toyshift.core.errors import ConfigError
 from toyshift.scripts.options import Common
+from toyshift.scripts.robot.lens_file import read_lenses
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.robot_record import Recorder
+    from toyshift.policies.masks.provider import Prompt
     from toyshift.policies.robots.robot_driver import RobotDriver
 
 ROBOT = "robot"  # --masks: those that the robot gives itself
+PROMPTS = "--box-in CAMERA=TOP,LEFT,BOTTOM,RIGHT, or --click-in CAMERA=ROW,COLUMN"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,11 +41,17 @@ class Config(
     robot: str
     """Driver and address: socket:HOST:PORT, franky:HOST, ros2:FILE.json or lerobot:FILE.json."""
     masks: str = ""
-    """Who finds masks: detector, module:name as for `toyshift evaluate`, or robot for those that it gives itself."""
+    """Who finds masks: a provider as for `toyshift evaluate` (detector, background:FOLDER, colour, box, track:FOLDER,
+    module:name), a new one every episode, or robot for those that it gives itself."""
+    box_in: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """CAMERA=TOP,LEFT,BOTTOM,RIGHT: where the target is in the camera's first image of an episode [pixels of the
+    policy's images], for --masks colour, box or track; once per camera. Cameras left out have empty masks."""
+    click_in: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Or CAMERA=ROW,COLUMN of a pixel of it."""
     cameras: str = ""
     """Cameras beside an arm whose driver has none: module:name, which returns a `policies.robots` Cameras."""
     lenses: Path | None = None
-    """JSON file with the cameras' intrinsics: {"front": {"size": [480, 640], "matrix": [[...], [...], [...]]}}."""
+    """JSON file with the cameras' intrinsics: {"front": {"size": [480, 640], "intrinsics": [[...], [...], [...]]}}."""
     execute: bool = False
     """Send commands. Without it the robot is only read, and the journal says what would be sent."""
     instruction: str = ""
@@ -95,7 +104,9 @@ def main(cfg: Config) -> dict[str, Any]:
     journal = Journal(cfg.log)
     if cfg.execute or cfg.release:  # a dry run may look at what was stopped
         journal.require_released(release=cfg.release)
-    policy, lenses, detector = _policy(cfg), _lenses(cfg.lenses), _detector(cfg.masks)
+    prompts = _prompts(cfg)
+    policy, lenses, detector = _policy(cfg), read_lenses(cfg.lenses, "--lenses"), _detector(cfg.masks, prompts)
+    _check_prompts(prompts, policy)
     with _ended_by_sigterm(), _opened(cfg) as robot:
         said = robot.limits if cfg.masks == ROBOT else dataclasses.replace(robot.limits, masks=())
         runtime = Runtime(
@@ -116,6 +127,8 @@ def main(cfg: Config) -> dict[str, Any]:
         with runtime, loop:
             for episode in range(cfg.first, cfg.first + cfg.episodes):
                 robot.begin(episode)
+                if detector is not None:
+                    detector.reset()
                 loop.begin()
                 loop.run(cfg.seconds, until=lambda: bool(robot.succeeded))
                 facts = {"episode": episode, "succeeded": robot.succeeded, "stopped": safety.stopped}
@@ -179,30 +192,82 @@ def _opened(cfg: Config) -> RobotDriver:
     return robot if made is None else WithCameras(robot, made())
 
 
-def _lenses(path: Path | None) -> dict[str, Any]:
-    from toyshift.core.files import BY_HAND, read_json
-    from toyshift.policies.runtime import Lens
+class _Finder:
+    """What finds masks in the policy's images: a new provider every episode, told where the target is.
 
-    if path is None:
-        return {}
-    try:
-        return {str(c): Lens.of(told["matrix"], told["size"]) for c, told in read_json(path, BY_HAND).items()}
-    except (AttributeError, KeyError, TypeError, IndexError) as error:
-        wanted = '{"front": {"size": [480, 640], "matrix": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]}}'
-        raise ConfigError(f"--lenses {path} must be like {wanted} ({error!r})") from error
+    Args:
+        make: makes a provider.
+        prompts: camera -> where the target is in the first images.
+    """
+
+    def __init__(self, make: Callable[[], Any], prompts: Mapping[str, Prompt]) -> None:
+        self._make, self._prompts = make, prompts
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins an episode."""
+        self._provider = self._make()
+        if self._prompts:
+            self._provider.prompt(self._prompts)
+
+    @property
+    def prompted(self) -> bool:
+        """Whether it must be told where the target is."""
+        return bool(getattr(self._provider, "prompted", False))
+
+    def __call__(self, pixels: Mapping[str, Any]) -> dict[str, Any]:
+        import numpy as np
+
+        return {camera: np.asarray(mask, dtype=np.uint8) for camera, mask in self._provider.masks(pixels).items()}
 
 
-def _detector(text: str) -> Any:
+def _detector(text: str, prompts: Mapping[str, Prompt]) -> _Finder | None:
     """Returns what finds masks in images; None where nobody does, or the robot gives them."""
-    from toyshift.diagnostics.mask_sources import DetectedMasks, mask_source
+    from toyshift.diagnostics.mask_sources import NOISY, TRUTH, provider_of
 
+    if text.partition(":")[0] in (TRUTH, NOISY):
+        raise ConfigError(f"--masks {text} needs the simulator; on a robot: a provider, module:name, or {ROBOT}")
     if text in ("", ROBOT):
+        if prompts:
+            raise ConfigError(f"--masks {text or 'of nobody'} is not told where the target is: leave out {PROMPTS}")
         return None
-    source = mask_source(text)
-    if not isinstance(source, DetectedMasks):
-        raise ConfigError(f"--masks {text} needs the simulator; on a robot: detector, module:name, or {ROBOT}")
-    source.reset(0, 0)
-    return lambda pixels: source.shown({"pixels": pixels})["masks"]
+    make = provider_of(text)
+    if prompts and not hasattr(make(), "prompt"):
+        raise ConfigError(f"--masks {text} is not told where the target is: leave out {PROMPTS}")
+    finder = _Finder(make, prompts)
+    if finder.prompted and not prompts:
+        raise ConfigError(f"--masks {text} must be told where the target is in the first images: {PROMPTS}")
+    return finder
+
+
+def _prompts(cfg: Config) -> dict[str, Prompt]:
+    """Returns where the target is, by camera."""
+    from toyshift.policies.masks.provider import Prompt
+
+    found: dict[str, Prompt] = {}
+    for option, values, count in (("--box-in", cfg.box_in, 4), ("--click-in", cfg.click_in, 2)):
+        for value in values:
+            camera, _, numbers = value.partition("=")
+            pixels = numbers.split(",")
+            if not camera or len(pixels) != count or not all(pixel.strip().isdecimal() for pixel in pixels):
+                example = "front=40,30,62,55" if count == 4 else "front=50,42"
+                raise ConfigError(f"{option} is {value!r}; write CAMERA={','.join('N' * count)}, such as {example}")
+            if camera in found:
+                raise ConfigError(f"the target of camera {camera} is told twice; give one box or one click")
+            place: Any = tuple(map(int, pixels))
+            found[camera] = Prompt(box=place) if count == 4 else Prompt(click=place)
+    return found
+
+
+def _check_prompts(prompts: Mapping[str, Prompt], policy: Any) -> None:
+    """Refuses prompts of cameras that the policy does not see, or outside their images, before anything moves."""
+    from toyshift.core.errors import UnknownNameError
+
+    sizes = dict(policy.observation_contract.cameras)
+    for camera, prompt in prompts.items():
+        if camera not in policy.cameras:
+            raise UnknownNameError(f"camera of {policy.name}", camera, policy.cameras)
+        prompt.check(camera, sizes[camera])
 
 
 def _recorder(cfg: Config, policy: Any, robot: str) -> Recorder | None:

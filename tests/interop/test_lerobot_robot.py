@@ -110,6 +110,11 @@ def test_readings_and_what_was_sent(file):
             robot.send(near)
         robot.begin(1)
         robot.send(near)
+        before = dict(robot._robot.values)
+        robot._robot.values["a.pos"] = float("nan")
+        with pytest.raises(RobotError, match="could not be stopped: it does not tell where its joints are"):
+            robot.stop()  # nothing that is no number is sent
+        robot._robot.values = before
 
 
 def test_images_that_stand_still_grow_old_and_errors_are_told(file):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ACTION, STATE
-from toyshift.core.errors import ConfigError, ContractError, RobotError, UnknownNameError
+from toyshift.core.errors import ConfigError, ContractError, FileError, RobotError, UnknownNameError
 from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics.alarm_fit import play
 from toyshift.diagnostics.robot_record import Recorder
@@ -27,6 +27,7 @@ from toyshift.policies.robots import open_robot
 from toyshift.policies.safety import Alarm
 from toyshift.policies.safety.safety_layer import SafeCommand
 from toyshift.scripts.robot import alarm, run
+from toyshift.scripts.robot.lens_file import read_lenses
 
 pytest.importorskip("msgpack")
 pytest.importorskip("websockets")
@@ -99,6 +100,25 @@ def test_a_dry_run_moves_nothing_and_says_what_it_would_send(config: Callable[..
     assert np.abs(asked[:, :6]).max() > 0.001
 
 
+def test_masks_by_a_provider_that_is_told_where_the_target_is(
+    config: Callable[..., run.Config], robot_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every episode has a provider of its own, which is told anew; a camera without a prompt has empty masks."""
+    made: list[run._Finder] = []
+    seen: list[dict[str, Any]] = []
+    detector, find = run._detector, run._Finder.__call__
+    monkeypatch.setattr(run, "_detector", lambda *told: made.append(detector(*told)) or made[-1])
+    monkeypatch.setattr(run._Finder, "__call__", lambda self, pixels: seen.append(find(self, pixels)) or seen[-1])
+    result = run.main(config(masks="box", box_in=("front=10,12,20,24",), seconds=0.6, episodes=2))
+    assert result["ok"]
+    assert result["tally"]["acted"] > 0
+    filled = np.zeros((32, 32), bool)
+    filled[10:20, 12:24] = True
+    first = [masks for masks in seen if (masks["front"] == filled).all()]
+    assert len(first) >= 2
+    assert not any(masks["wrist"].any() for masks in seen)
+
+
 def test_a_simulated_robot_stops_and_begins_again(robot: str) -> None:
     def until(true: Callable[[], bool]) -> bool:
         end = time.monotonic() + 5.0
@@ -122,17 +142,33 @@ def test_a_simulated_robot_stops_and_begins_again(robot: str) -> None:
         assert driver.succeeded is False
 
 
-def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Config]) -> None:
+def test_no_start_where_bundle_and_robot_disagree(config: Callable[..., run.Config], tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"masks of camera front: nobody.*masks of camera wrist"):
         run.main(config(masks=""))
     with pytest.raises(ConfigError, match="needs the simulator"):
         run.main(config(masks="truth"))
+    with pytest.raises(ConfigError, match=r"masks colour must be told where the target is.*--box-in CAMERA="):
+        run.main(config(masks="colour"))
+    for told, words in (({"box_in": ("front=1,2,3",)}, "write CAMERA=N,N,N,N"),
+                        ({"click_in": ("front=1,2", "front=1,2")}, "told twice"),
+                        ({"click_in": ("front=32,2",)}, "lies outside the image of camera front, 32 x 32"),
+                        ({"click_in": ("frnt=1,2",)}, "Did you mean 'front'")):  # fmt: skip
+        with pytest.raises((ConfigError, UnknownNameError), match=words):
+            run.main(config(masks="colour", **told))
+    with pytest.raises(ConfigError, match="masks detector is not told where the target is"):
+        run.main(config(masks="detector", click_in=("front=1,2",)))
     with pytest.raises(UnknownNameError, match="Did you mean 'socket'"):
         run.main(config(robot="sockt:127.0.0.1:1"))
     with pytest.raises(ConfigError, match="HOST:PORT"):
         run.main(config(robot="socket:nowhere"))
     with pytest.raises(RobotError, match=r"no robot answers at 127\.0\.0\.1:1 "):
         run.main(config(robot="socket:127.0.0.1:1"))
+    lenses = tmp_path / "lenses.json"
+    lenses.write_text('{"front": {"size": [480, 640], "matrix": [[1, 0, 1], [0, 1, 1], [0, 0, 1]]}}')
+    with pytest.raises(FileError, match=r"--lenses .*lenses.json holds no lenses \(KeyError\('intrinsics'\)\); write"):
+        run.main(config(lenses=lenses))
+    lenses.write_text(lenses.read_text().replace("matrix", "intrinsics"))  # as `toyshift robot check --lens` reads it
+    assert read_lenses(lenses, "--lens")["front"].size == (480, 640)
     cfg = config(execute=True)
     cfg.log.with_name("log.jsonl.stopped").write_text('{"why": "pressed"}')
     with pytest.raises(ConfigError, match="was stopped: pressed"):

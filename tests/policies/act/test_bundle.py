@@ -361,6 +361,8 @@ def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None
             r"\(16, 32, 3\) uint8, the contract says",
         ),
         ({"agent_pos": np.zeros(7, np.float32)}, "agent_pos has shape"),
+        ({"agent_pos": np.array(["0.1"] * 9)}, "agent_pos must be finite numbers, got <U3"),
+        ({"agent_pos": np.zeros(9, complex)}, "agent_pos must be finite numbers, got complex128"),
     ):
         with pytest.raises(ContractError, match=message):
             policy.act(observation(policy) | change)

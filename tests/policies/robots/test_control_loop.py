@@ -252,8 +252,10 @@ def test_frozen_joints_and_an_arm_that_is_held_are_noticed(rig: Callable[..., Ri
     made = rig()
     stuck = made.robot.joints.copy()
     made.robot.spoil = change(joints=stuck)
-    made.steps(12)
-    assert any("frozen" in line["why"] for line in made.safety.journal.lines)
+    commands = made.steps(12)
+    first = next(i for i, command in enumerate(commands) if command is not None and command.held)
+    made.holds(8, "frozen")
+    assert all(command is not None and command.held for command in commands[first:])  # not every other one
     made = rig()
     stuck = made.robot.joints.copy() + np.array([0, 0, 0, 0, 0, 0, 0.05])
     for share in (1, 2, 3, 4, 5, 6, 7, 8):  # somebody turns it away slowly
@@ -261,6 +263,36 @@ def test_frozen_joints_and_an_arm_that_is_held_are_noticed(rig: Callable[..., Ri
         made.steps(1)
     made.is_stopped("something holds or moves the arm")
     assert made.robot.stops == 1
+
+
+def test_joints_that_jump_and_stay_there_never_move_the_arm_after_them(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    before = made.safety.joints
+    assert before is not None
+    made.robot.spoil = change(joints=lambda r: r.joints - 2.9 * np.eye(7)[6])  # joint7 would still be within its limits
+    made.steps(12)
+    made.is_stopped("joint joint7 is 2.9")
+    assert max(np.abs(command.joints - before).max() for command in made.robot.told[3:]) == 0.0
+
+
+def test_a_chunk_that_fails_is_asked_for_again(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    made.policy.error = ContractError("gives nan for dx")
+    made.steps(2)
+    made.holds(2, "gives nan for dx")
+    made.policy.error = None
+    made.goes_on()
+    assert not any(command is None or command.held for command in made.steps(20))
+
+
+def test_steps_that_were_late_for_a_while_are_over_when_they_are(rig: Callable[..., Rig]) -> None:
+    made = rig()
+    for _ in range(12):
+        made.steps(1)
+        made.now.seconds += 0.05
+    assert "a step comes every 0.150 s" in made.safety.journal.lines[-1]["why"]
+    made.steps(6)
+    made.goes_on()
 
 
 def test_clocks(rig: Callable[..., Rig]) -> None:

@@ -249,6 +249,30 @@ def test_the_narrower_limit_counts(panda: ArmChain, contract_of: Contracts) -> N
     assert RobotLimits.from_json(json.loads(json.dumps(robot.to_json()))) == robot
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"low": (-1.0,) * 6}, "each needs its own"),
+        ({"low": (np.nan,) * 7}, "each needs its own"),
+        ({"high": (-9.0,) * 7}, "the lower first"),
+        ({"velocity": (np.nan,) * 7}, "largest velocity of 7 joints"),  # no speed would be above it
+        ({"velocity": (-1.0,) * 7}, "largest velocity of 7 joints"),
+        ({"acceleration": (1.0,) * 3}, "largest acceleration of 7 joints"),
+        ({"gripper_width": 0.0}, "a gripper of 0"),
+        ({"gripper_force": np.nan}, "nan N"),
+        ({"control_hz": (10.0,)}, "the least rate the first"),
+        ({"control_hz": (50.0, 10.0)}, "the least rate the first"),
+    ],
+)
+def test_limits_that_no_robot_has_are_refused(panda: ArmChain, changed: dict[str, Any], words: str) -> None:
+    """A driver reads them from a file or a socket."""
+    with pytest.raises(ContractError, match=words):
+        robot_of(panda, **changed)
+    told = robot_of(panda).to_json() | {key: np.array(value).tolist() for key, value in changed.items()}
+    with pytest.raises(ContractError, match=words):
+        RobotLimits.from_json(told)
+
+
 def test_the_default_box_is_the_simulators_but_for_its_floor() -> None:
     limits = SafetyLimits()
     assert limits.box_low[:2] == WORKSPACE[0][:2]
