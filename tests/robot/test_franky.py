@@ -1,6 +1,8 @@
 """Recorded commands through the safety layer and franky on franky-sim, which speaks libfranka's protocol."""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,23 +15,21 @@ from toyshift.policies.runtime.arm_chain import ArmChain
 from toyshift.policies.safety import Journal, SafetyLayer
 
 franky = pytest.importorskip("franky", reason="franky-control is in .venv-robot: make test-robot")
-franky_sim = pytest.importorskip("franky_sim")
+pytest.importorskip("franky_sim")
 RECORDED = json.loads(Path(__file__).with_name("recorded.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def host():
-    from franky_sim.mujoco_simulator import MujocoSimulator
-
-    with MujocoSimulator() as sim:
-        robot = sim.add_robot()
-        with franky_sim.SimulationServer(sim) as server:
-            server.run_async()
-            first = franky.Robot(robot.hostname, realtime_config=franky.RealtimeConfig.Ignore)
-            first.relative_dynamics_factor = 0.2
-            first.move(franky.JointMotion(RECORDED["start"]))
-            del first
-            yield robot.hostname
+    """A simulated robot's address. Its process is killed: its server sometimes never ends by itself."""
+    command = [sys.executable, str(Path(__file__).with_name("franky_simulation.py"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().strip()
+            assert address, "the simulation ended before it had an address"
+            yield address
+        finally:
+            process.kill()
 
 
 @pytest.fixture
