@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Float32
 from toyshift.core.errors import ContractError, MissingDependencyError, UnknownNameError
 from toyshift.policies.config import PolicyConfig
+from toyshift.policies.parts import TABLES
 
 SENTENCE_SIZE = 384  # of all-MiniLM-L6-v2
 
@@ -19,7 +20,7 @@ class Instructions:
     """Turns instructions into what a policy is told; each sentence is looked up or embedded once.
 
     Args:
-        kind: table or minilm.
+        kind: table, setup (a table of datasets' names) or minilm.
         vocabulary: the sentences that a table knows, in the order of its rows.
         embedded: sentences with their embeddings (384,), which need no sentence encoder.
     """
@@ -34,7 +35,7 @@ class Instructions:
 
     def knows(self, sentence: str) -> bool:
         """Whether the policy can be told this sentence."""
-        return self.kind != "table" or sentence in self._row
+        return self.kind not in TABLES or sentence in self._row
 
     def __call__(self, sentences: Sequence[str]) -> NDArray[Any]:
         """Returns (B,) int64 rows of the table, or (B, 384) float32 embeddings of length 1.
@@ -48,10 +49,11 @@ class Instructions:
             raise ContractError(
                 f"the policy is conditioned on an instruction ({self.kind}), but the data or the environment gives none"
             )
-        if self.kind == "table":
+        if self.kind in TABLES:
             for sentence in sentences:
                 if sentence not in self._row:
-                    raise UnknownNameError("instruction", sentence, self.vocabulary)
+                    what = "setup" if self.kind == "setup" else "instruction"
+                    raise UnknownNameError(what, sentence, self.vocabulary)
             return np.array([self._row[s] for s in sentences], dtype=np.int64)
         if new := sorted(set(sentences) - set(self._embedded)):
             self._encoder = self._encoder or self._minilm(new[0])
@@ -78,4 +80,4 @@ def instructions_of(
     config: PolicyConfig, embedded: Mapping[str, Float32] | None = None
 ) -> Instructions | None:
     """Returns what a policy's instructions become, None for a policy that is told nothing."""
-    return None if config.instruction == "none" else Instructions(config.instruction, config.vocabulary, embedded)
+    return None if config.told == "none" else Instructions(config.told, config.vocabulary, embedded)

@@ -138,9 +138,9 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
 
 def _golden_instructions(config: PolicyConfig, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Returns rows of the table, or random directions in the place of sentences, which need a sentence encoder."""
-    if config.instruction == "table":
+    if config.tabled and not config.latent:
         return {INSTRUCTION: np.arange(GOLDEN_CASES, dtype=np.int64) % len(config.vocabulary)}
-    if config.instruction == "minilm":
+    if config.told == "minilm":
         directions = rng.standard_normal((GOLDEN_CASES, SENTENCE_SIZE), dtype=np.float32)
         return {INSTRUCTION: directions / np.linalg.norm(directions, axis=1, keepdims=True)}
     return {}
