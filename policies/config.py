@@ -37,7 +37,7 @@ LIMITS: dict[str, Limit] = {
     "encoder_size": (0, 1024), "lora_rank": (0, 1024), "width": (8, 4096), "stem": (8, 4096),
     "token_hidden": (1, 16384), "history": (0, 256), "denoise": (1, 1000), "hidden": (1, 16384), "layers": (1, 64),
     "chunk": (1, 1000), "execute": (1, 1000), "ensemble": (0, 1e6), "gripper_gain": (0, 1e6), "std_floor": (1e-9, 1e6),
-    "proposals": (0, 16),
+    "proposals": (0, 16), "fallback": (0, 0.5),
 }  # fmt: skip
 
 
@@ -90,6 +90,9 @@ class PolicyConfig(Settings):
             extra [language]; any sentence). It scales and shifts the tokens before the pooling, and the head sees it.
         vocabulary: the instructions of a table; empty = those of the training data, which the trained folder then
             names.
+        fallback: tell what is unlike all that was said in training (instruction minilm) with "object" in the place of
+            the name as well, and act by the mean of both answers: this share of known sentences would count as unknown;
+            0 = never. The vocabulary then holds the sentences of training; `--repair fallback` sets this.
         latent: be told one learned vector whatever is said; `--repair latent` finds it, and sets this.
         head: action head: l1, diffusion (DDIM, extra [diffusion]) or flow (flow matching); squashed (l1's, with a tanh)
             is what `train-rl` makes with SAC.
@@ -136,6 +139,7 @@ class PolicyConfig(Settings):
     history: int = 0
     instruction: Instruction = "none"
     vocabulary: tuple[str, ...] = ()
+    fallback: float = 0.0
     latent: bool = False
     head: Head = "l1"
     denoise: int = 10
@@ -165,7 +169,10 @@ class PolicyConfig(Settings):
                 f"history is {self.history}, but policy_net mlp sees one observation; "
                 "choose policy_net transformer-tiny or larger"
             )
-        if self.vocabulary and (not self.tabled or len(set(self.vocabulary)) < len(self.vocabulary)):
+        if self.fallback and (self.instruction != "minilm" or self.proposals):
+            told = f"fallback is {self.fallback:g}, instruction {self.instruction}, proposals {self.proposals}"
+            raise ConfigError(f"{told}; a fallback compares embeddings (instruction minilm) and has no proposals")
+        if self.vocabulary and (not (self.tabled or self.fallback) or len(set(self.vocabulary)) < len(self.vocabulary)):
             raise ConfigError(
                 "a vocabulary is for instruction=table or setup and names every instruction once; "
                 f"instruction is {self.instruction}, vocabulary {', '.join(self.vocabulary)}"

@@ -12,6 +12,7 @@ from toyshift.core.arrays import Float32
 from toyshift.core.errors import ContractError, MissingDependencyError, UnknownNameError
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.parts import TABLES
+from toyshift.policies.unknown_names import in_general, is_unknown, threshold
 
 SENTENCE_SIZE = 384  # of all-MiniLM-L6-v2
 
@@ -23,15 +24,18 @@ class Instructions:
         kind: table, setup (a table of datasets' names) or minilm.
         vocabulary: the sentences that a table knows, in the order of its rows.
         embedded: sentences with their embeddings (384,), which need no sentence encoder.
+        fallback: of minilm, the share of the sentences in `vocabulary` that would count as unknown; 0 = none does.
     """
 
     def __init__(
-        self, kind: str, vocabulary: Sequence[str] = (), embedded: Mapping[str, Float32] | None = None
+        self, kind: str, vocabulary: Sequence[str] = (), embedded: Mapping[str, Float32] | None = None,
+        fallback: float = 0.0,
     ) -> None:
-        self.kind, self.vocabulary = kind, tuple(vocabulary)
+        self.kind, self.vocabulary, self._fallback = kind, tuple(vocabulary), fallback
         self._row = {sentence: i for i, sentence in enumerate(self.vocabulary)}
         self._embedded: dict[str, Float32] = dict(embedded or {})
         self._encoder: Any = None
+        self._known: tuple[Float32, float] | None = None
 
     def knows(self, sentence: str) -> bool:
         """Whether the policy can be told this sentence."""
@@ -62,6 +66,27 @@ class Instructions:
                 self._embedded[sentence] = np.asarray(embedded, dtype=np.float32)
         return np.stack([self._embedded[s] for s in sentences])
 
+    def told_apart(self) -> tuple[Float32, float]:
+        """Returns the embeddings of what was said in training, and the cosine below which something is unlike them.
+
+        Raises:
+            ConfigError: there are too few sentences to tell.
+        """
+        if self._known is None:
+            known = self(self.vocabulary) if self.vocabulary else np.empty((0, SENTENCE_SIZE), np.float32)
+            self._known = known, threshold(known, self._fallback)
+        return self._known
+
+    def branches(self, sentence: str) -> NDArray[Any]:
+        """Returns what a policy is told of a sentence: one row as of a call, or of an unknown name a second, in general.
+
+        The mean of the answers to both acts.
+        """
+        own = self([sentence])
+        if not self._fallback or not is_unknown(own[0], *self.told_apart()):
+            return own
+        return np.concatenate([own, self([in_general(self.vocabulary)])])
+
     def _minilm(self, wanted: str) -> Any:
         """Loads all-MiniLM-L6-v2 from the files (safetensors) inside the PyPI package; nothing is downloaded."""
         try:
@@ -80,4 +105,6 @@ def instructions_of(
     config: PolicyConfig, embedded: Mapping[str, Float32] | None = None
 ) -> Instructions | None:
     """Returns what a policy's instructions become, None for a policy that is told nothing."""
-    return None if config.told == "none" else Instructions(config.told, config.vocabulary, embedded)
+    if config.told == "none":
+        return None
+    return Instructions(config.told, config.vocabulary, embedded, config.fallback)

@@ -49,6 +49,7 @@ from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.checkpoints import CONTRACT_FILE
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import SENTENCE_SIZE, instructions_of
+from toyshift.policies.unknown_names import in_general
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.provenance import TRAINED_ON, trained_on
@@ -234,7 +235,12 @@ def export(folder: str | Path, out: str | Path, facts: BundleFacts | None = None
 
 
 def _embedded(config: PolicyConfig, sentences: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of the file of embedded instructions; {} for none."""
+    """Returns the arrays of the file of embedded instructions; {} for none.
+
+    What an unknown name is compared with and told as belongs to the policy, and is among them.
+    """
+    if config.fallback:
+        sentences = tuple(dict.fromkeys((*sentences, *config.vocabulary, in_general(config.vocabulary))))
     if not sentences:
         return {}
     told = instructions_of(config)

@@ -138,6 +138,15 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         outside="it needs a policy that is told its setup, and the study's are told nothing",
     ),
     TrainingRepair(
+        "fallback",
+        "a name that is unlike all that was said in training is told as \"object\" as well, and the mean of both answers "
+        "acts (`share`: how many known ones would count as unknown)",
+        "GenCLIP", "fallback:Fallback", "none; two answers in the place of one to unknown names",
+        "of sentences around known directions the others are told apart, and the mean acts for these alone",
+        also="--instruction minilm",
+        outside="it needs a policy that is told sentences, and the study's are told nothing",
+    ),
+    TrainingRepair(
         "prototype", "the picture of the masks in the place of the image (`share` below 1: of some samples)",
         "ProtoReasoning", "views:Prototype", "none",
         "answers stay equal to the bit under any table, background, light and colour: only masks act",

@@ -208,10 +208,10 @@ def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:
 def _policy_told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
     """Returns the policy's configuration with its table's vocabulary: its own, that of `init_from`, or the data's."""
     policy = config.repaired().policy
-    if policy.told not in TABLES or policy.vocabulary:
+    if (policy.told not in TABLES and not policy.fallback) or policy.vocabulary:
         return policy
     start, ours = config.init_from, windows.names if policy.told == "setup" else windows.tasks
-    vocabulary = checkpoints.read_policy_config(Path(start)).vocabulary if start else ours
+    vocabulary = checkpoints.read_policy_config(Path(start)).vocabulary if start and policy.tabled else ours
     return dataclasses.replace(policy, vocabulary=vocabulary)
 
 
