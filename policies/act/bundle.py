@@ -49,10 +49,10 @@ from toyshift.policies.batch_keys import INSTRUCTION
 from toyshift.policies.checkpoints import CONTRACT_FILE
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import SENTENCE_SIZE, instructions_of
-from toyshift.policies.unknown_names import in_general
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.provenance import TRAINED_ON, trained_on
+from toyshift.policies.unknown_names import in_general
 
 GOLDEN_CASES = 6
 OPSET = 18
