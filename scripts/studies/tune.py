@@ -277,6 +277,6 @@ def markdown(table: dict[str, Any]) -> str:
         made += markdown_table("| difference | on | points | 95 % new objects | Holm p |", lines)
     for arm, x in table["searches"].items():
         found = ", ".join(f"{d.name} {x['point'][d.name]:.2g}" for d in DIMENSIONS)
-        made += (f"\n\nThe {arm} search believed its best try to succeed in {100 * x['best_try']:.0f} %, and its winner with "
-                 f"all steps in {100 * x['whole']:.0f} %: {found}.")
+        believed = f"{100 * x['best_try']:.0f} %, and its winner with all steps in {100 * x['whole']:.0f} %"
+        made += f"\n\nThe {arm} search believed its best try to succeed in {believed}: {found}."
     return made
