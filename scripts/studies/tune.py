@@ -32,7 +32,7 @@ from toyshift.scripts.studies.tune_search import (
     USUAL,
     Arm,
     Point,
-    Tried,
+    TriedPoint,
     at_random,
     best,
     by_process,
@@ -140,14 +140,14 @@ class TuneStudy(Study):
         optuna_package()
         self.prepare(TOYS, HOUSEHOLD, NEW, LIKE)
 
-    def tried(self, names: Sequence[str]) -> list[Tried]:
+    def tried(self, names: Sequence[str]) -> list[TriedPoint]:
         """Returns what cells found, in order."""
         from toyshift.diagnostics import read_rows, read_rows_manifest
 
         found = []
         for name in names:
             rows = read_rows(self.path(name))
-            found.append(Tried(read_rows_manifest(self.path(name))["point"], sum(r.success for r in rows), len(rows)))
+            found.append(TriedPoint(read_rows_manifest(self.path(name))["point"], sum(r.success for r in rows), len(rows)))
         return found
 
     def winner(self, arm: Arm) -> Point:

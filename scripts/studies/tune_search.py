@@ -45,7 +45,7 @@ LEAST = 1e-6  # a dataset's weight is above 0
 
 
 @dataclasses.dataclass(frozen=True)
-class Tried:
+class TriedPoint:
     """One point and how often it succeeded."""
 
     point: Point
@@ -63,7 +63,7 @@ def at_random(number: int, seed: int) -> Point:
     return {d.name: float(rng.uniform(d.low, d.high)) for d in DIMENSIONS}
 
 
-def by_process(tried: Sequence[Tried], seed: int) -> Point:
+def by_process(tried: Sequence[TriedPoint], seed: int) -> Point:
     """Returns the next try of a Gaussian process that knows that rates are noisy, by expected improvement.
 
     It is Optuna's GPSampler, made anew for each try: the point depends on what was tried and the seed alone, so that a
@@ -100,7 +100,7 @@ def optuna_package() -> Any:
     return optuna
 
 
-def best(tried: Sequence[Tried], count: int) -> list[int]:
+def best(tried: Sequence[TriedPoint], count: int) -> list[int]:
     """Returns the numbers of the tries with the highest rates, the earlier first where they are equal."""
     return sorted(range(len(tried)), key=lambda i: (-tried[i].rate, i))[:count]
 
