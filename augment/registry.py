@@ -24,6 +24,7 @@ class AugmentationRow:
         what: what it makes, in words.
         needs: what datasets must have.
         control: whether it is there to be beaten.
+        outside: why it takes no part in `toyshift study repair`; "" where it does.
     """
 
     name: str
@@ -31,6 +32,7 @@ class AugmentationRow:
     what: str
     needs: str = STATES
     control: bool = False
+    outside: str = ""
 
     @property
     def kind(self) -> type[Augmentation]:
@@ -53,7 +55,8 @@ _ROWS = (
                     "acted out and kept if they succeed", SEVERAL),
     AugmentationRow("reskin", "reskin.Reskin", "copies with toys' colours permuted, and the instruction's words alike"),
     AugmentationRow("instructions", "instructions.OtherWords", "copies that are told otherwise (by name, attributes, "
-                    "place, synonyms, or your sentences), and questions beside (qa.jsonl)"),
+                    "place, synonyms, or your sentences), and questions beside (qa.jsonl)",
+                    outside="the study's policies are told nothing"),
     AugmentationRow("crop", "crop.Crop", "copies of which a part of each image is shown", NOTHING),
     AugmentationRow("jitter", "jitter.ColourJitter", "copies with other brightness, contrast, colours", NOTHING),
     AugmentationRow("duplicate", "duplicate.Duplicate", "plain copies", NOTHING, control=True),

@@ -78,7 +78,7 @@ class Instructions:
         return self._known
 
     def branches(self, sentence: str) -> NDArray[Any]:
-        """Returns what a policy is told of a sentence: one row as of a call, or of an unknown name a second, in general.
+        """Returns what a policy is told: one row as of a call, and of an unknown name a second, in general.
 
         The mean of the answers to both acts.
         """

@@ -139,8 +139,8 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
     ),
     TrainingRepair(
         "fallback",
-        "a name that is unlike all that was said in training is told as \"object\" as well, and the mean of both answers "
-        "acts (`share`: how many known ones would count as unknown)",
+        "a name that is unlike all that was said in training is told as \"object\" as well, and the mean of both "
+        "answers acts (`share`: how many known ones would count as unknown)",
         "GenCLIP", "fallback:Fallback", "none; two answers in the place of one to unknown names",
         "of sentences around known directions the others are told apart, and the mean acts for these alone",
         also="--instruction minilm",

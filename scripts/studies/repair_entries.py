@@ -77,7 +77,7 @@ def every_entry() -> dict[str, Entry]:
     from toyshift.policies.repairs import TRAINING_REPAIRS
 
     entries = [Entry(NONE, "control", "the demonstrations as they are")]
-    for row in AUGMENTATIONS.values():
+    for row in (row for row in AUGMENTATIONS.values() if not row.outside):
         knows = ["which factor is the cue"] if "factor" in row.keys() else []  # noqa: SIM118  # a method of the row
         needs = "" if row.needs == "nothing" else row.needs
         told = "; ".join(filter(None, (needs, *knows)))

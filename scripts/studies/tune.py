@@ -125,8 +125,10 @@ class TuneStudy(Study):
             for rank, name in enumerate(self.wholes(arm)):
                 text = f"{arm} search, its number {rank} with all steps"
                 cells.append(Cell(name, text, train + play, tuple(names)))
-        for who in (RECIPE, *ARMS):
-            needs = () if who == RECIPE else (*self.tries(who), *self.wholes(who))
+        needed: dict[str, tuple[str, ...]] = {RECIPE: ()}
+        for arm in ARMS:
+            needed[arm] = (*self.tries(arm), *self.wholes(arm))
+        for who, needs in needed.items():
             cells += [
                 Cell(f"{who}-final-s{seed}", f"{who}: trained anew with seed {seed}, and tested", train + test, needs)
                 for seed in range(cfg.seeds)
@@ -147,7 +149,8 @@ class TuneStudy(Study):
         found = []
         for name in names:
             rows = read_rows(self.path(name))
-            found.append(TriedPoint(read_rows_manifest(self.path(name))["point"], sum(r.success for r in rows), len(rows)))
+            point = read_rows_manifest(self.path(name))["point"]
+            found.append(TriedPoint(point, sum(row.success for row in rows), len(rows)))
         return found
 
     def winner(self, arm: Arm) -> Point:
@@ -226,7 +229,7 @@ class TuneStudy(Study):
 
     def _searches(self) -> dict[str, Any]:
         """Returns what each search that is finished found, as it believed itself."""
-        found = {}
+        found: dict[str, Any] = {}
         for arm in ARMS:
             names = [*self.tries(arm), *self.wholes(arm)]
             if all(self.path(name).exists() for name in names):
@@ -267,14 +270,14 @@ def markdown(table: dict[str, Any]) -> str:
     ]  # fmt: skip
     made = markdown_table("| training | on | tuned on | n | success | 95 % new objects |", lines)
     if table["differences"]:
-        lines = [
+        differences = [
             (f"{x['a']} - {x['b']}", f"{x['set']} {x['shift']}".strip(),
              f"{100 * x['paired']['difference']['value']:+.0f}", points(x["paired"]["difference"]),
              f"{x['holm_p']:.2g}")
             for x in table["differences"]
         ]  # fmt: skip
         made += "\n\nIn points, on the same starts, where nobody tuned:\n\n"
-        made += markdown_table("| difference | on | points | 95 % new objects | Holm p |", lines)
+        made += markdown_table("| difference | on | points | 95 % new objects | Holm p |", differences)
     for arm, x in table["searches"].items():
         found = ", ".join(f"{d.name} {x['point'][d.name]:.2g}" for d in DIMENSIONS)
         believed = f"{100 * x['best_try']:.0f} %, and its winner with all steps in {100 * x['whole']:.0f} %"

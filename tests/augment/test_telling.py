@@ -29,7 +29,7 @@ RED_CUBE = SceneThing("red toy", "red toy made of a cuboid", ("red",), (0.5, 0.1
 RED_BALL = SceneThing("red toy", "red toy made of a sphere", ("red",), (0.5, -0.1), 0.05)
 BLUE_RING = SceneThing("blue toy", "blue toy made of a ring", ("blue",), (0.6, 0.0), 0.09)
 MUG = SceneThing("mug", "mug", (), (0.4, 0.0), 0.07)
-WORDS = ["a", "blue", "cuboid", "left", "made", "mug", "of", "one", "pick", "red", "right", "ring", "sphere", "the", "toy", "up"]
+WORDS = (*"a blue cuboid left made mug of one".split(), *"pick red right ring sphere the toy up".split())  # noqa: SIM905
 
 
 def counted(told: Any) -> Array:
