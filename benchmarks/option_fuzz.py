@@ -388,6 +388,7 @@ def hooks() -> Iterator[None]:
         ("scripts.doctor", "isolated"), ("scripts.studies.cells", "run_cells"),
     ):  # fmt: skip
         put(module, name)
+    put("scripts.studies.tune", "optuna_package", lambda: None)  # an extra, which not everyone has
     put("policies.training.training_run", "initial_policy", small)
     counted("toys.objectset", "ObjectSet.by_id", "object")
     counted("toys.random_toys.toy_set", "ToyRecipe.draw", "toy")
