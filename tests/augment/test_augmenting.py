@@ -320,21 +320,22 @@ def test_what_cannot_begin_takes_no_folder(
     assert not (tmp_path / "out").exists()
 
 
-def test_copies_are_told_otherwise_and_colours_follow_the_paint(
-    told_by_table: Path, made: Any, tmp_path: Path
-) -> None:
+def test_copies_are_told_otherwise_and_colours_follow_the_paint(told_by_table: Path, tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("hand me the {attributes}\n")
-    new = made(f"instructions?sentences={tmp_path}/own.txt&levels=name,attributes")
-    for old, copy in pairs(told_by_table, new):
-        check_same(old, copy)
-        name = old.meta["task"].removeprefix("pick up the ")
+    old = open_dataset(told_by_table / "part-0")
+    augment(f"instructions?sentences={tmp_path}/own.txt&levels=name,attributes", old.folder, tmp_path / "told", workers=0)
+    new = open_dataset(tmp_path / "told")
+    for e in range(old.num_episodes):
+        assert new.episode_digest(e) == old.episode_digest(e)
+        copy = new.episode(old.num_episodes + e)
+        check_same(old.episode(e), copy)
+        name = old.meta(e)["task"].removeprefix("pick up the ")
         assert copy.meta["task"].startswith((f"pick up the {name}", "hand me the "))
         assert name.split()[0] in copy.meta["task"]
         assert copy.meta["qa"][0] == {"question": "How many objects lie on the table?", "answer": "1"}
-    lines = [json.loads(line) for line in (new[0].folder / "qa.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (new.folder / "qa.jsonl").read_text().splitlines()]
     assert [line["episode"] for line in lines] == [4, 5, 6, 7]  # the copies
-    assert lines[0]["turns"] == new[0].meta(4)["qa"]
-    old = open_dataset(told_by_table / "part-0")
+    assert lines[0]["turns"] == new.meta(4)["qa"]
     augment("instructions?levels=attributes&keep=no+reskin", old.folder, tmp_path / "painted", workers=0)
     coloured = 0
     for e in range(old.num_episodes):

@@ -85,7 +85,7 @@ def test_the_vector_is_the_least_squares_one_and_all_else_stays(
 ) -> None:
     folder, onto = base  # (K*A, C)
     z = np.random.default_rng(2).normal(0, 0.7, 8).astype(np.float32)
-    train(config_of(make_config, tmp_path / "new", folder, steps=200), demos(fake_windows, folder, z))
+    train(config_of(make_config, tmp_path / "new", folder, steps=120), demos(fake_windows, folder, z))
     adapted = load_policy(tmp_path / "new").policy
     found = adapted.conditioning.latent.detach().numpy()
     assert np.linalg.matrix_rank(onto) == 8  # so that there is one answer

@@ -37,11 +37,14 @@ def test_chances_add_up_and_leave_nothing_out(success: dict[str, float]) -> None
     assert all(found["abcdef".index(a)] >= found["abcdef".index(b)] for a, b in itertools.pairwise(known))
 
 
-def test_rounds_draw_what_the_evaluation_found_and_a_resumed_run_too(tmp_path: Path) -> None:
+def test_rounds_draw_what_the_evaluation_found_and_a_resumed_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("stable_baselines3")
     from toyshift.policies import checkpoints
     from toyshift.policies.rl import rounds
 
+    monkeypatch.setattr(rounds, "STATISTICS_STEPS", 8)
     config = RlConfig(
         objects=THREE, curriculum="plr", out=str(tmp_path), envs=2, hidden=16, round_steps=48, steps=96, batch_size=16,
         evaluation_episodes=2, random_steps=16, device="cpu",
