@@ -323,7 +323,8 @@ def test_what_cannot_begin_takes_no_folder(
 def test_copies_are_told_otherwise_and_colours_follow_the_paint(told_by_table: Path, tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("hand me the {attributes}\n")
     old = open_dataset(told_by_table / "part-0")
-    augment(f"instructions?sentences={tmp_path}/own.txt&levels=name,attributes", old.folder, tmp_path / "told", workers=0)
+    spec = f"instructions?sentences={tmp_path}/own.txt&levels=name,attributes"
+    augment(spec, old.folder, tmp_path / "told", workers=0)
     new = open_dataset(tmp_path / "told")
     for e in range(old.num_episodes):
         assert new.episode_digest(e) == old.episode_digest(e)
