@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from toyshift.envs.shifts import Look
 if TYPE_CHECKING:
     from toyshift.augment.sources import Sources
     from toyshift.data.collecting.factors import DatasetFactor
+    from toyshift.data.store.dataset import Dataset
 
 MOST_COPIES = 100
 
@@ -84,6 +85,13 @@ class Around:
         return [float(getattr(look, factor)) for look in self.looks[part]]
 
 
+class Words(NamedTuple):
+    """What an episode is told, and what it notes besides, JSON-able."""
+
+    task: str
+    notes: Mapping[str, Any]
+
+
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
     """One term of a spec; sub-classes say what it does. To add one: a file like `duplicate.py`, a row in `registry`.
@@ -99,6 +107,7 @@ class Augmentation:
     states: ClassVar[bool] = True  # it needs the simulator's state
     several: ClassVar[bool] = False  # it needs more than one sub-dataset
     replays: ClassVar[bool] = False  # it acts out other episodes: all cameras are rendered
+    tells: ClassVar[bool] = False  # it says what lies on the recorded table
     apart: ClassVar[bool] = False  # its copies are a sub-dataset of their own
 
     def __post_init__(self) -> None:
@@ -122,6 +131,13 @@ class Augmentation:
     def episode(self, sources: Sources, part: int, number: int, rng: np.random.Generator) -> Episode | None:
         """Returns the episode of a sub-dataset that a copy is made of; None where none comes of it."""
         return sources.datasets[part].episode(number)
+
+    def words(self, sources: Sources, part: int, number: int, rng: np.random.Generator) -> Words | None:
+        """Returns what a copy of an episode is told; None where it is told the same."""
+        return None
+
+    def beside(self, dataset: Dataset) -> None:
+        """Writes what belongs beside a new sub-dataset that is finished."""
 
     def frames(self, frames: Frames, cameras: Sequence[str], rng: np.random.Generator) -> Frames:
         """Returns a copy's frames with its images changed."""

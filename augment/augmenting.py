@@ -88,8 +88,10 @@ def augment(
                 place, first.action_contract, first.observation_contract,
                 manifest(facts, seed, gl_renderer=renderer), robot_type=str(first.robot_type),
             )
-            there = open_dataset(place).facts()
-            parts.append({"name": name, "out": str(place), **there, "new": made - before})
+            new = open_dataset(place)
+            for step in steps:
+                step.beside(new)
+            parts.append({"name": name, "out": str(place), **new.facts(), "new": made - before})
     result = {"out": str(out), "spec": spec, "episodes": sum(part["episodes"] for part in parts), "parts": parts}
     runs.finish(out / CONFIG, result)
     return result

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from toyshift.augment.augmentation import Augmentation, SeenAs
+from toyshift.augment.augmentation import Augmentation, SeenAs, Words
 from toyshift.augment.rerender import render_again
 from toyshift.augment.reskin import repainted, told_anew
 from toyshift.augment.sources import GivenDatasets, Sources, look_of, opened_sources
@@ -126,8 +126,22 @@ def _changed(making: Making, sources: Sources, take: Take) -> Episode | None:
                 frames[f"factor.{name}"][:] = value
     for step, rng in zip(making.steps, streams, strict=True):
         frames = step.frames(frames, there, rng)
-    task = {"task": told_anew(str(meta["task"]), before, seen)} if "task" in meta else {}
-    return Episode(take.episode, frames, meta | task)
+    rename = functools.partial(told_anew, before=before, seen=seen)
+    if "task" not in meta:
+        return Episode(take.episode, frames, meta)
+    told = Words(str(meta["task"]), {})
+    for step, rng in zip(making.steps, streams, strict=True):
+        told = step.words(sources, take.part, take.episode, rng) or told
+    return Episode(take.episode, frames, meta | renamed_notes(told.notes, rename) | {"task": rename(told.task)})
+
+
+def renamed_notes(notes: Any, rename: Callable[[str], str]) -> Any:
+    """Returns notes with all their texts renamed, but for keys."""
+    if isinstance(notes, Mapping):
+        return {key: renamed_notes(value, rename) for key, value in notes.items()}
+    if isinstance(notes, str):
+        return rename(notes)
+    return [renamed_notes(value, rename) for value in notes] if isinstance(notes, list | tuple) else notes
 
 
 def _repaint(colours: Mapping[str, str], env: GraspEnv) -> Any:

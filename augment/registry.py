@@ -24,6 +24,7 @@ class AugmentationRow:
         what: what it makes, in words.
         needs: what datasets must have.
         control: whether it is there to be beaten.
+        outside: why it takes no part in `toyshift study repair`; "" where it does.
     """
 
     name: str
@@ -31,6 +32,7 @@ class AugmentationRow:
     what: str
     needs: str = STATES
     control: bool = False
+    outside: str = ""
 
     @property
     def kind(self) -> type[Augmentation]:
@@ -52,6 +54,9 @@ _ROWS = (
     AugmentationRow("object-swap", "object_swap.ObjectSwap", "copies with objects of the others, graspable alike, "
                     "acted out and kept if they succeed", SEVERAL),
     AugmentationRow("reskin", "reskin.Reskin", "copies with toys' colours permuted, and the instruction's words alike"),
+    AugmentationRow("instructions", "instructions.OtherWords", "copies that are told otherwise (by name, attributes, "
+                    "place, synonyms, or your sentences), and questions beside (qa.jsonl)",
+                    outside="the study's policies are told nothing"),
     AugmentationRow("crop", "crop.Crop", "copies of which a part of each image is shown", NOTHING),
     AugmentationRow("jitter", "jitter.ColourJitter", "copies with other brightness, contrast, colours", NOTHING),
     AugmentationRow("duplicate", "duplicate.Duplicate", "plain copies", NOTHING, control=True),
@@ -77,6 +82,9 @@ def read_spec(spec: str) -> tuple[Augmentation, ...]:
     for what in ("replays", "apart"):
         if len(several := [step for step in steps if getattr(step, what)]) > 1:
             raise ConfigError(f"augmentation {spec!r}: {name_of(several[0])} stands once")
+    if any(step.tells for step in steps) and (other := [step for step in steps if step.replays]):
+        told = f"{name_of(other[0])} shows other objects than were recorded, of which the words would not tell"
+        raise ConfigError(f"augmentation {spec!r}: {told}; augment twice")
     if any(step.apart for step in steps) and (any(step.copies > 1 or not step.keep for step in steps)):
         raise ConfigError(f"augmentation {spec!r}: bridge makes episodes=, not copies=, and keeps what there is")
     return tuple(steps)

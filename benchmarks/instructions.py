@@ -28,9 +28,9 @@ CASES = (
 Batch = dict[str, Tensor]
 
 
-def looks(samples: int) -> tuple[Any, Batch, list[str]]:
+def looks(samples: int, objects: str = OBJECTS) -> tuple[Any, Batch, list[str]]:
     """Returns an environment, first images of episodes with the target's x, y [m] as the action, and instructions."""
-    env = GraspEnv(EnvConfig(objects=OBJECTS, task="pick", clutter=1))
+    env = GraspEnv(EnvConfig(objects=objects, task="pick", clutter=1))
     rows: dict[str, list[Any]] = {}
     said = []
     for episode in range(samples):

@@ -14,6 +14,7 @@ from toyshift.policies.parts import (
     POOLINGS,
     PROPOSED,
     PROTOTYPE,
+    TABLES,
     Encoder,
     Head,
     Instruction,
@@ -36,7 +37,7 @@ LIMITS: dict[str, Limit] = {
     "encoder_size": (0, 1024), "lora_rank": (0, 1024), "width": (8, 4096), "stem": (8, 4096),
     "token_hidden": (1, 16384), "history": (0, 256), "denoise": (1, 1000), "hidden": (1, 16384), "layers": (1, 64),
     "chunk": (1, 1000), "execute": (1, 1000), "ensemble": (0, 1e6), "gripper_gain": (0, 1e6), "std_floor": (1e-9, 1e6),
-    "proposals": (0, 16),
+    "proposals": (0, 16), "fallback": (0, 0.5),
 }  # fmt: skip
 
 
@@ -84,10 +85,15 @@ class PolicyConfig(Settings):
         history: observations the policy sees, `execute` control steps apart, the newest last; 0 = 16 with a
             transformer, else 1.
         instruction: what the policy is told of the task: none, table (a learned vector per instruction of the training
-            data; others are refused) or minilm (embeddings of the frozen sentence encoder all-MiniLM-L6-v2,
+            data; others are refused), setup (a learned vector per dataset, told by its folder's name in the place of a
+            task: camera, robot, lab) or minilm (embeddings of the frozen sentence encoder all-MiniLM-L6-v2,
             extra [language]; any sentence). It scales and shifts the tokens before the pooling, and the head sees it.
         vocabulary: the instructions of a table; empty = those of the training data, which the trained folder then
             names.
+        fallback: tell what is unlike all that was said in training (instruction minilm) with "object" in the place of
+            the name as well, and act by the mean of both answers: this share of known sentences would count as unknown;
+            0 = never. The vocabulary then holds the sentences of training; `--repair fallback` sets this.
+        latent: be told one learned vector whatever is said; `--repair latent` finds it, and sets this.
         head: action head: l1, diffusion (DDIM, extra [diffusion]) or flow (flow matching); squashed (l1's, with a tanh)
             is what `train-rl` makes with SAC.
         denoise: steps from noise to actions (diffusion and flow).
@@ -133,6 +139,8 @@ class PolicyConfig(Settings):
     history: int = 0
     instruction: Instruction = "none"
     vocabulary: tuple[str, ...] = ()
+    fallback: float = 0.0
+    latent: bool = False
     head: Head = "l1"
     denoise: int = 10
     hidden: int = 512
@@ -161,11 +169,18 @@ class PolicyConfig(Settings):
                 f"history is {self.history}, but policy_net mlp sees one observation; "
                 "choose policy_net transformer-tiny or larger"
             )
-        if self.vocabulary and (self.instruction != "table" or len(set(self.vocabulary)) < len(self.vocabulary)):
+        if self.fallback and (self.instruction != "minilm" or self.proposals):
+            told = f"fallback is {self.fallback:g}, instruction {self.instruction}, proposals {self.proposals}"
+            raise ConfigError(f"{told}; a fallback compares embeddings (instruction minilm) and has no proposals")
+        if self.vocabulary and (not (self.tabled or self.fallback) or len(set(self.vocabulary)) < len(self.vocabulary)):
             raise ConfigError(
-                "a vocabulary is for instruction=table and names every instruction once; "
+                "a vocabulary is for instruction=table or setup and names every instruction once; "
                 f"instruction is {self.instruction}, vocabulary {', '.join(self.vocabulary)}"
             )
+        if self.latent and not self.tabled:
+            known = " or ".join(TABLES)
+            raise ConfigError(f"latent stands in the place of a table's rows: instruction must be {known}, "
+                              f"not {self.instruction}")
         if NO_STATE in self.state_keep and len(self.state_keep) > 1:
             raise ConfigError(f"state_keep is {', '.join(self.state_keep)}; {NO_STATE} stands alone")
         if self.state_keep == (NO_STATE,) and (self.privileged or self.relative):
@@ -244,6 +259,16 @@ class PolicyConfig(Settings):
     def state_entries(self) -> tuple[str, ...] | None:
         """Names of the state entries that it sees; None for all that there are."""
         return () if self.state_keep == (NO_STATE,) else self.state_keep or None
+
+    @property
+    def tabled(self) -> bool:
+        """Whether there is a learned vector for each instruction that it knows."""
+        return self.instruction in TABLES
+
+    @property
+    def told(self) -> str:
+        """How it is told what is said: none, or a kind of instruction."""
+        return "none" if self.latent else self.instruction
 
     @property
     def pooling_part(self) -> PoolingPart:

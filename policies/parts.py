@@ -115,7 +115,8 @@ PROPOSED = ("grasp", "place", "turn")  # of which a policy may propose several
 
 POLICY_NETS = ("mlp", *TRANSFORMERS)
 NORMS = ("none", "group")
-INSTRUCTIONS = ("none", "table", "minilm")
+INSTRUCTIONS = ("none", "table", "setup", "minilm")
+TABLES = ("table", "setup")  # kinds of instruction that have a row for each that is known
 
 if TYPE_CHECKING:  # for a type checker the choices are texts
     Pooling = str

@@ -2,17 +2,20 @@
 
 toyshift collect --objects toys:train --episodes 500 --out runs/demos
 toyshift collect --objects toys:train --episodes 500 --seed 1 --beginner runs/detpool --out runs/corrections
+toyshift collect --objects toys:train --episodes 200 --seed 2 --allocate runs/eval/rows.parquet --out runs/more
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from toyshift.core.choices import ActionMode, GraspSearch, Keep, RobotName, Task
+from toyshift.core.errors import ConfigError
 from toyshift.core.graphics import gl_backend
 from toyshift.scripts.options import Clustered
 
@@ -53,6 +56,11 @@ class Config(Clustered, episodes=1, variety=(0, 1), image_size=(16, 1024)):
     """Leave the expert undisturbed; with disturbances the data show how to recover."""
     beginner: str = ""
     """Folder of a trained policy that plays the beginning of episodes, before the expert is recorded (DAgger)."""
+    allocate: tuple[Path, ...] = ()
+    """Rows of a policy and of the oracle (`toyshift evaluate`): toys like those where it is furthest behind are played
+    with most."""
+    allocate_before: tuple[Path, ...] = ()
+    """Rows of the policy before the last round of such demonstrations: what did not rise since then is given up."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +91,26 @@ def take_over(folder: str) -> TakeOver | None:
     return TakeOver(PolicyBeginner(folder, policy_fingerprint(folder)))
 
 
+def shares_of(cfg: Config) -> tuple[tuple[str, float], ...]:
+    """Returns how often each object is played with, and prints the cells that this follows from; () = in turns."""
+    if cfg.allocate_before and not cfg.allocate:
+        raise ConfigError("--allocate-before is what --allocate is compared with; give that as well")
+    if not cfg.allocate:
+        return ()
+    from toyshift.diagnostics.allocate import allocated
+    from toyshift.diagnostics.rows import read_rows
+    from toyshift.toys import load_objects
+
+    rows, before = ([row for path in paths for row in read_rows(path)] for paths in (cfg.allocate, cfg.allocate_before))
+    names = sorted({row.object_set for row in (*rows, *before)})
+    played = {obj.id: obj for name in names for obj in load_objects(name)}
+    each, table = allocated(rows, {obj.id: obj for obj in load_objects(cfg.objects)}, played, before)
+    for line in table:
+        print(f"{line.share:6.1%} of attempts: {line.cell} ({line.objects} toys): policy {line.success:.0%} of "
+              f"{line.episodes}, expert {line.expert:.0%}{', given up' * line.given_up}", file=sys.stderr)  # fmt: skip
+    return tuple(sorted(each.items()))
+
+
 def main(cfg: Config) -> dict[str, Any]:
     """Collects demonstrations of the scripted expert into a LeRobot v3 dataset.
 
@@ -96,7 +124,7 @@ def main(cfg: Config) -> dict[str, Any]:
         workers=cfg.processes, seed=cfg.seed, action_mode=cfg.action_mode, robot=cfg.robot,
         image_size=cfg.image_size, disturb=not cfg.no_disturbance,
         shift=cfg.shift, keep=cfg.keep, ray=cfg.ray, grasp_search=cfg.grasp_search, variety=cfg.variety,
-        take_over=take_over(cfg.beginner),
+        take_over=take_over(cfg.beginner), shares=shares_of(cfg),
     )
     result: dict[str, Any] = collect(config)
     print(f"dataset: {cfg.out}")

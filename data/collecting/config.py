@@ -23,7 +23,7 @@ from toyshift.envs.robots import ROBOTS
 
 WHERE = ("episodes", "out", "workers", "ray")  # how many, and by whom: attempt i is the same whatever they are
 # Options that older datasets do not have: their keys stay what they were.
-LATER = ("shift", "keep", "variety", "sub_dataset", "take_over", "grasp_search")
+LATER = ("shift", "keep", "variety", "sub_dataset", "take_over", "grasp_search", "shares")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ class CollectConfig:
             asked ("top-down") or asked first ("6dof").
         variety: how far demonstrations differ in pace, approach and start pose, 0 to 1; see `variety.Variety`.
         ray: address of a Ray cluster that plays instead of local processes, or "local"; see `core.workers.ray_pool`.
+        shares: (object id, share of the attempts) of each object that is played with, drawn anew for each attempt;
+            () lets all take turns.
         take_over: who plays the beginning of every episode, before the expert takes over and is recorded; None: nobody.
 
     Raises:
@@ -76,6 +78,7 @@ class CollectConfig:
     variety: float = 0.0
     ray: str = ""
     take_over: TakeOver | None = None
+    shares: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, but=("cameras", "image_size"))  # those of the environment
@@ -86,6 +89,10 @@ class CollectConfig:
                 f"grasp search {self.grasp_search!r} is for two fingers; the robot {self.robot!r} has a hand, "
                 f"for which grasps are searched in a way of their own"
             )
+        if self.shares and self.sub_dataset is not None:
+            raise ConfigError("a sub-dataset draws its own targets; drop the shares of the objects")
+        if self.shares and not all(share >= 0 for _, share in self.shares):
+            raise ConfigError("shares of objects must not be negative")
         part = self.sub_dataset
         if part is not None and (part.robot_name != self.robot or config.others[1] or self.shift):
             raise ConfigError(

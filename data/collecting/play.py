@@ -64,8 +64,17 @@ def begin_attempt(
     if config.sub_dataset is not None:
         observation, info, drawn = begin(env, config.sub_dataset, config.seed, index)
         return observation, info, {"sub_dataset": drawn}
-    options = {"episode": index, "object": index % len(env.objects)}
+    options = {"episode": index, "object": object_of_attempt(config, len(env.objects), index)}
     return *env.reset(seed=config.seed, options=options), {}
+
+
+def object_of_attempt(config: CollectConfig, count: int, index: int) -> str | int:
+    """Returns the object of an attempt: they take turns, or are drawn by their shares."""
+    if not config.shares:
+        return index % count
+    parts = np.array([share for _, share in config.shares])
+    drawn = episode_rng(config.seed, index, "object-share").choice(len(parts), p=parts / parts.sum())
+    return config.shares[int(drawn)][0]
 
 
 def _record(players: Players, config: CollectConfig, index: int) -> tuple[Episode | None, str]:

@@ -137,8 +137,8 @@ class Windows:
             raise UnknownNameError("normalisation", self.normalise, NORMALISATIONS)
         if not self._parts:
             self._open()
-        if self.act_as and self.act_as not in self._names:
-            raise UnknownNameError("dataset to act as", self.act_as, self._names)
+        if self.act_as and self.act_as not in self.names:
+            raise UnknownNameError("dataset to act as", self.act_as, self.names)
 
     def _open(self) -> None:
         folders, weights = tuple(Path(f) for f in self.folders), self.weights
@@ -162,10 +162,10 @@ class Windows:
             object.__setattr__(self, name, value)
 
     @functools.cached_property
-    def _names(self) -> list[str]:
-        """The `dataset_name` of each part."""
+    def names(self) -> tuple[str, ...]:
+        """The `dataset_name` of each folder."""
         names = [part.folder.resolve().name for part in self._parts]
-        return [n if names.count(n) == 1 else str(part.folder) for n, part in zip(names, self._parts, strict=True)]
+        return tuple(n if names.count(n) == 1 else str(p.folder) for n, p in zip(names, self._parts, strict=True))
 
     @functools.cached_property
     def _offsets(self) -> Indices:
@@ -297,7 +297,7 @@ class Windows:
                 if key in out:
                     out[key] = self._units(d, kind)(out[key])
         out[TASK] = [part.tasks[e] for e in episode]
-        out["dataset_name"] = [self._names[d]] * len(frames)
+        out["dataset_name"] = [self.names[d]] * len(frames)
         out["episode_index"] = episode
         out["frame_index"] = frames - part.starts[episode]
         return out
@@ -338,10 +338,10 @@ class Windows:
 
     def _units(self, d: int, key: str) -> Callable[[NDArray[Any]], Float32]:
         """Returns what turns a part's states or actions into those of a batch; only with `normalise`."""
-        own = self.normalisations[self._names[d]][key]
+        own = self.normalisations[self.names[d]][key]
         if self.act_as is None:
             return own.apply
-        other = self.normalisations[self.act_as or self._names[0]][key]
+        other = self.normalisations[self.act_as or self.names[0]][key]
         return lambda values: other.restore(own.apply(values))
 
     @functools.cached_property
@@ -374,7 +374,7 @@ class Windows:
                 key: Normalisation.of(self.normalise, weighted_stats([part.arrays[key]], [part.frames], [1.0]), mask)
                 for key, mask in masks.items()
             }
-            for name, part in zip(self._names, self._parts, strict=True)
+            for name, part in zip(self.names, self._parts, strict=True)
         }
 
     @property
@@ -385,7 +385,7 @@ class Windows:
         """
         if self.normalise is None or self.act_as is None:
             return self.stats
-        return {key: unit.scaling for key, unit in self.normalisations[self.act_as or self._names[0]].items()}
+        return {key: unit.scaling for key, unit in self.normalisations[self.act_as or self.names[0]].items()}
 
 
 def _interleave(pieces: list[tuple[Indices, Batch]], size: int) -> Batch:

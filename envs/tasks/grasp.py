@@ -105,7 +105,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
     `object_id` is the target's, `objects` those of all objects on the table, the target first; `lifted_object` is the
     last one that the gripper held 5 cm above its start, "" for none; `penetration` how deep the gripper sank into the
     target while it held it, at the deepest [m]; `events` what happened so far, as (control step, name of
-    `events.EVENTS`). The target is drawn, or chosen by reset option "object".
+    `events.EVENTS`). The target is drawn (all alike, or by `object_shares`), or chosen
+    by reset option "object".
     """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012  Gymnasium's contract
@@ -142,6 +143,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self.look = Look()
         self.shifts, self.variation = Shifts.parse(self.config.shift), TRAINING
         self.task_description = ""
+        self.object_shares: Array | None = None  # how often each object of the set is drawn; None: all alike
         self._seed, self._episode, self._purpose = 0, -1, self.config.purpose
         self._ready = self._closed = False
         self._true_masks: dict[str, Mask] = {}
@@ -199,6 +201,8 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self.variation = self.shifts.draw(lambda factor: self._stream(f"shift:{factor}"))
         rng = self._stream("")
         drawn = int(rng.integers(len(self.objects)))
+        if self.object_shares is not None and "object" not in options:
+            drawn = int(self._stream("object-share").choice(len(self.objects), p=self.object_shares))
         target = self._stage.find(options.get("object", drawn))
         others = self._stage.draw_others(target, self._stream("others"))
         distractors = self._stage.draw_distractors(target, others, self.variation, self._stream("distractors"))

@@ -146,7 +146,7 @@ class ActingPolicy(ABC):
                 another label, a state is not finite as float32, or the network gives actions that are not.
             UnknownNameError: the policy was not trained with this instruction.
         """
-        chunk = self._finite(self.predict(*self.inputs(obs)))[0]
+        chunk = self._finite(self.predict(*self._asked(obs))).mean(axis=0)  # of one, unless a name is unknown
         if self.config.ensemble > 0:
             self._chunks = [(made, c) for made, c in self._chunks if self._now - made < len(c)]
             self._chunks.append((self._now, chunk))
@@ -164,12 +164,14 @@ class ActingPolicy(ABC):
         most = 1 if self.config.needs_noise else AT_ONCE
         for first in range(0, len(observations), most):
             self.reset()
-            parts = [self.inputs(obs) for obs in observations[first : first + most]]
+            parts = [self._asked(obs) for obs in observations[first : first + most]]
             images = {c: np.concatenate([part.images[c] for part in parts]) for c in parts[0].images}
             masks = {c: np.concatenate([part.masks[c] for part in parts]) for c in parts[0].masks}
             told = None if self.instructions is None else np.concatenate([part.instruction for part in parts])
             states = np.concatenate([part.state for part in parts])
-            chunks.append(self._finite(self.predict(images, masks, states, told)))
+            answers = self._finite(self.predict(images, masks, states, told))
+            ends = np.cumsum([len(part.state) for part in parts])
+            chunks += [each.mean(axis=0, keepdims=True) for each in np.split(answers, ends[:-1])]
         self.reset()
         return np.asarray(np.clip(np.concatenate(chunks), self._low, self._high), dtype=np.float32)
 
@@ -184,6 +186,17 @@ class ActingPolicy(ABC):
         state = np.concatenate(vectors)[None]
         told = None if self.instructions is None else self.instructions([str(obs.get(TASK, ""))])
         return Inputs(images, masks, state, told)
+
+    def _asked(self, obs: Mapping[str, Any]) -> Inputs:
+        """Returns what `inputs` gives, and where a name is unknown a second row that tells it in general."""
+        own = self.inputs(obs)
+        if self.instructions is None or not self.config.fallback:
+            return own
+        told = self.instructions.branches(str(obs.get(TASK, "")))
+        images, masks = (
+            {c: view.repeat(len(told), axis=0) for c, view in views.items()} for views in (own.images, own.masks)
+        )
+        return Inputs(images, masks, own.state.repeat(len(told), axis=0), told)
 
     def _needed(self, obs: Mapping[str, Any], kind: str, camera: str = "") -> Any:
         """Returns a part of an observation; raises ContractError where it is missing."""

@@ -52,6 +52,7 @@ from toyshift.policies.instructions import SENTENCE_SIZE, instructions_of
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.provenance import TRAINED_ON, trained_on
+from toyshift.policies.unknown_names import in_general
 
 GOLDEN_CASES = 6
 OPSET = 18
@@ -138,9 +139,9 @@ def golden_inputs(policy: Policy, seed: int = 0) -> dict[str, NDArray[Any]]:
 
 def _golden_instructions(config: PolicyConfig, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Returns rows of the table, or random directions in the place of sentences, which need a sentence encoder."""
-    if config.instruction == "table":
+    if config.tabled and not config.latent:
         return {INSTRUCTION: np.arange(GOLDEN_CASES, dtype=np.int64) % len(config.vocabulary)}
-    if config.instruction == "minilm":
+    if config.told == "minilm":
         directions = rng.standard_normal((GOLDEN_CASES, SENTENCE_SIZE), dtype=np.float32)
         return {INSTRUCTION: directions / np.linalg.norm(directions, axis=1, keepdims=True)}
     return {}
@@ -234,7 +235,12 @@ def export(folder: str | Path, out: str | Path, facts: BundleFacts | None = None
 
 
 def _embedded(config: PolicyConfig, sentences: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of the file of embedded instructions; {} for none."""
+    """Returns the arrays of the file of embedded instructions; {} for none.
+
+    What an unknown name is compared with and told as belongs to the policy, and is among them.
+    """
+    if config.fallback:
+        sentences = tuple(dict.fromkeys((*sentences, *config.vocabulary, in_general(config.vocabulary))))
     if not sentences:
         return {}
     told = instructions_of(config)

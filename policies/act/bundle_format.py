@@ -80,11 +80,11 @@ def input_table(
     told: dict[str, Any] = {"names": list(names), "range": entries["range"], "frame": BASE_FRAME}
     table["state"] = described(["batch", len(names)], "float32", entries["units"], meaning, **told)
     unbounded: dict[str, Any] = {"range": None, "frame": None}
-    if config.instruction == "table":
+    if config.tabled and not config.latent:
         meaning = "number of the instruction in names"
         told = {"names": list(config.vocabulary), "range": [0, len(config.vocabulary) - 1], "frame": None}
         table[INSTRUCTION] = described(["batch"], "int64", "row", meaning, **told)
-    elif config.instruction == "minilm":
+    elif config.told == "minilm":
         meaning = "sentence embedding by all-MiniLM-L6-v2, of length 1"
         told = {"range": [-1, 1], "frame": None}
         table[INSTRUCTION] = described(["batch", SENTENCE_SIZE], "float32", "1", meaning, **told)

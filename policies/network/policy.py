@@ -182,10 +182,10 @@ class Policy(nn.Module):
         return self.encoders[camera if camera in self.encoders else self.cameras[0]]
 
     def tell(self, instruction: Tensor | None) -> Tensor | None:
-        """Returns the vectors (B, C) of instructions, see `Instructions`; None for a policy that is told nothing."""
+        """Returns the vectors (B, C), or one for all (1, C), of instructions, see `Conditioning`; None for nothing."""
         if self.conditioning is None:
             return None
-        if instruction is None:
+        if instruction is None and not self.config.latent:
             raise ContractError(
                 f"the policy is conditioned on an instruction ({self.config.instruction}), and none was given"
             )
@@ -259,7 +259,7 @@ class Policy(nn.Module):
         views = [self.pooled_norm(pooled).flatten(1)] if self.cameras else []
         if self.eraser is not None:
             views = [self.eraser(view) for view in views]
-        words = [] if told is None else [told.to(pooled.dtype)]
+        words = [] if told is None else [told.to(pooled.dtype).expand(state.shape[0], -1)]
         return torch.cat([*views, state.index_select(1, self.indices).to(pooled.dtype), *words], dim=1)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

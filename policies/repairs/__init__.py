@@ -34,6 +34,7 @@ class TrainingRepair:
         whole: why it needs the whole batch in one pass of one process; "" where it does not.
         passes: batches that a step passes forward and backward, for comparisons at equal gradient samples.
         control: it is there to be beaten.
+        outside: why it takes no part in `toyshift study repair`; "" where it does.
     """
 
     name: str
@@ -47,6 +48,7 @@ class TrainingRepair:
     whole: str = ""
     passes: int = 1
     control: bool = False
+    outside: str = ""
 
 
 TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
@@ -122,6 +124,27 @@ TRAINING_REPAIRS: tuple[TrainingRepair, ...] = (
         "features and factor do not covary afterwards; fitted where factor and place go together it erases both, "
         "fitted on pairs the factor alone",
         also="--init-from POLICY", privileged="in training: the factor's values",
+    ),
+    TrainingRepair(
+        "latent",
+        "one vector that a trained policy is told is found anew on 2 to 8 demonstrations of a new setup, and nothing "
+        "else is trained; it stops by the episodes that it leaves out",
+        "Latent Program Spaces", "latent:Latent", "two passes a step, of few steps; no gradient of the encoders",
+        "a = W x + B z: the vector found is the least-squares z; with actions that z does not explain it stays where "
+        "it started",
+        also="--init-from POLICY --instruction setup --steps 100 --lr 0.05",
+        privileged="a few demonstrations of the setup in which it acts",
+        whole="each vector sees its own share of the whole batch", passes=2,
+        outside="it needs a policy that is told its setup, and the study's are told nothing",
+    ),
+    TrainingRepair(
+        "fallback",
+        "a name that is unlike all that was said in training is told as \"object\" as well, and the mean of both "
+        "answers acts (`share`: how many known ones would count as unknown)",
+        "GenCLIP", "fallback:Fallback", "none; two answers in the place of one to unknown names",
+        "of sentences around known directions the others are told apart, and the mean acts for these alone",
+        also="--instruction minilm",
+        outside="it needs a policy that is told sentences, and the study's are told nothing",
     ),
     TrainingRepair(
         "prototype", "the picture of the masks in the place of the image (`share` below 1: of some samples)",

@@ -27,10 +27,13 @@ LIMITS: dict[str, Limit] = {
     "entropy": (0, 1e3), "threads": (0, 1024), "checkpoint_minutes": (1e-12, 1e6), "stop_at": (0, 1),
 }  # fmt: skip
 
+CURRICULA = ("none", "plr")
+
 if TYPE_CHECKING:  # for a type checker the choices are texts
     Algorithm = str
+    Curriculum = str
 else:
-    Algorithm = Literal[tuple(DEFAULTS)]
+    Algorithm, Curriculum = Literal[tuple(DEFAULTS)], Literal[CURRICULA]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,8 @@ class RlConfig(Settings):
         env: registered id: toyshift/GraspState-v0 (state and the object's pose) or toyshift/Grasp-v0 (pixels, with
             detection pooling).
         objects: object set; an episode draws one of its objects.
+        curriculum: none (all objects alike), or plr: after each evaluation half of the episodes are drawn from the
+            objects that it played, those that went worst most often (1 / rank), half from all alike.
         reward: "cost", "dense" or "sparse"; see `envs.success.REWARDS`.
         cameras: cameras of an id with images.
         image_size: height and width of their images [pixels], a multiple of 8.
@@ -85,6 +90,7 @@ class RlConfig(Settings):
     algo: Algorithm = "sac"
     env: Environment = "toyshift/GraspState-v0"
     objects: str = "toys:train?n=1&seed=2"
+    curriculum: Curriculum = "none"
     reward: Reward = "cost"
     cameras: tuple[str, ...] = ("front", "wrist")
     image_size: int = 64

@@ -24,6 +24,7 @@ from toyshift.policies.checkpoints import MODEL
 from toyshift.policies.devices import check_threads, choose_device, torch_threads
 from toyshift.policies.provenance import TRAINED_ON
 from toyshift.policies.rl.config import RlConfig
+from toyshift.policies.rl.curriculum import replay_shares
 from toyshift.policies.rl.learner import (
     Experts,
     buffer_state,
@@ -62,13 +63,16 @@ class _Watch(BaseCallback):  # type: ignore[misc]  # Stable-Baselines3 is option
         return True
 
 
-def evaluate_learner(learner: BaseAlgorithm, env: VecEnv, episodes: int) -> dict[str, float]:
+def evaluate_learner(
+    learner: BaseAlgorithm, env: VecEnv, episodes: int, success: dict[str, float] | None = None
+) -> dict[str, float]:
     """Plays episodes without exploring, always the same ones.
 
     Args:
         learner: what acts.
         env: where; each environment plays its share of the episodes.
         episodes: how many.
+        success: gets the rate of each object that was played.
 
     Returns:
         success (share), return (undiscounted) and length (control steps), each a mean.
@@ -77,6 +81,7 @@ def evaluate_learner(learner: BaseAlgorithm, env: VecEnv, episodes: int) -> dict
     left = np.array([(episodes - i + count - 1) // count for i in range(count)])
     returns, lengths = np.zeros(count), np.zeros(count)
     ended: list[tuple[bool, float, float]] = []
+    by_object: dict[str, list[bool]] = {}
     env.seed(EVALUATION_SEED)
     observations = env.reset()
     while (left > 0).any():
@@ -87,10 +92,13 @@ def evaluate_learner(learner: BaseAlgorithm, env: VecEnv, episodes: int) -> dict
         for i in np.flatnonzero(dones):
             if left[i] > 0:
                 ended.append((bool(infos[i]["is_success"]), float(returns[i]), float(lengths[i])))
+                by_object.setdefault(str(infos[i]["object_id"]), []).append(ended[-1][0])
                 left[i] -= 1
             returns[i] = lengths[i] = 0.0
-    success, total, length = (float(np.mean(column)) for column in zip(*ended, strict=True))
-    return {"success": success, "return": total, "length": length}
+    if success is not None:
+        success |= {name: float(np.mean(ends)) for name, ends in by_object.items()}
+    share, total, length = (float(np.mean(column)) for column in zip(*ended, strict=True))
+    return {"success": share, "return": total, "length": length}
 
 
 class RlRun:
@@ -122,6 +130,10 @@ class RlRun:
         features = {"config": self.policy_config, **contracts, "stats": stats}
         self.learner = make_learner(config, self.env, features, choose_device(config.device))
         self.round, self.seconds, self.good, self.best = 0, 0.0, 0, -1.0
+        self.ids: tuple[str, ...] = tuple(self.env.get_attr("objects")[0].ids)
+        self.success = dict[str, float]()  # of each object, in the latest evaluation that played it
+        if config.curriculum == "plr" and len(self.ids) < 2:
+            raise ConfigError(f"curriculum plr chooses among objects, and {config.objects} has one; give several")
         self.best_tensors = dict[str, torch.Tensor]()
         if state is None and config.expert_steps:
             if make_experts is None:
@@ -134,6 +146,7 @@ class RlRun:
             self.best_tensors = checkpoints.load_tensors(self.folder, state, MODEL)
             self.round, self.good = int(state["round"]), int(state["good"])
             self.seconds, self.best = float(state["seconds"]), float(state["success"])
+            self.success = dict(state.get("success_by_object", {}))
             self.learner.num_timesteps = int(state["step"])
 
     def made_of(self) -> dict[str, Any]:
@@ -154,6 +167,11 @@ class RlRun:
         contracts = self.action_contract, self.observation_contract
         return acting_network(self.learner, self.policy_config, *contracts, self.env.places)
 
+    def choose_objects(self) -> None:
+        """Says how often each object is drawn in the next round's episodes."""
+        if self.config.curriculum == "plr":
+            self.env.set_attr("object_shares", replay_shares(self.ids, self.success))
+
     def play_round(self, bar: Progress) -> dict[str, Any]:
         """Learns for a round, evaluates, and returns the row of metrics.jsonl.
 
@@ -164,6 +182,7 @@ class RlRun:
             DivergedError: a weight is no longer a number.
         """
         start, watch = time.monotonic(), _Watch(bar)
+        self.choose_objects()
         self.learner.set_random_seed(self._seed(1 + self.round))
         self.learner.set_env(self.learner.get_env(), force_reset=True)
         end_episodes(self.learner)
@@ -175,7 +194,7 @@ class RlRun:
                 f"weights of {bad[0]} are not finite after {self.learner.num_timesteps} steps; "
                 f"the last checkpoint in {self.folder} is untouched: lower lr ({self.config.lr})"
             )
-        figures = evaluate_learner(self.learner, self.evaluation_env, self.config.evaluation_episodes)
+        figures = evaluate_learner(self.learner, self.evaluation_env, self.config.evaluation_episodes, self.success)
         if figures["success"] >= self.best:
             self.best, self.best_tensors = figures["success"], tensors
         self.good = self.good + 1 if figures["success"] >= self.config.stop_at else 0
@@ -195,7 +214,9 @@ class RlRun:
             files[LEARNER] = learner_state(self.learner)
             if self.config.algo == "sac":
                 files[REPLAY] = buffer_state(self.learner)
-        facts = {"seconds": self.seconds, "round": self.round, "good": self.good, "success": self.best}
+        facts: dict[str, Any] = {"seconds": self.seconds, "round": self.round, "good": self.good, "success": self.best}
+        if self.config.curriculum == "plr":
+            facts["success_by_object"] = self.success
         checkpoints.save_checkpoint(self.folder, self.learner.num_timesteps, files, finished, facts)
 
     def close(self) -> None:

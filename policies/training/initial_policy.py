@@ -12,6 +12,7 @@ from toyshift.core.contract import ACTION, require_same_contract, require_same_o
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.policies import checkpoints
 from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig
+from toyshift.policies.network.conditioning import LATENT, WORDS
 from toyshift.policies.network.policy import Policy, state_to_action
 from toyshift.policies.network.weights import load_weights
 from toyshift.policies.training.augmentation import MIRRORED_ACTION, MIRRORED_STATE, mirror_signs
@@ -21,8 +22,8 @@ from toyshift.policies.training.training_data import TrainingData
 
 def _with_vocabulary(config: PolicyConfig, source: TrainingData) -> PolicyConfig:
     """Returns the configuration with the instructions that the data's batches are coded by."""
-    if config.instruction != ("none" if source.instructions is None else source.instructions.kind):
-        raise ConfigError(f"the policy's instruction is {config.instruction}, but the batches are made for another one")
+    if config.told != ("none" if source.instructions is None else source.instructions.kind):
+        raise ConfigError(f"the policy is told {config.told}, but the batches are made for another one")
     if source.instructions is None:
         return config
     return dataclasses.replace(config, vocabulary=source.instructions.vocabulary)
@@ -49,6 +50,8 @@ def initial_policy(config: TrainConfig, source: TrainingData) -> Policy:
         tensors = checkpoints.load_tensors(folder, state, checkpoints.weights_to_act(state))
         # a layer that `--repair erase` adds, and fits later
         tensors = {k: v for k, v in policy.state_dict().items() if k.startswith("eraser.")} | tensors
+        if config.policy.latent and WORDS in tensors:  # where `--repair latent` starts: between all that is known
+            tensors[LATENT] = tensors.pop(WORDS).mean(dim=0)
         load_weights(policy, tensors, folder)  # with its normaliser: the weights mean nothing under another one
     elif config.policy.encoder in BACKBONE_NAMES:
         from toyshift.policies.network.pretrained import load_pretrained

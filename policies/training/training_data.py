@@ -30,9 +30,11 @@ from toyshift.policies import checkpoints
 from toyshift.policies.batch_keys import FROZEN, HINT, INSTRUCTION
 from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import Instructions, instructions_of
+from toyshift.policies.parts import TABLES
 from toyshift.policies.training.config import TrainConfig
 
 Batch = dict[str, NDArray[Any]]
+DATASET_NAME = "dataset_name"  # of a batch of windows: whose data each sample is of
 Stats = Mapping[str, NDArray[Any]]
 
 
@@ -68,6 +70,9 @@ class WindowsLike(Protocol):
 
     @property
     def tasks(self) -> tuple[str, ...]: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
 
     @property
     def action_contract(self) -> ActionContract: ...
@@ -130,7 +135,13 @@ class TrainingData:
     def told(self, batch: Mapping[str, Any]) -> Batch:
         """Returns what the policy reads of a batch of windows, with instructions as numbers where it is told them."""
         arrays = _arrays(batch)
-        return arrays if self.instructions is None else arrays | {INSTRUCTION: self.instructions(batch[TASK])}
+        return arrays if self.instructions is None else arrays | {INSTRUCTION: self.instructions(self._said(batch))}
+
+    def _said(self, batch: Mapping[str, Any]) -> list[str]:
+        """Returns what is said with each sample of a batch of windows (B,): its task, or whose data it is of."""
+        key = DATASET_NAME if self.instructions is not None and self.instructions.kind == "setup" else TASK
+        said: list[str] = batch[key]
+        return said
 
     def stats(self) -> dict[str, Stats]:
         """Returns "mean" and "std" of `observation.state` and `action` for the policy's normaliser."""
@@ -151,7 +162,7 @@ class TrainingData:
         order = episode_rng(self.seed, 0, "validation").permutation(len(self.held_out))[: count * self.batch_size]
         batches = [self.held_out.batch(order[i : i + self.batch_size]) for i in range(0, len(order), self.batch_size)]
         if self.instructions is not None:
-            batches = [_some(batch, [self.instructions.knows(task) for task in batch[TASK]]) for batch in batches]
+            batches = [_some(batch, [self.instructions.knows(s) for s in self._said(batch)]) for batch in batches]
         arrays = [self.told(batch) for batch in batches if len(batch[STATE])]
         # of the images as they are
         return [{k: v[:, :, 0] if k.startswith(FROZEN) else v for k, v in batch.items()} for batch in arrays]
@@ -196,11 +207,11 @@ def _some(batch: Mapping[str, Any], keep: list[bool]) -> dict[str, Any]:
 
 def _policy_told(config: TrainConfig, windows: WindowsLike) -> PolicyConfig:
     """Returns the policy's configuration with its table's vocabulary: its own, that of `init_from`, or the data's."""
-    policy = config.policy
-    if policy.instruction != "table" or policy.vocabulary:
+    policy = config.repaired().policy
+    if (policy.told not in TABLES and not policy.fallback) or policy.vocabulary:
         return policy
-    start = config.init_from
-    vocabulary = checkpoints.read_policy_config(Path(start)).vocabulary if start else windows.tasks
+    start, ours = config.init_from, windows.names if policy.told == "setup" else windows.tasks
+    vocabulary = checkpoints.read_policy_config(Path(start)).vocabulary if start and policy.tabled else ours
     return dataclasses.replace(policy, vocabulary=vocabulary)
 
 

@@ -1,4 +1,4 @@
-"""What takes part in `toyshift study repair`: every row of the two tables of repairs, and the controls beside them."""
+"""What takes part in `toyshift study repair`: every row of the two tables of repairs that can, and controls."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ def every_entry() -> dict[str, Entry]:
     from toyshift.policies.repairs import TRAINING_REPAIRS
 
     entries = [Entry(NONE, "control", "the demonstrations as they are")]
-    for row in AUGMENTATIONS.values():
+    for row in (row for row in AUGMENTATIONS.values() if not row.outside):
         knows = ["which factor is the cue"] if "factor" in row.keys() else []  # noqa: SIM118  # a method of the row
         needs = "" if row.needs == "nothing" else row.needs
         told = "; ".join(filter(None, (needs, *knows)))
         kind: Kind = "control" if row.control else "data"
         entries.append(Entry(row.name, kind, row.what, told, augmentation=row.name, several=row.needs == SEVERAL))
-    for repair in TRAINING_REPAIRS:
+    for repair in (row for row in TRAINING_REPAIRS if not row.outside):
         kind = "control" if repair.control else "training"
         one = Entry(repair.name, kind, repair.does, repair.privileged, repair=repair.name)
         entries.append(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -317,3 +318,32 @@ def test_what_cannot_begin_takes_no_folder(
     with pytest.raises(MissingDependencyError, match="needs Ray"):
         augment("duplicate", one_camera, tmp_path / "out", ray="local")
     assert not (tmp_path / "out").exists()
+
+
+def test_copies_are_told_otherwise_and_colours_follow_the_paint(told_by_table: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("hand me the {attributes}\n")
+    old = open_dataset(told_by_table / "part-0")
+    spec = f"instructions?sentences={tmp_path}/own.txt&levels=name,attributes"
+    augment(spec, old.folder, tmp_path / "told", workers=0)
+    new = open_dataset(tmp_path / "told")
+    for e in range(old.num_episodes):
+        assert new.episode_digest(e) == old.episode_digest(e)
+        copy = new.episode(old.num_episodes + e)
+        check_same(old.episode(e), copy)
+        name = old.meta(e)["task"].removeprefix("pick up the ")
+        assert copy.meta["task"].startswith((f"pick up the {name}", "hand me the "))
+        assert name.split()[0] in copy.meta["task"]
+        assert copy.meta["qa"][0] == {"question": "How many objects lie on the table?", "answer": "1"}
+    lines = [json.loads(line) for line in (new.folder / "qa.jsonl").read_text().splitlines()]
+    assert [line["episode"] for line in lines] == [4, 5, 6, 7]  # the copies
+    assert lines[0]["turns"] == new.meta(4)["qa"]
+    augment("instructions?levels=attributes&keep=no+reskin", old.folder, tmp_path / "painted", workers=0)
+    coloured = 0
+    for e in range(old.num_episodes):
+        before, after = old.meta(e), open_dataset(tmp_path / "painted").meta(e)
+        if (colour := before["task"].removeprefix("pick up the ").split()[0]) in COLOURS:
+            coloured += 1
+            asked = {turn["question"]: turn["answer"] for turn in after["qa"]}
+            assert after["factors"]["colours"][colour] in after["task"].split()
+            assert asked["Which colours does it show?"] == after["factors"]["colours"][colour]
+    assert coloured
