@@ -5,9 +5,7 @@ Whatever its features and cameras are called, images or videos, one file or many
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +19,13 @@ from toyshift.core.contract import IMAGE_PREFIX
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.data.episode import AUTO_FEATURES, Episode
+from toyshift.data.formats.lerobot_meta import PLACES, RESTORE, StoredFeature, episode_rows, features_of, tasks_of
 from toyshift.data.formats.outline import picture
 from toyshift.data.store.dataset import FROM, read_info
 from toyshift.data.store.layout import VIDEO_PATH, Column, from_arrow
 
-RESTORE = "restore it from a copy, or download it again"
-_PLACES = ("data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index")
-_NEEDED = ("episode_index", "tasks", "length", *_PLACES[:3])
 _LATE = 0.5  # periods that a video's frame may be off its time
 _DAMAGE = (pa.ArrowException, OSError, ValueError, IndexError, KeyError, TypeError)
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredFeature:
-    """What info.json says of one feature.
-
-    Attributes:
-        dtype: "image", "video", "string" or that of numbers.
-        shape: of one frame; of images (H, W, C) or (C, H, W), as their names say.
-        names: of its entries, () where they are not told.
-    """
-
-    dtype: str
-    shape: tuple[int, ...]
-    names: tuple[str, ...] = ()
-
-    @property
-    def is_picture(self) -> bool:
-        return self.dtype in ("image", "video")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of an image [pixels]."""
-        at = (1, 2) if self.names[:1] in (("channels",), ("channel",)) else (0, 1)
-        return self.shape[at[0]], self.shape[at[1]]
 
 
 class LeRobotFolder:
@@ -73,13 +44,13 @@ class LeRobotFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.info = read_info(self.folder)
-        self.features = _features(self.folder, self.info)
-        self.fps = float(self.info["fps"])
+        self.features = features_of(self.folder, self.info)
+        self.fps = _fps(self.folder, self.info["fps"])
         self.robot = str(self.info.get("robot_type") or "")
         pictures = (key for key, feature in self.features.items() if feature.is_picture)
         self.cameras = {key.removeprefix(IMAGE_PREFIX).removeprefix("observation."): key for key in pictures}
-        self.rows = _episode_rows(self.folder)
-        self.tasks = _tasks(self.folder)
+        self.rows = episode_rows(self.folder)
+        self.tasks = tasks_of(self.folder)
         self._begins: dict[Path, int] = {}  # number of each data file's first frame
         for i in range(self.num_episodes):
             self._begins.setdefault(self.file_of(i), int(self.rows[i]["dataset_from_index"]))
@@ -108,7 +79,7 @@ class LeRobotFolder:
     def meta(self, i: int) -> dict[str, Any]:
         """Returns what is noted of episode i: its task, and columns of meta/episodes that are not LeRobot's own."""
         row = self._row(i)
-        own = ("episode_index", "tasks", "length", *_PLACES)
+        own = ("episode_index", "tasks", "length", *PLACES)
         more = {k: v for k, v in row.items() if k not in own and not k.startswith("videos/")}
         return {"task": ", ".join(row["tasks"] or ()), **more}
 
@@ -206,13 +177,16 @@ class LeRobotFolder:
             last = first + int(row["length"])
             groups = [g for g in range(len(ends) - 1) if ends[g] < last and ends[g + 1] > first]
             pieces = [self._group(path, opened, g, columns) for g in groups]
-            table = pa.concat_tables(pieces).slice(first - ends[groups[0]], last - first)
-            there = table["episode_index"].to_pylist()
+            pieces = pieces or [opened.schema_arrow.empty_table()]
+            table = pa.concat_tables(pieces).slice(first - ends[groups[0]] if groups else 0, last - first)
         except FileNotFoundError as error:
             raise FileError(f"{where}: the file is missing; {RESTORE}") from error
         except _DAMAGE as error:
             raise FileError(f"{where}: unreadable ({type(error).__name__}: {error}); {RESTORE}") from error
-        if there != [i] * int(row["length"]):
+        if missing := [name for name in columns if name not in table.column_names]:
+            raise FileError(f"{where}: columns of info.json are missing: {', '.join(missing)}; {RESTORE}")
+        there = table["episode_index"].to_pylist()
+        if not there or there != [i] * int(row["length"]):
             held = ", ".join(map(str, sorted(set(there)))) or "none"
             found = f"{len(there)} frames of episodes {held}"
             raise FileError(f"{where}: meta/episodes promises {row['length']} frames there, and it holds {found}")
@@ -270,19 +244,10 @@ def open_lerobot(folder: Path) -> LeRobotFolder:
     return LeRobotFolder(Path(folder))
 
 
-def _features(folder: Path, info: Mapping[str, Any]) -> dict[str, StoredFeature]:
-    out = {}
-    for key, said in info["features"].items():
-        try:
-            names = said.get("names") or ()
-            if isinstance(names, Mapping):  # {"motors": [...]} of older recordings
-                names = [name for part in names.values() for name in (part if isinstance(part, list) else [part])]
-            shape = tuple(int(n) for n in said["shape"])
-            out[key] = StoredFeature(str(said["dtype"]), shape, tuple(map(str, names)))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            path = folder / "meta" / "info.json"
-            raise FileError(f"{path}: feature {key!r} is damaged ({type(error).__name__}: {error}); {RESTORE}") from error
-    return out
+def _fps(folder: Path, said: Any) -> float:
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said < float("inf"):
+        raise FileError(f"{folder / 'meta' / 'info.json'}: fps is {said!r}; it must be a number above 0; {RESTORE}")
+    return float(said)
 
 
 def _array(values: Any, feature: StoredFeature, where: str) -> NDArray[Any]:
@@ -297,53 +262,3 @@ def _array(values: Any, feature: StoredFeature, where: str) -> NDArray[Any]:
     except (ValueError, pa.ArrowException) as error:
         raise FileError(f"{where}: no numbers of dtype {feature.dtype} ({error}); {RESTORE}") from error
     return array.reshape(len(array), *feature.shape)
-
-
-def _episode_rows(folder: Path) -> list[dict[str, Any]]:
-    """Returns the rows of meta/episodes in order, without their statistics."""
-    rows: list[dict[str, Any]] = []
-    files = sorted((folder / "meta" / "episodes").glob("*/*.parquet"))
-    if not files:
-        raise FileError(f"{folder}: there is no file of episodes in meta/episodes; {RESTORE}")
-    for file in files:
-        there, table = _read(file, lambda name: not name.startswith(("stats/", "meta/")))
-        rows += table.to_pylist()
-        if missing := [name for name in _NEEDED if name not in there]:
-            raise FileError(f"{file}: the columns {', '.join(missing)} are missing; {RESTORE}")
-    rows.sort(key=lambda row: int(row["episode_index"]))
-    if (numbers := [row["episode_index"] for row in rows]) != list(range(len(rows))):
-        odd = next(i for i, number in enumerate(numbers) if number != i)
-        raise FileError(f"{folder}: meta/episodes tells of episode {numbers[odd]} where {odd} should be; {RESTORE}")
-    return rows
-
-
-def episode_statistics(folder: LeRobotFolder) -> Iterator[dict[str, Any]]:
-    """Yields the statistics noted of each episode, in order: "<feature>/<name>" -> values; {} where there are none."""
-    rows: dict[int, dict[str, Any]] = {}
-    for file in sorted((folder.folder / "meta" / "episodes").glob("*/*.parquet")):
-        _, table = _read(file, lambda name: name == "episode_index" or name.startswith("stats/"))
-        for row in table.to_pylist():
-            number = row.pop("episode_index")
-            rows[number] = {k.removeprefix("stats/"): v for k, v in row.items() if v is not None}
-    return (rows.get(i, {}) for i in range(folder.num_episodes))
-
-
-def _tasks(folder: Path) -> dict[int, str]:
-    """Returns the instructions by number; the column of their text has had several names."""
-    path = folder / "meta" / "tasks.parquet"
-    if not path.is_file():
-        return {}
-    there, table = _read(path, lambda name: True)
-    texts = [name for name in there if pa.types.is_string(table[name].type) or pa.types.is_large_string(table[name].type)]
-    if "task_index" not in there or len(texts) != 1:
-        raise FileError(f"{path}: it should have task_index and one column of text, and has {', '.join(there)}; {RESTORE}")
-    return dict(zip(table["task_index"].to_pylist(), table[texts[0]].to_pylist(), strict=True))
-
-
-def _read(file: Path, wanted: Any) -> tuple[list[str], Any]:
-    """Returns the names of all columns of a Parquet file, and a table of those wanted."""
-    try:
-        there = pq.read_schema(file.absolute()).names  # Arrow takes a:b/c for an address
-        return there, pq.read_table(file.absolute(), columns=[name for name in there if wanted(name)])
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise FileError(f"{file} is unreadable ({error}); {RESTORE}") from error
