@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +37,26 @@ def outline(path: Path) -> Outline:
 
 def _identity(path: Path) -> str:
     return identity_of(f for f in path.rglob("*") if f.is_file() and f.suffix in (".json", ".parquet", ".mp4"))
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """Returns episodes, frames, hours, fps, robot, cameras, features, tasks, splits and bytes of a LeRobot v3 folder.
+
+    Raises:
+        FileError: as `outline`.
+    """
+    folder = open_lerobot(path)
+    lengths = folder.lengths or (0,)
+    return {
+        "folder": str(path), "episodes": folder.num_episodes, "frames": folder.num_frames,
+        "hours": folder.num_frames / folder.fps / 3600.0, "fps": folder.fps, "robot": folder.robot,
+        "episode_frames": {"min": min(lengths), "median": float(np.median(lengths)), "max": max(lengths)},
+        "cameras": {name: list(folder.features[key].size) for name, key in folder.cameras.items()},
+        "features": {key: dataclasses.asdict(feature) for key, feature in folder.features.items()},
+        "tasks": dict(collections.Counter(folder.meta(i)["task"] for i in range(folder.num_episodes)).most_common()),
+        "splits": dict(folder.info.get("splits") or {}),
+        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+    }  # fmt: skip
 
 
 def read(path: Path, options: ReadOptions) -> Stream:

@@ -79,8 +79,8 @@ def write_v3(
     features |= dict.fromkeys([*constant, "frame_index", "episode_index", "index", "task_index"], number)
     features["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
     usual = {
-        "codebase_version": "v3.0", "robot_type": "arm", "fps": 15, "features": features, "splits": {"train": f"0:{len(states)}"},
-        "total_episodes": len(states), "total_frames": len(state), "chunks_size": 1000,
+        "codebase_version": "v3.0", "robot_type": "arm", "fps": 15, "features": features,
+        "splits": {"train": f"0:{len(states)}"}, "total_episodes": len(states), "total_frames": len(state), "chunks_size": 1000,
         "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet", "video_path": None,
     }  # fmt: skip
     (folder / "meta/info.json").write_text(json.dumps(usual | dict(info)))
@@ -93,7 +93,8 @@ def rewrite(folder: Path, name: str, **columns: Any) -> None:
     table = pq.read_table(path)
     for key, values in columns.items():
         key = key.replace("__", ".")
-        table = table.set_column(table.column_names.index(key), table.schema.field(key), pa.array(values, table[key].type))
+        array, place = pa.array(values, table[key].type), table.column_names.index(key)
+        table = table.set_column(place, table.schema.field(key), array)
     pq.write_table(table, path)
 
 

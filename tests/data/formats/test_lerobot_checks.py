@@ -155,7 +155,7 @@ def test_no_copy_without_a_contract_and_no_version_2(v3: Any, tmp_path: Path) ->
     with pytest.raises(ConfigError, match="--contract FILE"):
         check_any(folder, repair=tmp_path / "clean")
     write_json(folder / "meta/info.json", read_json(folder / "meta/info.json") | {"codebase_version": "v2.0"})
-    with pytest.raises(FileError, match="2.0 must become 2.1 first"):
+    with pytest.raises(FileError, match=r"2\.0 must become 2\.1 first"):
         check_any(folder)
 
 

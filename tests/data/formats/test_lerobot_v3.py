@@ -18,6 +18,8 @@ from toyshift.data.formats.convert import convert
 from toyshift.data.formats.exchange import ReadOptions
 from toyshift.data.loading.loader import Windows
 from toyshift.data.store.dataset import open_dataset
+from toyshift.scripts.data.info import main
+from toyshift.scripts.data.options import DatasetConfig
 
 HIGH, IMAGE = "observation.images.cam_high", "observation.image"
 
@@ -110,6 +112,15 @@ def test_missing_files_and_other_rows_are_named(v3: Any, tmp_path: Path) -> None
     v3.rewrite(folder, "data/chunk-000/file-000.parquet", episode_index=[e if e != 1 else 7 for e in episodes])
     with pytest.raises(FileError, match="promises 9 frames there, and it holds 9 frames of episodes 7"):
         open_lerobot(folder).columns(1, ["action"])
+
+
+def test_data_info_tells_what_it_holds(v3: Any, tmp_path: Path, capsys: Any) -> None:
+    facts = main(DatasetConfig(data=v3.pick(tmp_path / "d")))
+    assert facts["tasks"] == {"put the cube in the bin": 2, "stack the cups": 2}
+    assert facts["cameras"] == {"cam_high": [64, 96], "image": [16, 20]}
+    told = capsys.readouterr().out
+    assert "4 episodes, 38 frames at 15 Hz" in told
+    assert "feature   action: float32 (4,) joint_0.pos, joint_1.pos, joint_2.pos, gripper.pos" in told
 
 
 @pytest.mark.parametrize("fps", [0, -1, "15", True, None])
