@@ -80,7 +80,8 @@ def write_v3(
     features["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
     usual = {
         "codebase_version": "v3.0", "robot_type": "arm", "fps": 15, "features": features,
-        "splits": {"train": f"0:{len(states)}"}, "total_episodes": len(states), "total_frames": len(state), "chunks_size": 1000,
+        "splits": {"train": f"0:{len(states)}"}, "total_episodes": len(states), "total_frames": len(state),
+        "chunks_size": 1000,
         "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet", "video_path": None,
     }  # fmt: skip
     (folder / "meta/info.json").write_text(json.dumps(usual | dict(info)))
