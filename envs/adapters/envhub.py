@@ -77,7 +77,7 @@ class LeRobotVectorEnv(ToyGraspVectorEnv):
         if seed is None or self._root_seed is None:
             return super().reset(seed=seed, options=options)
         if not isinstance(seed, Sequence) or None in seed or len(seed) != self.num_envs:
-            raise ConfigError(f"seed is {shown(seed)}; with a root seed give {self.num_envs} whole numbers, one for each")
+            raise ConfigError(f"seed is {shown(seed)}; with a root seed give one for each of {self.num_envs}")
         numbers = [int(one) for one in seed if one is not None]
         starts = [start_of(env, self._root_seed, one) for env, one in zip(self.envs, numbers, strict=True)]
         each = {key: [start[key] for start in starts] for key in ("episode", "object")}
