@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.contract import ENVIRONMENT_STATE, STATE
+from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 
 lerobot = pytest.importorskip("lerobot")
 for needed in ("mujoco", "robosuite", "msgpack", "websockets"):  # robosuite's files are read, it is not imported
@@ -153,7 +154,7 @@ def test_fifty_starts_come_out_as_toyshift_evaluate_plays_them(through_lerobot, 
         "--seed", str(SEED), "--max-steps", str(STEPS), "--no-references", "--workers", "1",
         "--out", str(tmp_path / "evaluation"),
     )  # fmt: skip
-    server.close()
+    server.shutdown()
     rows = rows_of(tmp_path / "evaluation")
     told = [(success, steps) for success, steps, _ in through_lerobot]
     differing = [i for i, (one, other) in enumerate(zip(told, rows, strict=True)) if one != other]
@@ -204,6 +205,28 @@ def test_diffusion_policy_trains_on_it_too(demos, tmp_path):
         f"--output_dir={tmp_path / 'diffusion'}",
     )  # fmt: skip
     assert (tmp_path / "diffusion/checkpoints/000002/pretrained_model/model.safetensors").is_file()
+
+
+def test_what_newer_lerobots_ask_for(tmp_path):
+    """LeRobot 0.6 calls `create_envs`, with threads by default, and resets with an option of its own."""
+    sets, seen = "toys:test?n=2,toys:train?n=2", {"cameras": ["front"], "image_size": 32}
+    config = registered()(task=sets, shift="light-intensity=2", **seen)
+    assert config.features["pixels/front"].shape == (32, 32, 3)
+    assert config.features_map["pixels/front"] == "observation.images.front"
+    assert (config.features["action"].shape, config.fps, config.episode_length) == ((7,), 10, 100)
+    envs = config.create_envs(n_envs=2, use_async_envs=True)
+    assert list(envs) == ["toys:test?n=2", "toys:train?n=2"]
+    for suite in envs.values():
+        observation, info = suite[0].reset(seed=[1000, 1001], options={"lerobot_new_rollout": True})
+        assert observation["pixels"]["front"].shape == (2, 32, 32, 3)
+        assert list(suite[0].call("task_description")) == info["task"].tolist()
+        suite[0].close()
+    with pytest.raises(ConfigError, match="this LeRobot takes one object set"):
+        _ = config.gym_kwargs
+    with pytest.raises(UnknownNameError, match="Did you mean 'toyshift/Pick-v0'"):
+        registered()(env_id="toyshift/Pik-v0")
+    with pytest.raises(FileError, match=r"toyshift\.json does not exist"):
+        registered()(dataset=str(tmp_path))
 
 
 def ours(*words):
