@@ -129,4 +129,4 @@ def single(chosen: dict[str, Any], limit: int, root_seed: int | None, render_mod
 
 
 if GYM_ID not in gym.registry:
-    gym.register(GYM_ID, single, order_enforce=False, disable_env_checker=True)
+    gym.register(GYM_ID, f"{__name__}:single", order_enforce=False, disable_env_checker=True)

@@ -151,7 +151,7 @@ def test_fifty_starts_come_out_as_toyshift_evaluate_plays_them(through_lerobot, 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     ours(
         "evaluate", "--policy", f"ws://127.0.0.1:{server.port}", "--objects", OBJECTS, "--trials", str(STARTS),
-        "--seed", str(SEED), "--max-steps", str(STEPS), "--no-references", "--workers", "1",
+        "--seed", str(SEED), "--max-steps", str(STEPS), "--no-references", "--workers", "1", "--interface", "skip",
         "--out", str(tmp_path / "evaluation"),
     )  # fmt: skip
     server.shutdown()
@@ -188,7 +188,7 @@ def test_what_lerobot_trained_is_evaluated_by_both_commands(tmp_path):
     ours(
         "evaluate", "--policy", f"lerobot:{policy}", "--lerobot-python", sys.executable, "--objects", OBJECTS,
         "--trials", "6", "--seed", str(SEED), "--max-steps", "12", "--no-references", "--workers", "1",
-        "--out", str(tmp_path / "evaluation"),
+        "--interface", "skip", "--out", str(tmp_path / "evaluation"),
     )  # fmt: skip
     assert told["successes"] == [success for success, _ in rows_of(tmp_path / "evaluation")]
     assert len(set(told["sum_rewards"])) == 6
@@ -246,5 +246,5 @@ def rows_of(folder):
     """Returns success and steps of an evaluation's episodes, in order."""
     from toyshift.diagnostics.rows import read_rows
 
-    (path,) = folder.rglob("*.parquet")
+    path = folder / "rows.parquet"
     return [(row.success, row.steps) for row in sorted(read_rows(path), key=lambda row: row.episode)]
