@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array
-from toyshift.core.contract import STATE
+from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.core.progress import track
 from toyshift.data.episode import AUTO_FEATURES
@@ -228,8 +228,8 @@ def _of_statistics(folder: LeRobotFolder, numbers: _Numbers) -> list[Problem]:
     for key, running in numbers.stats.items():
         if not noted or not whole or not folder.features[key].is_float or key in AUTO_FEATURES:
             continue  # of episodes that cannot be read the statistics are not known
-        if key not in noted:
-            texts.append(f"has nothing of {key}")
+        if key not in noted:  # of others LeRobot's policies see nothing
+            texts += [f"has nothing of {key}"] if key.startswith((ACTION, "observation")) else []
         elif off := _off(running.result(), key, {f"{key}/{n}": v for n, v in noted[key].items()}, folder):
             texts.append(f"{off}, over all frames")
     return [Problem("statistics", None, None, text, place) for text in texts]
