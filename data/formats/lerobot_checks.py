@@ -21,7 +21,7 @@ from toyshift.data.episode import AUTO_FEATURES
 from toyshift.data.formats.alike import Fingerprint, fingerprint
 from toyshift.data.formats.lerobot_folder import is_ours
 from toyshift.data.formats.lerobot_images import check_images
-from toyshift.data.formats.lerobot_meta import episode_statistics
+from toyshift.data.formats.lerobot_meta import as_numbers, episode_statistics
 from toyshift.data.formats.lerobot_twins import (
     alike_in,
     duplicates,
@@ -97,13 +97,18 @@ def check_lerobot(path: Path, *, images: bool = True, against: Path | None = Non
     problems = _of_meta(folder)
     numbers = _read_numbers(folder)
     problems += numbers.problems
-    problems += _of_statistics(folder, numbers)
+    noted, place = {}, str(folder.folder / "meta" / "stats.json")
+    try:
+        noted = folder.statistics()
+        problems += _of_statistics(folder, numbers, noted, place)
+    except FileError as error:
+        problems.append(Problem("statistics", None, None, str(error), place))
     pairs = alike_in(numbers.prints)
     problems += duplicates(folder, pairs) + split_problems(folder, pairs)
     if against is not None:
         problems += shared(folder, numbers.prints, open_lerobot(against))
     if images:
-        problems += check_images(folder, numbers.states)
+        problems += check_images(folder, numbers.states, noted)
     problems.sort(key=lambda p: (p.episode is not None, p.episode or 0))
     unknown = tuple(_unknown(folder, images, against is not None))
     return CheckResult(folder.folder, folder.num_episodes, folder.num_frames, tuple(problems), unknown=unknown)
@@ -207,7 +212,8 @@ def _off(
     for name in NOTED:
         if (said := noted.get(f"{key}/{name}")) is None:
             continue
-        values = np.asarray(said, np.float64).reshape(-1)
+        if (values := as_numbers(said)) is None:
+            return f"{key}, {name}: no numbers"
         if values.shape != true[name].shape:
             return f"{key}, {name}: {len(values)} numbers for {len(true[name])} entries"
         wrong = ~(np.abs(values - true[name]) <= STATS_OFF * scale)
@@ -219,10 +225,10 @@ def _off(
     return ""
 
 
-def _of_statistics(folder: LeRobotFolder, numbers: _Numbers) -> list[Problem]:
+def _of_statistics(
+    folder: LeRobotFolder, numbers: _Numbers, noted: Mapping[str, Mapping[str, Any]], place: str
+) -> list[Problem]:
     """Compares meta/stats.json, by which LeRobot normalises, with the numbers of all frames."""
-    place = str(folder.folder / "meta" / "stats.json")
-    noted = folder.statistics()
     texts = [] if noted else ["is missing, or empty: LeRobot normalises by it"]
     whole = len(numbers.states) == folder.num_episodes
     for key, running in numbers.stats.items():
@@ -240,7 +246,7 @@ def _unknown(folder: LeRobotFolder, images: bool, against: bool) -> Iterator[str
     yield "what its actions mean: no contract says their units, frame or bounds, or which way the gripper opens"
     if not motion_keys(folder):
         yield "whether episodes are there twice: no feature holds actions or states"
-    if not against and len(dict(folder.info.get("splits") or {})) < 2:
+    if not against and len(folder.splits) < 2:
         yield "whether a test set shares episodes with it: it has one split; name the other dataset with --against"
     if not images and folder.cameras:
         yield "whether its images are whole: they were not decoded"

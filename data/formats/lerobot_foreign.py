@@ -54,7 +54,7 @@ def summary(path: Path) -> dict[str, Any]:
         "cameras": {name: list(folder.features[key].size) for name, key in folder.cameras.items()},
         "features": {key: dataclasses.asdict(feature) for key, feature in folder.features.items()},
         "tasks": dict(collections.Counter(folder.meta(i)["task"] for i in range(folder.num_episodes)).most_common()),
-        "splits": dict(folder.info.get("splits") or {}),
+        "splits": folder.splits,
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
     }  # fmt: skip
 

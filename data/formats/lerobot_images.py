@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import FileError
 from toyshift.core.progress import track
+from toyshift.data.formats.lerobot_meta import as_numbers
 from toyshift.data.formats.lerobot_v3 import LeRobotFolder
 from toyshift.data.store.checks import FROZEN, Problem, longest_run
 
@@ -18,8 +20,16 @@ MOVED = 0.05  # of the state's standard deviation over the dataset: a camera mus
 PIXELS_OFF = 0.05  # of black to white; LeRobot's own are of some of the images only, before they were encoded
 
 
-def check_images(folder: LeRobotFolder, states: Mapping[int, Array]) -> list[Problem]:
-    """Decodes every image; `states` are (T, S) of the episodes that can be read, which a camera must show."""
+def check_images(
+    folder: LeRobotFolder, states: Mapping[int, Array], noted: Mapping[str, Mapping[str, Any]]
+) -> list[Problem]:
+    """Decodes every image.
+
+    Args:
+        folder: the dataset.
+        states: (T, S) of the episodes that can be read, which a camera must show.
+        noted: statistics of meta/stats.json.
+    """
     problems: list[Problem] = []
     sums = {key: (np.zeros(3), 0) for key in folder.cameras.values()}
     spread = np.concatenate(list(states.values())).std(axis=0) if states else np.zeros(0)
@@ -43,7 +53,7 @@ def check_images(folder: LeRobotFolder, states: Mapping[int, Array]) -> list[Pro
                 continue
             sums[key] = (sums[key][0] + total, sums[key][1] + len(seen))
             problems += _frozen(i, key, seen, states.get(i), spread, file)
-    return problems + _pixels(folder, sums)
+    return problems + _pixels(folder, sums, noted)
 
 
 def _frozen(
@@ -61,13 +71,15 @@ def _frozen(
     return [Problem("frozen camera", i, start, text, file)]
 
 
-def _pixels(folder: LeRobotFolder, sums: Mapping[str, tuple[Array, int]]) -> list[Problem]:
+def _pixels(
+    folder: LeRobotFolder, sums: Mapping[str, tuple[Array, int]], noted: Mapping[str, Mapping[str, Any]]
+) -> list[Problem]:
     """Compares the mean of all pixels with the one noted."""
-    place, noted = str(folder.folder / "meta" / "stats.json"), folder.statistics()
+    place = str(folder.folder / "meta" / "stats.json")
     out = []
     for key, (total, count) in sums.items():
-        said = np.asarray(noted.get(key, {}).get("mean", ()), np.float64).reshape(-1)
-        if len(said) == 3 and count and np.abs(said - total / count).max() > PIXELS_OFF:
+        said = as_numbers(noted.get(key, {}).get("mean", ()))
+        if said is not None and len(said) == 3 and count and np.abs(said - total / count).max() > PIXELS_OFF:
             there = ", ".join(f"{v:.3f}" for v in total / count)
             text = f"{key}, mean of the pixels is noted as {', '.join(f'{v:.3f}' for v in said)}, and is {there}"
             out.append(Problem("statistics", None, None, text, place))

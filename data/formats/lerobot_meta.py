@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from toyshift.core.arrays import Array
 from toyshift.core.errors import FileError
+from toyshift.core.files import read_json
 
 RESTORE = "restore it from a copy, or download it again"
 PLACES = ("data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index")
@@ -51,7 +54,13 @@ class StoredFeature:
 
 
 def features_of(folder: Path, info: Mapping[str, Any]) -> dict[str, StoredFeature]:
-    """Returns the features that info.json announces."""
+    """Returns the features that info.json announces.
+
+    Raises:
+        FileError: what it says of one, or of all, is damaged.
+    """
+    if not isinstance(info["features"], Mapping):
+        raise FileError(f"{folder / 'meta' / 'info.json'}: features is no object; {RESTORE}")
     out = {}
     for key, said in info["features"].items():
         try:
@@ -82,6 +91,39 @@ def episode_rows(folder: Path) -> list[dict[str, Any]]:
         odd = next(i for i, number in enumerate(numbers) if number != i)
         raise FileError(f"{folder}: meta/episodes tells of episode {numbers[odd]} where {odd} should be; {RESTORE}")
     return rows
+
+
+def whole_statistics(folder: Path) -> dict[str, dict[str, Any]]:
+    """Returns meta/stats.json: feature -> min, max, mean, std, count, quantiles; {} where there is none.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    path = folder / "meta" / "stats.json"
+    said = read_json(path, RESTORE) if path.is_file() else {}
+    if not isinstance(said, Mapping) or not all(isinstance(one, Mapping) for one in said.values()):
+        raise FileError(f"{path}: it should have an object for each feature; {RESTORE}")
+    return {key: dict(one) for key, one in said.items()}
+
+
+def as_numbers(said: Any) -> Array | None:
+    """Returns a statistic that is noted as nested lists, flat; None where it is no numbers."""
+    try:
+        return np.asarray(said, np.float64).reshape(-1)
+    except (ValueError, TypeError):
+        return None
+
+
+def splits_of(folder: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the splits of info.json, name -> what it says.
+
+    Raises:
+        FileError: they are no object.
+    """
+    said = info.get("splits") or {}
+    if not isinstance(said, Mapping):
+        raise FileError(f"{folder / 'meta' / 'info.json'}: splits is no object; {RESTORE}")
+    return dict(said)
 
 
 def episode_statistics(folder: Path, count: int) -> list[dict[str, Any]]:

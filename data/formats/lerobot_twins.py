@@ -58,7 +58,7 @@ def split_problems(folder: LeRobotFolder, pairs: Sequence[Alike]) -> list[Proble
     """Splits that name episodes twice or none, and episodes of one that repeat those of another."""
     place, texts = str(folder.folder / "meta" / "info.json"), []
     splits: dict[str, range] = {}
-    for name, said in dict(folder.info.get("splits") or {}).items():
+    for name, said in folder.splits.items():
         begin, colon, end = str(said).partition(":")
         if not colon or not (begin + end).isdigit():
             texts.append(f"split {name} is {said!r}; it should be FIRST:END, such as 0:{folder.num_episodes}")

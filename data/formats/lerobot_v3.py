@@ -17,9 +17,17 @@ from numpy.typing import NDArray
 
 from toyshift.core.contract import IMAGE_PREFIX
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
-from toyshift.core.files import read_json
 from toyshift.data.episode import AUTO_FEATURES, Episode
-from toyshift.data.formats.lerobot_meta import PLACES, RESTORE, StoredFeature, episode_rows, features_of, tasks_of
+from toyshift.data.formats.lerobot_meta import (
+    PLACES,
+    RESTORE,
+    StoredFeature,
+    episode_rows,
+    features_of,
+    splits_of,
+    tasks_of,
+    whole_statistics,
+)
 from toyshift.data.formats.outline import picture
 from toyshift.data.store.dataset import FROM, read_info
 from toyshift.data.store.layout import VIDEO_PATH, Column, from_arrow
@@ -39,6 +47,7 @@ class LeRobotFolder:
         features: key -> what is stored of each frame, LeRobot's automatic columns (`timestamp`, ...) included.
         cameras: name -> key of the images, in order.
         tasks: the instructions of meta/tasks.parquet, by their number.
+        splits: name -> "FIRST:END", as info.json says it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,6 +60,7 @@ class LeRobotFolder:
         self.cameras = {key.removeprefix(IMAGE_PREFIX).removeprefix("observation."): key for key in pictures}
         self.rows = episode_rows(self.folder)
         self.tasks = tasks_of(self.folder)
+        self.splits = splits_of(self.folder, self.info)
         self._begins: dict[Path, int] = {}  # number of each data file's first frame
         for i in range(self.num_episodes):
             self._begins.setdefault(self.file_of(i), int(self.rows[i]["dataset_from_index"]))
@@ -128,14 +138,21 @@ class LeRobotFolder:
         Raises:
             FileError: it is damaged.
         """
-        path = self.folder / "meta" / "stats.json"
-        return dict(read_json(path, RESTORE)) if path.is_file() else {}
+        return whole_statistics(self.folder)
 
     def file_of(self, i: int) -> Path:
         """Returns the data file that holds episode i."""
         row = self._row(i)
-        chunk, file = row["data/chunk_index"], row["data/file_index"]
-        return self.folder / str(self.info["data_path"]).format(chunk_index=chunk, file_index=file)
+        return self._path("data_path", chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+
+    def _path(self, template: str, **numbers: Any) -> Path:
+        """Returns a file by one of info.json's templates."""
+        said = self.info.get(template) or VIDEO_PATH
+        try:
+            return self.folder / str(said).format(**numbers)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            what = f"{template} is {said!r}, into which {', '.join(numbers)} do not go"
+            raise FileError(f"{self.folder / 'meta' / 'info.json'}: {what}; {RESTORE}") from error
 
     def video_of(self, i: int, key: str) -> tuple[Path, float]:
         """Returns the video file that holds episode i, and when the episode begins there [s]."""
@@ -145,8 +162,7 @@ class LeRobotFolder:
             begin = float(row[f"videos/{key}/{FROM}"])
         except (KeyError, TypeError) as error:
             raise FileError(f"{self.folder}: episode {i} tells no place of its video {key}; {RESTORE}") from error
-        template = str(self.info.get("video_path") or VIDEO_PATH)
-        return self.folder / template.format(video_key=key, chunk_index=chunk, file_index=file), begin
+        return self._path("video_path", video_key=key, chunk_index=chunk, file_index=file), begin
 
     # ---------------------------------------------------------------- inside
 

@@ -65,6 +65,9 @@ def test_wrong_statistics(v3: Any, tmp_path: Path) -> None:
     assert "action, mean of gripper.pos is noted as" in told[0]
     assert "has nothing of observation.state" in told[1]
     assert "observation.image, mean of the pixels is noted as 0.900" in told[2]
+    write_json(folder / "meta/stats.json", {"action": {"mean": "none"}, "observation.state": 3})
+    (problem,) = check_any(folder).problems
+    assert "it should have an object for each feature" in str(problem)
     (folder / "meta/stats.json").unlink()
     assert found(folder, images=False) == [("statistics", None)]
 

@@ -129,6 +129,18 @@ def test_a_rate_that_cannot_be_is_refused(v3: Any, tmp_path: Path, fps: Any) -> 
         open_lerobot(v3.write(tmp_path / "d", [v3.walk(0)], info={"fps": fps}))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("features", [1], "features is no object"), ("features", {"action": {}}, "'action' is damaged"),
+        ("splits", "all", "splits is no object"), ("data_path", "data/{chunk}/file", "into which chunk_index"),
+    ],
+)
+def test_an_entry_of_info_that_cannot_be_is_named(v3: Any, tmp_path: Path, key: str, value: Any, match: str) -> None:
+    with pytest.raises(FileError, match=rf"info\.json.*{match}"):
+        open_lerobot(v3.write(tmp_path / "d", [v3.walk(0)], info={key: value}))
+
+
 def test_under_a_contract_it_becomes_one_of_ours(v3: Any, tmp_path: Path) -> None:
     folder = v3.pick(tmp_path / "d")
     with pytest.raises(ContractError, match=r"LeRobot's own.*guessing is refused.*--contract"):
