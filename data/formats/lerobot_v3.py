@@ -232,7 +232,7 @@ class LeRobotFolder:
             with av.open(str(name)) as container:
                 stream = container.streams.video[0]
                 container.seek(max(0, int(begin / stream.time_base)), stream=stream)
-                for frame in container.decode(stream):
+                for frame in _decoded(container, stream, begin + (count - _LATE) * period):
                     early = frame.time is None or frame.time < begin + (found - _LATE) * period
                     if early:
                         continue
@@ -249,6 +249,18 @@ class LeRobotFolder:
         at = f"{begin + found * period:.3f} s"
         said = f"the video has no frame for frame {found} of the episode ({at}; {found} of {count} were found)"
         raise FileError(f"{where}: {said}; {RESTORE}")
+
+
+def _decoded(container: Any, stream: Any, end: float) -> Iterator[Any]:
+    """Yields a video's frames; decoders make something of a packet that is cut off, and say nothing.
+
+    Raises:
+        ValueError: a packet before `end` [s] is.
+    """
+    for packet in container.demux(stream):
+        if packet.is_corrupt and (packet.pts is None or packet.pts * packet.time_base < end):
+            raise ValueError("the file is cut off")
+        yield from packet.decode()
 
 
 def open_lerobot(folder: Path) -> LeRobotFolder:

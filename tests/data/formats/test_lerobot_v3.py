@@ -99,6 +99,15 @@ def test_damage_names_the_file(v3: Any, tmp_path: Path, name: str, match: str) -
         open_lerobot(tmp_path / "d").episode(0)
 
 
+def test_a_video_whose_last_frame_is_cut_off(v3: Any, tmp_path: Path) -> None:
+    path = v3.pick(tmp_path / "d") / f"videos/{HIGH}/chunk-000/file-000.mp4"  # its frames lie at its end
+    path.write_bytes(path.read_bytes()[:-9])
+    folder = open_lerobot(tmp_path / "d")
+    with pytest.raises(FileError, match=r"chunk-000/file-000\.mp4, episode 1: unreadable .*cut off"):
+        list(folder.images(1, HIGH))
+    assert len(list(folder.images(0, HIGH))) == 8
+
+
 def test_missing_files_and_other_rows_are_named(v3: Any, tmp_path: Path) -> None:
     folder = v3.pick(tmp_path / "d")
     (folder / f"videos/{HIGH}/chunk-001/file-000.mp4").unlink()
