@@ -6,13 +6,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${VENV_INTEROP:-.venv-interop}"
 py="$venv/bin/python"
-stamp="$venv/.toyshift-$(cat requirements-interop.txt | sha256sum | cut -c1-16)"
+stamp="$venv/.toyshift-$(cat requirements-interop.txt .ci/test_interop.sh plugins/*/pyproject.toml plugins/*/*/*.py | sha256sum | cut -c1-16)"
 if [ ! -f "$stamp" ]; then
     [ -x "$py" ] || "${PYTHON:-$(readlink -f "${VENV:-.venv}/bin/python")}" -m venv "$venv"
     echo "interop: installing into $venv (several GB the first time)" >&2
     "$py" -m pip install -q -r requirements-interop.txt
     # egl_probe, which robomimic names, does not build; its reader does not need it
     "$py" -m pip install -q --no-deps --no-build-isolation "robomimic==0.3.0"
+    # only its model files are read; it is never imported there, and holds NumPy below 2
+    "$py" -m pip install -q --no-deps "robosuite==1.5.2"
+    # LeRobot finds plugins among installed distributions; built from a copy, so that nothing is left in the checkout
+    plugin="$(mktemp -d)" && cp -r plugins/lerobot_env_toyshift "$plugin"
+    "$py" -m pip install -q --no-deps "$plugin/lerobot_env_toyshift" && rm -r "$plugin"
     rm -f "$venv"/.toyshift-*
     touch "$stamp"
 fi

@@ -31,8 +31,15 @@ def recognises(path: Path) -> bool:
     return any((path / name).exists() for name in ("meta/info.json", "meta/toyshift.json", "episodes"))
 
 
+def is_ours(path: Path) -> bool:
+    """Whether ToyShift made a folder: it has contracts, or is to have them."""
+    return any((path / name).exists() for name in OURS)
+
+
 def read(path: Path, options: ReadOptions) -> Stream:
-    """Opens a finished LeRobot folder of ours; see `open_dataset`."""
+    """Opens a finished LeRobot folder, one of ours, or under a contract one of others."""
+    if not is_ours(path):
+        return lerobot_foreign.read(path, options)
     dataset = open_dataset(path, lenient=True)
 
     def episodes(first: int) -> Iterator[Episode | FileError]:
@@ -49,7 +56,7 @@ def read(path: Path, options: ReadOptions) -> Stream:
 
 def outline(path: Path) -> Outline:
     """Opens a finished LeRobot v3 folder, of ours or of others, without its actions."""
-    if not any((path / name).exists() for name in OURS):
+    if not is_ours(path):
         return lerobot_foreign.outline(path)
     dataset = open_dataset(path)
     dataset.require_episodes()

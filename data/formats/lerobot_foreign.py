@@ -1,25 +1,23 @@
-"""LeRobot v3 folders of others as an outline: tasks, cameras, robot and first images; their actions stay unknown."""
+"""LeRobot v3 folders of others: as an outline, whose actions stay unknown, and, under a contract, as episodes."""
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator, Mapping, Sequence
+import collections
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from toyshift.core.contract import IMAGE_PREFIX
-from toyshift.core.errors import FileError
-from toyshift.data.formats.outline import Outline, identity_of, picture
-from toyshift.data.store.dataset import FROM, read_info
-from toyshift.data.store.layout import VIDEO_PATH
-
-_RESTORE = "restore it from a copy, or download it again"
+from toyshift.core.contract import ACTION, STATE, ObservationContract, image_key
+from toyshift.core.errors import ContractError, FileError
+from toyshift.data.episode import AUTO_FEATURES, DTYPES, Episode
+from toyshift.data.formats.exchange import ReadOptions, Stream, given_contract
+from toyshift.data.formats.lerobot_v3 import LeRobotFolder, open_lerobot
+from toyshift.data.formats.outline import Outline, identity_of
 
 
 def outline(path: Path) -> Outline:
@@ -28,96 +26,75 @@ def outline(path: Path) -> Outline:
     Raises:
         FileError: a file of meta/ is missing or damaged, or it is of another version of the layout.
     """
-    info = read_info(path)
-    kinds = {key: feature["dtype"] for key, feature in info["features"].items()}
-    keys = {_camera(key): key for key, kind in kinds.items() if kind in ("image", "video")}
-    episodes = _episodes(path)
+    folder = open_lerobot(path)
 
     def first_images(camera: str, numbers: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-        key = keys[camera]
-        return (_of_video if kinds[key] == "video" else _of_column)(path, info, key, episodes, numbers)
+        return (folder.first_image(i, folder.cameras[camera]) for i in numbers)
 
-    metas = tuple({"task": ", ".join(episode["tasks"] or ())} for episode in episodes)
-    files = (file for file in path.rglob("*") if file.is_file() and file.suffix in (".json", ".parquet", ".mp4"))
-    robot = str(info.get("robot_type") or "")
-    return Outline(path, "LeRobot v3", metas, robot, tuple(keys), identity_of(files), first_images)
+    metas = tuple(folder.meta(i) for i in range(folder.num_episodes))
+    return Outline(path, "LeRobot v3", metas, folder.robot, tuple(folder.cameras), _identity(path), first_images)
 
 
-def _camera(key: str) -> str:
-    return key.removeprefix(IMAGE_PREFIX).removeprefix("observation.")
+def _identity(path: Path) -> str:
+    return identity_of(f for f in path.rglob("*") if f.is_file() and f.suffix in (".json", ".parquet", ".mp4"))
 
 
-def _episodes(path: Path) -> list[dict[str, Any]]:
-    """Returns the rows of meta/episodes in order, without their statistics."""
-    rows: list[dict[str, Any]] = []
-    files = sorted((path / "meta" / "episodes").glob("*/*.parquet"))
-    if not files:
-        raise FileError(f"{path}: there is no file of episodes in meta/episodes; {_RESTORE}")
-    for file in files:
-        try:
-            there = pq.read_schema(file.absolute()).names  # Arrow takes a:b/c for an address
-            wanted = [name for name in there if not name.startswith(("stats/", "meta/"))]
-            rows += pq.read_table(file.absolute(), columns=wanted).to_pylist()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise FileError(f"{file} is unreadable ({error}); {_RESTORE}") from error
-        needed = ("episode_index", "tasks", "data/chunk_index", "data/file_index", "dataset_from_index")
-        if missing := [name for name in needed if name not in there]:
-            raise FileError(f"{file}: the columns {', '.join(missing)} are missing; {_RESTORE}")
-    return sorted(rows, key=lambda row: int(row["episode_index"]))
+def summary(path: Path) -> dict[str, Any]:
+    """Returns episodes, frames, hours, fps, robot, cameras, features, tasks, splits and bytes of a LeRobot v3 folder.
+
+    Raises:
+        FileError: as `outline`.
+    """
+    folder = open_lerobot(path)
+    lengths = folder.lengths or (0,)
+    return {
+        "folder": str(path), "episodes": folder.num_episodes, "frames": folder.num_frames,
+        "hours": folder.num_frames / folder.fps / 3600.0, "fps": folder.fps, "robot": folder.robot,
+        "episode_frames": {"min": min(lengths), "median": float(np.median(lengths)), "max": max(lengths)},
+        "cameras": {name: list(folder.features[key].size) for name, key in folder.cameras.items()},
+        "features": {key: dataclasses.asdict(feature) for key, feature in folder.features.items()},
+        "tasks": dict(collections.Counter(folder.meta(i)["task"] for i in range(folder.num_episodes)).most_common()),
+        "splits": folder.splits,
+        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+    }  # fmt: skip
 
 
-def _of_column(
-    path: Path, info: Mapping[str, Any], key: str, episodes: Sequence[Mapping[str, Any]], numbers: Sequence[int]
-) -> Iterator[NDArray[np.uint8]]:
-    """Yields first images that lie in the data files; of a file only the row groups with one of them are read."""
-    def file_of(episode: Mapping[str, Any]) -> Path:
-        chunk, file = episode["data/chunk_index"], episode["data/file_index"]
-        return path / str(info["data_path"]).format(chunk_index=chunk, file_index=file)
+def read(path: Path, options: ReadOptions) -> Stream:
+    """Opens a LeRobot v3 folder under the action contract that is given.
 
-    begins: dict[Path, int] = {}  # number of each file's first frame
-    for episode in episodes:
-        begins.setdefault(file_of(episode), episode["dataset_from_index"])
-    name: Path | None = None
-    opened: Any = None
-    table: Any = None
-    group, ends, sizes = -1, [0], [0]
-    for number in numbers:
-        file = file_of(episodes[number])
-        where = f"{file}, episode {number}"
-        try:
-            if file != name:
-                name, opened, group = file, pq.ParquetFile(file.absolute()), -1
-                sizes = [opened.metadata.row_group(g).num_rows for g in range(opened.num_row_groups)]
-                ends = np.cumsum(sizes).tolist()
-            row = episodes[number]["dataset_from_index"] - begins[file]
-            if (found := bisect.bisect_right(ends, row)) != group:
-                group, table = found, opened.read_row_group(found, columns=[key])[key]
-            data = table[row - ends[group] + sizes[group]].as_py()["bytes"]
-        except (pa.ArrowException, OSError, ValueError, IndexError, KeyError, TypeError) as error:
-            raise FileError(f"{where}: unreadable ({type(error).__name__}: {error}); {_RESTORE}") from error
-        yield picture(data or b"", where)
+    Its cameras become `observation.images.<camera>`; numbers keep their names, and text is left out.
+
+    Raises:
+        ContractError: no contract is given, or it does not fit what is there.
+        FileError: as `outline`.
+    """
+    folder = open_lerobot(path)
+    action = given_contract(options, str(path), "is a dataset of LeRobot's own, which has none")
+    if missing := [key for key in (ACTION, STATE) if key not in folder.features]:
+        what = f"has no feature {' and no '.join(missing)}, which training needs"
+        raise ContractError(f"{path} {what}; there are: {', '.join(folder.features)}")
+    if action.control_hz != folder.fps:
+        raise ContractError(f"{path} has {folder.fps:g} frames a second, the contract says {action.control_hz:g} Hz")
+    state = folder.features[STATE]
+    names = state.names if len(state.names) == int(np.prod(state.shape)) else tuple(map(str, range(*state.shape[:1])))
+    sizes = tuple((name, folder.features[key].size) for name, key in folder.cameras.items())
+
+    def episodes(first: int) -> Iterator[Episode | FileError]:
+        for i in range(first, folder.num_episodes):
+            try:
+                yield _episode(folder, i)
+            except FileError as error:
+                yield error
+
+    facts = {"source": str(path), "content": _identity(path)}
+    observation = ObservationContract(sizes, names)
+    return Stream(action, observation, folder.num_episodes, episodes, facts, folder.robot or "unknown")
 
 
-def _of_video(
-    path: Path, info: Mapping[str, Any], key: str, episodes: Sequence[Mapping[str, Any]], numbers: Sequence[int]
-) -> Iterator[NDArray[np.uint8]]:
-    """Yields first images that lie in video files, in whatever codec PyAV decodes."""
-    template, half = str(info.get("video_path") or VIDEO_PATH), 0.5 / float(info["fps"])
-    for number in numbers:
-        episode = episodes[number]
-        try:
-            chunk, file = (episode[f"videos/{key}/{name}"] for name in ("chunk_index", "file_index"))
-            begin = float(episode[f"videos/{key}/{FROM}"])  # [s]
-        except (KeyError, TypeError) as error:
-            raise FileError(f"{path}: episode {number} tells no place of its video {key}; {_RESTORE}") from error
-        name = path / template.format(video_key=key, chunk_index=chunk, file_index=file)
-        try:
-            with av.open(str(name)) as container:
-                stream = container.streams.video[0]
-                container.seek(int(begin / stream.time_base), stream=stream)
-                frame = next(f for f in container.decode(stream) if f.time is not None and f.time >= begin - half)
-                image = frame.to_ndarray(format="rgb24")
-        except (av.FFmpegError, OSError, IndexError, ValueError, StopIteration) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise FileError(f"{name}, episode {number}: unreadable ({why}); {_RESTORE}") from error
-        yield np.asarray(image, dtype=np.uint8)
+def _episode(folder: LeRobotFolder, i: int) -> Episode:
+    numbers = [key for key, feature in folder.features.items() if feature.dtype in DTYPES]
+    own = folder.episode(i, [*(k for k in numbers if k not in AUTO_FEATURES), *folder.cameras.values()])
+    frames = {key: value for key, value in own.frames.items() if key not in folder.cameras.values()}
+    frames |= {key: frames[key].astype(np.float32) for key in (ACTION, STATE)}
+    frames |= {image_key(name): own.frames[key] for name, key in folder.cameras.items()}
+    return Episode(i, frames, json.loads(json.dumps(own.meta, default=str)))

@@ -124,13 +124,13 @@ def _jumps(episode: Episode, dataset: Dataset) -> list[Finding]:
     return [(t + 1, f"the commanded position jumps by {steps[t]:.3g} (usual: {np.median(steps):.3g})")]
 
 
-def _still(frames: NDArray[Any]) -> NDArray[np.bool_]:
+def unchanged(frames: NDArray[Any]) -> NDArray[np.bool_]:
     """(T-1,): whether frame t+1 equals frame t."""
     flat = frames.reshape(len(frames), -1)
     return np.asarray((flat[1:] == flat[:-1]).all(axis=1))
 
 
-def _longest(run: NDArray[np.bool_]) -> tuple[int, int]:
+def longest_run(run: NDArray[np.bool_]) -> tuple[int, int]:
     """Returns the start and the length of the longest run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], run.astype(np.int8), [0]])))
     if not len(edges):
@@ -145,7 +145,7 @@ def _frozen(episode: Episode, dataset: Dataset) -> list[Finding]:
     state = episode.frames[STATE].astype(np.float64)
     out: list[Finding] = []
     for key in (k for k in episode.frames if is_image(k)):
-        start, length = _longest(_still(episode.frames[key]))
+        start, length = longest_run(unchanged(episode.frames[key]))
         if length >= FROZEN and np.ptp(state[start : start + length + 1], axis=0).max() > MOVED:
             out.append((start, f"{key} shows the same picture {length + 1} times in a row while the robot moves"))
     return out
@@ -155,7 +155,7 @@ def _duplicated(episode: Episode, dataset: Dataset) -> list[Finding]:
     columns = [v for k, v in episode.frames.items() if is_image(k) or k in (STATE, ACTION)]
     if len(episode) < 2 or not columns:
         return []
-    same = np.logical_and.reduce([_still(v) for v in columns])
+    same = np.logical_and.reduce([unchanged(v) for v in columns])
     moving = np.abs(movement(episode.frames[ACTION], dataset.action_contract)[1:]).max(initial=0.0) > 0
     count = int(same.sum())
     if count <= max(2, 0.05 * len(episode)) or not moving:
@@ -233,6 +233,7 @@ class CheckResult:
         frames: how many frames.
         problems: all that is wrong.
         repaired: folder of the copy without bad episodes, or None.
+        unknown: what could not be told, and why.
     """
 
     folder: Path
@@ -240,6 +241,7 @@ class CheckResult:
     frames: int
     problems: tuple[Problem, ...]
     repaired: Path | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def bad(self) -> tuple[int, ...]:
@@ -253,6 +255,7 @@ class CheckResult:
             "kinds": dict(collections.Counter(p.kind for p in self.problems)),
             "problems": [dataclasses.asdict(p) for p in self.problems],
             "repaired": None if self.repaired is None else str(self.repaired),
+            "unknown": list(self.unknown),
         }
 
 

@@ -43,6 +43,11 @@ from toyshift.data.video import clip_crc, cut_clip
 
 _RESTORE = "restore it from a copy, or delete the folder and run the command that made it again"
 FROM = "from_timestamp"
+CONVERT = (
+    "LeRobot 0.4 converts 2.1 in place: python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 "
+    "--repo-id=USER/NAME --root=FOLDER --push-to-hub=false (LeRobot 0.6: lerobot.scripts.convert_dataset_v21_to_v30); "
+    "2.0 must become 2.1 first, by an older LeRobot"
+)
 ESSENTIAL = (f"meta/{INDEX_FILE}", EPISODES_PATH)  # without these files no episode is found
 
 
@@ -379,7 +384,9 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise FileError(f"{folder} is a file; datasets are folders: {remedy}")
     if not path.exists():
         raise FileError(f"{folder} is no dataset: {path} does not exist")
-    remedy = f"restore it from a copy, or let `toyshift data check {folder} --repair NEW` make it from the other files"
+    remedy = "restore it from a copy"
+    if (folder / "meta" / "toyshift.json").exists():
+        remedy += f", or let `toyshift data check {folder} --repair NEW` make it from the other files"
     try:
         info = read_json(path)
     except FileError as error:
@@ -390,7 +397,8 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise FileError(f"{path}: {', '.join(missing)} missing; {remedy}")
     if info["codebase_version"] != CODEBASE_VERSION:
         version = f"version {info['codebase_version']!r} of the LeRobot layout"
-        raise FileError(f"{path}: {version}; only {CODEBASE_VERSION} is read")
+        older = f". {CONVERT}" if str(info["codebase_version"]).startswith("v2") else ""
+        raise FileError(f"{path}: {version}; only {CODEBASE_VERSION} is read{older}")
     return dict(info)
 
 

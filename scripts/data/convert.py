@@ -28,7 +28,7 @@ class Config(Common, control_hz=(0, 1000)):
     to: DatasetFormat
     """lerobot, rlds (needs the extra oxe) or robomimic (needs the extra robomimic)."""
     contract: Path | None = None
-    """JSON file with the action contract, for a robomimic file that was not written here."""
+    """JSON file with the action contract, for a LeRobot folder or a robomimic file that was not written here."""
     oxe: str = ""
     """Name of the Open X-Embodiment sub-dataset, where the folder's own name does not tell."""
     control_hz: float = 0.0

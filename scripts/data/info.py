@@ -1,4 +1,4 @@
-"""Says what a dataset holds.
+"""Says what a dataset holds, of ours or any LeRobot v3 dataset.
 
 toyshift data info runs/demos
 toyshift data info runs/fragments       a folder of sub-datasets: the dependence planted and measured as well
@@ -31,6 +31,27 @@ def main(cfg: DatasetConfig) -> dict[str, Any]:
 
 def _tell(folder: Path) -> dict[str, Any]:
     """Prints and returns what one dataset holds."""
+    from toyshift.data.formats.lerobot_folder import is_ours
+
+    return _tell_ours(folder) if is_ours(folder) else _tell_foreign(folder)
+
+
+def _tell_foreign(folder: Path) -> dict[str, Any]:
+    from toyshift.data.formats.lerobot_foreign import summary
+
+    facts = summary(folder)
+    length = f"{facts['frames']} frames at {facts['fps']:g} Hz ({60 * facts['hours']:.1f} minutes)"
+    print(f"{folder}: {facts['episodes']} episodes, {length}, {facts['bytes'] / 1e6:.1f} MB, LeRobot v3, no contract")
+    print(f"robot     {facts['robot'] or 'not told'}")
+    print(f"cameras   {', '.join(f'{name} {size[0]}x{size[1]}' for name, size in facts['cameras'].items()) or 'none'}")
+    for key, feature in facts["features"].items():
+        print(f"feature   {key}: {feature['dtype']} {feature['shape']} {', '.join(feature['names'])}".rstrip())
+    for task, count in facts["tasks"].items():
+        print(f"task      {task or 'not told'}: {count} episodes")
+    return facts
+
+
+def _tell_ours(folder: Path) -> dict[str, Any]:
     from toyshift.data import open_dataset
     from toyshift.data.store.summary import summarise
 

@@ -2,8 +2,11 @@
 repository.
 """
 
+import ast
 import importlib.util
+import tomllib
 import types
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -12,9 +15,14 @@ from gymnasium.vector import AutoresetMode
 
 import toyshift.envs  # noqa: F401  registers
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.seeds import object_of_episode
+from toyshift.core.world import episode_options
+from toyshift.envs import GraspEnv
 from toyshift.envs.adapters.envhub import make_env, write_hub_files
 from toyshift.scripts.cli import run
 
+ROOT = Path(__file__).parents[3]
+PLUGIN, ADAPTER = ROOT / "plugins" / "lerobot_env_toyshift", "toyshift.envs.adapters.lerobot_env"
 TOYS = "toys:test?n=5"
 SMALL = {"image_size": 32, "cameras": ("front",)}
 
@@ -146,3 +154,48 @@ def test_hub_repository(tmp_path, capsys):
     with pytest.raises(ValueError, match="unknown object"):
         run(["envs", "hub", "--out", str(tmp_path / "other"), "--objects", "tyos:x"])
     assert not (tmp_path / "other").exists()
+
+
+def test_with_a_root_seed_lerobots_seeds_are_the_episodes_of_an_evaluation():
+    toys = {"objects": (TOYS,), "cameras": ()}
+    single = GraspEnv(objects=TOYS, cameras=(), purpose="test")
+    ids = [one.id for one in single.objects]
+    states = []
+    for episode in (7, 2):
+        target, _ = object_of_episode(ids, 3, episode)
+        observation, info = single.reset(seed=3, options=episode_options(target, episode, "test"))
+        assert info["object_id"] == target
+        states.append(observation["agent_pos"])
+    single.close()
+    for threads in (False, True):
+        _, env = only(make_env(2, threads, root_seed=3, **toys))
+        observation, info = env.reset(seed=[7, 2], options={"lerobot_new_rollout": True})  # as LeRobot 0.6 says it
+        np.testing.assert_array_equal(observation["agent_pos"], states)
+        assert info["object_id"].tolist() == [object_of_episode(ids, 3, episode)[0] for episode in (7, 2)]
+        if threads:
+            with pytest.raises(ConfigError, match="give one for each of 2"):
+                env.reset(seed=5)
+        env.close()
+
+
+def test_one_environment_needs_no_threads_and_lerobot_makes_videos_of_it():
+    _, env = only(make_env(1, True, objects=(TOYS,), cameras=()))
+    assert isinstance(env, gym.vector.SyncVectorEnv)
+    env.close()
+
+
+@pytest.mark.skipif(not PLUGIN.is_dir(), reason="the tests run against an installed wheel")
+def test_the_plugin_is_called_as_lerobot_looks_for_it():
+    """LeRobot imports the module that is called as an installed distribution, underscores and all."""
+    name = tomllib.loads((PLUGIN / "pyproject.toml").read_text())["project"]["name"]
+    assert name.startswith("lerobot_env_")
+    assert (PLUGIN / name / "__init__.py").is_file()
+    code = ast.parse((PLUGIN / name / "__init__.py").read_text())
+    assert [line.module for line in code.body if isinstance(line, ast.ImportFrom)] == [ADAPTER]
+
+
+@pytest.mark.skipif(not PLUGIN.is_dir(), reason="the tests run against an installed wheel")
+def test_nothing_else_imports_what_imports_lerobot():
+    rooms = ("core", "envs", "data", "policies", "diagnostics", "scripts")
+    files = (path for room in rooms for path in (ROOT / room).rglob("*.py"))
+    assert not [path for path in files if "adapters.lerobot_env" in path.read_text(encoding="utf-8")]
