@@ -108,6 +108,7 @@ OWN: dict[str, dict[str, Any]] = {
     "study toy-complexity": {"--allow-dirty": ()},
     "study shortcut-grid": {"--allow-dirty": ()},
     "study detpool-vs-shortcut": {"--allow-dirty": ()},
+    "study weights-audit": {"--allow-dirty": ()},
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size,
