@@ -42,7 +42,7 @@ class Command(NamedTuple):
 TABLE = (
     ("run", "quickstart", "runs a whole experiment", "quickstart"),
     ("study", "studies", "runs a study, cell by cell",
-     "detpool-vs-shortcut dsl exam latency leave-one-out lego-table length mask-iou recipe repair shifts "
+     "cue-priority detpool-vs-shortcut dsl exam latency leave-one-out lego-table length mask-iou recipe repair shifts "
      "shortcut-grid toy-complexity toys-scaling weights-audit"),
     ("toys", "toys", "lists, shows and measures the objects of a set",
      "distance graspability grasps import list print show stats view"),

@@ -90,8 +90,8 @@ class LearnerStudy(Study):
             collect(asked)
         return asked.out
 
-    def seen(self, lesson: Lesson, policy: Path) -> dict[str, Any]:
-        """Returns what a study looks up in a trained policy's folder; it is kept in the manifest."""
+    def seen(self, lesson: Lesson, policy: Path, rows: Sequence[Row]) -> dict[str, Any]:
+        """Returns what a study looks up in a trained policy's folder and of its rows; it is kept in the manifest."""
         return {}
 
     def seed_of(self, lesson: Lesson) -> int:
@@ -133,7 +133,8 @@ class LearnerStudy(Study):
             for test, asked in self.tests(lesson, str(folder), cell.name.rpartition("-s")[0]).items():
                 part = self.learner_cfg.work_dir / "rows" / f"{cell.name}-{test.replace(' ', '-')}.parquet"
                 rows += [dataclasses.replace(row, object_set=test) for row in evaluate(asked, part, 0, pool=pool)]
-        facts = {"lesson": dataclasses.asdict(lesson), "gl_renderer": gl_renderer_name(), **self.seen(lesson, folder)}
+        facts = {"lesson": dataclasses.asdict(lesson), "gl_renderer": gl_renderer_name()}
+        facts |= self.seen(lesson, folder, rows)
         facts |= {k: done[k] for k in ("loss", "validation_loss", "samples")}
         write_rows(self.path(cell.name), rows, manifest(self.settings(), self.seed_of(lesson), **facts))
 
