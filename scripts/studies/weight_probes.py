@@ -79,7 +79,8 @@ class ProbeX:
         optimiser = torch.optim.Adam(network.parameters(), lr=self.lr, weight_decay=self.decay)
         for _ in range(self.epochs):
             optimiser.zero_grad()
-            torch.nn.functional.binary_cross_entropy_with_logits(network(x), y).backward()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(network(x), y)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         with torch.no_grad():
             found: Array = network(torch.as_tensor(np.asarray(asked / scale, np.float32))).double().numpy()
@@ -130,7 +131,8 @@ def left_out(probe: Probe, weights: Array, labels: Labels, groups: Sequence[obje
 def swapped_labels(labels: Labels, pairs: Sequence[object], rng: np.random.Generator) -> Labels:
     """Returns labels in which the two of each pair have kept or exchanged theirs, by a coin's toss for each pair."""
     swap = {pair: bool(rng.integers(2)) for pair in dict.fromkeys(map(str, pairs))}
-    return labels ^ np.array([swap[str(pair)] for pair in pairs])
+    dealt: Labels = labels ^ np.array([swap[str(pair)] for pair in pairs])
+    return dealt
 
 
 def p_by_chance(found: float, by_chance: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""Training longer: planted curves of weights and losses, regimes at equal updates and samples, wrong labels, the page."""
+"""Training longer: planted curves, regimes at equal updates and samples, wrong labels, the page."""
 
 from __future__ import annotations
 
