@@ -111,6 +111,7 @@ OWN: dict[str, dict[str, Any]] = {
     "study weights-audit": {"--allow-dirty": ()},
     "study length": {"--allow-dirty": ()},
     "study cue-priority": {"--allow-dirty": ()},
+    "study offline-grasp": {"--allow-dirty": ()},
     "study data-factors": {"--allow-dirty": ()},
     "study train-longer": {"--allow-dirty": ()},
 }

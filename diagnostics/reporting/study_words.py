@@ -89,6 +89,16 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
         "When colour, size, kind or side of the target told the same in training, which does a policy follow?",
         "Each line is a pair of cues that disagree in the test; the share is of episodes in which something was picked.",
     ),
+    "data-factors": (
+        "Of the same number of demonstrations",
+        "Does it matter on how many toys demonstrations are, of how many parts these are, and how hard to grasp?",
+        "Each line is a level of one factor and a set of objects; differences are from the same starts.",
+    ),
+    "offline-grasp": (
+        "Grasps improved without a simulator",
+        "May a grasp be improved by the gradient of a network that learnt which others lift?",
+        "Each line is a way of training the network; optimism is what it believed minus what came out.",
+    ),
     "train-longer": (
         "Training longer",
         "What do more steps, other batches, more decay or partly wrong demonstrations do to new objects?",

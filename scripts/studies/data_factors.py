@@ -244,8 +244,8 @@ def comparisons(taught: Sequence[Taught]) -> Iterator[Compared]:
     groups = by_test(taught)
     for factor, levels in LEVELS.items():
         for (first, second), test in itertools.product(itertools.combinations(levels, 2), TITLES):
-            sides = [groups.get(((factor, level), test), []) for level in (first, second)]
-            yield {"factor": factor, "test": test, "second": second, "first": first}, *sides
+            head = {"factor": factor, "test": test, "second": second, "first": first}
+            yield head, groups.get(((factor, first), test), []), groups.get(((factor, second), test), [])
 
 
 def markdown(table: Mapping[str, Any]) -> str:

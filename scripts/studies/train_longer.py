@@ -176,8 +176,7 @@ class TrainLonger(LearnerStudy):
         table = tabulated(taught) | self.made_with()
         folder, docs = self.cfg.results_dir, self.cfg.docs_dir
         write_json(folder / "table.json", table)
-        draw_success(docs / "train_longer.png", table["success"], lambda x: Regime(*map(x.get, Regime._fields)).name,
-                     TITLES)  # fmt: skip
+        draw_success(docs / "train_longer.png", table["success"], lambda x: regime_in(x).name, TITLES)
         made = markdown(table)
         write_page(docs / "train_longer.md", self.name, folder, made)
         print(made)
@@ -185,7 +184,12 @@ class TrainLonger(LearnerStudy):
 
 
 def regime_of(lesson: Lesson) -> Regime:
-    return Regime(**{name: float(value) for name, value in lesson.varied.items()})
+    return regime_in(lesson.varied)
+
+
+def regime_in(line: Mapping[str, Any]) -> Regime:
+    """Returns the regime that a line of the table is of."""
+    return Regime(**{name: float(line[name]) for name in Regime._fields})
 
 
 def curve_of(metrics: Path) -> list[dict[str, float]]:
@@ -305,7 +309,7 @@ def markdown(table: Mapping[str, Any]) -> str:
 
     made = [is_complete(table)]
     made.append(markdown_table(f"| regime | on | {SUCCESS} |", [
-        (Regime(*map(x.get, Regime._fields)).text, TITLES[x["test"]], *success_cells(x)) for x in table["success"]
+        (regime_in(x).text, TITLES[x["test"]], *success_cells(x)) for x in table["success"]
     ]))  # fmt: skip
     if table["comparisons"]:
         made.append(markdown_table(f"| regime | minus | on | {CHANGE} |", [
