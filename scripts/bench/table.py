@@ -28,7 +28,7 @@ class Config(Common):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.results:
-            raise ConfigError("name at least one result file, or a folder with some")
+            raise ConfigError("no DIR|FILE was given: name at least one result file, or a folder with some")
 
 
 def main(cfg: Config) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def moved_pose(pose: Array, rng: np.random.Generator) -> Array:
 
 
 def inputs_of(pose: Array, object_pose: Array, width: float, vertices: Array) -> Array:
-    """Returns what a network is told of a grasp (13,): see `Tried`.
+    """Returns what a network is told of a grasp (13,): see `TriedGrasps`.
 
     Args:
         pose: (4, 4) gripper in the object's frame.

@@ -97,7 +97,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Tried:
+class TriedGrasps:
     """Grasps (n) with their outcome.
 
     Attributes:
@@ -158,7 +158,7 @@ class OfflineGrasp(Study):
             found = self.improved(seed, name if name in METHODS else NONE)
         keep_found(self.path(cell.name), found, manifest(self.settings(), self.cfg.seed + seed, number=seed))
 
-    def known(self, seed: int) -> Tried:
+    def known(self, seed: int) -> TriedGrasps:
         """Returns the grasps that are learnt from; those that were tried before an interruption are not tried again."""
         from toyshift.data.grasping.annotations import AnnotateConfig, annotate, lifts
         from toyshift.envs.tasks.grasp import GraspEnv
@@ -196,7 +196,7 @@ class OfflineGrasp(Study):
                         np.savez_compressed(out, **arrays)
                 with np.load(path, allow_pickle=False) as file:
                     parts.append({field: file[field] for field in file.files})
-        return Tried(**{field: np.concatenate([part[field] for part in parts]) for field in parts[0]})
+        return TriedGrasps(**{field: np.concatenate([part[field] for part in parts]) for field in parts[0]})
 
     def improved(self, seed: int, method: str) -> dict[str, Any]:
         """Trains, climbs from the best grasps and tries the best of what came of them."""
@@ -231,7 +231,7 @@ class OfflineGrasp(Study):
             "held_out_auc": self.held_out(known, usual, root),
         }  # fmt: skip
 
-    def held_out(self, known: Tried, method: str, root: int) -> float | None:
+    def held_out(self, known: TriedGrasps, method: str, root: int) -> float | None:
         """Returns the AUC on a fifth of the starts, by a network that saw none of them; None where all end alike."""
         starts = known.toy * self.asked.drops + known.drop
         drawn = episode_rng(root, 0, "held out").permutation(np.unique(starts))
@@ -241,7 +241,7 @@ class OfflineGrasp(Study):
         made = fit_surrogate(known.inputs[~out], known.lifted[~out], method, root)
         return auc(made.predict(known.inputs[out]), known.lifted[out])
 
-    def pose(self, env: Any, known: Tried, k: int, inputs: Array, root: int) -> Array:
+    def pose(self, env: Any, known: TriedGrasps, k: int, inputs: Array, root: int) -> Array:
         """Returns the pose (4, 4) in the object's frame that inputs stand for, at the start of grasp k."""
         return pose_of(inputs, pose_at(env, env.objects.ids[known.toy[k]], int(known.drop[k]), root)[:3, :3])
 

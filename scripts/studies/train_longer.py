@@ -203,7 +203,7 @@ def curve_of(metrics: Path) -> list[dict[str, float]]:
 # ---------------------------------------------------------------- figures from rows
 
 
-class Grown(NamedTuple):
+class WeightGrowth(NamedTuple):
     """How far weights are from their start: distance = at_one + rate * ln(step), and distance ~ step ** power.
 
     Attributes:
@@ -221,7 +221,7 @@ class Grown(NamedTuple):
     power_r2: float
 
 
-def growth(steps: Sequence[float], distances: Sequence[float]) -> Grown | None:
+def growth(steps: Sequence[float], distances: Sequence[float]) -> WeightGrowth | None:
     """Returns both fits; None below three points, or where all distances are the same.
 
     "Train longer, generalize better" finds a logarithm, as of an ultra-slow diffusion.
@@ -235,7 +235,7 @@ def growth(steps: Sequence[float], distances: Sequence[float]) -> Grown | None:
         return float(slope), float(start), float(1 - np.var(y - slope * t - start) / np.var(y))
 
     (rate, at_one, log_r2), (power, _, power_r2) = line(d), line(np.log(d))
-    return Grown(rate, at_one, log_r2, power, power_r2)
+    return WeightGrowth(rate, at_one, log_r2, power, power_r2)
 
 
 def late_fall(train: Sequence[float], held_out: Sequence[float]) -> float | None:

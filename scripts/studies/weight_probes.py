@@ -51,7 +51,7 @@ class ProbeX:
         import torch
         from torch import nn
 
-        class Answers(nn.Module):
+        class ProbeNet(nn.Module):
             def __init__(self, own: ProbeX) -> None:
                 super().__init__()
                 self.probes = nn.Parameter(torch.randn(width, own.probes) / width**0.5)
@@ -67,7 +67,7 @@ class ProbeX:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return Answers(self)
+            return ProbeNet(self)
 
     def __call__(self, known: Array, labels: Labels, asked: Array) -> Array:
         """Returns logits (m,) of matrices (m, H, W) after training on known ones (n, H, W) with labels (n,)."""

@@ -131,8 +131,8 @@ def test_the_page_says_what_rows_hold(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "| plain | 12 of 32 | 38 |" in text
     assert "of the planned ones 90 % lifted, of the moved copies -." in text
     assert "**Not complete:** 10 cells" in text
-    known = offline_grasp.Tried(*planted(4), *np.zeros((3, 4), int))
-    monkeypatch.setattr(OfflineGrasp, "known", lambda self, seed: offline_grasp.Tried(
+    known = offline_grasp.TriedGrasps(*planted(4), *np.zeros((3, 4), int))
+    monkeypatch.setattr(OfflineGrasp, "known", lambda self, seed: offline_grasp.TriedGrasps(
         known.inputs, np.ones(4, bool), known.planned, known.toy, known.drop))  # fmt: skip
     with pytest.raises(ConfigError, match="all grasps lifted of 4"):
         study.improved(0, "plain")
