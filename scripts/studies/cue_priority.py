@@ -18,10 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
 from toyshift.policies.config import PolicyConfig
@@ -35,6 +31,10 @@ from toyshift.scripts.studies.learners import LearnerStudy, Lesson, Taught, is_c
 from toyshift.scripts.studies.remade import remake
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from toyshift.core.arrays import Array
     from toyshift.data.collecting.config import CollectConfig
     from toyshift.diagnostics import EvaluateConfig, Row
 
@@ -295,6 +295,8 @@ def bradley_terry(wins: NDArray[np.float64], rounds: int = 100) -> Array:
     Raises:
         ConfigError: a cue never won or never lost: its strength is not finite.
     """
+    import numpy as np
+
     if (wins.sum(1) <= 0).any() or (wins.sum(0) <= 0).any():
         raise ConfigError("a cue that never won, or never lost, has no finite strength; add a part of a win to each")
     played, strength = wins + wins.T, np.zeros(len(wins))
@@ -350,6 +352,8 @@ def strengths(counts: Counted, resamples: int = 400) -> list[dict[str, Any]]:
 
     Half a win is added to both sides of each pair, so that strengths stay finite.
     """
+
+    import numpy as np
 
     def fitted(chosen: Counted) -> Array:
         wins = np.zeros((len(CUES), len(CUES)))

@@ -7,18 +7,19 @@ holds the sensitivity of the mean prediction to the weights at a bound (its trai
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
-from toyshift.scripts.studies.weight_probes import Labels
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
+
+    from toyshift.core.arrays import Array
+    from toyshift.scripts.studies.weight_probes import Labels
 
 METHODS = ("plain", "decay", "sam", "ignite", "ensemble")
 HIDDEN, EPOCHS, RATE, DECAY = 128, 400, 3e-3, 0.1
@@ -26,7 +27,7 @@ RHO, LAMBDA, EPSILON, ETA = 0.05, 1e-3, 1e-3, 1e-3  # of SAM and IGNITE; of IGNI
 STEP_R = 0.01  # of IGNITE's difference of gradients, in the weights
 MEMBERS = 5  # of the ensemble
 POSE = 9  # first inputs: position and two columns of the rotation
-MOVED, TURNED = 0.015, np.deg2rad(20.0)  # standard deviations of the copies' moves [m] and turns [rad]
+MOVED, TURNED = 0.015, math.radians(20.0)  # standard deviations of the copies' moves [m] and turns [rad]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +68,8 @@ def fit_surrogate(inputs: Array, labels: Labels, method: str, seed: int) -> Gras
         method: of METHODS.
         seed: of the initial weights.
     """
+    import numpy as np
+
     mean, std = inputs.mean(0), np.maximum(inputs.std(0), 1e-6)
     count = MEMBERS if method == "ensemble" else 1
     networks = tuple(_trained((inputs - mean) / std, labels, method, seed * MEMBERS + i) for i in range(count))
@@ -74,6 +77,7 @@ def fit_surrogate(inputs: Array, labels: Labels, method: str, seed: int) -> Gras
 
 
 def _trained(inputs: Array, labels: Labels, method: str, seed: int) -> nn.Module:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -182,6 +186,8 @@ def ascend(surrogate: GraspSurrogate, inputs: Array, steps: int, rate: float) ->
 
 def rotation_of(columns: Array) -> Array:
     """Returns the rotation (3, 3) whose first two columns are nearest to given ones (6,), by Gram and Schmidt."""
+    import numpy as np
+
     first = columns[:3] / np.linalg.norm(columns[:3])
     second = columns[3:] - first * (first @ columns[3:])
     second = second / np.linalg.norm(second)
@@ -199,6 +205,8 @@ def drops_of(object_poses: Array, starts: Array) -> NDArray[np.int64]:
     Raises:
         ConfigError: a pose is none of them.
     """
+    import numpy as np
+
     apart = np.abs(object_poses[:, None] - starts[None]).max((2, 3)) if len(object_poses) else np.zeros((0, 1))
     if len(apart) and apart.min(1).max() > 1e-9:
         raise ConfigError("grasps were planned for an object that lay otherwise than it does now; give another --out")
@@ -224,6 +232,8 @@ def inputs_of(pose: Array, object_pose: Array, width: float, vertices: Array) ->
         width: distance between the contacts [m].
         vertices: (n, 3) of the object, in its frame [m].
     """
+    import numpy as np
+
     turn = object_pose[:3, :3]
     rotation = turn @ pose[:3, :3]
     extents = np.ptp(vertices @ turn.T, axis=0)
@@ -232,6 +242,8 @@ def inputs_of(pose: Array, object_pose: Array, width: float, vertices: Array) ->
 
 def pose_of(inputs: Array, rotation: Array) -> Array:
     """Returns the gripper's pose (4, 4) in the frame of an object whose rotation (3, 3) is given: of `inputs_of`."""
+    import numpy as np
+
     found = np.eye(4)
     found[:3, :3] = rotation.T @ rotation_of(inputs[3:POSE])
     found[:3, 3] = rotation.T @ inputs[:3]

@@ -18,9 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
 from toyshift.envs.config import MAX_CLUTTER
@@ -49,6 +46,7 @@ from toyshift.scripts.studies.learners import (
 )
 
 if TYPE_CHECKING:
+    from toyshift.core.arrays import Array
     from toyshift.data.collecting.config import CollectConfig
     from toyshift.diagnostics import EvaluateConfig
 
@@ -162,6 +160,8 @@ def target_share(pooling: str, target: int, others: int, logits: Array | None = 
     Raises:
         ConfigError: there is no formula for the pooling, or no target.
     """
+    import numpy as np
+
     if target < 1 or others < 0:
         raise ConfigError(f"target is {target} and others {others}; at least 1 and 0 tokens")
     if pooling == "detpool":

@@ -15,11 +15,8 @@ import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import atomic_path, read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
@@ -40,6 +37,9 @@ from toyshift.scripts.studies.grasp_surrogates import (
 from toyshift.scripts.studies.options import MOST_SEEDS
 from toyshift.scripts.studies.schedule import Cell
 from toyshift.scripts.studies.weight_probes import auc
+
+if TYPE_CHECKING:
+    from toyshift.core.arrays import Array
 
 NONE = "no ascent"  # a control: the grasps of the data that the plain network believes in most, as they are
 CLIMBERS, CLIMB_STEPS, CLIMB_RATE = 128, 50, 0.01  # the rate in standard deviations of the data
@@ -160,6 +160,8 @@ class OfflineGrasp(Study):
 
     def known(self, seed: int) -> TriedGrasps:
         """Returns the grasps that are learnt from; those that were tried before an interruption are not tried again."""
+        import numpy as np
+
         from toyshift.data.grasping.annotations import AnnotateConfig, annotate, lifts
         from toyshift.envs.tasks.grasp import GraspEnv
 
@@ -200,6 +202,8 @@ class OfflineGrasp(Study):
 
     def improved(self, seed: int, method: str) -> dict[str, Any]:
         """Trains, climbs from the best grasps and tries the best of what came of them."""
+        import numpy as np
+
         from toyshift.data.grasping.annotations import lifts
         from toyshift.diagnostics import wilson
         from toyshift.envs.tasks.grasp import GraspEnv
@@ -233,6 +237,8 @@ class OfflineGrasp(Study):
 
     def held_out(self, known: TriedGrasps, method: str, root: int) -> float | None:
         """Returns the AUC on a fifth of the starts, by a network that saw none of them; None where all end alike."""
+        import numpy as np
+
         starts = known.toy * self.asked.drops + known.drop
         drawn = episode_rng(root, 0, "held out").permutation(np.unique(starts))
         out = np.isin(starts, drawn[: max(1, len(drawn) // 5)])
@@ -268,6 +274,8 @@ class OfflineGrasp(Study):
 
 def pose_at(env: Any, name: str, drop: int, root: int) -> Array:
     """Returns an object's pose (4, 4) in the base frame at the start of a drop [m]."""
+    import numpy as np
+
     env.reset(seed=root, options={"episode": drop, "object": name})
     found = np.eye(4)
     found[:3, 3], found[:3, :3] = env.object_pose()
@@ -279,6 +287,8 @@ def pose_at(env: Any, name: str, drop: int, root: int) -> Array:
 
 def summed(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Returns a line for each way of training, all seeds together."""
+    import numpy as np
+
     from toyshift.diagnostics import wilson
 
     lines = []

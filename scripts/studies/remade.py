@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from toyshift.core import runs
 from toyshift.core.contract import ACTION
 from toyshift.core.errors import ConfigError
@@ -80,6 +78,8 @@ def donors(count: int, share: float, seed: int) -> dict[int, int]:
 
 def with_actions(episode: Episode, actions: Any) -> Episode:
     """Returns an episode that says to have been commanded other actions (T', A): cut, or its last one repeated."""
+    import numpy as np
+
     length = len(episode)
     given = np.asarray(actions)[np.minimum(np.arange(length), len(actions) - 1)]
     frames = episode.frames | {ACTION: given.astype(episode.frames[ACTION].dtype)}

@@ -18,8 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_json
 from toyshift.policies.parts import Pooling
@@ -226,6 +224,8 @@ def growth(steps: Sequence[float], distances: Sequence[float]) -> WeightGrowth |
 
     "Train longer, generalize better" finds a logarithm, as of an ultra-slow diffusion.
     """
+    import numpy as np
+
     t, d = np.log(np.asarray(steps, np.float64)), np.asarray(distances, np.float64)
     if len(t) < 3 or np.ptp(d) == 0 or np.ptp(t) == 0 or d.min() <= 0:
         return None

@@ -10,18 +10,19 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
+    from toyshift.core.arrays import Array
+
+    Labels = NDArray[np.bool_]
+    # known matrices (n, H, W), their labels (n,), those asked about (m, H, W) -> scores (m,)
+    Probe = Callable[[Array, Labels, Array], Array]
 RIDGE = 1.0  # of the linear probe, in units of the mean squared length of what it is given
-Labels = NDArray[np.bool_]
-Probe = Callable[[Array, Labels, Array], Array]  # known (n, H, W), their labels (n,), asked (m, H, W) -> scores (m,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +72,7 @@ class ProbeX:
 
     def __call__(self, known: Array, labels: Labels, asked: Array) -> Array:
         """Returns logits (m,) of matrices (m, H, W) after training on known ones (n, H, W) with labels (n,)."""
+        import numpy as np
         import torch
 
         scale = float(np.sqrt(np.mean(known**2))) or 1.0
@@ -92,6 +94,8 @@ def linear(known: Array, labels: Labels, asked: Array) -> Array:
 
     All entries are features; it is solved in the space of the n matrices.
     """
+    import numpy as np
+
     x, z = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (known, asked))
     x, z = x - (middle := x.mean(0)), z - middle
     gram = x @ x.T
@@ -118,6 +122,8 @@ def left_out(probe: Probe, weights: Array, labels: Labels, groups: Sequence[obje
 
     Scores of several probes are ranked together, so each is told in units of its own answers to what it knows.
     """
+    import numpy as np
+
     named = [str(group) for group in groups]
     scores = np.zeros(len(weights))
     for group in dict.fromkeys(named):
@@ -130,6 +136,8 @@ def left_out(probe: Probe, weights: Array, labels: Labels, groups: Sequence[obje
 
 def swapped_labels(labels: Labels, pairs: Sequence[object], rng: np.random.Generator) -> Labels:
     """Returns labels in which the two of each pair have kept or exchanged theirs, by a coin's toss for each pair."""
+    import numpy as np
+
     swap = {pair: bool(rng.integers(2)) for pair in dict.fromkeys(map(str, pairs))}
     dealt: Labels = labels ^ np.array([swap[str(pair)] for pair in pairs])
     return dealt

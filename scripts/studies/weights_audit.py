@@ -15,11 +15,8 @@ import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-
-from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import atomic_path, read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
@@ -40,8 +37,6 @@ from toyshift.scripts.studies.planted import (
 )
 from toyshift.scripts.studies.schedule import Cell
 from toyshift.scripts.studies.weight_probes import (
-    Labels,
-    Probe,
     ProbeX,
     auc,
     left_out,
@@ -49,6 +44,12 @@ from toyshift.scripts.studies.weight_probes import (
     p_by_chance,
     swapped_labels,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from toyshift.core.arrays import Array
+    from toyshift.scripts.studies.weight_probes import Labels, Probe
 
 TOYS = "toys:train"
 FACTORS = ("table", "azimuth", "light")
@@ -233,6 +234,8 @@ class WeightsAudit(Study):
 
     def tune(self, one: Checkpoint) -> dict[str, Any]:
         """Dresses demonstrations, tunes the base on them, and keeps the change of the layer."""
+        import numpy as np
+
         from toyshift.policies import train
 
         cfg, asked = self.cfg, self.asked
@@ -261,6 +264,8 @@ class WeightsAudit(Study):
 
     def audit(self, tree: int) -> dict[str, Any]:
         """Asks both probes both questions, and again with exchanged labels."""
+        import numpy as np
+
         asked, checkpoints = self.asked, self.of_tree(tree)
         changes = np.stack([np.load(self.change_file(one), allow_pickle=False) for one in checkpoints])
         own = ProbeX(asked.probes, asked.probes, 4 * asked.probes, asked.epochs, seed=self.cfg.seed + tree)
@@ -304,6 +309,8 @@ def weights_of(folder: Path, layer: str) -> Array:
     Raises:
         UnknownNameError: it has no such matrix; names those that it has.
     """
+    import numpy as np
+
     from toyshift.policies import checkpoints
 
     state = checkpoints.read_state(folder)
@@ -316,6 +323,8 @@ def weights_of(folder: Path, layer: str) -> Array:
 def compact(changes: Array) -> Array:
     """Returns matrices (n, 1, n) with the inner products of `changes` (n, H, W): to a linear probe they are the same.
     """
+    import numpy as np
+
     flat = np.asarray(changes, np.float64).reshape(len(changes), -1)
     left, lengths, _ = np.linalg.svd(flat, full_matrices=False)
     return np.asarray((left * lengths)[:, None])
@@ -325,6 +334,8 @@ def answer(
     probe: Probe, weights: Array, checkpoints: Sequence[Checkpoint], key: str, deals: int, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Returns what a probe tells of checkpoints, of whose `key` it has seen none, and what it tells by chance."""
+    import numpy as np
+
     from toyshift.diagnostics import wilson
 
     labels: Labels = np.array([one.told for one in checkpoints])
@@ -348,6 +359,8 @@ def answer(
 def lengths_of(moved: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns how far the layer moved on average, by factor and whether it told the place: a label by itself, if any.
     """
+    import numpy as np
+
     kinds = dict.fromkeys((x["factor"], x["told"]) for x in moved)
     lines = {kind: [x["moved"] for x in moved if (x["factor"], x["told"]) == kind] for kind in kinds}
     return [
