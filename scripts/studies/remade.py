@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core import runs
-from toyshift.core.contract import ACTION
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
 from toyshift.core.manifest import manifest
@@ -80,6 +79,8 @@ def with_actions(episode: Episode, actions: Any) -> Episode:
     """Returns an episode that says to have been commanded other actions (T', A): cut, or its last one repeated."""
     import numpy as np
 
+    from toyshift.core.contract import ACTION
+
     length = len(episode)
     given = np.asarray(actions)[np.minimum(np.arange(length), len(actions) - 1)]
     frames = episode.frames | {ACTION: given.astype(episode.frames[ACTION].dtype)}
@@ -88,6 +89,7 @@ def with_actions(episode: Episode, actions: Any) -> Episode:
 
 def corrupt(src: Path, out: Path, share: float, seed: int) -> Path:
     """Writes a dataset in which a share of the episodes is labelled with another one's actions; images stay."""
+    from toyshift.core.contract import ACTION
     from toyshift.data.store.dataset import open_dataset
 
     dataset = open_dataset(src)

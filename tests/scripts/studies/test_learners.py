@@ -15,6 +15,7 @@ import toyshift.diagnostics
 import toyshift.policies
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.diagnostics import EvaluateConfig, Row, read_rows_manifest
+from toyshift.envs.config import MAX_CLUTTER
 from toyshift.policies.network.pooling import make_pooling
 from toyshift.scripts.studies import learners, length
 from toyshift.scripts.studies.learners import LearnerStudy, is_shown, paired_lines
@@ -140,6 +141,7 @@ def test_formulas_are_those_of_the_poolings(pooling: str) -> None:
 
 
 def test_bad_input(tmp_path: Path) -> None:
+    assert length.MOST_OTHERS == MAX_CLUTTER
     with pytest.raises(ConfigError, match="there is no formula for pooling 'cls'"):
         target_share("cls", 1, 1)
     with pytest.raises(ConfigError, match="target is 0"):
