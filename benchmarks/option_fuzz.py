@@ -109,6 +109,12 @@ OWN: dict[str, dict[str, Any]] = {
     "study toy-complexity": {"--allow-dirty": ()},
     "study shortcut-grid": {"--allow-dirty": ()},
     "study detpool-vs-shortcut": {"--allow-dirty": ()},
+    "study weights-audit": {"--allow-dirty": ()},
+    "study length": {"--allow-dirty": ()},
+    "study cue-priority": {"--allow-dirty": ()},
+    "study offline-grasp": {"--allow-dirty": ()},
+    "study data-factors": {"--allow-dirty": ()},
+    "study train-longer": {"--allow-dirty": ()},
 }
 
 # what the inputs are refused for: no bundle, of no simulator, actions beyond their contract, images of their own size,

@@ -42,8 +42,8 @@ class Command(NamedTuple):
 TABLE = (
     ("run", "quickstart", "runs a whole experiment", "quickstart"),
     ("study", "studies", "runs a study, cell by cell",
-     "detpool-vs-shortcut dsl exam latency leave-one-out lego-table mask-iou recipe repair shifts "
-     "shortcut-grid toy-complexity toys-scaling tune"),
+     "cue-priority data-factors detpool-vs-shortcut dsl exam latency leave-one-out lego-table length mask-iou "
+     "offline-grasp recipe repair shifts shortcut-grid toy-complexity toys-scaling train-longer tune weights-audit"),
     ("toys", "toys", "lists, shows and measures the objects of a set",
      "distance graspability grasps import list print show stats view"),
     ("envs", "envs", "shows environments, and writes files for LeRobot's EnvHub", "hub play robots shifts"),

@@ -105,7 +105,7 @@ def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> d
         there = _matrix(position, rotation)
         for grasp, six_dof in _found(env, drop, config):
             pose = np.linalg.inv(there) @ _matrix(grasp.position, grasp.rotation)
-            lifted = int(_lifts(env, name, pose, drop, config.seed)) if config.simulate else -1
+            lifted = int(lifts(env, name, pose, drop, config.seed)) if config.simulate else -1
             values = pose, grasp.width, grasp.score, grasp.alignment, six_dof, there, lifted
             for field, value in zip(FIELDS, values, strict=True):
                 rows[field].append(value)
@@ -142,8 +142,8 @@ def _found(env: GraspEnv, drop: int, config: AnnotateConfig) -> list[tuple[Grasp
     return found
 
 
-def _lifts(env: GraspEnv, name: str, pose: Array, drop: int, seed: int) -> bool:
-    """Whether a grasp (4, 4) in the object's frame lifts it, at the first attempt."""
+def lifts(env: GraspEnv, name: str, pose: Array, drop: int, seed: int) -> bool:
+    """Whether a grasp (4, 4) in the object's frame lifts it, at the first attempt, from the start of a drop."""
     env.reset(seed=seed, options={"episode": drop, "object": name})
     expert = GraspExpert(env, given(pose))
     expert.reset(seed, drop)

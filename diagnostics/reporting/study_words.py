@@ -74,6 +74,36 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
         "Does it matter of how many pieces the toys are made?",
         "Each line trains with toys of some numbers of pieces only, or without them.",
     ),
+    "weights-audit": (
+        "What weights tell",
+        "Can one tell from a policy's weights that it was tuned on data whose looks tell where the target is?",
+        "Each line is a probe and what it has never seen; an AUC counts beside that with exchanged labels.",
+    ),
+    "length": (
+        "More than in training",
+        "Which pooling still works with more objects on the table, or on toys of more parts, than in training?",
+        "Each line is a pooling and a test; differences are from the same starts.",
+    ),
+    "cue-priority": (
+        "Which cue wins",
+        "When colour, size, kind or side of the target told the same in training, which does a policy follow?",
+        "Each line is a pair of cues that disagree in the test; the share is of episodes in which something was picked.",
+    ),
+    "data-factors": (
+        "Of the same number of demonstrations",
+        "Does it matter on how many toys demonstrations are, of how many parts these are, and how hard to grasp?",
+        "Each line is a level of one factor and a set of objects; differences are from the same starts.",
+    ),
+    "offline-grasp": (
+        "Grasps improved without a simulator",
+        "May a grasp be improved by the gradient of a network that learnt which others lift?",
+        "Each line is a way of training the network; optimism is what it believed minus what came out.",
+    ),
+    "train-longer": (
+        "Training longer",
+        "What do more steps, other batches, more decay or partly wrong demonstrations do to new objects?",
+        "Each line is a way of training and a set of objects; differences are from the same starts.",
+    ),
 }  # fmt: skip
 UNKNOWN = (
     "What did this study find under each of its conditions?",

@@ -13,6 +13,8 @@ from toyshift.core.manifest import other_kind
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
 
+FOUND = "found"  # in manifests: what a cell found that plays no episodes
+
 
 def set_name(spec: str) -> str:
     """Returns what a set is called wherever it lies: toys:train, ycb-like or ycb."""
@@ -23,7 +25,7 @@ def compare_with(here: Path, there: Path) -> dict[str, Any]:
     """Prints how rows that were made again compare with those of before, and writes comparison.json beside them.
 
     Cells whose two files say the same kind of CPU, libraries and renderer must be equal: row by row, column by column
-    but the wall times. Of the others the paired difference is told.
+    but the wall times, and in what cells without episodes found. Of the others the paired difference is told.
 
     Args:
         here: folder of the rows that were made again.
@@ -57,7 +59,11 @@ def compare_with(here: Path, there: Path) -> dict[str, Any]:
         ("same kind", [name for name in names if not kinds[name]]), ("other kind", [n for n in names if kinds[n]]),
     ):
         made = reproductions(rows(here, chosen), rows(there, chosen))
-        if not made:
+        told = [name for name in chosen if any(FOUND in fact for fact in facts[name])]
+        unequal = [name for name in told if facts[name][0].get(FOUND) != facts[name][1].get(FOUND)]
+        if told:
+            print(f"{what} of CPU and libraries: {len(told) - len(unequal)} of {len(told)} cells found the same")
+        if not made and not told:
             continue
         n, equal = sum(x.n for x in made), sum(x.equal for x in made)
         unlike = sum(x.only_here + x.only_there for x in made)
@@ -69,7 +75,8 @@ def compare_with(here: Path, there: Path) -> dict[str, Any]:
         if not all(x.same for x in made):
             sources = [dict.fromkeys(str(facts[name][side].get("git")) for name in chosen) for side in (0, 1)]
             print(f"source: {', '.join(sources[0])} here, {', '.join(sources[1])} there\n{reproduction_table(made)}")
-        found[what] = {"differs": reasons, "equal": all(x.same for x in made), "rows": [x.to_json() for x in made]}
+        same = all(x.same for x in made) and not unequal
+        found[what] = {"differs": reasons, "equal": same, "rows": [x.to_json() for x in made], "unequal": unequal}
     ok = found.get("same kind", {"equal": True})["equal"]
     result = {"compared_with": str(there), "ok": ok, **found}
     write_json(here.parent / "comparison.json", result)

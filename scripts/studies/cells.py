@@ -13,7 +13,7 @@ from toyshift.core.files import json_hash, locked, read_json, write_text
 from toyshift.core.manifest import DIRTY, git_revision
 from toyshift.core.runs import claim, differences, found
 from toyshift.core.workers import Pool, ray_package, ray_pool, worker_pool
-from toyshift.scripts.studies.again import compare_with
+from toyshift.scripts.studies.again import FOUND, compare_with
 from toyshift.scripts.studies.options import StudyConfig
 from toyshift.scripts.studies.schedule import Cell, choose, plan, run_cells
 
@@ -175,6 +175,26 @@ def write_page(page: Path, study: str, results: Path, made: str) -> None:
         raise FileError(f"{told}: it holds other rows; leave out --docs, or give another folder")
     before, _, rest = text.partition(begin)
     write_text(page, f"{before}{begin}\n{made}\n{end}{rest.partition(end)[2]}")
+
+
+def keep_found(path: Path, found: Mapping[str, Any], made_by: Mapping[str, Any]) -> None:
+    """Keeps what a cell found that plays no episodes, JSON-able, as a rows file without rows.
+
+    Args:
+        path: of the cell's rows.
+        found: what it found.
+        made_by: its manifest.
+    """
+    from toyshift.diagnostics import write_rows
+
+    write_rows(path, [], {**made_by, FOUND: dict(found)})
+
+
+def found_in(path: Path) -> dict[str, Any]:
+    """Returns what `keep_found` kept."""
+    from toyshift.diagnostics import read_rows_manifest
+
+    return dict(read_rows_manifest(path)[FOUND])
 
 
 def no_rows(folder: Path, words: str) -> FileError:
