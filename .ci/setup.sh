@@ -31,7 +31,7 @@ apt_install() {  # succeeds only when every package is installed
 }
 
 # --- the interpreter ------------------------------------------------------------------------------------------------
-# NumPy 1 (robosuite's requirement) has wheels up to Python 3.12.
+# NumPy 1 (the requirement of robosuite's Python, an extra that the tests want) has wheels up to Python 3.12.
 suits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
 python=
 for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3 python3.12; do

@@ -16,13 +16,13 @@ import contextlib
 import ctypes
 import fnmatch
 import functools
+import importlib
 import importlib.util
 import itertools
 import math
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,9 @@ OPENBLAS = ("openblas_get_corename64_", "openblas_get_corename", "scipy_openblas
 
 def numpy_features() -> list[str]:
     """Returns the features for which NumPy has kernels and that it uses here, the newest last."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # NumPy 2 has it elsewhere
-        from numpy.core._multiarray_umath import __cpu_dispatch__, __cpu_features__
-    return [name for name in __cpu_dispatch__ if __cpu_features__[name]]
+    where = "numpy._core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core"
+    of = importlib.import_module(f"{where}._multiarray_umath")
+    return [name for name in of.__cpu_dispatch__ if of.__cpu_features__[name]]
 
 
 def settings() -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""OpenCV, which comes with robosuite; where ToyShift was installed without its dependencies it may be missing."""
+"""OpenCV, an extra of this package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def opencv(what: str) -> Any:
     try:
         import cv2
     except ImportError as error:  # OpenCV with windows also wants libGL
-        remedy = "run `pip install 'opencv-python-headless>=4.7,<4.12'`, on a machine without libGL too"
+        remedy = "run `pip install 'toyshift[opencv]'`, on a machine without libGL `pip install opencv-python-headless`"
         raise MissingDependencyError(f"{what} needs OpenCV ({error}); {remedy}") from error
     if tuple(map(int, cv2.__version__.split(".")[:2])) < OLDEST:
         wanted = ".".join(map(str, OLDEST))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ToyShiftError
+from toyshift.core.extras import EXTRAS, ROBOSUITE_REMEDY
 from toyshift.core.files import cache_dir
 from toyshift.core.graphics import PACKAGES, gl_backend
 from toyshift.core.manifest import cpu_name, package_versions
@@ -75,7 +76,11 @@ def main(cfg: Config) -> dict[str, Any]:
     average = load()  # before this command adds to it
     versions = package_versions() | {"python": platform.python_version()}
     missing = sorted(name for name, version in versions.items() if version == "missing")
-    problems += [f"the package {name} is missing: pip install {name}" for name in missing]
+    extras = {name: extra.missing() for name, extra in EXTRAS.items()}
+    optional = {name for extra in EXTRAS.values() for name in extra.modules} - {"robosuite"}  # its models are needed
+    missing = [name for name in missing if name not in optional]
+    remedies = {"robosuite": ROBOSUITE_REMEDY}
+    problems += [f"the package {name} is missing: {remedies.get(name, f'pip install {name}')}" for name in missing]
     broken, reason = isolated("imports")
     if broken is None:
         broken = {"one of the packages": reason}
@@ -132,6 +137,11 @@ def main(cfg: Config) -> dict[str, Any]:
         conditions = "20 Hz control, 2 ms physics, one process, LP_NUM_THREADS=" + os.environ.get("LP_NUM_THREADS", "1")
         images = f"{speed[f'rgb_mask_{IMAGE_SIZE}']:.0f} with RGB + mask {IMAGE_SIZE}x{IMAGE_SIZE}"
         print(f"speed      {speed['state_only']:.0f} control steps/s without images, {images} ({conditions})")
+    for name, lacks in extras.items():
+        there = f"no: {', '.join(lacks)} missing" if lacks else "yes"
+        print(f"extra      {name:<12} {EXTRAS[name].brings} ({there})")
+    if any(extras.values()):
+        print('           what is missing: pip install "toyshift[NAME]"')
     print("\n".join(f"to do      {problem}" for problem in problems) or "nothing is missing")
     found = {"ok": ok, "versions": versions, "gl": gl, "cpu": cpu, "gpu": {"names": names, "cuda": cuda}}
-    return {**found, "control_steps_per_s": speed, "problems": problems}
+    return {**found, "control_steps_per_s": speed, "extras": extras, "problems": problems}

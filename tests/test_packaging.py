@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+
+from toyshift.core.errors import MissingDependencyError
+from toyshift.core.extras import EXTRAS, ROBOSUITE, robosuite_file
+from toyshift.toys import load_objects
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("core", "toys", "envs", "data", "policies", "augment", "diagnostics", "scripts")
@@ -52,8 +58,8 @@ def test_there_is_no_root_package() -> None:
 @in_checkout
 def test_every_dependency_is_imported() -> None:
     """By the rooms themselves, or by what they import."""
-    by_others = {"onnxscript", "rtree"}  # torch.onnx; trimesh's nearest points
-    called = {"pillow": "PIL", "pyyaml": "yaml", "opencv-python": "cv2"}
+    by_others = {"rtree"}  # trimesh's nearest points
+    called = {"pillow": "PIL", "pyyaml": "yaml"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} - by_others
     source = "\n".join(path.read_text(encoding="utf-8") for room in FOLDERS for path in (ROOT / room).rglob("*.py"))
@@ -72,6 +78,36 @@ def test_every_dependency_has_a_tested_version() -> None:
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
     assert names <= pinned
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)  # no +cpu, no editable line
+
+
+@in_checkout
+def test_the_doctor_knows_every_extra_but_the_developers() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"test", "dev", "browser"}
+
+
+@in_checkout
+def test_what_holds_numpy_and_mujoco_is_robosuites_extra_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    held = {re.split(r"[<>=]", line)[0] for line in project["dependencies"] if "<" in line}
+    assert held == {"mujoco"}  # below 5, which is not there yet
+    own = project["optional-dependencies"]["robosuite"]
+    assert {"numpy>=1.26,<2", "mujoco>=3.6,<3.10", f"robosuite=={ROBOSUITE}"} <= set(own)
+    assert "robosuite" in project["optional-dependencies"]["dev"][0]  # `make setup` installs it
+
+
+def test_missing_models_are_named_with_both_commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "robosuite" else real(name))
+    for ask in (lambda: robosuite_file("robots/panda/robot.xml"), lambda: load_objects("robosuite")):
+        with pytest.raises(MissingDependencyError, match=r"--no-deps robosuite==1\.5\.2") as caught:
+            ask()
+        assert 'pip install "toyshift[robosuite]"' in str(caught.value)
+    empty = ModuleSpec("robosuite", None, is_package=True)
+    empty.submodule_search_locations = [str(tmp_path)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: empty)
+    with pytest.raises(MissingDependencyError, match=r"lacks .*robot\.xml"):
+        robosuite_file("robots/panda/robot.xml")
 
 
 @in_checkout

@@ -9,15 +9,20 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
-from robosuite.models.objects import MujocoObject
-from robosuite.utils.mjcf_utils import add_prefix
 
 from toyshift.core.arrays import Array, Image
 from toyshift.core.errors import FileError
+from toyshift.core.extras import needs
 from toyshift.core.files import atomic_path, cache_dir, content_hash
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix
 from toyshift.envs.scene.bodies import principal
 from toyshift.toys.model import GraspObject, RestPose, VisualMesh
+
+try:
+    from robosuite.models.objects import MujocoObject
+    from robosuite.utils.mjcf_utils import add_prefix
+except ImportError as error:  # not there, or its model files alone
+    raise needs("robosuite", "the robosuite task", error) from error
 
 COLLISION, VISUAL = "0", "1"  # robosuite's geom groups
 

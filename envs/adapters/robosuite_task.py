@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from robosuite.environments.manipulation.manipulation_env import ManipulationEnv
-from robosuite.models.arenas import TableArena
-from robosuite.models.tasks import ManipulationTask
-from robosuite.utils.observables import Observable, sensor
-from robosuite.utils.placement_samplers import UniformRandomSampler
-from robosuite.utils.transform_utils import convert_quat
 
 from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
+from toyshift.core.extras import needs
 from toyshift.core.seeds import episode_rng
 from toyshift.envs.adapters.robosuite_object import ToyObject
 from toyshift.envs.rotations import matrix_to_quat, quat_to_matrix
@@ -24,6 +19,16 @@ from toyshift.envs.tasks.grasp import BAD_STATE
 from toyshift.envs.tasks.success import MAX_PENETRATION, REWARD_SCALES, depth, reward_terms, touching
 from toyshift.toys import load_objects
 from toyshift.toys.model import GraspObject
+
+try:
+    from robosuite.environments.manipulation.manipulation_env import ManipulationEnv
+    from robosuite.models.arenas import TableArena
+    from robosuite.models.tasks import ManipulationTask
+    from robosuite.utils.observables import Observable, sensor
+    from robosuite.utils.placement_samplers import UniformRandomSampler
+    from robosuite.utils.transform_utils import convert_quat
+except ImportError as error:  # not there, or its model files alone
+    raise needs("robosuite", "ToyGrasp", error) from error
 
 TABLE_HEIGHT = 0.8  # [m], as in robosuite's tasks
 DROP = 0.001  # the object starts this far above the table [m]

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import numpy as np
-
-from toyshift.core.errors import MissingDependencyError
 
 Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
 
@@ -143,18 +139,3 @@ class Robot:
     def joint_units(self) -> tuple[str, ...]:
         """Unit of every joint: "rad" or "m"."""
         return self.units or ("rad",) * len(self.joints)
-
-
-def asset_path(file: str) -> Path:
-    """Returns the path of one of robosuite's model files, without importing robosuite (which takes seconds)."""
-    spec = importlib.util.find_spec("robosuite")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError(
-            "robosuite is not installed (it has the robots' models): pip install robosuite==1.5.2"
-        )
-    path = Path(next(iter(spec.submodule_search_locations))) / "models" / "assets" / file
-    if not path.is_file():
-        raise MissingDependencyError(
-            f"the installed robosuite lacks {path}; this suite is tested with robosuite==1.5.2"
-        )
-    return path

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from toyshift.envs.robots import Robot, get_robot
 from toyshift.envs.scene.bodies import DISTRACTOR_SLOTS, SLOTS, add_mesh_object, add_slots
 from toyshift.envs.scene.robot_body import add_robot
 from toyshift.envs.scene.scene import Arm, Body, Looks, Scene
-from toyshift.envs.scene.spec import VISIBLE, add_material
+from toyshift.envs.scene.spec import EMPTY_PREFIX, VISIBLE, add_material
 from toyshift.envs.scene.surroundings import add_surroundings
 from toyshift.envs.textures import BACKGROUNDS, TABLES
 from toyshift.toys.model import GraspObject
@@ -134,7 +135,9 @@ def _compiled(template: Template, obj: GraspObject | None, meshes: Sequence[Gras
     for camera in template.cameras:
         add_camera(spec, camera, robot.mount)
     try:
-        return spec.compile()
+        with warnings.catch_warnings():  # told when the robot was attached; see there
+            warnings.filterwarnings("ignore", f".*{EMPTY_PREFIX}", UserWarning)
+            return spec.compile()
     except ValueError as error:
         raise ConfigError(f"MuJoCo cannot compile the scene{f' with {obj.id}' if obj else ''}: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import mujoco
@@ -9,13 +10,28 @@ import numpy as np
 
 from toyshift.envs.robots import Gripper, Robot
 from toyshift.envs.scene.robot_files import robot_specs
-from toyshift.envs.scene.spec import DRAWN, STIFF, add_mesh
+from toyshift.envs.scene.spec import DRAWN, EMPTY_PREFIX, STIFF, add_mesh
 
 # a joint turns no further from zero than this, wherever its file lets it turn on and on: observations are bounded [rad]
 TURN = 3.9
 PEDESTAL = 0.09  # radius [m]
 FOLLOWER_DAMPING = 0.1  # share of a driven joint's damping: a linkage of five joints must not be five times as slow
 FOLLOW = (0.008, 1.0)  # how fast a linkage corrects its errors: as fast as two steps of 4 ms allow
+
+
+def _attach(parent: Any, child: Any, frame: Any) -> None:
+    """Attaches a spec under its own names. MuJoCo 4 warns that such a one may not be saved, which nobody does here."""
+    handler = mujoco.get_mju_user_warning()
+
+    def tell(message: str) -> None:
+        if EMPTY_PREFIX not in message:
+            warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=3)
+
+    mujoco.set_mju_user_warning(tell)
+    try:
+        parent.attach(child, frame=frame, prefix="")
+    finally:
+        mujoco.set_mju_user_warning(handler)
 
 
 def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
@@ -29,7 +45,7 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
         for geom in (*arm.geoms, *gripper.geoms):
             geom.contype, geom.conaffinity, geom.priority = 0, 1, 0
     mount = arm.body(robot.mount)
-    arm.attach(gripper, frame=mount.add_frame(), prefix="")
+    _attach(arm, gripper, mount.add_frame())
     position, quat, fovy = robot.wrist_camera
     arm.body(robot.mount).add_camera(name="wrist", pos=position, quat=quat, fovy=fovy)
     for i, piece in enumerate(pieces):
@@ -43,7 +59,7 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
         )
     for body in arm.bodies:
         body.gravcomp = 1.0
-    spec.attach(arm, frame=spec.worldbody.add_frame(pos=robot.base), prefix="")
+    _attach(spec, arm, spec.worldbody.add_frame(pos=robot.base))
     for geom in spec.geoms:
         if geom.name.startswith(grip.stiff):
             geom.solref = STIFF

@@ -10,7 +10,8 @@ from typing import Any
 
 import mujoco
 
-from toyshift.envs.robots import Robot, asset_path
+from toyshift.core.extras import robosuite_file
+from toyshift.envs.robots import Robot
 from toyshift.envs.scene.spec import HIDDEN, VISIBLE
 from toyshift.envs.scene.visuals import Piece, robot_visuals
 
@@ -19,7 +20,7 @@ def _read_spec(file: str) -> tuple[Any, Path]:
     """Returns a model file (or MJCF text) as a MjSpec, and the folder of its meshes."""
     if file.startswith("<"):
         return mujoco.MjSpec.from_string(file), Path()
-    path = asset_path(file)
+    path = robosuite_file(file)
     root = ET.parse(path).getroot()
     # robosuite reads these files with a parser of its own, which forgives what MuJoCo's does not: of meshes with one
     # name the first is the one whose file exists, and a class of defaults has no group

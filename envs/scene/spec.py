@@ -11,6 +11,7 @@ import numpy as np
 from toyshift.core.arrays import Image
 
 VISIBLE, HIDDEN = 1, 4  # geom groups: only group 1 is drawn
+EMPTY_PREFIX = "spec with an empty prefix"  # in a warning of MuJoCo 4
 # twice the usual 4 ms step: MuJoCo scales contact stiffness with mass, and a gripper sinks into light toys otherwise
 STIFF = (0.008, 1.0)
 SOLID: dict[str, Any] = {"condim": 4, "solref": STIFF}  # of an object's geoms that collide

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from toyshift.core.contract import HISTORY_IS_PAD, MASK_TARGET
 from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.extras import needs
 from toyshift.core.files import atomic_dir, read_json, write_json, write_text
 from toyshift.core.manifest import package_versions
 from toyshift.core.seeds import episode_rng
@@ -164,7 +165,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _write_onnx(flat: _Flat, inputs: dict[str, NDArray[Any]], path: Path) -> None:
-    import onnx
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch.onnx asks for it late
+    except ImportError as error:
+        raise needs("export", "a bundle", error) from error
 
     tensors, batch = tuple(torch.from_numpy(a) for a in inputs.values()), torch.export.Dim("batch")
     with _quiet(), torch.no_grad():

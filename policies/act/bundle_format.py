@@ -262,7 +262,8 @@ def open_session(folder: Path, threads: int = 1) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingDependencyError("onnxruntime is missing; run `pip install onnxruntime`") from error
+        more = "or `pip install 'toyshift[export]'` to write bundles too"
+        raise MissingDependencyError(f"onnxruntime is missing; run `pip install onnxruntime`, {more}") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -37,6 +37,7 @@ from toyshift.policies.rl.learner import (
 )
 from toyshift.policies.rl.network import LearningEnv, acting_network, action_statistics, state_statistics
 from toyshift.policies.training.loop import METRICS, trim_metrics
+from toyshift.policies.training.trackers import curves
 from toyshift.policies.training.training_run import DivergedError
 
 LEARNER, REPLAY = "learner.safetensors", "replay.safetensors"
@@ -226,12 +227,10 @@ class RlRun:
 
 
 def _loop(run: RlRun) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
     config, folder = run.config, run.folder
     metrics = folder / METRICS
     trim_metrics(metrics, run.learner.num_timesteps)
-    writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=run.learner.num_timesteps + 1)
+    writer = curves(folder, run.learner.num_timesteps)
     saved = time.monotonic()
     bar = Progress(f"train {folder.name}", config.rounds * config.round_length, "step", run.learner.num_timesteps)
     with open(metrics, "a", encoding="utf-8", buffering=1) as log, bar:

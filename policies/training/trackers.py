@@ -8,10 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from toyshift.core.errors import ConfigError, MissingDependencyError
+from toyshift.core.extras import needs
 from toyshift.core.files import content_hash
 from toyshift.policies.training.config import TrainConfig
 
 Tracker = Callable[[int, dict[str, float]], None]  # takes the figures of a step
+
+
+def curves(folder: Path, step: int) -> Any:
+    """Returns TensorBoard's writer of a run that goes on behind `step`.
+
+    Raises:
+        MissingDependencyError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise needs("tensorboard", "a training's curve", error) from error
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
 
 @contextlib.contextmanager
@@ -19,14 +33,12 @@ def tracker(config: TrainConfig, step: int) -> Iterator[Tracker]:
     """Opens the trackers of a run that goes on behind `step`, and closes them with the block.
 
     Raises:
-        MissingDependencyError: Weights & Biases is asked for and not installed.
+        MissingDependencyError: TensorBoard is not installed; or Weights & Biases, and it is asked for.
         ConfigError: it refuses the run (no account on this machine, no network).
     """
-    from torch.utils.tensorboard import SummaryWriter
-
     folder = Path(config.out)
     online = _wandb_run(config, folder) if config.wandb else None
-    writer: Any = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+    writer = curves(folder, step)
 
     def track(now: int, figures: dict[str, float]) -> None:
         for key, figure in figures.items():

@@ -11,10 +11,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from toyshift.core.errors import UnknownNameError
+from toyshift.core.extras import robosuite_file
 from toyshift.data.grasping.choose import CHOOSERS, make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.control.gripper import write_robot
-from toyshift.envs.robots import ROBOTS, asset_path
+from toyshift.envs.robots import ROBOTS
 from toyshift.envs.rotations import matrix_to_rotvec, rotvec_to_matrix
 
 TOYS = "toys:train?n=6"
@@ -209,7 +210,7 @@ def test_every_kind_of_gripper_has_an_expert() -> None:
 def test_robots_are_named_and_their_files_are_installed() -> None:
     for name, robot in ROBOTS.items():
         assert robot.name == name
-        assert robot.file.startswith("<mujoco") or asset_path(robot.file).is_file()
+        assert robot.file.startswith("<mujoco") or robosuite_file(robot.file).is_file()
         assert len(robot.joints) == len(robot.home) == len(robot.kp) == len(robot.force) == len(robot.joint_units)
         grip = robot.gripper
         assert len(grip.joints) == len(grip.open_ctrl) == len(grip.closed_ctrl) == len(grip.shut)

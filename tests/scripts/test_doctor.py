@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes.util
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from toyshift.scripts import cli, doctor, measure
 def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["doctor", "--quick", "--json"])
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(answer) == {"ok", "versions", "gl", "cpu", "gpu", "control_steps_per_s", "problems"}
+    assert set(answer) == {"ok", "versions", "gl", "cpu", "gpu", "control_steps_per_s", "extras", "problems"}
     assert {"backend", "renderer", "software"} <= set(answer["gl"])
     assert {"toyshift", "numpy", "mujoco", "torch", "python"} <= set(answer["versions"])
     assert answer["cpu"]["cores"] >= 1
@@ -26,6 +27,40 @@ def test_json_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
         assert any("apt install" in problem for problem in answer["problems"])
     else:
         assert answer["gl"]["renderer"]
+
+
+def test_extras_are_listed_and_none_of_them_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("mink", "onnx") else real(name))
+    monkeypatch.setattr(measure, "isolated", lambda *words, **options: ({}, "") if words[0] == "imports" else (
+        {"renderer": "a GPU"}, ""
+    ))
+    monkeypatch.setattr(doctor, "isolated", measure.isolated)
+    assert cli.main(["doctor", "--quick", "--json"]) == 0
+    *page, last = capsys.readouterr().out.splitlines()
+    answer = json.loads(last)
+    assert answer["extras"]["robosuite"][0] == "mink"
+    assert answer["extras"]["export"][0] == "onnx"
+    assert answer["extras"]["serve"] == []
+    assert not any("onnx" in problem or "mink" in problem for problem in answer["problems"])
+    assert len([line for line in page if line.startswith("extra ")]) in (0, len(answer["extras"]))
+
+
+def test_robosuites_missing_models_are_a_problem_with_both_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    versions = doctor.package_versions()
+    monkeypatch.setattr(doctor, "package_versions", lambda: versions | {"robosuite": "missing"})
+    monkeypatch.setattr(measure, "isolated", lambda *words, **options: ({}, "") if words[0] == "imports" else (
+        {"renderer": "a GPU"}, ""
+    ))
+    monkeypatch.setattr(doctor, "isolated", measure.isolated)
+    assert cli.main(["doctor", "--quick", "--json"]) == 1
+    [problem] = [text for text in json.loads(capsys.readouterr().out.splitlines()[-1])["problems"] if "robos" in text]
+    assert "pip install --no-deps robosuite==1.5.2" in problem
+    assert 'pip install "toyshift[robosuite]"' in problem
 
 
 def test_a_package_that_does_not_load_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +163,7 @@ def test_commands_that_render_name_the_package_before_they_start(
 def test_mujoco_gl_without_its_library_is_one_line_wherever_the_environment_is_imported() -> None:
     code = """
 import ctypes.util
+import importlib.util
 ctypes.util.find_library = lambda name: None
 try:
     from toyshift.envs.tasks.grasp import GraspEnv

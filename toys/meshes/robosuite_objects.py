@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toyshift.core.extras import robosuite_file
 from toyshift.toys.grammar import Term, check_variant
 from toyshift.toys.meshes.meshobject import MeshRecipe
-from toyshift.toys.meshes.package import package_folder, package_set, parsed
+from toyshift.toys.meshes.package import package_set, parsed
 from toyshift.toys.objectset import ObjectSet
 
 NAMES = ("milk", "bread", "cereal", "can", "lemon", "bottle")
-
-
-def assets_folder() -> Path:
-    """The folder `models/assets` inside the installed robosuite.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    missing = "robosuite, whose objects are wanted, is not installed; run `pip install robosuite==1.5.2`"
-    return package_folder("robosuite", "models/assets", missing)
 
 
 def read_object(assets: Path, name: str) -> MeshRecipe:
@@ -55,4 +46,5 @@ def robosuite_set(term: Term) -> ObjectSet:
         FileError: its files are damaged.
     """
     check_variant(term)
-    return package_set(term, [read_object(assets_folder(), name) for name in NAMES])
+    assets = robosuite_file("")
+    return package_set(term, [read_object(assets, name) for name in NAMES])

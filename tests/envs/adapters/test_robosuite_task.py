@@ -5,12 +5,16 @@ import sys
 
 import numpy as np
 import pytest
+
+from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.envs.rotations import quat_to_matrix
+
+pytest.importorskip("mink", reason='robosuite\'s Python is an extra: pip install "toyshift[robosuite]"')
+
 import robosuite
 from robosuite.utils.placement_samplers import UniformRandomSampler
 
-from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.envs.adapters.robosuite_task import ToyGrasp
-from toyshift.envs.rotations import quat_to_matrix
 
 TOYS = "toys:train?n=20"
 STATE_ONLY = {"has_renderer": False, "has_offscreen_renderer": False, "use_camera_obs": False}

