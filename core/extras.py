@@ -54,6 +54,7 @@ EXTRAS = {
     "oxe": Extra("RLDS folders of Open X-Embodiment", ("tensorflow", "tensorflow_datasets")),
     "vla-eval": Extra("Ai2's harness, both ways", ("vla_eval", "msgpack", "websockets")),
     "ray": Extra("collect, evaluate and study --ray", ("ray",)),
+    "tune": Extra("study tune: Optuna beside a random search", ("optuna",)),
     "rerun": Extra("toyshift data view --rerun", ("rerun",)),
 }
 
