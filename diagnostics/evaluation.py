@@ -142,11 +142,14 @@ def act_out(actor: Actor, world: World, config: EvaluateConfig, episode: int) ->
                 return
 
 
-def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
+def run_episode(
+    actor: Actor, world: World, config: EvaluateConfig, object_id: str, episode: int,
+    seen: Callable[[], object] | None = None,
+) -> dict[str, Any]:
     """Plays one episode and returns the outcome columns of its row.
 
     Nothing is rendered unless the actor asks for an observation. A grasp that cannot be planned and a simulation
-    that diverges are outcomes, not errors.
+    that diverges are outcomes, not errors. `seen` is called at the start and after every action: to film.
     """
     start = time.perf_counter()
     outcome = Outcome(object_id, world.lift_height)
@@ -155,10 +158,13 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     try:
         begin_episode(world, config, object_id, episode)
         watch = Watch(config.cell, world) if config.cell else None
+        told = [each for each in (watch and watch.look, seen) if each]
+        if seen:
+            seen()
         for info in act_out(actor, world, config, episode):
             outcome.add(info)
-            if watch:
-                watch.look()
+            for each in told:
+                each()
     except GraspError:
         planned = False
     columns = outcome.columns() if planned else outcome.columns() | {"failure": "no_plan", "events": ""}
@@ -187,11 +193,14 @@ def opened_session(config: EvaluateConfig, *others: EvaluateConfig) -> Iterator[
             actor.policy.close()
 
 
-def play_row(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, World], episode: int) -> Row:
-    """Plays one episode with what `opened_session` yields, and returns its row."""
+def play_row(
+    config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, World], episode: int,
+    seen: Callable[[], object] | None = None,
+) -> Row:
+    """Plays one episode with what `opened_session` yields, and returns its row; for `seen` see `run_episode`."""
     actor, world = opened
     object_id, trial = object_of_episode(ids, config.seed, episode)
-    outcome = run_episode(actor, world, config, object_id, episode)
+    outcome = run_episode(actor, world, config, object_id, episode, seen)
     if found := actor.ious:
         outcome |= {"mask_iou": sum(found) / len(found), "mask_missed": found.count(0.0) / len(found)}
     return Row(
