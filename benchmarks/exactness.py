@@ -106,13 +106,13 @@ def number_of(row: Row) -> int:
 
 def python_of(args: argparse.Namespace, needs: str) -> tuple[str, str]:
     """Returns the Python that has a module, and why there is none."""
-    python = getattr(args, f"{needs}_python") if needs else sys.executable
     if not needs:
-        return python, ""
+        return sys.executable, ""
+    python, option = getattr(args, f"{needs}_python"), f"--{needs.replace('_', '-')}-python"
     if not Path(python).is_file():
-        return "", f"there is no {python}; `{MADE_BY[needs]}` makes it, --{needs.replace('_', '-')}-python names another"
+        return "", f"there is no {python}; `{MADE_BY[needs]}` makes it, {option} names another"
     done = subprocess.run([python, "-c", f"import {needs}"], capture_output=True, text=True, check=False)
-    return (python, "") if done.returncode == 0 else ("", f"{python} cannot import {needs}: {done.stderr.strip()[-200:]}")
+    return (python, "") if not done.returncode else ("", f"{python} cannot import {needs}: {done.stderr.strip()[-200:]}")
 
 
 def play(args: argparse.Namespace, way: str) -> str:
