@@ -112,7 +112,8 @@ def python_of(args: argparse.Namespace, needs: str) -> tuple[str, str]:
     if not Path(python).is_file():
         return "", f"there is no {python}; `{MADE_BY[needs]}` makes it, {option} names another"
     done = subprocess.run([python, "-c", f"import {needs}"], capture_output=True, text=True, check=False)
-    return (python, "") if not done.returncode else ("", f"{python} cannot import {needs}: {done.stderr.strip()[-200:]}")
+    why = f"{python} cannot import {needs}: {done.stderr.strip()[-200:]}" if done.returncode else ""
+    return ("" if why else python), why
 
 
 def play(args: argparse.Namespace, way: str) -> str:

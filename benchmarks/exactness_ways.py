@@ -91,9 +91,11 @@ class Hand:
         self._policy.reset()
         self._left: collections.deque[Any] = collections.deque()
 
-    def action(self, observation: Mapping[str, Any], task: str) -> Any:
+    def action(self, observation: Mapping[str, Any] | Callable[[], Mapping[str, Any]], task: str) -> Any:
+        """Returns the next action (A,); an observation that costs may be given as what makes it."""
         if not self._left:
-            chunk = np.asarray(self._policy.act({**observation, TASK: task}), np.float32)
+            seen = observation() if callable(observation) else observation
+            chunk = np.asarray(self._policy.act({**seen, TASK: task}), np.float32)
             self._left.extend(chunk[: max(1, int(self._policy.execute or len(chunk)))])
         return self._left.popleft()
 
@@ -247,6 +249,13 @@ def openpi(asked: Asked, numbers: Sequence[int]) -> Iterator[Row]:
     finally:
         server.shutdown()
         thread.join()
+
+
+def robosuite(asked: Asked, numbers: Sequence[int]) -> Iterator[Row]:
+    """robosuite's physics and controller, our starts and pictures; see `exactness_robosuite`."""
+    from exactness_robosuite import play
+
+    yield from play(asked, Hand(asked.acting), LIFT, numbers)
 
 
 # ---------------------------------------------------------------- in another project's environment
@@ -411,5 +420,6 @@ WAYS = {
     "lerobot-reference": Way(
         lerobot_reference, "`toyshift evaluate`'s loop in LeRobot's Python", "", needs="lerobot"
     ),
+    "robosuite": Way(robosuite, "robosuite's `ToyGrasp`: its physics and OSC_POSE, our pictures", shared=False),
     "lerobot": Way(lerobot, "LeRobot's `eval_policy` on EnvHub's `make_env`", "lerobot-reference", "lerobot"),
 }  # fmt: skip
