@@ -94,6 +94,7 @@ def evaluation_of(said: Mapping[str, Any], where: str) -> EvaluateConfig:
         raise FileError(f"{where} was played in another simulator, {other}: call `replaying.replay` with its EnvSpec")
     try:
         kwargs = {name: _tuples(value) for name, value in env.pop("kwargs", {}).items()}
+        own["look"] = {name: _tuples(value) for name, value in own.get("look", {}).items()}
         own["env"] = EnvSpec(kwargs, **env)
         own["remote"] = RemoteOptions(**own.get("remote", {}))
         own["latency"] = Latency(**own.get("latency", {}))

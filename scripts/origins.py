@@ -49,8 +49,8 @@ def origin_of(path: Path, manifest: Mapping[str, Any], number: int, row: Row) ->
 
     said, options = manifest.get(KEY) or manifest, manifest.get("config") or {}
     if "protocol" in said and said["protocol"] != PROTOCOL:
-        told = f"{path} holds rows of protocol {said['protocol']}, and this version of ToyShift plays protocol {PROTOCOL}"
-        raise FileError(f"{told}: the same start would be another one; install the version that made them")
+        told = f"{path} holds rows of protocol {said['protocol']}, and this version of ToyShift plays"
+        raise FileError(f"{told} protocol {PROTOCOL}: the same start would be another one; install the version that made them")
     if KEY in manifest:
         return _of_benchmark(path, manifest, number)
     if "run_key" in manifest and "policy" in options:  # one policy, one set, one condition
@@ -61,7 +61,7 @@ def origin_of(path: Path, manifest: Mapping[str, Any], number: int, row: Row) ->
         hashes = manifest.get(POLICY_HASH, {}), manifest.get("objects_hash", {})
         found = Origin(config, str(hashes[0].get(row.policy, "")), str(hashes[1].get(row.object_set, "")))
     else:
-        known = "those of `toyshift evaluate` (rows.parquet, and each file in rows/ beside it) and of `toyshift bench` do"
+        known = "those of `toyshift evaluate` (rows.parquet, each file in rows/ beside it) and of `toyshift bench` do"
         raise FileError(f"{path} does not say how its rows were played; {known}")
     if differing := _differing(found.config, row):
         raise FileError(f"{path}: row {number} is not of what the file says it is of: {', '.join(differing)}")
@@ -114,8 +114,8 @@ def _of_benchmark(path: Path, manifest: Mapping[str, Any], number: int) -> Origi
 def _differing(config: EvaluateConfig, row: Row) -> list[str]:
     """Returns in what a row is of another evaluation, in words."""
     said = {
-        "objects": (row.object_set, config.objects), "seed": (row.seed, config.seed), "look": (row.look, config.look_label),
-        "shift": (row.shift, config.shift), "scene": (row.scene, config.env.scene),
+        "objects": (row.object_set, config.objects), "seed": (row.seed, config.seed), "shift": (row.shift, config.shift),
+        "look": (row.look, config.look_label), "scene": (row.scene, config.env.scene),
         "purpose": (row.purpose, config.purpose),
     }  # fmt: skip
     return [f"{name} {there!r} beside {own!r}" for name, (there, own) in said.items() if there != own]

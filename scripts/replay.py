@@ -79,7 +79,7 @@ class Config(Asking, row=0, episode=0, size=(64, 1024)):
 def main(cfg: Config) -> dict[str, Any]:
     """Plays a row of a result file again, films it, and compares the outcome with the row, bit for bit.
 
-    The exit code is 1 where they differ. Same bits are promised on the same kind of machine only (docs/reproduction.md).
+    The exit code is 1 where they differ. The same bits are promised on the same kind of machine (docs/reproduction.md).
     Example: toyshift replay runs/eval/rows.parquet --episode 17 --name detpool
     """
     from toyshift.diagnostics.replaying import replay
@@ -171,14 +171,14 @@ def _as_it_is_now(cfg: Config, origin: Origin) -> EvaluateConfig:
     asked = {field.name for field in dataclasses.fields(Asking)} - {"seed", "json"}
     given = {name for name in asked if getattr(cfg, name) != Asking.__dataclass_fields__[name].default}
     config = dataclasses.replace(then, policy=policy, remote=cfg.remote if given else then.remote)
-    here = {"policy": policy_fingerprint(policy, config.remote), "objects": str(load_objects(config.objects).fingerprint)}
-    for what, said, called in (
-        ("policy", origin.policy_hash, policy), ("objects", origin.objects_hash, config.objects),
-    ):  # fmt: skip
-        if said and said != here[what]:
-            told = f"{called} is not what {cfg.rows} was made with: its content has the hash {here[what]}, then {said}"
-            other = "; --policy DIR names another place" if what == "policy" else ""
-            raise FileError(f"{told}{other}")
+    objects = str(load_objects(config.objects).fingerprint)
+    for called, said, here, remedy in (
+        (policy, origin.policy_hash, policy_fingerprint(policy, config.remote), "; --policy DIR names another place"),
+        (config.objects, origin.objects_hash, objects, ""),
+    ):
+        if said and said != here:
+            told = f"{called} is not what {cfg.rows} was made with: its content has the hash {here}, then {said}"
+            raise FileError(f"{told}{remedy}")
     return config
 
 
