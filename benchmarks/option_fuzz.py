@@ -448,7 +448,8 @@ def _make_rows(path: Path) -> None:
     from toyshift.diagnostics.evaluation import PROTOCOL, EvaluateConfig
     from toyshift.diagnostics.rows import Row, write_rows
 
-    rows = [Row("random", "", SET, "x", 0, i, False, 0.0, 1, "timeout", "", 0.0, purpose="test") for i in range(2)]
+    ended = (False, 0.0, 1, "never_reached", "", 0.0)
+    rows = [Row("random", "", SET, "x", 0, i, *ended, purpose="test") for i in range(2)]
     facts = {"protocol": PROTOCOL, "run_key": "x", "config": EvaluateConfig("random", SET).to_json()}
     write_rows(path, rows, facts)
 

@@ -50,7 +50,7 @@ def origin_of(path: Path, manifest: Mapping[str, Any], number: int, row: Row) ->
     said, options = manifest.get(KEY) or manifest, manifest.get("config") or {}
     if "protocol" in said and said["protocol"] != PROTOCOL:
         told = f"{path} holds rows of protocol {said['protocol']}, and this version of ToyShift plays"
-        raise FileError(f"{told} protocol {PROTOCOL}: the same start would be another one; install the version that made them")
+        raise FileError(f"{told} protocol {PROTOCOL}: starts are others; install the version that made them")
     if KEY in manifest:
         return _of_benchmark(path, manifest, number)
     if "run_key" in manifest and "policy" in options:  # one policy, one set, one condition
@@ -77,7 +77,8 @@ def _of_command(path: Path, options: Mapping[str, Any], row: Row) -> EvaluateCon
     fields = {field.name for field in dataclasses.fields(evaluate.Config)}
     if unknown := sorted(set(options) - fields):
         raise FileError(f"{path} was made with {', '.join(unknown)}, which this version of ToyShift does not know")
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in options.items() if name not in HERE}
+    plain = {name: value for name, value in options.items() if name not in HERE}
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
     try:
         cfg = evaluate.Config(**given)
     except (ToyShiftError, TypeError) as error:
@@ -114,8 +115,8 @@ def _of_benchmark(path: Path, manifest: Mapping[str, Any], number: int) -> Origi
 def _differing(config: EvaluateConfig, row: Row) -> list[str]:
     """Returns in what a row is of another evaluation, in words."""
     said = {
-        "objects": (row.object_set, config.objects), "seed": (row.seed, config.seed), "shift": (row.shift, config.shift),
-        "look": (row.look, config.look_label), "scene": (row.scene, config.env.scene),
-        "purpose": (row.purpose, config.purpose),
+        "objects": (row.object_set, config.objects), "seed": (row.seed, config.seed),
+        "shift": (row.shift, config.shift), "look": (row.look, config.look_label),
+        "scene": (row.scene, config.env.scene), "purpose": (row.purpose, config.purpose),
     }  # fmt: skip
     return [f"{name} {there!r} beside {own!r}" for name, (there, own) in said.items() if there != own]
