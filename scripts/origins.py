@@ -17,7 +17,7 @@ HERE = ("workers", "ray", "json", "out")  # options of `toyshift evaluate` that 
 
 
 @dataclasses.dataclass(frozen=True)
-class Origin:
+class RowOrigin:
     """How a row was played.
 
     Attributes:
@@ -31,7 +31,7 @@ class Origin:
     objects_hash: str
 
 
-def origin_of(path: Path, manifest: Mapping[str, Any], number: int, row: Row) -> Origin:
+def origin_of(path: Path, manifest: Mapping[str, Any], number: int, row: Row) -> RowOrigin:
     """Returns how a row was played.
 
     Args:
@@ -55,11 +55,11 @@ def origin_of(path: Path, manifest: Mapping[str, Any], number: int, row: Row) ->
         return _of_benchmark(path, manifest, number)
     if "run_key" in manifest and "policy" in options:  # one policy, one set, one condition
         config = evaluation_of(options, str(path))
-        found = Origin(config, str(manifest.get(POLICY_HASH, "")), str(manifest.get("objects_hash", "")))
+        found = RowOrigin(config, str(manifest.get(POLICY_HASH, "")), str(manifest.get("objects_hash", "")))
     elif "protocol" in manifest and isinstance(options.get("policy"), list | tuple):
         config = _of_command(path, options, row)
         hashes = manifest.get(POLICY_HASH, {}), manifest.get("objects_hash", {})
-        found = Origin(config, str(hashes[0].get(row.policy, "")), str(hashes[1].get(row.object_set, "")))
+        found = RowOrigin(config, str(hashes[0].get(row.policy, "")), str(hashes[1].get(row.object_set, "")))
     else:
         known = "those of `toyshift evaluate` (rows.parquet, each file in rows/ beside it) and of `toyshift bench` do"
         raise FileError(f"{path} does not say how its rows were played; {known}")
@@ -92,7 +92,7 @@ def _of_command(path: Path, options: Mapping[str, Any], row: Row) -> EvaluateCon
     return found[0]
 
 
-def _of_benchmark(path: Path, manifest: Mapping[str, Any], number: int) -> Origin:
+def _of_benchmark(path: Path, manifest: Mapping[str, Any], number: int) -> RowOrigin:
     """Returns how a row of a benchmark's result was played."""
     from toyshift.diagnostics.bench.playing import configs_of
     from toyshift.diagnostics.bench.result_file import read_result
@@ -109,7 +109,7 @@ def _of_benchmark(path: Path, manifest: Mapping[str, Any], number: int) -> Origi
     policy = str(options.get("policy", facts.policy))
     configs = configs_of(result.version, policy, facts.policy, facts.masks, remote)
     parts = [i for i, part in enumerate(result.version.parts) for _ in range(part.episodes)]
-    return Origin(configs[parts[number]], facts.fingerprint, "")
+    return RowOrigin(configs[parts[number]], facts.fingerprint, "")
 
 
 def _differing(config: EvaluateConfig, row: Row) -> list[str]:

@@ -21,7 +21,7 @@ from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest, other_kind
 from toyshift.policies.remote.options import is_remote
 from toyshift.scripts.options import Asking
-from toyshift.scripts.origins import Origin, origin_of
+from toyshift.scripts.origins import RowOrigin, origin_of
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import EvaluateConfig, Row
@@ -153,7 +153,7 @@ def _spans(numbers: set[int]) -> str:
     return ", ".join(told[:MOST]) + (", ..." if len(told) > MOST else "")
 
 
-def _as_it_is_now(cfg: Config, origin: Origin) -> EvaluateConfig:
+def _as_it_is_now(cfg: Config, origin: RowOrigin) -> EvaluateConfig:
     """Returns the evaluation with its policy where it is now, whose content and objects are those of then.
 
     Raises:
