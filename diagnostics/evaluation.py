@@ -32,6 +32,7 @@ from toyshift.diagnostics.actors import (
     EnvSpec,
     FolderActor,
     RemoteActor,
+    gl_renderer_of,
     look_label,
     look_of_episode,
     make_look,
@@ -299,15 +300,6 @@ def served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
         raise RemoteError(f"{error}. {ended}") from error
 
 
-def _gl_renderer(config: EvaluateConfig) -> str:
-    """The GL renderer behind the policy's images; "none" where nothing was rendered."""
-    if config.policy in BUILTIN or not config.env.simulated:
-        return "none"
-    from toyshift.envs.render.renderer import gl_renderer_name
-
-    return gl_renderer_name()
-
-
 def run_key(config: EvaluateConfig, fingerprint: str) -> str:
     """Returns the hash of everything that decides an episode's row, except which episodes are asked for.
 
@@ -419,7 +411,7 @@ class RowsInProgress:
             config, named = dataclasses.replace(self.config, trials=count), {rows[0].policy: self.config.policy}
             facts = manifest(
                 config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=self._key, **self._hashes,
-                objects=len(self.ids), gl_renderer=_gl_renderer(config),
+                objects=len(self.ids), gl_renderer=gl_renderer_of(config.policy, config.env),
                 **{SEEN: seen_in_rows(rows, named), DEMONSTRATED: demonstrated_sets(named)},
             )  # fmt: skip
             write_rows(self.out, rows, facts)

@@ -82,6 +82,7 @@ def main(cfg: Config) -> dict[str, Any]:
     The exit code is 1 where they differ. The same bits are promised on the same kind of machine (docs/reproduction.md).
     Example: toyshift replay runs/eval/rows.parquet --episode 17 --name detpool
     """
+    from toyshift.diagnostics.actors import gl_renderer_of
     from toyshift.diagnostics.replaying import replay
     from toyshift.diagnostics.rows import read_rows, read_rows_manifest, row_columns
     from toyshift.diagnostics.video import write_mp4
@@ -102,7 +103,8 @@ def main(cfg: Config) -> dict[str, Any]:
         hz = EnvConfig(objects=config.objects, **config.env.kwargs).control_hz
         film = write_mp4(cfg.out or Path("runs/replay") / f"{_called(row)}.mp4", played.frames, hz)
         print(f"film: {film}")
-    elsewhere = other_kind(manifest(), facts)
+    drawn = {"gl_renderer": gl_renderer_of(config.policy, config.env)} if "gl_renderer" in facts else {}
+    elsewhere = other_kind(manifest(**drawn), facts)
     print(verdict(row, played.row, played.differs, elsewhere))
     return {
         "ok": not played.differs, "row": number, "then": dataclasses.asdict(row), "now": dataclasses.asdict(played.row),
