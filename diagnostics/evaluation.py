@@ -159,13 +159,14 @@ def run_episode(
     try:
         begin_episode(world, config, object_id, episode)
         watch = Watch(config.cell, world) if config.cell else None
-        told = [each for each in (watch and watch.look, seen) if each]
         if seen:
             seen()
         for info in act_out(actor, world, config, episode):
             outcome.add(info)
-            for each in told:
-                each()
+            if watch:
+                watch.look()
+            if seen:
+                seen()
     except GraspError:
         planned = False
     columns = outcome.columns() if planned else outcome.columns() | {"failure": "no_plan", "events": ""}

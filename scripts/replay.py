@@ -104,7 +104,7 @@ def main(cfg: Config) -> dict[str, Any]:
         film = write_mp4(cfg.out or Path("runs/replay") / f"{_called(row)}.mp4", played.frames, hz)
         print(f"film: {film}")
     drawn = {"gl_renderer": gl_renderer_of(config.policy, config.env)} if "gl_renderer" in facts else {}
-    elsewhere = other_kind(manifest(**drawn), facts)
+    elsewhere = other_kind(manifest() | drawn, facts)
     print(verdict(row, played.row, played.differs, elsewhere))
     return {
         "ok": not played.differs, "row": number, "then": dataclasses.asdict(row), "now": dataclasses.asdict(played.row),
