@@ -69,6 +69,7 @@ def settings() -> dict[str, dict[str, str]]:
         "OpenBLAS for Nehalem (SSE)": openblas("Nehalem"),
         "C library without FMA": {"GLIBC_TUNABLES": f"glibc.cpu.hwcaps={','.join(f'-{name}' for name in old)}"},
         "llvmpipe of 128 bits": {"LP_NATIVE_VECTOR_WIDTH": "128"},
+        "two threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
         "torch with AVX2": torch,
         "all with AVX2": numpy_without(AVX512) | openblas("Haswell") | torch,
     }

@@ -76,6 +76,7 @@ OWN: dict[str, dict[str, Any]] = {
     "train-rl": {"--out": "new", "--objects": SET},
     "evaluate": {"--policy": "oracle", "--objects": SET, "--trials": "2"},
     "bench table": {"DIR|FILE": ("data",)},
+    "replay": {"ROWS": "rows.parquet", "--episode": "0", "--no-film": ()},
     "check-policy": {"--episodes": "3", "--looks": "1"},
     "compare": {"FILE": "trials.csv"},
     "collect": {"--objects": SET, "--episodes": "1", "--workers": "1"},
@@ -449,6 +450,18 @@ def make_inputs(folder: Path) -> None:
     (folder / "odd.yaml").write_text("? [a]\n: 1\nlr: .nan\n")
     (folder / "bad.parquet").write_bytes(b"PAR1PAR1")
     (folder / "loop").symlink_to("loop")
+    _make_rows(folder / "rows.parquet")
+
+
+def _make_rows(path: Path) -> None:
+    """Writes rows that were never played, of a start that could be."""
+    from toyshift.diagnostics.evaluation import PROTOCOL, EvaluateConfig
+    from toyshift.diagnostics.rows import Row, write_rows
+
+    ended = (False, 0.0, 1, "never_reached", "", 0.0)
+    rows = [Row("random", "", SET, "x", 0, i, *ended, purpose="test") for i in range(2)]
+    facts = {"protocol": PROTOCOL, "run_key": "x", "config": EvaluateConfig("random", SET).to_json()}
+    write_rows(path, rows, facts)
 
 
 # ---------------------------------------------------------------- the command

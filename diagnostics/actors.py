@@ -207,6 +207,15 @@ def _folder_fingerprint(folder: Path) -> str:
     return content_hash(*(part for p in files for part in (p.name, p.read_bytes())))
 
 
+def gl_renderer_of(policy: str, spec: EnvSpec) -> str:
+    """Returns the GL renderer behind a policy's images; "none" where nothing is rendered."""
+    if policy in BUILTIN or not spec.simulated:
+        return "none"
+    from toyshift.envs.render.renderer import gl_renderer_name
+
+    return gl_renderer_name()
+
+
 def env_arguments(policy: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns environment arguments with those that the policy's contracts fix filled in; given ones win.
 

@@ -32,6 +32,7 @@ from toyshift.diagnostics.actors import (
     EnvSpec,
     FolderActor,
     RemoteActor,
+    gl_renderer_of,
     look_label,
     look_of_episode,
     make_look,
@@ -142,11 +143,14 @@ def act_out(actor: Actor, world: World, config: EvaluateConfig, episode: int) ->
                 return
 
 
-def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: str, episode: int) -> dict[str, Any]:
+def run_episode(
+    actor: Actor, world: World, config: EvaluateConfig, object_id: str, episode: int,
+    seen: Callable[[], object] | None = None,
+) -> dict[str, Any]:
     """Plays one episode and returns the outcome columns of its row.
 
     Nothing is rendered unless the actor asks for an observation. A grasp that cannot be planned and a simulation
-    that diverges are outcomes, not errors.
+    that diverges are outcomes, not errors. `seen` is called at the start and after every action: to film.
     """
     start = time.perf_counter()
     outcome = Outcome(object_id, world.lift_height)
@@ -155,10 +159,14 @@ def run_episode(actor: Actor, world: World, config: EvaluateConfig, object_id: s
     try:
         begin_episode(world, config, object_id, episode)
         watch = Watch(config.cell, world) if config.cell else None
+        if seen:
+            seen()
         for info in act_out(actor, world, config, episode):
             outcome.add(info)
             if watch:
                 watch.look()
+            if seen:
+                seen()
     except GraspError:
         planned = False
     columns = outcome.columns() if planned else outcome.columns() | {"failure": "no_plan", "events": ""}
@@ -187,11 +195,14 @@ def opened_session(config: EvaluateConfig, *others: EvaluateConfig) -> Iterator[
             actor.policy.close()
 
 
-def play_row(config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, World], episode: int) -> Row:
-    """Plays one episode with what `opened_session` yields, and returns its row."""
+def play_row(
+    config: EvaluateConfig, ids: tuple[str, ...], opened: tuple[Actor, World], episode: int,
+    seen: Callable[[], object] | None = None,
+) -> Row:
+    """Plays one episode with what `opened_session` yields, and returns its row; for `seen` see `run_episode`."""
     actor, world = opened
     object_id, trial = object_of_episode(ids, config.seed, episode)
-    outcome = run_episode(actor, world, config, object_id, episode)
+    outcome = run_episode(actor, world, config, object_id, episode, seen)
     if found := actor.ious:
         outcome |= {"mask_iou": sum(found) / len(found), "mask_missed": found.count(0.0) / len(found)}
     return Row(
@@ -288,15 +299,6 @@ def served(config: EvaluateConfig) -> Iterator[EvaluateConfig]:
             raise
         ended = f"The process of {config.policy} ended with code {code}: {process.last_words()}"
         raise RemoteError(f"{error}. {ended}") from error
-
-
-def _gl_renderer(config: EvaluateConfig) -> str:
-    """The GL renderer behind the policy's images; "none" where nothing was rendered."""
-    if config.policy in BUILTIN or not config.env.simulated:
-        return "none"
-    from toyshift.envs.render.renderer import gl_renderer_name
-
-    return gl_renderer_name()
 
 
 def run_key(config: EvaluateConfig, fingerprint: str) -> str:
@@ -410,7 +412,7 @@ class RowsInProgress:
             config, named = dataclasses.replace(self.config, trials=count), {rows[0].policy: self.config.policy}
             facts = manifest(
                 config=config.to_json(), seed=config.seed, protocol=PROTOCOL, run_key=self._key, **self._hashes,
-                objects=len(self.ids), gl_renderer=_gl_renderer(config),
+                objects=len(self.ids), gl_renderer=gl_renderer_of(config.policy, config.env),
                 **{SEEN: seen_in_rows(rows, named), DEMONSTRATED: demonstrated_sets(named)},
             )  # fmt: skip
             write_rows(self.out, rows, facts)

@@ -119,6 +119,11 @@ def read_rows(path: Path) -> list[Row]:
     return [Row(**values) for values in table.select(known).to_pylist()]
 
 
+def row_columns(path: Path) -> tuple[str, ...]:
+    """Returns the columns that a rows file has; those that were added later are absent from older ones."""
+    return tuple(_open(path).column_names)
+
+
 def read_rows_manifest(path: Path) -> dict[str, Any]:
     """Returns the manifest kept in a rows file ({} where there is none)."""
     value: dict[str, Any] = json.loads((_open(path).schema.metadata or {}).get(MANIFEST_KEY, b"{}"))

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.arrays import Image
-from toyshift.core.errors import ConfigError, GraspError
+from toyshift.core.errors import ConfigError
 from toyshift.core.files import atomic_path
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import Actor, open_actor
-from toyshift.diagnostics.evaluation import EvaluateConfig, act_out, begin_episode
+from toyshift.diagnostics.evaluation import EvaluateConfig, begin_episode, run_episode
 from toyshift.diagnostics.rows import Row
 
 SHOW = {"quality": "high", "cameras": ("front",)}
@@ -130,15 +130,33 @@ def _film(
     actor: Actor, env: World, screen: World, config: EvaluateConfig, rollout: Rollout, size: int, camera: str
 ) -> list[Image]:
     """Plays one episode and returns its pictures, the first before any action."""
+    film = ScreenFilm(env, screen, config, rollout.object_id, rollout.episode, size, camera)
+    run_episode(actor, env, config, rollout.object_id, rollout.episode, film)
+    return film.frames
 
-    def picture() -> Image:
-        screen.load_sim_state(rollout.object_id, env.sim_state())
-        return np.asarray(screen.picture(size, camera), dtype=np.uint8)
 
-    for world in (env, screen):
-        begin_episode(world, config, rollout.object_id, rollout.episode)
-    frames = [picture()]
-    with contextlib.suppress(GraspError):  # an expert that gives up ends the film where it gave up
-        for _ in act_out(actor, env, config, rollout.episode):
-            frames.append(picture())  # noqa: PERF401  # an error must not lose the pictures before it
-    return frames
+class ScreenFilm:
+    """Draws the state of one environment in another, whenever it is called.
+
+    Args:
+        env: that is played in.
+        screen: that draws; it begins the same episode, for what lies around.
+        config: of the evaluation.
+        object_id, episode: what is played.
+        size: height and width of a picture [pixels].
+        camera: one that the environment's `picture` knows.
+
+    Attributes:
+        frames: the pictures (size, size, 3).
+    """
+
+    def __init__(
+        self, env: World, screen: World, config: EvaluateConfig, object_id: str, episode: int, size: int, camera: str
+    ) -> None:
+        begin_episode(screen, config, object_id, episode)
+        self._env, self._screen, self._object, self._size, self._camera = env, screen, object_id, size, camera
+        self.frames: list[Image] = []
+
+    def __call__(self) -> None:
+        self._screen.load_sim_state(self._object, self._env.sim_state())
+        self.frames.append(np.asarray(self._screen.picture(self._size, self._camera), dtype=np.uint8))

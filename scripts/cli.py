@@ -52,6 +52,7 @@ TABLE = (
     ("train", "train", "trains a policy on datasets", ""),
     ("train-rl", "train_rl", "trains a policy by reinforcement learning (PPO, SAC)", ""),
     ("evaluate", "evaluate", "measures success by object set, beside an oracle and a random policy", ""),
+    ("replay", "replay", "plays any row of a result file again, and says whether the same comes out", ""),
     ("check-policy", "check_policy", "says whether a policy is wired as it was trained, before any episode", ""),
     ("bench", "bench", "plays a benchmark with a version, and makes a page of many results", "table"),
     ("compare", "compare", "says which policy is better, from result files of any origin", ""),

@@ -32,6 +32,7 @@ from toyshift.scripts.options import Asking, Clustered
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
+    from toyshift.diagnostics.evaluation import EvaluateConfig
 
 REFERENCES = ("oracle", "random")
 
@@ -155,6 +156,30 @@ def row_names(policies: Collection[str]) -> dict[str, str]:
     return {policy: name if names.count(name) == 1 else policy for policy, name in short.items()}
 
 
+def asked_of(cfg: Config, policy: str, plain: str, objects: str, shift: str) -> EvaluateConfig:
+    """Returns what is evaluated of one policy, in one set and under one shift.
+
+    Args:
+        cfg: the options.
+        policy: as it was given.
+        plain: what it is called, see `row_names`; other masks and latency are said behind it.
+        objects, shift: of those that were asked for.
+    """
+    from toyshift.diagnostics.actors import EnvSpec
+    from toyshift.diagnostics.evaluation import EvaluateConfig
+    from toyshift.diagnostics.late import Latency
+    from toyshift.diagnostics.mask_sources import TRUTH
+
+    masks = TRUTH if policy in REFERENCES else cfg.masks
+    late = Latency() if policy in REFERENCES else Latency(cfg.latency, cfg.jitter, cfg.compensation)
+    name = plain if masks == TRUTH else f"{plain} [masks {masks}]"
+    return EvaluateConfig(
+        policy, objects, trials=cfg.trials, seed=cfg.seed, name=f"{name} [{late.label}]" if late.label else name,
+        env=EnvSpec(cfg.env_kwargs, masks), shift=shift, max_steps=cfg.max_steps, remote=cfg.remote,
+        purpose=cfg.purpose, latency=late,
+    )
+
+
 def rows_file(
     folder: Path, policy: str, name: str, objects: str, env_kwargs: Mapping[str, Any] | None = None, shift: str = ""
 ) -> Path:
@@ -172,10 +197,9 @@ def main(cfg: Config) -> dict[str, Any]:
     """
     if any(policy not in REFERENCES for policy in cfg.policy):
         gl_backend()  # these look at images; the references do not
-    from toyshift.diagnostics import EvaluateConfig, evaluate_all, shift_table, summarise, summary_table, write_rows
-    from toyshift.diagnostics.actors import EnvSpec, policy_fingerprint
+    from toyshift.diagnostics import evaluate_all, shift_table, summarise, summary_table, write_rows
+    from toyshift.diagnostics.actors import policy_fingerprint
     from toyshift.diagnostics.evaluation import POLICY_HASH, PROTOCOL
-    from toyshift.diagnostics.late import Latency
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
@@ -204,17 +228,11 @@ def main(cfg: Config) -> dict[str, Any]:
     asked, trained_on, called = [], {}, {}
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
     for objects, (policy, plain), shift in itertools.product(cfg.sets, names.items(), shifts):
-        masks = TRUTH if policy in REFERENCES else cfg.masks
-        late = Latency() if policy in REFERENCES else Latency(cfg.latency, cfg.jitter, cfg.compensation)
-        own: dict[str, Any]
-        name, own = (plain, {}) if masks == TRUTH else (f"{plain} [masks {masks}]", {"masks": masks})
-        if late.label:
-            name, own = f"{name} [{late.label}]", own | {"latency": dataclasses.asdict(late)}
+        config = asked_of(cfg, policy, plain, objects, shift)
+        name, late = config.name, config.latency
         trained_on[name], called[name] = of_training[policy], policy
-        config = EvaluateConfig(
-            policy, objects, trials=cfg.trials, seed=cfg.seed, name=name, env=EnvSpec(cfg.env_kwargs, masks),
-            shift=shift, max_steps=cfg.max_steps, remote=cfg.remote, purpose=cfg.purpose, latency=late,
-        )
+        own: dict[str, Any] = {} if config.env.masks == TRUTH else {"masks": config.env.masks}
+        own |= {"latency": dataclasses.asdict(late)} if late.label else {}
         own |= {} if cfg.purpose == "test" else {"purpose": cfg.purpose}
         path = rows_file(cfg.out, policy, name, objects, cfg.env_kwargs | own, shift)
         if shift == shifts[0] and (shared := overlap(config, sets[objects].ids)):

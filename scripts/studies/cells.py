@@ -167,8 +167,13 @@ def write_page(page: Path, study: str, results: Path, made: str) -> None:
     Raises:
         FileError: the page lacks the lines.
     """
-    begin = f"<!-- made by `toyshift study {study} --results {results} --docs {page.parent} --tabulate` -->"
-    end = "<!-- end of what is made -->"
+    command = f"toyshift study {study} --results {results} --docs {page.parent} --tabulate"
+    write_made(page, command, made)
+
+
+def write_made(page: Path, command: str, made: str) -> None:
+    """Puts what a command makes between two lines of a Markdown page, of which the first says it; see `write_page`."""
+    begin, end = f"<!-- made by `{command}` -->", "<!-- end of what is made -->"
     text = page.read_text(encoding="utf-8") if page.exists() else f"{begin}\n{end}\n"
     if begin not in text or end not in text:
         told = f"{page} lacks the lines {begin!r} and {end!r}, between which the table goes"

@@ -83,7 +83,7 @@ class Skilled:
 @pytest.fixture(autouse=True)
 def skilled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "policy_fingerprint", lambda policy, remote=None: policy)
-    monkeypatch.setattr(evaluation, "_gl_renderer", lambda config: "none")
+    monkeypatch.setattr(evaluation, "gl_renderer_of", lambda policy, spec: "none")
 
     def opened(policy: str, objects: str, spec: EnvSpec, remote: Any) -> Any:
         return Skilled(policy), spec.open(objects)

@@ -53,6 +53,7 @@ from toyshift.core.contract import ActionContract
 class Env:
     """Rises by the first action; its picture is as bright as it is high; only the screen's are looked at."""
     action_contract = ActionContract("eef_delta", ("dx",), ("m",), (0.0,), (0.1,), 10.0, ("j1",))
+    lift_height = 0.3
 
     def __init__(self, objects, screen=False):
         self.screen, self.height = screen, 0.0
