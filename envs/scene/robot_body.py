@@ -85,7 +85,7 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
 
 
 def damp_critically(model: Any, robot: Robot) -> None:
-    """Damps every joint of a compiled arm critically at the start pose of the file, for the inertia that it moves there.
+    """Damps every joint of a compiled arm critically, for the inertia that it moves at the model's own pose (qpos0).
 
     MuJoCo's `dampratio` does so up to 3.9, to the same bits; MuJoCo 4 takes the inverse of the joint's own mobility for
     that inertia, which is smaller: an arm that overshoots.
