@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export VENV PYTHON TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-wheel test-interop test-vla-eval test-robot docs lint types claims bench ci clean
+.PHONY: help setup demo test test-wheel test-interop test-vla-eval test-robot test-newest docs lint types claims bench ci clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test-vla-eval: setup ## the same starts in vla-eval and in ToyShift (.venv-vla-e
 
 test-robot: setup ## franky on a simulated Franka, ROS 2 messages (.venv-robot, 1 GB)
 	@.ci/test_robot.sh $(ARGS)
+
+test-newest: setup ## the suite on Python 3.13 with the newest of everything, and what differs (.venv-newest, 6 GB)
+	@.ci/test_newest.sh $(ARGS)
 
 docs: setup ## the documentation as a site in site/ (.venv-docs, 170 MB)
 	@.ci/docs.sh $(ARGS)

@@ -99,8 +99,8 @@ def markdown(found: dict[str, Any]) -> str:
     for name, x in {**found["bits"], **found["starts"]}.items():
         lines.append([name, f"{x['differ']:.0f} of {x['of']:.0f}", f"{x['largest']:.1e}"])
     models, moved, rows = found["models"], found["steps"], found["rows"]
-    arrays = f"{models['differ']} of {models['of']}"
-    lines.append(["arrays of the eight compiled robots", arrays, f"{models['largest']:.1e}"])
+    of_models = f"{models['differ']} of {models['of']}"
+    lines.append(["arrays of the eight compiled robots", of_models, f"{models['largest']:.1e}"])
     lines.append(["steps of an episode of the expert", f"{moved['differ']} of {moved['of']}", ""])
     change = rows["paired"]["difference"]
     told = f"{100 * change['value']:+.1f} points ({100 * change['low']:+.1f} to {100 * change['high']:+.1f})"

@@ -110,7 +110,7 @@ def _is(value: Any, kind: Any) -> bool:
             return False
         return all(_fits(entry, inner[0] if inner[-1] is Ellipsis else inner[i]) for i, entry in enumerate(value))
     if kind is bool:
-        return isinstance(value, bool) or type(value).__name__ == "bool_"  # NumPy's
+        return type(value).__name__ in ("bool", "bool_")  # Python's, NumPy 2's and NumPy 1's
     if kind in (int, float):
         wide = numbers.Integral if kind is int else numbers.Real  # NumPy's are among them
         return isinstance(value, wide) and not isinstance(value, bool) and -MOST <= value <= MOST  # type: ignore[operator]

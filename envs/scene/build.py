@@ -21,7 +21,7 @@ from toyshift.envs.cameras import Camera, add_camera
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.robots import Robot, get_robot
 from toyshift.envs.scene.bodies import DISTRACTOR_SLOTS, SLOTS, add_mesh_object, add_slots
-from toyshift.envs.scene.robot_body import add_robot
+from toyshift.envs.scene.robot_body import add_robot, damp_critically
 from toyshift.envs.scene.scene import Arm, Body, Looks, Scene
 from toyshift.envs.scene.spec import EMPTY_PREFIX, VISIBLE, add_material
 from toyshift.envs.scene.surroundings import add_surroundings
@@ -137,9 +137,11 @@ def _compiled(template: Template, obj: GraspObject | None, meshes: Sequence[Gras
     try:
         with warnings.catch_warnings():  # told when the robot was attached; see there
             warnings.filterwarnings("ignore", f".*{EMPTY_PREFIX}", UserWarning)
-            return spec.compile()
+            model = spec.compile()
     except ValueError as error:
         raise ConfigError(f"MuJoCo cannot compile the scene{f' with {obj.id}' if obj else ''}: {error}") from error
+    damp_critically(model, robot)
+    return model
 
 
 def _resolved(

@@ -84,6 +84,18 @@ def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
     _add_linkage(spec, grip)
 
 
+def damp_critically(model: Any, robot: Robot) -> None:
+    """Damps every joint of a compiled arm critically, for the inertia that it moves at the model's own pose (qpos0).
+
+    MuJoCo's `dampratio` does so up to 3.9, to the same bits; MuJoCo 4 takes the inverse of the joint's own mobility for
+    that inertia, which is smaller: an arm that overshoots.
+    """
+    for name in robot.joints:
+        actuator, joint = model.actuator(f"arm_{name}").id, model.joint(name)
+        inertia = model.dof_M0[joint.dofadr[0]]
+        model.actuator_biasprm[actuator, 2] = -2.0 * np.sqrt(model.actuator_gainprm[actuator, 0] * inertia)
+
+
 def _coefficient(present: Any, value: float) -> Any:
     # a number up to MuJoCo 3.8, the coefficients of a polynomial from 3.9 on
     return np.array([value, 0.0, 0.0]) if np.ndim(present) else value

@@ -96,7 +96,10 @@ def distribution_of(values: list[float]) -> dict[str, Any]:
     import numpy as np
 
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
-    counts, edges = np.histogram(values, BINS)
+    first, last = min(values), max(values)
+    if last - first <= 2 * BINS * np.spacing(max(abs(first), abs(last))):  # bins below the last bit: NumPy 2 refuses
+        first, last = first - 0.5, last + 0.5  # as NumPy does for equal values
+    counts, edges = np.histogram(values, BINS, (first, last))
     return {
         "min": min(values), "q05": float(low), "median": float(middle), "q95": float(high), "max": max(values),
         "mean": float(np.mean(values)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,8 @@ def test_what_is_undefined_says_why() -> None:
     few = coherence(np.ones((4, 3)), np.array([0, 0, 0, 1])).found
     assert [one.verdict for one in few] == ["undefined: a sub-dataset has 1 episodes; it takes 3 to take one away"] * 2
     late = coherence(aligned_gradients(40, 0.0), np.repeat([0, 1], 20), ("left", "right")).found[1]
-    assert late.verdict.startswith("undefined: the mean gradient of left is not told from 0 (")
+    # both are 0 up to drawn noise: which is told first is a matter of last bits
+    assert re.match(r"undefined: the mean gradient of (left|right) is not told from 0 \(", late.verdict)
 
 
 def test_a_policy_that_cannot_be_asked_says_so(

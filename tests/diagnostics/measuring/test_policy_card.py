@@ -279,7 +279,9 @@ def test_a_card_is_read_as_it_was_written() -> None:
         again = Card.from_json(kept | {"manifest": {}})
         assert again.to_json() == card.to_json()
         assert card_text(again) == card_text(card)
-        assert dataclasses.replace(again, strength=card.strength, null=card.null) == card
+        # by what they tell: not a number equals itself only where dataclasses are compared as tuples, until Python 3.12
+        changed = dataclasses.replace(again, strength=card.strength, null=card.null)
+        assert repr(changed) == repr(card)
 
 
 def test_the_command_ends_in_a_card_for_each_policy(
