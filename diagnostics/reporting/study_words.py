@@ -104,6 +104,11 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
         "What do more steps, other batches, more decay or partly wrong demonstrations do to new objects?",
         "Each line is a way of training and a set of objects; differences are from the same starts.",
     ),
+    "tune": (
+        "Tuned training",
+        "Do training settings that a search has tuned generalize better than the recipe, and than a random search's?",
+        "Each line is a search's winner, or the recipe, and a condition; differences are from the same starts.",
+    ),
 }  # fmt: skip
 UNKNOWN = (
     "What did this study find under each of its conditions?",

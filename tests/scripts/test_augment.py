@@ -24,8 +24,8 @@ def test_the_list_names_every_augmentation(capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["augment", "--list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["augmentations"]
     assert [row["name"] for row in rows] == [
-        "viewpoint", "appearance", "toward-other", "bridge", "object-swap", "reskin", "crop", "jitter", "duplicate",
-        "toward-own",
+        "viewpoint", "appearance", "toward-other", "bridge", "object-swap", "reskin", "instructions", "crop", "jitter",
+        "duplicate", "toward-own",
     ]  # fmt: skip
     assert [row["name"] for row in rows if row["control"]] == ["duplicate", "toward-own"]
 
