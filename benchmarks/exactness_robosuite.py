@@ -5,23 +5,15 @@ begin where they begin in `toyshift/Grasp-v0`. In each control step robosuite ac
 object are written into our scene, which draws what it was trained on. So what differs is physics and control alone.
 """
 
-# ruff: noqa: E402  see below
 from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import mujoco
 import numpy as np
-
-HERE = Path(__file__).parent.resolve()
-# numba, which robosuite imports, would take our coverage.py for the package of that name
-sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != HERE]
-
 import robosuite
 from robosuite.controllers import load_composite_controller_config
 

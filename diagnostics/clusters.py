@@ -3,7 +3,7 @@
 Episodes of one object resemble each other, so n of them say less about new objects than n episodes of n objects. The
 *design effect* is the variance of an estimate over that under independence; n is divided by it before a score interval
 is taken (`score_intervals.py`), which keeps its behaviour at the ends. Three corrections, found and checked by
-simulation (`benchmarks/coverage.py`, `docs/statistics.md`):
+simulation (`benchmarks/interval_coverage.py`, `docs/statistics.md`):
 
 * the variance of few objects is uncertain: Student's t instead of the normal quantile;
 * where only a few objects hold all the successes (or failures), only these tell how much objects differ: they are the

@@ -1,4 +1,4 @@
-"""Intervals hold the truth as often as they say: a part of the grid of `benchmarks/coverage.py`."""
+"""Intervals hold the truth as often as they say: a part of the grid of `benchmarks/interval_coverage.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNS = 300
 )
 def test_intervals_cover(name, benchmark_file):
     """Every cell within simulation error of 93 %, and their mean within the band; few outcomes make some cover more."""
-    cells = benchmark_file("coverage").simulate(name, RUNS, seed=1, enough=True, every=7)
+    cells = benchmark_file("interval_coverage").simulate(name, RUNS, seed=1, enough=True, every=7)
     covered = np.array([cell["covered"] for cell in cells])
     error = np.sqrt(0.93 * 0.07 / RUNS)
     assert covered.min() > 0.93 - 3 * error
@@ -21,7 +21,7 @@ def test_intervals_cover(name, benchmark_file):
 
 
 def test_the_exam_would_fail_an_interval_that_ignores_objects(benchmark_file, monkeypatch):
-    coverage = benchmark_file("coverage")
+    coverage = benchmark_file("interval_coverage")
     monkeypatch.setattr(
         coverage.statistics, "clustered_interval",
         lambda k, size: coverage.wilson_interval(k.sum(-1), size.sum(-1), coverage.Z),

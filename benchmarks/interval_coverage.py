@@ -1,7 +1,7 @@
 """How often each interval of `diagnostics/` covers the truth, simulated over rates, sizes and clusters.
 
-nice -n 10 python benchmarks/coverage.py                  writes results/coverage/ (minutes, one core)
-python benchmarks/coverage.py --interval clustered --simulations 500 --out /tmp/coverage
+nice -n 10 python benchmarks/interval_coverage.py                  writes results/coverage/ (minutes, one core)
+python benchmarks/interval_coverage.py --interval clustered --simulations 500 --out /tmp/coverage
 
 One line of cells.csv per cell: how the episodes were drawn, and which share of the intervals held the truth. Of those
 for new objects every simulated object has its own rates, drawn around the mean with an intra-object correlation `icc`
