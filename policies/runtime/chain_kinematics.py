@@ -87,12 +87,12 @@ class ChainKinematics:
     def _frames(self, joints: Array) -> Array:
         """Returns each joint's frame in the base's, and the hand's: (n + 1, 4, 4), to be read only."""
         joints = np.asarray(joints, dtype=np.float64)
-        key = joints.tobytes()
-        frames = self._known.get(key)
+        known, key = self._known, joints.tobytes()
+        frames = known.get(key)
         if frames is None:
-            frames = self._known[key] = self._computed(joints)
-            if len(self._known) > REMEMBERED:
-                self._known.pop(next(iter(self._known)), None)
+            frames = self._computed(joints)
+            # a new dict, for other threads may be reading the old one
+            self._known = dict([*known.items(), (key, frames)][-REMEMBERED:])
         return frames
 
     def _computed(self, joints: Array) -> Array:
