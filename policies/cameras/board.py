@@ -28,6 +28,7 @@ MOST_CORNERS = 50  # markers of the dictionary
 FOCAL_OFF = 0.01  # relative standard deviation of the focal length, above which the images do not tell it
 LEAST_IMAGES = 3  # of a board, to tell the lens: of one board that faces the camera nobody knows how far it is
 LEAST_TILT = 15.0  # of at least one board against the image [deg]
+LEAST_OFF = 0.05  # of corners [pixels], however well they fit
 CENTRE_FROM = 4  # images from which on the principal point is estimated too
 
 
@@ -125,6 +126,8 @@ def _corners(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Floa
     # OpenCV 4.11 puts corners half a pixel off: they are refined where nothing but the four squares is in view
     free = 0.5 * (board.square - board.marker)
     plane, _ = cv2.findHomography(points[:, :2], rough)
+    if plane is None:  # all in one line: they tell no plane
+        return np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)
     grey = cv2.GaussianBlur(grey, (0, 0), SOFT * times)
     reaches = [_reach(plane, point, free) for point in points]
     refined = [_refined(cv2, grey, pixel, reach) for pixel, reach in zip(rough, reaches, strict=True)]
@@ -215,6 +218,34 @@ def camera_in_board(seen: SeenBoard, lens: Lens) -> tuple[Array, float]:
     to_camera = np.eye(4)
     to_camera[:3, :3], to_camera[:3, 3] = cv2.Rodrigues(turn)[0], np.ravel(move)
     return np.asarray(np.linalg.inv(to_camera)), error
+
+
+def pose_spread(seen: SeenBoard, lens: Lens, pose: Array, error: float) -> tuple[float, float]:
+    """Returns the standard deviations of a camera's place [m] and of its turn [rad] that its corners leave.
+
+    To first order (sigma^2 (J^T J)^-1 for corners that are off independently), so it knows nothing of a lens that
+    distorts or of a board that is bent.
+
+    Args:
+        seen, lens: as of `camera_in_board`.
+        pose, error: what it returned.
+    """
+    cv2 = opencv(WHAT)
+    (fx, fy), (cx, cy) = lens.focal, lens.centre
+    matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
+    to_camera = np.linalg.inv(pose)
+    turn = cv2.Rodrigues(to_camera[:3, :3])[0]
+    _, slopes = cv2.projectPoints(seen.board_points, turn, to_camera[:3, 3], matrix, None)
+    # of the camera: place -R^T t, so that a step of t moves it as far, and one of the turn swings it about the board
+    rotation, by_turn = cv2.Rodrigues(turn)
+    by_turn = by_turn.reshape(3, 3, 3)  # slopes of R: by entry of the rotation vector, row, column
+    swing = -np.einsum("kij,i->jk", by_turn, to_camera[:3, 3])
+    place = np.concatenate([swing, -rotation.T], axis=1)  # (3, 6)
+    turned = by_turn @ rotation.T  # skew matrices: how fast the camera turns
+    angles = np.stack([turned[:, 2, 1], turned[:, 0, 2], turned[:, 1, 0]])  # (3, 3)
+    spread = np.linalg.inv(slopes[:, :6].T @ slopes[:, :6]) * max(error, LEAST_OFF) ** 2 / 2  # by axis of the image
+    shares = (place @ spread @ place.T, angles @ spread[:3, :3] @ angles.T)
+    return float(np.sqrt(np.trace(shares[0]))), float(np.sqrt(np.trace(shares[1])))
 
 
 def board_on_table(x: float, y: float, z: float, yaw: float) -> Array:

@@ -13,13 +13,21 @@ from toyshift.core.arrays import Array, Image
 from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.pictures import read_picture
 from toyshift.policies.act.bundle_facts import picture_file
-from toyshift.policies.cameras.board import CharucoBoard, SeenBoard, camera_in_board, lens_of, seen_board
+from toyshift.policies.cameras.board import (
+    CharucoBoard,
+    SeenBoard,
+    camera_in_board,
+    lens_of,
+    pose_spread,
+    seen_board,
+)
 from toyshift.policies.cameras.likeness import colours_exchanged, light_findings, turned
 from toyshift.policies.cameras.placement import Placement, placement
 from toyshift.policies.runtime.arm_chain import ArmChain
 from toyshift.policies.runtime.framing import Lens, frame_of
 
 OVERLAY = 384  # height of a picture in the overlay [pixels], at least
+UNCERTAIN = 0.002  # standard deviation of a camera's place [m], above which a board is told to tell little
 UNSHARP = 1.0  # mean distance of corners from a pinhole's [pixels], above which the lens is told to be distorted
 
 
@@ -132,6 +140,10 @@ def _measured(
     told.append(f"{len(found[0].pixels)} corners of the board lie {error:.2f} pixels from where a pinhole puts them")
     if error > UNSHARP:
         told.append("that is much: the lens is distorted, which is not undone, or the board is not flat")
+    place, turn = pose_spread(found[0], lens, in_board, error)
+    told.append(f"they tell its pose to {1e3 * place:.1f} mm and {np.degrees(turn):.2f} degrees (standard deviations)")
+    if place > UNCERTAIN:
+        told.append("that is much: put the board nearer, look at it from higher, or take a larger one")
     return lens, np.asarray(seen.board @ in_board)
 
 

@@ -12,6 +12,7 @@ from toyshift.policies.cameras.board import (
     board_on_table,
     camera_in_board,
     lens_of,
+    pose_spread,
     seen_board,
 )
 from toyshift.policies.cameras.placement import Move
@@ -57,6 +58,33 @@ def test_pose_of_a_camera_with_a_known_lens(pinhole, look_at, lying, focal, posi
     assert millimetres < 2.0
     assert degrees < 0.3
     assert error < 0.2
+    place, turn = pose_spread(seen, camera.lens, found, error)
+    assert millimetres < 3e3 * place < 6.0
+    assert np.radians(degrees) < 3 * turn
+
+
+def test_the_spread_of_a_pose_is_that_of_poses_from_noisy_corners(pinhole, look_at, lying):
+    lens = Lens(SIZE, (600, 600), (320, 240))
+    true = np.linalg.inv(lying) @ look_at((1.1, 0.1, 0.7), (0.55, 0.0, 0.0), 30.0)
+    x, y = np.meshgrid(np.arange(1, BOARD.columns), np.arange(1, BOARD.rows))
+    points = np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], axis=1) * BOARD.square
+    seen = (points - true[:3, 3]) @ true[:3, :3]
+    pixels = 600 * seen[:, :2] / seen[:, 2:] + (320, 240)
+    rng, off, told = np.random.default_rng(0), [], []
+    for _ in range(200):
+        board = SeenBoard(SIZE, np.float32(points), np.float32(pixels + rng.normal(0.0, 0.3, pixels.shape)))
+        found, error = camera_in_board(board, lens)
+        off.append(apart(true, found))
+        told.append(pose_spread(board, lens, found, error))
+    measured = np.sqrt(np.mean(np.square(off), axis=0)) / (1e3, np.degrees(1.0))
+    np.testing.assert_allclose(np.mean(told, axis=0), measured, rtol=0.15)
+
+
+def test_corners_in_one_line_are_too_few(pinhole):
+    image = np.pad(BOARD.drawn(40), ((60, 60), (60, 60), (0, 0)), constant_values=255)
+    image[60 + 2 * 40 :] = 128  # two rows of squares are left
+    with pytest.raises(ConfigError, match="of the board's 24 inner corners; 8 are needed"):
+        seen_board(image, BOARD, "it")
 
 
 def test_pose_and_field_of_view_of_a_camera_whose_lens_nobody_knows(pinhole, look_at, lying):
