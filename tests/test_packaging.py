@@ -146,3 +146,21 @@ def test_the_command_is_installed() -> None:
     )
     assert done.returncode == 0
     assert done.stdout.startswith("toyshift ")
+
+
+@in_checkout
+def test_the_container_file_installs_what_the_setup_installs() -> None:
+    """Read line by line: it is built by hand only (docs/bench.md says how)."""
+    text = (ROOT / "Containerfile").read_text()
+    graphics = re.search(r"^gl_packages=\((.*)\)$", (ROOT / ".ci/setup.sh").read_text(), re.MULTILINE)
+    assert graphics
+    assert set(graphics[1].split()) <= set(text.split())
+    assert f"--no-deps robosuite=={ROBOSUITE}" in text
+    extras = re.search(r'"/src\[(.*)\]"', text)
+    assert extras
+    assert set(extras[1].split(",")) <= set(EXTRAS)
+    assert ROOT.joinpath(".dockerignore").read_text() == ROOT.joinpath(".containerignore").read_text()
+    ignored = ROOT.joinpath(".containerignore").read_text().splitlines()
+    shipped = {*FOLDERS, "pyproject.toml", "README.md", "LICENSE", "constraints.txt"}
+    assert not shipped & {line.strip("/") for line in ignored}
+    assert {".git", ".venv*", "runs"} <= set(ignored)
