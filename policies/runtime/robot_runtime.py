@@ -181,6 +181,7 @@ class Runtime:
         self.policy.reset()
         self._now = -np.inf
         self._used: dict[str, float] = {}  # stamps of what the latest observation was made of
+        self._found: tuple[dict[str, float], dict[str, Mask]] = ({}, {})  # stamps, and the detector's masks of them
         self._command: _Commanded | None = None
         self._pending: RobotCommand | None = None
         self._first = True
@@ -353,7 +354,9 @@ class Runtime:
             if policy.needs_masks and self._detector is None:
                 labels[camera] = self._mask(readings, camera, image.shape[:2], frame)
         if policy.needs_masks and self._detector is not None:
-            labels = dict(self._detector(pixels))
+            if used != self._found[0]:  # who records asks for what the policy was just shown: one look, one search
+                self._found = used, dict(self._detector(pixels))
+            labels = self._found[1]
         seen: dict[str, Any] = {"pixels": pixels, "agent_pos": self._state(joints, opening), TASK: self._instruction}
         return seen | ({"masks": labels} if policy.needs_masks else {}), used
 

@@ -130,7 +130,12 @@ def main(cfg: Config) -> dict[str, Any]:
                 if detector is not None:
                     detector.reset()
                 loop.begin()
-                loop.run(cfg.seconds, until=lambda: bool(robot.succeeded))
+                try:
+                    loop.run(cfg.seconds, until=lambda: bool(robot.succeeded))
+                except BaseException:  # Ctrl-C too: the loop has stopped the robot, and what it did until then is kept
+                    if recorder is not None:
+                        _finish(cfg, recorder, {"succeeded": None, "stopped": safety.stopped})
+                    raise
                 facts = {"episode": episode, "succeeded": robot.succeeded, "stopped": safety.stopped}
                 if recorder is not None:
                     _finish(cfg, recorder, facts)

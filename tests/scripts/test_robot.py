@@ -100,6 +100,29 @@ def test_a_dry_run_moves_nothing_and_says_what_it_would_send(config: Callable[..
     assert np.abs(asked[:, :6]).max() > 0.001
 
 
+def test_what_was_recorded_until_ctrl_c_is_kept(
+    config: Callable[..., run.Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = Recorder.add
+
+    def pressed(self: Recorder, *told: Any) -> None:
+        add(self, *told)
+        if len(self) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recorder, "add", pressed)
+    cfg = config(execute=True, record=tmp_path / "episodes", seconds=5.0)
+    with pytest.raises(KeyboardInterrupt):
+        run.main(cfg)
+    dataset = open_dataset(tmp_path / "episodes")
+    assert dataset.num_episodes == 1
+    episode = dataset.episode(0)
+    assert len(episode) == 5
+    assert episode.meta["stopped"] == "Ctrl-C"
+    assert "success" not in episode.meta
+    assert cfg.log.with_name("log.jsonl.stopped").exists()
+
+
 def test_masks_by_a_provider_that_is_told_where_the_target_is(
     config: Callable[..., run.Config], robot_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

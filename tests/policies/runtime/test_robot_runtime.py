@@ -176,6 +176,30 @@ def test_bgr_images_are_turned_round(env: GraspEnv, bundle: Path) -> None:
         opened(bundle, clock, AtOnce(), colours="gbr")
 
 
+def test_masks_are_looked_for_once_in_what_is_shown_and_recorded(env: GraspEnv, bundle: Path) -> None:
+    """A tracker goes from image to image: asked twice about one, it would see the scene stand still."""
+    asked: list[bytes] = []
+
+    def detector(pixels: Any) -> dict[str, Any]:
+        asked.append(pixels["front"].tobytes())
+        return {camera: np.full(image.shape[:2], len(asked) % 2, np.uint8) for camera, image in pixels.items()}
+
+    clock = Clock()
+    runtime = opened(bundle, clock, AtOnce(), detector=detector)
+    env.reset(seed=5, options={"episode": 1})
+    for step in range(3):
+        given = readings(env, clock.now)
+        runtime.step(given)
+        shown = runtime.shown(given)
+        assert len(asked) == step + 1
+        assert (shown["masks"]["front"] == (step + 1) % 2).all()
+        runtime.sent()
+        clock.now += 0.1
+    runtime.reset()
+    runtime.step(readings(env, clock.now - 0.1))  # another episode's image, though of the same time
+    assert len(asked) == 4
+
+
 def change(**fields: Any) -> Callable[[Readings], Readings]:
     return lambda given: dataclasses.replace(given, **{k: v(given) if callable(v) else v for k, v in fields.items()})
 
