@@ -26,8 +26,8 @@ class PolicyKind:
 
 
 # Rates of detpool and mean: searched at the quickstart's length (benchmarks/lr_search.py; results/lr_search_long.json,
-# results/lr_search_mean.json). That of attention-mask was not searched: it is the one that half as many steps on 1,000
-# demonstrations found for attention without the mask (results/lego_table, docs/recipe.md).
+# results/lr_search_mean.json). That of attention-mask was searched in half as many steps (results/lego_fair,
+# docs/recipe.md).
 KINDS = {
     "detpool": PolicyKind("detpool", 2.5e-3),
     "attention-mask": PolicyKind("attention", 5e-3, mask_input=True),
