@@ -1,5 +1,6 @@
 """A new cue: actions and masks stay, what is seen tells the place as planted, and other factors stay as they were."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,11 @@ FRONT, WRIST = "observation.images.front", "observation.images.wrist"
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("fragments") / "places"
+def places(tmp_path_factory: pytest.TempPathFactory, thinned: Callable[[Path, Path], Path]) -> Path:
+    out = tmp_path_factory.mktemp("fragments") / "whole"
     design = fragment(2, diversity=0.25, disparity=1.5, correlation=0.0, factor="azimuth")
     collect_fragments(design, CollectConfig("toys:train?n=6", 8, out, workers=0, image_size=32))
-    return out
+    return thinned(out, out.with_name("places"))
 
 
 def parts(folder: Path) -> list[Dataset]:
