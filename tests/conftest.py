@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,6 +41,17 @@ def benchmark_file() -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_revision() -> Iterator[None]:
+    """Git is asked once for the revision of the source, not for each dataset, training and file of rows: those are
+    hundreds, and the source does not change while it is tested. Two tests ask about other trees, and ask git.
+    """
+    module = importlib.import_module("toyshift.core.manifest")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "git_revision", functools.cache(module.git_revision))
+        yield
 
 
 @pytest.fixture(scope="session")
