@@ -36,7 +36,7 @@ export OMP_NUM_THREADS=1
 if [ "$#" -gt 0 ]; then
     exec "$py" -m pytest -p no:cacheprovider "$@"
 fi
-"$py" -m pytest -q -p no:cacheprovider -n auto --dist loadfile
+"$py" -m pytest -q -p no:cacheprovider -n auto --dist loadfile --no-loadscope-reorder
 for side in newest pinned; do
     run="$py"; [ "$side" = newest ] || run="$ours"
     TOYSHIFT_CACHE="$PWD/runs/newest/cache-$side" PYTHONPATH="$PWD/.typing" "$run" benchmarks/newest.py play "runs/newest/$side"

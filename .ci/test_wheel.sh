@@ -32,5 +32,5 @@ cp .ci/runtime_alone.py "$work"
 cp -r tests "$work/tests"
 cd "$work"
 # No pyproject.toml here, so pytest's options are given by hand.
-"$work/venv/bin/pytest" tests --import-mode=importlib --strict-markers -p no:cacheprovider -n auto --dist loadfile "$@"
+"$work/venv/bin/pytest" tests --import-mode=importlib --strict-markers -p no:cacheprovider -n auto --dist loadfile --no-loadscope-reorder "$@"
 echo "the tests pass against the wheel built from $source_root"

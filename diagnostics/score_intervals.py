@@ -70,12 +70,10 @@ def tango_interval(only_a: ArrayLike, only_b: ArrayLike, n: ArrayLike, z: ArrayL
     """
     a, b, n, z = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (only_a, only_b, n, z)))
     middle = (a - b) / n
-    bounds = []
-    for sign in (-1.0, 1.0):
-        inside, outside = middle.copy(), np.full_like(middle, sign)
-        for _ in range(_HALVINGS):  # the score falls with the difference, so halving finds where it reaches -+z
-            half = (inside + outside) / 2
-            within = -sign * tango_score(a, b, n, half) <= z
-            inside, outside = np.where(within, half, inside), np.where(within, outside, half)
-        bounds.append(outside)
-    return bounds[0], bounds[1]
+    sign = np.array([-1.0, 1.0]).reshape(2, *[1] * middle.ndim)  # of the lower and the upper bound, found side by side
+    inside, outside = np.stack([middle, middle]), sign * np.ones_like(middle)
+    for _ in range(_HALVINGS):  # the score falls with the difference, so halving finds where it reaches -+z
+        half = (inside + outside) / 2
+        within = -sign * tango_score(a, b, n, half) <= z
+        inside, outside = np.where(within, half, inside), np.where(within, outside, half)
+    return np.asarray(outside[0]), np.asarray(outside[1])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +21,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.update({name: count for name, count in one.items() if name not in os.environ})
 
 import numpy as np
+
+# Files of few tests that take long. xdist hands out whole files in this order (`make test`), and one of these that came
+# last would keep one process busy while the others have nothing to do.
+FIRST = (
+    "test_quickstart.py", "test_kills.py", "test_bundle.py", "test_study.py", "test_augmenting.py", "test_cue.py",
+    "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py", "test_vector.py",
+    "test_ycb.py", "test_coacd_child.py", "test_solid_exit.py", "test_processes.py", "test_claims.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in FIRST)  # the rest stays in its order
+
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -39,6 +54,17 @@ def benchmark_file() -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_revision() -> Iterator[None]:
+    """Git is asked once for the revision of the source, not for each dataset, training and file of rows: those are
+    hundreds, and the source does not change while it is tested. Two tests ask about other trees, and ask git.
+    """
+    module = importlib.import_module("toyshift.core.manifest")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "git_revision", functools.cache(module.git_revision))
+        yield
 
 
 @pytest.fixture(scope="session")

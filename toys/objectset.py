@@ -19,6 +19,10 @@ PANDA_OPENING = 0.08  # [m] between the Panda hand's fingers
 LEAST_DENSITY = 50.0
 CACHED_OBJECTS = 256  # a toy takes ~50 kB, a textured scan ~0.5 MB
 
+# What `only_graspable` dropped from sets, by their fingerprint, the opening and whether light objects are kept: why, by
+# id, and the ids of those that weigh too little.
+_DROPPED: dict[tuple[str, float, bool], tuple[dict[str, str], list[str]]] = {}
+
 
 class ObjectSet:
     """Objects addressed by one string.
@@ -132,12 +136,16 @@ def only_graspable(objects: ObjectSet, opening: float, spec: str, light: bool = 
 
     Objects of less than LEAST_DENSITY are dropped as well, unless `light` keeps them.
     """
-    dropped: dict[str, str] = {}
-    placeholders = []
-    for found in objects:
-        if why := why_ungraspable(found, opening, light):
-            dropped[found.id] = why
-            placeholders += [found.id] if found.graspable(opening) else []
+    key = objects.fingerprint, opening, light
+    if key not in _DROPPED:  # of all objects, which takes long, but not anew for each environment
+        dropped: dict[str, str] = {}
+        placeholders = []
+        for found in objects:
+            if why := why_ungraspable(found, opening, light):
+                dropped[found.id] = why
+                placeholders += [found.id] if found.graspable(opening) else []
+        _DROPPED[key] = dropped, placeholders
+    dropped, placeholders = _DROPPED[key]
     kept = tuple(name for name in objects.ids if name not in dropped)
 
     def load(name: str) -> GraspObject:

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import threading
 import warnings
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,9 @@ from toyshift.toys.model import GraspObject
 OBJECT = "object"
 PRINT_SIDE = 64  # [pixels]
 SCENE_VERSION = "1"
+
+# Of each object, what `scene_hash` makes of its shape.
+_SHAPES: weakref.WeakKeyDictionary[GraspObject, tuple[str, bytes]] = weakref.WeakKeyDictionary()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +213,9 @@ def scene_hash(config: EnvConfig, obj: GraspObject, others: tuple[str, ...] = ()
         obj: the object.
         others: ids of the objects beside it.
     """
-    geoms = "".join(f"{g.kind}{g.size}{g.pos}{g.quat}" for g in obj.geoms)
-    parts = np.concatenate([np.zeros((1, 3)), *obj.parts]).astype(np.float32).tobytes()
+    if obj not in _SHAPES:  # every frame that is drawn again asks
+        spelled = "".join(f"{g.kind}{g.size}{g.pos}{g.quat}" for g in obj.geoms)
+        _SHAPES[obj] = spelled, np.concatenate([np.zeros((1, 3)), *obj.parts]).astype(np.float32).tobytes()
+    geoms, parts = _SHAPES[obj]
     mass, physics_dt = f"{obj.mass:.6f}", str(config.physics_dt)
     return content_hash(SCENE_VERSION, config.robot, physics_dt, obj.id, geoms, parts, mass, *others)

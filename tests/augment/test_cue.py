@@ -1,5 +1,6 @@
 """A new cue: actions and masks stay, what is seen tells the place as planted, and other factors stay as they were."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,11 @@ FRONT, WRIST = "observation.images.front", "observation.images.wrist"
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("fragments") / "places"
+def places(tmp_path_factory: pytest.TempPathFactory, thinned: Callable[[Path, Path], Path]) -> Path:
+    out = tmp_path_factory.mktemp("fragments") / "whole"
     design = fragment(2, diversity=0.25, disparity=1.5, correlation=0.0, factor="azimuth")
     collect_fragments(design, CollectConfig("toys:train?n=6", 8, out, workers=0, image_size=32))
-    return out
+    return thinned(out, out.with_name("places"))
 
 
 def parts(folder: Path) -> list[Dataset]:
@@ -91,7 +92,7 @@ def test_what_has_no_places_or_another_plan_is_refused(places: Path, tmp_path: P
 
 
 def test_what_is_asked_for_may_decide_the_cue(tmp_path: Path) -> None:
-    config = CollectConfig("toys:train?n=4", 6, tmp_path / "pick", workers=0, image_size=32, task="pick", clutter=1)
+    config = CollectConfig("toys:train?n=4", 4, tmp_path / "pick", workers=0, image_size=32, task="pick", clutter=1)
     collect(config)
     views = fragment(2, diversity=0.25, disparity=1.0, correlation=1.0, factor="azimuth").parts
     first, second = (Cue(view, "azimuth") for view in views)
@@ -100,7 +101,7 @@ def test_what_is_asked_for_may_decide_the_cue(tmp_path: Path) -> None:
     looks = CueByTarget(first, second, (ids[0], ids[2]))
     rerender(Rerendering(tmp_path / "pick", tmp_path / "told", looks, workers=0))
     after = open_dataset(tmp_path / "told")
-    assert after.num_episodes == 6
+    assert after.num_episodes == 4
     for i, object_id in enumerate(ids):
         meta, side = after.meta(i), 1 if object_id in (ids[0], ids[2]) else -1
         assert 22.5 <= side * meta["factors"]["look"]["azimuth"] <= 37.5

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,15 @@ def _one_thread() -> Iterator[None]:
 def _seeded() -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def one_table_of_operators() -> Iterator[None]:
+    """The exporter's table of ONNX operators, a fifth of an export of a small network, is made once for all exports."""
+    apis = importlib.import_module("torch.onnx._internal.exporter._registration").onnxscript_apis
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apis, "get_torchlib_ops", functools.cache(apis.get_torchlib_ops))
         yield
 
 

@@ -36,6 +36,7 @@ from toyshift.policies.instructions import Instructions
 from toyshift.policies.network.weights import load_network
 
 Make = Callable[..., Any]
+pytestmark = pytest.mark.usefixtures("one_table_of_operators")
 
 
 @pytest.fixture(scope="module")

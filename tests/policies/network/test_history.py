@@ -160,6 +160,7 @@ def test_bad_input(fake_windows: Make) -> None:
         {"instruction": "table", "vocabulary": ("drop", "lift")},
     ],
 )
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_a_bundle_remembers_as_the_folder_does(kind: dict[str, Any], save_untrained: Make, tmp_path: Path) -> None:
     folder = save_untrained(tmp_path / "run", policy=SMALL | {"cameras": ("front",)} | kind)
     bundle = export(folder, tmp_path / "bundle")

@@ -33,6 +33,7 @@ def tables_of(folder: Path) -> list[int]:
     return [dataset.meta(i)["factors"]["look"]["table"] for i in range(dataset.num_episodes)]
 
 
+@pytest.mark.usefixtures("works_here")
 def test_every_stage_runs_and_a_second_run_does_nothing(
     config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,7 @@ def test_unseen_values_and_neighbours_are_compared_with_the_own_cue(tmp_path: Pa
 # ---------------------------------------------------------------- a run
 
 
+@pytest.mark.usefixtures("works_here")
 def test_it_runs_and_goes_on(tmp_path: Path) -> None:
     config = study_detpool.Config(
         out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", demos=2, seeds=1, steps=2, batch=4,

@@ -58,6 +58,7 @@ def test_controls_of_other_distances_have_names_of_their_own(tmp_path: Path) -> 
     assert names(0.5) == {"d0.500-s0", "clean-d0.500-s0"}
 
 
+@pytest.mark.usefixtures("works_here")
 def test_it_runs_and_goes_on(tmp_path: Path) -> None:
     config = study_dsl.Config(
         out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", demos=2, seeds=1, steps=2, batch=4,

@@ -151,6 +151,7 @@ def test_the_budget_orders_the_policies_and_so_is_a_setting(tmp_path: Path) -> N
     assert small.settings() != paper.settings()
 
 
+@pytest.mark.usefixtures("works_here")
 def test_a_policy_is_made_asked_and_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order = []
     for place, name in ((Exam, "told"), (study_exam, "play_swapped")):

@@ -366,6 +366,7 @@ def test_a_cell_that_cannot_be_had_is_done_with_its_reason(tmp_path: Path, monke
     assert "Not to be had of these data: `bridge`" in "".join(study.tabulate()["says"])
 
 
+@pytest.mark.usefixtures("works_here")
 def test_it_runs_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = {name: every_entry()[name] for name in ("none", "toward-other")}
     monkeypatch.setattr(study_repair, "chosen_entries", lambda names: entries)

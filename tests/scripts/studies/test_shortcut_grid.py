@@ -224,6 +224,7 @@ def smallest(tmp_path: Path, **options: Any) -> grid.Config:
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("works_here")
 def test_it_runs_and_goes_on(tmp_path: Path) -> None:
     config = smallest(tmp_path, arms=("plain",), only=("plain-r0-d1-s0",))
     assert grid.main(config)["ran"] == ["plain-r0-d1-s0"]

@@ -41,6 +41,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 TRIES = [f"try-mean-{i}" for i in range(1, 8)]
 
 
+@pytest.mark.usefixtures("works_here")
 def test_a_cell_brings_its_search_and_a_stopped_study_goes_on(config: Config) -> None:
     first = main(dataclasses.replace(config, cells=1))
     assert first["ran"] == TRIES[:1]
@@ -69,6 +70,7 @@ def test_a_cell_brings_its_search_and_a_stopped_study_goes_on(config: Config) ->
     assert "`mean`" in (config.docs / "lego_table.md").read_text()
 
 
+@pytest.mark.usefixtures("works_here")
 def test_cells_are_run_again_when_the_search_found_something_better(config: Config) -> None:
     main(config)
     study = LegoTable(config)
@@ -83,6 +85,7 @@ def test_cells_are_run_again_when_the_search_found_something_better(config: Conf
     assert study.is_done(cell)
 
 
+@pytest.mark.usefixtures("works_here")
 def test_other_settings_in_the_same_folder_are_refused(config: Config) -> None:
     main(dataclasses.replace(config, only=TRIES[:1]))
     with pytest.raises(ConfigError, match=r"another configuration \(steps: 3 now, 2 there\)"):
@@ -443,6 +446,7 @@ def test_sets_go_by_their_names() -> None:
     ]
 
 
+@pytest.mark.usefixtures("works_here")
 def test_mask_iou_on_a_policy(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(dataclasses.replace(config, only=TRIES[:1]))
     (policy,) = map(str, (config.out / "policies").glob("try-mean-1-*"))
@@ -498,6 +502,7 @@ def test_a_mask_study_refuses_what_is_no_error_of_masks(wrong: dict[str, Any], m
         study_mask_iou.Config(policy=("p",), **wrong)
 
 
+@pytest.mark.usefixtures("works_here")
 def test_the_recipe_plays_with_both_kinds_of_toys_and_is_tabulated(tmp_path: Path) -> None:
     config = study_recipe.Config(
         seeds=2, demos=2, steps=2, batch=4, trials=1, out=tmp_path / "run", results=tmp_path / "results",

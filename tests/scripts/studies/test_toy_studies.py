@@ -108,6 +108,7 @@ def tiny(tmp_path: Path) -> Config:
     )
 
 
+@pytest.mark.usefixtures("works_here")
 def test_a_cell_goes_through_the_whole_chain_and_demonstrations_are_nested(tiny: Config, tmp_path: Path) -> None:
     assert main(tiny)["ran"] == ["t2-d3-s0"]
     assert main(tiny)["ran"] == []
