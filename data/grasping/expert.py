@@ -33,6 +33,8 @@ SLANTED_TURN = 0.15  # rotation from the grasp's below which a slanted hand come
 PRECISE = 0.003, 0.06
 # height above such a grasp at which the gripper closes, and where the hand has come no further for so many actions
 DEEP, SETTLED = (0.001, 0.005), 5
+# share of `Gripper.room` by which a finger that does not move may be off when the hand comes down, and closes
+ROOM = 0.6
 FIRM = 6  # least actions for closing on slanted surfaces
 # gain per action of the speed with which the hand lifts what it holds so [m]: not at once, what is held so starts to
 # slide, nor for long, it creeps
@@ -154,7 +156,8 @@ class GraspExpert:
         self.env = env
         self.config = config or ExpertConfig()
         self._choose = choose
-        self._symmetric = env.robot.gripper.symmetric
+        self._symmetric, room = env.robot.gripper.symmetric, env.robot.gripper.room
+        self._widest = np.inf if self._symmetric else ROOM * room
 
     def reset(self, seed: int, episode: int) -> None:
         """Plans for the episode that the environment has just begun.
@@ -264,7 +267,8 @@ class GraspExpert:
             there = plane < near and turn < turned
             return bool(there and abs(along) < (DEEP[self._still > SETTLED] if grasp.precise else config.reached))
         height = abs(hand[2] - grasp.position[2])
-        return bool(plane < config.reached and abs(turn) < config.reached_turn and height < config.reached)
+        reached = min(config.reached, self._widest)
+        return bool(plane < reached and abs(turn) < config.reached_turn and height < reached)
 
     def _stands_still(self) -> bool:
         """Whether the hand has got no further for so long that something is in its way."""
@@ -340,16 +344,17 @@ class GraspExpert:
                 # from far away, over the object, not through it
                 over = np.array([0.0, 0.0, np.clip(plane - CLEAR, 0.0, config.hover)])
                 return grasp.position - back + over, rotation, 1.0
-            error = max(0.0, plane - config.tolerance) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
+            error = max(0.0, plane - min(config.tolerance, self._widest)) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
             height = min(hover, hover / config.hover * config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
         closed = 0.0
         if grasp.precise:
             force = squeeze_force(grasp.alignment, self.env.object.mass)
             closed = self.env.robot.gripper.squeeze(self.env.opening(), force)
+        held = grasp.position + self.env.robot.gripper.room_beside(grasp.width) * rotation[:, 0]
         if self._phase == "close":
-            return grasp.position, rotation, closed
-        return np.array([*grasp.position[:2], self._top()]), rotation, closed
+            return held, rotation, closed
+        return np.array([*held[:2], self._top()]), rotation, closed
 
     def _top(self) -> float:
         """Height to which the hand lifts [m]."""

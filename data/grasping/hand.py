@@ -138,8 +138,7 @@ def close_hand(
     u0 = np.where(some, u0, 0.0)
     site = u0
     if not gripper.symmetric:
-        room = np.minimum(gripper.room, 0.5 * (gripper.opening - np.where(some, width, 0.0)))
-        site = np.where(some, left - room + half_opening, 0.0)
+        site = np.where(some, left - gripper.room_beside(np.where(some, width, 0.0)) + half_opening, 0.0)
     reach = np.abs(u - site[:, None])
     hit = (fingers & (reach > half_opening - OPEN_MARGIN) & (reach < half_opening + thickness)).any(axis=1)
     count, alignment = np.zeros(len(v0), dtype=np.int64), np.zeros(len(v0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +45,8 @@ class Gripper:
         paint: colour in place of the file's, where that one shows no shape (pure black).
         kind: "parallel" for two fingers that close alike, "jaw" for one that closes (from +x) against one that does not
             move (at -x), "hand" for fingers that wrap around; decides which expert plays.
-        room: between an object that is to be grasped and the finger that does not move, in whose place the other one
-            pushes it [m].
+        room: between an object that is to be grasped and the finger that does not move, where the object is narrow
+            enough [m].
     """
 
     file: str
@@ -83,6 +84,13 @@ class Gripper:
     def symmetric(self) -> bool:
         """Whether half a turn about the approach makes it the same gripper again."""
         return self.kind != "jaw"
+
+    def room_beside(self, width: Any) -> Any:
+        """Room (k,) between the finger that does not move and objects of a width (k,), or one of them [m].
+
+        The hand closes it while the other finger closes, so that the object stays where it is.
+        """
+        return np.clip(0.5 * (self.opening - width), 0.0, self.room)
 
     def squeeze(self, opening: float, force: float) -> float:
         """Returns the commanded opening (0..1) that presses with `force` [N] on what stops the fingers at a measured

