@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toyshift.core.extras import robosuite_file, so101_file
+
 PANDA_OPENING = 0.08  # of the hand for which `toys:train` is made [m]
+# package -> what finds its model files, without importing it
+PACKAGES: dict[str, Callable[[str], Path]] = {"robosuite": robosuite_file, "so101": so101_file}
 Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
 
 
@@ -132,7 +138,7 @@ class Robot:
         velocity, acceleration: what the manufacturer allows every joint, [rad/s] and [rad/s^2]; none where that was not
             looked up. The simulation does not enforce them: exported bundles tell them.
         limits_source: where these two were read.
-        package: whose files are read: "robosuite" or "so101", see `core.extras`.
+        package: whose files are read, a name of PACKAGES.
         bends: joint whose axis is normal to the plane in which an arm of five joints bends: its hand leans in that
             plane alone, see `control.kinematics`. Arms of more joints have none.
         lift: how far objects are to be lifted by default [m].
@@ -166,6 +172,11 @@ class Robot:
     spread: float = 0.1
     without: tuple[str, ...] = ()
     sliced: tuple[tuple[str, int, int], ...] = ()
+
+    def require_files(self) -> None:
+        """Raises MissingDependencyError, which names the command, where the package with the files is not installed."""
+        if not self.file.startswith("<"):
+            PACKAGES[self.package](self.file)
 
     @property
     def toy_scale(self) -> float:

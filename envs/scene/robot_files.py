@@ -13,8 +13,8 @@ import numpy as np
 import trimesh
 from scipy.spatial import ConvexHull
 
-from toyshift.core.extras import robosuite_file, so101_file
 from toyshift.envs.robots import Robot
+from toyshift.envs.robots.robot import PACKAGES
 from toyshift.envs.rotations import quat_to_matrix
 from toyshift.envs.scene.slices import slices
 from toyshift.envs.scene.spec import HIDDEN, VISIBLE, add_mesh
@@ -32,7 +32,8 @@ def _read_spec(file: str, package: str = "robosuite") -> tuple[Any, Path]:
     """Returns a model file (or MJCF text) as a MjSpec, and the folder of its meshes."""
     if file.startswith("<"):
         return mujoco.MjSpec.from_string(file), Path()
-    return _read_robosuite(file) if package == "robosuite" else _read_onshape(so101_file(file))
+    path = PACKAGES[package](file)
+    return _read_robosuite(path) if package == "robosuite" else _read_onshape(path)
 
 
 def _read_onshape(path: Path) -> tuple[Any, Path]:
@@ -44,8 +45,7 @@ def _read_onshape(path: Path) -> tuple[Any, Path]:
     return spec, path.parent / spec.meshdir
 
 
-def _read_robosuite(file: str) -> tuple[Any, Path]:
-    path = robosuite_file(file)
+def _read_robosuite(path: Path) -> tuple[Any, Path]:
     root = ET.parse(path).getroot()
     # robosuite reads these files with a parser of its own, which forgives what MuJoCo's does not: of meshes with one
     # name the first is the one whose file exists, and a class of defaults has no group
