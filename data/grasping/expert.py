@@ -35,6 +35,7 @@ PRECISE = 0.003, 0.06
 DEEP, SETTLED = (0.001, 0.005), 5
 # share of `Gripper.room` by which a finger that does not move may be off when the hand comes down, and closes
 ROOM = 0.6
+STEEPER = 3.0  # factor on the funnel of such a hand: with less room on one side it comes down from further above
 FIRM = 6  # least actions for closing on slanted surfaces
 # gain per action of the speed with which the hand lifts what it holds so [m]: not at once, what is held so starts to
 # slide, nor for long, it creeps
@@ -157,7 +158,7 @@ class GraspExpert:
         self.config = config or ExpertConfig()
         self._choose = choose
         self._symmetric, room = env.robot.gripper.symmetric, env.robot.gripper.room
-        self._widest = np.inf if self._symmetric else ROOM * room
+        self._widest, self._steeper = (np.inf, 1.0) if self._symmetric else (ROOM * room, STEEPER)
 
     def reset(self, seed: int, episode: int) -> None:
         """Plans for the episode that the environment has just begun.
@@ -345,7 +346,7 @@ class GraspExpert:
                 over = np.array([0.0, 0.0, np.clip(plane - CLEAR, 0.0, config.hover)])
                 return grasp.position - back + over, rotation, 1.0
             error = max(0.0, plane - min(config.tolerance, self._widest)) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
-            height = min(hover, hover / config.hover * config.funnel * error)
+            height = min(hover, hover / config.hover * self._steeper * config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
         closed = 0.0
         if grasp.precise:

@@ -31,7 +31,7 @@ JAW = Gripper(
     stiff=("slice_",),
     grasp_pose=((_FACE + 0.03, -0.0002, _TIPS), (0.0, 1.0, 0.0, 0.0)),
     kind="jaw",
-    room=0.01,
+    room=0.012,
 )
 
 ROBOT = Robot(
