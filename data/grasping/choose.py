@@ -92,7 +92,8 @@ def any_feasible(env: GraspEnv, rng: np.random.Generator) -> Chooser:
     return choose
 
 
-CHOOSERS: dict[str, Chooser] = {"parallel": jaws, "jaw": one_jaw, "hand": power}  # Gripper.kind -> chooser; to add one, add it here
+# Gripper.kind -> chooser; to add one, add it here
+CHOOSERS: dict[str, Chooser] = {"parallel": jaws, "jaw": one_jaw, "hand": power}
 
 
 def make_expert(env: GraspEnv, config: ExpertConfig | None = None) -> GraspExpert:

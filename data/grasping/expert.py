@@ -345,7 +345,8 @@ class GraspExpert:
                 # from far away, over the object, not through it
                 over = np.array([0.0, 0.0, np.clip(plane - CLEAR, 0.0, config.hover)])
                 return grasp.position - back + over, rotation, 1.0
-            error = max(0.0, plane - min(config.tolerance, self._widest)) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
+            beyond = max(0.0, plane - min(config.tolerance, self._widest))
+            error = beyond + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
             height = min(hover, hover / config.hover * self._steeper * config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
         closed = 0.0

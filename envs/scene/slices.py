@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-from numpy.typing import NDArray
 
-from toyshift.core.arrays import Array
+from toyshift.core.arrays import Array, Indices
 
 
-def slices(vertices: Array, faces: NDArray[np.integer], axis: int, count: int) -> list[Array]:
+def slices(vertices: Array, faces: Indices, axis: int, count: int) -> list[Array]:
     """Cuts a surface across an axis into slices of the same thickness.
 
     Args:
@@ -29,7 +30,7 @@ def slices(vertices: Array, faces: NDArray[np.integer], axis: int, count: int) -
     rings = [np.zeros((0, 3)), *rings, np.zeros((0, 3))]
     return [
         np.concatenate([vertices[(along >= low) & (along <= high)], rings[i], rings[i + 1]])
-        for i, (low, high) in enumerate(zip(cuts[:-1], cuts[1:], strict=True))
+        for i, (low, high) in enumerate(itertools.pairwise(cuts))
     ]
 
 
