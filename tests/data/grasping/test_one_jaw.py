@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import GraspError
+from toyshift.core.proprioception import ONE_SIDED
 from toyshift.data.grasping.choose import CHOOSERS
 from toyshift.data.grasping.expert import ExpertConfig
 from toyshift.data.grasping.hand import OPEN_MARGIN, nearest_turn, yaw_of
@@ -51,7 +52,7 @@ def test_no_grasp_is_taken_for_its_half_turn() -> None:
     other, less = nearest_turn(rotation, 0.0)
     assert yaw_of(other) == pytest.approx(2.5 - np.pi)
     assert less == pytest.approx(2.5 - np.pi)
-    assert [name for name, robot in ROBOTS.items() if not robot.gripper.symmetric] == ["so101"]
+    assert [robot.joints for robot in ROBOTS.values() if not robot.gripper.symmetric] == list(ONE_SIDED)
 
 
 def test_room_is_for_narrow_objects_and_for_a_jaw_alone() -> None:

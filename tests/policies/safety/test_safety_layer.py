@@ -304,3 +304,12 @@ def test_no_start_where_bundle_and_robot_disagree(
     require_agreement("b", contract, panda, seen, True, dataclasses.replace(good, masks=()), detector=True)
     lens = {"front": object()}
     require_agreement("b", contract, panda, seen, False, robot_of(panda, cameras={"front": (480, 640)}), lenses=lens)
+
+
+@pytest.mark.parametrize("mode", ["eef_delta", "eef_pose"])
+def test_hand_motions_are_refused_for_an_arm_of_too_few_joints(mode: str) -> None:
+    arm: Any = SimpleNamespace(robot="so101", joints=(None,) * 5, kinematics=None)
+    contract: Any = SimpleNamespace(mode=mode)
+    with pytest.raises(ContractError, match="so101 has 5 joints.*--action-mode joint_pos"):
+        ArmCommand(arm, contract, Allowed())
+    assert ArmCommand(arm, SimpleNamespace(mode="joint_pos"), Allowed()).mode == "joint_pos"  # type: ignore[arg-type]
