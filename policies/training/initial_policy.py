@@ -78,5 +78,5 @@ def signs_of_mirrored(policy: Policy) -> tuple[Float32, Float32]:
             f"actions are {contract.mode}, the policy sees {', '.join(joints) or 'none'}"
         )
     if contract.joint_names in ONE_SIDED:
-        raise ConfigError("mirror takes hands for symmetric, and a jaw that closes against a finger is not: drop mirror")
+        raise ConfigError("mirror takes hands for symmetric; a jaw that closes against a finger is not: drop mirror")
     return mirror_signs(names, MIRRORED_STATE), mirror_signs(contract.names, MIRRORED_ACTION)
