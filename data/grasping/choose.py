@@ -55,7 +55,7 @@ def one_jaw(situation: Situation, config: ExpertConfig) -> Grasp:
     Raises:
         GraspError: there is no feasible grasp within reach.
     """
-    for planner in (config.planner, dataclasses.replace(config.second_try, tilts=config.planner.tilts)):
+    for planner in (config.planner, dataclasses.replace(config.second_try, tilts=(0.0,))):
         grasps = situation.unblocked(_from_above(situation, planner))
         if reached := _reached(grasps[: LAST_RESORT * config.six_dof.checked], situation):
             return _of_the_best(reached, situation)
