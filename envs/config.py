@@ -11,6 +11,7 @@ from toyshift.core.choices import PURPOSES, ActionMode, Purpose, Quality, Reward
 from toyshift.core.errors import ConfigError, shown
 from toyshift.core.fields import Limit, check_fields, check_ranges
 from toyshift.envs.cameras import CAMERAS, Camera, as_camera, image_size
+from toyshift.envs.robots import get_robot
 from toyshift.envs.shifts import Shifts
 
 TASKS: dict[str, int | str] = {"grasp": 0, "pick": "1-5"}  # and how many other objects each has on the table
@@ -44,7 +45,7 @@ class EnvConfig:
         control_hz: actions per second [Hz]; the control period must be a whole number of physics steps.
         physics_dt: physics step [s].
         lift_height: how far the object's lowest point must rise above where it started [m] (LEGO: 0.3; LEGO's relaxed:
-            0.15).
+            0.15); None is the robot's own, 0.3 of all but small ones (`Robot.lift`), as is None of `settled_start`.
         hold_steps: for how many control steps in a row it must stay there.
         settled_start: half side of the square of start positions around `centre` [m] (ManiSkill's PickSingleYCB: 0.1).
         centre: middle of the start positions on the table, robot base frame [m].
@@ -72,9 +73,9 @@ class EnvConfig:
     depth: bool = False
     control_hz: float = 10.0
     physics_dt: float = 0.004
-    lift_height: float = 0.3
+    lift_height: float = None  # type: ignore[assignment]  # a number once it is made, as settled_start is
     hold_steps: int = 5
-    settled_start: float = 0.1
+    settled_start: float = None  # type: ignore[assignment]
     centre: tuple[float, float] = (0.5, 0.0)
     start_noise: float = 0.02
     quality: Quality = "fast"
@@ -91,6 +92,11 @@ class EnvConfig:
         object.__setattr__(self, "cameras", tuple(map(as_camera, self.cameras)))
         size = image_size(self.image_size)
         object.__setattr__(self, "image_size", size[0] if size[0] == size[1] else size)
+        check_fields(self, but=("lift_height", "settled_start"))
+        robot = get_robot(self.robot)
+        for name, usual in (("lift_height", robot.lift), ("settled_start", robot.spread)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
         check_fields(self)
         check_ranges(self, LIMITS)
         names = self.camera_names

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from toyshift.core.choices import Compensation, Purpose, Task
+from toyshift.core.choices import Compensation, Purpose, RobotName, Task
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash, read_json, real_path, write_json
 from toyshift.core.graphics import gl_backend
@@ -53,6 +53,8 @@ class Config(
     """grasp (one object) or pick (2-6 objects; the instruction names the target); --env is its old name."""
     clutter: str = ""
     """How many others lie on the table: a number or a range such as 2-6; by default 0 for grasp, 1-5 for pick."""
+    robot: RobotName = "panda"
+    """Which robot acts: the one whose demonstrations the policy has seen; e.g. so101 (docs/robots.md)."""
     shift: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Distance from the training distribution, e.g. camera-azimuth=3; several times for several, factor=0 is unshifted;
     factors: docs/shifts.md."""
@@ -115,6 +117,7 @@ class Config(
         if self.swapped is not None:
             others = {
                 "--shift": any(self.shift), "--until": self.compares, "--task": self.task != "grasp",
+                "--robot": self.robot != "panda",
                 "--clutter": self.clutter, "--training-set": self.training_set, "several --objects": self.sets[1:],
             }
             if refused := [name for name, value in others.items() if value]:
@@ -145,7 +148,10 @@ class Config(
     @property
     def env_kwargs(self) -> dict[str, Any]:
         """What the environment is given besides the object set; empty for the default task."""
-        given = {"task": "" if self.task == "grasp" else self.task, "clutter": self.clutter}
+        given = {
+            "task": "" if self.task == "grasp" else self.task, "clutter": self.clutter,
+            "robot": "" if self.robot == "panda" else self.robot,
+        }  # fmt: skip
         return {name: value for name, value in given.items() if value}
 
 
@@ -208,6 +214,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.tables import mask_table, retention_table
     from toyshift.diagnostics.until_decided import evaluate_until_decided
     from toyshift.envs.config import EnvConfig
+    from toyshift.envs.robots import get_robot
     from toyshift.envs.shifts import Shifts
     from toyshift.toys import load_objects
 
@@ -223,6 +230,7 @@ def main(cfg: Config) -> dict[str, Any]:
         return _swapped(cfg, cfg.swapped, names)
     of_training = training_sets(list(names), cfg.sets, cfg.training_set)
     sets = {objects: load_objects(objects) for objects in cfg.sets}
+    get_robot(cfg.robot).require_files()
     for objects in sets:
         EnvConfig(objects=objects, **cfg.env_kwargs)
     asked, trained_on, called = [], {}, {}

@@ -35,7 +35,7 @@ class Source:
 
 SOURCES: dict[str, Source] = {
     "toys": Source(
-        "random_toys.toy_set:toy_set", "train, test or a distribution", ("n", "seed", "of", "select", "pool"),
+        "random_toys.toy_set:toy_set", "train, test or a distribution", ("n", "seed", "of", "select", "pool", "scale"),
         "toys:train?n=250",
     ),
     "ycb-like": Source("ycb_like.ycb_like_set:ycb_like_set", "", (), "ycb-like@maniskill"),

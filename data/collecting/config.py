@@ -84,10 +84,11 @@ class CollectConfig:
         check_fields(self, but=("cameras", "image_size"))  # those of the environment
         check_ranges(self, {"episodes": 1, "workers": 0, "seed": 0})
         config = self.env_config()  # refuses an unknown camera or shift before anything is written
+        ROBOTS[self.robot].require_files()
         if self.grasp_search != "auto" and ROBOTS[self.robot].gripper.kind != "parallel":
             raise ConfigError(
-                f"grasp search {self.grasp_search!r} is for two fingers; the robot {self.robot!r} has a hand, "
-                f"for which grasps are searched in a way of their own"
+                f"grasp search {self.grasp_search!r} is for two fingers that close alike; the robot {self.robot!r} has "
+                f"a {ROBOTS[self.robot].gripper.kind}, for which grasps are searched in a way of their own"
             )
         if self.shares and self.sub_dataset is not None:
             raise ConfigError("a sub-dataset draws its own targets; drop the shares of the objects")

@@ -131,7 +131,8 @@ def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> d
 def _found(env: GraspEnv, drop: int, config: AnnotateConfig) -> list[tuple[Grasp, bool]]:
     """Grasps of both searches that the arm reaches, each with whether it is the 6-DoF search's."""
     found: list[tuple[Grasp, bool]] = []
-    for six_dof in (False, True):
+    # of a jaw only from above: the other search takes a grasp for its half-turn, and the arm reaches few of its poses
+    for six_dof in (False, True) if env.robot.gripper.symmetric else (False,):
         situation = present_situation(env, ExpertConfig(), episode_rng(config.seed, drop, f"annotate:{six_dof}"))
         try:
             grasps = search_six_dof(situation) if six_dof else search_top_down(situation)

@@ -49,6 +49,19 @@ def jaws(situation: Situation, config: ExpertConfig) -> Grasp:
     return _of_the_best(grasps, situation)
 
 
+def one_jaw(situation: Situation, config: ExpertConfig) -> Grasp:
+    """Chooses for a jaw that closes against a finger, at the end of an arm that cannot take any pose: from above.
+
+    Raises:
+        GraspError: there is no feasible grasp within reach.
+    """
+    for planner in (config.planner, dataclasses.replace(config.second_try, tilts=(0.0,))):
+        grasps = situation.unblocked(_from_above(situation, planner))
+        if reached := _reached(grasps[: LAST_RESORT * config.six_dof.checked], situation):
+            return _of_the_best(reached, situation)
+    raise GraspError("no feasible grasp from above that the arm reaches")
+
+
 def power(situation: Situation, config: ExpertConfig) -> Grasp:
     """Chooses for a hand with fingers, which wraps around the object.
 
@@ -79,7 +92,8 @@ def any_feasible(env: GraspEnv, rng: np.random.Generator) -> Chooser:
     return choose
 
 
-CHOOSERS: dict[str, Chooser] = {"parallel": jaws, "hand": power}  # Gripper.kind -> chooser; to add one, add it here
+# Gripper.kind -> chooser; to add one, add it here
+CHOOSERS: dict[str, Chooser] = {"parallel": jaws, "jaw": one_jaw, "hand": power}
 
 
 def make_expert(env: GraspEnv, config: ExpertConfig | None = None) -> GraspExpert:

@@ -33,6 +33,9 @@ SLANTED_TURN = 0.15  # rotation from the grasp's below which a slanted hand come
 PRECISE = 0.003, 0.06
 # height above such a grasp at which the gripper closes, and where the hand has come no further for so many actions
 DEEP, SETTLED = (0.001, 0.005), 5
+# share of `Gripper.room` by which a finger that does not move may be off when the hand comes down, and closes
+ROOM = 0.6
+STEEPER = 3.0  # factor on the funnel of such a hand: with less room on one side it comes down from further above
 FIRM = 6  # least actions for closing on slanted surfaces
 # gain per action of the speed with which the hand lifts what it holds so [m]: not at once, what is held so starts to
 # slide, nor for long, it creeps
@@ -106,7 +109,8 @@ def present_situation(env: GraspEnv, config: ExpertConfig, rng: np.random.Genera
         obstacles.append(outer_surface(obj, config.planner.points).points[:OBSTACLE_POINTS] @ turn.T + place)
     lift = env.config.lift_height + config.lift
     reach = functools.partial(
-        reachable, ik=env.inverse_kinematics(), joints=env.commanded_joints(), standoff=config.hover, lift=lift
+        reachable, ik=env.inverse_kinematics(), joints=env.commanded_joints(), standoff=config.hover, lift=lift,
+        leans=bool(env.robot.bends),
     )
     return Situation(
         env.object, position, rotation, env.object_position(), env.robot.gripper, home=hand, yaw=yaw_of(hand), rng=rng,
@@ -114,15 +118,21 @@ def present_situation(env: GraspEnv, config: ExpertConfig, rng: np.random.Genera
     )  # fmt: skip
 
 
-def reachable(grasp: Grasp, ik: InverseKinematics, joints: Array, standoff: float, lift: float) -> bool:
-    """Whether an arm at `joints` (n,) [rad] gets to `standoff` before a grasp, to it, and to `lift` above it [m]."""
+def reachable(
+    grasp: Grasp, ik: InverseKinematics, joints: Array, standoff: float, lift: float, leans: bool = False
+) -> bool:
+    """Whether an arm at `joints` (n,) [rad] gets to `standoff` before a grasp, to it, and to `lift` above it [m].
+
+    A hand that `leans` may do so before and above the grasp, but not in it.
+    """
     before = grasp.position - standoff * grasp.rotation[:, 2]
     for position in (before, grasp.position, grasp.position + np.array([0.0, 0.0, lift])):
         for _ in range(IK_ITERATIONS // IK_AT_ONCE):
             joints = ik.solve(joints, position, grasp.rotation, IK_AT_ONCE)
             there, rotation = ik.forward(joints)
             turn = np.linalg.norm(matrix_to_rotvec(rotation @ grasp.rotation.T))
-            if np.linalg.norm(there - position) < REACHED[0] and turn < REACHED[1]:
+            turned = turn < REACHED[1] or (leans and position is not grasp.position)
+            if np.linalg.norm(there - position) < REACHED[0] and turned:
                 break
         else:
             return False
@@ -147,6 +157,8 @@ class GraspExpert:
         self.env = env
         self.config = config or ExpertConfig()
         self._choose = choose
+        self._symmetric, room = env.robot.gripper.symmetric, env.robot.gripper.room
+        self._widest, self._steeper = (np.inf, 1.0) if self._symmetric else (ROOM * room, STEEPER)
 
     def reset(self, seed: int, episode: int) -> None:
         """Plans for the episode that the environment has just begun.
@@ -256,7 +268,8 @@ class GraspExpert:
             there = plane < near and turn < turned
             return bool(there and abs(along) < (DEEP[self._still > SETTLED] if grasp.precise else config.reached))
         height = abs(hand[2] - grasp.position[2])
-        return bool(plane < config.reached and abs(turn) < config.reached_turn and height < config.reached)
+        reached = min(config.reached, self._widest)
+        return bool(plane < reached and abs(turn) < config.reached_turn and height < reached)
 
     def _stands_still(self) -> bool:
         """Whether the hand has got no further for so long that something is in its way."""
@@ -302,7 +315,7 @@ class GraspExpert:
             angle = float(np.linalg.norm(matrix_to_rotvec(self.grasp.rotation @ rotation.T)))
             return float(np.linalg.norm(offset - (offset @ approach) * approach)), angle
         plane = float(np.linalg.norm(position[:2] - self.grasp.position[:2]))
-        return plane, nearest_turn(self.grasp.rotation, yaw_of(rotation))[1]
+        return plane, nearest_turn(self.grasp.rotation, yaw_of(rotation), self._symmetric)[1]
 
     @property
     def _slanted(self) -> bool:
@@ -321,7 +334,7 @@ class GraspExpert:
     def _target(self) -> tuple[Array, Array, float]:
         config, grasp = self.config, self.grasp
         # which half-turn is nearer changes with the yaw; a slanted hand has no yaw to speak of: it keeps its own
-        rotation = grasp.rotation if self._slanted else nearest_turn(grasp.rotation, self._yaw())[0]
+        rotation = grasp.rotation if self._slanted else nearest_turn(grasp.rotation, self._yaw(), self._symmetric)[0]
         if self._phase == "approach":
             plane, turn = self._errors()
             hover = self._hover()
@@ -332,16 +345,18 @@ class GraspExpert:
                 # from far away, over the object, not through it
                 over = np.array([0.0, 0.0, np.clip(plane - CLEAR, 0.0, config.hover)])
                 return grasp.position - back + over, rotation, 1.0
-            error = max(0.0, plane - config.tolerance) + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
-            height = min(hover, hover / config.hover * config.funnel * error)
+            beyond = max(0.0, plane - min(config.tolerance, self._widest))
+            error = beyond + 0.06 * max(0.0, abs(turn) - config.turn_tolerance)
+            height = min(hover, hover / config.hover * self._steeper * config.funnel * error)
             return grasp.position - height * grasp.rotation[:, 2], rotation, 1.0
         closed = 0.0
         if grasp.precise:
             force = squeeze_force(grasp.alignment, self.env.object.mass)
             closed = self.env.robot.gripper.squeeze(self.env.opening(), force)
+        held = grasp.position + self.env.robot.gripper.room_beside(grasp.width) * rotation[:, 0]
         if self._phase == "close":
-            return grasp.position, rotation, closed
-        return np.array([*grasp.position[:2], self._top()]), rotation, closed
+            return held, rotation, closed
+        return np.array([*held[:2], self._top()]), rotation, closed
 
     def _top(self) -> float:
         """Height to which the hand lifts [m]."""

@@ -28,10 +28,13 @@ def yaw_of(rotation: Array) -> float:
     return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
 
 
-def nearest_turn(rotation: Array, hand_yaw: float) -> tuple[Array, float]:
-    """Returns a rotation or its half-turn, whichever turns the hand less about the vertical, and the turn [rad]."""
+def nearest_turn(rotation: Array, hand_yaw: float, symmetric: bool = True) -> tuple[Array, float]:
+    """Returns a rotation or its half-turn, whichever turns the hand less about the vertical, and the turn [rad].
+
+    Of a hand that is not `symmetric` the half-turn is another grasp: it keeps the rotation.
+    """
     turn = (yaw_of(rotation) - hand_yaw + np.pi) % (2 * np.pi) - np.pi
-    if abs(turn) <= np.pi / 2:
+    if not symmetric or abs(turn) <= np.pi / 2:
         return rotation, turn
     return rotation * HALF_TURN, turn - np.sign(turn) * np.pi
 
@@ -83,6 +86,8 @@ class Closing:
 
     Attributes:
         u: middle between the contacts along the closing axis [m].
+        site: where the hand's site is along it [m]: there too, or, of a jaw, so that the finger that does not move
+            stands beside its contact.
         width: distance between them [m].
         fits: whether there is something between the fingers that is narrower than the opening.
         hit: whether there is something where a finger is.
@@ -91,6 +96,7 @@ class Closing:
     """
 
     u: Array
+    site: Array
     width: Array
     fits: NDArray[np.bool_]
     hit: NDArray[np.bool_]
@@ -130,7 +136,10 @@ def close_hand(
         u0, width = 0.5 * (left + right), right - left
     some &= np.isfinite(width) & (width < gripper.opening - 2 * OPEN_MARGIN)
     u0 = np.where(some, u0, 0.0)
-    reach = np.abs(u - u0[:, None])
+    site = u0
+    if not gripper.symmetric:
+        site = np.where(some, left - gripper.room_beside(np.where(some, width, 0.0)) + half_opening, 0.0)
+    reach = np.abs(u - site[:, None])
     hit = (fingers & (reach > half_opening - OPEN_MARGIN) & (reach < half_opening + thickness)).any(axis=1)
     count, alignment = np.zeros(len(v0), dtype=np.int64), np.zeros(len(v0))
     rows = np.flatnonzero(some & ~hit)  # mostly few: only there is it looked at what the pads touch
@@ -141,7 +150,7 @@ def close_hand(
     on_left = pads & (u < (left[rows] + CONTACT_DEPTH)[:, None])
     count[rows] = np.minimum(on_right.sum(axis=1), on_left.sum(axis=1))
     alignment[rows] = np.minimum(mean_where(nu, on_right), mean_where(-nu, on_left))
-    return Closing(u0, width, some, hit, count, alignment)
+    return Closing(u0, site, width, some, hit, count, alignment)
 
 
 def mean_where(values: Array, mask: NDArray[np.bool_]) -> Array:

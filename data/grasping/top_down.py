@@ -48,7 +48,8 @@ def search_top_down(situation: Situation, config: TopDownConfig = TopDownConfig(
     surface = situation.there(outer_surface(situation.object, config.points))
     grasps: list[Grasp] = []
     for tilt in config.tilts:
-        for yaw in (np.arange(config.yaws) + situation.rng.random()) * np.pi / config.yaws:
+        yaws = (np.arange(config.yaws) + situation.rng.random()) * np.pi / config.yaws
+        for yaw in yaws if situation.gripper.symmetric else np.concatenate([yaws, yaws - np.pi]):
             grasps += _along(surface, _hand_rotation(yaw, tilt), situation, config)
     return best_first(grasps, f"no feasible grasp among {len(config.tilts) * config.yaws * config.tries} tries")
 
@@ -79,13 +80,13 @@ def _along(surface: Surface, rotation: Array, situation: Situation, config: TopD
     # site heights: the lowest possible, or the picked point at the pads, whichever is higher
     w0 = np.maximum(lowest, np.minimum(w[picks] + gripper.pad_offset, com[2] + 0.01))
     close = close_hand(u[None], v[None], w[None], nu[None], u_guess, v0, w0, gripper)
-    sites = np.stack([close.u, v0, -w0], axis=1)  # in the hand's axes
+    sites = np.stack([close.site, v0, -w0], axis=1)  # in the hand's axes
     good = close.good(config.min_alignment)
     # `lowest` is along the approach: of a tilted hand, that is not the height above the table
-    tips = close.u * rotation[2, 0] + v0 * rotation[2, 1] + (gripper.tip_offset - w0) * rotation[2, 2]
+    tips = close.site * rotation[2, 0] + v0 * rotation[2, 1] + (gripper.tip_offset - w0) * rotation[2, 2]
     good &= tips - half_finger * abs(rotation[2, 1]) > -UNDER_TABLE
     good &= ~in_the_way((situation.obstacles @ rotation)[None] - sites[:, None], gripper)
-    chosen, turn = nearest_turn(rotation, situation.yaw)
+    chosen, turn = nearest_turn(rotation, situation.yaw, gripper.symmetric)
     grasps = []
     for i in np.flatnonzero(good):
         offset = np.hypot(com @ rotation[:, 0] - close.u[i], com @ rotation[:, 1] - v0[i])

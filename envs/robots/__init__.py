@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from toyshift.core.errors import UnknownNameError
-from toyshift.envs.robots import iiwa, inspire, kinova3, panda, panda_robotiq, sawyer, ur5e, xarm7
+from toyshift.envs.robots import iiwa, inspire, kinova3, panda, panda_robotiq, sawyer, so101, ur5e, xarm7
 from toyshift.envs.robots.robot import Gripper, Robot
 
 __all__ = ["ROBOTS", "Gripper", "Robot", "get_robot"]
 
 # in the order of core.choices.ROBOT_NAMES
-_FILES = (panda, panda_robotiq, ur5e, xarm7, kinova3, sawyer, iiwa, inspire)
+_FILES = (panda, panda_robotiq, ur5e, xarm7, kinova3, sawyer, iiwa, inspire, so101)
 ROBOTS: dict[str, Robot] = {file.ROBOT.name: file.ROBOT for file in _FILES}
 
 

@@ -1,11 +1,19 @@
-"""What a robot is to this room: model files of robosuite, home pose, limits and gripper geometry."""
+"""What a robot is to this room: model files, home pose, limits and gripper geometry."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from toyshift.core.extras import robosuite_file, so101_file
+from toyshift.toys.objectset import PANDA_OPENING
+
+# package -> what finds its model files, without importing it
+PACKAGES: dict[str, Callable[[str], Path]] = {"robosuite": robosuite_file, "so101": so101_file}
 Pose = tuple[tuple[float, float, float], tuple[float, float, float, float]]
 
 
@@ -19,8 +27,8 @@ class Gripper:
     them to it).
 
     Attributes:
-        file: MJCF file below robosuite's `models/assets`.
-        site: site between the finger tips.
+        file: MJCF file below robosuite's `models/assets`; "" where the arm's file holds the gripper as well.
+        site: site between the finger tips, of a jaw when it is open.
         opening: largest distance between the finger pads [m].
         pad: half extents of a finger pad: across (y) and along the approach (z) [m].
         pad_offset: position of the pads' centre along the approach axis, from the site [m].
@@ -41,7 +49,10 @@ class Gripper:
         grasp_pose: position [m] and quaternion (wxyz) of the site in the hand's body, where the file has none that
             fits.
         paint: colour in place of the file's, where that one shows no shape (pure black).
-        kind: "parallel" for jaws, "hand" for fingers that wrap around; decides which expert plays.
+        kind: "parallel" for two fingers that close alike, "jaw" for one that closes (from +x) against one that does not
+            move (at -x), "hand" for fingers that wrap around; decides which expert plays.
+        room: between an object that is to be grasped and the finger that does not move, where the object is narrow
+            enough [m].
     """
 
     file: str
@@ -68,11 +79,24 @@ class Gripper:
     grasp_pose: Pose | None = None
     kind: str = "parallel"
     paint: tuple[float, float, float, float] | None = None
+    room: float = 0.0
 
     @property
     def shut(self) -> tuple[float, ...]:
         """Positions of the driven joints where the opening is 0."""
         return self.closed or (0.0,) * len(self.joints)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether half a turn about the approach makes it the same gripper again."""
+        return self.kind != "jaw"
+
+    def room_beside(self, width: Any) -> Any:
+        """Room (k,) between the finger that does not move and objects of a width (k,), or one of them [m].
+
+        The hand closes it while the other finger closes, so that the object stays where it is.
+        """
+        return np.clip(0.5 * (self.opening - width), 0.0, self.room)
 
     def squeeze(self, opening: float, force: float) -> float:
         """Returns the commanded opening (0..1) that presses with `force` [N] on what stops the fingers at a measured
@@ -94,7 +118,7 @@ class Robot:
     robot. An arm stands at its origin, or where `base` says.
 
     Attributes:
-        file: MJCF file below robosuite's `models/assets`, or MJCF text.
+        file: MJCF file of `package`, or MJCF text.
         joints: arm joints in order.
         home: start pose [rad] ([m] for slides).
         kp: position stiffness per joint [N m/rad].
@@ -114,6 +138,14 @@ class Robot:
         velocity, acceleration: what the manufacturer allows every joint, [rad/s] and [rad/s^2]; none where that was not
             looked up. The simulation does not enforce them: exported bundles tell them.
         limits_source: where these two were read.
+        package: whose files are read, a name of PACKAGES.
+        bends: joint whose axis is normal to the plane in which an arm of five joints bends: its hand leans in that
+            plane alone, see `control.kinematics`. Arms of more joints have none.
+        lift: how far objects are to be lifted by default [m].
+        spread: half side of the square of start positions by default [m].
+        without: geoms of the file that are left out.
+        sliced: meshes whose convex hulls would fill what is between the fingers, the axis of their body along which
+            they are cut (0 x, 1 y, 2 z), and into how many slices, which collide in their place.
     """
 
     name: str
@@ -134,6 +166,22 @@ class Robot:
     velocity: tuple[float, ...] = ()
     acceleration: tuple[float, ...] = ()
     limits_source: str = ""
+    package: str = "robosuite"
+    bends: str = ""
+    lift: float = 0.3
+    spread: float = 0.1
+    without: tuple[str, ...] = ()
+    sliced: tuple[tuple[str, int, int], ...] = ()
+
+    def require_files(self) -> None:
+        """Raises MissingDependencyError, which names the command, where the package with the files is not installed."""
+        if not self.file.startswith("<"):
+            PACKAGES[self.package](self.file)
+
+    @property
+    def toy_scale(self) -> float:
+        """How large toys for its gripper are, where those of `toys:train` are 1: as the gripper opens, so are they."""
+        return round(self.gripper.opening / PANDA_OPENING, 2)
 
     @property
     def joint_units(self) -> tuple[str, ...]:

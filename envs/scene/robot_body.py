@@ -37,15 +37,15 @@ def _attach(parent: Any, child: Any, frame: Any) -> None:
 def add_robot(spec: Any, robot: Robot, full_meshes: bool = False) -> None:
     """Attaches a robot at its base; `full_meshes` draws what the model files hold, for pictures."""
     arm, gripper, pieces = robot_specs(robot, full_meshes)
-    arm, gripper = arm.copy(), gripper.copy()
-    grip = robot.gripper
+    arm, gripper = arm.copy(), None if gripper is None else gripper.copy()
+    grip, hand = robot.gripper, arm if gripper is None else gripper
     if grip.grasp_pose is not None:
-        gripper.body(grip.body).add_site(name=grip.site, pos=grip.grasp_pose[0], quat=grip.grasp_pose[1])
+        hand.body(grip.body).add_site(name=grip.site, pos=grip.grasp_pose[0], quat=grip.grasp_pose[1])
     if not robot.self_contact:
-        for geom in (*arm.geoms, *gripper.geoms):
+        for geom in (*arm.geoms, *(() if gripper is None else gripper.geoms)):
             geom.contype, geom.conaffinity, geom.priority = 0, 1, 0
-    mount = arm.body(robot.mount)
-    _attach(arm, gripper, mount.add_frame())
+    if gripper is not None:
+        _attach(arm, gripper, arm.body(robot.mount).add_frame())
     position, quat, fovy = robot.wrist_camera
     arm.body(robot.mount).add_camera(name="wrist", pos=position, quat=quat, fovy=fovy)
     for i, piece in enumerate(pieces):

@@ -6,11 +6,13 @@ import numpy as np
 
 from toyshift.core.arrays import Array, Float32
 from toyshift.core.contract import ActionContract
+from toyshift.core.errors import ContractError
 from toyshift.policies.runtime.arm_chain import ArmChain
 from toyshift.policies.runtime.turns import matrix_to_rotvec, rotvec_to_matrix
 from toyshift.policies.safety.limits import Allowed
 
 NEAR = 1e-6  # [m]
+POSE = 6  # joints that any pose of a hand takes
 
 
 class ArmCommand:
@@ -24,6 +26,10 @@ class ArmCommand:
 
     def __init__(self, arm: ArmChain, contract: ActionContract, allowed: Allowed) -> None:
         self._chain, self.mode, self._allowed = arm.kinematics, contract.mode, allowed
+        if self.mode.startswith("eef") and len(arm.joints) < POSE:
+            told = f"arm {arm.robot} has {len(arm.joints)} joints, too few for any pose"
+            remedy = "train it on demonstrations of `toyshift collect --action-mode joint_pos`"
+            raise ContractError(f"{told}, and hand motions ({self.mode}) are simulated for it only: {remedy}")
 
     def target(self, values: Array, joints: Array) -> tuple[Array, bool]:
         """Returns the joint positions (n,) that an action asks for, and whether its pose was kept in the box for that.

@@ -10,6 +10,7 @@ import torch
 from toyshift.core.arrays import Float32
 from toyshift.core.contract import ACTION, require_same_contract, require_same_observations
 from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.proprioception import ONE_SIDED
 from toyshift.policies import checkpoints
 from toyshift.policies.config import BACKBONE_NAMES, PolicyConfig
 from toyshift.policies.network.conditioning import LATENT, WORDS
@@ -64,7 +65,8 @@ def signs_of_mirrored(policy: Policy) -> tuple[Float32, Float32]:
     """Returns the signs of state and action entries in a mirrored scene.
 
     Raises:
-        ConfigError: the actions are not hand motions, or the policy sees joint angles, whose mirror image nobody knows.
+        ConfigError: the actions are not hand motions, the policy sees joint angles, whose mirror image nobody knows, or
+            the hand is not symmetric.
     """
     contract, names = policy.action_contract, policy.observation_contract.state_names
     entries = policy.config.state_entries
@@ -75,4 +77,6 @@ def signs_of_mirrored(policy: Policy) -> tuple[Float32, Float32]:
             "mirror needs eef_delta actions and a state_keep without joint angles; "
             f"actions are {contract.mode}, the policy sees {', '.join(joints) or 'none'}"
         )
+    if contract.joint_names in ONE_SIDED:
+        raise ConfigError("mirror takes hands for symmetric; a jaw that closes against a finger is not: drop mirror")
     return mirror_signs(names, MIRRORED_STATE), mirror_signs(contract.names, MIRRORED_ACTION)

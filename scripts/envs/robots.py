@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from toyshift.core.choices import Quality, RobotName
+from toyshift.core.errors import MissingDependencyError
 from toyshift.core.files import atomic_path
 from toyshift.core.graphics import gl_backend
 from toyshift.core.progress import track
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 VIEWS = {"whole": "the robot", "hand": "its hand", "front": "front camera", "wrist": "wrist camera"}  # camera: label
 LOWERED = 0.12  # of the hand below its home, so that the front camera sees it [m]
+LOWEST = 0.1  # height of a small robot's [m]
 HAND = 0.13  # radius of the sphere around a hand, from its grasp site upward [m]
 
 
@@ -55,7 +57,16 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.envs import EnvConfig, GraspEnv
     from toyshift.envs.robots import ROBOTS, get_robot
 
-    robots = [get_robot(name) for name in dict.fromkeys(cfg.robot or ROBOTS)]
+    robots, absent = [], []
+    for name in dict.fromkeys(cfg.robot or ROBOTS):
+        try:
+            get_robot(name).require_files()
+        except MissingDependencyError as error:
+            if cfg.robot:
+                raise
+            absent.append(f"left out is {name}: {error}")
+        else:
+            robots.append(get_robot(name))
     letters = max(10, cfg.size // 14)  # height of a letter [pixels]
     label, gap = round(2.2 * letters), max(2, cfg.size // 64)
     wide, high = len(VIEWS) * (cfg.size + gap) + 3 * gap, cfg.size + label
@@ -78,7 +89,7 @@ def main(cfg: Config) -> dict[str, Any]:
             env.close()
     with atomic_path(cfg.out) as temporary:
         sheet.quantize(256, Image.Quantize.MAXCOVERAGE).save(temporary, format="PNG", optimize=True)
-    print(f"{len(robots)} robots: {cfg.out}")
+    print("\n".join([f"{len(robots)} robots: {cfg.out}", *absent]))
     return {"out": cfg.out, "robots": [robot.name for robot in robots]}
 
 
@@ -97,8 +108,9 @@ def pose(env: GraspEnv, seed: int) -> None:
     from toyshift.envs import Look
 
     env.reset(seed=seed, options={"look": Look(light=1.15)})
+    lowered = min(LOWERED, env.hand_pose()[0][2] - LOWEST)
     for _ in range(4):
-        env.advance(env.action_for(np.array([0, 0, -LOWERED / 4]), np.zeros(3), 1.0))
+        env.advance(env.action_for(np.array([0, 0, -lowered / 4]), np.zeros(3), 1.0))
     place, rotation = env.hand_pose()
     aim(env, "whole", *whole(env))
     aim(env, "hand", place - 0.6 * HAND * rotation[:, 2], HAND)
@@ -107,7 +119,8 @@ def pose(env: GraspEnv, seed: int) -> None:
 def told(robot: Any) -> str:
     """The line above a robot's pictures."""
     opening = f"opens {robot.gripper.opening * 1000:.0f} mm"
-    return f"{robot.name}: {len(robot.joints)} joints, {Path(robot.gripper.file).stem.replace('_', ' ')}, {opening}"
+    gripper = Path(robot.gripper.file or robot.gripper.kind).stem.replace("_", " ")
+    return f"{robot.name}: {len(robot.joints)} joints, {gripper}, {opening}"
 
 
 def whole(env: GraspEnv) -> tuple[Array, float]:

@@ -1,6 +1,7 @@
 """Writes objects of a set for a 3-D printer, with a sheet of labels.
 
 toyshift toys print toys:train --n 20 --out prints
+toyshift toys print toys:train --n 20 --fit so101 --out prints      as large as the gripper of this robot wants them
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+from toyshift.core.choices import RobotName
+from toyshift.core.errors import ConfigError
 from toyshift.core.files import write_text
 from toyshift.core.progress import track
 from toyshift.scripts.toys.options import SetConfig
@@ -23,12 +26,34 @@ class Config(SetConfig, n=1):
     """Folder for the 3MF and STL files, manifest.json and labels.html."""
     n: int = 20
     """How many objects, the first of the set."""
+    fit: RobotName | None = None
+    """Robot whose gripper toys are to fit, as those of toys:train fit a Panda's; the manifest tells the set with its
+    scale, which is what to simulate."""
     bed: tuple[float, float, float] = (220.0, 220.0, 250.0)
     """Largest x, y and z of a print [mm]."""
     wall: float = 1.2
     """Thinnest wall that comes out well [mm]."""
     density: float = 1240.0
     """Density of the solid filament [kg/m^3]; 1240 is PLA."""
+
+
+def fitted(spec: str, robot: str) -> str:
+    """Returns a set of toys as large as the gripper of a robot wants them: "toys:train" as "toys:train?scale=0.75".
+
+    Raises:
+        ConfigError: the set holds other objects than toys, or has a scale already.
+    """
+    from toyshift.envs.robots import get_robot
+    from toyshift.toys.grammar import parse
+
+    scale, terms = get_robot(robot).toy_scale, parse(spec)
+    for term in terms:
+        if term.source != "toys" or "scale" in dict(term.options):
+            why = "has a scale of its own" if term.source == "toys" else "holds no toys, whose size is their own"
+            raise ConfigError(f"--fit {robot} makes toys larger or smaller: {term.text!r} {why}")
+    if scale == 1.0:
+        return spec
+    return "+".join(f"{term.text}{'&' if term.options else '?'}scale={scale:g}" for term in terms)
 
 
 def main(cfg: Config) -> dict[str, Any]:
@@ -43,7 +68,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.toys.show.printing import PrintConfig, label_sheet, prepare, write_prints
 
     printer = PrintConfig(cfg.bed, cfg.wall, cfg.density)
-    objects = load_objects(cfg.objects)
+    objects = load_objects(cfg.objects if cfg.fit is None else fitted(cfg.objects, cfg.fit))
     chosen = [objects.by_id(name) for name in objects.ids[: cfg.n]]
     ready = [(found, prepare(found, printer)) for found in track(chosen, "checking", unit="object")]
     manifest = write_prints(cfg.out, objects.spec, ready, printer)

@@ -19,6 +19,7 @@ from toyshift.toys.grammar import parse
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import PANDA_OPENING, ObjectSet, half_of, joined, only_half
 from toyshift.toys.random_toys.splits import split_of
+from toyshift.toys.random_toys.toy import Toy
 from toyshift.toys.random_toys.toy_set import ACCEPTED_WIDTH
 from toyshift.toys.ycb_table import SAME_SHAPE, twin_id, ycb_table
 
@@ -98,6 +99,22 @@ def test_train_and_test_share_no_toy_whatever_n_and_seed() -> None:
         assert {split_of(i) for i in train.ids} == {"train"}
         assert {split_of(i) for i in test.ids} == {"test"}
         assert not set(train.ids) & set(test.ids)
+
+
+def test_a_scaled_set_holds_the_same_shapes_in_another_size() -> None:
+    plain, scaled = load_objects("toys:test?n=6"), load_objects("toys:test?n=6&scale=0.75")
+    assert not set(plain.ids) & set(scaled.ids)
+    for one, other in zip(plain, scaled, strict=True):
+        assert other.mesh.volume == pytest.approx(0.75**3 * one.mesh.volume, rel=1e-3)  # lengths are whole micrometres
+        assert other.density == pytest.approx(one.density, rel=1e-3)
+        assert other.width == pytest.approx(0.75 * one.width, rel=1e-3)
+        assert len(other.rest_poses) == len(one.rest_poses)
+        assert other.info["toy"]["id"] == other.id
+        assert Toy.from_json(other.info["toy"]) == scaled.toy(other.id) == plain.toy(one.id).scaled(0.75)
+    assert load_objects("toys:test?n=6&scale=1").ids == plain.ids
+    for option in ("scale=0.1", "scale=6", "scale=wide", "scale=0.5&select=top-graspable"):
+        with pytest.raises(ConfigError, match="scale"):
+            load_objects(f"toys:test?n=6&{option}")
 
 
 def test_accepted_toys_are_narrow_in_every_rest_pose() -> None:

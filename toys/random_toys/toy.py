@@ -101,6 +101,17 @@ class Toy:
         only = distinct.pop()
         return f"{only} toy" if only in COLOURS else "toy"
 
+    def scaled(self, factor: float) -> Toy:
+        """The same shape `factor` times as large, of the same density; another toy, with an id of its own."""
+        if factor == 1.0:
+            return self
+
+        def larger(p: Primitive) -> Primitive:
+            x, y, z = p.pos
+            return Primitive(p.kind, tuple(factor * v for v in p.size), (factor * x, factor * y, factor * z), p.quat)
+
+        return dataclasses.replace(self, primitives=tuple(map(larger, self.primitives)))
+
     def to_json(self) -> dict[str, Any]:
         colour = self.colour if isinstance(self.colour, str) else list(self.colour)
         primitives = [p.to_json() for p in self.primitives]

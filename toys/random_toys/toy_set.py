@@ -15,7 +15,7 @@ from toyshift.core.progress import Progress
 from toyshift.core.seeds import stream
 from toyshift.toys.geometry.rest import compute_rest_poses
 from toyshift.toys.geometry.solid import mass_properties
-from toyshift.toys.grammar import Term, check_variant, whole
+from toyshift.toys.grammar import Term, check_variant, number, whole
 from toyshift.toys.graspability import most_graspable
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import ObjectSet, in_narrow_poses
@@ -34,6 +34,7 @@ MAX_N = 1_000_000  # a set keeps about 250 bytes per toy
 KEPT_N = 2000  # toys; what is drawn for larger sets is not remembered, for it takes too much memory
 GIVE_UP = 10_000  # draws without an accepted toy
 SELECTIONS = ("top-graspable",)
+SCALES = (0.2, 5.0)  # of a set
 
 
 def least_width(toy: Toy) -> float:
@@ -53,12 +54,14 @@ class ToyRecipe:
             pool).
         split: a name of SPLITS.
         seed: root seed.
+        scale: how large the toys of the set are beside those that are drawn; these, not those, decide about the side.
     """
 
     distribution: ToyDistribution
     side: str = ""
     split: str = "random"
     seed: int = 0
+    scale: float = 1.0
 
     def draw(self, index: int, attempt: int | None = None) -> tuple[Toy, int]:
         """Toy `index`, which does not depend on how many are drawn, and which draw of its stream was accepted.
@@ -109,10 +112,10 @@ class ToyRecipe:
 
 
 def _places(recipe: ToyRecipe, n: int, cache: Path) -> dict[str, tuple[int, int]]:
-    """Returns index and accepted draw of each of the first n toys by its id; `cache` remembers the draws."""
+    """Returns index and accepted draw of each of the first n toys by its id, scaled; `cache` remembers the draws."""
     places: dict[str, tuple[int, int]] = {}
     for index, (toy, attempt) in enumerate(recipe.draws(n, cache)):
-        places.setdefault(toy.id, (index, attempt))
+        places.setdefault(toy.scaled(recipe.scale).id, (index, attempt))
     return places
 
 
@@ -152,11 +155,12 @@ class ToySet(ObjectSet):
     def toy(self, name: str) -> Toy:
         """The toy of an id as a value, without making its mesh; see index for the errors."""
         place = 2 * self.index(name)
-        return self.recipe.draw(self._places[place], self._places[place + 1])[0]
+        drawn = self.recipe.draw(self._places[place], self._places[place + 1])[0]
+        return drawn.scaled(self.recipe.scale)
 
     def _make(self, name: str) -> GraspObject:
         found = toy_object(self.toy(name), self._source)
-        return in_narrow_poses(found, ACCEPTED_WIDTH) if self.recipe.side else found
+        return in_narrow_poses(found, self.recipe.scale * ACCEPTED_WIDTH) if self.recipe.side else found
 
 
 def toy_set(term: Term) -> ToySet:
@@ -167,6 +171,7 @@ def toy_set(term: Term) -> ToySet:
       `@count`, `@size` choose another split than `@random`, `?of=PRESET` another distribution than lego. Toys of many
       parts are refused more often than those of few, so that the accepted ones are distributed otherwise than the
       distribution says; `toyshift toys stats toys:train` counts both;
+    - `?scale=0.7` makes all of them that large: the same shapes for another gripper, with ids of their own;
     - `?n=`, `?seed=`; `?select=top-graspable&pool=500` takes the n most graspable of the first 500 (see
       graspability.py).
     """
@@ -179,13 +184,18 @@ def toy_set(term: Term) -> ToySet:
         what = "of=DISTRIBUTION goes with toys:train and toys:test, e.g. 'toys:train?of=without-ring'"
         raise ConfigError(f"object set {term.text!r}: {what}")
     distribution = distribution_named((options.get("of") or "lego") if side else term.argument)
-    recipe = ToyRecipe(distribution, side, term.variant or "random", whole(term, "seed", 0))
+    scale = number(term, "scale", 1.0)
+    if not SCALES[0] <= scale <= SCALES[1]:
+        raise ConfigError(f"object set {term.text!r}: scale must be from {SCALES[0]} to {SCALES[1]}, got {scale:g}")
+    recipe = ToyRecipe(distribution, side, term.variant or "random", whole(term, "seed", 0), scale)
     n = whole(term, "n", DEFAULT_N.get(side, 1000), low=1)
     chosen = "select" in options
     if chosen and options["select"] not in SELECTIONS:
         raise UnknownNameError("selection of toys (select=)", options["select"], SELECTIONS)
     if not chosen and "pool" in options:
         raise ConfigError(f"object set {term.text!r}: pool goes with select={SELECTIONS[0]}")
+    if chosen and scale != 1.0:
+        raise ConfigError(f"object set {term.text!r}: graspability is known of toys as they are drawn: leave out scale")
     pool = whole(term, "pool", 2 * n, low=1) if chosen else n
     if not n <= pool <= MAX_N:
         most, which = (min(pool, MAX_N), f" of a pool of {pool}") if chosen else (MAX_N, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from toyshift.core.errors import MissingDependencyError
 from toyshift.data.grasping.choose import make_expert
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.robots import ROBOTS
@@ -104,7 +105,12 @@ def test_any_sequence_has_known_events_in_order() -> None:
 @pytest.mark.parametrize("robot", ROBOTS)
 def test_the_expert_s_lift_with_every_gripper(robot: str) -> None:
     """Told and measured opening are on one scale, and a lift is reached, gripped, raised and lifted, in this order."""
-    env = GraspEnv(EnvConfig(objects="toys:train?n=3", robot=robot, cameras=()))
+    try:
+        ROBOTS[robot].require_files()
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+    toys = f"toys:train?n=3&scale={ROBOTS[robot].toy_scale}" if robot == "so101" else "toys:train?n=3"
+    env = GraspEnv(EnvConfig(objects=toys, robot=robot, cameras=()))
     expert = make_expert(env)
     for episode in range(3):  # one of at most three
         env.reset(seed=0, options={"episode": episode})

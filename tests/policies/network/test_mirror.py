@@ -1,5 +1,6 @@
 """Mirror augmentation: an involution, and true to the simulator: what it makes is seen in the mirrored scene."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from toyshift.core.contract import ACTION, STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError
+from toyshift.core.proprioception import ONE_SIDED
 from toyshift.envs import EnvConfig, GraspEnv
 from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.policies.config import PolicyConfig
@@ -104,3 +106,11 @@ def test_mirroring_twice_changes_nothing_and_unchosen_samples_stay() -> None:
 def test_a_policy_that_sees_joint_angles_cannot_be_mirrored(env: GraspEnv) -> None:
     with pytest.raises(ConfigError, match="joint1"):
         signs_of_mirrored(Policy(PolicyConfig(), env.action_contract, env.observation_contract))
+
+
+def test_a_hand_that_is_not_symmetric_cannot_be_mirrored(env: GraspEnv) -> None:
+    config = PolicyConfig(state_keep=("eef.y",))
+    contract = dataclasses.replace(env.action_contract, joint_names=ONE_SIDED[0])
+    names = dataclasses.replace(env.observation_contract, state_names=("eef.y",))
+    with pytest.raises(ConfigError, match="symmetric"):
+        signs_of_mirrored(Policy(config, contract, names))

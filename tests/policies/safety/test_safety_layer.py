@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from toyshift.envs.spaces import WORKSPACE
 from toyshift.policies.runtime.arm_chain import ArmChain
 from toyshift.policies.runtime.turns import rotvec_to_matrix
 from toyshift.policies.safety import Journal, RobotLimits, SafetyLayer, SafetyLimits
+from toyshift.policies.safety.arm_command import ArmCommand
 from toyshift.policies.safety.limits import Allowed, require_agreement
 
 DT = 0.1
@@ -304,3 +306,14 @@ def test_no_start_where_bundle_and_robot_disagree(
     require_agreement("b", contract, panda, seen, True, dataclasses.replace(good, masks=()), detector=True)
     lens = {"front": object()}
     require_agreement("b", contract, panda, seen, False, robot_of(panda, cameras={"front": (480, 640)}), lenses=lens)
+
+
+@pytest.mark.parametrize("mode", ["eef_delta", "eef_pose"])
+def test_hand_motions_are_refused_for_an_arm_of_too_few_joints(mode: str) -> None:
+    allowed: Any = None
+    arm: Any = SimpleNamespace(robot="so101", joints=(None,) * 5, kinematics=None)
+    contract: Any = SimpleNamespace(mode=mode)
+    with pytest.raises(ContractError, match=r"so101 has 5 joints.*--action-mode joint_pos"):
+        ArmCommand(arm, contract, allowed)
+    contract.mode = "joint_pos"
+    assert ArmCommand(arm, contract, allowed).mode == "joint_pos"
