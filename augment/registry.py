@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toyshift.augment.augmentation import Augmentation
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.terms import read_options, split_spec
+
+if TYPE_CHECKING:
+    from toyshift.core.truths import Truth
 
 STATES, SEVERAL, NOTHING = "simulator states", "simulator states, several sub-datasets", "nothing"
 
@@ -25,6 +28,9 @@ class AugmentationRow:
         needs: what datasets must have.
         control: whether it is there to be beaten.
         outside: why it takes no part in `toyshift study repair`; "" where it does.
+        tried: "file.function" of this room: () -> planted truths and what is measured of them; "" where `suite` says
+            why `toyshift diagnose --self-test` cannot try it.
+        suite: what its planted truth needs, that only the tests have; "" where `tried` tries it.
     """
 
     name: str
@@ -33,11 +39,17 @@ class AugmentationRow:
     needs: str = STATES
     control: bool = False
     outside: str = ""
+    tried: str = ""
+    suite: str = ""
 
     @property
     def kind(self) -> type[Augmentation]:
-        file, _, name = self.place.partition(".")
-        found: type[Augmentation] = getattr(importlib.import_module(f"toyshift.augment.{file}"), name)
+        found: type[Augmentation] = _found(self.place)
+        return found
+
+    def truths(self) -> list[Truth]:
+        """Returns what it does with data whose answer is known; nothing where only the tests can."""
+        found: list[Truth] = _found(self.tried)() if self.tried else []
         return found
 
     def keys(self) -> dict[str, str]:
@@ -46,22 +58,36 @@ class AugmentationRow:
         return {field.name: "" if field.default is None else str(field.default) for field in own}
 
 
+def _found(place: str) -> Any:
+    file, _, name = place.partition(".")
+    return getattr(importlib.import_module(f"toyshift.augment.{file}"), name)
+
+
+_SIMULATOR = "the simulator, and demonstrations of it"
 _ROWS = (
-    AugmentationRow("viewpoint", "viewpoint.NewViewpoint", "copies seen from new front cameras"),
-    AugmentationRow("appearance", "appearance.NewAppearance", "copies under other tables, backgrounds, lights, paint"),
-    AugmentationRow("toward-other", "toward.TowardOther", "copies with looks of another sub-dataset's side", SEVERAL),
-    AugmentationRow("bridge", "bridge.Bridge", "one more sub-dataset: all tasks under all looks", SEVERAL),
+    AugmentationRow("viewpoint", "viewpoint.NewViewpoint", "copies seen from new front cameras",
+                    suite=_SIMULATOR),
+    AugmentationRow("appearance", "appearance.NewAppearance", "copies under other tables, backgrounds, lights, paint",
+                    suite=_SIMULATOR),
+    AugmentationRow("toward-other", "toward.TowardOther", "copies with looks of another sub-dataset's side", SEVERAL,
+                    tried="truths.toward_other_truths"),
+    AugmentationRow("bridge", "bridge.Bridge", "one more sub-dataset: all tasks under all looks", SEVERAL,
+                    tried="truths.bridge_truths"),
     AugmentationRow("object-swap", "object_swap.ObjectSwap", "copies with objects of the others, graspable alike, "
-                    "acted out and kept if they succeed", SEVERAL),
-    AugmentationRow("reskin", "reskin.Reskin", "copies with toys' colours permuted, and the instruction's words alike"),
+                    "acted out and kept if they succeed", SEVERAL, suite=_SIMULATOR),
+    AugmentationRow("reskin", "reskin.Reskin", "copies with toys' colours permuted, and the instruction's words alike",
+                    tried="truths.reskin_truths"),
     AugmentationRow("instructions", "instructions.OtherWords", "copies that are told otherwise (by name, attributes, "
                     "place, synonyms, or your sentences), and questions beside (qa.jsonl)",
-                    outside="the study's policies are told nothing"),
-    AugmentationRow("crop", "crop.Crop", "copies of which a part of each image is shown", NOTHING),
-    AugmentationRow("jitter", "jitter.ColourJitter", "copies with other brightness, contrast, colours", NOTHING),
-    AugmentationRow("duplicate", "duplicate.Duplicate", "plain copies", NOTHING, control=True),
+                    outside="the study's policies are told nothing", tried="truths.instructions_truths"),
+    AugmentationRow("crop", "crop.Crop", "copies of which a part of each image is shown", NOTHING,
+                    tried="truths.crop_truths"),
+    AugmentationRow("jitter", "jitter.ColourJitter", "copies with other brightness, contrast, colours", NOTHING,
+                    tried="truths.jitter_truths"),
+    AugmentationRow("duplicate", "duplicate.Duplicate", "plain copies", NOTHING, control=True,
+                    tried="truths.duplicate_truths"),
     AugmentationRow("toward-own", "toward.TowardOwn", "copies with new looks of the sub-dataset's own side", SEVERAL,
-                    control=True),
+                    control=True, tried="truths.toward_own_truths"),
 )  # fmt: skip
 AUGMENTATIONS = {row.name: row for row in _ROWS}
 WITHOUT_STATES = tuple(row.name for row in _ROWS if row.needs == NOTHING)

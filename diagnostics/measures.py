@@ -18,10 +18,10 @@ from toyshift.core.workers import core_count
 from toyshift.policies.remote.options import RemoteOptions
 
 if TYPE_CHECKING:
+    from toyshift.core.truths import Truth
     from toyshift.data.formats.outline import Outline
     from toyshift.diagnostics.cards import Card
     from toyshift.diagnostics.looks import Along
-    from toyshift.diagnostics.measuring.self_test import Truth
 
 POLICY, DATASETS, ROWS, ARRAYS = "policy", "datasets", "rows", "arrays"  # what a question is about
 

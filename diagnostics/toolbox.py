@@ -14,6 +14,7 @@ from toyshift.augment.registry import AUGMENTATIONS
 from toyshift.core.errors import FileError
 from toyshift.core.files import atomic_path
 from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS
+from toyshift.diagnostics.repair_truths import TriedRepair
 from toyshift.policies.repairs import TRAINING_REPAIRS, keys_of
 
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR", ROWS: "--rows FILE", ARRAYS: "--arrays FILE"}
@@ -35,11 +36,11 @@ def repairs_table() -> str:
         keys = ", ".join(f"`{key}={value}`" for key, value in keys_of(row).items() if value != "...")
         whole = "yes" if row.whole else "no"
         rows.append((
-            row.name, row.does, row.paper, command, keys or "-", row.cost, row.truth, row.privileged or "no", whole,
-            FINDINGS.get(row.name, NOT_YET),
+            row.name, row.does, row.paper, command, keys or "-", row.cost, row.truth, _tried(row),
+            row.privileged or "no", whole, FINDINGS.get(row.name, NOT_YET),
         ))  # fmt: skip
-    heads = ("name", "what it does", "paper", "command", "keys", "cost", "planted truth", "privileged", "whole batch")
-    return _table((*heads, "finding here"), rows)
+    heads = ("name", "what it does", "paper", "command", "keys", "cost", "planted truth", "tried by", "privileged")
+    return _table((*heads, "whole batch", "finding here"), rows)
 
 
 def augmentations_table() -> str:
@@ -49,8 +50,9 @@ def augmentations_table() -> str:
         keys = ", ".join(f"`{key}={value}`" for key, value in row.keys().items())
         control = "yes" if row.control else "no"
         command = f"`toyshift augment {row.name} SRC DST`"
-        rows.append((row.name, row.what, command, keys or "-", row.needs, control, FINDINGS.get(row.name, NOT_YET)))
-    return _table(("name", "what it makes", "command", "keys", "needs", "control", "finding here"), rows)
+        finding = FINDINGS.get(row.name, NOT_YET)
+        rows.append((row.name, row.what, command, keys or "-", row.needs, control, _tried(row), finding))
+    return _table(("name", "what it makes", "command", "keys", "needs", "control", "tried by", "finding here"), rows)
 
 
 def measures_table() -> str:
@@ -60,6 +62,11 @@ def measures_table() -> str:
         for m in MEASURES
     ]
     return _table(("name", "question", "paper", "command", "cost"), rows)
+
+
+def _tried(repair: TriedRepair) -> str:
+    """Returns where a repair's planted truth is tried."""
+    return f"the tests (needs {repair.suite})" if repair.suite else "`diagnose --self-test`"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -5,6 +5,7 @@ toyshift diagnose --policy ws://localhost:8000 --training-set toys:train --measu
 toyshift diagnose --data runs/left runs/right    which cue a policy could learn there, how strongly, what breaks it
 toyshift diagnose --rows runs/plain runs/shifted.parquet    whether failures are the object's, luck, or the shift's
 toyshift diagnose --list                         what can be measured; --self-test tries it on planted truths
+toyshift diagnose --self-test --measure hint     one of them; repairs (train --list-repairs, augment --list) too
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from toyshift.scripts.options import Asking
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.cards import Card
+    from toyshift.diagnostics.repair_truths import TriedRepair
 
 ALL = "all"  # in the place of names
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR ...", ROWS: "--rows FILE ...", ARRAYS: "--arrays FILE"}
@@ -78,11 +80,12 @@ class Config(Asking, scenes=2, looks=1, trials=0):
     (the right ones), nearest (of the nearest training state); perhaps scale (entries) and episode (scenes) too."""
     measure: tuple[str, ...] = ()
     """Measures to take, by name, or `all`; by default those of what is given that a card is made of, without the extra
-    ones (--list)."""
+    ones (--list). With --self-test repairs, too: those of `toyshift train --list-repairs` and `toyshift augment
+    --list`, allocate and plr."""
     list: bool = False
     """Show the measures: name, what of, question, paper and cost."""
     self_test: bool = False
-    """Try the measures on data whose answers are known; exit code 1 where one is wrong."""
+    """Try measures and repairs on data whose answers are known; exit code 1 where one is wrong."""
     camera: str = ""
     """Camera whose images are compared (with --data); by default front, or the first that there is."""
     encoder: str = "thumbnail"
@@ -99,9 +102,14 @@ class Config(Asking, scenes=2, looks=1, trials=0):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = [ALL, *(m.name for m in MEASURES)]
+        tried = self.repairs if self.self_test else {}
+        known = [ALL, *(m.name for m in MEASURES), *tried]
         if unknown := next((name for name in self.measure if name not in known), None):
-            raise UnknownNameError("measure", unknown, known)
+            raise UnknownNameError("measure or repair" if tried else "measure", unknown, known)
+        if left := next((name for name in self.measure if name in tried and tried[name].suite), None):
+            raise ConfigError(
+                f"--measure {left}: its planted truth needs {tried[left].suite}; the tests try it, --self-test cannot"
+            )
         if self.list or self.self_test:
             return
         given = [needs for needs, value in self.subjects.items() if value]
@@ -140,6 +148,13 @@ class Config(Asking, scenes=2, looks=1, trials=0):
         return tuple(
             m for m in MEASURES if not something or (self.subjects[m.needs] and (ALL in self.measure or not m.extra))
         )
+
+    @property
+    def repairs(self) -> dict[str, TriedRepair]:
+        """All repairs by name, for the self-test."""
+        from toyshift.diagnostics.repair_truths import repairs
+
+        return repairs()
 
     @property
     def named(self) -> bool:
@@ -181,6 +196,7 @@ def main(cfg: Config) -> dict[str, Any]:
     Example: toyshift diagnose --policy runs/tuned --trained-on runs/fragments --measure coherence bits novelty
     Example: toyshift diagnose --policy runs/tuned --measure all --json
     Example: toyshift diagnose --self-test
+    Example: toyshift diagnose --self-test --measure case hint crop
     """
     if cfg.list:
         return listed(cfg)
@@ -227,15 +243,20 @@ def listed(cfg: Config) -> dict[str, Any]:
 
 
 def tried(cfg: Config) -> dict[str, Any]:
-    """Tries measures on their planted truths."""
+    """Tries measures and repairs on their planted truths; of a repair that only the tests can try, it says so."""
     from toyshift.diagnostics.measuring.self_test import truths_table
 
     found = [(measure.name, truth) for measure in cfg.measures for truth in measure.truths()]
     if not cfg.named:
         found += [(f"{needs} card", truth) for needs in GIVEN for truth in card_truths(needs)]
+    repairs = {name: repair for name, repair in cfg.repairs.items() if not cfg.named or name in cfg.measure}
+    found += [(name, truth) for name, repair in repairs.items() for truth in repair.truths()]
     print(truths_table(found))
-    lines = [{"measure": name, **dataclasses.asdict(truth), "ok": truth.ok} for name, truth in found]
-    return {"ok": all(truth.ok for _, truth in found), "truths": lines}
+    left = {name: repair.suite for name, repair in repairs.items() if repair.suite}
+    for suite in dict.fromkeys(left.values()):
+        print(f"tested in the suite, not here: {', '.join(n for n in left if left[n] == suite)}; needs {suite}")
+    lines = [{"name": name, **dataclasses.asdict(truth), "ok": truth.ok} for name, truth in found]
+    return {"ok": all(truth.ok for _, truth in found), "truths": lines, "left_to_tests": left}
 
 
 def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:

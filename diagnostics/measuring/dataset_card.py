@@ -23,8 +23,8 @@ from toyshift.diagnostics.measuring.finding import listed, percent
 from toyshift.diagnostics.statistics import Estimate, bootstrap_mean
 
 if TYPE_CHECKING:
+    from toyshift.core.truths import Truth
     from toyshift.diagnostics.measures import Asked
-    from toyshift.diagnostics.measuring.self_test import Truth
 
 FAINT = 0.01  # NMI beyond chance below which nothing is named, however many episodes show it; ours
 EPISODES_A_TASK = 5  # fewest for a guess of the task from the image
@@ -247,9 +247,9 @@ def _line(pair: Pair) -> dict[str, Any]:
 def card_truths() -> list[Truth]:
     """A planted cue, factors that are independent, and factors of the look that are tied to one another alone."""
     from toyshift.core.seeds import episode_rng
+    from toyshift.core.truths import Truth
     from toyshift.data.collecting.dials import fragment
     from toyshift.diagnostics.dependence import measure_dependence
-    from toyshift.diagnostics.measuring.self_test import Truth
 
     def card(design: Any, seed: int, tied: bool = False) -> Card:
         rng = episode_rng(seed, 0, "card truths")

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
+from toyshift.core.truths import Truth
 from toyshift.diagnostics.measuring import planted_learning as planted
 from toyshift.diagnostics.measuring.bits import bits
 from toyshift.diagnostics.measuring.coherence import coherence
 from toyshift.diagnostics.measuring.dissociation import dissociation
 from toyshift.diagnostics.measuring.hypotheses import chance_of_sum, chance_within, dimension
 from toyshift.diagnostics.measuring.monitored import monitored
-from toyshift.diagnostics.measuring.self_test import Truth
 from toyshift.diagnostics.measuring.sets import Language, sets
 from toyshift.diagnostics.measuring.sparse import auroc, sparse_code
 

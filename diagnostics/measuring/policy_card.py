@@ -29,8 +29,8 @@ from toyshift.diagnostics.tables import interval
 from toyshift.policies.remote.options import is_remote
 
 if TYPE_CHECKING:
+    from toyshift.core.truths import Truth
     from toyshift.diagnostics.measures import Asked
-    from toyshift.diagnostics.measuring.self_test import Truth
 
 # kinds of verdicts, the strongest first; only the first says that a shortcut was shown
 SHORTCUT, SIDE, MOVED, NOTHING = "shortcut", "goes to one side", "sensitive", "nothing found"
@@ -476,11 +476,11 @@ def _repairs(asked: Asked, factor: str, what: str) -> Iterator[str]:
 
 def card_truths() -> list[Truth]:
     """Scripted policies: takes the table for the place, goes to a side, is only jolted, does none of these."""
+    from toyshift.core.truths import Truth
     from toyshift.diagnostics.measures import Asked
     from toyshift.diagnostics.measuring import planted
     from toyshift.diagnostics.measuring.counterfactual import Swaps, counterfactual
     from toyshift.diagnostics.measuring.implied import Implied
-    from toyshift.diagnostics.measuring.self_test import Truth
 
     told = Implied("table", (0, 3), ((0.0, -0.05), (0.0, 0.05)), 100, 1.0, 0.01)
     data = Path("DATA")

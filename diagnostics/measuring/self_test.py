@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.core.truths import Truth
 from toyshift.diagnostics.measuring import planted
 from toyshift.diagnostics.measuring.case import case_index
 from toyshift.diagnostics.measuring.consistency import consistency, progression
 from toyshift.diagnostics.measuring.ignorance import STARTS, ignorance
 from toyshift.diagnostics.tables import render_table
-
-
-@dataclasses.dataclass(frozen=True)
-class Truth:
-    """One planted answer.
-
-    Attributes:
-        planted: what was planted, in words.
-        truth: what is to be measured.
-        measured: what was.
-        within: by how much the two may differ.
-    """
-
-    planted: str
-    truth: float
-    measured: float
-    within: float
-
-    @property
-    def ok(self) -> bool:
-        return bool(abs(self.measured - self.truth) <= self.within)
 
 
 def truths_table(found: Iterable[tuple[str, Truth]]) -> str:
@@ -42,7 +21,7 @@ def truths_table(found: Iterable[tuple[str, Truth]]) -> str:
         [name, t.planted, f"{t.truth:.3f}", f"{t.measured:.3f}", f"{t.within:.3g}", "ok" if t.ok else "WRONG"]
         for name, t in found
     ]
-    return render_table(["measure", "planted", "truth", "measured", "may differ by", ""], lines)
+    return render_table(["name", "planted", "truth", "measured", "may differ by", ""], lines)
 
 
 def success_truths() -> list[Truth]:

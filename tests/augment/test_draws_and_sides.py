@@ -9,17 +9,13 @@ import numpy as np
 import pytest
 
 from toyshift.augment import listed, read_spec
-from toyshift.augment.augmentation import Around, Augmentation, SeenAs
-from toyshift.augment.crop import window
+from toyshift.augment.augmentation import Around, Augmentation
 from toyshift.augment.draws import Draw, FactorSpan
 from toyshift.augment.object_swap import ObjectSwap
-from toyshift.augment.reskin import renamed
+from toyshift.augment.truths import TWO_SIDES
 from toyshift.core.errors import ConfigError, UnknownNameError
-from toyshift.core.information import normalised_mutual_information
-from toyshift.core.seeds import episode_rng
 from toyshift.envs.rotations import yaw_to_matrix
 from toyshift.envs.shifts import Look
-from toyshift.toys.random_toys.toy import COLOURS
 
 DOCS = Path(__file__).parents[2] / "docs" / "augment.md"
 TABLES = FactorSpan("table", 0, 5, whole=True)
@@ -29,7 +25,6 @@ def looks(**values: float) -> tuple[Look, ...]:
     return (Look(**values),) * 4  # type: ignore[arg-type]
 
 
-AROUND = Around(0, ("left", "right"), (looks(table=1), looks(table=4)), "table")
 
 
 def test_a_distribution_is_what_its_text_says() -> None:
@@ -84,75 +79,18 @@ def test_the_page_has_every_row_with_its_keys() -> None:
         assert same_keys or all(f"`{key}" in line for key in row["keys"]), line
 
 
-def shown(spec: str, own: int, count: int = 3000) -> list[int]:
-    """The tables of copies of a sub-dataset's episodes."""
-    step, = read_spec(spec)
-    around = Around(own, AROUND.names, AROUND.looks, "table")
-    step.check(around)
-    seen = SeenAs(around.looks[own][0])
-    return [step.see(seen, around, episode_rng(0, i, str(own))).look.table for i in range(count)]
-
-
-def test_each_control_draws_as_many_looks_from_its_side() -> None:
-    assert set(shown("toward-own", 0)) == set(shown("toward-other", 1)) == {0, 1, 2}
-    assert set(shown("toward-other", 0)) == set(shown("toward-own", 1)) == {3, 4, 5}
-    assert set(shown("toward-other?side=recorded", 0)) == {4}
-
-
-def test_the_dependence_that_is_left_is_as_computed() -> None:
-    def nmi(copies: list[tuple[int, int]]) -> float:
-        """Of the sub-dataset whose task it is and the side of the table, in originals and copies."""
-        counts = np.diag([3000, 3000])
-        for task, table in copies:
-            counts[task, int(table > 2)] += 1
-        return float(normalised_mutual_information(counts / counts.sum()))
-
-    def of(spec: str, count: int = 3000) -> float:
-        return nmi([(own, table) for own in (0, 1) for table in shown(spec, own, count)])
-
-    assert of("toward-own") == pytest.approx(1)
-    assert of("toward-other") == pytest.approx(0)  # half of each under either
-    sixth = 1 / 6  # a third of the mixture is the bridge, half of which is seen as the other
-    told = 1 + sixth * np.log2(sixth) + (1 - sixth) * np.log2(1 - sixth)
-    assert of("bridge", 1500) == pytest.approx(told, abs=0.03)
-
-
 def test_where_there_is_no_side_of_its_own_that_is_said() -> None:
     step, = read_spec("toward-own?side=recorded")
     with pytest.raises(ConfigError, match=r"left shows table 1 alone: .* no new look; write side=nearer"):
-        step.check(AROUND)
+        step.check(TWO_SIDES)
     step, = read_spec("toward-other")
     with pytest.raises(ConfigError, match="no side of its own"):
-        step.check(Around(0, AROUND.names, (looks(table=1), looks(table=1)), "table"))
+        step.check(Around(0, TWO_SIDES.names, (looks(table=1), looks(table=1)), "table"))
     step, = read_spec("bridge")
     with pytest.raises(ConfigError, match="nothing to bridge"):
-        step.check(Around(0, AROUND.names, (looks(table=1), looks(table=1)), "table"))
+        step.check(Around(0, TWO_SIDES.names, (looks(table=1), looks(table=1)), "table"))
     with pytest.raises(ConfigError, match="write factor=, one of table, background"):
-        step.check(Around(0, AROUND.names, AROUND.looks, ""))
-
-
-def test_a_window_of_a_slope_is_a_gentler_slope_and_the_whole_is_the_image() -> None:
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(window(image, np.zeros(2), 1.0), image)
-    slope = np.broadcast_to(10 * np.arange(12, dtype=np.uint8)[None, None, :, None], (1, 8, 12, 3))
-    cut = window(slope, np.array([1.0, 3.0]), 0.5)[0, 0, :, 0]  # columns 3 to 9, in edges of pixels
-    np.testing.assert_allclose(cut, 10 * (3 + (np.arange(12) + 0.5) / 2 - 0.5), atol=0.5)
-    labels = rng.integers(0, 4, (1, 8, 8), dtype=np.uint8)
-    assert set(np.unique(window(labels, np.ones(2), 0.6, nearest=True))) <= set(np.unique(labels))
-
-
-def test_words_are_permuted_with_their_articles() -> None:
-    colours = {"orange": "red", "red": "orange"}
-    told = "pick up the toy made of an orange ring and two red cuboids"
-    assert renamed(told, colours) == "pick up the toy made of a red ring and two orange cuboids"
-    assert renamed(renamed(told, colours), colours) == told
-    assert renamed("pick up the mustard bottle", colours) == "pick up the mustard bottle"
-    step, = read_spec("reskin")
-    for seed in range(50):
-        drawn = step.see(SeenAs(Look()), AROUND, np.random.default_rng(seed)).colours
-        assert set(drawn) == set(drawn.values()) == set(COLOURS)
-        assert all(old != new for old, new in drawn.items())
+        step.check(Around(0, TWO_SIDES.names, TWO_SIDES.looks, ""))
 
 
 def test_an_object_is_put_where_its_own_grasp_is_the_hand_s() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,32 +21,9 @@ from toyshift.augment.telling import (
     round_trip,
     sentences,
 )
-from toyshift.core.arrays import Array
+from toyshift.augment.truths import BLUE_RING, MUG, RED_BALL, RED_CUBE
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError
 from toyshift.policies.instructions import Instructions
-
-RED_CUBE = SceneThing("red toy", "red toy made of a cuboid", ("red",), (0.5, 0.1), 0.04)
-RED_BALL = SceneThing("red toy", "red toy made of a sphere", ("red",), (0.5, -0.1), 0.05)
-BLUE_RING = SceneThing("blue toy", "blue toy made of a ring", ("blue",), (0.6, 0.0), 0.09)
-MUG = SceneThing("mug", "mug", (), (0.4, 0.0), 0.07)
-WORDS = (*"a blue cuboid left made mug of one".split(), *"pick red right ring sphere the toy up".split())  # noqa: SIM905
-
-
-def counted(told: Any) -> Array:
-    """Stands for MiniLM: sentences by their words."""
-    rows = np.array([[text.split().count(word) for word in WORDS] for text in told], np.float64) + 1e-9
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-
-def test_the_red_one_goes_where_two_are_red_and_stays_where_one_is() -> None:
-    scenes = [([RED_CUBE, RED_BALL, MUG], False), ([RED_CUBE, BLUE_RING, MUG], True), ([RED_CUBE], True)]
-    for things, kept in scenes:
-        assert round_trip("pick up the red one", phrases_of(things, "pick up the red one"), 0, counted) is kept
-    both = phrases_of([RED_CUBE, RED_BALL], "")
-    assert round_trip("pick up the red toy made of a cuboid", both, 0, counted)
-    assert not round_trip("pick up the red toy made of a sphere", both, 0, counted)  # it is another one's
-    told = f"pick up the {beside([RED_CUBE, RED_BALL, MUG], 0)}"
-    assert round_trip(told, phrases_of([RED_CUBE, RED_BALL, MUG], told), 0, counted)
 
 
 def test_the_real_encoder_keeps_what_is_the_target_s_alone() -> None:

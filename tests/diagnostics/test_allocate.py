@@ -20,42 +20,6 @@ from toyshift.diagnostics.allocate import EVEN, allocated, cell_of, mean, shares
 from toyshift.scripts.collect import Config, shares_of
 from toyshift.toys import load_objects
 
-ROUNDS, EACH, PLAYED = 3, 240, 60
-
-
-def learnt(how: str, unlearnable: bool, seed: int) -> Array:
-    """Success of a learner whose cells (8,) rise concavely with demonstrations, after three rounds of them."""
-    rng = np.random.default_rng(seed)
-    need, top = np.geomspace(8, 80, 8), np.full(8, 0.95)
-    if unlearnable:
-        top[-1] = 0.0
-    demos = np.full(8, EACH / 8.0)
-    before = None
-    for _ in range(ROUNDS - 1):
-        now = rng.binomial(PLAYED, top * (1 - np.exp(-demos / need))), np.full(8, PLAYED)
-        if how == "uniform":
-            share = np.full(8, 1 / 8)
-        else:
-            share = shares(*now, np.full(8, 0.98), before if how == "progress" else None)
-        demos, before = demos + EACH * share, now
-    return np.asarray(top * (1 - np.exp(-demos / need)))
-
-
-def test_regret_raises_the_mean_and_the_worst_cell() -> None:
-    found = {how: np.mean([learnt(how, False, s) for s in range(20)], axis=0) for how in ("uniform", "regret")}
-    assert found["regret"].mean() > found["uniform"].mean() + 0.01
-    assert found["regret"].min() > found["uniform"].min() + 0.1
-
-
-def test_what_did_not_rise_is_given_up() -> None:
-    kinds = ("uniform", "regret", "progress")
-    rest = {how: np.mean([learnt(how, True, s)[:-1] for s in range(20)], axis=0) for how in kinds}
-    assert rest["progress"].mean() > rest["regret"].mean() + 0.005  # less is poured into what cannot be learnt
-    now, before = (np.array([30, 5, 0]), np.full(3, 60)), (np.array([10, 5, 0]), np.full(3, 60))
-    after = shares(*now, np.full(3, 0.9), before)
-    assert after[1] == after[2] == pytest.approx(EVEN / 3)
-    assert after[0] == pytest.approx(1 - 2 * EVEN / 3)
-
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.floats(0.05, 0.95)), min_size=1, max_size=9))
 def test_shares_add_up_and_leave_no_cell_out(cells: list[tuple[int, int, float]]) -> None:

@@ -14,11 +14,11 @@ import pytest
 
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json
-from toyshift.diagnostics import measures
+from toyshift.core.truths import Truth
+from toyshift.diagnostics import measures, repair_truths
 from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Measure
 from toyshift.diagnostics.measuring import learning_truths
 from toyshift.diagnostics.measuring.planted import case_or_law, misses, rows_of
-from toyshift.diagnostics.measuring.self_test import Truth
 from toyshift.diagnostics.rows import write_rows
 from toyshift.scripts import diagnose
 from toyshift.scripts.cli import main as run
@@ -73,6 +73,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(diagnose, "MEASURES", rows)
     monkeypatch.setattr(measures, "CARDS", {})
+    monkeypatch.setattr(repair_truths, "repairs", dict)  # those have tests of their own
 
 
 @pytest.mark.usefixtures("own")

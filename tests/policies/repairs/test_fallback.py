@@ -16,27 +16,11 @@ from toyshift.policies import PolicyConfig, load_policy, train
 from toyshift.policies.act.bundle import _embedded
 from toyshift.policies.instructions import SENTENCE_SIZE, Instructions
 from toyshift.policies.training.training_data import TrainingData
-from toyshift.policies.unknown_names import in_general, is_unknown, threshold
+from toyshift.policies.unknown_names import in_general
 
 Make = Callable[..., Any]
 KNOWN = tuple(f"pick up the {colour} toy" for colour in ("blue", "green", "red", "yellow"))
 GENERAL = "pick up the object toy"
-
-
-def around(centre: np.ndarray, spread: float, count: int, seed: int) -> np.ndarray:
-    """Directions (count, 16) near one of them."""
-    found = centre + spread * np.random.default_rng(seed).standard_normal((count, 16))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
-
-
-def test_a_share_of_the_known_and_all_of_another_kind_count_as_unknown() -> None:
-    centre, other = np.eye(16)[0], np.eye(16)[1]
-    known = around(centre, 0.1, 400, 0)
-    least = threshold(known, 0.05)
-    fresh = [is_unknown(one, known, least) for one in around(centre, 0.1, 1000, 1)]
-    assert 0.02 < np.mean(fresh) < 0.09
-    assert all(is_unknown(one, known, least) for one in around(other, 0.1, 50, 2))
-    assert not any(is_unknown(one, known, least) for one in known)
 
 
 def test_what_sentences_have_in_common_is_told_of_an_object() -> None:

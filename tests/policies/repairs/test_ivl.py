@@ -10,27 +10,6 @@ from toyshift.policies.batch_keys import SETUP, bias_key, gain_key
 from toyshift.policies.repairs.ivl import instruments, ivl
 
 
-def fitted(g: float, alpha: float, covariance: float = 0.3, count: int = 40_000) -> float:
-    """The coefficient of a cue of variance 1 under added noise of deviation g, which is the instrument."""
-    rng = np.random.default_rng(0)
-    cue = rng.standard_normal(count)
-    label = covariance * cue + np.sqrt(1.0 - covariance**2) * rng.standard_normal(count)
-    noise = g * rng.standard_normal(count)
-    x, y, z = (torch.from_numpy(a).reshape(-1, 1) for a in (cue + noise, label, noise))
-
-    def loss(h: float) -> float:
-        return float(ivl(y - h * x, z, alpha))
-
-    low, middle, high = (loss(h) for h in (-1.0, 0.0, 1.0))  # a parabola in the coefficient
-    return (low - high) / (2.0 * (low - 2.0 * middle + high))
-
-
-@pytest.mark.parametrize(("g", "alpha"), [(0.5, 0.1), (0.5, 1.0), (1.0, 0.1), (1.0, 1.0), (0.5, 1e5)])
-def test_a_cue_keeps_what_the_closed_form_says(g: float, alpha: float) -> None:
-    predicted = 0.3 / (1.0 + g**2 + g**2 / alpha)  # of alpha -> infinity that of plain augmentation
-    assert fitted(g, alpha) == pytest.approx(predicted, abs=0.012)
-
-
 def test_it_is_anchor_regression() -> None:
     """gamma |P r|^2 + |(1 - P) r|^2 with gamma = (1 + alpha) / alpha, but for a factor."""
     rng = np.random.default_rng(1)

@@ -14,32 +14,6 @@ from toyshift.policies.repairs.median import median3, winsorised
 from toyshift.policies.training.training_run import Run
 
 
-def planted(parts: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A gradient that is common to all parts, and those parts, each with entries of its own beside it (disjoint)."""
-    rng = torch.Generator().manual_seed(0)
-    common = torch.randn(60, generator=rng)
-    own = torch.zeros(parts, 60)
-    for i in range(parts):
-        own[i, i::parts] = 10.0 * torch.randn(60 // parts if 60 % parts == 0 else len(own[i, i::parts]), generator=rng)
-    return common, common + own
-
-
-def test_the_median_is_the_common_part_and_the_mean_is_not() -> None:
-    common, parts = planted(3)
-    assert torch.equal(median3(*parts), common)
-    assert (parts.mean(dim=0) - common).abs().mean() > 1.0
-    assert torch.equal(median3(*parts), parts.median(dim=0).values)
-
-
-def test_winsorised_means_stop_at_the_next_entry() -> None:
-    values = torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [1e6]])
-    assert winsorised(values, 1).item() == pytest.approx((1 + 1 + 2 + 3 + 4 + 5 + 6 + 6) / 8)
-    values[-1] = 1e9  # moves nothing any more
-    assert winsorised(values, 1).item() == pytest.approx(28 / 8)
-    common, parts = planted(8)
-    assert (winsorised(parts, 1) - common).abs().max() < 1e-5
-
-
 def gradients_of(run: Run, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     run.optimizer.zero_grad(set_to_none=True)
     run.backward(batch)

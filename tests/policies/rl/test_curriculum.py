@@ -19,15 +19,6 @@ from toyshift.scripts.train_rl import env_maker
 THREE = "toys:train?n=3&seed=2"
 
 
-def test_the_worst_comes_most_often_and_what_is_unknown_is_dealt_out_evenly() -> None:
-    assert replay_shares("abcd", {}).tolist() == [0.25] * 4
-    found = replay_shares("abcd", {"a": 0.9, "b": 0.1, "c": 0.5})
-    ranks = np.array([1 / 3, 1, 1 / 2]) / (1 + 1 / 2 + 1 / 3)
-    assert found == pytest.approx([*(0.5 * ranks + 0.125), 0.125])
-    equal = replay_shares("abc", {"a": 0.5, "b": 0.5, "c": 1.0})
-    assert equal[0] == equal[1] > equal[2]
-
-
 @given(st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1), max_size=6))
 def test_chances_add_up_and_leave_nothing_out(success: dict[str, float]) -> None:
     found = replay_shares("abcdef", success)
