@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def test_who_has_no_interface_is_refused() -> None:
 def test_an_evaluation_asks_once_and_warns(
     policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
+    warnings.simplefilter("always")  # of both runs: equal ones of one place are told once a process
     asked = []
 
     def check(config: EvaluateConfig) -> object:
