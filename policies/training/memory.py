@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import platform
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,9 @@ from toyshift.core.errors import ToyShiftError
 from toyshift.policies.config import BACKBONE_NAMES
 from toyshift.policies.devices import choose_device
 from toyshift.policies.training.config import TrainConfig
+
+# glibc's mallopt: what it is told (malloc.h), how it begins, and what keeps all memory until it is told otherwise
+MALLOC_OPTIONS = ((-4, 65536, 0), (-1, 128 * 1024, 2**31 - 1))  # M_MMAP_MAX, M_TRIM_THRESHOLD
 
 
 class MemoryShortError(ToyShiftError, MemoryError):
@@ -46,6 +51,27 @@ def no_more_memory_than_there_is() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keeps what is freed inside a block for what comes next, and gives it back at its end; glibc only.
+
+    glibc asks the kernel for every tensor above 32 MiB and returns it when it is freed, so that each step of a training
+    would touch all of its pages for the first time: a tenth to a fifth of its time.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    try:
+        for option, _, kept in MALLOC_OPTIONS:
+            libc.mallopt(option, kept)
+        yield
+    finally:
+        for option, usual, _ in MALLOC_OPTIONS:
+            libc.mallopt(option, usual)
+        libc.malloc_trim(0)
+
+
+@contextlib.contextmanager
 def memory_advice(config: TrainConfig) -> Iterator[None]:
     """Turns running out of memory inside a block into an error that says which settings to lower.
 
@@ -55,7 +81,7 @@ def memory_advice(config: TrainConfig) -> Iterator[None]:
     device = choose_device(config.device).type
     try:
         # CUDA's address space is larger than any memory: there its own allocator says when it is full
-        with no_more_memory_than_there_is() if device == "cpu" else contextlib.nullcontext():
+        with no_more_memory_than_there_is() if device == "cpu" else contextlib.nullcontext(), freed_memory_kept():
             yield
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "can't allocate memory" not in str(error):

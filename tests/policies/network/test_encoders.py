@@ -84,7 +84,11 @@ def test_standardised_pixels_and_jitter(images: torch.Tensor) -> None:
     assert plain.max() <= 2.0
     gain, bias = torch.tensor([[0.5, 1.0, 2.0]]).repeat(3, 1), torch.tensor([0.0, 1.0, -1.0])
     expected = plain * gain[:, :, None, None] + bias[:, None, None, None]
-    torch.testing.assert_close(standardise(images, Jitter(gain, bias)), expected, rtol=1e-5, atol=1e-5)
+    numbers = images.float()
+    for seen in (standardise(images, Jitter(gain, bias)), standardise(numbers, Jitter(gain, bias))):
+        torch.testing.assert_close(seen, expected, rtol=1e-5, atol=1e-5)
+        assert seen.stride() == plain.stride(), "channels are not the innermost dimension"
+    assert torch.equal(numbers, images.float()), "jitter wrote into the images that it was given"
 
 
 def test_bad_sizes_and_names() -> None:

@@ -7,6 +7,8 @@ import functools
 import itertools
 import json
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from toyshift.policies import PolicyConfig, TrainConfig, checkpoints, load_polic
 from toyshift.policies.network.weights import load_network
 from toyshift.policies.provenance import NOBODY_KNOWS, trained_on
 from toyshift.policies.training.augmentation import augment, shifted
-from toyshift.policies.training.memory import MemoryShortError, memory_advice
+from toyshift.policies.training.memory import MemoryShortError, freed_memory_kept, memory_advice
 from toyshift.policies.training.optimisation import learning_rate
 from toyshift.policies.training.prefetch import Prefetch
 from toyshift.policies.training.training_data import TrainingData
@@ -381,6 +383,20 @@ def test_too_little_memory_names_what_to_lower(
         raise error
     with pytest.raises(RuntimeError, match="another"), memory_advice(big):
         raise RuntimeError("another")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left alone")
+def test_memory_that_a_step_frees_is_there_for_the_next() -> None:
+    def pages_of_a_step() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.zeros(2**24).add_(1.0)  # 64 MiB: 16384 pages, 32 where the kernel gives huge ones
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    with freed_memory_kept():
+        pages_of_a_step()
+        assert pages_of_a_step() < 10
+    assert pages_of_a_step() > 20, "memory is still kept"
+
 
 
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux only")
