@@ -50,6 +50,8 @@ DISPARITIES = (1 / 60, 1 / 20, *PAPER)
 class Config(StudyConfig, Learning, seeds=(1, MOST_SEEDS), trials=1):
     """Options of `toyshift study dsl`."""
 
+    only: tuple[str, ...] = ()
+    """Cells to run, with * for anything, e.g. "*-s1"."""
     factor: SeenFactor = "azimuth"
     """What the cue is."""
     disparities: tuple[float, ...] = DISPARITIES
@@ -75,7 +77,7 @@ def main(cfg: Config) -> dict[str, Any]:
 
     Example: toyshift study dsl --factor azimuth --out runs/dsl
     """
-    return DslStudy(cfg).conduct(cfg)
+    return DslStudy(cfg).conduct(cfg, cfg.only)
 
 
 class DslStudy(Study):
