@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # as `envs.control.kinematics` has them; tests hold both to one another
 ITERATIONS, DAMPING, MAX_STEP, POSTURE_GAIN = 3, 1e-4, 0.3, 0.05
 REMEMBERED = 4  # places of the joints; a control step asks for the same few again and again
+Six = tuple[float, float, float, float, float, float]
 
 
 class ChainFrames(NamedTuple):
@@ -31,7 +32,7 @@ class ChainFrames(NamedTuple):
         rotation: of the hand (3, 3), by rows.
     """
 
-    joints: list[tuple[float, ...]]
+    joints: list[Six]
     position: Triple
     rotation: Rows
 
@@ -150,7 +151,7 @@ class ChainKinematics:
         found.pop()  # the hand's
         return ChainFrames(found, (px, py, pz), ((xx, yx, zx), (xy, yy, zy), (xz, yz, zz)))
 
-    def _slopes(self, frames: ChainFrames) -> list[tuple[float, ...]]:
+    def _slopes(self, frames: ChainFrames) -> list[Six]:
         """Returns the hand's linear and angular velocity by each joint's: (n, 6), the Jacobian by columns."""
         (x, y, z), slopes = frames.position, []
         for (ax, ay, az, px, py, pz), slides in zip(frames.joints, self._slides, strict=True):
@@ -187,9 +188,7 @@ def _linked(
     return turns[0], [_Link(*link, turn, slide) for link, turn, slide in ways]
 
 
-def _weights(
-    slopes: Sequence[tuple[float, ...]], posture: Sequence[float], error: Sequence[float], damping: float
-) -> tuple[float, float, float, float, float, float]:
+def _weights(slopes: Sequence[Six], posture: Sequence[float], error: Sequence[float], damping: float) -> Six:
     """Solves (J J^T + damping) weights = error - J posture for a Jacobian J of which `slopes` (n, 6) are the columns.
 
     By L D L^T, with damping positive, so no pivot is zero. LAPACK wakes threads for six equations, which takes

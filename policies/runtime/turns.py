@@ -56,3 +56,9 @@ def product(left: Rows, columns: Rows) -> Rows:
     (a, b, c), (d, e, f), (g, h, i) = columns
     one, two, three = ((x * a + y * b + z * c, x * d + y * e + z * f, x * g + y * h + z * i) for x, y, z in left)
     return one, two, three
+
+
+def transposed(rows: Rows) -> Rows:
+    """The columns of a matrix (3, 3) that is given by its rows."""
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return (a, d, g), (b, e, h), (c, f, i)
