@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # as `envs.control.kinematics` has them; tests hold both to one another
 ITERATIONS, DAMPING, MAX_STEP, POSTURE_GAIN = 3, 1e-4, 0.3, 0.05
-REMEMBERED = 4  # places of the joints; a control step asks for the same few again and again
+REMEMBERED = 64  # places of the joints; a control step asks for the same few again and again
 Six = tuple[float, float, float, float, float, float]
 
 
@@ -70,7 +70,7 @@ class ChainKinematics:
         self.low, self.high = np.array([(joint.low, joint.high) for joint in joints]).T
         self._ways = [(float(joint.low), float(joint.high)) for joint in joints]
         self._home = np.asarray(home, np.float64).tolist()
-        self._known: dict[tuple[float, ...], ChainFrames] = {}  # by joint positions, the oldest first
+        self._known: dict[tuple[float, ...], ChainFrames] = {}  # by joint positions
 
     def forward(self, joints: Array) -> tuple[Array, Array]:
         """Returns the hand's position (3,) [m] and rotation (3, 3) in the robot's base frame.
@@ -121,12 +121,12 @@ class ChainKinematics:
         return joints
 
     def _frames(self, joints: tuple[float, ...]) -> ChainFrames:
-        known = self._known
-        frames = known.get(joints)
+        frames = self._known.get(joints)
         if frames is None:
             frames = self._computed(joints)
-            # a new dict, for other threads may be reading the old one
-            self._known = dict([*known.items(), (joints, frames)][-REMEMBERED:])
+            if len(self._known) >= REMEMBERED:  # cheaper than to look for the oldest
+                self._known = {}
+            self._known[joints] = frames
         return frames
 
     def _computed(self, joints: tuple[float, ...]) -> ChainFrames:

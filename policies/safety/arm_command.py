@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from toyshift.core.arrays import Array, Float32
@@ -25,13 +27,22 @@ class ArmCommand:
     """
 
     def __init__(self, arm: ArmChain, contract: ActionContract, allowed: Allowed) -> None:
-        self._chain, self.mode = arm.kinematics, contract.mode
-        self._points = allowed.points.tolist()
-        self._box = list(zip(allowed.box_low.tolist(), allowed.box_high.tolist(), strict=True))  # by axis
+        self._chain, self.mode, self._allowed = arm.kinematics, contract.mode, allowed
         if self.mode.startswith("eef") and len(arm.joints) < POSE:
             told = f"arm {arm.robot} has {len(arm.joints)} joints, too few for any pose"
             remedy = "train it on demonstrations of `toyshift collect --action-mode joint_pos`"
             raise ContractError(f"{told}, and hand motions ({self.mode}) are simulated for it only: {remedy}")
+
+    @functools.cached_property
+    def _points(self) -> list[Triple]:
+        """Points of the hand's frame that stay in the box, in plain numbers."""
+        points: list[Triple] = self._allowed.points.tolist()
+        return points
+
+    @functools.cached_property
+    def _box(self) -> list[tuple[float, float]]:
+        """Where the box begins and ends, by axis of the base frame."""
+        return list(zip(self._allowed.box_low.tolist(), self._allowed.box_high.tolist(), strict=True))
 
     def target(self, values: Array, joints: Array) -> tuple[Array, bool]:
         """Returns the joint positions (n,) that an action asks for, and whether its pose was kept in the box for that.
