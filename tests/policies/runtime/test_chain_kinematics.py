@@ -63,7 +63,8 @@ def test_the_hand_comes_to_where_it_was_told_to_go(seed: int) -> None:
     chain, _, _ = chain_of(seed)
     start = np.random.default_rng(seed).uniform(-0.4, 0.4, 8)
     position, rotation = chain.forward(start)
-    wanted, turned = position + np.array([0.01, -0.02, 0.01]), rotvec_to_matrix(np.array([0.02, -0.03, 0.01])) @ rotation
+    wanted = position + np.array([0.01, -0.02, 0.01])
+    turned = rotvec_to_matrix(np.array([0.02, -0.03, 0.01])) @ rotation
     joints = start
     for _ in range(30):
         joints = chain.solve(joints, wanted, turned)
