@@ -1,0 +1,123 @@
+"""Corners of a ChArUco board in an image: each is laid where the board, drawn as it should look there, fits best.
+
+OpenCV finds the markers, and from them where the board lies. A corner's square and its parts of the markers are then
+drawn as that place lets them look, and moved until they fit (Lucas and Kanade, 1981): so nothing that is known to be
+there is taken for the corner's edges, as it is by a search for edges in boards that are seen from the side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toyshift.core.arrays import Array, Float32, Image
+
+if TYPE_CHECKING:
+    from toyshift.policies.cameras.board import CharucoBoard
+
+ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
+SAMPLES = 3  # of the drawn board per pixel and axis
+SOFT = 0.7  # blur of both before they are compared [pixels]
+ROUNDS, MOVES = 4, 3  # how often the board is drawn anew, and corners are moved each time
+FITS = 0.8  # share of the variance around a corner that the drawn board must explain
+FARTHEST = 3.0  # from where the board puts a corner [pixels]
+FEWEST_PIXELS = 16  # around a corner
+
+
+def corners_of(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Float32]:
+    """Returns what is seen of a board: points in its frame (n, 3) [m] and pixels (n, 2).
+
+    Args:
+        cv2: OpenCV.
+        image: (H, W, 3).
+        board: what is looked for.
+    """
+    none = np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    plane = _rough(cv2, grey, board)
+    if plane is None:
+        return none
+    soft = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SOFT)
+    columns, rows = np.meshgrid(np.arange(1, board.columns), np.arange(1, board.rows))
+    points = np.stack([columns.ravel(), rows.ravel()], axis=1) * board.square  # (n, 2)
+    for _ in range(ROUNDS):
+        pixels, fits = _fitted(cv2, soft, board, plane, points)
+        if fits.sum() < 4:
+            return none
+        plane, _ = cv2.findHomography(points[fits], pixels[fits], cv2.LMEDS)
+        if plane is None:  # all in one line: they tell no plane
+            return none
+    found = np.concatenate([points, np.zeros((len(points), 1))], axis=1)[fits]
+    return found.astype(np.float32), pixels[fits].astype(np.float32)
+
+
+def through(plane: Array, points: Array) -> Array:
+    """Returns where a homography (3, 3) leads points (..., 2)."""
+    there = points @ plane[:, :2].T + plane[:, 2]
+    return np.asarray(there[..., :2] / there[..., 2:])
+
+
+def _rough(cv2: Any, grey: Any, board: CharucoBoard) -> Array | None:
+    """Returns the homography (3, 3) from the board's plane [m] to pixels that the markers' corners tell."""
+    pattern = board.pattern(cv2)
+    times = ENLARGED if max(grey.shape) < LARGE else 1  # small markers are found more often
+    large = cv2.resize(grey, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    _, _, markers, numbers = cv2.aruco.CharucoDetector(pattern).detectBoard(large)
+    if numbers is None or len(numbers) < 2:
+        return None
+    places = dict(zip(np.ravel(pattern.getIds()).tolist(), pattern.getObjPoints(), strict=True))
+    known = [(places[n], marker) for n, marker in zip(np.ravel(numbers).tolist(), markers, strict=True) if n in places]
+    points = np.concatenate([np.asarray(place)[:, :2] for place, _ in known])
+    pixels = np.concatenate([(marker.reshape(-1, 2) + 0.5) / times for _, marker in known])
+    plane, _ = cv2.findHomography(points, pixels, cv2.LMEDS)
+    return plane
+
+
+def _fitted(cv2: Any, soft: Array, board: CharucoBoard, plane: Array, points: Array) -> tuple[Array, Any]:
+    """Returns where corners fit best (n, 2) [pixels], and which do (n,)."""
+    height, width = soft.shape
+    expected = through(plane, points)
+    ends = through(plane, np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * board.size)
+    low = np.maximum(np.floor(ends.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(ends.max(axis=0)).astype(int), (width, height))
+    if not (low < high).all():
+        return expected, np.zeros(len(points), bool)
+    drawn = cv2.GaussianBlur(_drawn(cv2, board, plane, low, high), (0, 0), SOFT)
+    down, across = np.gradient(drawn)
+    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True))), axis=2) + 0.5  # (h, w, 2)
+    nearest = np.rint(through(np.linalg.inv(plane), grid) / board.square)  # the corner that each pixel belongs to
+    found, fits = expected.copy(), np.zeros(len(points), bool)
+    for i, point in enumerate(points):
+        mine = (nearest == np.rint(point / board.square)).all(axis=2)
+        if mine.sum() < FEWEST_PIXELS:
+            continue
+        looks = np.stack([drawn[mine], np.ones(mine.sum()), across[mine], down[mine]], axis=1)
+        places = grid[mine]
+        move, fit = np.zeros(2), 0.0
+        for _ in range(MOVES):
+            where = (places + move - 0.5).astype(np.float32)
+            seen = cv2.remap(soft, where[:, :1], where[:, 1:], cv2.INTER_CUBIC).ravel()
+            weights = np.linalg.lstsq(looks, seen, rcond=None)[0]
+            if not weights[0] > 0:
+                break
+            move = move - weights[2:] / weights[0]
+            if np.abs(move).max() > FARTHEST:
+                break
+            fit = 1.0 - float(np.var(seen - looks @ weights) / max(np.var(seen), 1.0))
+        else:
+            found[i], fits[i] = expected[i] + move, fit >= FITS
+    return found, fits
+
+
+def _drawn(cv2: Any, board: CharucoBoard, plane: Array, low: Array, high: Array) -> Array:
+    """Returns the board as it looks in a part of an image, pixels `low` to `high`, x and y."""
+    size = (high - low) * SAMPLES
+    lengths = np.linalg.norm(np.diff(through(plane, np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * board.size), axis=0), axis=1)
+    side = int(np.clip(SAMPLES * lengths.max() / max(board.columns, board.rows), 12, 200))
+    pattern = board.drawn(side)[..., 0].astype(np.float32)
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV counts from the middle of the first pixel
+    part = np.array([[SAMPLES, 0, -SAMPLES * low[0]], [0, SAMPLES, -SAMPLES * low[1]], [0, 0, 1.0]])
+    whole = np.linalg.inv(half) @ part @ plane @ np.diag([board.square / side, board.square / side, 1.0]) @ half
+    fine = cv2.warpPerspective(pattern, whole, tuple(size.tolist()), flags=cv2.INTER_LINEAR, borderValue=255)
+    return np.asarray(cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA))
