@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
 SAMPLES = 3  # of the drawn board per pixel and axis
+SIDES = 12, 18, 24, 36, 60, 90, 180  # of drawn squares [pixels]: OpenCV lays markers on whole ones, the last is averaged
 SOFT = 0.7  # blur of both before they are compared [pixels]
-ROUNDS, MOVES = 4, 3  # how often the board is drawn anew, and corners are moved each time
+ROUNDS, MOVES = 3, 3  # how often the board is drawn anew, and corners are moved each time
 FITS = 0.8  # share of the variance around a corner that the drawn board must explain
 FARTHEST = 3.0  # from where the board puts a corner [pixels]
 FEWEST_PIXELS = 16  # around a corner
@@ -39,10 +40,11 @@ def corners_of(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Fl
     if plane is None:
         return none
     soft = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), SOFT)
+    pattern = board.drawn(SIDES[-1])[..., 0]
     columns, rows = np.meshgrid(np.arange(1, board.columns), np.arange(1, board.rows))
     points = np.stack([columns.ravel(), rows.ravel()], axis=1) * board.square  # (n, 2)
     for _ in range(ROUNDS):
-        pixels, fits = _fitted(cv2, soft, board, plane, points)
+        pixels, fits = _fitted(cv2, soft, pattern, board, plane, points)
         if fits.sum() < 4:
             return none
         plane, _ = cv2.findHomography(points[fits], pixels[fits], cv2.LMEDS)
@@ -74,7 +76,9 @@ def _rough(cv2: Any, grey: Any, board: CharucoBoard) -> Array | None:
     return plane
 
 
-def _fitted(cv2: Any, soft: Array, board: CharucoBoard, plane: Array, points: Array) -> tuple[Array, Any]:
+def _fitted(
+    cv2: Any, soft: Array, pattern: Array, board: CharucoBoard, plane: Array, points: Array
+) -> tuple[Array, Any]:
     """Returns where corners fit best (n, 2) [pixels], and which do (n,)."""
     height, width = soft.shape
     expected = through(plane, points)
@@ -83,22 +87,25 @@ def _fitted(cv2: Any, soft: Array, board: CharucoBoard, plane: Array, points: Ar
     high = np.minimum(np.ceil(ends.max(axis=0)).astype(int), (width, height))
     if not (low < high).all():
         return expected, np.zeros(len(points), bool)
-    drawn = cv2.GaussianBlur(_drawn(cv2, board, plane, low, high), (0, 0), SOFT)
+    drawn = cv2.GaussianBlur(_drawn(cv2, pattern, board, plane, low, high), (0, 0), SOFT)
     down, across = np.gradient(drawn)
-    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True))), axis=2) + 0.5  # (h, w, 2)
-    nearest = np.rint(through(np.linalg.inv(plane), grid) / board.square)  # the corner that each pixel belongs to
+    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True))), axis=2).reshape(-1, 2) + 0.5
+    column, row = np.rint(through(np.linalg.inv(plane), grid) / board.square).T  # of the corner next to each pixel
+    inner = (column > 0) & (column < board.columns) & (row > 0) & (row < board.rows)
+    nearest = np.where(inner, column - 1 + (row - 1) * (board.columns - 1), -1)  # as `points` are ordered
+    looks_there = np.stack([drawn, np.ones_like(drawn), across, down], axis=2).reshape(-1, 4)
     found, fits = expected.copy(), np.zeros(len(points), bool)
-    for i, point in enumerate(points):
-        mine = (nearest == np.rint(point / board.square)).all(axis=2)
-        if mine.sum() < FEWEST_PIXELS:
+    for i in range(len(points)):
+        mine = np.flatnonzero(nearest == i)
+        if len(mine) < FEWEST_PIXELS:
             continue
-        looks = np.stack([drawn[mine], np.ones(mine.sum()), across[mine], down[mine]], axis=1)
-        places = grid[mine]
+        looks = looks_there[mine]
+        places, solve = grid[mine], np.linalg.pinv(looks)
         move, fit = np.zeros(2), 0.0
         for _ in range(MOVES):
             where = (places + move - 0.5).astype(np.float32)
             seen = cv2.remap(soft, where[:, :1], where[:, 1:], cv2.INTER_CUBIC).ravel()
-            weights = np.linalg.lstsq(looks, seen, rcond=None)[0]
+            weights = solve @ seen
             if not weights[0] > 0:
                 break
             move = move - weights[2:] / weights[0]
@@ -110,14 +117,16 @@ def _fitted(cv2: Any, soft: Array, board: CharucoBoard, plane: Array, points: Ar
     return found, fits
 
 
-def _drawn(cv2: Any, board: CharucoBoard, plane: Array, low: Array, high: Array) -> Array:
+def _drawn(cv2: Any, pattern: Array, board: CharucoBoard, plane: Array, low: Array, high: Array) -> Array:
     """Returns the board as it looks in a part of an image, pixels `low` to `high`, x and y."""
     size = (high - low) * SAMPLES
     lengths = np.linalg.norm(np.diff(through(plane, np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * board.size), axis=0), axis=1)
-    side = int(np.clip(SAMPLES * lengths.max() / max(board.columns, board.rows), 12, 200))
-    pattern = board.drawn(side)[..., 0].astype(np.float32)
+    wanted = SAMPLES * lengths.max() / max(board.columns, board.rows)
+    side = next(side for side in SIDES if side >= min(wanted, SIDES[-1]))
+    shape = board.columns * side, board.rows * side
+    pattern = cv2.resize(pattern, shape, interpolation=cv2.INTER_AREA)
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV counts from the middle of the first pixel
     part = np.array([[SAMPLES, 0, -SAMPLES * low[0]], [0, SAMPLES, -SAMPLES * low[1]], [0, 0, 1.0]])
     whole = np.linalg.inv(half) @ part @ plane @ np.diag([board.square / side, board.square / side, 1.0]) @ half
     fine = cv2.warpPerspective(pattern, whole, tuple(size.tolist()), flags=cv2.INTER_LINEAR, borderValue=255)
-    return np.asarray(cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(fine.astype(np.float32), tuple((high - low).tolist()), interpolation=cv2.INTER_AREA))
