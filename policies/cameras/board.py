@@ -20,15 +20,12 @@ from toyshift.policies.opencv import opencv
 from toyshift.policies.runtime.framing import Lens
 
 WHAT = "the camera check"
-ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
-SOFT = 0.7  # blur before corners are refined [pixels]: without, they stick to the middle and edge of pixels
-SLIPPED = 0.5  # from where the other corners put one [pixels], beyond which it may have slipped
-FREE = 0.9  # share of the free box around a corner that is looked at
 FEWEST = 8  # corners from which a pose is told
 MOST_CORNERS = 50  # markers of the dictionary
 FOCAL_OFF = 0.01  # relative standard deviation of the focal length, above which the images do not tell it
 LEAST_IMAGES = 3  # of a board, to tell the lens: of one board that faces the camera nobody knows how far it is
 LEAST_TILT = 15.0  # of at least one board against the image [deg]
+UNCERTAIN = 0.001, 0.15  # standard deviations of a camera's place [m] and turn [deg]: half of what it may be off
 LEAST_OFF = 0.05  # of corners [pixels], however well they fit
 CENTRE_FROM = 4  # images from which on the principal point is estimated too
 
@@ -196,6 +193,12 @@ def pose_spread(seen: SeenBoard, lens: Lens, pose: Array, error: float) -> tuple
     spread = np.linalg.inv(slopes[:, :6].T @ slopes[:, :6]) * max(error, LEAST_OFF) ** 2 / 2  # by axis of the image
     shares = (place @ spread @ place.T, angles @ spread[:3, :3] @ angles.T)
     return float(np.sqrt(np.trace(shares[0]))), float(np.sqrt(np.trace(shares[1])))
+
+
+def tells_little(place: float, turn: float) -> bool:
+    """Whether a pose with these standard deviations, as of `pose_spread`, may be off by more than 2 mm or 0.3 degrees.
+    """
+    return place > UNCERTAIN[0] or float(np.degrees(turn)) > UNCERTAIN[1]
 
 
 def board_on_table(x: float, y: float, z: float, yaw: float) -> Array:

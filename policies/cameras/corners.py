@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
 SAMPLES = 3  # of the drawn board per pixel and axis
-SIDES = 12, 18, 24, 36, 60, 90, 180  # of drawn squares [pixels]: OpenCV lays markers on whole ones, the last is averaged
+SIDES = 12, 18, 24, 36, 60, 90, 180  # of a drawn square [pixels]: averaged from the last, as markers lie on whole ones
 SOFT = 0.7  # blur of both before they are compared [pixels]
 ROUNDS, MOVES = 3, 3  # how often the board is drawn anew, and corners are moved each time
 FITS = 0.8  # share of the variance around a corner that the drawn board must explain
+CONTRAST = 3.0  # standard deviation of the grey around a corner, below which nothing is seen there [of 255]
 FARTHEST = 3.0  # from where the board puts a corner [pixels]
 FEWEST_PIXELS = 16  # around a corner
 
@@ -72,12 +73,12 @@ def _rough(cv2: Any, grey: Any, board: CharucoBoard) -> Array | None:
     known = [(places[n], marker) for n, marker in zip(np.ravel(numbers).tolist(), markers, strict=True) if n in places]
     points = np.concatenate([np.asarray(place)[:, :2] for place, _ in known])
     pixels = np.concatenate([(marker.reshape(-1, 2) + 0.5) / times for _, marker in known])
-    plane, _ = cv2.findHomography(points, pixels, cv2.LMEDS)
-    return plane
+    found: Array | None = cv2.findHomography(points, pixels, cv2.LMEDS)[0]
+    return found
 
 
 def _fitted(
-    cv2: Any, soft: Array, pattern: Array, board: CharucoBoard, plane: Array, points: Array
+    cv2: Any, soft: Array, pattern: Image, board: CharucoBoard, plane: Array, points: Array
 ) -> tuple[Array, Any]:
     """Returns where corners fit best (n, 2) [pixels], and which do (n,)."""
     height, width = soft.shape
@@ -89,39 +90,49 @@ def _fitted(
         return expected, np.zeros(len(points), bool)
     drawn = cv2.GaussianBlur(_drawn(cv2, pattern, board, plane, low, high), (0, 0), SOFT)
     down, across = np.gradient(drawn)
-    grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True))), axis=2).reshape(-1, 2) + 0.5
+    columns, rows = np.meshgrid(np.arange(low[0], high[0]) + 0.5, np.arange(low[1], high[1]) + 0.5)
+    grid = np.stack([columns.ravel(), rows.ravel()], axis=1)  # middles of the pixels (m, 2)
+    looks = np.stack([drawn, np.ones_like(drawn), across, down], axis=2).reshape(-1, 4)
     column, row = np.rint(through(np.linalg.inv(plane), grid) / board.square).T  # of the corner next to each pixel
     inner = (column > 0) & (column < board.columns) & (row > 0) & (row < board.rows)
     nearest = np.where(inner, column - 1 + (row - 1) * (board.columns - 1), -1)  # as `points` are ordered
-    looks_there = np.stack([drawn, np.ones_like(drawn), across, down], axis=2).reshape(-1, 4)
     found, fits = expected.copy(), np.zeros(len(points), bool)
     for i in range(len(points)):
         mine = np.flatnonzero(nearest == i)
-        if len(mine) < FEWEST_PIXELS:
-            continue
-        looks = looks_there[mine]
-        places, solve = grid[mine], np.linalg.pinv(looks)
-        move, fit = np.zeros(2), 0.0
-        for _ in range(MOVES):
-            where = (places + move - 0.5).astype(np.float32)
-            seen = cv2.remap(soft, where[:, :1], where[:, 1:], cv2.INTER_CUBIC).ravel()
-            weights = solve @ seen
-            if not weights[0] > 0:
-                break
-            move = move - weights[2:] / weights[0]
-            if np.abs(move).max() > FARTHEST:
-                break
-            fit = 1.0 - float(np.var(seen - looks @ weights) / max(np.var(seen), 1.0))
-        else:
-            found[i], fits[i] = expected[i] + move, fit >= FITS
+        if len(mine) >= FEWEST_PIXELS:
+            move, fits[i] = _moved(cv2, soft, looks[mine], grid[mine])
+            found[i] += move
     return found, fits
 
 
-def _drawn(cv2: Any, pattern: Array, board: CharucoBoard, plane: Array, low: Array, high: Array) -> Array:
+def _moved(cv2: Any, soft: Array, looks: Array, places: Array) -> tuple[Array, bool]:
+    """Returns by how much what was drawn is to be moved to fit best (2,) [pixels], and whether it fits.
+
+    Args:
+        soft: image (H, W).
+        looks: of pixels (m, 4): the drawn grey, 1, and the slopes of the grey along x and y. What is seen is taken for
+            gain * grey + offset; moved by d, the grey is less by d times its slopes.
+        places: of their middles (m, 2).
+    """
+    solve, move = np.linalg.pinv(looks), np.zeros(2)
+    for _ in range(MOVES):
+        where = (places + move - 0.5).astype(np.float32)
+        seen = cv2.remap(soft, where[:, :1], where[:, 1:], cv2.INTER_CUBIC).ravel()
+        weights = solve @ seen
+        if not weights[0] > 0:
+            return move, False
+        move = move - weights[2:] / weights[0]
+        if np.abs(move).max() > FARTHEST:
+            return move, False
+    spread = float(seen.std())
+    return move, spread > CONTRAST and float((seen - looks @ weights).var()) < (1.0 - FITS) * spread**2
+
+
+def _drawn(cv2: Any, pattern: Image, board: CharucoBoard, plane: Array, low: Array, high: Array) -> Array:
     """Returns the board as it looks in a part of an image, pixels `low` to `high`, x and y."""
     size = (high - low) * SAMPLES
-    lengths = np.linalg.norm(np.diff(through(plane, np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * board.size), axis=0), axis=1)
-    wanted = SAMPLES * lengths.max() / max(board.columns, board.rows)
+    ends = through(plane, np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * board.size)
+    wanted = SAMPLES * np.linalg.norm(np.diff(ends, axis=0), axis=1).max() / max(board.columns, board.rows)
     side = next(side for side in SIDES if side >= min(wanted, SIDES[-1]))
     shape = board.columns * side, board.rows * side
     pattern = cv2.resize(pattern, shape, interpolation=cv2.INTER_AREA)
