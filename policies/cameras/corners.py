@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from toyshift.policies.cameras.board import CharucoBoard
 
 ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
+MOST = 2000  # pixels of a side that are worth looking at: larger images are reduced
 SAMPLES = 3  # of the drawn board per pixel and axis
 SIDES = 12, 18, 24, 36, 60, 90, 180  # of a drawn square [pixels]: averaged from the last, as markers lie on whole ones
 SOFT = 0.7  # blur of both before they are compared [pixels]
@@ -24,7 +25,7 @@ ROUNDS, MOVES = 3, 3  # how often the board is drawn anew, and corners are moved
 FITS = 0.8  # share of the variance around a corner that the drawn board must explain
 CONTRAST = 3.0  # standard deviation of the grey around a corner, below which nothing is seen there [of 255]
 FARTHEST = 3.0  # from where the board puts a corner [pixels]
-FEWEST_PIXELS = 16  # around a corner
+FEWEST_PIXELS, ENOUGH_PIXELS = 16, 10_000  # around a corner
 
 
 def corners_of(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Float32]:
@@ -37,6 +38,11 @@ def corners_of(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Fl
     """
     none = np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    whole = np.array([grey.shape[1], grey.shape[0]])
+    if whole.max() > MOST:
+        small = np.rint(whole * (MOST / whole.max())).astype(int)
+        grey = cv2.resize(grey, tuple(small.tolist()), interpolation=cv2.INTER_AREA)
+    scale = whole / (grey.shape[1], grey.shape[0])
     plane = _rough(cv2, grey, board)
     if plane is None:
         return none
@@ -52,7 +58,7 @@ def corners_of(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Fl
         if plane is None:  # all in one line: they tell no plane
             return none
     found = np.concatenate([points, np.zeros((len(points), 1))], axis=1)[fits]
-    return found.astype(np.float32), pixels[fits].astype(np.float32)
+    return found.astype(np.float32), (pixels[fits] * scale).astype(np.float32)
 
 
 def through(plane: Array, points: Array) -> Array:
@@ -84,9 +90,11 @@ def _fitted(
     height, width = soft.shape
     expected = through(plane, points)
     ends = through(plane, np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * board.size)
-    low = np.maximum(np.floor(ends.min(axis=0)).astype(int), 0)
-    high = np.minimum(np.ceil(ends.max(axis=0)).astype(int), (width, height))
-    if not (low < high).all():
+    if not np.isfinite(ends).all():
+        return expected, np.zeros(len(points), bool)
+    low = np.maximum(np.floor(ends.min(axis=0).clip(-1, 1 << 20)).astype(int), 0)
+    high = np.minimum(np.ceil(ends.max(axis=0).clip(-1, 1 << 20)).astype(int), (width, height))
+    if not (low + 1 < high).all():
         return expected, np.zeros(len(points), bool)
     drawn = cv2.GaussianBlur(_drawn(cv2, pattern, board, plane, low, high), (0, 0), SOFT)
     down, across = np.gradient(drawn)
@@ -100,6 +108,7 @@ def _fitted(
     for i in range(len(points)):
         mine = np.flatnonzero(nearest == i)
         if len(mine) >= FEWEST_PIXELS:
+            mine = mine[:: 1 + len(mine) // ENOUGH_PIXELS]
             move, fits[i] = _moved(cv2, soft, looks[mine], grid[mine])
             found[i] += move
     return found, fits

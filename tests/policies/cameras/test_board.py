@@ -120,6 +120,14 @@ def test_the_spread_of_a_pose_is_that_of_poses_from_noisy_corners(pinhole, look_
     np.testing.assert_allclose(np.mean(told, axis=0), measured, rtol=0.15)
 
 
+def test_large_images_are_reduced_and_corners_stay_where_they_are():
+    side, edge = 360, 90
+    image = np.pad(BOARD.drawn(side), ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
+    seen = seen_board(image, BOARD, "it")
+    np.testing.assert_allclose(seen.pixels, seen.board_points[:, :2] / BOARD.square * side + edge, atol=0.1)
+    assert len(seen.pixels) == BOARD.corners
+
+
 def test_corners_in_one_line_are_too_few(pinhole):
     image = np.pad(BOARD.drawn(40), ((60, 60), (60, 60), (0, 0)), constant_values=255)
     image[60 + 2 * 40 :] = 128  # two rows of squares are left
