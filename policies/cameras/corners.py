@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toyshift.policies.cameras.board import CharucoBoard
 
 ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
-MOST = 2000  # pixels of a side that are worth looking at: larger images are reduced
+MOST = 1400  # pixels of a side that are worth looking at: larger images are reduced
 SAMPLES = 3  # of the drawn board per pixel and axis
 SIDES = 12, 18, 24, 36, 60, 90, 180  # of a drawn square [pixels]: averaged from the last, as markers lie on whole ones
 SOFT = 0.7  # blur of both before they are compared [pixels]

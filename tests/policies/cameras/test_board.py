@@ -121,7 +121,7 @@ def test_the_spread_of_a_pose_is_that_of_poses_from_noisy_corners(pinhole, look_
 
 
 def test_large_images_are_reduced_and_corners_stay_where_they_are():
-    side, edge = 360, 90
+    side, edge = 270, 90
     image = np.pad(BOARD.drawn(side), ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
     seen = seen_board(image, BOARD, "it")
     np.testing.assert_allclose(seen.pixels, seen.board_points[:, :2] / BOARD.square * side + edge, atol=0.1)
