@@ -15,19 +15,17 @@ import numpy as np
 
 from toyshift.core.arrays import Array, Float32, Image
 from toyshift.core.errors import ConfigError
+from toyshift.policies.cameras.corners import corners_of
 from toyshift.policies.opencv import opencv
 from toyshift.policies.runtime.framing import Lens
 
 WHAT = "the camera check"
-ENLARGED, LARGE = 3, 1400  # times, and the side of images that are large enough as they are [pixels]
-SOFT = 0.7  # blur before corners are refined [pixels]: without, they stick to the middle and edge of pixels
-SLIPPED = 0.5  # from where the other corners put one [pixels], beyond which it may have slipped
-FREE = 0.9  # share of the free box around a corner that is looked at
 FEWEST = 8  # corners from which a pose is told
 MOST_CORNERS = 50  # markers of the dictionary
 FOCAL_OFF = 0.01  # relative standard deviation of the focal length, above which the images do not tell it
 LEAST_IMAGES = 3  # of a board, to tell the lens: of one board that faces the camera nobody knows how far it is
 LEAST_TILT = 15.0  # of at least one board against the image [deg]
+UNCERTAIN = 0.001, 0.15  # standard deviations of a camera's place [m] and turn [deg]: half of what it may be off
 LEAST_OFF = 0.05  # of corners [pixels], however well they fit
 CENTRE_FROM = 4  # images from which on the principal point is estimated too
 
@@ -63,14 +61,15 @@ class CharucoBoard:
         """Number of inner corners, which are what is measured."""
         return (self.columns - 1) * (self.rows - 1)
 
-    def _cv(self, cv2: Any) -> Any:
+    def pattern(self, cv2: Any) -> Any:
+        """Returns OpenCV's board."""
         words = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_50)
         return cv2.aruco.CharucoBoard((self.columns, self.rows), self.square, self.marker, words)
 
     def drawn(self, side: int) -> Image:
         """Returns the pattern as an image (H, W, 3), without a margin; `side` is a square's [pixels]."""
         cv2 = opencv(WHAT)
-        grey = self._cv(cv2).generateImage((self.columns * side, self.rows * side), marginSize=0, borderBits=1)
+        grey = self.pattern(cv2).generateImage((self.columns * side, self.rows * side), marginSize=0, borderBits=1)
         return np.repeat(np.asarray(grey, dtype=np.uint8)[..., None], 3, axis=2)
 
 
@@ -101,67 +100,15 @@ def seen_board(image: Image, board: CharucoBoard, where: str) -> SeenBoard:
         ConfigError: it shows fewer than FEWEST inner corners, or the image is mirrored.
     """
     cv2 = opencv(WHAT)
-    found = _corners(cv2, image, board)
+    found = corners_of(cv2, image, board)
     if len(found[0]) < FEWEST:
-        mirrored = len(_corners(cv2, np.ascontiguousarray(image[:, ::-1]), board)[0])
+        mirrored = len(corners_of(cv2, np.ascontiguousarray(image[:, ::-1]), board)[0])
         if mirrored >= FEWEST:
             raise ConfigError(f"{where} is mirrored: its mirror image shows the board; switch the mirroring off")
         told = f"{where} shows {len(found[0])} of the board's {board.corners} inner corners; {FEWEST} are needed"
         shape = f"{board.columns} x {board.rows} squares"
         raise ConfigError(f"{told}: is it this board ({shape}), flat, sharp, and for the most part in view?")
     return SeenBoard((image.shape[0], image.shape[1]), found[0], found[1])
-
-
-def _corners(cv2: Any, image: Image, board: CharucoBoard) -> tuple[Float32, Float32]:
-    """Returns what is seen of a board: points in its frame (n, 3) [m] and pixels (n, 2)."""
-    pattern = board._cv(cv2)
-    times = ENLARGED if max(image.shape) < LARGE else 1  # small markers are found more often
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    grey = cv2.resize(grey, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
-    corners, numbers, _, _ = cv2.aruco.CharucoDetector(pattern).detectBoard(grey)
-    if numbers is None or len(numbers) < 4:
-        return np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)
-    points, rough = pattern.matchImagePoints(corners, numbers)
-    points, rough = points.reshape(-1, 3), rough.reshape(-1, 2)
-    # OpenCV 4.11 puts corners half a pixel off: they are refined where nothing but the four squares is in view
-    free = 0.5 * (board.square - board.marker)
-    plane, _ = cv2.findHomography(points[:, :2], rough)
-    if plane is None:  # all in one line: they tell no plane
-        return np.zeros((0, 3), np.float32), np.zeros((0, 2), np.float32)
-    grey = cv2.GaussianBlur(grey, (0, 0), SOFT * times)
-    reaches = [_reach(plane, point, free) for point in points]
-    refined = [_refined(cv2, grey, pixel, reach) for pixel, reach in zip(rough, reaches, strict=True)]
-    pixels = np.asarray((np.stack(refined) + 0.5) / times, dtype=np.float32)
-    kept = _in_line(cv2, points, pixels)
-    return points[kept], pixels[kept]
-
-
-def _in_line(cv2: Any, points: Float32, pixels: Float32) -> Any:
-    """Marks the corners (n,) that lie where the others put them, as a flat board's do: refining slips on some that are
-    seen from the side.
-    """
-    plane, _ = cv2.findHomography(points[:, :2], pixels, cv2.LMEDS)
-    if plane is None:
-        return np.ones(len(points), dtype=bool)
-    there = np.concatenate([points[:, :2], np.ones((len(points), 1))], axis=1) @ plane.T
-    off = np.linalg.norm(there[:, :2] / there[:, 2:] - pixels, axis=1)
-    return off <= max(SLIPPED, 4.0 * float(np.median(off)))
-
-
-def _reach(plane: Array, point: Float32, free: float) -> int:
-    """Returns how many pixels around a corner belong to its four squares alone."""
-    ends = np.array([[*point[:2], 1.0], [point[0] + free, point[1], 1.0], [point[0], point[1] + free, 1.0]])
-    seen = ends @ plane.T
-    seen = seen[:, :2] / seen[:, 2:]
-    across = np.abs(seen[1] - seen[0]) + np.abs(seen[2] - seen[0])  # half of the box around the free diamond
-    return int(np.clip(FREE * min(across), 2, 31))
-
-
-def _refined(cv2: Any, grey: Any, pixel: Float32, reach: int) -> Float32:
-    """Returns where a corner is (2,), by the gradients within `reach` pixels; OpenCV's coordinates."""
-    until = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 50, 1e-3)
-    start = np.array(pixel, np.float32).reshape(1, 1, 2)
-    return np.asarray(cv2.cornerSubPix(grey, start, (reach, reach), (-1, -1), until).reshape(2), dtype=np.float32)
 
 
 def lens_of(boards: Sequence[SeenBoard], where: str) -> tuple[Lens, float, float]:
@@ -246,6 +193,12 @@ def pose_spread(seen: SeenBoard, lens: Lens, pose: Array, error: float) -> tuple
     spread = np.linalg.inv(slopes[:, :6].T @ slopes[:, :6]) * max(error, LEAST_OFF) ** 2 / 2  # by axis of the image
     shares = (place @ spread @ place.T, angles @ spread[:3, :3] @ angles.T)
     return float(np.sqrt(np.trace(shares[0]))), float(np.sqrt(np.trace(shares[1])))
+
+
+def tells_little(place: float, turn: float) -> bool:
+    """Whether a pose with these standard deviations, as of `pose_spread`, may be off by more than 2 mm or 0.3 degrees.
+    """
+    return place > UNCERTAIN[0] or float(np.degrees(turn)) > UNCERTAIN[1]
 
 
 def board_on_table(x: float, y: float, z: float, yaw: float) -> Array:

@@ -20,6 +20,7 @@ from toyshift.policies.cameras.board import (
     lens_of,
     pose_spread,
     seen_board,
+    tells_little,
 )
 from toyshift.policies.cameras.likeness import colours_exchanged, light_findings, turned
 from toyshift.policies.cameras.placement import Placement, placement
@@ -27,7 +28,6 @@ from toyshift.policies.runtime.arm_chain import ArmChain
 from toyshift.policies.runtime.framing import Lens, frame_of
 
 OVERLAY = 384  # height of a picture in the overlay [pixels], at least
-UNCERTAIN = 0.002  # standard deviation of a camera's place [m], above which a board is told to tell little
 UNSHARP = 1.0  # mean distance of corners from a pinhole's [pixels], above which the lens is told to be distorted
 
 
@@ -142,8 +142,11 @@ def _measured(
         told.append("that is much: the lens is distorted, which is not undone, or the board is not flat")
     place, turn = pose_spread(found[0], lens, in_board, error)
     told.append(f"they tell its pose to {1e3 * place:.1f} mm and {np.degrees(turn):.2f} degrees (standard deviations)")
-    if place > UNCERTAIN:
-        told.append("that is much: put the board nearer, look at it from higher, or take a larger one")
+    if tells_little(place, turn):
+        told.append(
+            "that is much, it may be off by more than 2 mm or 0.3 degrees: put the board nearer to the camera, "
+            "where it is seen from 30 to 60 degrees above it, or take a larger one"
+        )
     return lens, np.asarray(seen.board @ in_board)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from toyshift.core.arrays import Array, Float32
 from toyshift.core.contract import ActionContract
 from toyshift.core.errors import ContractError
 from toyshift.policies.runtime.arm_chain import ArmChain
-from toyshift.policies.runtime.turns import matrix_to_rotvec, rotvec_to_matrix
+from toyshift.policies.runtime.turns import Rows, Triple, product, rotvec_of, rows_of, transposed
 from toyshift.policies.safety.limits import Allowed
 
 NEAR = 1e-6  # [m]
@@ -31,6 +33,17 @@ class ArmCommand:
             remedy = "train it on demonstrations of `toyshift collect --action-mode joint_pos`"
             raise ContractError(f"{told}, and hand motions ({self.mode}) are simulated for it only: {remedy}")
 
+    @functools.cached_property
+    def _points(self) -> list[Triple]:
+        """Points of the hand's frame that stay in the box, in plain numbers."""
+        points: list[Triple] = self._allowed.points.tolist()
+        return points
+
+    @functools.cached_property
+    def _box(self) -> list[tuple[float, float]]:
+        """Where the box begins and ends, by axis of the base frame."""
+        return list(zip(self._allowed.box_low.tolist(), self._allowed.box_high.tolist(), strict=True))
+
     def target(self, values: Array, joints: Array) -> tuple[Array, bool]:
         """Returns the joint positions (n,) that an action asks for, and whether its pose was kept in the box for that.
 
@@ -42,15 +55,14 @@ class ArmCommand:
             return values, False
         if self.mode == "joint_delta":
             return joints + values, False
-        turn = rotvec_to_matrix(values[3:])
-        if self.mode == "eef_pose":
-            position, rotation = values[:3], turn
-        else:
-            position, rotation = self._chain.forward(joints)
-            position, rotation = position + values[:3], turn.dot(rotation)
+        x, y, z, *turn = values.tolist()
+        position, rotation = (x, y, z), rows_of(*turn)
+        if self.mode == "eef_delta":
+            _, (a, b, c), before = self._chain.frames(joints)
+            position, rotation = (a + x, b + y, c + z), product(rotation, transposed(before))
         inside = self._inside(position, rotation)
-        kept = not np.allclose(inside, position, rtol=0, atol=NEAR) if inside is not position else False
-        return self._chain.solve(joints, inside, rotation), kept
+        kept = any(abs(one - other) > NEAR for one, other in zip(inside, position, strict=True))
+        return np.array(self._chain.solved(joints.tolist(), inside, rotation)), kept
 
     def action(self, before: Array, after: Array, gripper: float) -> Float32:
         """Returns the action (A,) that leads from joints (n,) to others, with the gripper's entry."""
@@ -59,23 +71,28 @@ class ArmCommand:
         elif self.mode == "joint_delta":
             values = after - before
         else:
-            position, rotation = self._chain.forward(after)
+            _, position, rotation = self._chain.frames(after)
             if self.mode == "eef_delta":
-                start, turned = self._chain.forward(before)
-                position, rotation = position - start, rotation @ turned.T
-            values = np.concatenate([position, matrix_to_rotvec(rotation)])
+                _, start, turned = self._chain.frames(before)
+                (a, b, c), (x, y, z) = position, start
+                position, rotation = (a - x, b - y, c - z), product(rotation, turned)  # whose inverse has these columns
+            return np.array([*position, *rotvec_of(rotation), gripper], np.float32)
         return np.append(values, gripper).astype(np.float32)
 
     def outside(self, joints: Array) -> bool:
         """Whether the hand or a finger tip would be outside the box."""
-        position, rotation = self._chain.forward(joints)
-        places = self._allowed.points.dot(rotation.T) + position
-        return not bool(((places >= self._allowed.box_low) & (places <= self._allowed.box_high)).all())
+        _, position, rotation = self._chain.frames(joints)
+        for (low, high), place, (a, b, c) in zip(self._box, position, rotation, strict=True):
+            for x, y, z in self._points:
+                if not low <= place + a * x + b * y + c * z <= high:
+                    return True
+        return False
 
-    def _inside(self, position: Array, rotation: Array) -> Array:
+    def _inside(self, position: Triple, rotation: Rows) -> Triple:
         """Returns the nearest position of the hand at which it and the finger tips are in the box."""
-        away = self._allowed.points.dot(rotation.T)  # (k, 3)
-        low, high = self._allowed.box_low - away.min(axis=0), self._allowed.box_high - away.max(axis=0)
-        if ((low <= position) & (position <= high)).all():
-            return position
-        return np.minimum(np.maximum(position, low), high)
+        nearest = []
+        for (low, high), place, (a, b, c) in zip(self._box, position, rotation, strict=True):
+            away = [a * x + b * y + c * z for x, y, z in self._points]
+            nearest.append(min(max(place, low - min(away)), high - max(away)))
+        x, y, z = nearest
+        return x, y, z

@@ -81,12 +81,12 @@ class Journal:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
     if hasattr(value, "tolist"):
         value = value.tolist()
+    if isinstance(value, float):  # first, as most are
+        return round(value, 6) if math.isfinite(value) else str(value)
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
     return value

@@ -12,7 +12,7 @@ from toyshift.policies.cameras.board import CharucoBoard, board_on_table
 from toyshift.policies.runtime.framing import Lens
 
 BOARD = CharucoBoard()
-FINE, SIDE = 4, 80  # samples per pixel and axis; pixels of a drawn square
+FINE, SIDE = 4, 90  # samples per pixel and axis; pixels of a drawn square
 TABLE, MARGIN = (170, 130, 90), 0.012  # colour; white around the pattern [m]
 
 
