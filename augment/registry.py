@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from toyshift.augment.augmentation import Augmentation
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.lazy import imported
 from toyshift.core.terms import read_options, split_spec
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ class AugmentationRow:
 
     Attributes:
         name: how a spec calls it.
-        place: "file.class" of this room; imported when it is first used.
+        place: "module:class" of this room; imported when it is first used.
         what: what it makes, in words.
         needs: what datasets must have.
         control: whether it is there to be beaten.
         outside: why it takes no part in `toyshift study repair`; "" where it does.
-        tried: "file.function" of this room: () -> planted truths and what is measured of them; "" where `suite` says
+        tried: "module:function" of this room: () -> planted truths and what is measured of them; "" where `suite` says
             why `toyshift diagnose --self-test` cannot try it.
         suite: what its planted truth needs, that only the tests have; "" where `tried` tries it.
     """
@@ -44,12 +44,12 @@ class AugmentationRow:
 
     @property
     def kind(self) -> type[Augmentation]:
-        found: type[Augmentation] = _found(self.place)
+        found: type[Augmentation] = imported("toyshift.augment", self.place)
         return found
 
     def truths(self) -> list[Truth]:
         """Returns what it does with data whose answer is known; nothing where only the tests can."""
-        found: list[Truth] = _found(self.tried)() if self.tried else []
+        found: list[Truth] = imported("toyshift.augment", self.tried)() if self.tried else []
         return found
 
     def keys(self) -> dict[str, str]:
@@ -58,36 +58,31 @@ class AugmentationRow:
         return {field.name: "" if field.default is None else str(field.default) for field in own}
 
 
-def _found(place: str) -> Any:
-    file, _, name = place.partition(".")
-    return getattr(importlib.import_module(f"toyshift.augment.{file}"), name)
-
-
 _SIMULATOR = "the simulator, and demonstrations of it"
 _ROWS = (
-    AugmentationRow("viewpoint", "viewpoint.NewViewpoint", "copies seen from new front cameras",
+    AugmentationRow("viewpoint", "viewpoint:NewViewpoint", "copies seen from new front cameras",
                     suite=_SIMULATOR),
-    AugmentationRow("appearance", "appearance.NewAppearance", "copies under other tables, backgrounds, lights, paint",
+    AugmentationRow("appearance", "appearance:NewAppearance", "copies under other tables, backgrounds, lights, paint",
                     suite=_SIMULATOR),
-    AugmentationRow("toward-other", "toward.TowardOther", "copies with looks of another sub-dataset's side", SEVERAL,
-                    tried="truths.toward_other_truths"),
-    AugmentationRow("bridge", "bridge.Bridge", "one more sub-dataset: all tasks under all looks", SEVERAL,
-                    tried="truths.bridge_truths"),
-    AugmentationRow("object-swap", "object_swap.ObjectSwap", "copies with objects of the others, graspable alike, "
+    AugmentationRow("toward-other", "toward:TowardOther", "copies with looks of another sub-dataset's side", SEVERAL,
+                    tried="truths:toward_other_truths"),
+    AugmentationRow("bridge", "bridge:Bridge", "one more sub-dataset: all tasks under all looks", SEVERAL,
+                    tried="truths:bridge_truths"),
+    AugmentationRow("object-swap", "object_swap:ObjectSwap", "copies with objects of the others, graspable alike, "
                     "acted out and kept if they succeed", SEVERAL, suite=_SIMULATOR),
-    AugmentationRow("reskin", "reskin.Reskin", "copies with toys' colours permuted, and the instruction's words alike",
-                    tried="truths.reskin_truths"),
-    AugmentationRow("instructions", "instructions.OtherWords", "copies that are told otherwise (by name, attributes, "
+    AugmentationRow("reskin", "reskin:Reskin", "copies with toys' colours permuted, and the instruction's words alike",
+                    tried="truths:reskin_truths"),
+    AugmentationRow("instructions", "instructions:OtherWords", "copies that are told otherwise (by name, attributes, "
                     "place, synonyms, or your sentences), and questions beside (qa.jsonl)",
-                    outside="the study's policies are told nothing", tried="truths.instructions_truths"),
-    AugmentationRow("crop", "crop.Crop", "copies of which a part of each image is shown", NOTHING,
-                    tried="truths.crop_truths"),
-    AugmentationRow("jitter", "jitter.ColourJitter", "copies with other brightness, contrast, colours", NOTHING,
-                    tried="truths.jitter_truths"),
-    AugmentationRow("duplicate", "duplicate.Duplicate", "plain copies", NOTHING, control=True,
-                    tried="truths.duplicate_truths"),
-    AugmentationRow("toward-own", "toward.TowardOwn", "copies with new looks of the sub-dataset's own side", SEVERAL,
-                    control=True, tried="truths.toward_own_truths"),
+                    outside="the study's policies are told nothing", tried="truths:instructions_truths"),
+    AugmentationRow("crop", "crop:Crop", "copies of which a part of each image is shown", NOTHING,
+                    tried="truths:crop_truths"),
+    AugmentationRow("jitter", "jitter:ColourJitter", "copies with other brightness, contrast, colours", NOTHING,
+                    tried="truths:jitter_truths"),
+    AugmentationRow("duplicate", "duplicate:Duplicate", "plain copies", NOTHING, control=True,
+                    tried="truths:duplicate_truths"),
+    AugmentationRow("toward-own", "toward:TowardOwn", "copies with new looks of the sub-dataset's own side", SEVERAL,
+                    control=True, tried="truths:toward_own_truths"),
 )  # fmt: skip
 AUGMENTATIONS = {row.name: row for row in _ROWS}
 WITHOUT_STATES = tuple(row.name for row in _ROWS if row.needs == NOTHING)

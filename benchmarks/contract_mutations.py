@@ -1,8 +1,9 @@
 """Bundles and readings with one thing wrong, and sound ones: what a contract refuses by name, and what it cannot see.
 
-python benchmarks/contract_mutations.py BUNDLE            1,000 of either (a bundle that tells its arm and cameras)
+python benchmarks/contract_mutations.py BUNDLE            1,000 of either
 python benchmarks/contract_mutations.py BUNDLE --cases 60 --json
 
+The bundle tells its arm and cameras: `toyshift export POLICY --out BUNDLE --data DEMOS`.
 A bundle with a changed file is refused by its hashes; here whoever changed it wrote new ones. Each kind of mistake is
 labelled "seen" or "unseen" beforehand: refused must be all of the former, and none of what is sound. What is unseen is
 listed, with how often it is refused by chance (joints in a wrong order, say, where one leaves its limits).
@@ -27,7 +28,7 @@ from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ToyShiftError
 from toyshift.core.files import read_json, write_json
 from toyshift.policies import load_policy, verify
-from toyshift.policies.act.bundle_format import BUNDLE_FILE, CARD_FILE, MODEL_FILE
+from toyshift.policies.act.bundle_format import BUNDLE_FILE, CARD_FILE, MODEL_FILE, full_contract
 from toyshift.policies.checkpoints import CONTRACT_FILE, file_hash
 from toyshift.policies.runtime import Lens, Readings, Runtime
 
@@ -382,7 +383,7 @@ class Tally:
 
 def measure(bundle: Path, cases: int, seed: int = 0) -> dict[str, dict[str, Tally]]:
     """Plays so many cases with one thing wrong and as many sound ones: group -> kind -> tally."""
-    whole: Contract = read_json(bundle / CONTRACT_FILE)
+    whole: Contract = full_contract(bundle)
     groups: dict[str, dict[str, Tally]] = collections.defaultdict(lambda: collections.defaultdict(Tally))
     kinds = (*OF_CONTRACTS, *OF_NETWORKS, *SEEN_READINGS, *UNSEEN_READINGS)
     for number in range(cases):
@@ -423,4 +424,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ToyShiftError as error:
+        raise SystemExit(f"contract_mutations: {error}") from error

@@ -55,13 +55,15 @@ def play(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def changed_models(here: Path, there: Path) -> dict[str, float]:
-    """Returns how many arrays of the compiled robots differ, of how many that both have, and by how much at most."""
+    """Returns how many arrays of how many compiled robots differ, of those that both have, and by how much at most."""
     with np.load(here / MODELS) as now, np.load(there / MODELS) as before:
         both = [name for name in before.files if name in now.files]
         alike = [name for name in both if now[name].shape == before[name].shape]
         largest = [float(np.max(np.abs(now[n].astype(float) - before[n]))) for n in alike if now[n].size]
         other = sum(not np.array_equal(now[n], before[n]) for n in alike)
-    return {"of": len(both), "differ": other, "other shape": len(both) - len(alike), "largest": max(largest)}
+    robots = len({name.partition("/")[0] for name in both})
+    counts = {"robots": robots, "of": len(both), "differ": other, "other shape": len(both) - len(alike)}
+    return {**counts, "largest": max(largest)}
 
 
 def steps(now: list[Row], before: list[Row]) -> dict[str, float]:
@@ -100,7 +102,7 @@ def markdown(found: dict[str, Any]) -> str:
         lines.append([name, f"{x['differ']:.0f} of {x['of']:.0f}", f"{x['largest']:.1e}"])
     models, moved, rows = found["models"], found["steps"], found["rows"]
     of_models = f"{models['differ']} of {models['of']}"
-    lines.append(["arrays of the eight compiled robots", of_models, f"{models['largest']:.1e}"])
+    lines.append([f"arrays of {models['robots']} compiled robots", of_models, f"{models['largest']:.1e}"])
     lines.append(["steps of an episode of the expert", f"{moved['differ']} of {moved['of']}", ""])
     change = rows["paired"]["difference"]
     told = f"{100 * change['value']:+.1f} points ({100 * change['low']:+.1f} to {100 * change['high']:+.1f})"

@@ -1,6 +1,8 @@
 """Milliseconds of the runtime on one core: readings with two images of 640 x 480 in, a chunk out, and where they go.
 
-python benchmarks/runtime.py BUNDLE --chunks 500 --json        (a bundle that tells its arm and cameras)
+python benchmarks/runtime.py BUNDLE --chunks 500 --json
+
+The bundle tells its arm and cameras: `toyshift export POLICY --out BUNDLE --data DEMOS`.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from toyshift.core.files import read_json
-from toyshift.policies.checkpoints import CONTRACT_FILE
+from toyshift.core.errors import ToyShiftError
+from toyshift.policies.act.bundle_format import full_contract
 from toyshift.policies.runtime import Lens, Readings, Runtime
 
 SIZE = (480, 640)
@@ -34,7 +36,7 @@ def milliseconds(work: Callable[[], Any], times: int) -> dict[str, float]:
 
 def measure(bundle: Path, chunks: int) -> dict[str, dict[str, float]]:
     """Times whole chunks from readings, the images alone and the network alone."""
-    contract, rng = read_json(bundle / CONTRACT_FILE), np.random.default_rng(0)
+    contract, rng = full_contract(bundle), np.random.default_rng(0)
     cameras = list(contract["observation"]["cameras"])
     images = {camera: rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for camera in cameras}
     masks = {camera: rng.integers(0, 4, SIZE, dtype=np.uint8) for camera in cameras}
@@ -85,4 +87,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ToyShiftError as error:
+        raise SystemExit(f"runtime: {error}") from error

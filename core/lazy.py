@@ -1,4 +1,4 @@
-"""Lazy rooms: public names are imported when they are first used, so that importing a room stays cheap."""
+"""Lazy rooms: names are imported when they are first used, so that importing a room or a table stays cheap."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def lazy_names(room: str, places: Mapping[str, str]) -> tuple[Callable[[str], An
         return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{place}.{name}")
 
     return get, lambda: sorted(places)
+
+
+def imported(room: str, place: str) -> Any:
+    """Returns what a table means by "module:name" of a room; imports the module.
+
+    Args:
+        room: the room's import name.
+        place: where in it.
+    """
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(f"{room}.{module}"), name)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toyshift.core.lazy import imported
 from toyshift.core.workers import core_count
 from toyshift.policies.remote.options import RemoteOptions
 
@@ -133,8 +133,7 @@ class Measure:
 
 
 def _function(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(f"toyshift.diagnostics.{module}"), name)
+    return imported("toyshift.diagnostics", place)
 
 
 # what a diagnosis of all questions ends in: "module:function" of this room, (asked, name of a measure -> its result) ->

@@ -7,10 +7,10 @@ own stand here.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from typing import Protocol
 
 from toyshift.augment.registry import AUGMENTATIONS
+from toyshift.core.lazy import imported
 from toyshift.core.truths import Truth
 from toyshift.policies.repairs import TRAINING_REPAIRS
 
@@ -46,10 +46,7 @@ class OtherRepair:
 
     def truths(self) -> list[Truth]:
         """Returns what it does with data whose answer is known; nothing where only the tests can."""
-        if not self.tried:
-            return []
-        module, _, name = self.tried.partition(":")
-        found: list[Truth] = getattr(importlib.import_module(f"toyshift.diagnostics.{module}"), name)()
+        found: list[Truth] = imported("toyshift.diagnostics", self.tried)() if self.tried else []
         return found
 
 

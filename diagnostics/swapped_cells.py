@@ -118,7 +118,7 @@ class SwapCell(CueCell):
         env.move_object(0.0, env.config.centre[1] + y - float(env.object_position()[1]))
 
     def implied_boxes(self, env: GraspEnv) -> Array:
-        (x, y), side, z = env.config.centre, env.config.settled_start, env.object_position()[2]
+        (x, y), side, z = env.config.centre, env.config.spread, env.object_position()[2]
         return np.array([[[x - side, y + low, z], [x + side, y + high, z]] for low, high in self.implied_spans])
 
 

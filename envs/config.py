@@ -45,9 +45,10 @@ class EnvConfig:
         control_hz: actions per second [Hz]; the control period must be a whole number of physics steps.
         physics_dt: physics step [s].
         lift_height: how far the object's lowest point must rise above where it started [m] (LEGO: 0.3; LEGO's relaxed:
-            0.15); None is the robot's own, 0.3 of all but small ones (`Robot.lift`), as is None of `settled_start`.
+            0.15); None is the robot's own, 0.3 of all but small ones; `lift` is the one that holds.
         hold_steps: for how many control steps in a row it must stay there.
-        settled_start: half side of the square of start positions around `centre` [m] (ManiSkill's PickSingleYCB: 0.1).
+        settled_start: half side of the square of start positions around `centre` [m] (ManiSkill's PickSingleYCB: 0.1);
+            None is the robot's own, 0.1 of all but small ones; `spread` is the one that holds.
         centre: middle of the start positions on the table, robot base frame [m].
         start_noise: standard deviation of the joint angles at the start [rad] (ManiSkill: 0.02).
         quality: "fast" for policies, "high" (shadows, multisampling, the robot's full meshes) for videos.
@@ -73,9 +74,9 @@ class EnvConfig:
     depth: bool = False
     control_hz: float = 10.0
     physics_dt: float = 0.004
-    lift_height: float = None  # type: ignore[assignment]  # a number once it is made, as settled_start is
+    lift_height: float | None = None
     hold_steps: int = 5
-    settled_start: float = None  # type: ignore[assignment]
+    settled_start: float | None = None
     centre: tuple[float, float] = (0.5, 0.0)
     start_noise: float = 0.02
     quality: Quality = "fast"
@@ -92,11 +93,6 @@ class EnvConfig:
         object.__setattr__(self, "cameras", tuple(map(as_camera, self.cameras)))
         size = image_size(self.image_size)
         object.__setattr__(self, "image_size", size[0] if size[0] == size[1] else size)
-        check_fields(self, but=("lift_height", "settled_start"))
-        robot = get_robot(self.robot)
-        for name, usual in (("lift_height", robot.lift), ("settled_start", robot.spread)):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, usual)
         check_fields(self)
         check_ranges(self, LIMITS)
         names = self.camera_names
@@ -112,6 +108,16 @@ class EnvConfig:
                 "action; it must be a whole number (e.g. 10 Hz with 0.004 s, 20 Hz with 0.002 s)"
             )
         Shifts.parse(self.shift)  # refuses what is not in the table
+
+    @property
+    def lift(self) -> float:
+        """How far the object's lowest point must rise [m]: `lift_height`, or the robot's own."""
+        return get_robot(self.robot).lift if self.lift_height is None else self.lift_height
+
+    @property
+    def spread(self) -> float:
+        """Half side of the square of start positions [m]: `settled_start`, or the robot's own."""
+        return get_robot(self.robot).spread if self.settled_start is None else self.settled_start
 
     @property
     def camera_names(self) -> tuple[str, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from toyshift.core.errors import UnknownNameError
+from toyshift.core.lazy import imported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,5 +147,4 @@ def part_of(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     """
     if name not in table:
         raise UnknownNameError(kind, name, table)
-    module, _, attribute = table[name].place.partition(":")
-    return getattr(importlib.import_module(f"toyshift.policies.network.{module}"), attribute)
+    return imported("toyshift.policies.network", table[name].place)

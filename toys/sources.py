@@ -6,12 +6,11 @@ A new source is one file with a function Term -> ObjectSet, and one row of SOURC
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import weakref
 from collections.abc import Callable
-from typing import cast
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.lazy import imported
 from toyshift.toys.grammar import Term, number, parse
 from toyshift.toys.objectset import LEAST_DENSITY, PANDA_OPENING, ObjectSet, joined, only_graspable, only_half
 
@@ -89,8 +88,7 @@ def _load_term(term: Term) -> ObjectSet:
     for key, _ in term.options:
         if key not in (*source.options, *FILTERS):
             raise UnknownNameError(f"option of {term.source}", key, (*source.options, *FILTERS))
-    module, function = source.place.split(":")
-    make = cast(Callable[[Term], ObjectSet], getattr(importlib.import_module(f"toyshift.toys.{module}"), function))
+    make: Callable[[Term], ObjectSet] = imported("toyshift.toys", source.place)
     opening = number(term, "graspable", PANDA_OPENING)
     if opening > 1.0:
         what = "graspable is the gripper's opening in metres, e.g. graspable=0.08"

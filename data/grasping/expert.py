@@ -107,7 +107,7 @@ def present_situation(env: GraspEnv, config: ExpertConfig, rng: np.random.Genera
     obstacles = [np.zeros((0, 3))]
     for obj, place, turn in env.others():
         obstacles.append(outer_surface(obj, config.planner.points).points[:OBSTACLE_POINTS] @ turn.T + place)
-    lift = env.config.lift_height + config.lift
+    lift = env.lift_height + config.lift
     reach = functools.partial(
         reachable, ik=env.inverse_kinematics(), joints=env.commanded_joints(), standoff=config.hover, lift=lift,
         leans=bool(env.robot.bends),
@@ -255,7 +255,7 @@ class GraspExpert:
             if gap > self._gap + 0.05:
                 self._replan_attempt()
             elif hand[2] > self._top() - NEAR:
-                missing = env.config.lift_height - (self._low() - self._start_low)
+                missing = env.lift_height - (self._low() - self._start_low)
                 if missing > 0:  # it hangs down from the hand
                     self._higher = min(self._higher + missing + NEAR, HIGHER)
 
@@ -360,7 +360,7 @@ class GraspExpert:
 
     def _top(self) -> float:
         """Height to which the hand lifts [m]."""
-        return float(self.grasp.position[2] + (self.env.config.lift_height + self.config.lift) + self._higher)
+        return float(self.grasp.position[2] + (self.env.lift_height + self.config.lift) + self._higher)
 
     def _low(self) -> float:
         """Height of the object's lowest point [m]."""

@@ -140,7 +140,7 @@ class Observer:
     """
 
     def __init__(self, scene: Scene, target: Thing, config: EnvConfig) -> None:
-        self.events = Events(config.lift_height, config.control_hz)
+        self.events = Events(config.lift, config.control_hz)
         self._low, self._high = target.hull.min(axis=0).tolist(), target.hull.max(axis=0).tolist()
         self._start: list[float] = scene.data.xipos[scene.target.body].tolist()
 

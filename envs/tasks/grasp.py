@@ -156,7 +156,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
     @property
     def lift_height(self) -> float:
         """Rise that success asks for [m]."""
-        return self.config.lift_height
+        return self.config.lift
 
     # ---------------------------------------------------------------- episodes
 

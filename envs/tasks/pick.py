@@ -18,7 +18,7 @@ from toyshift.toys.random_toys.primitives import KINDS
 from toyshift.toys.random_toys.toy import COLOURS
 
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-REGION = (1.4, 2.0)  # half sides, x and y, of what objects are spread over, as factors on `settled_start`
+REGION = (1.4, 2.0)  # half sides, x and y, of what objects are spread over, as factors on `EnvConfig.spread`
 REGION_GROWTH = np.array([1.003, 1.02])  # to the sides, where the arm reaches further than to the front and back
 CLEARANCE = 0.001  # above the table before everything settles [m]
 

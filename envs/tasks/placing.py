@@ -40,7 +40,7 @@ def place(
     yaw = rng.random() * 2 * np.pi
     offset = 2 * rng.random(2) - 1
     noise = config.start_noise * rng.standard_normal(len(stage.robot.joints))
-    start = Start(config.settled_start, np.asarray(stage.robot.home) + noise)
+    start = Start(config.spread, np.asarray(stage.robot.home) + noise)
     for apply, drawn in variation.at("start"):
         apply(start, drawn.value, stream(drawn.factor))
     quat, height = stage.settled(setting, pose)

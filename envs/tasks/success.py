@@ -64,7 +64,7 @@ class Judge:
         sunk: the same since it took it up last; 0 while it does not hold it [m].
         lifted_object: id of the last object that the gripper held RAISED above its start, "" for none.
         success, unstable: how it ended.
-        predicates: "lifted": the target is `lift_height` above its start. "held": it touches the gripper and nothing
+        predicates: "lifted": the target is `EnvConfig.lift` above its start. "held": it touches the gripper and nothing
             else. "right_object": the gripper holds no other object. "not_penetrated": since it took the target up, it
             has not sunk deeper into it than MAX_PENETRATION. "stable": the simulation has not blown up.
         terms: reward terms, unscaled.
@@ -96,7 +96,7 @@ class Judge:
         gripper, other = contacts(scene, scene.is_object)
         self.touched = self.touched or gripper
         self.grasped = gripper and pinched(scene)
-        held, lifted = gripper and not other, self.height >= config.lift_height
+        held, lifted = gripper and not other, self.height >= config.lift
         bodies = scene.model.geom_bodyid
         others = [contacts(scene, bodies == thing.body) for thing in things[1:]]
         self.beside = any(touches for touches, _ in others)
@@ -126,7 +126,7 @@ class Judge:
             config: environment configuration.
         """
         scales = REWARDS[config.reward]
-        terms = reward_terms(norm(offset), self.predicates["held"], self.height / config.lift_height, self.success)
+        terms = reward_terms(norm(offset), self.predicates["held"], self.height / config.lift, self.success)
         if "over" in scales:
             error = detour(offset)
             terms |= {"step": 1.0, "near": max(0.0, 1.0 - 2.0 * error), "over": 1.0 - math.tanh(10.0 * error)}

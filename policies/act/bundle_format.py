@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toyshift.core.arrays import Float32
 from toyshift.core.contract import HISTORY_IS_PAD, MASK_BACKGROUND, MASK_ROBOT, ActionContract, ObservationContract
-from toyshift.core.errors import ContractError, FileError, MissingDependencyError, shown
+from toyshift.core.errors import ConfigError, ContractError, FileError, MissingDependencyError, shown
 from toyshift.core.files import read_json
 from toyshift.core.proprioception import OPENING, TARGET, proprioception
 from toyshift.policies.act.proposals import EMPTY
@@ -148,6 +148,23 @@ def check_bundle(folder: Path) -> dict[str, Any]:
         told = f"{folder / CONTRACT_FILE} is of format {contract.get('format')}, {BUNDLE_FILE} says {found}"
         raise FileError(f"{told}; {again}")
     check_contract(contract, str(folder / CONTRACT_FILE))
+    return contract
+
+
+def full_contract(folder: Path) -> dict[str, Any]:
+    """Returns the contract.json of a bundle that tells the arm, and how every camera it sees images.
+
+    Raises:
+        FileError, ContractError: as `check_bundle`.
+        ConfigError: names what the bundle does not tell, and the command that makes one that does.
+    """
+    contract = check_bundle(folder)
+    sees, told = contract["observation"]["cameras"], contract.get("cameras") or {}
+    lacks = [] if contract.get("arm") else ["arm"]
+    lacks += [f"intrinsics of camera {camera}" for camera in sees if "intrinsics" not in told.get(camera, {})]
+    if lacks:
+        again = f"toyshift export POLICY --out {folder} --data DEMOS"
+        raise ConfigError(f"{folder} does not tell: {', '.join(lacks)}; export it with its demonstrations: `{again}`")
     return contract
 
 

@@ -11,7 +11,7 @@ from toyshift.core.arrays import Float32, Indices
 from toyshift.core.errors import ContractError
 from toyshift.core.proprioception import OPENING
 
-EMPTY = 0.03  # opening at which nothing is between the fingers; the eight robots of `envs` shut to 0.012 or less
+EMPTY = 0.03  # opening at which nothing is between the fingers; every robot of `envs` shuts to 0.012 or less
 
 
 class Proposals:

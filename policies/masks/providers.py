@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.lazy import imported
 
 if TYPE_CHECKING:  # the table is read where NumPy is not loaded
     from toyshift.core.arrays import Image
@@ -87,8 +87,7 @@ def provider_maker(
         MissingDependencyError: a package is missing.
     """
     row, folder = row_of(text)
-    module, name = row.place.split(":")
-    kind = getattr(importlib.import_module(f"toyshift.policies.masks.{module}"), name)
+    kind = imported("toyshift.policies.masks", row.place)
     if text.partition(":")[0] == BACKGROUND:
         from toyshift.policies.masks.background import MOVING, empty_pictures
 

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toyshift.core.errors import ConfigError, UnknownNameError
+from toyshift.core.lazy import imported
 from toyshift.core.terms import read_options, split_spec
 
 if TYPE_CHECKING:
@@ -58,10 +58,7 @@ class TrainingRepair:
 
     def truths(self) -> list[Truth]:
         """Returns what it does with data whose answer is known; nothing where only the tests can. Imports torch."""
-        if not self.tried:
-            return []
-        module, _, name = self.tried.partition(":")
-        found: list[Truth] = getattr(importlib.import_module(f"toyshift.policies.repairs.{module}"), name)()
+        found: list[Truth] = imported(__name__, self.tried)() if self.tried else []
         return found
 
 
@@ -197,8 +194,7 @@ def row_of(name: str) -> TrainingRepair:
 
 def kind_of(row: TrainingRepair) -> type[RunRepair]:
     """Returns the class of a repair; imports torch."""
-    module, _, name = row.place.partition(":")
-    kind: type[RunRepair] = getattr(importlib.import_module(f"toyshift.policies.repairs.{module}"), name)
+    kind: type[RunRepair] = imported(__name__, row.place)
     return kind
 
 

@@ -20,6 +20,7 @@ OPTIONS: dict[str, Any] = {"objects": "toys:train?n=2", "cameras": ()}
     ("physics_dt", float("nan"), "physics_dt is nan"),
     ("lift_height", float("nan"), "lift_height is nan; it must be a finite number"),
     ("lift_height", -1, "lift_height must be from"),
+    ("settled_start", 3, "settled_start must be from"),
     ("depth", "yes", "depth is 'yes'; it must be true or false"),
     ("objects", None, "objects is None; it must be a text"),
     ("objects", 5, "objects is 5; it must be a text"),

@@ -1,6 +1,8 @@
 """The SO-101: inverse kinematics of an arm in a plane, slices of its jaws, and the robot itself where its files are."""
 
+import dataclasses
 import importlib.util
+import json
 import sys
 from types import SimpleNamespace
 
@@ -149,9 +151,14 @@ def test_a_missing_package_is_named_with_the_command_before_anything_is_written(
 
 def test_small_robots_lift_less_high_from_a_smaller_square_unless_told_otherwise() -> None:
     small, large, told = EnvConfig(robot="so101"), EnvConfig(), EnvConfig(robot="so101", lift_height=0.05)
-    assert (small.lift_height, small.settled_start) == (0.1, 0.05)
-    assert (large.lift_height, large.settled_start) == (0.3, 0.1)
-    assert (told.lift_height, told.settled_start) == (0.05, 0.05)
+    assert (small.lift, small.spread) == (0.1, 0.05)
+    assert (large.lift, large.spread) == (0.3, 0.1)
+    assert (told.lift, told.spread) == (0.05, 0.05)
+    other = dataclasses.replace(large, robot="so101")  # takes what that robot has, and keeps what was told
+    assert (other.lift, other.spread) == (0.1, 0.05)
+    assert dataclasses.replace(told, robot="panda").lift == 0.05
+    again = EnvConfig(**json.loads(json.dumps({"robot": "so101", "lift_height": 0.3, "settled_start": None})))
+    assert (again.lift, again.spread) == (0.3, 0.05)
     assert SO101.toy_scale == 0.75
     assert get_robot("panda").toy_scale == 1.0
 

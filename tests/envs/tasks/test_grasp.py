@@ -94,7 +94,7 @@ def test_expert_succeeds_and_random_actions_fail(blind: GraspEnv) -> None:
                 break
         wins += info["is_success"]
         if info["is_success"]:
-            assert info["max_height"] >= blind.config.lift_height
+            assert info["max_height"] >= blind.lift_height
     assert wins >= 3
     blind.action_space.seed(0)
     blind.reset(seed=0)

@@ -287,14 +287,34 @@ def test_mistakes_that_a_contract_can_see_are_refused_and_nothing_sound_is(
     assert found["unseen"].keys() >= {"cameras_exchanged", "width_inverted"}  # what no contract can see
 
 
+def _with(bundle: Path, copy: Path, **parts: Any) -> Path:
+    """A copy of a bundle whose contract tells other parts."""
+    shutil.copytree(bundle, copy)
+    write_json(copy / "contract.json", read_json(copy / "contract.json") | parts)
+    recorded = read_json(copy / BUNDLE_FILE)
+    recorded["sha256"]["contract.json"] = file_hash(copy / "contract.json")
+    write_json(copy / BUNDLE_FILE, recorded)
+    return copy
+
+
 def test_bundles_that_a_robot_cannot_use_are_refused(bundle: Path, tmp_path: Path) -> None:
-    bare = Path(shutil.copytree(bundle, tmp_path / "bare"))
-    write_json(bare / "contract.json", read_json(bare / "contract.json") | {"arm": None})  # as exported without facts
-    recorded = read_json(bare / BUNDLE_FILE)
-    recorded["sha256"]["contract.json"] = file_hash(bare / "contract.json")
-    write_json(bare / BUNDLE_FILE, recorded)
+    bare = _with(bundle, tmp_path / "bare", arm=None)  # as exported without facts
     with pytest.raises(ConfigError, match="tells no arm; export it again with --robot"):
         Runtime(bare, colours="rgb")
+
+
+@pytest.mark.parametrize("name", ["runtime", "contract_mutations"])
+def test_benchmarks_name_what_a_bundle_does_not_tell(
+    name: str, bundle: Path, tmp_path: Path, benchmark_file: Callable[[str], Any]
+) -> None:
+    measure, cameras = benchmark_file(name).measure, read_json(bundle / "contract.json")["cameras"]
+    bare = _with(bundle, tmp_path / "bare", arm=None, cameras={})  # as exported without --data
+    lacks = "arm, intrinsics of camera front, intrinsics of camera wrist"
+    with pytest.raises(ConfigError, match=rf"bare does not tell: {lacks}; .*`toyshift export .*--out .*bare --data"):
+        measure(bare, 1)
+    del cameras["wrist"]["intrinsics"]
+    with pytest.raises(ConfigError, match="half does not tell: intrinsics of camera wrist;"):
+        measure(_with(bundle, tmp_path / "half", cameras=cameras), 1)
 
 
 def test_a_thread_computes_and_an_error_in_it_comes_out(

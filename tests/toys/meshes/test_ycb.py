@@ -203,6 +203,13 @@ def test_a_folder_without_objects_is_named(tmp_path: Path) -> None:
         load_objects(f"ycb:{tmp_path / 'empty'}")
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is there yet: in the user's cache are objects of earlier runs, and of other versions of NumPy."""
+    monkeypatch.setenv("TOYSHIFT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("own_cache")
 def test_several_objects_are_built_by_processes_and_read_back_equal(tmp_path: Path, ycb_folder: Writer) -> None:
     for k, name in enumerate(("003_cracker_box", "008_pudding_box", "009_gelatin_box")):
         path = ycb_folder(name, trimesh.creation.box((0.03 + 0.001 * k, 0.05, 0.07)))
@@ -242,6 +249,7 @@ def test_two_that_ask_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert {f.id for f in found} == {found[0].id}
 
 
+@pytest.mark.usefixtures("own_cache")
 def test_one_bad_object_among_several_names_it_and_keeps_the_others(tmp_path: Path, ycb_folder: Writer) -> None:
     good = ycb_folder("003_cracker_box", trimesh.creation.box((0.031, 0.05, 0.07)))
     ycb_folder("008_pudding_box", trimesh.creation.box((0.032, 0.05, 0.07)))
