@@ -27,7 +27,7 @@ import numpy as np
 FIRST = (
     "test_quickstart.py", "test_kills.py", "test_export_kinds.py", "test_study.py", "test_augmenting.py", "test_cue.py",
     "test_bundle.py", "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py",
-    "test_vector.py", "test_ycb.py", "test_coacd_child.py", "test_solid_exit.py", "test_processes.py", "test_claims.py",
+    "test_vector.py", "test_ycb.py", "test_solid_exit.py", "test_processes.py", "test_claims.py",
 )
 
 

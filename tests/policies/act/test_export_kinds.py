@@ -17,7 +17,7 @@ Make = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("one_table_of_operators")
 
 # an export takes seconds: each case combines what has nothing to do with each other, and most see one camera; `detpool`
-# is the pooling of `bundle`, the instruction `minilm` has a test of its own
+# with conv-small and the instruction `minilm` are exported in `test_bundle.py`
 EXPORTED: list[dict[str, Any]] = [
     {"pooling": "mean", "share_encoder": True, "cameras": ("front", "wrist")},
     {"pooling": "cls", "coordinates": True},
