@@ -25,9 +25,9 @@ import numpy as np
 # Files of few tests that take long. xdist hands out whole files in this order (`make test`), and one of these that came
 # last would keep one process busy while the others have nothing to do.
 FIRST = (
-    "test_quickstart.py", "test_kills.py", "test_bundle.py", "test_study.py", "test_augmenting.py", "test_cue.py",
-    "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py", "test_vector.py",
-    "test_ycb.py", "test_coacd_child.py", "test_solid_exit.py", "test_processes.py", "test_claims.py",
+    "test_quickstart.py", "test_kills.py", "test_export_kinds.py", "test_study.py", "test_augmenting.py", "test_cue.py",
+    "test_bundle.py", "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py",
+    "test_vector.py", "test_ycb.py", "test_solid_exit.py", "test_processes.py", "test_claims.py",
 )
 
 

@@ -1,4 +1,4 @@
-"""Acting and export: protocol, chunk blending, parity with onnxruntime, and refusal of what was tampered with."""
+"""Acting and bundles: protocol, chunk blending, what a bundle tells, and refusal of what was tampered with."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from toyshift.core.errors import (
 )
 from toyshift.core.files import read_json, write_json
 from toyshift.data.png import decode_png
-from toyshift.policies import ActingPolicy, export, load_policy, verify
+from toyshift.policies import export, load_policy, verify
 from toyshift.policies.act.acting_policy import blend
 from toyshift.policies.act.bundle import write_arrays
 from toyshift.policies.act.bundle_facts import BundleFacts
 from toyshift.policies.act.bundle_format import BUNDLE_FILE, input_table, read_golden
 from toyshift.policies.act.loading import check_policy
 from toyshift.policies.checkpoints import file_hash
-from toyshift.policies.config import POOLING_NAMES, PolicyConfig
+from toyshift.policies.config import PolicyConfig
 from toyshift.policies.instructions import Instructions
 from toyshift.policies.network.weights import load_network
 
@@ -59,19 +59,7 @@ def copy(bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bundle, tmp_path / "copy"))
 
 
-def observation(policy: ActingPolicy, seed: int = 0) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    sizes = dict(policy.observation_contract.cameras)
-    masks = {c: np.zeros(s, np.uint8) for c, s in sizes.items()}
-    for mask in masks.values():
-        mask[5:14, 3:17] = 1
-    return {
-        "pixels": {c: rng.integers(0, 256, (*s, 3), dtype=np.uint8) for c, s in sizes.items()}, "masks": masks,
-        "agent_pos": rng.normal(size=len(policy.observation_contract.state_names)).astype(np.float32),
-    }
-
-
-def test_a_bundle_acts_like_the_folder(trained: Path, bundle: Path) -> None:
+def test_a_bundle_acts_like_the_folder(trained: Path, bundle: Path, observation: Make) -> None:
     ours, theirs = load_policy(trained), load_policy(bundle, name="exported")
     assert (ours.name, theirs.name) == ("run", "exported")
     assert ours.needs_masks
@@ -140,7 +128,7 @@ def test_nothing_of_this_machine_is_in_the_network(bundle: Path) -> None:
     assert str(Path(export.__code__.co_filename).parent).encode() not in (bundle / "policy.onnx").read_bytes()
 
 
-def test_a_bundle_of_format_1_verifies_and_acts() -> None:
+def test_a_bundle_of_format_1_verifies_and_acts(observation: Make) -> None:
     old = Path(__file__).parent / "format_1"
     assert verify(old)["passed"]
     policy = load_policy(old)
@@ -191,7 +179,7 @@ def test_the_card_tells_what_the_contract_tells(trained: Path, tmp_path: Path) -
 
 
 def test_embedded_instructions_need_no_sentence_encoder(
-    save_untrained: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    save_untrained: Make, observation: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = save_untrained(tmp_path / "run", policy={"instruction": "minilm", "cameras": ("front",)})
     with monkeypatch.context() as encoder:
@@ -262,52 +250,6 @@ def test_wrong_golden_vectors_fail_even_with_the_right_hash(copy: Path) -> None:
         verify(copy)
 
 
-# an export takes seconds: each case combines what has nothing to do with each other, and most see one camera; `detpool`
-# is the pooling of `bundle`, the instruction `minilm` has a test of its own
-EXPORTED: list[dict[str, Any]] = [
-    {"pooling": "mean", "share_encoder": True, "cameras": ("front", "wrist")},
-    {"pooling": "cls", "coordinates": True},
-    {"pooling": "attention", "norm": "group", "mask_input": True},
-    {"pooling": "spatial-softmax", "encoder": "conv-classic", "cameras": ("wrist",), "state_keep": ("y",)},
-    {"pooling": "efficient-probing", "hint": "pixel"},
-    {"pooling": "mask-channel", "state_keep": ("none",)},
-    {"pooling": "detpool", "encoder": "resnet18"},
-    {"pooling": "detpool-post", "mask_input": True},
-    {"pooling": "box", "encoder_size": 48},
-    {"pooling": "crop", "encoder": "efficientnet-lite0"},  # of 50 layers: a small difference of a crop becomes large
-    {"pooling": "detpool-post", "encoder": "vit-tiny"},
-]
-
-
-def test_every_pooling_is_among_the_exported() -> None:
-    assert {case["pooling"] for case in EXPORTED} == set(POOLING_NAMES)
-
-
-@pytest.mark.parametrize(
-    "policy", EXPORTED, ids=[f"{case['pooling']}-{case.get('encoder', 'conv-small')}" for case in EXPORTED]
-)
-def test_every_kind_of_policy_exports(
-    policy: dict[str, Any], save_untrained: Make, tmp_path: Path, shrink_vit: Make
-) -> None:
-    if policy.get("encoder") in ("resnet18", "efficientnet-lite0", "vit-tiny"):
-        pytest.importorskip("timm")
-        shrink_vit(48, 2, 3)
-    folder = save_untrained(tmp_path / "run", policy={"cameras": ("front",)} | policy)
-    assert difference(folder, export(folder, tmp_path / "bundle")) <= 1e-5
-
-
-def difference(folder: Path, bundle: Path) -> float:
-    """Returns how far a bundle's actions are from its folder's, on golden vectors and on another observation."""
-    verified = float(verify(bundle)["largest_difference"])
-    _, golden = read_golden(bundle)
-    assert np.ptp(golden["actions"], axis=0).max() > 1e-3
-    ours, theirs = load_policy(folder), load_policy(bundle)
-    obs = observation(ours)
-    if not ours.needs_masks:
-        del obs["masks"]
-    return max(verified, float(np.abs(ours.act(obs) - theirs.act(obs)).max()))
-
-
 def test_a_bundle_needs_no_torch(bundle: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; import toyshift.policies as p; "
@@ -329,7 +271,7 @@ def test_overlapping_chunks_are_blended() -> None:
     np.testing.assert_allclose(out[:, 0], [0.75, 0.75, 1.0, 1.0], atol=1e-6)
 
 
-def test_ensembling_forgets_at_reset(trained: Path) -> None:
+def test_ensembling_forgets_at_reset(trained: Path, observation: Make) -> None:
     policy = load_policy(trained)
     policy.config = dataclasses.replace(policy.config, ensemble=0.1)
     obs = observation(policy)
@@ -346,7 +288,7 @@ def batched(obs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Any]:
     )
 
 
-def test_other_contracts_and_bad_observations_are_refused(trained: Path) -> None:
+def test_other_contracts_and_bad_observations_are_refused(trained: Path, observation: Make) -> None:
     policy = load_policy(trained)
     policy.check(policy.action_contract, policy.observation_contract)
     with pytest.raises(ContractError, match=r"control_hz: 10\.0 in policy run, 20.0 in the environment"):
