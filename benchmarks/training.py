@@ -4,6 +4,7 @@ python benchmarks/training.py                      everything, one thread, in pr
 python benchmarks/training.py --threads 2          on the clock of an idle machine
 python benchmarks/training.py --only inference
 python benchmarks/training.py --data DIR           frames of a dataset of ours instead of made-up ones
+python benchmarks/training.py --only conv --policy attention-mask      another policy of the quickstart
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from toyshift.policies.devices import cpu_has_bf16, torch_threads
 from toyshift.policies.network.policy import Policy
 from toyshift.policies.parts import ENCODERS
 from toyshift.policies.training.config import TrainConfig
+from toyshift.policies.training.memory import memory_advice
 from toyshift.policies.training.prefetch import Prefetch
 from toyshift.policies.training.training_data import open_source
 from toyshift.policies.training.training_run import Run
+from toyshift.scripts.recipe import KINDS, quickstart_policy, quickstart_recipe
 from toyshift.scripts.recipe import STATE as STATE_NAMES
-from toyshift.scripts.recipe import quickstart_policy, quickstart_recipe
 
 SIZE, EPISODES, LENGTH, TARGET = 96, 20, 30, 22  # the target is a square of so many pixels: a tenth of the patches
 CAMERAS = ("front", "wrist")
@@ -68,7 +70,7 @@ def speed(config: TrainConfig, seconds: float) -> dict[str, float]:
     """Trains for so many processor seconds as the loop does; returns samples per second of processors and the clock."""
     run = Run(config, open_source(config))
     clock, done = clocks.Clock(), 0
-    with Prefetch(run.batch, 0, config.steps) as batches:
+    with memory_advice(config), Prefetch(run.batch, 0, config.steps) as batches:
         for step, (indices, batch) in enumerate(batches):
             if step == WARM:
                 clock = clocks.Clock()
@@ -115,6 +117,7 @@ def main() -> None:
     parser = clocks.options(__doc__)
     parser.add_argument("--data", type=Path, help="a dataset; made-up frames without it")
     parser.add_argument("--only", choices=tuple(ASKED))
+    parser.add_argument("--policy", choices=KINDS, default="detpool", help="of the quickstart, trained from images")
     parser.add_argument("--encoder", choices=VIT_NAMES, default="vit-base", help="frozen, of the cached tokens")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of a training")
     parser.add_argument("--seconds", type=float, default=10.0, help="processor seconds of each measurement")
@@ -126,7 +129,7 @@ def main() -> None:
         configs: dict[str, TrainConfig] = {}
         if args.only != "inference":
             data = (str(args.data or made_up(root / "demos")),)
-            conv = quickstart_recipe("detpool", data, str(root / "run"), 100_000, 128, 0)
+            conv = quickstart_recipe(args.policy, data, str(root / "run"), 100_000, 128, 0)
             configs["conv"] = dataclasses.replace(conv, threads=args.threads)
         if args.only in (None, "tokens"):
             policy = PolicyConfig(

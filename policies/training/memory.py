@@ -16,8 +16,11 @@ from toyshift.policies.config import BACKBONE_NAMES
 from toyshift.policies.devices import choose_device
 from toyshift.policies.training.config import TrainConfig
 
-# glibc's mallopt: what it is told (malloc.h), how it begins, and what keeps all memory until it is told otherwise
-MALLOC_OPTIONS = ((-4, 65536, 0), (-1, 128 * 1024, 2**31 - 1))  # M_MMAP_MAX, M_TRIM_THRESHOLD
+# glibc's mallopt (malloc.h): M_MMAP_MAX and M_TRIM_THRESHOLD, with which nothing goes back to the kernel; and what
+# holds afterwards: its usual M_MMAP_MAX, and the thresholds it comes to by itself in a program that frees large blocks.
+# Whoever sets one of them ends that, and would be left with thresholds of 128 KiB.
+KEPT = {-4: 0, -1: 2**31 - 1}
+AFTERWARDS = {-4: 65536, -3: 32 * 2**20, -1: 64 * 2**20}  # M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 
 
 class MemoryShortError(ToyShiftError, MemoryError):
@@ -62,12 +65,12 @@ def freed_memory_kept() -> Iterator[None]:
         return
     libc = ctypes.CDLL(None)
     try:
-        for option, _, kept in MALLOC_OPTIONS:
-            libc.mallopt(option, kept)
+        for option, value in KEPT.items():
+            libc.mallopt(option, value)
         yield
     finally:
-        for option, usual, _ in MALLOC_OPTIONS:
-            libc.mallopt(option, usual)
+        for option, value in AFTERWARDS.items():
+            libc.mallopt(option, value)
         libc.malloc_trim(0)
 
 

@@ -315,7 +315,7 @@ def test_whatever_arrives_is_a_message_or_an_error(benchmark_file):
     taken = []
     fuzz.draw_frames(200, lambda frame: taken.extend(fuzz.check(one) for one in fuzz.variants(frame, 10)))
     assert len(taken) >= 2000
-    assert 0.05 < sum(taken) / len(taken) < 0.95  # both kinds are drawn
+    assert set(taken) == {True, False}  # messages and errors: both are drawn
 
 
 def test_a_message_may_be_twice_as_long_as_an_observation(fake_contracts):

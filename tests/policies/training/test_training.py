@@ -387,15 +387,17 @@ def test_too_little_memory_names_what_to_lower(
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are left alone")
 def test_memory_that_a_step_frees_is_there_for_the_next() -> None:
-    def pages_of_a_step() -> int:
+    def pages_of_a_step(mebibytes: int = 64) -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.zeros(2**24).add_(1.0)  # 64 MiB: 16384 pages, 32 where the kernel gives huge ones
+        torch.zeros(mebibytes * 2**18).add_(1.0)  # of 64 MiB: 16384 pages, 32 where the kernel gives huge ones
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     with freed_memory_kept():
         pages_of_a_step()
         assert pages_of_a_step() < 10
     assert pages_of_a_step() > 20, "memory is still kept"
+    pages_of_a_step(16)
+    assert pages_of_a_step(16) < 4, "smaller tensors no longer find the memory of the last one"
 
 
 
