@@ -28,7 +28,7 @@ from toyshift.core.arrays import Float32
 from toyshift.core.contract import ACTION, SIM_STATE, STATE
 from toyshift.core.errors import FileError
 from toyshift.core.files import json_hash, locked, read_json, write_json
-from toyshift.core.manifest import git_revision, manifest
+from toyshift.core.manifest import DIRTY, git_revision, manifest
 from toyshift.core.proprioception import MIRRORED, TARGET, names_of, proprioception
 from toyshift.core.seeds import episode_rng
 from toyshift.data import CollectConfig, Dataset, collect
@@ -62,6 +62,8 @@ CLOSED = 0.5  # gripper commands below it close
 
 Change = Callable[[TrainConfig], TrainConfig]
 Made = Callable[[Path, int], list[str]]  # folders of demonstrations from the folder of all of them and the seed
+Frames = dict[str, Any]  # arrays (T, ...) by name
+Rewrite = Callable[[Frames, Any], Frames | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,36 +109,52 @@ def corrected(folder: Path, seed: int) -> list[str]:
     return own + demonstrations(folder, 100 + seed, name="-taken", take_over=starts)
 
 
+def rewritten(source: Path, name: str, change: Rewrite, states: tuple[str, ...] = ()) -> str:
+    """Writes a dataset again, every episode changed and those of None left out, once for all trials of a seed.
+
+    Args:
+        source: its folder.
+        name: for the new folder, behind the old one's.
+        change: makes the frames of an episode from those and what is known of it.
+        states: names that the state goes on with.
+    """
+    out = source.with_name(f"{source.name}-{name}")
+    with locked(out.with_name(f"{out.name}.made")):
+        if (out / "meta" / "info.json").exists():
+            return str(out)
+        dataset, kept = Dataset(source), 0
+        for episode in map(dataset.episode, range(dataset.num_episodes)):
+            frames = change(dict(episode.frames), episode.meta)
+            if frames is not None:
+                write_episode(out, Episode(kept, frames, episode.meta))
+                kept += 1
+        seen = dataset.observation_contract
+        seen = dataclasses.replace(seen, state_names=(*seen.state_names, *states))
+        finalize(out, dataset.action_contract, seen, dataset.manifest)
+    return str(out)
+
+
 def privileged(folder: Path, seed: int) -> list[str]:
-    """The recipe's demonstrations, whose state goes on with the target's pose in the hand's place and its extents."""
+    """The recipe's demonstrations, whose state goes on with what `TARGET` names.
+
+    The target's place, its pose seen from the hand, and its extents.
+    """
     return [with_target(Path(source)) for source in demonstrations(folder, seed)]
 
 
 def with_target(source: Path) -> str:
     """Writes a dataset again with `environment_state` behind the state."""
-    out = source.with_name(f"{source.name}-told")
-    with locked(out.with_name(f"{out.name}.made")):
-        if (out / "meta" / "info.json").exists():
-            return str(out)
-        dataset = Dataset(source)
-        told = dataclasses.replace(
-            dataset.observation_contract, state_names=(*dataset.observation_contract.state_names, *PRIVILEGED)
-        )
-        env = environment_of(dataset, cameras=(), environment_state=True)
-        try:
-            for i in range(dataset.num_episodes):
-                episode = dataset.episode(i)
-                frames, meta = dict(episode.frames), episode.meta
-                seen = []
-                for state in frames[SIM_STATE]:
-                    env.load_sim_state(meta["object_id"], state, meta["model_hash"], meta.get("others"))
-                    seen.append(env._environment_state())
-                frames[STATE] = np.concatenate([frames[STATE], np.stack(seen)], axis=1).astype(np.float32)
-                write_episode(out, Episode(i, frames, meta))
-        finally:
-            env.close()
-        finalize(out, dataset.action_contract, told, dataset.manifest)
-    return str(out)
+    env = environment_of(Dataset(source), cameras=(), environment_state=True)
+
+    def change(frames: Frames, meta: Any) -> Frames:
+        told = []
+        for state in frames[SIM_STATE]:
+            env.load_sim_state(meta["object_id"], state, meta["model_hash"], meta.get("others"))
+            told.append(env._environment_state())
+        return frames | {STATE: np.concatenate([frames[STATE], np.stack(told)], axis=1).astype(np.float32)}
+
+    with contextlib.closing(env):
+        return rewritten(source, "told", change, PRIVILEGED)
 
 
 def goals(folder: Path, seed: int) -> list[str]:
@@ -151,33 +169,26 @@ def goals(folder: Path, seed: int) -> list[str]:
 
 def with_goals(source: Path) -> str:
     """Writes a dataset again with such actions."""
-    out = source.with_name(f"{source.name}-goals")
-    with locked(out.with_name(f"{out.name}.made")):
-        if (out / "meta" / "info.json").exists():
-            return str(out)
-        dataset = Dataset(source)
-        names, kept = dataset.observation_contract.state_names, 0
-        place, first, second = ([names.index(f"eef.{n}") for n in each] for each in HAND_ENTRIES)
-        for i in range(dataset.num_episodes):
-            episode = dataset.episode(i)
-            frames, meta = dict(episode.frames), episode.meta
-            if int(meta["attempts"]) != 1:
-                continue
-            state, action = frames[STATE].astype(float), np.array(frames[ACTION])
-            approach = np.cumsum(action[:, 6] < CLOSED) == 0
-            grasp = np.array(meta["grasp"]["rotation"])
-            for t in range(len(action)):
-                x, y = state[t, first], state[t, second]
-                hand = np.stack([x, y, np.cross(x, y)], axis=1)
-                turn = 0.0
-                if approach[t]:
-                    action[t, :3] = np.array(meta["grasp"]["position"]) - state[t, place]
-                    turn = matrix_to_rotvec(nearest_turn(grasp, yaw_of(hand), True)[0] @ hand.T)[2]
-                action[t, 3:6] = np.sin(2 * turn), np.cos(2 * turn), 0.0
-            write_episode(out, Episode(kept, {**frames, ACTION: action.astype(np.float32)}, meta))
-            kept += 1
-        finalize(out, dataset.action_contract, dataset.observation_contract, dataset.manifest)
-    return str(out)
+    names = Dataset(source).observation_contract.state_names
+    place, first, second = ([names.index(f"eef.{n}") for n in each] for each in HAND_ENTRIES)
+
+    def change(frames: Frames, meta: Any) -> Frames | None:
+        if int(meta["attempts"]) != 1:
+            return None
+        state, action = frames[STATE].astype(float), np.array(frames[ACTION])
+        approach = np.cumsum(action[:, 6] < CLOSED) == 0
+        grasp = np.array(meta["grasp"]["rotation"])
+        for t in range(len(action)):
+            x, y = state[t, first], state[t, second]
+            hand = np.stack([x, y, np.cross(x, y)], axis=1)
+            turn = 0.0
+            if approach[t]:
+                action[t, :3] = np.array(meta["grasp"]["position"]) - state[t, place]
+                turn = matrix_to_rotvec(nearest_turn(grasp, yaw_of(hand), True)[0] @ hand.T)[2]
+            action[t, 3:6] = np.sin(2 * turn), np.cos(2 * turn), 0.0
+        return frames | {ACTION: action.astype(np.float32)}
+
+    return rewritten(source, "goals", change)
 
 
 # ---------------------------------------------------------------- trainings
@@ -364,17 +375,19 @@ class Trials:
         trial, folder = TRIALS[name], self.out / "policies" / cell
         data = tuple(trial.data(self.out / "demos", seed))
         config = dataclasses.replace(trial.change(best_recipe(data, str(folder), STEPS, BATCH, seed)), threads=1)
-        with trial.around():
-            done = train(config)
-        trial.finish(folder)
-        rows = []
+        trained = self.out / "trained" / f"{cell}.json"  # outside the policy's folder: finishing changes what is in it
+        if not trained.exists():
+            with trial.around():
+                done = train(config)
+            trial.finish(folder)
+            write_json(trained, {k: done[k] for k in ("loss", "validation_loss", "samples", "seconds")})
+        facts, rows = read_json(trained), []
         for label, (objects, episodes) in self.sets.items():
             played = EvaluateConfig(str(folder), objects, episodes, seed=seed, purpose="validation", name=name)
             path = self.out / "rows" / f"{cell}-{label.replace(',', '').replace(' ', '-')}.parquet"
             with trial.playing():
                 found = evaluate(played, path, 0)
             rows += [dataclasses.replace(row, object_set=label) for row in found]
-        facts = {k: done[k] for k in ("loss", "validation_loss", "samples", "seconds")}
         write_rows(self.path(cell), rows, manifest({"trial": name, "says": trial.says}, seed, **facts))
 
     def tabulate(self, docs: Path | None) -> str:
@@ -426,6 +439,8 @@ def main() -> None:
         print("\n".join(f"{name}: {trial.says}" for name, trial in TRIALS.items()))
     elif args.tabulate:
         print(trials.tabulate(args.docs))
+    elif git_revision().endswith(DIRTY):
+        parser.error("the source has changes that are not committed: rows name the commit that made them")
     else:
         print(f"source {git_revision()}", flush=True)
         for cell in cells:

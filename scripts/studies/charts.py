@@ -99,6 +99,7 @@ class CurvePanel(NamedTuple):
         curves: of (x, rate, low, high).
         ticks: of x, from the first to the last.
         beside: curves of others, grey and dashed, without intervals.
+        log: equal ratios of x lie equally far apart, and curves are not drawn beside each other.
     """
 
     title: str
@@ -106,11 +107,14 @@ class CurvePanel(NamedTuple):
     curves: Sequence[Curve]
     ticks: Sequence[float]
     beside: Sequence[Curve] = ()
+    log: bool = False
 
 
-def curve_chart(out: Path, title: str, axis: str, curves: Sequence[Curve], ticks: Sequence[float]) -> None:
+def curve_chart(
+    out: Path, title: str, axis: str, curves: Sequence[Curve], ticks: Sequence[float], *, log: bool = False
+) -> None:
     """Draws one panel; arguments as of `CurvePanel`."""
-    curve_sheet(out, [CurvePanel(title, axis, curves, ticks)], columns=1)
+    curve_sheet(out, [CurvePanel(title, axis, curves, ticks, log=log)], columns=1)
 
 
 def curve_sheet(out: Path, panels: Sequence[CurvePanel], columns: int, side: int = 460) -> None:
@@ -131,20 +135,22 @@ def _curves(draw: ImageDraw.ImageDraw, panel: CurvePanel, corner: tuple[int, int
     first, last = panel.ticks[0], panel.ticks[-1]
 
     def place(x: float, rate: float) -> tuple[float, float]:
-        return (left + side * (x - first) / (last - first)) * SCALE, (top + tall * (1 - rate)) * SCALE
+        along = math.log(x / first) / math.log(last / first) if panel.log else (x - first) / (last - first)
+        return (left + side * along) * SCALE, (top + tall * (1 - rate)) * SCALE
 
     draw.text(((left + side / 2) * SCALE, (top - 30) * SCALE), panel.title, fill=INK, font=font(13), anchor="ma")
     for share in (0, 25, 50, 75, 100):
         draw.line([place(first, share / 100), place(last, share / 100)], fill=GRID, width=SCALE)
-        draw.text(((left - 6) * SCALE, place(0, share / 100)[1]), f"{share} %", fill=INK, font=font(10), anchor="rm")
+        height = place(first, share / 100)[1]
+        draw.text(((left - 6) * SCALE, height), f"{share} %", fill=INK, font=font(10), anchor="rm")
     for x in panel.ticks:
         draw.text((place(x, 0)[0], (top + tall + 5) * SCALE), f"{x:.3g}", fill=INK, font=font(10), anchor="ma")
     draw.text(((left + side / 2) * SCALE, (top + tall + 20) * SCALE), panel.axis, fill=INK, font=font(11), anchor="ma")
     every = [(curve, False) for curve in panel.curves] + [(curve, True) for curve in panel.beside]
     for i, ((name, points), others) in enumerate(every):
         colour = COLOURS[4] if others else COLOURS[i % len(COLOURS)]
-        nudge = 0.0 if others else (i - (len(panel.curves) - 1) / 2) * 3 * SCALE  # intervals beside each other
-        centre = [(place(x, rate)[0] + nudge, place(x, rate)[1]) for x, rate, _, _ in points]
+        beside = 0 if others or panel.log else i - (len(panel.curves) - 1) / 2
+        centre = [(place(x, rate)[0] + 3 * beside * SCALE, place(x, rate)[1]) for x, rate, _, _ in points]
         dash = DASHES[(i - len(panel.curves)) % len(DASHES)] if others else 0
         _line(draw, centre, colour, dash)
         for (x, _, low, high), (cx, cy) in zip(points, centre, strict=True):

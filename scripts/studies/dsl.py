@@ -149,7 +149,8 @@ class DslStudy(Study):
         distances = [x["disparity"] for x in lines if x["correlation"]]
         if len(distances) > 1:
             title = f"cue: {self.cfg.factor}"
-            curve_chart(self.cfg.docs_dir / "dsl.png", title, "distance of the two values", curves, distances)
+            axis = "distance of the two values (logarithmic)"
+            curve_chart(self.cfg.docs_dir / "dsl.png", title, axis, curves, distances, log=True)
         write_page(page, self.name, folder, made)
         print(made)
         return table
