@@ -52,7 +52,7 @@ class PolicyConfig(Settings):
             efficient-probing, crop (the image around the target, then mean) or mask-channel (the mask as one more input
             channel, then mean).
         encoder: image encoder: conv-small (stride-4 stem, fast), conv-classic (stride-2 stem),
-            vit-tiny|small|base|large and resnet18 (extra [vit]), efficientnet-lite0 with ImageNet weights
+            vit-mini|tiny|small|base|large and resnet18 (extra [vit]), efficientnet-lite0 with ImageNet weights
             of the extra [pretrained].
         encoder_weights: start of a ViT or resnet18: none, or FAMILY:FILE.safetensors; a family is one of mae, mvp,
             dinov2, dinov2-reg, siglip (Hugging Face's or the authors' names of the tensors) and timm (any timm state

@@ -60,6 +60,7 @@ def sees_mask(label: str) -> bool:
 # Sizes of transformers: width, blocks, attention heads
 SIZES = {"tiny": (192, 12, 3), "small": (384, 12, 6), "base": (768, 12, 12), "large": (1024, 24, 16)}
 TRANSFORMERS = {f"transformer-{name}": size for name, size in SIZES.items()}
+VITS = {"mini": (128, 4, 4), **SIZES}  # mini: for training from scratch without a GPU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ class EncoderPart:
     Attributes:
         place: module of `policies/network` and what it has there, called with the configuration and the image's size.
         weights: weights from elsewhere can be loaded, frozen, and trained at a rate of their own.
-        vit: size of a vision transformer, see `SIZES`; () for other networks.
+        vit: size of a vision transformer, see `VITS`; () for other networks.
     """
 
     place: str
@@ -80,7 +81,7 @@ class EncoderPart:
 ENCODERS = {
     "conv-small": EncoderPart("encoders:conv_small"),
     "conv-classic": EncoderPart("encoders:conv_classic"),
-    **{f"vit-{name}": EncoderPart("backbones:ViT", weights=True, vit=size) for name, size in SIZES.items()},
+    **{f"vit-{name}": EncoderPart("backbones:ViT", weights=True, vit=size) for name, size in VITS.items()},
     "resnet18": EncoderPart("backbones:resnet18", weights=True),
     "efficientnet-lite0": EncoderPart("backbones:efficientnet_lite0", weights=True),
 }

@@ -144,7 +144,8 @@ def test_cls_is_the_class_token_of_a_vit_that_has_one(build: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "millions"), [("vit-tiny", 5.7), ("vit-small", 22), ("vit-base", 86), ("vit-large", 303)]
+    ("name", "millions"),
+    [("vit-mini", 0.92), ("vit-tiny", 5.7), ("vit-small", 22), ("vit-base", 86), ("vit-large", 303)],
 )
 def test_vit_sizes(name: str, millions: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
