@@ -1,8 +1,10 @@
-"""Built objects on disk: one NPZ without pickle per object, named by its content, written once and whole."""
+"""Built objects on disk: one NPZ without pickle per object, named by its content and by what built it, written once."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.metadata
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,8 +16,11 @@ import trimesh
 from numpy.typing import NDArray
 
 from toyshift.core.errors import FileError, with_remedy
-from toyshift.core.files import atomic_path, cache_dir, locked
+from toyshift.core.files import atomic_path, cache_dir, json_hash, locked
 from toyshift.toys.model import Geom, GraspObject, RestPose, VisualMesh
+
+# on whose version an object's last bits depend
+BUILDERS = ("coacd", "fast-simplification", "manifold3d", "mujoco", "numpy", "scipy", "trimesh")
 
 
 def with_tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,9 +79,15 @@ def read_object(path: Path) -> GraspObject:
         raise FileError(f"{path} cannot be read ({error}); delete it, it is built again") from error
 
 
+@functools.cache
+def builders() -> str:
+    """Hash of the installed versions of what builds objects: another one builds its own, and starts keep their bits."""
+    return json_hash([importlib.metadata.version(name) for name in BUILDERS])
+
+
 def store_path(key: str) -> Path:
-    """Where the object with a content hash is kept."""
-    return cache_dir("objects") / f"{key}.npz"
+    """Where the object with a content hash is kept, as built by the packages installed here."""
+    return cache_dir("objects") / f"{key}-{builders()}.npz"
 
 
 def cached(key: str, build: Callable[[], GraspObject]) -> GraspObject:

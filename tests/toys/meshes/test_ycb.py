@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from toyshift.toys.meshes.repair import repaired
 from toyshift.toys.meshes.ycb import object_key, recipe
 from toyshift.toys.model import GraspObject
 from toyshift.toys.objectset import PANDA_OPENING
-from toyshift.toys.store import cached, read_object, save_object, store_path
+from toyshift.toys.store import builders, cached, read_object, save_object, store_path
 
 Writer = Callable[..., Path]
 SCANS = Path(os.environ.get("TOYSHIFT_YCB", "/work/shared/ycb"))
@@ -254,6 +255,18 @@ def test_a_truncated_cache_entry_is_built_again(tmp_path: Path, ycb_folder: Writ
     after = load_objects(f"ycb:{tmp_path / 'ycb'}")[0]
     np.testing.assert_array_equal(before.inertia, after.inertia)
     read_object(entry)
+
+
+def test_other_versions_of_what_builds_objects_build_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = store_path("an-object")
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.4.9" if name == "numpy" else real(name))
+    builders.cache_clear()
+    other = store_path("an-object")
+    monkeypatch.undo()
+    builders.cache_clear()
+    assert other.parent == here.parent
+    assert other != here == store_path("an-object")
 
 
 def test_two_that_ask_at_once_build_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
