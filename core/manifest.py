@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -128,7 +129,7 @@ def manifest(config: Any = None, seed: int | None = None, **extra: Any) -> dict[
     """
     return {
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "versions": package_versions() | {"python": platform.python_version()},
         "machine": {
             "cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.platform(), "kernels": kernels(),

@@ -1,7 +1,9 @@
 """What a manifest says about the source."""
 
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,12 @@ def test_two_results_of_one_machine_are_of_the_same_kind(monkeypatch: pytest.Mon
     assert "'NPY_DISABLE_CPU_FEATURES': 'AVX2'" in told
     assert "threads: 7 now" in told
     assert "gl_renderer: 'softpipe' now, 'llvmpipe' there" in told
+
+
+def test_the_command_can_be_given_to_a_shell_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["toyshift", "evaluate", "--objects", "ycb:my scans?graspable&half=a", "--clutter", "", "--trials", "9"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert shlex.split(manifest()["command"]) == words
 
 
 @pytest.mark.parametrize(("given", "kept"), [("2", 2), (" 2 ", 2), ("4,2", "4,2"), ("many", "many"), ("-1", "-1")])
