@@ -17,6 +17,7 @@ from toyshift.policies.parts import ENCODERS
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 STRIDE = 16  # pixels per token of the convolutional networks
+FEW_TOKENS = 64  # more of them take much memory where attention is written out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +143,12 @@ class ViT(Backbone):
             side = torch.cat([torch.ones_like(wanted[:, :1]).expand(-1, self.prefix), wanted], dim=1)  # (B, P + N)
             allowed = (side[:, :, None] == side[:, None, :])[:, None]  # (B, 1, P + N, P + N)
         x = net.norm_pre(net._pos_embed(net.patch_embed(x)))
+        # on CPUs the backward pass of scaled_dot_product_attention takes most of a step where tokens are few
+        written_out = torch.is_grad_enabled() and x.device.type == "cpu" and x.shape[1] <= FEW_TOKENS
+        if written_out and allowed is not None:  # timm adds the mask to the scores then
+            allowed = torch.zeros(allowed.shape).masked_fill(~allowed, float("-inf"))
         for block in net.blocks:
+            block.attn.fused_attn = not written_out
             x = block(x, attn_mask=allowed)
         out: Tensor = net.norm(x)
         return out[:, :1] if self.class_only else out[:, self.prefix :]

@@ -15,6 +15,7 @@ from torch.nn.functional import max_pool2d
 from toyshift.core.contract import STATE, image_key, mask_key
 from toyshift.core.errors import ConfigError, MissingDependencyError, UnknownNameError
 from toyshift.policies import Policy, PolicyConfig
+from toyshift.policies.network import backbones
 from toyshift.policies.network.encoders import make_encoder
 
 pytest.importorskip("timm")
@@ -152,6 +153,31 @@ def test_vit_sizes(name: str, millions: float, monkeypatch: pytest.MonkeyPatch) 
     with torch.device("meta"):
         encoder: Any = make_encoder(PolicyConfig(encoder=name), (224, 224))
     assert sum(p.numel() for p in encoder.net.parameters()) / 1e6 == pytest.approx(millions, rel=0.05)
+
+
+@pytest.mark.parametrize("pooling", ["detpool", "detpool-post"])
+def test_attention_that_is_written_out_is_the_fused_one(
+    build: Make, monkeypatch: pytest.MonkeyPatch, pooling: str
+) -> None:
+    policy, (images, masks, state) = build(pooling=pooling)
+
+    def gradients() -> tuple[bool, torch.Tensor, list[torch.Tensor]]:
+        policy.zero_grad()
+        actions = policy.predict(images, masks, state)
+        actions.square().sum().backward()
+        encoder: Any = policy.encoders["front"]
+        fused = encoder.net.blocks[0].attn.fused_attn
+        return fused, actions.detach(), [p.grad.clone() for p in encoder.net.parameters() if p.grad is not None]
+
+    fused, ours, by_ours = gradients()
+    assert not fused
+    monkeypatch.setattr(backbones, "FEW_TOKENS", 0)
+    fused, timms, by_timms = gradients()
+    assert fused
+    torch.testing.assert_close(ours, timms)
+    assert len(by_ours) == len(by_timms) > 20
+    for a, b in zip(by_ours, by_timms, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_a_frozen_encoder_gets_no_gradient_and_keeps_its_statistics(build: Make) -> None:
