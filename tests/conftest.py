@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import importlib.util
 import os
@@ -22,6 +23,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import numpy as np
 
+from toyshift.core import garbage
+
+garbage.look_seldom()  # an eighth of the time of all tests went into looking
+
 # Files of few tests that take long. xdist hands out whole files in this order (`make test`), and one of these that came
 # last would keep one process busy while the others have nothing to do.
 FIRST = (
@@ -33,6 +38,12 @@ FIRST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in FIRST)  # the rest stays in its order
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: it is not looked at again, above all not where a test asks for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
