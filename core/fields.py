@@ -39,7 +39,8 @@ def check_fields(config: Any, but: Collection[str] = ()) -> None:
         UnknownNameError: a name that is no choice.
         ConfigError: any other.
     """
-    for name, (hint, fits) in _tests(type(config)).items():
+    kind: Any = type(config)
+    for name, (hint, fits) in _tests(kind).items():
         if name not in but and not fits(value := getattr(config, name)):
             check_value(name, value, hint)
 
