@@ -31,9 +31,9 @@ garbage.look_seldom()  # an eighth of the time of all tests went into looking
 # last would keep one process busy while the others have nothing to do.
 FIRST = (
     "test_quickstart.py", "test_kills.py", "test_export_kinds.py", "test_study.py", "test_augmenting.py", "test_cue.py",
-    "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py", "test_vector.py", "test_ycb.py",
-    "test_processes.py", "test_claims.py", "test_site.py", "test_option_fuzz.py", "test_repair_truths.py", "test_looks.py",
-    "test_shortcut_grid.py",
+    "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py", "test_vector.py",
+    "test_ycb.py", "test_processes.py", "test_claims.py", "test_site.py", "test_option_fuzz.py",
+    "test_repair_truths.py", "test_looks.py", "test_shortcut_grid.py",
 )
 
 
