@@ -264,7 +264,7 @@ def test_lora_starts_as_the_weights_and_trains_its_own_only(
 
 def test_lora_of_what_has_no_linear_layers_or_no_weights_is_refused() -> None:
     for bad, message in (
-        ({"encoder": "resnet18", "encoder_weights": "timm:x"}, "positive with one of vit-tiny"),
+        ({"encoder": "resnet18", "encoder_weights": "timm:x"}, "positive with one of vit-mini"),
         ({}, "conv-small has no pretrained weights"),
         ({"encoder": "vit-tiny"}, "would freeze random weights"),
         ({"encoder": "vit-tiny", "encoder_weights": "mae:x", "freeze_encoder": True}, "without freeze_encoder"),
