@@ -23,8 +23,10 @@ KINDS = {bool: "true or false", int: "a whole number", float: "a finite number",
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _tests(kind: Any) -> dict[str, tuple[Any, Callable[[Any], bool]]]:
+    """Returns of every field of a dataclass its annotation and what says whether a value is as it says."""
+    hints = typing.get_type_hints(kind)
+    return {name: (hint, _test_of(hint)) for name, hint in hints.items() if name in kind.__dataclass_fields__}
 
 
 def check_fields(config: Any, but: Collection[str] = ()) -> None:
@@ -38,14 +40,14 @@ def check_fields(config: Any, but: Collection[str] = ()) -> None:
         ConfigError: any other.
     """
     kind: Any = type(config)
-    for name, hint in _hints(kind).items():
-        if name in kind.__dataclass_fields__ and name not in but:
-            check_value(name, getattr(config, name), hint)
+    for name, (hint, fits) in _tests(kind).items():
+        if name not in but and not fits(value := getattr(config, name)):
+            check_value(name, value, hint)
 
 
 def check_value(name: str, value: Any, hint: Any) -> None:
     """Refuses a value that is not as its annotation says; see `check_fields`. `name` is what it is called."""
-    if _fits(value, hint):
+    if _test_of(hint)(value):
         return
     for kind in parts_of(hint):  # of a list, the entry that is wrong
         inner = typing.get_args(kind)
@@ -96,28 +98,37 @@ def _told(number: float) -> str:
     return f"{number:,}" if isinstance(number, numbers.Integral) else f"{number:.10g}"
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    return any(map(functools.partial(_is, value), parts_of(hint)))
+def _test_of(hint: Any) -> Callable[[Any], bool]:
+    """Returns what says whether a value is as an annotation says."""
+    tests = [_test_of_kind(kind) for kind in parts_of(hint)]
+    return tests[0] if len(tests) == 1 else lambda value: any(test(value) for test in tests)
 
 
-def _is(value: Any, kind: Any) -> bool:
-    """Says whether a value is of one kind."""
+def _test_of_kind(kind: Any) -> Callable[[Any], bool]:
+    """Returns what says whether a value is of one kind."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal:
-        return isinstance(value, str) and value in inner
+        return lambda value: isinstance(value, str) and value in inner
+    if origin is tuple and inner[-1] is Ellipsis:
+        every = _test_of(inner[0])
+        return lambda value: isinstance(value, tuple | list) and all(map(every, value))
     if origin is tuple:
-        if not isinstance(value, tuple | list) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
-            return False
-        return all(_fits(entry, inner[0] if inner[-1] is Ellipsis else inner[i]) for i, entry in enumerate(value))
+        each, count = [_test_of(hint) for hint in inner], len(inner)
+        return lambda value: (
+            isinstance(value, tuple | list)
+            and len(value) == count
+            and all(test(entry) for test, entry in zip(each, value, strict=True))
+        )
     if kind is bool:
-        return type(value).__name__ in ("bool", "bool_")  # Python's, NumPy 2's and NumPy 1's
+        return lambda value: type(value).__name__ in ("bool", "bool_")  # Python's, NumPy 2's and NumPy 1's
     if kind in (int, float):
-        wide = numbers.Integral if kind is int else numbers.Real  # NumPy's are among them
-        return isinstance(value, wide) and not isinstance(value, bool) and -MOST <= value <= MOST  # type: ignore[operator]
+        wide: Any = numbers.Integral if kind is int else numbers.Real  # NumPy's are among them
+        return lambda value: isinstance(value, wide) and not isinstance(value, bool) and -MOST <= value <= MOST
     if kind in (str, Path):
-        return isinstance(value, str if kind is str else str | Path) and not unwritable(str(value))
+        texts = str if kind is str else str | Path
+        return lambda value: isinstance(value, texts) and not unwritable(str(value))
     known = origin or kind
-    return not isinstance(known, type) or isinstance(value, known)
+    return lambda value: not isinstance(known, type) or isinstance(value, known)
 
 
 def unwritable(text: str) -> str:

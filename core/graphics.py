@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes.util
+import functools
 import os
+from collections.abc import Callable
 
 from toyshift.core.errors import ConfigError, MissingDependencyError, UnknownNameError
 
@@ -28,13 +30,19 @@ def gl_backend() -> str:
             f"unset MUJOCO_GL to let it choose"
         )
     for backend in (wanted,) if wanted else BACKENDS:
-        if ctypes.util.find_library(LIBRARIES[backend]):
+        if _found(ctypes.util.find_library, LIBRARIES[backend]):
             return backend
     install = f"run `apt-get install -y {PACKAGES[wanted or 'egl']}`"
     if wanted:
         absent = f"MUJOCO_GL={wanted}, but lib{LIBRARIES[wanted]} is not installed"
         raise MissingDependencyError(f"{absent}: {install}, or unset MUJOCO_GL")
     raise MissingDependencyError(f"no library for offscreen rendering was found: {install} (or {PACKAGES['osmesa']})")
+
+
+@functools.cache
+def _found(find: Callable[[str], str | None], library: str) -> bool:
+    """Whether a library is installed: asked once, as that starts a program, and every environment asks."""
+    return find(library) is not None
 
 
 def check_mujoco_loads() -> None:

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Generic, TypeVar
 
-from toyshift.core import interrupts
+from toyshift.core import garbage, interrupts
 from toyshift.core.errors import ConfigError, MissingDependencyError, ToyShiftError
 
 # one thread for linear algebra; software rendering (llvmpipe) in the thread that asks for it
@@ -52,6 +52,7 @@ def _begin(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     multiprocessing.util.Finalize(None, _leave, exitpriority=-1000)
     interrupts.end_with_parent()
+    garbage.look_seldom()
 
 
 def _kill_workers() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from toyshift.core import interrupts
+from toyshift.core import garbage, interrupts
 
 
 def main() -> int:
     """Runs the command line, and returns its exit code."""
     interrupts.install()
+    garbage.look_seldom()
     from toyshift.scripts import cli
 
     return cli.main()

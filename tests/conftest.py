@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import importlib.util
 import os
@@ -22,17 +23,28 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import numpy as np
 
+from toyshift.core import garbage
+
+garbage.look_seldom()  # an eighth of the time of all tests went into looking
+
 # Files of few tests that take long. xdist hands out whole files in this order (`make test`), and one of these that came
 # last would keep one process busy while the others have nothing to do.
 FIRST = (
     "test_quickstart.py", "test_kills.py", "test_export_kinds.py", "test_study.py", "test_augmenting.py", "test_cue.py",
-    "test_bundle.py", "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py",
-    "test_vector.py", "test_ycb.py", "test_solid_exit.py", "test_processes.py", "test_claims.py",
+    "test_rl.py", "test_robosuite_task.py", "test_toy_studies.py", "test_repair_study.py", "test_vector.py",
+    "test_ycb.py", "test_processes.py", "test_claims.py", "test_site.py", "test_option_fuzz.py",
+    "test_repair_truths.py", "test_looks.py", "test_shortcut_grid.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in FIRST)  # the rest stays in its order
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: it is not looked at again, above all not where a test asks for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -7,6 +7,7 @@ at two values, one for targets on the left and one for those on the right.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,10 +75,7 @@ class PlantedCue:
 
     def cells(self) -> tuple[SwapCell, ...]:
         """Returns the cells that swap the cue; of a cue that tells nothing, those of one of the same values."""
-        from toyshift.diagnostics.swapped_cells import cells_of_design
-
-        whole = dataclasses.replace(self, correlation=1.0)
-        return cells_of_design(whole.design(), f"{self.factor} at disparity {self.disparity:g}", REACH)
+        return _cells_of(dataclasses.replace(self, correlation=1.0))
 
     def believed(self) -> Implied:
         """Returns what the cue implies at correlation 1: of a clean policy, what is believed of it to try the measure.
@@ -91,6 +89,13 @@ class PlantedCue:
             for cell in self.cells() if not cell.swapped
         )  # fmt: skip
         return Implied(self.factor, (one[0], other[0]), (one[1], other[1]), 0, 1.0, 0.0)
+
+
+@functools.cache  # a study's estimate asks for the same few hundreds of times
+def _cells_of(cue: PlantedCue) -> tuple[SwapCell, ...]:
+    from toyshift.diagnostics.swapped_cells import cells_of_design
+
+    return cells_of_design(cue.design(), f"{cue.factor} at disparity {cue.disparity:g}", REACH)
 
 
 def collect_places(

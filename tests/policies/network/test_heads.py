@@ -67,6 +67,7 @@ def test_noise_of_training_is_a_function_of_seed_and_step(make_config: Make, mak
 
 
 @pytest.mark.parametrize("name", NOISE)
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_trained_acts_and_exports(name: str, make_config: Make, make_source: Make, tmp_path: Path) -> None:
     if name == "diffusion":
         pytest.importorskip("diffusers")

@@ -40,6 +40,7 @@ def test_values_are_directions_or_a_number() -> None:
         encoded([0, 0], "table")
 
 
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_a_policy_is_blind_for_it_and_its_head_learns_on(demos: Path, make_config: Make, tmp_path: Path) -> None:
     common = {"data": (str(demos),), "validation": 0.0, "steps": 20, "precision": "f32", "threads": 1}
     train(make_config(tmp_path / "base", {"pooling": "mean"}, **common))

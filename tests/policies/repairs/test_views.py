@@ -108,6 +108,7 @@ def test_cached_tokens_are_refused_where_images_change() -> None:
 
 
 @pytest.mark.parametrize("repair", ["prototype", "blind"])
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_it_acts_and_a_bundle_asks_for_what_it_sees(
     repair: str, make_config: Make, make_source: Make, tmp_path: Path
 ) -> None:

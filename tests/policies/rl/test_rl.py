@@ -159,6 +159,7 @@ def test_the_buffer_holds_the_experts_episodes_and_no_return_runs_into_another(t
         run.close()
 
 
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_bundle_and_evaluation_of_a_state_policy(trained: Path, tmp_path: Path) -> None:
     bundle = export(trained, tmp_path / "bundle")
     assert verify(bundle)["passed"]
@@ -179,6 +180,7 @@ def test_bundle_and_evaluation_of_a_state_policy(trained: Path, tmp_path: Path) 
         load_policy(trained).act({"agent_pos": np.zeros(21, np.float32)})
 
 
+@pytest.mark.usefixtures("one_table_of_operators")
 def test_a_policy_of_pixels_trains_and_exports(tmp_path: Path) -> None:
     main(Config(train=small(tmp_path / "run", algo="ppo", steps=48, **PIXELS)))
     policy = load_policy(tmp_path / "run")
