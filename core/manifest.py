@@ -56,15 +56,16 @@ def git_revision(root: Path = SOURCE) -> str:
     if not (root / ".git").exists():
         return "none"
 
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
-
+    words = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch", "-uno", "--", ".", *NO_SOURCE]
     try:
-        changes = git("status", "--porcelain", "-uno", "--", ".", *NO_SOURCE)
-        return git("rev-parse", "--short=12", "HEAD") + (DIRTY if changes else "")
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return "none"
+    heads = [line for line in done.stdout.splitlines() if line.startswith("# ")]
+    commit = next(line for line in heads if line.startswith("# branch.oid ")).split()[-1]
+    if commit == "(initial)":
+        return "none"
+    return commit[:12] + (DIRTY if len(heads) < len(done.stdout.splitlines()) else "")
 
 
 def _cpu() -> dict[str, str]:

@@ -202,9 +202,9 @@ def test_a_fixed_design_is_for_the_margin_that_was_planned(tmp_path: Path) -> No
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the tests run against an installed wheel")
 def test_the_documented_output_is_the_code_s() -> None:
-    """54 objects, one round: the first policy alone succeeds on 30 of them."""
-    found = np.r_[np.ones(30), np.zeros(24)]
-    tests = {about: PairedTest.begin(about, 54).after(found) for about in (THESE, NEW)}
+    """100 objects, one round: the first policy alone succeeds on 66 of them."""
+    found = np.r_[np.ones(66), np.zeros(34)]
+    tests = {about: PairedTest.begin(about, 100).after(found) for about in (THESE, NEW)}
     text = Decision("detpool", "mean", THESE, 0.0, tests, [], 37).text()
     assert f"```\n{text}\n```" in PAGE.read_text(encoding="utf-8")
 
