@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.workers import Pool, worker_pool
+from toyshift.core.workers import Pool
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
 from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.statistics import PairedDifference
@@ -121,7 +121,7 @@ def changes_of(asked: Asked) -> ChangedSuccess | None:
     """
     if not asked.trials:
         return None
-    with worker_pool(asked.processes) as pool:
+    with asked.playing() as pool:
         looks = {"": {}, **{factor: {factor: levels} for factor, levels in DEFAULT_FACTORS.items()}}
         episodes = [episodes_under(asked, factor or "plain", look=look) for factor, look in looks.items()]
         by_factor = dict(zip(looks, evaluate_all(episodes, pool=pool), strict=True))

@@ -21,7 +21,7 @@ from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import track
 from toyshift.core.seeds import object_of_episode
-from toyshift.core.workers import Job, core_count, play
+from toyshift.core.workers import Job, Pool, core_count, play
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
     BUILTIN,
@@ -246,7 +246,7 @@ def _look(
 
 def look_along(
     config: EvaluateConfig, looks: int, changes: Changes, *, along: Along = "expert", free_only: bool = False,
-    workers: int | None = None, progress: bool = True,
+    workers: int | None = None, progress: bool = True, pool: Pool | None = None,
 ) -> Answers:  # fmt: skip
     """Looks along `config.trials` episodes of a policy folder, a bundle, or a policy behind a server.
 
@@ -256,8 +256,9 @@ def look_along(
         changes: what is changed; a function or value of a module, which workers import.
         along: whose episodes.
         free_only: look only where the target has not been touched.
-        workers: processes; None takes one per core, 0 looks in this one.
+        workers: processes; None takes one per core, 0 looks in this one. Not used with `pool`.
         progress: show a bar.
+        pool: processes of `worker_pool`, shared by several calls.
 
     Raises:
         ConfigError: the oracle or the random policy, which look at no images.
@@ -275,7 +276,7 @@ def look_along(
         key = json_hash(asked | {"remote": dataclasses.asdict(config.remote)})
         job = Job(key, functools.partial(_opened, playing, along), work, f"looking with {config.policy}")
         count = min(core_count() if workers is None else workers, config.trials)
-        every = play(range(config.trials), job, count)
+        every = play(range(config.trials), job, count, pool)
         found = list(track(every, f"looks of {config.name or config.policy}", config.trials, "scene", shown=progress))
     looks_ = sorted((look for part in found for look in part.looks), key=lambda look: look.scene)
     return dataclasses.replace(found[0], looks=tuple(looks_))

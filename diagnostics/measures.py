@@ -7,6 +7,7 @@ one row here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toyshift.core.lazy import imported
-from toyshift.core.workers import core_count
+from toyshift.core.workers import Pool, core_count, worker_pool
 from toyshift.policies.remote.options import RemoteOptions
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Asked:
         seed: root seed.
         out: folder of the results, for rows that are kept.
         workers: processes that look and play; 0 takes one per core.
+        pool: those processes, where several measures share them.
     """
 
     policy: str = ""
@@ -74,11 +76,16 @@ class Asked:
     seed: int
     out: Path
     workers: int = 0
+    pool: Pool | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def processes(self) -> int:
         """How many processes look and play."""
         return self.workers or core_count()
+
+    def playing(self) -> contextlib.AbstractContextManager[Pool]:
+        """Returns the processes that look and play: those that are shared, or own ones."""
+        return worker_pool(self.processes) if self.pool is None else contextlib.nullcontext(self.pool)
 
     @functools.cached_property
     def outlines(self) -> dict[str, Outline]:
@@ -174,6 +181,7 @@ MEASURES = (
     Measure(
         "predicted", "is its success under a shift foretold by single looks?", POLICY,
         "measuring.predicted:predicted_of", _FOUND, "measuring.self_test:predicted_truths", "ours", "minutes",
+        extra=True,
     ),
     Measure(
         "rule", "outside its data: rule or nearest example?", POLICY, "measuring.rule:rule_of", _FOUND,

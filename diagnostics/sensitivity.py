@@ -28,6 +28,7 @@ from toyshift.core.arrays import Array, Indices
 from toyshift.core.errors import ConfigError
 from toyshift.core.progress import track
 from toyshift.core.seeds import episode_rng
+from toyshift.core.workers import Pool
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import Actor, EnvSpec
 from toyshift.diagnostics.changes import DEFAULT_FACTORS, ChangedSuccess, changes_of
@@ -321,7 +322,7 @@ def analyse_answers(answers: Answers, config: SensitivityConfig) -> SensitivityR
 
 def diagnose(
     policy: str, objects: str, config: SensitivityConfig | None = None, spec: EnvSpec | None = None,
-    progress: bool = True, remote: RemoteOptions | None = None, workers: int | None = None,
+    progress: bool = True, remote: RemoteOptions | None = None, workers: int | None = None, pool: Pool | None = None,
 ) -> SensitivityResult:
     """Measures how far factors move the actions of a policy; `judged` then labels them.
 
@@ -332,7 +333,8 @@ def diagnose(
         spec: how to make the environment, one that the expert can play in.
         progress: show a bar.
         remote: how a policy behind a server is asked and understood.
-        workers: processes; None takes one per core, 0 looks in this one.
+        workers: processes; None takes one per core, 0 looks in this one. Not used with `pool`.
+        pool: processes of `worker_pool`, shared by several calls.
 
     Raises:
         ConfigError: the oracle or the random policy, which look at no images.
@@ -342,13 +344,15 @@ def diagnose(
         policy, objects, trials=config.scenes, seed=config.seed, env=spec or EnvSpec(), remote=remote or RemoteOptions()
     )
     changes = OneAtATime(config.factors, config.target_move, config.seed)
-    return analyse_answers(look_along(asked, config.looks, changes, workers=workers, progress=progress), config)
+    found = look_along(asked, config.looks, changes, workers=workers, progress=progress, pool=pool)
+    return analyse_answers(found, config)
 
 
 def sensitivity_of(asked: Asked) -> SensitivityResult:
     """Measures what a policy is sensitive to, and checks it against its success."""
     config = SensitivityConfig(scenes=asked.scenes, looks=asked.looks, seed=asked.seed)
-    found = diagnose(asked.policy, asked.objects, config, remote=asked.remote, workers=asked.processes)
+    with asked.playing() as pool:
+        found = diagnose(asked.policy, asked.objects, config, remote=asked.remote, pool=pool)
     return found.judged(changes_of(asked))
 
 

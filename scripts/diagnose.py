@@ -20,6 +20,7 @@ import tyro
 from toyshift.core.errors import ConfigError, UndefinedError, UnknownNameError
 from toyshift.core.files import write_json
 from toyshift.core.manifest import manifest
+from toyshift.core.workers import Pool, core_count, worker_pool
 from toyshift.diagnostics.measures import (
     ARRAYS,
     DATASETS,
@@ -168,14 +169,14 @@ class Config(Asking, scenes=2, looks=1, trials=0):
         whole = {measure for measure in MEASURES if measure.needs == needs and not measure.extra} <= {*asked}
         return self.out / f"{FILES[needs] if whole else '-'.join(measure.name for measure in asked)}.json"
 
-    def asked(self, policy: str = "") -> Asked:
-        """What the questions are asked about: datasets, rows, arrays, or one of the policies."""
+    def asked(self, policy: str = "", pool: Pool | None = None) -> Asked:
+        """What the questions are asked about: datasets, rows, arrays, or one of the policies, by a pool's processes."""
         return Asked(
             policy=policy, datasets=self.data, rows=self.rows, arrays=self.arrays, objects=self.objects,
             remote=self.remote, trained_on=self.trained_on, base=self.base, along=self.along,
             training_set=self.training_set, scenes=self.scenes, looks=self.looks, trials=self.trials,
             camera=self.camera, encoder=self.encoder, encoder_weights=self.encoder_weights, scale=self.scale,
-            seed=self.seed, out=self.out,
+            seed=self.seed, out=self.out, pool=pool,
         )
 
 
@@ -272,18 +273,19 @@ def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
         policy_fingerprint(policy, cfg.remote)
     results: dict[str, Any] = {measure.name: {} for measure in cfg.measures}
     cards = {}
-    for policy in cfg.policy:
-        asked = cfg.asked(policy)
-        answers: dict[str, Any] = {}
-        for measure in cfg.measures:
-            if measure.inside and is_remote(policy):
-                print(f"{measure.name} of {policy}: not taken, {measure.inside}")
-            elif (answer := measure.answer(asked)) is not None:
-                print(measure.show(answer))
-                answers[measure.name] = answer
-                results[measure.name][policy] = answer.to_json()
-        if card := card_of(POLICY, asked, answers):
-            cards[card_file(policy, cfg.policy)] = card
+    with worker_pool(core_count()) as pool:
+        for policy in cfg.policy:
+            asked = cfg.asked(policy, pool)
+            answers: dict[str, Any] = {}
+            for measure in cfg.measures:
+                if measure.inside and is_remote(policy):
+                    print(f"{measure.name} of {policy}: not taken, {measure.inside}")
+                elif (answer := measure.answer(asked)) is not None:
+                    print(measure.show(answer))
+                    answers[measure.name] = answer
+                    results[measure.name][policy] = answer.to_json()
+            if card := card_of(POLICY, asked, answers):
+                cards[card_file(policy, cfg.policy)] = card
     return results, cards
 
 

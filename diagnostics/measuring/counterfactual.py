@@ -26,7 +26,6 @@ import numpy as np
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import worker_pool
 from toyshift.core.world import World
 from toyshift.diagnostics.changes import DEFAULT_FACTORS
 from toyshift.diagnostics.evaluation import EvaluateConfig
@@ -475,7 +474,7 @@ def counterfactual_of(asked: Asked) -> Findings:
     swaps = Swaps({name: values for name, values in VALUES.items() if name not in implied}, implied)
     training = None
     if asked.trials:
-        with worker_pool(asked.processes) as pool:
+        with asked.playing() as pool:
             training = own_success(asked, pool)
     return answered(asked, swaps, training, notes)
 
@@ -485,5 +484,6 @@ def answered(
 ) -> Findings:
     """Looks, and answers for one policy; arguments as of `counterfactual`."""
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
-    answers = look_along(config, asked.looks, swaps, along=asked.along, free_only=True, workers=asked.processes)
+    with asked.playing() as pool:
+        answers = look_along(config, asked.looks, swaps, along=asked.along, free_only=True, pool=pool)
     return counterfactual(answers, swaps, seed=asked.seed, training=training, notes=notes)

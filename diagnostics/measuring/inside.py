@@ -8,9 +8,11 @@ first of an episode, and heads that start from noise start from zeros.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,8 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toyshift.core.arrays import Array, Float32, Indices
+from toyshift.core.files import json_hash
 from toyshift.core.progress import track
 from toyshift.core.seeds import object_of_episode
+from toyshift.core.workers import Job, play
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import (
     Actor,
@@ -121,26 +125,41 @@ def inside_with(asked: Asked, objects: str, *, changed: bool = True) -> Inside |
     """Returns what `inside_of` does, with another object set; `changed`: under changed factors, too."""
     if is_remote(asked.policy):
         return BEHIND_A_SERVER
-    fingerprint = policy_fingerprint(asked.policy)
-    return _inside_of(asked.policy, fingerprint, objects, asked.scenes, asked.looks, asked.seed, changed)
+    of = policy_fingerprint(asked.policy), objects, asked.scenes, asked.looks, asked.seed, changed
+    if of not in _kept:
+        while len(_kept) > 1:  # the scenes of all measures, and those of the training objects
+            _kept.pop(next(iter(_kept)))
+        _kept[of] = _inside_of(asked, objects, changed)
+    return _kept[of]
 
 
-@functools.lru_cache(maxsize=2)  # the scenes of all measures, and those of the training objects
-def _inside_of(
-    policy: str, fingerprint: str, objects: str, scenes: int, looks: int, seed: int, changed: bool
-) -> Inside | str:
-    from toyshift.data.grasping.choose import make_expert
+_kept: dict[tuple[object, ...], Inside | str] = {}  # of this process
+
+
+def _inside_of(asked: Asked, objects: str, changed: bool) -> Inside | str:
+    from toyshift.policies import load_policy
     from toyshift.toys import load_objects
+
+    acting: Any = load_policy(Path(asked.policy), "cpu")
+    if not isinstance(getattr(acting, "policy", None), Policy):
+        return EXPORTED
+    config = SensitivityConfig(scenes=asked.scenes, looks=asked.looks, seed=asked.seed)
+    config = config if changed else dataclasses.replace(config, factors={})
+    work = functools.partial(_look_at, tuple(load_objects(objects).ids), config)
+    key = json_hash(["inside", policy_fingerprint(asked.policy), objects])
+    job = Job(key, functools.partial(_opened, asked.policy, objects), work, f"looking inside {asked.policy}")
+    with asked.playing() as pool:
+        every = track(play(range(asked.scenes), job, pool=pool), f"inside {acting.name}", asked.scenes, "scene")
+        return _put_together(acting, sorted(every, key=lambda seen: seen.scene), config)
+
+
+@contextlib.contextmanager
+def _opened(policy: str, objects: str) -> Iterator[tuple[Any, Noted, Any]]:
+    from toyshift.data.grasping.choose import make_expert
 
     actor, world = open_actor(policy, objects, EnvSpec())
     try:
-        acting: Any = getattr(actor, "policy", None)
-        if not isinstance(getattr(acting, "policy", None), Policy):
-            return EXPORTED
-        config = SensitivityConfig(scenes=scenes, looks=looks, seed=seed)
-        config = config if changed else dataclasses.replace(config, factors={})
-        expert = OracleActor(make_expert(cast("Any", world)))
-        return _looked_at(acting, expert, cast("Any", world), load_objects(objects).ids, config)
+        yield cast("Any", actor).policy, Noted(OracleActor(make_expert(cast("Any", world)))), world
     finally:
         world.close()
 
@@ -178,39 +197,59 @@ class Noted:
         return [scaled[i : i + steps].ravel() for i in evenly(max(1, len(done) - steps), looks)]
 
 
-def _looked_at(acting: Any, expert: Actor, world: Any, ids: Sequence[str], config: SensitivityConfig) -> Inside:
-    """Renders the looks as `measure_sensitivity` does, and keeps them."""
+@dataclasses.dataclass(frozen=True)
+class _Scene:
+    """What was seen in one scene.
+
+    Attributes:
+        scene: its number.
+        object_id: its target.
+        places: of each look, (2,) where the target lies [m].
+        free: of each look, whether nothing has touched the target yet.
+        seen: name of a change -> what each look showed, as of `observed`.
+        right: of each look, as of `Inside.right`.
+    """
+
+    scene: int
+    object_id: str
+    places: Sequence[Array]
+    free: Sequence[bool]
+    seen: Mapping[str, Sequence[tuple[Any, Mapping[str, Any]]]]
+    right: Sequence[Array]
+
+
+def _look_at(ids: Sequence[str], config: SensitivityConfig, opened: tuple[Any, Noted, Any], scene: int) -> _Scene:
+    """Renders the looks of a scene as `measure_sensitivity` does, and keeps them."""
+    acting, noted, world = opened
+    object_id, _ = object_of_episode(ids, config.seed, scene)
     seen: dict[str, list[tuple[Any, Mapping[str, Any]]]] = {name: [] for name in ("", AGAIN, *config.factors)}
-    rows: list[tuple[str, int, int, bool]] = []
     places: list[Array] = []
-    right: list[Array] = []
-    noted = Noted(expert)
+    states = states_along(noted, world, object_id, scene, config.seed, config.looks)
+    levels = {name: {name: some[scene % len(some)]} for name, some in config.factors.items()}
+    for state, _ in states:
+        world.load_sim_state(object_id, state)
+        places.append(world.object_position()[:2])
+        for name, look in {"": {}, **levels, AGAIN: {}}.items():
+            world.set_look(make_look(look))
+            seen[name].append(observed(acting, with_instruction(world.observe(), world)))
+    right = noted.chunks(config.looks, acting.policy)
+    return _Scene(scene, object_id, places, [free for _, free in states], seen, right)
 
-    def see(name: str) -> None:
-        observation = with_instruction(world.observe(), world)
-        seen[name].append(observed(acting, observation))
 
-    for scene in track(range(config.scenes), f"inside {acting.name}", unit="scene"):
-        object_id, _ = object_of_episode(ids, config.seed, scene)
-        for look, (state, free) in enumerate(states_along(noted, world, object_id, scene, config.seed, config.looks)):
-            world.load_sim_state(object_id, state)
-            rows.append((object_id, scene, look, free))
-            places.append(world.object_position()[:2])
-            world.set_look(make_look({}))
-            see("")
-            for name, levels in config.factors.items():
-                world.set_look(make_look({name: levels[scene % len(levels)]}))
-                see(name)
-            world.set_look(make_look({}))
-            see(AGAIN)
-        right += noted.chunks(config.looks, acting.policy)
-    scenes = np.array([scene for _, scene, _, _ in rows])
-    shown = {name: shown_of(views, acting.cameras) for name, views in seen.items()}
+def _put_together(acting: Any, found: Sequence[_Scene], config: SensitivityConfig) -> Inside:
+    """Returns the looks of all scenes, in order."""
+    count = [len(one.places) for one in found]
+    scenes = np.repeat([one.scene for one in found], count)
+    shown = {
+        name: shown_of([view for one in found for view in one.seen[name]], acting.cameras) for name in found[0].seen
+    }
     return Inside(
         acting.policy, {name: views for name, views in shown.items() if name != AGAIN}, shown[AGAIN],
-        [object_id for object_id, _, _, _ in rows], scenes, np.array([look for _, _, look, _ in rows]),
-        np.stack(places), np.array([free for _, _, _, free in rows]),
-        {name: scenes % len(levels) + 1 for name, levels in config.factors.items()}, np.stack(right), acting.name,
+        list(itertools.chain.from_iterable([one.object_id] * len(one.places) for one in found)), scenes,
+        np.concatenate([np.arange(n) for n in count]), np.concatenate([one.places for one in found]),
+        np.concatenate([one.free for one in found]),
+        {name: scenes % len(levels) + 1 for name, levels in config.factors.items()},
+        np.concatenate([one.right for one in found]), acting.name,
     )  # fmt: skip
 
 

@@ -20,7 +20,6 @@ from numpy.typing import ArrayLike
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import worker_pool
 from toyshift.core.world import World
 from toyshift.diagnostics.changes import episodes_under, rows_under
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
@@ -248,10 +247,10 @@ def predicted_of(asked: Asked) -> Findings:
         return Findings((undefined(NAME, UNIT, why, subject=asked.policy),))
     shifts = tuple(f"{factor}={level}" for factor in FACTORS for level in LEVELS)
     config = EvaluateConfig(asked.policy, asked.objects, trials=asked.scenes, seed=asked.seed, remote=asked.remote)
-    changes, workers = UnderShifts(shifts), asked.processes
-    answers = look_along(config, asked.looks, changes, along=asked.along, free_only=True, workers=workers)
-    tolerance = tolerances(asked.objects, {look.object_id for look in answers.looks})
-    with worker_pool(asked.processes) as pool:
+    with asked.playing() as pool:
+        changes = UnderShifts(shifts)
+        answers = look_along(config, asked.looks, changes, along=asked.along, free_only=True, pool=pool)
+        tolerance = tolerances(asked.objects, {look.object_id for look in answers.looks})
         plain = rows_under(asked, "plain", pool)
         won = sum(row.success for row in plain)
         lines = predicted_drops(answers, shifts, tolerance, won, len(plain), seed=asked.seed)

@@ -343,7 +343,8 @@ def rule_of(asked: Asked) -> Findings:
             needs = "it needs two episodes of one attempt that begin with an open hand"
             return _undefined(asked, f"{needs}, the data have {count}")
         implied, _ = implied_of(examples.values, examples.places, asked.seed)
-        answers = look_along(config, 1, asked_outside(examples, implied, asked.looks, asked.seed))
+        with asked.playing() as pool:
+            answers = look_along(config, 1, asked_outside(examples, implied, asked.looks, asked.seed), pool=pool)
     except (ConfigError, ContractError) as error:  # other measures may still be defined
         return _undefined(asked, str(error))
     return rule(answers, examples, asked.seed)

@@ -147,7 +147,7 @@ def test_extra_measures_are_asked_by_name_or_with_all(tmp_path: Path) -> None:
         return {m.name for m in diagnose.Config(measure=measure, **given).measures}  # type: ignore[arg-type]
 
     extra = {m.name for m in MEASURES if m.extra}
-    assert {"coherence", "bits", "novelty", "dissociation", "monitor", "sparse", "sets"} == extra
+    assert {"predicted", "coherence", "bits", "novelty", "dissociation", "monitor", "sparse", "sets"} == extra
     every = {m.name for m in MEASURES if m.needs == POLICY}
     assert names(policy=("p",)) == every - extra
     assert names("all", policy=("p",)) == names("all", "bits", policy=("p",)) == every

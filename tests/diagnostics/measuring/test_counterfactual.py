@@ -7,6 +7,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.core.workers import core_count
+from toyshift.core.workers import Pool, core_count
+from toyshift.diagnostics import measures
 from toyshift.diagnostics.looks import Answers
 from toyshift.diagnostics.measures import Asked
 from toyshift.diagnostics.measuring import counterfactual as room
@@ -310,25 +312,35 @@ def test_independent_factors_are_tied_to_no_place_in_95_percent() -> None:
 
 
 def test_as_many_processes_look_and_play_as_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    used = []
+    used: list[int] = []
+    began: list[int] = []
 
-    def look(*_: object, workers: int, **__: object) -> Answers:
-        used.append(workers)
+    def look(*_: object, pool: Pool, **__: object) -> Answers:
+        used.append(pool.workers)
         return planted.looked_at(planted.scripted(), Swaps(VALUES), scenes=6, looks=1)
 
     @contextlib.contextmanager
-    def pool(workers: int) -> Iterator[None]:
-        used.append(workers)
-        yield
+    def own_pool(workers: int) -> Iterator[Pool]:
+        began.append(workers)
+        yield shared(workers)
+
+    def shared(workers: int) -> Pool:
+        return Pool(lambda *_: Future(), workers, ())
+
+    def success(asked: Asked, pool: Pool) -> tuple[int, int]:
+        used.append(pool.workers)
+        return 1, 1
 
     monkeypatch.setattr(room, "look_along", look)
-    monkeypatch.setattr(room, "worker_pool", pool)
-    monkeypatch.setattr(room, "own_success", lambda asked, pool: (1, 1))
+    monkeypatch.setattr(measures, "worker_pool", own_pool)
+    monkeypatch.setattr(room, "own_success", success)
     asked = Asked(
         policy="p", objects="o", scenes=6, looks=1, trials=1, camera="front", seed=0, out=tmp_path, workers=3
     )
     room.counterfactual_of(asked)
-    assert used == [3, 3]
+    assert used == began == [3, 3]
+    room.counterfactual_of(dataclasses.replace(asked, pool=shared(5)))  # none of its own
+    assert (used, began) == ([3, 3, 5, 5], [3, 3])
     assert dataclasses.replace(asked, workers=0).processes == core_count()
 
 

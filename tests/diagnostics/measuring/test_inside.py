@@ -11,10 +11,21 @@ import numpy as np
 import pytest
 import torch
 
+import toyshift.policies
 from toyshift.core.contract import MASK_TARGET
 from toyshift.diagnostics.measures import Asked
 from toyshift.diagnostics.measuring import inside
-from toyshift.diagnostics.measuring.inside import _looked_at, acted, encoded, features_at, inside_of, layers_of
+from toyshift.diagnostics.measuring.inside import (
+    Inside,
+    Noted,
+    _look_at,
+    _put_together,
+    acted,
+    encoded,
+    features_at,
+    inside_of,
+    layers_of,
+)
 from toyshift.diagnostics.measuring.patching import patching_of
 from toyshift.diagnostics.measuring.planted_networks import SIZE, network, scenes
 from toyshift.diagnostics.measuring.probes import probes_of
@@ -70,9 +81,15 @@ class Expert:
         return np.zeros((1, 1), dtype=np.float32)
 
 
+def looked_at(policy: Any, expert: Any, ids: tuple[str, ...], config: SensitivityConfig) -> Inside:
+    acting: Any = TorchPolicy("p", policy)
+    opened: Any = acting, Noted(expert), World()
+    return _put_together(acting, [_look_at(ids, config, opened, scene) for scene in range(config.scenes)], config)
+
+
 def test_every_look_is_seen_under_every_change() -> None:
     config = SensitivityConfig(scenes=6, looks=3, factors={"table": (1, 2, 3), "light": (0.5, 1.6)})
-    found = _looked_at(TorchPolicy("p", network("mean")), Expert(), World(), ("0", "1"), config)  # type: ignore[arg-type]
+    found = looked_at(network("mean"), Expert(), ("0", "1"), config)
     assert found.name == "p"
     assert found.factors == ("table", "light")
     assert found.scenes.tolist() == np.repeat(range(6), 3).tolist()
@@ -111,7 +128,7 @@ def test_what_the_expert_does_from_a_look_on_is_noted() -> None:
     policy = network("mean")  # chunks of 2
     policy.normalise_action.std.copy_(torch.tensor([0.5, 1.0, 2.0]))
     config = SensitivityConfig(scenes=2, looks=3, factors={})
-    found = _looked_at(TorchPolicy("p", policy), Counting(), World(), ("0",), config)  # type: ignore[arg-type]
+    found = looked_at(policy, Counting(), ("0",), config)
     assert found.right is not None
     right = found.right.reshape(2, 3, 2, 3)
     assert np.array_equal(right[0], right[1], equal_nan=True)
@@ -161,16 +178,16 @@ def test_what_cannot_be_looked_into_is_undefined(tmp_path: Path) -> None:
 def test_scenes_are_made_once_for_all_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
-    def open_actor(policy: str, *given: Any) -> tuple[Any, Any]:
+    def load_policy(policy: Path, device: str) -> Any:
         opened.append(policy)
-        return SimpleNamespace(policy=object()), SimpleNamespace(close=int)
+        return SimpleNamespace(policy=object())
 
-    monkeypatch.setattr(inside, "open_actor", open_actor)
+    monkeypatch.setattr(toyshift.policies, "load_policy", load_policy)
     monkeypatch.setattr(inside, "policy_fingerprint", lambda policy: "same")
     asked = Asked(policy=str(tmp_path), objects="toys:test", scenes=2, looks=1, trials=0, camera="front", seed=0,
                   out=tmp_path)  # fmt: skip
     assert "exported bundle" in str(inside_of(asked))
     assert inside_of(asked) == inside_of(dataclasses.replace(asked, out=tmp_path / "other"))
-    assert opened == [str(tmp_path)]
+    assert opened == [tmp_path]
     inside_of(dataclasses.replace(asked, scenes=3))
     assert len(opened) == 2
