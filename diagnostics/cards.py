@@ -31,7 +31,7 @@ class Card:
         disagree: lines of evidence against it, or that bound it.
         unknown: what this card cannot tell, and why.
         advice: what to do, with the commands that do it.
-        error_rate: how often a card with such a verdict is wrong; None where that was not measured.
+        error_rate: how often the exam's cards with such a verdict are wrong; None where that was not measured.
         table: figures behind it, lines of equal keys.
         word: the kind of verdict in a word or few, of cards of policies.
     """
@@ -47,7 +47,7 @@ class Card:
     disagree: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
-    error_rate: float | None = None
+    error_rate: Estimate | None = None
     table: tuple[dict[str, Any], ...] = ()
     word: str = ""
 
@@ -55,7 +55,9 @@ class Card:
         """Returns JSON-able fields; what is undefined is null."""
         null = None if math.isnan(self.null) else self.null
         lists = {name: list(getattr(self, name)) for name in LISTS}
-        return dataclasses.asdict(self) | lists | {"strength": self.strength.to_json(), "null": null}
+        rate = self.error_rate and self.error_rate.to_json()
+        own = {"strength": self.strength.to_json(), "null": null, "error_rate": rate}
+        return dataclasses.asdict(self) | lists | own
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Card:
@@ -63,7 +65,9 @@ class Card:
         lists = {name: tuple(value[name]) for name in LISTS}
         null = math.nan if value["null"] is None else float(value["null"])
         told = {field.name: value[field.name] for field in dataclasses.fields(cls)}
-        return cls(**{**told, **lists, "strength": Estimate.from_json(value["strength"]), "null": null})
+        rate = value["error_rate"] and Estimate.from_json(value["error_rate"])
+        own = {"strength": Estimate.from_json(value["strength"]), "null": null, "error_rate": rate}
+        return cls(**{**told, **lists, **own})
 
 
 def card_text(card: Card) -> str:
@@ -74,14 +78,18 @@ def card_text(card: Card) -> str:
         null = "" if math.isnan(card.null) else f", by chance {card.null:.2f}"
         found = card.strength
         lines += [f"{card.unit} {found.value:.2f} {interval(found.low, found.high)}{null}"]
-    rate = "not measured" if card.error_rate is None else f"{100 * card.error_rate:.0f} %"
     parts = {
         "for it": card.agree, "against it": card.disagree, "not known": card.unknown, "what to do": card.advice,
-        "wrong in": (f"{rate}",),
+        "wrong in": ("not measured" if card.error_rate is None else _rate(card.error_rate),),
     }  # fmt: skip
     for title, entries in parts.items():
         lines += [_entry(title if i == 0 else "", entry) for i, entry in enumerate(entries)]
     return "\n".join("\n".join(textwrap.wrap(line, WIDTH)) if i < 3 else line for i, line in enumerate(lines))
+
+
+def _rate(rate: Estimate) -> str:
+    span = interval(100 * rate.low, 100 * rate.high, 0)
+    return f"{100 * rate.value:.0f} % {span} of such cards, by the {rate.n} of the exam (docs/exam.md)"
 
 
 def _entry(title: str, text: str) -> str:

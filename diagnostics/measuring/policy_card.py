@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 # kinds of verdicts, the strongest first; only the first says that a shortcut was shown
 SHORTCUT, SIDE, MOVED, NOTHING = "shortcut", "goes to one side", "sensitive", "nothing found"
 INCAPABLE, UNKNOWN = "incapable", "not known"
-# Word -> {"wrong": k, "cards": n}: of n cards of policies whose truth was planted, k were wrong. Written by the exam
-# (issue 16) once it has been run; until then the file is not there, and cards say so.
+# Word -> {"wrong": k, "cards": n}: of n cards of policies whose truth was planted, k were wrong. Written by `toyshift
+# study exam --tabulate --cards`; of a word that is not in it cards say that nobody knows.
 EXAM = Path(__file__).parents[1] / "assets" / "exam.json"
 AS_MUCH = "cm of the target's way that move its actions as much"
 SAID = {"+": "changes", "-": "holds", "?": "with too few episodes to tell"}
@@ -195,11 +195,12 @@ def _rank(told: Told) -> tuple[float, ...]:
     return (kinds.index(told.word), -abs(told.line["response_cm"]) if told.line.get("named") else 0.0, -ratio)
 
 
-def error_rate(word: str) -> float | None:
+def error_rate(word: str) -> Estimate | None:
     """Returns which part of cards with such a verdict the exam found wrong; None while that has not been measured."""
     if not EXAM.is_file() or word not in (counted := read_json(EXAM)):
         return None
-    return float(counted[word]["wrong"] / counted[word]["cards"])
+    wrong, cards = counted[word]["wrong"], counted[word]["cards"]
+    return Estimate(wrong / cards, *wilson(wrong, cards), cards) if cards else None
 
 
 # ---------------------------------------------------------------- verdicts
@@ -413,7 +414,7 @@ def _near(able: tuple[int, int]) -> tuple[str, ...]:
 
 
 def _exam(word: str) -> tuple[str, ...]:
-    told = "the exam that measures it has not been run yet"
+    told = "no exam has measured it"
     return () if error_rate(word) is not None else (f"how often such a verdict is wrong: {told}",)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
+from toyshift.core.workers import Pool
 from toyshift.core.world import World
 from toyshift.diagnostics.changes import episodes_under, rows_under
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
@@ -202,7 +203,7 @@ class UnderSwap:
 
 
 def swap_foretold(
-    config: EvaluateConfig, looks: int, swap: UnderSwap, success: tuple[int, int], workers: int | None = None
+    config: EvaluateConfig, looks: int, swap: UnderSwap, success: tuple[int, int], pool: Pool | None = None
 ) -> Estimate:
     """Returns the change of success that looks foretell of episodes in which a factor's value is that of another place.
 
@@ -212,12 +213,12 @@ def swap_foretold(
         swap: what is changed.
         success: successes and episodes with nothing swapped: others than those that the change is compared with, or
             both would share their noise.
-        workers: processes; None takes one per core.
+        pool: processes of `worker_pool`; None takes one per core.
 
     Returns:
         nan where the actions do not follow the target.
     """
-    answers = look_along(config, looks, swap, free_only=True, workers=workers)
+    answers = look_along(config, looks, swap, free_only=True, pool=pool)
     scale, _ = answers.scale()
     scene, unit, _ = units_of(answers)
     toward = per_centimetre(answers, scale, MOVE)

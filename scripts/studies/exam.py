@@ -23,7 +23,8 @@ from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
-from toyshift.scripts.studies.cells import TEST_SEED, Study, no_rows, pool_of, write_page
+from toyshift.core.workers import Pool, worker_pool
+from toyshift.scripts.studies.cells import TEST_SEED, Study, no_rows, write_page
 from toyshift.scripts.studies.figures import markdown_table, percents
 from toyshift.scripts.studies.options import StudyConfig
 from toyshift.scripts.studies.planted import (
@@ -63,6 +64,8 @@ class Config(StudyConfig, Learning, trials=1, scenes=1, looks=1):
     looks: int = 5
     """Looks at each of them, along an episode of the expert."""
     out: Path = Path("runs/exam")
+    cards: Path | None = None
+    """File for the counts that cards of policies quote, in a checkout diagnostics/assets/exam.json."""
 
     def settings(self) -> dict[str, Any]:
         """What decides a cell's result."""
@@ -142,15 +145,14 @@ class Exam(Study):
         data = dress(cue, places, folder / "data", seed, workers)
         sizes: dict[str, Any] = {"steps": cfg.steps, "batch": cfg.batch, "lr": cfg.lr, "seed": seed}
         done = train(recipe(cfg.pooling, data, folder / "policy", threads=cfg.processes, **sizes))
-        facts = self.told(folder, cue, seed)
-        with pool_of(cfg.processes) as pool:
-            test = TEST_SEED + seed
+        with worker_pool(cfg.processes) as pool:
+            facts, test = self.told(folder, cue, seed, pool), TEST_SEED + seed
             rows = play_swapped(str(folder / "policy"), cue, TOYS, cfg.trials, test, cell.name, folder / "rows", pool)
         facts |= {"candidate": dataclasses.asdict(candidate), "gl_renderer": gl_renderer_name()}
         facts |= {k: done[k] for k in ("loss", "validation_loss", "samples")}
         write_rows(self.path(cell.name), rows, manifest(cfg.settings(), seed, **facts))
 
-    def told(self, folder: Path, cue: PlantedCue, seed: int) -> dict[str, Any]:
+    def told(self, folder: Path, cue: PlantedCue, seed: int, pool: Pool) -> dict[str, Any]:
         """Returns all that is said of a policy before its swapped cells are played.
 
         `findings`: by the measure with the policy's data, as a user asks. `believed`: of the cue alone, as if the data
@@ -165,7 +167,7 @@ class Exam(Study):
         cfg, policy = self.cfg, str(folder / "policy")
         asked = Asked(
             policy=policy, trained_on=(folder / "data",), objects=TOYS, scenes=cfg.scenes, looks=cfg.looks,
-            trials=2 * cfg.trials, camera="front", seed=seed, out=folder / "asked", workers=cfg.processes,
+            trials=2 * cfg.trials, camera="front", seed=seed, out=folder / "asked", pool=pool,
         )  # fmt: skip
         begun = time.monotonic()
         found = counterfactual_of(asked)
@@ -177,7 +179,7 @@ class Exam(Study):
         across = [y - EnvConfig().centre[1] for _, y in told.places]
         foretold = swap_foretold(
             EvaluateConfig(policy, TOYS, trials=cfg.scenes, seed=seed), cfg.looks,
-            UnderSwap(cue.factor, told.values, (across[0], across[1])), training, cfg.processes,
+            UnderSwap(cue.factor, told.values, (across[0], across[1])), training, pool=pool,
         )  # fmt: skip
         return {
             "thresholds": thresholds(), "training": training, "findings": found.to_json(), "card_seconds": seconds,
@@ -196,9 +198,11 @@ class Exam(Study):
         lines = [_line(path.stem, fact, read_rows(path)) for path, fact in zip(paths, facts, strict=True)]
         table = {
             "settings": read_json(folder / "settings.json")["settings"], "thresholds": decided, "policies": lines,
-            "verdicts": {name: verdicts(some) for name, some in splits(lines).items() if some},
+            "verdicts": {name: verdicts(some) for name, some in splits(lines).items() if some}, "cards": cards(lines),
         }  # fmt: skip
         write_json(folder / "table.json", table)
+        if self.cfg.cards:
+            write_json(self.cfg.cards, table["cards"])
         made = _markdown(table)
         write_page(page, self.name, folder, made)
         print(made)
@@ -246,7 +250,10 @@ def _line(name: str, facts: dict[str, Any], rows: Sequence[Row]) -> dict[str, An
     return {
         "policy": name, "group": name[0], "factor": cue.factor, "strength": cue.correlation,
         "incapable": won < facts["thresholds"]["success as in training"] * played, "undefined": own is None,
-        "named": _taken(own), "named with the data": [x["factor"] for x in known if _taken(x)],
+        "named": _taken(own),
+        "named with the data": [
+            x["factor"] for x in sorted(known, key=lambda x: -abs(x["response_cm"] or 0.0)) if _taken(x)
+        ],
         "to one side": [x["factor"] for x in said if x["direction"] == "unknown" and x["named"]],
         "response_cm": own and own["response_cm"], "beta": own and own["beta"], "p": own and own["p (Holm)"],
         "along": own and own["along"], "dsl": done.degree.dsl.value, "by_chance": done.by_chance.dsl.value,
@@ -297,6 +304,18 @@ def verdicts(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "spearman": _ranks(pairs), "spearman, planted": _ranks(_foretold(planted)),
         "points off": 100 * statistics.mean(abs(f - m) for f, m in pairs) if pairs else None,
     }  # fmt: skip
+
+
+def cards(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Counts cards that name a shortcut, and of them those whose factor was not planted, by the card's word.
+
+    The other words rest on more than the exam asks, or claim nothing that could be wrong.
+    """
+    from toyshift.diagnostics.measuring.policy_card import SHORTCUT
+
+    named = [x for x in lines if not x["incapable"] and x["named with the data"]]
+    wrong = [x for x in named if not x["strength"] or x["named with the data"][0] != x["factor"]]
+    return {SHORTCUT: {"wrong": len(wrong), "cards": len(named)}}
 
 
 def _foretold(lines: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:

@@ -12,7 +12,8 @@ FULL = Card(
     kind="policy", subject="runs/detpool", cue="table", verdict="It takes the table's texture for the target's place.",
     strength=Estimate(0.41, 0.35, 0.47, 200), unit="degree", null=0.02,
     agree=("one, " * 60, "two"), disagree=("three",),
-    unknown=("four",), advice=(f"do this\ntoyshift augment cue {'x' * 200} y --factor table",), error_rate=0.05,
+    unknown=("four",), advice=(f"do this\ntoyshift augment cue {'x' * 200} y --factor table",),
+    error_rate=Estimate(0.05, 0.01, 0.2, 40),
     table=({"factor": "table", "degree": 0.41},),
 )  # fmt: skip
 NOTHING = Card(
@@ -24,7 +25,8 @@ NOTHING = Card(
 def test_json_has_every_field_and_no_nan() -> None:
     value = json.loads(json.dumps(FULL.to_json(), allow_nan=False))
     assert value["strength"] == {"value": 0.41, "low": 0.35, "high": 0.47, "n": 200}
-    assert (value["cue"], value["error_rate"], value["table"]) == ("table", 0.05, [{"factor": "table", "degree": 0.41}])
+    assert (value["cue"], value["table"]) == ("table", [{"factor": "table", "degree": 0.41}])
+    assert value["error_rate"] == {"value": 0.05, "low": 0.01, "high": 0.2, "n": 40}
     empty = json.loads(json.dumps(NOTHING.to_json(), allow_nan=False))
     assert empty["strength"]["value"] is None
     assert empty["null"] is None
@@ -39,7 +41,7 @@ def test_text_is_as_wide_as_a_terminal_but_for_commands() -> None:
     assert max(len(line) for line in lines if line != command) <= WIDTH
     starts = {line[:12].strip() for line in lines[4:]} - {""}
     assert starts == {"for it", "against it", "not known", "what to do", "wrong in"}
-    assert lines[-1].endswith("5 %")
+    assert lines[-1] == "wrong in    5 % [1, 20] of such cards, by the 40 of the exam (docs/exam.md)"
 
 
 def test_what_is_not_known_is_said_and_not_invented() -> None:

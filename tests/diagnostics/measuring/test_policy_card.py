@@ -267,7 +267,9 @@ def test_the_rate_of_errors_is_the_exams(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(policy_card, "EXAM", file)
     write_json(file, {SHORTCUT: {"wrong": 2, "cards": 50}})
     card = card_of({"counterfactual": swapped(KNOWN, rho=1.0)}, trained_on=(Path("d"),))
-    assert card.error_rate == pytest.approx(0.04)
+    assert card.error_rate is not None
+    assert (card.error_rate.value, card.error_rate.n) == (pytest.approx(0.04), 50)
+    assert (card.error_rate.low, card.error_rate.high) == pytest.approx((0.011, 0.135), abs=0.001)  # Wilson's
     assert not any("exam" in line for line in card.unknown)
     assert card_of({"counterfactual": swapped(LOOSE, rho=1.0)}).error_rate is None
 

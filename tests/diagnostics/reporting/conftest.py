@@ -127,7 +127,7 @@ CARDS = (
     Card(
         kind="policy", subject="runs/<weak>", cue="", word="incapable", unit="", null=float("nan"),
         strength=Estimate(float("nan"), float("nan"), float("nan"), 0), verdict="Incapable: nothing is said.",
-        error_rate=0.04,
+        error_rate=Estimate(0.04, 0.01, 0.13, 50),
     ),
     Card(
         kind="dataset", subject="left, right (2 datasets, 200 episodes)", cue="table", unit="NMI(position, table)",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from toyshift.core.errors import ConfigError
+from toyshift.core.files import read_json
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.dsl import CUE, INSTRUCTED
 from toyshift.diagnostics.measuring import counterfactual, implied
@@ -77,7 +78,9 @@ def kept(study: Exam, name: str, cue: PlantedCue, lost: int, said: list[Any], be
 
 @pytest.fixture
 def study(tmp_path: Path) -> Exam:
-    made = Exam(study_exam.Config(out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs"))
+    made = Exam(study_exam.Config(
+        out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs", cards=tmp_path / "cards.json"
+    ))  # fmt: skip
     made.check()
     return made
 
@@ -114,6 +117,8 @@ def test_what_is_said_is_counted_against_what_was_planted(study: Exam, tmp_path:
     assert line["took it"]
     assert not next(x for x in made["policies"] if x["policy"] == "b-000")["named"]  # away from what it implies
     assert made["verdicts"]["light (a)"]["named, of planted"]["n"] == 1
+    # named with the data: table, which was planted; azimuth, which told nothing; the background, away from its place
+    assert made["cards"] == {"shortcut": {"wrong": 1, "cards": 2}} == read_json(tmp_path / "cards.json")
     assert "hash" in (tmp_path / "docs" / "exam.md").read_text()
     assert json.loads((tmp_path / "results" / "table.json").read_text())["thresholds"] == study_exam.thresholds()
 
