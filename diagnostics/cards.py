@@ -12,7 +12,7 @@ from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.tables import interval
 
 WIDTH = 120  # of the text for terminals [columns]
-LISTS = ("agree", "disagree", "unknown", "advice", "table")  # fields that are lists in JSON
+LISTS = ("agree", "disagree", "beside", "unknown", "advice", "table")  # fields that are lists in JSON
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,7 @@ class Card:
         null: what the strength would be if nothing were there; nan where that is not known.
         agree: lines of evidence for the verdict.
         disagree: lines of evidence against it, or that bound it.
+        beside: lines that speak neither for it nor against it, such as where inside a network it comes in.
         unknown: what this card cannot tell, and why.
         advice: what to do, with the commands that do it.
         error_rate: how often the exam's cards with such a verdict are wrong; None where that was not measured.
@@ -45,6 +46,7 @@ class Card:
     null: float
     agree: tuple[str, ...] = ()
     disagree: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     error_rate: Estimate | None = None
@@ -62,9 +64,9 @@ class Card:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Card:
         """Returns the card that `to_json` wrote; what a file says beside it is left aside."""
-        lists = {name: tuple(value[name]) for name in LISTS}
+        lists = {name: tuple(value.get(name, ())) for name in LISTS}  # older files have nothing beside
         null = math.nan if value["null"] is None else float(value["null"])
-        told = {field.name: value[field.name] for field in dataclasses.fields(cls)}
+        told = {field.name: value[field.name] for field in dataclasses.fields(cls) if field.name not in LISTS}
         rate = value["error_rate"] and Estimate.from_json(value["error_rate"])
         own = {"strength": Estimate.from_json(value["strength"]), "null": null, "error_rate": rate}
         return cls(**{**told, **lists, **own})
@@ -79,7 +81,8 @@ def card_text(card: Card) -> str:
         found = card.strength
         lines += [f"{card.unit} {found.value:.2f} {interval(found.low, found.high)}{null}"]
     parts = {
-        "for it": card.agree, "against it": card.disagree, "not known": card.unknown, "what to do": card.advice,
+        "for it": card.agree, "against it": card.disagree, "beside it": card.beside, "not known": card.unknown,
+        "what to do": card.advice,
         "wrong in": ("not measured" if card.error_rate is None else _rate(card.error_rate),),
     }  # fmt: skip
     for title, entries in parts.items():

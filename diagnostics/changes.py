@@ -28,6 +28,17 @@ DEFAULT_FACTORS: dict[str, tuple[Any, ...]] = {
 }
 
 
+def levels_beside(look: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Returns factor -> levels to change a look to; the ordinary value stands in the place of the look's own."""
+    from toyshift.envs.shifts import Look
+
+    ordinary = dataclasses.asdict(Look())
+    return {
+        factor: tuple(ordinary[factor] if level == look.get(factor) else level for level in levels)
+        for factor, levels in DEFAULT_FACTORS.items()
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class ChangedSuccess:
     """Success of one policy by changed factor, from the same starts under every change.
@@ -85,7 +96,7 @@ def episodes_under(
         asked: policy, objects, trials, seed and folder.
         told: name of the file of rows.
         objects: other objects than those that are asked about.
-        look: changed appearance.
+        look: the appearance, changed from the ordinary one.
         shift: see `envs.shifts`.
     """
     config = EvaluateConfig(
@@ -95,13 +106,15 @@ def episodes_under(
     return config, asked.out / "rows" / f"{Path(asked.policy).name}_{told}.parquet"
 
 
-def rows_under(asked: Asked, told: str, pool: Pool, objects: str = "") -> list[Row]:
-    """Plays episodes of `episodes_under` with nothing changed; rows are kept, and not played again."""
-    return evaluate_all([episodes_under(asked, told, objects=objects)], pool=pool)[0]
+def rows_under(
+    asked: Asked, told: str, pool: Pool, objects: str = "", look: Mapping[str, Any] | None = None
+) -> list[Row]:
+    """Plays episodes of `episodes_under`; rows are kept, and not played again."""
+    return evaluate_all([episodes_under(asked, told, objects=objects, look=look)], pool=pool)[0]
 
 
 def training_rows(asked: Asked, pool: Pool, plain: list[Row] | None = None) -> list[Row]:
-    """Plays the objects that a policy was trained on, with nothing changed; [] where nobody says what they are.
+    """Plays the objects that a policy was trained on, under the usual look; [] where nobody says what they are.
 
     Args:
         asked: see `episodes_under`.
@@ -110,8 +123,8 @@ def training_rows(asked: Asked, pool: Pool, plain: list[Row] | None = None) -> l
     """
     training = asked.training_set or training_objects(asked.policy)
     if training == asked.objects:
-        return plain if plain is not None else rows_under(asked, "plain", pool)
-    return rows_under(asked, "training", pool, objects=training) if training else []
+        return plain if plain is not None else rows_under(asked, "plain", pool, look=asked.base_look)
+    return rows_under(asked, "training", pool, training, asked.base_look) if training else []
 
 
 def changes_of(asked: Asked) -> ChangedSuccess | None:
@@ -122,7 +135,8 @@ def changes_of(asked: Asked) -> ChangedSuccess | None:
     if not asked.trials:
         return None
     with asked.playing() as pool:
-        looks = {"": {}, **{factor: {factor: levels} for factor, levels in DEFAULT_FACTORS.items()}}
+        base = asked.base_look
+        looks = {"": base} | {factor: base | {factor: levels} for factor, levels in levels_beside(base).items()}
         episodes = [episodes_under(asked, factor or "plain", look=look) for factor, look in looks.items()]
         by_factor = dict(zip(looks, evaluate_all(episodes, pool=pool), strict=True))
         return ChangedSuccess.of_rows(by_factor, training_rows(asked, pool, by_factor[""]))

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toyshift.core.errors import ConfigError
 from toyshift.core.lazy import imported
 from toyshift.core.workers import Pool, core_count, worker_pool
 from toyshift.policies.remote.options import RemoteOptions
@@ -82,6 +83,18 @@ class Asked:
     def processes(self) -> int:
         """How many processes look and play."""
         return self.workers or core_count()
+
+    @functools.cached_property
+    def base_look(self) -> dict[str, Any]:
+        """The look that changes begin from: the commonest of the data (`trained_on`), where they tell it; {} is the
+        ordinary one.
+        """
+        from toyshift.diagnostics.measuring.implied import read_episodes, usual_look
+
+        try:
+            return usual_look(read_episodes(self.trained_on)[0]) if self.trained_on else {}
+        except ConfigError:  # they do not tell; cards say so
+            return {}
 
     def playing(self) -> contextlib.AbstractContextManager[Pool]:
         """Returns the processes that look and play: those that are shared, or own ones."""

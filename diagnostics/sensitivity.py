@@ -31,7 +31,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.core.workers import Pool
 from toyshift.core.world import World
 from toyshift.diagnostics.actors import Actor, EnvSpec
-from toyshift.diagnostics.changes import DEFAULT_FACTORS, ChangedSuccess, changes_of
+from toyshift.diagnostics.changes import DEFAULT_FACTORS, ChangedSuccess, changes_of, levels_beside
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, Predict, look_along, looks_in_scene
 from toyshift.diagnostics.statistics import Estimate, PairedDifference, bootstrap_mean, bootstrap_ratio
@@ -64,6 +64,7 @@ class SensitivityConfig:
     looks: int = 5
     seed: int = 0
     factors: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=lambda: dict(DEFAULT_FACTORS))
+    base: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     target_move: float = 0.01
     sensitive_above: float = 1.0
     robust_below: float = 0.1
@@ -267,18 +268,24 @@ class OneAtATime:
         factors: factor -> levels.
         move: how far the target is moved [m].
         seed: of the direction in which.
+        base: what the look with nothing changed has otherwise than the ordinary one.
     """
 
     factors: Mapping[str, Sequence[Any]]
     move: float
     seed: int
+    base: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __call__(self, scene: int, at: int, free: bool, world: World) -> dict[str, Change]:
-        changes = {name: Change({name: levels[scene % len(levels)]}) for name, levels in self.factors.items()}
+        changes = {BASE: Change(self.base)}
+        changes |= {
+            name: Change({**self.base, name: levels[scene % len(levels)]}) for name, levels in self.factors.items()
+        }
         angle = float(episode_rng(self.seed, scene, "target-move").uniform(0.0, 2.0 * np.pi, at + 1)[at])
         if free:
-            changes[MOVED] = Change(move=(self.move * float(np.cos(angle)), self.move * float(np.sin(angle))))
-        return changes | {REPEATED: Change(again=True)}
+            way = self.move * float(np.cos(angle)), self.move * float(np.sin(angle))
+            changes[MOVED] = Change(self.base, way)
+        return changes | {REPEATED: Change(self.base, again=True)}
 
 
 def measure_sensitivity(
@@ -300,7 +307,7 @@ def measure_sensitivity(
         pooling: its pooling.
         progress: show a bar.
     """
-    changes = OneAtATime(config.factors, config.target_move, config.seed)
+    changes = OneAtATime(config.factors, config.target_move, config.seed, config.base)
     looks = [
         seen
         for scene in track(range(config.scenes), f"looks of {policy or 'the policy'}", unit="scene", shown=progress)
@@ -343,14 +350,22 @@ def diagnose(
     asked = EvaluateConfig(
         policy, objects, trials=config.scenes, seed=config.seed, env=spec or EnvSpec(), remote=remote or RemoteOptions()
     )
-    changes = OneAtATime(config.factors, config.target_move, config.seed)
+    changes = OneAtATime(config.factors, config.target_move, config.seed, config.base)
     found = look_along(asked, config.looks, changes, workers=workers, progress=progress, pool=pool)
     return analyse_answers(found, config)
 
 
+def config_of(asked: Asked) -> SensitivityConfig:
+    """Returns what is asked of one policy; changes begin from the usual look of its data."""
+    base = asked.base_look
+    return SensitivityConfig(
+        scenes=asked.scenes, looks=asked.looks, seed=asked.seed, factors=levels_beside(base), base=base
+    )
+
+
 def sensitivity_of(asked: Asked) -> SensitivityResult:
     """Measures what a policy is sensitive to, and checks it against its success."""
-    config = SensitivityConfig(scenes=asked.scenes, looks=asked.looks, seed=asked.seed)
+    config = config_of(asked)
     with asked.playing() as pool:
         found = diagnose(asked.policy, asked.objects, config, remote=asked.remote, pool=pool)
     return found.judged(changes_of(asked))

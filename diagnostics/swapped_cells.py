@@ -172,6 +172,40 @@ class ToldCell(CueCell):
         return np.array([[place, place] for place in there]).reshape(-1, 2, 3)
 
 
+@dataclasses.dataclass(frozen=True)
+class EpisodeCell(CueCell):
+    """Places and looks that go together as in a dataset's episodes; episodes take turns through them.
+
+    Attributes:
+        starts: of each: where the target lies on the table (x, y) [m], and the look, as (factor, value) pairs.
+    """
+
+    starts: tuple[tuple[float, float, tuple[tuple[str, int | float], ...]], ...]
+
+    @property
+    def within(self) -> float:
+        return REACH
+
+    @property
+    def name(self) -> str:
+        return f"as in {self.place_of}"
+
+    def begin(self, world: World, seed: int, episode: int, purpose: str) -> None:
+        """Moves the target of an episode that was just reset, and shows the look."""
+        env = cast("GraspEnv", world)
+        x, y, look = self.starts[episode % len(self.starts)]
+        for factor, value in look:
+            env.set_look(env.look.changed(factor, value))
+        where = env.object_position()
+        env.move_object(x - float(where[0]), y - float(where[1]))
+
+    def implied_boxes(self, env: GraspEnv) -> Array:
+        return np.zeros((0, 2, 3))
+
+    def require_seen(self, world: World) -> None:
+        """Asks nothing of what a policy sees."""
+
+
 def half_of(object_id: str, ids: Sequence[str]) -> int:
     """Returns in which half of a set an object is, 0 or 1; the first has one less of an odd number."""
     return int(list(ids).index(object_id) >= len(ids) // 2)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from toyshift.diagnostics.repair_truths import TriedRepair
 
 ALL = "all"  # in the place of names
+UNFINISHED = "unfinished.json"  # what was answered before an error
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR ...", ROWS: "--rows FILE ...", ARRAYS: "--arrays FILE"}
 FILES = {POLICY: "sensitivity", DATASETS: "diversity", ROWS: "rows", ARRAYS: "arrays"}  # of all that is asked of one
 
@@ -203,9 +204,16 @@ def main(cfg: Config) -> dict[str, Any]:
         return listed(cfg)
     if cfg.self_test:
         return tried(cfg)
-    result, cards = of_policies(cfg) if cfg.policy else of_all_at_once(cfg)
     given = {name: _told(value) for name, value in dataclasses.asdict(cfg).items()}
     made_by = {"manifest": manifest(given, cfg.seed)}
+    result: dict[str, Any] = {}
+    try:
+        cards = of_policies(cfg, result) if cfg.policy else of_all_at_once(cfg, result)
+    except BaseException:  # an error in one measure, or Ctrl-C, takes the others' answers from nobody
+        if any(result.values()):
+            write_json(cfg.out / UNFINISHED, result | made_by)
+            print(f"what was answered until then: {cfg.out / UNFINISHED}")
+        raise
     whole = len(result) == len(cfg.measures)
     file = cfg.file if whole else cfg.out / f"{'-'.join(result) or 'nothing'}.json"
     write_json(file, result | made_by)
@@ -260,8 +268,12 @@ def tried(cfg: Config) -> dict[str, Any]:
     return {"ok": all(truth.ok for _, truth in found), "truths": lines, "left_to_tests": left}
 
 
-def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
-    """Answers every question about each policy: name of the measure -> policy -> result; and file -> card."""
+def of_policies(cfg: Config, results: dict[str, Any]) -> dict[str, Card]:
+    """Answers every question about each policy into `results`: name of the measure -> policy -> result.
+
+    Returns:
+        file -> card.
+    """
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
 
     for policy in cfg.policy:
@@ -271,7 +283,7 @@ def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
                 f"give the folder of a trained policy"
             )
         policy_fingerprint(policy, cfg.remote)
-    results: dict[str, Any] = {measure.name: {} for measure in cfg.measures}
+    results |= {measure.name: {} for measure in cfg.measures}
     cards = {}
     with worker_pool(core_count()) as pool:
         for policy in cfg.policy:
@@ -286,12 +298,15 @@ def of_policies(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
                     results[measure.name][policy] = answer.to_json()
             if card := card_of(POLICY, asked, answers):
                 cards[card_file(policy, cfg.policy)] = card
-    return results, cards
+    return cards
 
 
-def of_all_at_once(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
-    """Answers every question about datasets, rows or arrays, all of them together: name of the measure -> result; and
-    file -> card.
+def of_all_at_once(cfg: Config, results: dict[str, Any]) -> dict[str, Card]:
+    """Answers every question about datasets, rows or arrays, all of them together, into `results`: name of the measure
+    -> result.
+
+    Returns:
+        file -> card.
 
     What was not named and these data do not define is left out, and said. Where nothing was named, a card comes last.
     """
@@ -308,6 +323,6 @@ def of_all_at_once(cfg: Config) -> tuple[dict[str, Any], dict[str, Card]]:
         if answer is not None:
             print(("\n" if answers else "") + measure.show(answer))
             answers[measure.name] = answer
+            results[measure.name] = answer.to_json()
     card = None if cfg.named else card_of(cfg.measures[0].needs, asked, answers)
-    results = {name: answer.to_json() for name, answer in answers.items()}
-    return results, {f"{card.kind}_card.json": card} if card else {}
+    return {f"{card.kind}_card.json": card} if card else {}

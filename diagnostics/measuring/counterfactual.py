@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from toyshift.core.arrays import Array, Indices
+from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
 from toyshift.core.world import World
-from toyshift.diagnostics.changes import DEFAULT_FACTORS
+from toyshift.diagnostics.changes import DEFAULT_FACTORS, levels_beside
 from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.looks import BASE, Answers, Change, look_along
 from toyshift.diagnostics.measuring.finding import Finding, Findings, undefined
@@ -43,8 +44,9 @@ NAME, UNIT = "counterfactual", "cm of the target's place"
 # Of verdicts, chosen before the exam: a factor is named from both on.
 ALPHA = 1 - CONFIDENCE
 LEAST = 0.5  # [cm]
+WHOLLY = 0.5  # part of the way from which a policy "takes" a factor for the place; below, it "leans on" it
 MOVE = 0.02  # of the target, to all four sides [m]
-FEW = 6  # objects, or scenes, with fewer of which no deal of signs is rarer than 5 %
+FEW = 8  # objects, or scenes, with fewer of which no deal of signs is rarer than 5 % of six factors' (Holm)
 FLIPS = 4000
 FOLLOWS = 1e-3  # [units per cm]: a policy whose actions move less with the target does not follow it
 OWN, EXPERT = "own", "expert"  # whose change of action tells where the target went
@@ -54,12 +56,15 @@ OTHERS = "others"
 VALUES: Mapping[str, tuple[Any, ...]] = {**DEFAULT_FACTORS, OTHERS: (3,)}
 TRAINING = dict.fromkeys(DEFAULT_FACTORS, 0) | {"azimuth": 0.0, "light": 1.0, OTHERS: 0}
 BY_EXPERT = "it hardly follows its target: centimetres are of the expert's way, not of its own"
+BEGUN = "changes begin from the commonest look of the data"
 ROBOT = "an action contract is of one robot, so no state can be shown with another one"
 
 
-def change_to(factor: str, value: Any) -> Change:
-    """Returns what shows a factor's value."""
-    return Change(shift=f"distractors={value}") if factor == OTHERS and value else Change({factor: value})
+def change_to(factor: str, value: Any, base: Mapping[str, Any]) -> Change:
+    """Returns what shows a factor's value, all else being as in the look `base`."""
+    if factor == OTHERS:
+        return Change(base, shift=f"distractors={value}" if value else "")
+    return Change({**base, factor: value})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,25 +72,33 @@ class Swaps:
     """What is changed at a look: the target's place to four sides, and every factor.
 
     Attributes:
-        values: factor -> values beside the training look's, for factors that imply nothing known.
+        values: factor -> values beside the unchanged one, for factors that imply nothing known.
         implied: factor -> what it implied.
+        base: what the look with nothing changed has otherwise than the ordinary one.
     """
 
     values: Mapping[str, tuple[Any, ...]]
     implied: Mapping[str, Implied] = dataclasses.field(default_factory=dict)
+    base: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def unchanged(self, factor: str) -> Any:
+        """Returns the value that a factor has with nothing changed."""
+        return self.base.get(factor, TRAINING[factor])
 
     def __call__(self, scene: int, at: int, free: bool, world: World) -> dict[str, Change]:
-        changes = four_sides(MOVE)
+        base = self.base
+        changes = {BASE: Change(base)}
+        changes |= {name: dataclasses.replace(side, look=base) for name, side in four_sides(MOVE).items()}
         for factor, values in self.values.items():
-            changes |= {f"{factor}={value}": change_to(factor, value) for value in values}
+            changes |= {f"{factor}={value}": change_to(factor, value, base) for value in values}
         for factor, told in self.implied.items():
             place = cast("GraspEnv", world).object_position()[:2]
             own, other = told.sides(place)
             ways = {"": told.way_to(own, place), " there": told.way_to(other, place)}
             for there, (dx, dy) in ways.items():
                 move = (float(dx), float(dy))
-                changes[f"{factor} own{there}"] = Change({factor: told.values[own]}, move)
-                changes[f"{factor} other{there}"] = Change({factor: told.values[other]}, move)
+                changes[f"{factor} own{there}"] = Change({**base, factor: told.values[own]}, move)
+                changes[f"{factor} other{there}"] = Change({**base, factor: told.values[other]}, move)
                 changes[f"{factor} expert{there}"] = Change(move=move, expert=True)
         return changes
 
@@ -381,7 +394,7 @@ def counterfactual(
         if not follows:
             why[factor] = "its actions do not follow the target, so no swap can be told in centimetres of it"
             continue
-        acted = {TRAINING[factor]: _flat(answers.chunks(BASE), scale)}
+        acted = {swaps.unchanged(factor): _flat(answers.chunks(BASE), scale)}
         acted |= {value: _flat(answers.chunks(f"{factor}={value}"), scale) for value in values}
         ways = [*itertools.combinations(acted, 2)]
         pairs = [places.pair((a, b), acted[b] - acted[a], len(ways)) for a, b in ways]
@@ -401,7 +414,8 @@ def counterfactual(
         lines = tuple(_line(factor, pair, p, corrected[factor], unclear) for pair in pairs_)
         verdict, named = _verdict(lines[0], training)
         notes_ = few, f"direction unknown: {unclear}" if unclear else "", BY_EXPERT * (pairs_[0].by == EXPERT)
-        caveats = filter(None, notes_)
+        begun = ", ".join(f"{name} {value:g}" for name, value in swaps.base.items())
+        caveats = filter(None, (*notes_, begun and f"{BEGUN}, {begun}"))
         findings.append(Finding(
             name=NAME, subject=_subject(answers, factor), value=pairs_[0].response, unit=UNIT,
             null=null if unclear else 0.0, verdict=verdict, card=verdict if named else "",
@@ -444,7 +458,8 @@ def _verdict(line: Mapping[str, Any], training: tuple[int, int] | None) -> tuple
     if line["p (Holm)"] <= ALPHA and abs(response) >= LEAST:
         if known and response > 0:
             part = f"{100 * line['beta']:.0f} % of the way to where the data had the target on average"
-            return f"takes {line['factor']} for the target's place: {swap} sends it {part}, {figures}", True
+            does = "takes" if line["beta"] >= WHOLLY else "leans on"
+            return f"{does} {line['factor']} for the target's place: {swap} sends it {part}, {figures}", True
         if known:
             return f"goes away from what {line['factor']} implies: {swap}, {figures}", True
         if response > 0:
@@ -454,7 +469,7 @@ def _verdict(line: Mapping[str, Any], training: tuple[int, int] | None) -> tuple
     moved = math.hypot(line["rest_cm"], response) if not math.isnan(line["rest_cm"]) else abs(response)
     if moved >= LEAST:
         either = f"{line['rest_cm']:.1f} cm either way"
-        return f"moves with {line['factor']}, but to no side: {swap}, {figures}; {either}", False
+        return f"moves with {line['factor']}, to which side is not shown: {swap}, {figures}; {either}", False
     return f"hardly moves with {line['factor']}: {swap}, {figures}", False
 
 
@@ -467,11 +482,16 @@ def counterfactual_of(asked: Asked) -> Findings:
     implied: dict[str, Implied] = {}
     notes: dict[str, str] = {}
     if asked.trained_on:
-        factors, where = read_episodes(asked.trained_on)
-        implied, notes = implied_of(factors, where, asked.seed)
-        silent = {name: "the data do not tell this factor" for name in VALUES if name not in factors}
-        notes = silent | notes
-    swaps = Swaps({name: values for name, values in VALUES.items() if name not in implied}, implied)
+        try:
+            factors, where = read_episodes(asked.trained_on)
+        except ConfigError as error:
+            notes = dict.fromkeys(VALUES, f"the data do not tell: {error}")
+        else:
+            implied, notes = implied_of(factors, where, asked.seed)
+            silent = {name: "the data do not tell this factor" for name in VALUES if name not in factors}
+            notes = silent | notes
+    values = {**VALUES, **levels_beside(asked.base_look)}
+    swaps = Swaps({name: values[name] for name in VALUES if name not in implied}, implied, asked.base_look)
     training = None
     if asked.trials:
         with asked.playing() as pool:

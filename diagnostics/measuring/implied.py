@@ -164,9 +164,18 @@ def implied_of(
     return found, nothing
 
 
-def looks_of(factors: Mapping[str, Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
-    """Returns factor -> values that episodes take turns through, of those that are not the training look's in all."""
+def usual_look(factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Returns the look of an episode with the commonest values (of a continuum, bins), {} where it is the ordinary one.
+
+    Args:
+        factors: factor -> its value in each episode.
+    """
     from toyshift.envs.shifts import Look
 
-    shown = {name: tuple(_groups(values)[1]) for name, values in factors.items()}
-    return {name: values for name, values in shown.items() if values != (getattr(Look(), name),)}
+    if not factors:
+        return {}
+    groups = np.stack([_groups(values)[0] for values in factors.values()], axis=1)
+    _, first, count = np.unique(groups, axis=0, return_index=True, return_counts=True)
+    at = int(first[np.argmax(count)])
+    shown = {name: values[at] for name, values in factors.items()}
+    return {name: value for name, value in shown.items() if value != getattr(Look(), name)}

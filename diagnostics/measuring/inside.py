@@ -37,7 +37,7 @@ from toyshift.diagnostics.actors import (
     with_instruction,
 )
 from toyshift.diagnostics.looks import evenly, states_along
-from toyshift.diagnostics.sensitivity import SensitivityConfig
+from toyshift.diagnostics.sensitivity import SensitivityConfig, config_of
 from toyshift.policies.checkpoints import STATE_FILE
 from toyshift.policies.network.outputs import outputs_of
 from toyshift.policies.network.policy import Policy
@@ -125,7 +125,8 @@ def inside_with(asked: Asked, objects: str, *, changed: bool = True) -> Inside |
     """Returns what `inside_of` does, with another object set; `changed`: under changed factors, too."""
     if is_remote(asked.policy):
         return BEHIND_A_SERVER
-    of = policy_fingerprint(asked.policy), objects, asked.scenes, asked.looks, asked.seed, changed
+    of = (policy_fingerprint(asked.policy), objects, asked.scenes, asked.looks, asked.seed, changed,
+          json_hash(asked.base_look))  # fmt: skip
     if of not in _kept:
         while len(_kept) > 1:  # the scenes of all measures, and those of the training objects
             _kept.pop(next(iter(_kept)))
@@ -143,7 +144,7 @@ def _inside_of(asked: Asked, objects: str, changed: bool) -> Inside | str:
     acting: Any = load_policy(Path(asked.policy), "cpu")
     if not isinstance(getattr(acting, "policy", None), Policy):
         return EXPORTED
-    config = SensitivityConfig(scenes=asked.scenes, looks=asked.looks, seed=asked.seed)
+    config = config_of(asked)
     config = config if changed else dataclasses.replace(config, factors={})
     work = functools.partial(_look_at, tuple(load_objects(objects).ids), config)
     key = json_hash(["inside", policy_fingerprint(asked.policy), objects])
@@ -225,11 +226,12 @@ def _look_at(ids: Sequence[str], config: SensitivityConfig, opened: tuple[Any, N
     seen: dict[str, list[tuple[Any, Mapping[str, Any]]]] = {name: [] for name in ("", AGAIN, *config.factors)}
     places: list[Array] = []
     states = states_along(noted, world, object_id, scene, config.seed, config.looks)
-    levels = {name: {name: some[scene % len(some)]} for name, some in config.factors.items()}
+    base = config.base
+    levels = {name: {**base, name: some[scene % len(some)]} for name, some in config.factors.items()}
     for state, _ in states:
         world.load_sim_state(object_id, state)
         places.append(world.object_position()[:2])
-        for name, look in {"": {}, **levels, AGAIN: {}}.items():
+        for name, look in {"": base, **levels, AGAIN: base}.items():
             world.set_look(make_look(look))
             seen[name].append(observed(acting, with_instruction(world.observe(), world)))
     right = noted.chunks(config.looks, acting.policy)

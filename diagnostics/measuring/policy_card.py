@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.files import read_json
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
-from toyshift.diagnostics.measuring.counterfactual import ALPHA, LEAST, OTHERS, UNIT
+from toyshift.diagnostics.measuring.counterfactual import ALPHA, BEGUN, LEAST, OTHERS, UNIT, WHOLLY
 from toyshift.diagnostics.measuring.dataset_card import seen
 from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, percent
 from toyshift.diagnostics.measuring.implied import SAME, TIED_TO_NONE
@@ -135,7 +135,7 @@ def _by_factor(result: Findings | None) -> dict[str, Finding]:
 
 
 def _ordinary(answers: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Returns successes and episodes on its training objects under the ordinary look; None where nobody knows."""
+    """Returns successes and episodes on its training objects under the usual look; None where nobody knows."""
     measured: SensitivityResult | None = answers.get("sensitivity")
     played: ChangedSuccess | None = answers.get("success")
     if measured and measured.training:
@@ -170,9 +170,10 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
     first = ranked[0] if word not in (NOTHING, UNKNOWN) else None
     named = [one for one in ranked if one.word == word] if first else []
     agree, disagree, unknown = (_nothing(told) if word == NOTHING else ([], [], []))
+    beside: list[str] = []
     for one in named[:MOST]:
         for side, line in _evidence(one):
-            {"+": agree, "-": disagree, "?": unknown}[side].append(line)
+            {"+": agree, "-": disagree, "=": beside, "?": unknown}[side].append(line)
     if rest := named[MOST:]:
         unknown.append(f"evidence on {listed([called(one.factor) for one in rest])}: in the measures' figures")
     agree.append(f"it can do its task: {able[0]} of {able[1]} episodes as in training succeed")
@@ -181,7 +182,7 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
     return Card(
         kind="policy", subject=asked.policy, cue=first.factor if first and word in (SHORTCUT, SIDE) else "",
         verdict=_verdict(word, named, [one for one in ranked if one not in named], told), strength=value, unit=unit,
-        null=null, agree=tuple(agree), disagree=tuple(disagree),
+        null=null, agree=tuple(agree), disagree=tuple(disagree), beside=tuple(beside),
         unknown=(*unknown, *_near(able), *_limits(asked, answers, told, word)),
         advice=tuple(_advice(asked, word, first, measured.pooling if measured else "")), error_rate=error_rate(word),
         table=tuple(one.figures() for one in told), word=word,
@@ -249,7 +250,8 @@ def _verdict(word: str, named: Sequence[Told], others: Sequence[Told], told: Seq
     if word == SHORTCUT:
         part = f"{100 * first.line['beta']:.0f} % of the way to where the data had the target under the other"
         whole = "" if first.line["beta high"] >= 1 else ", in part"
-        said = f"It takes {what} for the target's place{whole}: swapped in the same state, it goes {part}."
+        does = "takes" if first.line["beta"] >= WHOLLY else "leans on"
+        said = f"It {does} {what} for the target's place{whole}: swapped in the same state, it goes {part}."
     elif word == SIDE:
         why = first.line["why unknown"]
         told_by = f"whether training taught it is not known ({why})"
@@ -267,13 +269,15 @@ def _nothing(told: Sequence[Told]) -> tuple[list[str], list[str], list[str]]:
     disagree: list[str] = []
     unknown: list[str] = []
     if swapped := [one for one in told if one.line]:
-        sizes = [f"{one.factor} {one.line['response_cm']:+.1f} cm (p {one.line['p (Holm)']:.2g})" for one in swapped]
-        agree.append(f"swapped in the same state, none sends it to one side beyond chance: {listed(sizes, 8)}")
+        for little, words in ((False, "is shown to send it to one side"), (True, f"sends it {LEAST:g} cm or more")):
+            some = [one for one in swapped if (one.line["p (Holm)"] <= ALPHA) == little]
+            sizes = [f"{one.factor} {one.line['response_cm']:+.1f} cm (p {one.line['p (Holm)']:.2g})" for one in some]
+            agree += [f"swapped in the same state, none {words}: {listed(sizes, 8)}"] if some else []
     if robust := [one.factor for one in told if one.effect and one.effect.label == ROBUST]:
         agree.append(f"its actions hardly move with {listed(map(called, robust), 6)} (robust)")
     if restless := [one for one in swapped if math.hypot(one.line["rest_cm"], one.line["response_cm"]) >= LEAST]:
         sizes = [f"{one.factor} {one.line['rest_cm']:.1f} cm" for one in restless]
-        disagree.append(f"its actions do move either way, to no side: {listed(sizes, 8)}")
+        disagree.append(f"its actions do move either way: {listed(sizes, 8)}")
     for side, lines in (("+", disagree), ("-", agree), ("?", unknown)):
         if moved := [one for one in told if one.change and _side(one.change) == side]:
             sizes = [f"{one.factor} {_points(one.change)}" for one in moved if one.change]
@@ -287,7 +291,9 @@ def _nothing(told: Sequence[Told]) -> tuple[list[str], list[str], list[str]]:
 
 
 def _evidence(told: Told) -> Iterator[tuple[str, str]]:
-    """Yields what measures say of a factor that is named: "+" for it, "-" against it or bounding it, "?" neither."""
+    """Yields what measures say of a factor that is named: "+" for it, "-" against it or bounding it, "=" beside it, "?"
+    what they cannot tell.
+    """
     line, what = told.line, called(told.factor)
     if told.swap is None:
         yield "?", f"which way its actions go with {what}: counterfactual was not taken"
@@ -311,7 +317,8 @@ def _swapped(told: Told) -> Iterator[tuple[str, str]]:
     size = f"{line['response_cm']:+.1f} cm {interval(line['low'], line['high'], 1)} of the target's place"
     chance = f"p {line['p (Holm)']:.2g} where signs of whole objects are dealt out"
     if not line["named"]:
-        yield "-", f"counterfactual: {told.factor} {swap} in the same state shows no side: {size}, {chance}"
+        shows = f"moves it by less than {LEAST:g} cm" if line["p (Holm)"] <= ALPHA else "shows no side"
+        yield "-", f"counterfactual: {told.factor} {swap} in the same state {shows}: {size}, {chance}"
         return
     known = line["direction"] == "known"
     if known:
@@ -356,10 +363,13 @@ def _points(change: PairedDifference) -> str:
 
 
 def _inside(told: Told) -> Iterator[tuple[str, str]]:
-    """Yields what measures inside the network say: lines of cards, and that nothing moves in there."""
+    """Yields what measures inside the network say: where a change comes in, or that nothing moves in there.
+
+    Where actions move with a factor, some path must carry it, so that one does is no evidence of a shortcut.
+    """
     for name, found in told.inside.items():
         if found.card:
-            yield "+", f"{name}: {found.card}"
+            yield "=", f"{name}: {found.card}"
         elif name == "patching" and "nothing to carry" in found.verdict:
             yield "-", f"{name}: {_why(found)}"
         elif name != "probes":  # those that are not admitted say nothing
@@ -394,7 +404,9 @@ def _limits(asked: Asked, answers: Mapping[str, Any], told: Sequence[Told], word
     yield from (f"which way its actions go with {listed(factors, 8)}: {why}" for why, factors in lost.items())
     if (tried := _ordinary(answers)) and _fails(tried):
         k, n = tried
-        yield f"labels and changes of success: of its training objects under the ordinary look it lifts {k} of {n}"
+        yield f"labels and changes of success: of its training objects with nothing changed it lifts {k} of {n}"
+    if begun := next((note for one in told if one.swap for note in one.swap.caveats if BEGUN in note), None):
+        yield f"what it does under the other looks of its data: {begun}"
     far = is_remote(asked.policy)
     if far:
         yield "what is inside its network: it only tells its actions (patching, probes and steer are not taken)"

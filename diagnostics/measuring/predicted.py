@@ -221,14 +221,35 @@ def swap_foretold(
     answers = look_along(config, looks, swap, free_only=True, pool=pool)
     scale, _ = answers.scale()
     scene, unit, _ = units_of(answers)
-    toward = per_centimetre(answers, scale, MOVE)
-    if Places(toward, scene, unit).strength < FOLLOWS:
+    places = Places(per_centimetre(answers, scale, MOVE), scene, unit)
+    if places.strength < FOLLOWS:
         return Estimate(math.nan, math.nan, math.nan, 0)
     objects = {look.scene: look.object_id for look in answers.looks}
     tolerance = tolerances(config.objects, set(objects.values()))
     room = np.array([tolerance[objects[number]] for number in sorted(objects)])
     change = ((answers.chunks(OTHER) - answers.chunks(OWN)) / scale).reshape(len(scene), -1)
-    return Skill(*success, room, unit, config.seed).under(displacements(toward, change, scene))
+    first = {look.scene: look.changes[OWN].look[swap.factor] for look in answers.looks}
+    here = np.array([swap.values.index(first[number]) for number in sorted(first)])
+    side = np.where(here == 0, 1.0, -1.0) * np.sign(swap.places[1] - swap.places[0])
+    moved = toward_other(places.responses(change)[0], side)
+    return Skill(*success, room, unit, config.seed).under(np.abs(moved))
+
+
+def toward_other(response: Array, side: Array) -> Array:
+    """Returns how far (S,) [cm] a swap sends the hand of each scene toward the other place.
+
+    A policy's errors are there without a swap as well, and chance would be counted twice. So scenes are brought nearer
+    to their mean, until they spread no more than is left of their spread when that across the line of the two places
+    is taken away: along x no cue of places along y sends anything.
+
+    Args:
+        response: (S, 2) cm of the target's place along x and y that a swap is worth in each scene.
+        side: (S,) 1 or -1, on which side along y the other place lies.
+    """
+    along, across = response[:, 1] * side, response[:, 0]
+    spread = float(along.var())
+    kept = math.sqrt(max(0.0, 1.0 - float((across**2).mean()) / spread)) if spread > 0 else 0.0
+    return np.asarray(along.mean() + kept * (along - along.mean()))
 
 
 def tolerances(objects: str, names: Collection[str]) -> dict[str, float]:
@@ -252,7 +273,7 @@ def predicted_of(asked: Asked) -> Findings:
         changes = UnderShifts(shifts)
         answers = look_along(config, asked.looks, changes, along=asked.along, free_only=True, pool=pool)
         tolerance = tolerances(asked.objects, {look.object_id for look in answers.looks})
-        plain = rows_under(asked, "plain", pool)
+        plain = rows_under(asked, "plain" if not asked.base_look else "ordinary", pool)
         won = sum(row.success for row in plain)
         lines = predicted_drops(answers, shifts, tolerance, won, len(plain), seed=asked.seed)
         if isinstance(lines, str):

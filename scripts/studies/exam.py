@@ -210,8 +210,11 @@ class Exam(Study):
 
 
 def thresholds() -> dict[str, Any]:
-    """Returns what decides a verdict, and a hash of it: each row and the page say with which it was made."""
-    from toyshift.core.files import json_hash
+    """Returns what decides a verdict, the code that does among it, and a hash: each row and the page say with which it
+    was made.
+    """
+    from toyshift.core.files import content_hash, json_hash
+    from toyshift.diagnostics import looks
     from toyshift.diagnostics.measuring import counterfactual, implied, own_success, predicted
 
     decided = {
@@ -221,7 +224,9 @@ def thresholds() -> dict[str, Any]:
         "deals of signs": counterfactual.FLIPS, "least units": counterfactual.FEW, "tied, p": implied.TIED,
         "places apart [m]": implied.APART, "episodes of a value": implied.LEAST, "gain": predicted.GAIN,
     }  # fmt: skip
-    return decided | {"hash": json_hash(decided)}
+    rooms = (looks, counterfactual, implied, own_success, predicted)
+    code = content_hash(*(Path(str(room.__file__)).read_bytes() for room in rooms))[:16]
+    return decided | {"code": code, "hash": json_hash([decided, code])}
 
 
 def same_thresholds(by_policy: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -245,12 +250,15 @@ def _line(name: str, facts: dict[str, Any], rows: Sequence[Row]) -> dict[str, An
     done = swapped_of(swapped_cells(cue, rows))
     said = [finding["table"][0] for finding in facts["findings"] if finding["table"]]
     known = [x for x in said if x["direction"] == "known"]
+    # of all factors that were looked at, the least p first, then the largest response
+    clear = sorted(said, key=lambda x: (x["p"], -abs(x["response_cm"])))
+    rank = next((i for i, x in enumerate(clear, 1) if x["factor"] == cue.factor), None)
     own = next((finding["table"][0] for finding in facts["believed"] if finding["table"]), None)
     measured = done.ood_success.value - done.id_success.value
     return {
         "policy": name, "group": name[0], "factor": cue.factor, "strength": cue.correlation,
         "incapable": won < facts["thresholds"]["success as in training"] * played, "undefined": own is None,
-        "named": _taken(own),
+        "named": _taken(own), "rank": rank, "ranked": len(clear),
         "named with the data": [
             x["factor"] for x in sorted(known, key=lambda x: -abs(x["response_cm"] or 0.0)) if _taken(x)
         ],
@@ -285,7 +293,7 @@ def verdicts(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     able = [x for x in lines if not x["incapable"]]
     planted, clean = [x for x in able if x["strength"]], [x for x in able if not x["strength"]]
-    took = [x for x in planted if x["took it"]]
+    took, held = [x for x in planted if x["took it"]], [x for x in planted if not x["took it"]]
 
     def share(hits: Sequence[bool]) -> dict[str, Any]:
         low, high = wilson(sum(hits), len(hits)) if hits else (0.0, 1.0)
@@ -296,6 +304,8 @@ def verdicts(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "policies": len(lines), "incapable": len(lines) - len(able), "undefined": sum(x["undefined"] for x in able),
         "named, of planted": share([x["named"] for x in planted]),
         "named, of those that took it": share([x["named"] for x in took]),
+        "named, of planted that did not show it": share([x["named"] for x in held]),
+        "first of all factors, of planted": share([x["rank"] == 1 for x in planted]),
         "alarms, of clean": share([x["named"] for x in clean]),
         "with the data, of planted": share([x["named with the data"] == [x["factor"]] for x in planted]),
         "with the data, of clean": share([bool(x["named with the data"]) for x in clean]),
@@ -332,6 +342,8 @@ def _ranks(pairs: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
 
 SHARES = {  # column -> share
     "cue named, of all planted": "named, of planted", "of those that took it": "named, of those that took it",
+    "of planted that did not show it": "named, of planted that did not show it",
+    "ranked first of all factors, of planted": "first of all factors, of planted",
     "alarms if believed tied, of clean": "alarms, of clean",
     "named with the data, of planted": "with the data, of planted",
     "alarms with the data, of clean": "with the data, of clean",
@@ -357,6 +369,8 @@ def _markdown(table: dict[str, Any]) -> str:
         counts = (x["policies"], x["incapable"], x["undefined"])
         lines.append((name, *counts, *shares, *spearman, "-" if off is None else f"{off:.0f} points"))
     seconds = [x["card_seconds"] for x in table["policies"]]
-    decided = ", ".join(f"{k} {v:g}" for k, v in table["thresholds"].items() if k != "hash")
-    took = f"Asking one policy took {statistics.median(seconds):.0f} s (median; {max(seconds):.0f} at most)"
-    return f"Thresholds: {decided}; hash `{table['thresholds']['hash']}`. {took}.\n\n{markdown_table(HEAD, lines)}"
+    decided = ", ".join(f"{k} {v:g}" for k, v in table["thresholds"].items() if k not in ("hash", "code"))
+    took = f"Asking one policy took {statistics.median(seconds):.0f} s (median; {max(seconds):.0f} at most) of one core"
+    code, hashed = table["thresholds"]["code"], table["thresholds"]["hash"]
+    told = f"Thresholds: {decided}; code `{code}`; hash `{hashed}`. {took}, the counterfactual measure alone."
+    return f"{told}\n\n{markdown_table(HEAD, lines)}"

@@ -11,7 +11,7 @@ from toyshift.diagnostics.statistics import Estimate
 FULL = Card(
     kind="policy", subject="runs/detpool", cue="table", verdict="It takes the table's texture for the target's place.",
     strength=Estimate(0.41, 0.35, 0.47, 200), unit="degree", null=0.02,
-    agree=("one, " * 60, "two"), disagree=("three",),
+    agree=("one, " * 60, "two"), disagree=("three",), beside=("neither",),
     unknown=("four",), advice=(f"do this\ntoyshift augment cue {'x' * 200} y --factor table",),
     error_rate=Estimate(0.05, 0.01, 0.2, 40),
     table=({"factor": "table", "degree": 0.41},),
@@ -40,7 +40,7 @@ def test_text_is_as_wide_as_a_terminal_but_for_commands() -> None:
     assert command.strip() == FULL.advice[0].splitlines()[1]
     assert max(len(line) for line in lines if line != command) <= WIDTH
     starts = {line[:12].strip() for line in lines[4:]} - {""}
-    assert starts == {"for it", "against it", "not known", "what to do", "wrong in"}
+    assert starts == {"for it", "against it", "beside it", "not known", "what to do", "wrong in"}
     assert lines[-1] == "wrong in    5 % [1, 20] of such cards, by the 40 of the exam (docs/exam.md)"
 
 

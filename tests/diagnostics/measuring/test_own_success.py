@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from toyshift.core.errors import ConfigError
 from toyshift.core.workers import Pool
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import fragment
@@ -15,7 +19,9 @@ from toyshift.diagnostics.measuring import own_success as room
 from toyshift.diagnostics.measuring.implied import folders_of, implied_of, read_episodes
 from toyshift.diagnostics.measuring.own_success import own_success, ways_of
 from toyshift.diagnostics.rows import read_rows
-from toyshift.diagnostics.swapped_cells import training_cells
+from toyshift.diagnostics.swapped_cells import EpisodeCell, training_cells
+from toyshift.envs.config import EnvConfig
+from toyshift.envs.tasks.grasp import GraspEnv
 
 OBJECTS = "toys:train?n=3"
 
@@ -81,11 +87,53 @@ def test_without_a_cue_places_and_looks_are_the_plan_s_too(tmp_path: Path) -> No
 
 def test_all_datasets_that_it_was_trained_on_are_asked(tied: Path, tmp_path: Path) -> None:
     def names(*folders: Path) -> dict[str, float]:
-        return {cell.name if cell else "": share for (_, _, cell), share in ways_of(ask(tmp_path, *folders))}
+        return {cell.name: share for (_, cell), share in ways_of(ask(tmp_path, *folders))}
 
     both = {"part-0 under table of part-0": 0.5, "part-1 under table of part-1": 0.5}
     assert names(tied) == names(tied / "part-0", tied / "part-1") == both
     assert names(tied / "part-1") == {"part-1 under table of part-1": 1.0}
+
+
+@pytest.mark.usefixtures("_here")
+def test_without_a_plan_places_and_looks_go_together_as_in_the_episodes(tied: Path, tmp_path: Path) -> None:
+    """A policy that goes by the cue alone succeeds where the cue tells the place: dealt apart it would be incapable."""
+    folders = [Path(shutil.copytree(tied / name, tmp_path / name / "alone")) for name in ("part-0", "part-1")]
+    factors, places = read_episodes(folders)
+    asked = dataclasses.replace(ask(tmp_path / "out", *folders, training_set=OBJECTS), trials=8)
+    [((objects, cell), share)] = ways_of(asked)
+    assert (objects, share) == (OBJECTS, 1.0)
+    assert isinstance(cell, EpisodeCell)
+    shown = {(round(x, 9), round(y, 9), dict(look)["table"]) for x, y, look in cell.starts}
+    there = {(round(x, 9), round(y, 9), table) for (x, y), table in zip(places.tolist(), factors["table"], strict=True)}
+    assert len(shown) == 8
+    assert shown <= there
+    assert len({table for _, _, table in shown}) == 2
+    found = own_success(asked, None)  # type: ignore[arg-type]
+    assert found is not None
+    assert found[1] == 8
+    assert found[0] >= 5  # the expert goes by no cue
+
+
+def test_the_target_lies_where_the_episode_had_it() -> None:
+    env = GraspEnv(EnvConfig(objects=OBJECTS, cameras=()))
+    cell = EpisodeCell("the data", "the data", "look", ((0.5, 0.06, (("table", 3), ("light", 0.5))), (0.55, -0.06, ())))
+    for episode, (x, y, table) in enumerate([(0.5, 0.06, 3), (0.55, -0.06, 0)]):
+        env.reset(seed=0, options={"episode": episode})
+        cell.begin(env, 0, episode, "test")
+        assert env.object_position()[:2] == pytest.approx((x, y))
+        assert env.look.table == table
+    env.close()
+
+
+def test_data_that_do_not_tell_where_targets_lay_are_as_if_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(folders: object) -> None:
+        raise ConfigError("episode 3 does not tell where its target lay")
+
+    monkeypatch.setattr(room, "read_episodes", silent)
+    monkeypatch.setattr(room, "training_rows", lambda asked, pool: [SimpleNamespace(success=True)] * 4)
+    assert own_success(ask(tmp_path, tmp_path / "foreign"), None) == (4, 4)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 1.0])

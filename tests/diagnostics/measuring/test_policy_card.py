@@ -170,7 +170,7 @@ def test_what_does_not_follow_its_target_cannot_be_judged() -> None:
     assert card.word == UNKNOWN
     assert card.verdict.startswith("Nothing can be said: its actions do not follow the target")
     few = card_of({"counterfactual": swapped(LOOSE, scenes=5, rho=1.0)})
-    assert few.verdict.startswith("Nothing can be said: 5 scenes; it needs 6")
+    assert few.verdict.startswith("Nothing can be said: 5 scenes; it needs 8")
 
 
 def test_one_object_says_nothing_of_others() -> None:
@@ -194,7 +194,7 @@ def test_evidence_stands_on_its_side() -> None:
         "steer": inside("steer", "table", "", "no direction is shown to carry the table"),
     }
     card = card_of(answers, trained_on=(Path("d"),))
-    assert "patching: comes in by the context" in card.agree
+    assert "patching: comes in by the context" in card.beside
     assert any("changes: -90 points" in line for line in card.agree)
     assert "steer: no direction is shown to carry the table" in card.unknown
     told = card_text(card)
@@ -216,7 +216,7 @@ def test_success_that_is_lost_is_sensitivity_but_not_where_there_was_none_to_los
     weak = ChangedSuccess.of_rows({"": rows(20), "light": rows(2, look="light=0.5")}, rows(3))
     own = card_of({"success": weak, "counterfactual": swapped(LOOSE)})
     assert own.word == NOTHING
-    assert any("under the ordinary look it lifts 3 of 20" in line for line in own.unknown)
+    assert any("with nothing changed it lifts 3 of 20" in line for line in own.unknown)
 
 
 def test_a_policy_behind_a_server_is_not_looked_into() -> None:

@@ -33,7 +33,7 @@ def test_half_of_the_policies_are_clean_and_their_order_tells_nothing() -> None:
 
 def answer(factor: str, response: float, *, named: bool | None, known: bool = True) -> dict[str, Any]:
     line = {
-        "factor": factor, "response_cm": response, "p (Holm)": 0.01, "named": named, "beta": response / 15,
+        "factor": factor, "response_cm": response, "p": 0.01, "p (Holm)": 0.01, "named": named, "beta": response / 15,
         "direction": "known" if known else "unknown", "along": "own",
     }  # fmt: skip
     return {"table": [line]}
@@ -104,7 +104,8 @@ def test_what_is_said_is_counted_against_what_was_planted(study: Exam, tmp_path:
     count = {name: (x["k"], x["n"]) for name, x in every.items() if isinstance(x, dict) and "k" in x}
     assert count == {
         "named, of planted": (1, 3),  # the undefined one is not named, and counts
-        "named, of those that took it": (1, 2), "alarms, of clean": (1, 2), "with the data, of planted": (1, 3),
+        "named, of those that took it": (1, 2), "named, of planted that did not show it": (0, 1),
+        "first of all factors, of planted": (2, 3), "alarms, of clean": (1, 2), "with the data, of planted": (1, 3),
         "with the data, of clean": (1, 2), "to one side, of planted": (1, 3), "to one side, of clean": (0, 2),
     }  # fmt: skip
     assert every["spearman"]["n"] == 5  # the incapable one's would turn it round
