@@ -6,6 +6,8 @@ that along the table). A grasp misses where the hand is further from its place t
 gripper's opening leaves beside the object. The policy's own errors are taken as normal, with the spread that makes them
 miss as often as its unshifted episodes do; so the success of a scene displaced by d is P(|e + d| <= tolerance). Nothing
 is fitted to shifted episodes: `GAIN`, the only constant, is 1 until a study sets it on factors it then leaves out.
+
+Of a swap whose direction is known (`swap_foretold`) the signed response of `counterfactual` is the displacement.
 """
 
 from __future__ import annotations
@@ -13,14 +15,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from toyshift.core.arrays import Array, Indices
-from toyshift.core.seeds import episode_rng
-from toyshift.core.workers import Pool
+from toyshift.core.seeds import episode_rng, object_of_episode
 from toyshift.core.world import World
 from toyshift.diagnostics.changes import episodes_under, rows_under
 from toyshift.diagnostics.evaluation import EvaluateConfig, evaluate_all
@@ -32,7 +33,6 @@ from toyshift.diagnostics.summaries import compare
 
 if TYPE_CHECKING:
     from toyshift.diagnostics.measures import Asked
-    from toyshift.envs.tasks.grasp import GraspEnv
 
 NAME, UNIT = "predicted", "rank correlation of predicted and measured changes of success"
 GAIN = 1.0  # displacement at the grasp per displacement of the looks
@@ -44,7 +44,6 @@ FACTORS = (
 LEVELS = (2, 5)
 MOVE = 0.02  # of the target [m]
 DRAWS = 2000
-OWN, OTHER = "own", "other"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,81 +174,37 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> Estimate:
     return Estimate(r, math.tanh(centre - half), math.tanh(centre + half), n)
 
 
-@dataclasses.dataclass(frozen=True)
-class UnderSwap:
-    """What is changed at a look: the target is brought to the nearer of two places, with the value of a factor that
-    goes with it and with the other one, and moved to four sides there.
-
-    Attributes:
-        factor: of the look.
-        values: that go with the places.
-        places: across the table, from its middle [m].
-    """
-
-    factor: str
-    values: tuple[Any, Any]
-    places: tuple[float, float]
-
-    def __call__(self, scene: int, at: int, free: bool, world: World) -> dict[str, Change]:
-        env = cast("GraspEnv", world)
-        y = float(env.object_position()[1]) - env.config.centre[1]
-        own = int(abs(self.places[1] - y) < abs(self.places[0] - y))
-        way = self.places[own] - y
-        look, other = {self.factor: self.values[own]}, {self.factor: self.values[1 - own]}
-        sides = {
-            name: Change(look, (side.move[0], side.move[1] + way)) for name, side in four_sides(MOVE).items()
-        }
-        return {OWN: Change(look, (0.0, way)), OTHER: Change(other, (0.0, way)), **sides}
-
-
 def swap_foretold(
-    config: EvaluateConfig, looks: int, swap: UnderSwap, success: tuple[int, int], pool: Pool | None = None
+    response: Estimate, objects: str, scenes: int, success: tuple[int, int], seed: int = 0
 ) -> Estimate:
-    """Returns the change of success that looks foretell of episodes in which a factor's value is that of another place.
+    """Returns the change of success that a swap of values, in whole episodes, is foretold to make.
+
+    Its mean response in single looks is taken for the way by which every grasp is displaced: what it does beside that,
+    this way in one scene and that way in another, takes the place of the policy's own errors, and adds nothing to them.
 
     Args:
-        config: policy, objects, and how many scenes are looked at.
-        looks: along each of them.
-        swap: what is changed.
+        response: of counterfactual, towards the place that the other value implied [cm].
+        objects: set that is played.
+        scenes: how many of its objects, as an evaluation takes them, say how far a hand may be off.
         success: successes and episodes with nothing swapped: others than those that the change is compared with, or
             both would share their noise.
-        pool: processes of `worker_pool`; None takes one per core.
+        seed: root seed.
 
     Returns:
-        nan where the actions do not follow the target.
+        nan where the response is; its interval holds those at both ends of the response's.
     """
-    answers = look_along(config, looks, swap, free_only=True, pool=pool)
-    scale, _ = answers.scale()
-    scene, unit, _ = units_of(answers)
-    places = Places(per_centimetre(answers, scale, MOVE), scene, unit)
-    if places.strength < FOLLOWS:
+    from toyshift.toys import load_objects
+
+    if math.isnan(response.value):
         return Estimate(math.nan, math.nan, math.nan, 0)
-    objects = {look.scene: look.object_id for look in answers.looks}
-    tolerance = tolerances(config.objects, set(objects.values()))
-    room = np.array([tolerance[objects[number]] for number in sorted(objects)])
-    change = ((answers.chunks(OTHER) - answers.chunks(OWN)) / scale).reshape(len(scene), -1)
-    first = {look.scene: look.changes[OWN].look[swap.factor] for look in answers.looks}
-    here = np.array([swap.values.index(first[number]) for number in sorted(first)])
-    side = np.where(here == 0, 1.0, -1.0) * np.sign(swap.places[1] - swap.places[0])
-    moved = toward_other(places.responses(change)[0], side)
-    return Skill(*success, room, unit, config.seed).under(np.abs(moved))
-
-
-def toward_other(response: Array, side: Array) -> Array:
-    """Returns how far (S,) [cm] a swap sends the hand of each scene toward the other place.
-
-    A policy's errors are there without a swap as well, and chance would be counted twice. So scenes are brought nearer
-    to their mean, until they spread no more than is left of their spread when that across the line of the two places
-    is taken away: along x no cue of places along y sends anything.
-
-    Args:
-        response: (S, 2) cm of the target's place along x and y that a swap is worth in each scene.
-        side: (S,) 1 or -1, on which side along y the other place lies.
-    """
-    along, across = response[:, 1] * side, response[:, 0]
-    spread = float(along.var())
-    kept = math.sqrt(max(0.0, 1.0 - float((across**2).mean()) / spread)) if spread > 0 else 0.0
-    return np.asarray(along.mean() + kept * (along - along.mean()))
+    ids = [object_of_episode(load_objects(objects).ids, seed, scene)[0] for scene in range(scenes)]
+    known, unit = np.unique(ids, return_inverse=True)
+    tolerance = tolerances(objects, known.tolist())
+    skill = Skill(*success, np.array([tolerance[name] for name in ids]), unit, seed)
+    least = 0.0 if response.low < 0 < response.high else min(abs(response.low), abs(response.high))
+    ways = abs(response.value), least, max(abs(response.low), abs(response.high))
+    value, *ends = (skill.under(np.full(scenes, way)) for way in ways)
+    return Estimate(value.value, min(end.low for end in ends), max(end.high for end in ends), value.n)
 
 
 def tolerances(objects: str, names: Collection[str]) -> dict[str, float]:

@@ -158,11 +158,9 @@ class Exam(Study):
         `findings`: by the measure with the policy's data, as a user asks. `believed`: of the cue alone, as if the data
         tied it to the place, of planted and clean policies alike. `foretold`: the change of success under the swap.
         """
-        from toyshift.diagnostics import EvaluateConfig
         from toyshift.diagnostics.measures import Asked
         from toyshift.diagnostics.measuring.counterfactual import Swaps, answered, counterfactual_of
-        from toyshift.diagnostics.measuring.predicted import UnderSwap, swap_foretold
-        from toyshift.envs.config import EnvConfig
+        from toyshift.diagnostics.measuring.predicted import swap_foretold
 
         cfg, policy = self.cfg, str(folder / "policy")
         asked = Asked(
@@ -174,13 +172,9 @@ class Exam(Study):
         seconds = round(time.monotonic() - begun, 1)
         training = found.training
         assert training is not None  # the data say what it was
-        told = cue.believed()
-        believed = answered(asked, Swaps({}, {cue.factor: told}), training)
-        across = [y - EnvConfig().centre[1] for _, y in told.places]
-        foretold = swap_foretold(
-            EvaluateConfig(policy, TOYS, trials=cfg.scenes, seed=seed), cfg.looks,
-            UnderSwap(cue.factor, told.values, (across[0], across[1])), training, pool=pool,
-        )  # fmt: skip
+        believed = answered(asked, Swaps({}, {cue.factor: cue.believed()}, asked.base_look), training)
+        (own, *_) = believed.found
+        foretold = swap_foretold(own.value, TOYS, cfg.scenes, training, seed)
         return {
             "thresholds": thresholds(), "training": training, "findings": found.to_json(), "card_seconds": seconds,
             "believed": believed.to_json(), "foretold": foretold.to_json(),

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 TAKEN_BY = (
-    "core.workers", "diagnostics.changes", "diagnostics.measuring.counterfactual", "diagnostics.measuring.predicted",
-    "scripts.quickstart.experiment",
+    "core.workers", "diagnostics.measures", "scripts.diagnose", "scripts.quickstart.experiment", "scripts.studies.exam",
 )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,14 +13,15 @@ from toyshift.diagnostics.measuring.finding import findings_table
 from toyshift.diagnostics.measuring.predicted import (
     Skill,
     UnderShifts,
-    UnderSwap,
     chance_to_hold,
     displacements,
     finding_of,
     predicted_drops,
     rank_correlation,
     spread_of,
+    swap_foretold,
 )
+from toyshift.diagnostics.statistics import Estimate
 
 SHIFTS = ("distractors=1", "distractors=2", "distractors=4")
 ROOM = {f"object-{i}": 2.0 for i in range(40)}
@@ -122,15 +122,20 @@ def test_predictions_beside_measurements() -> None:
     assert "ranks cannot be compared" in finding_of("p", lines, 36, 40).verdict
 
 
-@pytest.mark.parametrize(("y", "own", "way"), [(-0.02, 0, -0.055), (0.03, 1, 0.045)])
-def test_a_swap_is_seen_where_targets_lay_in_training(y: float, own: int, way: float) -> None:
-    world = SimpleNamespace(
-        config=SimpleNamespace(centre=(0.5, 0.1)), object_position=lambda: np.array([0.5, 0.1 + y, 0.03])
-    )
-    changes = UnderSwap("table", (1, 4), (-0.075, 0.075))(0, 0, True, world)  # type: ignore[arg-type]
-    assert changes["own"].look == {"table": (1, 4)[own]}
-    assert changes["other"].look == {"table": (4, 1)[own]}
-    assert changes["own"].move == changes["other"].move == pytest.approx((0.0, way))
-    assert changes["x+1"].move == pytest.approx((0.02, way))
-    assert changes["y-1"].move == pytest.approx((0.0, way - 0.02))
-    assert changes["y-1"].look == changes["own"].look
+def test_a_swap_that_is_worth_nothing_costs_nothing_and_one_of_a_hand_s_width_everything() -> None:
+    def foretold(value: float, half: float = 0.2) -> Estimate:
+        response = Estimate(value, value - half, value + half, 40)
+        return swap_foretold(response, "toys:train?n=6", 24, (14, 20))
+
+    rate = 14.5 / 21
+    changes = [foretold(value) for value in (0.0, 0.5, 1.0, 2.0, 4.0, 20.0)]
+    assert changes[0].value == pytest.approx(0.0, abs=1e-6)
+    assert changes[-1].value == pytest.approx(-rate, abs=1e-3)
+    assert [c.value for c in changes] == sorted((c.value for c in changes), reverse=True)
+    assert all(c.low <= c.value <= c.high and c.n == 6 for c in changes)
+    assert foretold(-2.0).value == pytest.approx(foretold(2.0).value)  # away from the cue is a miss as well
+    unsure = foretold(2.0, half=3.0)
+    assert unsure.value == pytest.approx(foretold(2.0).value)
+    assert unsure.high >= 0.0  # it may be worth nothing
+    assert unsure.low < foretold(2.0).low
+    assert math.isnan(swap_foretold(Estimate(math.nan, math.nan, math.nan, 0), "toys:train?n=6", 24, (14, 20)).value)
