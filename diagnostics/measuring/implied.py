@@ -1,7 +1,8 @@
 """What a factor implied in training: where the target lay under each of its values, as the episodes of datasets tell.
 
-Only a dataset knows what a cue means. Where it ties a factor to the target's place, two values are named whose places
-lie furthest apart; where it does not, or does not tell its factors, that is said.
+Only a dataset knows what a cue means. Where it ties a factor to the target's place, two values are named: the ends of
+the line along which the mean places of its values, weighted by their episodes, spread most. Where it does not, or does
+not tell its factors, that is said.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Implied:
 
     Attributes:
         factor: a field of `Look`.
-        values: two values whose places lie furthest apart.
+        values: the two at the ends of the line along which the places spread most.
         places: mean place of the target under each.
         episodes: of the datasets.
         told: share of the place's variance that the factor's value tells.
