@@ -152,7 +152,8 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
 
     Args:
         asked: which policy, and on what.
-        answers: "counterfactual", "sensitivity", "success", "patching", "probes", "steer", those that were taken.
+        answers: "counterfactual", "sensitivity", "success", "rule", "patching", "probes", "steer", those that were
+            taken.
     """
     told = read_answers(answers)
     if not told:
@@ -170,7 +171,8 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
     first = ranked[0] if word not in (NOTHING, UNKNOWN) else None
     named = [one for one in ranked if one.word == word] if first else []
     agree, disagree, unknown = (_nothing(told) if word == NOTHING else ([], [], []))
-    beside: list[str] = []
+    outside: Findings | None = answers.get("rule")
+    beside = [f"rule, {name}: {_why(one)}" for name, one in _by_factor(outside).items()]
     for one in named[:MOST]:
         for side, line in _evidence(one):
             {"+": agree, "-": disagree, "=": beside, "?": unknown}[side].append(line)

@@ -192,9 +192,11 @@ def test_evidence_stands_on_its_side() -> None:
         "patching": inside("patching", "table", "comes in by the context"),
         "probes": inside("probes", "table", "", "read; not admitted: halves differ"),
         "steer": inside("steer", "table", "", "no direction is shown to carry the table"),
+        "rule": inside("rule", "places", "", "it follows the nearest example"),
     }
     card = card_of(answers, trained_on=(Path("d"),))
     assert "patching: comes in by the context" in card.beside
+    assert "rule, places: it follows the nearest example" in card.beside
     assert any("changes: -90 points" in line for line in card.agree)
     assert "steer: no direction is shown to carry the table" in card.unknown
     told = card_text(card)
