@@ -1,4 +1,4 @@
-"""Cells of a study on the workers of a Ray cluster: each is run there as one worker would run it here."""
+"""Cells of a study side by side, in processes here or on a Ray cluster: each runs as one worker would run it alone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ForWorkers:
 
     Attributes:
         kind: class of the study, made with its options.
-        cfg: its options, with one worker and without a cluster.
+        cfg: its options, with one worker that has one cell.
         folder: in which the command was given; what it names is relative to it.
         argv: the command, for the manifests of rows.
         revision: of the source that it was given with; "" where workers are this machine's and read the same files.
@@ -59,13 +59,14 @@ class ForWorkers:
 
 def for_workers(study: HasCells, cfg: StudyConfig) -> ForWorkers:
     """Returns what the workers of a study that runs here must know."""
-    alone = dataclasses.replace(cfg, ray="", workers=1)
+    alone = dataclasses.replace(cfg, ray="", workers=1, cells_at_once=1)
     return ForWorkers(type(study), alone, Path.cwd(), tuple(sys.argv), "" if cfg.here else git_revision())
 
 
 @contextlib.contextmanager
 def handed(asked: ForWorkers) -> Iterator[ForWorkers]:
-    """Opens nothing: a cell's own evaluations would close it."""
+    """Opens nothing: a cell's own evaluations would close it. What a cell prints must not end up in --json."""
+    sys.stdout = sys.stderr  # of a worker's process
     yield asked
 
 
