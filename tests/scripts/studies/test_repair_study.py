@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from toyshift.augment.augmentation import Around, SeenAs
 from toyshift.augment.registry import AUGMENTATIONS, read_spec
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json, write_json
+from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics import Row, evaluation, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.dsl import CUE, INSTRUCTED
+from toyshift.envs.shifts import Look
 from toyshift.policies import repairs
 from toyshift.policies.repairs import TRAINING_REPAIRS, repairs_of
 from toyshift.scripts.studies import repair as study_repair
@@ -56,7 +59,8 @@ def test_the_study_fills_in_the_cue_and_the_other_data(tmp_path: Path) -> None:
     other = tmp_path / "a+b?c"
     filled = {"factor": "azimuth", "unlabelled": str(other)}
     specs = {name: entry.spec(filled) for name, entry in every_entry().items()}
-    assert specs["toward-other"] == "toward-other?factor=azimuth"
+    assert specs["toward-other"] == "toward-other?factor=azimuth&side=recorded"
+    assert specs["toward-own"] == "toward-own?factor=azimuth"
     assert specs["erase"] == "erase?factor=azimuth"
     assert specs["hint"] == "hint"
     assert specs["none"] == ""
@@ -67,6 +71,28 @@ def test_the_study_fills_in_the_cue_and_the_other_data(tmp_path: Path) -> None:
             read_spec(entry.spec(filled))
         elif entry.repair:
             repairs_of(entry.spec(filled))
+
+
+@pytest.mark.parametrize("factor", ["azimuth", "object_colour", "table"])
+@pytest.mark.parametrize(("name", "told"), [("toward-own", 1.0), ("toward-other", 0.5)])
+def test_copies_toward_the_other_side_leave_nothing_that_the_tested_cue_tells(
+    factor: str, name: str, told: float
+) -> None:
+    cues = [cell.cue[0] for cell in PlantedCue(factor, 1.0, 1.0).cells() if not cell.swapped]
+    whole = [int(cue) if factor != "azimuth" else cue for cue in cues]
+    looks = tuple((Look().changed(factor, value),) * 4 for value in whole)
+    (step,) = read_spec(every_entry()[name].spec({"factor": factor}))
+    shown: list[tuple[int, float]] = []  # of which side, and under which look
+    for own in (0, 1):
+        around = Around(own, ("left", "right"), looks, factor)
+        step.check(around)
+        copies = [step.see(SeenAs(looks[own][0]), around, episode_rng(0, i, str(own))) for i in range(50)]
+        shown += [(own, getattr(one.look, factor)) for one in (*copies, *[SeenAs(looks[own][0])] * 50)]
+    for own, cue in enumerate(whole):
+        of = [side == own for side, value in shown if value == cue]
+        assert sum(of) / len(of) == told
+    new = {value for _, value in shown} - {*whole}
+    assert bool(new) == (name == "toward-own")
 
 
 def test_a_natural_shortcut_has_no_rows_of_what_needs_several_sub_datasets() -> None:
@@ -411,7 +437,7 @@ def test_it_runs_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     facts = {name: read_rows_manifest(rows / f"object_colour-{name}-s0.parquet") for name in entries}
     assert {name: fact["steps"] for name, fact in facts.items()} == {"none": [4], "toward-other": [4]}
     assert {fact["passes"] for fact in facts.values()} == {4}
-    assert facts["toward-other"]["spec"] == "toward-other?factor=object_colour"
+    assert facts["toward-other"]["spec"] == "toward-other?factor=object_colour&side=recorded"
     assert facts["toward-other"]["episodes"] == 8
     of_reported = [read_rows(rows / f"object_colour-{name}-s0.parquet") for name in entries]
     starts = [[(row.look, row.seed, row.episode, row.object_id) for row in some] for some in of_reported]
