@@ -249,6 +249,36 @@ def test_a_gain_that_does_not_halve_the_degree_is_told_apart() -> None:
     assert "`hint` on the viewpoint +35" in text
 
 
+def test_what_is_not_sure_to_be_half_says_so() -> None:
+    _, text = told(cells_of({**BASE, "hint": 2, "sam": 6}))
+    halved = next(line for line in text.splitlines() if line.startswith("Repairs that halve DSL"))
+    hint, sam = halved.split("`sam` on the viewpoint")
+    assert "not sure" not in hint
+    assert "reaches above 0.5: not sure to be half)" in sam
+
+
+def test_where_there_is_no_shortcut_nothing_is_halved() -> None:
+    # all miss with the cue swapped, but none goes where it tells
+    cells = [
+        (facts, [dataclasses.replace(row, approached="neither") if row.approached == CUE else row for row in rows])
+        for facts, rows in cells_of({**BASE, "hint": 2})
+    ]
+    _, text = told(cells)
+    assert "no shortcut on azimuth was shown" in text
+    assert "halve" not in text
+    assert "Have success with the cue swapped above" in text
+    assert "no DSL is compared" in text
+    assert "`hint` on the viewpoint +70" in text
+
+
+@pytest.mark.parametrize("weak", ["none", "hint"])
+def test_of_what_is_incapable_nothing_is_halved(weak: str) -> None:
+    _, text = told(cells_of({**BASE, "hint": 2}, lost={weak: 18}))
+    assert "Repairs that halve DSL" not in text
+    assert "no DSL is compared" in text
+    assert ("None of 1 rows" in text) == (weak == "hint")
+
+
 def test_a_few_episodes_more_are_no_finding() -> None:
     _, text = told(cells_of({**BASE, "toward-other": 15, "hint": 15}))
     assert "None of 2" in text
