@@ -6,6 +6,7 @@ too: policies that learn on one table, and are tested on others.
 
 toyshift study repair --dry-run                             what would be run, and how long it takes
 toyshift study repair --repairs hint toward-other           these, beside none, duplicate and toward-own
+toyshift study repair --cells-at-once 2                     cells side by side, with one thread each
 toyshift study repair --budget paper --minutes 600          goes on where it was; starts no cell after ten hours
 toyshift study repair --results results/repair --docs docs --tabulate     the committed rows and their page
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import dataclasses
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,14 +26,16 @@ from toyshift.core.errors import ConfigError, ContractError
 from toyshift.core.files import read_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, pool_of
+from toyshift.scripts.studies.cells import TEST_SEED, Study, made_once, pool_of
 from toyshift.scripts.studies.lego_search import Choice, Try, ranked
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import PlantedCue, collect_places, dress, recipe
 from toyshift.scripts.studies.recipe import timed
 from toyshift.scripts.studies.repair_entries import (
     CLEAN,
+    FAMILY,
     LABELLED,
+    NATURAL,
     NONE,
     ORACLE,
     TWO_SEEDS,
@@ -39,6 +43,7 @@ from toyshift.scripts.studies.repair_entries import (
     Entry,
     chosen_entries,
 )
+from toyshift.scripts.studies.repair_gate import closed_by
 from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
@@ -48,10 +53,13 @@ if TYPE_CHECKING:
 TOYS = "toys:train"
 DISPARITY = 1.0  # of the two values of a cue: half a factor's span, with azimuth 60 degrees
 TUNED = "table"  # the cue on which choices are made; it is not reported
-NATURAL = "natural"  # one table in training, others in the test
 OTHER_TABLES = "table-texture=5"  # the shift that a natural shortcut fails under
-TRAINING_SPEED = 900.0  # samples/s on two cores, for estimates until cells have been measured
-RENDERING, COLLECTING = 0.2, 0.2  # seconds per episode that is rendered again, or collected; likewise
+# For estimates until cells have been measured, of one core: samples/s with images of 48 pixels (those of 96 take 2.3
+# times as long), and seconds per control step, per episode that is rendered again, and per one that is collected.
+TRAINING_SPEED, AT, LARGER = 1200.0, 48, 2.3
+STEP, RENDERING, COLLECTING = 0.0035, 0.25, 0.7
+PAIRING = 40.0  # seconds for the pairs of looks of `erase`
+SCENES, LOOKS = 40, 5  # of those, as `toyshift diagnose --measure steer` has them
 
 Bed = Literal["object_colour", "azimuth", "natural"]
 
@@ -68,7 +76,9 @@ class Sizes:
         batch: samples per step.
         trials: episodes in each of the four cells of a test.
         search_steps: likewise `steps`, of a try.
-        search_trials: episodes in each of the two cells of a try, with nothing swapped.
+        size: side to which the policies' images are resized [pixels].
+        max_steps: control steps after which an episode of a test ends.
+        family: only rows of `FAMILY` have all seeds; others one, outside Holm's family.
     """
 
     beds: tuple[Bed, ...]
@@ -78,24 +88,28 @@ class Sizes:
     batch: int
     trials: int
     search_steps: int
-    search_trials: int
+    size: int
+    max_steps: int
+    family: bool
 
 
 BUDGETS = {
-    "small": Sizes(("object_colour", "azimuth"), 200, 3, 600, 128, 25, 300, 14),
-    "paper": Sizes(("object_colour", "azimuth", "natural"), 500, 5, 2200, 128, 50, 1100, 28),
+    "small": Sizes(("object_colour", "azimuth"), 200, 3, 600, 128, 25, 300, 48, 60, True),
+    "paper": Sizes(("object_colour", "azimuth", "natural"), 500, 5, 2200, 128, 50, 1100, 96, 100, False),
 }
-NUMBERS = ("demos", "seeds", "steps", "batch", "trials", "search_steps", "search_trials")  # of a budget, by options
+NUMBERS = ("demos", "seeds", "steps", "batch", "trials", "search_steps", "size", "max_steps")  # of a budget, by options
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(
-    StudyConfig, demos=0, seeds=(0, MOST_SEEDS), steps=0, batch=0, trials=0, search_steps=0, search_trials=0
+    StudyConfig, demos=0, seeds=(0, MOST_SEEDS), steps=0, batch=0, trials=0, search_steps=0, size=(0, 1024),
+    max_steps=0,
 ):
     """Options of `toyshift study repair`."""
 
     budget: Literal["small", "paper"] = "small"
-    """small: planted cues, three seeds; paper: more of everything, and a natural shortcut."""
+    """small: planted cues, images of 48 pixels, three seeds of a family of rows and one of the others; paper: more of
+    everything, all seeds of all rows, and a natural shortcut."""
     repairs: tuple[str, ...] = ()
     """Rows of the study to run; none, duplicate and toward-own, with which all are compared, are run in any case. By
     default all: every augmentation, every repair of a training, every control."""
@@ -117,11 +131,16 @@ class Config(
     """Other episodes in each of the four cells of a test; 0 = the budget's."""
     search_steps: int = 0
     """Other optimiser steps of a try; 0 = the budget's."""
-    search_trials: int = 0
-    """Other episodes in each of the two cells of a try; 0 = the budget's."""
+    size: int = 0
+    """Another side to which the policies' images are resized [pixels]; 0 = the budget's."""
+    max_steps: int = 0
+    """Other control steps after which an episode ends; 0 = the budget's."""
+    anyway: bool = False
+    """Run the other cells of a shortcut although policies without a repair do not take it, or lift too little."""
     out: Path = Path("runs/repair")
     only: tuple[str, ...] = ()
-    """Cells to run, by pattern, e.g. "azimuth-*-s0"; the search of their learning rates is run first."""
+    """Cells to run, by pattern, e.g. "azimuth-*-s0"; the search of their learning rates, and the shortcut's first
+    policy without a repair, are run first."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,7 +191,7 @@ class RepairCell(NamedTuple):
 
 
 def played_by(part: RepairCell, trials: int) -> dict[str, dict[str, Any]]:
-    """Returns what a cell plays, by name, as arguments of `EvaluateConfig`; of a try the cells without a swapped cue.
+    """Returns what a cell plays, by name, as arguments of `EvaluateConfig`; a try plays nothing.
 
     Args:
         part: the cell.
@@ -180,6 +199,8 @@ def played_by(part: RepairCell, trials: int) -> dict[str, dict[str, Any]]:
     """
     from toyshift.envs.textures import TABLES
 
+    if part.tried:
+        return {}
     if part.bed == NATURAL:
         tables = tuple(range(1, len(TABLES)))
         looks: dict[str, dict[str, Any]] = {
@@ -187,7 +208,7 @@ def played_by(part: RepairCell, trials: int) -> dict[str, dict[str, Any]]:
         }  # fmt: skip
         return {name: {"trials": 2 * trials, **look} for name, look in looks.items()}
     cells = PlantedCue(part.bed, DISPARITY, 1.0).cells()
-    return {cell.name: {"trials": trials, "cell": cell} for cell in cells if not (part.tried and cell.swapped)}
+    return {cell.name: {"trials": trials, "cell": cell} for cell in cells}
 
 
 def steps_within(samples: int, cost: Callable[[int], int]) -> int:
@@ -212,50 +233,87 @@ class RepairStudy(Study):
         self.parts = self._parts()
 
     def _parts(self) -> dict[str, RepairCell]:
-        """Returns what each cell is, by its name, in order: with each further seed the table is complete once more."""
+        """Returns what each cell is, by its name, in order: with each further seed the table is complete once more.
+
+        What decides whether a shortcut is worth the others comes first.
+        """
         parts: dict[str, RepairCell] = {}
         tries = range(1, len(self.cfg.rates) + 1)
+        ordered = sorted(self.entries.items(), key=lambda item: item[0] not in (NONE, CLEAN))
         for seed in range(self.sizes.seeds):
-            for name, entry in self.entries.items():
+            for name, entry in ordered:
                 beds = [bed for bed in self.sizes.beds if bed != NATURAL or plays_natural(entry)]
                 if not seed and beds and entry.trained:
                     parts |= {try_name(name, i): RepairCell(name, TUNED, 0, i) for i in tries}
-                parts |= {f"{bed}-{name}-s{seed}": RepairCell(name, bed, seed) for bed in beds}
+                named = {f"{bed}-{name}-s{seed}": RepairCell(name, bed, seed) for bed in beds}
+                parts |= {cell: part for cell, part in named.items() if not seed or self.in_family(part)}
         return parts
+
+    def in_family(self, part: RepairCell) -> bool:
+        """Whether an entry has all seeds on a shortcut, and a place in Holm's family; others have one, and none."""
+        entry = self.entries[part.entry]
+        return not entry.null(part.bed) and (not self.sizes.family or entry.name in FAMILY)
 
     def cells(self) -> list[Cell]:
         return [self._cell(name, part) for name, part in self.parts.items()]
 
     def _cell(self, name: str, part: RepairCell) -> Cell:
         sizes, entry = self.sizes, self.entries[part.entry]
-        episodes = sum(test["trials"] for test in played_by(part, self.trials(part)).values())
-        seconds = PLAY * episodes
+        episodes = sum(test["trials"] for test in played_by(part, sizes.trials).values())
+        seconds = STEP * sizes.max_steps * episodes / self.cfg.processes
+        needs = tuple(dict.fromkeys(need for who in self._first(part) for need in self._tries(who)))
+        gate = (self.gate(part.bed),) if len(self._first(part)) > 1 else ()
+        text = f"{part.entry}, {part.bed}, seed {part.seed}"
         if not entry.trained:
-            return Cell(name, f"{part.entry}, {part.bed}, seed {part.seed}", seconds)
+            return Cell(name, text, seconds, (*needs, *gate))
         times = 1 + entry.all_steps  # of what passes more than once
-        seconds += times * self.steps(part) * sizes.batch / TRAINING_SPEED
+        slower = LARGER ** (math.log2(sizes.size / AT)) if sizes.size else LARGER
+        seconds += times * self.steps(part) * sizes.batch / TRAINING_SPEED * slower
+        seconds += PAIRING * starts_from_another(entry)
         if part.tried < 2:  # further tries find the data there
             first = entry.clean or entry.name == NONE  # who asks first for the demonstrations
-            seconds += sizes.demos * (RENDERING * bool(entry.augmentation) + (COLLECTING + RENDERING) * first)
+            made = RENDERING * bool(entry.augmentation) + (COLLECTING + RENDERING) * first
+            seconds += sizes.demos * made / self.cfg.processes
         if part.tried:
             return Cell(name, f"{part.entry}, learning rate {self.cfg.rates[part.tried - 1]:g}", seconds)
-        needs = tuple(try_name(part.entry, i) for i in range(1, len(self.cfg.rates) + 1))
-        return Cell(name, f"{part.entry}, {part.bed}, seed {part.seed}", seconds, needs)
+        return Cell(name, text, seconds, (*needs, *gate))
+
+    def _first(self, part: RepairCell) -> tuple[str, ...]:
+        """Returns whose searches come before a cell: its own, and that of what its shortcut is asked by."""
+        if part.tried:
+            return ()
+        asks = self.cfg.anyway or (part.entry in (NONE, CLEAN) and not part.seed)
+        return (part.entry,) if asks else (part.entry, NONE)
+
+    def _tries(self, name: str) -> list[str]:
+        if not self.entries[name].trained:
+            return []
+        return [try_name(name, i) for i in range(1, len(self.cfg.rates) + 1)]
+
+    def gate(self, bed: str) -> str:
+        """Returns the cell by which a shortcut is asked whether it is there to be repaired."""
+        return f"{bed}-{NONE}-s0"
+
+    def closed(self, bed: str) -> str:
+        """Says why the other cells of a shortcut are not run; "" where they are."""
+        return "" if self.cfg.anyway else closed_by(self.path(self.gate(bed)))
 
     def steps(self, part: RepairCell) -> int:
         return self.sizes.search_steps if part.tried else self.sizes.steps
-
-    def trials(self, part: RepairCell) -> int:
-        return self.sizes.search_trials if part.tried else self.sizes.trials
 
     def settings(self) -> dict[str, Any]:
         return self.cfg.settings()
 
     def is_done(self, cell: Cell) -> bool:
-        """Says whether a cell's rows are there; of a policy, whether it learnt at what is the best rate by now."""
+        """Says whether a cell's rows are there; of a policy, whether it learnt at what is the best rate by now.
+
+        Where a shortcut is not there to be repaired, there is nothing more to do.
+        """
         from toyshift.diagnostics import read_rows_manifest
 
         path, part = self.path(cell.name), self.parts[cell.name]
+        if len(self._first(part)) > 1 and self.closed(part.bed):
+            return True
         if not path.exists():
             return False
         if part.tried or not self.entries[part.entry].trained:
@@ -270,6 +328,9 @@ class RepairStudy(Study):
 
     def conduct(self, cfg: StudyConfig, only: Sequence[str] = ()) -> dict[str, Any]:
         made = super().conduct(cfg, only)
+        for bed in self.sizes.beds:
+            if why := self.closed(bed):
+                print(f"{bed}: {why}; its other cells count as done (--anyway runs them)")
         if made.get("table", {}).get("missing") == []:
             from toyshift.scripts.studies.repair_films import film_repairs
 
@@ -284,12 +345,13 @@ class RepairStudy(Study):
         part = self.parts[cell.name]
         entry, seed = self.entries[part.entry], self.cfg.seed + part.seed
         facts: dict[str, Any] = {"part": part._asdict(), "entry": dataclasses.asdict(entry), "disparity": DISPARITY}
+        facts |= {"family": self.in_family(part), "null": entry.null(part.bed)}
         policy, folder = ORACLE, self.folder_of(part)
         if entry.trained:
             rate = self.rate(part)
             policy, made = self.policy(part, rate, folder)
             facts |= {"lr": rate, **made}
-        rows = [] if facts.get("refused") else self.play(part, policy, folder / "rows")
+        rows = [] if facts.get("refused") or part.tried else self.play(part, policy, folder / "rows")
         made_by = manifest(self.settings(), seed, gl_renderer=gl_renderer_name(), **facts)
         write_rows(self.path(cell.name), rows, made_by)
         if all(self.is_done(other) for other in self.cells() if self._shares_data(self.parts[other.name], part)):
@@ -309,14 +371,13 @@ class RepairStudy(Study):
         return folder / f"{self.rate(part):g}" if self.entries[part.entry].trained else folder
 
     def searched(self, name: str) -> list[Try]:
-        """Returns what came of an entry's tries: successes with nothing swapped, and the loss on held-out episodes."""
-        from toyshift.diagnostics import read_rows, read_rows_manifest
+        """Returns what came of an entry's tries: the loss on held-out demonstrations. No episodes are played."""
+        from toyshift.diagnostics import read_rows_manifest
 
         tries = []
         for i, rate in enumerate(self.cfg.rates, 1):
             if (path := self.path(try_name(name, i))).exists():
-                loss = read_rows_manifest(path).get("validation_loss")
-                tries.append(Try(Choice(rate), sum(row.success for row in read_rows(path)), loss))
+                tries.append(Try(Choice(rate), 0, read_rows_manifest(path).get("validation_loss")))
         return tries
 
     def play(self, part: RepairCell, policy: str, folder: Path) -> list[Row]:
@@ -330,13 +391,13 @@ class RepairStudy(Study):
         return rows
 
     def tests(self, part: RepairCell, policy: str) -> dict[str, EvaluateConfig]:
-        """Returns what a cell plays, by name; a try has starts of its own."""
+        """Returns what a cell plays, by name."""
         from toyshift.diagnostics import EvaluateConfig
 
-        seed, purpose = TEST_SEED + self.cfg.seed + part.seed, "validation" if part.tried else "test"
+        given: dict[str, Any] = {"seed": TEST_SEED + self.cfg.seed + part.seed, "max_steps": self.sizes.max_steps}
         return {
-            name: EvaluateConfig(policy, TOYS, seed=seed, name=part.entry, purpose=purpose, **test)
-            for name, test in played_by(part, self.trials(part)).items()
+            name: EvaluateConfig(policy, TOYS, name=part.entry, **given, **test)
+            for name, test in played_by(part, self.sizes.trials).items()
         }
 
     # ---------------------------------------------------------------- data
@@ -396,16 +457,24 @@ class RepairStudy(Study):
         if "unlabelled" in entry.keys():  # noqa: SIM118  # a method of the entry
             known = told | {"unlabelled": ",".join(datasets_in(self.shown(part, clean=True)))}
             told = told | {"unlabelled": CLEAN}  # wherever that lies
+        pairs = folder / "pairs" / "start.npz"
+        if "pairs" in entry.keys():  # noqa: SIM118  # a method of the entry
+            known, told = known | {"pairs": str(pairs)}, told | {"pairs": "steer"}
         spec = entry.spec(known) if entry.repair else ""
         facts |= {"spec": entry.spec(told)} if spec else {}
-        ask = Training(self.cfg.pooling, data, rate, self.sizes.batch, self.cfg.seed + part.seed, self.cfg.processes)
+        sizes, cores = self.sizes, self.cfg.processes
+        ask = Training(self.cfg.pooling, data, rate, sizes.batch, self.cfg.seed + part.seed, cores, sizes.size)
         try:
             planned = ask.plan(entry, spec, self.steps(part), folder)
         except ConfigError as error:
             return "", facts | {"refused": str(error)}
         clock, best = folder / "seconds.json", -1
         with timed(clock, "training"):
-            done = [run_training(config, upsampled=entry.name == UPSAMPLE) for config in planned.configs]
+            done = []
+            for config in planned.configs:
+                if config.init_from and "pairs" in known:
+                    save_pairs(planned.configs[0], pairs, cores)
+                done.append(run_training(config, upsampled=entry.name == UPSAMPLE))
         if entry.name == TWO_SEEDS:
             losses = [shifted_loss(config, self.shown(part, clean=True)) for config in planned.configs]
             best = losses.index(min(losses))
@@ -430,6 +499,13 @@ class RepairStudy(Study):
 
 def try_name(entry: str, i: int) -> str:
     return f"try-{entry}-{i}"
+
+
+def starts_from_another(entry: Entry) -> bool:
+    """Whether an entry's training goes on from a policy that is trained first."""
+    from toyshift.policies.repairs import row_of
+
+    return bool(entry.repair) and row_of(entry.repair).also.startswith("--init-from")
 
 
 def plays_natural(entry: Entry) -> bool:
@@ -476,10 +552,12 @@ class Training:
     batch: int
     seed: int
     threads: int
+    size: int = 0
 
     def config(self, out: Path, steps: int, seed: int = 0, **more: Any) -> TrainConfig:
         sizes: dict[str, Any] = {"steps": steps, "batch": self.batch, "lr": self.lr, "threads": self.threads}
-        return dataclasses.replace(recipe(self.pooling, self.data, out, seed=self.seed + seed, **sizes), **more)
+        config = recipe(self.pooling, self.data, out, seed=self.seed + seed, **sizes)
+        return dataclasses.replace(config, policy=dataclasses.replace(config.policy, encoder_size=self.size), **more)
 
     def plan(self, entry: Entry, spec: str, steps: int, folder: Path) -> Planned:
         """Returns the trainings of an entry, which together pass no more batches than `steps`.
@@ -502,7 +580,7 @@ class Training:
         before: list[TrainConfig] = []
         more: dict[str, Any] = {"repair": spec} if spec else {}
         row = row_of(entry.repair) if entry.repair else None
-        if row and row.also.startswith("--init-from"):
+        if starts_from_another(entry):
             before = [self.config(folder / "start", max(1, steps // 2))]
             more["init_from"] = before[0].out
         spent, passes = sum(config.steps for config in before), row.passes if row else 1
@@ -527,6 +605,29 @@ def run_training(config: TrainConfig, upsampled: bool = False) -> dict[str, Any]
     frames = len(source.windows)
     twice = episode_rng(config.seed, 0, UPSAMPLE).permutation(frames) < frames // 2
     return train(config, dataclasses.replace(source, repeats=1 + twice))
+
+
+def save_pairs(start: TrainConfig, path: Path, workers: int) -> None:
+    """Saves what a trained policy sees of looks of which one factor is changed, as `diagnose --measure steer` does.
+
+    Looks begin from the commonest of its data. Pairs that are there are kept.
+    """
+    from toyshift.diagnostics.measures import Asked
+    from toyshift.diagnostics.measuring.inside import inside_of
+    from toyshift.diagnostics.measuring.steer import pairs_of
+    from toyshift.policies.repairs.pairs import weights_of, write_pairs
+
+    if path.exists():
+        return
+    data = tuple(map(Path, start.data))
+    asked = Asked(
+        policy=start.out, trained_on=data, objects=TOYS, scenes=SCENES, looks=LOOKS, trials=0, camera="",
+        seed=start.seed, out=path.parent, workers=workers,
+    )  # fmt: skip
+    inside = inside_of(asked)
+    if isinstance(inside, str):
+        raise ConfigError(inside)
+    write_pairs(path, pairs_of(inside, weights_of(Path(start.out))))
 
 
 def shifted_loss(config: TrainConfig, folder: Path) -> float:

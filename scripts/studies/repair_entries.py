@@ -19,6 +19,26 @@ ALL_STEPS = "-all-steps"
 # and here each side has one value: at that value the cue would go on telling the place (of the viewpoint in 98 % of all
 # episodes, of the colour in 74). toward-own stays with its default: what its own side's episodes show is no new look.
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {OTHER: {"side": "recorded"}}
+# Fixed before any row of the study was looked at: where a budget has not all seeds for all rows, these have them, and
+# Holm's family is of these alone.
+FAMILY = frozenset({
+    NONE, DUPLICATE, OWN, OTHER, "bridge", "viewpoint", "appearance", "hint", "prototype", "erase", "divdis", TWO_SEEDS,
+    CLEAN,
+})  # fmt: skip
+NATURAL = "natural"  # the shortcut without a planted cue
+# Row -> why it cannot touch the cue, and on which shortcuts; no names are all planted ones.
+_COLOURS, _WINDOW = "it changes colours, and leaves where the camera stands", "it leaves the object's colour as it is"
+NULLS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "object-swap": ("other objects come under each strip's own cue", ()),
+    "viewpoint": ("it moves the camera, and leaves the object's colour", ("object_colour",)),
+    "crop": (_WINDOW, ("object_colour",)),
+    "appearance": (_COLOURS, ("azimuth",)),
+    "jitter": (_COLOURS, ("azimuth",)),
+    "reskin": (_COLOURS, ("azimuth",)),
+    "ivl": ("its instruments are drawn gains of pixels and the sub-dataset's number, which here is the place itself", ()),
+}  # fmt: skip
+# Row -> what is told beside its table: here its pairs are rendered from the simulator
+TOLD = {"erase": "in training: the simulator renders the same looks with the factor changed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +71,11 @@ class Entry:
     def trained(self) -> bool:
         """Whether there is a policy to train."""
         return self.name != ORACLE
+
+    def null(self, bed: str) -> str:
+        """Returns why it cannot touch a shortcut's cue, so that no effect is expected by construction; "" if it can."""
+        why, beds = NULLS.get(self.name, ("", ()))
+        return why if bed in beds or (not beds and bed != NATURAL) else ""
 
     def keys(self) -> set[str]:
         """Returns the keys of its row."""
@@ -90,7 +115,8 @@ def every_entry() -> dict[str, Entry]:
         entries.append(Entry(row.name, kind, row.what, told, augmentation=row.name, several=row.needs == SEVERAL))
     for repair in (row for row in TRAINING_REPAIRS if not row.outside):
         kind = "control" if repair.control else "training"
-        one = Entry(repair.name, kind, repair.does, repair.privileged, repair=repair.name)
+        privileged = TOLD.get(repair.name, repair.privileged)
+        one = Entry(repair.name, kind, repair.does, privileged, repair=repair.name)
         entries.append(one)
         if repair.passes > 1 and not repair.privileged:  # what sees other data in further passes gets no more of them
             does = f"{repair.name} with as many steps as the others: {repair.passes} times the gradient samples"

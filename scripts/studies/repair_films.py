@@ -120,6 +120,8 @@ def _starts(study: RepairStudy, bed: str, entry: str) -> list[FilmedStart]:
 
     pairs = []
     for seed in range(study.sizes.seeds):
+        if f"{bed}-{entry}-s{seed}" not in study.parts:  # a row of one seed
+            continue
         sides = []
         for name in (NONE, entry):
             path = study.path(f"{bed}-{name}-s{seed}")

@@ -14,7 +14,8 @@ from toyshift.scripts.studies.cells import no_rows, write_page
 from toyshift.scripts.studies.figures import markdown_table, points
 from toyshift.scripts.studies.lego_search import Choice, Try, at_edge, ranked
 from toyshift.scripts.studies.planted import ALPHA, PlantedCue, as_one, swapped_cells
-from toyshift.scripts.studies.repair_entries import BASELINES, CLEAN, DUPLICATE, NONE, OTHER, OWN
+from toyshift.scripts.studies.repair_entries import BASELINES, CLEAN, DUPLICATE, NATURAL, NONE, OTHER, OWN
+from toyshift.scripts.studies.repair_gate import why_closed
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 NAME = "repair"
 HALF = 0.5  # of the degree of shortcut learning without a repair: what a repair is to come below
 ID, OOD, ELSEWHERE = "id", "ood", "elsewhere"
-NATURAL, OTHER_TABLES = "natural", "table-texture=5"
+OTHER_TABLES = "table-texture=5"
 TITLES = {"object_colour": "the object's colour", "azimuth": "the viewpoint", NATURAL: "one table in training"}
 KINDS = {"control": 0, "data": 1, "training": 2}  # the figure's colours
 Cells = Sequence[tuple[dict[str, Any], list["Row"]]]
@@ -82,7 +83,18 @@ def tabulate(cells: Cells) -> dict[str, Any]:
     both = [[row for bed in directions for row in split[bed, name][OOD]] for name in (OTHER, OWN)]
     if len(directions) > 1:
         directions["all"] = difference(*both)
-    return {"rows": lines, "directions": {k: x for k, x in directions.items() if x}, "search": _search(cells)}
+    found = {"rows": lines, "directions": {k: x for k, x in directions.items() if x}, "search": _search(cells)}
+    return found | {"closed": _closed(ordered)}
+
+
+def _closed(groups: Mapping[tuple[str, str], Cells]) -> dict[str, str]:
+    """Returns shortcut -> why its other cells were not worth running, by its first policy without a repair."""
+    found = {}
+    for (bed, entry), seeds in groups.items():
+        facts, rows = seeds[0]
+        if entry == NONE and rows and (why := why_closed(facts, rows)):
+            found[bed] = why
+    return found
 
 
 def _order(bed: str, entry: str) -> tuple[int, int]:
@@ -120,6 +132,7 @@ def _line(bed: str, seeds: Cells) -> dict[str, Any]:
         "bed": bed, "entry": entry["name"], "kind": entry["kind"], "does": entry["does"],
         "privileged": entry["privileged"], "refused": refused, "seeds": len(seeds), "lr": facts.get("lr"),
         "spec": facts.get("spec", ""), "passes": facts.get("passes"), "steps": facts.get("steps"),
+        "family": facts.get("family", True), "null": facts.get("null", ""),
     }  # fmt: skip
     if refused:
         return line
@@ -191,30 +204,30 @@ def difference(first: Sequence[Row], second: Sequence[Row]) -> dict[str, Any] | 
 def _correct(lines: Sequence[dict[str, Any]]) -> None:
     """Adds Holm's p to every comparison of a repair with the cue swapped, over all shortcuts and baselines together.
 
-    Controls are not repairs: they are in no family.
+    Controls are not repairs, and rows of one seed are not those that were fixed before: they are in no family.
     """
     from toyshift.diagnostics.statistics import holm
 
     tests = [
-        found[OOD] for line in lines if line["kind"] != "control" for found in line["against"].values() if found[OOD]
-    ]
+        found[OOD] for line in lines if line["kind"] != "control" and line["family"]
+        for found in line["against"].values() if found[OOD]
+    ]  # fmt: skip
     for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
         test["holm_p"] = p
 
 
 def _search(cells: Cells) -> list[dict[str, Any]]:
     """Returns what each entry's learning rates came to, the best one marked, and whether it is at an edge."""
-    tries: dict[str, list[tuple[Try, int]]] = {}
-    for facts, rows in sorted(cells, key=lambda cell: cell[0]["part"]["tried"]):
+    tries: dict[str, list[Try]] = {}
+    for facts, _ in sorted(cells, key=lambda cell: cell[0]["part"]["tried"]):
         if facts["part"]["tried"] and not facts.get("refused"):
-            one = Try(Choice(facts["lr"]), sum(row.success for row in rows), facts["validation_loss"])
-            tries.setdefault(facts["part"]["entry"], []).append((one, len(rows)))
+            one = Try(Choice(facts["lr"]), 0, facts["validation_loss"])
+            tries.setdefault(facts["part"]["entry"], []).append(one)
     lines = []
     for entry, some in sorted(tries.items(), key=lambda item: _order(NATURAL, item[0])):
-        alone = [one for one, _ in some]
-        best = ranked(alone)[0]
-        rates = [{"lr": one.choice.lr, "k": one.successes, "n": n, "best": one.choice == best} for one, n in some]
-        lines.append({"entry": entry, "rates": rates, "edge": at_edge(alone)})
+        best = ranked(some)[0]
+        rates = [{"lr": x.choice.lr, "validation_loss": x.validation_loss, "best": x.choice == best} for x in some]
+        lines.append({"entry": entry, "rates": rates, "edge": at_edge(some)})
     return lines
 
 
@@ -227,7 +240,7 @@ def sections(table: Mapping[str, Any]) -> dict[str, Any]:
         shares |= {name: x.get(name) for name in ("dsl", "by_chance")}
         names = (
             "kind", "privileged", "seeds", "lr", "spec", "steps", "passes", "train_seconds", "data_seconds", "verdict",
-            "incapable", "refused",
+            "incapable", "refused", "family", "null",
         )  # fmt: skip
         told = {name: x[name] for name in names if x.get(name) not in (None, "")}
         success.append(where | {name: share for name, share in shares.items() if share} | told)
@@ -253,12 +266,17 @@ def _flat(found: Mapping[str, Any]) -> dict[str, Any]:
 def sentences(table: Mapping[str, Any]) -> list[str]:
     """Returns what the rows say, negative or not."""
     lines = [x for x in table["rows"] if not x["refused"]]
-    compared = [x for x in lines if x["kind"] != "control" and complete(x)]
+    repairs = [x for x in lines if x["kind"] != "control"]
+    compared = [x for x in repairs if x["family"] and complete(x)]
     planted, natural = ([x for x in compared if (x["bed"] == NATURAL) == is_natural] for is_natural in (False, True))
     out = []
     if table["missing"]:
         out.append(f"**Not complete:** {len(table['missing'])} cells have not been run yet.")
     out += [_shortcut(x, lines) for x in lines if x["entry"] == NONE]
+    for bed, why in table["closed"].items():
+        others = any(x["bed"] == bed and x["entry"] not in (NONE, CLEAN) for x in lines)
+        then = "what was run all the same says nothing of repairs" if others else "the other rows are not run"
+        out.append(f"**Nothing to repair on {TITLES[bed]}**, by the first seed: {why}; {then}.")
     if planted:
         out += _who_repairs(table, planted)
     if natural:
@@ -266,7 +284,7 @@ def sentences(table: Mapping[str, Any]) -> list[str]:
         head = f"On {TITLES[NATURAL]}, under `{OTHER_TABLES}` above `{NONE}` and `{DUPLICATE}`, Holm p < 0.05 each"
         out += _list(f"{head} ({len(natural)} rows of repairs)", told or ["none of them"])
     out += [_direction(bed, x) for bed, x in table["directions"].items()]
-    repairs = [x for x in lines if x["kind"] != "control"]
+    out += _beside(repairs)
     worse = [x for x in repairs if any(_sure(found[OOD]) == -1 for found in x["against"].values())]
     out += _list("Worse with the cue otherwise than one of the three, Holm p < 0.05", _grouped(worse))
     costly = [x for x in repairs if (cost := _against(x, NONE, ID)) and cost["high"] < 0]
@@ -364,6 +382,19 @@ def _is_at_most(value: Any, limit: float) -> bool:
     return isinstance(value, int | float) and value <= limit
 
 
+def _beside(repairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Says which rows outside Holm's family are above `none`, and which cannot touch the cue."""
+    alone = [x for x in repairs if not x["family"] and not x["null"]]
+    above = [x for x in alone if (gain := _against(x, NONE, OOD)) and gain["low"] > 0]
+    out = []
+    if alone:
+        told = (f"{_where(x)} {_points(x['against'][NONE][OOD])}" for x in above)
+        head = f"Of {len(alone)} rows of one seed, which are in no family and so no findings, above `{NONE}`"
+        out = _list(f"{head} (interval above 0)", told) or [f"{head}: none of them."]
+    null = (f"{_where(x)} ({x['null']})" for x in repairs if x["null"])
+    return out + _list("Null by construction, one seed, in no family: it cannot touch the cue", null)
+
+
 def _direction(bed: str, found: Mapping[str, Any]) -> str:
     """Says whether looks toward the other sub-dataset's side do more than looks toward the own one."""
     where = "Over all shortcuts" if bed == "all" else f"On {TITLES[bed]}"
@@ -416,7 +447,7 @@ ELSE = (
     "| | kind | success, that table | success, `table-texture=5` | each seed | other tables | change against `none` | "
     "p | Holm p | against `duplicate`, Holm p | change, that table | seconds | lr | privileged |"
 )
-TRIES = "| | successes of episodes by learning rate, the best in bold |"
+TRIES = "| | loss on held-out demonstrations by learning rate, the least in bold |"
 
 
 def markdown(table: Mapping[str, Any]) -> str:
@@ -442,16 +473,22 @@ def _planted(x: Mapping[str, Any]) -> tuple[object, ...]:
     dsl, chance = (f"{d['value']:.2f} ({d['low']:.2f}-{d['high']:.2f})" if d["value"] is not None else "-"
                    for d in (x["dsl"], x["by_chance"]))  # fmt: skip
     return (
-        f"`{x['entry']}`", x["kind"], _percent(x[ID]), _percent(x[OOD]), _each(x[OOD]), dsl, chance,
-        *_compared(x, NONE), _beside(x, DUPLICATE), _beside(x, OWN), *_end(x),
+        f"`{x['entry']}`", _kind(x), _percent(x[ID]), _percent(x[OOD]), _each(x[OOD]), dsl, chance,
+        *_compared(x, NONE), _in_cell(x, DUPLICATE), _in_cell(x, OWN), *_end(x),
     )  # fmt: skip
 
 
 def _natural(x: Mapping[str, Any]) -> tuple[object, ...]:
     return (
-        f"`{x['entry']}`", x["kind"], _percent(x[ID]), _percent(x[OOD]), _each(x[OOD]), _percent(x[ELSEWHERE]),
-        *_compared(x, NONE), _beside(x, DUPLICATE), *_end(x),
+        f"`{x['entry']}`", _kind(x), _percent(x[ID]), _percent(x[OOD]), _each(x[OOD]), _percent(x[ELSEWHERE]),
+        *_compared(x, NONE), _in_cell(x, DUPLICATE), *_end(x),
     )  # fmt: skip
+
+
+def _kind(x: Mapping[str, Any]) -> str:
+    if x["null"]:
+        return f"{x['kind']}, null by construction"
+    return x["kind"] if x["family"] else f"{x['kind']}, one seed"
 
 
 def _end(x: Mapping[str, Any]) -> tuple[str, ...]:
@@ -469,7 +506,7 @@ def _compared(x: Mapping[str, Any], base: str) -> tuple[str, str, str]:
     return _points(found), f"{found['p']:.2g}", f"{found['holm_p']:.2g}" if "holm_p" in found else "-"
 
 
-def _beside(x: Mapping[str, Any], base: str) -> str:
+def _in_cell(x: Mapping[str, Any], base: str) -> str:
     change, _, p = _compared(x, base)
     return change if p == "-" else f"{change}, {p}"
 
@@ -483,7 +520,8 @@ def _each(x: Mapping[str, Any] | None) -> str:
 
 
 def _rate(x: Mapping[str, Any]) -> str:
-    told = f"{x['lr']:g}: {x['k']} of {x['n']}"
+    loss = "-" if x["validation_loss"] is None else f"{x['validation_loss']:.4f}"
+    told = f"{x['lr']:g}: {loss}"
     return f"**{told}**" if x["best"] else told
 
 
