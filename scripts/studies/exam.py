@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
@@ -342,6 +340,8 @@ def _ceiling(lines: Sequence[dict[str, Any]]) -> float | None:
     As many episodes as were played are drawn with the policy's success, and as many with that changed as foretold. They
     are drawn independently, the real ones have starts in common, so the true ceiling is somewhat higher.
     """
+    import numpy as np
+
     from toyshift.diagnostics.measuring.predicted import rank_correlation
 
     known = [x for x in lines if x["foretold"]["value"] is not None]
