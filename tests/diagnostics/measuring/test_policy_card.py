@@ -272,7 +272,8 @@ def test_a_little_of_a_cue_is_leant_on() -> None:
     assert "it goes 10 % of the way" in card.verdict
     faint = card_of({"counterfactual": swapped(KNOWN, rho=0.03)}, trained_on=(Path("d"),))
     assert faint.word == NOTHING
-    assert any(line.startswith("swapped in the same state, none sends it 0.5 cm or more: table") for line in faint.agree)
+    told = "swapped in the same state, none sends it 0.5 cm or more: table"
+    assert any(line.startswith(told) for line in faint.agree)
 
 
 def test_the_rate_of_errors_is_the_exams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
