@@ -1,7 +1,8 @@
 """What a factor implied in training: where the target lay under each of its values, as the episodes of datasets tell.
 
-Only a dataset knows what a cue means. Where it ties a factor to the target's place, two values are named whose places
-lie furthest apart; where it does not, or does not tell its factors, that is said.
+Only a dataset knows what a cue means. Where it ties a factor to the target's place, two values are named: those at the
+ends of the line along which the values' mean places spread most (the first principal axis, each value weighted by its
+episodes). Where it does not, or does not tell its factors, that is said.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Implied:
 
     Attributes:
         factor: a field of `Look`.
-        values: two values whose places lie furthest apart.
+        values: two values, whose mean places are the first and the last along the weighted principal axis of all.
         places: mean place of the target under each.
         episodes: of the datasets.
         told: share of the place's variance that the factor's value tells.
