@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.measuring.finding import Finding, listed, too_few, undefined
-from toyshift.diagnostics.statistics import Estimate, holm
+from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_tail, holm
 from toyshift.diagnostics.tables import interval
 
 NAME = "novelty"
@@ -81,7 +81,7 @@ def novelty(
     named, first = [name for name in order if corrected[name] <= 0.05], order[0]
     best, _, auc = own[first]
     inside = told[first].member[:, best] > 0
-    low, high = _interval(change, inside, number, seed)
+    low, high = auc_interval(change, inside, number, seed)
     lines: list[dict[str, Any]] = [
         {"factor": name, "value": told[name].levels[own[name][0]],
          "of picked": float(told[name].member[picked, own[name][0]].mean()),
@@ -147,8 +147,15 @@ class _Factor:
         return [self.best(own[rng.permutation(len(own))][self.owner], picked, rank)[1:] for _ in range(deals)]
 
 
-def _interval(change: Array, inside: NDArray[np.bool_], owner: Indices, seed: int) -> tuple[float, float]:
-    """Returns the bootstrap interval of an AUC, over objects."""
+def auc_interval(change: Array, inside: NDArray[np.bool_], owner: Indices, seed: int) -> tuple[float, float]:
+    """Returns the bootstrap interval of an AUC, over objects: percentiles, further out where these are few.
+
+    Args:
+        change: (N,) that scenes are ranked by.
+        inside: (N,) those that should rank above the others.
+        owner: (N,) number of the object.
+        seed: of the resampling.
+    """
     count = int(owner.max()) + 1
     first, second = np.eye(count)[owner[inside]], np.eye(count)[owner[~inside]]  # (n, O), (m, O)
     more = np.sign(change[inside][:, None] - change[~inside][None])
@@ -158,5 +165,6 @@ def _interval(change: Array, inside: NDArray[np.bool_], owner: Indices, seed: in
     right = ((drawn @ wins) * drawn).sum(axis=1)
     if not (pairs > 0).any():
         return math.nan, math.nan
-    low, high = np.quantile(right[pairs > 0] / pairs[pairs > 0], (0.025, 0.975))
+    tail = bootstrap_tail(count, CONFIDENCE)
+    low, high = np.quantile(right[pairs > 0] / pairs[pairs > 0], (tail, 1 - tail))
     return float(low), float(high)
