@@ -119,6 +119,27 @@ def test_what_a_policy_does_not_look_at_cannot_be_told() -> None:
     assert "cannot be told: bgr" in report.verdict
 
 
+def test_an_inverted_opening_is_named_where_only_the_measured_one_is_sent() -> None:
+    """As keys of LIBERO and DROID send it; the environment tells 1 open and 0.012 shut, whatever the hand's width."""
+    policy, place = LinearPolicy(0.0, 0.0, 1.0), STATE.index("gripper.opening")
+    sent = np.arange(len(policy.weights)) == len(policy.weights) - len(STATE) + place
+    policy.weights = np.where(sent[:, None], policy.weights, 0.0)
+    seen, numbers = states(16, 4)
+    for one, opening in zip(seen, np.random.default_rng(4).uniform(0.012, 1.0, len(seen)), strict=True):
+        one["agent_pos"][place] = opening
+    frames = ExpertFrames(seen, policy(seen), numbers)
+
+    def inverted(observations: Sequence[Observation]) -> Array:
+        there = np.eye(len(STATE), dtype=np.float32)[place]
+        turned = [one["agent_pos"] * (1 - 2 * there) + there for one in observations]
+        return policy([{**one, "agent_pos": state} for one, state in zip(observations, turned, strict=True)])
+
+    report = check_interface(inverted, frames, interface_of(frames, ACTION, SEEN))
+    assert report.named == ("opening-measured", "openings")  # what is commanded is not sent
+    told = {sign.name: sign.told for sign in report.signs}
+    assert told["opening-commanded"] == "cannot be told"
+
+
 def test_an_untrained_policy_is_unlike_the_expert_and_no_mistake_explains_it() -> None:
     report = check_interface(LinearPolicy(1.0, 1.0, 1.0, seed=1), FRAMES, INTERFACE)
     assert not report.alike
