@@ -150,7 +150,6 @@ def _images_by(change: Callable[[Any], Any], cameras: Sequence[str] | Mapping[st
 
 AXES = [[f"{part}.{axis}" for axis in "xyz"] for part in ("eef", "lag")]
 ROTATION = [f"eef.r{row}{column}" for column in "12" for row in "123"]  # the first two columns
-WXYZ = [f"eef.q{part}" for part in "wxyz"]
 
 
 def _of_state(interface: Interface) -> list[Miswiring]:
@@ -176,9 +175,6 @@ def _of_state(interface: Interface) -> list[Miswiring]:
     if len(rotation := interface.entries(*ROTATION)) == len(ROTATION):
         turn = _state_by(lambda s: _transposed(s, rotation))
         made.append(_own_inverse("rotation", "the hand's rotation matrix were read by rows, not columns", seen=turn))
-    if len(quaternion := interface.entries(*WXYZ)) == len(WXYZ):
-        first, last = _state_by(lambda s: _rolled(s, quaternion, -1)), _state_by(lambda s: _rolled(s, quaternion, 1))
-        made.append(Miswiring("quaternion", "the quaternion came as x, y, z, w", seen=first, seen_back=last))
     measured, commanded = interface.entries("gripper.opening"), interface.entries("command.gripper")
     if measured:
         made.append(_inverted("opening-measured", "the gripper's measured opening were inverted", measured))
@@ -213,10 +209,6 @@ def _scaled(name: str, words: str, entries: list[int], factor: float) -> Miswiri
 def _with(vector: Array, entries: list[int], values: Array) -> Array:
     vector[entries] = values
     return vector
-
-
-def _rolled(state: Array, entries: list[int], by: int) -> Array:
-    return _with(state, entries, np.roll(state[entries], by))
 
 
 def _transposed(state: Array, entries: list[int]) -> Array:

@@ -12,13 +12,11 @@ from scipy.spatial.transform import Rotation
 from toyshift.core.arrays import Array
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError
+from toyshift.core.proprioception import names_of, proprioception
 from toyshift.diagnostics.interface.gate import ExpertFrames, check_interface, interface_of
 from toyshift.diagnostics.interface.miswirings import Interface, Observation, miswirings
 
-STATE = (
-    "joint1", "gripper.opening", "eef.x", "eef.y", "eef.z", "eef.r11", "eef.r21", "eef.r31", "eef.r12", "eef.r22",
-    "eef.r32", "eef.qw", "eef.qx", "eef.qy", "eef.qz", "command.gripper",
-)  # fmt: skip
+STATE = names_of(proprioception(("joint1",)))  # no entry that no environment tells
 MOVES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
 ACTION = ActionContract(
     "eef_delta", MOVES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.05,) * 3 + (-0.3,) * 3 + (0.0,),
@@ -63,10 +61,9 @@ def states(episodes: int, looks: int) -> tuple[list[dict[str, Any]], Any]:
         }
         for _ in range(episodes * looks)
     ]
-    rotation, quaternion = STATE.index("eef.r11"), STATE.index("eef.qw")
+    rotation = STATE.index("eef.r11")
     for one, turn in zip(seen, Rotation.random(len(seen), random_state=3), strict=True):
         one["agent_pos"][rotation : rotation + 6] = turn.as_matrix()[:, :2].T.ravel()
-        one["agent_pos"][quaternion : quaternion + 4] = np.roll(turn.as_quat(), 1)  # x, y, z, w
     return seen, np.repeat(np.arange(episodes), looks)
 
 
