@@ -83,7 +83,8 @@ class Config(
     """Folder of the rows; an interrupted evaluation goes on where it was."""
     interface: Literal["auto", "check", "skip"] = "auto"
     """Whether policies are first asked if they are wired as they were trained, as `toyshift check-policy` does: auto
-    those from elsewhere (ws://, vla-eval:, lerobot:), check all, skip none."""
+    those from elsewhere (ws://, vla-eval:, lerobot:), check all, skip none. With two cameras a server gives 3,024
+    answers for that before the first episode; `toyshift bench` asks none (docs/remote_policies.md)."""
     purpose: Purpose = "test"
     """Which starts: test, validation (to choose by: no choice is then made on what is reported) or collection (those of
     demonstrations with this seed)."""

@@ -142,6 +142,11 @@ def farther(other: Predict, predict: Predict, frames: ExpertFrames, interface: I
     return float((two - one).mean()), _chance(two - one)
 
 
+def readings(interface: Interface) -> int:
+    """Returns how often `check_interface` asks a policy in each state: as it is, and with what it sees taken back."""
+    return 1 + sum(mistake.seen_back is not None for mistake in miswirings(interface))
+
+
 def check_interface(predict: Predict, frames: ExpertFrames, interface: Interface, policy: str = "") -> GateReport:
     """Asks a policy in the expert's states, as it is and with each mistake taken back.
 

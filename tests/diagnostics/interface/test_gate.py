@@ -13,7 +13,7 @@ from toyshift.core.arrays import Array
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError
 from toyshift.core.proprioception import names_of, proprioception
-from toyshift.diagnostics.interface.gate import ExpertFrames, check_interface, interface_of
+from toyshift.diagnostics.interface.gate import ExpertFrames, check_interface, interface_of, readings
 from toyshift.diagnostics.interface.miswirings import Interface, Observation, miswirings
 
 STATE = names_of(proprioception(("joint1",)))  # no entry that no environment tells
@@ -170,6 +170,19 @@ def test_what_explains_it_as_well_is_named_beside() -> None:
     assert set(report.named) == {"mirrored", "upside-down"}
     assert ", or the images were" in report.verdict
     assert next(sign.told for sign in report.signs if sign.name == "turned") == "cannot be told"
+
+
+def test_a_policy_is_asked_as_often_as_is_said_before() -> None:
+    asked = 0
+
+    def counting(observations: Sequence[Observation]) -> Array:
+        nonlocal asked
+        asked += len(observations)
+        return POLICY(observations)
+
+    check_interface(counting, FRAMES, INTERFACE)
+    assert asked == len(FRAMES.observations) * readings(INTERFACE)
+    assert 24 * 6 * readings(INTERFACE) == 3024  # docs/remote_policies.md, and --help of --interface
 
 
 def test_too_few_episodes_are_refused() -> None:
