@@ -20,6 +20,7 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.interface.miswirings import Interface, Observation, Predict, miswirings
 
+EDITION = 2  # raised with what is asked or concluded: a kept answer of another is asked for again
 NAMED = 0.001  # chance that a mistake is named which changes nothing; most others move a sound policy away
 RULED_OUT = 0.01  # chance that one is ruled out which changes nothing
 LEAST = 0.005  # by which actions must come nearer [standard deviations of the expert's]

@@ -18,7 +18,7 @@ from toyshift.diagnostics.interface import asking
 from toyshift.diagnostics.interface.asking import check_policy_interface, expert_frames
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.tasks.grasp import GraspEnv
-from toyshift.scripts import cli
+from toyshift.scripts import cli, evaluate
 from toyshift.toys import load_objects
 
 TOYS = "toys:train?n=3"
@@ -125,3 +125,24 @@ def test_an_evaluation_asks_once_and_warns(
     assert sum("unlike the expert in every reading" in str(one.message) for one in recwarn) == 2
     [report] = json.loads((tmp_path / "results.json").read_text())["interface"]
     assert not report["sound"]
+
+
+def test_a_kept_answer_is_of_what_was_stated_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What actions mean is corrected in the file, or another set is asked: a warning of before is of something else."""
+    asked = []
+
+    class Sound:
+        def to_json(self) -> dict[str, object]:
+            return {"sound": True, "verdict": ""}
+
+    def check(config: EvaluateConfig) -> Sound:
+        asked.append((config.objects, config.remote.meaning()["actions"]["gripper_open"]))
+        return Sound()
+
+    monkeypatch.setattr(asking, "check_policy_interface", check)
+    stated, server = tmp_path / "a.json", "ws://localhost:1"
+    for objects, opened in (("toys:train", -1), ("toys:train", -1), ("toys:train", 1), ("ycb-like", 1)):
+        stated.write_text(json.dumps({"mode": "eef_delta", "gripper_open": opened}))
+        cfg = evaluate.Config(policy=(server,), objects=(objects,), remote_actions=str(stated), out=tmp_path)
+        assert evaluate._check_interfaces(cfg, {server: "its metadata", "oracle": "oracle"}) == [Sound().to_json()]
+    assert asked == [("toys:train", -1), ("toys:train", 1), ("ycb-like", 1)]
