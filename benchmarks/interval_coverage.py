@@ -1,6 +1,7 @@
 """How often each interval of `diagnostics/` covers the truth, simulated over rates, sizes and clusters.
 
 nice -n 10 python benchmarks/interval_coverage.py                  writes results/coverage/ (minutes, one core)
+python benchmarks/interval_coverage.py --interval nmi              these anew, in place
 python benchmarks/interval_coverage.py --interval clustered --simulations 500 --out /tmp/coverage
 
 Lines of intervals that are not asked for stay as they are in the folder of --out.
@@ -24,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from toyshift.core.files import write_json, write_text
-from toyshift.diagnostics import statistics, unpaired
+from toyshift.core.information import normalised_mutual_information
+from toyshift.diagnostics import contingency, statistics, unpaired
 from toyshift.diagnostics.score_intervals import tango_interval, wilson_interval
 
 Z = 1.959963984540054
@@ -423,11 +425,38 @@ def skills() -> Iterator[Cell]:
         yield Cell(f"episodes {played}", truth, m, 1, 0.0, draw, 0.1 * played)
 
 
+def dependences() -> Iterator[Cell]:
+    """`nmi_interval`: v tells u with a share `rho` of the episodes, and nothing in the others.
+
+    The draws are fewer, as of bootstraps; samples in which u or v does not vary are drawn again, for no pair is made of
+    them. `objects` are episodes.
+    """
+    grid = itertools.product((20, 40, 100, 200, 1000), (0.0, 0.3, 0.5, 0.8, 0.95, 0.98, 1.0), ((2, 2), (2, 4), (4, 8)))
+    for n, rho, (a, b) in grid:
+        joint = np.full((a, b), (1 - rho) / (a * b)) + rho / b * np.repeat(np.eye(a), b // a, axis=1)
+
+        def draw(rng: np.random.Generator, runs: int, n: int = n, joint: Any = joint) -> tuple[Bounds, None]:
+            bounds: list[tuple[float, float]] = []
+            while len(bounds) < max(1, runs // 4):
+                cells = rng.choice(joint.size, size=n, p=joint.ravel())
+                u, v = (np.unique(of, return_inverse=True)[1] for of in np.divmod(cells, joint.shape[1]))
+                if min(u.max(), v.max()) > 0:
+                    chance, _ = contingency.shuffled(u, v, rng, 500)
+                    bounds.append(contingency.nmi_interval(u, v, chance, rng))
+            low, high = np.array(bounds).T
+            return (low, high), None
+
+        truth = float(normalised_mutual_information(joint))
+        rarer = n if rho in (0.0, 1.0) else n * (1 - rho) * (1 - 1 / a)  # episodes that break the rule
+        yield Cell(f"{a}x{b}, rho {rho:g}", truth, n, 1, 0.0, draw, rarer)
+
+
 INTERVALS: dict[str, Callable[[], Iterator[Cell]]] = {
     "wilson": rates, "clustered": rates_of_objects, "paired-episodes": pairs, "paired-objects": pairs_of_objects,
     "unpaired-episodes": sides, "unpaired-objects": sides_of_objects, "rate-ratio": ratios, "bootstrap": bootstraps,
     "rank-correlation": rank_correlations, "mean-length": lengths, "jackknife": jackknives, "auc": areas,
     "agreement": agreements, "beside": sides_of_probes, "skill": skills,
+    "nmi": dependences,
 }  # fmt: skip
 
 
