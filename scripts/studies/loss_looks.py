@@ -107,6 +107,16 @@ def frames_of(config: TrainConfig, right: Path, wrong: Sequence[int]) -> tuple[d
     return found, float(is_wrong.mean())
 
 
+def frames_in(config: TrainConfig) -> Frames:
+    """Returns every EVERYth frame of a training's datasets, whatever it would hold out."""
+    import numpy as np
+
+    from toyshift.policies.training.training_data import open_source
+
+    source = open_source(dataclasses.replace(config, validation=0.0))
+    return _frames(source, source.windows, np.arange(len(source.windows))[::EVERY])
+
+
 def _frames(source: TrainingData, windows: Any, numbers: NDArray[np.int64]) -> Frames:
     import numpy as np
 
