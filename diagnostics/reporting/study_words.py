@@ -87,7 +87,7 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
     "cue-priority": (
         "Which cue wins",
         "When colour, size, kind or side of the target told the same in training, which does a policy follow?",
-        "Each line is a pair of cues that disagree in the test; the share is of episodes in which anything was picked.",
+        "Each line is a pair of cues that disagree in the test; the share is of scenes in which a toy was approached.",
     ),
     "data-factors": (
         "Of the same number of demonstrations",
