@@ -58,8 +58,8 @@ TOYS, NEIGHBOURS = "toys:train", "distractors=3"  # the latter: three other toys
 Factor = Literal["azimuth", "table", "background"]
 FACTORS: tuple[Factor, ...] = ("azimuth", "table", "background")
 DISPARITY = 1.0  # of the two values of a cue: half a factor's span, with azimuth 60 degrees
-# best peak rates without LayerNorm of results/lego_fair (500 demonstrations, 70,400 samples); that of mask-channel was
-# found without jitter, those of detpool and cls with it
+# best peak rates without LayerNorm of results/lego_fair (500 demonstrations, 70,400 samples); those of attention and
+# mask-channel were found without jitter, those of detpool and cls with stronger jitter than `recipe` has
 RATES = {"detpool": 5e-3, "attention": 5e-3, "mask-channel": 1e-2, "cls": 5e-3}
 SEEDS = {"small": 1, "paper": 3}
 LEGO = {"detpool": 56.63, "attention": 34.71, "cls": 24.71}  # % of 65 YCB objects, 250 demonstrations (2510.12866)

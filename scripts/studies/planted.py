@@ -142,9 +142,11 @@ def recipe(
     pooling: str, data: Sequence[str], out: Path, *, steps: int, batch: int, lr: float, seed: int, threads: int,
     state: Sequence[str] = STATE, instruction: str = "none",
 ) -> TrainConfig:
-    """Returns how a policy is trained on a planted cue: as the quickstart's, without what would break or blur the cue.
+    """Returns how a policy is trained on a planted cue: as the quickstart's, without what would break the cue.
 
-    That is mirroring, which puts targets on the other side, and jitter of brightness and colours.
+    That is mirroring, which puts targets on the other side. Jitter of brightness, contrast and colours stays on, at
+    `TrainConfig`'s defaults, which are weaker than the quickstart's: it blurs the cue `light`, whose two values it
+    partly covers, and leaves places and textures where they are.
     """
     parts: dict[str, Any] = {"pooling": pooling, "instruction": instruction, "state_keep": tuple(state)}
     sizes: dict[str, Any] = {"steps": steps, "batch_size": batch, "lr": lr, "seed": seed, "threads": threads}
