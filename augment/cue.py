@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from toyshift.augment.rerender import Rerendering, rerender
-from toyshift.augment.viewpoint import CAMERA
+from toyshift.augment.seen import CAMERA
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.dials import SubDataset, fragment
