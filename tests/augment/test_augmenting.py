@@ -306,7 +306,7 @@ def variant(source: Path, out: Path, columns: Callable[[str], bool], **observed:
 
 def test_without_states_images_can_still_be_changed(told_by_table: Path, tmp_path: Path) -> None:
     plain = variant(told_by_table / "part-0", tmp_path / "plain", lambda key: key != SIM_STATE)
-    with pytest.raises(ContractError, match=r"simulator's state .* what remains is crop, jitter, duplicate"):
+    with pytest.raises(ContractError, match=r"simulator's state .* remains is crop, jitter, duplicate, and repairs of"):
         augment("viewpoint", plain, tmp_path / "out", workers=0)
     augment("crop?scale=0.5+jitter", plain, tmp_path / "out", workers=0)
     old, new = open_dataset(plain).episode(0), open_dataset(tmp_path / "out").episode(4)
