@@ -17,7 +17,7 @@ from toyshift.scripts.studies.again import FOUND, compare_with
 from toyshift.scripts.studies.options import StudyConfig
 from toyshift.scripts.studies.schedule import Cell, choose, plan, run_cells
 
-PLAY = 0.35  # seconds per episode, for estimates until cells have been measured
+PLAY = 0.21  # seconds of one core per episode, for estimates until cells have been measured
 TEST_SEED = 1000  # of test episodes, apart from the demonstrations'
 
 

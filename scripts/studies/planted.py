@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import PolicyConfig
@@ -30,8 +30,10 @@ AnyCell = TypeVar("AnyCell", bound="CueCell")
 
 # where targets lie: two strips across the table, at least 12.5 cm apart (docs/dsl.md says why so far)
 PLACES: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
-# for estimates: one core's seconds for a demonstration, the frames of one, rendered frames and samples per second
-COLLECTING, FRAMES, RENDERED, TRAINED = 0.7, 35, 150.0, 900.0
+# for estimates, of one core: seconds for a demonstration, the frames of one, frames of two cameras that are rendered
+# again per second, and samples per second of attention pooling on two images of 96 pixels
+COLLECTING, FRAMES, RENDERED, TRAINED = 0.7, 35, 142.0, 650.0
+TURNED = 200.0  # likewise, where the viewpoint alone changes: the wrist camera's frames are copied
 ALPHA = 0.05  # of p after Holm's correction
 REACH = 0.06  # within which a place counts as approached; also docs/dsl.md [m]
 
@@ -201,18 +203,24 @@ def swapped_rows(cells: Sequence[CueCell], rows: Sequence[Row]) -> list[Row]:
     return [row for cell, played in in_cells(cells, rows) if cell.swapped for row in played]
 
 
-def on_same_starts(first: Sequence[Row], second: Sequence[Row], what: str) -> PairedDifference | None:
-    """Returns one policy minus another on the starts that both played.
+class Matched(NamedTuple):
+    """Outcomes of two policies on the starts that both played, (n,) each: their own, objects, numbers of seeds."""
+
+    first: list[bool]
+    second: list[bool]
+    objects: list[str]
+    seeds: list[int]
+
+
+def matched(first: Sequence[Row], second: Sequence[Row], what: str) -> Matched:
+    """Returns what two policies came to on the starts that both played.
 
     Args:
         first, second: rows of swapped cells; of several seeds, in one order for both and as `as_one` makes them.
         what: "dsl", whether the cue was followed, where that is defined for both; or "success".
-
-    Returns:
-        None where no start is left.
     """
-    from toyshift.diagnostics import paired_difference
     from toyshift.diagnostics.dsl import CUE, UNDEFINED
+    from toyshift.diagnostics.evaluation import MOST_TRIALS
 
     def start(row: Row) -> tuple[str, int, int]:
         return row.look.rpartition("place=")[2], row.seed, row.episode
@@ -222,10 +230,16 @@ def on_same_starts(first: Sequence[Row], second: Sequence[Row], what: str) -> Pa
 
     one, other = met(first), met(second)
     shared = sorted(one.keys() & other.keys())
-    if not shared:
-        return None
     hits = [[r[k].success if what == "success" else r[k].approached == CUE for k in shared] for r in (one, other)]
-    return paired_difference(*hits, [one[k].object_id for k in shared])
+    return Matched(*hits, [one[k].object_id for k in shared], [episode // MOST_TRIALS for *_, episode in shared])
+
+
+def on_same_starts(first: Sequence[Row], second: Sequence[Row], what: str) -> PairedDifference | None:
+    """Returns one policy minus another; arguments as of `matched`. None where no start is left."""
+    from toyshift.diagnostics import paired_difference
+
+    found = matched(first, second, what)
+    return paired_difference(*found[:3]) if found.first else None
 
 
 def shares_of(cells: Sequence[CueCell], seeds: Sequence[Sequence[Row]]) -> dict[str, Any]:

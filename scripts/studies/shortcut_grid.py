@@ -1,10 +1,11 @@
 """Shortcut learning over radius and distance of two sub-datasets in the viewpoint: crossed, where the paper moves both.
 
 Policies learn from the same demonstrations, seen from viewpoints that tell what to do. A sub-dataset's viewpoints reach
-`radius` to either side of its centre, and the two centres lie `distance` apart. Beside every radius stands a clean
-control: the same two ranges, furthest apart, which tell nothing.
+`radius` to either side of its centre, and the two centres lie `distance` apart. Beside them stand clean controls: the
+same two ranges, furthest apart, which tell nothing.
 
 toyshift study shortcut-grid --dry-run                     what would be run, and how long
+toyshift study shortcut-grid --only "*-clean-*"            first whether controls learn their task
 toyshift study shortcut-grid --only "plain-*"              the grid itself; then "state-*", "intertwined-*", "pick-*"
 toyshift study shortcut-grid --budget paper                8 distances and 4 radii in each arm, 3 seeds
 toyshift study shortcut-grid --results results/shortcut_grid --docs docs --tabulate    the committed rows and page
@@ -15,6 +16,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import itertools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,41 +27,52 @@ from toyshift.core.files import read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.policies.config import NO_STATE
 from toyshift.scripts.recipe import STATE
-from toyshift.scripts.studies.cells import TEST_SEED, Study, made_once, no_rows, pool_of, write_page
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, no_rows, pool_of, write_page
 from toyshift.scripts.studies.dsl import PAPER
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
 from toyshift.scripts.studies.planted import (
-    ALPHA,
     COLLECTING,
     FRAMES,
-    RENDERED,
     TRAINED,
+    TURNED,
     Learning,
     as_one,
     collect_places,
     dress_parts,
     gap_text,
-    on_same_starts,
     play_cells,
     recipe,
     share_text,
     shares_of,
-    shown,
     swapped_rows,
-    with_holm,
+)
+from toyshift.scripts.studies.same_starts import (
+    LEAST_SEEDS,
+    RULE,
+    Paired,
+    corrected,
+    difference,
+    each_text,
+    sign_of,
+    significant,
+    trend,
 )
 from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.dials import Fragmentation, SubDataset
-    from toyshift.diagnostics import PairedDifference, Row
+    from toyshift.diagnostics import Row
     from toyshift.diagnostics.swapped_cells import CueCell
 
-TOYS, PICK_TOYS = "toys:train", "toys:train?n=8"
+TOYS = "toys:train"
+# two toys each, which lie on the table together: the one that is not asked for is of the other half in every episode;
+# no two of the eight have the same name
+PICK_PAIRS = tuple(f"toys:train?n=2&seed={seed}" for seed in (0, 1, 2, 4))
 CUE, REACH = "azimuth", 0.04  # half an open hand [m]
 STRIPS: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.1, "relevant_disparity": 1.9}  # 1 cm each
-STRIP_SEEDS = 10_000  # between the test seeds of two strips: no strip has another's objects
+STRIP_SEEDS = 10_000  # between the seeds of two strips, or pairs: no strip has another's objects
+SOURCES = ("separated", "intertwined", "pick")
 Arm = Literal["plain", "state", "intertwined", "pick"]
 ARMS: dict[Arm, str] = {
     "plain": "Grasp-v0, positions separated, no proprioception",
@@ -68,12 +81,29 @@ ARMS: dict[Arm, str] = {
     "pick": "Pick-v0, instructions, no proprioception",
 }
 RADII, DISTANCES = (0.0, 0.25, 0.5, 0.75), (1 / 20, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1.0)
-CORNERS = ((0.0, 0.75), (1 / 20, 1.0))
-GRIDS: dict[str, dict[Arm, tuple[tuple[float, ...], tuple[float, ...]]]] = {
-    "small": dict.fromkeys(ARMS, CORNERS) | {"plain": ((0.0, 0.25, 0.75), (1 / 20, 1 / 4, 1.0))},
-    "paper": dict.fromkeys(ARMS, (RADII, DISTANCES)),
+
+
+@dataclasses.dataclass(frozen=True)
+class GridBudget:
+    """How large a grid is.
+
+    Attributes:
+        radii: in each arm.
+        distances: likewise, crossed with the radii.
+        seeds: of each arm.
+        every_control: whether each radius has a control of every seed; else each arm has one, of the widest.
+    """
+
+    radii: tuple[float, ...]
+    distances: tuple[float, ...]
+    seeds: Mapping[Arm, int]
+    every_control: bool
+
+
+GRIDS = {
+    "small": GridBudget((0.0, 0.75), (1 / 20, 1.0), {"plain": 3, "state": 1, "intertwined": 3, "pick": 1}, False),
+    "paper": GridBudget(RADII, DISTANCES, dict.fromkeys(ARMS, 3), True),
 }
-SEEDS = {"small": 1, "paper": 3}
 # DSL and success with the cue swapped, read off the paper's figure. Radius: in units of 30 degrees (DP: 5); distance:
 # of 60 degrees (DP: 12.5). Along the radius its distance is 1 - radius, along the distance its radius is 0 (DP: 1)
 ALONG_RADIUS = {
@@ -94,8 +124,8 @@ class Config(StudyConfig, Learning, trials=1, seeds=(0, MOST_SEEDS), demos=4):
     """Options of `toyshift study shortcut-grid`."""
 
     budget: Literal["small", "paper"] = "small"
-    """small: radii 0, 0.25, 0.75 by distances 0.05, 0.25, 1 in the arm plain, the corners in the others, one seed;
-    paper: 4 radii by 8 distances in every arm, three seeds."""
+    """small: the corners, radii 0 and 0.75 by distances 0.05 and 1, in the arms plain and intertwined with three seeds,
+    in the others with one, and one control an arm; paper: 4 radii by 8 distances in every arm, three seeds."""
     arms: tuple[Arm, ...] = tuple(ARMS)
     """Of them: plain, state (with proprioception), intertwined (positions), pick (instructions)."""
     radii: tuple[float, ...] = ()
@@ -103,12 +133,12 @@ class Config(StudyConfig, Learning, trials=1, seeds=(0, MOST_SEEDS), demos=4):
     distances: tuple[float, ...] = ()
     """Distances of the two centres, in 60 degrees; by default the budget's."""
     seeds: int = 0
-    """Seeds of demonstrations, cues, training and test together; 0 = the budget's."""
+    """Seeds of demonstrations, cues, training and test together, in every arm; 0 = the budget's."""
     only: tuple[str, ...] = ()
     """Cells to run, by pattern: "plain-*"."""
     trials: int = 12
-    """Episodes in each of 8 cells of the test: four strips of places under their own and under the other's cue; of
-    pick four times as many in each of 2."""
+    """Episodes in each of 8 cells of the test: four strips of places, of pick four pairs of toys, under their own and
+    under the other's cue."""
     out: Path = Path("runs/shortcut-grid")
 
     def __post_init__(self) -> None:
@@ -117,18 +147,32 @@ class Config(StudyConfig, Learning, trials=1, seeds=(0, MOST_SEEDS), demos=4):
             raise ConfigError(f"--arms names no arm; choose from {', '.join(ARMS)}")
         if self.demos % 4:
             raise ConfigError(f"--demos is {self.demos}; four strips share them equally: take a multiple of 4")
-        for point in self.points():
+        for point, _ in self.policies():
             point.cells()
 
-    def points(self) -> Iterator[GridPoint]:
-        """Yields what one seed's policies are: told ones, and behind those of a radius its control."""
+    def policies(self) -> list[tuple[GridPoint, int]]:
+        """Returns what each policy is and the number of its seed, in the order in which they are trained.
+
+        First the controls of the widest radius, which tell whether the task is learnt; then seed by seed, those that
+        learn from the same data one behind the other.
+        """
+        budget = GRIDS[self.budget]
+        radii, distances = self.radii or budget.radii, self.distances or budget.distances
+        found: dict[tuple[GridPoint, int], None] = {}
         for arm in dict.fromkeys(self.arms):
-            radii, distances = GRIDS[self.budget][arm]
-            furthest = max(self.distances or distances)
-            for radius in dict.fromkeys(self.radii or radii):
-                for distance in dict.fromkeys(self.distances or distances):
-                    yield GridPoint(arm, radius, distance)
-                yield GridPoint(arm, radius, furthest, 0.0)
+            for number in range(self.seeds or budget.seeds[arm]):
+                found |= {(GridPoint(arm, r, d), number): None for r in radii for d in distances}
+                if budget.every_control or not number:
+                    clean = radii if budget.every_control else (max(radii),)
+                    found |= {(GridPoint(arm, r, max(distances), 0.0), number): None for r in clean}
+
+        def order(policy: tuple[GridPoint, int]) -> tuple[Any, ...]:
+            point, number = policy
+            gate = not point.correlation and not number and point.radius == max(radii)
+            kind = (list(SOURCES).index(point.source), point.radius, -point.correlation, point.distance)
+            return not gate, number, *kind, list(ARMS).index(point.arm)
+
+        return sorted(found, key=order)
 
     def settings(self) -> dict[str, Any]:
         """What decides a policy's result, but for its cell."""
@@ -162,6 +206,16 @@ class GridPoint:
     @property
     def name(self) -> str:
         return f"{self.arm}-r{self.radius:g}-d{self.distance:g}{'' if self.correlation else '-clean'}"
+
+    @property
+    def source(self) -> str:
+        """What its demonstrations are, of SOURCES."""
+        return "separated" if self.arm in ("plain", "state") else self.arm
+
+    @property
+    def data(self) -> str:
+        """Name of what it learns from, which arms of the same demonstrations and viewpoints share."""
+        return dataclasses.replace(self, arm="plain").name.replace("plain", self.source, 1)
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -224,17 +278,18 @@ class ShortcutGrid(Study):
     def __init__(self, cfg: Config) -> None:
         super().__init__(cfg)
         self.cfg = cfg
-        numbers = range(cfg.seeds or SEEDS[cfg.budget])
-        self.points = {f"{point.name}-s{number}": (point, number) for number in numbers for point in cfg.points()}
+        self.points = {f"{point.name}-s{number}": (point, number) for point, number in cfg.policies()}
 
     def cells(self) -> list[Cell]:
-        cfg = self.cfg
-        shared = COLLECTING * cfg.demos, cfg.demos * FRAMES / RENDERED, 8.0 * cfg.trials  # s of one core
-        found, begun = [], set()
+        cfg, found = self.cfg, []
+        begun: set[tuple[object, ...]] = set()
         for name, (point, number) in self.points.items():
-            first = (point.arm == "pick", number) not in begun
-            begun.add((point.arm == "pick", number))
-            seconds = sum(shared[0 if first else 1 :]) / cfg.processes + cfg.steps * cfg.batch / TRAINED
+            seconds = 8 * PLAY * cfg.trials  # of one core
+            collected, rendered = (point.arm == "pick", number), (point.data, number)
+            for once, work in ((collected, COLLECTING), (rendered, FRAMES / TURNED)):
+                seconds += 0.0 if once in begun else work * cfg.demos
+                begun.add(once)
+            seconds = seconds / cfg.processes + cfg.steps * cfg.batch / TRAINED
             told = "tells what to do" if point.correlation else "tells nothing"
             text = f"{point.arm}: radius {point.radius:.3g}, distance {point.distance:.3g}, viewpoint {told}"
             found.append(Cell(name, f"{text}, seed {number}", seconds))
@@ -254,7 +309,9 @@ class ShortcutGrid(Study):
 
         cfg, (point, number) = self.cfg, self.points[cell.name]
         seed, folder = cfg.seed + number, cfg.work_dir / cell.name
-        data = self.dressed(point, number, folder / "data")
+        shared = cfg.work_dir / "data" / f"{point.data}-s{number}"
+        with made_once(shared):
+            data = self.dressed(point, number, shared)
         sizes: dict[str, Any] = {"steps": cfg.steps, "batch": cfg.batch, "lr": cfg.lr, "seed": seed}
         sizes |= {"state": STATE if point.arm == "state" else (NO_STATE,)}
         sizes |= {"instruction": "table" if point.arm == "pick" else "none"}
@@ -263,7 +320,9 @@ class ShortcutGrid(Study):
         facts = {"point": dataclasses.asdict(point), "number": number, "gl_renderer": gl_renderer_name()}
         facts |= {k: done[k] for k in ("loss", "validation_loss", "samples")}
         write_rows(self.path(cell.name), rows, manifest(cfg.settings(), seed, **facts))
-        shutil.rmtree(folder / "data")  # 150 MB a policy, and rendered again in half a minute
+        alike = [name for name, (p, n) in self.points.items() if (p.data, n) == (point.data, number)]
+        if all(self.path(name).exists() for name in alike):
+            shutil.rmtree(shared, ignore_errors=True)  # 150 MB, and rendered again in half a minute
 
     def dressed(self, point: GridPoint, number: int, out: Path) -> tuple[str, ...]:
         """Returns the folders of a policy's data: a seed's demonstrations under its viewpoints."""
@@ -280,24 +339,31 @@ class ShortcutGrid(Study):
             there = cfg.work_dir / f"strips-s{number}"
             places = collect_places(there, TOYS, cfg.demos, seed, workers, strips_of_places())
             return dress_parts(point.parts(), CUE, places, out, seed, workers)
-        there = cfg.work_dir / f"pick-s{number}"
-        with made_once(there):
-            collect(CollectConfig(PICK_TOYS, cfg.demos, there, workers=workers, seed=seed, task="pick", clutter=1))
-        ids = list(load_objects(PICK_TOYS).ids)
         first, second = (Cue(view, CUE) for view in point.views())
-        looks = CueByTarget(first, second, tuple(i for i in ids if half_of(i, ids)))
-        return (rerender(Rerendering(there, out, looks, seed, workers))["out"],)
+        made = []
+        for i, pair in enumerate(PICK_PAIRS):
+            there, own = cfg.work_dir / f"pick-s{number}" / f"pair-{i}", seed + STRIP_SEEDS * i
+            demos = cfg.demos // len(PICK_PAIRS)
+            with made_once(there):
+                collect(CollectConfig(pair, demos, there, workers=workers, seed=own, task="pick", clutter=1))
+            ids = list(load_objects(pair).ids)
+            looks = CueByTarget(first, second, tuple(name for name in ids if half_of(name, ids)))
+            made.append(rerender(Rerendering(there, out / there.name, looks, own, workers))["out"])
+        return tuple(made)
 
     def played(self, point: GridPoint, seed: int, policy: str, name: str, folder: Path) -> list[Row]:
-        """Plays a policy in the cells of its point; each strip has starts of its own, whatever its sub-dataset."""
+        """Plays a policy in the cells of its point; each strip, or pair, has starts of its own, whatever the cue."""
         from toyshift.diagnostics import EnvSpec
 
         cfg, cells = self.cfg, point.cells()
         with pool_of(cfg.processes) as pool:
+            found = []
             if point.arm == "pick":
                 env = EnvSpec({"task": "pick", "clutter": 1})
-                return play_cells(policy, cells, PICK_TOYS, 4 * cfg.trials, TEST_SEED + seed, name, folder, pool, env)
-            found = []
+                for i, pair in enumerate(PICK_PAIRS):
+                    test, rows = TEST_SEED + seed + STRIP_SEEDS * i, folder / f"pair-{i}"
+                    found += play_cells(policy, cells, pair, cfg.trials, test, name, rows, pool, env)
+                return found
             for i, cell in enumerate(cells):
                 test = TEST_SEED + seed + STRIP_SEEDS * (i // 2)
                 found += play_cells(policy, [cell], TOYS, cfg.trials, test, name, folder, pool)
@@ -338,29 +404,32 @@ def tabulated(played: Played) -> dict[str, Any]:
     order = sorted(played, key=lambda p: (list(ARMS).index(p.arm), p.radius, -p.correlation, p.distance))
     lines = {p: dataclasses.asdict(p) | shares_of(p.cells(), list(played[p].values())) for p in order}
     asked = [*_trends(order), *_against_controls(order), *_against_plain(order)]
-    pairs = [(head, one, other, compared(played, one, other, head["what"])) for head, one, other in asked]
-    corrected = with_holm([found for *_, found in pairs])
-    made = [
-        head | {"change": change, "sign": shown(change), "why": _why(lines[one], lines[other])}
-        for (head, one, other, _), change in zip(pairs, corrected, strict=True)
-    ]
+    changes = corrected([compared(played, line, head["what"]) for head, line in asked])
+    made = [head | {"change": x, "sign": sign_of(x)} for (head, _), x in zip(asked, changes, strict=True)]
+    steps = [x for x in made if x["kind"] == "step"]
+    for x, (_, line) in zip(made, asked, strict=True):
+        own = [s["sign"] for s in steps if all(s[k] == x.get(k) for k in ("arm", "along", "at", "what"))]
+        against = x["kind"] == "trend" and any(sign * x["sign"] < 0 for sign in own)
+        x["why"] = _why(x["change"], [lines[line[0]], lines[line[-1]]], against)
+        x["sign"] = 0 if against else x["sign"]
     return {"points": list(lines.values()), "comparisons": made}
 
 
-def compared(played: Played, one: GridPoint, other: GridPoint, what: str) -> PairedDifference | None:
-    """Returns the first point minus the second with the cue swapped, on the starts of the seeds that both have."""
-    seeds = sorted(played[one].keys() & played[other].keys())
-    if not seeds:
-        return None
-    first, second = (swapped_rows(p.cells(), as_one([played[p][n] for n in seeds])) for p in (one, other))
-    return on_same_starts(first, second, what)
+def compared(played: Played, line: Sequence[GridPoint], what: str) -> Paired | None:
+    """Returns how a line of points changes with the cue swapped, on the starts of the seeds that all of it has.
+
+    Of two points it is the second minus the first; of more the mean of all pairs.
+    """
+    seeds = sorted(set.intersection(*(set(played[p]) for p in line)))
+    rows = [swapped_rows(p.cells(), as_one([played[p][n] for n in seeds])) for p in line]
+    return trend(rows, what) if len(rows) > 2 else difference(rows[1], rows[0], what)
 
 
-Asked = tuple[dict[str, Any], GridPoint, GridPoint]
+Asked = tuple[dict[str, Any], Sequence[GridPoint]]
 
 
 def _trends(points: Sequence[GridPoint]) -> Iterator[Asked]:
-    """Yields for each row and column its furthest point against its nearest."""
+    """Yields each row and column, from its nearest point to its furthest, and the steps between its points."""
     told = [p for p in points if p.correlation]
     for arm in dict.fromkeys(p.arm for p in told):
         for along, across in (("radius", "distance"), ("distance", "radius")):
@@ -371,7 +440,10 @@ def _trends(points: Sequence[GridPoint]) -> Iterator[Asked]:
                     ends = {"from": getattr(line[0], along), "to": getattr(line[-1], along)}
                     for what in ("dsl", "success"):
                         head = {"kind": "trend", "arm": arm, "along": along, "at": at, "what": what, **ends}
-                        yield head | {"expected": EXPECTED[along, what]}, line[-1], line[0]
+                        yield head | {"expected": EXPECTED[along, what]}, line
+                        for step in itertools.pairwise(line) if len(line) > 2 else ():
+                            near, far = (getattr(point, along) for point in step)
+                            yield head | {"kind": "step", "from": near, "to": far}, step
 
 
 def _against_controls(points: Sequence[GridPoint]) -> Iterator[Asked]:
@@ -380,7 +452,7 @@ def _against_controls(points: Sequence[GridPoint]) -> Iterator[Asked]:
         clean = [p for p in points if (p.arm, p.radius, p.correlation) == (point.arm, point.radius, 0.0)]
         if point.correlation and clean:
             for what in ("dsl", "success"):
-                yield {"kind": "control", **_place(point), "what": what}, point, clean[-1]
+                yield {"kind": "control", **_place(point), "what": what}, (clean[-1], point)
 
 
 def _against_plain(points: Sequence[GridPoint]) -> Iterator[Asked]:
@@ -389,19 +461,25 @@ def _against_plain(points: Sequence[GridPoint]) -> Iterator[Asked]:
         other = dataclasses.replace(point, arm="plain")
         if point.arm in ("state", "intertwined") and point.correlation and other in points:
             for what in ("dsl", "success"):
-                yield {"kind": "arm", **_place(point), "what": what}, point, other
+                yield {"kind": "arm", **_place(point), "what": what}, (other, point)
 
 
 def _place(point: GridPoint) -> dict[str, Any]:
     return {"arm": point.arm, "radius": point.radius, "distance": point.distance}
 
 
-def _why(*ends: dict[str, Any]) -> str:
-    """Says what the two points are like, for where no change is shown."""
+def _why(change: dict[str, Any] | None, ends: Sequence[dict[str, Any]], against: bool) -> str:
+    """Says what the two ends are like, for where no change is shown; `against`: a step between goes the other way."""
     from toyshift.diagnostics.retention import is_undertrained
 
     if any(is_undertrained(end["id_success"]["value_low_high"][0]) for end in ends):
         return "incapable with its own cue at one end or both"
+    if change and len(change["by_seed"]) < LEAST_SEEDS:
+        return "one seed alone, which shows no sign"
+    if against:
+        return "a step between the ends goes the other way"
+    if significant(change):
+        return "seeds do not agree"
     taken = [bool(end["excess"] and end["excess"]["difference"]["low"] > 0) for end in ends]
     return (
         "shortcut at both ends" if all(taken) else "no shortcut shown at either end" if not any(taken)
@@ -417,7 +495,10 @@ POINTS = (
     "| DSL (interval: these policies, new objects) | by chance | excess | DSL minus control's "
     "| success, cue swapped | minus control's | success, own cue | each seed's DSL | paper's DSL, success |"
 )
-TRENDS = "| along | at | from, to | DSL changes by | Holm p | success changes by | Holm p | paper's signs |"
+TRENDS = (
+    "| along | at | from, to | DSL changes by | each seed | Holm p | success changes by | each seed | Holm p "
+    "| paper's signs |"
+)
 WORDS = {"dsl": "DSL", "success": "success with the cue swapped"}
 VERBS = {1: "rises", -1: "falls"}
 
@@ -426,8 +507,7 @@ def markdown(table: dict[str, Any]) -> str:
     """Returns the page's made part."""
     every, points = table["comparisons"], table["points"]
     tests = sum(x["change"] is not None for x in every)
-    rule = f"its p is at most {ALPHA:g} after that and its interval does not hold 0"
-    out = [f"Holm's correction is over the {tests} tests of this page; a difference is *shown* where {rule}."]
+    out = [f"Holm's correction is over the {tests} tests of this page; {RULE}."]
     if table["missing"]:
         out.append(f"**Not complete:** {len(table['missing'])} policies of the plan have not been made yet.")
     for arm in dict.fromkeys(x["arm"] for x in points):
@@ -476,7 +556,8 @@ def _trend(dsl: dict[str, Any], success: dict[str, Any]) -> tuple[object, ...]:
     head = (dsl["along"], f"{across} {dsl['at']:.3g}", f"{dsl['from']:.3g}, {dsl['to']:.3g}")
     both, cells = (dsl, success), []
     for x in both:
-        cells += [gap_text(x["change"]), f"{x['change']['holm_p']:.2g}" if x["change"] else "-"]
+        p = f"{x['change']['holm_p']:.2g}" if x["change"] else "-"
+        cells += [gap_text(x["change"]), each_text(x["change"]), p]
     words = "; ".join(f"{name}: {_agrees(x)}" for name, x in zip(("DSL", "success"), both, strict=True))
     return (*head, *cells, words)
 
