@@ -20,6 +20,7 @@ from toyshift.policies.network.pooling import make_pooling
 from toyshift.scripts.studies import learners, length
 from toyshift.scripts.studies.learners import LearnerStudy, is_shown, paired_lines
 from toyshift.scripts.studies.length import Config, LengthStudy, target_share
+from toyshift.scripts.studies.planted import COLLECTING
 
 Played = Callable[[EvaluateConfig, int], bool]
 
@@ -63,7 +64,7 @@ def test_the_plan_fits_its_budget(tmp_path: Path) -> None:
     assert len(cells) == 2 * 2 * 3
     assert sum(cell.estimate for cell in cells) < 40 * 60
     first, second = cells[:2]
-    assert first.estimate - second.estimate == pytest.approx(0.5 * 200)  # demonstrations are collected once
+    assert first.estimate - second.estimate == pytest.approx(COLLECTING * 200)  # demonstrations are collected once
     lesson = study.lessons["others-mean-s1"]
     assert study.collected(lesson).clutter == "0-1"
     assert study.recipe(lesson, "d", "o").policy.mask_input
