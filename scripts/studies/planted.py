@@ -32,7 +32,7 @@ AnyCell = TypeVar("AnyCell", bound="CueCell")
 PLACES: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
 # for estimates, of one core: seconds for a demonstration, the frames of one, frames of two cameras that are rendered
 # again per second, and samples per second of attention pooling
-COLLECTING, FRAMES, RENDERED, TRAINED = 0.7, 35, 142.0, training_speed("attention")
+COLLECTING, FRAMES, RENDERED, TRAINED = 0.42, 35, 142.0, training_speed("attention")
 TURNED = 200.0  # likewise, where the viewpoint alone changes: the wrist camera's frames are copied
 ALPHA = 0.05  # of p after Holm's correction
 REACH = 0.06  # within which a place counts as approached; also docs/dsl.md [m]
