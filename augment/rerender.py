@@ -133,7 +133,7 @@ def render_again(
         env.scene.model.geom_rgba[geoms] = own
 
 
-def _equal(recorded: Array, drawn: Array) -> bool:
+def _equal(recorded: Any, drawn: Any) -> bool:
     """Says whether what was recorded is what would be written of something drawn."""
     return np.array_equal(recorded, np.asarray(drawn).astype(recorded.dtype))
 

@@ -49,5 +49,6 @@ def unmoved(meta: Mapping[str, Any], before: SeenAs, after: SeenAs, cameras: Seq
 
 def _still(seen: SeenAs) -> SeenAs:
     """Returns all of it that cameras see which are not moved."""
-    values, draws = ({k: v for k, v in held.items() if k not in MOVES} for held in (seen.values, seen.draws))
+    values = {name: value for name, value in seen.values.items() if name not in MOVES}
+    draws = {name: drawn for name, drawn in seen.draws.items() if name not in MOVES}
     return SeenAs(dataclasses.replace(seen.look, azimuth=0.0), values, draws, seen.colours)

@@ -204,7 +204,7 @@ def swapped_rows(cells: Sequence[CueCell], rows: Sequence[Row]) -> list[Row]:
     return [row for cell, played in in_cells(cells, rows) if cell.swapped for row in played]
 
 
-class Matched(NamedTuple):
+class SharedStarts(NamedTuple):
     """Outcomes of two policies on the starts that both played, (n,) each: their own, objects, numbers of seeds."""
 
     first: list[bool]
@@ -213,7 +213,7 @@ class Matched(NamedTuple):
     seeds: list[int]
 
 
-def matched(first: Sequence[Row], second: Sequence[Row], what: str) -> Matched:
+def matched(first: Sequence[Row], second: Sequence[Row], what: str) -> SharedStarts:
     """Returns what two policies came to on the starts that both played.
 
     Args:
@@ -231,8 +231,11 @@ def matched(first: Sequence[Row], second: Sequence[Row], what: str) -> Matched:
 
     one, other = met(first), met(second)
     shared = sorted(one.keys() & other.keys())
-    hits = [[r[k].success if what == "success" else r[k].approached == CUE for k in shared] for r in (one, other)]
-    return Matched(*hits, [one[k].object_id for k in shared], [episode // MOST_TRIALS for *_, episode in shared])
+    first_hits, second_hits = (
+        [r[k].success if what == "success" else r[k].approached == CUE for k in shared] for r in (one, other)
+    )
+    objects, seeds = [one[k].object_id for k in shared], [episode // MOST_TRIALS for *_, episode in shared]
+    return SharedStarts(first_hits, second_hits, objects, seeds)
 
 
 def on_same_starts(first: Sequence[Row], second: Sequence[Row], what: str) -> PairedDifference | None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from toyshift.scripts.studies.planted import ALPHA, Matched, matched
+from toyshift.core.arrays import Array
+from toyshift.scripts.studies.planted import ALPHA, SharedStarts, matched
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import PairedDifference, Row
@@ -34,7 +35,7 @@ class Paired(NamedTuple):
     by_seed: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return self.found.to_json() | {"p_objects": self.p, "by_seed": list(self.by_seed)}
+        return {**self.found.to_json(), "p_objects": self.p, "by_seed": list(self.by_seed)}
 
 
 def p_for_objects(first: Sequence[bool], second: Sequence[bool], objects: Sequence[str]) -> float:
@@ -43,11 +44,13 @@ def p_for_objects(first: Sequence[bool], second: Sequence[bool], objects: Sequen
 
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     _, which = np.unique(np.asarray(objects), return_inverse=True)
-    k1, k2, n, only_1, only_2 = (
-        np.bincount(which, weights=np.asarray(marks, dtype=np.float64))
-        for marks in (one, other, np.ones(len(one)), one & ~other, other & ~one)
-    )
-    return Counts(True, k1, n, k2, n, only_1, only_2).p_objects()
+
+    def by_object(marks: Any) -> Array:
+        return np.asarray(np.bincount(which, weights=np.asarray(marks, dtype=np.float64)), dtype=np.float64)
+
+    n = by_object(np.ones(len(one)))
+    only = by_object(one & ~other), by_object(other & ~one)
+    return Counts(True, by_object(one), n, by_object(other), n, *only).p_objects()
 
 
 def difference(first: Sequence[Row], second: Sequence[Row], what: str) -> Paired | None:
@@ -68,7 +71,7 @@ def trend(line: Sequence[Sequence[Row]], what: str) -> Paired | None:
     return _paired([matched(later, earlier, what) for earlier, later in itertools.combinations(line, 2)])
 
 
-def _paired(pairs: Sequence[Matched]) -> Paired | None:
+def _paired(pairs: Sequence[SharedStarts]) -> Paired | None:
     from toyshift.diagnostics import paired_difference
 
     first, second, objects, seeds = (

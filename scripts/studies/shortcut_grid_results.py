@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toyshift.scripts.studies.dsl import PAPER
 from toyshift.scripts.studies.figures import markdown_table
+from toyshift.scripts.studies.grid_points import ARMS, GridPoint
 from toyshift.scripts.studies.planted import as_one, gap_text, share_text, shares_of, swapped_rows
 from toyshift.scripts.studies.same_starts import (
     LEAST_SEEDS,
@@ -22,11 +24,24 @@ from toyshift.scripts.studies.same_starts import (
     significant,
     trend,
 )
-from toyshift.scripts.studies.shortcut_grid import ALONG_DISTANCE, ALONG_RADIUS, ARMS, EXPECTED, GridPoint
 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
 
+
+# DSL and success with the cue swapped, read off the paper's figure. Radius: in units of 30 degrees (DP: 5); distance:
+# of 60 degrees (DP: 12.5). Along the radius its distance is 1 - radius, along the distance its radius is 0 (DP: 1)
+ALONG_RADIUS = {
+    "MiniVLA": {0.0: (1.0, 0.0), 0.25: (1.0, 0.01), 0.5: (0.65, 0.05), 0.75: (0.0, 0.155)},
+    "pi0": {0.0: (0.96, 0.0), 0.25: (0.6, 0.0), 0.5: (0.05, 0.23), 0.75: (0.0, 0.63)},
+    "DP": {0.0: (0.8, 0.0), 0.5: (0.01, 0.35), 0.75: (0.0, 0.675)},
+}
+ALONG_DISTANCE = {
+    "MiniVLA": PAPER,
+    "pi0": {1 / 3: (0.01, 0.33), 2 / 3: (0.24, 0.0), 1.0: (0.96, 0.0)},
+    "DP": {0.2: (0.0, 0.72), 0.4: (0.0, 0.65), 0.8: (0.09, 0.11), 1.2: (0.95, 0.0)},
+}
+EXPECTED = {("radius", "dsl"): -1, ("radius", "success"): 1, ("distance", "dsl"): 1, ("distance", "success"): -1}
 
 Played = Mapping[GridPoint, Mapping[int, list["Row"]]]
 

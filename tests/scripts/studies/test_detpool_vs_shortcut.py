@@ -17,20 +17,19 @@ from toyshift.diagnostics.dsl import CUE, INSTRUCTED
 from toyshift.policies.checkpoints import read_policy_config
 from toyshift.scripts.studies import detpool_vs_shortcut as study_detpool
 from toyshift.scripts.studies.detpool_results import verdict
-from toyshift.scripts.studies.detpool_vs_shortcut import (
+from toyshift.scripts.studies.detpool_vs_shortcut import NEIGHBOURS, DetpoolVsShortcut
+from toyshift.scripts.studies.planted import recipe
+from toyshift.scripts.studies.planted_policies import (
     ALL,
     FACTORS,
-    NEIGHBOURS,
     POOLED,
     TOYS,
-    DetpoolVsShortcut,
     PlantedPolicy,
     clean_of,
     cue_of,
     unseen_cells,
     varied_parts,
 )
-from toyshift.scripts.studies.planted import recipe
 
 TRIALS, SEEDS = 30, 2
 
@@ -237,10 +236,11 @@ def test_unseen_values_and_neighbours_are_compared_with_the_own_cue(tmp_path: Pa
     clean |= {PlantedPolicy("table", "told", "attention"): Planted(15)}
     table, text = page(tmp_path, clean)
     found = {(x["kind"], x.get("factor")): x["change"]["difference"]["value"] for x in table["comparisons"]}
-    assert found == {
+    expected: dict[Any, Any] = {
         ("cost", "table"): pytest.approx(-0.5), ("neighbours", None): pytest.approx(-25 / 30),
         **{("unseen", factor): pytest.approx(-1 / 3) for factor in FACTORS},
     }  # fmt: skip
+    assert found == expected
     assert "**Neighbours** are tested as a shift, not as a reliance" in text
     assert "success changes by: `attention` -0.83 (" in text
     assert "detection pooling buys" not in text

@@ -18,15 +18,16 @@ from toyshift.diagnostics.swapped_cells import StripCell, half_of
 from toyshift.envs.tasks.pick import phrase
 from toyshift.policies.checkpoints import read_policy_config
 from toyshift.scripts.studies import shortcut_grid as grid
+from toyshift.scripts.studies.grid_points import ARMS, GridPoint
 from toyshift.scripts.studies.planted import FRAMES, TURNED
-from toyshift.scripts.studies.shortcut_grid import ARMS, GridPoint, ShortcutGrid
+from toyshift.scripts.studies.shortcut_grid import ShortcutGrid
 from toyshift.toys import load_objects
 
 TRIALS, SEEDS = 30, 2
 
 
 @pytest.mark.parametrize("budget", ["small", "paper"])
-def test_radius_and_distance_are_crossed_in_each_arm(tmp_path: Path, budget: str) -> None:
+def test_radius_and_distance_are_crossed_in_each_arm(tmp_path: Path, budget: Any) -> None:
     every = grid.Config(out=tmp_path, budget=budget).policies()
     assert {p.arm for p, _ in every} == set(ARMS)
     for arm in ARMS:
