@@ -19,8 +19,10 @@ from toyshift.diagnostics import EvaluateConfig, Row, read_rows_manifest
 from toyshift.envs.config import MAX_CLUTTER
 from toyshift.policies.network.pooling import make_pooling
 from toyshift.scripts.studies import learners, length
+from toyshift.scripts.studies.cells import training_speed
 from toyshift.scripts.studies.learners import LearnerStudy, is_shown, paired_lines
 from toyshift.scripts.studies.length import Config, LengthStudy, target_share
+from toyshift.scripts.studies.planted import COLLECTING
 
 Played = Callable[[EvaluateConfig, int], bool]
 
@@ -64,7 +66,9 @@ def test_the_plan_fits_its_budget(tmp_path: Path) -> None:
     assert len(cells) == 2 * 3
     assert 2 * sum(cell.estimate for cell in cells) < 0.8 * 3600  # core-seconds of two cores
     first, second = cells[:2]
-    assert first.estimate - second.estimate == pytest.approx(0.5 * 200)  # demonstrations are collected once
+    per_sample = 1 / training_speed("attention") - 1 / training_speed("detpool")
+    collected = first.estimate - second.estimate + study.practice.steps * study.practice.batch * per_sample
+    assert collected == pytest.approx(COLLECTING * 200)  # once
     study = LengthStudy(Config(out=tmp_path, workers=2, seeds=2))
     lesson = study.lessons["others-mean-s1"]
     assert study.collected(lesson).clutter == "0-1"
