@@ -97,7 +97,7 @@ class Study(abc.ABC):
         else:
             cells = choose(self.cells(), only)
         if cfg.dry_run:
-            return plan(cells, self.is_done, self.clock, self.usual)
+            return plan(cells, self.is_done, self.clock, self.usual, cfg.cells_at_once)
         if (revision := git_revision()).endswith(DIRTY) and not cfg.allow_dirty:
             told = f"the source is {revision}: with changes that are not committed nobody can make these rows again"
             raise ConfigError(f"{told}; commit them (`git status`), or run with --allow-dirty")
@@ -105,10 +105,10 @@ class Study(abc.ABC):
             ray_package()  # before anything is written
         self.check()
         with locked(cfg.work_dir / "study"):
-            if cfg.ray:
+            if cfg.ray or cfg.cells_at_once > 1:
                 from toyshift.scripts.studies.cluster import for_workers, run_cells_elsewhere
 
-                with ray_pool(cfg.ray, cfg.workers) as pool:
+                with ray_pool(cfg.ray, cfg.workers) if cfg.ray else worker_pool(cfg.cells_at_once) as pool:
                     done = run_cells_elsewhere(self, cells, for_workers(self, cfg), pool, cfg.cells, cfg.minutes)
             else:
                 done = run_cells(cells, self.run, self.is_done, self.clock, cfg.cells, cfg.minutes, self.usual)

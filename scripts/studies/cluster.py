@@ -1,4 +1,4 @@
-"""Cells of a study on the workers of a Ray cluster: each is run there as one worker would run it here."""
+"""Cells of a study side by side, in processes here or on a Ray cluster: each runs as one worker would run it alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from toyshift.core.files import write_json
 from toyshift.core.manifest import git_revision
 from toyshift.core.workers import Job, Pool, begin, outcome
 from toyshift.scripts.studies.options import StudyConfig
-from toyshift.scripts.studies.schedule import Cell, bar, duration, measured, pace, summed_up
+from toyshift.scripts.studies.schedule import Cell, Missing, bar, duration, measured, pace, summed_up
 
 SHARED = "all machines must see --out and --results under the same paths"
 
@@ -44,7 +44,7 @@ class ForWorkers:
 
     Attributes:
         kind: class of the study, made with its options.
-        cfg: its options, with one worker and without a cluster.
+        cfg: its options, with one worker that has one cell.
         folder: in which the command was given; what it names is relative to it.
         argv: the command, for the manifests of rows.
         revision: of the source that it was given with; "" where workers are this machine's and read the same files.
@@ -59,13 +59,14 @@ class ForWorkers:
 
 def for_workers(study: HasCells, cfg: StudyConfig) -> ForWorkers:
     """Returns what the workers of a study that runs here must know."""
-    alone = dataclasses.replace(cfg, ray="", workers=1)
+    alone = dataclasses.replace(cfg, ray="", workers=1, cells_at_once=1)
     return ForWorkers(type(study), alone, Path.cwd(), tuple(sys.argv), "" if cfg.here else git_revision())
 
 
 @contextlib.contextmanager
 def handed(asked: ForWorkers) -> Iterator[ForWorkers]:
-    """Opens nothing: a cell's own evaluations would close it."""
+    """Opens nothing: a cell's own evaluations would close it. What a cell prints must not end up in --json."""
+    sys.stdout = sys.stderr  # of a worker's process
     yield asked
 
 
@@ -128,21 +129,20 @@ def run_cells_elsewhere(
     job: Job[ForWorkers, str, float] = Job(repr(asked), functools.partial(handed, asked), run_one, "running a cell")
     begun, ran = time.monotonic(), dict[str, None]()
     waiting: dict[Future[Any], Cell] = {}
-    wanted = {cell.name for cell in cells}
+    wanted, missing = {cell.name for cell in cells}, Missing(cells, study.is_done)
 
     def next_cell() -> Cell | None:
         if (most and len(ran) >= most) or (minutes and time.monotonic() - begun > 60 * minutes):
             return None
-        missing = {cell.name for cell in cells if not study.is_done(cell)}
-        lacks = missing | {cell.name for cell in waiting.values()}
-        free = (c for c in cells if c.name in missing - ran.keys() and not lacks & wanted & {*c.needs})
-        return next(free, None)
+        lacks = (missing.names | {cell.name for cell in waiting.values()}) & wanted
+        free = [c for c in cells if c.name in missing.names - ran.keys() and not lacks & {*c.needs}]
+        return next((cell for cell in free if missing.look(cell)), None)
 
     while True:
         while len(waiting) < pool.workers and (cell := next_cell()) is not None:
             ran[cell.name] = None
             waiting[begin(pool, job, cell.name)] = cell
-            _tell(study, cells, pool.workers, f"now {cell.name}: {cell.text}")
+            _tell(study, cells, missing, pool.workers, f"now {cell.name}: {cell.text}")
         if not waiting:
             break
         finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -153,12 +153,13 @@ def run_cells_elsewhere(
                 told = f"a worker has run {cell.name}, and {path} is not there"
                 raise FileError(f"{told}; {SHARED}")
             write_json(study.clock, measured(study.clock) | {cell.name: round(seconds, 1)})
-            _tell(study, cells, pool.workers, f"{cell.name} took {duration(seconds)}")
+            missing.ran(cell)
+            _tell(study, cells, missing, pool.workers, f"{cell.name} took {duration(seconds)}")
     return summed_up(cells, [*ran], study.is_done)
 
 
-def _tell(study: HasCells, cells: Sequence[Cell], workers: int, what: str) -> None:
+def _tell(study: HasCells, cells: Sequence[Cell], missing: Missing, workers: int, what: str) -> None:
     """Says how far a study is, and what happens."""
-    missing = [cell for cell in cells if not study.is_done(cell)]
-    left = pace(cells, measured(study.clock), study.usual) * sum(cell.estimate for cell in missing) / workers
-    print(f"{bar(cells, missing, left)}; {what}", file=sys.stderr, flush=True)
+    rest = missing.cells
+    left = pace(cells, measured(study.clock), study.usual) * sum(cell.estimate for cell in rest) / workers
+    print(f"{bar(cells, rest, left)}; {what}", file=sys.stderr, flush=True)

@@ -6,13 +6,13 @@ import dataclasses
 from pathlib import Path
 
 from toyshift.core.errors import ConfigError
-from toyshift.scripts.options import Clustered
+from toyshift.scripts.options import PER_CORE, Clustered
 
 MOST_SEEDS = 1000  # a study lists all of its cells before it starts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StudyConfig(Clustered, cells=0, minutes=0):
+class StudyConfig(Clustered, cells=0, minutes=0, cells_at_once=1):
     """Options of a study; with one worker it plays in this process, on a cluster each worker runs a cell by itself."""
 
     out: Path
@@ -28,6 +28,9 @@ class StudyConfig(Clustered, cells=0, minutes=0):
     """Stop after so many cells; 0 = all."""
     minutes: float = 0.0
     """Start no cell after so many minutes; 0 = no limit."""
+    cells_at_once: int = 1
+    """Cells that run side by side on this machine, each in a process of its own with one thread; their rows are those
+    of --workers 1."""
     dry_run: bool = False
     """Print the plan with estimated times, run nothing."""
     tabulate: bool = False
@@ -41,10 +44,21 @@ class StudyConfig(Clustered, cells=0, minutes=0):
             told = "--from-scratch takes --results DIR, the rows to make anew (such as results/recipe), and no --docs"
             raise ConfigError(told)
 
+        if self.cells_at_once > 1:
+            from toyshift.core.workers import core_count
+
+            if self.ray or self.workers > 1:
+                other = "--ray" if self.ray else f"--workers {self.workers}"
+                told = "has cells side by side on this machine, each in one process"
+                raise ConfigError(f"--cells-at-once {self.cells_at_once} {told}; leave out {other}, or it")
+            if self.cells_at_once > (most := PER_CORE * core_count()):
+                told = f"more than {PER_CORE} for each core only take memory: {most} at most"
+                raise ConfigError(f"--cells-at-once is {self.cells_at_once}; {told}")
+
     @property
     def processes(self) -> int:
-        """Of a cell, which has one worker to itself on a cluster."""
-        return 1 if self.ray else super().processes
+        """Of a cell, which has one worker to itself where several run at once."""
+        return 1 if self.ray or self.cells_at_once > 1 else super().processes
 
     @property
     def work_dir(self) -> Path:

@@ -126,11 +126,12 @@ def _line(bed: str, seeds: Cells) -> dict[str, Any]:
     rows = split_rows(seeds)
     for what in (ID, OOD, ELSEWHERE):
         line[what] = _share(rows[what], [split_rows([one])[what] for one in seeds])
-    line["dsl"] = line["by_chance"] = None
+    line["dsl"] = line["by_chance"] = line["excess"] = None
     if bed != NATURAL:
         found = _swapped(seeds)
         line["dsl"] = found.degree.dsl.to_json() | {"by_seed": [_swapped([one]).degree.dsl.value for one in seeds]}
         line["by_chance"], line["verdict"] = found.by_chance.dsl.to_json(), found.verdict
+        line["excess"] = found.excess and found.excess.difference.to_json()
     line["incapable"] = bool(is_undertrained(line[ID]["value"]))
     for name in ("train_seconds", "data_seconds"):
         known = [one[name] for one, _ in seeds if name in one]
@@ -319,25 +320,48 @@ def dsl_ratio(line: Mapping[str, Any], none: Mapping[str, Any]) -> dict[str, Any
     return rate_ratio(top, bottom).to_json()
 
 
+def has_shortcut(none: Mapping[str, Any]) -> bool:
+    """Whether policies without a repair take a planted shortcut, so that there is something to repair.
+
+    They are able, and go to the cue's place more often than by chance, with the whole interval.
+    """
+    return not none["incapable"] and bool(none["excess"]) and none["excess"]["low"] > 0
+
+
 def _who_repairs(table: Mapping[str, Any], planted: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Says which repairs beat all three baselines, and whether they halve the degree of shortcut learning."""
+    """Says which repairs beat all three baselines, and whether they halve the degree of shortcut learning.
+
+    That is compared where there is a shortcut, and of rows that are able.
+    """
     none = {x["bed"]: x for x in table["rows"] if x["entry"] == NONE and not x["refused"]}
+    there = [bed for bed, x in none.items() if bed != NATURAL and has_shortcut(x)]
     better = [x for x in planted if beats_all(x)]
-    ratios = {x["bed"] + x["entry"]: dsl_ratio(x, none[x["bed"]]) for x in better}
+    comparable = [x for x in better if x["bed"] in there and not x["incapable"]]
+    ratios = {x["bed"] + x["entry"]: dsl_ratio(x, none[x["bed"]]) for x in comparable}
 
     def text(x: Mapping[str, Any]) -> str:
         ratio, gain = ratios[x["bed"] + x["entry"]], x["against"][NONE][OOD]
         low, high = (_ratio(ratio[k]) for k in ("low", "high"))
-        told = f"{_where(x)} {_points(gain)}, DSL {_ratio(ratio['value'])} of `none`'s ({low} to {high})"
+        told = f"{_where(x)} {_points(gain)}, DSL {_ratio(ratio['value'])} of `none`'s ({low} to {high}"
+        told += ")" if _is_at_most(ratio["high"], HALF) else f", which reaches above {HALF}: not sure to be half)"
         return told + (f"; privileged: {x['privileged']}" if x["privileged"] else "")
 
-    halved = [x for x in better if isinstance(r := ratios[x["bed"] + x["entry"]]["value"], float) and r <= HALF]
-    rest = [x for x in better if x not in halved]
+    halved = [x for x in comparable if _is_at_most(ratios[x["bed"] + x["entry"]]["value"], HALF)]
+    rest = [x for x in comparable if x not in halved]
     beaten = "success with the cue swapped above `none`, `duplicate` and `toward-own`, Holm p < 0.05 each"
     out = _list(f"Repairs that halve DSL, with {beaten}", map(text, halved))
-    if not halved:
-        out = [f"None of {len({x['entry'] for x in planted})} rows of repairs halves DSL with {beaten}."]
-    return out + _list(f"Do not halve DSL, but have {beaten}", map(text, rest))
+    if not halved and there:
+        names = {x["entry"] for x in planted if x["bed"] in there}
+        out = [f"None of {len(names)} rows of repairs halves DSL with {beaten}."]
+    out += _list(f"Do not halve DSL, but have {beaten}", map(text, rest))
+    odd = [x for x in better if x not in comparable]
+    why = "no DSL is compared, since `none` has no shortcut there that is shown, or one of the two is incapable"
+    return out + _list(f"Have {beaten}, but {why}", (f"{_where(x)} {_points(x['against'][NONE][OOD])}" for x in odd))
+
+
+def _is_at_most(value: Any, limit: float) -> bool:
+    """Whether a figure of JSON, which may be undefined or infinite, is at most so large."""
+    return isinstance(value, int | float) and value <= limit
 
 
 def _direction(bed: str, found: Mapping[str, Any]) -> str:

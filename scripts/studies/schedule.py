@@ -35,17 +35,22 @@ class Cell:
 
 
 def choose(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
-    """Returns the cells whose names match a pattern, and those that they need, in the study's order; all without one.
+    """Returns the cells whose names match a pattern, and all that these need, in the study's order; all without one.
 
     Raises:
         UnknownNameError: a pattern matches no cell.
     """
-    wanted: set[str] = set() if only else {cell.name for cell in cells}
+    if not only:
+        return [*cells]
+    by_name, wanted = {cell.name: cell for cell in cells}, set[str]()
     for pattern in only:
-        found = [cell for cell in cells if fnmatch.fnmatchcase(cell.name, pattern)]
+        found = [name for name in by_name if fnmatch.fnmatchcase(name, pattern)]
         if not found:
-            raise UnknownNameError("cell", pattern, [cell.name for cell in cells])
-        wanted |= {name for cell in found for name in (cell.name, *cell.needs)}
+            raise UnknownNameError("cell", pattern, [*by_name])
+        while found:
+            if (name := found.pop()) not in wanted:
+                wanted.add(name)
+                found += [need for need in by_name[name].needs if need in by_name]
     return [cell for cell in cells if cell.name in wanted]
 
 
@@ -69,16 +74,54 @@ def measured(clock: Path) -> dict[str, float]:
     return dict(read_json(clock)) if clock.exists() else {}
 
 
-def plan(cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, usual: float = 1.0) -> dict[str, Any]:
-    """Prints what would be run, and how long by the times in `clock`; returns the same. Arguments as of `run_cells`."""
+class Missing:
+    """Which cells are missing. To look at all of them takes seconds where there are hundreds, so that is done once.
+
+    Args:
+        cells: all that are wanted.
+        is_done: whether a cell's rows are there.
+    """
+
+    def __init__(self, cells: Sequence[Cell], is_done: Callable[[Cell], bool]) -> None:
+        self._all, self._is_done = cells, is_done
+        self.names = {cell.name for cell in cells if not is_done(cell)}
+
+    @property
+    def cells(self) -> list[Cell]:
+        """They, in their order."""
+        return [cell for cell in self._all if cell.name in self.names]
+
+    def look(self, cell: Cell) -> bool:
+        """Looks at one cell again, and says whether it is missing."""
+        if done := self._is_done(cell):
+            self.names.discard(cell.name)
+        else:
+            self.names.add(cell.name)
+        return not done
+
+    def ran(self, cell: Cell) -> None:
+        """Looks again at a cell that was run, and at those that need it, which it may have made out of date."""
+        for other in self._all:
+            if other.name == cell.name or cell.name in other.needs:
+                self.look(other)
+
+
+def plan(
+    cells: Sequence[Cell], is_done: Callable[[Cell], bool], clock: Path, usual: float = 1.0, at_once: int = 1
+) -> dict[str, Any]:
+    """Prints what would be run, and how long by the times in `clock`; returns the same.
+
+    Arguments as of `run_cells`; `at_once` cells run side by side.
+    """
     factor = pace(cells, measured(clock), usual)
-    missing = [cell for cell in cells if not is_done(cell)]
+    missing = Missing(cells, is_done)
     for cell in cells:
-        state = f"about {duration(factor * cell.estimate)}" if cell in missing else "done"
+        state = f"about {duration(factor * cell.estimate)}" if cell.name in missing.names else "done"
         print(f"{cell.name:<34} {state:<14} {cell.text}")
-    left = factor * sum(cell.estimate for cell in missing)
-    print(f"{len(missing)} of {len(cells)} cells to run, about {duration(left)}")
-    names = {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing]}
+    left = factor * sum(cell.estimate for cell in missing.cells) / at_once
+    beside = f", {at_once} side by side" if at_once > 1 else ""
+    print(f"{len(missing.names)} of {len(cells)} cells to run, about {duration(left)}{beside}")
+    names = {"cells": [cell.name for cell in cells], "missing": [cell.name for cell in missing.cells]}
     return {**names, "seconds_left": None if math.isnan(left) else round(left)}
 
 
@@ -100,19 +143,20 @@ def run_cells(
     """
     begun = time.monotonic()
     ran: list[str] = []
+    missing = Missing(cells, is_done)
     for cell in cells:
-        missing = [c for c in cells if not is_done(c)]  # anew each time: a cell may make an earlier one out of date
-        if cell not in missing:
+        if not missing.look(cell):
             continue
         if (most and len(ran) >= most) or (minutes and time.monotonic() - begun > 60 * minutes):
             break
         factor = pace(cells, measured(clock), usual)
-        left = factor * sum(c.estimate for c in missing)
+        left = factor * sum(c.estimate for c in missing.cells)
         now = f"{cell.name}: {cell.text} (about {duration(factor * cell.estimate)})"
-        print(f"{bar(cells, missing, left)}; now {now}", file=sys.stderr, flush=True)
+        print(f"{bar(cells, missing.cells, left)}; now {now}", file=sys.stderr, flush=True)
         start = time.monotonic()
         run(cell)
         write_json(clock, measured(clock) | {cell.name: round(time.monotonic() - start, 1)})
+        missing.ran(cell)
         ran.append(cell.name)
     return summed_up(cells, ran, is_done)
 

@@ -160,6 +160,36 @@ def test_without_ray_the_extra_is_named_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_cells_side_by_side_give_the_rows_of_a_study_without_them(
+    study: Diamond, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # so that workers find this module
+    alone = dataclasses.replace(study.cfg, ray="", workers=1, out=Path("alone"))
+    assert Diamond(alone).conduct(alone)["ran"] == [*NEEDS]
+    beside = dataclasses.replace(alone, workers=0, cells_at_once=2, out=Path("beside"))
+    assert beside.processes == 1
+    capsys.readouterr()
+    assert Diamond(beside).conduct(dataclasses.replace(beside, dry_run=True))["missing"] == [*NEEDS]
+    assert "5 of 5 cells to run, about 2 s, 2 side by side" in capsys.readouterr().out
+    done = Diamond(beside).conduct(beside)
+    assert (sorted(done["ran"]), done["missing"]) == (sorted(NEEDS), [])
+    assert read_json(Diamond(beside).clock).keys() == NEEDS.keys()
+    for name in NEEDS:
+        assert read_json(Diamond(beside).path(name)) == read_json(Diamond(alone).path(name))
+    write_json(beside.work_dir / "broken", 1)
+    Diamond(beside).path("right").unlink()
+    with pytest.raises(ConfigError, match="the right one is broken"):
+        Diamond(beside).conduct(beside)
+
+
+@pytest.mark.parametrize(("wrong", "told"), [
+    ({"ray": "local"}, "leave out --ray"), ({"workers": 2}, "leave out --workers 2"), ({}, "more than 4 for each core"),
+])  # fmt: skip
+def test_cells_side_by_side_have_one_process_each(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        StudyConfig(out=Path("run"), cells_at_once=1000, **wrong)
+
+
 def test_ray_gives_the_rows_of_a_study_without_it(
     study: Diamond, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

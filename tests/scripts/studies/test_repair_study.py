@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from toyshift.augment.augmentation import Around, SeenAs
 from toyshift.augment.registry import AUGMENTATIONS, read_spec
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json, write_json
+from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics import Row, evaluation, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.dsl import CUE, INSTRUCTED
+from toyshift.envs.shifts import Look
 from toyshift.policies import repairs
 from toyshift.policies.repairs import TRAINING_REPAIRS, repairs_of
 from toyshift.scripts.studies import repair as study_repair
@@ -56,7 +59,8 @@ def test_the_study_fills_in_the_cue_and_the_other_data(tmp_path: Path) -> None:
     other = tmp_path / "a+b?c"
     filled = {"factor": "azimuth", "unlabelled": str(other)}
     specs = {name: entry.spec(filled) for name, entry in every_entry().items()}
-    assert specs["toward-other"] == "toward-other?factor=azimuth"
+    assert specs["toward-other"] == "toward-other?factor=azimuth&side=recorded"
+    assert specs["toward-own"] == "toward-own?factor=azimuth"
     assert specs["erase"] == "erase?factor=azimuth"
     assert specs["hint"] == "hint"
     assert specs["none"] == ""
@@ -67,6 +71,28 @@ def test_the_study_fills_in_the_cue_and_the_other_data(tmp_path: Path) -> None:
             read_spec(entry.spec(filled))
         elif entry.repair:
             repairs_of(entry.spec(filled))
+
+
+@pytest.mark.parametrize("factor", ["azimuth", "object_colour", "table"])
+@pytest.mark.parametrize(("name", "told"), [("toward-own", 1.0), ("toward-other", 0.5)])
+def test_copies_toward_the_other_side_leave_nothing_that_the_tested_cue_tells(
+    factor: str, name: str, told: float
+) -> None:
+    cues = [cell.cue[0] for cell in PlantedCue(factor, 1.0, 1.0).cells() if not cell.swapped]
+    whole = [int(cue) if factor != "azimuth" else cue for cue in cues]
+    looks = tuple((Look().changed(factor, value),) * 4 for value in whole)
+    (step,) = read_spec(every_entry()[name].spec({"factor": factor}))
+    shown: list[tuple[int, float]] = []  # of which side, and under which look
+    for own in (0, 1):
+        around = Around(own, ("left", "right"), looks, factor)
+        step.check(around)
+        copies = [step.see(SeenAs(looks[own][0]), around, episode_rng(0, i, str(own))) for i in range(50)]
+        shown += [(own, getattr(one.look, factor)) for one in (*copies, *[SeenAs(looks[own][0])] * 50)]
+    for own, cue in enumerate(whole):
+        of = [side == own for side, value in shown if value == cue]
+        assert sum(of) / len(of) == told
+    new = {value for _, value in shown} - {*whole}
+    assert bool(new) == (name == "toward-own")
 
 
 def test_a_natural_shortcut_has_no_rows_of_what_needs_several_sub_datasets() -> None:
@@ -221,6 +247,36 @@ def test_a_gain_that_does_not_halve_the_degree_is_told_apart() -> None:
     assert "None of 1 rows of repairs halves DSL" in text
     assert "Do not halve DSL, but have" in text
     assert "`hint` on the viewpoint +35" in text
+
+
+def test_what_is_not_sure_to_be_half_says_so() -> None:
+    _, text = told(cells_of({**BASE, "hint": 2, "sam": 6}))
+    halved = next(line for line in text.splitlines() if line.startswith("Repairs that halve DSL"))
+    hint, sam = halved.split("`sam` on the viewpoint")
+    assert "not sure" not in hint
+    assert "reaches above 0.5: not sure to be half)" in sam
+
+
+def test_where_there_is_no_shortcut_nothing_is_halved() -> None:
+    # all miss with the cue swapped, but none goes where it tells
+    cells = [
+        (facts, [dataclasses.replace(row, approached="neither") if row.approached == CUE else row for row in rows])
+        for facts, rows in cells_of({**BASE, "hint": 2})
+    ]
+    _, text = told(cells)
+    assert "no shortcut on azimuth was shown" in text
+    assert "halve" not in text
+    assert "Have success with the cue swapped above" in text
+    assert "no DSL is compared" in text
+    assert "`hint` on the viewpoint +70" in text
+
+
+@pytest.mark.parametrize("weak", ["none", "hint"])
+def test_of_what_is_incapable_nothing_is_halved(weak: str) -> None:
+    _, text = told(cells_of({**BASE, "hint": 2}, lost={weak: 18}))
+    assert "Repairs that halve DSL" not in text
+    assert "no DSL is compared" in text
+    assert ("None of 1 rows" in text) == (weak == "hint")
 
 
 def test_a_few_episodes_more_are_no_finding() -> None:
@@ -411,7 +467,7 @@ def test_it_runs_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.
     facts = {name: read_rows_manifest(rows / f"object_colour-{name}-s0.parquet") for name in entries}
     assert {name: fact["steps"] for name, fact in facts.items()} == {"none": [4], "toward-other": [4]}
     assert {fact["passes"] for fact in facts.values()} == {4}
-    assert facts["toward-other"]["spec"] == "toward-other?factor=object_colour"
+    assert facts["toward-other"]["spec"] == "toward-other?factor=object_colour&side=recorded"
     assert facts["toward-other"]["episodes"] == 8
     of_reported = [read_rows(rows / f"object_colour-{name}-s0.parquet") for name in entries]
     starts = [[(row.look, row.seed, row.episode, row.object_id) for row in some] for some in of_reported]

@@ -278,6 +278,7 @@ def test_where_both_lift_as_many_toys_new_objects_are_compared() -> None:
 def test_cells_are_chosen_by_pattern_and_limited() -> None:
     cells = [Cell("a-1", "", 1.0), Cell("b-1", "", 1.0, ("a-1",)), Cell("b-2", "", 1.0)]
     assert [c.name for c in choose(cells, ["b-1"])] == ["a-1", "b-1"]
+    assert [c.name for c in choose([Cell("c", "", 1.0, ("b-1",)), *cells], ["c"])] == ["c", "a-1", "b-1"]
     assert [c.name for c in choose(cells, [])] == ["a-1", "b-1", "b-2"]
     with pytest.raises(UnknownNameError, match="b-3"):
         choose(cells, ["b-3"])
@@ -296,6 +297,24 @@ def test_a_cell_that_fails_is_not_counted(tmp_path: Path) -> None:
         run_cells(cells, run, lambda c: c.name in done, tmp_path / "clock.json")
     assert list(json.loads((tmp_path / "clock.json").read_text())) == ["a"]
     assert [duration(s) for s in (5, 600, 36000)] == ["5 s", "10 min", "10.0 h"]
+
+
+def test_after_a_run_only_what_can_have_changed_is_looked_at_again(tmp_path: Path) -> None:
+    cells = [Cell("try", "", 1.0), Cell("best", "", 1.0, ("try",)), *(Cell(f"x{i}", "", 1.0) for i in range(20))]
+    done, looked = {"best", *(f"x{i}" for i in range(20))} - {"x7"}, list[str]()
+
+    def is_done(cell: Cell) -> bool:
+        looked.append(cell.name)
+        return cell.name in done
+
+    def run(cell: Cell) -> None:
+        done.add(cell.name)
+        if cell.name == "try":
+            done.discard("best")  # it learnt at what is not the best rate any more
+
+    found = run_cells(cells, run, is_done, tmp_path / "clock.json")
+    assert found == {"ran": ["try", "best", "x7"], "missing": []}
+    assert len(looked) <= 3 * len(cells) + 6  # all of them before and after, each once in between
 
 
 def test_times_are_unknown_until_something_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
