@@ -71,8 +71,8 @@ def shuffled(u: Indices, v: Indices, rng: np.random.Generator, shuffles: int) ->
 def nmi_interval(u: Indices, v: Indices, chance: Array, rng: np.random.Generator) -> tuple[float, float]:
     """Returns the ends of the 95 % interval of the NMI of codes (N,) that both vary: a bootstrap by test inversion.
 
-    `chance` is what `shuffled` finds (R,): the interval begins at 0 (or below) where these episodes are no more tied, or
-    where fewer than 25 shuffles cannot tell.
+    `chance` is what `shuffled` finds (R,): the interval begins at 0 (or below) where these episodes are no more tied,
+    or where fewer than 25 shuffles cannot tell.
 
     A resampled table is seldom as tied, or as loose, as the law that it stands for could be: where no episode breaks a
     rule, no resample does. So laws are drawn along a way through what was counted: from independence (0; the same

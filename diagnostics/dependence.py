@@ -194,10 +194,10 @@ def measure_inside(u: Indices, v: Indices, dataset: Indices, rng: np.random.Gene
     for number in range(int(dataset.max()) + 1):
         of_it = dataset == number
         n = int(of_it.sum())
-        own = [np.unique(codes[of_it], return_inverse=True)[1] for codes in (u, v)]
-        if n and min(int(codes.max()) for codes in own) > 0:
-            value += n * told(*own)[0]
-            chance += n * shuffled(*own, rng, RESAMPLES)[0]
+        of_u, of_v = (np.unique(codes[of_it], return_inverse=True)[1] for codes in (u, v))
+        if n and min(int(of_u.max()), int(of_v.max())) > 0:
+            value += n * told(of_u, of_v)[0]
+            chance += n * shuffled(of_u, of_v, rng, RESAMPLES)[0]
             episodes += n
     if not episodes:
         return Within(math.nan, math.nan, math.nan)

@@ -26,7 +26,7 @@ from toyshift.policies.parts import Pooling
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import KINDS, quickstart_recipe
 from toyshift.scripts.studies.budgets import Practice, PracticeConfig
-from toyshift.scripts.studies.cells import TEST_SEED, made_once, write_page
+from toyshift.scripts.studies.cells import TEST_SEED, made_once, training_speed, write_page
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.learners import (
     CHANGE,
@@ -52,7 +52,6 @@ from toyshift.scripts.studies.loss_looks import (
 )
 from toyshift.scripts.studies.remade import corrupt, donors
 from toyshift.scripts.studies.schedule import Cell
-from toyshift.scripts.studies.toy_sets import SPEED
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.config import CollectConfig
@@ -164,7 +163,7 @@ class TrainLonger(LearnerStudy):
     def cells(self) -> list[Cell]:
         """Adds to each the time in which the losses of the weights that it keeps are told."""
         looks = len(steps_to_look(self.practice.steps))
-        more = looks * FRAMES / (JUDGED * SPEED)
+        more = looks * FRAMES / (JUDGED * training_speed(self.cfg.pooling))
         return [dataclasses.replace(cell, estimate=cell.estimate + more) for cell in super().cells()]
 
     def dataset(self, lesson: Lesson) -> Path:
