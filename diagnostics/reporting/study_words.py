@@ -56,7 +56,7 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
     ),
     "detpool-vs-shortcut": (
         "Detection pooling against shortcuts",
-        "Does pooling over the target alone remove the reliance on viewpoint, background and table, and what do neighbours cost?",
+        "Does pooling over the target alone remove reliance on viewpoint, background, table? What do neighbours cost?",
         "Each line is one cue and pooling; lower reliance is better.",
     ),
     "toys-scaling": (
