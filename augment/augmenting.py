@@ -128,7 +128,8 @@ def shared_evenly(wanted: int, counts: Sequence[int]) -> list[Take]:
 
 def check(steps: Sequence[Augmentation], opened: Sources) -> None:
     """Refuses what the sub-datasets do not allow, before anything is written."""
-    remain = f"what remains is {', '.join(WITHOUT_STATES)}"
+    training = "and repairs of the training, see `toyshift train --list-repairs`"
+    remain = f"what remains is {', '.join(WITHOUT_STATES)}, {training}"
     for step in steps:
         if step.several and len(opened.datasets) < 2:
             told = "name a folder of `toyshift data fragment`, or several datasets"

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from toyshift.augment.augmentation import Augmentation, SeenAs, Words
 from toyshift.augment.rerender import render_again
 from toyshift.augment.reskin import repainted, told_anew
-from toyshift.augment.sources import GivenDatasets, Sources, look_of, opened_sources
+from toyshift.augment.seen import AUGMENTED, CHANGED, COLOURS, seen_of, unmoved
+from toyshift.augment.sources import GivenDatasets, Sources, opened_sources
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import Progress
@@ -21,9 +22,6 @@ from toyshift.data.collecting.replay import begin_again
 from toyshift.data.episode import Episode, Frames, episode_indices, write_encoded, write_episode
 from toyshift.envs.shifts import TRAINING, Variation
 from toyshift.envs.tasks.grasp import GraspEnv
-
-# of an episode's factors: shift factors that an augmentation gave it, with what they drew, and how it painted toys
-CHANGED, COLOURS = "changed", "colours"
 
 
 class Take(NamedTuple):
@@ -79,11 +77,11 @@ def _make(making: Making, sources: Sources, item: tuple[int, Take]) -> None:
     }  # fmt: skip
     if not any(_changes(step) for step in steps):  # as it was, to the bit, also where images are video
         encoded = dataset.encoded_with_histograms(take.episode)
-        meta = encoded.meta | {"_augmented": origin}
+        meta = encoded.meta | {AUGMENTED: origin}
         write_encoded(making.out, dataclasses.replace(encoded, index=number, meta=meta))
         return
     if made := _changed(making, sources, take):
-        write_episode(making.out, Episode(number, made.frames, made.meta | {"_augmented": origin}))
+        write_episode(making.out, Episode(number, made.frames, made.meta | {AUGMENTED: origin}))
 
 
 def _changes(step: Augmentation) -> bool:
@@ -98,9 +96,9 @@ def _changed(making: Making, sources: Sources, take: Take) -> Episode | None:
         episode_rng(making.seed, take.episode, f"augment {kind} {kinds[:i].count(kind)} {take.part} {take.copy}")
         for i, kind in enumerate(kinds)
     ]
-    meta = sources.metas[take.part][take.episode]
+    recorded = sources.metas[take.part][take.episode]
     acting = next((i for i, step in enumerate(making.steps) if step.replays), None)
-    before = seen_of(meta)
+    before = seen_of(recorded)
     if acting is not None:  # it shows other objects, in their own colours
         before = dataclasses.replace(before, colours={})
     seen = before
@@ -108,7 +106,7 @@ def _changed(making: Making, sources: Sources, take: Take) -> Episode | None:
         seen = step.see(seen, around, rng)
     episode: Episode | None = dataset.episode(take.episode)
     if acting is not None:
-        put_into(sources.env(take.part), meta, take.episode, before)
+        put_into(sources.env(take.part), recorded, take.episode, before)
         episode = making.steps[acting].episode(sources, take.part, take.episode, streams[acting])
     if episode is None:
         return None
@@ -117,9 +115,9 @@ def _changed(making: Making, sources: Sources, take: Take) -> Episode | None:
     again = {c: None for step in making.steps if step.states and not step.replays for c in step.cameras(there)}
     if again:
         env = sources.env(take.part)
-        put_into(env, meta, take.episode, seen)
+        put_into(env, recorded, take.episode, seen)
         repaint = functools.partial(_repaint, seen.colours) if seen.colours else None
-        render_again(env, episode, tuple(again), frames, repaint)
+        render_again(env, episode, tuple(again), frames, repaint, unmoved(recorded, before, seen, tuple(again)))
         meta = meta | {"factors": factors_of_copy(meta.get("factors", {}), seen)}
         for name, value in seen.values.items():
             if f"factor.{name}" in frames:
@@ -148,15 +146,6 @@ def _repaint(colours: Mapping[str, str], env: GraspEnv) -> Any:
     if env.look.object_colour:
         raise ConfigError("reskin permutes the toys' own colours, which another object_colour hides: leave one of them")
     return repainted(env.scene, colours)
-
-
-def seen_of(meta: Mapping[str, Any]) -> SeenAs:
-    """Returns how a recorded episode is seen, beside its shift."""
-    factors = meta.get("factors", {})
-    changed = factors.get(CHANGED, {})
-    values = {name: float(value) for name, (value, *_) in changed.items()}
-    draws = {name: tuple(rest) for name, (_, *rest) in changed.items()}
-    return SeenAs(look_of(dict(meta)), values, draws, factors.get(COLOURS, {}))
 
 
 def factors_of_copy(factors: Mapping[str, Any], seen: SeenAs) -> dict[str, Any]:

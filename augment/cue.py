@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from toyshift.augment.rerender import Rerendering, rerender
-from toyshift.augment.viewpoint import CAMERA
+from toyshift.augment.seen import CAMERA
 from toyshift.core.errors import ConfigError
 from toyshift.core.seeds import episode_rng
 from toyshift.data.collecting.dials import SubDataset, fragment
@@ -24,15 +24,23 @@ from toyshift.envs.shifts import FACTORS, Look
 
 @dataclasses.dataclass(frozen=True)
 class Cue:
-    """Looks drawn from a sub-dataset's ranges, and its other factors left as in an ordinary collection."""
+    """Looks drawn from a sub-dataset's ranges, and its other factors left as in an ordinary collection.
+
+    Attributes:
+        part: its ranges; they have to be the ordinary ones of all factors of the look that are not named.
+        factor: what varies.
+        more: further factors that vary as well.
+    """
 
     part: SubDataset
     factor: str
+    more: tuple[str, ...] = ()
     kind: ClassVar[str] = "cue"
 
     def settings(self) -> dict[str, Any]:
-        ranges = [dataclasses.astuple(r) for r in self.part.ranges(self.factor)]
-        return {"factor": self.factor, "ranges": [list(r) for r in ranges]}
+        first, *more = ([list(dataclasses.astuple(r)) for r in self.part.ranges(f)] for f in (self.factor, *self.more))
+        further = {"more": dict(zip(self.more, more, strict=True))} if more else {}
+        return {"factor": self.factor, "ranges": first, **further}
 
     def cameras(self, there: Sequence[str]) -> Sequence[str]:
         if not there or (self.factor == "azimuth" and CAMERA not in there):

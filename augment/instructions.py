@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from toyshift.augment.augmentation import Around, Augmentation, Words
-from toyshift.augment.copies import put_into, seen_of
+from toyshift.augment.copies import put_into
 from toyshift.augment.reskin import renamed
+from toyshift.augment.seen import seen_of
 from toyshift.augment.telling import LEVELS, SceneThing, phrases_of, questions, round_trip, sentences
 from toyshift.core.contract import SIM_STATE
 from toyshift.core.errors import ConfigError, FileError, UnknownNameError

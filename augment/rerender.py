@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from toyshift.augment.augmentation import SeenAs
+from toyshift.augment.seen import seen_of, unmoved
 from toyshift.core import runs
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.contract import SIM_STATE, image_key, mask_key
@@ -89,7 +91,8 @@ def _load(env: GraspEnv, episode: Episode, t: int) -> None:
 
 
 def render_again(
-    env: GraspEnv, episode: Episode, cameras: Sequence[str], frames: Frames, repaint: Repaint | None = None
+    env: GraspEnv, episode: Episode, cameras: Sequence[str], frames: Frames, repaint: Repaint | None = None,
+    unmoved: Sequence[str] = (),
 ) -> None:
     """Writes what cameras see of every state of an episode, under the environment's present look, into frames.
 
@@ -97,11 +100,16 @@ def render_again(
         env: of the episode; its shift has begun.
         episode: its states and objects count.
         cameras: names.
-        frames: gets images, masks and camera poses.
+        frames: gets images, masks and camera poses; holds those that were recorded.
         repaint: gives geoms, and colours to paint them in instead; they are painted back afterwards.
+        unmoved: cameras that should see what was recorded (`seen.unmoved`). Where the first frame is that to the bit,
+            the recorded frames stay; else, as where another renderer drew them, they are rendered like the others.
     """
+    stay: set[str] = set()
     geoms: Indices | None = None
     for t in range(len(frames[SIM_STATE])):
+        if not (wanted := [camera for camera in cameras if camera not in stay]):
+            break
         _load(env, episode, t)
         model = env.scene.model
         if repaint and geoms is None:
@@ -109,17 +117,25 @@ def render_again(
             own = model.geom_rgba[geoms].copy()
         if geoms is not None:
             model.geom_rgba[geoms] = paint
-        for camera in cameras:
+        for camera in wanted:
             view = env.renderer().render(camera, env.config.image_sizes[camera])
             extrinsics, intrinsics = env.camera_pose(camera)
             drawn = {
                 image_key(camera): view.image, mask_key(camera): view.mask,
                 f"camera.{camera}.extrinsics": extrinsics, f"camera.{camera}.intrinsics": intrinsics,
             }
+            if t == 0 and camera in unmoved and all(map(_equal, (frames[key][0] for key in drawn), drawn.values())):
+                stay.add(camera)
+                continue
             for key, value in drawn.items():
                 frames[key][t] = value
     if geoms is not None:  # a scene with the same toys is not written again
         env.scene.model.geom_rgba[geoms] = own
+
+
+def _equal(recorded: Any, drawn: Any) -> bool:
+    """Says whether what was recorded is what would be written of something drawn."""
+    return np.array_equal(recorded, np.asarray(drawn).astype(recorded.dtype))
 
 
 def _rerender(config: Rerendering, cameras: Sequence[str], opened: tuple[Dataset, GraspEnv], index: int) -> None:
@@ -131,7 +147,8 @@ def _rerender(config: Rerendering, cameras: Sequence[str], opened: tuple[Dataset
     if factors.get("shift") or env.shifts.items:
         begin_again(env, episode.meta, index)
     env.look = config.looks.look(episode.meta, episode_rng(config.seed, index, config.looks.kind))
-    render_again(env, episode, cameras, frames)
+    same = unmoved(episode.meta, seen_of(episode.meta), SeenAs(env.look), cameras)
+    render_again(env, episode, cameras, frames, unmoved=same)
     look = dataclasses.asdict(env.look)
     if "sub_dataset" in factors:
         factors = factors | {"sub_dataset": factors["sub_dataset"] | look}

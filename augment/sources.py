@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from toyshift.augment.augmentation import Around
 from toyshift.augment.rerender import CONFIG
+from toyshift.augment.seen import look_of
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json, real_path
 from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
@@ -106,8 +107,3 @@ def opened_sources(given: GivenDatasets) -> Iterator[Sources]:
     """Yields sub-datasets, which a process keeps between episodes."""
     with contextlib.closing(Sources(given)) as sources:
         yield sources
-
-
-def look_of(meta: dict[str, Any]) -> Look:
-    """Returns the look of a recorded episode; the ordinary one where its meta data tell none."""
-    return Look(**meta.get("factors", {}).get("look", {}))

@@ -12,11 +12,11 @@ import numpy as np
 from toyshift.augment.augmentation import Around, Augmentation, SeenAs
 from toyshift.augment.draws import Draw, FactorSpan
 from toyshift.augment.rerender import Rerendering, rerender
+from toyshift.augment.seen import CAMERA
 from toyshift.core.errors import ConfigError
 from toyshift.envs.shift_table import SHIFT_FACTORS
 from toyshift.envs.shifts import Look
 
-CAMERA = "front"  # the camera that is moved; the wrist camera stays on the wrist
 USUAL = Draw(-45.0, 45.0)  # of the azimuth, where no factor is named [deg]
 # key -> shift factor; the azimuth is one of the look
 SHIFTS = {"elevation": "camera-elevation", "distance": "camera-distance", "fov": "camera-fov"}

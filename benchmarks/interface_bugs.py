@@ -113,7 +113,8 @@ def main() -> None:
     shows = [line for line in lines if line["shows"]]
     named = [line for line in shows if line["mistake"] in line["named"]]
     hidden = [line for line in lines if not line["shows"]]
-    print(f"planted: {len(lines)}; they show in {share(len(shows), len(lines))}")
+    print(f"planted: {len(lines)}; named: {share(len(named), len(lines))}")
+    print(f"they show in {share(len(shows), len(lines))}")
     first = sum(line["first"] for line in named)
     print(f"of those that show, named: {share(len(named), len(shows))}, {first} of them first or alone")
     print(f"of the others, named as something else: {share(sum(bool(x['named']) for x in hidden), len(hidden))}")

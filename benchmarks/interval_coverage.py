@@ -1,7 +1,10 @@
 """How often each interval of `diagnostics/` covers the truth, simulated over rates, sizes and clusters.
 
 nice -n 10 python benchmarks/interval_coverage.py                  writes results/coverage/ (minutes, one core)
+python benchmarks/interval_coverage.py --interval nmi              these anew, in place
 python benchmarks/interval_coverage.py --interval clustered --simulations 500 --out /tmp/coverage
+
+Lines of intervals that are not asked for stay as they are in the folder of --out.
 
 One line of cells.csv per cell: how the episodes were drawn, and which share of the intervals held the truth. Of those
 for new objects every simulated object has its own rates, drawn around the mean with an intra-object correlation `icc`
@@ -15,14 +18,15 @@ import csv
 import dataclasses
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from toyshift.core.files import write_json, write_text
-from toyshift.diagnostics import statistics, unpaired
+from toyshift.core.information import normalised_mutual_information
+from toyshift.diagnostics import contingency, statistics, unpaired
 from toyshift.diagnostics.score_intervals import tango_interval, wilson_interval
 
 Z = 1.959963984540054
@@ -249,9 +253,210 @@ def bootstraps() -> Iterator[Cell]:
         yield Cell(f"{'ratio' if ratio else 'mean'}, {name}", 1.0 if ratio else mean, n, 1, 0.0, draw, n)
 
 
+def rank_correlations() -> Iterator[Cell]:
+    """`rank_correlation`: Spearman's, of independent normal pairs."""
+    from toyshift.diagnostics.measuring.predicted import rank_correlation
+
+    for n, rho in itertools.product((5, 8, 16, 30, 100), (0.0, 0.5, 0.9)):
+
+        def draw(rng: np.random.Generator, runs: int, n: int = n, rho: float = rho) -> tuple[Bounds, None]:
+            x = rng.normal(size=(runs, n))
+            y = rho * x + np.sqrt(1 - rho**2) * rng.normal(size=x.shape)
+            return _bounds(rank_correlation(one, other) for one, other in zip(x, y, strict=True)), None
+
+        yield Cell(f"{rho:g}", 6 / np.pi * np.arcsin(rho / 2), n, 1, 0.0, draw, n)
+
+
+def _bounds(found: Iterable[Any]) -> Bounds:
+    """Returns low and high of estimates; an undefined one holds everything."""
+    low, high = np.array([(one.low, one.high) for one in found]).T
+    return np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf)
+
+
+def lengths() -> Iterator[Cell]:
+    """`mean_length` of counterfactual: the length of a mean vector, whose units scatter alike or mostly along it."""
+    from toyshift.diagnostics.measuring.counterfactual import mean_length
+
+    for m, across, length in itertools.product((6, 10, 20, 40), (1.0, 0.2), (0.0, 0.3, 1.0)):
+
+        def draw(
+            rng: np.random.Generator, runs: int, m: int = m, across: float = across, length: float = length
+        ) -> tuple[Bounds, None]:
+            shape, size = np.array([1.0, across]), np.ones(m, np.int64)
+            drawn = rng.normal(size=(max(1, runs // 4), m, 2)) * shape + [length, 0.0]
+            return _bounds(mean_length(one, size) for one in drawn), None
+
+        yield Cell(f"length {length:g}, across {across:g}", length, m, 1, 0.0, draw, m)
+
+
+def jackknives() -> Iterator[Cell]:
+    """`jackknife`, of coherence: two sub-datasets whose gradients share half of their squared length, beside noise of
+    episodes, whose sizes differ (a gamma distribution of shape 2).
+    """
+    from toyshift.diagnostics.measuring.coherence import pulls
+
+    for each, noise, of in itertools.product((8, 24), (2.0, 6.0), ("alpha", "fragmentation")):
+
+        def draw(
+            rng: np.random.Generator, runs: int, each: int = each, noise: float = noise, of: str = of
+        ) -> tuple[Bounds, None]:
+            dataset = np.repeat([0, 1], each)
+            means = np.zeros((2, 32))
+            means[:, 0], means[:, 1] = 1.0, (0.5**0.5, -(0.5**0.5))
+
+            def one() -> statistics.Estimate:
+                size = np.sqrt(rng.gamma(2.0, 0.5, 2 * each) * noise / 32)
+                gradients = means[dataset] + size[:, None] * rng.normal(size=(2 * each, 32))
+                found, without = pulls(gradients @ gradients.T, dataset)
+                return statistics.jackknife(getattr(found, of), [getattr(left, of) for left in without], dataset)
+
+            return _bounds(one() for _ in range(max(1, runs // 4))), None
+
+        truth = 1.0 / (1.5 + noise) if of == "alpha" else 1.0 - 0.5 / 1.5
+        yield Cell(f"{of}, noise {noise:g}", truth, 2 * each, 1, 0.0, draw, 2 * each)
+
+
+def areas() -> Iterator[Cell]:
+    """`auc_interval` of novelty: scenes with a value, which each has with a chance of 0.3, and without; changes are
+    normal, objects' own by `own` beside a scene's 1. The value is given, not chosen.
+    """
+    from scipy.stats import norm
+
+    from toyshift.diagnostics.measuring.novelty import auc_interval
+
+    for m, own, more in itertools.product((10, 20, 40), (0.0, 1.0), (0.0, 1.0)):
+
+        def draw(
+            rng: np.random.Generator, runs: int, m: int = m, own: float = own, more: float = more
+        ) -> tuple[Bounds, None]:
+            owner = np.repeat(np.arange(m), 10)
+            bounds = []
+            for i in range(max(1, runs // 4)):
+                inside = rng.random(len(owner)) < 0.3
+                change = more * inside + own * rng.normal(size=m)[owner] + rng.normal(size=len(owner))
+                bounds.append(auc_interval(change, inside, owner, i))
+            low, high = np.array(bounds).T
+            return (low, high), None
+
+        truth = float(norm.cdf(more / np.sqrt(2 * (1 + own**2))))  # of two scenes of different objects
+        yield Cell(f"added {more:g}, own {own:g}", truth, m, 10, 0.0, draw, 3 * m)
+
+
+def agreements() -> Iterator[Cell]:
+    """`agreement`: MMRV and Pearson's correlation of two columns of normal figures, over names."""
+    from toyshift.diagnostics.comparing.agreement import agreement, mmrv
+
+    def columns(rng: np.random.Generator, runs: int, n: int, rho: float) -> tuple[Any, Any]:
+        r = rng.normal(size=(runs, n))
+        return rho * r + np.sqrt(1 - rho**2) * rng.normal(size=r.shape), r
+
+    for n, rho, of in ((5, 0.8, "pearson"), (10, 0.8, "pearson"), (20, 0.8, "pearson"), (10, 0.95, "pearson"),
+                       (5, 0.8, "mmrv"), (10, 0.8, "mmrv"), (20, 0.8, "mmrv"), (10, 0.95, "mmrv")):  # fmt: skip
+
+        def draw(
+            rng: np.random.Generator, runs: int, n: int = n, rho: float = rho, of: str = of
+        ) -> tuple[Bounds, None]:
+            pairs = zip(*columns(rng, max(1, runs // 4), n, rho), strict=True)
+            return _bounds(getattr(agreement(dict(enumerate(s)), dict(enumerate(r))), of) for s, r in pairs), None
+
+        # what others of their kind would give on average
+        truth = rho if of == "pearson" else float(mmrv(*columns(np.random.default_rng(0), 20_000, n, rho)).mean())
+        yield Cell(f"{of}, {rho:g}", truth, n, 1, 0.0, draw, n)
+
+
+def sides_of_probes() -> Iterator[Cell]:
+    """`beside` of probes: a factor's balanced accuracy minus the place's R2, by objects of 10 looks each; `coupled`
+    objects are hard for both, and of four factors that are read equally well the best is taken.
+    """
+    from toyshift.diagnostics.measuring.finding import Finding
+    from toyshift.diagnostics.measuring.probes import PLACE, beside
+
+    for m, factors, coupled in ((10, 1, False), (20, 1, False), (40, 1, False), (20, 1, True), (20, 4, False),
+                                (40, 4, False)):  # fmt: skip
+
+        def draw(
+            rng: np.random.Generator, runs: int, m: int = m, factors: int = factors, coupled: bool = coupled
+        ) -> tuple[Bounds, None]:
+            owner = np.repeat(np.arange(m), 10)
+
+            def score(loss: Any, i: int) -> Finding:
+                lost = statistics.bootstrap_ratio(loss, np.ones(len(loss)), owner.tolist(), seed=i, resamples=1000)
+                value = statistics.Estimate(1 - lost.value, 1 - lost.high, 1 - lost.low, lost.n)
+                return Finding(name="probes", value=value, unit="", null=0.5, verdict="", card="",
+                               table=({"chance": 0.5},))  # fmt: skip
+
+            def one(i: int) -> statistics.Estimate:
+                hard = rng.gamma(4.0, 0.25, m)  # 1 on average
+                place = (rng.normal(size=len(owner)) ** 2) * 0.3 * hard[owner]
+                found = {PLACE: score(place, i)}
+                for k in range(factors):
+                    own = hard if coupled else rng.gamma(4.0, 0.25, m)
+                    wrong = rng.random(len(owner)) < np.minimum(0.15 * own, 1.0)[owner]
+                    found[f"factor {k}"] = score(wrong.astype(float), 9 * i + k)
+                return beside(found).value
+
+            return _bounds(one(i) for i in range(max(1, runs // 4))), None
+
+        what = f"factors {factors}{', coupled' if coupled else ''}"
+        yield Cell(what, (1 - 2 * 0.15) - (1 - 0.3), m, 10, 0.0, draw, 1.5 * m)
+
+
+def skills() -> Iterator[Cell]:
+    """`Skill.under` of predicted, where its model holds: normal errors of spread 1 cm, objects of tolerances from 1 to
+    2 cm, one scene each, displaced by up to 2 cm.
+    """
+    from toyshift.diagnostics.measuring.predicted import Skill, chance_to_hold
+
+    def scenes(rng: np.random.Generator, m: int) -> tuple[Any, Any]:
+        return rng.uniform(1.0, 2.0, m), rng.uniform(0.0, 2.0, m)
+
+    room, far = scenes(np.random.default_rng(0), 200_000)
+    truth = float((chance_to_hold(far, room, 1.0) - chance_to_hold(0.0, room, 1.0)).mean())
+    for m, played in itertools.product((10, 20), (20, 100)):
+
+        def draw(rng: np.random.Generator, runs: int, m: int = m, played: int = played) -> tuple[Bounds, None]:
+            def one(i: int) -> statistics.Estimate:
+                room, far = scenes(rng, m)
+                won = int((rng.random(played) < chance_to_hold(0.0, room, 1.0)[np.arange(played) % m]).sum())
+                return Skill(won, played, room, np.arange(m), i).under(far)
+
+            return _bounds(one(i) for i in range(max(1, runs // 10))), None
+
+        yield Cell(f"episodes {played}", truth, m, 1, 0.0, draw, 0.1 * played)
+
+
+def dependences() -> Iterator[Cell]:
+    """`nmi_interval`: v tells u with a share `rho` of the episodes, and nothing in the others.
+
+    The draws are fewer, as of bootstraps; samples in which u or v does not vary are drawn again, for no pair is made of
+    them. `objects` are episodes.
+    """
+    grid = itertools.product((20, 40, 100, 200, 1000), (0.0, 0.3, 0.5, 0.8, 0.95, 0.98, 1.0), ((2, 2), (2, 4), (4, 8)))
+    for n, rho, (a, b) in grid:
+        joint = np.full((a, b), (1 - rho) / (a * b)) + rho / b * np.repeat(np.eye(a), b // a, axis=1)
+
+        def draw(rng: np.random.Generator, runs: int, n: int = n, joint: Any = joint) -> tuple[Bounds, None]:
+            bounds: list[tuple[float, float]] = []
+            while len(bounds) < max(1, runs // 4):
+                cells = rng.choice(joint.size, size=n, p=joint.ravel())
+                u, v = (np.unique(of, return_inverse=True)[1] for of in np.divmod(cells, joint.shape[1]))
+                if min(u.max(), v.max()) > 0:
+                    chance, _ = contingency.shuffled(u, v, rng, 500)
+                    bounds.append(contingency.nmi_interval(u, v, chance, rng))
+            low, high = np.array(bounds).T
+            return (low, high), None
+
+        truth = float(normalised_mutual_information(joint))
+        rarer = n if rho in (0.0, 1.0) else n * (1 - rho) * (1 - 1 / a)  # episodes that break the rule
+        yield Cell(f"{a}x{b}, rho {rho:g}", truth, n, 1, 0.0, draw, rarer)
+
+
 INTERVALS: dict[str, Callable[[], Iterator[Cell]]] = {
     "wilson": rates, "clustered": rates_of_objects, "paired-episodes": pairs, "paired-objects": pairs_of_objects,
     "unpaired-episodes": sides, "unpaired-objects": sides_of_objects, "rate-ratio": ratios, "bootstrap": bootstraps,
+    "rank-correlation": rank_correlations, "mean-length": lengths, "jackknife": jackknives, "auc": areas,
+    "agreement": agreements, "beside": sides_of_probes, "skill": skills,
+    "nmi": dependences,
 }  # fmt: skip
 
 
@@ -297,6 +502,15 @@ def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def lines_that_stay(file: Path, asked: Collection[str]) -> list[dict[str, Any]]:
+    """Returns the lines of intervals that are not simulated now."""
+    if not file.is_file():
+        return []
+    with file.open(encoding="utf-8", newline="") as text:
+        lines = [line for line in csv.DictReader(text) if line["interval"] not in asked]
+    return [line | {"covered": float(line["covered"]), "enough": line["enough"] == "True"} for line in lines]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interval", nargs="*", choices=list(INTERVALS), default=list(INTERVALS))
@@ -304,11 +518,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/coverage"))
     args = parser.parse_args()
-    rows = []
+    rows = lines_that_stay(args.out / "cells.csv", args.interval)
     for name in args.interval:
         rows += simulate(name, args.simulations, args.seed)
         found = table(rows)[name]
         print(name, *(f"{word}: {found[word]}" for word in found), sep="\n  ", flush=True)
+    rows.sort(key=lambda row: list(INTERVALS).index(row["interval"]))
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()

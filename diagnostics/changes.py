@@ -61,7 +61,8 @@ class ChangedSuccess:
             return [dataclasses.replace(row, look="") for row in rows]  # else a pair would differ in its look
 
         under = {factor: summarise(rows)[0] for factor, rows in by_factor.items()}
-        change = {f: compare(plain(rows), by_factor[""]) for f, rows in by_factor.items() if f}
+        unchanged = plain(by_factor[""])  # under the usual look, which need not be the ordinary one
+        change = {f: compare(plain(rows), unchanged) for f, rows in by_factor.items() if f}
         return cls(under, change, summarise(training)[0] if training else None)
 
     def to_json(self) -> dict[str, Any]:

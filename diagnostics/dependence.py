@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toyshift.core.arrays import Array, Indices
+from toyshift.core.arrays import Indices
 from toyshift.core.errors import ConfigError
-from toyshift.core.information import estimated_mutual_information
 from toyshift.core.seeds import episode_rng
+from toyshift.diagnostics.contingency import counted, is_large, nmi_interval, shuffled, told
 from toyshift.diagnostics.statistics import holm
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 BINS = 9  # of a number that takes more values than this; in steps of equal width
 RESAMPLES = 500
 ALARMS = 0.05  # share of diagnoses of independent factors in which any pair is called dependent
-CELLS = 1_000_000  # of tables in memory at a time
 # these change what has to be done; all others what is seen, or who acts
 RELEVANT_SHIFTS = ("object-size", "object-pose", "object-mass", "object-friction")
 DATASET = "dataset"
@@ -38,8 +38,8 @@ class Pair:
         irrelevant: v, what it does not.
         nmi: 2 I(u; v) / (H(u) + H(v)), with Miller and Madow's correction for counting; 0 where independent, 1 where
             each tells the other.
-        low: end of the 95 % interval (1.96 standard errors, bootstrap over episodes).
-        high: the other end.
+        low: end of the 95 % interval (a bootstrap by test inversion, `contingency.nmi_interval`).
+        high: the other end, which is larger; nmi lies between them or is one of them.
         chance: what as many episodes measure on average when v is dealt out at random: the bias that is left, large
             where values are many and episodes few.
         p_value: share of such shuffles that measure at least as much.
@@ -167,51 +167,24 @@ def encode(name: str, values: Values) -> Indices:
     return np.unique(bin_of(numbers, edges), return_inverse=True)[1].astype(np.int64)
 
 
-def _counts(u: Indices, v: Indices) -> Indices:
-    shape = (int(u.max()) + 1, int(v.max()) + 1)
-    return np.bincount(u * shape[1] + v, minlength=shape[0] * shape[1]).reshape(shape)
-
-
-def _in_pieces(draws: Callable[[int], Indices], tables: int, cells: int) -> tuple[Array, Array]:
-    """Returns NMI and guess (R,) of tables that are drawn, a few million cells at a time."""
-    size = max(1, CELLS // cells)
-    pieces = (draws(min(size, tables - done)) for done in range(0, tables, size))
-    found = [(estimated_mutual_information(piece), _guess(piece)) for piece in pieces]
-    return np.concatenate([nmi for nmi, _ in found]), np.concatenate([guess for _, guess in found])
-
-
-def _guess(counts: Indices) -> Array:
-    """Returns the share of draws (...) whose u is the most frequent one at their v, of counts (..., A, B)."""
-    return np.asarray(counts.max(axis=-2).sum(axis=-1) / counts.sum(axis=(-2, -1)))
-
-
-def _shuffled(counts: Indices, rng: np.random.Generator, shuffles: int) -> tuple[Array, Array]:
-    """Returns NMI and guess (R,) of tables (A, B) with v dealt out at random: those of the same margins."""
-    from scipy.stats import random_table
-
-    law = random_table(counts.sum(axis=1), counts.sum(axis=0), seed=rng)
-    return _in_pieces(lambda size: np.asarray(law.rvs(size)).reshape(size, *counts.shape), shuffles, counts.size)
-
-
 def measure_pair(
     names: tuple[str, str], u: Indices, v: Indices, rng: np.random.Generator, shuffles: int = RESAMPLES, pairs: int = 1
 ) -> Pair:
     """Measures the dependence of two factors that both vary, (N,) codes each, as one of several pairs."""
-    counts = _counts(u, v)
-    value = float(estimated_mutual_information(counts))
-    chance, blind = _shuffled(counts, rng, shuffles)
-    shares = counts.ravel() / len(u)
-    drawn, _ = _in_pieces(
-        lambda size: rng.multinomial(len(u), shares, size=size).reshape(size, *counts.shape), min(shuffles, RESAMPLES),
-        counts.size,
-    )  # fmt: skip
-    error = 1.96 * float(np.nanstd(drawn))
-    p_value = (1 + int(np.sum(chance >= value - 1e-12))) / (1 + shuffles)
+    value, guess = told(u, v)
+    first = min(shuffles, RESAMPLES) if is_large(u, v) else shuffles
+    chance, blind = shuffled(u, v, rng, first)
+    if first < shuffles and np.mean(chance >= value - 1e-12) <= ALARMS:  # else more could not make it dependent
+        more = shuffled(u, v, rng, shuffles - first)
+        chance, blind = np.append(chance, more[0]), np.append(blind, more[1])
+    seen_from = float(np.quantile(chance, 1 - ALARMS / pairs))
+    if len(chance) < shuffles:  # estimates of large tables are about normal
+        seen_from = float(chance.mean() + NormalDist().inv_cdf(1 - ALARMS / pairs) * chance.std())
+    low, high = nmi_interval(u, v, chance, rng)
+    p_value = (1 + int(np.sum(chance >= value - 1e-12))) / (1 + len(chance))
     return Pair(
-        *names, value, value - error, value + error, float(chance.mean()), p_value,
-        (counts.shape[0], counts.shape[1]), p_holm=min(1.0, pairs * p_value),
-        seen_from=float(np.quantile(chance, 1 - ALARMS / pairs)), guess=float(_guess(counts)),
-        blind=float(blind.mean()),
+        *names, value, low, high, float(chance.mean()), p_value, (int(u.max()) + 1, int(v.max()) + 1),
+        p_holm=min(1.0, pairs * p_value), seen_from=seen_from, guess=guess, blind=float(blind.mean()),
     )  # fmt: skip
 
 
@@ -219,12 +192,12 @@ def measure_inside(u: Indices, v: Indices, dataset: Indices, rng: np.random.Gene
     """Measures the dependence of two factors (N,) within each of several datasets."""
     value, chance, episodes = 0.0, np.zeros(RESAMPLES), 0
     for number in range(int(dataset.max()) + 1):
-        counts = _counts(u[dataset == number], v[dataset == number]) if (dataset == number).any() else np.zeros((1, 1))
-        counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
-        if min(counts.shape) > 1:
-            n = int(counts.sum())
-            value += n * float(estimated_mutual_information(counts))
-            chance += n * _shuffled(counts, rng, RESAMPLES)[0]
+        of_it = dataset == number
+        n = int(of_it.sum())
+        of_u, of_v = (np.unique(codes[of_it], return_inverse=True)[1] for codes in (u, v))
+        if n and min(int(of_u.max()), int(of_v.max())) > 0:
+            value += n * told(of_u, of_v)[0]
+            chance += n * shuffled(of_u, of_v, rng, RESAMPLES)[0]
             episodes += n
     if not episodes:
         return Within(math.nan, math.nan, math.nan)
@@ -235,7 +208,7 @@ def measure_inside(u: Indices, v: Indices, dataset: Indices, rng: np.random.Gene
 
 def overlap(codes: Indices, dataset: Indices) -> float:
     """Returns what share of two datasets' episodes have a factor (N,) in common, mean over pairs of datasets."""
-    shares = _counts(dataset, codes).astype(np.float64)
+    shares = counted(dataset, codes).astype(np.float64)
     shares /= shares.sum(axis=1, keepdims=True)
     both = [np.minimum(a, b).sum() for i, a in enumerate(shares) for b in shares[i + 1 :]]
     return float(np.mean(both))
@@ -253,7 +226,8 @@ def measure_dependence(
             a policy may take for a rule.
         seed: of shuffles and bootstrap.
         resamples: shuffles of each pair; None takes 500, or 40 for each pair, without which no p value could be small
-            enough among so many.
+            enough among so many; a pair of more than 1,000 cells stops at 500 where these say that it is no more than
+            chance.
 
     Raises:
         ConfigError: there is no dataset.

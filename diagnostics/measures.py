@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toyshift.core.errors import ConfigError
 from toyshift.core.lazy import imported
 from toyshift.core.workers import Pool, core_count, worker_pool
 from toyshift.policies.remote.options import RemoteOptions
@@ -89,12 +88,8 @@ class Asked:
         """The look that changes begin from: the commonest of the data (`trained_on`), where they tell it; {} is the
         ordinary one.
         """
-        from toyshift.diagnostics.measuring.implied import read_episodes, usual_look
-
-        try:
-            return usual_look(read_episodes(self.trained_on)[0]) if self.trained_on else {}
-        except ConfigError:  # they do not tell; cards say so
-            return {}
+        found: dict[str, Any] = _function("measuring.implied:usual_look_of")(self.trained_on) if self.trained_on else {}
+        return found
 
     def playing(self) -> contextlib.AbstractContextManager[Pool]:
         """Returns the processes that look and play: those that are shared, or own ones."""

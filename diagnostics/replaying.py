@@ -14,11 +14,11 @@ from toyshift.diagnostics.evaluation import EvaluateConfig, opened_session, play
 from toyshift.diagnostics.late import Latency
 from toyshift.diagnostics.reproduction import COLUMNS
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.swapped_cells import CueCell, StripCell, SwapCell, ToldCell
+from toyshift.diagnostics.swapped_cells import BesideCell, CueCell, StripCell, SwapCell, ToldCell
 from toyshift.diagnostics.video import SHOW, ScreenFilm
 from toyshift.policies.remote.options import RemoteOptions
 
-CELLS = (SwapCell, StripCell, ToldCell)
+CELLS = (SwapCell, StripCell, ToldCell, BesideCell)
 
 
 @dataclasses.dataclass(frozen=True)

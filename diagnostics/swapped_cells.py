@@ -206,6 +206,30 @@ class EpisodeCell(CueCell):
         """Asks nothing of what a policy sees."""
 
 
+@dataclasses.dataclass(frozen=True)
+class BesideCell(CueCell):
+    """A cell that changes nothing, of scenes with several objects: does the hand go to the target, or to one beside it?
+
+    What counts as the cue's place is where any other object lies; without one, episodes are undefined.
+
+    Attributes:
+        reach: see `dsl.first_approach` [m].
+    """
+
+    reach: float = REACH
+
+    @property
+    def within(self) -> float:
+        return self.reach
+
+    def begin(self, world: World, seed: int, episode: int, purpose: str) -> None:
+        """Leaves the episode as it is."""
+
+    def implied_boxes(self, env: GraspEnv) -> Array:
+        there = [p + r @ np.asarray(obj.com) for obj, p, r in env.others()]
+        return np.array([[place, place] for place in there]).reshape(-1, 2, 3)
+
+
 def half_of(object_id: str, ids: Sequence[str]) -> int:
     """Returns in which half of a set an object is, 0 or 1; the first has one less of an odd number."""
     return int(list(ids).index(object_id) >= len(ids) // 2)

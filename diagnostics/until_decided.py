@@ -39,6 +39,7 @@ from toyshift.diagnostics.rows import Row
 from toyshift.diagnostics.seen import not_unseen, seen_objects
 from toyshift.diagnostics.sequential import NEW, THESE, PairedTest, least_gap
 
+GAPS = (0.05, 0.10)  # true gaps for which a fixed design is told, beside the margin
 MAY_DIFFER = ("policy", "name", "trials", "remote", "env")  # between the two sides
 
 
@@ -79,29 +80,30 @@ class Decision:
         """How many each policy played."""
         return self.tests[THESE].rounds * self.objects
 
-    def fixed_design(self) -> int | None:
-        """Returns the pairs of episodes of McNemar's test, looked at once, for a gap as large as the margin.
+    def fixed_designs(self) -> dict[float, int]:
+        """Returns true gap -> pairs of episodes with which McNemar's test, looked at once, finds it (80 % power).
 
-        How often policies differ is taken from what was seen. None where no margin was asked for, which is the only gap
-        that was planned (one that was seen would say nothing beyond the evidence), or policies differ less often.
+        The gaps are those of GAPS and the margin, if any; the one that was seen would say nothing beyond the evidence.
+        How often the policies differ is taken from what was seen: gaps that are larger are left out, and so are those
+        that take more episodes than anybody plays.
         """
-        differ = self.tests[THESE].discordance
-        if not 0.0 < self.margin <= differ:
-            return None
-        try:
-            return pairs_needed(self.margin, differ)
-        except ConfigError:  # more than anybody plays
-            return None
+        differ, found = self.tests[THESE].discordance, {}
+        for gap in sorted({*GAPS, self.margin} - {0.0}):
+            if gap <= differ:
+                with contextlib.suppress(ConfigError):  # more than anybody plays
+                    found[gap] = pairs_needed(gap, differ)
+        return found
 
     def to_json(self) -> dict[str, Any]:
-        least = least_gap(self.objects)
+        least, fixed = least_gap(self.objects), self.fixed_designs()
         return {
             "first": self.first, "second": self.second, "verdict": self.verdict or "not decided", "about": self.about,
             "margin": self.margin, "rounds": self.tests[THESE].rounds, "most_rounds": self.most,
             "objects": self.objects, "episodes": self.episodes, "gap": self.tests[THESE].gap,
             "discordance": self.tests[THESE].discordance,
             "tests": [test.to_json(self.margin) for test in self.tests.values()],
-            "fixed_design_episodes": self.fixed_design(),
+            "fixed_design_episodes": fixed.get(self.margin),  # for a gap as large as the margin
+            "fixed_designs": [{"gap": gap, "episodes": pairs} for gap, pairs in fixed.items()],
             "least_gap_for_new_objects": least if math.isfinite(least) else None, "notes": list(self.notes),
         }  # fmt: skip
 
@@ -120,9 +122,10 @@ class Decision:
         lines.append(f"{'decided' if self.verdict else 'not decided, trials spent'} after {played}: {counts}")
         if not self.verdict:
             lines.append("the same command with more --trials goes on from here")
-        if fixed := self.fixed_design():
-            told = f"a true gap of {100 * self.margin:g} points (80 % power, policies that differ as often)"
-            lines.append(f"a fixed design, looked at once, needs {fixed} episodes each to find {told}")
+        if fixed := self.fixed_designs():
+            told = ", ".join(f"{pairs} for {100 * gap:g} points" for gap, pairs in fixed.items())
+            of = "true gaps at 80 % power, policies that differ as often"
+            lines.append(f"a fixed design, looked at once, needs episodes each: {told} ({of})")
         least = least_gap(self.objects)
         if not self.tests[NEW].verdict(self.margin) and abs(test.gap) < least:
             seen = f"a gap seen below {100 * least:.1f} points" if math.isfinite(least) else "no gap"

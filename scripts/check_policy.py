@@ -34,7 +34,7 @@ class Config(Asking, episodes=(3, 1000), looks=(1, 100)):
     episodes: int = 24
     """Episodes of the expert."""
     looks: int = 6
-    """States along each in which the policy is asked."""
+    """States along each in which the policy is asked, 21 times each with two cameras: by default 3,024 answers."""
     out: Path | None = None
     """Folder in which interface.json is kept; none writes no file."""
 

@@ -83,7 +83,8 @@ class Config(
     """Folder of the rows; an interrupted evaluation goes on where it was."""
     interface: Literal["auto", "check", "skip"] = "auto"
     """Whether policies are first asked if they are wired as they were trained, as `toyshift check-policy` does: auto
-    those from elsewhere (ws://, vla-eval:, lerobot:), check all, skip none."""
+    those from elsewhere (ws://, vla-eval:, lerobot:), check all, skip none. With two cameras a server gives 3,024
+    answers for that before the first episode; `toyshift bench` asks none (docs/remote_policies.md)."""
     purpose: Purpose = "test"
     """Which starts: test, validation (to choose by: no choice is then made on what is reported) or collection (those of
     demonstrations with this seed)."""
@@ -296,16 +297,17 @@ def _check_interfaces(cfg: Config, prints: Mapping[str, str]) -> list[dict[str, 
     from toyshift.diagnostics.actors import EnvSpec
     from toyshift.diagnostics.evaluation import EvaluateConfig
     from toyshift.diagnostics.interface.asking import check_policy_interface
+    from toyshift.diagnostics.interface.gate import EDITION
 
     found = []
     for policy, own in prints.items():
         if policy in REFERENCES or cfg.interface == "skip" or (cfg.interface == "auto" and not is_remote(policy)):
             continue
-        kept = cfg.out / "interface" / f"{json_hash([policy, own, cfg.env_kwargs])[:12]}.json"
+        objects, stated = cfg.training_set or cfg.sets[0], cfg.remote.meaning() if is_remote(policy) else {}
+        key = [policy, own, cfg.env_kwargs, objects, stated, EDITION]
+        kept = cfg.out / "interface" / f"{json_hash(key)[:12]}.json"
         if not kept.is_file():
-            asked = EvaluateConfig(
-                policy, cfg.training_set or cfg.sets[0], seed=cfg.seed, env=EnvSpec(cfg.env_kwargs), remote=cfg.remote
-            )
+            asked = EvaluateConfig(policy, objects, seed=cfg.seed, env=EnvSpec(cfg.env_kwargs), remote=cfg.remote)
             write_json(kept, check_policy_interface(asked).to_json())
         report = read_json(kept)
         if not report["sound"]:

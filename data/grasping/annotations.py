@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import atomic_path, json_hash, read_json, write_json
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import episode_rng
+from toyshift.core.workers import Job, Pool, play
 from toyshift.data.grasping.choose import given
 from toyshift.data.grasping.expert import ExpertConfig, GraspExpert, lifts_at_once, present_situation
 from toyshift.data.grasping.situation import Grasp
@@ -68,8 +71,12 @@ class AnnotateConfig:
         return json_hash(own | {"planner": dataclasses.asdict(ExpertConfig())})
 
 
-def annotate(config: AnnotateConfig) -> dict[str, Any]:
+def annotate(config: AnnotateConfig, pool: Pool | None = None) -> dict[str, Any]:
     """Writes `ID.npz` and `ID.json` for every object of a set; run again after a kill, it goes on.
+
+    Args:
+        config: what is annotated.
+        pool: processes that share the objects; this one does them all without.
 
     Returns:
         objects, grasps, none (ids without a grasp), lifted (share, None where nothing was simulated).
@@ -78,26 +85,42 @@ def annotate(config: AnnotateConfig) -> dict[str, Any]:
         ConfigError: the folder holds annotations made with other settings.
     """
     out = Path(config.out)
-    facts = []
-    opened = contextlib.closing(GraspEnv(objects=config.objects, robot=config.robot, cameras=()))
-    with opened as env, Progress("grasps", len(env.objects), "object") as bar:
+    with _opened(config) as env, Progress("grasps", len(env.objects), "object") as bar:
         out.mkdir(parents=True, exist_ok=True)  # not before the environment has been found to exist
-        for name in env.objects.ids:
-            path = out / (re.sub(r"[^A-Za-z0-9._-]", "_", name) + ".json")
-            fact = read_json(path) if path.exists() else _annotate(env, name, path, config)
-            if fact.get("key") != config.key:
-                raise ConfigError(f"{path} was made with other settings; give another --out, or remove it")
-            facts.append(fact)
-            bar.update(1, grasps=sum(f["grasps"] for f in facts))
-    tried, lifted = sum(f["simulated"] for f in facts), sum(f["lifted"] for f in facts)
-    none = [f["id"] for f in facts if not f["grasps"]]
+        ids = env.objects.ids
+        facts = {name: read_json(path) for name in ids if (path := _path(config, name)).exists()}
+        if other := next((name for name, fact in facts.items() if fact.get("key") != config.key), None):
+            told = f"{_path(config, other)} was made with other settings"
+            raise ConfigError(f"{told}; give another --out, or remove it")
+        bar.update(len(facts), grasps=sum(f["grasps"] for f in facts.values()))
+        missing = [name for name in ids if name not in facts]
+        made: Iterable[dict[str, Any]] = (_annotate(config, env, name) for name in missing)
+        if pool is not None:
+            work = functools.partial(_annotate, config)
+            job = Job(config.key, functools.partial(_opened, config), work, f"annotating {config.objects}")
+            made = play(missing, job, pool=pool)
+        for fact in made:
+            facts[fact["id"]] = fact
+            bar.update(1, grasps=sum(f["grasps"] for f in facts.values()))
+    tried, lifted = sum(f["simulated"] for f in facts.values()), sum(f["lifted"] for f in facts.values())
     return {
-        "objects": len(facts), "grasps": sum(f["grasps"] for f in facts), "none": none,
-        "lifted": lifted / tried if tried else None, "out": out,
+        "objects": len(facts), "grasps": sum(f["grasps"] for f in facts.values()),
+        "none": [name for name in ids if not facts[name]["grasps"]], "lifted": lifted / tried if tried else None,
+        "out": out,
     }  # fmt: skip
 
 
-def _annotate(env: GraspEnv, name: str, path: Path, config: AnnotateConfig) -> dict[str, Any]:
+def _opened(config: AnnotateConfig) -> contextlib.AbstractContextManager[GraspEnv]:
+    return contextlib.closing(GraspEnv(objects=config.objects, robot=config.robot, cameras=()))
+
+
+def _path(config: AnnotateConfig, name: str) -> Path:
+    """Returns where an object's description lies; its grasps lie beside it."""
+    return Path(config.out) / (re.sub(r"[^A-Za-z0-9._-]", "_", name) + ".json")
+
+
+def _annotate(config: AnnotateConfig, env: GraspEnv, name: str) -> dict[str, Any]:
+    path = _path(config, name)
     rows: dict[str, list[Any]] = {field: [] for field in FIELDS}
     for drop in range(config.drops):
         env.reset(seed=config.seed, options={"episode": drop, "object": name})

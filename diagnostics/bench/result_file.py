@@ -16,6 +16,7 @@ from typing import Any
 from toyshift.core.errors import FileError
 from toyshift.core.files import content_hash
 from toyshift.diagnostics.bench.versions import BenchVersion, version
+from toyshift.diagnostics.evaluation import PROTOCOL
 from toyshift.diagnostics.rows import Row, read_rows, read_rows_manifest, write_rows
 
 KEY = "benchmark"  # of the manifest: the facts below
@@ -97,8 +98,8 @@ def read_result(path: Path) -> BenchResult:
     """Reads and checks a file.
 
     Raises:
-        FileError: it is no result of a benchmark, was changed since it was written, or holds other episodes than its
-            version.
+        FileError: it is no result of a benchmark, was changed since it was written, is of another protocol than this
+            installation's, or holds other episodes than its version.
         UnknownNameError: a version that this installation does not know.
     """
     said = dict(read_rows_manifest(path).get(KEY) or {})
@@ -110,6 +111,9 @@ def read_result(path: Path) -> BenchResult:
     rows = read_rows(path)
     if digest_of(facts, rows) != digest:
         raise FileError(f"{path} was changed since it was written: its rows and facts do not have its hash, {digest}")
+    if facts.protocol != PROTOCOL:
+        told = f"{path} holds rows of protocol {facts.protocol}, and this version of ToyShift plays protocol {PROTOCOL}"
+        raise FileError(f"{told}: their starts are others; play it again, or install the version that made it")
     own = version(facts.name)
     if facts.digest != own.digest:
         raise FileError(f"{path} is of another {facts.name} than this installation's; install the version that made it")

@@ -69,7 +69,7 @@ def agreement(here: Mapping[str, float], there: Mapping[str, float], seed: int =
     """Compares the rates of the names that both have.
 
     The interval resamples names (conditions or policies): what it would be with others of their kind. It does not know
-    how many episodes stand behind a rate, and percentiles of few names are narrow.
+    how many episodes stand behind a rate, and is narrow, MMRV's by far (docs/statistics.md).
 
     Args:
         here: name -> the simulator's rate.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -13,10 +13,10 @@ from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.progress import Progress
 from toyshift.core.seeds import object_of_episode
 from toyshift.core.world import World
-from toyshift.diagnostics.actors import BUILTIN, FolderActor, OracleActor, with_instruction
+from toyshift.diagnostics.actors import BUILTIN, FolderActor, OracleActor, RemoteActor, with_instruction
 from toyshift.diagnostics.evaluation import EvaluateConfig, act_out, begin_episode, opened_session, served
-from toyshift.diagnostics.interface.gate import ExpertFrames, GateReport, check_interface, interface_of
-from toyshift.diagnostics.interface.miswirings import Observation
+from toyshift.diagnostics.interface.gate import ExpertFrames, GateReport, check_interface, interface_of, readings
+from toyshift.diagnostics.interface.miswirings import Observation, Predict
 
 STEPS = 8  # actions of the expert that are compared, of each chunk
 TRIES = 3  # episodes that are begun for each that is asked for: the expert does not always succeed
@@ -92,6 +92,24 @@ def _episode(
     return [], np.empty((0, 0))
 
 
+def counted(actor: FolderActor, bar: Progress) -> Predict:
+    """Returns what an actor's policy answers, one chunk a state; the bar counts the states as they are answered."""
+
+    def one_by_one(seen: Sequence[Observation]) -> Iterator[Observation]:
+        for observation in seen:
+            yield observation
+            bar.update()
+
+    def answer(seen: Sequence[Observation]) -> Array:
+        if isinstance(actor, RemoteActor):  # which takes them one at a time: a slow server is seen to answer
+            return np.asarray(actor.policy.act_apart(one_by_one(seen)))
+        chunks = np.asarray(actor.policy.act_apart(seen))
+        bar.update(len(seen))
+        return chunks
+
+    return answer
+
+
 def check_policy_interface(config: EvaluateConfig, episodes: int = 24, looks: int = 6) -> GateReport:
     """Says whether a policy looks wired as it was trained.
 
@@ -116,4 +134,6 @@ def check_policy_interface(config: EvaluateConfig, episodes: int = 24, looks: in
         frames = expert_frames(world, ids, episodes, looks, config.seed)
         interface = interface_of(frames, world.action_contract, world.observation_contract)
         name = config.name or acting.name
-        return check_interface(lambda seen: np.asarray(acting.policy.act_apart(seen)), frames, interface, name)
+        total = len(frames.observations) * readings(interface)
+        with Progress("answers of the policy", total=total, unit="state") as bar:
+            return check_interface(counted(acting, bar), frames, interface, name)

@@ -20,6 +20,7 @@ from toyshift.core.arrays import Array
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics.interface.miswirings import Interface, Observation, Predict, miswirings
 
+EDITION = 2  # raised with what is asked or concluded: a kept answer of another is asked for again
 NAMED = 0.001  # chance that a mistake is named which changes nothing; most others move a sound policy away
 RULED_OUT = 0.01  # chance that one is ruled out which changes nothing
 LEAST = 0.005  # by which actions must come nearer [standard deviations of the expert's]
@@ -140,6 +141,11 @@ def farther(other: Predict, predict: Predict, frames: ExpertFrames, interface: I
     """Returns by how much another policy is farther from the expert than this one, and the chance of so much."""
     one, two = (_distances(np.asarray(ask(frames.observations)), frames, interface) for ask in (predict, other))
     return float((two - one).mean()), _chance(two - one)
+
+
+def readings(interface: Interface) -> int:
+    """Returns how often `check_interface` asks a policy in each state: as it is, and with what it sees taken back."""
+    return 1 + sum(mistake.seen_back is not None for mistake in miswirings(interface))
 
 
 def check_interface(predict: Predict, frames: ExpertFrames, interface: Interface, policy: str = "") -> GateReport:

@@ -23,7 +23,6 @@ See = Callable[[Observation], Observation]
 Do = Callable[[Array], Array]
 
 IMAGES, MASKS, STATE = "pixels", "masks", "agent_pos"
-HAND_WIDTH = 0.08  # of a gripper that tells its opening in metres [m]
 DEGREES = 180.0 / np.pi
 SPREAD = 1e-6  # below it an entry does not vary, and is not standardised
 
@@ -151,7 +150,6 @@ def _images_by(change: Callable[[Any], Any], cameras: Sequence[str] | Mapping[st
 
 AXES = [[f"{part}.{axis}" for axis in "xyz"] for part in ("eef", "lag")]
 ROTATION = [f"eef.r{row}{column}" for column in "12" for row in "123"]  # the first two columns
-WXYZ = [f"eef.q{part}" for part in "wxyz"]
 
 
 def _of_state(interface: Interface) -> list[Miswiring]:
@@ -177,14 +175,20 @@ def _of_state(interface: Interface) -> list[Miswiring]:
     if len(rotation := interface.entries(*ROTATION)) == len(ROTATION):
         turn = _state_by(lambda s: _transposed(s, rotation))
         made.append(_own_inverse("rotation", "the hand's rotation matrix were read by rows, not columns", seen=turn))
-    if len(quaternion := interface.entries(*WXYZ)) == len(WXYZ):
-        first, last = _state_by(lambda s: _rolled(s, quaternion, -1)), _state_by(lambda s: _rolled(s, quaternion, 1))
-        made.append(Miswiring("quaternion", "the quaternion came as x, y, z, w", seen=first, seen_back=last))
-    if opening := interface.entries("gripper.opening", "command.gripper"):
-        most = np.array([HAND_WIDTH if names[i] == "gripper.opening" else 1.0 for i in opening])
-        flip = _state_by(lambda s: _with(s, opening, most - s[opening]))
-        made.append(_own_inverse("opening", "the gripper's opening in the state were inverted", seen=flip))
+    measured, commanded = interface.entries("gripper.opening"), interface.entries("command.gripper")
+    if measured:
+        made.append(_inverted("opening-measured", "the gripper's measured opening were inverted", measured))
+    if commanded:
+        made.append(_inverted("opening-commanded", "the gripper's commanded opening were inverted", commanded))
+    if measured and commanded:
+        words = "the gripper's openings, measured and commanded, were inverted"
+        made.append(_inverted("openings", words, measured + commanded))
     return made
+
+
+def _inverted(name: str, words: str, entries: list[int]) -> Miswiring:
+    """Returns that shares of 0..1 are told as 1..0."""
+    return _own_inverse(name, words, seen=_state_by(lambda s: _with(s, entries, 1 - s[entries])))
 
 
 def _state_by(change: Callable[[Array], Array]) -> See:
@@ -205,10 +209,6 @@ def _scaled(name: str, words: str, entries: list[int], factor: float) -> Miswiri
 def _with(vector: Array, entries: list[int], values: Array) -> Array:
     vector[entries] = values
     return vector
-
-
-def _rolled(state: Array, entries: list[int], by: int) -> Array:
-    return _with(state, entries, np.roll(state[entries], by))
 
 
 def _transposed(state: Array, entries: list[int]) -> Array:

@@ -165,6 +165,18 @@ def implied_of(
     return found, nothing
 
 
+def usual_look_of(folders: Sequence[Path]) -> dict[str, Any]:
+    """Returns `usual_look` of datasets; {} where an episode does not tell where its target lay, and so what it showed.
+
+    Raises:
+        FileError: no dataset there.
+    """
+    try:
+        return usual_look(read_episodes(folders)[0])
+    except ConfigError:
+        return {}
+
+
 def usual_look(factors: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     """Returns the look of an episode with the commonest values (of a continuum, bins), {} where it is the ordinary one.
 

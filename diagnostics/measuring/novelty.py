@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from toyshift.core.arrays import Array, Indices
 from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.measuring.finding import Finding, listed, too_few, undefined
-from toyshift.diagnostics.statistics import Estimate, holm
+from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_tail, holm
 from toyshift.diagnostics.tables import interval
 
 NAME = "novelty"
@@ -33,8 +33,9 @@ Learn = Callable[[Indices], Array]  # scenes picked so far -> (N,) change of the
 
 
 def novelty(
-    change: Array, learn: Learn, values: Mapping[str, Sequence[str]], objects: Sequence[str], *, rounds: int = ROUNDS,
-    deals: int = DEALS, seed: int = 0, subject: str = "", scenes: str = "scenes",
+    change: Array, learn: Learn, values: Mapping[str, Sequence[str]], objects: Sequence[str], *,
+    episodes: Sequence[int] | None = None, rounds: int = ROUNDS, deals: int = DEALS, seed: int = 0, subject: str = "",
+    scenes: str = "scenes",
 ) -> Finding:
     """Returns what the scenes share in which a tuning changed most.
 
@@ -43,8 +44,10 @@ def novelty(
         learn: what is left of it when the base has learnt some scenes.
         values: factor -> its value in each scene, in words.
         objects: (N,) the target of each scene.
+        episodes: (N,) number of the episode that each scene is of; None takes each for an episode of its own.
         rounds: times that scenes are picked.
-        deals: times that a factor's values are dealt out anew.
+        deals: times that a factor's values are dealt out anew: to objects or episodes where all scenes of one have the
+            same, else to scenes.
         seed: of deals and resampling.
         subject: whose tuning it is.
         scenes: what N things are called.
@@ -65,8 +68,9 @@ def novelty(
     rank = np.argsort(np.argsort(change, kind="stable"), kind="stable") + 1.0
     rank = np.array([rank[change == x].mean() for x in change])  # ties share their ranks
     number = np.unique(np.asarray(objects), return_inverse=True)[1]
+    episode = np.arange(count) if episodes is None else np.unique(np.asarray(episodes), return_inverse=True)[1]
     told = {name: one for name, own in values.items() if len(set(own)) > 1
-            for one in [_Factor.of(name, own, number)]}  # fmt: skip
+            for one in [_Factor.of(name, own, (number, episode))]}  # fmt: skip
     if not told:
         return undefined(NAME, UNIT, "no factor varies", n=count, subject=subject)
     dealt = {name: one.dealt(picked, rank, deals, seed) for name, one in told.items()}
@@ -77,7 +81,7 @@ def novelty(
     named, first = [name for name in order if corrected[name] <= 0.05], order[0]
     best, _, auc = own[first]
     inside = told[first].member[:, best] > 0
-    low, high = _interval(change, inside, number, seed)
+    low, high = auc_interval(change, inside, number, seed)
     lines: list[dict[str, Any]] = [
         {"factor": name, "value": told[name].levels[own[name][0]],
          "of picked": float(told[name].member[picked, own[name][0]].mean()),
@@ -107,21 +111,21 @@ class _Factor:
         name: of the factor.
         levels: its values.
         member: (N, L) one-hot.
-        owner: (N,) number of the scene's object.
-        of_object: whether all scenes of an object have one value: it is dealt out to objects then.
+        owner: (N,) number of the largest thing whose scenes all have one value: object, episode, or the scene itself.
     """
 
     name: str
     levels: tuple[str, ...]
     member: Array
     owner: Indices
-    of_object: bool
 
     @classmethod
-    def of(cls, name: str, values: Sequence[str], owner: Indices) -> _Factor:
+    def of(cls, name: str, values: Sequence[str], owners: Sequence[Indices]) -> _Factor:
+        """Returns the factor; of owners (N,), the largest things first, it has the first that it is constant in."""
         levels, number = np.unique(np.asarray(values), return_inverse=True)
-        same = all(len(set(number[owner == o].tolist())) == 1 for o in np.unique(owner))
-        return cls(name, tuple(levels.tolist()), np.eye(len(levels))[number], owner, same)
+        every = (*owners, np.arange(len(number)))
+        owner = next(own for own in every if len(set(zip(own, number, strict=True))) == len(set(own)))
+        return cls(name, tuple(levels.tolist()), np.eye(len(levels))[number], owner)
 
     def best(self, member: Array, picked: Array, rank: Array) -> tuple[int, float, float]:
         """Returns the value that the picked scenes have most beyond its share, by how many deviations, and its AUC."""
@@ -137,21 +141,21 @@ class _Factor:
         return best, float(z[best]), float(auc)
 
     def dealt(self, picked: Array, rank: Array, deals: int, seed: int) -> list[tuple[float, float]]:
-        """Returns deviations and AUC where values are dealt out anew, to scenes or whole objects."""
+        """Returns deviations and AUC where values are dealt out anew to the owners."""
         rng = episode_rng(seed, 0, f"novelty {self.name}")
-        out = []
-        for _ in range(deals):
-            if self.of_object:
-                first = np.unique(self.owner, return_index=True)[1]
-                member = self.member[first][rng.permutation(len(first))][self.owner]
-            else:
-                member = self.member[rng.permutation(len(self.member))]
-            out.append(self.best(member, picked, rank)[1:])
-        return out
+        own = self.member[np.unique(self.owner, return_index=True)[1]]  # (owners, L)
+        return [self.best(own[rng.permutation(len(own))][self.owner], picked, rank)[1:] for _ in range(deals)]
 
 
-def _interval(change: Array, inside: NDArray[np.bool_], owner: Indices, seed: int) -> tuple[float, float]:
-    """Returns the bootstrap interval of an AUC, over objects."""
+def auc_interval(change: Array, inside: NDArray[np.bool_], owner: Indices, seed: int) -> tuple[float, float]:
+    """Returns the bootstrap interval of an AUC, over objects: percentiles, further out where these are few.
+
+    Args:
+        change: (N,) that scenes are ranked by.
+        inside: (N,) those that should rank above the others.
+        owner: (N,) number of the object.
+        seed: of the resampling.
+    """
     count = int(owner.max()) + 1
     first, second = np.eye(count)[owner[inside]], np.eye(count)[owner[~inside]]  # (n, O), (m, O)
     more = np.sign(change[inside][:, None] - change[~inside][None])
@@ -161,5 +165,6 @@ def _interval(change: Array, inside: NDArray[np.bool_], owner: Indices, seed: in
     right = ((drawn @ wins) * drawn).sum(axis=1)
     if not (pairs > 0).any():
         return math.nan, math.nan
-    low, high = np.quantile(right[pairs > 0] / pairs[pairs > 0], (0.025, 0.975))
+    tail = bootstrap_tail(count, CONFIDENCE)
+    low, high = np.quantile(right[pairs > 0] / pairs[pairs > 0], (tail, 1 - tail))
     return float(low), float(high)

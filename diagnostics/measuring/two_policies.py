@@ -91,11 +91,12 @@ class Student:
         return self.change()
 
 
-def scenes_of(asked: Asked, policies: Sequence[Policy]) -> tuple[list[Any], dict[str, list[str]], list[str]]:
+def scenes_of(asked: Asked, policies: Sequence[Policy]) -> tuple[list[Any], dict[str, list[str]], list[str], list[int]]:
     """Renders states along the expert's episodes, each under a look of its own, for two networks.
 
     Returns:
-        what each network is shown, factor -> value in each scene, and the target of each.
+        what each network is shown, factor -> value in each scene, the target of each, and its episode. The place of the
+        target is the one at the episode's first state.
     """
     from toyshift.data.collecting.factors import FACTORS as SPANS
     from toyshift.data.grasping.choose import make_expert
@@ -107,6 +108,8 @@ def scenes_of(asked: Asked, policies: Sequence[Policy]) -> tuple[list[Any], dict
     seen: list[list[Any]] = [[] for _ in policies]
     drawn: list[dict[str, Any]] = []
     targets: list[str] = []
+    episodes: list[int] = []
+    x = y = 0.0
     try:
         place: Any = world
         expert = OracleActor(make_expert(cast("Any", world)))
@@ -121,9 +124,11 @@ def scenes_of(asked: Asked, policies: Sequence[Policy]) -> tuple[list[Any], dict
                 observation = with_instruction(world.observe(), world)
                 for views, one in zip(seen, acting, strict=True):
                     views.append(observed(one, observation))
-                x, y = place.object_position()[:2]
-                drawn.append({**look, "x of the target": float(x), "y of the target": float(y)})
+                if at == 0:
+                    x, y = map(float, place.object_position()[:2])
+                drawn.append({**look, "x of the target": x, "y of the target": y})
                 targets.append(object_id)
+                episodes.append(scene)
     finally:
         world.close()
     names = {object_id: objects.by_id(object_id).name for object_id in set(targets)}
@@ -132,12 +137,13 @@ def scenes_of(asked: Asked, policies: Sequence[Policy]) -> tuple[list[Any], dict
         if isinstance(drawn[0][name], float) else [str(one[name]) for one in drawn]
         for name in drawn[0]
     } | {"object": [names[target] for target in targets]}  # fmt: skip
-    return [shown_of(views, one.cameras) for views, one in zip(seen, acting, strict=True)], values, targets
+    shown = [shown_of(views, one.cameras) for views, one in zip(seen, acting, strict=True)]
+    return shown, values, targets, episodes
 
 
 def of_scenes(asked: Asked, base: Policy, tuned: Policy, subject: str) -> Finding:
     """Returns the finding of drawn scenes."""
-    shown, values, targets = scenes_of(asked, (base, tuned))
+    shown, values, targets, episodes = scenes_of(asked, (base, tuned))
     std = tuned.normalise_action.std
     inner = [encoded(policy, one) for policy, one in zip((base, tuned), shown, strict=True)]
     # copies: what was made without gradients cannot be learnt from
@@ -150,7 +156,7 @@ def of_scenes(asked: Asked, base: Policy, tuned: Policy, subject: str) -> Findin
     if change.max() < STILL:
         why = f"both policies act alike: no action differs by more than {change.max():.3g} standard deviations"
         return undefined(NAME, UNIT, why, n=len(change), subject=subject)
-    return novelty(change, student.learn, values, targets, seed=asked.seed, subject=subject)
+    return novelty(change, student.learn, values, targets, episodes=episodes, seed=asked.seed, subject=subject)
 
 
 def of_episodes(shown: Demonstrations, base: Policy, tuned: Policy, seed: int, subject: str) -> Finding:

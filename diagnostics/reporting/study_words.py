@@ -56,7 +56,7 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
     ),
     "detpool-vs-shortcut": (
         "Detection pooling against shortcuts",
-        "Does pooling over the target alone remove the reliance on viewpoint, background, table and neighbours?",
+        "Does pooling over the target alone remove reliance on viewpoint, background, table? What do neighbours cost?",
         "Each line is one cue and pooling; lower reliance is better.",
     ),
     "toys-scaling": (
@@ -87,7 +87,7 @@ STUDY_WORDS: dict[str, tuple[str, str, str]] = {
     "cue-priority": (
         "Which cue wins",
         "When colour, size, kind or side of the target told the same in training, which does a policy follow?",
-        "Each line is a pair of cues that disagree in the test; the share is of episodes in which anything was picked.",
+        "Each line is a pair of cues that disagree in the test; the share is of scenes in which a toy was approached.",
     ),
     "data-factors": (
         "Of the same number of demonstrations",

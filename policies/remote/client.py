@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -188,9 +188,9 @@ class RemotePolicy:
         self._warned |= outside
         return chunk
 
-    def act_apart(self, observations: Sequence[Mapping[str, Any]]) -> Float32:
+    def act_apart(self, observations: Iterable[Mapping[str, Any]]) -> Float32:
         """Returns what `act` answers to each observation if an episode begins with it: chunks (B, K, A), of the
-        shortest one's length.
+        shortest one's length. The next one is taken when the last has been answered.
         """
         chunks = []
         for observation in observations:

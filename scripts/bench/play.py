@@ -25,7 +25,8 @@ class Config(Clustered, Asking):
     """Options of `toyshift bench`."""
 
     policy: str
-    """Folder of a policy or bundle, oracle, random, ws://HOST:PORT (a server) or lerobot:DIR."""
+    """Folder of a policy or bundle, oracle, random, ws://HOST:PORT (a server) or lerobot:DIR. Whether it is wired right
+    is not asked here: `toyshift check-policy` does."""
     benchmark: str = "ToyShift-1"
     """Which version is played; what is in a version never changes."""
     name: str = ""

@@ -1,8 +1,9 @@
 """Which cue of a target wins where two disagree: its colour, size, kind or side?
 
 Two toys lie on the table, and demonstrations always grasp the same one: the red large one, say, never the blue small
-one. Both cues are perfect. In the test the toys are red and small, blue and large: which one is picked tells which cue
-the policy took. Bradley and Terry's model ranks the cues from all pairs of them.
+one. Both cues are perfect. In the test the toys are red and small, blue and large: which one the hand goes to first
+tells which cue the policy took, whether or not it can lift it. Bradley and Terry's model ranks the cues from all pairs
+of them. The first pair is a pilot: where its policies seldom go to either toy although the cues agree, the study stops.
 
 toyshift study cue-priority --dry-run                      what would be run, and how long it takes
 toyshift study cue-priority --only "colour-size-*"         one pair of cues
@@ -28,7 +29,9 @@ from toyshift.scripts.studies.budgets import Practice, PracticeConfig
 from toyshift.scripts.studies.cells import TEST_SEED, made_once, write_page
 from toyshift.scripts.studies.figures import markdown_table, percents
 from toyshift.scripts.studies.learners import LearnerStudy, Lesson, Taught, is_complete
+from toyshift.scripts.studies.planted import REACH
 from toyshift.scripts.studies.remade import remake
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +48,9 @@ USUAL_COLOUR, USUAL_EDGE, USUAL_KIND = "green", 0.042, "cuboid"  # of what is no
 # Pick has no two objects of one name. A shade without a name differs from the named one by less than 1 in 255.
 UNNAMED = {"green": "#21a633"}
 CONFLICT, AGREE = "cues disagree", "cues agree"
-NOBODY, BOTH = "neither", "both"  # cues that a picked toy may have
+NOBODY, BOTH = "neither", "both"  # cues that a toy may have
+APPROACHED, LIFTED = "approached", "lifted"  # what is told of a toy; the first counts
+PILOT, DECIDED = PAIRS[0], 0.5  # the pair that runs first, and the share of its scenes that must be decided
 PAPER = "colour, size, velocity, shape"  # of the paper, from the one that wins
 
 
@@ -53,7 +58,7 @@ PAPER = "colour, size, velocity, shape"  # of the paper, from the one that wins
 class Config(PracticeConfig):
     """Options of `toyshift study cue-priority`."""
 
-    budgets: ClassVar = {"small": Practice(2, 60, 600, 128, 40), "paper": Practice(5, 200, 2200, 128, 200)}
+    budgets: ClassVar = {"small": Practice(1, 60, 600, 128, 40), "paper": Practice(5, 200, 2200, 128, 200)}
     pooling: Pooling = "attention"
     """Of the policies; they get neither masks nor an instruction."""
     out: Path = Path("runs/cue-priority")
@@ -119,11 +124,11 @@ def _file(toy: PlainToy, number: int) -> str:
 
 
 def followed(pair: tuple[str, str], levels: tuple[int, int], wanted: int) -> str:
-    """Returns which cue of a pair the picked toy has as the demonstrations' targets had it.
+    """Returns which cue of a pair a toy has as the demonstrations' targets had it.
 
     Args:
         pair: cues.
-        levels: the picked toy's, of both.
+        levels: the toy's, of both.
         wanted: level of both cues of the targets of the demonstrations.
     """
     has = [level == wanted for level in levels]
@@ -148,6 +153,36 @@ class CuePriority(LearnerStudy):
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"pooling": self.cfg.pooling}
+
+    @property
+    def pilot_cells(self) -> tuple[str, ...]:
+        """The names of the two cells of the pilot."""
+        return tuple(f"{'-'.join(PILOT)}-wants{wanted}-s0" for wanted in (0, 1))
+
+    def cells(self) -> list[Cell]:
+        """All cells but the pilot's need it."""
+        first = self.pilot_cells
+        return [cell if cell.name in first else dataclasses.replace(cell, needs=first) for cell in super().cells()]
+
+    def pilot(self) -> dict[str, Any] | None:
+        """Returns in how many scenes whose cues agree the pilot's policies went to a toy; None until it has run."""
+        from toyshift.diagnostics import read_rows_manifest
+
+        paths = [self.path(name) for name in self.pilot_cells]
+        if not all(path.exists() for path in paths):
+            return None
+        told = [read_rows_manifest(path) for path in paths]
+        agree = [cue for facts in told for cue, test in zip(facts[APPROACHED], facts["tests"], strict=True)
+                 if test == AGREE]  # fmt: skip
+        decided = sum(map(bool, agree))
+        return {"decided": decided, "scenes": len(agree), "stopped": decided < DECIDED * len(agree)}
+
+    def is_done(self, cell: Cell) -> bool:
+        """Says whether a cell's rows are there, or it is not to be run since the pilot said no."""
+        if super().is_done(cell):
+            return True
+        found = None if cell.name in self.pilot_cells else self.pilot()
+        return found is not None and bool(found["stopped"])
 
     def check(self) -> None:
         self.claim()  # before anything is written
@@ -205,50 +240,54 @@ class CuePriority(LearnerStudy):
 
     def tests(self, lesson: Lesson, policy: str, called: str) -> dict[str, EvaluateConfig]:
         from toyshift.diagnostics import EnvSpec, EvaluateConfig
+        from toyshift.diagnostics.swapped_cells import BesideCell
 
+        beside = BesideCell("target", "beside", "choice", REACH)
         trials, seed = self.practice.trials, TEST_SEED + self.seed_of(lesson)
         env = EnvSpec({"task": "pick", "clutter": 1})
         own = self.objects(lesson, disagree=False)
         if "side" in pair_of(lesson):  # half of its scenes disagree
-            return {CONFLICT: EvaluateConfig(policy, own, 2 * trials, seed=seed, name=called, env=env)}
+            return {CONFLICT: EvaluateConfig(policy, own, 2 * trials, seed=seed, name=called, env=env, cell=beside)}
         other = self.objects(lesson, disagree=True)
         return {
-            CONFLICT: EvaluateConfig(policy, other, trials, seed=seed, name=called, env=env),
-            AGREE: EvaluateConfig(policy, own, max(1, trials // 2), seed=seed, name=called, env=env),
+            CONFLICT: EvaluateConfig(policy, other, trials, seed=seed, name=called, env=env, cell=beside),
+            AGREE: EvaluateConfig(policy, own, max(1, trials // 2), seed=seed, name=called, env=env, cell=beside),
         }  # fmt: skip
 
-    def picks(self, lesson: Lesson, rows: Sequence[Row]) -> list[str]:
-        """Returns of each episode which cue the picked toy had; "" where none was picked."""
+    def taken(self, lesson: Lesson, rows: Sequence[Row]) -> dict[str, list[str]]:
+        """Returns of each episode which cue the toy had that was approached first, and that was lifted; "" of none."""
         from toyshift.envs.config import EnvConfig
         from toyshift.envs.tasks.grasp import GraspEnv
 
         pair, wanted = pair_of(lesson), int(lesson.varied["wanted"])
-        found: dict[int, str] = {}
+        found: dict[str, list[str]] = {what: [""] * len(rows) for what in (APPROACHED, LIFTED)}
         for test in dict.fromkeys(row.object_set for row in rows):
             disagree = test == CONFLICT and "side" not in pair
             spec = self.objects(lesson, disagree)
             env = GraspEnv(EnvConfig(objects=spec, task="pick", clutter=1, cameras=()))
             try:
                 for number, row in enumerate(rows):
-                    if row.object_set == test and (row.success or row.failure == "wrong_object"):
-                        side = -1
-                        if "side" in pair:
-                            options = {"episode": row.episode, "object": row.object_id, "purpose": row.purpose}
-                            env.reset(seed=row.seed, options=options)
-                            side = side_of(env)
-                        target = env.objects.index(row.object_id)
-                        picked, side = (target, side) if row.success else (1 - target, 1 - side)
-                        found[number] = followed(pair, levels_of(pair, picked, side, disagree), wanted)
+                    which = {what: is_target for what, is_target in took(row).items() if is_target is not None}
+                    if row.object_set != test or not which:
+                        continue
+                    side, target = -1, env.objects.index(row.object_id)
+                    if "side" in pair:
+                        options = {"episode": row.episode, "object": row.object_id, "purpose": row.purpose}
+                        env.reset(seed=row.seed, options=options)
+                        side = side_of(env)
+                    for what, is_target in which.items():
+                        toy, there = (target, side) if is_target else (1 - target, 1 - side)
+                        found[what][number] = followed(pair, levels_of(pair, toy, there, disagree), wanted)
             finally:
                 env.close()
-        return [found.get(number, "") for number in range(len(rows))]
+        return found
 
     def seen(self, lesson: Lesson, policy: Path, rows: Sequence[Row]) -> dict[str, Any]:
-        return {"picks": self.picks(lesson, rows)}
+        return {**self.taken(lesson, rows), "tests": [row.object_set for row in rows]}
 
     def tabulate(self) -> dict[str, Any]:
         taught = self.read()
-        table = tabulated(taught) | self.made_with()
+        table = tabulated(taught) | self.made_with() | {"pilot": self.pilot()}
         folder, docs = self.cfg.results_dir, self.cfg.docs_dir
         write_json(folder / "table.json", table)
         draw(docs / "cue_priority.png", table["pairs"])
@@ -260,6 +299,14 @@ class CuePriority(LearnerStudy):
 
 def pair_of(lesson: Lesson) -> tuple[str, str]:
     return str(lesson.varied["first"]), str(lesson.varied["second"])
+
+
+def took(row: Row) -> dict[str, bool | None]:
+    """Returns of what was approached first, and of what was lifted, whether it was the target; None of nothing."""
+    from toyshift.diagnostics.dsl import CUE, INSTRUCTED
+
+    lifted = True if row.success else False if row.failure == "wrong_object" else None
+    return {APPROACHED: {INSTRUCTED: True, CUE: False}.get(row.approached), LIFTED: lifted}
 
 
 def side_of(env: Any) -> int:
@@ -315,7 +362,7 @@ def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
     """Returns for each pair how often each cue won, and the cues' strengths with intervals over policies."""
     from toyshift.diagnostics import wilson
 
-    counts = [(pair_of(lesson), _counts(pair_of(lesson), rows, facts["picks"])) for lesson, rows, facts in taught]
+    counts = [(pair_of(lesson), _counts(pair_of(lesson), rows, facts)) for lesson, rows, facts in taught]
     lines = []
     for pair in PAIRS:
         if not (own := [c for p, c in counts if p == pair]):
@@ -327,21 +374,23 @@ def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
         lines.append({
             "first": pair[0], "second": pair[1], "first_wins": total[pair[0]], "second_wins": total[pair[1]], "n": n,
             "rate": total[pair[0]] / n if n else None, "wilson_95": [low, high], "by_policy": each,
-            "no_pick": total["none"], "agree_both": total["agree both"], "agree_picks": total["agree picks"],
+            "undecided": total["none"], "agree_both": total["agree both"], "agree_decided": total["agree decided"],
+            "first_lifts": total[f"{pair[0]} lifted"], "second_lifts": total[f"{pair[1]} lifted"],
         })  # fmt: skip
     return {"pairs": lines, "strengths": strengths([(p, c) for p, c in counts])}
 
 
-def _counts(pair: tuple[str, str], rows: Sequence[Row], picks: Sequence[str]) -> dict[str, int]:
-    """Counts picks by cue where the cues disagreed, and right ones where they agreed.
+def _counts(pair: tuple[str, str], rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, int]:
+    """Counts approaches and lifts by cue where the cues disagreed, and right approaches where they agreed.
 
-    Of a scene in which nothing was picked it is not known which of the two it was, if the side is a cue.
+    Of a scene in which nothing was approached it is not known which of the two it was, if the side is a cue.
     """
-    tested = [(row.object_set, pick) for row, pick in zip(rows, picks, strict=True)]
-    agree = [pick for _, pick in tested if pick in (BOTH, NOBODY)]
-    found = {cue: sum(pick == cue for _, pick in tested) for cue in pair}
-    none = sum(not pick for test, pick in tested if test == CONFLICT)
-    return found | {"none": none, "agree both": agree.count(BOTH), "agree picks": len(agree)}
+    tested = [(row.object_set, cue) for row, cue in zip(rows, facts[APPROACHED], strict=True)]
+    agree = [cue for _, cue in tested if cue in (BOTH, NOBODY)]
+    found = {cue: sum(one == cue for _, one in tested) for cue in pair}
+    found |= {f"{cue} lifted": list(facts[LIFTED]).count(cue) for cue in pair}
+    none = sum(not cue for test, cue in tested if test == CONFLICT)
+    return found | {"none": none, "agree both": agree.count(BOTH), "agree decided": len(agree)}
 
 
 Counted = Sequence[tuple[tuple[str, str], Mapping[str, int]]]  # pair, and how often each of its cues won; a policy each
@@ -378,19 +427,36 @@ def strengths(counts: Counted, resamples: int = 400) -> list[dict[str, Any]]:
 
 
 HEAD = (
-    "| cues | first wins | second wins | first's share, % | 95 % picks | each policy | nothing picked | "
-    "right where cues agree |"
+    "| cues | first approached | second approached | first's share, % | 95 % scenes | each policy | "
+    "neither approached | right where cues agree | lifted, first and second |"
 )
+
+
+def pilot_text(pilot: Mapping[str, Any]) -> str:
+    """Returns what is said of the pilot."""
+    told = (
+        f"Pilot ({PILOT[0]} against {PILOT[1]}): in {pilot['decided']} of {pilot['scenes']} scenes whose cues agree "
+        f"the hand went to a toy."
+    )
+    if not pilot["stopped"]:
+        return told
+    return (
+        f"**Stopped after the pilot.** {told} That is fewer than {100 * DECIDED:.0f} %: these policies do not say what "
+        f"they choose, and the other cells were not run."
+    )
 
 
 def markdown(table: Mapping[str, Any]) -> str:
     """Returns the made part of the page."""
-    made = [is_complete(table)]
+    pilot = table["pilot"]
+    made = [] if pilot and pilot["stopped"] else [is_complete(table)]
+    if pilot:
+        made.append(pilot_text(pilot))
     made.append(markdown_table(HEAD, [
         (f"{x['first']} against {x['second']}", x["first_wins"], x["second_wins"],
          "-" if x["rate"] is None else f"{100 * x['rate']:.0f}", percents(*x["wilson_95"]),
-         ", ".join("-" if rate is None else f"{100 * rate:.0f}" for rate in x["by_policy"]), x["no_pick"],
-         f"{x['agree_both']} of {x['agree_picks']}")
+         ", ".join("-" if rate is None else f"{100 * rate:.0f}" for rate in x["by_policy"]), x["undecided"],
+         f"{x['agree_both']} of {x['agree_decided']}", f"{x['first_lifts']} and {x['second_lifts']}")
         for x in table["pairs"]
     ]))  # fmt: skip
     if table["strengths"]:
@@ -421,5 +487,5 @@ def draw(out: Path, pairs: Sequence[Mapping[str, Any]]) -> None:
         for x in pairs if x["rate"] is not None
     ]  # fmt: skip
     if rows:
-        note = "line: Wilson's interval of picks"
-        success_chart(out, [Group("picks of the first cue's toy", rows)], what="share of picks", more=note)
+        note = "line: Wilson's interval of scenes"
+        success_chart(out, [Group("the first cue's toy approached first", rows)], what="share of approaches", more=note)

@@ -1,7 +1,8 @@
 """Of as many demonstrations and samples: is it the number of toys, of their parts, or how hard they are to grasp?
 
-Three factors of the data are varied one by one: 8, 60 or 480 toys; toys of one, three or five parts; the easier half of
-a pool of toys, the harder half, or half of each, by the score that the grasp search gives its best grasp.
+Three factors of the data are varied one by one: 8 toys, 60, or one for each demonstration; toys of one, three or five
+parts; the easier half of a pool of toys, the harder half, or half of each, by the score that the grasp search gives its
+best grasp. Half of each are 60 toys as any: that policy is also the one of 60 toys.
 
 toyshift study data-factors --dry-run                      what would be run, and how long it takes
 toyshift study data-factors --only "toys-*"                one factor
@@ -32,6 +33,7 @@ from toyshift.scripts.studies.learners import (
     LearnerStudy,
     Lesson,
     Taught,
+    Value,
     by_test,
     change_cells,
     draw_success,
@@ -42,24 +44,26 @@ from toyshift.scripts.studies.learners import (
     success_lines,
 )
 from toyshift.scripts.studies.remade import remake
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.config import CollectConfig
     from toyshift.diagnostics import EvaluateConfig, Row
 
 USUAL_TOYS, POOL = 60, 120  # toys where their number is not varied; toys of which half are easier and half harder
-LEVELS: dict[str, tuple[str, ...]] = {
-    "toys": ("8", "60", "480"), "parts": ("1", "3", "5"), "difficulty": ("easy", "balanced", "hard"),
-}  # fmt: skip
+FACTORS = ("toys", "parts", "difficulty")
+SAME = {("toys", str(USUAL_TOYS)): ("difficulty", "balanced")}  # levels that are one treatment, which is played once
+POOLED = 2.3  # collected on the pool, in units of the demonstrations of a half: the harder one may have fewer than half
 TITLES = {"toys:test": "new toys", "ycb-like?graspable": "YCB-like objects"}
 DROPS = 3  # times that a toy is put on the table for its score
+TOY, SCORED = 0.1, 0.05  # [s] of a toy that is chosen, and of a start that is scored, for estimates
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(PracticeConfig):
     """Options of `toyshift study data-factors`."""
 
-    budgets: ClassVar = {"small": Practice(1, 480, 600, 128, 40), "paper": Practice(5, 480, 600, 128, 200)}
+    budgets: ClassVar = {"small": Practice(1, 240, 600, 128, 60), "paper": Practice(5, 480, 600, 128, 200)}
     out: Path = Path("runs/data-factors")
 
 
@@ -71,8 +75,14 @@ def main(cfg: Config) -> dict[str, Any]:
     return DataFactors(cfg).conduct(cfg, cfg.only)
 
 
+def levels(demos: int) -> dict[str, tuple[str, ...]]:
+    """Returns the levels of each factor, of so many demonstrations: at most one toy for each."""
+    toys = tuple(map(str, sorted({8, USUAL_TOYS, demos})))
+    return dict(zip(FACTORS, (toys, ("1", "3", "5"), ("easy", "balanced", "hard")), strict=True))
+
+
 class DataFactors(LearnerStudy):
-    """For each seed a policy of each level of each factor."""
+    """For each seed a policy of each level of each factor, but for those that are another's too."""
 
     name = "data-factors"
 
@@ -81,7 +91,8 @@ class DataFactors(LearnerStudy):
         self.cfg = cfg
         self.lessons = {
             f"{factor}-{level}-s{seed}": Lesson({"factor": factor, "level": level}, seed)
-            for seed in range(self.practice.seeds) for factor, levels in LEVELS.items() for level in levels
+            for seed in range(self.practice.seeds) for factor, own in levels(self.practice.demos).items()
+            for level in own if (factor, level) not in SAME
         }  # fmt: skip
 
     def objects(self, lesson: Lesson) -> str:
@@ -99,8 +110,22 @@ class DataFactors(LearnerStudy):
         name = "difficulty" if halves else f"{lesson.varied['factor']}-{lesson.varied['level']}"
         workers = self.cfg.processes if self.cfg.processes > 1 else 0
         out = self.cfg.work_dir / "demonstrations" / f"{name}-s{lesson.seed}"
-        count = self.practice.demos * (1 + halves)  # of which each half is about one half
+        count = math.ceil(self.practice.demos * (POOLED if halves else 1))
         return CollectConfig(self.objects(lesson), count, out, workers=workers, seed=self.seed_of(lesson))
+
+    def cells(self) -> list[Cell]:
+        """Adds to the first cell of each collection the time in which its toys are chosen, and a pool's are scored."""
+        begun: set[str] = set()
+        cells = []
+        for cell in super().cells():
+            lesson = self.lessons[cell.name]
+            more = 0.0
+            if (objects := self.objects(lesson)) not in begun:
+                begun.add(objects)
+                count = int(objects.partition("n=")[2].partition("&")[0])
+                more = count * (TOY + DROPS * SCORED * (lesson.varied["factor"] == "difficulty"))
+            cells.append(dataclasses.replace(cell, estimate=cell.estimate + more))
+        return cells
 
     def dataset(self, lesson: Lesson) -> Path:
         """Collects; of the pool of toys it takes the episodes of the easier, the harder or half of each, as many each.
@@ -228,10 +253,26 @@ def takes_of(played: Sequence[str], sets: Mapping[str, set[str]], most: int) -> 
 # ---------------------------------------------------------------- figures from rows
 
 
+def place_of(kind: tuple[Value, ...]) -> tuple[int, int]:
+    """Returns where a factor and level stand in tables."""
+    factor, level = map(str, kind)
+    named = levels(USUAL_TOYS)["difficulty"]
+    return FACTORS.index(factor), named.index(level) if level in named else int(level)
+
+
+def with_twins(taught: Sequence[Taught]) -> list[Taught]:
+    """Returns all that was learnt in the order of tables, what stands for two levels once for each."""
+    found = list(taught)
+    for lesson, rows, facts in taught:
+        for twin, played in SAME.items():
+            if lesson.kind == played:
+                found.append(Taught(Lesson({"factor": twin[0], "level": twin[1]}, lesson.seed), rows, facts))
+    return sorted(found, key=lambda one: (place_of(one.lesson.kind), one.lesson.seed))
+
+
 def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
     """Returns success by level and test, levels of a factor against each other, and what the data were."""
-    order = [(factor, level) for factor, levels in LEVELS.items() for level in levels]
-    ordered = sorted(taught, key=lambda one: (order.index(one.lesson.kind), one.lesson.seed))  # type: ignore[arg-type]
+    ordered = with_twins(taught)
     data = [
         {**one.lesson.varied, "seed": one.lesson.seed, **{k: one.facts[k] for k in ("episodes", "toys", "frames")}}
         for one in ordered
@@ -240,10 +281,12 @@ def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
 
 
 def comparisons(taught: Sequence[Taught]) -> Iterator[Compared]:
-    """Yields each level of a factor against those before it, in each test."""
+    """Yields each level of a factor against those before it, in each test; twins are among them."""
     groups = by_test(taught)
-    for factor, levels in LEVELS.items():
-        for (first, second), test in itertools.product(itertools.combinations(levels, 2), TITLES):
+    kinds = sorted(dict.fromkeys(one.lesson.kind for one in taught), key=place_of)
+    for factor in FACTORS:
+        own = [str(kind[1]) for kind in kinds if kind[0] == factor]
+        for (first, second), test in itertools.product(itertools.combinations(own, 2), TITLES):
             head = {"factor": factor, "test": test, "second": second, "first": first}
             yield head, groups.get(((factor, first), test), []), groups.get(((factor, second), test), [])
 
@@ -258,9 +301,15 @@ def markdown(table: Mapping[str, Any]) -> str:
         made.append(markdown_table(f"| factor | level | minus | on | {CHANGE} |", [
             (x["factor"], x["second"], x["first"], TITLES[x["test"]], *change_cells(x)) for x in lines
         ]))  # fmt: skip
-        shown = [f"{factor} {sum(bool(is_shown(x)) for x in lines if x['factor'] == factor)}" for factor in LEVELS]
+        shown = [f"{factor} {sum(bool(is_shown(x)) for x in lines if x['factor'] == factor)}" for factor in FACTORS]
         made.append(f"Differences that are shown, by factor: {', '.join(shown)} (of {len(lines)} in all).")
     made.append(markdown_table("| factor | level | seed | demonstrations | toys among them | frames |", [
         (x["factor"], x["level"], x["seed"], x["episodes"], x["toys"], x["frames"]) for x in table["data"]
     ]))  # fmt: skip
+    for (factor, level), (other, played) in SAME.items():
+        if any((x["factor"], x["level"]) == (factor, level) for x in table["data"]):
+            made.append(f"Level {level} of {factor} is {played} of {other}: one policy, which was played once.")
+    counts = sorted({x["episodes"] for x in table["data"]})
+    if len(counts) > 1:
+        made.append(f"**Not of the same number of demonstrations:** {counts[0]} to {counts[-1]}.")
     return "\n\n".join(made)

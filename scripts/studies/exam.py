@@ -252,7 +252,7 @@ def _line(name: str, facts: dict[str, Any], rows: Sequence[Row]) -> dict[str, An
     return {
         "policy": name, "group": name[0], "factor": cue.factor, "strength": cue.correlation,
         "incapable": won < facts["thresholds"]["success as in training"] * played, "undefined": own is None,
-        "named": _taken(own), "rank": rank, "ranked": len(clear),
+        "named": _taken(own), "rank": rank, "ranked": len(clear), "episodes": len(rows) // 2,
         "named with the data": [
             x["factor"] for x in sorted(known, key=lambda x: -abs(x["response_cm"] or 0.0)) if _taken(x)
         ],
@@ -305,7 +305,7 @@ def verdicts(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "with the data, of clean": share([bool(x["named with the data"]) for x in clean]),
         "to one side, of planted": share([bool(x["to one side"]) for x in planted]),
         "to one side, of clean": share([bool(x["to one side"]) for x in clean]),
-        "spearman": _ranks(pairs), "spearman, planted": _ranks(_foretold(planted)),
+        "spearman": _ranks(pairs), "spearman, planted": _ranks(_foretold(planted)), "spearman, if true": _ceiling(able),
         "points off": 100 * statistics.mean(abs(f - m) for f, m in pairs) if pairs else None,
     }  # fmt: skip
 
@@ -334,18 +334,40 @@ def _ranks(pairs: Sequence[tuple[float, float]]) -> dict[str, Any] | None:
     return rank_correlation(*zip(*pairs, strict=True)).to_json() if len(pairs) > 3 else None
 
 
-SHARES = {  # column -> share
-    "cue named, of all planted": "named, of planted", "of those that took it": "named, of those that took it",
-    "of planted that did not show it": "named, of planted that did not show it",
+def _ceiling(lines: Sequence[dict[str, Any]]) -> float | None:
+    """Returns the median rank correlation that would be seen if what is foretold were exactly true.
+
+    As many episodes as were played are drawn with the policy's success, and as many with that changed as foretold. They
+    are drawn independently, the real ones have starts in common, so the true ceiling is somewhat higher.
+    """
+    import numpy as np
+
+    from toyshift.diagnostics.measuring.predicted import rank_correlation
+
+    known = [x for x in lines if x["foretold"]["value"] is not None]
+    if len(known) < 4:
+        return None
+    rng, told = episode_rng(0, 0, "exam ceiling"), np.array([x["foretold"]["value"] for x in known])
+    before, n = np.array([x["id_success"] for x in known]), np.array([x["episodes"] for x in known])
+    seen = [
+        rank_correlation(told, (rng.binomial(n, np.clip(before + told, 0, 1)) - rng.binomial(n, before)) / n).value
+        for _ in range(400)
+    ]
+    return float(np.nanmedian(seen))
+
+
+BELIEVED = {  # column -> share
+    "named, of all planted": "named, of planted", "of those that took it": "named, of those that took it",
+    "of those that did not show it": "named, of planted that did not show it", "alarms, of clean": "alarms, of clean",
+}  # fmt: skip
+ASKED = {
+    "named, of all planted": "with the data, of planted", "alarms, of clean": "with the data, of clean",
     "ranked first of all factors, of planted": "first of all factors, of planted",
-    "alarms if believed tied, of clean": "alarms, of clean",
-    "named with the data, of planted": "with the data, of planted",
-    "alarms with the data, of clean": "with the data, of clean",
     "to one side, of planted": "to one side, of planted", "to one side, of clean": "to one side, of clean",
 }  # fmt: skip
-HEAD = (
-    f"| policies | how many | incapable | undefined | {' | '.join(SHARES)} | "
-    "Spearman of foretold and measured change | of planted alone | off on average |"
+FORETOLD = (
+    "| policies | Spearman of foretold and measured change | if the foretold were true | of planted alone | "
+    "off on average |"
 )
 
 
@@ -356,15 +378,26 @@ def _markdown(table: dict[str, Any]) -> str:
     def ranks(x: dict[str, Any] | None) -> str:
         return f"{x['value']:.2f} ({x['low']:.2f} to {x['high']:.2f})" if x and x["value"] is not None else "-"
 
-    lines = []
+    def shares(columns: dict[str, str]) -> str:
+        head = f"| policies | how many | incapable | undefined | {' | '.join(columns)} |"
+        return markdown_table(head, [
+            (name, x["policies"], x["incapable"], x["undefined"], *(text(x[key]) for key in columns.values()))
+            for name, x in table["verdicts"].items()
+        ])  # fmt: skip
+
+    foretold = []
     for name, x in table["verdicts"].items():
-        off, shares = x["points off"], (text(x[key]) for key in SHARES.values())
-        spearman = ranks(x["spearman"]), ranks(x["spearman, planted"])
-        counts = (x["policies"], x["incapable"], x["undefined"])
-        lines.append((name, *counts, *shares, *spearman, "-" if off is None else f"{off:.0f} points"))
+        off, most = x["points off"], x["spearman, if true"]
+        foretold.append((
+            name, ranks(x["spearman"]), "-" if most is None else f"{most:.2f}", ranks(x["spearman, planted"]),
+            "-" if off is None else f"{off:.0f} points",
+        ))  # fmt: skip
     seconds = [x["card_seconds"] for x in table["policies"]]
     decided = ", ".join(f"{k} {v:g}" for k, v in table["thresholds"].items() if k not in ("hash", "code"))
     took = f"Asking one policy took {statistics.median(seconds):.0f} s (median; {max(seconds):.0f} at most) of one core"
     code, hashed = table["thresholds"]["code"], table["thresholds"]["hash"]
-    told = f"Thresholds: {decided}; code `{code}`; hash `{hashed}`. {took}, the counterfactual measure alone."
-    return f"{told}\n\n{markdown_table(HEAD, lines)}"
+    return "\n\n".join((
+        f"Thresholds: {decided}; code `{code}`; hash `{hashed}`. {took}, the counterfactual measure alone.",
+        "If the cue is believed to be tied to the place:", shares(BELIEVED), "With the data:", shares(ASKED),
+        "The change of success when the cue is swapped:", markdown_table(FORETOLD, foretold),
+    ))  # fmt: skip

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from toyshift.core.files import read_json, whole_files
 from toyshift.core.manifest import manifest
 from toyshift.scripts.studies.budgets import Practice, PracticeConfig
-from toyshift.scripts.studies.cells import PLAY, Study, made_once, no_rows, pool_of
+from toyshift.scripts.studies.cells import PLAY, Study, made_once, no_rows, pool_of, training_speed
 from toyshift.scripts.studies.figures import figures, percents, points
+from toyshift.scripts.studies.planted import COLLECTING
 from toyshift.scripts.studies.schedule import Cell
-from toyshift.scripts.studies.toy_sets import PER_DEMONSTRATION, SPEED
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.config import CollectConfig
@@ -102,11 +102,11 @@ class LearnerStudy(Study):
         cells = []
         for name, lesson in self.lessons.items():
             asked, usual = self.collected(lesson), self.recipe(lesson, "data", "out")
-            seconds = usual.steps * usual.batch_size / SPEED
+            seconds = usual.steps * usual.batch_size / training_speed(usual.policy.pooling)
             seconds += PLAY * sum(test.trials for test in self.tests(lesson, "policy", name).values())
             if asked.out not in begun:
                 begun.add(asked.out)
-                seconds += PER_DEMONSTRATION * asked.episodes
+                seconds += COLLECTING * asked.episodes
             cells.append(Cell(name, lesson.text, seconds))
         return cells
 

@@ -1,6 +1,6 @@
 """Which of the four primitives matters: policies on toys that lack one, beside a policy on toys of all four.
 
-toyshift study leave-one-out --ycb DIR                   100 and 500 demonstrations, two seeds
+toyshift study leave-one-out --ycb DIR                   500 demonstrations, two seeds
 toyshift study leave-one-out --results results/leave_one_out --docs docs --tabulate     committed rows and their page
 """
 
@@ -19,7 +19,7 @@ class Config(DistributionsConfig):
     """Options of `toyshift study leave-one-out`."""
 
     budgets: ClassVar = {
-        "small": ToyBudget((100, 500), 2, 1100, 128, 56),
+        "small": ToyBudget((500,), 2, 1100, 128, 56),
         "paper": ToyBudget((100, 200, 500, 1000), 3, 4400, 128, 1040),
     }
     out: Path = Path("runs/leave-one-out")

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from toyshift.core.seeds import episode_rng
 from toyshift.policies.config import PolicyConfig
@@ -18,7 +18,7 @@ from toyshift.policies.parts import Pooling
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.options import Common
 from toyshift.scripts.recipe import STATE
-from toyshift.scripts.studies.cells import made_once
+from toyshift.scripts.studies.cells import made_once, training_speed
 
 if TYPE_CHECKING:
     from toyshift.core.workers import Pool
@@ -30,8 +30,10 @@ AnyCell = TypeVar("AnyCell", bound="CueCell")
 
 # where targets lie: two strips across the table, at least 12.5 cm apart (docs/dsl.md says why so far)
 PLACES: dict[str, Any] = {"relevant": "position", "relevant_diversity": 0.25, "relevant_disparity": 1.5}
-# for estimates: one core's seconds for a demonstration, the frames of one, rendered frames and samples per second
-COLLECTING, FRAMES, RENDERED, TRAINED = 0.7, 35, 150.0, 900.0
+# for estimates, of one core: seconds for a demonstration, the frames of one, frames of two cameras that are rendered
+# again per second, and samples per second of attention pooling
+COLLECTING, FRAMES, RENDERED, TRAINED = 0.42, 35, 142.0, training_speed("attention")
+TURNED = 200.0  # likewise, where the viewpoint alone changes: the wrist camera's frames are copied
 ALPHA = 0.05  # of p after Holm's correction
 REACH = 0.06  # within which a place counts as approached; also docs/dsl.md [m]
 
@@ -121,18 +123,18 @@ def dress(cue: PlantedCue, places: Path, out: Path, seed: int, workers: int) -> 
 
 
 def dress_parts(
-    parts: Sequence[SubDataset], factor: str, places: Path, out: Path, seed: int, workers: int
+    parts: Sequence[SubDataset], factors: Sequence[str], places: Path, out: Path, seed: int, workers: int
 ) -> tuple[str, ...]:
     """Renders demonstrations of places again, those in each folder of `places` with the cues of the part of its name.
 
-    For sub-datasets that no dials make, as where each has several places. Returns the folders.
+    For sub-datasets that no dials make, as where each has several places, or several factors vary. Returns the folders.
     """
     from toyshift.augment.cue import Cue
     from toyshift.augment.rerender import Rerendering, rerender
 
     seeds = [int(episode_rng(seed, i, "cue").integers(2**31)) for i in range(len(parts))]  # they share no draws
     works = [
-        Rerendering(places / part.name, out / part.name, Cue(part, factor), own, workers)
+        Rerendering(places / part.name, out / part.name, Cue(part, factors[0], tuple(factors[1:])), own, workers)
         for part, own in zip(parts, seeds, strict=True)
     ]
     return tuple(rerender(work)["out"] for work in works)
@@ -140,13 +142,16 @@ def dress_parts(
 
 def recipe(
     pooling: str, data: Sequence[str], out: Path, *, steps: int, batch: int, lr: float, seed: int, threads: int,
-    state: Sequence[str] = STATE, instruction: str = "none",
+    state: Sequence[str] = STATE, instruction: str = "none", mask_input: bool = False,
 ) -> TrainConfig:
-    """Returns how a policy is trained on a planted cue: as the quickstart's, without what would break or blur the cue.
+    """Returns how a policy is trained on a planted cue: as the quickstart's, without what would break the cue.
 
-    That is mirroring, which puts targets on the other side, and jitter of brightness and colours.
+    That is mirroring, which puts targets on the other side. Jitter of brightness, contrast and colours stays on, at
+    `TrainConfig`'s defaults, which are weaker than the quickstart's: it blurs the cue `light`, whose two values it
+    partly covers, and leaves places and textures where they are.
     """
     parts: dict[str, Any] = {"pooling": pooling, "instruction": instruction, "state_keep": tuple(state)}
+    parts["mask_input"] = mask_input
     sizes: dict[str, Any] = {"steps": steps, "batch_size": batch, "lr": lr, "seed": seed, "threads": threads}
     policy = PolicyConfig(chunk=8, execute=4, **parts)
     return TrainConfig(data=tuple(data), out=str(out), policy=policy, state_noise=0.05, **sizes)
@@ -199,31 +204,46 @@ def swapped_rows(cells: Sequence[CueCell], rows: Sequence[Row]) -> list[Row]:
     return [row for cell, played in in_cells(cells, rows) if cell.swapped for row in played]
 
 
-def on_same_starts(first: Sequence[Row], second: Sequence[Row], what: str) -> PairedDifference | None:
-    """Returns one policy minus another on the starts that both played.
+class SharedStarts(NamedTuple):
+    """Outcomes of two policies on the starts that both played, (n,) each: their own, objects, numbers of seeds."""
+
+    first: list[bool]
+    second: list[bool]
+    objects: list[str]
+    seeds: list[int]
+
+
+def matched(first: Sequence[Row], second: Sequence[Row], what: str) -> SharedStarts:
+    """Returns what two policies came to on the starts that both played.
 
     Args:
         first, second: rows of swapped cells; of several seeds, in one order for both and as `as_one` makes them.
         what: "dsl", whether the cue was followed, where that is defined for both; or "success".
-
-    Returns:
-        None where no start is left.
     """
-    from toyshift.diagnostics import paired_difference
     from toyshift.diagnostics.dsl import CUE, UNDEFINED
+    from toyshift.diagnostics.evaluation import MOST_TRIALS
 
-    def start(row: Row) -> tuple[str, int, int]:
-        return row.look.rpartition("place=")[2], row.seed, row.episode
+    def start(row: Row) -> tuple[str, str, int, int]:
+        return row.look.partition("=")[0], row.look.rpartition("place=")[2], row.seed, row.episode
 
-    def met(rows: Sequence[Row]) -> dict[tuple[str, int, int], Row]:
+    def met(rows: Sequence[Row]) -> dict[tuple[str, str, int, int], Row]:
         return {start(row): row for row in rows if what == "success" or row.approached != UNDEFINED}
 
     one, other = met(first), met(second)
     shared = sorted(one.keys() & other.keys())
-    if not shared:
-        return None
-    hits = [[r[k].success if what == "success" else r[k].approached == CUE for k in shared] for r in (one, other)]
-    return paired_difference(*hits, [one[k].object_id for k in shared])
+    first_hits, second_hits = (
+        [r[k].success if what == "success" else r[k].approached == CUE for k in shared] for r in (one, other)
+    )
+    objects, seeds = [one[k].object_id for k in shared], [episode // MOST_TRIALS for *_, episode in shared]
+    return SharedStarts(first_hits, second_hits, objects, seeds)
+
+
+def on_same_starts(first: Sequence[Row], second: Sequence[Row], what: str) -> PairedDifference | None:
+    """Returns one policy minus another; arguments as of `matched`. None where no start is left."""
+    from toyshift.diagnostics import paired_difference
+
+    found = matched(first, second, what)
+    return paired_difference(*found[:3]) if found.first else None
 
 
 def shares_of(cells: Sequence[CueCell], seeds: Sequence[Sequence[Row]]) -> dict[str, Any]:
@@ -260,17 +280,6 @@ def gap_text(x: dict[str, Any] | None) -> str:
     """Returns a paired difference, as its JSON has it, as "+0.50 (+0.40 to +0.60)"; "-" where there is none."""
     gap = x and x["difference"]
     return f"{gap['value']:+.2f} ({gap['low']:+.2f} to {gap['high']:+.2f})" if gap else "-"
-
-
-def shown(x: dict[str, Any] | None) -> int:
-    """Returns the sign of a difference that is shown: beyond 0 with its interval, and with p after Holm; 0 if not.
-
-    Args:
-        x: JSON of a paired difference, with "holm_p".
-    """
-    if x is None or x["holm_p"] > ALPHA:
-        return 0
-    return int(x["difference"]["low"] > 0) - int(x["difference"]["high"] < 0)
 
 
 def with_holm(found: Sequence[PairedDifference | None]) -> list[dict[str, Any] | None]:

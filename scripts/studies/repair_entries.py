@@ -96,7 +96,7 @@ class Entry:
             filled: values of keys that the study knows: `factor`, and the folders `unlabelled`; others are left out.
         """
         keys, given = self.keys(), ARGUMENTS.get(self.name, {})
-        values = {key: value for key, value in filled.items() if key in keys} | given
+        values = {**{key: value for key, value in filled.items() if key in keys}, **given}
         options = "&".join(f"{key}={quote(value, safe='/,:')}" for key, value in values.items())
         return (self.augmentation or self.repair) + (f"?{options}" if options else "")
 

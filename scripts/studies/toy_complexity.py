@@ -1,6 +1,7 @@
 """How many parts toys should have: policies on toys of k parts only, and on toys of any number but k.
 
 toyshift study toy-complexity --ycb DIR                  250 demonstrations, two seeds
+toyshift study toy-complexity --ycb DIR --all-toys results/toys_scaling      policies on all toys from there
 toyshift study toy-complexity --results results/toy_complexity --docs docs --tabulate   committed rows and their page
 """
 
@@ -43,6 +44,7 @@ class ToyComplexity(DistributionsStudy):
         "Toys of k parts only": tuple(f"only-{k}" for k in PARTS),
         "Toys without k parts": tuple(f"without-{k}" for k in PARTS),
     }
+    left_out: ClassVar = {"small": ("without-4", "without-5")}
     source = (
         "LEGO has no numbers to set beside: notes of others on its appendix say that toys of two parts contribute most "
         "and those of five least, not whether by training on them alone or by leaving them out."

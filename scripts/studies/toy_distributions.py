@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
-from toyshift.core.files import write_json
+from toyshift.core.files import read_json, write_json
 from toyshift.scripts.studies import toy_sets
-from toyshift.scripts.studies.cells import write_page
+from toyshift.scripts.studies.cells import require_equal, write_page
 from toyshift.scripts.studies.figures import markdown_table
+from toyshift.scripts.studies.schedule import Cell
 from toyshift.scripts.studies.toy_sets import (
     ALL_KINDS,
     DIFFERENCE,
@@ -34,6 +36,9 @@ class DistributionsConfig(ToyStudyConfig, toys=(1, MOST_TOYS)):
 
     toys: int = 250
     """Toys of each distribution."""
+    all_toys: Path | None = None
+    """Results of `toyshift study toys-scaling`: where that has trained the same policy on all toys, its rows are taken
+    over, and it is not trained again."""
 
 
 class DistributionsStudy(ToyStudy):
@@ -41,23 +46,59 @@ class DistributionsStudy(ToyStudy):
 
     Attributes:
         distributions: those that are compared with all toys, by family; a family's are compared with each other too.
+        left_out: those of them that a budget leaves out.
         lego: LEGO's success by distribution and demonstrations.
         source: where LEGO's numbers are from.
     """
 
     distributions: ClassVar[Mapping[str, tuple[str, ...]]]
+    left_out: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     lego: ClassVar[Mapping[str, Mapping[int, float]]] = {}
     source: ClassVar[str]
 
     def __init__(self, cfg: DistributionsConfig) -> None:
         super().__init__(cfg)
-        self.toys = cfg.toys
-        names = (ALL_KINDS, *itertools.chain(*self.distributions.values()))
+        self.toys, self.all_toys = cfg.toys, cfg.all_toys
+        left_out = self.left_out.get(cfg.budget, ())
+        names = [n for n in (ALL_KINDS, *itertools.chain(*self.distributions.values())) if n not in left_out]
         for seed, name, demos in itertools.product(range(self.grid.seeds), names, self.grid.demos):
             self.kinds[f"{name}-d{demos}-s{seed}"] = ToyCell(name, cfg.toys, demos, seed)
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | {"toys": self.toys}
+
+    def there_already(self, kind: ToyCell) -> Path | None:
+        """Returns the rows of the same policy in `all_toys`; None where there is none, or it has not played it all.
+
+        Raises:
+            ConfigError: that study has other settings.
+        """
+        if self.all_toys is None or kind.distribution != ALL_KINDS:
+            return None
+        path = self.all_toys / "rows" / f"t{kind.toys}-d{kind.demos}-s{kind.seed}.parquet"
+        if not path.exists():
+            return None
+        require_equal(self.all_toys, super().settings(), read_json(self.all_toys / "settings.json")["settings"])
+        return path if self.has_played(path) else None
+
+    def cells(self) -> list[Cell]:
+        return [
+            dataclasses.replace(cell, estimate=0.0, text=f"{cell.text}; from {self.all_toys}")
+            if self.there_already(self.kinds[cell.name]) else cell
+            for cell in super().cells()
+        ]  # fmt: skip
+
+    def run(self, cell: Cell) -> None:
+        """Trains and tests one policy, or takes its rows over."""
+        from toyshift.diagnostics import read_rows, read_rows_manifest, write_rows
+
+        path = self.there_already(self.kinds[cell.name])
+        if path is None:
+            super().run(cell)
+            return
+        called = cell.name.rpartition("-s")[0]
+        rows = [dataclasses.replace(row, policy=called) for row in read_rows(path)]
+        write_rows(self.path(cell.name), rows, read_rows_manifest(path) | {"taken_from": path.name})
 
     def tabulate(self) -> dict[str, Any]:
         from toyshift.scripts.studies.charts import Group, success_chart

@@ -18,9 +18,11 @@ from toyshift.core.manifest import manifest
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import quickstart_recipe
 from toyshift.scripts.studies.again import set_name
-from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, no_rows, pool_of
+from toyshift.scripts.studies.cells import PLAY, TEST_SEED, Study, made_once, no_rows, pool_of, training_speed
 from toyshift.scripts.studies.figures import figures, percents, points
 from toyshift.scripts.studies.options import MOST_SEEDS, StudyConfig
+from toyshift.scripts.studies.planted import COLLECTING
+from toyshift.scripts.studies.same_starts import p_for_objects
 from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
@@ -30,10 +32,9 @@ NEW_TOYS, YCB_LIKE = "toys:test", "ycb-like?graspable"
 TITLES = {NEW_TOYS: "new toys", "ycb-like": "YCB-like objects", "ycb": "real YCB objects"}
 LIKE_LEGOS = ("ycb-like", "ycb")  # sets beside which LEGO's numbers, on YCB objects, are set
 ALL_KINDS = "lego"  # the distribution that others are compared with
-PER_DEMONSTRATION, SPEED = 0.5, 900.0  # [s], [samples/s] on two cores: for estimates until cells have been measured
+POOLING = "detpool"
 MOST_TOYS, MOST_DEMOS, MOST_TRIALS = 100_000, 1_000_000, 1_000_000  # a slip of the keyboard must not ask for all memory
 SURE = 0.05  # corrected p up to which a difference is called one
-
 
 
 class SizedNet(NamedTuple):
@@ -84,7 +85,7 @@ class ToyStudyConfig(
 
     budgets: ClassVar[Mapping[str, ToyBudget]] = {}
     budget: Literal["small", "paper"] = "small"
-    """small (hours of two cores) or paper (the whole grid, days)."""
+    """small (one to two hours of one core) or paper (the whole grid, days)."""
     ycb: Path | None = None
     """Folder with real YCB objects in the official layout; without it YCB-like ones are tested."""
     only: tuple[str, ...] = ()
@@ -160,8 +161,8 @@ class ToyStudy(Study):
         for name, kind in self.kinds.items():
             new = max(0, kind.demos - there.get(collection := kind.anew(demos=0, size=""), 0))
             there[collection] = max(kind.demos, there.get(collection, 0))
-            speed, play = (NETS[kind.size].speed, SLOWER * PLAY) if kind.size else (SPEED, PLAY)
-            seconds = PER_DEMONSTRATION * new + grid.steps * grid.batch / speed + play * episodes
+            speed, play = (NETS[kind.size].speed, SLOWER * PLAY) if kind.size else (training_speed(POOLING), PLAY)
+            seconds = (COLLECTING * new + play * episodes) / self.toy_cfg.processes + grid.steps * grid.batch / speed
             many = f"{kind.toys} toy{'s' * (kind.toys > 1)}"
             text = f"{many} ({kind.distribution}), {kind.demos} demonstrations, seed {kind.seed}"
             cells.append(Cell(name, f"{text}{', ' * bool(kind.size)}{kind.size}", seconds))
@@ -175,12 +176,13 @@ class ToyStudy(Study):
         self.prepare(*self.toy_cfg.sets)
 
     def is_done(self, cell: Cell) -> bool:
-        """Says whether a cell's rows hold all episodes of all sets; where real objects lie does not matter."""
+        return self.path(cell.name).exists() and self.has_played(self.path(cell.name))
+
+    def has_played(self, path: Path) -> bool:
+        """Says whether rows hold all episodes of all sets; where real objects lie does not matter."""
         from toyshift.diagnostics import read_rows
 
-        if not self.path(cell.name).exists():
-            return False
-        played = {(set_name(row.object_set), row.episode) for row in read_rows(self.path(cell.name))}
+        played = {(set_name(row.object_set), row.episode) for row in read_rows(path)}
         wanted = itertools.product(map(set_name, self.toy_cfg.sets), range(self.grid.trials))
         return played.issuperset(wanted)
 
@@ -238,7 +240,8 @@ class ToyStudy(Study):
         without mirroring and jitter, and with a lower rate, which was not searched.
         """
         grid, root = self.grid, self.toy_cfg.seed + kind.seed
-        usual = quickstart_recipe("detpool", (str(data),), str(out), grid.steps, grid.batch, root)
+        usual = quickstart_recipe(POOLING, (str(data),), str(out), grid.steps, grid.batch, root)
+        usual = dataclasses.replace(usual, threads=self.toy_cfg.processes)  # a cell that is one of several has one core
         if not kind.size:
             return usual
         policy = dataclasses.replace(
@@ -316,6 +319,15 @@ def _seed_differences(first: Sequence[Row], second: Sequence[Row]) -> list[float
     return [found.difference.value for found in (paired_of(*side) for side in sides) if found]
 
 
+def _p_of(first: Sequence[Row], second: Sequence[Row]) -> float:
+    """Returns p for "no difference on new objects" on the starts that both met."""
+    one, other = (
+        {(r.object_set, r.object_id, r.seed, r.episode, r.purpose): r.success for r in rows} for rows in (first, second)
+    )
+    shared = sorted(one.keys() & other.keys())
+    return p_for_objects([other[k] for k in shared], [one[k] for k in shared], [k[1] for k in shared])
+
+
 def differences(groups: Groups, pairs: Iterable[tuple[ToyCell, ToyCell, str]]) -> list[dict[str, Any]]:
     """Returns a line for each pair (from, to, set) with rows on both sides: to minus from, Holm over all of them."""
     from toyshift.diagnostics.statistics import holm
@@ -327,9 +339,9 @@ def differences(groups: Groups, pairs: Iterable[tuple[ToyCell, ToyCell, str]]) -
         if found:
             lines.append({
                 "set": name, "from": dataclasses.asdict(one), "to": dataclasses.asdict(other), "n": found.n,
-                "paired": found.to_json(), "by_seed": _seed_differences(*sides),
+                "paired": found.to_json(), "p_objects": _p_of(*sides), "by_seed": _seed_differences(*sides),
             })
-    corrected = holm([x["paired"]["p_value"] for x in lines])
+    corrected = holm([x["p_objects"] for x in lines])
     return [x | {"holm_p": p} for x, p in zip(lines, corrected, strict=True)]
 
 
@@ -365,13 +377,13 @@ def percent(rate: float | None) -> str:
 
 
 SUCCESS = "seeds | n | success % | 95 % new objects | each seed"
-DIFFERENCE = "n | difference in points (95 % new objects) | each seed | McNemar p | Holm p"
+DIFFERENCE = "n | difference in points (95 % new objects) | each seed | p | Holm p"
 
 
 def difference_columns(x: dict[str, Any]) -> tuple[object, ...]:
     """Returns the entries under DIFFERENCE."""
     each = ", ".join(f"{100 * value:+.0f}" for value in x["by_seed"])
-    return (x["n"], told(x), each, f"{x['paired']['p_value']:.2g}", f"{x['holm_p']:.2g}")
+    return (x["n"], told(x), each, f"{x['p_objects']:.2g}", f"{x['holm_p']:.2g}")
 
 
 def about(table: dict[str, Any], what: str) -> str:

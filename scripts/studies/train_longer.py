@@ -1,11 +1,13 @@
 """What does training longer, in other batches, with more decay or on partly wrong demonstrations do to new objects?
 
-Policies learn for 1, 4 and 16 times the usual steps, on demonstrations that are right and on those of which a tenth got
+Policies learn for 1, 4 and 16 times as many steps, on demonstrations that are right and on those of which a tenth got
 another episode's actions. Others take batches a quarter or four times as large, with as many updates or as many
-samples, at a rate that goes with the square root of the batch. What happens inside is kept as `train --monitor` tells.
+samples, at a rate that goes with the square root of the batch. The first outcome is the loss on held-out episodes with
+right labels, the second is success. What happens inside is kept as `train --monitor` tells.
 
 toyshift study train-longer --dry-run                      what would be run, and how long it takes
 toyshift study train-longer --only "x1-*"                  the short ones alone
+toyshift study train-longer --budget paper                 three seeds, and x16 on partly wrong demonstrations too
 toyshift study train-longer --results results/train_longer --docs docs --tabulate     committed rows and their page
 """
 
@@ -24,7 +26,7 @@ from toyshift.policies.parts import Pooling
 from toyshift.policies.training.config import TrainConfig
 from toyshift.scripts.recipe import KINDS, quickstart_recipe
 from toyshift.scripts.studies.budgets import Practice, PracticeConfig
-from toyshift.scripts.studies.cells import TEST_SEED, made_once, write_page
+from toyshift.scripts.studies.cells import TEST_SEED, made_once, training_speed, write_page
 from toyshift.scripts.studies.figures import markdown_table
 from toyshift.scripts.studies.learners import (
     CHANGE,
@@ -41,7 +43,15 @@ from toyshift.scripts.studies.learners import (
     success_cells,
     success_lines,
 )
-from toyshift.scripts.studies.remade import corrupt
+from toyshift.scripts.studies.loss_looks import (
+    FRAMES,
+    losses_of,
+    paired_losses,
+    settled_at,
+    steps_to_look,
+)
+from toyshift.scripts.studies.remade import corrupt, donors
+from toyshift.scripts.studies.schedule import Cell
 
 if TYPE_CHECKING:
     from toyshift.data.collecting.config import CollectConfig
@@ -51,15 +61,19 @@ TRAINED_ON, NEW = "toys:train", "toys:test"
 TITLES = {TRAINED_ON: "toys as in training", NEW: "new toys"}
 TIMES, BATCHES, DECAYS = (1, 4, 16), (0.25, 4.0), (1e-4, 1e-2)  # the first decay is the usual one
 FELL = 0.2  # of the held-out loss, after the training loss has settled: what would be called grokking
-SETTLED = 1.1  # the training loss, in units of its last value
-KEPT = ("train_loss", "validation_loss", "weight_distance", "pathway_distance", "pathway_between", "consistency")
+SETTLED = 0.9  # of the training loss's whole fall, from the untrained network on: then it has settled
+HELD_OUT = 0.2  # of the episodes
+WARMUP = 0.1  # of the steps: the usual 200 would be most of a short training
+JUDGED = 3.0  # frames that are judged in the time in which one is trained on, for estimates
+RANKED = ("pathway_distance", "consistency")  # of what a monitor tells, set beside success
+INSIDE = ("weight_distance", "pathway_between", *RANKED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(PracticeConfig, corrupted=(0, 1)):
     """Options of `toyshift study train-longer`."""
 
-    budgets: ClassVar = {"small": Practice(1, 200, 500, 128, 30), "paper": Practice(3, 500, 1950, 128, 200)}
+    budgets: ClassVar = {"small": Practice(1, 200, 250, 128, 30), "paper": Practice(3, 500, 1950, 128, 200)}
     pooling: Pooling = "detpool"
     """Of the policies."""
     corrupted: float = 0.1
@@ -110,10 +124,15 @@ class Regime(NamedTuple):
         return f"steps x{self.steps:g}{size}{decay}{f', {100 * self.corrupted:g} % corrupted' * bool(self.corrupted)}"
 
 
-def regimes(corrupted: float) -> list[Regime]:
+def regimes(corrupted: float, longest_wrong: bool = True) -> list[Regime]:
     """Returns all regimes: long trainings on right and partly wrong data; batches at equal updates and samples; decay.
+
+    Args:
+        corrupted: share of the demonstrations that are wrong where some are.
+        longest_wrong: the longest training is on partly wrong data too.
     """
-    long = [Regime(float(times), corrupted=share) for times in TIMES for share in (0.0, corrupted)]
+    long = [Regime(float(times), corrupted=share) for times in TIMES for share in (0.0, corrupted)
+            if longest_wrong or times < TIMES[-1] or not share]  # fmt: skip
     batches = [Regime(steps, batch) for batch in BATCHES for steps in (1.0, 1.0 / batch)]
     return [*long, *batches, Regime(4.0, decay=DECAYS[1])]
 
@@ -128,7 +147,7 @@ class TrainLonger(LearnerStudy):
         self.cfg = cfg
         self.lessons = {
             f"{regime.name}-s{seed}": Lesson(regime._asdict(), seed)
-            for seed in range(self.practice.seeds) for regime in regimes(cfg.corrupted)
+            for seed in range(self.practice.seeds) for regime in regimes(cfg.corrupted, cfg.budget == "paper")
         }  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
@@ -140,6 +159,12 @@ class TrainLonger(LearnerStudy):
         out = self.cfg.work_dir / "demonstrations" / f"s{lesson.seed}"
         workers = self.cfg.processes if self.cfg.processes > 1 else 0
         return CollectConfig(TRAINED_ON, self.practice.demos, out, workers=workers, seed=self.seed_of(lesson))
+
+    def cells(self) -> list[Cell]:
+        """Adds to each the time in which the losses of the weights that it keeps are told."""
+        looks = len(steps_to_look(self.practice.steps))
+        more = looks * FRAMES / (JUDGED * training_speed(self.cfg.pooling))
+        return [dataclasses.replace(cell, estimate=cell.estimate + more) for cell in super().cells()]
 
     def dataset(self, lesson: Lesson) -> Path:
         src, share = super().dataset(lesson), float(lesson.varied["corrupted"])
@@ -157,7 +182,8 @@ class TrainLonger(LearnerStudy):
         policy = dataclasses.replace(usual.policy, pooling=self.cfg.pooling)
         return dataclasses.replace(
             usual, policy=policy, lr=usual.lr * math.sqrt(regime.batch), weight_decay=regime.decay, monitor=True,
-            threads=self.cfg.processes,
+            warmup=max(1, round(WARMUP * steps)), validation=HELD_OUT, threads=self.cfg.processes,
+            keep_steps=tuple(step for step in steps_to_look(steps) if 0 < step < steps),
         )  # fmt: skip
 
     def tests(self, lesson: Lesson, policy: str, called: str) -> dict[str, EvaluateConfig]:
@@ -167,7 +193,12 @@ class TrainLonger(LearnerStudy):
         return {spec: EvaluateConfig(policy, spec, self.practice.trials, seed=seed, name=called) for spec in TITLES}
 
     def seen(self, lesson: Lesson, policy: Path, rows: Sequence[Row]) -> dict[str, Any]:
-        return {"curve": curve_of(policy / "metrics.jsonl")}
+        from toyshift.data.store.dataset import open_dataset
+
+        right, share = super().dataset(lesson), float(lesson.varied["corrupted"])
+        wrong = donors(open_dataset(right).num_episodes, share, self.seed_of(lesson))
+        config = self.recipe(lesson, str(self.dataset(lesson)), str(policy))
+        return {"curve": curve_of(policy / "metrics.jsonl"), **losses_of(config, right, [*wrong])}
 
     def tabulate(self) -> dict[str, Any]:
         taught = self.read()
@@ -194,7 +225,7 @@ def curve_of(metrics: Path) -> list[dict[str, float]]:
     """Returns what a training's metrics tell of what happened inside, a line for each validation."""
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     return [
-        {"step": x["step"], **{name: x[name] for name in KEPT if name in x}} for x in lines if "weight_distance" in x
+        {"step": x["step"], **{name: x[name] for name in INSIDE if name in x}} for x in lines if "weight_distance" in x
     ]
 
 
@@ -239,40 +270,80 @@ def growth(steps: Sequence[float], distances: Sequence[float]) -> WeightGrowth |
 
 
 def late_fall(train: Sequence[float], held_out: Sequence[float]) -> float | None:
-    """Returns by which share the held-out loss fell after the training loss had come near its last value.
+    """Returns by which share the held-out loss fell after the training loss had made SETTLED of its whole fall.
 
     Args:
-        train: training loss at each validation.
+        train: training loss at each look, the first that of the untrained network.
         held_out: loss on held-out episodes then.
 
     Returns:
-        from 0 to 1; None where the training loss settled at the last validation only, so that nothing came after.
+        from 0 to 1; None where the training loss never fell, or settled at the last look only, so that nothing came
+        after.
     """
-    settled = next(i for i, loss in enumerate(train) if loss <= SETTLED * train[-1])
-    if settled >= len(train) - 1 or held_out[settled] <= 0:
+    settled = settled_at(train, SETTLED)
+    if settled is None or settled >= len(train) - 1 or held_out[settled] <= 0:
         return None
     return max(0.0, 1.0 - min(held_out[settled:]) / held_out[settled])
 
 
 def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
-    """Returns success by regime and test, the comparisons, and what each training did inside."""
-    inside = []
+    """Returns losses, success by regime and test, the comparisons of both, and what each training did inside."""
+    there = every_regime(taught)
+    order = {regime.text: i for i, regime in enumerate(there)}
+    ordered = sorted(taught, key=lambda one: (order[regime_of(one.lesson).text], one.lesson.seed))
+    inside = [_inside(one) for one in ordered]
+    return {
+        "success": success_lines(ordered), "comparisons": paired_lines(comparisons(ordered)), "inside": inside,
+        "losses": loss_lines(ordered), "ranks": [ranks_of(inside, name) for name in RANKED],
+    }  # fmt: skip
+
+
+def _inside(one: Taught) -> dict[str, Any]:
+    """Returns what a training did inside, and its losses."""
+    lesson, rows, facts = one
+    curve, looks = facts["curve"], facts["looks"]
+    grown = growth([x["step"] for x in curve], [x["weight_distance"] for x in curve])
+    train, held_out = ([x[name] for x in looks] for name in ("train", "held_out"))
+    settled, fell = settled_at(train, SETTLED), late_fall(train, held_out)
+    lowest = min(range(len(looks)), key=held_out.__getitem__)
+    last, new = curve[-1] if curve else {}, [row.success for row in rows if row.object_set == NEW]
+    return {
+        "regime": regime_of(lesson).text, "seed": lesson.seed, "right": looks[-1]["right"], "held_out": held_out[-1],
+        "lowest": held_out[lowest], "lowest_step": looks[lowest]["step"], "late_fall": fell,
+        "settled_step": None if settled is None else looks[settled]["step"], "growth": grown and grown._asdict(),
+        "grokked": None if fell is None else fell >= FELL, "distance": last.get("weight_distance"),
+        "pathway_distance": last.get("pathway_distance"), "consistency": last.get("consistency"),
+        "success_on_new": sum(new) / len(new) if new else None,
+        "looks": looks if "wrong" in looks[-1] else [],
+    }  # fmt: skip
+
+
+def ranks_of(inside: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """Returns Spearman's correlation over trainings of what a monitor saw last with success on new toys."""
+    from toyshift.diagnostics.measuring.predicted import rank_correlation
+
+    both = [(x[name], x["success_on_new"]) for x in inside if None not in (x[name], x["success_on_new"])]
+    one, other = ([pair[i] for pair in both] for i in (0, 1))
+    return {"of": name, **rank_correlation(one, other).to_json()}
+
+
+def loss_lines(taught: Sequence[Taught]) -> list[dict[str, Any]]:
+    """Returns a line for each pair of regimes: the second's held-out loss minus the first's on the same episodes.
+
+    p values are Wilcoxon's, corrected over all lines (Holm).
+    """
+    from toyshift.diagnostics.statistics import holm
+
+    by_regime: dict[Regime, dict[str, float]] = {}
     for lesson, _, facts in taught:
-        curve = facts["curve"]
-        grown = growth([x["step"] for x in curve], [x["weight_distance"] for x in curve])
-        known = [x for x in curve if "train_loss" in x and "validation_loss" in x]
-        fell = late_fall(*([x[name] for x in known] for name in KEPT[:2])) if known else None
-        inside.append({
-            "regime": regime_of(lesson).text, "seed": lesson.seed, "loss": facts["loss"], "late_fall": fell,
-            "validation_loss": facts["validation_loss"], "growth": grown and grown._asdict(),
-            "grokked": fell is not None and fell >= FELL,
-            "distance": curve[-1]["weight_distance"] if curve else None,
-        })  # fmt: skip
-    order = {regime.text: i for i, regime in enumerate(every_regime(taught))}
-    inside.sort(key=lambda x: (order[x["regime"]], x["seed"]))
-    ordered = sorted(taught, key=lambda one: order[regime_of(one.lesson).text])
-    lines = success_lines(ordered)
-    return {"success": lines, "comparisons": paired_lines(comparisons(ordered)), "inside": inside}
+        own = {f"{lesson.seed}:{name}": loss for name, loss in facts["episodes"].items()}
+        by_regime.setdefault(regime_of(lesson), {}).update(own)
+    lines = []
+    for first, second in pairs_of(every_regime(taught)):
+        if (found := paired_losses(by_regime.get(first, {}), by_regime.get(second, {}))) is not None:
+            lines.append({"second": second.text, "first": first.text, **found})
+    corrected = holm([x["p_value"] for x in lines])
+    return [x | {"holm_p": p} for x, p in zip(lines, corrected, strict=True)]
 
 
 def every_regime(taught: Sequence[Taught]) -> list[Regime]:
@@ -281,11 +352,8 @@ def every_regime(taught: Sequence[Taught]) -> list[Regime]:
     return sorted(there, key=lambda r: (r.batch != 1, r.decay, r.batch, r.steps, r.corrupted))
 
 
-def comparisons(taught: Sequence[Taught]) -> Iterator[Compared]:
-    """Yields longer against shorter trainings, partly wrong against right data, other batches and decay against none.
-    """
-    groups = by_test(taught)
-    there = every_regime(taught)
+def pairs_of(there: Sequence[Regime]) -> list[tuple[Regime, Regime]]:
+    """Returns longer beside shorter trainings, partly wrong beside right data, other batches and decay beside none."""
     pairs: list[tuple[Regime, Regime]] = []
     for one in there:
         if one.batch != 1:
@@ -296,7 +364,13 @@ def comparisons(taught: Sequence[Taught]) -> Iterator[Compared]:
             shorter = [r for r in there if r == one._replace(steps=r.steps) and r.steps < one.steps]
             pairs += [(shorter[-1], one)] if shorter else []
             pairs += [(one._replace(corrupted=0.0), one)] if one.corrupted else []
-    for (first, second), test in ((pair, test) for pair in pairs for test in TITLES):
+    return pairs
+
+
+def comparisons(taught: Sequence[Taught]) -> Iterator[Compared]:
+    """Yields the pairs of regimes in each test."""
+    groups = by_test(taught)
+    for (first, second), test in ((pair, test) for pair in pairs_of(every_regime(taught)) for test in TITLES):
         head = {"test": test, "second": second.text, "first": first.text}
         yield head, groups.get((tuple(first), test), []), groups.get((tuple(second), test), [])
 
@@ -307,7 +381,29 @@ def markdown(table: Mapping[str, Any]) -> str:
     def number(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
-    made = [is_complete(table)]
+    made = [is_complete(table), markdown_table(LOSS_HEAD, [
+        (x["regime"], x["seed"], f"{x['right']:.3f}", f"{x['held_out']:.3f}", f"{x['lowest']:.3f}", x["lowest_step"],
+         number(x["settled_step"], "d"), "-" if x["late_fall"] is None else f"{100 * x['late_fall']:.0f} %")
+        for x in table["inside"]
+    ])]  # fmt: skip
+    known = [x for x in table["inside"] if x["grokked"] is not None]
+    made.append(
+        f"A late fall of the held-out loss by {100 * FELL:.0f} % or more, which would be called grokking, is seen in "
+        f"{sum(x['grokked'] for x in known)} of the {len(known)} trainings in which it is defined, of "
+        f"{len(table['inside'])} in all."
+    )
+    if table["losses"]:
+        made.append(markdown_table("| regime | minus | held-out loss, difference (95 % new episodes) | p | Holm p |", [
+            (x["second"], x["first"], loss_text(x["difference"]), f"{x['p_value']:.2g}", f"{x['holm_p']:.2g}")
+            for x in table["losses"]
+        ]))  # fmt: skip
+    for x in table["inside"]:
+        if x["looks"]:
+            made.append(f"{x['regime'].capitalize()}, seed {x['seed']}: losses along the training.")
+            made.append(markdown_table(LOOKS_HEAD, [
+                (look["step"], *(f"{look[name]:.3f}" for name in ("right", "wrong", "rule", "held_out")))
+                for look in x["looks"]
+            ]))  # fmt: skip
     made.append(markdown_table(f"| regime | on | {SUCCESS} |", [
         (regime_in(x).text, TITLES[x["test"]], *success_cells(x)) for x in table["success"]
     ]))  # fmt: skip
@@ -315,20 +411,36 @@ def markdown(table: Mapping[str, Any]) -> str:
         made.append(markdown_table(f"| regime | minus | on | {CHANGE} |", [
             (x["second"], x["first"], TITLES[x["test"]], *change_cells(x)) for x in table["comparisons"]
         ]))  # fmt: skip
-    head = (
-        "| regime | seed | loss | held out | weights moved by | per ln(step) | R2 | power of step | R2 | "
-        "held-out loss fell after training's had settled |"
+    made.append(markdown_table(INSIDE_HEAD, [
+        (x["regime"], x["seed"], number(x["distance"], ".2f"),
+         *(number((x["growth"] or {}).get(k), ".2f") for k in ("rate", "log_r2", "power", "power_r2")),
+         number(x["pathway_distance"], ".3f"), number(x["consistency"], ".3f"))
+        for x in table["inside"]
+    ]))  # fmt: skip
+    return "\n\n".join([*made, *map(rank_text, table["ranks"])])
+
+
+LOSS_HEAD = (
+    "| regime | seed | training loss, right labels | held-out loss | its lowest | at step | "
+    "training loss settled at step | held-out loss fell after that |"
+)
+LOOKS_HEAD = "| step | right labels | wrong labels | the same frames by the right ones | held out |"
+INSIDE_HEAD = (
+    "| regime | seed | weights moved by | per ln(step) | R2 | power of step | R2 | pathway distance | consistency |"
+)
+
+
+def loss_text(found: Mapping[str, Any]) -> str:
+    """Returns a difference of losses as "+0.012 (-0.003 to +0.020)"."""
+    return f"{found['value']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
+
+
+def rank_text(x: Mapping[str, Any]) -> str:
+    """Returns what is said of a rank correlation."""
+    name = str(x["of"]).replace("_", " ").capitalize()
+    if x["value"] is None:
+        return f"{name}: undefined; {x['n']} trainings tell it, or it or success never varies."
+    return (
+        f"{name} at the end and success on new toys, Spearman over {x['n']} trainings: {x['value']:+.2f} "
+        f"({x['low']:+.2f} to {x['high']:+.2f})."
     )
-    lines = []
-    for x in table["inside"]:
-        fit = [number((x["growth"] or {}).get(k), ".2f") for k in ("rate", "log_r2", "power", "power_r2")]
-        fell = "-" if x["late_fall"] is None else f"{100 * x['late_fall']:.0f} %"
-        losses = number(x["loss"], ".3f"), number(x["validation_loss"], ".3f"), number(x["distance"], ".2f")
-        lines.append((x["regime"], x["seed"], *losses, *fit, fell))
-    made.append(markdown_table(head, lines))
-    grokked = sum(x["grokked"] for x in table["inside"])
-    made.append(
-        f"A late fall of the held-out loss by {100 * FELL:.0f} % or more, which would be called grokking, is seen in "
-        f"{grokked} of {len(table['inside'])} trainings."
-    )
-    return "\n\n".join(made)

@@ -2,7 +2,9 @@
 
 One base policy is tuned again and again on few demonstrations, whose places a cue tells (correlation 1) or does not
 (0). Two probes are given the change of one layer, and asked of checkpoints whose demonstrations, or whose factor, they
-have never seen. Labels exchanged within pairs of the same demonstrations say what probes find where nothing is.
+have never seen. Labels exchanged within pairs of the same demonstrations say what probes find where nothing is. A
+control that looks at no weights says whether there is anything: how much each checkpoint's loss rises when the cue is
+swapped.
 
 toyshift study weights-audit --dry-run                     what would be run, and how long it takes
 toyshift study weights-audit --budget paper                three trees of 120 checkpoints, the authors' probe
@@ -12,6 +14,7 @@ toyshift study weights-audit --results results/weights_audit --docs docs --tabul
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +25,8 @@ from toyshift.core.files import atomic_path, read_json, whole_files, write_json
 from toyshift.core.manifest import manifest
 from toyshift.core.seeds import episode_rng
 from toyshift.scripts.studies.budgets import MOST, Budgeted
-from toyshift.scripts.studies.cells import Study, found_in, keep_found, no_rows, write_page
-from toyshift.scripts.studies.figures import markdown_table, percents
+from toyshift.scripts.studies.cells import Study, found_in, keep_found, made_once, no_rows, write_page
+from toyshift.scripts.studies.loss_looks import EVERY, frames_in, judged
 from toyshift.scripts.studies.options import MOST_SEEDS
 from toyshift.scripts.studies.planted import (
     COLLECTING,
@@ -33,6 +36,7 @@ from toyshift.scripts.studies.planted import (
     PlantedCue,
     collect_places,
     dress,
+    dress_parts,
     recipe,
 )
 from toyshift.scripts.studies.schedule import Cell
@@ -44,19 +48,29 @@ from toyshift.scripts.studies.weight_probes import (
     p_by_chance,
     swapped_labels,
 )
+from toyshift.scripts.studies.weights_audit_results import (
+    FACTORS,
+    FULL_DEALS,
+    OWN,
+    QUESTIONS,
+    SWAPPED,
+    control_lines,
+    draw,
+    lengths_of,
+    markdown,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
     from toyshift.core.arrays import Array
+    from toyshift.data.collecting.dials import SubDataset
+    from toyshift.policies.training.config import TrainConfig
     from toyshift.scripts.studies.weight_probes import Labels, Probe
 
 TOYS = "toys:train"
-FACTORS = ("table", "azimuth", "light")
 DISPARITY = 1.0  # of the two values of a cue: half a factor's span, with azimuth 60 degrees
 LAYER = "head.mlp.0.weight"  # the first after pooling: what of the picture moves the hand
-# what a probe has not seen of the checkpoints that it is asked about
-QUESTIONS = {"other demonstrations": "number", "another factor": "factor"}
 EPOCH = 0.02  # [s] of ProbeX per epoch with 32 probes, for estimates
 
 
@@ -74,7 +88,7 @@ class AuditSizes:
         batch: samples per step.
         probes: of ProbeX, and as many numbers of its projection.
         epochs: of ProbeX.
-        deals: times that labels are exchanged, for ProbeX.
+        deals: times that labels are exchanged, for ProbeX, at first: see FULL_DEALS.
     """
 
     seeds: int
@@ -90,6 +104,7 @@ class AuditSizes:
 
 
 LINEAR_DEALS = 999  # which cost nothing
+JUDGED = 3.0  # frames that are judged in the time in which one is trained on, for estimates
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,7 +115,7 @@ class Config(
     """Options of `toyshift study weights-audit`."""
 
     budgets: ClassVar = {
-        "small": AuditSizes(1, 8, 150, 500, 24, 200, 128, 32, 200, 19),
+        "small": AuditSizes(1, 8, 150, 500, 24, 200, 128, 32, 200, 1),
         "paper": AuditSizes(3, 20, 500, 2200, 60, 500, 128, 128, 500, 19),
     }
     layer: str = LAYER
@@ -128,7 +143,8 @@ class Config(
     epochs: int = 0
     """Other epochs of ProbeX; 0 = the budget's."""
     deals: int = 0
-    """Other deals of exchanged labels for ProbeX; 0 = the budget's. p is never below 1 / (deals + 1)."""
+    """Other deals of exchanged labels for ProbeX at first; 0 = the budget's. Where its AUC lies above the linear
+    probe's 95 % by chance, 19 are made in any case. p is never below 1 / (deals + 1)."""
     out: Path = Path("runs/weights-audit")
 
     def __post_init__(self) -> None:
@@ -188,9 +204,13 @@ class WeightsAudit(Study):
             seconds = asked.base_demos * COLLECTING / processes + asked.base_steps * asked.batch / TRAINED
             cells.append(Cell(base, f"base policy {tree}", seconds))
             for one in self.of_tree(tree):
-                seconds = asked.steps * asked.batch / TRAINED + asked.demos * FRAMES / RENDERED / processes
+                rendering = asked.demos * FRAMES / RENDERED / processes
+                seconds = asked.steps * asked.batch / TRAINED + rendering
+                seconds += 2 * asked.demos * FRAMES / EVERY / (JUDGED * TRAINED)
                 if one.factor == FACTORS[0] and one.told:  # who asks first for the demonstrations
-                    seconds += asked.demos * COLLECTING / processes
+                    seconds += asked.demos * COLLECTING / processes * (1 + (one.number == 0))
+                if one.number == 0 and one.told:  # and for those of the control
+                    seconds += 2 * rendering
                 text = f"tuned with {one.factor} that tells {'the place' if one.told else 'nothing'}"
                 cells.append(Cell(one.name, f"{text}, demonstrations {one.number}", seconds, (base,)))
             folds = asked.pairs + len(FACTORS)
@@ -252,12 +272,30 @@ class WeightsAudit(Study):
         usual = recipe(cfg.pooling, data, folder / "policy", threads=cfg.processes, **sizes)
         # the last weights, not their average: that has hardly moved after so few steps
         done = train(dataclasses.replace(usual, init_from=str(base), ema=0.0, warmup=min(20, asked.steps)))
+        losses = {what: mean_loss(folder / "policy", dataclasses.replace(usual, data=data))
+                  for what, data in self.control(one.tree, one.factor).items()}  # fmt: skip
         change = weights_of(folder / "policy", cfg.layer) - weights_of(base, cfg.layer)
         with atomic_path(self.change_file(one)) as temporary, open(temporary, "wb") as file:
             np.save(file, change.astype(np.float32), allow_pickle=False)
         shutil.rmtree(folder)
         lengths = {"moved": float(np.linalg.norm(change)), "shape": list(change.shape)}
-        return {**one._asdict(), **lengths, **{k: done[k] for k in ("loss", "validation_loss", "samples")}}
+        return {**one._asdict(), **lengths, **losses, **{k: done[k] for k in ("loss", "validation_loss", "samples")}}
+
+    def control(self, tree: int, factor: str) -> dict[str, tuple[str, ...]]:
+        """Returns demonstrations that no checkpoint of a tree has learnt from, with a factor's cue and with it swapped.
+        """
+        cfg, number = self.cfg, self.asked.pairs  # after those of all checkpoints
+        seed = int(episode_rng(cfg.seed + tree, number, "weights-audit").integers(2**31))
+        workers = cfg.processes if cfg.processes > 1 else 0
+        places = collect_places(cfg.work_dir / f"s{tree}-places-control", TOYS, self.asked.demos, seed, workers)
+        parts = PlantedCue(factor, DISPARITY, 1.0).design().parts
+        found = {}
+        for what, dressed in ((OWN, parts), (SWAPPED, exchanged(parts))):
+            out = cfg.work_dir / f"s{tree}-control" / f"{factor}-{what}"
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with made_once(out):
+                found[what] = dress_parts(dressed, factor, places, out, seed, workers)
+        return found
 
     def change_file(self, one: Checkpoint) -> Path:
         return self.cfg.work_dir / "changes" / f"{one.name}.npy"
@@ -269,14 +307,16 @@ class WeightsAudit(Study):
         asked, checkpoints = self.asked, self.of_tree(tree)
         changes = np.stack([np.load(self.change_file(one), allow_pickle=False) for one in checkpoints])
         own = ProbeX(asked.probes, asked.probes, 4 * asked.probes, asked.epochs, seed=self.cfg.seed + tree)
-        tried: dict[str, tuple[Probe, Array, int]] = {
-            "linear": (linear, compact(changes), LINEAR_DEALS), "ProbeX": (own, changes, asked.deals),
-        }  # fmt: skip
         rng = episode_rng(self.cfg.seed + tree, 0, "exchanged labels")
+        flat = compact(changes)
         lines = [
-            {"probe": name, "question": question, **answer(probe, weights, checkpoints, key, deals, rng)}
-            for name, (probe, weights, deals) in tried.items() for question, key in QUESTIONS.items()
-        ]  # fmt: skip
+            {"probe": "linear", "question": question, **answer(linear, flat, checkpoints, key, LINEAR_DEALS, rng)}
+            for question, key in QUESTIONS.items()
+        ]
+        for question, key in QUESTIONS.items():
+            (band,) = (x["chance_95"] for x in lines if (x["probe"], x["question"]) == ("linear", question))
+            told = answer(own, changes, checkpoints, key, asked.deals, rng, worth=band)
+            lines.append({"probe": "ProbeX", "question": question, **told})
         return {"lines": lines, "checkpoints": len(checkpoints)}
 
     def tabulate(self) -> dict[str, Any]:
@@ -291,7 +331,7 @@ class WeightsAudit(Study):
         ]  # fmt: skip
         missing = [cell.name for cell in self.cells() if not self.is_done(cell)]
         table = {
-            "probes": lines, "moved": lengths_of(moved), "missing": missing,
+            "probes": lines, "moved": lengths_of(moved), "control": control_lines(moved), "missing": missing,
             "settings": read_json(folder / "settings.json")["settings"],
         }  # fmt: skip
         write_json(folder / "table.json", table)
@@ -320,6 +360,19 @@ def weights_of(folder: Path, layer: str) -> Array:
     return np.asarray(matrices[layer].double().numpy())
 
 
+def exchanged(parts: Sequence[SubDataset]) -> tuple[SubDataset, ...]:
+    """Returns two sub-datasets under each other's names: the place of one is shown with the cue of the other."""
+    first, second = parts
+    return dataclasses.replace(second, name=first.name), dataclasses.replace(first, name=second.name)
+
+
+def mean_loss(folder: Path, config: TrainConfig) -> float:
+    """Returns a policy's mean loss on the datasets of a training's settings."""
+    from toyshift.policies.network.weights import load_network
+
+    return float(judged(load_network(folder), frames_in(config)).mean())
+
+
 def compact(changes: Array) -> Array:
     """Returns matrices (n, 1, n) with the inner products of `changes` (n, H, W): to a linear probe they are the same.
     """
@@ -331,9 +384,20 @@ def compact(changes: Array) -> Array:
 
 
 def answer(
-    probe: Probe, weights: Array, checkpoints: Sequence[Checkpoint], key: str, deals: int, rng: np.random.Generator
+    probe: Probe, weights: Array, checkpoints: Sequence[Checkpoint], key: str, deals: int, rng: np.random.Generator,
+    worth: float = math.inf,
 ) -> dict[str, Any]:
-    """Returns what a probe tells of checkpoints, of whose `key` it has seen none, and what it tells by chance."""
+    """Returns what a probe tells of checkpoints, of whose `key` it has seen none, and what it tells by chance.
+
+    Args:
+        probe: is asked.
+        weights: (n, H, W) of the checkpoints.
+        checkpoints: (n,).
+        key: of a checkpoint.
+        deals: times that labels are exchanged.
+        rng: of the exchanges.
+        worth: AUC above which FULL_DEALS are made, if `deals` are fewer.
+    """
     import numpy as np
 
     from toyshift.diagnostics import wilson
@@ -348,66 +412,10 @@ def answer(
         return auc(scores, told), sum(bool(sum(both) > 0) for both in by_pair.values())
 
     found, wins = asked(labels)
+    deals = max(deals, FULL_DEALS) if found > worth else deals
     chance = [asked(swapped_labels(labels, pairs, rng))[0] for _ in range(deals)]
     low, high = wilson(wins, n := len(set(pairs)))
     return {
         "auc": found, "p": p_by_chance(found, chance), "deals": deals, "pairs": n, "wins": wins, "low": low,
         "high": high, "chance_mean": float(np.mean(chance)), "chance_95": float(np.quantile(chance, 0.95)),
     }  # fmt: skip
-
-
-def lengths_of(moved: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns how far the layer moved on average, by factor and whether it told the place: a label by itself, if any.
-    """
-    import numpy as np
-
-    kinds = dict.fromkeys((x["factor"], x["told"]) for x in moved)
-    lines = {kind: [x["moved"] for x in moved if (x["factor"], x["told"]) == kind] for kind in kinds}
-    return [
-        {"factor": factor, "told": told, "n": len(some), "moved": float(np.mean(some))}
-        for (factor, told), some in sorted(lines.items())
-    ]
-
-
-HEAD = "| tree | probe | never seen | AUC | with exchanged labels: mean, 95 % | p | right in pairs | 95 % |"
-
-
-def markdown(table: dict[str, Any]) -> str:
-    """Returns the made part of the page."""
-    made = [
-        f"**Not complete:** {len(table['missing'])} cells have not been run yet."
-        if table["missing"] else "All cells have been run."
-    ]  # fmt: skip
-    if table["probes"]:
-        made.append(markdown_table(HEAD, [
-            (x["tree"], x["probe"], x["question"], f"{x['auc']:.2f}", f"{x['chance_mean']:.2f}, {x['chance_95']:.2f}",
-             f"{x['p']:.2g} ({x['deals']} deals)", f"{x['wins']} of {x['pairs']}", percents(x["low"], x["high"]))
-            for x in table["probes"]
-        ]))  # fmt: skip
-        told = [x for x in table["probes"] if x["p"] <= 0.05 and x["auc"] > 0.5]
-        made.append(
-            f"A probe tells fragmented from plain tuning beyond exchanged labels (p at most 0.05, not corrected) in "
-            f"{len(told)} of {len(table['probes'])} lines."
-        )
-    made.append(markdown_table("| factor | tells the place | checkpoints | layer moved by, mean |", [
-        (x["factor"], "yes" if x["told"] else "no", x["n"], f"{x['moved']:.3g}") for x in table["moved"]
-    ]))  # fmt: skip
-    return "\n\n".join(made)
-
-
-def draw(out: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """Draws the share of pairs told apart, a line for each probe and question, with Wilson's interval."""
-    from toyshift.diagnostics import wilson
-    from toyshift.scripts.studies.charts import Group, success_chart
-
-    groups = []
-    for question in QUESTIONS:
-        some = [x for x in lines if x["question"] == question]
-        rows: list[tuple[str, int, dict[str, Any]]] = []
-        for probe in dict.fromkeys(x["probe"] for x in some):
-            trees = [x for x in some if x["probe"] == probe]
-            wins, pairs = sum(x["wins"] for x in trees), sum(x["pairs"] for x in trees)
-            rates = {"rate": wins / pairs, "clustered_objects_95": list(wilson(wins, pairs))}
-            rows.append((probe, 0, rates | {"by_seed": [x["wins"] / x["pairs"] for x in trees]}))
-        groups.append(Group(f"never seen: {question}", rows))
-    success_chart(out, groups, what="pairs told apart", more="line: Wilson's interval over pairs")

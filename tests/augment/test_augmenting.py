@@ -143,6 +143,13 @@ def test_a_look_of_its_own_reproduces_every_pixel(told_by_table: Path, made: Any
         check_same(old, copy)
 
 
+@pytest.mark.parametrize("spec", ["bridge", "appearance?table=1,4&keep=no", "reskin?keep=no+viewpoint?azimuth=20"])
+def test_frames_that_stay_are_what_rendering_gives(spec: str, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    stays = [part.content_hash() for part in made(spec, "stays")]
+    monkeypatch.setattr(copies, "unmoved", lambda *_: ())
+    assert [part.content_hash() for part in made(spec, "rendered")] == stays
+
+
 def test_the_front_camera_goes_where_it_is_sent(told_by_table: Path, made: Any) -> None:
     from toyshift.envs.scene.surroundings import front_camera_pose
 
@@ -299,7 +306,7 @@ def variant(source: Path, out: Path, columns: Callable[[str], bool], **observed:
 
 def test_without_states_images_can_still_be_changed(told_by_table: Path, tmp_path: Path) -> None:
     plain = variant(told_by_table / "part-0", tmp_path / "plain", lambda key: key != SIM_STATE)
-    with pytest.raises(ContractError, match=r"simulator's state .* what remains is crop, jitter, duplicate"):
+    with pytest.raises(ContractError, match=r"simulator's state .* remains is crop, jitter, duplicate, and repairs of"):
         augment("viewpoint", plain, tmp_path / "out", workers=0)
     augment("crop?scale=0.5+jitter", plain, tmp_path / "out", workers=0)
     old, new = open_dataset(plain).episode(0), open_dataset(tmp_path / "out").episode(4)

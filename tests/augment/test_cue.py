@@ -1,21 +1,29 @@
 """A new cue: actions and masks stay, what is seen tells the place as planted, and other factors stay as they were."""
 
+import collections
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from toyshift.augment import augment_cue, augment_viewpoint
+from toyshift.augment.augmentation import SeenAs
 from toyshift.augment.cue import Cue, CueByTarget
 from toyshift.augment.rerender import Rerendering, rerender
+from toyshift.augment.seen import unmoved
 from toyshift.core.contract import ACTION, STATE
 from toyshift.core.errors import ConfigError, FileError
 from toyshift.data.collecting.collection import collect
 from toyshift.data.collecting.config import CollectConfig
 from toyshift.data.collecting.dials import fragment
 from toyshift.data.collecting.fragment_folder import collect_fragments, dependence_of
+from toyshift.data.episode import Episode, write_episode
 from toyshift.data.store.dataset import Dataset, open_dataset
+from toyshift.data.store.lerobot import finalize
+from toyshift.envs.render.renderer import Renderer
+from toyshift.envs.shifts import Look
 
 FRONT, WRIST = "observation.images.front", "observation.images.wrist"
 
@@ -73,6 +81,65 @@ def test_the_same_cue_again_gives_the_same_pixels(places: Path, tmp_path: Path) 
     for a, b, c in zip(parts(tmp_path / "a"), parts(tmp_path / "b"), parts(tmp_path / "c"), strict=True):
         assert a.content_hash() == b.content_hash()
         np.testing.assert_array_equal(a.episode(0).frames[FRONT], c.episode(0).frames[FRONT])
+
+
+@pytest.fixture
+def rendered(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, int]]:
+    """Counts what is rendered, by camera, since it was asked last."""
+    count, render = collections.Counter[str](), Renderer.render
+
+    def counted(self: Renderer, camera: str, *rest: Any, **more: Any) -> Any:
+        count[camera] += 1
+        return render(self, camera, *rest, **more)
+
+    def told() -> dict[str, int]:
+        found = dict(count)
+        count.clear()
+        return found
+
+    monkeypatch.setattr(Renderer, "render", counted)
+    return told
+
+
+def test_what_a_turned_camera_leaves_is_copied_and_is_what_rendering_gives(
+    places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rendered: Callable[[], dict[str, int]]
+) -> None:
+    turned = [part["content_hash"] for part in augment_cue(places, tmp_path / "turned", "azimuth", workers=0)["parts"]]
+    frames = sum(part.num_frames for part in parts(places))
+    assert rendered() == {"front": frames, "wrist": 8}  # of each episode's wrist the first frame, to be sure
+    monkeypatch.setattr("toyshift.augment.rerender.unmoved", lambda *_: ())
+    every = augment_cue(places, tmp_path / "all", "azimuth", workers=0)
+    assert rendered() == {"front": frames, "wrist": frames}
+    assert [part["content_hash"] for part in every["parts"]] == turned
+
+
+def test_what_another_renderer_drew_is_rendered_again(
+    places: Path, tmp_path: Path, rendered: Callable[[], dict[str, int]]
+) -> None:
+    own = open_dataset(places / "part-0")
+    for episode in own:
+        frames = episode.frames | {WRIST: episode.frames[WRIST] ^ 1}
+        write_episode(tmp_path / "other", Episode(episode.index, frames, episode.meta))
+    finalize(tmp_path / "other", own.action_contract, own.observation_contract, own.manifest)
+    cue = Cue(fragment(2, diversity=0.0, disparity=1.0, correlation=1.0, factor="azimuth").parts[0], "azimuth")
+    made = [tmp_path / f"{name}-turned" for name in ("own", "other")]
+    for source, out in zip((own.folder, tmp_path / "other"), made, strict=True):
+        rerender(Rerendering(source, out, cue, workers=0))
+    assert rendered()["wrist"] == own.num_frames + own.num_episodes
+    for episode, other in zip(*map(open_dataset, made), strict=True):
+        np.testing.assert_array_equal(episode.frames[WRIST], other.frames[WRIST])
+
+
+def test_frames_stay_where_nothing_that_is_recorded_could_hide_a_change() -> None:
+    own, cameras = SeenAs(Look(table=1)), ("front", "wrist")
+    turned = SeenAs(Look(table=1, azimuth=30.0)).changed("camera-fov", 4.0, (0.0, 0.0, 0.0))
+    assert unmoved({}, own, own, cameras) == cameras
+    assert unmoved({}, own, turned, cameras) == ("wrist",)
+    assert unmoved({}, own, SeenAs(Look(table=2)), cameras) == ()
+    assert unmoved({}, own, own.changed("light-colour", 1.0, (0.1, 0.2, 0.3)), cameras) == ()
+    assert unmoved({}, own, SeenAs(own.look, colours={"red": "blue"}), cameras) == ()
+    for meta in ({"factors": {"shift": "image-noise=3"}}, {"_augmented": {"spec": "jitter"}}):
+        assert unmoved(meta, own, turned, cameras) == ()
 
 
 def test_a_viewpoint_is_noted_among_the_factors_of_a_sub_dataset(places: Path, tmp_path: Path) -> None:

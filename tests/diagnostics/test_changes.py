@@ -59,6 +59,17 @@ def test_every_factor_and_the_training_toys_are_played(played, tmp_path):
     assert changes_table(found).count("toys:train") == 1
 
 
+def test_changes_begin_from_the_usual_look_of_the_data(played, tmp_path):
+    asked = ask(tmp_path, "toys:train")
+    vars(asked)["base_look"] = {"table": 3, "light": 0.5}  # of data that are not there
+    found = changes_of(asked)
+    looks = [look for _, look, *_ in played]
+    assert looks[0] == looks[-1] == {"table": 3, "light": 0.5}
+    assert looks[1] == {"table": (1, 2, 0), "light": 0.5}  # its own level is no change
+    assert looks[4] == {"table": 3, "light": (1.0, 1.6)}
+    assert {change.difference.value for change in found.change.values()} == {0.0}  # pairs, whatever their looks
+
+
 def test_the_set_that_is_looked_at_is_played_once_and_nothing_for_no_trials(played, tmp_path):
     assert changes_of(ask(tmp_path, "toys:test")).training.object_set == "toys:test"
     assert len(played) == 1 + len(changes.DEFAULT_FACTORS)

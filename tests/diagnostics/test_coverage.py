@@ -28,3 +28,22 @@ def test_the_exam_would_fail_an_interval_that_ignores_objects(benchmark_file, mo
     )  # fmt: skip
     cells = coverage.simulate("clustered", 50, seed=1, enough=True, every=7)
     assert min(cell["covered"] for cell in cells) < 0.6
+
+
+def test_intervals_that_are_not_asked_for_keep_their_lines(tmp_path, benchmark_file, monkeypatch):
+    coverage = benchmark_file("interval_coverage")
+    file = tmp_path / "cells.csv"
+
+    def simulate(seed, *names):
+        given = ["x", "--interval", *names, "--simulations", "20", "--seed", str(seed), "--out", str(tmp_path)]
+        monkeypatch.setattr("sys.argv", given)
+        coverage.main()
+        return file.read_text().splitlines()
+
+    both, again = simulate(0, "rank-correlation", "wilson"), simulate(0, "rank-correlation")
+    assert [line.split(",")[0] for line in (both[1], both[-1])] == ["wilson", "rank-correlation"]
+    assert again == both
+    other = simulate(1, "wilson")
+    kept = [line for line in both if not line.startswith("wilson")]
+    assert [line for line in other if not line.startswith("wilson")] == kept
+    assert other != both

@@ -13,7 +13,7 @@ from toyshift.diagnostics.evaluation import EvaluateConfig
 from toyshift.diagnostics.late import Latency
 from toyshift.diagnostics.replaying import differences_of, evaluation_of
 from toyshift.diagnostics.rows import Row
-from toyshift.diagnostics.swapped_cells import StripCell, SwapCell, ToldCell
+from toyshift.diagnostics.swapped_cells import BesideCell, StripCell, SwapCell, ToldCell
 from toyshift.policies.remote.options import RemoteOptions
 
 SPAN, OTHER = (0.0, 0.1), (0.2, 0.3)
@@ -21,6 +21,7 @@ CELLS = [
     SwapCell("a", "b", "table", SPAN, (1.0, 2.0), OTHER, True),
     StripCell("a", "a", "azimuth", SPAN, SPAN, OTHER, beside=(SPAN, OTHER)),
     ToldCell("a", "b", "light", (SPAN, OTHER)),
+    BesideCell("a", "b", "choice", 0.05),
 ]
 ROW = Row("p", "", "toys:test", "a", 1, 2, True, 0.1 + 0.2, 9, "", "", 1.0, trials=3)
 

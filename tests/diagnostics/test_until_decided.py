@@ -114,8 +114,11 @@ def test_rounds_are_played_until_it_is_decided(tmp_path: Path) -> None:
     told = decision.to_json()
     assert told["verdict"] == "better"
     assert told["tests"][0]["low"] == decision.tests[THESE].low == test.low
-    assert told["fixed_design_episodes"] is None  # nothing was planned
-    assert "fixed design" not in decision.text()
+    assert told["fixed_design_episodes"] is None  # no margin was planned
+    differ = test.discordance
+    pairs = {gap: pairs_needed(gap, differ) for gap in (0.05, 0.1)}  # of the gap that was seen nothing is said
+    assert told["fixed_designs"] == [{"gap": gap, "episodes": pairs[gap]} for gap in pairs]
+    assert f"episodes each: {pairs[0.05]} for 5 points, {pairs[0.1]} for 10 points (true gaps" in decision.text()
     assert "on these objects, 0.9 is better than 0.6" in decision.text()
     assert decide(tmp_path / "other", "0.6", "0.9").verdict == "worse"
 
@@ -163,7 +166,8 @@ def test_trials_are_spent_where_nothing_can_be_decided(tmp_path: Path) -> None:
     assert "not decided, trials spent" in decision.text()
     assert decision.to_json()["verdict"] == "not decided"
     same = decide(tmp_path, "0.7", "0.70", margin=0.2)
-    assert same.fixed_design() is None  # policies that never differ have no gap of 20 points
+    assert same.fixed_designs() == {}  # policies that never differ have no gap
+    assert "fixed design" not in same.text()
     assert same.verdict == "equivalent"
     assert "equivalent within 20 points to" in same.text()
     assert same.episodes < 80  # decided from the rows that were there
@@ -189,15 +193,16 @@ def test_a_decision_leaves_the_rows_that_were_there(tmp_path: Path) -> None:
     ]
 
 
-def test_a_fixed_design_is_for_the_margin_that_was_planned(tmp_path: Path) -> None:
-    decision = decide(tmp_path, "0.9", "0.6", margin=0.1)
+def test_a_fixed_design_is_told_for_the_margin_too(tmp_path: Path) -> None:
+    decision = decide(tmp_path, "0.9", "0.5", margin=0.2)
     differ = decision.tests[THESE].discordance
-    assert decision.fixed_design() == pairs_needed(0.1, differ) == decision.to_json()["fixed_design_episodes"]
-    told = f"a fixed design, looked at once, needs {pairs_needed(0.1, differ)} episodes each to find a true gap of 10"
-    assert told in decision.text()
-    beyond = dataclasses.replace(decision, margin=1e-5)  # more episodes than anybody plays
-    assert beyond.fixed_design() is None
-    assert "fixed design" not in beyond.text()
+    assert differ > 0.2
+    assert decision.fixed_designs() == {gap: pairs_needed(gap, differ) for gap in (0.05, 0.1, 0.2)}
+    assert decision.to_json()["fixed_design_episodes"] == pairs_needed(0.2, differ)
+    assert f", {pairs_needed(0.2, differ)} for 20 points (" in decision.text()
+    assert list(dataclasses.replace(decision, margin=0.1).fixed_designs()) == [0.05, 0.1]
+    assert list(dataclasses.replace(decision, margin=1e-5).fixed_designs()) == [0.05, 0.1]  # more than anybody plays
+    assert list(dataclasses.replace(decision, margin=0.99).fixed_designs()) == [0.05, 0.1]  # they differ less often
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the tests run against an installed wheel")

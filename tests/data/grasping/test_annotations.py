@@ -7,6 +7,7 @@ import pytest
 
 from toyshift.core.errors import ConfigError
 from toyshift.core.files import read_json
+from toyshift.core.workers import worker_pool
 from toyshift.data.grasping.annotations import FIELDS, AnnotateConfig, annotate
 
 
@@ -42,7 +43,9 @@ def test_a_second_run_makes_what_is_missing_and_nothing_else(config: AnnotateCon
     bytes_before = second.with_suffix(".npz").read_bytes()
     kept = first.stat().st_mtime_ns
     second.unlink()  # as a kill before the JSON leaves it
-    annotate(config)
+    with worker_pool(1) as pool:
+        result = annotate(config, pool)  # in another process the same
+    assert result["objects"] == 2
     assert first.stat().st_mtime_ns == kept
     assert second.with_suffix(".npz").read_bytes() == bytes_before
 

@@ -19,11 +19,12 @@ from toyshift.diagnostics.bench.playing import configs_of
 from toyshift.diagnostics.bench.result_file import KEY, BenchResult, Facts, read_result, write_result
 from toyshift.diagnostics.bench.score_card import score, score_table
 from toyshift.diagnostics.bench.versions import NEW, SHIFTS, TOYSHIFT_1, BenchVersion, version
+from toyshift.diagnostics.evaluation import PROTOCOL
 from toyshift.scripts.bench import play, table
 from toyshift.toys import load_objects
 
 FACTS = Facts(
-    name=TOYSHIFT_1.name, digest=TOYSHIFT_1.digest, policy="p", fingerprint="f", protocol=2, renderer="llvmpipe",
+    name=TOYSHIFT_1.name, digest=TOYSHIFT_1.digest, policy="p", fingerprint="f", protocol=PROTOCOL, renderer="llvmpipe",
     masks="truth", trained_on=("toys:train",),
 )  # fmt: skip
 
@@ -109,6 +110,15 @@ def test_a_result_of_other_definitions_is_refused(tmp_path: Path) -> None:
     short = write_result(tmp_path / "short.parquet", FACTS, made.rows[:5], {})
     with pytest.raises(FileError, match="holds 5 episodes; ToyShift-1 has 1940"):
         read_result(short.path)
+
+
+def test_rows_of_another_protocol_are_not_put_beside(tmp_path: Path) -> None:
+    result(tmp_path, "new", lambda name: 0.5)
+    old = result(tmp_path, "old", lambda name: 0.5, protocol=PROTOCOL - 1)
+    told = rf"{old.path} holds rows of protocol {PROTOCOL - 1}, and this version of ToyShift plays protocol {PROTOCOL}:"
+    with pytest.raises(FileError, match=told):
+        table.main(table.Config(results=(tmp_path,), out=tmp_path / "page.html"))
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_scores_are_those_of_the_rows(tmp_path: Path) -> None:

@@ -12,13 +12,11 @@ from scipy.spatial.transform import Rotation
 from toyshift.core.arrays import Array
 from toyshift.core.contract import ActionContract, ObservationContract
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics.interface.gate import ExpertFrames, check_interface, interface_of
+from toyshift.core.proprioception import names_of, proprioception
+from toyshift.diagnostics.interface.gate import ExpertFrames, check_interface, interface_of, readings
 from toyshift.diagnostics.interface.miswirings import Interface, Observation, miswirings
 
-STATE = (
-    "joint1", "gripper.opening", "eef.x", "eef.y", "eef.z", "eef.r11", "eef.r21", "eef.r31", "eef.r12", "eef.r22",
-    "eef.r32", "eef.qw", "eef.qx", "eef.qy", "eef.qz", "command.gripper",
-)  # fmt: skip
+STATE = names_of(proprioception(("joint1",)))  # no entry that no environment tells
 MOVES = ("dx", "dy", "dz", "rx", "ry", "rz", "gripper")
 ACTION = ActionContract(
     "eef_delta", MOVES, ("m",) * 3 + ("rad",) * 3 + ("1",), (-0.05,) * 3 + (-0.3,) * 3 + (0.0,),
@@ -63,10 +61,9 @@ def states(episodes: int, looks: int) -> tuple[list[dict[str, Any]], Any]:
         }
         for _ in range(episodes * looks)
     ]
-    rotation, quaternion = STATE.index("eef.r11"), STATE.index("eef.qw")
+    rotation = STATE.index("eef.r11")
     for one, turn in zip(seen, Rotation.random(len(seen), random_state=3), strict=True):
         one["agent_pos"][rotation : rotation + 6] = turn.as_matrix()[:, :2].T.ravel()
-        one["agent_pos"][quaternion : quaternion + 4] = np.roll(turn.as_quat(), 1)  # x, y, z, w
     return seen, np.repeat(np.arange(episodes), looks)
 
 
@@ -119,6 +116,27 @@ def test_what_a_policy_does_not_look_at_cannot_be_told() -> None:
     assert "cannot be told: bgr" in report.verdict
 
 
+def test_an_inverted_opening_is_named_where_only_the_measured_one_is_sent() -> None:
+    """As keys of LIBERO and DROID send it; the environment tells 1 open and 0.012 shut, whatever the hand's width."""
+    policy, place = LinearPolicy(0.0, 0.0, 1.0), STATE.index("gripper.opening")
+    sent = np.arange(len(policy.weights)) == len(policy.weights) - len(STATE) + place
+    policy.weights = np.where(sent[:, None], policy.weights, 0.0)
+    seen, numbers = states(16, 4)
+    for one, opening in zip(seen, np.random.default_rng(4).uniform(0.012, 1.0, len(seen)), strict=True):
+        one["agent_pos"][place] = opening
+    frames = ExpertFrames(seen, policy(seen), numbers)
+
+    def inverted(observations: Sequence[Observation]) -> Array:
+        there = np.eye(len(STATE), dtype=np.float32)[place]
+        turned = [one["agent_pos"] * (1 - 2 * there) + there for one in observations]
+        return policy([{**one, "agent_pos": state} for one, state in zip(observations, turned, strict=True)])
+
+    report = check_interface(inverted, frames, interface_of(frames, ACTION, SEEN))
+    assert report.named == ("opening-measured", "openings")  # what is commanded is not sent
+    told = {sign.name: sign.told for sign in report.signs}
+    assert told["opening-commanded"] == "cannot be told"
+
+
 def test_an_untrained_policy_is_unlike_the_expert_and_no_mistake_explains_it() -> None:
     report = check_interface(LinearPolicy(1.0, 1.0, 1.0, seed=1), FRAMES, INTERFACE)
     assert not report.alike
@@ -152,6 +170,19 @@ def test_what_explains_it_as_well_is_named_beside() -> None:
     assert set(report.named) == {"mirrored", "upside-down"}
     assert ", or the images were" in report.verdict
     assert next(sign.told for sign in report.signs if sign.name == "turned") == "cannot be told"
+
+
+def test_a_policy_is_asked_as_often_as_is_said_before() -> None:
+    asked = 0
+
+    def counting(observations: Sequence[Observation]) -> Array:
+        nonlocal asked
+        asked += len(observations)
+        return POLICY(observations)
+
+    check_interface(counting, FRAMES, INTERFACE)
+    assert asked == len(FRAMES.observations) * readings(INTERFACE)
+    assert 24 * 6 * readings(INTERFACE) == 3024  # docs/remote_policies.md, and --help of --interface
 
 
 def test_too_few_episodes_are_refused() -> None:

@@ -84,7 +84,8 @@ def inside(name: str, factor: str, card: str, verdict: str = "") -> Findings:
     ),))  # fmt: skip
 
 
-def test_a_cue_that_the_data_taught_is_called_a_shortcut() -> None:
+def test_a_cue_that_the_data_taught_is_called_a_shortcut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_card, "EXAM", tmp_path / "none.json")
     card = card_of({"counterfactual": swapped(KNOWN, rho=0.5)}, trained_on=(Path("runs/fragments"),))
     assert (card.word, card.cue, card.unit, card.null) == (SHORTCUT, "table", "cm of the target's place", 0.0)
     assert card.strength.value == pytest.approx(5.0)
@@ -262,6 +263,17 @@ def test_a_folder_of_sub_datasets_is_dressed_anew_with_its_own_dials(tmp_path: P
     data = tmp_path / "data"
     dials = "--factor table --diversity 0.25 --disparity 1.5 --correlation 0"
     assert advice[0].splitlines()[1] == f"toyshift augment cue {data} {data}-clean {dials}"
+
+
+def test_a_little_of_a_cue_is_leant_on() -> None:
+    card = card_of({"counterfactual": swapped(KNOWN, rho=0.1)}, trained_on=(Path("d"),))
+    assert card.word == SHORTCUT
+    assert card.verdict.startswith("It leans on the table's texture for the target's place, in part: ")
+    assert "it goes 10 % of the way" in card.verdict
+    faint = card_of({"counterfactual": swapped(KNOWN, rho=0.03)}, trained_on=(Path("d"),))
+    assert faint.word == NOTHING
+    told = "swapped in the same state, none sends it 0.5 cm or more: table"
+    assert any(line.startswith(told) for line in faint.agree)
 
 
 def test_the_rate_of_errors_is_the_exams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_a_copy_of_the_example_with_the_table_that_is_shown() -> None:
 def test_few_objects_have_no_verdict() -> None:
     (found,) = planted.told_apart(1.0, scenes=6).found
     assert found.verdict.startswith("too few to tell")
-    assert "6 objects: no verdict below 8, where intervals are too narrow" in found.caveats
+    assert "6 scenes: no verdict below 8, where intervals are too narrow" in found.caveats
 
 
 def test_outside_is_apart_from_all_examples_and_near_some() -> None:

@@ -229,7 +229,7 @@ def test_cards_are_shown_with_their_evidence_and_commands(data, page):
     assert "runs/&lt;weak&gt;" in weak
     assert 'class="strength"' not in weak
     assert "For it" not in weak
-    assert "is wrong: 4\u00a0%." in weak
+    assert "is wrong: 4\u00a0% (1\u00a0% to 13\u00a0%) of the 50 of the exam." in weak
     assert "Dataset card" in dataset
     assert 'class="num" data-label="nmi" data-sort="0.93">0.93<' in dataset
     assert not {"policy-cards", "dataset-cards"} & set(Parsed(render_report(dataclasses.replace(data, cards=()))).ids)

@@ -1,7 +1,8 @@
-"""Which cue wins: planted pickers of known rank, toys that differ in their cues alone, picks by what was lifted."""
+"""Which cue wins: planted pickers of known rank, toys that differ in their cues alone, what a hand went to first."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,22 @@ import numpy as np
 import pytest
 
 from toyshift.core.errors import ConfigError
-from toyshift.diagnostics import Row
+from toyshift.diagnostics import Row, write_rows
+from toyshift.diagnostics.dsl import CUE, INSTRUCTED, NEITHER, UNDEFINED
 from toyshift.envs.config import EnvConfig
 from toyshift.envs.tasks.grasp import GraspEnv
 from toyshift.envs.tasks.pick import phrase
+from toyshift.scripts.studies import cue_priority
 from toyshift.scripts.studies.cue_priority import (
     AGREE,
+    APPROACHED,
     BOTH,
     CONFLICT,
     CUES,
+    LIFTED,
     NOBODY,
     PAIRS,
+    PILOT,
     Config,
     CuePriority,
     bradley_terry,
@@ -28,6 +34,7 @@ from toyshift.scripts.studies.cue_priority import (
     levels_of,
     markdown,
     object_set,
+    pair_of,
     side_of,
     strengths,
     tabulated,
@@ -35,6 +42,7 @@ from toyshift.scripts.studies.cue_priority import (
     write_toys,
 )
 from toyshift.scripts.studies.learners import Lesson, Taught
+from toyshift.scripts.studies.schedule import Cell
 from toyshift.toys import load_objects
 
 
@@ -76,25 +84,30 @@ def test_toys_differ_in_their_cues_alone_and_can_be_told_apart(pair: tuple[str, 
         assert levels == ([(0, 1), (1, 0)] if disagree and "side" not in pair else [(0, 0), (1, 1)])
 
 
-def row(called: str, test: str, episode: int, target: str, success: bool, other: bool = False) -> Row:
+def row(
+    called: str, test: str, episode: int, target: str, first: str, success: bool = False, other: bool = False
+) -> Row:
     return Row(
         policy=called, pooling="", object_set=test, object_id=target, seed=3, episode=episode, success=success,
         max_height=0.1, steps=9, failure="" if success else "wrong_object" if other else "timeout", look="", wall_s=0.1,
-        purpose="test",
+        purpose="test", approached=first,
     )  # fmt: skip
 
 
-def test_picks_are_told_by_what_was_lifted_and_where_it_lay(tmp_path: Path) -> None:
+def test_what_was_taken_is_told_by_where_the_hand_went_and_by_what_was_lifted(tmp_path: Path) -> None:
     study = CuePriority(Config(out=tmp_path, workers=1))
     study.check()
     lesson = study.lessons["colour-size-wants0-s0"]
     small_red, large_blue = load_objects(study.objects(lesson, disagree=True)).ids  # (0, 1) and (1, 0): of edges
     rows = [
-        row("p", CONFLICT, 0, small_red, success=True), row("p", CONFLICT, 1, small_red, success=False, other=True),
-        row("p", CONFLICT, 2, large_blue, success=True), row("p", CONFLICT, 3, large_blue, success=False),
-        row("p", AGREE, 0, load_objects(study.objects(lesson, disagree=False)).ids[1], success=True),
+        row("p", CONFLICT, 0, small_red, INSTRUCTED, success=True), row("p", CONFLICT, 1, small_red, CUE),
+        row("p", CONFLICT, 2, large_blue, INSTRUCTED, other=True), row("p", CONFLICT, 3, large_blue, NEITHER),
+        row("p", CONFLICT, 4, large_blue, UNDEFINED, success=True),
+        row("p", AGREE, 0, load_objects(study.objects(lesson, disagree=False)).ids[1], INSTRUCTED),
     ]  # fmt: skip
-    assert study.picks(lesson, rows) == ["colour", "size", "size", "", NOBODY]
+    assert study.taken(lesson, rows) == {
+        APPROACHED: ["colour", "size", "size", "", "", NOBODY], LIFTED: ["colour", "", "colour", "", "size", ""],
+    }  # fmt: skip
 
     lesson = study.lessons["colour-side-wants1-s0"]
     spec = study.objects(lesson, disagree=True)
@@ -103,25 +116,33 @@ def test_picks_are_told_by_what_was_lifted_and_where_it_lay(tmp_path: Path) -> N
     sides = []
     for episode in range(3):
         env.reset(seed=3, options={"episode": episode, "object": red, "purpose": "test"})
-        (_, beside, _), *_ = env.others()
+        (thing, beside, turn), *_ = env.others()
         sides.append(0 if env.object_pose()[0][1] > beside[1] else 1)
         assert side_of(env) == sides[-1]
+        cell = study.tests(lesson, "p", "c")[CONFLICT].cell
+        assert cell is not None
+        np.testing.assert_allclose(cell.implied_boxes(env), [[beside + turn @ np.asarray(thing.com)] * 2])
+        before = env.sim_state()
+        cell.begin(env, 3, episode, "test")
+        np.testing.assert_array_equal(env.sim_state(), before)  # the episode stays what it is
     env.close()
-    found = study.picks(lesson, [row("p", CONFLICT, i, red, success=True) for i in range(3)])
+    found = study.taken(lesson, [row("p", CONFLICT, i, red, INSTRUCTED) for i in range(3)])[APPROACHED]
     assert found == [{0: NOBODY, 1: "side"}[side] for side in sides]  # red is not wanted; its side may be
-    found = study.picks(lesson, [row("p", CONFLICT, i, red, success=False, other=True) for i in range(3)])
+    found = study.taken(lesson, [row("p", CONFLICT, i, red, CUE) for i in range(3)])[APPROACHED]
     assert found == [{0: BOTH, 1: "colour"}[side] for side in sides]
 
 
 def scripted(order: tuple[str, ...], sure: float, seed: int = 0) -> list[Taught]:
-    """Rows of pickers that follow the cue which stands earlier in an order, in a share of the picks."""
+    """Rows of pickers that follow the cue which stands earlier in an order, in a share of the scenes, and lift little.
+    """
     rng, taught = np.random.default_rng(seed), []
     for pair, wanted in itertools.product(PAIRS, (0, 1)):
         better, worse = sorted(pair, key=order.index)
         picks = [better if rng.random() < sure else worse for _ in range(38)] + ["", ""]
-        rows = [row("p", CONFLICT, i, "toy", success=bool(pick)) for i, pick in enumerate(picks)]
+        rows = [row("p", CONFLICT, i, "toy", INSTRUCTED if pick else NEITHER) for i, pick in enumerate(picks)]
+        lifts = [pick if i < 4 else "" for i, pick in enumerate(picks)]
         lesson = Lesson({"first": pair[0], "second": pair[1], "wanted": wanted}, 0)
-        taught.append(Taught(lesson, rows, {"picks": picks}))
+        taught.append(Taught(lesson, rows, {APPROACHED: picks, LIFTED: lifts}))
     return taught
 
 
@@ -132,22 +153,51 @@ def test_a_scripted_picker_s_ranks_are_found() -> None:
     assert all(x["low"] <= x["strength"] <= x["high"] for x in table["strengths"])
     line = next(x for x in table["pairs"] if (x["first"], x["second"]) == ("colour", "side"))
     assert line["n"] == 76
-    assert line["no_pick"] == 4
+    assert line["undecided"] == 4
+    assert line["first_lifts"] + line["second_lifts"] == 8  # are told, and decide nothing
     assert line["rate"] < 0.3
     settings: dict[str, Any] = {"steps": 1, "batch": 1, "demos": 1}
-    text = markdown(table | {"missing": [], "settings": settings})
+    text = markdown(table | {"missing": [], "settings": settings, "pilot": None})
     assert "From the strongest: side, colour, kind, size. The paper's order: colour, size" in text
     even = tabulated(scripted(CUES, 0.5))["strengths"]
     assert max(abs(x["strength"]) for x in even) < 0.5
     assert strengths([(("colour", "size"), {"colour": 1, "size": 1})]) == []  # until all pairs are there
 
 
+@pytest.mark.parametrize(("decided", "stopped"), [(4, True), (5, False)])
+def test_a_pilot_that_decides_little_stops_the_study(
+    decided: int, stopped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: CuePriority, cell: Cell) -> None:
+        lesson, own = self.lessons[cell.name], decided - 3 if cell.name == self.pilot_cells[0] else 3
+        firsts = [BOTH] * own + [""] * (5 - own) if pair_of(lesson) == PILOT else []
+        facts = {APPROACHED: firsts, LIFTED: [""] * len(firsts), "tests": [AGREE] * len(firsts)}
+        rows = [row("p", AGREE, i, "toy", INSTRUCTED if first else NEITHER) for i, first in enumerate(firsts)]
+        write_rows(self.path(cell.name), rows, {"lesson": dataclasses.asdict(lesson), **facts})
+
+    monkeypatch.setattr(CuePriority, "check", CuePriority.claim)
+    monkeypatch.setattr(CuePriority, "run", run)
+    only = ("kind-side-wants0-s0",)
+    cfg = Config(out=tmp_path / "run", docs=tmp_path / "docs", workers=1, allow_dirty=True, only=only)
+    made = cue_priority.main(cfg)
+    pilot = ["colour-size-wants0-s0", "colour-size-wants1-s0"]
+    assert made["ran"] == [*pilot, *cfg.only] if not stopped else pilot
+    assert made["table"]["pilot"] == {"decided": decided, "scenes": 10, "stopped": stopped}
+    text = (tmp_path / "docs" / "cue_priority.md").read_text()
+    assert ("**Stopped after the pilot.**" in text) == stopped
+    if stopped:
+        assert "All cells have been run" not in text
+        assert cue_priority.main(cfg)["ran"] == []
+
+
 def test_the_plan_fits_its_budget_and_pairs_share_demonstrations(tmp_path: Path) -> None:
     study = CuePriority(Config(out=tmp_path, workers=2))
-    assert len(study.cells()) == 6 * 2 * 2
+    assert len(study.cells()) == 6 * 2
     assert not any(tmp_path.iterdir())  # a plan writes nothing
-    assert sum(cell.estimate for cell in study.cells()) < 90 * 60
-    one, other = (study.collected(study.lessons[f"kind-side-wants{i}-s1"]) for i in range(2))
+    assert 2 * sum(cell.estimate for cell in study.cells()) < 1.05 * 3600  # core-seconds of two cores
+    assert [cell.name for cell in study.cells()][:2] == list(study.pilot_cells)
+    assert {cell.needs for cell in study.cells()[2:]} == {study.pilot_cells}
+    one, other = (study.collected(study.lessons[f"kind-side-wants{i}-s0"]) for i in range(2))
     assert one == other
     assert (one.task, one.clutter, one.episodes) == ("pick", 1, 4 * 60)
     tests = study.tests(study.lessons["colour-size-wants1-s0"], "p", "c")

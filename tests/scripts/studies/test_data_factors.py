@@ -10,12 +10,12 @@ import pytest
 from toyshift.core.errors import ConfigError
 from toyshift.diagnostics import Row
 from toyshift.scripts.studies.data_factors import (
-    LEVELS,
     TITLES,
     Config,
     DataFactors,
     grasp_scores,
     halves,
+    levels,
     markdown,
     mean_scores,
     tabulated,
@@ -58,33 +58,48 @@ def test_scores_are_of_the_toys_and_their_seed() -> None:
 
 def test_the_plan_holds_demonstrations_and_samples_fixed(tmp_path: Path) -> None:
     study = DataFactors(Config(out=tmp_path, workers=2))
-    assert len(study.cells()) == 9
-    assert sum(cell.estimate for cell in study.cells()) < 60 * 60
+    assert len(study.cells()) == 8
+    assert 2 * sum(cell.estimate for cell in study.cells()) < 1.15 * 3600  # core-seconds of two cores
     recipes = [study.recipe(lesson, "d", "o") for lesson in study.lessons.values()]
     assert {recipe.steps * recipe.batch_size for recipe in recipes} == {76_800}
     asked = {name: study.collected(lesson) for name, lesson in study.lessons.items()}
-    assert {x.episodes for name, x in asked.items() if not name.startswith("difficulty")} == {480}
+    assert [name for name in asked if name.startswith("toys")] == ["toys-8-s0", "toys-240-s0"]  # 60 are balanced
+    assert {x.episodes for name, x in asked.items() if not name.startswith("difficulty")} == {240}
     halved = {name: x for name, x in asked.items() if name.startswith("difficulty")}
     assert len({x.out for x in halved.values()}) == 1  # one collection for all three
-    assert {x.episodes for x in halved.values()} == {960}
+    assert {x.episodes for x in halved.values()} == {552}
     assert asked["parts-3-s0"].objects == "toys:train?of=only-3&n=60&seed=0"
+    assert asked["toys-240-s0"].objects == "toys:train?n=240&seed=0"  # one for each demonstration
+    assert levels(480)["toys"] == ("8", "60", "480")
+
+
+def learnt(factor: str, level: str, wins: int, episodes: int = 240) -> Taught:
+    """A policy that lifts so many of 40 objects of each set."""
+    rows = [
+        Row(policy="p", pooling="", object_set=test, object_id=f"toy-{i}", seed=1000, episode=i, success=i < wins,
+            max_height=0.1, steps=9, failure="" if i < wins else "timeout", look="", wall_s=0.1)
+        for test in TITLES for i in range(40)
+    ]  # fmt: skip
+    facts = {"episodes": episodes, "toys": 60, "frames": 9}
+    return Taught(Lesson({"factor": factor, "level": level}, 0), rows, facts)
 
 
 def test_the_page_says_what_rows_hold() -> None:
-    taught = []
-    for wins, level in zip((5, 20, 35), LEVELS["toys"], strict=True):
-        rows = [
-            Row(policy="p", pooling="", object_set=test, object_id=f"toy-{i}", seed=1000, episode=i, success=i < wins,
-                max_height=0.1, steps=9, failure="" if i < wins else "timeout", look="", wall_s=0.1)
-            for test in TITLES for i in range(40)
-        ]  # fmt: skip
-        facts = {"episodes": 480, "toys": int(level), "frames": 9}
-        taught.append(Taught(Lesson({"factor": "toys", "level": level}, 0), rows, facts))
-    table = tabulated(taught[::-1])
-    assert [x["level"] for x in table["data"]] == ["8", "60", "480"]
+    taught = [learnt("toys", "240", 35), learnt("difficulty", "balanced", 20), learnt("toys", "8", 5)]
+    table = tabulated(taught)
+    assert [(x["factor"], x["level"]) for x in table["data"]] == [
+        ("toys", "8"), ("toys", "60"), ("toys", "240"), ("difficulty", "balanced"),
+    ]  # fmt: skip
     assert [is_shown(x) for x in table["comparisons"]] == [1] * 6
-    made = table | {"missing": ["parts-1-s0"], "settings": {"steps": 600, "batch": 128, "demos": 480}}
+    assert {(x["first"], x["second"]) for x in table["comparisons"]} == {("8", "60"), ("8", "240"), ("60", "240")}
+    made = table | {"missing": ["parts-1-s0"], "settings": {"steps": 600, "batch": 128, "demos": 240}}
     text = markdown(made)
     assert "Differences that are shown, by factor: toys 6, parts 0, difficulty 0 (of 6 in all)." in text
-    assert "| toys | 480 | new toys | 1 | 40 | 87.5 |" in text
+    assert "| toys | 240 | new toys | 1 | 40 | 87.5 |" in text
+    assert "| toys | 60 | new toys | 1 | 40 | 50.0 |" in text
+    assert "Level 60 of toys is balanced of difficulty: one policy" in text
+    assert "Not of the same number" not in text
     assert "**Not complete:** 1 cells" in text
+    fewer = tabulated([*taught, learnt("difficulty", "hard", 10, episodes=200)])
+    assert [x["level"] for x in fewer["data"]][-2:] == ["balanced", "hard"]
+    assert "**Not of the same number of demonstrations:** 200 to 240." in markdown(made | fewer)

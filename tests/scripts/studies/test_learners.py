@@ -14,12 +14,15 @@ import torch
 import toyshift.diagnostics
 import toyshift.policies
 from toyshift.core.errors import ConfigError, FileError
+from toyshift.core.files import read_json
 from toyshift.diagnostics import EvaluateConfig, Row, read_rows_manifest
 from toyshift.envs.config import MAX_CLUTTER
 from toyshift.policies.network.pooling import make_pooling
 from toyshift.scripts.studies import learners, length
+from toyshift.scripts.studies.cells import training_speed
 from toyshift.scripts.studies.learners import LearnerStudy, is_shown, paired_lines
 from toyshift.scripts.studies.length import Config, LengthStudy, target_share
+from toyshift.scripts.studies.planted import COLLECTING
 
 Played = Callable[[EvaluateConfig, int], bool]
 
@@ -60,15 +63,39 @@ def test_the_plan_fits_its_budget(tmp_path: Path) -> None:
     study = LengthStudy(Config(out=tmp_path, workers=2))
     cells = study.cells()
     assert [cell.name for cell in cells[:3]] == ["others-detpool-s0", "others-attention-s0", "others-mean-s0"]
-    assert len(cells) == 2 * 2 * 3
-    assert sum(cell.estimate for cell in cells) < 40 * 60
+    assert len(cells) == 2 * 3
+    assert 2 * sum(cell.estimate for cell in cells) < 0.8 * 3600  # core-seconds of two cores
     first, second = cells[:2]
-    assert first.estimate - second.estimate == pytest.approx(0.5 * 200)  # demonstrations are collected once
+    per_sample = 1 / training_speed("attention") - 1 / training_speed("detpool")
+    collected = first.estimate - second.estimate + study.practice.steps * study.practice.batch * per_sample
+    assert collected == pytest.approx(COLLECTING * 200)  # once
+    study = LengthStudy(Config(out=tmp_path, workers=2, seeds=2))
     lesson = study.lessons["others-mean-s1"]
     assert study.collected(lesson).clutter == "0-1"
     assert study.recipe(lesson, "d", "o").policy.mask_input
     env = study.tests(lesson, "p", "c")["6 others"].env
     assert env.kwargs == {"clutter": 6}
+
+
+def test_rates_and_jitter_are_those_that_the_search_found(tmp_path: Path) -> None:
+    table = read_json(Path(__file__).parents[3] / "results" / "lego_fair" / "table.json")
+    best = {x["pooling"]: x for x in table["search"] if x["best"]}
+    study = LengthStudy(Config(out=tmp_path, workers=1))
+    for pooling, called in (("detpool", "detpool+mask"), ("attention", "attention+mask"), ("mean", "mask-channel")):
+        made, found = study.recipe(study.lessons[f"others-{pooling}-s0"], "d", "o"), best[called]
+        assert (made.lr, made.brightness > 0, made.policy.pooled_norm) == (found["lr"], found["jitter"], found["norm"])
+
+
+def test_who_lifts_little_where_the_test_is_like_training_says_nothing(tmp_path: Path) -> None:
+    def line(longer: str, pooling: str, test: str, rate: float) -> dict[str, Any]:
+        return {"longer": longer, "pooling": pooling, "test": test, "rate": rate}
+
+    lines = [
+        line("others", "mean", "6 others", 0.5), line("others", "mean", "1 others", 0.1),
+        line("others", "detpool", "6 others", 0.1), line("others", "detpool", "1 others", 0.2),
+        line("parts", "mean", "4 and 5 parts", 0.1), line("parts", "mean", "up to 3 parts", 0.4),
+    ]  # fmt: skip
+    assert length.undertrained(lines) == [["others", "mean"]]
 
 
 def test_a_stopped_study_goes_on_and_its_page_says_what_rows_hold(
@@ -100,7 +127,9 @@ def test_a_stopped_study_goes_on_and_its_page_says_what_rows_hold(
     assert found["length", "attention", "6 others"] == -1
     assert found["length", "detpool", "6 others"] == 0
     text = (tmp_path / "docs" / "length.md").read_text()
-    assert "in 1 of 3 poolings, and to rise in 0." in text
+    assert table["undertrained"] == [["others", "mean"], ["parts", "mean"]]
+    assert "in 1 of 2 poolings, and to rise in 0." in text
+    assert "**Undertrained**, below 20 % in the test most like training" in text
     assert (tmp_path / "docs" / "length.png").stat().st_size > 1000
     with pytest.raises(ConfigError, match=r"another configuration \(trials: 41 now, 40 there\)"):
         length.main(dataclasses.replace(cfg, trials=41))

@@ -5,14 +5,15 @@ import pytest
 
 from toyshift.core.arrays import Array
 from toyshift.scripts.studies.scaling_fit import HIGH, NAMES, ScalingGrid, fit_curve, fit_with_intervals
+from toyshift.scripts.studies.toys_scaling import Config, ToysScaling
 from toyshift.scripts.studies.toys_scaling_results import LEGO, lego_fit
 
-CELLS = [(toys, demos) for toys in (1, 5, 25, 250) for demos in (25, 100, 250, 1000) if toys <= demos]
+CELLS = sorted({(kind.toys, kind.demos) for kind in ToysScaling(Config()).kinds.values()})  # of the budget `small`
 GRID = ScalingGrid.of(CELLS, 1000)
 PLANTED = np.array([0.95, 2.2, 0.8, 1.2])
 
 
-def outcomes(rates: Array, rng: np.random.Generator, objects: int = 56, episodes: int = 2) -> tuple[Array, Array]:
+def outcomes(rates: Array, rng: np.random.Generator, objects: int = 56, episodes: int = 3) -> tuple[Array, Array]:
     """Successes and episodes by object and cell; objects and starts are as alike over cells as in a study."""
     from scipy.stats import norm
 

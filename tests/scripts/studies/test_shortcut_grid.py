@@ -2,7 +2,7 @@
 
 import collections
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +15,58 @@ from toyshift.data.store.dataset import open_dataset
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.dsl import CUE, INSTRUCTED
 from toyshift.diagnostics.swapped_cells import StripCell, half_of
+from toyshift.envs.tasks.pick import phrase
 from toyshift.policies.checkpoints import read_policy_config
 from toyshift.scripts.studies import shortcut_grid as grid
-from toyshift.scripts.studies.shortcut_grid import ARMS, GridPoint, ShortcutGrid
+from toyshift.scripts.studies.grid_points import ARMS, GridPoint
+from toyshift.scripts.studies.planted import FRAMES, TURNED
+from toyshift.scripts.studies.shortcut_grid import ShortcutGrid
 from toyshift.toys import load_objects
 
-TRIALS = 30
-
-
-def points(tmp_path: Path, **options: Any) -> list[GridPoint]:
-    return list(grid.Config(out=tmp_path, **options).points())
+TRIALS, SEEDS = 30, 2
 
 
 @pytest.mark.parametrize("budget", ["small", "paper"])
-def test_radius_and_distance_are_crossed_with_a_control_for_every_radius(tmp_path: Path, budget: str) -> None:
-    every = points(tmp_path, budget=budget)
-    assert list(dict.fromkeys(p.arm for p in every)) == list(ARMS)
+def test_radius_and_distance_are_crossed_in_each_arm(tmp_path: Path, budget: Any) -> None:
+    every = grid.Config(out=tmp_path, budget=budget).policies()
+    assert {p.arm for p, _ in every} == set(ARMS)
     for arm in ARMS:
-        told = [(p.radius, p.distance) for p in every if p.arm == arm and p.correlation]
-        radii, distances = (sorted(set(values)) for values in zip(*told, strict=True))
-        assert sorted(told) == [(r, d) for r in radii for d in distances]
-        assert len(radii) > 1
-        assert len(distances) > 1
-        clean = [(p.radius, p.distance) for p in every if p.arm == arm and not p.correlation]
-        assert clean == [(r, max(distances)) for r in radii]
-    assert len(every) == {"small": 30, "paper": 144}[budget]
-    names = [cell.name for cell in ShortcutGrid(grid.Config(out=tmp_path, budget=budget)).cells()]
-    assert len(set(names)) == len(every) * {"small": 1, "paper": 3}[budget]
+        for number in {n for p, n in every if p.arm == arm}:
+            told = [(p.radius, p.distance) for p, n in every if p.arm == arm and p.correlation and n == number]
+            radii, distances = (sorted(set(values)) for values in zip(*told, strict=True))
+            assert sorted(told) == [(r, d) for r in radii for d in distances]
+            assert len(radii) > 1
+            assert len(distances) > 1
+            clean = [(p.radius, p.distance) for p, n in every if p.arm == arm and not p.correlation and n == number]
+            if budget == "paper":
+                assert sorted(clean) == [(r, max(distances)) for r in radii]
+            else:
+                assert clean == [(max(radii), max(distances))] * (number == 0)
+    assert len(every) == len(set(every)) == {"small": 12 * 2 + 4 * 2 + 4, "paper": 3 * 144}[budget]
+    assert all(not p.correlation and not n for p, n in every[:4])  # the gate
+    cells = ShortcutGrid(grid.Config(out=tmp_path, budget=budget, workers=1)).cells()
+    assert len({cell.name for cell in cells}) == len(every)
+    if budget == "small":
+        assert sum(cell.estimate for cell in cells) < 3 * 3600  # of one core
+
+
+def test_signs_are_shown_where_arms_have_several_seeds(tmp_path: Path) -> None:
+    numbers = collections.defaultdict(set)
+    for point, number in grid.Config(out=tmp_path).policies():
+        numbers[point.arm].add(number)
+    assert {arm: len(found) for arm, found in numbers.items()} == {"plain": 3, "intertwined": 3, "state": 1, "pick": 1}
+    assert {n for _, n in grid.Config(out=tmp_path, seeds=2, arms=("pick",)).policies()} == {0, 1}
+
+
+def test_arms_that_see_the_same_share_the_rendering(tmp_path: Path) -> None:
+    plain, state = GridPoint("plain", 0.75, 1.0, 0.0), GridPoint("state", 0.75, 1.0, 0.0)
+    assert plain.data == state.data == "separated-r0.75-d1-clean"
+    assert plain.parts() == state.parts()
+    others = [GridPoint("intertwined", 0.75, 1.0, 0.0), GridPoint("pick", 0.75, 1.0, 0.0)]
+    assert len({point.data for point in (plain, *others)}) == 3
+    estimates = {cell.name: cell.estimate for cell in ShortcutGrid(grid.Config(out=tmp_path, workers=1)).cells()}
+    rendered = estimates["plain-r0-d1-s0"] - estimates["state-r0-d1-s0"]
+    assert rendered == pytest.approx(200 * FRAMES / TURNED)
 
 
 def drawn(point: GridPoint) -> list[list[tuple[float, float]]]:
@@ -99,7 +124,7 @@ def test_swapped_cues_lie_at_the_outermost_ends_and_imply_all_of_the_other() -> 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"distances": (0.0,)}, "--radii 0 with --distances 0: a radius is"),
+        ({"distances": (0.0,)}, "--distances 0: a radius is"),
         ({"distances": (1.5,), "radii": (0.75,)}, "--radii 0.75 with --distances 1.5: .* together they are at most 2"),
         ({"radii": (-0.1,)}, "--radii -0.1"), ({"radii": (float("nan"),)}, "radii"),
         ({"demos": 6}, "--demos is 6; four strips"),
@@ -130,14 +155,18 @@ def rows_of(point: GridPoint, taken: int, seed: int = 0) -> list[Row]:
     return rows
 
 
-def page(tmp_path: Path, taken: Mapping[GridPoint, int]) -> tuple[dict[str, Any], str]:
-    """Returns table and page of a study with such policies."""
+def page(
+    tmp_path: Path, taken: Mapping[GridPoint, int], seeds: Sequence[int] = (0,) * SEEDS
+) -> tuple[dict[str, Any], str]:
+    """Returns table and page of a study with such policies; in each seed so many more go to the cue's place."""
     config = grid.Config(out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs")
     study = ShortcutGrid(config)
-    study.check()
+    study.claim()
     for point, count in taken.items():
-        facts = {"point": {**vars(point)}, "number": 0}
-        write_rows(study.path(f"{point.name}-s0"), rows_of(point, count), facts)
+        for number, more in enumerate(seeds):
+            facts = {"point": {**vars(point)}, "number": number}
+            rows = rows_of(point, min(TRIALS, max(0, count + more * (point.radius == 0.0))))
+            write_rows(study.path(f"{point.name}-s{number}"), rows, facts)
     return study.tabulate(), (tmp_path / "docs" / "shortcut_grid.md").read_text()
 
 
@@ -165,6 +194,7 @@ def test_rows_with_the_papers_signs_say_so(tmp_path: Path) -> None:
     line = next(x for x in table["points"] if (x["radius"], x["distance"], x["correlation"]) == (0.0, 1.0, 1.0))
     assert line["dsl"]["value_low_high"][0] == pytest.approx(28 / TRIALS)
     assert "| MiniVLA 1.00, 0.00; pi0 0.96, 0.00 |" in text  # radius 0, distance 1
+    assert "| -0.43, -0.43 |" in text  # each seed's change of DSL
     assert (tmp_path / "docs" / "shortcut_grid.png").stat().st_size > 1000
     assert json.loads((tmp_path / "results" / "table.json").read_text())["missing"]
 
@@ -187,14 +217,43 @@ def test_rows_that_show_nothing_say_so_and_why(tmp_path: Path) -> None:
 def test_a_difference_that_is_nothing_after_holm_is_not_shown(tmp_path: Path) -> None:
     table, _ = page(tmp_path, square("plain", 0, 2, 0, 2))
     trend = next(x for x in table["comparisons"] if (x["kind"], x["along"], x["what"]) == ("trend", "distance", "dsl"))
-    assert trend["change"]["p_value"] < 0.05 < trend["change"]["holm_p"]
+    assert trend["change"]["p_objects"] < 0.05 < trend["change"]["holm_p"]
     assert trend["change"]["difference"]["low"] > 0
     assert trend["sign"] == 0
 
 
+def test_one_seed_shows_no_sign_and_seeds_must_agree(tmp_path: Path) -> None:
+    _, text = page(tmp_path / "one", square("plain", 15, 28, 2, 15), seeds=(0,))
+    assert "the paper's sign is shown in 0 of 8 comparisons." in text
+    assert "Where none is shown: one seed alone, which shows no sign (8)." in text
+    # at radius 0 the policies of one seed go there 14 times more often, those of the other 14 times less: of 30
+    table, text = page(tmp_path / "two", square("plain", 15, 15, 2, 2), seeds=(14, -14))
+    radius = [x for x in table["comparisons"] if x["kind"] == "trend" and x["along"] == "radius"]
+    assert all(abs(x["change"]["difference"]["value"] - (-13 / TRIALS if x["what"] == "dsl" else 13 / TRIALS)) < 0.01
+               for x in radius)  # fmt: skip
+    assert [x["sign"] for x in radius] == [0] * 4
+    assert "seeds do not agree (4)" in text
+
+
+def test_what_lies_between_the_ends_counts(tmp_path: Path) -> None:
+    def line(*taken: int) -> dict[GridPoint, int]:
+        return {GridPoint("plain", 0.25, d): n for d, n in zip((0.05, 0.25, 0.5, 1.0), taken, strict=True)}
+
+    table, _ = page(tmp_path / "rises", line(2, 10, 18, 26))
+    trend = next(x for x in table["comparisons"] if (x["kind"], x["what"]) == ("trend", "dsl"))
+    assert trend["change"]["difference"]["value"] == pytest.approx((3 * 8 + 2 * 16 + 24) / 6 / TRIALS)
+    assert (trend["from"], trend["to"], trend["sign"]) == (0.05, 1.0, 1)
+    steps = [x for x in table["comparisons"] if (x["kind"], x["what"]) == ("step", "dsl")]
+    assert [(x["from"], x["to"], x["sign"]) for x in steps] == [(0.05, 0.25, 1), (0.25, 0.5, 1), (0.5, 1.0, 1)]
+    table, text = page(tmp_path / "there-and-back", line(2, 28, 10, 26))
+    trend = next(x for x in table["comparisons"] if (x["kind"], x["what"]) == ("trend", "dsl"))
+    assert (trend["sign"], trend["change"]["difference"]["low"] > 0) == (0, True)
+    assert "a step between the ends goes the other way (2)" in text
+
+
 def test_controls_and_other_arms_are_compared_on_the_same_starts(tmp_path: Path) -> None:
     table, text = page(tmp_path, square("plain", 20, 28, 20, 28) | square("intertwined", 20, 1, 20, 1))
-    kinds = collections.Counter(x["kind"] for x in table["comparisons"])
+    kinds = collections.Counter(x["kind"] for x in table["comparisons"])  # no steps: two points a line
     assert kinds == {"trend": 16, "control": 16, "arm": 8}
     control = next(x for x in table["comparisons"] if x["kind"] == "control" and x["distance"] == 1.0)
     assert (control["arm"], control["what"], control["change"]["difference"]["value"]) == ("plain", "dsl", 28 / TRIALS)
@@ -205,7 +264,7 @@ def test_controls_and_other_arms_are_compared_on_the_same_starts(tmp_path: Path)
 def test_incapable_policies_are_the_reason(tmp_path: Path) -> None:
     config = grid.Config(out=tmp_path / "run", results=tmp_path / "results", docs=tmp_path / "docs")
     study = ShortcutGrid(config)
-    study.check()
+    study.claim()
     for distance in (0.05, 1.0):
         point = GridPoint("plain", 0.0, distance)
         rows = [Row(**{**vars(row), "success": False, "failure": "missed"}) for row in rows_of(point, 5)]
@@ -234,19 +293,25 @@ def test_it_runs_and_goes_on(tmp_path: Path) -> None:
     point = GridPoint(**facts["point"])
     assert [row.look for row in rows] == [cell.label for cell in point.cells()]
     assert len({row.seed for row in rows}) == 4  # each strip has starts of its own, with either cue
-    folder = tmp_path / "run" / "plain-r0-d1-s0"
-    assert read_policy_config(folder / "policy").state_keep == ("none",)
-    assert not (folder / "data").exists()
+    assert read_policy_config(tmp_path / "run" / "plain-r0-d1-s0" / "policy").state_keep == ("none",)
+    assert not (tmp_path / "run" / "data" / "separated-r0-d1-s0").exists()  # no other policy learns from it
     assert "Not complete:** 1 policies" in (tmp_path / "docs" / "shortcut_grid.md").read_text()
 
 
 def test_instructions_are_dressed_by_their_target(tmp_path: Path) -> None:
     study = ShortcutGrid(smallest(tmp_path, arms=("pick",)))
     study.check()
-    (folder,) = study.dressed(GridPoint("pick", 0.0, 1.0), 0, tmp_path / "data")
-    data, ids = open_dataset(Path(folder)), load_objects(grid.PICK_TOYS).ids
-    metas = [data.meta(i) for i in range(data.num_episodes)]
-    assert len(metas) == 4
-    for meta in metas:
+    folders = study.dressed(GridPoint("pick", 0.0, 1.0), 0, tmp_path / "data")
+    assert len(folders) == len(grid.PICK_PAIRS)
+    for folder, pair in zip(folders, grid.PICK_PAIRS, strict=True):
+        data, ids = open_dataset(Path(folder)), load_objects(pair).ids
+        meta = data.meta(0)
+        assert data.num_episodes == 1
         assert meta["factors"]["look"]["azimuth"] == (-30.0, 30.0)[half_of(meta["object_id"], ids)]
-        assert len(meta["others"]) == 1
+        assert {meta["object_id"], *meta["others"]} == set(ids)  # so the other one is of the other half
+
+
+def test_no_two_toys_of_the_pairs_are_told_alike() -> None:
+    sets = [load_objects(pair) for pair in grid.PICK_PAIRS]
+    told = [phrase(found.by_id(name)) for found in sets for name in found.ids]
+    assert len(told) == len(set(told)) == 8

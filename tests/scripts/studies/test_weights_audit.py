@@ -16,8 +16,10 @@ from toyshift.core.seeds import episode_rng
 from toyshift.scripts.studies import weights_audit
 from toyshift.scripts.studies.again import compare_with
 from toyshift.scripts.studies.cells import found_in, keep_found
+from toyshift.scripts.studies.planted import PlantedCue
 from toyshift.scripts.studies.weight_probes import ProbeX, auc, left_out, linear, p_by_chance, swapped_labels
-from toyshift.scripts.studies.weights_audit import Checkpoint, Config, WeightsAudit, answer, compact
+from toyshift.scripts.studies.weights_audit import Checkpoint, Config, WeightsAudit, answer, compact, exchanged
+from toyshift.scripts.studies.weights_audit_results import FULL_DEALS, chance_cells, control_lines
 
 SMALL = ProbeX(probes=8, projection=8, representation=16, epochs=60, lr=1e-2)
 
@@ -92,10 +94,48 @@ def test_labels_are_exchanged_in_pairs_alone() -> None:
     assert p_by_chance(0.9, [0.5, 0.95, 0.1]) == 0.5
 
 
+def test_a_probe_is_dealt_again_where_it_may_be_worth_it() -> None:
+    changes, checkpoints = planted(6, signal=2.0)
+
+    def dealt(worth: float) -> int:
+        found = answer(linear, changes, checkpoints, "number", 1, episode_rng(0, 0, "test"), worth=worth)
+        return int(found["deals"])
+
+    assert (dealt(0.6), dealt(1.0)) == (FULL_DEALS, 1)
+    usual = {"chance_mean": 0.5, "chance_95": 0.7, "p": 0.05}
+    assert chance_cells({**usual, "deals": 1}) == ("0.50, -", "- (1 deal)")
+    assert chance_cells({**usual, "deals": 19}) == ("0.50, 0.70", "0.05 (19 deals)")
+
+
+def test_a_swapped_cue_is_the_other_place_s() -> None:
+    parts = PlantedCue("azimuth", 1.0, 1.0).design().parts
+    swapped = exchanged(parts)
+    assert [part.name for part in swapped] == [part.name for part in parts]
+    assert [part.azimuth for part in swapped] == [part.azimuth for part in parts[::-1]]
+    assert parts[0].azimuth != parts[1].azimuth
+
+
+def test_the_control_sets_a_pair_s_rises_side_by_side() -> None:
+    def tuned(factor: str, number: int, told: bool, rise: float) -> dict[str, Any]:
+        return {"tree": 0, "factor": factor, "number": number, "told": told, "own": 0.2, "swapped": 0.2 + rise}
+
+    moved = [
+        tuned("table", 0, True, 0.5), tuned("table", 0, False, 0.1), tuned("table", 1, True, 0.3),
+        tuned("table", 1, False, 0.4), tuned("light", 0, True, 0.9), tuned("light", 0, False, 0.0),
+        tuned("light", 1, True, 0.9),  # its twin has not been tuned yet
+    ]  # fmt: skip
+    table, light, every = control_lines(moved)
+    assert (table["factor"], table["pairs"], table["wins"], table["auc"]) == ("table", 2, 1, 0.75)
+    assert (table["told"], table["clean"]) == (pytest.approx(0.4), pytest.approx(0.25))
+    assert (light["wins"], light["pairs"]) == (1, 1)
+    assert (every["factor"], every["pairs"], every["wins"]) == ("all", 3, 2)
+    assert control_lines([]) == []
+
+
 def test_the_plan_fits_its_budget_and_the_audit_comes_last(tmp_path: Path) -> None:
     cells = WeightsAudit(Config(out=tmp_path, workers=2)).cells()
     assert len(cells) == 1 + 2 * 24 + 1
-    assert sum(cell.estimate for cell in cells) < 90 * 60
+    assert 2 * sum(cell.estimate for cell in cells) < 1.15 * 3600  # core-seconds of two cores
     assert cells[0].name == "s0-base"
     assert {cell.needs for cell in cells[1:-1]} == {("s0-base",)}
     assert set(cells[-1].needs) == {cell.name for cell in cells[:-1]}
@@ -117,7 +157,7 @@ def test_a_stopped_study_goes_on_and_its_page_says_what_rows_hold(
         noise = np.random.default_rng([one.number, weights_audit.FACTORS.index(one.factor), one.told])
         self.change_file(one).parent.mkdir(parents=True, exist_ok=True)
         np.save(self.change_file(one), (one.told * told + 0.1 * noise.normal(size=(3, 4))).astype(np.float32))
-        return {**one._asdict(), "moved": 1.0 + one.told}
+        return {**one._asdict(), "moved": 1.0 + one.told, "own": 0.2, "swapped": 0.3 + one.told}
 
     monkeypatch.setattr(weights_audit, "LINEAR_DEALS", 19)
     monkeypatch.setattr(weights_audit, "manifest", lambda settings, seed, **facts: {"seed": seed, **facts})
@@ -138,7 +178,10 @@ def test_a_stopped_study_goes_on_and_its_page_says_what_rows_hold(
     assert {x["auc"] for x in lines[:2]} == {1.0}
     assert [x["moved"] for x in made["table"]["moved"]] == [1.0, 2.0] * 3
     assert (tmp_path / "docs" / "weights_audit.png").stat().st_size > 1000
-    assert "| 0 | linear | another factor | 1.00 |" in (tmp_path / "docs" / "weights_audit.md").read_text()
+    text = (tmp_path / "docs" / "weights_audit.md").read_text()
+    assert "| 0 | linear | another factor | 1.00 |" in text
+    assert "| all | +1.100 | +0.100 | 6 of 6 |" in text
+    assert "The control tells checkpoints apart" in text
     with pytest.raises(ConfigError, match=r"another configuration \(probes: 5 now, 4 there\)"):
         weights_audit.main(dataclasses.replace(cfg, probes=5))
 
