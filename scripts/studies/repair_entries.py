@@ -35,7 +35,7 @@ NULLS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "appearance": (_COLOURS, ("azimuth",)),
     "jitter": (_COLOURS, ("azimuth",)),
     "reskin": (_COLOURS, ("azimuth",)),
-    "ivl": ("its instruments are drawn gains of pixels and the sub-dataset's number, which here is the place itself", ()),
+    "ivl": ("its instruments are gains of pixels and the sub-dataset's number, which here is the place itself", ()),
 }  # fmt: skip
 # Row -> what is told beside its table: here its pairs are rendered from the simulator
 TOLD = {"erase": "in training: the simulator renders the same looks with the factor changed"}
