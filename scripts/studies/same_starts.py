@@ -10,12 +10,10 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from toyshift.core.arrays import Array
 from toyshift.scripts.studies.planted import ALPHA, SharedStarts, matched
 
 if TYPE_CHECKING:
+    from toyshift.core.arrays import Array
     from toyshift.diagnostics import PairedDifference, Row
 
 LEAST_SEEDS = 2  # of a difference that is shown
@@ -40,6 +38,8 @@ class Paired(NamedTuple):
 
 def p_for_objects(first: Sequence[bool], second: Sequence[bool], objects: Sequence[str]) -> float:
     """Returns p for "no difference on new objects" of outcomes (n,) of the same starts with objects (n,)."""
+    import numpy as np
+
     from toyshift.diagnostics.comparing.counts import Counts
 
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
@@ -72,6 +72,8 @@ def trend(line: Sequence[Sequence[Row]], what: str) -> Paired | None:
 
 
 def _paired(pairs: Sequence[SharedStarts]) -> Paired | None:
+    import numpy as np
+
     from toyshift.diagnostics import paired_difference
 
     first, second, objects, seeds = (

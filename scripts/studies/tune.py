@@ -57,7 +57,9 @@ FRAMES, RENDERED, TRAINED, COLLECTED = 35, 150.0, 900.0, 0.5  # for estimates, a
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(StudyConfig, demos=2, tries=START + 1, seeds=(1, MOST_SEEDS), steps=4, batch=1, episodes=4, trials=1):
+class Config(
+    StudyConfig, demos=2, tries=(START + 1, 1000), seeds=(1, MOST_SEEDS), steps=4, batch=1, episodes=4, trials=1,
+):
     """Options of `toyshift study tune`."""
 
     demos: int = 100

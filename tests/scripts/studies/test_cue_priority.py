@@ -194,7 +194,7 @@ def test_the_plan_fits_its_budget_and_pairs_share_demonstrations(tmp_path: Path)
     study = CuePriority(Config(out=tmp_path, workers=2))
     assert len(study.cells()) == 6 * 2
     assert not any(tmp_path.iterdir())  # a plan writes nothing
-    assert 2 * sum(cell.estimate for cell in study.cells()) < 1.05 * 3600  # core-seconds of two cores
+    assert 2 * sum(cell.estimate for cell in study.cells()) < 1.2 * 3600  # core-seconds of two cores
     assert [cell.name for cell in study.cells()][:2] == list(study.pilot_cells)
     assert {cell.needs for cell in study.cells()[2:]} == {study.pilot_cells}
     one, other = (study.collected(study.lessons[f"kind-side-wants{i}-s0"]) for i in range(2))

@@ -135,7 +135,7 @@ def test_the_control_sets_a_pair_s_rises_side_by_side() -> None:
 def test_the_plan_fits_its_budget_and_the_audit_comes_last(tmp_path: Path) -> None:
     cells = WeightsAudit(Config(out=tmp_path, workers=2)).cells()
     assert len(cells) == 1 + 2 * 24 + 1
-    assert 2 * sum(cell.estimate for cell in cells) < 1.15 * 3600  # core-seconds of two cores
+    assert 2 * sum(cell.estimate for cell in cells) < 1.4 * 3600  # core-seconds of two cores
     assert cells[0].name == "s0-base"
     assert {cell.needs for cell in cells[1:-1]} == {("s0-base",)}
     assert set(cells[-1].needs) == {cell.name for cell in cells[:-1]}
