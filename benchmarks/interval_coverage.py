@@ -343,25 +343,57 @@ def areas() -> Iterator[Cell]:
 
 
 def agreements() -> Iterator[Cell]:
-    """`agreement`: MMRV and Pearson's correlation of two columns of normal figures, over names."""
-    from toyshift.diagnostics.comparing.agreement import agreement, mmrv
+    """`fisher` of `agreement`: Pearson's correlation of two columns over names: normal figures, and rates of 50
+    episodes, which are of any size and noisy.
+    """
+    from toyshift.diagnostics.comparing.agreement import fisher, pearson
 
-    def columns(rng: np.random.Generator, runs: int, n: int, rho: float) -> tuple[Any, Any]:
+    def normal(rng: np.random.Generator, runs: int, n: int, rho: float) -> tuple[Any, Any]:
         r = rng.normal(size=(runs, n))
         return rho * r + np.sqrt(1 - rho**2) * rng.normal(size=r.shape), r
 
-    for n, rho, of in ((5, 0.8, "pearson"), (10, 0.8, "pearson"), (20, 0.8, "pearson"), (10, 0.95, "pearson"),
-                       (5, 0.8, "mmrv"), (10, 0.8, "mmrv"), (20, 0.8, "mmrv"), (10, 0.95, "mmrv")):  # fmt: skip
+    def noisy(rng: np.random.Generator, runs: int, n: int, apart: float) -> tuple[Any, Any]:
+        r = rng.random((runs, n))
+        s = np.clip(r + apart * rng.normal(size=r.shape), 0.0, 1.0)
+        return rng.binomial(50, s) / 50, rng.binomial(50, r) / 50
+
+    for (columns, by), n in itertools.product(((normal, 0.5), (normal, 0.8), (normal, 0.95), (noisy, 0.1),
+                                               (noisy, 0.3)), (5, 10, 20)):  # fmt: skip
 
         def draw(
-            rng: np.random.Generator, runs: int, n: int = n, rho: float = rho, of: str = of
+            rng: np.random.Generator, runs: int, n: int = n, by: float = by, columns: Any = columns
         ) -> tuple[Bounds, None]:
-            pairs = zip(*columns(rng, max(1, runs // 4), n, rho), strict=True)
-            return _bounds(getattr(agreement(dict(enumerate(s)), dict(enumerate(r))), of) for s, r in pairs), None
+            found = pearson(*columns(rng, runs, n, by))
+            low, high = np.array([fisher(float(value), n) for value in found]).T
+            return (low, high), None
 
-        # what others of their kind would give on average
-        truth = rho if of == "pearson" else float(mmrv(*columns(np.random.default_rng(0), 20_000, n, rho)).mean())
-        yield Cell(f"{of}, {rho:g}", truth, n, 1, 0.0, draw, n)
+        many = [column.ravel() for column in columns(np.random.default_rng(0), 20_000, n, by)]
+        truth = by if columns is normal else float(np.corrcoef(*many)[0, 1])
+        yield Cell(f"{'normal' if columns is normal else 'rates, apart'} {by:g}", truth, n, 1, 0.0, draw, n)
+
+
+def violations() -> Iterator[Cell]:
+    """`mmrv` of `agreement`: bounds of what MMRV is of the true rates of these names; `objects` are names, `each`
+    episodes of a name, on both sides or on one. True rates here are those there, but for a normal difference.
+    """
+    from toyshift.diagnostics.comparing.agreement import agreement, mmrv
+    from toyshift.diagnostics.statistics import Rate
+
+    for n, each, apart, both in itertools.product((3, 10, 20), (10, 50, 1000), (0.0, 0.1, 0.3), (False, True)):
+
+        def draw(
+            rng: np.random.Generator, runs: int, n: int = n, each: int = each, apart: float = apart, both: bool = both
+        ) -> tuple[Bounds, Any]:
+            r = rng.random((max(1, runs // 4), n))
+            s = np.clip(r + apart * rng.normal(size=r.shape), 0.0, 1.0)
+            found = []
+            for ours, theirs in zip(s, r, strict=True):
+                here = [Rate(k / each, each) for k in rng.binomial(each, ours)]
+                seen = [Rate(k / each, each) for k in rng.binomial(each, theirs)] if both else map(Rate, theirs)
+                found.append(agreement(dict(enumerate(here)), dict(enumerate(seen))).mmrv)  # type: ignore[arg-type]
+            return _bounds(found), mmrv(s, r)
+
+        yield Cell(f"apart {apart:g}, episodes {'on both sides' if both else 'here'}", 0.0, n, each, 0.0, draw, each)
 
 
 def sides_of_probes() -> Iterator[Cell]:
@@ -456,7 +488,7 @@ INTERVALS: dict[str, Callable[[], Iterator[Cell]]] = {
     "unpaired-episodes": sides, "unpaired-objects": sides_of_objects, "rate-ratio": ratios, "bootstrap": bootstraps,
     "rank-correlation": rank_correlations, "mean-length": lengths, "jackknife": jackknives, "auc": areas,
     "agreement": agreements, "beside": sides_of_probes, "skill": skills,
-    "nmi": dependences,
+    "nmi": dependences, "mmrv": violations,
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from toyshift.diagnostics.statistics import (
     RESAMPLES,
     Estimate,
     PairedDifference,
+    Rate,
     bootstrap_mean,
     paired_difference,
 )
@@ -166,9 +167,10 @@ def interaction(
     )
 
 
-def rates_by_condition(rows: Iterable[Row]) -> dict[str, float]:
+def rates_by_condition(rows: Iterable[Row]) -> dict[str, Rate]:
     """Returns success by shift, that without one as "none"."""
-    return {shift or "none": float(np.mean(list(won.values()))) for shift, won in starts_of(rows).items()}
+    starts = starts_of(rows).items()
+    return {shift or "none": Rate(float(np.mean(list(won.values()))), len(won)) for shift, won in starts}
 
 
 def to_json(one: Condition | Ranked | Interaction) -> dict[str, Any]:

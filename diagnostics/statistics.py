@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,6 +55,18 @@ class Estimate:
         """Returns the estimate that `to_json` wrote."""
         figures = {k: float("nan") if value[k] is None else float(value[k]) for k in ("value", "low", "high")}
         return cls(**figures, n=int(value["n"]))
+
+
+class Rate(NamedTuple):
+    """A success rate.
+
+    Attributes:
+        value: from 0 to 1.
+        episodes: behind it; None takes the rate for the true one.
+    """
+
+    value: float
+    episodes: int | None = None
 
 
 def _to_json(figure: float | int) -> float | int | str | None:

@@ -7,6 +7,8 @@ import functools
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from toyshift.core.choices import PURPOSES, ActionMode, Purpose, Quality, Reward, RobotName, Task
 from toyshift.core.errors import ConfigError, shown
 from toyshift.core.fields import Limit, check_fields, check_ranges
@@ -146,6 +148,11 @@ class EnvConfig:
                 f"clutter is {shown(clutter)}; give a number from 0 to {MAX_CLUTTER}, or a range such as '2-6'"
             )
         return low, high
+
+    def draw_others(self, rng: np.random.Generator) -> int:
+        """Returns how many other objects lie on the table in an episode, by its stream "others"."""
+        low, high = self.others
+        return int(rng.integers(low, high + 1))
 
     @property
     def substeps(self) -> int:

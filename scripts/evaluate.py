@@ -208,6 +208,7 @@ def main(cfg: Config) -> dict[str, Any]:
     from toyshift.diagnostics.actors import policy_fingerprint
     from toyshift.diagnostics.evaluation import POLICY_HASH, PROTOCOL
     from toyshift.diagnostics.mask_sources import TRUTH, mask_source
+    from toyshift.diagnostics.named import NOTHING, named_table, picked, told_of
     from toyshift.diagnostics.overlap import overlap
     from toyshift.diagnostics.retention import FLAG, retentions, training_sets, undertrained
     from toyshift.diagnostics.seen import DEMONSTRATED, SEEN, demonstrated_sets, seen_in_rows
@@ -235,11 +236,17 @@ def main(cfg: Config) -> dict[str, Any]:
     for objects in sets:
         EnvConfig(objects=objects, **cfg.env_kwargs)
     asked, trained_on, called = [], {}, {}
+    told_by: dict[str, str] = {}
     overlaps: dict[tuple[str, str], dict[str, Any]] = {}  # the same under every shift
     for objects, (policy, plain), shift in itertools.product(cfg.sets, names.items(), shifts):
         config = asked_of(cfg, policy, plain, objects, shift)
         name, late = config.name, config.latency
         trained_on[name], called[name] = of_training[policy], policy
+        if cfg.task == "pick" and name not in told_by:
+            told_by[name] = told_of(policy, config.env.masks)
+            if told_by[name] == NOTHING:
+                what = "was not trained with instructions, and is not shown where the target is"
+                warnings.warn(f"{name} {what}: it picks the named object by chance, one of those there", stacklevel=1)
         own: dict[str, Any] = {} if config.env.masks == TRUTH else {"masks": config.env.masks}
         own |= {"latency": dataclasses.asdict(late)} if late.label else {}
         own |= {} if cfg.purpose == "test" else {"purpose": cfg.purpose}
@@ -275,12 +282,15 @@ def main(cfg: Config) -> dict[str, Any]:
         "retention": [found.to_json() for found in retained],
         FLAG: undertrained(summaries, trained_on),
         "interface": gates,
+        **({"named": [one.to_json() for one in picked(rows, told_by)]} if told_by else {}),
         **({"decision": decision.to_json()} if decision else {}),
     }
     write_json(cfg.out / "results.json", result | {"manifest": facts})
     print(summary_table(summaries, trained_on))
     if decision:
         print(f"\n{decision.text()}")
+    if told_by:
+        print(f"\nof several objects one is named\n{named_table(picked(rows, told_by))}")
     if retained:
         print(f"\nretention: success over that on the training set\n{retention_table(retained)}")
     if any(shifts):

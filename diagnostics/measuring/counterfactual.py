@@ -46,24 +46,25 @@ ALPHA = 1 - CONFIDENCE
 LEAST = 0.5  # [cm]
 WHOLLY = 0.5  # part of the way from which a policy "takes" a factor for the place; below, it "leans on" it
 MOVE = 0.02  # of the target, to all four sides [m]
-FEW = 8  # objects, or scenes, with fewer of which no deal of signs is rarer than 5 % of six factors' (Holm)
+FEW = 9  # objects, or scenes, with fewer of which no deal of signs is rarer than 5 % of seven factors' (Holm)
 FLIPS = 4000
 FOLLOWS = 1e-3  # [units per cm]: a policy whose actions move less with the target does not follow it
 OWN, EXPERT = "own", "expert"  # whose change of action tells where the target went
 OWN_LEAST = 0.2  # share of the expert's change that a policy makes, below which the expert's takes its place
 AXES = ("x", "y")  # of the base frame: away from the robot, to its left
-OTHERS = "others"
-VALUES: Mapping[str, tuple[Any, ...]] = {**DEFAULT_FACTORS, OTHERS: (3,)}
-TRAINING = dict.fromkeys(DEFAULT_FACTORS, 0) | {"azimuth": 0.0, "light": 1.0, OTHERS: 0}
+OTHERS, ROBOT_COLOUR = "others", "robot_colour"
+SHIFTS = {OTHERS: "distractors", ROBOT_COLOUR: "robot-colour"}  # factors that are shifts of an episode, at a level
+VALUES: Mapping[str, tuple[Any, ...]] = {**DEFAULT_FACTORS, OTHERS: (3,), ROBOT_COLOUR: (5,)}
+TRAINING = dict.fromkeys(DEFAULT_FACTORS, 0) | {"azimuth": 0.0, "light": 1.0, OTHERS: 0, ROBOT_COLOUR: 0}
 BY_EXPERT = "it hardly follows its target: centimetres are of the expert's way, not of its own"
 BEGUN = "changes begin from the commonest look of the data"
-ROBOT = "an action contract is of one robot, so no state can be shown with another one"
+ROBOT = "an action contract is of one robot, so no state can be shown with another one (its colour can)"
 
 
 def change_to(factor: str, value: Any, base: Mapping[str, Any]) -> Change:
     """Returns what shows a factor's value, all else being as in the look `base`."""
-    if factor == OTHERS:
-        return Change(base, shift=f"distractors={value}" if value else "")
+    if factor in SHIFTS:
+        return Change(base, shift=f"{SHIFTS[factor]}={value}" if value else "")
     return Change({**base, factor: value})
 
 

@@ -76,12 +76,14 @@ class Tabletop:
 
     def __init__(self) -> None:
         self.look: Any = None
-        self._state, self._others, self._scene = np.zeros(3), 0, 0
+        self._state, self._shifts, self._scene = np.zeros(3), {"distractors": 0, "robot-colour": 0}, 0
 
     def reset(self, *, seed: int, options: Mapping[str, Any]) -> None:
         self._scene = int(options["episode"])
         place = episode_rng(seed, self._scene, "tabletop").uniform(-0.1, 0.1, 2)
-        self._state, self._others = np.append(place, 0.0), int(options.get("shift", "").partition("=")[2] or 0)
+        factor, _, level = options.get("shift", "").partition("=")
+        self._state = np.append(place, 0.0)
+        self._shifts = dict.fromkeys(self._shifts, 0) | ({factor: int(level)} if level else {})
 
     def advance(self, action: object) -> tuple[float, bool, dict[str, Any]]:
         self._state = self._state + np.array([0.0, 0.0, 1.0])
@@ -103,8 +105,8 @@ class Tabletop:
         self.look = look
 
     def observe(self) -> dict[str, Any]:
-        own = {"place": 100 * self._state[:2], "look": self.look, "others": self._others, "scene": self._scene}
-        return own | {"step": self._state[2]}
+        own = {"place": 100 * self._state[:2], "look": self.look, "scene": self._scene, "step": self._state[2]}
+        return own | {"others": self._shifts["distractors"], "robot_colour": self._shifts["robot-colour"]}
 
 
 def _way() -> Array:
@@ -138,7 +140,7 @@ def scripted(
     def act(observations: Sequence[Any]) -> Array:
         chunks = []
         for obs in observations:
-            value = obs["others"] if factor == "others" else getattr(obs["look"], factor)
+            value = obs[factor] if factor in obs else getattr(obs["look"], factor)
             drawn = episode_rng(seed, obs["scene"], f"{obs['look']} {obs['others']}").normal(size=2) * jolt
             chunks.append((follows * obs["place"] + rho * np.array([0.0, slope * value]) + drawn) @ way)
         return np.asarray(np.stack(chunks).reshape(-1, 5, 4))

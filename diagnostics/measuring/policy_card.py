@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 from toyshift.core.files import read_json
 from toyshift.diagnostics.cards import Card
 from toyshift.diagnostics.changes import ChangedSuccess
-from toyshift.diagnostics.measuring.counterfactual import ALPHA, BEGUN, LEAST, OTHERS, UNIT, WHOLLY
+from toyshift.diagnostics.measuring.counterfactual import (
+    ALPHA,
+    BEGUN,
+    LEAST,
+    OTHERS,
+    ROBOT_COLOUR,
+    UNIT,
+    WHOLLY,
+)
 from toyshift.diagnostics.measuring.dataset_card import seen
 from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, percent
 from toyshift.diagnostics.measuring.implied import SAME, TIED_TO_NONE
@@ -48,7 +56,7 @@ NEVER = Estimate(math.nan, math.nan, math.nan, 0)
 
 def called(factor: str) -> str:
     """Returns a factor in words."""
-    return "other objects on the table" if factor == OTHERS else seen(factor)
+    return {OTHERS: "other objects on the table", ROBOT_COLOUR: "the robot's colour"}.get(factor) or seen(factor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -414,7 +422,7 @@ def _limits(asked: Asked, answers: Mapping[str, Any], told: Sequence[Told], word
         yield "what is inside its network: it only tells its actions (patching, probes and steer are not taken)"
     if left := [name for name in ("counterfactual", "sensitivity", *(() if far else INSIDE)) if name not in answers]:
         yield f"what was not measured: {', '.join(left)}"
-    yield "cues on values that were not shown, on the robot, and on what cannot be seen"
+    yield "cues on values that were not shown, on another robot, and on what cannot be seen"
     yield from _exam(word)
 
 
@@ -467,6 +475,10 @@ def _repairs(asked: Asked, factor: str, what: str) -> Iterator[str]:
     if factor == OTHERS:
         command = "toyshift collect --objects toys:train --shift distractors=3 --out runs/among-others"
         yield f"collect demonstrations among other objects as well, and train on both\n{command}"
+        return
+    if factor == ROBOT_COLOUR:
+        command = "toyshift collect --objects toys:train --shift robot-colour=5 --out runs/other-colours"
+        yield f"collect demonstrations with the robot in other colours as well, and train on both\n{command}"
         return
     if factor not in FACTORS:
         return

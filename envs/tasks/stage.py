@@ -94,11 +94,10 @@ class Stage:
         """Draws as many other objects of the set as the configuration has lie beside the target; for Pick, none by
         another's name.
         """
-        low, high = self.config.others
-        if not high:
+        if not self.config.others[1]:
             return []
         name = phrase if self.config.task == "pick" else lambda obj: obj.id
-        return choose_others(self.objects, target, int(rng.integers(low, high + 1)), rng, name)
+        return choose_others(self.objects, target, self.config.draw_others(rng), rng, name)
 
     def draw_distractors(
         self, target: GraspObject, others: Sequence[GraspObject], variation: Variation, rng: np.random.Generator

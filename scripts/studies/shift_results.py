@@ -18,6 +18,7 @@ from toyshift.scripts.studies.figures import figures, markdown_table, percents, 
 if TYPE_CHECKING:
     from toyshift.diagnostics import Row
     from toyshift.diagnostics.seen import Seen
+    from toyshift.diagnostics.statistics import Rate
 
 NAME = "shifts"
 CONTROL, FACTOR, PAIRS = "control", "factor", "pairs"  # kinds of cells
@@ -108,7 +109,7 @@ def disagreement(cells: Mapping[str, Mapping[str, Any]]) -> str:
     return ""
 
 
-def known_rates(path: Path, policies: Collection[str]) -> dict[str, float]:
+def known_rates(path: Path, policies: Collection[str]) -> dict[str, Rate]:
     """Reads the rates to compare with: by shift, or by policy.
 
     Raises:
@@ -143,7 +144,7 @@ def write_results(folder: Path, docs: Path, against: Path | None = None) -> dict
     if against or kept.exists():
         rates = known_rates(against or kept, {policy for policy, _ in groups})
         if against:
-            write_text(kept, "name,rate\n" + "".join(f"{name},{rate!r}\n" for name, rate in rates.items()))
+            write_text(kept, _lines_of(rates))
         table["against"] = compared(groups, rates)
     write_json(folder / "table.json", table)
     charts = draw(docs, table)
@@ -198,7 +199,14 @@ def tabulate(groups: dict[tuple[str, str], PolicyRows]) -> dict[str, Any]:
     return {"rows": lines, "ranking": ranked, "pairs": pairs, "left_out": left_out, "episodes": episodes}
 
 
-def compared(groups: dict[tuple[str, str], PolicyRows], rates: dict[str, float]) -> list[dict[str, Any]]:
+def _lines_of(rates: dict[str, Rate]) -> str:
+    """Returns rates as `agreement.read_rates` reads them."""
+    counted = [rate.episodes for rate in rates.values()] != [None] * len(rates)  # all say so, or none
+    lines = [f"{name},{rate.value!r}" + f",{rate.episodes}" * counted for name, rate in rates.items()]
+    return "\n".join(["name,rate" + ",episodes" * counted, *lines, ""])
+
+
+def compared(groups: dict[tuple[str, str], PolicyRows], rates: dict[str, Rate]) -> list[dict[str, Any]]:
     """Returns how the rates agree with other ones: by policy once for each set, or by shift for each policy and set."""
     from toyshift.diagnostics.comparing.agreement import agreement
     from toyshift.diagnostics.shift_matrix import rates_by_condition
@@ -245,7 +253,12 @@ PAIRED = (
     "| policy | on | first | second | n | success without | drop of first | of second | of both | "
     "both minus each, points | interval, new objects | |"
 )
-AGREES = "| policies or conditions of | on | compared | MMRV | 95 % | Pearson | 95 % | |"
+AGREES_ABOUT = (
+    "MMRV's bounds are of these conditions or policies; they know how many episodes a rate is of (`episodes` of the "
+    "file, without which its rates are taken for the true ones). Pearson's interval, Fisher's, is of others of their "
+    "kind.\n\n"
+)
+AGREES = "| policies or conditions of | on | compared | MMRV | bounds, at least 95 % | Pearson | 95 % | |"
 HEAD = (
     "| policy | on | factor | level | STAR-Gen | n | success % | 95 % episodes | 95 % new objects | drop, points | "
     "95 % new objects | McNemar p | Holm p |"
@@ -275,7 +288,7 @@ def markdown(table: dict[str, Any]) -> str:
         made += f"\n\n{told}:\n\n{markdown_table(PAIRED, map(_pair, table['pairs']))}"
     if "against" in table:
         lines = markdown_table(AGREES, map(_agrees, table["against"]))
-        made += f"\n\nAgainst the rates of `{AGAINST}` (intervals resample conditions or policies):\n\n{lines}"
+        made += f"\n\nAgainst the rates of `{AGAINST}`. {AGREES_ABOUT}{lines}"
     return f"{made}\n\n{markdown_table(HEAD, map(_line, table['rows']))}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from toyshift.diagnostics.comparing import agreement
+
 RUNS = 300
 
 
@@ -18,6 +20,16 @@ def test_intervals_cover(name, benchmark_file):
     error = np.sqrt(0.93 * 0.07 / RUNS)
     assert covered.min() > 0.93 - 3 * error
     assert 0.93 < covered.mean() < 0.98
+
+
+def test_bounds_of_mmrv_and_intervals_of_correlations_cover(benchmark_file, monkeypatch):
+    coverage = benchmark_file("interval_coverage")
+    assert min(cell["covered"] for cell in coverage.simulate("mmrv", RUNS, seed=1, every=5)) == 1.0
+    error = np.sqrt(0.93 * 0.07 / RUNS)
+    assert min(cell["covered"] for cell in coverage.simulate("agreement", RUNS, seed=1)) > 0.93 - 3 * error
+    # bounds that take rates as they are found for the true ones are found out
+    monkeypatch.setattr(agreement, "rate_bounds", lambda rates, confidence: (np.array(rates)[:, 0],) * 2)
+    assert min(cell["covered"] for cell in coverage.simulate("mmrv", RUNS, seed=1, every=5)) < 0.2
 
 
 def test_the_exam_would_fail_an_interval_that_ignores_objects(benchmark_file, monkeypatch):

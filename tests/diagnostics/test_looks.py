@@ -27,7 +27,7 @@ from toyshift.policies.remote.options import RemoteOptions
 from toyshift.policies.remote.server import PolicyServer
 from toyshift.scripts import diagnose as command
 
-OBJECTS = "toys:train?n=8"
+OBJECTS = "toys:train?n=9"
 
 
 def test_a_look_is_the_same_state_with_one_change() -> None:
@@ -150,7 +150,7 @@ def remote(tmp_path: Path) -> RemoteOptions:
     return RemoteOptions(str(keys), "eef_delta", timeout=20)
 
 
-def config(url: str, remote: RemoteOptions, scenes: int = 8) -> EvaluateConfig:
+def config(url: str, remote: RemoteOptions, scenes: int = 9) -> EvaluateConfig:
     return EvaluateConfig(url, OBJECTS, trials=scenes, remote=remote)
 
 
@@ -168,7 +168,7 @@ def test_a_policy_behind_a_server_is_looked_through(remote: RemoteOptions) -> No
     assert light.table[0]["named"]
     assert light.table[0]["response_cm"] > 0.5
     assert light.table[0]["consistent share"] > 0.9
-    assert light.value.n == 8
+    assert light.value.n == 9
     drops = predicted_drops(shown, shifts, dict.fromkeys({look.object_id for look in shown.looks}, 2.0), 9, 10)
     assert not isinstance(drops, str)
     assert drops[0]["displacement_cm"] > 3 * drops[1]["displacement_cm"]
@@ -187,7 +187,7 @@ def test_a_policy_behind_a_server_is_asked_outside_its_data(remote: RemoteOption
         questions = asked_outside(examples, {}, states=1, seed=0)
         answers = look_along(config(url, remote), 1, questions, workers=0, progress=False)
     (found,) = rule(answers, examples).found
-    assert found.value.n == 8
+    assert found.value.n == 9
     assert "the first 4 actions are compared, in standard deviations of the data's" in found.caveats
     by = {line["states"]: line["beta"] for line in found.table}
     assert by["outside"] != pytest.approx(1, abs=0.1)  # it closes nothing, and hardly goes anywhere
@@ -222,7 +222,7 @@ def test_the_command_asks_servers_and_says_what_it_cannot(
     swapped = next(m for m in MEASURES if m.name == "counterfactual")
     monkeypatch.setattr(command, "MEASURES", (inside, swapped))
     given: dict[str, Any] = {
-        "objects": OBJECTS, "remote_keys": remote.keys, "remote_actions": "eef_delta", "scenes": 8, "looks": 1,
+        "objects": OBJECTS, "remote_keys": remote.keys, "remote_actions": "eef_delta", "scenes": 9, "looks": 1,
         "trials": 0, "out": tmp_path / "out",
     }  # fmt: skip
     with serving(Eye()) as url:

@@ -127,7 +127,9 @@ def test_only_shared_starts_are_compared(plant: Plant) -> None:
     others = [*plant("", first(0), seed=2), *plant("object-mass=5", first(0), seed=2)]
     drops = {x.factor: x.drop.difference.value for x in conditions([*own, *others])}
     assert drops == {"image-blur": 0.5, "object-mass": 0.0}  # each against the controls of its seed
-    assert rates_by_condition([*own, *others]) == {"none": 0.375, "image-blur=5": 0.25, "object-mass=5": 0.0}
+    assert rates_by_condition([*own, *others]) == {
+        "none": (0.375, 80), "image-blur=5": (0.25, 40), "object-mass=5": (0.0, 40)
+    }  # fmt: skip
     with pytest.raises(ConfigError, match="no start was played without a shift"):
         interaction(own, A, B)
     with pytest.raises(ConfigError, match="share no"):

@@ -144,3 +144,21 @@ def test_latency_is_in_the_name_of_rows_and_results_say_whose_they_are(
 def test_latencies_that_mean_nothing_are_refused(given: dict[str, Any], culprit: str) -> None:
     with pytest.raises(ConfigError, match=culprit):
         Config(policy=("random",), objects=(NEW,), **given)
+
+
+def test_a_policy_without_instructions_is_told_apart_on_pick(
+    tmp_path: Path, grasp_policy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = GraspEnv(EnvConfig(objects="toys:test?n=8", task="pick", image_size=32))
+    folders = [grasp_policy(tmp_path / pooling, env, pooling=pooling) for pooling in ("mean", "detpool")]
+    env.close()
+    words = [word for folder in folders for word in ("--policy", str(folder))]
+    words += ["--objects", "toys:test?n=8", "--task", "pick", "--trials", "2", "--max-steps", "4", "--workers", "0"]
+    with pytest.warns(UserWarning, match="mean was not trained with instructions.*by chance") as warned:
+        assert cli.main(["evaluate", *words, "--no-references", "--out", str(tmp_path / "eval")]) == 0
+    assert sum("by chance" in str(one.message) for one in warned) == 1  # the other is shown the target's mask
+    assert "of several objects one is named" in capsys.readouterr().out
+    found = {one["policy"]: one for one in json.loads((tmp_path / "eval" / "results.json").read_text())["named"]}
+    assert {name: one["told"] for name, one in found.items()} == {"mean": "nothing", "detpool": "masks (truth)"}
+    assert {one["n"] for one in found.values()} == {2}
+    assert found["mean"]["verdict"].startswith("is told nothing of what is named")

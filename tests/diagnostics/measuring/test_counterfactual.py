@@ -28,6 +28,7 @@ from toyshift.diagnostics.measuring.counterfactual import (
     EXPERT,
     OTHERS,
     OWN,
+    ROBOT_COLOUR,
     VALUES,
     Places,
     Swaps,
@@ -67,7 +68,7 @@ def test_centimetres_and_side_of_a_cue_are_recovered() -> None:
     assert found["robot"].verdict.startswith("undefined: an action contract is of one robot")
 
 
-@pytest.mark.parametrize("factor", ["background", "azimuth", "light", "object_colour", OTHERS])
+@pytest.mark.parametrize("factor", ["background", "azimuth", "light", "object_colour", OTHERS, ROBOT_COLOUR])
 def test_every_factor_can_be_the_cue(factor: str) -> None:
     found = ask(planted.scripted(rho=1.0, factor=factor), Swaps(VALUES), scenes=12, looks=1)
     assert [name for name, one in found.items() if one.table and one.table[0]["named"]] == [factor]
@@ -226,10 +227,10 @@ def test_a_constant_policy_has_no_centimetres_and_nothing_warns() -> None:
 
 
 def test_one_object_says_nothing_of_others_and_few_scenes_nothing() -> None:
-    one = ask(planted.scripted(rho=1.0), objects=1, scenes=8)["table"]
+    one = ask(planted.scripted(rho=1.0), objects=1, scenes=9)["table"]
     assert one.table[0]["named"]
     assert "1 objects: scenes are the units, nothing is said of new objects" in one.caveats
-    assert "5 scenes; it needs 8" in ask(planted.scripted(rho=1.0), scenes=5)["table"].verdict
+    assert "5 scenes; it needs 9" in ask(planted.scripted(rho=1.0), scenes=5)["table"].verdict
 
 
 def test_an_object_s_scenes_are_one_unit() -> None:
@@ -349,15 +350,49 @@ def test_as_many_processes_look_and_play_as_are_asked_for(tmp_path: Path, monkey
     assert dataclasses.replace(asked, workers=0).processes == core_count()
 
 
-@pytest.mark.parametrize("objects", [5, 6, 7, 8, 9])
+@pytest.mark.parametrize("objects", [5, 6, 7, 8, 9, 10])
 def test_a_shortcut_is_named_with_any_number_of_objects(objects: int) -> None:
-    """No deal of the signs of 6 or 7 objects is rare enough for six factors: then scenes are the units."""
+    """No deal of the signs of 8 objects is rare enough for seven factors: then scenes are the units."""
     policy = planted.scripted(rho=1.0)
     looked, swaps = planted.looked_at(policy, Swaps(VALUES), looks=1, objects=objects), Swaps(VALUES)
     found = counterfactual(looked, swaps, training=ABLE)
     table = found.found[[*VALUES].index("table")]
     assert table.table[0]["named"]
-    assert any("scenes are the units" in note for note in table.caveats) == (objects < 8)
+    assert any("scenes are the units" in note for note in table.caveats) == (objects < 9)
+
+
+def test_a_factor_that_is_a_shift_is_shown_as_the_episode_s_shift() -> None:
+    changes = Swaps({OTHERS: (3,), ROBOT_COLOUR: (5,)}, base={"table": 1})(0, 0, True, None)  # type: ignore[arg-type]
+    shifts = {name: (change.shift, dict(change.look)) for name, change in changes.items() if "=" in name}
+    assert shifts == {
+        "others=3": ("distractors=3", {"table": 1}), "robot_colour=5": ("robot-colour=5", {"table": 1})
+    }  # fmt: skip
+
+
+def test_the_robot_s_colour_is_seen_in_the_same_state() -> None:
+    """In a look with another colour the robot's pixels differ, those of no other thing, and no joint moves."""
+    from toyshift.diagnostics.actors import RandomActor
+    from toyshift.diagnostics.looks import looks_in_scene
+    from toyshift.envs import EnvConfig, GraspEnv
+
+    seen: list[Any] = []
+
+    def keep(observations: Sequence[Any]) -> Array:
+        seen.extend(observations)
+        return np.zeros((len(observations), 1, 1))
+
+    env = GraspEnv(EnvConfig(objects="toys:test?n=2", cameras=("front",), image_size=64))
+    swaps = Swaps({ROBOT_COLOUR: (5,)})
+    (glance,) = looks_in_scene(keep, RandomActor(), env, env.objects.ids, 0, 0, 1, swaps)
+    env.close()
+    shown = dict(zip(glance.chunks, seen, strict=True))
+    plain, other = shown["base"], shown["robot_colour=5"]
+    differs = np.abs(plain["pixels"]["front"].astype(int) - other["pixels"]["front"]).max(axis=-1) > 8
+    robot = plain["masks"]["front"] == 3
+    assert differs[robot].mean() > 0.5
+    assert differs[~robot].mean() < 0.05  # its reflection and edges
+    assert (plain["masks"]["front"] == other["masks"]["front"]).all()
+    assert plain["agent_pos"] == pytest.approx(other["agent_pos"])
 
 
 def test_changes_begin_from_the_usual_look_of_the_data() -> None:

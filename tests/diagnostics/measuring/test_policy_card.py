@@ -171,7 +171,7 @@ def test_what_does_not_follow_its_target_cannot_be_judged() -> None:
     assert card.word == UNKNOWN
     assert card.verdict.startswith("Nothing can be said: its actions do not follow the target")
     few = card_of({"counterfactual": swapped(LOOSE, scenes=5, rho=1.0)})
-    assert few.verdict.startswith("Nothing can be said: 5 scenes; it needs 8")
+    assert few.verdict.startswith("Nothing can be said: 5 scenes; it needs 9")
 
 
 def test_one_object_says_nothing_of_others() -> None:

@@ -410,6 +410,13 @@ def test_rates_of_a_robot_are_compared_and_kept(tmp_path: Path) -> None:
     real.unlink()
     assert write_results(tmp_path, tmp_path / "docs")["against"] == [found]  # the page can be made again
     assert "| `p` | toys:test | 3 of 4 | 0.000 |" in (tmp_path / "docs" / "shift_matrix.md").read_text()
+    assert (found["mmrv"]["low"], found["exact"]) == (0.0, True)
+    assert found["mmrv"]["high"] > 0.3  # 20 episodes do not show an order
+    real.write_text("name,rate,episodes\nnone,0.9,10\ncamera-azimuth=3,0.6,10\ncamera-azimuth=5,0.3,10\n")
+    (counted,) = write_results(tmp_path, tmp_path / "docs", real)["against"]
+    assert counted["mmrv"]["high"] > found["mmrv"]["high"]
+    real.unlink()
+    assert write_results(tmp_path, tmp_path / "docs")["against"] == [counted]
     real.write_text("name,rate\np,0.4\nnone,0.9\n")
     with pytest.raises(ConfigError, match=r"names policies \(p\) and shifts"):
         write_results(tmp_path, tmp_path / "docs", real)
