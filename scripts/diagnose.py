@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from toyshift.diagnostics.repair_truths import TriedRepair
 
 ALL = "all"  # in the place of names
+LEFT_OUT = "left_out"  # key of the measures that the data do not define: name -> why
 UNFINISHED = "unfinished.json"  # what was answered before an error
 GIVEN = {POLICY: "--policy DIR", DATASETS: "--data DIR DIR ...", ROWS: "--rows FILE ...", ARRAYS: "--arrays FILE"}
 FILES = {POLICY: "sensitivity", DATASETS: "diversity", ROWS: "rows", ARRAYS: "arrays"}  # of all that is asked of one
@@ -130,9 +131,9 @@ class Config(Asking, scenes=2, looks=1, trials=0):
         if lone and not self.trained_on:
             raise ConfigError(f"--measure {lone.name} looks for the nearest example: give --trained-on DATA")
         self.remote.meaning()  # refuses what is out of range, and files that cannot be read
-        named = next((m for m in self.measures if m.inside and m.name in self.measure), None)
-        if named and (far := next((policy for policy in self.policy if is_remote(policy)), "")):
-            raise ConfigError(f"--measure {named.name} cannot be taken of {far}: {named.inside}")
+        if self.named and self.policy and all(m.inside for m in self.measures) and all(map(is_remote, self.policy)):
+            first = self.measures[0]  # nothing would be left to do
+            raise ConfigError(f"--measure {first.name} cannot be taken of {self.policy[0]}: {first.inside}")
 
     @property
     def subjects(self) -> dict[str, Any]:
@@ -214,8 +215,10 @@ def main(cfg: Config) -> dict[str, Any]:
             write_json(cfg.out / UNFINISHED, result | made_by)
             print(f"what was answered until then: {cfg.out / UNFINISHED}")
         raise
+    left = result.pop(LEFT_OUT, {})
     whole = len(result) == len(cfg.measures)
     file = cfg.file if whole else cfg.out / f"{'-'.join(result) or 'nothing'}.json"
+    result |= {LEFT_OUT: left} if left else {}
     write_json(file, result | made_by)
     print(f"results: {file}")
     for name, card in cards.items():
@@ -271,10 +274,13 @@ def tried(cfg: Config) -> dict[str, Any]:
 def of_policies(cfg: Config, results: dict[str, Any]) -> dict[str, Card]:
     """Answers every question about each policy into `results`: name of the measure -> policy -> result.
 
+    A measure that cannot be taken of a policy is answered too: it is undefined, and says why; the others go on.
+
     Returns:
         file -> card.
     """
     from toyshift.diagnostics.actors import BUILTIN, policy_fingerprint
+    from toyshift.diagnostics.measuring.finding import undefined
 
     for policy in cfg.policy:
         if policy in BUILTIN:
@@ -290,12 +296,18 @@ def of_policies(cfg: Config, results: dict[str, Any]) -> dict[str, Card]:
             asked = cfg.asked(policy, pool)
             answers: dict[str, Any] = {}
             for measure in cfg.measures:
-                if measure.inside and is_remote(policy):
-                    print(f"{measure.name} of {policy}: not taken, {measure.inside}")
-                elif (answer := measure.answer(asked)) is not None:
+                far = measure.inside and is_remote(policy)
+                why = f"{measure.inside}, and this policy is behind a server" if far else ""
+                answer = None if why else measure.answer(asked)
+                if answer is not None:
                     print(measure.show(answer))
                     answers[measure.name] = answer
                     results[measure.name][policy] = answer.to_json()
+                    continue
+                # what was asked for and has no answer leaves a trace: why, and no number
+                found = undefined(measure.name, "", why or f"--trials {cfg.trials} leaves it out", subject=policy)
+                print(f"{measure.name} of {policy}: {found.verdict}")
+                results[measure.name][policy] = [found.to_json()]
             if card := card_of(POLICY, asked, answers):
                 cards[card_file(policy, cfg.policy)] = card
     return cards
@@ -308,7 +320,8 @@ def of_all_at_once(cfg: Config, results: dict[str, Any]) -> dict[str, Card]:
     Returns:
         file -> card.
 
-    What was not named and these data do not define is left out, and said. Where nothing was named, a card comes last.
+    What was not named and these data do not define is left out, and said, under LEFT_OUT too. Where nothing was named,
+    a card comes last.
     """
     asked = cfg.asked()
     answers: dict[str, Any] = {}
@@ -319,6 +332,7 @@ def of_all_at_once(cfg: Config, results: dict[str, Any]) -> dict[str, Card]:
             if cfg.named:
                 raise
             print(f"{measure.name} is left out: {error}\n")
+            results.setdefault(LEFT_OUT, {})[measure.name] = str(error)
             continue
         if answer is not None:
             print(("\n" if answers else "") + measure.show(answer))

@@ -228,8 +228,10 @@ def test_the_command_asks_servers_and_says_what_it_cannot(
     with serving(Eye()) as url:
         result = command.main(command.Config(policy=(url,), **given))
     said = capsys.readouterr().out
-    assert f"patching of {url}: not taken, its network is not seen" in said
-    assert result["patching"] == {}
+    why = "undefined: its network is not seen, and this policy is behind a server"
+    assert f"patching of {url}: {why}" in said
+    (left,) = result["patching"][url]
+    assert (left["verdict"], left["value"]["value"], left["null"]) == (why, None, None)
     by_factor = {one["table"][0]["factor"]: one for one in result["counterfactual"][url] if one["table"]}
     assert by_factor["light"]["value"]["value"] > 0.5
     assert "not labelled" in by_factor["light"]["verdict"]

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from toyshift import policies
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.core.truths import Truth
 from toyshift.diagnostics import measures, repair_truths
-from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Measure
-from toyshift.diagnostics.measuring import learning_truths
+from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Asked, Measure
+from toyshift.diagnostics.measuring import inside, learning_truths
 from toyshift.diagnostics.measuring.planted import case_or_law, misses, rows_of
 from toyshift.diagnostics.rows import write_rows
 from toyshift.scripts import diagnose
@@ -87,7 +88,8 @@ def test_a_row_is_all_that_the_command_needs(
     policy_folder(tmp_path)
     found = diagnose.main(diagnose.Config(policy=(str(tmp_path),), out=tmp_path / "policy", trials=0))
     assert found["name"] == {str(tmp_path): {"count": len(str(tmp_path))}}
-    assert diagnose.main(diagnose.Config(policy=(str(tmp_path),), out=tmp_path / "none", trials=999))["name"] == {}
+    unasked = diagnose.main(diagnose.Config(policy=(str(tmp_path),), out=tmp_path / "none", trials=999))["name"]
+    assert [one["verdict"] for one in unasked[str(tmp_path)]] == ["undefined: --trials 999 leaves it out"]
     with pytest.raises(ConfigError, match=r"--policy DIR \(how long\?\) or --data DIR DIR ... \(how many\?\)"):
         diagnose.Config()
 
@@ -159,7 +161,31 @@ def test_extra_measures_are_asked_by_name_or_with_all(tmp_path: Path) -> None:
         diagnose.Config(policy=("p", "q"), base="b")
     with pytest.raises(ConfigError, match="--measure bits cannot be taken of ws://a:1: it looks into the network"):
         diagnose.Config(policy=("ws://a:1",), measure=("bits",))
-    assert diagnose.Config(policy=("ws://a:1",), measure=("all",)).measures  # what cannot be asked of it is left out
+    for named in (("all",), ("bits", "counterfactual")):  # there is something to do: what cannot be asked is undefined
+        assert diagnose.Config(policy=("ws://a:1",), measure=named).measures
+    assert diagnose.Config(policy=("ws://a:1", "p"), measure=("bits",)).measures
+
+
+@pytest.mark.parametrize("kind", ["bundle", "server"])
+def test_every_measure_that_looks_inside_says_why_it_cannot(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a bundle (a folder without a training's state) and of a server there is a reason for each, and no number."""
+    (tmp_path / "contract.json").write_text("{}")
+    monkeypatch.setattr(policies, "load_policy", lambda place, device: types.SimpleNamespace(policy=object()))
+    monkeypatch.setattr(inside, "policy_fingerprint", lambda place: place)
+    place = "ws://localhost:1" if kind == "server" else str(tmp_path)
+    asked = Asked(policy=place, objects="toys:test", scenes=2, looks=1, trials=0, camera="", seed=0, out=tmp_path)
+    looking = [measure for measure in MEASURES if measure.inside]
+    assert len(looking) == 10
+    for measure in looking:
+        found = measure.answer(asked).to_json()
+        assert found, measure.name
+        for one in found:
+            assert one["verdict"].startswith("undefined: "), measure.name
+            assert one["value"]["value"] is None
+            assert one["null"] is None
+        assert "undefined: " in measure.show(measure.answer(asked))
 
 
 def flipped(found: dict[int, Any]) -> dict[int, Any]:
