@@ -159,7 +159,7 @@ def crop_truths() -> list[Truth]:
 def jitter_truths() -> list[Truth]:
     """Grey images under one change at a time: brightness adds, contrast keeps the mean, colours keep their ratios."""
     rng = np.random.default_rng(0)
-    images = rng.integers(100, 156, (2, 8, 8, 3), dtype=np.uint8)
+    images = rng.integers(100, 156, (2, 24, 24, 3), dtype=np.uint8)  # so many that rounded pixels keep their mean
 
     def drawn(spec: str) -> list[Array]:
         return [_framed(spec, images, seed)[image_key(FRONT)].astype(np.float64) for seed in range(200)]

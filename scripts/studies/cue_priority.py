@@ -3,7 +3,8 @@
 Two toys lie on the table, and demonstrations always grasp the same one: the red large one, say, never the blue small
 one. Both cues are perfect. In the test the toys are red and small, blue and large: which one the hand goes to first
 tells which cue the policy took, whether or not it can lift it. Bradley and Terry's model ranks the cues from all pairs
-of them. The first pair is a pilot: where its policies seldom go to either toy although the cues agree, the study stops.
+of them. The first pair is a pilot: where its policies seldom go to either toy although the cues agree, or do not choose
+the right one, the study stops. Of a pair whose policies did not learn to choose, nothing is said.
 
 toyshift study cue-priority --dry-run                      what would be run, and how long it takes
 toyshift study cue-priority --only "colour-size-*"         one pair of cues
@@ -15,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -51,6 +52,7 @@ CONFLICT, AGREE = "cues disagree", "cues agree"
 NOBODY, BOTH = "neither", "both"  # cues that a toy may have
 APPROACHED, LIFTED = "approached", "lifted"  # what is told of a toy; the first counts
 PILOT, DECIDED = PAIRS[0], 0.5  # the pair that runs first, and the share of its scenes that must be decided
+CHANCE = 0.5  # of the toys approached where cues agree, the right ones of a policy that does not choose
 PAPER = "colour, size, velocity, shape"  # of the paper, from the one that wins
 
 
@@ -165,7 +167,10 @@ class CuePriority(LearnerStudy):
         return [cell if cell.name in first else dataclasses.replace(cell, needs=first) for cell in super().cells()]
 
     def pilot(self) -> dict[str, Any] | None:
-        """Returns in how many scenes whose cues agree the pilot's policies went to a toy; None until it has run."""
+        """Returns in how many scenes whose cues agree the pilot's policies went to a toy, and to the right one.
+
+        None until it has run.
+        """
         from toyshift.diagnostics import read_rows_manifest
 
         paths = [self.path(name) for name in self.pilot_cells]
@@ -174,8 +179,9 @@ class CuePriority(LearnerStudy):
         told = [read_rows_manifest(path) for path in paths]
         agree = [cue for facts in told for cue, test in zip(facts[APPROACHED], facts["tests"], strict=True)
                  if test == AGREE]  # fmt: skip
-        decided = sum(map(bool, agree))
-        return {"decided": decided, "scenes": len(agree), "stopped": decided < DECIDED * len(agree)}
+        decided, right = sum(map(bool, agree)), agree.count(BOTH)
+        stopped = decided < DECIDED * len(agree) or not is_learnt(right, decided)
+        return {"decided": decided, "right": right, "scenes": len(agree), "stopped": stopped}
 
     def is_done(self, cell: Cell) -> bool:
         """Says whether a cell's rows are there, or it is not to be run since the pilot said no."""
@@ -358,8 +364,22 @@ def bradley_terry(wins: NDArray[np.float64], rounds: int = 100) -> Array:
     return np.asarray(strength - strength.mean())
 
 
+def is_learnt(right: int, decided: int) -> bool:
+    """Says whether policies learnt to choose: where cues agree, more than half of the toys approached are right.
+
+    It is Wilson's interval of 95 % that must lie above a half. A policy that has not learnt it goes to the nearer toy,
+    say, and which cue that toy has tells nothing.
+    """
+    from toyshift.diagnostics import wilson
+
+    return bool(decided) and wilson(right, decided)[0] > CHANCE
+
+
 def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
-    """Returns for each pair how often each cue won, and the cues' strengths with intervals over policies."""
+    """Returns for each pair how often each cue won, and the cues' strengths with intervals over policies.
+
+    Strengths are those of the pairs whose policies learnt to choose.
+    """
     from toyshift.diagnostics import wilson
 
     counts = [(pair_of(lesson), _counts(pair_of(lesson), rows, facts)) for lesson, rows, facts in taught]
@@ -376,8 +396,10 @@ def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
             "rate": total[pair[0]] / n if n else None, "wilson_95": [low, high], "by_policy": each,
             "undecided": total["none"], "agree_both": total["agree both"], "agree_decided": total["agree decided"],
             "first_lifts": total[f"{pair[0]} lifted"], "second_lifts": total[f"{pair[1]} lifted"],
+            "learnt": is_learnt(total["agree both"], total["agree decided"]),
         })  # fmt: skip
-    return {"pairs": lines, "strengths": strengths([(p, c) for p, c in counts])}
+    learnt = {(x["first"], x["second"]) for x in lines if x["learnt"]}
+    return {"pairs": lines, "strengths": strengths([(p, c) for p, c in counts], learnt)}
 
 
 def _counts(pair: tuple[str, str], rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, int]:
@@ -396,24 +418,32 @@ def _counts(pair: tuple[str, str], rows: Sequence[Row], facts: Mapping[str, Any]
 Counted = Sequence[tuple[tuple[str, str], Mapping[str, int]]]  # pair, and how often each of its cues won; a policy each
 
 
-def strengths(counts: Counted, resamples: int = 400) -> list[dict[str, Any]]:
+def strengths(
+    counts: Counted, learnt: Collection[tuple[str, str]] = PAIRS, resamples: int = 400
+) -> list[dict[str, Any]]:
     """Returns the cues from the strongest, with a bootstrap over the policies of each pair; [] until all are there.
 
     Half a win is added to both sides of each pair, so that strengths stay finite.
+
+    Args:
+        counts: wins of each policy.
+        learnt: pairs that count. [] is returned as well where they leave a cue unlinked to others: it has no rank.
+        resamples: of the bootstrap.
     """
 
     import numpy as np
 
     def fitted(chosen: Counted) -> Array:
         wins = np.zeros((len(CUES), len(CUES)))
-        for pair in PAIRS:
+        for pair in by_pair:
             for winner, loser in (pair, pair[::-1]):
                 wins[CUES.index(winner), CUES.index(loser)] = 0.5 + sum(c[winner] for p, c in chosen if p == pair)
         return bradley_terry(wins)
 
-    by_pair = {pair: [one for one in counts if one[0] == pair] for pair in PAIRS}
-    if not all(by_pair.values()):
+    if {pair for pair, _ in counts} < {*PAIRS} or not are_linked(learnt):
         return []
+    counts = [one for one in counts if one[0] in learnt]
+    by_pair = {pair: [one for one in counts if one[0] == pair] for pair in PAIRS if pair in learnt}
     rng = np.random.default_rng(0)
     drawn = np.array([
         fitted([some[i] for some in by_pair.values() for i in rng.integers(len(some), size=len(some))])
@@ -426,6 +456,14 @@ def strengths(counts: Counted, resamples: int = 400) -> list[dict[str, Any]]:
     ]
 
 
+def are_linked(pairs: Collection[tuple[str, str]]) -> bool:
+    """Says whether pairs lead from each cue to every other one."""
+    reached = {CUES[0]}
+    for _ in CUES:
+        reached |= {cue for pair in pairs if reached & {*pair} for cue in pair}
+    return reached == {*CUES}
+
+
 HEAD = (
     "| cues | first approached | second approached | first's share, % | 95 % scenes | each policy | "
     "neither approached | right where cues agree | lifted, first and second |"
@@ -436,13 +474,14 @@ def pilot_text(pilot: Mapping[str, Any]) -> str:
     """Returns what is said of the pilot."""
     told = (
         f"Pilot ({PILOT[0]} against {PILOT[1]}): in {pilot['decided']} of {pilot['scenes']} scenes whose cues agree "
-        f"the hand went to a toy."
+        f"the hand went to a toy, in {pilot['right']} to the right one."
     )
     if not pilot["stopped"]:
         return told
     return (
-        f"**Stopped after the pilot.** {told} That is fewer than {100 * DECIDED:.0f} %: these policies do not say what "
-        f"they choose, and the other cells were not run."
+        f"**Stopped after the pilot.** {told} That is too few (fewer than {100 * DECIDED:.0f} % go to a toy, or it is "
+        f"not shown that more than half of those go to the right one): these policies do not say what they choose, and "
+        f"the other cells were not run."
     )
 
 
@@ -459,6 +498,11 @@ def markdown(table: Mapping[str, Any]) -> str:
          f"{x['agree_both']} of {x['agree_decided']}", f"{x['first_lifts']} and {x['second_lifts']}")
         for x in table["pairs"]
     ]))  # fmt: skip
+    if unlearnt := [f"{x['first']} against {x['second']}" for x in table["pairs"] if not x["learnt"]]:
+        made.append(
+            f"**Not learnt to choose:** {'; '.join(unlearnt)}. Where cues agree, it is not shown that more than half "
+            "of the toys approached are right, so of these nothing is said, and they are not in the ranks."
+        )
     if table["strengths"]:
         lines = [
             (x["cue"], f"{x['strength']:+.2f}", f"{x['low']:+.2f} to {x['high']:+.2f}", f"{odds(x['strength']):.2f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import sys
 import types
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from toyshift import policies
@@ -192,27 +194,101 @@ def flipped(found: dict[int, Any]) -> dict[int, Any]:
     return {1: found[30], 30: found[1]}
 
 
-@pytest.mark.parametrize(("name", "place", "changed"), [
-    ("coherence", "planted.aligned_gradients", lambda real: lambda n, share: real(n, min(1.0, share + 0.05))),
-    ("bits", "planted.gaussian_hypotheses", lambda real: lambda nats, seed: real(nats + 0.5, seed=seed)),
-    ("novelty", "planted.tuned", lambda real: lambda added, noise, seed=0, deals=19: real(0.0, noise, seed, deals=19)),
-    ("dissociation", "dissociation", lambda real: lambda seen, new, *rest: real(new, seen, *rest)),
-    ("monitor", "planted.xor_clusters", lambda real: lambda seed: flipped(real(seed))),
-    ("sparse", "auroc", lambda real: lambda values, positive: real(-values, positive)),
-    ("sets", "planted.several_objects", lambda real: lambda *given: (real(*given)[0], 1 - real(*given)[1][::-1])),
-])  # fmt: skip
+def dealt(real: Any) -> Any:
+    """Outcomes as they were, dealt out to objects anew in each variant."""
+    return lambda *given: np.random.default_rng(0).permuted(real(*given), axis=0)
+
+
+def without_cue(real: Any) -> Any:
+    """What the cue was told of the target is told of another factor."""
+
+    def measured(told: dict[str, Any], **options: Any) -> Any:
+        u, others = told["d"]
+        return real({"d": (u, {"cue": others["independent"], "independent": u["u"]})}, **options)
+
+    return measured
+
+
+def to_and_fro(real: Any) -> Any:
+    """Every other change has the other sign."""
+
+    def steered(base: Any, changed: Any, *given: Any) -> Any:
+        return real(base, base + (changed - base) * np.where(np.arange(len(base)) % 2, 1, -1)[:, None], *given)
+
+    return steered
+
+
+LEARNING, PLANTED = "measuring.learning_truths", "measuring.planted"
+PERTURBED: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("success", f"{PLANTED}:rows_of", lambda real: lambda name, won, **how: real(name, np.ones_like(won), **how)),
+    ("sensitivity", "sensitivity:analyse", lambda real: lambda base, seen, *rest: real(
+        base, dict.fromkeys(seen, base), *rest)),
+    ("counterfactual", f"{PLANTED}:scripted", lambda real: lambda rho=0.0, **how: real(rho / 2, **how)),
+    ("predicted", "measuring.predicted:spread_of", lambda real: lambda *given: 1.1 * real(*given)),
+    ("rule", f"{PLANTED}:told_apart", lambda real: lambda copies, **how: real(1 - copies, **how)),
+    ("diversity", "diversity:measure_vectors", lambda real: lambda told: real(
+        {name: x - x.mean(axis=0) for name, x in told.items()})),
+    ("dependence", "dependence:measure_dependence", without_cue),
+    ("consistency", f"{PLANTED}:by_object", dealt),
+    ("progression", f"{PLANTED}:helpful", lambda real: lambda rates, *rest: real(rates[::-1], *rest)),
+    ("ignorance", f"{PLANTED}:misses", lambda real: lambda errors, ignorant, well: real(ignorant, errors, well)),
+    ("case", f"{PLANTED}:case_or_law", lambda real: lambda: (made := real()) | {
+        "law": made["nearest"], "nearest": made["law"]}),
+    ("patching", "measuring.planted_networks:network", lambda real: lambda pooling, reads, **how: real(
+        pooling, "state", **how)),
+    ("probes", "measuring.planted_networks:code", lambda real: lambda: (made := {**real()}) | {
+        "place": made["place"][::-1]}),
+    ("steer", "measuring.steer:steering", to_and_fro),
+    ("coherence", f"{LEARNING}:planted.aligned_gradients", lambda real: lambda n, share: real(
+        n, min(1.0, share + 0.05))),
+    ("bits", f"{LEARNING}:planted.gaussian_hypotheses", lambda real: lambda nats, seed: real(nats + 0.5, seed=seed)),
+    ("novelty", f"{LEARNING}:planted.tuned", lambda real: lambda added, noise, seed=0, deals=19: real(
+        0.0, noise, seed, deals=19)),
+    ("dissociation", f"{LEARNING}:dissociation", lambda real: lambda seen, new, *rest: real(new, seen, *rest)),
+    ("monitor", f"{LEARNING}:planted.xor_clusters", lambda real: lambda seed: flipped(real(seed))),
+    ("sparse", f"{LEARNING}:auroc", lambda real: lambda values, positive: real(-values, positive)),
+    ("sets", f"{LEARNING}:planted.several_objects", lambda real: lambda *given: (
+        real(*given)[0], 1 - real(*given)[1][::-1])),
+)  # fmt: skip
+PERTURBED_CARDS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    (POLICY, f"{PLANTED}:scripted", lambda real: lambda rho=0.0, **how: real(0.0, **how)),
+    (DATASETS, "dependence:measure_dependence", lambda real: lambda told, seed: real(
+        {name: (u, dict.fromkeys(others, others["light"])) for name, (u, others) in told.items()}, seed)),
+)  # fmt: skip
+
+
+def perturb(place: str, changed: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    module, path = place.split(":")
+    owner: Any = importlib.import_module(f"toyshift.diagnostics.{module}")
+    *parts, last = path.split(".")
+    for part in parts:
+        owner = getattr(owner, part)
+    monkeypatch.setattr(owner, last, changed(getattr(owner, last)))
+
+
+@pytest.mark.parametrize(("name", "place", "changed"), PERTURBED, ids=[row[0] for row in PERTURBED])
 def test_a_measure_that_is_perturbed_is_wrong(
     name: str, place: str, changed: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each planted truth of these can fail: data or measure are changed a little, and the self-test says so."""
-    owner: Any = learning_truths
-    *path, last = place.split(".")
-    for part in path:
-        owner = getattr(owner, part)
-    monkeypatch.setattr(owner, last, changed(getattr(owner, last)))
+    """The planted truths of each measure can fail: data or measure are changed, and the self-test says so."""
+    perturb(place, changed, monkeypatch)
     monkeypatch.setattr(learning_truths, "SPARSE_STEPS", 5)
     measure = next(measure for measure in MEASURES if measure.name == name)
     assert not all(truth.ok for truth in measure.truths())
+
+
+@pytest.mark.parametrize(("needs", "place", "changed"), PERTURBED_CARDS)
+def test_a_card_that_is_perturbed_is_wrong(
+    needs: str, place: str, changed: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perturb(place, changed, monkeypatch)
+    assert not all(truth.ok for truth in measures.card_truths(needs))
+
+
+def test_every_measure_and_card_is_perturbed() -> None:
+    assert [row[0] for row in PERTURBED] == [*dict.fromkeys(row[0] for row in PERTURBED)]
+    assert {row[0] for row in PERTURBED} == {measure.name for measure in MEASURES}
+    assert {row[0] for row in PERTURBED_CARDS} == {*measures.CARDS}
 
 
 def test_some_measures_do_not_take_the_place_of_all(tmp_path: Path) -> None:

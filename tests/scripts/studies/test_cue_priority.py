@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ from toyshift.scripts.studies.cue_priority import (
     PILOT,
     Config,
     CuePriority,
+    are_linked,
     bradley_terry,
     followed,
+    is_learnt,
     levels_of,
     markdown,
     object_set,
@@ -132,15 +135,20 @@ def test_what_was_taken_is_told_by_where_the_hand_went_and_by_what_was_lifted(tm
     assert found == [{0: BOTH, 1: "colour"}[side] for side in sides]
 
 
-def scripted(order: tuple[str, ...], sure: float, seed: int = 0) -> list[Taught]:
-    """Rows of pickers that follow the cue which stands earlier in an order, in a share of the scenes, and lift little.
+def scripted(
+    order: tuple[str, ...], sure: float, seed: int = 0, blind: Collection[tuple[str, str]] = ()
+) -> list[Taught]:
+    """Rows of pickers that follow the cue which stands earlier in an order, in a share of the scenes, and lift little;
+    those of `blind` pairs go to any toy where the cues agree.
     """
     rng, taught = np.random.default_rng(seed), []
     for pair, wanted in itertools.product(PAIRS, (0, 1)):
         better, worse = sorted(pair, key=order.index)
         picks = [better if rng.random() < sure else worse for _ in range(38)] + ["", ""]
         rows = [row("p", CONFLICT, i, "toy", INSTRUCTED if pick else NEITHER) for i, pick in enumerate(picks)]
-        lifts = [pick if i < 4 else "" for i, pick in enumerate(picks)]
+        lifts = [pick if i < 4 else "" for i, pick in enumerate(picks)] + [""] * 20
+        rows += [row("p", AGREE, i, "toy", INSTRUCTED) for i in range(20)]
+        picks += [NOBODY if pair in blind and i % 2 else BOTH for i in range(20)]
         lesson = Lesson({"first": pair[0], "second": pair[1], "wanted": wanted}, 0)
         taught.append(Taught(lesson, rows, {APPROACHED: picks, LIFTED: lifts}))
     return taught
@@ -164,13 +172,29 @@ def test_a_scripted_picker_s_ranks_are_found() -> None:
     assert strengths([(("colour", "size"), {"colour": 1, "size": 1})]) == []  # until all pairs are there
 
 
-@pytest.mark.parametrize(("decided", "stopped"), [(4, True), (5, False)])
-def test_a_pilot_that_decides_little_stops_the_study(
-    decided: int, stopped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_of_pairs_whose_policies_do_not_choose_nothing_is_said() -> None:
+    order, settings = ("side", "colour", "kind", "size"), {"steps": 1, "batch": 1, "demos": 1}
+    blind = ("size", "kind")
+    table = tabulated(scripted(order, 0.9, blind=[blind]))
+    assert [(x["first"], x["second"]) for x in table["pairs"] if not x["learnt"]] == [blind]
+    assert tuple(x["cue"] for x in table["strengths"])[:2] == order[:2]
+    text = markdown(table | {"missing": [], "settings": settings, "pilot": None})
+    assert "**Not learnt to choose:** size against kind. " in text
+    alone = [pair for pair in PAIRS if "side" in pair]
+    assert tabulated(scripted(order, 0.9, blind=alone))["strengths"] == []  # nothing ranks the side
+    assert not are_linked([("colour", "size"), ("kind", "side")])
+    assert are_linked([("colour", "size"), ("size", "kind"), ("colour", "side")])
+    assert [is_learnt(*each) for each in ((20, 40), (26, 40), (27, 40), (0, 0))] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(("decided", "wrong", "stopped"), [(4, 0, True), (5, 0, False), (5, 2, True)])
+def test_a_pilot_that_decides_little_or_does_not_choose_stops_the_study(
+    decided: int, wrong: int, stopped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(self: CuePriority, cell: Cell) -> None:
         lesson, own = self.lessons[cell.name], decided - 3 if cell.name == self.pilot_cells[0] else 3
-        firsts = [BOTH] * own + [""] * (5 - own) if pair_of(lesson) == PILOT else []
+        lost = 0 if cell.name == self.pilot_cells[0] else wrong
+        firsts = [NOBODY] * lost + [BOTH] * (own - lost) + [""] * (5 - own) if pair_of(lesson) == PILOT else []
         facts = {APPROACHED: firsts, LIFTED: [""] * len(firsts), "tests": [AGREE] * len(firsts)}
         rows = [row("p", AGREE, i, "toy", INSTRUCTED if first else NEITHER) for i, first in enumerate(firsts)]
         write_rows(self.path(cell.name), rows, {"lesson": dataclasses.asdict(lesson), **facts})
@@ -182,7 +206,9 @@ def test_a_pilot_that_decides_little_stops_the_study(
     made = cue_priority.main(cfg)
     pilot = ["colour-size-wants0-s0", "colour-size-wants1-s0"]
     assert made["ran"] == [*pilot, *cfg.only] if not stopped else pilot
-    assert made["table"]["pilot"] == {"decided": decided, "scenes": 10, "stopped": stopped}
+    assert made["table"]["pilot"] == {
+        "decided": decided, "right": decided - wrong, "scenes": 10, "stopped": stopped,
+    }  # fmt: skip
     text = (tmp_path / "docs" / "cue_priority.md").read_text()
     assert ("**Stopped after the pilot.**" in text) == stopped
     if stopped:
