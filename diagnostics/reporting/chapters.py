@@ -75,8 +75,9 @@ CHAPTERS = (
     Chapter(
         "repair", "Repairs", "What the repairs changed",
         "Does a change to the data, or to training, repair a weakness, or does training without it do as well?",
-        "Each repaired policy stands beside its control, trained as long without the repair, on the same starts; only "
-        "a difference whose whole interval lies above 0 counts as a repair.",
+        "Each repaired policy stands beside its control, trained as long without the repair, on the same starts; "
+        "better is a difference whose whole interval lies above 0 and that stays significant (p at most 0.05) after "
+        "Holm's correction: without it, one of many repairs that do nothing would look like one by chance.",
         "What repairs changed: no repaired policy was evaluated against a control (--control names one).",
     ),
     Chapter(

@@ -16,13 +16,13 @@ import pytest
 from toyshift.core.errors import FileError
 from toyshift.diagnostics.reporting.chapters import CHAPTERS
 from toyshift.diagnostics.reporting.charts import curve_panel, nice_ticks, thin
-from toyshift.diagnostics.reporting.data import ReportData, Video
+from toyshift.diagnostics.reporting.data import RepairLine, ReportData, Video
 from toyshift.diagnostics.reporting.formatting import percent, points, short
 from toyshift.diagnostics.reporting.page import render_report, write_report
 from toyshift.diagnostics.reporting.panels import read_curves
 from toyshift.diagnostics.reporting.success import derive_headlines
 from toyshift.diagnostics.seen import Seen
-from toyshift.diagnostics.statistics import holm
+from toyshift.diagnostics.statistics import Estimate, PairedDifference, holm
 from toyshift.diagnostics.summaries import summarise
 
 TRAINED = ("detpool", "attention-mask", "mean")
@@ -107,6 +107,31 @@ def test_masks_retention_and_corrected_p_values_are_told(data, page):
         shown = "&lt;0.001" if p < 0.001 else f"{p:.3f}"
         assert f", {shown} after Holm&#39;s correction for 2 comparisons" in page.replace("'", "&#39;")
         assert p >= line.difference.p_value
+
+
+def test_a_repair_is_better_only_after_holms_correction(data, page):
+    assert ": better. <small>" in page[page.index('id="repair"') :]
+    helped, *_ = data.repair[0].lines
+    low, p = 0.01, 0.03  # an interval beyond 0, and p that one test more makes larger than 0.05
+    close = PairedDifference(Estimate(0.10, low, 0.19, 96), 12, 3, 40, 41, p)
+    alone = dataclasses.replace(helped, difference=close)
+    other = dataclasses.replace(helped, difference=dataclasses.replace(close, p_value=0.9))
+
+    def told(*lines: RepairLine) -> tuple[str, str]:
+        repair = dataclasses.replace(data.repair[0], lines=lines)
+        shown = dataclasses.replace(data, repair=(repair,))
+        page = render_report(shown)
+        return page[page.index('id="repair"') : page.index('id="studies"')], derive_headlines(shown)[-1].detail
+
+    section, headline = told(alone)
+    assert '<b class="good">+10 points</b>' in section
+    assert headline.endswith("+19: better")
+    section, headline = told(alone, other)
+    assert 'class="good">+' not in section
+    assert section.count("not shown after the correction for all comparisons.") == 2
+    assert headline.endswith("+19: not shown after the correction for all comparisons")
+    harmed = PairedDifference(Estimate(-0.10, -0.19, -0.01, 96), 3, 12, 40, 41, p)
+    assert '<b class="bad">\u221210 points</b>' in told(dataclasses.replace(alone, difference=harmed))[0]
 
 
 def test_a_policy_that_fails_on_its_own_toys_is_flagged_everywhere(data, play):
