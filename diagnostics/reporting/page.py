@@ -14,7 +14,7 @@ import toyshift.diagnostics
 from toyshift.core.files import write_text
 from toyshift.core.templates import templates
 from toyshift.diagnostics.cards import Card
-from toyshift.diagnostics.reporting import figures, formatting, wording
+from toyshift.diagnostics.reporting import figures, formatting, glossary, wording
 from toyshift.diagnostics.reporting.chapters import CHAPTERS, WITHOUT_RAN
 from toyshift.diagnostics.reporting.charts import clip_uri, image_uri, video_uri
 from toyshift.diagnostics.reporting.data import ReportData
@@ -114,7 +114,8 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
         "sheets": data.sheets and {"sheets": data.sheets},
         "provenance": (groups or data.commands) and {"groups": groups, "commands": data.commands},
     }  # fmt: skip
-    return found
+    words = glossary.words_of([name for name, content in found.items() if content])
+    return found | {"words": words and {"words": words}}
 
 
 def _cards(cards: Sequence[Card], data: ReportData) -> dict[str, Any]:

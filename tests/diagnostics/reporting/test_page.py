@@ -18,6 +18,7 @@ from toyshift.diagnostics.reporting.chapters import CHAPTERS
 from toyshift.diagnostics.reporting.charts import curve_panel, nice_ticks, thin
 from toyshift.diagnostics.reporting.data import RepairLine, ReportData, Video
 from toyshift.diagnostics.reporting.formatting import percent, points, short
+from toyshift.diagnostics.reporting.glossary import WORDS
 from toyshift.diagnostics.reporting.page import render_report, write_report
 from toyshift.diagnostics.reporting.panels import read_curves
 from toyshift.diagnostics.reporting.success import derive_headlines
@@ -134,6 +135,17 @@ def test_a_repair_is_better_only_after_holms_correction(data, page):
     assert '<b class="bad">\u221210 points</b>' in told(dataclasses.replace(alone, difference=harmed))[0]
 
 
+def test_words_are_explained_where_they_are_used(data, page):
+    names = {chapter.name for chapter in CHAPTERS}
+    assert all(word.chapters and set(word.chapters) <= names for word in WORDS)
+    told = page[page.index('id="words"') : page.index('id="provenance"')]
+    assert re.findall("<dt>(.*?)</dt>", told) == [word.word.replace("'", "&#39;") for word in WORDS]
+    alone = render_report(dataclasses.replace(ReportData(title="x"), diversity=data.diversity))
+    told = alone[alone.index('id="words"') :]
+    assert re.findall("<dt>(.*?)</dt>", told) == ["95\u00a0% interval", "Sub-dataset, cue, shortcut"]
+    assert 'id="words"' not in render_report(ReportData(title="x"))
+
+
 def test_a_policy_that_fails_on_its_own_toys_is_flagged_everywhere(data, play):
     sets = list(dict.fromkeys(s.object_set for s in data.success))
     weak = [r for s in sets for r in play("mean", s, 0.05)]
@@ -214,7 +226,7 @@ def test_what_is_missing_is_said_not_invented(data):
     page = render_report(ReportData("Empty <run> & co"))
     ids = set(Parsed(page).ids)
     assert ids == {"left-out"}
-    assert page.count("<li>") == len(CHAPTERS)  # of several runs nothing is said, of what was run
+    assert page.count("<li>") == len(CHAPTERS) - 1  # of several runs and of words nothing is said, of what was run
     assert "Empty &lt;run&gt; &amp; co" in page
     some = render_report(dataclasses.replace(data, sensitivity=(), videos=()))
     assert "no diagnosis was run" in some
