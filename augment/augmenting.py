@@ -56,6 +56,8 @@ def augment(
     if near := next((f for f in folders if real_path(f) == real_path(out)), None):
         raise ConfigError(f"source and destination are both {near}; choose another destination")
     given = given_by(folders)
+    if around := next((f for f in (*folders, *given.parts.values()) if real_path(f) in real_path(out).parents), None):
+        raise ConfigError(f"{out} lies in the source {around}; choose a destination beside it")
     given = given._replace(parts={name: path.absolute() for name, path in given.parts.items()})
     with contextlib.closing(Sources(given)) as opened:
         single = len(folders) == 1 and list(given.parts.values()) == [folders[0].absolute()]

@@ -10,6 +10,7 @@ from toyshift.augment.augmentation import Augmentation
 from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.lazy import imported
 from toyshift.core.terms import read_options, split_spec
+from toyshift.policies.repairs import TRAINING_REPAIRS
 
 if TYPE_CHECKING:
     from toyshift.core.truths import Truth
@@ -93,10 +94,14 @@ def read_spec(spec: str) -> tuple[Augmentation, ...]:
 
     Raises:
         UnknownNameError: there is no such augmentation, or it has no such key; names the nearest.
-        ConfigError: the spec is malformed, a value is wrong, or two terms do not go together.
+        ConfigError: the spec is malformed, a value is wrong, two terms do not go together, or one is a repair of the
+            training.
     """
     steps: list[Augmentation] = []
     for term in split_spec(spec, "augmentation", "viewpoint or 'viewpoint?azimuth=-30:30+jitter'"):
+        if term.head in {row.name for row in TRAINING_REPAIRS}:
+            told = f"{term.head} changes the training and no dataset: toyshift train --repair {term.text!r}"
+            raise ConfigError(f"augmentation {spec!r}: {told}")
         if term.head not in AUGMENTATIONS:
             raise UnknownNameError("augmentation", term.head, AUGMENTATIONS)
         steps.append(read_options(AUGMENTATIONS[term.head].kind, term.options, f"augmentation {term.head}"))

@@ -48,10 +48,14 @@ def given_by(folders: Sequence[Path]) -> GivenDatasets:
     """Returns the sub-datasets that folders are or hold.
 
     Raises:
-        ConfigError: none was named, or two have one name.
+        ConfigError: none was named, two have one name, or one of several holds sub-datasets and is none itself.
     """
     if len(folders) == 1 and (found := sub_datasets(folders[0])):
         return found
+    if held := next(((folder, found) for folder in folders if (found := sub_datasets(folder))), None):
+        folder, found = held
+        parts = " ".join(map(str, found.parts.values()))
+        raise ConfigError(f"{folder} holds sub-datasets: name it alone, or each that is meant, such as {parts}")
     names = [real_path(folder).name for folder in folders]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"{', '.join(names) or 'nothing'}: name datasets that differ in their folders' names")

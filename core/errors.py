@@ -29,19 +29,21 @@ class UnknownNameError(ToyShiftError, ValueError):
         kind: what was looked up, e.g. "object set".
         got: the name that was given.
         choices: the names that exist.
+        elsewhere: where else the name may belong, in words; "" for nowhere.
     """
 
-    def __init__(self, kind: str, got: object, choices: Iterable[str]) -> None:
+    def __init__(self, kind: str, got: object, choices: Iterable[str], elsewhere: str = "") -> None:
         names = sorted(choices)
         close = difflib.get_close_matches(str(got)[:SHOWN], names, n=1, cutoff=0.4)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         told = ", ".join(names) or "none"
         if len(told) > LISTED:
             told = f"{told[:LISTED].rpartition(', ')[0]}, ... ({len(names)} in all)"
-        super().__init__(f"unknown {kind} {shown(got)}.{hint} Available: {told}")
-        self._arguments = (kind, got, tuple(names))
+        more = f"; {elsewhere}" if elsewhere else ""
+        super().__init__(f"unknown {kind} {shown(got)}.{hint} Available: {told}{more}")
+        self._arguments = (kind, got, tuple(names), elsewhere)
 
-    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, object, tuple[str, ...], str]]:
         return type(self), self._arguments  # errors cross process borders
 
 

@@ -3,7 +3,7 @@
 toyshift train --data runs/demos --pooling detpool --out runs/detpool
 toyshift train --data runs/demos runs/more --weights 1 2 --steps 20000 --device cuda --out runs/big
 toyshift train --config-file runs/detpool/config.json --pooling mean --out runs/mean
-toyshift train --data runs/demos --repair hint?of=place --out runs/hinted
+toyshift train --data runs/demos --repair "hint?of=place" --out runs/hinted
 torchrun --nproc-per-node 4 -m toyshift.scripts train --data runs/demos --out runs/four
 """
 
@@ -55,6 +55,8 @@ def main(cfg: Config) -> dict[str, Any]:
     """Trains a policy on datasets; the same command goes on where an interrupted one was.
 
     Example: toyshift train --data runs/demos --pooling detpool --out runs/detpool
+    Example: toyshift train --data runs/demos --repair "hint?of=place" --out runs/hinted
+    Example: toyshift train --list-repairs
     """
     from toyshift.policies import train
     from toyshift.policies.checkpoints import STATE_FILE
@@ -78,9 +80,12 @@ def _listed() -> dict[str, Any]:
         keys = keys_of(row)
         told = f"; privileged, {row.privileged}" if row.privileged else ""
         print(f"{row.name:<10} {row.does}\n{'':<10} cost: {row.cost}{told}")
+        whole = "the whole batch in one pass of one process (no --accumulate)" if row.whole else ""
+        if needs := "; ".join(filter(None, (row.also, whole))):
+            print(f"{'':<10} needs: {needs}")
         if keys:
             print(f"{'':<10} keys: " + ", ".join(f"{key}={value}" for key, value in keys.items()))
         rows.append({"name": row.name, "does": row.does, "paper": row.paper, "cost": row.cost, "keys": keys,
-                     "privileged": row.privileged, "needs_whole_batch": bool(row.whole)})  # fmt: skip
-    print("several are joined by +: --repair hint?of=place+prototype?share=0.5")
+                     "privileged": row.privileged, "also": row.also, "needs_whole_batch": bool(row.whole)})  # fmt: skip
+    print("several are joined by +: --repair 'hint?of=place+prototype?share=0.5'")
     return {"repairs": rows}

@@ -7,6 +7,7 @@ import gc
 import importlib
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +46,35 @@ def pytest_collection_finish() -> None:
     """What has been imported by now stays: it is not looked at again, above all not where a test asks for garbage."""
     gc.collect()
     gc.freeze()
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+NO_BROWSER = "no Chromium to run: apt install chromium"
+OF_BROWSERS = ("Chromium", "Playwright", "websockets is missing")  # in the reasons for which tests of pages are skipped
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str | None:
+    """Returns the path of an installed Chromium, or None."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="session")
+def chromium_program(chromium_path: str | None) -> str:
+    """Returns the path of an installed Chromium; skips where there is none, which the end of the run says loudly."""
+    return chromium_path or pytest.skip(NO_BROWSER)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says in a line of its own that pages were not looked at, which a count of skipped tests hides."""
+    why: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = report.longrepr[-1].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+        if any(word in reason for word in OF_BROWSERS):
+            why[reason] = why.get(reason, 0) + 1
+    for reason, count in why.items():
+        told = f"NOT TESTED IN A BROWSER: {count} test{'s' * (count > 1)} of pages skipped ({reason})"
+        terminalreporter.write_line(told, red=True, bold=True)
 
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,14 @@ def test_it_says_how_long_it_takes_and_how_much_it_needs_first(tmp_path: Path) -
     installs = [line for line in (tmp_path / "log").read_text().splitlines() if "pip install" in line]
     assert any("torch" in line for line in installs)
     assert setup() == []  # nothing is missing, nothing is said
+
+
+def test_a_run_of_the_tests_without_a_browser_says_so_in_a_line_of_its_own(tmp_path: Path) -> None:
+    page = ROOT / "tests" / "toys" / "show" / "test_models_page.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{page}::test_browser_draws_every"]
+    command[-1] += "_thumbnail_and_cuts_no_size"
+    told = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    line = "NOT TESTED IN A BROWSER: 1 test of pages skipped (no Chromium to run: apt install chromium)"
+    assert line in told

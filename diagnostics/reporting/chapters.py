@@ -69,14 +69,16 @@ CHAPTERS = (
         "shifts", "Shifts", "What every shift costs",
         "How much success is lost when camera, light, textures, objects or physics move away from those of training?",
         "A row is a thing that was changed, a column how strongly; the number is the change of success in percentage "
-        "points from the same starts (minus: lost), and a frame marks those that chance does not explain.",
+        "points from the same starts (minus: lost), and a frame marks those that stay significant (p at most 0.05) "
+        "after Holm's correction.",
         "What every shift costs: no episodes under a shift were given.",
     ),
     Chapter(
         "repair", "Repairs", "What the repairs changed",
         "Does a change to the data, or to training, repair a weakness, or does training without it do as well?",
-        "Each repaired policy stands beside its control, trained as long without the repair, on the same starts; only "
-        "a difference whose whole interval lies above 0 counts as a repair.",
+        "Each repaired policy stands beside its control, trained as long without the repair, on the same starts; "
+        "better is a difference whose whole interval lies above 0 and that stays significant (p at most 0.05) after "
+        "Holm's correction: without it, one of many repairs that do nothing would look like one by chance.",
         "What repairs changed: no repaired policy was evaluated against a control (--control names one).",
     ),
     Chapter(
@@ -118,6 +120,12 @@ CHAPTERS = (
         "What do the objects look like?",
         "One picture for each object of the test.",
         "Contact sheets: no pictures of toys or test objects were given.",
+    ),
+    Chapter(
+        "words", "Words", "Words of this report",
+        "What do the words above mean?",
+        "Those that someone new to this may not know.",
+        "",
     ),
     Chapter(
         "provenance", "Versions", "Versions, seeds and how to reproduce",

@@ -12,6 +12,7 @@ from toyshift.diagnostics.reporting.charts import thin
 from toyshift.diagnostics.reporting.data import Curve, ObjectPanel, Repair, ReportData, SensitivityPanel
 from toyshift.diagnostics.reporting.names import Names
 from toyshift.diagnostics.reporting.numbers import Numbers, TableColumn
+from toyshift.diagnostics.reporting.wording import repaired
 from toyshift.diagnostics.retention import retentions
 from toyshift.diagnostics.statistics import Estimate
 from toyshift.diagnostics.summaries import Comparison, Summary
@@ -114,6 +115,7 @@ def repair_numbers(repairs: Sequence[Repair], p_holm: Mapping[int, float], comma
                 "repair": repair.title, "condition": line.title, "n": line.repaired.n, **rates,
                 "repaired": line.repaired.rate, "points": d.value, "low": d.low, "high": d.high,
                 "p": line.difference.p_value, "p_holm": p_holm[id(line)],
+                "verdict": repaired(line.difference, p_holm[id(line)])[0],
             })  # fmt: skip
     columns = (
         _text("Repair", "repair"), _text("Condition", "condition"), TableColumn("Before", "percent", ("before",)),
@@ -121,6 +123,7 @@ def repair_numbers(repairs: Sequence[Repair], p_holm: Mapping[int, float], comma
         TableColumn("Points", "points", ("points",)),
         TableColumn("95\u00a0% new objects", "points between", ("low", "high")),
         TableColumn("after Holm", "p", ("p_holm",)), TableColumn("Starts", "count", ("n",)),
+        _text("Verdict", "verdict"),
     )  # fmt: skip
     return Numbers("repairs", columns, lines, f"{sum(x['n'] for x in lines):,} shared starts", commands)
 

@@ -62,7 +62,8 @@ def gather_runs(
         print(f"left out: {told}", file=sys.stderr)
     if len(found) < 2 and not of_studies:
         empty = ", ".join(str(folder) for folder in folders if folder not in found)
-        raise FileError(f"{empty}: no rows of episodes there; to compare runs, two of them must hold some")
+        one = "".join(f"; `toyshift report {only}` shows the one that does" for only in found)
+        raise FileError(f"{empty}: no rows of episodes there; to compare runs, two of them must hold some{one}")
     names = _names(list(found))
     runs = [PlayedRun(names[f], rows.rows, {s.name: s for s in sides_of(rows.files)}) for f, rows in found.items()]
     cards: list[Card] = []

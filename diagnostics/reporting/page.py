@@ -14,7 +14,7 @@ import toyshift.diagnostics
 from toyshift.core.files import write_text
 from toyshift.core.templates import templates
 from toyshift.diagnostics.cards import Card
-from toyshift.diagnostics.reporting import figures, formatting, wording
+from toyshift.diagnostics.reporting import figures, formatting, glossary, wording
 from toyshift.diagnostics.reporting.chapters import CHAPTERS, WITHOUT_RAN
 from toyshift.diagnostics.reporting.charts import clip_uri, image_uri, video_uri
 from toyshift.diagnostics.reporting.data import ReportData
@@ -22,7 +22,6 @@ from toyshift.diagnostics.reporting.names import REFERENCES, Names, factor_title
 from toyshift.diagnostics.reporting.runs import run_numbers
 from toyshift.diagnostics.reporting.shifts import heat, levels_of, pair_numbers, shift_numbers
 from toyshift.diagnostics.reporting.success import derive_headlines, labels, notes, seen_by, sets_in_order
-from toyshift.diagnostics.statistics import holm
 
 if TYPE_CHECKING:
     import jinja2
@@ -49,7 +48,7 @@ def render_report(data: ReportData) -> str:
     environment.filters |= {
         "policy": names.policy, "colour": names.colour, "set_title": names.set, "factor": factor_title,
         "in_order": wording.in_order, "verdict": wording.verdict_sentence, "at": wording.bar_scale(data.sensitivity),
-        "measures": wording.measures, "entry": wording.entry, "heat": heat,
+        "measures": wording.measures, "entry": wording.entry, "repaired": wording.repaired, "heat": heat,
         "levels": levels_of, "seen": functools.partial(seen_by, data, names),
     }
     left_out = [] if data.ran else [WITHOUT_RAN]
@@ -74,8 +73,7 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
     order = {"random": 2, "oracle": 1}
     ordered = sorted(data.success, key=lambda s: (rank[s.object_set], order.get(s.policy, 0)))
     compared = sorted(data.comparisons, key=lambda c: rank.get(c.object_set, len(rank)))
-    lines = [line for repair in data.repair for line in repair.lines]
-    p_holm = dict(zip(map(id, lines), holm([line.difference.p_value for line in lines]), strict=True))
+    p_holm = wording.corrected(data.repair)
     curves = wording.curve_panels(data, names)
     groups = wording.provenance(data.manifest)
     by_kind = {kind: [card for card in data.cards if card.kind == kind] for kind in ("policy", "dataset")}
@@ -98,7 +96,7 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
         },
         "repair": (data.repair or data.clips or data.played) and {
             "repairs": [(repair, wording.films_of(data.videos, repair.policies)) for repair in data.repair],
-            "p_holm": p_holm, "count": len(lines), "id": id, "clips": data.clips,
+            "p_holm": p_holm, "count": len(p_holm), "id": id, "clips": data.clips,
             "played": data.played,
             "numbers": figures.repair_numbers(data.repair, p_holm, made("repair")),
         },
@@ -116,7 +114,8 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
         "sheets": data.sheets and {"sheets": data.sheets},
         "provenance": (groups or data.commands) and {"groups": groups, "commands": data.commands},
     }  # fmt: skip
-    return found
+    words = glossary.words_of([name for name, content in found.items() if content])
+    return found | {"words": words and {"words": words}}
 
 
 def _cards(cards: Sequence[Card], data: ReportData) -> dict[str, Any]:

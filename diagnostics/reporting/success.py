@@ -5,6 +5,7 @@ from __future__ import annotations
 from toyshift.diagnostics.reporting.data import Headline, ReportData
 from toyshift.diagnostics.reporting.formatting import percent, points, span
 from toyshift.diagnostics.reporting.names import REFERENCES, Names, inside
+from toyshift.diagnostics.reporting.wording import corrected, repaired
 from toyshift.diagnostics.retention import FLAG, SAYS_NOTHING, retentions
 from toyshift.diagnostics.seen import ON_THESE, ZERO_SHOT
 from toyshift.diagnostics.summaries import Summary
@@ -70,7 +71,8 @@ def derive_headlines(data: ReportData) -> list[Headline]:
         for line in repair.lines[:1]:
             d = line.difference.difference
             against = f"{line.title}, against {repair.control}"
-            detail = f"{against}; 95\u00a0% interval {points(d.low)} to {points(d.high)}"
+            worth, _ = repaired(line.difference, corrected(data.repair)[id(line)])
+            detail = f"{against}; 95\u00a0% interval {points(d.low)} to {points(d.high)}: {worth}"
             out.append(Headline(points(d.value), f"points from {inside(repair.title)}", detail))
     return out
 

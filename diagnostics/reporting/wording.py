@@ -7,11 +7,13 @@ from typing import Any
 
 from toyshift.diagnostics.diversity import Diversity
 from toyshift.diagnostics.reporting.charts import curve_panel
-from toyshift.diagnostics.reporting.data import ReportData, SensitivityPanel, Video
+from toyshift.diagnostics.reporting.data import Repair, ReportData, SensitivityPanel, Video
 from toyshift.diagnostics.reporting.names import FACTOR_TITLES, Names, factor_title
 from toyshift.diagnostics.sensitivity import FactorEffect, SensitivityResult, verdict
-from toyshift.diagnostics.statistics import Estimate
+from toyshift.diagnostics.statistics import Estimate, holm
+from toyshift.diagnostics.summaries import PairedDifference
 
+ALPHA = 0.05
 # true of one rows file, not of the report
 OF_ONE_FILE = frozenset({"run_key", "policy_hash", "objects_hash", "objects"})
 
@@ -31,6 +33,25 @@ def in_order(factors: Sequence[FactorEffect]) -> list[FactorEffect]:
 def verdict_sentence(result: SensitivityResult) -> str:
     text = verdict(result, lambda name: factor_title(name).lower())
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def repaired(paired: PairedDifference, p_holm: float) -> tuple[str, str]:
+    """Returns what a repair's difference is worth, repaired minus control, and its class in the style sheet.
+
+    Better or worse takes both: an interval for new objects beyond 0, and p of at most 0.05 after Holm's correction for
+    all comparisons of the chapter. An interval alone would find something in one of twenty that do nothing.
+    """
+    d = paired.difference
+    way = 1 if d.low > 0 else -1 if d.high < 0 else 0
+    if way and p_holm <= ALPHA:
+        return ("better", "good") if way > 0 else ("worse", "bad")
+    return ("not shown after the correction for all comparisons" if way else "no clear difference"), ""
+
+
+def corrected(repairs: Sequence[Repair]) -> dict[int, float]:
+    """Returns p after Holm's correction for all conditions of all repairs, by the identity of a condition's line."""
+    lines = [line for repair in repairs for line in repair.lines]
+    return dict(zip(map(id, lines), holm([line.difference.p_value for line in lines]), strict=True))
 
 
 def entry(text: str) -> tuple[str, str]:

@@ -188,7 +188,8 @@ def row_of(name: str) -> TrainingRepair:
     """
     rows = {row.name: row for row in TRAINING_REPAIRS}
     if name not in rows:
-        raise UnknownNameError("repair of training", name, rows)
+        elsewhere = "changes of datasets: toyshift augment --list"
+        raise UnknownNameError("repair of training", name, rows, elsewhere)
     return rows[name]
 
 
@@ -231,4 +232,4 @@ def require_whole_batch(repairs: Sequence[RunRepair], accumulate: int, processes
         if repair.row.whole and (accumulate > 1 or processes > 1):
             cut = f"--accumulate {accumulate}" if accumulate > 1 else f"{processes} processes"
             told = f"repair {repair.row.name!r} needs the whole batch at once: {repair.row.whole}"
-            raise ConfigError(f"{told}; {cut} cut it: train in one process with accumulate 1")
+            raise ConfigError(f"{told}; {cut} cut{'s' * (accumulate > 1)} it: train in one process with accumulate 1")

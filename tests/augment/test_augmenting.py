@@ -328,6 +328,12 @@ def test_what_cannot_begin_takes_no_folder(
         augment("viewpoint", one_camera, tmp_path / "out", workers=0)
     with pytest.raises(ConfigError, match="another destination"):
         augment("duplicate", one_camera, one_camera, workers=0)
+    for inside in (told_by_table / "new", told_by_table / "part-0" / "new"):
+        with pytest.raises(ConfigError, match=r"lies in the source .*choose a destination beside it"):
+            augment("duplicate", told_by_table, inside, workers=0)
+        assert not inside.exists()
+    with pytest.raises(ConfigError, match=r"holds sub-datasets: name it alone, or each .*part-0 .*part-1"):
+        augment("duplicate", (told_by_table, one_camera), tmp_path / "out", workers=0)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingDependencyError, match="needs Ray"):
         augment("duplicate", one_camera, tmp_path / "out", ray="local")

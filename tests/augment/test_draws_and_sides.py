@@ -52,6 +52,7 @@ def test_a_distribution_is_what_its_text_says() -> None:
     ("duplicate?copies=0", "copies must be from 1 to 100, got 0"), ("duplicate?keep=maybe", "yes or no"),
     ("bridge?copies=2", "stands in place of copies"), ("bridge+duplicate?copies=2", "not copies="),
     ("bridge+bridge", "bridge stands once"), ("object-swap+object-swap", "object-swap stands once"),
+    ("hint?of=place", "hint changes the training and no dataset: toyshift train --repair 'hint.of=place'"),
     ("toward-own?side=far", "unknown side 'far'. .*nearer, recorded"),
     ("crop?scale=2", "scale is 2; it is from 0.1"),
     ("jitter?colour=2", "colour must be from 0 to 0.9"), ("jitter+", r"nothing on one side of a '\+'"),

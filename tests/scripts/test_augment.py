@@ -70,6 +70,8 @@ def test_the_old_way_to_write_a_viewpoint_makes_the_copies_alone(demos: Path, tm
     (["viewpoint", "{demos}", "{out}", "--azimuth", "3", "1"], "--azimuth takes the lower angle first"),
     (["duplicate", "{demos}", "{demos}", "{out}"], "name datasets that differ in their folders' names"),
     (["viewpoint", "nowhere", "{out}"], "nowhere is no dataset"),
+    (["duplicate", "{demos}", "{demos}/copies"], "lies in the source"),
+    (["sam?rho=0.1", "{demos}", "{out}"], "toyshift train --repair 'sam?rho=0.1'"),
 ])  # fmt: skip
 def test_wrong_words_are_refused_in_one_line(
     words: list[str], told: str, demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -78,3 +80,4 @@ def test_wrong_words_are_refused_in_one_line(
     assert cli.main(["augment", *(word.format(demos=demos, out=out) for word in words)]) == 2
     assert told in capsys.readouterr().err
     assert not out.exists()
+    assert not (demos / "copies").exists()

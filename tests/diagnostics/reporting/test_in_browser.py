@@ -22,7 +22,6 @@ from toyshift.diagnostics.rows import Row, write_rows
 from toyshift.diagnostics.video import write_mp4
 from toyshift.scripts import cli
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--hide-scrollbars", "--no-first-run",
     "--disable-background-networking", "--autoplay-policy=no-user-gesture-required",
@@ -104,14 +103,11 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def chromium(tmp_path_factory: pytest.TempPathFactory, chromium_program: str) -> Iterator[str]:
     """Returns the address of a running browser; skips where there is none, or nothing to talk to it."""
     pytest.importorskip("websockets", reason="websockets is missing: pip install toyshift[serve]")
-    program = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chromium to run: apt install chromium")
     log = tmp_path_factory.mktemp("chromium") / "log"
-    command = [program, *ARGUMENTS, f"--user-data-dir={log.parent / 'profile'}"]
+    command = [chromium_program, *ARGUMENTS, f"--user-data-dir={log.parent / 'profile'}"]
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
             for _ in range(600):

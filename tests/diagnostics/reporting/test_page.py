@@ -16,13 +16,14 @@ import pytest
 from toyshift.core.errors import FileError
 from toyshift.diagnostics.reporting.chapters import CHAPTERS
 from toyshift.diagnostics.reporting.charts import curve_panel, nice_ticks, thin
-from toyshift.diagnostics.reporting.data import ReportData, Video
+from toyshift.diagnostics.reporting.data import RepairLine, ReportData, Video
 from toyshift.diagnostics.reporting.formatting import percent, points, short
+from toyshift.diagnostics.reporting.glossary import WORDS
 from toyshift.diagnostics.reporting.page import render_report, write_report
 from toyshift.diagnostics.reporting.panels import read_curves
 from toyshift.diagnostics.reporting.success import derive_headlines
 from toyshift.diagnostics.seen import Seen
-from toyshift.diagnostics.statistics import holm
+from toyshift.diagnostics.statistics import Estimate, PairedDifference, holm
 from toyshift.diagnostics.summaries import summarise
 
 TRAINED = ("detpool", "attention-mask", "mean")
@@ -109,6 +110,42 @@ def test_masks_retention_and_corrected_p_values_are_told(data, page):
         assert p >= line.difference.p_value
 
 
+def test_a_repair_is_better_only_after_holms_correction(data, page):
+    assert ": better. <small>" in page[page.index('id="repair"') :]
+    helped, *_ = data.repair[0].lines
+    low, p = 0.01, 0.03  # an interval beyond 0, and p that one test more makes larger than 0.05
+    close = PairedDifference(Estimate(0.10, low, 0.19, 96), 12, 3, 40, 41, p)
+    alone = dataclasses.replace(helped, difference=close)
+    other = dataclasses.replace(helped, difference=dataclasses.replace(close, p_value=0.9))
+
+    def told(*lines: RepairLine) -> tuple[str, str]:
+        repair = dataclasses.replace(data.repair[0], lines=lines)
+        shown = dataclasses.replace(data, repair=(repair,))
+        page = render_report(shown)
+        return page[page.index('id="repair"') : page.index('id="studies"')], derive_headlines(shown)[-1].detail
+
+    section, headline = told(alone)
+    assert '<b class="good">+10 points</b>' in section
+    assert headline.endswith("+19: better")
+    section, headline = told(alone, other)
+    assert 'class="good">+' not in section
+    assert section.count("not shown after the correction for all comparisons.") == 2
+    assert headline.endswith("+19: not shown after the correction for all comparisons")
+    harmed = PairedDifference(Estimate(-0.10, -0.19, -0.01, 96), 3, 12, 40, 41, p)
+    assert '<b class="bad">\u221210 points</b>' in told(dataclasses.replace(alone, difference=harmed))[0]
+
+
+def test_words_are_explained_where_they_are_used(data, page):
+    names = {chapter.name for chapter in CHAPTERS}
+    assert all(word.chapters and set(word.chapters) <= names for word in WORDS)
+    told = page[page.index('id="words"') : page.index('id="provenance"')]
+    assert re.findall("<dt>(.*?)</dt>", told) == [word.word.replace("'", "&#39;") for word in WORDS]
+    alone = render_report(dataclasses.replace(ReportData(title="x"), diversity=data.diversity))
+    told = alone[alone.index('id="words"') :]
+    assert re.findall("<dt>(.*?)</dt>", told) == ["95\u00a0% interval", "Sub-dataset, cue, shortcut"]
+    assert 'id="words"' not in render_report(ReportData(title="x"))
+
+
 def test_a_policy_that_fails_on_its_own_toys_is_flagged_everywhere(data, play):
     sets = list(dict.fromkeys(s.object_set for s in data.success))
     weak = [r for s in sets for r in play("mean", s, 0.05)]
@@ -189,7 +226,7 @@ def test_what_is_missing_is_said_not_invented(data):
     page = render_report(ReportData("Empty <run> & co"))
     ids = set(Parsed(page).ids)
     assert ids == {"left-out"}
-    assert page.count("<li>") == len(CHAPTERS)  # of several runs nothing is said, of what was run
+    assert page.count("<li>") == len(CHAPTERS) - 1  # of several runs and of words nothing is said, of what was run
     assert "Empty &lt;run&gt; &amp; co" in page
     some = render_report(dataclasses.replace(data, sensitivity=(), videos=()))
     assert "no diagnosis was run" in some

@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from toyshift.toys.random_toys.primitives import Primitive
 from toyshift.toys.random_toys.toy import Toy, toy_object
 from toyshift.toys.show.models_page import MAX_FACES, object_entry, object_parts, packed, viewer_page
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -102,16 +100,14 @@ LOOK = """<script>setTimeout(() => {
 }, 5000);</script></body>"""
 
 
-def test_browser_draws_every_thumbnail_and_cuts_no_size(tmp_path: Path) -> None:
-    chromium = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if chromium is None:
-        pytest.skip("no Chromium to run: apt install chromium")
+def test_browser_draws_every_thumbnail_and_cuts_no_size(tmp_path: Path, chromium_program: str) -> None:
     toys = [dataclasses.replace(a_toy(colour), id=f"{i:03}_a_name_of_some_length", name="a toy whose name is long")
             for i, colour in enumerate(("red", "blue", "green", "yellow") * 8)]  # more than a window shows  # fmt: skip
     file = tmp_path / "toys.html"
     file.write_text(viewer_page("toys", toys).replace("</body>", LOOK), encoding="utf-8")
-    command = [chromium, *ARGUMENTS, "--headless", "--window-size=1280,800", "--virtual-time-budget=8000", "--dump-dom"]
-    ended = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=300, check=True)
+    how = ["--headless", "--window-size=1280,800", "--virtual-time-budget=8000", "--dump-dom"]
+    command = [chromium_program, *ARGUMENTS, *how, file.as_uri()]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     found = re.search("<title>(.*?)</title>", ended.stdout)
     assert found
     assert json.loads(found[1]) == {"drawn": 32, "kept": 1, "cut": 0}
@@ -122,16 +118,17 @@ def picture(page: Any) -> np.ndarray[Any, np.dtype[np.int16]]:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1200, 800), (390, 800)], ids=["laptop", "phone"])
-def test_browser_shows_a_model_that_turns(tmp_path: Path, width: int, height: int) -> None:
+def test_browser_shows_a_model_that_turns(
+    tmp_path: Path, chromium_path: str | None, width: int, height: int
+) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install playwright")
-    browser_path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     file = tmp_path / "toys.html"
     file.write_text(viewer_page("toys", [a_toy(), a_toy("blue")]), encoding="utf-8")
     complaints: list[str] = []
     requests: list[str] = []
     with sync_api.sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=browser_path, args=ARGUMENTS)
+            browser = playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
         except sync_api.Error as error:
             pytest.skip(
                 f"no Chromium to run (apt install chromium, or playwright install chromium): {error}".splitlines()[0]
