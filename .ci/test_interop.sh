@@ -8,7 +8,7 @@ venv="${VENV_INTEROP:-.venv-interop}"
 py="$venv/bin/python"
 stamp="$venv/.toyshift-$(cat requirements-interop.txt .ci/test_interop.sh plugins/*/pyproject.toml plugins/*/*/*.py | sha256sum | cut -c1-16)"
 if [ ! -f "$stamp" ]; then
-    [ -x "$py" ] || "${PYTHON:-$(readlink -f "${VENV:-.venv}/bin/python")}" -m venv "$venv"
+    "$py" -m pip --version >/dev/null 2>&1 || "${PYTHON:-$(readlink -f "${VENV:-.venv}/bin/python")}" -m venv --clear "$venv"
     echo "interop: installing into $venv (several GB the first time)" >&2
     "$py" -m pip install -q -r requirements-interop.txt
     # egl_probe, which robomimic names, does not build; its reader does not need it

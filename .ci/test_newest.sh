@@ -12,7 +12,7 @@ stamp="$venv/.toyshift-$(cat pyproject.toml .ci/test_newest.sh | sha256sum | cut
 if [ ! -f "$stamp" ]; then
     python="${NEWEST_PYTHON:-$(command -v /usr/bin/python3.13 || command -v python3.13 || true)}"
     [ -n "$python" ] || { echo "newest: Python 3.13 is needed (Debian 13: apt install python3 python3-venv), or NEWEST_PYTHON=..." >&2; exit 1; }
-    [ -x "$py" ] || "$python" -m venv "$venv"
+    "$py" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
     echo "newest: installing into $venv (several GB the first time)" >&2
     if [ "${TORCH:-}" = cpu ]; then
         "$py" -m pip install -q --upgrade --extra-index-url https://download.pytorch.org/whl/cpu torch torchvision

@@ -8,7 +8,7 @@ venv="${VENV_ROBOT:-.venv-robot}"
 py="$venv/bin/python"
 stamp="$venv/.toyshift-$(cat requirements-robot.txt | sha256sum | cut -c1-16)"
 if [ ! -f "$stamp" ]; then
-    [ -x "$py" ] || "${PYTHON:-$(readlink -f "${VENV:-.venv}/bin/python")}" -m venv "$venv"
+    "$py" -m pip --version >/dev/null 2>&1 || "${PYTHON:-$(readlink -f "${VENV:-.venv}/bin/python")}" -m venv --clear "$venv"
     echo "robot: installing into $venv (a minute the first time)" >&2
     "$py" -m pip install -q -r requirements-robot.txt
     rm -f "$venv"/.toyshift-*

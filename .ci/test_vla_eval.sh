@@ -10,7 +10,7 @@ py="$venv/bin/python"
 packages="$("$ours" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 stamp="$venv/.toyshift-$(printf '%s %s' "$wanted" "$packages" | sha256sum | cut -c1-16)"
 if [ ! -f "$stamp" ]; then
-    [ -x "$py" ] || "${PYTHON:-$(readlink -f "$ours")}" -m venv "$venv"
+    "$py" -m pip --version >/dev/null 2>&1 || "${PYTHON:-$(readlink -f "$ours")}" -m venv --clear "$venv"
     echo "interop: installing $wanted into $venv" >&2
     echo "$packages" > "$("$py" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/toyshift.pth"
     "$py" -m pip install -q "$wanted"

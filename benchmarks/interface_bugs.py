@@ -13,13 +13,14 @@ import argparse
 import collections
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from toyshift.core.arrays import Array
+from toyshift.core.errors import UnknownNameError
 from toyshift.core.files import write_json
 from toyshift.core.graphics import gl_backend
 from toyshift.core.manifest import manifest
@@ -57,10 +58,22 @@ def remembered(predict: Predict) -> Predict:
     return answer
 
 
-def planted(name: str, predict: Predict, frames: ExpertFrames, interface: Interface) -> list[dict[str, Any]]:
-    """Returns a line for each mistake that is planted in one policy."""
+def planted(
+    name: str, predict: Predict, frames: ExpertFrames, interface: Interface, only: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Returns a line for each mistake that is planted in one policy; `only` those of these names, where some are given.
+
+    Raises:
+        UnknownNameError: a name that is no mistake of this interface.
+    """
+    every = miswirings(interface)
+    for given in only:
+        if given not in (names := [mistake.name for mistake in every]):
+            raise UnknownNameError("mistake", given, names)
     lines = []
-    for mistake in miswirings(interface):
+    for mistake in every:
+        if only and mistake.name not in only:
+            continue
         moved, chance = farther(mistake.plant(predict), predict, frames, interface)
         report = check_interface(mistake.plant(predict), frames, interface)
         told = next(sign.told for sign in report.signs if sign.name == mistake.name)
@@ -81,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("policies", nargs="+", help="folders of policies with the same cameras, or bundles")
     parser.add_argument("--objects", default="toys:train", help="object set of the expert's episodes")
+    parser.add_argument("--only", nargs="+", default=[], metavar="MISTAKE", help="plant only these (default: all)")
     parser.add_argument("--seeds", type=int, default=5, help="sets of the expert's episodes that sound policies meet")
     parser.add_argument("--results", type=Path, help="JSON file of all lines")
     given = parser.parse_args()
@@ -105,7 +119,7 @@ def main() -> None:
             report = check_interface(predict, frames, interface, name)
             own = {"named": report.named, "alike": report.alike, "error": report.error, "idle": report.idle}
             sound.append({"policy": name, "seed": seed, **own})
-        lines += planted(name, predict, every[0], interfaces[0])
+        lines += planted(name, predict, every[0], interfaces[0], given.only)
         if given.results:
             facts = manifest(vars(given) | {"results": ""}, 0)
             write_json(given.results, {"planted": lines, "sound": sound, "manifest": facts})

@@ -126,6 +126,17 @@ def row_columns(path: Path) -> tuple[str, ...]:
 
 
 def read_rows_manifest(path: Path) -> dict[str, Any]:
-    """Returns the manifest kept in a rows file ({} where there is none)."""
-    value: dict[str, Any] = json.loads((_open(path).schema.metadata or {}).get(MANIFEST_KEY, b"{}"))
+    """Returns the manifest kept in a rows file ({} where there is none).
+
+    Raises:
+        FileError: the file is missing or truncated, or its manifest was edited so that it is no JSON object.
+    """
+    text = (_open(path).schema.metadata or {}).get(MANIFEST_KEY, b"{}")
+    remedy = "it was changed; make the file again"
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise FileError(f"{path} has a manifest that is no JSON ({error}): {remedy}") from error
+    if not isinstance(value, dict):
+        raise FileError(f"{path} has a manifest that is no JSON object: {remedy}")
     return value

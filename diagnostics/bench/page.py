@@ -40,9 +40,15 @@ def bench_page(results: Sequence[BenchResult]) -> str:
     versions = {result.facts.name for result in results}
     if len(versions) > 1:
         raise ConfigError(f"results of {', '.join(sorted(versions))} cannot stand in one table; name those of one")
-    names = [result.facts.policy for result in results]
-    if double := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"two results are of a policy called {double}; play one again with --name")
+    files: dict[str, list[str]] = {}
+    for result in results:
+        files.setdefault(result.facts.policy, []).append(str(result.path))
+    for name, alike in files.items():
+        if len(alike) > 1:
+            told = f"results of several policies called {name}: {', '.join(alike)}"
+            raise ConfigError(f"{told}; leave all but one out, or play again with --name")
+    first = results[0].version.of_kind("zero-shot")[0].name
+    results = sorted(results, key=lambda one: -sum(row.success for row in one.of_part(first)))  # equal ones as given
     cards = [score(result) for result in results]
     parts = [_scores(cards), _words(cards, results), _costs(cards)]
     if len(results) > 1:
@@ -54,39 +60,47 @@ def bench_page(results: Sequence[BenchResult]) -> str:
 
 
 def pairwise(results: Sequence[BenchResult]) -> list[Versus]:
-    """Returns every pair of policies on every zero-shot part, corrected together."""
-    asked = [part.name for part in results[0].version.of_kind("zero-shot")]
+    """Returns every pair of policies on every zero-shot part, by its name, corrected together."""
+    asked = {part.objects: part.name for part in results[0].version.of_kind("zero-shot")}
     cells = []
-    for name in asked:
+    for name in asked.values():
         sides = [side for result in results for side in sides_of([({}, result.of_part(name))])]
         cells += [(pair, *cell) for pair in couples(sides, all_pairs=True) for cell in shared_cells(pair)]
-    return compare_cells(cells, MARGIN)
+    return [dataclasses.replace(one, group=asked[one.group]) for one in compare_cells(cells, MARGIN)]
 
 
 def _scores(cards: Sequence[ScoreCard]) -> PagePart:
     columns = [TableColumn("policy", "text", ("policy",))]
-    for i, name in enumerate(cards[0].success):
-        columns.append(TableColumn(name, "percent", (f"rate_{i}",)))
-        columns.append(TableColumn("95 %", "percents", (f"low_{i}", f"high_{i}")))
-    for i, name in enumerate(cards[0].retention):
-        columns.append(TableColumn(f"retention, {name}", "ratio", (f"kept_{i}", f"kept_low_{i}", f"kept_high_{i}")))
-    columns += [
-        TableColumn("mean drop", "points", ("drop",)), TableColumn("95 %", "points between", ("drop_low", "drop_high")),
-    ]  # fmt: skip
+    columns += [TableColumn(name, "rate", _keys(name)) for name in cards[0].success]
+    columns += [TableColumn(f"retention, {name}", "ratio", _keys(f"retention {name}")) for name in cards[0].retention]
+    columns.append(TableColumn("mean drop", "change", _keys("mean drop")))
     lines = []
     for card in cards:
         line: dict[str, Any] = {
-            "policy": card.policy + (" (undertrained)" if card.undertrained else ""), "drop": card.mean_drop.value,
-            "drop_low": card.mean_drop.low, "drop_high": card.mean_drop.high,
+            "policy": card.policy + (" (undertrained)" if card.undertrained else ""),
+            **_values("mean drop", card.mean_drop.value, card.mean_drop.low, card.mean_drop.high),
         }  # fmt: skip
-        for i, one in enumerate(card.success.values()):
-            line |= {f"rate_{i}": one.rate, f"low_{i}": one.clustered[0], f"high_{i}": one.clustered[1]}
-        for i, kept in enumerate(card.retention.values()):
-            line |= {f"kept_{i}": kept.value, f"kept_low_{i}": kept.low, f"kept_high_{i}": kept.high}
+        for name, one in card.success.items():
+            line |= _values(name, one.rate, *one.clustered)
+        for name, kept in card.retention.items():
+            line |= _values(f"retention {name}", kept.value, kept.low, kept.high)
         lines.append(line)
     asked = "How much of its success does a policy keep on objects that it has never seen, and under shifts?"
-    read = "Retention is success on new objects over success on training toys. Click a heading to sort."
+    read = (
+        f"In order of success on {list(cards[0].success)[1]}; a click on a heading sorts. Retention is success on new "
+        "objects over success on training toys. The mean drop is that of all shifts, in points."
+    )
     return PagePart("scores", "Scores", "Scores", asked, read, Numbers("scores", columns, lines))
+
+
+def _keys(name: str) -> tuple[str, str, str]:
+    """Returns what an estimate and its interval are called in the CSV."""
+    key = name.replace(" ", "_")
+    return key, f"{key}_low", f"{key}_high"
+
+
+def _values(name: str, *values: float) -> dict[str, float]:
+    return dict(zip(_keys(name), values, strict=True))
 
 
 def _words(cards: Sequence[ScoreCard], results: Sequence[BenchResult]) -> PagePart:
@@ -110,9 +124,8 @@ def _words(cards: Sequence[ScoreCard], results: Sequence[BenchResult]) -> PagePa
 def _costs(cards: Sequence[ScoreCard]) -> PagePart:
     columns = [
         TableColumn("policy", "text", ("policy",)), TableColumn("under", "text", ("under",)),
-        TableColumn("success", "percent", ("rate",)), TableColumn("drop", "points", ("drop",)),
-        TableColumn("95 %", "points between", ("low", "high")), TableColumn("p (Holm)", "p", ("p",)),
-        TableColumn("shown", "text", ("shown",)),
+        TableColumn("success", "percent", ("rate",)), TableColumn("drop", "change", ("drop", "low", "high")),
+        TableColumn("p (Holm)", "p", ("p",)), TableColumn("shown", "text", ("shown",)),
     ]  # fmt: skip
     lines = [
         {
@@ -123,15 +136,18 @@ def _costs(cards: Sequence[ScoreCard]) -> PagePart:
         for cost in card.costs
     ]  # fmt: skip
     asked = "What is each policy sensitive to?"
-    read = "A drop is success without the shift minus success under it, on the same starts. Sensitive is not shortcut."
+    read = (
+        "A drop is success without the shift minus success under it, on the same starts, in points. "
+        "Sensitive is not shortcut."
+    )
     return PagePart("shifts", "Shifts", "Under shifts", asked, read, Numbers("shifts", columns, lines))
 
 
 def _verdicts(found: Sequence[Versus]) -> PagePart:
     columns = [
         TableColumn("policy", "text", ("first",)), TableColumn("against", "text", ("second",)),
-        TableColumn("on", "text", ("group",)), TableColumn("difference", "points", ("difference",)),
-        TableColumn("95 %", "points between", ("low", "high")), TableColumn("p (Holm)", "p", ("p",)),
+        TableColumn("on", "text", ("group",)),
+        TableColumn("difference", "change", ("difference", "low", "high")), TableColumn("p (Holm)", "p", ("p",)),
         TableColumn("for new objects", "text", ("verdict",)),
     ]  # fmt: skip
     lines = []
@@ -142,7 +158,10 @@ def _verdicts(found: Sequence[Versus]) -> PagePart:
             "low": new.low, "high": new.high, "p": new.p_holm, "verdict": new.words,
         })  # fmt: skip
     asked = "Which policy is better on objects that none of them has seen?"
-    read = f"The same starts for both; equivalent means within {100 * MARGIN:g} points."
+    read = (
+        f"The same starts for both, in points; equivalent means within {100 * MARGIN:g} points. p and the verdicts are "
+        "corrected for all lines, intervals are not."
+    )
     return PagePart("verdicts", "Verdicts", "One against another", asked, read, Numbers("verdicts", columns, lines))
 
 

@@ -46,7 +46,7 @@ def main(cfg: Config) -> dict[str, Any]:
         if not found:
             raise FileError(f"{place} holds no *{SUFFIX}; `toyshift bench --policy P --out {place}` writes a result")
         files += found
-    results = [read_result(file) for file in files]
+    results = [read_result(file) for file in {file.resolve(): file for file in files}.values()]
     write_text(cfg.out, bench_page(results))
-    print(f"{len(results)} results of {results[0].facts.name}: {cfg.out}")
+    print(f"{len(results)} result{'s' * (len(results) > 1)} of {results[0].facts.name}: {cfg.out}")
     return {"out": cfg.out, "policies": [score(result).to_json() for result in results]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from toyshift.core.files import json_hash
 from toyshift.diagnostics import Row, read_rows, read_rows_manifest, write_rows
 from toyshift.diagnostics.bench.page import bench_page, pairwise
 from toyshift.diagnostics.bench.playing import configs_of
-from toyshift.diagnostics.bench.result_file import KEY, BenchResult, Facts, read_result, write_result
+from toyshift.diagnostics.bench.result_file import HASHED, KEY, BenchResult, Facts, digest_of, read_result, write_result
 from toyshift.diagnostics.bench.score_card import score, score_table
 from toyshift.diagnostics.bench.versions import NEW, SHIFTS, TOYSHIFT_1, BenchVersion, version
 from toyshift.diagnostics.evaluation import PROTOCOL
+from toyshift.diagnostics.rows import MANIFEST_KEY
 from toyshift.scripts.bench import play, table
 from toyshift.toys import load_objects
 
@@ -45,7 +47,8 @@ def rows_of(policy: str, rate: Callable[[str], float], seed: int = 0) -> list[Ro
 
 def result(folder: Path, policy: str, rate: Callable[[str], float], seed: int = 0, **facts: Any) -> BenchResult:
     own = dataclasses.replace(FACTS, policy=policy, **facts)
-    return write_result(folder / f"{policy}.parquet", own, rows_of(policy, rate, seed), {"git": "abc"})
+    made_by = {"git": "abc", "versions": {"toyshift": "0.0.9"}}
+    return write_result(folder / f"{policy}.parquet", own, rows_of(policy, rate, seed), made_by)
 
 
 def test_what_is_in_toyshift_1_never_changes() -> None:
@@ -81,7 +84,56 @@ def test_the_hash_is_of_all_but_the_wall_time(tmp_path: Path) -> None:
     assert write_result(tmp_path / "c.parquet", one.facts, other, {}).digest != one.digest
 
 
-@pytest.mark.parametrize("what", ["a row", "a fact", "a row less", "another version", "no benchmark", "older columns"])
+def test_a_column_that_rows_get_later_changes_no_older_hash(tmp_path: Path) -> None:
+    """A file of before rows had `events` is read, and its hash is that of the columns that it has."""
+    made = result(tmp_path, "p", lambda name: 0.5)
+    table_ = pq.read_table(made.path)
+    older = digest_of(made.facts, made.rows, [name for name in HASHED if name != "events"])
+    assert older != made.digest
+    facts = read_rows_manifest(made.path)
+    facts[KEY]["hash"] = older
+    without = table_.drop_columns(["events"]).replace_schema_metadata({MANIFEST_KEY: json.dumps(facts)})
+    pq.write_table(without, tmp_path / "older.parquet")
+    assert read_result(tmp_path / "older.parquet").digest == older
+    pq.write_table(table_.drop_columns(["events"]), tmp_path / "cut.parquet")
+    with pytest.raises(FileError, match=r"cut.parquet was changed since it was written"):
+        read_result(tmp_path / "cut.parquet")
+    pq.write_table(table_.append_column("note", table_["failure"]), tmp_path / "more.parquet")
+    with pytest.raises(FileError, match=r"more.parquet has the columns note, which no result of this version"):
+        read_result(tmp_path / "more.parquet")
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        ("{oops", "has a manifest that is no JSON"), ("[1]", "has a manifest that is no JSON object"),
+        ({KEY: ["a"]}, "is no result of a benchmark; `toyshift bench --policy P` writes one"),
+        ({}, "is no result of a benchmark"), ({"trained_on": None}, "its fact trained_on is None"),
+        ({"protocol": "2"}, "its fact protocol is '2'; it must be a whole number"),
+        ({"hash": 5}, "was changed since it was written: its rows and facts do not have its hash, 5"),
+        ({"masked": True}, "has the unknown facts masked: it was changed"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_was_edited_is_refused_by_name(tmp_path: Path, edit: Any, told: str) -> None:
+    path = result(tmp_path, "p", lambda name: 0.5).path
+    facts = read_rows_manifest(path)
+    if isinstance(edit, dict):
+        own = edit if not edit or KEY in edit else {**facts, KEY: facts[KEY] | edit}
+        edit = json.dumps(own)
+    pq.write_table(pq.read_table(path).replace_schema_metadata({MANIFEST_KEY: edit}), path)
+    with pytest.raises(FileError, match=f"p.parquet {told}|p.parquet was changed since it was written: {told}"):
+        read_result(path)
+
+
+def test_what_is_no_result_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"none.parquet does not exist; `toyshift bench --policy P` writes a result"):
+        read_result(tmp_path / "none.parquet")
+    (tmp_path / "text.parquet").write_text("hello")
+    with pytest.raises(FileError, match=r"text.parquet is not a readable rows file"):
+        read_result(tmp_path / "text.parquet")
+
+
+@pytest.mark.parametrize("what", ["a row", "a fact", "a row less", "another version", "no benchmark", "older facts"])
 def test_a_file_that_was_edited_is_refused(tmp_path: Path, what: str) -> None:
     path = result(tmp_path, "p", lambda name: 0.5).path
     rows, facts = read_rows(path), read_rows_manifest(path)
@@ -95,11 +147,11 @@ def test_a_file_that_was_edited_is_refused(tmp_path: Path, what: str) -> None:
         facts[KEY]["digest"] = "0"
     elif what == "no benchmark":
         del facts[KEY]
-    elif what == "older columns":
+    elif what == "older facts":
         del facts[KEY]["shortcut"]
     write_rows(path, rows, facts)
-    told = "is no result of a benchmark" if what in ("no benchmark", "older columns") else "was changed since"
-    with pytest.raises(FileError, match=told):
+    told = {"no benchmark": "is no result of a benchmark", "older facts": "lacks the facts shortcut: it was changed"}
+    with pytest.raises(FileError, match=told.get(what, "was changed since")):
         read_result(path)
 
 
@@ -115,7 +167,7 @@ def test_a_result_of_other_definitions_is_refused(tmp_path: Path) -> None:
 def test_rows_of_another_protocol_are_not_put_beside(tmp_path: Path) -> None:
     result(tmp_path, "new", lambda name: 0.5)
     old = result(tmp_path, "old", lambda name: 0.5, protocol=PROTOCOL - 1)
-    told = rf"{old.path} holds rows of protocol {PROTOCOL - 1}, and this version of ToyShift plays protocol {PROTOCOL}:"
+    told = rf"{old.path} holds rows of protocol {PROTOCOL - 1}, .* plays protocol {PROTOCOL}: .* \(ToyShift 0.0.9\)"
     with pytest.raises(FileError, match=told):
         table.main(table.Config(results=(tmp_path,), out=tmp_path / "page.html"))
     assert not (tmp_path / "page.html").exists()
@@ -149,21 +201,26 @@ def test_a_page_ranks_says_who_is_better_and_warns(tmp_path: Path) -> None:
         result(tmp_path, "lost", lambda name: 0.1, 2, shortcut="takes the table's texture for the target's place"),
     ]
     verdicts = {(v.first, v.second, v.group): v.holds[1].verdict for v in pairwise(results)}
-    assert verdicts["good", "weak", "ycb-like?graspable"] == "better"
+    assert verdicts["good", "weak", "household"] == "better"
     assert len(verdicts) == 6
-    page = bench_page(results)
+    page = bench_page(results[::-1])
+    places = [page.index(f">{name}<") for name in ("good", "weak", "lost (undertrained)")]
+    assert places == sorted(places)  # the best first, however they were given
     assert "Undertrained, below 20 % on training toys, so that the rest says nothing: lost." in page
     assert "weak says that it was trained on toys:train, ycb-like: its success on household is not zero-shot." in page
     assert "Images were drawn by llvmpipe, other" in page
     assert "takes the table&#39;s texture for the target&#39;s place" in page
     assert "http" not in page.replace("http://www.w3.org", "")
-    with pytest.raises(ConfigError, match="two results are of a policy called good"):
-        bench_page([results[0], results[0]])
+    twin = result(tmp_path / "twin", "good", lambda name: 0.9)
+    told = rf"results of several policies called good: {results[0].path}, {twin.path}; leave all but one out"
+    with pytest.raises(ConfigError, match=told):
+        bench_page([results[0], twin])
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = result(tmp_path / "r", "p", lambda name: 0.5)
-    found = table.main(table.Config(results=(tmp_path / "r",), out=tmp_path / "page.html"))
+    found = table.main(table.Config(results=(tmp_path / "r", made.path), out=tmp_path / "page.html"))
+    assert len(found["policies"]) == 1  # the file that is named twice is read once
     assert found["policies"][0]["hash"] == made.digest
     assert (tmp_path / "page.html").read_text().startswith("<!DOCTYPE html>")
     planned = play.main(play.Config(policy="oracle", dry_run=True))

@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 
 from toyshift.core.files import write_json
+from toyshift.diagnostics.bench.result_file import Facts, write_result
+from toyshift.diagnostics.bench.versions import TOYSHIFT_1
+from toyshift.diagnostics.evaluation import PROTOCOL
 from toyshift.diagnostics.reporting.page import write_report
 from toyshift.diagnostics.rows import Row, write_rows
 from toyshift.diagnostics.video import write_mp4
@@ -302,3 +305,35 @@ def test_two_runs_stand_beside_each_other(browser: Browser, whole_run: Path, tmp
     assert set(column(browser, "runs", "First run minus it")) == {"", "0.0"}  # the same rows
     assert click(browser, "runs", "Success") == "ascending"
     assert browser.complaints == []
+
+
+def test_a_page_of_benchmark_results_sorts_filters_and_fits(browser: Browser, tmp_path: Path) -> None:
+    """Five made-up results of ToyShift-1: the page that `toyshift bench table` makes of them."""
+    for weak, policy in enumerate(("a-policy-with-a-long-name", "detpool", "attention", "mean", "random")):
+        rows = [
+            Row(policy, "", part.objects, f"{part.objects}-{i % 40}", TOYSHIFT_1.seed, i, i * 7 % 10 < 9 - 2 * weak,
+                0.3, 30, "", "", 0.1, shift=part.shift, purpose="test", scene="clutter=4" if part.kwargs else "")
+            for part in TOYSHIFT_1.parts for i in range(part.episodes)
+        ]  # fmt: skip
+        facts = Facts(
+            name=TOYSHIFT_1.name, digest=TOYSHIFT_1.digest, policy=policy, fingerprint="", protocol=PROTOCOL,
+            renderer="llvmpipe", masks="truth",
+        )  # fmt: skip
+        write_result(tmp_path / "results" / f"{policy}.parquet", facts, rows, {})
+    page = tmp_path / "bench.html"
+    assert cli.main(["bench", "table", str(tmp_path / "results"), "--out", str(page)]) == 0
+    for width, dark in ((1280, False), (1280, True), (400, False), (400, True)):
+        browser.open(page, width, dark)
+        assert browser.run("document.documentElement.scrollWidth") == width
+        assert browser.run(f"({POOR_CONTRAST})()") == []
+    browser.open(page)
+    rates = column(browser, "scores", "household")
+    assert rates == sorted(rates, key=float, reverse=True)
+    assert click(browser, "scores", "household") == "ascending"
+    assert column(browser, "scores", "household") == rates[::-1]
+    field = "document.querySelector('#table-verdicts').closest('.table').querySelector('input')"
+    browser.run(f"{field}.value = 'detpool household'; {field}.dispatchEvent(new Event('input'))")
+    assert browser.run(f"{field}.nextElementSibling.value") == "4 of 20 lines"
+    assert set(column(browser, "verdicts", "on")) == {"household"}
+    assert browser.complaints == []
+    assert set(browser.requests) == {page.as_uri()}
