@@ -79,6 +79,10 @@ class RemoteError(ToyShiftError, RuntimeError):
     """A policy server that cannot be reached, breaks off, answers with an error, or speaks another protocol."""
 
 
+class RefusalError(RemoteError):
+    """A policy server that is there, and answers what it was asked with an error."""
+
+
 class RobotError(ToyShiftError, RuntimeError):
     """A robot that cannot be reached, breaks off, or does not do what it was told."""
 

@@ -11,12 +11,13 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toyshift.core.arrays import Array, Indices
+from toyshift.core.contract import TASK
 from toyshift.core.errors import ConfigError, GraspError
 from toyshift.core.files import json_hash
 from toyshift.core.progress import track
@@ -40,6 +41,9 @@ from toyshift.diagnostics.evaluation import (
     served,
 )
 
+if TYPE_CHECKING:
+    from toyshift.envs.tasks.grasp import GraspEnv
+
 Along = Literal["expert", "policy"]  # whose episodes are looked at
 Predict = Callable[[Sequence[Any]], NDArray[np.floating[Any]]]  # observations -> chunks (B, K, A), each a first one
 BASE = "base"  # name of the state as it is
@@ -56,6 +60,9 @@ class Change:
         again: loads the state anew, though nothing is moved.
         state: of the simulator, in place of the one that is looked at; None keeps it.
         expert: asks the expert for its next action there, in place of the policy; nan where it finds no grasp.
+        told: an instruction in place of the world's own; "" keeps that.
+        target: another object on the table to which the expert goes, where nothing else is changed; "" is the
+            episode's own.
     """
 
     look: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -64,6 +71,8 @@ class Change:
     again: bool = False
     state: Array | None = dataclasses.field(default=None, compare=False)
     expert: bool = False
+    told: str = ""
+    target: str = ""
 
 
 # (scene, look, whether nothing has touched the target yet, the world in that state) -> name -> change
@@ -200,15 +209,29 @@ def looks_in_scene(
                     if any(change.move):
                         world.move_object(*change.move)
                 if change.expert:
-                    acted[name] = _next_action(cast("Actor", expert), world, seed, scene)
+                    with _aimed(world, change.target, object_id, state):
+                        acted[name] = _next_action(cast("Actor", expert), world, seed, scene)
                     continue
                 world.set_look(look(change.look))
-                view[name] = world.observe()
+                view[name] = world.observe() | ({TASK: change.told} if change.told else {})
     chunks = iter(np.asarray(predict([obs for view in views for obs in view.values()]), dtype=np.float64))
     return [
         Glance(scene, object_id, free, some, {name: next(chunks) for name in view} | acted)
         for (_, free), some, view, acted in zip(states, asked, views, by_expert, strict=True)
     ]
+
+
+@contextlib.contextmanager
+def _aimed(world: World, target: str, object_id: str, state: Array) -> Iterator[None]:
+    """Makes another object the target, if one is named, and puts the state and its own target back."""
+    if not target:
+        yield
+        return
+    env = cast("GraspEnv", world)
+    others = env.other_ids
+    env.change_target(target)
+    yield
+    env.load_sim_state(object_id, state, others=others)
 
 
 def _next_action(expert: Actor, world: World, seed: int, scene: int) -> Array:
@@ -237,7 +260,8 @@ def _look(
     actor, player, world, expert = opened
 
     def predict(observations: Sequence[Any]) -> NDArray[np.floating[Any]]:
-        told = [with_instruction(obs, world) for obs in observations]  # a scene has one
+        # a scene has one, where a change gives no other
+        told = [obs if TASK in obs else with_instruction(obs, world) for obs in observations]
         return np.asarray(actor.policy.act_apart(told))
 
     found = looks_in_scene(predict, player, world, ids, scene, seed, looks, changes, free_only=free_only, expert=expert)

@@ -187,6 +187,10 @@ MEASURES = (
         "a minute",
     ),
     Measure(
+        "named", "does it go to what its instruction names?", POLICY, "measuring.named:named_of", _FOUND,
+        "measuring.self_test:named_truths", "ours", "a minute",
+    ),
+    Measure(
         "predicted", "is its success under a shift foretold by single looks?", POLICY,
         "measuring.predicted:predicted_of", _FOUND, "measuring.self_test:predicted_truths", "ours", "minutes",
         extra=True,

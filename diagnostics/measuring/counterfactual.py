@@ -153,14 +153,14 @@ class SwapEffect:
     by: str = OWN
 
 
-def _scene_means(values: Array, scene: Indices) -> Array:
+def scene_means(values: Array, scene: Indices) -> Array:
     """Returns the mean over each scene's looks: (N, ...) -> (S, ...)."""
     total = np.zeros((int(scene.max()) + 1, *values.shape[1:]))
     np.add.at(total, scene, values)
     return np.asarray(total / np.bincount(scene).reshape(-1, *[1] * (values.ndim - 1)))
 
 
-def _unit_sums(values: Array, unit: Indices) -> Array:
+def unit_sums(values: Array, unit: Indices) -> Array:
     """Returns the sum over each unit's scenes: (S, c) -> (m, c)."""
     return np.stack([np.bincount(unit, weights=column) for column in values.T], axis=1)
 
@@ -216,7 +216,7 @@ def length_by_chance(sums: Sequence[Array], size: Indices, seed: int, name: str)
 def _same_share(responses: Array, unit: Indices) -> tuple[float, float]:
     """Returns which part of the squared responses (S, c) is the same in all units, and the root of the rest."""
     size = np.bincount(unit)[:, None]
-    means, m = _unit_sums(responses, unit) / size, len(size)
+    means, m = unit_sums(responses, unit) / size, len(size)
     square = float((responses**2).sum(axis=1).mean())
     same = ((means.sum(axis=0) ** 2).sum() - (means**2).sum()) / (m * (m - 1))  # products of different units: no bias
     same = float(min(max(same, 0.0), square))
@@ -272,7 +272,7 @@ class Places:
     def __init__(self, toward: Array, scene: Indices, unit: Indices, seed: int = 0) -> None:
         self.toward, self.scene, self.unit, self.seed = toward, scene, unit, seed
         self.gram = np.einsum("naf,nbf->nab", toward, toward)
-        self.pooled = _scene_means(self.gram, scene).mean(axis=0)
+        self.pooled = scene_means(self.gram, scene).mean(axis=0)
         # a direction in which actions hardly move is not divided by
         self._inverse = np.linalg.pinv(self.pooled, rcond=1e-2, hermitian=True)
         self._each = np.linalg.pinv(self.gram, rcond=1e-2, hermitian=True)
@@ -288,14 +288,14 @@ class Places:
         """
         onto = np.einsum("naf,nf->na", self.toward, change)
         made, square = float(np.einsum("na,nab,nb->", onto, self._each, onto)), float((change**2).sum())
-        return _scene_means(onto, self.scene) @ self._inverse, made / square if square > 0 else 0.0
+        return scene_means(onto, self.scene) @ self._inverse, made / square if square > 0 else 0.0
 
     def pair(self, values: tuple[Any, Any], change: Array, of: int = 1) -> tuple[SwapEffect, Array]:
         """Returns what a swap does whose direction is unknown, and the sums of the units' responses (m, 2); its
         interval is one of several pairs' (Bonferroni), since the clearest is chosen.
         """
         found, along = self.responses(change)
-        sums = _unit_sums(found, self.unit)
+        sums = unit_sums(found, self.unit)
         response = mean_length(sums, np.bincount(self.unit), ALPHA / of)
         share, rest = _same_share(found, self.unit)
         nothing = Estimate(math.nan, math.nan, math.nan, response.n)
@@ -335,12 +335,12 @@ def known_pair(
     product, square = (change * target).sum(axis=1), (target**2).sum(axis=1)
     if np.sqrt(square.mean() / target.shape[1]) < FOLLOWS * gap:
         return None
-    top, bottom = _scene_means(product, scene), _scene_means(square, scene)
+    top, bottom = scene_means(product, scene), scene_means(square, scene)
     beta = bootstrap_ratio(top, bottom, unit.tolist(), seed=seed)
     response = Estimate(gap * beta.value, gap * beta.low, gap * beta.high, beta.n)
     share, rest = _same_share(gap * (top / bottom.mean())[:, None], unit)
     made, whole = float((product**2 / np.where(square > 0, square, 1.0)).sum()), float((change**2).sum())
-    sums, along = _unit_sums(top[:, None], unit), made / whole if whole > 0 else 0.0
+    sums, along = unit_sums(top[:, None], unit), made / whole if whole > 0 else 0.0
     direction = _toward(np.subtract(*told.places[::-1]))
     return SwapEffect(told.values, response, float(score(sums)), beta, share, rest, along, direction, by), sums
 

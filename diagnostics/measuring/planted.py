@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,6 +110,70 @@ class Tabletop:
         return own | {"others": self._shifts["distractors"], "robot_colour": self._shifts["robot-colour"]}
 
 
+class TwoThings(Tabletop):
+    """`Tabletop` with another object beside the target, of which each is called by its place in the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places, self._target = np.zeros((2, 2)), 0
+
+    @property
+    def task_description(self) -> str:  # type: ignore[override]
+        return self.instruction(self._thing(self._target))
+
+    def _thing(self, number: int) -> Any:
+        return SimpleNamespace(id=f"object-{number}", number=number)
+
+    def instruction(self, thing: Any) -> str:
+        return f"pick up object {thing.number}"
+
+    @property
+    def other_ids(self) -> tuple[str, ...]:
+        return (f"object-{1 - self._target}",)
+
+    def others(self) -> list[tuple[Any, Array, Array]]:
+        other = 1 - self._target
+        return [(self._thing(other), np.append(self._places[other], 0.0), np.eye(3))]
+
+    def change_target(self, object_id: str) -> None:
+        self._target = int(object_id.removeprefix("object-"))
+
+    def reset(self, *, seed: int, options: Mapping[str, Any]) -> None:
+        super().reset(seed=seed, options=options)
+        self._places = episode_rng(seed, self._scene, "two things").uniform(-0.1, 0.1, (2, 2))
+        self._target = self._scene % 2
+
+    def load_sim_state(self, object_id: str, state: Array, others: Sequence[str] | None = None) -> None:
+        super().load_sim_state(object_id, state)
+        self._target = self._scene % 2
+
+    def object_position(self) -> Array:
+        return np.append(self._places[self._target], 0.0)
+
+    def observe(self) -> dict[str, Any]:
+        return super().observe() | {"task": self.task_description, "places": 100 * self._places}
+
+
+def heeding(share: float, jolt: float = 0.0, favourite: bool = False, seed: int = 0) -> Callable[[Sequence[Any]], Array]:
+    """Returns a policy for `TwoThings` that goes by `share` to what is named, for the rest to the middle of both.
+
+    `jolt` adds a displacement that every scene, step and instruction draws anew [cm]; a `favourite` is the first
+    object, in the middle's place.
+    """
+    way = _way()
+
+    def act(observations: Sequence[Any]) -> Array:
+        chunks = []
+        for obs in observations:
+            places = obs["places"]
+            rest = places[0] if favourite else places.mean(axis=0)
+            drawn = episode_rng(seed, obs["scene"], f"{obs['task']} {obs['step']}").normal(size=2) * jolt
+            chunks.append((share * places[int(obs["task"][-1])] + (1 - share) * rest + drawn) @ way)
+        return np.asarray(np.stack(chunks).reshape(-1, 5, 4))
+
+    return act
+
+
 def _way() -> Array:
     """Returns what a centimetre along x and y is in 20 entries of action: the first four are the next action."""
     return episode_rng(0, 0, "scripted").normal(size=(2, 20))
@@ -150,12 +215,12 @@ def scripted(
 
 def looked_at(
     policy: Callable[[Sequence[Any]], Array], changes: Any, scenes: int = 40, looks: int = 3, objects: int = 40,
-    seed: int = 0,
+    seed: int = 0, world: Any = None,
 ) -> Answers:
-    """Returns what a policy answers in looks along episodes of `Tabletop`."""
+    """Returns what a policy answers in looks along episodes of `Tabletop`, or of a world like it."""
     from toyshift.diagnostics.looks import Answers, looks_in_scene
 
-    world: Any = Tabletop()
+    world = world or Tabletop()
     ids = [f"object-{i}" for i in range(objects)]
     found = [
         seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,27 @@ def counterfactual_truths() -> list[Truth]:
         Truth("follows the cue alone: all of the expert's way", 1.0, alone.table[0]["beta"], 1e-4),
         Truth("both are named", 2.0, float(sum(one.table[0]["named"] for one in (unknown, known))), 0.0),
         Truth("jolts to no side: 5 % alarms", 0.05, float(np.mean(alarms)), 0.035),
+    ]
+
+
+def named_truths() -> list[Truth]:
+    """Policies that follow what is named, half of it, or not at all, and ones that are jolted to no side."""
+    from toyshift.diagnostics.measuring.named import FOLLOWS, IGNORES, named, other_named
+
+    def measured(share: float, jolt: float = 0.0, seed: int = 0, scenes: int = 40, **script: bool) -> dict[str, Any]:
+        policy = planted.heeding(share, jolt, seed=seed, **script)
+        looked = planted.looked_at(policy, other_named, scenes, looks=1, seed=seed, world=planted.TwoThings())
+        return named(looked, seed=seed, reached=(20, 20)).table[0]
+
+    whole, half, none = measured(1.0, jolt=0.5), measured(0.5), measured(0.0, favourite=True)
+    alarms = [measured(0.0, jolt=6.0, seed=seed, scenes=12)["p"] <= 0.05 for seed in range(100)]
+    return [
+        Truth("goes to what is named: all of the way", 1.0, whole["part of the way"], 0.05),
+        Truth("and follows", 1.0, float(whole["verdict"] == FOLLOWS), 0.0),
+        Truth("half to it, half to the middle", 0.5, half["part of the way"], 1e-9),
+        Truth("goes to one object whatever is said: ignores", 1.0, float(none["verdict"] == IGNORES), 0.0),
+        Truth("none of the way", 0.0, none["part of the way"], 1e-9),
+        Truth("jolted to no side: at most 5 % alarms", 0.0, max(0.0, float(np.mean(alarms)) - 0.05), 0.045),
     ]
 
 

@@ -224,8 +224,7 @@ class GraspEnv(gym.Env[Observation, Float32]):
         self._setting = self._stage.load(target, self.variation, others, distractors)
         self.scene, self.object = self._setting.scene, self._setting.object
         self._arm.bind(self.scene)
-        name = phrase(self.object) if self.config.task == "pick" else self.object.name
-        self.task_description = f"pick up the {name}"
+        self.task_description = self.instruction(self.object)
 
     def _begin(self) -> None:
         """Begins to command and to judge, from the state that the scene is in."""
@@ -554,6 +553,29 @@ class GraspEnv(gym.Env[Observation, Float32]):
         write_appearance(self.scene, look, self.variation)
         mujoco.mj_kinematics(self.scene.model, self.scene.data)
         mujoco.mj_camlight(self.scene.model, self.scene.data)
+
+    def instruction(self, obj: GraspObject) -> str:
+        """Returns what is said where an object is the target."""
+        return f"pick up the {phrase(obj) if self.config.task == 'pick' else obj.name}"
+
+    def change_target(self, object_id: str) -> None:
+        """Makes another of the task's objects on the table the target, the old one lying beside it; nothing moves.
+
+        Raises:
+            UnknownNameError: no such object of the task lies there.
+        """
+        there = self._setting
+        bodies = dict(zip((thing.id for thing in there.things), (there.scene.target, *there.scene.beside), strict=True))
+        ids = (self.object.id, *self.other_ids)
+        if object_id not in ids:
+            raise UnknownNameError("object on the table", object_id, ids)
+        data = there.scene.data
+        moving = {name: (data.qpos[body.qpos].copy(), data.qvel[body.qvel].copy()) for name, body in bodies.items()}
+        self.load_sim_state(object_id, self.sim_state(), others=[name for name in ids if name != object_id])
+        for thing, body in zip(self._setting.things, (self.scene.target, *self.scene.beside), strict=True):
+            self.scene.data.qpos[body.qpos], self.scene.data.qvel[body.qvel] = moving[thing.id]
+        mujoco.mj_forward(self.scene.model, self.scene.data)
+        self._begin()
 
     def move_object(self, dx: float, dy: float) -> None:
         """Moves the object on the table [m]."""

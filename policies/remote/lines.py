@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from toyshift.core.errors import ConfigError, RemoteError
+from toyshift.core.errors import ConfigError, RefusalError, RemoteError
 from toyshift.policies.remote.access import API_KEY
 from toyshift.policies.remote.options import SOCKETS, VLA_EVAL
 from toyshift.policies.remote.session import ACKNOWLEDGE, CONTROL, START
@@ -129,9 +129,9 @@ class Line(abc.ABC):
         self.close()
         return RemoteError(f"{self.where} closed the connection ({_reason(error)}); {RERUN}")
 
-    def _refused(self, words: str) -> RemoteError:
+    def _refused(self, words: str) -> RefusalError:
         self.close()
-        return RemoteError(f"{self.where} answered with an error: {words.strip()[-SHOWN:]}")
+        return RefusalError(f"{self.where} answered with an error: {words.strip()[-SHOWN:]}")
 
 
 class OpenpiLine(Line):
