@@ -32,6 +32,9 @@ class AugmentationRow:
         tried: "module:function" of this room: () -> planted truths and what is measured of them; "" where `suite` says
             why `toyshift diagnose --self-test` cannot try it.
         suite: what its planted truth needs, that only the tests have; "" where `tried` tries it.
+        truth: what the tests plant and find, where only they can; elsewhere the docstring of `tried` says it.
+        paper: whose idea it is.
+        cost: what a copy takes.
     """
 
     name: str
@@ -42,6 +45,15 @@ class AugmentationRow:
     outside: str = ""
     tried: str = ""
     suite: str = ""
+    truth: str = ""
+    paper: str = ""
+    cost: str = ""
+
+    @property
+    def planted(self) -> str:
+        """What its planted truths are, in words."""
+        told = str(imported("toyshift.augment", self.tried).__doc__) if self.tried else self.truth
+        return " ".join(told.partition("\n\n")[0].split())
 
     @property
     def kind(self) -> type[Augmentation]:
@@ -60,30 +72,37 @@ class AugmentationRow:
 
 
 _SIMULATOR = "the simulator, and demonstrations of it"
+_SHORTCUTS = "Shortcut Learning in Generalist Robot Policies"
+_RENDERED, _COPIED = "every frame is rendered again", "pixels are computed, nothing is rendered"
 _ROWS = (
     AugmentationRow("viewpoint", "viewpoint:NewViewpoint", "copies seen from new front cameras",
-                    suite=_SIMULATOR),
+                    suite=_SIMULATOR, truth="A turn of zero gives every pixel again; otherwise the front camera alone "
+                    "moves, by the angle drawn.", paper=_SHORTCUTS, cost=_RENDERED),
     AugmentationRow("appearance", "appearance:NewAppearance", "copies under other tables, backgrounds, lights, paint",
-                    suite=_SIMULATOR),
+                    suite=_SIMULATOR, truth="The look that was recorded gives every pixel again, and frames that stay "
+                    "are what rendering gives.", paper=_SHORTCUTS, cost=_RENDERED),
     AugmentationRow("toward-other", "toward:TowardOther", "copies with looks of another sub-dataset's side", SEVERAL,
-                    tried="truths:toward_other_truths"),
+                    tried="truths:toward_other_truths", paper=_SHORTCUTS, cost=_RENDERED),
     AugmentationRow("bridge", "bridge:Bridge", "one more sub-dataset: all tasks under all looks", SEVERAL,
-                    tried="truths:bridge_truths"),
+                    tried="truths:bridge_truths", paper=_SHORTCUTS, cost=_RENDERED),
     AugmentationRow("object-swap", "object_swap:ObjectSwap", "copies with objects of the others, graspable alike, "
-                    "acted out and kept if they succeed", SEVERAL, suite=_SIMULATOR),
+                    "acted out and kept if they succeed", SEVERAL, suite=_SIMULATOR, truth="Where an object's own "
+                    "grasp is the hand's, the same actions lift it.", paper=_SHORTCUTS,
+                    cost="every episode is simulated and rendered, up to `tries` times"),
     AugmentationRow("reskin", "reskin:Reskin", "copies with toys' colours permuted, and the instruction's words alike",
-                    tried="truths:reskin_truths"),
+                    tried="truths:reskin_truths", paper="Data Factors (AugZero)", cost=_RENDERED),
     AugmentationRow("instructions", "instructions:OtherWords", "copies that are told otherwise (by name, attributes, "
                     "place, synonyms, or your sentences), and questions beside (qa.jsonl)",
-                    outside="the study's policies are told nothing", tried="truths:instructions_truths"),
+                    outside="the study's policies are told nothing", tried="truths:instructions_truths",
+                    paper="Promptagator; RS-GPT4V", cost="sentences are compared (MiniLM), images are copied"),
     AugmentationRow("crop", "crop:Crop", "copies of which a part of each image is shown", NOTHING,
-                    tried="truths:crop_truths"),
+                    tried="truths:crop_truths", paper="common practice", cost=_COPIED),
     AugmentationRow("jitter", "jitter:ColourJitter", "copies with other brightness, contrast, colours", NOTHING,
-                    tried="truths:jitter_truths"),
+                    tried="truths:jitter_truths", paper="common practice", cost=_COPIED),
     AugmentationRow("duplicate", "duplicate:Duplicate", "plain copies", NOTHING, control=True,
-                    tried="truths:duplicate_truths"),
+                    tried="truths:duplicate_truths", paper="ours: a control", cost="files are copied"),
     AugmentationRow("toward-own", "toward:TowardOwn", "copies with new looks of the sub-dataset's own side", SEVERAL,
-                    control=True, tried="truths:toward_own_truths"),
+                    control=True, tried="truths:toward_own_truths", paper="ours: a control", cost=_RENDERED),
 )  # fmt: skip
 AUGMENTATIONS = {row.name: row for row in _ROWS}
 WITHOUT_STATES = tuple(row.name for row in _ROWS if row.needs == NOTHING)

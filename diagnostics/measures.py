@@ -113,7 +113,8 @@ class Measure:
         needs: POLICY, DATASETS, ROWS or ARRAYS, what it is about.
         answered: "module:function" of this room: `Asked` -> result with `to_json`, or None where it is not wanted.
         shown: "module:function" of this room: result -> text for terminals.
-        tried: "module:function" of this room: () -> planted truths and what is measured of them.
+        tried: "module:function" of this room: () -> planted truths and what is measured of them; the first paragraph of
+            its docstring says what is planted.
         paper: whose idea it is.
         cost: what it takes on two cores, as a rule of thumb.
         inside: why it cannot be asked of a policy behind a server, which only tells its actions; "" where it can.
@@ -140,6 +141,11 @@ class Measure:
     def show(self, result: Any) -> str:
         """Returns a result as text for terminals."""
         return str(_function(self.shown)(result))
+
+    @property
+    def planted(self) -> str:
+        """What its planted truths are, in words."""
+        return " ".join(str(_function(self.tried).__doc__).partition("\n\n")[0].split())
 
     def truths(self) -> list[Truth]:
         """Returns what is measured of data whose answer is known."""

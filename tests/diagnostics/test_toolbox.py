@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from toyshift.augment.registry import AUGMENTATIONS
 from toyshift.core.errors import FileError
 from toyshift.diagnostics.measures import MEASURES
-from toyshift.diagnostics.toolbox import NOT_YET, TABLES, made, repairs_table
+from toyshift.diagnostics.toolbox import FINDINGS, NOT_YET, TABLES, made, measures_table, repairs_table
 from toyshift.policies.repairs import TRAINING_REPAIRS
 
 PAGE = Path(__file__).parents[2] / "docs" / "toolbox.md"
@@ -25,7 +26,7 @@ def test_the_page_is_made_of_the_tables() -> None:
     for name in AUGMENTATIONS:
         assert f"`toyshift augment {name} SRC DST`" in page
     for measure in MEASURES:
-        assert f"--measure {measure.name}`" in page
+        assert re.search(rf"--measure {measure.name}( --[a-z-]+ [A-Z]+)?`", page)
 
 
 def test_every_row_has_all_columns() -> None:
@@ -33,6 +34,28 @@ def test_every_row_has_all_columns() -> None:
         lines = table().splitlines()
         assert len({line.count("|") for line in lines}) == 1
     assert repairs_table().count(NOT_YET) == len(TRAINING_REPAIRS)  # no claim that no study has shown
+    assert measures_table().splitlines()[0].endswith("| command | cost | planted truth | finding here |")
+    for table in TABLES.values():
+        cells = [line.strip("|").split(" | ") for line in table().splitlines()[2:]]
+        assert all(cell.strip() for line in cells for cell in line)  # "-" where there is nothing
+
+
+def test_findings_rest_on_rows() -> None:
+    """What is said has a row, and each number of a finding stands before the mark by which it is computed again."""
+    assert {*FINDINGS} <= {*AUGMENTATIONS} | {row.name for row in TRAINING_REPAIRS} | {m.name for m in MEASURES}
+    for name, finding in FINDINGS.items():
+        assert "<!-- claim: " in finding, name
+        after = re.sub(r".*?<!-- claim: [^>]* -->", "", finding, flags=re.DOTALL)
+        assert not re.search(r"\d", after.replace("exam.md", "")), name
+    assert "| not run at size |" in measures_table()
+
+
+def test_what_is_planted_is_told_by_the_function_that_plants_it() -> None:
+    for row in (*MEASURES, *AUGMENTATIONS.values()):
+        assert row.planted.endswith("."), row.name
+        assert "\n" not in row.planted
+        assert "|" not in row.planted
+    assert next(m for m in MEASURES if m.name == "case").planted.startswith("A policy that copies the nearest example")
 
 
 def test_a_page_without_marks_is_refused() -> None:
