@@ -22,6 +22,12 @@ MEANING = {
 }  # fmt: skip
 
 
+COPIES = (  # what intervals do not know
+    "Copies count as episodes of their own: the intervals after are narrower than of as many new demonstrations, and "
+    "plain copies make diversity a little smaller, for each picture then has its twin."
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class SubDatasetsSeen:
     """What is measured of sub-datasets.
@@ -94,10 +100,10 @@ def _number(found: Estimate | None) -> dict[str, float] | None:
 
 
 def before_after_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Returns the rows as text for terminals."""
+    """Returns the rows as text for terminals, and what must be known to read them."""
 
     def cell(value: dict[str, float] | None) -> str:
         return f"{value['value']:.3f} {interval(value['low'], value['high'], 3)}" if value else "-"
 
     lines = [[row["measure"], cell(row["before"]), cell(row["after"]), row["meaning"]] for row in rows]
-    return render_table(["measure", "before [95 %]", "after [95 %]", "meaning"], lines)
+    return render_table(["measure", "before [95 %]", "after [95 %]", "meaning"], lines) + f"\n{COPIES}"

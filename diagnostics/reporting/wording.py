@@ -10,8 +10,7 @@ from toyshift.diagnostics.reporting.charts import curve_panel
 from toyshift.diagnostics.reporting.data import Repair, ReportData, SensitivityPanel, Video
 from toyshift.diagnostics.reporting.names import FACTOR_TITLES, Names, factor_title
 from toyshift.diagnostics.sensitivity import FactorEffect, SensitivityResult, verdict
-from toyshift.diagnostics.statistics import Estimate, holm
-from toyshift.diagnostics.summaries import PairedDifference
+from toyshift.diagnostics.statistics import Estimate, PairedDifference, holm
 
 ALPHA = 0.05
 # true of one rows file, not of the report

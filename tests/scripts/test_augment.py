@@ -42,6 +42,7 @@ def test_it_says_what_it_measures_before_and_after(
     assert rows["diversity"]["after"]["value"] > rows["diversity"]["before"]["value"]
     assert rows["disparity"]["before"] is None  # of one dataset
     assert "before [95 %]" in said.err
+    assert "Copies count as episodes of their own" in said.err
     old, new = open_dataset(demos), open_dataset(tmp_path / "out")
     assert [new.episode_digest(i) for i in range(3)] == [old.episode_digest(i) for i in range(3)]
     assert cli.main([*words, "--no-measures"]) == 0  # it is finished, and says so

@@ -127,7 +127,7 @@ def test_what_a_shell_names_besides_runs_is_left_out(tmp_path: Path, capsys: pyt
 def test_one_run_among_empty_folders_is_no_comparison(tmp_path: Path) -> None:
     written(tmp_path / "a", rows_of("mine", WON["a"]))
     (tmp_path / "b").mkdir()
-    told = r"b: no rows of episodes there; to compare runs, two .*; `toyshift report \S+` shows the one"
+    told = r"b: no rows of episodes there; to compare runs, two .*; `toyshift report \S+/a` shows the one"
     with pytest.raises(FileError, match=told):
         gather_runs([tmp_path / "a", tmp_path / "b"])
     (tmp_path / "b" / "rows.parquet").write_bytes(b"PAR1")
