@@ -341,7 +341,7 @@ def _swapped(told: Told) -> Iterator[tuple[str, str]]:
     if known and line["response_cm"] < 0:
         yield "-", f"it goes away from the place that the data tie {what} to: no shortcut on it"
     if known and line["response_cm"] > 0 and line["beta high"] < 1:
-        yield "-", f"{100 * (1 - line['beta']):.0f} % of the way there is not taken"
+        yield "-", f"{100 * (1 - line['beta']):.0f} % of the way there is not taken at a look"
     if not known and line["why unknown"].startswith((SAME, TIED_TO_NONE)):
         yield "-", f"training cannot have taught {what} as a place: {line['why unknown']}"
     side, share = "+" if line["consistent share"] >= 0.5 else "-", percent(line["consistent share"])
@@ -458,11 +458,26 @@ def _advice(asked: Asked, word: str, first: Told | None, pooling: str) -> Iterat
     if word == SIDE and not asked.trained_on:
         yield f"ask its data, which alone know whether training taught it\n{_again(asked, '--trained-on DATA')}"
     what = called(first.factor)
+    yield from _episodes(asked, first.factor)
     yield from _repairs(asked, first.factor, what)
     if pooling and POOLED not in pooling and first.factor != "object_colour":
         command = "toyshift train --data DATA --pooling detpool --out runs/detpool"
         yield f"train with detection pooling, which reads the image at the target alone (it needs its mask)\n{command}"
     yield f"then diagnose what was trained on it: only a policy shows whether {what} has lost its hold"
+
+
+def _episodes(asked: Asked, factor: str) -> Iterator[str]:
+    """Yields how it is counted where whole episodes go: a small part of the way at every look may end at the cue."""
+    from toyshift.data.collecting.fragment_folder import is_fragmented, read_plan
+
+    folder = next((path for path in asked.trained_on if is_fragmented(path)), None)
+    if folder is None:
+        return
+    design = read_plan(folder)[0]
+    if design.factor == factor and design.correlation > 0:
+        told = "count how many whole episodes go to the cue's place first: a look is one step"
+        places = f"{shlex.quote(asked.policy)} --swapped {shlex.quote(str(folder))}"
+        yield f"{told}\ntoyshift evaluate --policy {places} --reach 0.06 --trials 50"
 
 
 def _repairs(asked: Asked, factor: str, what: str) -> Iterator[str]:

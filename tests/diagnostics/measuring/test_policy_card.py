@@ -262,7 +262,11 @@ def test_a_folder_of_sub_datasets_is_dressed_anew_with_its_own_dials(tmp_path: P
     advice = list(policy_card._advice(asked(trained_on=(tmp_path / "data",)), SHORTCUT, policy_card.Told("table"), ""))
     data = tmp_path / "data"
     dials = "--factor table --diversity 0.25 --disparity 1.5 --correlation 0"
-    assert advice[0].splitlines()[1] == f"toyshift augment cue {data} {data}-clean {dials}"
+    places = f"toyshift evaluate --policy {asked().policy} --swapped {data} --reach 0.06 --trials 50"
+    assert advice[0].splitlines()[1] == places
+    assert advice[1].splitlines()[1] == f"toyshift augment cue {data} {data}-clean {dials}"
+    light = list(policy_card._advice(asked(trained_on=(tmp_path / "data",)), SHORTCUT, policy_card.Told("light"), ""))
+    assert not any("--swapped" in line for line in light)  # the folder's plan swaps the table alone
 
 
 def test_a_little_of_a_cue_is_leant_on() -> None:
