@@ -47,7 +47,7 @@ MARKED = "its masks go on marking the object that was named first"
 SCENE = EnvSpec({"task": PICK, "clutter": 1})
 TOLD, EXPERT, EXPERT_THERE = "told", "expert", "expert there"
 FOLLOWS, IN_PART, IGNORES, AWAY, UNDECIDED = (
-    "follows", "follows in part", "ignores", "goes the other way", "undecided",
+    "follows", "follows in part", "ignores", "goes away", "undecided",
 )  # fmt: skip
 
 
