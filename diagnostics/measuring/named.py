@@ -128,7 +128,7 @@ SAID = {
 def _word(value: float, low: float, high: float, p: float, reached: tuple[int, int] | None) -> str:
     if reached is None:
         return ""
-    if -LITTLE < low and high < LITTLE:
+    if low > -LITTLE and high < LITTLE:
         return IGNORES
     if p > ALPHA or low <= 0 <= high:
         return UNDECIDED

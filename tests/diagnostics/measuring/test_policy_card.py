@@ -327,7 +327,8 @@ def test_the_command_ends_in_a_card_for_each_policy(
 def test_whether_it_goes_to_what_is_named_stands_beside_the_verdict() -> None:
     from toyshift.diagnostics.measuring.named import named, other_named
 
-    looked = planted.looked_at(planted.heeding(0.0, favourite=True), other_named, 20, looks=1, world=planted.TwoThings())
+    policy, world = planted.heeding(0.0, favourite=True), planted.TwoThings()
+    looked = planted.looked_at(policy, other_named, 20, looks=1, world=world)
     ignores = Findings((named(looked, reached=(18, 20)),))
     for able in (ABLE, (2, 20)):  # of a policy of which nothing else is said, too
         card = card_of({"counterfactual": swapped(LOOSE, able), "named": ignores})
