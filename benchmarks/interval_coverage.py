@@ -253,6 +253,109 @@ def bootstraps() -> Iterator[Cell]:
         yield Cell(f"{'ratio' if ratio else 'mean'}, {name}", 1.0 if ratio else mean, n, 1, 0.0, draw, n)
 
 
+def signed_ratios() -> Iterator[Cell]:
+    """`bootstrap_ratio` of beta = <da, d> / |d|^2, whose numerator has either sign (counterfactual, named, case,
+    patching): scenes of objects, of which some have more; |d|^2 from a gamma distribution of shape 2, and an object has
+    a beta of its own, normal around the mean by 0.5, beside a scene's noise of 1.
+    """
+    for m, each, beta_ in itertools.product((10, 20, 40), (1, (1, 10)), (0.0, 1.0)):
+        owner = np.repeat(np.arange(m), sizes(m, each).astype(int))
+
+        def draw(
+            rng: np.random.Generator, runs: int, m: int = m, owner: Any = owner, beta_: float = beta_
+        ) -> tuple[Bounds, None]:
+            def one(i: int) -> statistics.Estimate:
+                square = rng.gamma(2.0, 0.5, len(owner))
+                own = beta_ + 0.5 * rng.normal(size=m)[owner]
+                product = own * square + np.sqrt(square) * rng.normal(size=len(owner))
+                return statistics.bootstrap_ratio(product, square, owner.tolist(), seed=i, resamples=1000)
+
+            return _bounds(one(i) for i in range(max(1, runs // 4))), None
+
+        yield Cell(f"beta {beta_:g}", beta_, m, each, 0.0, draw, m)
+
+
+def bootstraps_of_objects() -> Iterator[Cell]:
+    """`bootstrap_mean` of zeros and ones by objects of 1 or 10 episodes (ignorance, probes), and, of 20 objects and
+    more, at 99.2 % (interactions of shifts).
+    """
+    grid = itertools.product((10, 20, 40), (0.1, 0.5), (0.0, 0.3), (0.95, 1 - 0.05 / 6))
+    for m, rate, icc, level in grid:
+        if level > 0.95 and m == 10:
+            continue
+        size = sizes(m, (1, 10)).astype(int)
+
+        def draw(
+            rng: np.random.Generator, runs: int, size: Any = size, rate: float = rate, icc: float = icc,
+            level: float = level,
+        ) -> tuple[Bounds, None]:
+            owner = np.repeat(np.arange(len(size)), size)
+
+            def one(i: int) -> statistics.Estimate:
+                hit = rng.random(len(owner)) < beta(rng, rate, icc, (len(size),))[owner]
+                return statistics.bootstrap_mean(hit.astype(float), owner.tolist(), level, i, 1000)
+
+            return _bounds(one(i) for i in range(max(1, runs // 4))), None
+
+        what = f"{rate:g}{'' if level == 0.95 else f', at {100 * level:.1f} %'}"
+        yield Cell(what, rate, m, (1, 10), icc, draw, size.sum() * min(rate, 1 - rate))
+
+
+def diversities() -> Iterator[Cell]:
+    """Percentiles of `measure_vectors`: two sub-datasets of normal vectors whose means lie `apart`, in units of a
+    coordinate's spread; 8 coordinates, brought to unit length. The truth is that of 2,000 vectors of each.
+    """
+    from toyshift.diagnostics.diversity import measure_vectors
+    from toyshift.diagnostics.reference_scale import UnitScale
+
+    def vectors(rng: np.random.Generator, n: int, apart: float) -> dict[str, Any]:
+        return {name: rng.normal(size=(n, 8)) + 2.0 + apart * side * np.eye(8)[0] for side, name in enumerate("ab")}
+
+    for apart, of in itertools.product((0.0, 3.0), ("diversity", "disparity", "fragmentation")):
+        many = np.concatenate([*vectors(np.random.default_rng(0), 2000, apart).values()])
+        kernel = UnitScale().potential(UnitScale().squared(many))
+        within = np.mean([(part.sum() - np.trace(part)) / (2000 * 1999) for part in (kernel[:2000, :2000],
+                                                                                   kernel[2000:, 2000:])])  # fmt: skip
+        across = kernel[:2000, 2000:].mean()
+        truths = {"diversity": 1 / within, "disparity": 1 / across, "fragmentation": within / across}
+        for n in (10, 40):
+
+            def draw(
+                rng: np.random.Generator, runs: int, n: int = n, apart: float = apart, of: str = of
+            ) -> tuple[Bounds, None]:
+                found = (measure_vectors(vectors(rng, n, apart), UnitScale(), seed=i, resamples=1000)
+                         for i in range(max(1, runs // 4)))  # fmt: skip
+                return _bounds(getattr(one, of) for one in found), None
+
+            yield Cell(f"{of}, apart {apart:g}", float(truths[of]), n, 1, 0.0, draw, n)
+
+
+def gaps() -> Iterator[Cell]:
+    """The gap of two parts in dissociation: rises of loss by objects, from a gamma distribution of shape 4; of `parts`
+    the one serves seen objects twice as much, the other new ones ("apart"), or all are alike; the two that lie furthest
+    apart are taken, and the truth is that of all parts.
+    """
+    from toyshift.diagnostics.measuring.dissociation import dissociation
+
+    for m, parts, apart in itertools.product((10, 20, 40), (2, 6), (False, True)):
+
+        def draw(
+            rng: np.random.Generator, runs: int, m: int = m, parts: int = parts, apart: bool = apart
+        ) -> tuple[Bounds, None]:
+            ids = [str(i) for i in range(m)]
+
+            def one(i: int) -> statistics.Estimate:
+                seen, new = rng.gamma(4.0, 0.25, (2, parts, m))
+                if apart:
+                    seen[0], new[1] = 2 * seen[0], 2 * new[1]
+                names = [f"part {k}" for k in range(parts)]
+                return dissociation(seen, new, names, (ids, ids), seed=i).value
+
+            return _bounds(one(i) for i in range(max(1, runs // 4))), None
+
+        yield Cell(f"{parts} parts{', apart' if apart else ''}", 2 / 3 if apart else 0.0, m, 1, 0.0, draw, m)
+
+
 def rank_correlations() -> Iterator[Cell]:
     """`rank_correlation`: Spearman's, of independent normal pairs."""
     from toyshift.diagnostics.measuring.predicted import rank_correlation
@@ -488,7 +591,8 @@ INTERVALS: dict[str, Callable[[], Iterator[Cell]]] = {
     "unpaired-episodes": sides, "unpaired-objects": sides_of_objects, "rate-ratio": ratios, "bootstrap": bootstraps,
     "rank-correlation": rank_correlations, "mean-length": lengths, "jackknife": jackknives, "auc": areas,
     "agreement": agreements, "beside": sides_of_probes, "skill": skills,
-    "nmi": dependences, "mmrv": violations,
+    "nmi": dependences, "mmrv": violations, "signed-ratio": signed_ratios, "bootstrap-objects": bootstraps_of_objects,
+    "diversity": diversities, "dissociation": gaps,
 }  # fmt: skip
 
 

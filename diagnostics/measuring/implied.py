@@ -85,7 +85,7 @@ def read_episodes(folders: Sequence[Path]) -> tuple[dict[str, list[Any]], Array]
     Factors that an episode does not tell are left out.
 
     Raises:
-        ConfigError: an episode does not tell where its target lay.
+        ConfigError: an episode does not tell where its target lay, or there is none.
         FileError: no dataset there.
     """
     from toyshift.data import open_dataset
@@ -99,6 +99,8 @@ def read_episodes(folders: Sequence[Path]) -> tuple[dict[str, list[Any]], Array]
         if silent:
             told = f"episode {silent[0]} does not tell where its target lay"
             raise ConfigError(f"{folder}: {told}, so neither what a factor implies, nor the nearest example")
+    if not metas:
+        raise ConfigError(f"{' '.join(map(str, folders))}: no episodes, so nothing is told of what training showed")
     looks = [meta.get("factors", {}).get("look", {}) for meta in metas]
     values = {name: [look.get(name) for look in looks] for name in FACTORS}
     places = np.array([[meta["object_pose"][axis][3] for axis in (0, 1)] for meta in metas], np.float64)
@@ -138,7 +140,7 @@ def implied_of(
     found: dict[str, Implied] = {}
     nothing: dict[str, str] = {}
     if len(places) < 2 * LEAST or np.ptp(places, axis=0).max() < APART:
-        few = f"{len(places)} episodes" if len(places) < 2 * LEAST else "the target always lay at one place"
+        few = f"too few episodes ({len(places)})" if len(places) < 2 * LEAST else "the target always lay at one place"
         return {}, dict.fromkeys(factors, f"the data cannot tell what it implies: {few}")
     for name, values in factors.items():
         which, shown = _groups(values)

@@ -47,7 +47,7 @@ MARKED = "its masks go on marking the object that was named first"
 SCENE = EnvSpec({"task": PICK, "clutter": 1})
 TOLD, EXPERT, EXPERT_THERE = "told", "expert", "expert there"
 FOLLOWS, IN_PART, IGNORES, AWAY, UNDECIDED = (
-    "follows", "follows in part", "ignores", "goes the other way", "undecided",
+    "follows", "follows in part", "ignores", "goes away", "undecided",
 )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ SAID = {
 def _word(value: float, low: float, high: float, p: float, reached: tuple[int, int] | None) -> str:
     if reached is None:
         return ""
-    if -LITTLE < low and high < LITTLE:
+    if low > -LITTLE and high < LITTLE:
         return IGNORES
     if p > ALPHA or low <= 0 <= high:
         return UNDECIDED

@@ -154,7 +154,9 @@ class TwoThings(Tabletop):
         return super().observe() | {"task": self.task_description, "places": 100 * self._places}
 
 
-def heeding(share: float, jolt: float = 0.0, favourite: bool = False, seed: int = 0) -> Callable[[Sequence[Any]], Array]:
+def heeding(
+    share: float, jolt: float = 0.0, favourite: bool = False, seed: int = 0
+) -> Callable[[Sequence[Any]], Array]:
     """Returns a policy for `TwoThings` that goes by `share` to what is named, for the rest to the middle of both.
 
     `jolt` adds a displacement that every scene, step and instruction draws anew [cm]; a `favourite` is the first

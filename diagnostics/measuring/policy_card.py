@@ -160,16 +160,17 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
 
     Args:
         asked: which policy, and on what.
-        answers: "counterfactual", "sensitivity", "success", "rule", "patching", "probes", "steer", those that were
-            taken.
+        answers: "counterfactual", "sensitivity", "success", "named", "rule", "patching", "probes", "steer", those that
+            were taken.
     """
     told = read_answers(answers)
     if not told:
         return None
     swapped: Findings | None = answers.get("counterfactual")
     able = (swapped and swapped.training) or _ordinary(answers)  # the first under the looks of its data, if named
+    said = tuple(_instructed(answers.get("named")))
     if able is None or _fails(able):
-        return _silent(asked, able)
+        return dataclasses.replace(_silent(asked, able), beside=said)
     ranked = sorted(told, key=_rank)
     word = ranked[0].word
     if word == NOTHING and all(math.isnan(one.swap.value.value) for one in told if one.swap) and not any(
@@ -180,7 +181,7 @@ def policy_card(asked: Asked, answers: Mapping[str, Any]) -> Card | None:
     named = [one for one in ranked if one.word == word] if first else []
     agree, disagree, unknown = (_nothing(told) if word == NOTHING else ([], [], []))
     outside: Findings | None = answers.get("rule")
-    beside = [f"rule, {name}: {_why(one)}" for name, one in _by_factor(outside).items()]
+    beside = [*said, *(f"rule, {name}: {_why(one)}" for name, one in _by_factor(outside).items())]
     for one in named[:MOST]:
         for side, line in _evidence(one):
             {"+": agree, "-": disagree, "=": beside, "?": unknown}[side].append(line)
@@ -388,6 +389,12 @@ def _inside(told: Told) -> Iterator[tuple[str, str]]:
 
 def _why(found: Finding) -> str:
     return found.verdict.removeprefix("undefined: ")
+
+
+def _instructed(result: Findings | None) -> Iterator[str]:
+    """Yields what is known of whether it heeds its instruction; it is of the policy, not of a factor."""
+    for one in result.found if result else ():
+        yield f"instruction: {one.card or _why(one)}"
 
 
 # ---------------------------------------------------------------- limits and advice

@@ -294,10 +294,36 @@ def test_data_tell_what_a_factor_implies_and_where_they_do_not() -> None:
 
 def test_few_episodes_one_place_and_no_factors_imply_nothing() -> None:
     factors, places = data(tied=True, episodes=4)
-    assert implied_of(factors, places)[1]["table"] == "the data cannot tell what it implies: 4 episodes"
+    assert implied_of(factors, places)[1]["table"] == "the data cannot tell what it implies: too few episodes (4)"
     factors, places = data(tied=True)
     assert "always lay at one place" in implied_of(factors, 0 * places)[1]["table"]
     assert implied_of({}, places) == ({}, {})
+
+
+def test_sub_datasets_of_one_episode_and_of_none_are_said_to_tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import toyshift.data
+    from toyshift.diagnostics.measuring.implied import read_episodes, usual_look_of
+
+    pose = np.eye(4)
+    look = {"factors": {"look": {"table": 1}}}
+    metas: dict[str, list[dict[str, Any]]] = {
+        "a": [{"object_pose": pose.tolist()} | look], "b": [{"object_pose": pose.tolist()} | look], "empty": [],
+        "bare": [{"object_pose": pose.tolist()}],
+    }  # fmt: skip
+
+    def opened(folder: Path) -> Any:
+        held = metas[folder.name]
+        return SimpleNamespace(num_episodes=len(held), meta=held.__getitem__)
+
+    monkeypatch.setattr(toyshift.data, "open_dataset", opened, raising=False)
+    factors, places = read_episodes((Path("a"), Path("b")))
+    assert (factors, places.shape) == ({"table": [1, 1]}, (2, 2))
+    assert implied_of(factors, places)[1] == {"table": "the data cannot tell what it implies: too few episodes (2)"}
+    assert usual_look_of((Path("a"),)) == {"table": 1}
+    with pytest.raises(ConfigError, match="empty: no episodes, so nothing is told of what training showed"):
+        read_episodes((Path("empty"),))
+    assert usual_look_of((Path("empty"),)) == {}
+    assert read_episodes((Path("bare"), Path("a")))[0] == {}  # an episode that does not tell its look
 
 
 def test_the_usual_look_is_one_of_the_data_s() -> None:

@@ -328,6 +328,22 @@ def test_the_command_ends_in_a_card_for_each_policy(
     assert [Card.from_json(read_json(file)).cue for file in files] == ["table"] * 3
 
 
+def test_whether_it_goes_to_what_is_named_stands_beside_the_verdict() -> None:
+    from toyshift.diagnostics.measuring.named import named, other_named
+
+    policy, world = planted.heeding(0.0, favourite=True), planted.TwoThings()
+    looked = planted.looked_at(policy, other_named, 20, looks=1, world=world)
+    ignores = Findings((named(looked, reached=(18, 20)),))
+    for able in (ABLE, (2, 20)):  # of a policy of which nothing else is said, too
+        card = card_of({"counterfactual": swapped(LOOSE, able), "named": ignores})
+        assert card.beside[0].startswith("instruction: ignores what is named: told the other object's name in the same")
+    assert card.word == INCAPABLE
+    lost = Findings((named(looked, reached=(2, 20)),))
+    card = card_of({"counterfactual": swapped(LOOSE), "named": lost})
+    assert card.beside == ("instruction: it does not reach either object: its hand comes near one in 2 of 20 episodes",)
+    assert card_of({"counterfactual": swapped(LOOSE)}).beside == ()
+
+
 def test_measures_that_name_no_factor_give_no_card() -> None:
     assert policy_card.policy_card(asked(), {}) is None
     assert policy_card.policy_card(asked(), {"predicted": inside("predicted", "table", "foretold")}) is None
