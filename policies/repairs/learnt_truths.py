@@ -16,6 +16,7 @@ from toyshift.policies.repairs import dbat, divdis
 from toyshift.policies.repairs.planted import linear_r2, two_cues
 
 STEPS, CUE_STEPS, SEEDS = 400, 200, 5  # of hints, of two cues; and runs of either
+ANSWER_STEPS = 800  # of two answers: after 400 two proposals have only just come apart
 
 
 # ------------------------------------------------------------ two answers to two cues
@@ -171,7 +172,7 @@ def _two_answers(proposals: int) -> list[float]:
         torch.manual_seed(0)
         hint, head = HintReader(1, 1, proposals), nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 1))
     optimizer = torch.optim.AdamW([*hint.parameters(), *head.parameters()], lr=1e-2)
-    for _ in range(STEPS):
+    for _ in range(ANSWER_STEPS):
         told = hint(x)
         read = hint.read(told, hint.explaining(told, side, every) if proposals else None)
         loss = (head(torch.cat([x, read], dim=1)) - side * x).abs().mean() + hint.loss(told, side, every, every)
