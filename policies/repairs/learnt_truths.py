@@ -165,8 +165,9 @@ def _hinted(kind: str) -> Array:
 def _two_answers(proposals: int) -> list[float]:
     """Returns how far the nearest answer is off -x and off x, where y is either by chance; 0 proposals: one hint."""
     rng = torch.Generator().manual_seed(0)
-    x = torch.rand(400, 1, generator=rng) + 0.5
-    side = torch.where(torch.rand(400, 1, generator=rng) < 0.5, -1.0, 1.0)
+    x = (torch.rand(200, 1, generator=rng) + 0.5).repeat(2, 1)
+    side = torch.ones(400, 1)
+    side[:200] = -1.0  # each x on both: where one side is commoner, L1 draws a single answer all the way there
     every = torch.ones(400)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
