@@ -16,6 +16,7 @@ from toyshift.policies.repairs import dbat, divdis
 from toyshift.policies.repairs.planted import linear_r2, two_cues
 
 STEPS, CUE_STEPS, SEEDS = 400, 200, 5  # of hints, of two cues; and runs of either
+ANSWER_STEPS = 800  # of two answers: after 400 two proposals have only just come apart
 
 
 # ------------------------------------------------------------ two answers to two cues
@@ -164,14 +165,15 @@ def _hinted(kind: str) -> Array:
 def _two_answers(proposals: int) -> list[float]:
     """Returns how far the nearest answer is off -x and off x, where y is either by chance; 0 proposals: one hint."""
     rng = torch.Generator().manual_seed(0)
-    x = torch.rand(400, 1, generator=rng) + 0.5
-    side = torch.where(torch.rand(400, 1, generator=rng) < 0.5, -1.0, 1.0)
+    x = (torch.rand(200, 1, generator=rng) + 0.5).repeat(2, 1)
+    side = torch.ones(400, 1)
+    side[:200] = -1.0  # each x on both: where one side is commoner, L1 draws a single answer all the way there
     every = torch.ones(400)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         hint, head = HintReader(1, 1, proposals), nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 1))
     optimizer = torch.optim.AdamW([*hint.parameters(), *head.parameters()], lr=1e-2)
-    for _ in range(STEPS):
+    for _ in range(ANSWER_STEPS):
         told = hint(x)
         read = hint.read(told, hint.explaining(told, side, every) if proposals else None)
         loss = (head(torch.cat([x, read], dim=1)) - side * x).abs().mean() + hint.loss(told, side, every, every)

@@ -209,7 +209,8 @@ class TuneStudy(Study):
         with pool_of(cfg.processes) as pool:
             for number, (objects, shift) in enumerate(where):
                 trials = cfg.trials if number >= len(TUNED_ON) else cfg.episodes // len(TUNED_ON)
-                starts = TEST_SEED + seed if final else cfg.seed
+                # a search is judged on other objects under each shift: a seed's first ten are the same
+                starts = TEST_SEED + seed if final else cfg.seed + number
                 played = EvaluateConfig(
                     str(folder / "policy"), objects, trials, seed=starts, shift=shift,
                     purpose="test" if final else "validation", name=cell.name.split("-")[0],

@@ -53,6 +53,7 @@ HOLDS = {"hint": "x1 told beside: seeds in which a probe reads more of it",
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learnt_truths, "SEEDS", 1)
     monkeypatch.setattr(learnt_truths, "STEPS", 40)
+    monkeypatch.setattr(learnt_truths, "ANSWER_STEPS", 40)
     monkeypatch.setattr(learnt_truths, "CUE_STEPS", 60)
     monkeypatch.setattr(planted, "DESCENT", 60)
 
