@@ -6,7 +6,7 @@ venv="${VENV_DOCS:-.venv-docs}"
 wanted="mkdocs-material==9.8.2 mkdocstrings-python==2.0.11 mkdocstrings==1.0.8 ruff==0.17.6"
 stamp="$venv/.toyshift-$(printf '%s' "$wanted" | sha256sum | cut -c1-16)"
 if [ ! -f "$stamp" ]; then
-    [ -x "$venv/bin/python" ] || "${PYTHON:-$(readlink -f "${VENV:-.venv}/bin/python")}" -m venv "$venv"
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-$(readlink -f "${VENV:-.venv}/bin/python")}" -m venv --clear "$venv"
     echo "docs: installing $wanted into $venv" >&2
     # shellcheck disable=SC2086
     "$venv/bin/python" -m pip install -q $wanted

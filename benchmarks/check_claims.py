@@ -353,7 +353,7 @@ def made_again(root: Path) -> list[str]:
 def check(root: Path) -> tuple[list[str], int]:
     """Returns what is wrong with the pages of a checkout, and how many marks they hold."""
     out, count = [], 0
-    for page in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+    for page in (root / "README.md", *sorted((root / "docs").rglob("*.md"))):
         text = page.read_text(encoding="utf-8")
         count += len(claims_of(text))
         out += [f"{page.relative_to(root)}:{problem}" for problem in problems(text, root / "results")]
