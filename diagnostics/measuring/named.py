@@ -100,9 +100,9 @@ def named(answers: Answers, *, seed: int = 0, reached: tuple[int, int] | None = 
     changed = float((told != base).any(axis=1).mean())
     word = _word(value.value, value.low, value.high, p, reached)
     figures = f"{percent(value.value)} {interval(100 * value.low, 100 * value.high, 0)} of the way, p {p:.2g}"
-    verdict = f"{SAID[word]}: told the other object's name in the same state, it goes {figures}"
-    if reached is None:
-        verdict = f"not labelled, whether it reaches an object is unknown (no episodes were played): {figures}"
+    verdict = f"not labelled, whether it reaches an object is unknown (no episodes were played): {figures}"
+    if word:
+        verdict = f"{SAID[word]}: told the other object's name in the same state, it goes {figures}"
     lines: dict[str, Any] = {
         "verdict": word, "part of the way": value.value, "low": value.low, "high": value.high, "p": p,
         "as told": goes[0], "told the other": goes[1], "looks that change": changed,
