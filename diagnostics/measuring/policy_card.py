@@ -427,6 +427,9 @@ def _limits(asked: Asked, answers: Mapping[str, Any], told: Sequence[Told], word
     far = is_remote(asked.policy)
     if far:
         yield "what is inside its network: it only tells its actions (patching, probes and steer are not taken)"
+    looked = [answers[name].found[0] for name in INSIDE if name in answers]
+    whole = [one for one in looked if one.subject == asked.policy and math.isnan(one.value.value)]
+    yield from dict.fromkeys(f"what is inside its network: {_why(one)}" for one in whole)  # of a bundle, say
     if left := [name for name in ("counterfactual", "sensitivity", *(() if far else INSIDE)) if name not in answers]:
         yield f"what was not measured: {', '.join(left)}"
     yield "cues on values that were not shown, on another robot, and on what cannot be seen"

@@ -222,6 +222,15 @@ def test_success_that_is_lost_is_sensitivity_but_not_where_there_was_none_to_los
     assert any("with nothing changed it lifts 3 of 20" in line for line in own.unknown)
 
 
+def test_of_a_bundle_it_is_said_once_that_it_shows_no_network() -> None:
+    why = "an exported bundle does not show its network; name the trained folder"
+    shut = {name: Findings((undefined(name, "", why, subject="runs/mine"),)) for name in policy_card.INSIDE}
+    card = card_of({"counterfactual": swapped(LOOSE, rho=0.5), **shut})
+    assert [line for line in card.unknown if "network" in line] == [f"what is inside its network: {why}"]
+    own = card_of({"counterfactual": swapped(LOOSE, rho=0.5), "steer": inside("steer", "table", "carries it")})
+    assert not any("network" in line for line in own.unknown)
+
+
 def test_a_policy_behind_a_server_is_not_looked_into() -> None:
     card = card_of({"counterfactual": swapped(LOOSE, rho=0.5)}, policy="ws://localhost:8000")
     assert any("it only tells its actions" in line for line in card.unknown)
