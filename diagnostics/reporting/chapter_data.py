@@ -63,11 +63,13 @@ class StudyFigure:
         title: its name in table.json, in words.
         numbers: all of it.
         bars: label, rate, low and high of each line, where lines have a rate with an interval; else empty.
+        of: what that rate is.
     """
 
     title: str
     numbers: Numbers
     bars: Sequence[tuple[str, float, float, float]] = ()
+    of: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,7 @@ WORDS = (
     Word(
         "Same starts, paired",
         "Two policies met the same object in the same place, and each start is compared with itself: that one of them "
-        "was given easier starts can not be the reason of a difference.",
+        "was given easier starts cannot be the reason of a difference.",
         (*DIFFERENCES, "studies"),
     ),
     Word(
@@ -45,8 +45,8 @@ WORDS = (
     ),
     Word(
         "Holm's correction",
-        "Who compares twenty pairs of equals finds one with p below 0.05. The correction raises p so that, of all "
-        "comparisons of a table together, one is wrongly called a difference in 5 of 100 tables at most.",
+        "Who compares twenty pairs of equals finds about one with p below 0.05. The correction raises p so that, of "
+        "all comparisons of a table together, one is wrongly called a difference in 5 of 100 tables at most.",
         (*DIFFERENCES, "studies"),
     ),
     Word("Oracle, random", "The planner that knows where everything is, and random actions: the two ends.",

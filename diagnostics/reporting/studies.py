@@ -20,7 +20,8 @@ HOLM = ("p_holm", "holm_p")  # what a corrected p value is called
 MOST_BARS = 40
 FIRST = (  # columns that say what a line is, in this order; then text, then figures as they come
     "policy", "set", "object_set", "repair", "pooling", "name", "cue", "factor", "level", "radius", "distance",
-    "diversity", "disparity", "correlation", "toys", "demos", "scene", "masks", "n", "k", "rate",
+    "diversity", "disparity", "correlation", "toys", "demos", "scene", "masks", "compensation", "latency", "jitter",
+    "n", "k", "rate",
 )  # fmt: skip
 LONG = ("failures", "verdict", "why", "by_seed", "counts", "note")  # starts of text columns that come last
 ELSEWHERE = {"shifts": ("rows", "ranking", "pairs", "left_out", "episodes")}  # sections with a chapter of their own
@@ -47,7 +48,7 @@ def study_panel(name: str, table: Any, n: int, commands: Sequence[str]) -> Study
     facts: list[str] = []
     empty: list[str] = []
     for section, value in table.items():
-        lines = value if isinstance(value, list) else [value] if _has_parts(value) else []
+        lines = value if isinstance(value, list) else _lines_of(value)
         told = [line for line in lines if isinstance(line, Mapping)]
         if section in ("settings", "manifest", *ELSEWHERE.get(name, ())):
             continue
@@ -103,7 +104,8 @@ def _figure(
         columns = {key: column for key, column in columns.items() if not _is_same(key, columns, flat)}
     ordered = [columns[key] for key in sorted(columns, key=lambda key: _place(key, columns[key]))]
     numbers = Numbers(name, ordered, flat, f"{n:,} episodes in all" if n else "", tuple(commands))
-    return StudyFigure(title, numbers, _bars(ordered, flat))
+    bars, of = _bars(ordered, flat)
+    return StudyFigure(title, numbers, bars, of)
 
 
 def _is_same(key: str, columns: Columns, lines: Sequence[Line]) -> bool:
@@ -124,6 +126,17 @@ def _place(key: str, column: TableColumn) -> tuple[int, int, bool]:
 
 def _has_parts(value: Any) -> bool:
     return isinstance(value, Mapping) and any(isinstance(inner, Mapping | list) for inner in value.values())
+
+
+def _lines_of(value: Any) -> list[Any]:
+    """Returns the lines of a section that is no list: one for each of its parts, where these are alike."""
+    if not _has_parts(value):
+        return []
+    parts = list(value.values())
+    alike = all(isinstance(part, Mapping) and "name" not in part for part in parts) and len(parts) > 1
+    if alike and all(part.keys() & parts[0].keys() for part in parts):
+        return [{"name": words(name)} | part for name, part in value.items()]
+    return [value]
 
 
 def _is_rate(key: str) -> bool:
@@ -153,7 +166,7 @@ def _add(key: str, value: Any, out: Line, columns: Columns) -> None:
         p = next((name for name in HOLM if value.get(name) is not None), "p_value")
         put(" p", "p", {f"{key}_p": value[p]}, f"{title}, {'Holm p' if p in HOLM else 'p'}")
     elif isinstance(value, Mapping) and (triple := _triple(value)):
-        rate = _is_rate(key)
+        rate = _is_rate(key) or _is_counted(value)
         put("", "percent" if rate else "number", {key: triple[0]})
         bounds = {f"{key}_low": triple[1], f"{key}_high": triple[2]}
         put(" 95", "percents" if rate else "between", bounds, f"{title}, 95\u00a0%")
@@ -175,16 +188,28 @@ def _triple(value: Mapping[str, Any]) -> tuple[Any, Any, Any] | None:
     if "value_low_high" in value:
         found = value["value_low_high"]
         return (found[0], found[1], found[2]) if isinstance(found, list) and len(found) == 3 else None
+    if _is_counted(value):
+        return value["k"] / value["n"] if value["n"] else None, value["low"], value["high"]
     return (value["value"], value["low"], value["high"]) if {"value", "low", "high"} <= value.keys() else None
 
 
-def _bars(columns: Sequence[TableColumn], lines: Sequence[Line]) -> list[tuple[str, float, float, float]]:
-    """Returns label, rate and interval of every line, where the table has a rate with an interval."""
+def _is_counted(value: Mapping[str, Any]) -> bool:
+    """Whether it is a share as k of n with an interval."""
+    return value.keys() == {"k", "n", "low", "high"}
+
+
+def _bars(
+    columns: Sequence[TableColumn], lines: Sequence[Line]
+) -> tuple[list[tuple[str, float, float, float]], str]:
+    """Returns label, rate and interval of every line, and what the rate is, where the table has one with an interval.
+
+    None where lines have one label in common: what tells them apart is then in no column that is known to name a line.
+    """
     shares = {c.keys[0] for c in columns if c.kind == "percent"}
     rate = next((key for key in RATES if key in shares), next(iter(sorted(shares)), ""))
     ends = next((c.keys for c in columns if c.kind == "percents" and rate and _belongs(c, rate)), None)
     if not ends or len(lines) > MOST_BARS:
-        return []
+        return [], ""
     keys = [c.keys[0] for c in columns if c.keys[0] in FIRST[:-3] or (c.is_text and not c.keys[0].startswith(LONG))]
     told = [key for key in keys if len({str(line.get(key)) for line in lines}) > 1]
     found = []
@@ -193,7 +218,9 @@ def _bars(columns: Sequence[TableColumn], lines: Sequence[Line]) -> list[tuple[s
             label = ", ".join(_labelled(key, line[key]) for key in told if line.get(key) not in (None, ""))
             value, low, high = (float(line[key]) for key in (rate, *ends))
             found.append((label, value, low, high))
-    return found
+    if len({label for label, *_ in found}) < len(found):  # bars that no one can tell apart: the table says it all
+        return [], ""
+    return found, next(column.title for column in columns if column.keys == (rate,))
 
 
 def _belongs(column: TableColumn, rate: str) -> bool:

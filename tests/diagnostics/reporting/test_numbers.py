@@ -65,9 +65,34 @@ def test_the_shapes_of_a_studys_table_are_recognised() -> None:
     assert next(iter(shown)) == "Policy"
     assert [bar[1:] for bar in figure.bars] == [(0.5, 0.25, 0.75), (0.125, 0.25, 0.75)]
     assert [bar[0] for bar in figure.bars] == ["mine, yes", "other, no"]
+    assert figure.of == "Success"
     assert figure.numbers.lines[1].get("gain") is None
     assert set(panel.facts) == {"Missing: a, b.", "Minutes: 3.25.", "Nothing yet: none.", "Settings: seed 0."}
     assert (panel.title, figure.numbers.name) == ("My study", "my-study_rows")
+
+
+def test_bars_are_told_apart_or_left_to_the_table() -> None:
+    rates = {"rate": 0.5, "wilson_95": [0.25, 0.75]}
+    late = [{"compensation": how, "latency": s, **rates} for how, s in ((None, 0.0), ("skip", 0.1), ("skip", 0.2))]
+    [figure] = study_panel("latency", {"rows": late}, 0, ()).figures
+    assert [bar[0] for bar in figure.bars] == ["latency 0", "skip, latency 0.1", "skip, latency 0.2"]
+    assert [column.title for column in figure.numbers.columns[:2]] == ["Compensation", "Latency"]
+    unknown = [{"policy": "mine", "weight": weight, **rates} for weight in (1.5, 2.5)]
+    [figure] = study_panel("x", {"rows": unknown}, 0, ()).figures
+    assert (figure.bars, figure.of) == ([], "")
+
+
+def test_parts_that_are_alike_are_lines_and_counts_are_shares() -> None:
+    found = {"k": 3, "n": 4, "low": 0.2, "high": 0.9}
+    verdicts = {"all": {"alarms": found, "policies": 8}, "by_colour": {"alarms": {**found, "k": 0}}}
+    [figure] = study_panel("exam", {"verdicts": verdicts}, 0, ()).figures
+    assert [column.title for column in figure.numbers.columns] == ["Name", "Alarms", "Alarms, 95\u00a0%", "Policies"]
+    assert [[cell.text for cell in line] for line in figure.numbers.cells] == [
+        ["All", "75\u00a0%", "20\u201390\u00a0%", "8"], ["By colour", "0\u00a0%", "20\u201390\u00a0%", "\u2013"],
+    ]  # fmt: skip
+    apart = {"shortcut": {"k": 1}, "beside": {"other": 2}}  # nothing in common: one line
+    [figure] = study_panel("exam", {"cards": apart}, 0, ()).figures
+    assert len(figure.numbers.lines) == 1
 
 
 def test_every_study_has_its_question_in_the_report() -> None:
