@@ -13,7 +13,7 @@ from toyshift.core.contract import ActionContract, ObservationContract, require_
 from toyshift.core.errors import ConfigError, ContractError, RemoteError
 from toyshift.core.files import content_hash
 from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipped
-from toyshift.policies.remote.keys import ALL, Keys, Translator
+from toyshift.policies.remote.keys import ALL, LARGEST, Keys, Translator
 from toyshift.policies.remote.lines import Line, OpenpiLine
 from toyshift.policies.remote.options import VLA_EVAL, RemoteOptions
 from toyshift.policies.remote.session import ASK_FEATURES, MONITOR, PROTOCOL
@@ -59,10 +59,13 @@ class RemotePolicy:
         self.action_contract = None if action is None else ActionContract.from_json(action)
         self.observation_contract = None if observation is None else ObservationContract.from_json(observation)
         self._starts_episodes = bool(said.get("episode_start", False))
-        self._sizes = {str(camera): size for camera, size in said.get("images", {}).items()}
+        self._sizes = self._said_sizes(said.get("images", {}))
         self._actions = self._stated_actions()
         self._keys = self._stated_keys(said)
-        said_to_execute = int(said.get("execute", 0))
+        said_to_execute = said.get("execute", 0)
+        if isinstance(said_to_execute, bool) or not isinstance(said_to_execute, int) or said_to_execute < 0:
+            wanted = "a number of actions to execute, 0 for all"
+            raise RemoteError(f"{self.where} greets with execute {said_to_execute!r}; it must be {wanted}")
         self.execute = said_to_execute or self.options.execute or self._line.execute or self._actions.execute
         if self.options.execute not in (0, self.execute):
             raise ConfigError(
@@ -90,6 +93,18 @@ class RemotePolicy:
 
     # ---------------------------------------------------------------- what is said about it
 
+    def _said_sizes(self, images: Any) -> dict[str, tuple[int, int]]:
+        """Returns camera -> height and width, as the server's greeting says."""
+
+        def is_size(size: Any) -> bool:
+            two = isinstance(size, list | tuple) and len(size) == 2
+            return two and all(type(side) is int and 0 < side <= LARGEST for side in size)
+
+        if not isinstance(images, Mapping) or not all(map(is_size, images.values())):
+            wanted = "they must be camera -> [height, width] in pixels"
+            raise RemoteError(f"{self.where} greets with images {images!r}; {wanted}")
+        return {str(camera): (height, width) for camera, (height, width) in images.items()}
+
     def _stated_actions(self) -> ActionMeaning:
         if self.action_contract is None and not self.options.actions:
             raise ConfigError(
@@ -107,7 +122,11 @@ class RemotePolicy:
         if self.options.keys:
             return Keys.read(self.options.keys)
         if "keys" in said:
-            return Keys(**said["keys"])
+            try:
+                return Keys.of(said["keys"])
+            except ConfigError as error:
+                told = f"{self.where} greets with keys that are none ({error})"
+                raise RemoteError(f"{told}; --remote-keys says them in its place") from error
         if self.observation_contract is not None:
             keys = Keys.read(self._line.keys)
             return keys if said.get("needs_masks", True) else dataclasses.replace(keys, masks={})

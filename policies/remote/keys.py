@@ -26,6 +26,7 @@ from toyshift.core.errors import ConfigError, ContractError, UnknownNameError
 from toyshift.policies.remote.options import check_fields, preset_or_file
 
 ALL = "*"  # every camera, every entry of the state
+LARGEST = 4096  # side of an image [pixels]
 JOINTS = "joints"  # the arm's joints in order
 ROTATION_VECTOR = ("eef.rotvec.x", "eef.rotvec.y", "eef.rotvec.z")  # the hand's rotation, axis-angle, base frame [rad]
 
@@ -124,8 +125,11 @@ class Keys:
     def __post_init__(self) -> None:
         if not all(isinstance(part, Mapping) for part in (self.images, self.state, self.masks)):
             raise ConfigError("keys: images, state and masks are objects from the policy's key to ours")
-        if isinstance(self.resize, bool) or not isinstance(self.resize, int) or not 0 <= self.resize <= 4096:
-            raise ConfigError(f"keys: resize is {self.resize!r}; it must be a side in pixels up to 4096, or 0")
+        for key, camera in (*self.images.items(), *self.masks.items()):
+            if not isinstance(camera, str):
+                raise ConfigError(f"keys: {key!r} is {camera!r}; it must be the name of one of our cameras, or {ALL!r}")
+        if isinstance(self.resize, bool) or not isinstance(self.resize, int) or not 0 <= self.resize <= LARGEST:
+            raise ConfigError(f"keys: resize is {self.resize!r}; it must be a side in pixels up to {LARGEST}, or 0")
         turn = self.hand_turn
         if isinstance(turn, bool) or not isinstance(turn, int | float) or not math.isfinite(turn):
             raise ConfigError(f"keys: hand_turn is {self.hand_turn!r}; it must be an angle in radians")
@@ -137,9 +141,19 @@ class Keys:
     @classmethod
     def read(cls, text: str) -> Keys:
         """Returns the keys of a preset or JSON file."""
-        fields = preset_or_file("keys", text, PRESETS)
-        check_fields("keys", fields, {f.name for f in dataclasses.fields(cls)})
-        return cls(**{"images": {}, "state": {}} | fields)
+        return cls.of(preset_or_file("keys", text, PRESETS))
+
+    @classmethod
+    def of(cls, fields: Any) -> Keys:
+        """Returns the keys that these fields state.
+
+        Raises:
+            ConfigError: they are no object, or hold what is no field of keys.
+        """
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"keys: {fields!r} is no object")
+        check_fields("keys", dict(fields), {f.name for f in dataclasses.fields(cls)})
+        return cls(**{"images": {}, "state": {}} | dict(fields))
 
     @property
     def cameras(self) -> tuple[str, ...]:

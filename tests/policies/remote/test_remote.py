@@ -23,6 +23,7 @@ from toyshift.policies.remote.client import RemotePolicy
 from toyshift.policies.remote.keys import Keys, Translator, resize_with_pad
 from toyshift.policies.remote.options import RemoteOptions
 from toyshift.policies.remote.server import PolicyServer, PolicySession, policy_metadata
+from toyshift.policies.remote.session import PROTOCOL
 from toyshift.policies.remote.wire import pack, unpack
 
 msgpack = pytest.importorskip("msgpack")
@@ -329,6 +330,28 @@ def test_the_servers_own_error_is_shown():
             policy.act(observation())
         policy.reset()  # the next episode connects again
         policy.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ({"keys": 5}, "greets with keys that are none .*5 is no object"),
+        ({"keys": {"cams": {}}}, "unknown field of keys 'cams'"),
+        ({"keys": {"images": ["a"]}}, "images, state and masks are objects"),
+        ({"keys": {"images": {"a": ["front"]}}}, r"'a' is \['front'\]; it must be the name of one of our cameras"),
+        ({"keys": {"state": {"s": 5}}}, "state 's' is 5"),
+        ({"images": ["front"]}, r"greets with images \['front'\]; they must be camera -> \[height, width\]"),
+        ({"images": {"front": 5}}, "greets with images"), ({"images": {"front": ["a", "b"]}}, "greets with images"),
+        ({"images": {"front": [-1, 0]}}, "greets with images"),
+        ({"execute": "x"}, "greets with execute 'x'"), ({"execute": -3}, "greets with execute -3"),
+        ({"execute": None}, "greets with execute None"),
+    ],
+)  # fmt: skip
+def test_a_greeting_of_another_shape_is_named(said, what):
+    options = RemoteOptions(keys="" if "keys" in said else "lerobot", actions="eef_delta", timeout=5.0)
+    metadata = {"toyshift": {"protocol": PROTOCOL, **said}}
+    with served(lambda: Echo({}), metadata) as url, pytest.raises(RemoteError, match=rf"127\.0\.0\.1:\d+ .*{what}"):
+        RemotePolicy(url, options)
 
 
 def test_a_slow_server_is_given_up_with_its_name():
