@@ -136,7 +136,8 @@ class Hand:
     """Goes to a side that the instruction's length decides, or refuses to be told anything."""
 
     def __init__(self, refuses: bool = False) -> None:
-        self.refuses, self.told = refuses, set()
+        self.refuses = refuses
+        self.told: set[str] = set()
 
     def reset(self) -> None: ...
 
