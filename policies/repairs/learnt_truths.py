@@ -16,7 +16,7 @@ from toyshift.policies.repairs import dbat, divdis
 from toyshift.policies.repairs.planted import linear_r2, two_cues
 
 STEPS, CUE_STEPS, SEEDS = 400, 200, 5  # of hints, of two cues; and runs of either
-ANSWER_STEPS = 800  # of two answers: after 400 two proposals have only just come apart
+ANSWER_STEPS = 500  # of two answers
 
 
 # ------------------------------------------------------------ two answers to two cues
