@@ -10,7 +10,7 @@ import numpy as np
 
 from toyshift.core.arrays import Float32
 from toyshift.core.contract import ActionContract, ObservationContract, require_same_contract, require_same_observations
-from toyshift.core.errors import ConfigError, ContractError, RemoteError
+from toyshift.core.errors import ConfigError, ContractError, RemoteError, UnknownNameError
 from toyshift.core.files import content_hash
 from toyshift.policies.remote.actions import ActionMeaning, checked_chunk, clipped
 from toyshift.policies.remote.keys import ALL, LARGEST, Keys, Translator
@@ -56,8 +56,11 @@ class RemotePolicy:
         self.name = name or str(said.get("name") or self.where)
         self.pooling = str(said.get("pooling", ""))
         action, observation = said.get("action_contract"), said.get("observation_contract")
-        self.action_contract = None if action is None else ActionContract.from_json(action)
-        self.observation_contract = None if observation is None else ObservationContract.from_json(observation)
+        try:
+            self.action_contract = None if action is None else ActionContract.from_json(action)
+            self.observation_contract = None if observation is None else ObservationContract.from_json(observation)
+        except (ContractError, UnknownNameError) as error:
+            raise RemoteError(f"{self.where} greets with contracts that are none: {error}") from error
         self._starts_episodes = bool(said.get("episode_start", False))
         self._sizes = self._said_sizes(said.get("images", {}))
         self._actions = self._stated_actions()
@@ -124,7 +127,7 @@ class RemotePolicy:
         if "keys" in said:
             try:
                 return Keys.of(said["keys"])
-            except ConfigError as error:
+            except (ConfigError, UnknownNameError) as error:
                 told = f"{self.where} greets with keys that are none ({error})"
                 raise RemoteError(f"{told}; --remote-keys says them in its place") from error
         if self.observation_contract is not None:

@@ -345,6 +345,8 @@ def test_the_servers_own_error_is_shown():
         ({"images": {"front": [-1, 0]}}, "greets with images"),
         ({"execute": "x"}, "greets with execute 'x'"), ({"execute": -3}, "greets with execute -3"),
         ({"execute": None}, "greets with execute None"),
+        ({"action_contract": 5}, "greets with contracts that are none: not an action contract"),
+        ({"action_contract": {**ACTIONS.to_json(), "mode": "fly"}}, "are none: unknown action mode 'fly'"),
     ],
 )  # fmt: skip
 def test_a_greeting_of_another_shape_is_named(said, what):
