@@ -398,7 +398,7 @@ def tabulated(taught: Sequence[Taught]) -> dict[str, Any]:
             "first_lifts": total[f"{pair[0]} lifted"], "second_lifts": total[f"{pair[1]} lifted"],
             "learnt": is_learnt(total["agree both"], total["agree decided"]),
         })  # fmt: skip
-    learnt = {(x["first"], x["second"]) for x in lines if x["learnt"]}
+    learnt = {(str(x["first"]), str(x["second"])) for x in lines if x["learnt"]}
     return {"pairs": lines, "strengths": strengths([(p, c) for p, c in counts], learnt)}
 
 

@@ -225,6 +225,7 @@ PERTURBED: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
         base, dict.fromkeys(seen, base), *rest)),
     ("counterfactual", f"{PLANTED}:scripted", lambda real: lambda rho=0.0, **how: real(rho / 2, **how)),
     ("predicted", "measuring.predicted:spread_of", lambda real: lambda *given: 1.1 * real(*given)),
+    ("named", f"{PLANTED}:heeding", lambda real: lambda share, *rest, **how: real(1 - share, *rest, **how)),
     ("rule", f"{PLANTED}:told_apart", lambda real: lambda copies, **how: real(1 - copies, **how)),
     ("diversity", "diversity:measure_vectors", lambda real: lambda told: real(
         {name: x - x.mean(axis=0) for name, x in told.items()})),
