@@ -10,7 +10,7 @@ DIFFERENCES = ("runs", "success", "shifts", "repair")
 
 
 class Word(NamedTuple):
-    """A word, what it means, and the names of the chapters that use it."""
+    """A word, what it means, and the names of the chapters (or of their columns) that use it."""
 
     word: str
     meaning: str
@@ -51,7 +51,7 @@ WORDS = (
     ),
     Word("Oracle, random", "The planner that knows where everything is, and random actions: the two ends.",
          ("success", "objects")),
-    Word("Retention", "Success on a set over success on the toys that the policy was trained on.", ("success",)),
+    Word("Retention", "Success on a set over success on the toys that the policy was trained on.", ("retention",)),
     Word(
         "Pooling",
         "How the features of an image become the few numbers that the policy acts by. Detection pooling takes those "
@@ -85,5 +85,5 @@ WORDS = (
 
 
 def words_of(chapters: Collection[str]) -> list[Word]:
-    """Returns the words that some of these chapters use."""
+    """Returns the words that some of these chapters (or columns) use."""
     return [word for word in WORDS if not set(word.chapters).isdisjoint(chapters)]

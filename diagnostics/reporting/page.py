@@ -22,6 +22,7 @@ from toyshift.diagnostics.reporting.names import REFERENCES, Names, factor_title
 from toyshift.diagnostics.reporting.runs import run_numbers
 from toyshift.diagnostics.reporting.shifts import heat, levels_of, pair_numbers, shift_numbers
 from toyshift.diagnostics.reporting.success import derive_headlines, labels, notes, seen_by, sets_in_order
+from toyshift.diagnostics.retention import retentions
 
 if TYPE_CHECKING:
     import jinja2
@@ -114,7 +115,8 @@ def _chapters(data: ReportData, names: Names) -> dict[str, Any]:
         "sheets": data.sheets and {"sheets": data.sheets},
         "provenance": (groups or data.commands) and {"groups": groups, "commands": data.commands},
     }  # fmt: skip
-    words = glossary.words_of([name for name, content in found.items() if content])
+    used = [name for name, content in found.items() if content]
+    words = glossary.words_of([*used, *(["retention"] if retentions(data.success, data.trained_on) else [])])
     return found | {"words": words and {"words": words}}
 
 

@@ -137,7 +137,7 @@ class Hand:
 
     def __init__(self, refuses: bool = False) -> None:
         self.refuses = refuses
-        self.told: set[str] = set()
+        self.told: dict[bytes, set[str]] = {}
 
     def reset(self) -> None: ...
 
@@ -146,7 +146,9 @@ class Hand:
 
         if self.refuses:
             raise ContractError("unknown instruction")
-        self.told.add(observation["prompt"])
+        seen = b"".join(np.ascontiguousarray(value).tobytes() for key, value in sorted(observation.items())
+                        if key != "prompt")  # fmt: skip
+        self.told.setdefault(seen, set()).add(observation["prompt"])
         step = np.array([0.01, 0, -0.02, 0, 0, 0, 1], np.float32)
         return {"actions": np.tile(step, (2, 1))}
 
@@ -186,8 +188,8 @@ def test_a_policy_behind_a_server_is_told_both_names(tmp_path: Path, remote: Rem
     hand = Hand()
     with serving(hand) as url:
         (found,) = named_of(asked(url, tmp_path, remote=remote)).found
-    assert len(hand.told) > 9
-    assert found.table[0]["verdict"] in (IGNORES, "") or found.verdict.startswith("undefined: it does not reach")
+    assert sum(len(names) > 1 for names in hand.told.values()) >= 9  # in each of 9 looks, the same but for the name
+    assert found.verdict.startswith("undefined: it does not reach"), found
     assert found.subject == url
     with serving(Hand(refuses=True)) as url:
         (refused,) = named_of(asked(url, tmp_path, remote=remote)).found
