@@ -21,7 +21,7 @@ from toyshift.core.seeds import episode_rng
 from toyshift.diagnostics.changes import training_objects
 from toyshift.diagnostics.measuring.finding import Finding, Findings, listed, too_few, undefined
 from toyshift.diagnostics.measuring.inside import Inner, Inside, encoded, inside_of, inside_with, joined, layers_of
-from toyshift.diagnostics.statistics import Estimate, holm
+from toyshift.diagnostics.statistics import CONFIDENCE, Estimate, bootstrap_tail, holm
 from toyshift.diagnostics.tables import interval
 from toyshift.policies.network.policy import Policy
 
@@ -89,12 +89,11 @@ def dissociation(
         why = f"{len(kept)} parts are shown to matter at all; it takes two"
         return dataclasses.replace(undefined(NAME, GAP, why, n=sum(counts), subject=subject), table=tuple(lines))
     high_part, low_part = kept[np.argmax(index[kept])], kept[np.argmin(index[kept])]
-    spread = _index(drawn[0][:, high_part], drawn[1][:, high_part]) - _index(
-        drawn[0][:, low_part], drawn[1][:, low_part]
-    )
-    bounds = np.quantile(spread, (0.025, 0.975))
+    # These two were chosen because they lie far apart. So the reach is that of any two parts at once (as Tukey's).
+    away = _index(drawn[0][:, kept], drawn[1][:, kept]) - index[kept]
+    reach = float(np.quantile(np.ptp(away, axis=1), 1 - 2 * bootstrap_tail(min(counts), CONFIDENCE)))
     gap_of_two = float(index[high_part] - index[low_part])
-    value = Estimate(gap_of_two, float(bounds[0]), float(bounds[1]), sum(counts))
+    value = Estimate(gap_of_two, max(0.0, gap_of_two - reach), gap_of_two + reach, sum(counts))
     chance = _index(dealt_seen[kept], dealt_new[kept])
     null = float(np.median(np.ptp(chance, axis=0)))
     own = [[parts[g] for g in kept if corrected[g] <= 0.05 and sign * index[g] > 0] for sign in (1, -1)]

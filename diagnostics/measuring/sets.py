@@ -26,7 +26,7 @@ from toyshift.diagnostics.evaluation import EvaluateConfig, begin_episode
 from toyshift.diagnostics.measuring.finding import Finding, Findings, percent, too_few, undefined
 from toyshift.diagnostics.measuring.inside import encoded, layers_of, network_of, observed, shown_of
 from toyshift.diagnostics.measuring.probes import Task, predictions
-from toyshift.diagnostics.statistics import bootstrap_mean
+from toyshift.diagnostics.statistics import clustered
 from toyshift.diagnostics.tables import interval
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def sets(features: Array, scenes: Sequence[Sequence[Thing]], *, seed: int = 0, s
         return np.array([one.argmax() == pair for one, (_, _, pair) in zip(alike, asked, strict=True)], float)
 
     own = right(features)
-    value = bootstrap_mean(own, [i for i, _, _ in asked], seed=seed)
+    value = clustered(own, [i for i, _, _ in asked])
     dealt = [float(right(features[rng.permutation(len(features))]).mean()) for _ in range(DEALS)]
     null = float(np.mean(dealt))
     lines: list[dict[str, Any]] = []

@@ -19,6 +19,7 @@ from toyshift.core.errors import ConfigError, UnknownNameError
 from toyshift.core.files import read_json
 from toyshift.core.truths import Truth
 from toyshift.diagnostics import measures, repair_truths
+from toyshift.diagnostics.cards import Card, card_text
 from toyshift.diagnostics.measures import ARRAYS, DATASETS, MEASURES, POLICY, ROWS, Asked, Measure
 from toyshift.diagnostics.measuring import inside, learning_truths
 from toyshift.diagnostics.measuring.planted import case_or_law, misses, rows_of
@@ -50,6 +51,14 @@ def test_the_page_shows_the_table() -> None:
     lines = [f"| {m.name} | {m.needs} | {m.question} | {m.paper} | {m.cost} |" for m in MEASURES]
     table = "\n".join(["| name | of | question | paper | cost |", "|---|---|---|---|---|", *lines])
     assert f"<!-- measures -->\n{table}\n<!-- end -->" in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the tests run against an installed wheel")
+def test_the_page_shows_a_card_that_was_made() -> None:
+    made = read_json(PAGE.parents[1] / "results" / "cards" / "fragment-rho1.json")
+    lines = card_text(Card.from_json(made)).splitlines()
+    text = "\n".join(lines[2:]).replace("/work/rep/demos/azimuth-s0", "runs/strips")
+    assert f"=\n{text}\n```\n" in PAGE.read_text(encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)
